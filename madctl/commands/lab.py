@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl lab``: disposable hosts on this machine, to try everything without a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from madctl.errors import ExitCode, Problem, UsageError
+
+# Runs in the host: the caller's directory if the host has it, then the command in its place.
+_ENTER = 'cd "$0" 2>/dev/null || cd; exec "$@"'
+
+
+def register(commands: Any) -> None:
+    """Add the command and its verbs to the parser."""
+    parser = commands.add_parser(
+        "lab", help="disposable hosts on this machine", description=__doc__, allow_abbrev=False
+    )
+    parser.set_defaults(run=lambda options: _usage())
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=type(parser))
+
+    up = _add(verbs, "up", _up, "bring up node1…nodeN")
+    up.add_argument("-n", dest="count", type=int, default=2, metavar="N", help="number of hosts (default 2)")
+    up.add_argument(
+        "--interface-name",
+        action="append",
+        default=[],
+        metavar="HOST=NAME",
+        help="give a host's data interface another name (repeatable)",
+    )
+    _add(verbs, "down", _down, "remove every trace of a lab")
+    _add(verbs, "status", _status, "show the hosts and whether they are up")
+    enter = _add(verbs, "exec", _exec, "run a command on a host: lab exec HOST -- CMD")
+    enter.add_argument("host", metavar="HOST")
+    _add(verbs, "inventory", _inventory, "print the path of the lab's Ansible inventory")
+    _add(verbs, "ssh-config", _ssh_config, "print the path of the lab's ssh configuration")
+
+
+def _add(verbs: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    parser.add_argument("--name", default="lab", help="name of the lab (default lab)")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _usage() -> int:
+    raise UsageError(Problem("USAGE", "lab: a verb is missing", remedy="see madctl lab --help"))
+
+
+def _up(options: argparse.Namespace) -> int:
+    from madctl.lab import power
+
+    names = {}
+    for pair in options.interface_name:
+        host, equals, interface = pair.partition("=")
+        if not equals:
+            raise UsageError(Problem("USAGE", f"--interface-name takes HOST=NAME, not {pair!r}"))
+        names[host] = interface
+    started = time.monotonic()
+    lab = power.up(options.name, options.count, names)
+    seconds = time.monotonic() - started
+    print(f"lab {lab.name} is up: {_folded(len(lab.hosts))} in {seconds:.1f} s", file=sys.stderr)
+    return ExitCode.SUCCEEDED
+
+
+def _folded(count: int) -> str:
+    return "node1" if count == 1 else f"node[1-{count}]"
+
+
+def _down(options: argparse.Namespace) -> int:
+    from madctl.lab import power
+
+    found = power.down(options.name)
+    print(f"lab {options.name} is down" if found else f"lab {options.name} was not up", file=sys.stderr)
+    return ExitCode.SUCCEEDED
+
+
+def _status(options: argparse.Namespace) -> int:
+    from madctl.lab import state
+
+    _require_root()
+    lab = state.load(options.name)
+    print(f"{'HOST':<9}{'STATE':<7}{'MANAGEMENT':<16}{'DATA':<16}INTERFACE")
+    for host in lab.hosts:
+        up = "up" if _is_alive(host.init_pid) else "off"
+        print(f"{host.name:<9}{up:<7}{host.management_address:<16}{host.data_address:<16}{host.data_interface}")
+    return ExitCode.SUCCEEDED
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return b"host.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _exec(options: argparse.Namespace) -> int:
+    from madctl.lab import state
+
+    _require_root()
+    host = state.load(options.name).host(options.host)
+    if not options.work:
+        raise UsageError(Problem("USAGE", "lab exec: a command is missing", remedy="madctl lab exec HOST -- CMD"))
+    if not _is_alive(host.init_pid):
+        raise UsageError(Problem("LAB_HOST_OFF", "the host is powered off", host.name))
+    namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
+    argv = ["nsenter", "-t", str(host.init_pid), *namespaces, "--", "sh", "-c", _ENTER, os.getcwd(), *options.work]
+    os.execvp("nsenter", argv)
+
+
+def _inventory(options: argparse.Namespace) -> int:
+    return _print_path(options.name, "inventory.yml")
+
+
+def _ssh_config(options: argparse.Namespace) -> int:
+    return _print_path(options.name, "ssh_config")
+
+
+def _print_path(name: str, file: str) -> int:
+    from madctl.lab import state
+
+    _require_root()
+    state.load(name)
+    print(state.directory(name) / file)
+    return ExitCode.SUCCEEDED
+
+
+def _require_root() -> None:
+    from madctl.lab import power
+
+    power.require_machine()

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What can go wrong below the command line, and the exit code that each kind has.
+
+    MadctlError
+    ├── UsageError        2   the request is wrong; visible without any node
+    ├── LabError          2   the lab cannot do that here; the message says what to do
+    └── RunError          *   what nodes, Ansible or the job reported; carries its own exit code
+
+Only ``cli.main`` catches these and prints them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every command; ``docs/reference/exit_codes.md`` explains them."""
+
+    SUCCEEDED = 0
+    INTERNAL = 1
+    USAGE = 2
+    CHECK_FAILED = 3
+    UNREACHABLE = 4
+    START_FAILED = 5
+    JOB_FAILED = 6
+    NODE_LOST = 7
+    TIMED_OUT = 8
+    STOP_UNVERIFIED = 9
+    HANGUP = 129
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    One line of bad news: where, what, and what to do about it.
+
+    ``code`` is stable and listed in ``docs/reference/errors.md``; ``host`` is None when no single
+    node is to blame.
+    """
+
+    code: str
+    message: str
+    host: str | None = None
+    remedy: str | None = None
+    rank: int | None = None
+    exit_code: int | None = None
+
+    def __str__(self) -> str:
+        """Write the problem on one line: host, cause, remedy, code."""
+        where = f"{self.host}: " if self.host else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{where}{self.message}{remedy} [{self.code}]"
+
+
+class MadctlError(Exception):
+    """Base of all errors that are reported as lines instead of a traceback."""
+
+    exit_code: ExitCode = ExitCode.INTERNAL
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class UsageError(MadctlError):
+    """The request cannot be meant as it stands; no node was contacted."""
+
+    exit_code = ExitCode.USAGE
+
+
+class LabError(MadctlError):
+    """The lab cannot be brought into the wanted state on this machine."""
+
+    exit_code = ExitCode.USAGE
+
+
+class RunError(MadctlError):
+    """Nodes, Ansible or the job itself reported a failure."""
+
+    def __init__(self, exit_code: ExitCode, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.exit_code = exit_code

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+PID 1 of a lab host: make a private root, configure the network, start sshd, reap orphans.
+
+Runs as ``python3 -I -S host.py`` inside fresh namespaces and gets its description as JSON on stdin.
+It must import the standard library only, and nothing after the root has changed.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """Call mount(2)."""
+    arguments = [source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()]
+    _check(LIBC.mount(*arguments), f"mount {target}")
+
+
+def write(path: str, text: str, mode: int = 0o644) -> None:
+    """Write a file anew."""
+    with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
+        stream.write(text)
+
+
+def make_root(disk: str, visible: list) -> None:
+    """
+    Mount a throw-away overlay over the machine's root and make it this host's root.
+
+    Args:
+        disk: An empty directory that gets the host's tmpfs.
+        visible: Directories of the machine that appear read-only at the same path.
+    """
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    mount("tmpfs", disk, "tmpfs", options="size=2g,mode=0755")
+    upper, work, root = (os.path.join(disk, part) for part in ("upper", "work", "root"))
+    for path in (upper, work, root):
+        os.mkdir(path)
+    hide_personal_files(upper)
+    mount("overlay", root, "overlay", options=f"lowerdir=/,upperdir={upper},workdir={work}")
+    mount("/dev", root + "/dev", flags=MS_BIND | MS_REC)
+    mount("proc", root + "/proc", "proc")
+    mount("sysfs", root + "/sys", "sysfs")
+    if os.path.isdir("/sys/fs/cgroup"):
+        mount("/sys/fs/cgroup", root + "/sys/fs/cgroup", flags=MS_BIND | MS_REC)
+    for path, mode in (("/tmp", "1777"), ("/run", "0755"), ("/dev/shm", "1777")):
+        mount("tmpfs", root + path, "tmpfs", options=f"mode={mode}")
+    for path in visible:
+        os.makedirs(root + path, exist_ok=True)
+        mount(path, root + path, flags=MS_BIND | MS_REC)
+        mount("none", root + path, flags=MS_BIND | MS_REMOUNT | MS_RDONLY)
+    old = root + "/run/old"
+    os.mkdir(old)
+    _check(LIBC.syscall(SYS_PIVOT_ROOT[os.uname().machine], root.encode(), old.encode()), "pivot_root")
+    os.chdir("/")
+    _check(LIBC.umount2(b"/run/old", MNT_DETACH), "umount the machine's root")
+    os.rmdir("/run/old")
+
+
+def hide_personal_files(upper: str) -> None:
+    """
+    Start the host with no SSH keys of the machine's user and with a plain shell start-up.
+
+    An opaque directory in the overlay hides the machine's; nothing is deleted anywhere.
+    """
+    home = os.path.join(upper, "root")
+    os.makedirs(os.path.join(home, ".ssh"), 0o700)
+    os.chmod(home, 0o700)
+    os.setxattr(os.path.join(home, ".ssh"), b"trusted.overlay.opaque", b"y")
+    for name in (".bashrc", ".profile", ".bash_profile", ".bash_login"):
+        write(os.path.join(home, name), "")
+
+
+def configure(spec: dict) -> None:
+    """Give the host its names, identities and interfaces."""
+    _check(LIBC.sethostname(spec["name"].encode(), len(spec["name"])), "sethostname")
+    write("/etc/hostname", spec["name"] + "\n")
+    write("/etc/hosts", spec["hosts_file"])
+    write("/etc/machine-id", spec["machine_id"] + "\n")
+    write("/run/boot_id", spec["boot_id"] + "\n")
+    mount("/run/boot_id", "/proc/sys/kernel/random/boot_id", flags=MS_BIND)
+    subprocess.run(["ip", "-batch", "-"], input=spec["ip_commands"], text=True, check=True)
+
+
+def start_sshd(spec: dict) -> None:
+    """Start an sshd that listens on the management address only."""
+    with open("/etc/shadow", encoding="utf-8") as stream:
+        shadow = stream.read()
+    # sshd without PAM takes a password field that begins with "!" for a locked account.
+    write("/etc/shadow", "\n".join(unlock(line) for line in shadow.split("\n")), 0o600)
+    for path in ("/run/sshd", "/run/lab"):
+        os.mkdir(path, 0o755)
+    write("/run/lab/authorized_keys", spec["authorized_key"])
+    write("/run/lab/host_key", spec["host_key"], 0o600)
+    write("/run/lab/sshd_config", spec["sshd_config"])
+    subprocess.Popen([spec["sshd"], "-D", "-f", "/run/lab/sshd_config"], start_new_session=True)
+
+
+def unlock(line: str) -> str:
+    """Turn root's "no password, locked" into "no password"."""
+    user, colon, rest = line.partition(":")
+    return f"{user}:*{rest.lstrip('!*')}" if user == "root" and colon and rest[:1] == "!" else line
+
+
+def reap() -> None:
+    """Collect every orphan for ever; the host ends when its namespace is killed."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+        signal.sigwait({signal.SIGCHLD})
+
+
+def main() -> None:
+    """Report that the namespaces exist, wait for the description, become the host."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    print("namespaces", flush=True)
+    text = sys.stdin.read()
+    if not text:
+        sys.exit("the lab's start was cut off")
+    spec = json.loads(text)
+    os.umask(0o022)
+    make_root(spec["disk"], spec["visible"])
+    configure(spec)
+    start_sshd(spec)
+    print("host", flush=True)
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1):
+        os.dup2(null, descriptor)
+    reap()
+
+
+if __name__ == "__main__":
+    main()

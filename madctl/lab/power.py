@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Switch labs and hosts on and off: the only part of the lab that starts and ends processes.
+
+Every process that holds something up carries the lab's mark in its environment, so that ``down``
+finds it even when ``up`` was killed before it could record anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+
+from madctl.errors import LabError, Problem
+from madctl.lab import spec, state
+from madctl.lab.spec import Host, Lab
+
+PROGRAMS = {
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+}
+SSHD_CONFIG = """\
+ListenAddress {address}
+HostKey /run/lab/host_key
+AuthorizedKeysFile /run/lab/authorized_keys
+StrictModes no
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+UsePAM no
+UseDNS no
+PrintMotd no
+PidFile none
+MaxStartups 100:30:200
+Subsystem sftp internal-sftp
+"""
+BOOT_SECONDS = 30
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# A read-only bind of one of these would break the host; its overlay shows the same files anyway.
+_NEVER_BOUND = frozenset(map(Path, "/ /root /home /etc /usr /var /opt /srv /mnt /bin /lib /tmp /run".split()))
+_HIDDEN = tuple(map(Path, ("/tmp", "/run", "/dev/shm")))
+
+
+def up(name: str, count: int, interface_names: dict[str, str]) -> Lab:
+    """
+    Bring up a lab and wait until every host answers on its SSH port.
+
+    Raises:
+        LabError: If it is up already, or this machine lacks what a lab needs.
+    """
+    require_machine()
+    spec.check_name(name)
+    spec.plan_hosts(count, 0, interface_names)
+    with state.exclusive():
+        directory = state.directory(name)
+        if directory.exists():
+            raise LabError(
+                Problem("LAB_IS_UP", f"lab {name} is already up", remedy=f"take it down: madctl lab down --name {name}")
+            )
+        try:
+            return _start(name, count, interface_names, directory)
+        except BaseException:
+            _teardown(name)
+            raise
+
+
+def down(name: str) -> bool:
+    """Remove everything that belongs to a lab; say whether there was anything."""
+    require_machine()
+    spec.check_name(name)
+    with state.exclusive():
+        return _teardown(name)
+
+
+def power_off(host: Host) -> None:
+    """End a host as a power failure does: every process of it is gone at once."""
+    _kill([host.pid])
+
+
+def require_machine() -> None:
+    """
+    Check that this machine can run a lab.
+
+    Raises:
+        LabError: If it is not Linux, the user is not root, or a program is missing.
+    """
+    if sys.platform != "linux":
+        raise LabError(Problem("LAB_NEEDS_LINUX", "the lab needs Linux"))
+    if os.geteuid() != 0:
+        raise LabError(Problem("LAB_NEEDS_ROOT", "the lab needs root", remedy="run it with sudo"))
+    missing = [program for program in PROGRAMS if _find(program) is None]
+    if missing:
+        packages = " ".join(sorted({PROGRAMS[program] for program in missing}))
+        raise LabError(
+            Problem(
+                "LAB_NEEDS_PROGRAM",
+                f"the lab needs {', '.join(missing)}",
+                remedy=f"on Debian or Ubuntu: apt-get install -y {packages}",
+            )
+        )
+
+
+def _find(program: str) -> str | None:
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
+
+
+def _start(name: str, count: int, interface_names: dict[str, str], directory: Path) -> Lab:
+    lab = Lab(name=name, index=_free_index(), boot_id=state.machine_boot_id())
+    for path in (state.ROOT.parent, state.ROOT, directory, directory / "disks", directory / "cp"):
+        path.mkdir(mode=0o700, exist_ok=True)
+    switch = _spawn(name, ["unshare", "--net", "sleep", "infinity"], directory / "switch.log")
+    _wait_for_namespace(switch)
+    booting = []
+    for host in spec.plan_hosts(count, lab.index, interface_names):
+        process = _spawn_host(name, host.name, directory)
+        booting.append((replace(host, pid=process.pid), process))
+    lab = replace(lab, switch_pid=switch.pid, hosts=tuple(host for host, _ in booting))
+    state.save(lab)
+    client_key = _make_key(directory / "id_ed25519")
+    for _, process in booting:
+        _expect(process, b"namespaces\n", directory)
+    _wire(lab)
+    known_hosts = []
+    for host, process in booting:
+        host_key = directory / f"host_key_{host.name}"
+        known_hosts.append(f"{host.management_address} {_make_key(host_key)}")
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(_describe(lab, host, directory, client_key, host_key)).encode())
+        process.stdin.close()
+    for _, process in booting:
+        _expect(process, b"host\n", directory)
+    lab = replace(lab, hosts=tuple(replace(host, init_pid=_child_of(host.pid)) for host in lab.hosts))
+    (directory / "known_hosts").write_text("".join(known_hosts))
+    (directory / "ssh_config").write_text(spec.ssh_config(lab, str(directory)))
+    (directory / "inventory.yml").write_text(spec.inventory(lab, str(directory)))
+    state.save(lab)
+    for host in lab.hosts:
+        _wait_for_ssh(host)
+    return lab
+
+
+def _free_index() -> int:
+    used = {state.load(name).index for name in state.names() if (state.directory(name) / "lab.json").exists()}
+    routes = subprocess.run(["ip", "-json", "route", "show"], capture_output=True, check=True, text=True).stdout
+    taken = [ip_network(route["dst"], strict=False) for route in json.loads(routes) if route["dst"] != "default"]
+    for index in range(1, 255):
+        networks = [ip_network(f"{prefix}.{index}.0/24") for prefix in ("10.81", "10.82")]
+        if index not in used and not any(network.overlaps(other) for network in networks for other in taken):
+            return index
+    raise LabError(Problem("LAB_NO_NETWORK", "no free network 10.81.x.0/24 is left on this machine"))
+
+
+def _spawn(name: str, argv: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as errors:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            cwd="/",
+            env={"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8", "HOME": "/root", state.MARK: name},
+        )
+
+
+def _spawn_host(name: str, host: str, directory: Path) -> subprocess.Popen[bytes]:
+    (directory / "disks" / host).mkdir()
+    program = Path(__file__).with_name("host.py")
+    namespaces = ["--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--kill-child"]
+    # The interpreter below the virtual environment: it exists in the host before anything is bound.
+    python = os.path.realpath(sys.executable)
+    argv = ["unshare", *namespaces, "--", python, "-I", "-S", str(program)]
+    return _spawn(name, argv, directory / f"{host}.log")
+
+
+def _wait_for_namespace(process: subprocess.Popen[bytes]) -> None:
+    own = os.readlink("/proc/self/ns/net")
+    deadline = time.monotonic() + BOOT_SECONDS
+    while os.readlink(f"/proc/{process.pid}/ns/net") == own:
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise LabError(Problem("LAB_BOOT_FAILED", "unshare could not make a network namespace"))
+        time.sleep(0.002)
+
+
+def _wire(lab: Lab) -> None:
+    commands = f"link add {lab.uplink} type veth peer name uplink netns {lab.switch_pid}\n"
+    commands += f"addr add {lab.gateway}/24 dev {lab.uplink}\nlink set {lab.uplink} up\n"
+    _ip([], commands)
+    _ip(["nsenter", f"--net=/proc/{lab.switch_pid}/ns/net"], spec.switch_commands(lab))
+
+
+def _ip(prefix: list[str], commands: str) -> None:
+    result = subprocess.run([*prefix, "ip", "-batch", "-"], input=commands, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise LabError(Problem("LAB_BOOT_FAILED", f"ip: {result.stderr.strip().splitlines()[0]}"))
+
+
+def _describe(lab: Lab, host: Host, directory: Path, client_key: str, host_key: Path) -> dict[str, object]:
+    return {
+        "name": host.name,
+        "disk": str(directory / "disks" / host.name),
+        "visible": [str(path) for path in visible_directories()],
+        "hosts_file": spec.hosts_file(lab, host.name),
+        "machine_id": uuid.UUID(bytes=secrets.token_bytes(16)).hex,
+        "boot_id": str(uuid.uuid4()),
+        "ip_commands": spec.host_commands(host),
+        "sshd": _find("sshd"),
+        "sshd_config": SSHD_CONFIG.format(address=host.management_address),
+        "authorized_key": client_key,
+        "host_key": host_key.read_text(),
+    }
+
+
+def visible_directories() -> list[Path]:
+    """List what hosts see of the caller: Python's environment and the current directory, outermost first."""
+    wanted = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2]}
+    needed = {path for path in wanted if _is_hidden(path)}
+    here = Path.cwd()
+    if here not in _NEVER_BOUND and here != Path.home():
+        needed.add(here)
+    return sorted(path for path in needed if path not in _NEVER_BOUND)
+
+
+def _is_hidden(path: Path) -> bool:
+    """Tell whether a host's overlay of ``/`` would not show this directory."""
+    return path.stat().st_dev != os.stat("/").st_dev or any(path.is_relative_to(top) for top in _HIDDEN)
+
+
+def _make_key(path: Path) -> str:
+    """Make a key pair and give its public half as one line."""
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "madctl-lab", "-f", str(path)]
+    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+    return path.with_name(path.name + ".pub").read_text()
+
+
+def _expect(process: subprocess.Popen[bytes], line: bytes, directory: Path) -> None:
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], BOOT_SECONDS)
+    if ready and process.stdout.readline() == line:
+        return
+    logs = [log.read_text().strip().splitlines() for log in sorted(directory.glob("*.log"))]
+    cause = next((lines[-1] for lines in logs if lines), "no reason given")
+    raise LabError(Problem("LAB_BOOT_FAILED", f"a host did not come up: {cause}"))
+
+
+def _child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def _wait_for_ssh(host: Host) -> None:
+    deadline = time.monotonic() + BOOT_SECONDS
+    while True:
+        try:
+            with socket.create_connection((host.management_address, 22), timeout=BOOT_SECONDS) as connection:
+                if connection.recv(4) == b"SSH-":
+                    return
+        except ConnectionError:
+            pass
+        if time.monotonic() > deadline:
+            raise LabError(Problem("LAB_BOOT_FAILED", "sshd does not answer", host.name))
+        time.sleep(0.01)
+
+
+def _teardown(name: str) -> bool:
+    directory = state.directory(name)
+    found = directory.exists()
+    for master in directory.glob("cp/*"):
+        subprocess.run(["ssh", "-O", "exit", "-S", str(master), "lab"], capture_output=True, check=False)
+    processes = state.marked_processes(name)
+    index = json.loads((directory / "lab.json").read_text())["index"] if (directory / "lab.json").exists() else None
+    _kill(processes)
+    if index is not None:
+        _wait_for_link_to_go(f"mlab{index}")
+    if found:
+        shutil.rmtree(directory)
+    for empty in (state.ROOT, state.ROOT.parent):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
+    return found or bool(processes)
+
+
+def _kill(pids: list[int]) -> None:
+    """Kill processes and wait until each is gone."""
+    descriptors = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            descriptors.append(os.pidfd_open(pid))
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + BOOT_SECONDS
+    for descriptor in descriptors:
+        select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        os.close(descriptor)
+
+
+def _wait_for_link_to_go(link: str) -> None:
+    """Wait for the kernel to take down a namespace's links, which it does after the last process."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    while Path("/sys/class/net", link).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)

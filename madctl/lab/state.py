@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where a lab is recorded, and how its parts are found again when the record is incomplete.
+
+Everything lies below ``/run/madctl/lab/NAME`` (0700, root), so a reboot of the machine forgets it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from madctl.errors import LabError, Problem
+from madctl.lab.spec import Lab, check_name, from_json, to_json
+
+ROOT = Path("/run/madctl/lab")
+MARK = "MADCTL_LAB"
+
+
+def directory(name: str) -> Path:
+    """Give the directory of a lab, whether it exists or not."""
+    check_name(name)
+    return ROOT / name
+
+
+def machine_boot_id() -> str:
+    """Read this boot's identity: a record of an earlier boot describes nothing that still runs."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def save(lab: Lab) -> None:
+    """Record a lab, whole or not at all."""
+    path = directory(lab.name) / "lab.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(to_json(lab)))
+    partial.replace(path)
+
+
+def load(name: str) -> Lab:
+    """
+    Read the record of a lab that is up.
+
+    Raises:
+        LabError: If there is no such lab.
+    """
+    try:
+        lab = from_json(json.loads((directory(name) / "lab.json").read_text()))
+    except FileNotFoundError:
+        lab = None
+    if lab is None or lab.boot_id != machine_boot_id():
+        raise LabError(
+            Problem("LAB_NOT_UP", f"lab {name} is not up", remedy=f"start it: madctl lab up -n 2 --name {name}")
+        )
+    return lab
+
+
+def names() -> list[str]:
+    """List the labs that have a directory, also half-made ones."""
+    try:
+        return sorted(entry.name for entry in ROOT.iterdir() if entry.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def marked_processes(name: str) -> list[int]:
+    """
+    Find the processes that carry a lab's mark in their environment.
+
+    Hosts' own processes may have dropped it; the ones that hold the hosts up keep it.
+    """
+    mark = f"{MARK}={name}".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                environment = Path("/proc", entry, "environ").read_bytes()
+            except OSError:
+                continue
+            if mark in environment.split(b"\0"):
+                found.append(int(entry))
+    return found
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Let one process at a time change labs on this machine."""
+    # The lock is on a directory that every machine has, so that no lock file is left behind.
+    descriptor = os.open(ROOT.parents[1], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
