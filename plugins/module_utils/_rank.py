@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run one rank's program and tell the supervisor when it joined and how it ended.
+
+The runner starts ``python3 -I -S _rank.py PROGRAM ARGS…`` for every rank. The program's output goes
+through pipes to the supervisor, so that a full disk or a flood of lines never blocks it, and its
+exit status is reported as it is, not as a runner retells it. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from typing import Any, Dict, List
+
+PR_SET_PDEATHSIG = 1
+# The runner signals the whole process group, so the program gets these itself.
+LEFT_TO_PROGRAM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+def identity(environment: Dict[str, str]) -> Dict[str, Any]:
+    """Read rank, local rank and world size from what torchrun, Open MPI or MPICH set."""
+    names = {
+        "rank": ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK"),
+        "local_rank": ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"),
+        "world_size": ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"),
+    }
+    return {
+        key: next((int(environment[name]) for name in variables if name in environment), None)
+        for key, variables in names.items()
+    }
+
+
+def start(argv: List[str], out: int, err: int, failed: int) -> int:
+    """Fork the program with its output on two pipes; an exec error's number goes to ``failed``."""
+    parent = os.getpid()
+    libc = ctypes.CDLL(None)
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        for number in LEFT_TO_PROGRAM:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        os.write(failed, str(error.errno).encode())
+    os._exit(127)
+
+
+def exit_like(status: int) -> None:
+    """End as the program ended, by the same signal if it was one."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))
+
+
+def main() -> None:
+    """Join, run, report."""
+    argv = sys.argv[1:]
+    for number in LEFT_TO_PROGRAM:
+        signal.signal(number, signal.SIG_IGN)
+    supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    supervisor.connect(os.path.join(os.environ["MADCTL_RUN_DIR"], "ranks.sock"))
+    (out, out_end), (err, err_end), (failure, failed) = os.pipe(), os.pipe(), os.pipe()
+    pid = start(argv, out_end, err_end, failed)
+    for descriptor in (out_end, err_end, failed):
+        os.close(descriptor)
+    number = os.read(failure, 16)
+    hello = dict(identity(dict(os.environ)), event="joined", pid=pid, argv0=argv[0])
+    if number:
+        hello.update(event="exec_failed", errno=int(number), reason=errno.errorcode.get(int(number), "?"))
+    rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (out, err))
+    message = json.dumps(hello).encode() + b"\n"
+    supervisor.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    os.close(out)
+    os.close(err)
+    status = os.waitpid(pid, 0)[1]
+    ended = {"event": "rank_exit", "time": time.time(), "exit_code": None, "signal": None}
+    if os.WIFSIGNALED(status):
+        ended["signal"] = os.WTERMSIG(status)
+    else:
+        ended["exit_code"] = os.WEXITSTATUS(status)
+    try:
+        supervisor.sendall(json.dumps(ended).encode() + b"\n")
+    except OSError:
+        pass  # The supervisor is gone; the runner still learns the status from ours.
+    exit_like(status)
+
+
+if __name__ == "__main__":
+    main()
