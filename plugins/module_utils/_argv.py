@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write the command line and the environment of one node. Pure; private to the collection."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence
+
+# Left over from an outer job, any of these silently changes this one.
+SCRUBBED = (
+    "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",
+    "ROLE_WORLD_SIZE", "ROLE_NAME", "NODE_RANK", "NNODES", "MASTER_ADDR", "MASTER_PORT", "NPROC_PER_NODE",
+    "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS", "TORCHELASTIC_ERROR_FILE",
+)
+SCRUBBED_PREFIXES = ("PET_", "OMPI_", "PMI_", "PMIX_")
+
+
+def stale(names: Sequence[str]) -> List[str]:
+    """Pick the inherited variables that must not reach the job."""
+    return sorted(name for name in names if name in SCRUBBED or name.startswith(SCRUBBED_PREFIXES))
+
+
+def is_python(work: Sequence[str]) -> bool:
+    """Tell whether the job's Python runs this work, rather than the system executing it."""
+    return work[0] == "-m" or work[0].endswith(".py")
+
+
+def entry_script(work: Sequence[str]) -> Optional[str]:
+    """Name the file that must exist on every node: a script, or a program given by a path."""
+    if work[0].endswith(".py") or ("/" in work[0] and work[0] != "-m"):
+        return work[0]
+    return None
+
+
+def rank_argv(work: Sequence[str], python: str) -> List[str]:
+    """Write what one rank executes."""
+    return [python, *work] if is_python(work) else list(work)
+
+
+def torchrun_argv(
+    rendezvous: Dict[str, str], nnodes: int, node_rank: int, nproc: int, python: str, program: Sequence[str]
+) -> List[str]:
+    """
+    Write torchrun's command line with a static rendezvous.
+
+    Args:
+        rendezvous: ``addr``, ``port`` and ``id``, the same on all nodes.
+        program: What torchrun starts for every rank.
+    """
+    return [
+        python, "-m", "torch.distributed.run",
+        "--nnodes", str(nnodes),
+        "--node-rank", str(node_rank),
+        "--nproc-per-node", str(nproc),
+        "--rdzv-backend", "static",
+        "--master-addr", rendezvous["addr"],
+        "--master-port", rendezvous["port"],
+        "--rdzv-id", rendezvous["id"],
+        "--max-restarts", "0",
+        "--no-python",
+        *program,
+    ]

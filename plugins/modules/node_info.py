@@ -1,0 +1,80 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Report what a node is and has, in one round trip."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_info
+short_description: Report what a node is and has, in one round trip
+description:
+  - Reads interfaces from C(ifconfig), mounts, GPUs, the master port, the job's Python and files.
+  - Returns facts and never judges them; nothing on the node is changed.
+author: The madctl authors
+options:
+  python:
+    description: Absolute path of the Python that is to run the job.
+    type: str
+  torch:
+    description: Whether to look for torch in that Python.
+    type: bool
+    default: false
+  entry:
+    description: Script or program that must exist, relative to O(chdir).
+    type: str
+  chdir:
+    description: Working directory of the job.
+    type: str
+  port:
+    description: Master port to try, V(0) for any.
+    type: int
+    default: 0
+  shared_paths:
+    description: Paths whose mounts are to be reported.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Look at every node
+  madctl.multinode.node_info:
+    shared_paths:
+      - /nfs
+  register: node
+"""
+
+RETURN = r"""
+node:
+  description: The facts; among them C(interfaces), C(gpus), C(mounts), C(port), C(python).
+  returned: always
+  type: dict
+  sample: {hostname: gpu01, ifconfig: /usr/sbin/ifconfig}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.madctl.multinode.plugins.module_utils import _facts
+
+
+def main():
+    """Collect and report."""
+    module = AnsibleModule(
+        argument_spec={
+            "python": {"type": "str"},
+            "torch": {"type": "bool", "default": False},
+            "entry": {"type": "str"},
+            "chdir": {"type": "str"},
+            "port": {"type": "int", "default": 0},
+            "shared_paths": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, node=_facts.collect(module.params))
+
+
+if __name__ == "__main__":
+    main()
