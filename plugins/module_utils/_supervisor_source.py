@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
-import pkgutil
-from types import ModuleType
+import importlib.util
+from typing import Dict
+
+_PACKAGE = "ansible_collections.madctl.multinode.plugins.module_utils."
+PROGRAMS = ("_supervisor", "_rank", "_wire")
 
 
-def of(module: ModuleType) -> str:
-    """Read the source of an imported module, also from inside Ansible's zip archive."""
-    source = module.__loader__.get_source(module.__name__)  # type: ignore[union-attr]
-    return str(source)
+def texts() -> Dict[str, str]:
+    """Read every program's source, also from inside Ansible's zip archive; nothing is executed."""
+    return {name + ".py": _source(_PACKAGE + name) for name in PROGRAMS}
 
 
-def text() -> str:
-    """Read the supervisor, which is a program: importing it would look for its neighbours."""
-    # The import statement is what makes Ansible pack the file; it is never executed.
-    if False:  # pylint: disable=using-constant-test
-        from ansible_collections.madctl.multinode.plugins.module_utils import _supervisor  # noqa: F401
-    data = pkgutil.get_data(__package__ or "", "_supervisor.py")
-    return (data or b"").decode()
+def _source(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    return str(spec.loader.get_source(module))  # type: ignore[union-attr]
+
+
+def _packed() -> None:
+    """Never called: these imports are what makes Ansible pack the programs with a module."""
+    from ansible_collections.madctl.multinode.plugins.module_utils import _rank, _supervisor, _wire  # noqa: F401

@@ -77,7 +77,7 @@ import subprocess
 import sys
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _rank, _supervisor_source, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _supervisor_source
 
 
 def deliver(run_dir, spec, hostfile):
@@ -91,13 +91,9 @@ def deliver(run_dir, spec, hostfile):
     os.mkdir(run_dir, 0o700)
     for name in ("bin", "logs"):
         os.mkdir(os.path.join(run_dir, name))
-    for name, text in {
-        "bin/_supervisor.py": _supervisor_source.text(),
-        "bin/_wire.py": _supervisor_source.of(_wire),
-        "bin/_rank.py": _supervisor_source.of(_rank),
-        "hostfile": hostfile,
-        "spec.json": json.dumps(spec),
-    }.items():
+    files = {"bin/" + name: text for name, text in _supervisor_source.texts().items()}
+    files.update({"hostfile": hostfile, "spec.json": json.dumps(spec)})
+    for name, text in files.items():
         with open(os.path.join(run_dir, name), "w", encoding="utf-8") as stream:
             stream.write(text)
 

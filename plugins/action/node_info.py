@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+Connect with care, then run the module of the same name.
+
+A handshake that times out on a busy machine is no proof of a dead node: it is tried once more with
+few beside it before the node is called unreachable. The reason is classified into a stable code.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ansible import constants
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
+
+# Two attempts and Ansible's own start stay below 15 seconds.
+FIRST_SECONDS, SECOND_SECONDS = 4, 8
+ANSIBLE_DEFAULT_SECONDS = 10
+RETRY_SLOTS = 8
+_TRANSIENT = re.compile(
+    r"timed out|Connection (closed|reset) by|kex_exchange_identification|banner exchange|Broken pipe|mux_client", re.IGNORECASE
+)
+_CAUSES = (
+    ("HOST_KEY_CHANGED", re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED"), "its host key has changed",
+     "if that is right, remove the old key: ssh-keygen -R %s"),
+    ("HOST_KEY_UNKNOWN", re.compile(r"Host key verification failed|No .* host key is known"), "its host key is unknown",
+     "enrol it: ssh %s, or pass --accept-new-host-keys"),
+    ("AUTHENTICATION_FAILED", re.compile(r"Permission denied"), "it accepts none of your keys",
+     "check --user and your key: ssh %s"),
+    ("HOST_UNRESOLVED", re.compile(r"Could not resolve hostname|Name or service not known"), "its name does not resolve",
+     "check the spelling: ssh %s"),
+)
+
+
+class ActionModule(ActionBase):
+    """Run ``node_info`` on one node."""
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Return the module's result, or an unreachable one with ``problem``."""
+        super().run(tmp, task_vars)
+        patient = self._is_ssh() and self._connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
+        if self._is_ssh() and not patient:
+            self._connection.set_option("timeout", FIRST_SECONDS)
+        try:
+            return self._explain(self._probe(task_vars), task_vars)
+        except AnsibleConnectionFailure as error:
+            if not _TRANSIENT.search(str(error)):
+                return self._unreachable(str(error), task_vars)
+        with retry_slot():
+            if not patient:
+                self._connection.set_option("timeout", SECOND_SECONDS)
+            self._connection.reset()
+            try:
+                return self._explain(self._probe(task_vars), task_vars)
+            except AnsibleConnectionFailure as error:
+                return self._unreachable(str(error), task_vars)
+
+    def _is_ssh(self) -> bool:
+        return bool(self._connection.transport == "ssh")
+
+    def _probe(self, task_vars: Any) -> dict[str, Any]:
+        result: dict[str, Any] = self._execute_module(
+            module_name="madctl.multinode.node_info", module_args=self._task.args, task_vars=task_vars
+        )
+        return result
+
+    def _explain(self, result: dict[str, Any], task_vars: Any) -> dict[str, Any]:
+        """Name the one failure that is not the module's own: there is no Python to run it."""
+        if "node" in result:
+            return result
+        host = task_vars["inventory_hostname"]
+        interpreter = task_vars.get("ansible_python_interpreter", "python")
+        text = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr")).strip()
+        if result.get("rc") in (126, 127) or "interpreter" in text:
+            message, remedy = "no Python at %s" % interpreter, "install python3 there"
+            found = problem("PYTHON_MISSING", host, message, remedy)
+        else:
+            found = problem("PROBE_FAILED", host, "the node could not be looked at: %s" % " ".join(text.split())[-300:])
+        return dict(result, failed=True, msg=line(found), problem=found)
+
+    def _unreachable(self, text: str, task_vars: Any) -> dict[str, Any]:
+        host = task_vars["inventory_hostname"]
+        for code, pattern, message, remedy in _CAUSES:
+            if pattern.search(text):
+                found = problem(code, host, message, remedy % task_vars.get("ansible_host", host))
+                break
+        else:
+            reason = [part.strip() for part in text.replace("\r", "\n").split("\n") if part.strip()]
+            cause = (reason[-1] if reason else "no answer").removeprefix("Failed to connect to the host via ssh: ")
+            found = problem("HOST_UNREACHABLE", host, cause, "check that it is up: ssh %s" % host)
+        return {"unreachable": True, "msg": line(found), "problem": found}
+
+
+@contextmanager
+def retry_slot() -> Iterator[None]:
+    """Hold one of few places; the workers of a run share the directory that the places are in."""
+    number = random.randrange(RETRY_SLOTS)
+    path = os.path.join(constants.DEFAULT_LOCAL_TMP, "madctl-retry-%d" % number)
+    with open(path, "w", encoding="utf-8") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan a launch once for all nodes of the play, or list every problem."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _plan
+
+
+class ActionModule(ActionBase):
+    """Run once a play; the result is registered for every node."""
+
+    BYPASS_HOST_LOOP = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Return ``plan`` and ``nodes`` by host, or fail with ``problems``."""
+        super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        key = arguments.pop("facts_from")
+        hostvars = task_vars["hostvars"]
+        hosts = in_rank_order(task_vars["ansible_play_hosts_all"], hostvars)
+        results = [hostvars[host].get(key, {}) for host in hosts]
+        problems = [_problem_of(host, result) for host, result in zip(hosts, results) if "node" not in result]
+        reached = [(host, result["node"]) for host, result in zip(hosts, results) if "node" in result]
+        outcome = _plan.Outcome(None, [], [])
+        if reached:
+            outcome = _plan.make(to_request(arguments), [host for host, _ in reached], [node for _, node in reached])
+        if problems:
+            # What depends on all nodes together cannot be judged without the ones that are missing.
+            problems += [entry for entry in outcome.problems if entry["code"] not in _NEEDS_ALL]
+        else:
+            problems = outcome.problems
+        if problems:
+            text = "\n".join(_codes.line(entry) for entry in problems)
+            return {"failed": True, "msg": text, "problems": problems, "warning_list": outcome.warnings}
+        assert outcome.plan is not None
+        by_host = {node["host"]: node for node in outcome.plan["nodes"]}
+        return {"changed": False, "plan": outcome.plan, "nodes": by_host, "warning_list": outcome.warnings}
+
+
+_NEEDS_ALL = {"NO_COMMON_NETWORK", "INTERFACE_AMBIGUOUS", "GPU_COUNT_DIFFERS", "NO_GPU"}
+
+
+def in_rank_order(hosts: list[str], hostvars: Any) -> list[str]:
+    """Order hosts by ``madctl_node_rank`` where all have one, else leave the play's order."""
+    ranks = {host: hostvars[host].get("madctl_node_rank") for host in hosts}
+    if any(rank is None for rank in ranks.values()):
+        return list(hosts)
+    return sorted(hosts, key=lambda host: int(ranks[host]))
+
+
+def to_request(arguments: dict[str, Any]) -> _plan.Request:
+    """Turn a task's arguments into a request; what is None keeps its default."""
+    names = {field.name for field in fields(_plan.Request)}
+    given = {name: value for name, value in arguments.items() if name in names and value is not None and value != ""}
+    for name in ("work", "shared_paths", "skip"):
+        if name in given:
+            given[name] = tuple(str(word) for word in given[name])
+    given["env"] = {str(name): str(value) for name, value in (given.get("env") or {}).items()}
+    for name in ("nproc_per_node", "master_port"):
+        if name in given:
+            given[name] = str(given[name])
+    return _plan.Request(**given)
+
+
+def _problem_of(host: str, result: Any) -> dict[str, Any]:
+    found = result.get("problem") if hasattr(result, "get") else None
+    if found:
+        return dict(found)
+    return _codes.problem("PROBE_FAILED", host, str(result.get("msg", "the node was not looked at")))

@@ -1,0 +1,106 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: plan
+short_description: Plan a launch once for all nodes, or list every problem
+description:
+  - Assigns ranks, chooses every node's interface, the master address and port, and writes the exact command line
+    and environment of every node.
+  - Runs once a play on the controller. Nodes are ordered by C(madctl_node_rank) where all have it, else by the inventory.
+author: The madctl authors
+options:
+  facts_from:
+    description: Name of the variable that M(madctl.multinode.node_info) was registered in.
+    type: str
+    required: true
+  run_id:
+    description: Identity of the run.
+    type: str
+    required: true
+  work:
+    description: The user's words, a script with its arguments, C(-m) and a module, or a program.
+    type: list
+    elements: str
+    required: true
+  shape:
+    description: Whether torchrun starts the work or it is executed once a node.
+    type: str
+    choices: [script, command]
+    default: script
+  python:
+    description: Absolute path of the job's Python.
+    type: str
+  python_required:
+    description: Whether a node without that Python is an error.
+    type: bool
+    default: false
+  nproc_per_node:
+    description: Number of processes a node, V(auto) or V(gpu).
+    type: str
+    default: auto
+  master_addr:
+    description: Address of the first node to meet at.
+    type: str
+  master_port:
+    description: Port to meet at, or V(auto).
+    type: str
+    default: "29500"
+  interface:
+    description: Name or network of the interface to use.
+    type: str
+  shared_paths:
+    description: Paths that must be on shared storage.
+    type: list
+    elements: str
+    default: []
+  env:
+    description: Variables for the job.
+    type: dict
+    default: {}
+  chdir:
+    description: Working directory of the job.
+    type: str
+  chdir_required:
+    description: Whether a node without that directory is an error.
+    type: bool
+    default: false
+  run_dir:
+    description: Directory on the nodes that run directories are made in.
+    type: str
+  start_timeout:
+    description: Seconds that nodes have to get ready.
+    type: float
+    default: 60
+  skip:
+    description: Checks to leave out.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Plan the launch
+  madctl.multinode.plan:
+    facts_from: node
+    run_id: 20261123-example
+    work: [train.py]
+  register: launch
+"""
+
+RETURN = r"""
+plan:
+  description: The whole plan.
+  returned: success
+  type: dict
+  sample: {world_size: 4}
+problems:
+  description: Every problem with C(code), C(host), C(message) and C(remedy).
+  returned: failure
+  type: list
+  elements: dict
+  sample: [{code: PORT_IN_USE, host: gpu01}]
+"""
