@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from dataclasses import fields
 from typing import Any
 
@@ -63,7 +65,13 @@ def to_request(arguments: dict[str, Any]) -> _plan.Request:
     for name in ("nproc_per_node", "master_port"):
         if name in given:
             given[name] = str(given[name])
+    given.setdefault("run_id", new_run_id())
     return _plan.Request(**given)
+
+
+def new_run_id() -> str:
+    """Name a run so that names sort by time and two never meet."""
+    return "%s-%s" % (time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(4))
 
 
 def _problem_of(host: str, result: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible.utils.display import Display
@@ -45,25 +46,25 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         plan = self._task.args["plan"]
         timeout = self._task.args.get("timeout")
+        armed_key = self._task.args["armed_from"]
         hosts = [node["host"] for node in plan["nodes"]]
-        not_armed = [host for host in hosts if host not in task_vars["ansible_play_hosts"]]
+        results = {host: task_vars["hostvars"][host].get(armed_key, {}) for host in hosts}
+        not_armed = [host for host in hosts if "pid" not in results[host]]
         self._private = tempfile.mkdtemp(prefix="madctl-")
         self._forwards: list[list[str]] = []
         tell, orders = listener(self._task.args.get("event_socket"))
         started = time.monotonic()
         try:
-            if not_armed:
-                problems = [_codes.problem("NODE_NOT_READY", host, "the node could not be armed") for host in not_armed]
-                return self._result(plan, problems, {})
-            channels = self._open_all(plan, task_vars)
+            channels = self._open_all([node for node in plan["nodes"] if node["host"] not in not_armed], task_vars)
             follower = _follow.Follower(plan, channels, tell)
+            for host in not_armed:
+                follower.not_armed(host, reason_of(results[host]))
             self._obey(follower, orders)
             if follower.wait_ready(float(plan["start_timeout"])):
                 follower.go()
                 self._close_forwards()
             else:
-                follower.interrupted = follower.interrupted or None
-                follower._stop_all()
+                follower.stop_all()
             follower.follow(float(timeout) if timeout else None)
             problems, summary = _outcome.judge(follower.runs, plan, follower.interrupted)
             summary["duration_seconds"] = round(time.monotonic() - started, 3)
@@ -111,8 +112,8 @@ class ActionModule(ActionBase):
 
     # -- channels -------------------------------------------------------------------------------
 
-    def _open_all(self, plan: Any, task_vars: Any) -> dict[str, socket.socket]:
-        targets = [(node["host"], node["run_dir"], self._ssh(node["host"], task_vars)) for node in plan["nodes"]]
+    def _open_all(self, nodes: Any, task_vars: Any) -> dict[str, socket.socket]:
+        targets = [(node["host"], node["run_dir"], self._ssh(node["host"], task_vars)) for node in nodes]
         with ThreadPoolExecutor(CHANNELS_AT_ONCE) as pool:
             channels = list(pool.map(lambda target: self._open(*target), targets))
         return dict(zip([host for host, _, _ in targets], channels))
@@ -124,27 +125,23 @@ class ActionModule(ActionBase):
         if kind in ("local", "ansible.builtin.local"):
             return None
         connection = connection_loader.get("ansible.builtin.ssh", self._play_context, None)
-        names = self._ssh_variables()
+        names = constants.config.get_plugin_vars("connection", connection._load_name)
         connection.set_options(
             task_keys={"remote_user": self._play_context.remote_user, "port": self._play_context.port},
             var_options={name: variables[name] for name in names if name in variables},
         )
+        # The path of the control socket is a hash of these, which Ansible sets just before it connects.
+        connection.host = connection.get_option("host") or host
         words = connection._build_command(connection.get_option("ssh_executable"), "ssh")
-        return [*(word.decode() for word in words), "-T"]
-
-    @staticmethod
-    def _ssh_variables() -> list[str]:
-        from ansible import constants
-
-        return list(constants.config.get_plugin_vars("connection", "ansible.builtin.ssh"))
+        return [*(word.decode() for word in words), "-T", "--", str(connection.host)]
 
     def _open(self, host: str, run_dir: str, ssh: list[str] | None) -> socket.socket:
         if ssh is None:
             return connect(run_dir + "/control.sock")
-        address = self._address(ssh, host)
-        path = os.path.join(self._private, address)
-        forward = [*ssh, "-O", "forward", "-L", "%s:%s/control.sock" % (path, run_dir), host]
-        if subprocess.run(forward, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0:
+        path = os.path.join(self._private, "".join(filter(str.isalnum, host))[:40])
+        *options, _, target = ssh
+        way = ["-L", "%s:%s/control.sock" % (path, run_dir), "--", target]
+        if subprocess.run([*options, "-O", "forward", *way], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0:
             channel = connect(path)
             # A server that forbids forwarding closes at once; one that allows it says ready first.
             channel.settimeout(10)
@@ -153,19 +150,21 @@ class ActionModule(ActionBase):
             except OSError:
                 alive = b""
             if alive:
-                self._forwards.append([*ssh, "-O", "cancel", *forward[-3:]])
+                self._forwards.append([*options, "-O", "cancel", *way])
                 return channel
             channel.close()
-        return relay(ssh, host, run_dir)
-
-    @staticmethod
-    def _address(_: list[str], host: str) -> str:
-        return "".join(character if character.isalnum() else "_" for character in host)[:40]
+        return relay(ssh, run_dir)
 
     def _close_forwards(self) -> None:
         """Take the listeners down again: the connections outlive this run, the listeners need not."""
         with ThreadPoolExecutor(CHANNELS_AT_ONCE) as pool:
             list(pool.map(lambda argv: subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False), self._forwards))
+
+
+def reason_of(result: Any) -> str:
+    """Say in one line why a node could not be armed."""
+    text = " ".join(str(result.get("msg", "no answer")).split())
+    return text.removeprefix("NODE_NOT_READY: ")[-400:]
 
 
 def connect(path: str) -> socket.socket:
@@ -181,13 +180,13 @@ def connect(path: str) -> socket.socket:
     return channel
 
 
-def relay(ssh: list[str], host: str, run_dir: str) -> socket.socket:
+def relay(ssh: list[str], run_dir: str) -> socket.socket:
     """Open a channel of its own where there is no control socket to share."""
     import shlex
 
     ours, theirs = socket.socketpair()
     command = "exec python3 -I -S -c %s %s" % (shlex.quote(_RELAY), shlex.quote(run_dir))
-    subprocess.Popen([*ssh, host, command], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+    subprocess.Popen([*ssh, command], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
     theirs.close()
     return ours
 

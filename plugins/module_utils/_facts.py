@@ -15,9 +15,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _ifconfig
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _ifconfig
 
 TOUCH_SECONDS = 5.0
 _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -33,9 +33,12 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     Look at everything that a plan for ``request`` needs.
 
     Args:
-        request: ``python``, ``entry``, ``module``, ``chdir`` (path or None), ``port`` (int, 0 for any),
-            ``shared_paths`` (list of paths), ``torch`` (whether the job's Python is asked for it).
+        request: ``work`` (the user's words), ``shape``, ``python`` and ``chdir`` (path or None), ``port``
+            (number or "auto"), ``shared_paths`` (list of paths).
     """
+    work, script = request["work"], request["shape"] == "script"
+    entry = _argv.entry_script(work) if work else None
+    port_number = 0 if request["port"] == "auto" else int(request["port"])
     ifconfig = shutil.which("ifconfig", path=_SYSTEM_PATH)
     return {
         "hostname": socket.gethostname(),
@@ -47,11 +50,11 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "interfaces": interfaces(ifconfig) if ifconfig else [],
         "management_address": os.environ.get("SSH_CONNECTION", "   ").split(" ")[2] or None,
         "gpus": gpus(),
-        "port": port(request["port"]),
+        "port": port(port_number),
         "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "mounts": [bounded(mount, path, path=path) for path in request["shared_paths"]],
-        "python": python(request),
-        **bounded(files, request),
+        "python": python(request["python"], script),
+        **bounded(files, (request["chdir"], entry), chdir_exists=False, home="/", entry_exists=False),
     }
 
 
@@ -171,17 +174,17 @@ def mount(path: str) -> Dict[str, Any]:
     return dict(found, path=path, exists=exists, hung=False)
 
 
-def python(request: Dict[str, Any]) -> Dict[str, Any]:
+def python(wanted: Optional[str], torch: bool) -> Dict[str, Any]:
     """Find the job's Python: the wanted path where it exists, and this node's own python3 otherwise."""
-    wanted, own = request["python"], shutil.which("python3", path=os.environ.get("PATH", os.defpath))
+    own = shutil.which("python3", path=os.environ.get("PATH", os.defpath))
     result: Dict[str, Any] = {"wanted": wanted, "own": own}
     for key in ("wanted", "own"):
         path = result[key]
         usable = bool(path) and os.path.isfile(path) and os.access(path, os.X_OK)
         result[key + "_exists"] = usable
-        result[key + "_torch"] = bool(usable and request["torch"] and _has_torch(path))
-        if usable and key == "wanted":
-            break
+        # The node's own is the second choice: it is asked only where the first is missing.
+        asked = torch and usable and not (key == "own" and result["wanted_exists"])
+        result[key + "_torch"] = asked and _has_torch(path)
     return result
 
 
@@ -193,9 +196,9 @@ def _has_torch(path: str) -> bool:
         return False
 
 
-def files(request: Dict[str, Any]) -> Dict[str, Any]:
+def files(paths: Tuple[Optional[str], Optional[str]]) -> Dict[str, Any]:
     """Look whether the working directory and the entry script are there."""
-    chdir, entry = request["chdir"], request["entry"]
+    chdir, entry = paths
     has_chdir = bool(chdir) and os.path.isdir(chdir)
     base = chdir if has_chdir else os.path.expanduser("~")
     return {

@@ -57,6 +57,10 @@ class Follower:
                 run.fail(time.monotonic(), problem("NODE_NOT_READY", run.host, "its supervisor did not answer in %g s" % seconds))
         return not any(run.failure for run in self.runs)
 
+    def not_armed(self, host: str, reason: str) -> None:
+        """Take down that a node will not take part, so that none does."""
+        self._by_host[host].fail(time.monotonic(), problem("NODE_NOT_READY", host, reason, "nothing was started on any node"))
+
     def go(self) -> None:
         """Start all runners: one byte a node, back to back."""
         for channel in self.channels.values():
@@ -77,7 +81,7 @@ class Follower:
         """Stop all nodes gracefully; asked for a second time, kill."""
         if self.interrupted is None:
             self.interrupted = reason
-            self._stop_all()
+            self.stop_all()
         else:
             self.kill_all()
 
@@ -86,7 +90,8 @@ class Follower:
         for channel in self.channels.values():
             self._order(channel, _wire.KILL)
 
-    def _stop_all(self) -> None:
+    def stop_all(self) -> None:
+        """Ask every node to stop, once."""
         if not self._stopping:
             self._stopping = True
             self.tell({"event": "stopping"}, b"")
@@ -130,7 +135,7 @@ class Follower:
             run.fail(time.monotonic(), problem(code, run.host, what, "check the node"))
             self.tell({"event": "lost", "host": run.host}, b"")
             if run.ready:
-                self._stop_all()
+                self.stop_all()
 
     def _event(self, run: _outcome.NodeRun, header: Dict[str, Any], payload: bytes) -> None:
         now, event = time.monotonic(), header["event"]
@@ -157,6 +162,6 @@ class Follower:
             run.fail(now, failure)
         self.tell(dict(header, host=run.host), payload)
         if failure:
-            self._stop_all()
+            self.stop_all()
 
 

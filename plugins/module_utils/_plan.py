@@ -201,7 +201,9 @@ class _Judge:
     def _files(self) -> Tuple[List[str], List[Problem]]:
         request = self.request
         entry = _argv.entry_script(request.work)
-        if all(fact["chdir_exists"] for fact in self.facts):
+        if request.chdir is None:
+            cwds = [str(fact["home"]) for fact in self.facts]
+        elif all(fact["chdir_exists"] for fact in self.facts):
             cwds = [str(request.chdir) for _ in self.facts]
         elif request.chdir_required:
             return [], [

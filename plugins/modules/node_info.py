@@ -12,23 +12,26 @@ description:
   - Returns facts and never judges them; nothing on the node is changed.
 author: The madctl authors
 options:
+  work:
+    description: The user's words, as for M(madctl.multinode.plan).
+    type: list
+    elements: raw
+    default: []
+  shape:
+    description: Whether torchrun starts the work or it is executed once a node.
+    type: str
+    choices: [script, command]
+    default: script
   python:
     description: Absolute path of the Python that is to run the job.
-    type: str
-  torch:
-    description: Whether to look for torch in that Python.
-    type: bool
-    default: false
-  entry:
-    description: Script or program that must exist, relative to O(chdir).
     type: str
   chdir:
     description: Working directory of the job.
     type: str
   port:
-    description: Master port to try, V(0) for any.
-    type: int
-    default: 0
+    description: Master port to try, or V(auto).
+    type: str
+    default: auto
   shared_paths:
     description: Paths whose mounts are to be reported.
     type: list
@@ -64,11 +67,11 @@ def main():
     """Collect and report."""
     module = AnsibleModule(
         argument_spec={
+            "work": {"type": "list", "elements": "raw", "default": []},
+            "shape": {"type": "str", "choices": ["script", "command"], "default": "script"},
             "python": {"type": "str"},
-            "torch": {"type": "bool", "default": False},
-            "entry": {"type": "str"},
             "chdir": {"type": "str"},
-            "port": {"type": "int", "default": 0},
+            "port": {"type": "str", "default": "auto"},
             "shared_paths": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

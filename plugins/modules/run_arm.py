@@ -101,7 +101,7 @@ def deliver(run_dir, spec, hostfile):
 def start(run_dir, seconds):
     """Start the supervisor and wait until it listens."""
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", os.path.join(run_dir, "bin", "_supervisor.py"), run_dir],
+        [sys.executable, "-I", "-S", "-B", os.path.join(run_dir, "bin", "_supervisor.py"), run_dir],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
