@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl inventory``: print the Ansible inventory of these hosts, with ranks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from madctl.errors import ExitCode
+from madctl.options import add_host_options, targets
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "inventory", help="print the Ansible inventory of these hosts", description=__doc__, allow_abbrev=False
+    )
+    add_host_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print YAML that plain ansible-playbook takes with -i."""
+    from madctl import engine
+
+    found = targets(options)
+    if found.sources:
+        print(f"# use after: {' '.join(f'-i {source}' for source in found.sources)}", file=sys.stderr)
+    print(engine.dump_inventory(found.inventory), end="")
+    return ExitCode.SUCCEEDED

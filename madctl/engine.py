@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run a playbook of the collection: the only file that knows ansible-runner.
+
+Two streams come back: Ansible's own task results, and, once nodes are armed, the events of the run
+on a private socket, which also carries the order to stop the other way.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from madctl.errors import ExitCode, Problem, RunError, UsageError
+
+COLLECTION = "madctl.multinode"
+_RANKS_A_CORE = 8
+_MAX_FORKS = 64
+
+TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
+EventListener = Callable[[dict[str, Any], bytes], None]
+
+
+class _Unsafe(str):
+    """Text that Ansible must not read as a template."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes ``_Unsafe`` with Ansible's own tag for such text."""
+
+
+_Dumper.add_representer(_Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
+
+
+def unsafe(value: Any) -> Any:
+    """Mark every string in nested data as text that is no template."""
+    if isinstance(value, str):
+        return _Unsafe(value)
+    if isinstance(value, dict):
+        return {key: unsafe(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [unsafe(entry) for entry in value]
+    return value
+
+
+class Engine:
+    """One run of one playbook; ``directory`` is private to this user and holds no secret afterwards."""
+
+    def __init__(self, on_task: TaskListener, on_event: EventListener) -> None:
+        self._on_task = on_task
+        self._on_event = on_event
+        self._directory = Path(tempfile.mkdtemp(prefix="madctl-"))
+        self._orders: socket.socket | None = None
+        self._cancelled = threading.Event()
+        self.failure: str | None = None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def run(self, playbook: str, inventory: dict[str, Any], variables: dict[str, Any], sources: Sequence[str] = ()) -> None:
+        """
+        Run a playbook to its end.
+
+        Args:
+            inventory: The hosts, as ``madctl.inventory`` builds them.
+            variables: Extra variables; no string in them is ever taken for a template.
+            sources: Inventories of the user's own, which come first.
+        """
+        import ansible_runner
+
+        path = self._directory / "inventory.yml"
+        path.write_text(yaml.safe_dump(inventory, sort_keys=False))
+        listener = self._listen() if playbook == "launch" else None
+        if listener:
+            variables = {**variables, "madctl_event_socket": str(self._directory / "events.sock")}
+        extra = self._directory / "variables.yml"
+        extra.touch(0o600)
+        extra.write_text(yaml.dump(unsafe(variables), Dumper=_Dumper))
+        runner = self._directory / "runner"
+        runner.mkdir()
+        hosts = len(inventory["all"]["children"]["madctl_nodes"]["hosts"])
+        ansible_runner.run(
+            private_data_dir=str(runner),
+            playbook=f"{COLLECTION}.{playbook}",
+            inventory=[*map(os.path.abspath, sources), str(path)],
+            limit="madctl_nodes",
+            cmdline=f"-e @{extra}",
+            forks=forks(hosts),
+            envvars=environment(),
+            event_handler=self._handle,
+            cancel_callback=self._cancelled.is_set,
+            suppress_env_files=True,
+            quiet=True,
+        )
+        if listener:
+            listener.close()
+
+    def stop(self, order: bytes) -> bool:
+        """Send an order to whoever follows the run; False when nobody does yet."""
+        if self._orders is None:
+            return False
+        try:
+            self._orders.send(order)
+        except OSError:
+            return False
+        return True
+
+    def cancel(self) -> None:
+        """End Ansible itself; what it armed on nodes is left to the caller."""
+        self._cancelled.set()
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self._directory / "events.sock"))
+        listener.listen(1)
+        threading.Thread(target=self._receive, args=(listener,), daemon=True).start()
+        return listener
+
+    def _receive(self, listener: socket.socket) -> None:
+        from ansible_collections.madctl.multinode.plugins.module_utils._wire import Decoder
+
+        try:
+            channel, _ = listener.accept()
+        except OSError:
+            return
+        self._orders = channel
+        decoder = Decoder()
+        while data := channel.recv(1 << 18):
+            for event, payload in decoder.feed(data):
+                self._on_event(event, payload)
+        self._orders = None
+
+    def _handle(self, event: dict[str, Any]) -> bool:
+        data = event.get("event_data", {})
+        if event["event"] in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
+            self._on_task(data.get("task_action", ""), data.get("host", ""), data.get("res") or {})
+        elif event["event"] in ("error", "verbose") and "ERROR" in event.get("stdout", ""):
+            self.failure = self.failure or event["stdout"].strip()
+        return False
+
+
+def forks(hosts: int) -> int:
+    """Bound the handshakes that run at once by what this machine's cores can carry."""
+    return max(1, min(hosts, _MAX_FORKS, _RANKS_A_CORE * (os.cpu_count() or 1)))
+
+
+def environment() -> dict[str, str]:
+    """Give what Ansible needs to find this very collection and its own programs."""
+    spec = importlib.util.find_spec("ansible_collections.madctl.multinode")
+    if spec is None or not spec.submodule_search_locations:
+        raise RunError(ExitCode.INTERNAL, Problem("COLLECTION_MISSING", "the collection is not installed", remedy="run make setup"))
+    root = Path(next(iter(spec.submodule_search_locations))).parents[2]
+    return {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "ANSIBLE_COLLECTIONS_PATH": str(root),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_DEPRECATION_WARNINGS": "0",
+        "ANSIBLE_RETRY_FILES_ENABLED": "0",
+    }
+
+
+def inventory_hosts(sources: Sequence[str], limit: str | None) -> list[str]:
+    """
+    List the hosts of a user's own inventory, in its order.
+
+    Raises:
+        UsageError: If Ansible cannot read it or nothing matches.
+    """
+    argv = ["ansible", limit or "all", "--list-hosts"]
+    for source in sources:
+        argv += ["-i", source]
+    done = subprocess.run(argv, env={**os.environ, **environment()}, capture_output=True, text=True, check=False)
+    names = [line.strip() for line in done.stdout.splitlines()[1:] if line.strip()]
+    if done.returncode or not names:
+        reason = (done.stderr.strip().splitlines() or ["no host matches"])[-1]
+        raise UsageError(Problem("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {reason}"))
+    return names
+
+
+def dump_inventory(inventory: dict[str, Any]) -> str:
+    """Write an inventory as YAML."""
+    return str(yaml.safe_dump(inventory, sort_keys=False))

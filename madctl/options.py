@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share, and what they mean together."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from madctl.errors import Problem, UsageError
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The nodes of a request: their names in rank order, and the inventory that reaches them."""
+
+    names: tuple[str, ...]
+    inventory: dict[str, Any]
+    sources: tuple[str, ...] = ()
+
+
+def add_host_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says which nodes take part and how they are reached."""
+    group = parser.add_argument_group("nodes")
+    group.add_argument("--hosts", metavar="LIST", help="gpu[01-16], a,b,c, @group, user@host:port")
+    group.add_argument("--hostfile", metavar="FILE", help="one name a line, slots=N optional")
+    group.add_argument("-i", "--inventory", action="append", metavar="PATH", help="an Ansible inventory (repeatable)")
+    group.add_argument("--limit", metavar="PATTERN", help="take only these hosts of the inventory")
+    group.add_argument("--lab", metavar="NAME", help="all hosts of a lab, or those that --hosts names")
+    group.add_argument("--user", metavar="NAME", help="log in as this user")
+    group.add_argument("--port", type=int, metavar="N", help="SSH port")
+    group.add_argument("--ssh-config", metavar="FILE", help="use this ssh configuration instead of your own")
+    group.add_argument("--accept-new-host-keys", action="store_true", help="trust hosts that were never seen before")
+
+
+def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Targets:
+    """
+    Find out which nodes take part.
+
+    Raises:
+        UsageError: If the lists cannot be read, or contradict each other.
+    """
+    from madctl import engine, hosts, inventory
+
+    arguments = inventory.ssh_args(_absolute(options.ssh_config), options.accept_new_host_keys)
+    given = [name for name in ("hosts", "hostfile", "inventory") if getattr(options, name) is not None]
+    if len(given) > 1:
+        raise UsageError(Problem("USAGE", " and ".join(f"--{name}" for name in given) + " exclude each other"))
+    if options.limit and not options.inventory:
+        raise UsageError(Problem("USAGE", "--limit needs --inventory"))
+    if options.lab is not None:
+        return _lab(options, arguments)
+    if options.inventory:
+        for source in options.inventory:
+            if not os.path.exists(source) and "," not in source:
+                raise UsageError(Problem("INVENTORY_MISSING", f"no inventory {source}"))
+        names = engine.inventory_hosts(options.inventory, options.limit)
+        return Targets(tuple(names), inventory.overlay(names, arguments), tuple(options.inventory))
+    if options.hosts is not None:
+        entries = hosts.from_list(options.hosts)
+    elif options.hostfile is not None:
+        entries = hosts.from_file(options.hostfile)
+    else:
+        entries = hosts.from_environment(environment) or [hosts.HostEntry("localhost")]
+    built = inventory.build(entries, options.user, options.port, arguments)
+    return Targets(tuple(entry.name for entry in entries), built)
+
+
+def _absolute(path: str | None) -> str | None:
+    if path is None:
+        return None
+    if not os.path.isfile(path):
+        raise UsageError(Problem("SSH_CONFIG_MISSING", f"no ssh configuration {path}"))
+    return os.path.abspath(path)
+
+
+def _lab(options: argparse.Namespace, arguments: str) -> Targets:
+    from madctl import hosts, inventory
+    from madctl.lab import power, state
+
+    power.require_machine()
+    lab = state.load(options.lab)
+    chosen = [entry.name for entry in hosts.from_list(options.hosts)] if options.hosts else [h.name for h in lab.hosts]
+    names = [lab.host(name).name for name in chosen]
+    source = str(state.directory(options.lab) / "inventory.yml")
+    return Targets(tuple(names), inventory.overlay(names, arguments), (source,))

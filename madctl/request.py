@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn a parsed command line into the variables of the roles, refusing what needs no node to refuse."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from madctl.errors import Problem, UsageError
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how the job runs."""
+    group = parser.add_argument_group("job")
+    group.add_argument("--command", dest="as_command", action="store_true", help="run the work once a node, without torchrun")
+    group.add_argument("--runner", choices=["torchrun"], default="torchrun", help="what starts the ranks (default torchrun)")
+    group.add_argument("--python", metavar="PATH", help="the job's Python (default: python3 of your PATH)")
+    group.add_argument("--nproc-per-node", default="auto", metavar="N|auto|gpu", help="processes a node (default auto)")
+    group.add_argument("--master-addr", metavar="ADDRESS", help="address of the first node to meet at")
+    group.add_argument("--master-port", default="29500", metavar="N|auto", help="port to meet at (default 29500)")
+    group.add_argument("--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
+    group.add_argument("--shared-path", action="append", default=[], metavar="PATH", help="must be shared storage (repeatable)")
+    group.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass a variable (repeatable)")
+    group.add_argument("--env-file", metavar="FILE", help="variables, one NAME=VALUE a line")
+    group.add_argument("--chdir", metavar="PATH", help="working directory on every node (default: this one)")
+    group.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories (default /var/tmp/madctl-UID)")
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="stop the job after this long")
+    group.add_argument("--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)")
+    group.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out (repeatable)")
+    group.add_argument("--no-install", action="store_true", help="do not install net-tools where ifconfig is missing")
+    group.add_argument("--dry-run", action="store_true", help="check and print the plan, start nothing")
+
+
+def variables(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """
+    Build the roles' variables.
+
+    Raises:
+        UsageError: If the request cannot be meant as it stands.
+    """
+    if not options.work:
+        raise UsageError(Problem("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py"))
+    if "\0" in "".join(options.work):
+        raise UsageError(Problem("WORK_INVALID", "an argument holds a NUL byte"))
+    result: dict[str, Any] = {
+        "madctl_work": list(options.work),
+        "madctl_shape": "command" if options.as_command else "script",
+        "madctl_python": options.python or caller_python(environment),
+        "madctl_python_required": options.python is not None,
+        "madctl_nproc_per_node": _processes(options.nproc_per_node),
+        "madctl_master_addr": _address(options.master_addr),
+        "madctl_master_port": _port(options.master_port),
+        "madctl_interface": _interface(options.interface),
+        "madctl_shared_paths": [_shared(path) for path in options.shared_path],
+        "madctl_env": _environment(options, environment),
+        "madctl_chdir": options.chdir or os.getcwd(),
+        "madctl_chdir_required": options.chdir is not None,
+        "madctl_run_dir": options.run_dir,
+        "madctl_timeout": _seconds("--timeout", options.timeout),
+        "madctl_start_timeout": _seconds("--start-timeout", options.start_timeout),
+        "madctl_skip": options.skip,
+        "madctl_install": not options.no_install and not options.dry_run,
+        "madctl_become": True,
+        "madctl_dry_run": options.dry_run,
+    }
+    return {name: value for name, value in result.items() if value is not None}
+
+
+def caller_python(environment: Mapping[str, str]) -> str | None:
+    """Find the caller's python3; a shim, which is a script, is asked for what it stands for."""
+    found = shutil.which("python3", path=environment.get("PATH"))
+    if found is None:
+        return None
+    path = os.path.abspath(found)
+    with open(path, "rb") as stream:
+        is_script = stream.read(2) == b"#!"
+    if is_script:
+        argv = [path, "-c", "import sys; print(sys.executable)"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return done.stdout.strip() or None
+    return path
+
+
+def _usage(option: str, value: object, wanted: str) -> UsageError:
+    return UsageError(Problem("USAGE", f"{option} takes {wanted}, not {value!r}"))
+
+
+def _processes(text: str) -> str:
+    if text not in ("auto", "gpu") and not (text.isdigit() and 1 <= int(text) <= 1024):
+        raise _usage("--nproc-per-node", text, "a number from 1, auto or gpu")
+    return text
+
+
+def _port(text: str) -> str:
+    if text != "auto" and not (text.isdigit() and 1 <= int(text) <= 65535):
+        raise _usage("--master-port", text, "a number from 1 to 65535, or auto")
+    return text
+
+
+def _address(text: str | None) -> str | None:
+    try:
+        return text and str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise _usage("--master-addr", text, "an IP address of the first node") from error
+
+
+def _interface(text: str | None) -> str | None:
+    if text is not None and "/" in text:
+        try:
+            return str(ipaddress.ip_network(text, strict=False))
+        except ValueError as error:
+            raise _usage("--interface", text, "a name or a network such as 10.0.0.0/24") from error
+    if text is not None and (not text or len(text) > 15 or text.startswith("-")):
+        raise _usage("--interface", text, "a name or a network such as 10.0.0.0/24")
+    return text
+
+
+def _shared(text: str) -> str:
+    path = text.removesuffix(":ro")
+    if not path.startswith("/"):
+        raise _usage("--shared-path", text, "an absolute path")
+    return path
+
+
+def _seconds(option: str, value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1e9:
+        raise _usage(option, value, "a positive number of seconds")
+    return value
+
+
+def _environment(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, str]:
+    lines = list(options.env)
+    if options.env_file:
+        try:
+            text = Path(options.env_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(Problem("ENV_FILE_UNREADABLE", f"{options.env_file}: {error}")) from error
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")] + lines
+    result = {}
+    for line in lines:
+        name, equals, value = line.partition("=")
+        if not name.isidentifier():
+            raise _usage("--env", line, "NAME or NAME=VALUE")
+        if not equals and name not in environment:
+            raise UsageError(Problem("ENV_UNSET", f"--env {name}: the variable is not set here", remedy=f"--env {name}=VALUE"))
+        result[name] = value if equals else environment[name]
+    return result

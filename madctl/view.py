@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a launch looks like on the screen: the story on stderr, the job's own lines on stdout.
+
+Lines are plain without a terminal. Bytes of the job are shown with control characters made harmless;
+the files on the nodes keep them as they are.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from madctl.errors import Problem
+
+LAST_LINES = 20
+_SHOWN = {"\t"}
+
+
+class View:
+    """Collects what happens and writes each stage as it passes."""
+
+    def __init__(self, names: Sequence[str], as_json: bool, single: bool) -> None:
+        self.names = names
+        self.as_json = as_json
+        self.single = single
+        self.errors: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self._output = sys.stderr if as_json else sys.stdout
+        self._width = max(map(len, names)) + (0 if single else 5)
+        self._partial: dict[tuple[str, str], bytes] = {}
+        self._last: dict[tuple[str, str], deque[str]] = {}
+        self._counts = {"probe": 0, "arm": 0, "run": 0, "joined": 0}
+        self._planned: dict[str, Any] | None = None
+
+    # -- stages -----------------------------------------------------------------------------------
+
+    def stage(self, name: str, text: str) -> None:
+        """Write one line of the story."""
+        print(f"{name:<7} {text}", file=sys.stderr, flush=True)
+
+    def probed(self, host: str, answered: bool) -> None:
+        """A node was looked at."""
+        self._counts["probe"] += answered
+        if self._counts["probe"] == len(self.names) and answered:
+            self.stage("probe", f"{self._nodes()} answered")
+
+    def planned(self, plan: dict[str, Any] | None) -> None:
+        """The plan was made, or refused."""
+        for warning in self.warnings:
+            self.stage("notice", warning.message)
+        if plan is None:
+            return
+        self._planned = plan
+        nproc = plan["nodes"][0]["nproc_per_node"]
+        interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
+        size = f"{plan['nnodes']} × {nproc} = {plan['world_size']} ranks"
+        self.stage("plan", f"{size} on {interfaces}, master {plan['master_addr']}:{plan['master_port']}")
+
+    def armed(self, host: str, ready: bool) -> None:
+        """A node is ready to start."""
+        self._counts["arm"] += ready
+        if self._counts["arm"] == len(self.names) and ready:
+            self.stage("arm", f"{self._nodes()} ready")
+
+    def _nodes(self) -> str:
+        return "1 node" if len(self.names) == 1 else f"{len(self.names)} nodes"
+
+    def interrupted(self, times: int) -> None:
+        """The user pressed Ctrl-C."""
+        self.stage("stop", "stopping; Ctrl-C again to kill" if times == 1 else "killing")
+
+    # -- events of the run ------------------------------------------------------------------------
+
+    def on_event(self, event: dict[str, Any], payload: bytes) -> None:
+        """Take in one event from the nodes."""
+        kind = event["event"]
+        if kind == "log":
+            self._log(event["host"], event["log"], payload)
+        elif kind == "started":
+            self._counts["run"] += 1
+            if self._counts["run"] == len(self.names):
+                self.stage("go", f"started on {self._nodes()}")
+        elif kind == "joined":
+            self._counts["joined"] += 1
+            if self._planned and self._counts["joined"] == self._planned["world_size"]:
+                self.stage("ranks", f"all {self._counts['joined']} joined")
+        elif kind == "stopping":
+            self.stage("stop", "telling all nodes to stop")
+        elif kind == "exit":
+            self._flush(event["host"])
+
+    def _log(self, host: str, log: str, payload: bytes) -> None:
+        key = (host, log)
+        *lines, rest = (self._partial.get(key, b"") + payload).split(b"\n")
+        for line in lines:
+            self._line(host, log, line)
+        self._partial[key] = rest
+
+    def _flush(self, host: str) -> None:
+        for key, rest in list(self._partial.items()):
+            if key[0] == host and rest:
+                self._line(host, key[1], rest)
+                self._partial[key] = b""
+
+    def _line(self, host: str, log: str, line: bytes) -> None:
+        source = log.partition(".")[0]
+        text = harmless(line)
+        self._last.setdefault((host, source), deque(maxlen=LAST_LINES)).append(text)
+        rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
+        label = f"{host}:{rank}" if rank else host
+        print(f"{label:<{self._width}} │ {text}", file=self._output, flush=True)
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def finish(self, status: str, data: dict[str, Any] | None, ran: bool) -> None:
+        """Write the summary: what failed first and its last words, or that all went well."""
+        if self.errors and ran:
+            self._last_words(self.errors[0])
+        for problem in self.errors:
+            print(f"madctl: {problem}", file=sys.stderr)
+        if not ran or data is None:
+            return
+        seconds = data.get("duration_seconds", 0.0)
+        joined = data.get("ranks_joined")
+        ranks = f", {joined} of {data['world_size']} ranks joined" if joined is not None else ""
+        self.stage("done", f"{status} after {seconds:.1f} s on {self._nodes()}{ranks}")
+        if status != "succeeded":
+            self.stage("logs", f"{data['nodes'][0]['run_dir']}/logs on each node")
+
+    def _last_words(self, problem: Problem) -> None:
+        if problem.host is None:
+            return
+        source = f"rank-{problem.rank}" if problem.rank is not None else "runner"
+        lines = self._last.get((problem.host, source))
+        if lines:
+            rank = f" rank {problem.rank}" if problem.rank is not None else ""
+            print(f"\nlast lines of {problem.host}{rank}:", file=sys.stderr)
+            for text in lines:
+                print(f"  {text}", file=sys.stderr)
+            print(file=sys.stderr)
+
+    def show_plan(self, data: dict[str, Any]) -> None:
+        """Print a plan: nodes × rank, then the exact command line and environment of every node."""
+        width = max(4, *map(len, self.names))
+        print(f"{'RANK':<6}{'HOST':<{width + 2}}{'ADDRESS':<17}{'INTERFACE':<17}PROCESSES")
+        for node in data["nodes"]:
+            line = f"{node['node_rank']:<6}{node['host']:<{width + 2}}{node['address']:<17}{node['interface']:<17}"
+            print(f"{line}{node['nproc_per_node']}")
+        for node in data["nodes"]:
+            print(f"\n{node['host']}: cd {shlex.quote(node['cwd'])}")
+            for name, value in node["env"].items():
+                print(f"  {name}={shlex.quote(value)}")
+            print(f"  {shlex.join(node['argv'])}")
+
+
+def harmless(line: bytes) -> str:
+    """Write a line so that no byte of it can move a terminal's cursor or change its state."""
+    text = line.rstrip(b"\r").decode("utf-8", "backslashreplace").rpartition("\r")[2]
+    return "".join(c if c.isprintable() or c in _SHOWN else c.encode("unicode_escape").decode() for c in text)
