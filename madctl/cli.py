@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from madctl.commands import inventory, lab, launch
-from madctl.errors import ExitCode, MadctlError, UsageError, Problem
+from madctl.errors import ExitCode, MadctlError, Problem, UsageError
 
 COMMANDS = (launch, inventory, lab)
 

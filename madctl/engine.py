@@ -71,7 +71,9 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def run(self, playbook: str, inventory: dict[str, Any], variables: dict[str, Any], sources: Sequence[str] = ()) -> None:
+    def run(
+        self, playbook: str, inventory: dict[str, Any], variables: dict[str, Any], sources: Sequence[str] = ()
+    ) -> None:
         """
         Run a playbook to its end.
 
@@ -162,7 +164,9 @@ def environment() -> dict[str, str]:
     """Give what Ansible needs to find this very collection and its own programs."""
     spec = importlib.util.find_spec("ansible_collections.madctl.multinode")
     if spec is None or not spec.submodule_search_locations:
-        raise RunError(ExitCode.INTERNAL, Problem("COLLECTION_MISSING", "the collection is not installed", remedy="run make setup"))
+        raise RunError(
+            ExitCode.INTERNAL, Problem("COLLECTION_MISSING", "the collection is not installed", remedy="run make setup")
+        )
     root = Path(next(iter(spec.submodule_search_locations))).parents[2]
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),

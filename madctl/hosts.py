@@ -74,11 +74,15 @@ def _file_line(words: list[str], where: str) -> list[HostEntry]:
         if key == "slots":
             slots = value
         elif key != "max_slots":
-            raise UsageError(Problem("HOSTFILE_MALFORMED", f"{where}: {word!r} is not understood", remedy="name slots=N"))
+            raise UsageError(
+                Problem("HOSTFILE_MALFORMED", f"{where}: {word!r} is not understood", remedy="name slots=N")
+            )
     if slots is None and name.count(":") == 1:
         name, _, slots = name.partition(":")
     if slots is not None and (not slots.isdigit() or int(slots) < 1):
-        raise UsageError(Problem("HOSTFILE_MALFORMED", f"{where}: {slots!r} is no number of slots", remedy="name slots=N"))
+        raise UsageError(
+            Problem("HOSTFILE_MALFORMED", f"{where}: {slots!r} is no number of slots", remedy="name slots=N")
+        )
     number = int(slots) if slots else None
     found = [entry for part in split(name, where) for entry in _expand(part)]
     return [HostEntry(entry.name, entry.user, entry.port, number) for entry in found]
@@ -166,7 +170,9 @@ def _nodeset(text: str) -> list[str]:
 
 def _hostile(text: str) -> UsageError:
     return UsageError(
-        Problem("HOST_INVALID", f"{text!r} cannot be a host", remedy="use letters, digits, '.', '-' and '_', not '-' first")
+        Problem(
+            "HOST_INVALID", f"{text!r} cannot be a host", remedy="use letters, digits, '.', '-' and '_', not '-' first"
+        )
     )
 
 

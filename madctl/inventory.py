@@ -14,8 +14,16 @@ GROUP = "madctl_nodes"
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # Connections are shared and kept, never ask questions, and notice a dead peer within seconds.
 SSH_ARGS = (
-    "-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", "BatchMode=yes",
-    "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
+    "-o",
+    "ControlMaster=auto",
+    "-o",
+    "ControlPersist=60s",
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "ServerAliveInterval=5",
+    "-o",
+    "ServerAliveCountMax=3",
 )
 
 

@@ -18,20 +18,32 @@ from madctl.errors import Problem, UsageError
 def add_job_options(parser: argparse.ArgumentParser) -> None:
     """Add what says how the job runs."""
     group = parser.add_argument_group("job")
-    group.add_argument("--command", dest="as_command", action="store_true", help="run the work once a node, without torchrun")
-    group.add_argument("--runner", choices=["torchrun"], default="torchrun", help="what starts the ranks (default torchrun)")
+    group.add_argument(
+        "--command", dest="as_command", action="store_true", help="run the work once a node, without torchrun"
+    )
+    group.add_argument(
+        "--runner", choices=["torchrun"], default="torchrun", help="what starts the ranks (default torchrun)"
+    )
     group.add_argument("--python", metavar="PATH", help="the job's Python (default: python3 of your PATH)")
     group.add_argument("--nproc-per-node", default="auto", metavar="N|auto|gpu", help="processes a node (default auto)")
     group.add_argument("--master-addr", metavar="ADDRESS", help="address of the first node to meet at")
     group.add_argument("--master-port", default="29500", metavar="N|auto", help="port to meet at (default 29500)")
     group.add_argument("--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
-    group.add_argument("--shared-path", action="append", default=[], metavar="PATH", help="must be shared storage (repeatable)")
-    group.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass a variable (repeatable)")
+    group.add_argument(
+        "--shared-path", action="append", default=[], metavar="PATH", help="must be shared storage (repeatable)"
+    )
+    group.add_argument(
+        "--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass a variable (repeatable)"
+    )
     group.add_argument("--env-file", metavar="FILE", help="variables, one NAME=VALUE a line")
     group.add_argument("--chdir", metavar="PATH", help="working directory on every node (default: this one)")
-    group.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories (default /var/tmp/madctl-UID)")
+    group.add_argument(
+        "--run-dir", metavar="PATH", help="where nodes keep run directories (default /var/tmp/madctl-UID)"
+    )
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="stop the job after this long")
-    group.add_argument("--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)")
+    group.add_argument(
+        "--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)"
+    )
     group.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out (repeatable)")
     group.add_argument("--no-install", action="store_true", help="do not install net-tools where ifconfig is missing")
     group.add_argument("--dry-run", action="store_true", help="check and print the plan, start nothing")
@@ -148,6 +160,8 @@ def _environment(options: argparse.Namespace, environment: Mapping[str, str]) ->
         if not name.isidentifier():
             raise _usage("--env", line, "NAME or NAME=VALUE")
         if not equals and name not in environment:
-            raise UsageError(Problem("ENV_UNSET", f"--env {name}: the variable is not set here", remedy=f"--env {name}=VALUE"))
+            raise UsageError(
+                Problem("ENV_UNSET", f"--env {name}: the variable is not set here", remedy=f"--env {name}=VALUE")
+            )
         result[name] = value if equals else environment[name]
     return result

@@ -35,6 +35,7 @@ class View:
         self._last: dict[tuple[str, str], deque[str]] = {}
         self._counts = {"probe": 0, "arm": 0, "run": 0, "joined": 0}
         self._planned: dict[str, Any] | None = None
+        self._stopping = False
 
     # -- stages -----------------------------------------------------------------------------------
 
@@ -42,7 +43,7 @@ class View:
         """Write one line of the story."""
         print(f"{name:<7} {text}", file=sys.stderr, flush=True)
 
-    def probed(self, host: str, answered: bool) -> None:
+    def probed(self, answered: bool) -> None:
         """A node was looked at."""
         self._counts["probe"] += answered
         if self._counts["probe"] == len(self.names) and answered:
@@ -60,7 +61,7 @@ class View:
         size = f"{plan['nnodes']} × {nproc} = {plan['world_size']} ranks"
         self.stage("plan", f"{size} on {interfaces}, master {plan['master_addr']}:{plan['master_port']}")
 
-    def armed(self, host: str, ready: bool) -> None:
+    def armed(self, ready: bool) -> None:
         """A node is ready to start."""
         self._counts["arm"] += ready
         if self._counts["arm"] == len(self.names) and ready:
@@ -89,6 +90,7 @@ class View:
             if self._planned and self._counts["joined"] == self._planned["world_size"]:
                 self.stage("ranks", f"all {self._counts['joined']} joined")
         elif kind == "stopping":
+            self._stopping = True
             self.stage("stop", "telling all nodes to stop")
         elif kind == "exit":
             self._flush(event["host"])
@@ -111,6 +113,9 @@ class View:
         text = harmless(line)
         self._last.setdefault((host, source), deque(maxlen=LAST_LINES)).append(text)
         rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
+        if self._stopping and not rank and self._planned and self._planned["shape"] == "script":
+            # What torchrun says of being stopped buries the cause; the files keep it.
+            return
         label = f"{host}:{rank}" if rank else host
         print(f"{label:<{self._width}} │ {text}", file=self._output, flush=True)
 

@@ -21,7 +21,7 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "lab", help="disposable hosts on this machine", description=__doc__, allow_abbrev=False
     )
-    parser.set_defaults(run=lambda options: _usage())
+    parser.set_defaults(run=_usage)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=type(parser))
 
     up = _add(verbs, "up", _up, "bring up node1…nodeN")
@@ -48,7 +48,7 @@ def _add(verbs: Any, name: str, run: Any, summary: str) -> argparse.ArgumentPars
     return parser
 
 
-def _usage() -> int:
+def _usage(_: argparse.Namespace) -> int:
     raise UsageError(Problem("USAGE", "lab: a verb is missing", remedy="see madctl lab --help"))
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
@@ -27,7 +28,7 @@ def _check(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """Call mount(2)."""
+    """Mount, by the system call of that name."""
     arguments = [source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()]
     _check(LIBC.mount(*arguments), f"mount {target}")
 
@@ -38,7 +39,7 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
         stream.write(text)
 
 
-def make_root(disk: str, visible: list) -> None:
+def make_root(disk: str, visible: "list[str]") -> None:
     """
     Mount a throw-away overlay over the machine's root and make it this host's root.
 
@@ -86,7 +87,7 @@ def hide_personal_files(upper: str) -> None:
         write(os.path.join(home, name), "")
 
 
-def configure(spec: dict) -> None:
+def configure(spec: "dict[str, Any]") -> None:
     """Give the host its names, identities and interfaces."""
     _check(LIBC.sethostname(spec["name"].encode(), len(spec["name"])), "sethostname")
     write("/etc/hostname", spec["name"] + "\n")
@@ -97,7 +98,7 @@ def configure(spec: dict) -> None:
     subprocess.run(["ip", "-batch", "-"], input=spec["ip_commands"], text=True, check=True)
 
 
-def start_sshd(spec: dict) -> None:
+def start_sshd(spec: "dict[str, Any]") -> None:
     """Start an sshd that listens on the management address only."""
     with open("/etc/shadow", encoding="utf-8") as stream:
         shadow = stream.read()

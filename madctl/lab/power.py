@@ -53,7 +53,9 @@ Subsystem sftp internal-sftp
 BOOT_SECONDS = 30
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A read-only bind of one of these would break the host; its overlay shows the same files anyway.
-_NEVER_BOUND = frozenset(map(Path, "/ /root /home /etc /usr /var /opt /srv /mnt /bin /lib /tmp /run".split()))
+_NEVER_BOUND = frozenset(
+    map(Path, ("/", "/root", "/home", "/etc", "/usr", "/var", "/opt", "/srv", "/mnt", "/bin", "/lib", "/tmp", "/run"))
+)
 _HIDDEN = tuple(map(Path, ("/tmp", "/run", "/dev/shm")))
 
 

@@ -115,7 +115,9 @@ def hosts_file(lab: Lab, own_name: str) -> str:
     """Write one host's /etc/hosts: loopback, then every host by its management address."""
     own = f"# this host is {own_name}\n"
     peers = "".join(f"{host.management_address} {host.name}\n" for host in lab.hosts)
-    return f"{own}127.0.0.1 localhost\n::1 localhost ip6-localhost\n{peers}"
+    # Names of the data addresses let software that looks an address up find one.
+    data = "".join(f"{host.data_address} {host.name}-data\n" for host in lab.hosts)
+    return f"{own}127.0.0.1 localhost\n::1 localhost ip6-localhost\n{peers}{data}"
 
 
 def switch_commands(lab: Lab) -> str:

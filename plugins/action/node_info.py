@@ -19,6 +19,7 @@ from typing import Any
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
 
 # Two attempts and Ansible's own start stay below 15 seconds.
@@ -26,17 +27,34 @@ FIRST_SECONDS, SECOND_SECONDS = 4, 8
 ANSIBLE_DEFAULT_SECONDS = 10
 RETRY_SLOTS = 8
 _TRANSIENT = re.compile(
-    r"timed out|Connection (closed|reset) by|kex_exchange_identification|banner exchange|Broken pipe|mux_client", re.IGNORECASE
+    r"timed out|Connection (closed|reset) by|kex_exchange_identification|banner exchange|Broken pipe|mux_client",
+    re.IGNORECASE,
 )
 _CAUSES = (
-    ("HOST_KEY_CHANGED", re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED"), "its host key has changed",
-     "if that is right, remove the old key: ssh-keygen -R %s"),
-    ("HOST_KEY_UNKNOWN", re.compile(r"Host key verification failed|No .* host key is known"), "its host key is unknown",
-     "enrol it: ssh %s, or pass --accept-new-host-keys"),
-    ("AUTHENTICATION_FAILED", re.compile(r"Permission denied"), "it accepts none of your keys",
-     "check --user and your key: ssh %s"),
-    ("HOST_UNRESOLVED", re.compile(r"Could not resolve hostname|Name or service not known"), "its name does not resolve",
-     "check the spelling: ssh %s"),
+    (
+        "HOST_KEY_CHANGED",
+        re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED"),
+        "its host key has changed",
+        "if that is right, remove the old key: ssh-keygen -R %s",
+    ),
+    (
+        "HOST_KEY_UNKNOWN",
+        re.compile(r"Host key verification failed|No .* host key is known"),
+        "its host key is unknown",
+        "enrol it: ssh %s, or pass --accept-new-host-keys",
+    ),
+    (
+        "AUTHENTICATION_FAILED",
+        re.compile(r"Permission denied"),
+        "it accepts none of your keys",
+        "check --user and your key: ssh %s",
+    ),
+    (
+        "HOST_UNRESOLVED",
+        re.compile(r"Could not resolve hostname|Name or service not known"),
+        "its name does not resolve",
+        "check the spelling: ssh %s",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _plan
 
 

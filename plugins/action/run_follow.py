@@ -22,6 +22,7 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible.utils.display import Display
+
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _wire
 
 CHANNELS_AT_ONCE = 16
@@ -73,7 +74,12 @@ class ActionModule(ActionBase):
             shutil.rmtree(self._private, ignore_errors=True)
 
     def _result(self, plan: Any, problems: list[dict[str, Any]], summary: dict[str, Any]) -> dict[str, Any]:
-        result = {"changed": True, "summary": summary, "run_id": plan["run_id"], "exit_code": _codes.exit_code(problems)}
+        result = {
+            "changed": True,
+            "summary": summary,
+            "run_id": plan["run_id"],
+            "exit_code": _codes.exit_code(problems),
+        }
         if problems:
             text = "\n".join(_codes.line(entry) for entry in problems)
             return dict(result, failed=True, msg=text, problems=problems)
@@ -141,7 +147,12 @@ class ActionModule(ActionBase):
         path = os.path.join(self._private, "".join(filter(str.isalnum, host))[:40])
         *options, _, target = ssh
         way = ["-L", "%s:%s/control.sock" % (path, run_dir), "--", target]
-        if subprocess.run([*options, "-O", "forward", *way], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0:
+        if (
+            subprocess.run(
+                [*options, "-O", "forward", *way], stdin=subprocess.DEVNULL, capture_output=True, check=False
+            ).returncode
+            == 0
+        ):
             channel = connect(path)
             # A server that forbids forwarding closes at once; one that allows it says ready first.
             channel.settimeout(10)
@@ -158,7 +169,12 @@ class ActionModule(ActionBase):
     def _close_forwards(self) -> None:
         """Take the listeners down again: the connections outlive this run, the listeners need not."""
         with ThreadPoolExecutor(CHANNELS_AT_ONCE) as pool:
-            list(pool.map(lambda argv: subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False), self._forwards))
+            list(
+                pool.map(
+                    lambda argv: subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False),
+                    self._forwards,
+                )
+            )
 
 
 def reason_of(result: Any) -> str:

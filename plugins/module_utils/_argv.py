@@ -7,9 +7,24 @@ from typing import Dict, List, Optional, Sequence
 
 # Left over from an outer job, any of these silently changes this one.
 SCRUBBED = (
-    "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",
-    "ROLE_WORLD_SIZE", "ROLE_NAME", "NODE_RANK", "NNODES", "MASTER_ADDR", "MASTER_PORT", "NPROC_PER_NODE",
-    "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS", "TORCHELASTIC_ERROR_FILE",
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
+    "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
+    "ROLE_NAME",
+    "NODE_RANK",
+    "NNODES",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "NPROC_PER_NODE",
+    "TORCHELASTIC_RUN_ID",
+    "TORCHELASTIC_RESTART_COUNT",
+    "TORCHELASTIC_MAX_RESTARTS",
+    "TORCHELASTIC_ERROR_FILE",
 )
 SCRUBBED_PREFIXES = ("PET_", "OMPI_", "PMI_", "PMIX_")
 
@@ -47,15 +62,25 @@ def torchrun_argv(
         program: What torchrun starts for every rank.
     """
     return [
-        python, "-m", "torch.distributed.run",
-        "--nnodes", str(nnodes),
-        "--node-rank", str(node_rank),
-        "--nproc-per-node", str(nproc),
-        "--rdzv-backend", "static",
-        "--master-addr", rendezvous["addr"],
-        "--master-port", rendezvous["port"],
-        "--rdzv-id", rendezvous["id"],
-        "--max-restarts", "0",
+        python,
+        "-m",
+        "torch.distributed.run",
+        "--nnodes",
+        str(nnodes),
+        "--node-rank",
+        str(node_rank),
+        "--nproc-per-node",
+        str(nproc),
+        "--rdzv-backend",
+        "static",
+        "--master-addr",
+        rendezvous["addr"],
+        "--master-port",
+        rendezvous["port"],
+        "--rdzv-id",
+        rendezvous["id"],
+        "--max-restarts",
+        "0",
         "--no-python",
         *program,
     ]

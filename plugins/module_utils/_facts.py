@@ -119,7 +119,9 @@ def gpus() -> Dict[str, Any]:
     amd = 0
     for node in glob.glob("/sys/class/kfd/kfd/topology/nodes/*/properties"):
         lines = (_read(node) or "").splitlines()
-        amd += any(line.split()[0] == "simd_count" and line.split()[1] != "0" for line in lines if len(line.split()) > 1)
+        amd += any(
+            line.split()[0] == "simd_count" and line.split()[1] != "0" for line in lines if len(line.split()) > 1
+        )
     nvidia = len(glob.glob("/proc/driver/nvidia/gpus/*"))
     return {"vendor": "amd" if amd else "nvidia" if nvidia else None, "count": amd or nvidia}
 
@@ -190,7 +192,9 @@ def python(wanted: Optional[str], torch: bool) -> Dict[str, Any]:
 
 def _has_torch(path: str) -> bool:
     try:
-        done = subprocess.run([path, "-c", _PYTHON_REPORT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=True)
+        done = subprocess.run(
+            [path, "-c", _PYTHON_REPORT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=True
+        )
         return bool(json.loads(done.stdout)["torch"])
     except (OSError, ValueError, subprocess.SubprocessError):
         return False
@@ -199,8 +203,8 @@ def _has_torch(path: str) -> bool:
 def files(paths: Tuple[Optional[str], Optional[str]]) -> Dict[str, Any]:
     """Look whether the working directory and the entry script are there."""
     chdir, entry = paths
-    has_chdir = bool(chdir) and os.path.isdir(chdir)
-    base = chdir if has_chdir else os.path.expanduser("~")
+    has_chdir = chdir is not None and os.path.isdir(chdir)
+    base = chdir if chdir is not None and has_chdir else os.path.expanduser("~")
     return {
         "chdir_exists": has_chdir,
         "home": os.path.expanduser("~"),

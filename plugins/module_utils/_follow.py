@@ -54,12 +54,17 @@ class Follower:
                 return False
         for run in self.runs:
             if not run.ready:
-                run.fail(time.monotonic(), problem("NODE_NOT_READY", run.host, "its supervisor did not answer in %g s" % seconds))
+                run.fail(
+                    time.monotonic(),
+                    problem("NODE_NOT_READY", run.host, "its supervisor did not answer in %g s" % seconds),
+                )
         return not any(run.failure for run in self.runs)
 
     def not_armed(self, host: str, reason: str) -> None:
         """Take down that a node will not take part, so that none does."""
-        self._by_host[host].fail(time.monotonic(), problem("NODE_NOT_READY", host, reason, "nothing was started on any node"))
+        self._by_host[host].fail(
+            time.monotonic(), problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
+        )
 
     def go(self) -> None:
         """Start all runners: one byte a node, back to back."""
@@ -73,7 +78,9 @@ class Follower:
         while any(run.exit is None and run.host in self.channels for run in self.runs):
             left = None if self._deadline is None else self._deadline - time.monotonic()
             if left is not None and left <= 0:
-                self.interrupt(problem("TIMED_OUT", None, "the job did not end in %g s" % (timeout or 0), "raise --timeout"))
+                self.interrupt(
+                    problem("TIMED_OUT", None, "the job did not end in %g s" % (timeout or 0), "raise --timeout")
+                )
                 self._deadline = left = None
             self._turn(left)
 
@@ -131,7 +138,11 @@ class Follower:
 
     def _closed(self, run: _outcome.NodeRun) -> None:
         if run.exit is None:
-            code, what = ("NODE_LOST", "the connection to it was lost") if run.ready else ("CHANNEL_FAILED", "its supervisor cannot be reached")
+            code, what = (
+                ("NODE_LOST", "the connection to it was lost")
+                if run.ready
+                else ("CHANNEL_FAILED", "its supervisor cannot be reached")
+            )
             run.fail(time.monotonic(), problem(code, run.host, what, "check the node"))
             self.tell({"event": "lost", "host": run.host}, b"")
             if run.ready:
@@ -163,5 +174,3 @@ class Follower:
         self.tell(dict(header, host=run.host), payload)
         if failure:
             self.stop_all()
-
-

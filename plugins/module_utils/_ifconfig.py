@@ -14,7 +14,9 @@ from typing import Any, Dict, List
 
 _HEAD = re.compile(r"^(?P<name>\S+): flags=\d+<(?P<flags>[^>]*)>(?:\s+mtu (?P<mtu>\d+))?")
 _INET = re.compile(r"^\s+inet (?P<address>[\d.]+)(?:\s+netmask (?P<netmask>[\d.]+))?")
-_INET6 = re.compile(r"^\s+inet6 (?P<address>[0-9a-fA-F:.]+)\s+prefixlen (?P<prefix>\d+)\s+scopeid (?P<scope>0x[0-9a-f]+)")
+_INET6 = re.compile(
+    r"^\s+inet6 (?P<address>[0-9a-fA-F:.]+)\s+prefixlen (?P<prefix>\d+)\s+scopeid (?P<scope>0x[0-9a-f]+)"
+)
 _ETHER = re.compile(r"^\s+ether (?P<ether>[0-9a-fA-F:]+)")
 
 

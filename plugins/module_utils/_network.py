@@ -47,7 +47,9 @@ def choose(hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] =
         found = [", ".join("%s %s" % (c.interface, c.network) for c in entries) or "none" for entries in candidates]
         return [], [
             problem(
-                "NO_COMMON_NETWORK", host, "no network is common to all nodes; usable here: %s" % text,
+                "NO_COMMON_NETWORK",
+                host,
+                "no network is common to all nodes; usable here: %s" % text,
                 "connect the nodes to one network, or name it with --interface",
             )
             for host, text in zip(hosts, found)
@@ -57,7 +59,8 @@ def choose(hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] =
     chosen = [[entry for entry in entries if entry.network in family] for entries in candidates]
     ambiguous = [
         problem(
-            "INTERFACE_AMBIGUOUS", host,
+            "INTERFACE_AMBIGUOUS",
+            host,
             "several interfaces qualify: %s" % ", ".join("%s %s" % (c.interface, c.address) for c in entries),
             "choose one with --interface NAME or CIDR",
         )
@@ -70,7 +73,9 @@ def choose(hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] =
 def usable(facts: Facts) -> List[Candidate]:
     """List a node's addresses that could carry training traffic as far as the node alone can tell."""
     names = {entry["name"]: entry for entry in facts["interfaces"]}
-    return [candidate for entry in facts["interfaces"] if rejection(entry, names) is None for candidate in _addresses(entry)]
+    return [
+        candidate for entry in facts["interfaces"] if rejection(entry, names) is None for candidate in _addresses(entry)
+    ]
 
 
 def rejection(entry: Dict[str, Any], names: Dict[str, Dict[str, Any]]) -> Optional[str]:
@@ -140,8 +145,12 @@ def _choose_wanted(hosts: Sequence[str], facts: Sequence[Facts], wanted: str) ->
     networks = {entry.network for entry in chosen}
     if not problems and len(networks) > 1 and "/" not in wanted:
         problems = [
-            problem("NO_COMMON_NETWORK", host, "%s is in %s here, elsewhere in another network" % (wanted, c.network),
-                    "name the network itself: --interface CIDR")
+            problem(
+                "NO_COMMON_NETWORK",
+                host,
+                "%s is in %s here, elsewhere in another network" % (wanted, c.network),
+                "name the network itself: --interface CIDR",
+            )
             for host, c in zip(hosts, chosen)
         ]
     return ([], problems) if problems else (chosen, [])

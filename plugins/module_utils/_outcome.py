@@ -47,8 +47,13 @@ def rank_failure(host: str, event: Dict[str, Any]) -> Problem:
     """Describe a rank that ended badly."""
     how = signal_text(event["signal"]) if event["signal"] else "exit code %s" % event["exit_code"]
     return problem(
-        "RANK_FAILED", host, "rank %s failed: %s" % (event["rank"], how), None,
-        rank=event["rank"], exit_code=event["exit_code"], signal=event["signal"],
+        "RANK_FAILED",
+        host,
+        "rank %s failed: %s" % (event["rank"], how),
+        None,
+        rank=event["rank"],
+        exit_code=event["exit_code"],
+        signal=event["signal"],
     )
 
 
@@ -56,10 +61,14 @@ def runner_failure(host: str, shape: str, record: Dict[str, Any]) -> Problem:
     """Describe a runner, or a command, that ended badly."""
     how = signal_text(record["signal"]) if record["signal"] else "exit code %s" % record["exit_code"]
     what, code = ("the command", "COMMAND_FAILED") if shape == "command" else ("torchrun", "RANK_FAILED")
-    return problem(code, host, "%s failed: %s" % (what, how), None, exit_code=record["exit_code"], signal=record["signal"])
+    return problem(
+        code, host, "%s failed: %s" % (what, how), None, exit_code=record["exit_code"], signal=record["signal"]
+    )
 
 
-def judge(runs: List[NodeRun], plan: Dict[str, Any], interrupted: Optional[Problem]) -> Tuple[List[Problem], Dict[str, Any]]:
+def judge(
+    runs: List[NodeRun], plan: Dict[str, Any], interrupted: Optional[Problem]
+) -> Tuple[List[Problem], Dict[str, Any]]:
     """
     Sum up a run.
 

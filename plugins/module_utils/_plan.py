@@ -8,6 +8,7 @@ line, the playbooks and the roles.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, field
 from ipaddress import ip_network
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -114,7 +115,9 @@ class _Judge:
             return [_network.Candidate("lo", "127.0.0.1", "127.0.0.0/8")], []
         missing = [
             problem(
-                "NET_TOOLS_MISSING", host, "ifconfig is not installed",
+                "NET_TOOLS_MISSING",
+                host,
+                "ifconfig is not installed",
                 "let launch install net-tools, or install it yourself",
             )
             for host, fact in self.each
@@ -130,7 +133,8 @@ class _Judge:
                 remedy = "its addresses: " + (", ".join(own) or "none")
                 return [], [problem("MASTER_ADDR_UNKNOWN", self.hosts[0], message, remedy)]
             wanted = own[self.request.master_addr]
-        return _network.choose(self.hosts, self.facts, wanted)
+        choice: Tuple[List[_network.Candidate], List[Problem]] = _network.choose(self.hosts, self.facts, wanted)
+        return choice
 
     def _port(self) -> List[Problem]:
         if self.request.master_port == "auto" or self.request.shape == "command":
@@ -165,7 +169,9 @@ class _Judge:
         most = max(set(counts), key=counts.count)
         return most, [
             problem(
-                "GPU_COUNT_DIFFERS", host, "%d GPUs, most nodes have %d" % (count, most),
+                "GPU_COUNT_DIFFERS",
+                host,
+                "%d GPUs, most nodes have %d" % (count, most),
                 "mend or leave out that node, or give --nproc-per-node a number",
             )
             for host, count in zip(self.hosts, counts)
@@ -180,7 +186,12 @@ class _Judge:
         if not all(fact["python"]["wanted_exists"] for fact in self.facts):
             if request.python_required:
                 return [], [
-                    problem("PYTHON_MISSING", host, "no Python at %s" % request.python, "install it there, or choose another --python")
+                    problem(
+                        "PYTHON_MISSING",
+                        host,
+                        "no Python at %s" % request.python,
+                        "install it there, or choose another --python",
+                    )
                     for host, fact in self.each
                     if not fact["python"]["wanted_exists"]
                 ]
@@ -192,10 +203,14 @@ class _Judge:
         for host, fact in self.each:
             path = fact["python"][key]
             if not fact["python"].get(key + "_exists"):
-                missing.append(problem("PYTHON_MISSING", host, "no python3 found", "install it, or choose one with --python"))
+                missing.append(
+                    problem("PYTHON_MISSING", host, "no python3 found", "install it, or choose one with --python")
+                )
             elif not fact["python"][key + "_torch"]:
                 message = "torch is not installed for %s" % path
-                missing.append(problem("TORCH_MISSING", host, message, "install torch there, or choose another --python"))
+                missing.append(
+                    problem("TORCH_MISSING", host, message, "install torch there, or choose another --python")
+                )
         return [str(fact["python"][key]) for fact in self.facts], missing
 
     def _files(self) -> Tuple[List[str], List[Problem]]:
@@ -207,14 +222,21 @@ class _Judge:
             cwds = [str(request.chdir) for _ in self.facts]
         elif request.chdir_required:
             return [], [
-                problem("CHDIR_MISSING", host, "no directory %s" % request.chdir, "create it there, or choose another --chdir")
+                problem(
+                    "CHDIR_MISSING",
+                    host,
+                    "no directory %s" % request.chdir,
+                    "create it there, or choose another --chdir",
+                )
                 for host, fact in self.each
                 if not fact["chdir_exists"]
             ]
         elif entry is not None and not entry.startswith("/"):
             return [], [
                 problem(
-                    "ENTRY_MISSING", host, "no directory %s, so no %s" % (request.chdir, entry),
+                    "ENTRY_MISSING",
+                    host,
+                    "no directory %s, so no %s" % (request.chdir, entry),
                     "put the job where every node has it, or give an absolute path",
                 )
                 for host, fact in self.each
@@ -262,7 +284,7 @@ class _Judge:
         rendezvous = {"addr": addr, "port": str(port), "id": request.run_id}
 
         def torchrun(program: Sequence[str]) -> List[str]:
-            return _argv.torchrun_argv(rendezvous, len(self.hosts), rank, self.nproc, python, program)
+            return list(_argv.torchrun_argv(rendezvous, len(self.hosts), rank, self.nproc, python, program))
 
         if request.shape == "script":
             shim = [fact["interpreter"], "-I", "-S", run_dir + "/bin/_rank.py"]
@@ -279,10 +301,22 @@ class _Judge:
             "NCCL_SOCKET_IFNAME": _network.nccl_name(candidate.interface, fact),
             "GLOO_SOCKET_IFNAME": candidate.interface,
             "PYTHONUNBUFFERED": "1",
+            # torchrun sets this too, with a banner on every node.
+            **({"OMP_NUM_THREADS": "1"} if self.nproc > 1 and request.shape == "script" else {}),
             **request.env,
-            "MAD_MULTI_NODE_RUNNER": " ".join(torchrun([])[:-1]),
+            "MAD_MULTI_NODE_RUNNER": shlex.join(torchrun([])[:-1]),
             "MADCTL_RUN_ID": request.run_id,
             "MADCTL_RUN_DIR": run_dir,
             "MADCTL_HOSTFILE": run_dir + "/hostfile",
         }
-        return Node(self.hosts[rank], rank, candidate.address, candidate.interface, self.nproc, self.cwds[rank], argv, env, run_dir)
+        return Node(
+            self.hosts[rank],
+            rank,
+            candidate.address,
+            candidate.interface,
+            self.nproc,
+            self.cwds[rank],
+            argv,
+            env,
+            run_dir,
+        )

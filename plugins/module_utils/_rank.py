@@ -82,10 +82,10 @@ def main() -> None:
     pid = start(argv, out_end, err_end, failed)
     for descriptor in (out_end, err_end, failed):
         os.close(descriptor)
-    number = os.read(failure, 16)
+    cause = os.read(failure, 16)
     hello = dict(identity(dict(os.environ)), event="joined", pid=pid, argv0=argv[0])
-    if number:
-        hello.update(event="exec_failed", errno=int(number), reason=errno.errorcode.get(int(number), "?"))
+    if cause:
+        hello.update(event="exec_failed", errno=int(cause), reason=errno.errorcode.get(int(cause), "?"))
     rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (out, err))
     message = json.dumps(hello).encode() + b"\n"
     supervisor.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])

@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 NETWORK_TYPES = frozenset(
-    "nfs nfs4 lustre beegfs ceph gpfs glusterfs cifs smb3 9p virtiofs wekafs fuse.sshfs fuse.glusterfs fuse.ceph"
-    " fuse.beegfs fuse.lustre fuse.gpfs fuse.juicefs".split()
+    ["nfs", "nfs4", "lustre", "beegfs", "ceph", "gpfs", "glusterfs", "cifs", "smb3", "9p", "virtiofs", "wekafs"]
+    + ["fuse." + name for name in ("sshfs", "glusterfs", "ceph", "beegfs", "lustre", "gpfs", "juicefs")]
 )
 _MOUNT_IT = "mount it there; madctl never creates it"
 
@@ -25,12 +25,17 @@ def judge(nodes: Sequence[Tuple[str, Dict[str, Any]]], paths: Sequence[str]) -> 
     return found
 
 
-def _judge_one(host: str, path: str, mount: Dict[str, Any]) -> "Problem | None":
+def _judge_one(host: str, path: str, mount: Dict[str, Any]) -> Problem | None:
     if mount["hung"]:
         return problem("MOUNT_HUNG", host, "%s does not answer" % path, "check the file server and the network to it")
     if not mount["exists"]:
         return problem("MOUNT_MISSING", host, "%s does not exist" % path, _MOUNT_IT)
     if mount["fstype"] not in NETWORK_TYPES:
-        message = "%s is not shared: it is on %s (%s), mounted at %s" % (path, mount["source"], mount["fstype"], mount["point"])
+        message = "%s is not shared: it is on %s (%s), mounted at %s" % (
+            path,
+            mount["source"],
+            mount["fstype"],
+            mount["point"],
+        )
         return problem("MOUNT_NOT_SHARED", host, message, _MOUNT_IT)
     return None

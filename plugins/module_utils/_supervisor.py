@@ -26,7 +26,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from _wire import GO, KILL, STOP, encode  # noqa: E402  (delivered beside this file)
+from _wire import GO, KILL, STOP, encode  # type: ignore[import-not-found]  # noqa: E402  delivered beside this file
 
 PR_SET_CHILD_SUBREAPER = 36
 CHUNK = 1 << 16
@@ -69,7 +69,7 @@ class Supervisor:
         self.run_dir = run_dir
         self.spec = spec
         self.state = "armed"
-        self.runner: Optional[subprocess.Popen] = None
+        self.runner: Optional[subprocess.Popen[bytes]] = None
         self.status: Optional[int] = None
         self.joined: Dict[int, Dict[str, Any]] = {}
         self.rank_exits: List[Dict[str, Any]] = []
@@ -163,7 +163,9 @@ class Supervisor:
         self.frames.append(encode(event))
 
     def _unsent(self) -> bool:
-        return bool(self.outgoing or self.frames or any(log.size > self.sent.get(log.name, 0) for log in self.logs.values()))
+        return bool(
+            self.outgoing or self.frames or any(log.size > self.sent.get(log.name, 0) for log in self.logs.values())
+        )
 
     def _send(self) -> None:
         if not self.follower:
@@ -217,8 +219,9 @@ class Supervisor:
             return
         self.state = "running"
         self.emit(event="started", pid=self.runner.pid, time=time.time())
-        self._collect("runner.out", self.runner.stdout.fileno())
-        self._collect("runner.err", self.runner.stderr.fileno())
+        for name, pipe in (("runner.out", self.runner.stdout), ("runner.err", self.runner.stderr)):
+            assert pipe is not None
+            self._collect(name, pipe.fileno())
 
     def _collect(self, name: str, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
@@ -319,7 +322,9 @@ class Supervisor:
 
     def _drained(self) -> bool:
         """Tell whether every pipe of the job has been read to its end."""
-        return not any(isinstance(key.fileobj, int) and key.data.__name__ == "read" for key in self.selector.get_map().values())
+        return not any(
+            isinstance(key.fileobj, int) and key.data.__name__ == "read" for key in self.selector.get_map().values()
+        )
 
     def _leftovers(self) -> List[int]:
         """Find every process that carries this run's id, wherever it was reparented to."""

@@ -60,6 +60,7 @@ node:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.madctl.multinode.plugins.module_utils import _facts
 
 

@@ -10,7 +10,8 @@ short_description: Plan a launch once for all nodes, or list every problem
 description:
   - Assigns ranks, chooses every node's interface, the master address and port, and writes the exact command line
     and environment of every node.
-  - Runs once a play on the controller. Nodes are ordered by C(madctl_node_rank) where all have it, else by the inventory.
+  - Runs once a play on the controller.
+  - Nodes are ordered by C(madctl_node_rank) where all have it, else by the inventory.
 author: The madctl authors
 options:
   facts_from:

@@ -77,6 +77,7 @@ import subprocess
 import sys
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _supervisor_source
 
 
@@ -111,7 +112,9 @@ def start(run_dir, seconds):
     if ready and process.stdout.readline() == b"ready\n":
         return process.pid
     process.kill()
-    raise OSError("the supervisor did not start: %s" % process.communicate()[1].decode("utf-8", "replace").strip()[-500:])
+    raise OSError(
+        "the supervisor did not start: %s" % process.communicate()[1].decode("utf-8", "replace").strip()[-500:]
+    )
 
 
 def main():

@@ -41,6 +41,7 @@ left:
   sample: []
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -72,10 +73,8 @@ def find(run_id):
 def send(pids, number):
     """Signal processes that may have gone in the meantime."""
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def stop(run_id, grace):

@@ -1,0 +1,87 @@
+# One front door. Everything that a target needs, it installs.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+LINKS := galaxy.yml meta playbooks plugins roles
+SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
+IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
+
+.PHONY: help setup system torch demo test test-fast lint build bench clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+system: ## install the system packages (Debian and Ubuntu, as root)
+	@if [ "$(IS_ROOT)" = yes ] && command -v apt-get >/dev/null; then
+	  missing=""
+	  for package in $(SYSTEM); do
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q ' installed' || missing="$$missing $$package"
+	  done
+	  if [ -n "$$missing" ]; then
+	    echo "installing$$missing"
+	    apt-get update -q >/dev/null
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null
+	  fi
+	fi
+
+setup: system ## make .venv with madctl, Ansible and the development tools
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	if [ ! -f $(VENV)/.installed ] || [ pyproject.toml -nt $(VENV)/.installed ]; then
+	  echo "installing Python packages into $(VENV)"
+	  $(BIN)/pip install -q --upgrade 'pip>=25.1' 2>/dev/null
+	  $(BIN)/pip install -q --group dev --editable . 2> >(grep -v '^WARNING' >&2)
+	  collection=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ansible_collections/madctl/multinode
+	  mkdir -p "$$collection"
+	  for name in $(LINKS); do ln -sfn "$(CURDIR)/$$name" "$$collection/$$name"; done
+	  touch $(VENV)/.installed
+	fi
+
+torch: setup
+	@if ! $(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)'; then
+	  echo "installing torch into $(VENV)"
+	  $(BIN)/pip install -q --group torch 2> >(grep -v '^WARNING' >&2)
+	fi
+
+demo: torch ## run a real job on two hosts of a lab, or on this machine without root
+	@python="$(CURDIR)/$(BIN)/python"
+	if [ "$(IS_ROOT)" = yes ]; then
+	  trap '$(BIN)/madctl lab down --name demo' EXIT
+	  $(BIN)/madctl lab up -n 2 --name demo
+	  $(BIN)/madctl launch --lab demo --nproc-per-node 2 --env TORCH_CPP_LOG_LEVEL=ERROR --python "$$python" -- examples/all_reduce.py
+	else
+	  echo "not root: the lab needs it, so this is one node, this machine"
+	  $(BIN)/madctl launch --nproc-per-node 2 --env TORCH_CPP_LOG_LEVEL=ERROR --python "$$python" -- examples/all_reduce.py
+	fi
+
+lint: setup ## all linters
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q
+	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.8- plugins/modules plugins/module_utils
+
+test-fast: setup ## unit tests only
+	@$(BIN)/pytest -q tests/unit
+
+test: lint torch ## linters and every test, on real hosts where root
+	@if [ "$(IS_ROOT)" = yes ] && command -v apt-get >/dev/null; then
+	  # The lab's hosts have no way out: their apt finds the package here.
+	  ls /var/cache/apt/archives/net-tools_*.deb >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -q -y --reinstall --download-only net-tools >/dev/null; }
+	fi
+	$(BIN)/pytest tests
+
+build: setup ## the wheel and the collection's tarball, in dist/
+	@rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	$(BIN)/ansible-galaxy collection build --force --output-path dist . >/dev/null
+	ls dist
+
+bench: torch ## launch beside a bare parallel ssh, as a table
+	@$(BIN)/python tests/bench/launch.py
+
+clean: ## remove what the targets made here
+	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .ansible
