@@ -9,6 +9,7 @@ on a private socket, which also carries the order to stop the other way.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -32,21 +33,14 @@ TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
 EventListener = Callable[[dict[str, Any], bytes], None]
 
 
-class _Unsafe(str):
-    """Text that Ansible must not read as a template."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes ``_Unsafe`` with Ansible's own tag for such text."""
-
-
-_Dumper.add_representer(_Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
-
-
 def unsafe(value: Any) -> Any:
-    """Mark every string in nested data as text that is no template."""
+    """
+    Mark every string in nested data as text that is no template, the way Ansible's JSON does.
+
+    JSON, because its escapes carry bytes that are not UTF-8 where YAML's do not.
+    """
     if isinstance(value, str):
-        return _Unsafe(value)
+        return {"__ansible_unsafe": value}
     if isinstance(value, dict):
         return {key: unsafe(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -89,9 +83,9 @@ class Engine:
         listener = self._listen() if playbook == "launch" else None
         if listener:
             variables = {**variables, "madctl_event_socket": str(self._directory / "events.sock")}
-        extra = self._directory / "variables.yml"
+        extra = self._directory / "variables.json"
         extra.touch(0o600)
-        extra.write_text(yaml.dump(unsafe(variables), Dumper=_Dumper))
+        extra.write_text(json.dumps(unsafe(variables)))
         runner = self._directory / "runner"
         runner.mkdir()
         hosts = len(inventory["all"]["children"]["madctl_nodes"]["hosts"])
@@ -171,6 +165,8 @@ def environment() -> dict[str, str]:
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "ANSIBLE_COLLECTIONS_PATH": str(root),
+        # ansible-runner turns host key checking off where nobody turns it on.
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_DEPRECATION_WARNINGS": "0",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",

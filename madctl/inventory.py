@@ -66,8 +66,10 @@ def _host(rank: int, entry: HostEntry, user: str | None, port: int | None) -> di
     return host
 
 
-def overlay(names: Sequence[str], arguments: str) -> dict[str, Any]:
+def overlay(names: Sequence[str], user: str | None, port: int | None, arguments: str) -> dict[str, Any]:
     """Build what a user's own inventory lacks: which hosts take part, and their ranks."""
     hosts = {name: {"madctl_node_rank": rank} for rank, name in enumerate(names)}
-    variables = {"ansible_ssh_args": arguments, "ansible_pipelining": True}
+    variables: dict[str, Any] = {"ansible_ssh_args": arguments, "ansible_pipelining": True}
+    variables |= {"ansible_user": user} if user else {}
+    variables |= {"ansible_port": port} if port else {}
     return {"all": {"children": {GROUP: {"hosts": hosts, "vars": variables}}}}

@@ -57,7 +57,9 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
             if not os.path.exists(source) and "," not in source:
                 raise UsageError(Problem("INVENTORY_MISSING", f"no inventory {source}"))
         names = engine.inventory_hosts(options.inventory, options.limit)
-        return Targets(tuple(names), inventory.overlay(names, arguments), tuple(options.inventory))
+        return Targets(
+            tuple(names), inventory.overlay(names, options.user, options.port, arguments), tuple(options.inventory)
+        )
     if options.hosts is not None:
         entries = hosts.from_list(options.hosts)
     elif options.hostfile is not None:
@@ -85,4 +87,4 @@ def _lab(options: argparse.Namespace, arguments: str) -> Targets:
     chosen = [entry.name for entry in hosts.from_list(options.hosts)] if options.hosts else [h.name for h in lab.hosts]
     names = [lab.host(name).name for name in chosen]
     source = str(state.directory(options.lab) / "inventory.yml")
-    return Targets(tuple(names), inventory.overlay(names, arguments), (source,))
+    return Targets(tuple(names), inventory.overlay(names, options.user, options.port, arguments), (source,))

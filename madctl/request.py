@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, pack
 from madctl.errors import Problem, UsageError
 
 
@@ -61,7 +62,7 @@ def variables(options: argparse.Namespace, environment: Mapping[str, str] = os.e
     if "\0" in "".join(options.work):
         raise UsageError(Problem("WORK_INVALID", "an argument holds a NUL byte"))
     result: dict[str, Any] = {
-        "madctl_work": list(options.work),
+        "madctl_work": [pack(word) for word in options.work],
         "madctl_shape": "command" if options.as_command else "script",
         "madctl_python": options.python or caller_python(environment),
         "madctl_python_required": options.python is not None,
@@ -146,7 +147,7 @@ def _seconds(option: str, value: float | None) -> float | None:
     return value
 
 
-def _environment(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, str]:
+def _environment(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Word]:
     lines = list(options.env)
     if options.env_file:
         try:
@@ -154,7 +155,7 @@ def _environment(options: argparse.Namespace, environment: Mapping[str, str]) ->
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(Problem("ENV_FILE_UNREADABLE", f"{options.env_file}: {error}")) from error
         lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")] + lines
-    result = {}
+    result: dict[str, Word] = {}
     for line in lines:
         name, equals, value = line.partition("=")
         if not name.isidentifier():
@@ -163,5 +164,5 @@ def _environment(options: argparse.Namespace, environment: Mapping[str, str]) ->
             raise UsageError(
                 Problem("ENV_UNSET", f"--env {name}: the variable is not set here", remedy=f"--env {name}=VALUE")
             )
-        result[name] = value if equals else environment[name]
+        result[name] = pack(value if equals else environment[name])
     return result

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
 from madctl.errors import Problem
 
 LAST_LINES = 20
@@ -158,8 +159,8 @@ class View:
         for node in data["nodes"]:
             print(f"\n{node['host']}: cd {shlex.quote(node['cwd'])}")
             for name, value in node["env"].items():
-                print(f"  {name}={shlex.quote(value)}")
-            print(f"  {shlex.join(node['argv'])}")
+                print(f"  {name}={shlex.quote(unpack(value))}")
+            print(f"  {shlex.join(map(unpack, node['argv']))}")
 
 
 def harmless(line: bytes) -> str:

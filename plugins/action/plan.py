@@ -61,13 +61,17 @@ def to_request(arguments: dict[str, Any]) -> _plan.Request:
     given = {name: value for name, value in arguments.items() if name in names and value is not None and value != ""}
     for name in ("work", "shared_paths", "skip"):
         if name in given:
-            given[name] = tuple(str(word) for word in given[name])
-    given["env"] = {str(name): str(value) for name, value in (given.get("env") or {}).items()}
+            given[name] = tuple(_plain(word) for word in given[name])
+    given["env"] = {str(name): _plain(value) for name, value in (given.get("env") or {}).items()}
     for name in ("nproc_per_node", "master_port"):
         if name in given:
             given[name] = str(given[name])
     given.setdefault("run_id", new_run_id())
     return _plan.Request(**given)
+
+
+def _plain(word: Any) -> Any:
+    return dict(word) if isinstance(word, dict) else str(word)
 
 
 def new_run_id() -> str:

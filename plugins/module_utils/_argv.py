@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
 
+from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, unpack
+
 # Left over from an outer job, any of these silently changes this one.
 SCRUBBED = (
     "RANK",
@@ -34,31 +36,31 @@ def stale(names: Sequence[str]) -> List[str]:
     return sorted(name for name in names if name in SCRUBBED or name.startswith(SCRUBBED_PREFIXES))
 
 
-def is_python(work: Sequence[str]) -> bool:
+def is_python(work: Sequence[Word]) -> bool:
     """Tell whether the job's Python runs this work, rather than the system executing it."""
-    return work[0] == "-m" or work[0].endswith(".py")
+    first: str = unpack(work[0])
+    return first == "-m" or first.endswith(".py")
 
 
-def entry_script(work: Sequence[str]) -> Optional[str]:
+def entry_script(work: Sequence[Word]) -> Optional[str]:
     """Name the file that must exist on every node: a script, or a program given by a path."""
-    if work[0].endswith(".py") or ("/" in work[0] and work[0] != "-m"):
-        return work[0]
-    return None
+    first: str = unpack(work[0])
+    return first if first.endswith(".py") or "/" in first else None
 
 
-def rank_argv(work: Sequence[str], python: str) -> List[str]:
+def rank_argv(work: Sequence[Word], python: str) -> List[Word]:
     """Write what one rank executes."""
     return [python, *work] if is_python(work) else list(work)
 
 
 def torchrun_argv(
-    rendezvous: Dict[str, str], nnodes: int, node_rank: int, nproc: int, python: str, program: Sequence[str]
-) -> List[str]:
+    rendezvous: Dict[str, str], nnodes: int, node_rank: int, nproc: int, python: str, program: Sequence[Word]
+) -> List[Word]:
     """
     Write torchrun's command line with a static rendezvous.
 
     Args:
-        rendezvous: ``addr``, ``port`` and ``id``, the same on all nodes.
+        rendezvous: ``addr``, ``port`` and ``id``, the same on all nodes, and ``log_dir``.
         program: What torchrun starts for every rank.
     """
     return [
@@ -79,6 +81,8 @@ def torchrun_argv(
         rendezvous["port"],
         "--rdzv-id",
         rendezvous["id"],
+        "--log-dir",
+        rendezvous["log_dir"],
         "--max-restarts",
         "0",
         "--no-python",

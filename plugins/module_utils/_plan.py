@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _network, _storage
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
 
 STOP_GRACE_SECONDS = 35.0  # torchrun gives its workers 30
 
@@ -24,7 +25,7 @@ class Request:
     """What the user asks for; every field is an option of madctl and a variable of the roles."""
 
     run_id: str
-    work: Tuple[str, ...]
+    work: Tuple[Word, ...]
     shape: str = "script"
     python: Optional[str] = None
     python_required: bool = False
@@ -33,7 +34,7 @@ class Request:
     master_port: str = "29500"
     interface: Optional[str] = None
     shared_paths: Tuple[str, ...] = ()
-    env: Dict[str, str] = field(default_factory=dict)
+    env: Dict[str, Word] = field(default_factory=dict)
     chdir: Optional[str] = None
     chdir_required: bool = False
     run_dir: Optional[str] = None
@@ -51,8 +52,8 @@ class Node:
     interface: str
     nproc_per_node: int
     cwd: str
-    argv: List[str]
-    env: Dict[str, str]
+    argv: List[Word]
+    env: Dict[str, Word]
     run_dir: str
 
 
@@ -81,6 +82,11 @@ def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> Outc
     if problems:
         return Outcome(None, problems, judge.warnings)
     return Outcome(judge.plan(), [], judge.warnings)
+
+
+def _any_python(python: Dict[str, Any]) -> str:
+    """Name a Python for work that brings its own way to start one."""
+    return str(python["wanted"] if python["wanted_exists"] else python["own"] or "python3")
 
 
 class _Judge:
@@ -181,7 +187,7 @@ class _Judge:
     def _python(self) -> Tuple[List[str], List[Problem]]:
         request, script = self.request, self.request.shape == "script"
         if not script:
-            return [fact["python"]["own"] or "python3" for fact in self.facts], []
+            return [_any_python(fact["python"]) for fact in self.facts], []
         key = "wanted"
         if not all(fact["python"]["wanted_exists"] for fact in self.facts):
             if request.python_required:
@@ -281,9 +287,9 @@ class _Judge:
         base = request.run_dir or "/var/tmp/madctl-%d" % fact["user_id"]
         run_dir = "%s/%s" % (base.rstrip("/"), request.run_id)
         python = self.pythons[rank]
-        rendezvous = {"addr": addr, "port": str(port), "id": request.run_id}
+        rendezvous = {"addr": addr, "port": str(port), "id": request.run_id, "log_dir": run_dir + "/torchrun"}
 
-        def torchrun(program: Sequence[str]) -> List[str]:
+        def torchrun(program: Sequence[Word]) -> List[Word]:
             return list(_argv.torchrun_argv(rendezvous, len(self.hosts), rank, self.nproc, python, program))
 
         if request.shape == "script":
@@ -304,7 +310,7 @@ class _Judge:
             # torchrun sets this too, with a banner on every node.
             **({"OMP_NUM_THREADS": "1"} if self.nproc > 1 and request.shape == "script" else {}),
             **request.env,
-            "MAD_MULTI_NODE_RUNNER": shlex.join(torchrun([])[:-1]),
+            "MAD_MULTI_NODE_RUNNER": shlex.join(str(word) for word in torchrun([])[:-1]),
             "MADCTL_RUN_ID": request.run_id,
             "MADCTL_RUN_DIR": run_dir,
             "MADCTL_HOSTFILE": run_dir + "/hostfile",

@@ -25,7 +25,7 @@ options:
   work:
     description: The user's words, a script with its arguments, C(-m) and a module, or a program.
     type: list
-    elements: str
+    elements: raw
     required: true
   shape:
     description: Whether torchrun starts the work or it is executed once a node.

@@ -78,7 +78,7 @@ import sys
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _supervisor_source
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _supervisor_source, _words
 
 
 def deliver(run_dir, spec, hostfile):
@@ -136,6 +136,8 @@ def main():
     if module.check_mode:
         module.exit_json(changed=True)
     spec = {key: given[key] for key in ("run_id", "argv", "env", "cwd", "start_timeout", "grace")}
+    spec["argv"] = [_words.unpack(word) for word in given["argv"]]
+    spec["env"] = {name: _words.unpack(value) for name, value in given["env"].items()}
     spec["unset"] = _argv.stale([name for name in os.environ if name not in given["env"]])
     try:
         deliver(given["run_dir"], spec, given["hostfile"])

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One lab for all integration tests: four real hosts, of which node3 names its data interface otherwise."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from madctl.lab import power
+from madctl.lab.spec import Lab
+
+JOBS = Path(__file__).parent / "jobs"
+MADCTL = Path(sys.executable).with_name("madctl")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a madctl command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    @property
+    def codes(self):
+        return [error["code"] for error in self.json["errors"]]
+
+
+def madctl(*words, cwd=JOBS, env=None, timeout=120):
+    """Run madctl as a user does."""
+    argv = [str(MADCTL), *map(os.fsencode, words)]
+    done = subprocess.run(argv, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, timeout=timeout)
+    return Finished(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+@pytest.fixture(scope="session")
+def lab():
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    before = Path.cwd()
+    os.chdir(JOBS)
+    try:
+        yield power.up(name, 4, {"node3": "ib0"})
+    finally:
+        os.chdir(before)
+        power.down(name)
+
+
+@pytest.fixture
+def launch(lab):
+    """Launch on hosts of the lab with the tests' Python."""
+
+    def run(*words, hosts="node1,node2", **more):
+        options = ["--lab", lab.name, "--hosts", hosts, "--python", sys.executable, "--output", "json"]
+        return madctl("launch", *options, *words, **more)
+
+    return run
+
+
+@pytest.fixture
+def on(lab):
+    """Run a command on a host, past SSH."""
+
+    def run(host, *words, check=True):
+        argv = [str(MADCTL), "lab", "exec", "--name", lab.name, host, "--", *words]
+        return subprocess.run(argv, capture_output=True, text=True, check=check, timeout=60).stdout
+
+    return run
+
+
+def left_behind(lab: Lab, run_id=None):
+    """List what carries a run's mark on any host: the same question after every test."""
+    found = []
+    for host in lab.hosts:
+        for pid in processes_of(host.init_pid):
+            try:
+                environment = Path(f"/proc/{pid}/environ").read_bytes()
+                words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"MADCTL_RUN_ID=" in environment or b"_supervisor.py" in words:
+                found.append((host.name, pid, words))
+    return found
+
+
+def processes_of(init_pid):
+    """List the processes of a host, by its PID namespace."""
+    try:
+        namespace = os.readlink(f"/proc/{init_pid}/ns/pid")
+    except OSError:
+        return []
+    result = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{entry}/ns/pid") == namespace:
+                result.append(int(entry))
+        except OSError:
+            continue
+    return result
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request):
+    """Hold after every test that no process of a run is left on any host."""
+    yield
+    if "lab" in request.fixturenames:
+        assert left_behind(request.getfixturevalue("lab")) == []

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job on real hosts: real sshd, real torchrun, real gloo."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import JOBS, madctl
+
+pytestmark = pytest.mark.lab
+EXAMPLE = str(Path(__file__).parents[2] / "examples" / "all_reduce.py")
+
+
+def reports(finished):
+    lines = re.findall(r"REPORT (\{.*\})", finished.err)
+    return sorted((json.loads(line) for line in lines), key=lambda report: int(report["rank"]))
+
+
+def test_two_hosts_two_ranks_each_reduce(launch):
+    done = launch("--nproc-per-node", "2", "--", EXAMPLE)
+
+    assert done.code == 0, done.err
+    assert done.err.count("sum 10, expected 10") == 4
+    data = done.json["data"]
+    assert (data["ranks_joined"], data["world_size"], data["nnodes"]) == (4, 4, 2)
+    assert data["master_addr"].startswith("10.82.")
+    assert [node["host"] for node in data["nodes"]] == ["node1", "node2"]
+    assert [node["exit_code"] for node in data["nodes"]] == [0, 0]
+
+
+def test_four_hosts_with_one_other_interface_name(launch):
+    done = launch("--", "report.py", hosts="node[4,3,1-2]")
+
+    assert done.code == 0, done.err
+    found = [(node["host"], node["interface"]) for node in done.json["data"]["nodes"]]
+    assert found == [("node4", "ens14np0"), ("node3", "ib0"), ("node1", "ens14np0"), ("node2", "ens14np0")]
+    assert [r["env"]["GLOO_SOCKET_IFNAME"] for r in reports(done)] == ["ens14np0", "ib0", "ens14np0", "ens14np0"]
+
+
+def test_words_arrive_byte_for_byte(launch, tmp_path, on):
+    words = [
+        "a b",
+        "$(touch /tmp/x)",
+        "{{ 1 + 1 }}",
+        "line\nbreak",
+        "quote'\"",
+        "ünï",
+        b"\xff\xfe",
+        "",
+        "--",
+        "-x",
+        "*",
+    ]
+    done = launch("--", "report.py", *words)
+
+    assert done.code == 0, done.err
+    expected = [(word if isinstance(word, bytes) else word.encode()).hex() for word in words]
+    for report in reports(done):
+        assert report["argv"][1:] == expected
+    assert on("node1", "ls", "/tmp") == ""
+
+
+def test_script_with_a_hostile_name(launch, on):
+    name = '/root/it\'s $(touch x) "ü"\n{{ x }}.py'
+    for host in ("node1", "node2"):
+        on(host, "cp", str(JOBS / "report.py"), name)
+    done = launch("--", name)
+
+    assert done.code == 0, done.err
+    assert {report["argv"][0] for report in reports(done)} == {name.encode().hex()}
+
+
+def test_environment_of_the_job(launch):
+    done = launch(
+        "--nproc-per-node", "2", "--env", "MINE=a {{ b }}", "--", "report.py", env={"PET_NNODES": "9", "RANK": "5"}
+    )
+
+    assert done.code == 0, done.err
+    environment = reports(done)[3]["env"]
+    expected = {
+        "NNODES": "2",
+        "NODE_RANK": "1",
+        "NPROC_PER_NODE": "2",
+        "WORLD_SIZE": "4",
+        "RANK": "3",
+        "MINE": "a {{ b }}",
+    }
+    assert {name: environment[name] for name in expected} == expected
+    assert environment["MADCTL_RUN_ID"] == done.json["run_id"]
+    assert not [name for name in environment if name.startswith("PET_")]
+
+
+def test_a_failing_rank_is_named_and_all_nodes_end(launch):
+    done = launch("--nproc-per-node", "2", "--", "fail.py", "2")
+
+    assert done.code == 6
+    first = done.json["errors"][0]
+    assert (first["code"], first["host"], first["rank"], first["exit_code"]) == ("RANK_FAILED", "node2", 2, 7)
+    assert "giving up" in done.err.split("last lines of node2 rank 2:")[1]
+
+
+def test_a_leaked_process_of_a_rank_is_ended(launch):
+    done = launch("--timeout", "8", "--", "wait.py", "leak")
+
+    assert done.code == 8
+    assert done.json["errors"][0]["code"] == "TIMED_OUT"
+
+
+def test_command_runs_once_a_node(launch):
+    done = launch("--command", "--", "bash", "-c", 'echo "node $NODE_RANK of $NNODES: $MAD_MULTI_NODE_RUNNER"')
+
+    assert done.code == 0, done.err
+    assert done.json["data"]["ranks_joined"] is None
+    for rank in ("0", "1"):
+        assert f"node {rank} of 2: {sys.executable} -m torch.distributed.run" in done.err
+
+
+def test_a_failing_command_has_its_code_in_the_record(launch):
+    done = launch("--command", "--", "sh", "-c", "[ $NODE_RANK = 0 ] || exit 3; sleep 300")
+
+    assert done.code == 6
+    assert (done.json["errors"][0]["host"], done.json["errors"][0]["exit_code"]) == ("node2", 3)
+
+
+def test_a_runner_that_cannot_be_executed_is_a_failed_start(launch):
+    done = launch("--command", "--", "no-such-program")
+
+    assert (done.code, done.codes[0]) == (5, "START_FAILED")
+
+
+def test_dry_run_prints_the_plan_and_starts_nothing(launch, on):
+    before = on("node1", "sh", "-c", "ls /var/tmp/madctl-0 2>/dev/null | wc -l")
+    done = launch("--dry-run", "--", "report.py", "x y")
+
+    assert (done.code, done.json["status"]) == (0, "planned")
+    for rank, node in enumerate(done.json["data"]["nodes"]):
+        assert node["argv"][:3] == [sys.executable, "-m", "torch.distributed.run"]
+        assert node["argv"][node["argv"].index("--node-rank") + 1] == str(rank)
+        assert node["argv"][-2:] == ["report.py", "x y"]
+        assert node["env"]["MASTER_ADDR"] == done.json["data"]["master_addr"]
+    assert on("node1", "sh", "-c", "ls /var/tmp/madctl-0 2>/dev/null | wc -l") == before
+
+
+@pytest.mark.parametrize("hosts", [[], ["--hosts", "localhost"]])
+def test_single_node_runs_here_through_the_same_path(hosts):
+    done = madctl(
+        "launch", *hosts, "--nproc-per-node", "2", "--python", sys.executable, "--output", "json", "--", EXAMPLE
+    )
+
+    assert done.code == 0, done.err
+    assert done.json["data"]["master_addr"] == "localhost"
+    assert done.err.count("sum 3, expected 3") == 2
+
+
+@pytest.mark.parametrize("forks", [[], ["--forks", "1"]])
+def test_plain_ansible_playbook_on_a_printed_inventory(lab, tmp_path, forks):
+    config = madctl("lab", "ssh-config", "--name", lab.name).out.strip()
+    printed = madctl("inventory", "--hosts", "node1,node2", "--ssh-config", config)
+    (tmp_path / "hosts.yml").write_text(printed.out)
+    variables = {
+        "madctl_work": [EXAMPLE],
+        "madctl_python": sys.executable,
+        "madctl_nproc_per_node": 2,
+    }
+    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(tmp_path / "hosts.yml"), *forks]
+    argv += ["madctl.multinode.launch", "-e", json.dumps(variables)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("sum 10, expected 10") == 4
