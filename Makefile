@@ -71,7 +71,7 @@ test-fast: setup ## unit tests only
 test: lint torch ## linters and every test, on real hosts where root
 	@if [ "$(IS_ROOT)" = yes ] && command -v apt-get >/dev/null; then
 	  # The lab's hosts have no way out: their apt finds the package here.
-	  ls /var/cache/apt/archives/net-tools_*.deb >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -q -y --reinstall --download-only net-tools >/dev/null; }
+	  apt-get install -q -y --reinstall --download-only net-tools >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -q -y --reinstall --download-only net-tools >/dev/null; }
 	fi
 	$(BIN)/pytest tests
 
