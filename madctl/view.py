@@ -36,16 +36,21 @@ class View:
         self._last: dict[tuple[str, str], deque[str]] = {}
         self._counts = {"probe": 0, "arm": 0, "run": 0, "joined": 0}
         self._planned: dict[str, Any] | None = None
+        self._table = StageTable(names) if not as_json and sys.stdout.isatty() and sys.stderr.isatty() else None
         self._stopping = False
 
     # -- stages -----------------------------------------------------------------------------------
 
     def stage(self, name: str, text: str) -> None:
         """Write one line of the story."""
+        if self._table:
+            self._table.write(f"{name:<7} {text}")
+            return
         print(f"{name:<7} {text}", file=sys.stderr, flush=True)
 
-    def probed(self, answered: bool) -> None:
+    def probed(self, host: str, answered: bool) -> None:
         """A node was looked at."""
+        self._mark(host, "probe", answered)
         self._counts["probe"] += answered
         if self._counts["probe"] == len(self.names) and answered:
             self.stage("probe", f"{self._nodes()} answered")
@@ -62,11 +67,16 @@ class View:
         size = f"{plan['nnodes']} × {nproc} = {plan['world_size']} ranks"
         self.stage("plan", f"{size} on {interfaces}, master {plan['master_addr']}:{plan['master_port']}")
 
-    def armed(self, ready: bool) -> None:
+    def armed(self, host: str, ready: bool) -> None:
         """A node is ready to start."""
+        self._mark(host, "arm", ready)
         self._counts["arm"] += ready
         if self._counts["arm"] == len(self.names) and ready:
             self.stage("arm", f"{self._nodes()} ready")
+
+    def _mark(self, host: str, stage: str, passed: bool) -> None:
+        if self._table:
+            self._table.mark(host, stage, passed)
 
     def _nodes(self) -> str:
         return "1 node" if len(self.names) == 1 else f"{len(self.names)} nodes"
@@ -84,6 +94,7 @@ class View:
             self._log(event["host"], event["log"], payload)
         elif kind == "started":
             self._counts["run"] += 1
+            self._mark(event["host"], "go", True)
             if self._counts["run"] == len(self.names):
                 self.stage("go", f"started on {self._nodes()}")
         elif kind == "joined":
@@ -112,6 +123,7 @@ class View:
     def _line(self, host: str, log: str, line: bytes) -> None:
         source = log.partition(".")[0]
         text = harmless(line)
+        self._close_table()
         self._last.setdefault((host, source), deque(maxlen=LAST_LINES)).append(text)
         rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
         if self._stopping and not rank and self._planned and self._planned["shape"] == "script":
@@ -124,6 +136,7 @@ class View:
 
     def finish(self, status: str, data: dict[str, Any] | None, ran: bool) -> None:
         """Write the summary: what failed first and its last words, or that all went well."""
+        self._close_table()
         if self.errors and ran:
             self._last_words(self.errors[0])
         for problem in self.errors:
@@ -136,6 +149,12 @@ class View:
         self.stage("done", f"{status} after {seconds:.1f} s on {self._nodes()}{ranks}")
         if status != "succeeded":
             self.stage("logs", f"{data['nodes'][0]['run_dir']}/logs on each node")
+
+    def _close_table(self) -> None:
+        """Leave the table as it stands: from here on the screen belongs to the job's lines."""
+        table, self._table = self._table, None
+        if table:
+            table.close()
 
     def _last_words(self, problem: Problem) -> None:
         if problem.host is None:
@@ -161,6 +180,47 @@ class View:
             for name, value in node["env"].items():
                 print(f"  {name}={shlex.quote(unpack(value))}")
             print(f"  {shlex.join(map(unpack, node['argv']))}")
+
+
+class StageTable:
+    """Nodes × stage on a terminal, redrawn in place; at most ``ROWS`` nodes are shown one by one."""
+
+    STAGES = ("probe", "arm", "go")
+    ROWS = 32
+
+    def __init__(self, names: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._passed: dict[str, dict[str, bool]] = {name: {} for name in names}
+        console = Console(stderr=True, highlight=False)
+        self._live = Live(self._render(), console=console, refresh_per_second=8, transient=True)
+        self._live.start()
+
+    def mark(self, host: str, stage: str, passed: bool) -> None:
+        """Note that a node passed a stage, or did not."""
+        self._passed.setdefault(host, {})[stage] = passed
+        self._live.update(self._render())
+
+    def write(self, line: str) -> None:
+        """Write a line above the table."""
+        self._live.console.print(line, markup=False)
+
+    def close(self) -> None:
+        """Take the table away."""
+        self._live.stop()
+
+    def _render(self) -> Any:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False)
+        for title in ("node", *self.STAGES):
+            table.add_column(title)
+        unfinished = [name for name, stages in self._passed.items() if len(stages) < len(self.STAGES)]
+        for name in (unfinished or list(self._passed))[: self.ROWS]:
+            marks = (self._passed[name].get(stage) for stage in self.STAGES)
+            table.add_row(name, *("·" if mark is None else "[green]✓[/]" if mark else "[red]✗[/]" for mark in marks))
+        return table
 
 
 def harmless(line: bytes) -> str:

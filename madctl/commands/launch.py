@@ -80,17 +80,17 @@ class Session:
         if not self.engine.stop(STOP if self.interrupts == 1 else KILL):
             self.engine.cancel()
 
-    def on_task(self, action: str, _host: str, result: dict[str, Any]) -> None:
+    def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
         """Take in what Ansible reports of a task."""
         if action.endswith("node_info"):
-            self.view.probed("node" in result)
+            self.view.probed(host, "node" in result)
         elif action.endswith("multinode.plan"):
             self.plan = result.get("plan")
             self.arming = self.plan is not None and not self.options.dry_run
             self.problems(result)
             self.view.planned(self.plan)
         elif action.endswith("run_arm"):
-            self.view.armed("pid" in result)
+            self.view.armed(host, "pid" in result)
         elif action.endswith("run_follow"):
             self.final = result
             self.problems(result)

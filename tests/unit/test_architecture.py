@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The import law: madctl → roles → plugins → module_utils → standard library, never back."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = "ansible_collections.madctl.multinode.plugins.module_utils"
+
+
+def imports(path):
+    for item in ast.walk(ast.parse(path.read_text())):
+        if isinstance(item, ast.Import):
+            yield from (alias.name for alias in item.names)
+        elif isinstance(item, ast.ImportFrom):
+            yield from ([f"{item.module}.{alias.name}" for alias in item.names] if item.module else [])
+
+
+def is_standard(name):
+    return name.partition(".")[0] in sys.stdlib_module_names
+
+
+def files(pattern):
+    return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in sorted(ROOT.glob(pattern))]
+
+
+@pytest.mark.parametrize("path", files("plugins/module_utils/*.py"))
+def test_module_utils_need_the_standard_library_only(path):
+    allowed = [name for name in imports(path) if is_standard(name) or name.startswith((OURS, "_wire."))]
+
+    assert list(imports(path)) == allowed
+
+
+@pytest.mark.parametrize("path", files("plugins/modules/*.py"))
+def test_modules_import_no_more_of_ansible_than_module_utils(path):
+    allowed = [n for n in imports(path) if is_standard(n) or n.startswith(("ansible.module_utils.", OURS))]
+
+    assert list(imports(path)) == allowed
+
+
+@pytest.mark.parametrize("path", files("madctl/**/*.py"))
+def test_madctl_imports_no_ansible_and_only_the_engine_imports_the_runner(path):
+    found = list(imports(path))
+
+    assert not [name for name in found if name.partition(".")[0] == "ansible"]
+    assert not [name for name in found if name.startswith("madctl.cli") and path.name != "__main__.py"]
+    assert path.name == "engine.py" or not [name for name in found if name.startswith("ansible_runner")]
+    if path.parent.name == "commands":
+        assert not [name for name in found if name.startswith("madctl.commands")]
+
+
+@pytest.mark.parametrize("path", files("plugins/action/*.py"))
+def test_what_imports_ansible_itself_is_gpl(path):
+    assert path.read_text().startswith("# SPDX-License-Identifier: GPL-3.0-or-later")
+
+
+@pytest.mark.parametrize("path", [*files("madctl/**/*.py"), *files("plugins/**/*.py")])
+def test_every_file_is_short_enough_to_read(path):
+    assert len(path.read_text().splitlines()) <= 400
