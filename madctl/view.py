@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
@@ -139,8 +140,8 @@ class View:
         self._close_table()
         if self.errors and ran:
             self._last_words(self.errors[0])
-        for problem in self.errors:
-            print(f"madctl: {problem}", file=sys.stderr)
+        for line in folded(self.errors):
+            print(f"madctl: {line}", file=sys.stderr)
         if not ran or data is None:
             return
         seconds = data.get("duration_seconds", 0.0)
@@ -182,6 +183,20 @@ class View:
             print(f"  {shlex.join(map(unpack, node['argv']))}")
 
 
+def folded(problems: Sequence[Problem]) -> list[str]:
+    """Write problems as lines, one line for all nodes that have the same one, in order of appearance."""
+    from ClusterShell.NodeSet import NodeSet
+
+    groups: dict[Problem, list[str]] = {}
+    for problem in problems:
+        groups.setdefault(replace(problem, host=None), []).extend([problem.host] if problem.host else [])
+    lines = []
+    for problem, hosts in groups.items():
+        names = hosts if len(hosts) < 2 or any(":" in host for host in hosts) else [str(NodeSet.fromlist(hosts))]
+        lines.append(str(replace(problem, host=",".join(names) or None)))
+    return lines
+
+
 class StageTable:
     """Nodes × stage on a terminal, redrawn in place; at most ``ROWS`` nodes are shown one by one."""
 
@@ -212,14 +227,15 @@ class StageTable:
 
     def _render(self) -> Any:
         from rich.table import Table
+        from rich.text import Text
 
+        signs = {None: Text("·"), True: Text("✓", style="green"), False: Text("✗", style="red")}
         table = Table(box=None, pad_edge=False)
         for title in ("node", *self.STAGES):
             table.add_column(title)
         unfinished = [name for name, stages in self._passed.items() if len(stages) < len(self.STAGES)]
         for name in (unfinished or list(self._passed))[: self.ROWS]:
-            marks = (self._passed[name].get(stage) for stage in self.STAGES)
-            table.add_row(name, *("·" if mark is None else "[green]✓[/]" if mark else "[red]✗[/]" for mark in marks))
+            table.add_row(Text(name), *(signs[self._passed[name].get(stage)] for stage in self.STAGES))
         return table
 
 
