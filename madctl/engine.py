@@ -26,7 +26,7 @@ import yaml
 from madctl.errors import ExitCode, Problem, RunError, UsageError
 
 COLLECTION = "madctl.multinode"
-_RANKS_A_CORE = 8
+_FORKS_A_CORE = 8
 _MAX_FORKS = 64
 
 TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
@@ -151,7 +151,7 @@ class Engine:
 
 def forks(hosts: int) -> int:
     """Bound the handshakes that run at once by what this machine's cores can carry."""
-    return max(1, min(hosts, _MAX_FORKS, _RANKS_A_CORE * (os.cpu_count() or 1)))
+    return max(1, min(hosts, _MAX_FORKS, _FORKS_A_CORE * (os.cpu_count() or 1)))
 
 
 def environment() -> dict[str, str]:

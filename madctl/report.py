@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._codes import UNREACHABLE
 from madctl.errors import ExitCode, Problem
 from madctl.result import Result, to_json
-
-_UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
 
 
 def report(session: Any, failure: str | None) -> int:
@@ -38,7 +37,7 @@ def _exit_code(session: Any) -> int:
         return ExitCode.SUCCEEDED if session.options.dry_run else ExitCode.INTERNAL
     if not session.view.errors:
         return ExitCode.INTERNAL
-    unreachable = any(problem.code in _UNREACHABLE for problem in session.view.errors)
+    unreachable = any(problem.code in UNREACHABLE for problem in session.view.errors)
     return ExitCode.UNREACHABLE if unreachable else ExitCode.CHECK_FAILED
 
 

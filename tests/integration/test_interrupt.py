@@ -13,8 +13,8 @@ from tests.integration.conftest import JOBS, MADCTL
 pytestmark = pytest.mark.lab
 
 
-def interrupted_at(lab, marker, *words, times=1):
-    """Launch, wait until a line begins with ``marker``, press Ctrl-C, return what came after."""
+def start(lab, *words):
+    """Launch on two hosts, with everything it says on one stream."""
     argv = [
         str(MADCTL),
         "launch",
@@ -27,48 +27,35 @@ def interrupted_at(lab, marker, *words, times=1):
         "--",
         *words,
     ]
-    process = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+    return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+
+
+def read_until(process, marker):
+    """Read up to the line that holds ``marker``; its absence is a failure of the test."""
     seen = []
     for line in process.stdout:
         seen.append(line)
         if marker in line:
-            for _ in range(times):
-                os.kill(process.pid, signal.SIGINT)
-            break
-    else:
-        pytest.fail("never seen: " + "".join(seen))
-    rest = process.stdout.read()
-    return process.wait(timeout=60), "".join(seen) + rest
+            return
+    pytest.fail("never seen: " + "".join(seen))
 
 
 @pytest.mark.parametrize("marker", ["probe ", "plan ", "arm ", "go ", "waiting"])
 def test_one_interrupt_stops_everything(lab, marker):
-    code, output = interrupted_at(lab, marker, "wait.py", "leak")
+    process = start(lab, "wait.py", "leak")
+    read_until(process, marker)
+    os.kill(process.pid, signal.SIGINT)
+    output = process.stdout.read()
 
-    assert code == 130, output
+    assert process.wait(timeout=60) == 130, output
 
 
 def test_a_second_interrupt_kills_what_ignores_the_first(lab):
-    argv = [
-        str(MADCTL),
-        "launch",
-        "--lab",
-        lab.name,
-        "--hosts",
-        "node1,node2",
-        "--python",
-        sys.executable,
-        "--",
-        "wait.py",
-        "stubborn",
-    ]
-    process = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
-    for line in process.stdout:
-        if "waiting" in line:
-            os.kill(process.pid, signal.SIGINT)
-        if "telling all nodes" in line:
-            os.kill(process.pid, signal.SIGINT)
-            break
-    process.stdout.read()
+    process = start(lab, "wait.py", "stubborn")
+    for marker in ("waiting", "telling all nodes"):
+        read_until(process, marker)
+        os.kill(process.pid, signal.SIGINT)
+    # A deadline below the 30 seconds that torchrun alone would give its workers.
+    output, _ = process.communicate(timeout=25)
 
-    assert process.wait(timeout=25) == 130
+    assert process.returncode == 130, output
