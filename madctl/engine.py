@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from typing import Any
 import yaml
 
 from madctl.errors import ExitCode, Problem, RunError, UsageError
+from madctl.options import Targets
 
 COLLECTION = "madctl.multinode"
 _FORKS_A_CORE = 8
@@ -65,21 +67,18 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def run(
-        self, playbook: str, inventory: dict[str, Any], variables: dict[str, Any], sources: Sequence[str] = ()
-    ) -> None:
+    def run(self, playbook: str, targets: Targets, variables: dict[str, Any]) -> None:
         """
         Run a playbook to its end.
 
         Args:
-            inventory: The hosts, as ``madctl.inventory`` builds them.
+            targets: The nodes and how they are reached.
             variables: Extra variables; no string in them is ever taken for a template.
-            sources: Inventories of the user's own, which come first.
         """
         import ansible_runner
 
         path = self._directory / "inventory.yml"
-        path.write_text(yaml.safe_dump(inventory, sort_keys=False))
+        path.write_text(dump_inventory(targets.inventory))
         listener = self._listen() if playbook == "launch" else None
         if listener:
             variables = {**variables, "madctl_event_socket": str(self._directory / "events.sock")}
@@ -88,14 +87,16 @@ class Engine:
         extra.write_text(json.dumps(unsafe(variables)))
         runner = self._directory / "runner"
         runner.mkdir()
-        hosts = len(inventory["all"]["children"]["madctl_nodes"]["hosts"])
+        words = f"-e @{extra}"
+        if targets.become_password_file:
+            words += f" --become-password-file {shlex.quote(targets.become_password_file)}"
         ansible_runner.run(
             private_data_dir=str(runner),
             playbook=f"{COLLECTION}.{playbook}",
-            inventory=[*map(os.path.abspath, sources), str(path)],
+            inventory=[*map(os.path.abspath, targets.sources), str(path)],
             limit="madctl_nodes",
-            cmdline=f"-e @{extra}",
-            forks=forks(hosts),
+            cmdline=words,
+            forks=forks(len(targets.names)),
             envvars=environment(),
             event_handler=self._handle,
             cancel_callback=self._cancelled.is_set,

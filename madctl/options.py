@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from madctl.errors import Problem, UsageError
@@ -19,6 +19,7 @@ class Targets:
     names: tuple[str, ...]
     inventory: dict[str, Any]
     sources: tuple[str, ...] = ()
+    become_password_file: str | None = None
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,7 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--user", metavar="NAME", help="log in as this user")
     group.add_argument("--port", type=int, metavar="N", help="SSH port")
     group.add_argument("--ssh-config", metavar="FILE", help="use this ssh configuration instead of your own")
+    group.add_argument("--become-password-file", metavar="FILE", help="holds the password for sudo on nodes")
     group.add_argument("--accept-new-host-keys", action="store_true", help="trust hosts that were never seen before")
 
 
@@ -42,9 +44,18 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     Raises:
         UsageError: If the lists cannot be read, or contradict each other.
     """
+    from madctl import inventory
+
+    password, config = options.become_password_file, options.ssh_config
+    _require(password, Problem("BECOME_PASSWORD_FILE_MISSING", f"no file {password}"))
+    _require(config, Problem("SSH_CONFIG_MISSING", f"no file {config}"))
+    arguments = inventory.ssh_args(config and os.path.abspath(config), options.accept_new_host_keys)
+    return replace(_find(options, environment, arguments), become_password_file=password and os.path.abspath(password))
+
+
+def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments: str) -> Targets:
     from madctl import engine, hosts, inventory
 
-    arguments = inventory.ssh_args(_absolute(options.ssh_config), options.accept_new_host_keys)
     given = [name for name in ("hosts", "hostfile", "inventory") if getattr(options, name) is not None]
     if len(given) > 1:
         raise UsageError(Problem("USAGE", " and ".join(f"--{name}" for name in given) + " exclude each other"))
@@ -70,12 +81,9 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     return Targets(tuple(entry.name for entry in entries), built)
 
 
-def _absolute(path: str | None) -> str | None:
-    if path is None:
-        return None
-    if not os.path.isfile(path):
-        raise UsageError(Problem("SSH_CONFIG_MISSING", f"no ssh configuration {path}"))
-    return os.path.abspath(path)
+def _require(path: str | None, problem: Problem) -> None:
+    if path is not None and not os.path.isfile(path):
+        raise UsageError(problem)
 
 
 def _lab(options: argparse.Namespace, arguments: str) -> Targets:

@@ -30,9 +30,10 @@ def report(session: Any, failure: str | None) -> int:
 
 def _exit_code(session: Any) -> int:
     if session.final is not None:
-        return int(session.final.get("exit_code", ExitCode.INTERNAL))
+        code = int(session.final.get("exit_code", ExitCode.INTERNAL))
+        return 128 + session.signal if code == ExitCode.INTERRUPTED and session.interrupts else code
     if session.interrupts:
-        return ExitCode.INTERRUPTED
+        return 128 + int(session.signal)
     if session.plan is not None:
         return ExitCode.SUCCEEDED if session.options.dry_run else ExitCode.INTERNAL
     if not session.view.errors:
@@ -44,7 +45,7 @@ def _exit_code(session: Any) -> int:
 def _status(code: int, dry_run: bool) -> str:
     if code == ExitCode.SUCCEEDED:
         return "planned" if dry_run else "succeeded"
-    return "interrupted" if code == ExitCode.INTERRUPTED else "failed"
+    return "interrupted" if code > 128 else "failed"
 
 
 def _data(plan: dict[str, Any], final: dict[str, Any] | None) -> dict[str, Any]:

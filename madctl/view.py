@@ -56,8 +56,10 @@ class View:
         if self._counts["probe"] == len(self.names) and answered:
             self.stage("probe", f"{self._nodes()} answered")
 
-    def planned(self, plan: dict[str, Any] | None) -> None:
-        """The plan was made, or refused."""
+    def planned(self, plan: dict[str, Any] | None, without_ifconfig: Sequence[str]) -> None:
+        """The plan was made, refused, or has to wait for net-tools."""
+        if without_ifconfig:
+            self.stage("install", f"net-tools on {fold(without_ifconfig)}")
         for warning in self.warnings:
             self.stage("notice", warning.message)
         if plan is None:
@@ -68,11 +70,10 @@ class View:
         size = f"{plan['nnodes']} × {nproc} = {plan['world_size']} ranks"
         self.stage("plan", f"{size} on {interfaces}, master {plan['master_addr']}:{plan['master_port']}")
 
-    def armed(self, host: str, ready: bool) -> None:
-        """A node is ready to start."""
-        self._mark(host, "arm", ready)
-        self._counts["arm"] += ready
-        if self._counts["arm"] == len(self.names) and ready:
+    def _armed(self, host: str) -> None:
+        self._mark(host, "arm", True)
+        self._counts["arm"] += 1
+        if self._counts["arm"] == len(self.names):
             self.stage("arm", f"{self._nodes()} ready")
 
     def _mark(self, host: str, stage: str, passed: bool) -> None:
@@ -93,6 +94,8 @@ class View:
         kind = event["event"]
         if kind == "log":
             self._log(event["host"], event["log"], payload)
+        elif kind == "ready":
+            self._armed(event["host"])
         elif kind == "started":
             self._counts["run"] += 1
             self._mark(event["host"], "go", True)
@@ -185,16 +188,22 @@ class View:
 
 def folded(problems: Sequence[Problem]) -> list[str]:
     """Write problems as lines, one line for all nodes that have the same one, in order of appearance."""
-    from ClusterShell.NodeSet import NodeSet
-
     groups: dict[Problem, list[str]] = {}
     for problem in problems:
         groups.setdefault(replace(problem, host=None), []).extend([problem.host] if problem.host else [])
     lines = []
     for problem, hosts in groups.items():
-        names = hosts if len(hosts) < 2 or any(":" in host for host in hosts) else [str(NodeSet.fromlist(hosts))]
-        lines.append(str(replace(problem, host=",".join(names) or None)))
+        lines.append(str(replace(problem, host=fold(hosts) or None)))
     return lines
+
+
+def fold(hosts: Sequence[str]) -> str:
+    """Write many names as a short list; addresses with colons are nothing that can be folded."""
+    from ClusterShell.NodeSet import NodeSet
+
+    if len(hosts) < 2 or any(":" in host for host in hosts):
+        return ",".join(hosts)
+    return str(NodeSet.fromlist(hosts))
 
 
 class StageTable:

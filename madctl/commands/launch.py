@@ -49,6 +49,7 @@ class Session:
         self.plan: dict[str, Any] | None = None
         self.final: dict[str, Any] | None = None
         self.interrupts = 0
+        self.signal = signal.SIGINT
         self.arming = False
 
     def run(self) -> int:
@@ -59,7 +60,8 @@ class Session:
         with Engine(self.on_task, self.view.on_event) as engine:
             self.engine = engine
             thread = threading.Thread(target=self._play, daemon=True)
-            signal.signal(signal.SIGINT, self.on_interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, self.on_signal)
             thread.start()
             while thread.is_alive():
                 thread.join(0.2)
@@ -69,13 +71,14 @@ class Session:
 
     def _play(self) -> None:
         try:
-            self.engine.run("launch", self.nodes.inventory, self.wanted, self.nodes.sources)
+            self.engine.run("launch", self.nodes, self.wanted)
         except Exception as error:  # noqa: BLE001  the thread has no other way to report
             self.engine.failure = repr(error)
 
-    def on_interrupt(self, *_: object) -> None:
+    def on_signal(self, number: int, _: object) -> None:
         """Stop gracefully the first time, at once the second."""
         self.interrupts += 1
+        self.signal = signal.Signals(number)
         self.view.interrupted(self.interrupts)
         if not self.engine.stop(STOP if self.interrupts == 1 else KILL):
             self.engine.cancel()
@@ -86,12 +89,12 @@ class Session:
             self.view.probed(host, "node" in result)
         elif action.endswith("multinode.plan"):
             self.plan = result.get("plan")
+            for node in self.plan["nodes"] if self.plan else []:
+                node["env"] = {**self.wanted["madctl_env"], **node["env"]}
             self.arming = self.plan is not None and not self.options.dry_run
             self.problems(result)
-            self.view.planned(self.plan)
-        elif action.endswith("run_arm"):
-            self.view.armed(host, "pid" in result)
-        elif action.endswith("run_follow"):
+            self.view.planned(self.plan, result.get("without_ifconfig", []))
+        elif action.endswith("run_start"):
             self.final = result
             self.problems(result)
 
@@ -116,7 +119,7 @@ class Session:
                 left.append(host)
 
         with Engine(on_task, lambda *_: None) as engine:
-            engine.run("stop", self.nodes.inventory, {"madctl_run_id": self.plan["run_id"]}, self.nodes.sources)
+            engine.run("stop", self.nodes, {"madctl_run_id": self.plan["run_id"]})
         if left:
             raise RunError(
                 ExitCode.STOP_UNVERIFIED,

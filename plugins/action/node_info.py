@@ -20,7 +20,11 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _facts
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
+
+_MODULES = ("_words", "_argv", "_ifconfig", "_facts")
 
 # Two attempts and Ansible's own start stay below 15 seconds.
 FIRST_SECONDS, SECOND_SECONDS = 4, 8
@@ -85,17 +89,23 @@ class ActionModule(ActionBase):
         return bool(self._connection.transport == "ssh")
 
     def _probe(self, task_vars: Any) -> dict[str, Any]:
-        result: dict[str, Any] = self._execute_module(
-            module_name="madctl.multinode.node_info", module_args=self._task.args, task_vars=task_vars
-        )
-        return result
+        if not self._connection.has_pipelining:
+            result: dict[str, Any] = self._execute_module(
+                module_name="madctl.multinode.node_info", module_args=self._task.args, task_vars=task_vars
+            )
+            return result
+        _, arguments = self.validate_argument_spec(argument_spec=_facts.ARGUMENTS)
+        program = _direct.Program("node_info", _MODULES, arguments)
+        command = " ".join(filter(None, [self._compute_environment_string(), _direct.command(task_vars)]))
+        done = self._low_level_execute_command(command, in_data=program.text)
+        return program.answer(done["rc"], done["stdout"], done["stderr"])
 
     def _explain(self, result: dict[str, Any], task_vars: Any) -> dict[str, Any]:
         """Name the one failure that is not the module's own: there is no Python to run it."""
         if "node" in result:
             return result
         host = task_vars["inventory_hostname"]
-        interpreter = task_vars.get("ansible_python_interpreter", "python")
+        interpreter = _direct.command(task_vars).partition(" ")[0]
         text = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr")).strip()
         if result.get("rc") in (126, 127) or "interpreter" in text:
             message, remedy = "no Python at %s" % interpreter, "install python3 there"

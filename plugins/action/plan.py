@@ -23,6 +23,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         key = arguments.pop("facts_from")
+        net_tools_follow = arguments.pop("net_tools_follow", False)
         hostvars = task_vars["hostvars"]
         hosts = in_rank_order(task_vars["ansible_play_hosts_all"], hostvars)
         results = [hostvars[host].get(key, {}) for host in hosts]
@@ -30,21 +31,32 @@ class ActionModule(ActionBase):
         reached = [(host, result["node"]) for host, result in zip(hosts, results) if "node" in result]
         outcome = _plan.Outcome(None, [], [])
         if reached:
-            outcome = _plan.make(to_request(arguments), [host for host, _ in reached], [node for _, node in reached])
+            slots = tuple(_number(hostvars[host].get("madctl_slots")) for host, _ in reached)
+            outcome = _plan.make(
+                to_request(arguments, slots), [host for host, _ in reached], [node for _, node in reached]
+            )
         if problems:
             # What depends on all nodes together cannot be judged without the ones that are missing.
             problems += [entry for entry in outcome.problems if entry["code"] not in _NEEDS_ALL]
         else:
             problems = outcome.problems
+        if net_tools_follow and problems and all(entry["code"] == "NET_TOOLS_MISSING" for entry in problems):
+            return {"changed": False, "without_ifconfig": [entry["host"] for entry in problems]}
         if problems:
             text = "\n".join(_codes.line(entry) for entry in problems)
             return {"failed": True, "msg": text, "problems": problems, "warning_list": outcome.warnings}
         assert outcome.plan is not None
         by_host = {node["host"]: node for node in outcome.plan["nodes"]}
-        return {"changed": False, "plan": outcome.plan, "nodes": by_host, "warning_list": outcome.warnings}
+        return {
+            "changed": False,
+            "plan": outcome.plan,
+            "nodes": by_host,
+            "warning_list": outcome.warnings,
+            "without_ifconfig": [],
+        }
 
 
-_NEEDS_ALL = {"NO_COMMON_NETWORK", "INTERFACE_AMBIGUOUS", "GPU_COUNT_DIFFERS", "NO_GPU"}
+_NEEDS_ALL = {"NO_COMMON_NETWORK", "INTERFACE_AMBIGUOUS", "GPU_COUNT_DIFFERS", "SLOTS_DIFFER"}
 
 
 def in_rank_order(hosts: list[str], hostvars: Any) -> list[str]:
@@ -55,7 +67,11 @@ def in_rank_order(hosts: list[str], hostvars: Any) -> list[str]:
     return sorted(hosts, key=lambda host: int(ranks[host]))
 
 
-def to_request(arguments: dict[str, Any]) -> _plan.Request:
+def _number(slots: Any) -> int | None:
+    return None if slots is None else int(slots)
+
+
+def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _plan.Request:
     """Turn a task's arguments into a request; what is None keeps its default."""
     names = {field.name for field in fields(_plan.Request)}
     given = {name: value for name, value in arguments.items() if name in names and value is not None and value != ""}
@@ -67,7 +83,7 @@ def to_request(arguments: dict[str, Any]) -> _plan.Request:
         if name in given:
             given[name] = str(given[name])
     given.setdefault("run_id", new_run_id())
-    return _plan.Request(**given)
+    return _plan.Request(slots=slots, **given)
 
 
 def _plain(word: Any) -> Any:

@@ -20,12 +20,25 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _ifconfig
 
 TOUCH_SECONDS = 5.0
+ARGUMENTS: Dict[str, Any] = {
+    "work": {"type": "list", "elements": "raw", "default": []},
+    "shape": {"type": "str", "choices": ["script", "command"], "default": "script"},
+    "python": {"type": "str"},
+    "chdir": {"type": "str"},
+    "port": {"type": "str", "default": "auto"},
+    "shared_paths": {"type": "list", "elements": "str", "default": []},
+}
 _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 _PYTHON_REPORT = (
     "import sys, json, importlib.util as u;"
     "print(json.dumps({'executable': sys.executable, 'version': list(sys.version_info[:3]),"
     " 'torch': u.find_spec('torch') is not None}))"
 )
+
+
+def node_info(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Give what the module of that name returns."""
+    return {"changed": False, "node": collect(request)}
 
 
 def collect(request: Dict[str, Any]) -> Dict[str, Any]:

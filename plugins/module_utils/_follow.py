@@ -22,20 +22,18 @@ Listener = Callable[[Dict[str, Any], bytes], None]
 class Follower:
     """Follow one run; ``tell`` gets every event with its ``host``, in order of arrival."""
 
-    def __init__(self, plan: Dict[str, Any], channels: Dict[str, socket.socket], tell: Listener) -> None:
+    def __init__(self, plan: Dict[str, Any], tell: Listener) -> None:
         self.plan = plan
-        self.channels = channels
+        self.channels: Dict[str, socket.socket] = {}
         self.tell = tell
         self.runs = [_outcome.NodeRun(node["host"], node["node_rank"]) for node in plan["nodes"]]
         self.interrupted: Optional[Problem] = None
         self._by_host = {run.host: run for run in self.runs}
-        self._decoders = {host: _wire.Decoder() for host in channels}
+        self._awaited = set(self._by_host)
+        self._decoders = {host: _wire.Decoder() for host in self._by_host}
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._deadline: Optional[float] = None
-        for host, channel in channels.items():
-            channel.setblocking(True)
-            self._selector.register(channel, selectors.EVENT_READ, host)
 
     def watch(self, descriptor: Any, callback: Callable[[], None]) -> None:
         """Call back when something else, such as a source of orders, can be read."""
@@ -45,6 +43,15 @@ class Follower:
         """Forget a source of orders."""
         self._selector.unregister(descriptor)
 
+    def armed(self, host: str, channel: socket.socket) -> None:
+        """Follow a node from now on; one that comes too late is stopped like the others."""
+        self._awaited.discard(host)
+        channel.setblocking(True)
+        self.channels[host] = channel
+        self._selector.register(channel, selectors.EVENT_READ, host)
+        if self._stopping:
+            self._order(channel, _wire.STOP)
+
     def wait_ready(self, seconds: float) -> bool:
         """Wait until every supervisor answers; failures are recorded with their node."""
         deadline = time.monotonic() + seconds
@@ -53,7 +60,8 @@ class Follower:
             if self.interrupted:
                 return False
         for run in self.runs:
-            if not run.ready:
+            if not run.ready and not run.failure:
+                self._awaited.discard(run.host)
                 run.fail(
                     time.monotonic(),
                     problem("NODE_NOT_READY", run.host, "its supervisor did not answer in %g s" % seconds),
@@ -62,9 +70,10 @@ class Follower:
 
     def not_armed(self, host: str, reason: str) -> None:
         """Take down that a node will not take part, so that none does."""
-        self._by_host[host].fail(
-            time.monotonic(), problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
-        )
+        self._awaited.discard(host)
+        if not self.interrupted:
+            found = problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
+            self._by_host[host].fail(time.monotonic(), found)
 
     def go(self) -> None:
         """Start all runners: one byte a node, back to back."""
@@ -75,7 +84,7 @@ class Follower:
     def follow(self, timeout: Optional[float]) -> None:
         """Read events until every node's run is over."""
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        while any(run.exit is None and run.host in self.channels for run in self.runs):
+        while self._awaited or any(run.exit is None and run.host in self.channels for run in self.runs):
             left = None if self._deadline is None else self._deadline - time.monotonic()
             if left is not None and left <= 0:
                 self.interrupt(

@@ -40,11 +40,12 @@ class Request:
     run_dir: Optional[str] = None
     start_timeout: float = 60.0
     skip: Tuple[str, ...] = ()
+    slots: Tuple[Optional[int], ...] = ()
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node's share of the plan; ``argv`` and ``env`` are exactly what its runner gets."""
+    """One node's share of the plan; ``argv`` is what its runner gets, and ``env`` beside the user's own."""
 
     host: str
     node_rank: int
@@ -165,6 +166,9 @@ class _Judge:
         wanted = self.request.nproc_per_node
         if wanted not in ("auto", "gpu"):
             return int(wanted), []
+        slots = self.request.slots
+        if wanted == "auto" and any(slots):
+            return self._slots()
         counts = [fact["gpus"]["count"] for fact in self.facts]
         if not any(counts):
             if wanted == "gpu":
@@ -181,6 +185,21 @@ class _Judge:
                 "mend or leave out that node, or give --nproc-per-node a number",
             )
             for host, count in zip(self.hosts, counts)
+            if count != most
+        ]
+
+    def _slots(self) -> Tuple[int, List[Problem]]:
+        """Take the host list's own word for the number of processes; torchrun wants the same everywhere."""
+        slots = self.request.slots
+        most = max(set(slots), key=slots.count) or 0
+        return most, [
+            problem(
+                "SLOTS_DIFFER",
+                host,
+                "%s slots in the host list, most nodes have %d" % (count or "no", most),
+                "give all the same, or give --nproc-per-node a number",
+            )
+            for host, count in zip(self.hosts, slots)
             if count != most
         ]
 
@@ -309,12 +328,17 @@ class _Judge:
             "PYTHONUNBUFFERED": "1",
             # torchrun sets this too, with a banner on every node.
             **({"OMP_NUM_THREADS": "1"} if self.nproc > 1 and request.shape == "script" else {}),
-            **request.env,
-            "MAD_MULTI_NODE_RUNNER": shlex.join(str(word) for word in torchrun([])[:-1]),
-            "MADCTL_RUN_ID": request.run_id,
-            "MADCTL_RUN_DIR": run_dir,
-            "MADCTL_HOSTFILE": run_dir + "/hostfile",
         }
+        # The user's own values win, and stay out of the plan, since plans are shown and logged.
+        env = {name: value for name, value in env.items() if name not in request.env}
+        env.update(
+            {
+                "MAD_MULTI_NODE_RUNNER": shlex.join(str(word) for word in torchrun([])[:-1]),
+                "MADCTL_RUN_ID": request.run_id,
+                "MADCTL_RUN_DIR": run_dir,
+                "MADCTL_HOSTFILE": run_dir + "/hostfile",
+            }
+        )
         return Node(
             self.hosts[rank],
             rank,

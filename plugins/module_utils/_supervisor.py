@@ -2,7 +2,7 @@
 """
 Own one run on one node: wait for go, start the runner, keep its output, leave nothing behind.
 
-Started by the ``run_arm`` module as ``python3 -I -S _supervisor.py RUN_DIR`` in a session of its
+Started by the ``run_start`` action as ``python3 -I -S _supervisor.py RUN_DIR`` in a session of its
 own. It never depends on a connection after go: output goes to append-only files first, and a
 follower gets it from there. Private to the collection.
 

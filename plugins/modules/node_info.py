@@ -66,18 +66,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _facts
 
 def main():
     """Collect and report."""
-    module = AnsibleModule(
-        argument_spec={
-            "work": {"type": "list", "elements": "raw", "default": []},
-            "shape": {"type": "str", "choices": ["script", "command"], "default": "script"},
-            "python": {"type": "str"},
-            "chdir": {"type": "str"},
-            "port": {"type": "str", "default": "auto"},
-            "shared_paths": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
-    module.exit_json(changed=False, node=_facts.collect(module.params))
+    module = AnsibleModule(argument_spec=_facts.ARGUMENTS, supports_check_mode=True)
+    module.exit_json(**_facts.node_info(module.params))
 
 
 if __name__ == "__main__":

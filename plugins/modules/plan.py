@@ -81,6 +81,10 @@ options:
     type: list
     elements: str
     default: []
+  net_tools_follow:
+    description: Whether nodes without ifconfig, if nothing else is wrong, are listed instead of being an error.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -98,6 +102,12 @@ plan:
   returned: success
   type: dict
   sample: {world_size: 4}
+without_ifconfig:
+  description: Nodes that need net-tools before there can be a plan.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 problems:
   description: Every problem with C(code), C(host), C(message) and C(remedy).
   returned: failure

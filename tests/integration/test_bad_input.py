@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every bad input gets one clear line, the right exit code, and nothing is started anywhere."""
 
+import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -222,3 +224,70 @@ def test_torch_is_missing(lab):
     )
 
     assert (done.code, set(done.codes)) == (3, {"TORCH_MISSING"}), sys.executable
+
+
+def test_a_slow_but_healthy_handshake_is_not_unreachable(lab, tmp_path):
+    directory = Path(madctl("lab", "ssh-config", "--name", lab.name).out.strip()).parent
+    key = next(
+        line for line in (directory / "known_hosts").read_text().splitlines() if lab.hosts[0].management_address in line
+    )
+    gateway = lab.hosts[0].management_address.rpartition(".")[0] + ".1"
+    with socket.create_server((gateway, 0)) as server:
+        port = server.getsockname()[1]
+        (tmp_path / "known_hosts").write_text(f"[{gateway}]:{port} {key.partition(' ')[2]}\n")
+        config = tmp_path / "config"
+        config.write_text(
+            f"Host slow\n HostName {gateway}\n Port {port}\n User root\n IdentityFile {directory}/id_ed25519\n"
+            f" UserKnownHostsFile {tmp_path}/known_hosts\n"
+        )
+        # Longer than the first attempt waits, shorter than the second.
+        threading.Thread(target=forward_late, args=(server, lab.hosts[0].management_address, 5), daemon=True).start()
+        done = madctl(
+            "launch", "--hosts", "slow", "--ssh-config", str(config), "--output", "json", "--command", "--", "true"
+        )
+
+    assert done.code == 0, done.err
+
+
+def forward_late(server, address, seconds):
+    """Forward every connection to a real sshd, but keep it waiting first."""
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+
+        def serve(client=client):
+            time.sleep(seconds)  # The fault itself, not a wait for something.
+            with socket.create_connection((address, 22)) as sshd:
+                while True:
+                    for source in select.select([client, sshd], [], [])[0]:
+                        data = source.recv(65536)
+                        if not data:
+                            return
+                        (sshd if source is client else client).sendall(data)
+
+        threading.Thread(target=serve, daemon=True).start()
+
+
+def test_slots_of_a_host_file_are_processes(lab, tmp_path):
+    hostfile = tmp_path / "hosts"
+    config = madctl("lab", "ssh-config", "--name", lab.name).out.strip()
+    words = [
+        "--hostfile",
+        str(hostfile),
+        "--ssh-config",
+        config,
+        "--python",
+        sys.executable,
+        "--dry-run",
+        "--output",
+        "json",
+    ]
+    hostfile.write_text("node1 slots=3\nnode2:3\n")
+    same = madctl("launch", *words, "--", "report.py")
+    hostfile.write_text("node1 slots=3\nnode2 slots=3\nnode3 slots=2\n")
+    different = madctl("launch", *words, "--", "report.py")
+
+    assert (same.code, same.json["data"]["world_size"]) == (0, 6)
+    assert (different.code, different.codes, different.json["errors"][0]["host"]) == (3, ["SLOTS_DIFFER"], "node3")

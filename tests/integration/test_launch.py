@@ -157,11 +157,20 @@ def test_single_node_runs_here_through_the_same_path(hosts, tmp_path):
     assert done.err.count("sum 3, expected 3") == 2
 
 
-@pytest.mark.parametrize("forks", [[], ["--forks", "1"]])
-def test_plain_ansible_playbook_on_a_printed_inventory(lab, tmp_path, forks):
+@pytest.mark.parametrize(
+    ("forks", "sharing"),
+    # Without a shared connection there is nothing to forward through: the channels are relays then.
+    [([], "auto"), (["--forks", "1"], "auto"), ([], "no")],
+    ids=["default forks", "one fork", "no shared connection"],
+)
+def test_plain_ansible_playbook_on_a_printed_inventory(lab, tmp_path, forks, sharing):
     config = madctl("lab", "ssh-config", "--name", lab.name).out.strip()
     printed = madctl("inventory", "--hosts", "node1,node2", "--ssh-config", config)
-    (tmp_path / "hosts.yml").write_text(printed.out)
+    (tmp_path / "hosts.yml").write_text(
+        printed.out.replace(
+            "ControlMaster=auto", f"ControlMaster={sharing}" + (" -o ControlPath=none" if sharing == "no" else "")
+        )
+    )
     variables = {
         "madctl_work": [EXAMPLE],
         "madctl_python": sys.executable,

@@ -1,0 +1,54 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Start a planned run on all nodes at once, or on none; the work is done by the action plugin of this name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_start
+short_description: Start a planned run on all nodes at once, or on none, and follow it to the end
+description:
+  - Delivers a supervisor to every node. Only when all of them are ready does any runner start, and then on all at once.
+  - Runs once a play and does not depend on forks.
+author: The madctl authors
+options:
+  plan:
+    description: What M(madctl.multinode.plan) returned as RV(madctl.multinode.plan#module:plan).
+    type: dict
+    required: true
+  user_env:
+    description: The user's variables for the job, in no result and no log; they win over the plan's.
+    type: dict
+    default: {}
+  timeout:
+    description: Seconds after which the job is stopped.
+    type: float
+  event_socket:
+    description: Path of a socket that gets the events instead of the screen.
+    type: str
+attributes:
+  check_mode:
+    description: Can run in check mode; then nothing is started.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Start
+  madctl.multinode.run_start:
+    plan: "{{ rendezvous_result.plan }}"
+  run_once: true
+"""
+
+RETURN = r"""
+summary:
+  description: How every node ended.
+  returned: always
+  type: dict
+  sample: {ranks_joined: 4}
+problems:
+  description: The first failure first, with C(code), C(host), C(message) and C(remedy).
+  returned: failure
+  type: list
+  elements: dict
+  sample: [{code: RANK_FAILED, host: gpu01, rank: 3}]
+"""

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+Reach many nodes from one action, over the connections that Ansible already has.
+
+An action that runs once a play does not depend on ``forks``. Commands and channels go through the
+control sockets of Ansible's own connections: no further handshake.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import subprocess
+from typing import Any
+
+from ansible import constants
+from ansible.plugins.loader import connection_loader
+
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
+
+AT_ONCE = 16
+_RELAY = (
+    "import os,select,socket,sys\n"
+    "s=socket.socket(socket.AF_UNIX);os.chdir(sys.argv[1]);s.connect('control.sock')\n"
+    "while True:\n"
+    " for f in select.select([0,s],[],[])[0]:\n"
+    "  d=os.read(0,65536) if f==0 else s.recv(65536)\n"
+    "  if not d: sys.exit()\n"
+    "  s.sendall(d) if f==0 else os.write(1,d)\n"
+)
+
+
+class Reach:
+    """The way to one node; ``ssh`` is None where it is this machine."""
+
+    def __init__(self, host: str, play_context: Any, variables: Any) -> None:
+        self.host = host
+        self.python = _direct.command(variables)
+        self.ssh = _ssh(host, play_context, variables)
+
+    def start(self, command: str, *options: str) -> subprocess.Popen[bytes]:
+        """Start a command on the node, its standard streams on pipes; ``options`` are for ssh."""
+        argv = ["/bin/sh", "-c", command]
+        if self.ssh is not None:
+            *words, target = self.ssh
+            argv = [*words, *options, "--", target, "/bin/sh -c " + shlex.quote(command)]
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def relay(self, run_dir: str) -> socket.socket:
+        """Open a channel to a supervisor through a process on the node, where forwarding is not allowed."""
+        ours, theirs = socket.socketpair()
+        assert self.ssh is not None
+        *words, target = self.ssh
+        command = "exec %s %s" % (self.python[:-1] + "-c " + shlex.quote(_RELAY), shlex.quote(run_dir))
+        argv = [*words, "--", target, "/bin/sh -c " + shlex.quote(command)]
+        subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+        theirs.close()
+        return ours
+
+    def unforward(self, forward: str) -> None:
+        """Take a forwarding down again: the connection outlives a run, the forwarding need not."""
+        assert self.ssh is not None
+        *words, target = self.ssh
+        argv = [*words, "-O", "cancel", "-L", forward, "--", target]
+        subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
+def _ssh(host: str, play_context: Any, variables: Any) -> list[str] | None:
+    """Write the ssh command line for a host as Ansible does, the host last."""
+    kind = variables.get("ansible_connection", play_context.connection)
+    if kind in ("local", "ansible.builtin.local"):
+        return None
+    connection = connection_loader.get("ansible.builtin.ssh", play_context, None)
+    names = constants.config.get_plugin_vars("connection", connection._load_name)
+    connection.set_options(
+        task_keys={"remote_user": play_context.remote_user, "port": play_context.port},
+        var_options={name: variables[name] for name in names if name in variables},
+    )
+    # The path of the control socket is a hash of these, which Ansible sets just before it connects.
+    connection.host = connection.get_option("host") or host
+    words = connection._build_command(connection.get_option("ssh_executable"), "ssh")
+    return [*(word.decode() for word in words), "-T", str(connection.host)]
+
+
+def connect(path: str) -> socket.socket:
+    """Connect to a Unix socket, however long its path is."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        channel.connect("/proc/self/fd/%d/%s" % (directory, os.path.basename(path)))
+    except OSError:
+        pass  # Reading from it fails, which the follower reports with the node's name.
+    finally:
+        os.close(directory)
+    return channel
