@@ -13,10 +13,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from madctl.commands import inventory, lab, launch
+from madctl.commands import check, inventory, lab, launch
 from madctl.errors import ExitCode, MadctlError, Problem, UsageError
 
-COMMANDS = (launch, inventory, lab)
+COMMANDS = (launch, check, inventory, lab)
 
 
 class Parser(argparse.ArgumentParser):

@@ -37,6 +37,11 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--accept-new-host-keys", action="store_true", help="trust hosts that were never seen before")
 
 
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    """Add what stdout carries."""
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="what stdout carries (default text)")
+
+
 def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Targets:
     """
     Find out which nodes take part.

@@ -1,50 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sum up a launch: its exit code, its JSON, its last lines on the screen."""
+"""Sum up a check or a launch: its exit code, its JSON, its last lines on the screen."""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import UNREACHABLE
+from ansible_collections.madctl.multinode.plugins.module_utils import _table
 from madctl.errors import ExitCode, Problem
 from madctl.result import Result, to_json
+from madctl.session import Session
+from madctl.view import fold, print_problems, show_plan
 
 
-def report(session: Any, failure: str | None) -> int:
-    """Print how the launch ended and return its exit code."""
-    view, plan, final = session.view, session.plan, session.final
-    code = _exit_code(session)
-    if code == ExitCode.INTERNAL and not view.errors:
-        reason = (failure or "Ansible ended without a result").splitlines()[-1]
-        view.errors.append(Problem("INTERNAL", reason, remedy="run the playbook with ansible-playbook -vv to see more"))
-    data = _data(plan, final) if plan else None
-    status = _status(code, session.options.dry_run)
-    view.finish(status, data, final is not None)
-    if session.options.output == "json":
-        run_id = plan["run_id"] if plan else None
-        print(to_json(Result("launch", status, code, run_id, data, view.errors, view.warnings)))
-    elif session.options.dry_run and data:
-        view.show_plan(data)
+def report_check(session: Session, options: argparse.Namespace) -> int:
+    """Print the table of nodes and checks, then what it means."""
+    view, verdict = session.view, session.verdict
+    if session.interrupts:
+        view.errors = [Problem("INTERRUPTED", "interrupted")]
+        code = 128 + int(session.signal)
+    elif verdict is None:
+        code = _internal(session)
+    else:
+        code = session.check_code() if view.errors else ExitCode.SUCCEEDED
+    status = _status(code, "passed")
+    checks = verdict.get("checks", {}) if verdict else {}
+    candidates = verdict.get("candidates", {}) if verdict else {}
+    view.close()
+    if options.output == "json":
+        nodes = [{"host": host, "checks": row, "addresses": candidates.get(host, [])} for host, row in checks.items()]
+        data = {"nodes": nodes} if nodes else None
+        print_problems(view.errors, view.warnings)
+        print(to_json(Result("check", status, code, None, data, view.errors, view.warnings)))
+        return code
+    if checks:
+        print("\n".join(_table.lines(checks, fold)))
+    if options.explain and candidates:
+        print("\n" + "\n".join(_table.network_lines(candidates)))
+    sys.stdout.flush()
+    print_problems(view.errors, view.warnings, blank=bool(checks))
     return code
 
 
-def _exit_code(session: Any) -> int:
+def report_launch(session: Any, options: argparse.Namespace) -> int:
+    """Print how the launch ended and return its exit code."""
+    view, plan, final = session.view, session.plan, session.final
+    code = _launch_code(session, options.dry_run)
+    data = _data(plan, final) if plan else None
+    status = _status(code, "planned" if options.dry_run else "succeeded")
+    view.finish(status, data, final is not None)
+    if options.output == "json":
+        run_id = plan["run_id"] if plan else None
+        print(to_json(Result("launch", status, code, run_id, data, view.errors, view.warnings)))
+    elif options.dry_run and data:
+        show_plan(data)
+    return code
+
+
+def _launch_code(session: Any, dry_run: bool) -> int:
     if session.final is not None:
         code = int(session.final.get("exit_code", ExitCode.INTERNAL))
-        return 128 + session.signal if code == ExitCode.INTERRUPTED and session.interrupts else code
+        interrupted = code == ExitCode.INTERRUPTED and session.interrupts
+        return 128 + int(session.signal) if interrupted else int(code)
     if session.interrupts:
         return 128 + int(session.signal)
-    if session.plan is not None:
-        return ExitCode.SUCCEEDED if session.options.dry_run else ExitCode.INTERNAL
-    if not session.view.errors:
-        return ExitCode.INTERNAL
-    unreachable = any(problem.code in UNREACHABLE for problem in session.view.errors)
-    return ExitCode.UNREACHABLE if unreachable else ExitCode.CHECK_FAILED
+    if session.view.errors:
+        return int(session.check_code())
+    return ExitCode.SUCCEEDED if dry_run and session.plan else _internal(session)
 
 
-def _status(code: int, dry_run: bool) -> str:
+def _internal(session: Session) -> int:
+    reason = (session.failure or "Ansible ended without a result").splitlines()[-1]
+    remedy = "run the playbook with ansible-playbook -vv to see more"
+    session.view.errors.append(Problem("INTERNAL", reason, remedy=remedy))
+    return ExitCode.INTERNAL
+
+
+def _status(code: int, good: str) -> str:
     if code == ExitCode.SUCCEEDED:
-        return "planned" if dry_run else "succeeded"
+        return good
     return "interrupted" if code > 128 else "failed"
 
 

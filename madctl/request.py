@@ -8,10 +8,11 @@ import ipaddress
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, pack
 from madctl.errors import Problem, UsageError
 
@@ -31,7 +32,13 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--master-port", default="29500", metavar="N|auto", help="port to meet at (default 29500)")
     group.add_argument("--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
     group.add_argument(
-        "--shared-path", action="append", default=[], metavar="PATH", help="must be shared storage (repeatable)"
+        "--shared-path", action="append", default=[], metavar="PATH[:ro]", help="must be shared storage (repeatable)"
+    )
+    group.add_argument(
+        "--shared-fstype", action="append", default=[], metavar="TYPE", help="counts as shared too (repeatable)"
+    )
+    group.add_argument(
+        "--gpus", choices=["same", "min", "per-node"], default="same", help="what unequal numbers mean (default same)"
     )
     group.add_argument(
         "--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass a variable (repeatable)"
@@ -45,44 +52,81 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)"
     )
-    group.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out (repeatable)")
-    group.add_argument("--no-install", action="store_true", help="do not install net-tools where ifconfig is missing")
     group.add_argument("--dry-run", action="store_true", help="check and print the plan, start nothing")
 
 
-def variables(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def add_check_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how nodes are checked."""
+    group = parser.add_argument_group("checks")
+    group.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out (repeatable)")
+    group.add_argument("--no-install", action="store_true", help="do not install net-tools where ifconfig is missing")
+
+
+def launch_variables(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """
-    Build the roles' variables.
+    Build the roles' variables for a launch.
 
     Raises:
         UsageError: If the request cannot be meant as it stands.
     """
     if not options.work:
         raise UsageError(Problem("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py"))
-    if "\0" in "".join(options.work):
+    result = _variables(options, environment)
+    # A dry run writes nothing, so it can prove nothing.
+    return {**result, "madctl_dry_run": options.dry_run, "madctl_proof": not options.dry_run}
+
+
+def check_variables(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """
+    Build the roles' variables for a check, which needs no work.
+
+    Raises:
+        UsageError: If the request cannot be meant as it stands.
+    """
+    if options.dry_run:
+        raise UsageError(Problem("USAGE", "check starts nothing anyway", remedy="leave out --dry-run"))
+    return {**_variables(options, environment), "madctl_only": _checks("--only", options.only, _catalog.NAMES)}
+
+
+def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Any]:
+    work = options.work or []
+    if "\0" in "".join(work):
         raise UsageError(Problem("WORK_INVALID", "an argument holds a NUL byte"))
+    if options.gpus == "per-node" and options.runner == "torchrun":
+        raise UsageError(
+            Problem("USAGE", "torchrun needs the same number of processes on every node", remedy="--gpus min")
+        )
     result: dict[str, Any] = {
-        "madctl_work": [pack(word) for word in options.work],
+        "madctl_work": [pack(word) for word in work],
         "madctl_shape": "command" if options.as_command else "script",
         "madctl_python": options.python or caller_python(environment),
         "madctl_python_required": options.python is not None,
         "madctl_nproc_per_node": _processes(options.nproc_per_node),
+        "madctl_gpus": options.gpus,
         "madctl_master_addr": _address(options.master_addr),
         "madctl_master_port": _port(options.master_port),
         "madctl_interface": _interface(options.interface),
         "madctl_shared_paths": [_shared(path) for path in options.shared_path],
+        "madctl_shared_fstypes": options.shared_fstype,
         "madctl_env": _environment(options, environment),
         "madctl_chdir": options.chdir or os.getcwd(),
         "madctl_chdir_required": options.chdir is not None,
         "madctl_run_dir": options.run_dir,
         "madctl_timeout": _seconds("--timeout", options.timeout),
         "madctl_start_timeout": _seconds("--start-timeout", options.start_timeout),
-        "madctl_skip": options.skip,
+        "madctl_skip": _checks("--skip", options.skip, _catalog.SKIPPABLE),
         "madctl_install": not options.no_install and not options.dry_run,
         "madctl_become": True,
-        "madctl_dry_run": options.dry_run,
     }
     return {name: value for name, value in result.items() if value is not None}
+
+
+def _checks(option: str, names: Sequence[str], known: Collection[str]) -> list[str]:
+    for name in names:
+        if name not in known:
+            ordered = ", ".join(check for check in _catalog.NAMES if check in known)
+            raise UsageError(Problem("USAGE", f"{option} takes one of {ordered}, not {name!r}"))
+    return list(names)
 
 
 def caller_python(environment: Mapping[str, str]) -> str | None:
@@ -135,10 +179,9 @@ def _interface(text: str | None) -> str | None:
 
 
 def _shared(text: str) -> str:
-    path = text.removesuffix(":ro")
-    if not path.startswith("/"):
+    if not text.startswith("/"):
         raise _usage("--shared-path", text, "an absolute path")
-    return path
+    return text
 
 
 def _seconds(option: str, value: float | None) -> float | None:

@@ -25,7 +25,9 @@ _SHOWN = {"\t"}
 class View:
     """Collects what happens and writes each stage as it passes."""
 
-    def __init__(self, names: Sequence[str], as_json: bool, single: bool) -> None:
+    def __init__(
+        self, names: Sequence[str], as_json: bool, single: bool, stages: Sequence[str] = ("probe", "arm", "go")
+    ) -> None:
         self.names = names
         self.as_json = as_json
         self.single = single
@@ -37,7 +39,7 @@ class View:
         self._last: dict[tuple[str, str], deque[str]] = {}
         self._counts = {"probe": 0, "arm": 0, "run": 0, "joined": 0}
         self._planned: dict[str, Any] | None = None
-        self._table = StageTable(names) if not as_json and sys.stdout.isatty() and sys.stderr.isatty() else None
+        self._table = StageTable(names, stages) if not as_json and sys.stdout.isatty() and sys.stderr.isatty() else None
         self._stopping = False
 
     # -- stages -----------------------------------------------------------------------------------
@@ -60,10 +62,10 @@ class View:
         """The plan was made, refused, or has to wait for net-tools."""
         if without_ifconfig:
             self.stage("install", f"net-tools on {fold(without_ifconfig)}")
-        for warning in self.warnings:
-            self.stage("notice", warning.message)
         if plan is None:
             return
+        for warning in folded(self.warnings):
+            self.stage("notice", warning)
         self._planned = plan
         nproc = plan["nodes"][0]["nproc_per_node"]
         interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
@@ -127,7 +129,7 @@ class View:
     def _line(self, host: str, log: str, line: bytes) -> None:
         source = log.partition(".")[0]
         text = harmless(line)
-        self._close_table()
+        self.close()
         self._last.setdefault((host, source), deque(maxlen=LAST_LINES)).append(text)
         rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
         if self._stopping and not rank and self._planned and self._planned["shape"] == "script":
@@ -140,11 +142,10 @@ class View:
 
     def finish(self, status: str, data: dict[str, Any] | None, ran: bool) -> None:
         """Write the summary: what failed first and its last words, or that all went well."""
-        self._close_table()
+        self.close()
         if self.errors and ran:
             self._last_words(self.errors[0])
-        for line in folded(self.errors):
-            print(f"madctl: {line}", file=sys.stderr)
+        print_problems(self.errors, [])
         if not ran or data is None:
             return
         seconds = data.get("duration_seconds", 0.0)
@@ -154,7 +155,7 @@ class View:
         if status != "succeeded":
             self.stage("logs", f"{data['nodes'][0]['run_dir']}/logs on each node")
 
-    def _close_table(self) -> None:
+    def close(self) -> None:
         """Leave the table as it stands: from here on the screen belongs to the job's lines."""
         table, self._table = self._table, None
         if table:
@@ -172,18 +173,26 @@ class View:
                 print(f"  {text}", file=sys.stderr)
             print(file=sys.stderr)
 
-    def show_plan(self, data: dict[str, Any]) -> None:
-        """Print a plan: nodes × rank, then the exact command line and environment of every node."""
-        width = max(4, *map(len, self.names))
-        print(f"{'RANK':<6}{'HOST':<{width + 2}}{'ADDRESS':<17}{'INTERFACE':<17}PROCESSES")
-        for node in data["nodes"]:
-            line = f"{node['node_rank']:<6}{node['host']:<{width + 2}}{node['address']:<17}{node['interface']:<17}"
-            print(f"{line}{node['nproc_per_node']}")
-        for node in data["nodes"]:
-            print(f"\n{node['host']}: cd {shlex.quote(node['cwd'])}")
-            for name, value in node["env"].items():
-                print(f"  {name}={shlex.quote(unpack(value))}")
-            print(f"  {shlex.join(map(unpack, node['argv']))}")
+
+def show_plan(data: dict[str, Any]) -> None:
+    """Print a plan: nodes × rank, then the exact command line and environment of every node."""
+    width = max(4, *(len(node["host"]) for node in data["nodes"]))
+    print(f"{'RANK':<6}{'HOST':<{width + 2}}{'ADDRESS':<17}{'INTERFACE':<17}PROCESSES")
+    for node in data["nodes"]:
+        line = f"{node['node_rank']:<6}{node['host']:<{width + 2}}{node['address']:<17}{node['interface']:<17}"
+        print(f"{line}{node['nproc_per_node']}")
+    for node in data["nodes"]:
+        print(f"\n{node['host']}: cd {shlex.quote(node['cwd'])}")
+        for name, value in node["env"].items():
+            print(f"  {name}={shlex.quote(unpack(value))}")
+        print(f"  {shlex.join(map(unpack, node['argv']))}")
+
+
+def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False) -> None:
+    """Print warnings, then errors, one line each, after an empty one where wanted."""
+    lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
+    for line in [""] * (blank and bool(lines)) + lines:
+        print(line, file=sys.stderr)
 
 
 def folded(problems: Sequence[Problem]) -> list[str]:
@@ -209,13 +218,13 @@ def fold(hosts: Sequence[str]) -> str:
 class StageTable:
     """Nodes × stage on a terminal, redrawn in place; at most ``ROWS`` nodes are shown one by one."""
 
-    STAGES = ("probe", "arm", "go")
     ROWS = 32
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], stages: Sequence[str]) -> None:
         from rich.console import Console
         from rich.live import Live
 
+        self._stages = stages
         self._passed: dict[str, dict[str, bool]] = {name: {} for name in names}
         console = Console(stderr=True, highlight=False)
         self._live = Live(self._render(), console=console, refresh_per_second=8, transient=True)
@@ -240,11 +249,11 @@ class StageTable:
 
         signs = {None: Text("·"), True: Text("✓", style="green"), False: Text("✗", style="red")}
         table = Table(box=None, pad_edge=False)
-        for title in ("node", *self.STAGES):
+        for title in ("node", *self._stages):
             table.add_column(title)
-        unfinished = [name for name, stages in self._passed.items() if len(stages) < len(self.STAGES)]
+        unfinished = [name for name, stages in self._passed.items() if len(stages) < len(self._stages)]
         for name in (unfinished or list(self._passed))[: self.ROWS]:
-            table.add_row(Text(name), *(signs[self._passed[name].get(stage)] for stage in self.STAGES))
+            table.add_row(Text(name), *(signs[self._passed[name].get(stage)] for stage in self._stages))
         return table
 
 

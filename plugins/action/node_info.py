@@ -12,6 +12,7 @@ import fcntl
 import os
 import random
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _facts
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
-_MODULES = ("_words", "_argv", "_ifconfig", "_facts")
+_MODULES = ("_words", "_argv", "_ifconfig", "_bounded", "_mounts", "_proof", "_fingerprint", "_gpus", "_facts")
 
 # Two attempts and Ansible's own start stay below 15 seconds.
 FIRST_SECONDS, SECOND_SECONDS = 4, 8
@@ -96,16 +97,22 @@ class ActionModule(ActionBase):
             return result
         _, arguments = self.validate_argument_spec(argument_spec=_facts.ARGUMENTS)
         program = _direct.Program("node_info", _MODULES, arguments)
-        command = " ".join(filter(None, [self._compute_environment_string(), _direct.command(task_vars)]))
-        done = self._low_level_execute_command(command, in_data=program.text)
-        return program.answer(done["rc"], done["stdout"], done["stderr"])
+        command = program.command(_direct.python_of(task_vars))
+        environment = self._compute_environment_string()
+        sent = time.time()
+        done = self._low_level_execute_command(" ".join(filter(None, [environment, command])), in_data=program.text)
+        received = time.time()
+        result = program.answer(done["rc"], done["stdout"], done["stderr"])
+        if "node" in result:
+            result["node"]["time"].update(sent=sent, received=received)
+        return result
 
     def _explain(self, result: dict[str, Any], task_vars: Any) -> dict[str, Any]:
         """Name the one failure that is not the module's own: there is no Python to run it."""
         if "node" in result:
             return result
         host = task_vars["inventory_hostname"]
-        interpreter = _direct.command(task_vars).partition(" ")[0]
+        interpreter = _direct.python_of(task_vars)
         text = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr")).strip()
         if result.get("rc") in (126, 127) or "interpreter" in text:
             message, remedy = "no Python at %s" % interpreter, "install python3 there"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plan a launch once for all nodes of the play, or list every problem."""
+"""Judge what all nodes of the play reported, and plan the launch where nothing stands against it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _plan
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _plan
 
 
 class ActionModule(ActionBase):
@@ -19,7 +19,11 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        """Return ``plan`` and ``nodes`` by host, or fail with ``problems``."""
+        """
+        Return ``plan`` and ``nodes`` by host, or ``problems``.
+
+        Problems are no failure of this task: ``prove`` adds its own and fails with all of them at once.
+        """
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         key = arguments.pop("facts_from")
@@ -29,34 +33,37 @@ class ActionModule(ActionBase):
         results = [hostvars[host].get(key, {}) for host in hosts]
         problems = [_problem_of(host, result) for host, result in zip(hosts, results) if "node" not in result]
         reached = [(host, result["node"]) for host, result in zip(hosts, results) if "node" in result]
+        slots = tuple(_number(hostvars[host].get("madctl_slots")) for host, _ in reached)
+        request = to_request(arguments, slots)
         outcome = _plan.Outcome(None, [], [])
         if reached:
-            slots = tuple(_number(hostvars[host].get("madctl_slots")) for host, _ in reached)
-            outcome = _plan.make(
-                to_request(arguments, slots), [host for host, _ in reached], [node for _, node in reached]
-            )
+            names, facts = zip(*reached)
+            outcome = _plan.make(request, names, facts)
         if problems:
             # What depends on all nodes together cannot be judged without the ones that are missing.
             problems += [entry for entry in outcome.problems if entry["code"] not in _NEEDS_ALL]
         else:
             problems = outcome.problems
-        if net_tools_follow and problems and all(entry["code"] == "NET_TOOLS_MISSING" for entry in problems):
-            return {"changed": False, "without_ifconfig": [entry["host"] for entry in problems]}
-        if problems:
-            text = "\n".join(_codes.line(entry) for entry in problems)
-            return {"failed": True, "msg": text, "problems": problems, "warning_list": outcome.warnings}
-        assert outcome.plan is not None
-        by_host = {node["host"]: node for node in outcome.plan["nodes"]}
+        missing = [entry["host"] for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
+        wait = missing if net_tools_follow and len(missing) == len(problems) else []
+        complete = outcome.plan is not None and not problems
         return {
             "changed": False,
-            "plan": outcome.plan,
-            "nodes": by_host,
+            "plan": outcome.plan if complete else None,
+            "nodes": {node["host"]: node for node in outcome.plan["nodes"]} if complete and outcome.plan else {},
+            "problems": [] if wait else problems,
+            "without_ifconfig": wait,
             "warning_list": outcome.warnings,
-            "without_ifconfig": [],
+            "proof": outcome.proof,
+            "proof_due": bool(problems or wait),
+            "candidates": outcome.candidates,
+            "hosts": hosts,
+            "shared_paths": list(arguments.get("shared_paths") or []),
+            "skipped": [name for name in _catalog.NAMES if not _plan.wanted(request, name)],
         }
 
 
-_NEEDS_ALL = {"NO_COMMON_NETWORK", "INTERFACE_AMBIGUOUS", "GPU_COUNT_DIFFERS", "SLOTS_DIFFER"}
+_NEEDS_ALL = {"NO_COMMON_NETWORK", "INTERFACE_AMBIGUOUS", "FAMILY_MIXED", "GPU_COUNT_DIFFERS", "SLOTS_DIFFER"}
 
 
 def in_rank_order(hosts: list[str], hostvars: Any) -> list[str]:
@@ -75,7 +82,7 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _pla
     """Turn a task's arguments into a request; what is None keeps its default."""
     names = {field.name for field in fields(_plan.Request)}
     given = {name: value for name, value in arguments.items() if name in names and value is not None and value != ""}
-    for name in ("work", "shared_paths", "skip"):
+    for name in ("work", "shared_fstypes", "skip", "only"):
         if name in given:
             given[name] = tuple(_plain(word) for word in given[name])
     given["env"] = {str(name): _plain(value) for name, value in (given.get("env") or {}).items()}
@@ -83,6 +90,7 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _pla
         if name in given:
             given[name] = str(given[name])
     given.setdefault("run_id", new_run_id())
+    given.setdefault("work", ())
     return _plan.Request(slots=slots, **given)
 
 

@@ -13,21 +13,19 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _wire
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _verdict, _wire
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach, _round
 
 _PROGRAMS = ("_supervisor", "_rank", "_wire")
-_MODULES = ("_words", "_argv", "_arm")
+_MODULES = ("_words", "_argv", "_bounded", "_mounts", "_proof", "_arm")
 _FIRST_FRAME_SECONDS = 10
 
 
@@ -53,15 +51,19 @@ class ActionModule(ActionBase):
         started = time.monotonic()
         with Arming(plan, arguments.get("user_env") or {}, reach) as arming:
             follower.watch(arming.news, lambda: arming.pass_on(follower))
-            if follower.wait_ready(float(plan["start_timeout"])):
+            ready = follower.wait_ready(float(plan["start_timeout"]))
+            refusals = _verdict.judge(plan["proof"], arming.proof) if ready else []
+            if ready and not refusals:
                 started = time.monotonic()
                 follower.go()
                 arming.close_forwards()
             else:
+                follower.refuse(refusals)
                 arming.cancel()
                 follower.stop_all()
             follower.follow(float(timeout) if timeout else None)
         problems, summary = _outcome.judge(follower.runs, plan, follower.interrupted)
+        problems = follower.refused or problems
         summary["duration_seconds"] = round(time.monotonic() - started, 3)
         result = {
             "changed": True,
@@ -107,32 +109,32 @@ class ActionModule(ActionBase):
 
 
 class Arming:
-    """Arm all nodes, a bounded number at a time, beside the loop of the follower."""
+    """Prove and arm all nodes, a bounded number at a time, beside the loop of the follower."""
 
     def __init__(self, plan: dict[str, Any], user_env: dict[str, Any], reach: dict[str, _reach.Reach]) -> None:
         self._plan, self._user_env, self._reach = plan, user_env, reach
+        self._nodes = {node["host"]: node for node in plan["nodes"]}
         self._programs = {name + ".py": _direct.source(name) for name in _PROGRAMS}
         self._private = tempfile.mkdtemp(prefix="madctl-")
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
         self._forwards: list[tuple[_reach.Reach, str]] = []
         self._done: list[tuple[str, socket.socket | None, str]] = []
-        self._cancelled = False
+        self.proof: dict[str, dict[str, Any]] = {}
         self.news, self._post = os.pipe()
+        head = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
+        self._round = _round.Round(reach, head, self._program, self._armed)
 
     def __enter__(self) -> Arming:
-        self._pool = ThreadPoolExecutor(_reach.AT_ONCE)
-        for node in self._plan["nodes"]:
-            self._pool.submit(self._arm_and_post, node)
+        self._round.start(lambda host: ("-L", self._forward(host)))
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cancel()
-        self._pool.shutdown()
+        self._round.close()
         shutil.rmtree(self._private, ignore_errors=True)
 
     def pass_on(self, follower: _follow.Follower) -> None:
-        """Give the follower what became of nodes since it last asked."""
+        """Give the follower what became of a node."""
         os.read(self.news, 1)
         with self._lock:
             host, channel, reason = self._done.pop(0)
@@ -143,44 +145,38 @@ class Arming:
 
     def cancel(self) -> None:
         """Arm no more nodes, and wait for none."""
-        with self._lock:
-            self._cancelled = True
-            for process in self._running:
-                process.kill()
+        self._round.cancel()
 
     def close_forwards(self) -> None:
         """Take the forwardings down."""
-        list(self._pool.map(lambda pair: pair[0].unforward(pair[1]), self._forwards))
+        self._round.map(lambda pair: pair[0].unforward(pair[1]), self._forwards)
 
-    def _arm_and_post(self, node: dict[str, Any]) -> None:
-        channel = None
-        try:
-            channel, reason = self._arm(node)
-        except OSError as error:
-            reason = str(error)
+    def _forward(self, host: str) -> str:
+        node = self._nodes[host]
+        return "%s/%d:%s/control.sock" % (self._private, node["node_rank"], node["run_dir"])
+
+    def _program(self, host: str, news: dict[str, Any]) -> _direct.Program:
+        keys = ("run_id", "hostfile", "lock", "start_timeout", "grace")
+        request = {**{key: self._plan[key] for key in keys}, **self._nodes[host]}
+        proof = _proving.with_news(self._plan["proof"][host], news)
+        request.update(user_env=self._user_env, programs=self._programs, proof=proof)
+        return _direct.Program("arm", _MODULES, request, speaks=True)
+
+    def _armed(self, host: str, answer: dict[str, Any]) -> None:
+        channel, reason = None, ""
+        if "pid" in answer:
+            channel = self._connect(host)
+        else:
+            reason = " ".join(answer["msg"].split())[-400:]
         with self._lock:
-            self._done.append((node["host"], channel, reason))
+            self.proof[host] = answer.get("proof", {"msg": reason})
+            self._done.append((host, channel, reason))
         os.write(self._post, b".")
 
-    def _arm(self, node: dict[str, Any]) -> tuple[socket.socket | None, str]:
-        reach = self._reach[node["host"]]
-        shared = {key: self._plan[key] for key in ("run_id", "hostfile", "start_timeout", "grace")}
-        request = {**shared, **node, "user_env": self._user_env, "programs": self._programs}
-        program = _direct.Program("arm", _MODULES, request)
-        forward = "%s/%d:%s/control.sock" % (self._private, node["node_rank"], node["run_dir"])
-        with self._lock:
-            if self._cancelled:
-                return None, "not armed"
-            process = reach.start(reach.python, "-L", forward)
-            self._running.add(process)
-        out, err = process.communicate(program.text)
-        with self._lock:
-            self._running.discard(process)
-        answer = program.answer(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
-        if "pid" not in answer:
-            return None, " ".join(answer["msg"].split())[-400:]
+    def _connect(self, host: str) -> socket.socket:
+        reach, run_dir, forward = self._reach[host], self._nodes[host]["run_dir"], self._forward(host)
         if reach.ssh is None:
-            return _reach.connect(node["run_dir"] + "/control.sock"), ""
+            return _reach.connect(run_dir + "/control.sock")
         channel = _reach.connect(forward.partition(":")[0])
         # A server that forbids forwarding closes at once; one that allows it says ready first.
         channel.settimeout(_FIRST_FRAME_SECONDS)
@@ -191,9 +187,9 @@ class Arming:
         if alive:
             with self._lock:
                 self._forwards.append((reach, forward))
-            return channel, ""
+            return channel
         channel.close()
-        return reach.relay(node["run_dir"]), ""
+        return reach.relay(run_dir)
 
 
 def listener(path: str | None) -> tuple[_follow.Listener, socket.socket | None]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
+
 UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
 _EXIT = {
     "START_FAILED": 5,
@@ -28,8 +30,9 @@ Problem = Dict[str, Any]
 
 
 def problem(code: str, host: Optional[str], message: str, remedy: Optional[str] = None, **extra: Any) -> Problem:
-    """Write one problem as plain data."""
-    return dict({"code": code, "host": host, "message": message, "remedy": remedy}, **extra)
+    """Write one problem as plain data; without a remedy of its own it gets the usual one of its code."""
+    found = {"code": code, "host": host, "message": message, "remedy": remedy or _catalog.remedy_of(code)}
+    return dict(found, **extra)
 
 
 def exit_code(problems: List[Problem]) -> int:

@@ -8,18 +8,26 @@ Everything that can hang is touched in a child process with a deadline. Private 
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
-import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from typing import Any, Callable, Dict, List, Optional, Tuple
+import time
+from typing import Any, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _ifconfig
+from ansible_collections.madctl.multinode.plugins.module_utils import (
+    _argv,
+    _bounded,
+    _fingerprint,
+    _gpus,
+    _ifconfig,
+    _mounts,
+    _proof,
+)
 
-TOUCH_SECONDS = 5.0
 ARGUMENTS: Dict[str, Any] = {
     "work": {"type": "list", "elements": "raw", "default": []},
     "shape": {"type": "str", "choices": ["script", "command"], "default": "script"},
@@ -27,13 +35,11 @@ ARGUMENTS: Dict[str, Any] = {
     "chdir": {"type": "str"},
     "port": {"type": "str", "default": "auto"},
     "shared_paths": {"type": "list", "elements": "str", "default": []},
+    "shared_fstypes": {"type": "list", "elements": "str", "default": []},
+    "run_dir": {"type": "str"},
+    "write": {"type": "bool", "default": False},
 }
 _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-_PYTHON_REPORT = (
-    "import sys, json, importlib.util as u;"
-    "print(json.dumps({'executable': sys.executable, 'version': list(sys.version_info[:3]),"
-    " 'torch': u.find_spec('torch') is not None}))"
-)
 
 
 def node_info(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -46,29 +52,89 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     Look at everything that a plan for ``request`` needs.
 
     Args:
-        request: ``work`` (the user's words), ``shape``, ``python`` and ``chdir`` (path or None), ``port``
-            (number or "auto"), ``shared_paths`` (list of paths).
+        request: As ``ARGUMENTS`` describes it: ``work`` (the user's words), ``shape``, ``python`` and ``chdir``
+            (path or None), ``port`` (number or "auto"), ``shared_paths`` (``PATH`` or ``PATH:ro``),
+            ``run_dir`` (base directory of runs), ``write`` (whether files for a proof are written).
     """
+    begun = time.time()
     work, script = request["work"], request["shape"] == "script"
     entry = _argv.entry_script(work) if work else None
     port_number = 0 if request["port"] == "auto" else int(request["port"])
+    hostname = socket.gethostname()
+    run_base = request["run_dir"] or "/var/tmp/madctl-%d" % os.geteuid()
+    answers = _bounded.together(
+        {
+            "files": (_fingerprint.files, (request["chdir"], entry)),
+            "python": (_fingerprint.python, (request["python"], script)),
+            "names": (_proof.resolve, (hostname,)),
+            "gpus": (_gpus.gpus, ()),
+            "mpi": (_fingerprint.mpi, ()),
+            "space": (_fingerprint.space, (run_base,)),
+            "locked_by": (lock_holder, (run_base,)),
+            **_storage(request),
+        },
+        # A first start of a large Python installation is slow without being ill.
+        patience={"python": _fingerprint.PYTHON_SECONDS},
+    )
     ifconfig = shutil.which("ifconfig", path=_SYSTEM_PATH)
     return {
-        "hostname": socket.gethostname(),
+        "hostname": hostname,
         "machine_id": _read("/etc/machine-id"),
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),
+        "kernel": os.uname().release,
         "user_id": os.geteuid(),
+        "group_id": os.getegid(),
+        "home": os.path.expanduser("~"),
         "interpreter": sys.executable,
         "ifconfig": ifconfig,
         "interfaces": interfaces(ifconfig) if ifconfig else [],
         "management_address": os.environ.get("SSH_CONNECTION", "   ").split(" ")[2] or None,
-        "gpus": gpus(),
         "port": port(port_number),
         "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
-        "mounts": [bounded(mount, path, path=path) for path in request["shared_paths"]],
-        "python": python(request["python"], script),
-        **bounded(files, (request["chdir"], entry), chdir_exists=False, home="/", entry_exists=False),
+        "limits": _fingerprint.limits(),
+        "nccl_files": _fingerprint.nccl_files(),
+        # None where it could not be found out; why is in "trouble".
+        **{name: answers[name].get("value") for name in answers if not name.startswith("mount")},
+        "mounts": [_mount(path, answers["mount%d" % number]) for number, path in enumerate(request["shared_paths"])],
+        "trouble": {name: answer for name, answer in answers.items() if "value" not in answer},
+        "time": {"begun": begun, "ended": time.time()},
     }
+
+
+def _storage(request: Dict[str, Any]) -> Dict[str, _bounded.Call]:
+    types = [*_mounts.NETWORK_TYPES, *request["shared_fstypes"]]
+    return {
+        "mount%d" % number: (
+            _mounts.look,
+            (path[:-3] if path.endswith(":ro") else path, path.endswith(":ro"), request["write"], types),
+        )
+        for number, path in enumerate(request["shared_paths"])
+    }
+
+
+def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
+    """Describe one shared path, with what mountinfo alone says of it where the path does not answer."""
+    real = path[:-3] if path.endswith(":ro") else path
+    described = {
+        "path": real,
+        "read_only": path.endswith(":ro"),
+        "hung": answer.get("hung"),
+        "error": answer.get("error"),
+    }
+    return dict(answer.get("value") or _mounts.entry(os.path.normpath(real)), **described)
+
+
+def lock_holder(run_base: str) -> Optional[str]:
+    """Name the run whose supervisor holds this node, or None."""
+    try:
+        with open(os.path.join(run_base, "lock"), encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return stream.read().strip() or "unknown"
+    except OSError:
+        pass
+    return None
 
 
 def _read(path: str) -> Optional[str]:
@@ -77,31 +143,6 @@ def _read(path: str) -> Optional[str]:
             return stream.read().strip()
     except OSError:
         return None
-
-
-def bounded(function: Callable[..., Dict[str, Any]], argument: Any, **when_hung: Any) -> Dict[str, Any]:
-    """Call a function that may hang in a child, and leave the child alone when it does."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(writer, json.dumps(function(argument)).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    import select
-
-    answer = b""
-    while select.select([reader], [], [], TOUCH_SECONDS)[0]:
-        piece = os.read(reader, 65536)
-        if not piece:
-            break
-        answer += piece
-    os.close(reader)
-    if not answer:
-        return dict(when_hung, hung=True)
-    os.waitpid(pid, 0)
-    return dict(json.loads(answer))
 
 
 def interfaces(ifconfig: str) -> List[Dict[str, Any]]:
@@ -125,18 +166,6 @@ def device(name: str) -> Dict[str, Any]:
         "master": link("master"),
         "lower": [os.path.basename(path)[6:] for path in sorted(glob.glob(base + "/lower_*"))],
     }
-
-
-def gpus() -> Dict[str, Any]:
-    """Count GPUs in the kernel's own view: AMD by the KFD topology, NVIDIA by its proc directory."""
-    amd = 0
-    for node in glob.glob("/sys/class/kfd/kfd/topology/nodes/*/properties"):
-        lines = (_read(node) or "").splitlines()
-        amd += any(
-            line.split()[0] == "simd_count" and line.split()[1] != "0" for line in lines if len(line.split()) > 1
-        )
-    nvidia = len(glob.glob("/proc/driver/nvidia/gpus/*"))
-    return {"vendor": "amd" if amd else "nvidia" if nvidia else None, "count": amd or nvidia}
 
 
 def port(number: int) -> Dict[str, Any]:
@@ -171,55 +200,3 @@ def holder(number: int) -> Optional[str]:
         except OSError:
             continue
     return None
-
-
-def mount(path: str) -> Dict[str, Any]:
-    """Find the mount that holds a path, in mountinfo; nothing is created."""
-    real = os.path.realpath(path)
-    exists = os.path.isdir(real)
-    found: Dict[str, Any] = {}
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
-        for line in stream:
-            left, _, right = line.partition(" - ")
-            fields, kind = left.split(), right.split()
-            point = fields[4].encode().decode("unicode_escape")
-            inside = real == point or real.startswith(point.rstrip("/") + "/")
-            if inside and len(point) >= len(found.get("point", "")):
-                found = {"point": point, "fstype": kind[0], "source": kind[1], "root": fields[3], "options": fields[5]}
-    return dict(found, path=path, exists=exists, hung=False)
-
-
-def python(wanted: Optional[str], torch: bool) -> Dict[str, Any]:
-    """Find the job's Python: the wanted path where it exists, and this node's own python3 otherwise."""
-    own = shutil.which("python3", path=os.environ.get("PATH", os.defpath))
-    result: Dict[str, Any] = {"wanted": wanted, "own": own}
-    for key in ("wanted", "own"):
-        path = result[key]
-        usable = bool(path) and os.path.isfile(path) and os.access(path, os.X_OK)
-        result[key + "_exists"] = usable
-        # The node's own is the second choice: it is asked only where the first is missing.
-        asked = torch and usable and not (key == "own" and result["wanted_exists"])
-        result[key + "_torch"] = asked and _has_torch(path)
-    return result
-
-
-def _has_torch(path: str) -> bool:
-    try:
-        done = subprocess.run(
-            [path, "-c", _PYTHON_REPORT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=True
-        )
-        return bool(json.loads(done.stdout)["torch"])
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return False
-
-
-def files(paths: Tuple[Optional[str], Optional[str]]) -> Dict[str, Any]:
-    """Look whether the working directory and the entry script are there."""
-    chdir, entry = paths
-    has_chdir = chdir is not None and os.path.isdir(chdir)
-    base = chdir if chdir is not None and has_chdir else os.path.expanduser("~")
-    return {
-        "chdir_exists": has_chdir,
-        "home": os.path.expanduser("~"),
-        "entry_exists": None if entry is None else os.path.isfile(os.path.join(base, entry)),
-    }

@@ -11,7 +11,7 @@ import os
 import selectors
 import socket
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _outcome, _wire
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
@@ -28,6 +28,7 @@ class Follower:
         self.tell = tell
         self.runs = [_outcome.NodeRun(node["host"], node["node_rank"]) for node in plan["nodes"]]
         self.interrupted: Optional[Problem] = None
+        self.refused: List[Problem] = []
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
         self._decoders = {host: _wire.Decoder() for host in self._by_host}
@@ -74,6 +75,13 @@ class Follower:
         if not self.interrupted:
             found = problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
             self._by_host[host].fail(time.monotonic(), found)
+
+    def refuse(self, problems: List[Problem]) -> None:
+        """Take down what the proof found, so that nothing starts."""
+        for found in problems:
+            run = self._by_host[found["host"]] if found["host"] else self.runs[0]
+            run.fail(time.monotonic(), found)
+        self.refused = problems
 
     def go(self) -> None:
         """Start all runners: one byte a node, back to back."""

@@ -2,8 +2,12 @@
 """
 Read what ``ifconfig -a`` of net-tools prints. Pure text in, plain data out; private to the collection.
 
-Format: https://sourceforge.net/p/net-tools (2.x): a block an interface, its first line begins in
-column one with the name, which ends at the last colon before ``flags=`` (aliases are ``eth0:1``).
+Format: https://sourceforge.net/p/net-tools. A block an interface, its first line begins in column one
+with the name (aliases are ``eth0:1``), all other lines are indented. Two dialects are in use:
+
+* 2.x: ``eth0: flags=4163<UP,BROADCAST>  mtu 1500``, then ``inet 192.0.2.1  netmask 255.255.255.0``.
+* 1.60: ``eth0      Link encap:Ethernet  HWaddr …``, then ``inet addr:192.0.2.1 … Mask:255.255.255.0``,
+  and the flags stand behind the addresses: ``UP BROADCAST  MTU:1500  Metric:1``.
 """
 
 from __future__ import annotations
@@ -13,10 +17,11 @@ from ipaddress import IPv4Network, ip_address
 from typing import Any, Dict, List
 
 _HEAD = re.compile(r"^(?P<name>\S+): flags=\d+<(?P<flags>[^>]*)>(?:\s+mtu (?P<mtu>\d+))?")
-_INET = re.compile(r"^\s+inet (?P<address>[\d.]+)(?:\s+netmask (?P<netmask>[\d.]+))?")
-_INET6 = re.compile(
-    r"^\s+inet6 (?P<address>[0-9a-fA-F:.]+)\s+prefixlen (?P<prefix>\d+)\s+scopeid (?P<scope>0x[0-9a-f]+)"
-)
+# An InfiniBand address has 20 bytes, of which ifconfig prints 8 correctly: it is no Ethernet address.
+_OLD_HEAD = re.compile(r"^(?P<name>\S+)\s+Link encap:(?:Ethernet\s+HWaddr (?P<ether>[0-9a-fA-F:]{17})\s*$)?")
+_OLD_FLAGS = re.compile(r"^\s+(?P<flags>[A-Z ]*[A-Z]|\[NO FLAGS\])\s+MTU:(?P<mtu>\d+)\s+Metric:")
+_INET = re.compile(r"^\s+inet (?:addr:)?(?P<address>[\d.]+)(?:.*?(?:netmask |Mask:)(?P<netmask>[\d.]+))?")
+_INET6 = re.compile(r"^\s+inet6 (?:addr: )?(?P<address>[0-9a-fA-F:.]+)(?:/|\s+prefixlen )(?P<prefix>\d+)")
 _ETHER = re.compile(r"^\s+ether (?P<ether>[0-9a-fA-F:]+)")
 
 
@@ -33,24 +38,28 @@ def parse(text: str) -> List[Dict[str, Any]]:
     interfaces: Dict[str, Dict[str, Any]] = {}
     current: Dict[str, Any] = {}
     for line in text.splitlines():
-        head = _HEAD.match(line)
+        head = _HEAD.match(line) or _OLD_HEAD.match(line)
         if head:
-            name = head.group("name").partition(":")[0]
-            fresh = {
-                "name": name,
-                "flags": [flag for flag in head.group("flags").split(",") if flag],
-                "mtu": int(head.group("mtu")) if head.group("mtu") else None,
-                "ether": None,
-                "addresses": [],
-            }
-            current = interfaces.setdefault(name, fresh)
+            fresh = _interface(**head.groupdict())
+            current = interfaces.setdefault(fresh["name"], fresh)
         elif current:
             _read_detail(line, current)
     return list(interfaces.values())
 
 
+def _interface(name: str, flags: str = "", mtu: str = "", ether: str = "") -> Dict[str, Any]:
+    """Begin an interface from the words of its first line; each dialect has only some of them."""
+    return {
+        "name": name.partition(":")[0],
+        "flags": [flag for flag in flags.split(",") if flag],
+        "mtu": int(mtu) if mtu else None,
+        "ether": ether.lower() if ether else None,
+        "addresses": [],
+    }
+
+
 def _read_detail(line: str, interface: Dict[str, Any]) -> None:
-    inet, inet6, ether = _INET.match(line), _INET6.match(line), _ETHER.match(line)
+    inet, inet6, ether, flags = (pattern.match(line) for pattern in (_INET, _INET6, _ETHER, _OLD_FLAGS))
     if inet:
         netmask = inet.group("netmask") or "255.255.255.255"
         prefix = IPv4Network("0.0.0.0/" + netmask).prefixlen
@@ -59,3 +68,7 @@ def _read_detail(line: str, interface: Dict[str, Any]) -> None:
         interface["addresses"].append({"address": inet6.group("address"), "prefix": int(inet6.group("prefix"))})
     elif ether:
         interface["ether"] = ether.group("ether").lower()
+    elif flags and interface["mtu"] is None:
+        # Only once: an alias has flags of its own, which say nothing about its interface.
+        interface["flags"] = [flag for flag in flags.group("flags").split() if flag.isalpha()]
+        interface["mtu"] = int(flags.group("mtu"))

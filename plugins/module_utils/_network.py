@@ -44,6 +44,9 @@ def choose(hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] =
     candidates = [[entry for entry in usable(fact) if entry.address not in shared] for fact in facts]
     common = _common_networks(candidates)
     if not common:
+        families: List[Set[Any]] = [{ip_network(entry.network).version for entry in entries} for entries in candidates]
+        if all(families) and not set.intersection(*families):
+            return [], _mixed(hosts, families)
         found = [", ".join("%s %s" % (c.interface, c.network) for c in entries) or "none" for entries in candidates]
         return [], [
             problem(
@@ -68,6 +71,50 @@ def choose(hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] =
         if len(entries) > 1
     ]
     return ([], ambiguous) if ambiguous else ([entries[0] for entries in chosen], [])
+
+
+def _mixed(hosts: Sequence[str], families: Sequence[Set[Any]]) -> List[Problem]:
+    return [problem("FAMILY_MIXED", host, "has only IPv%d" % min(own)) for host, own in zip(hosts, families)]
+
+
+def explain(
+    hosts: Sequence[str], facts: Sequence[Facts], chosen: Sequence[Candidate]
+) -> Dict[str, List[Dict[str, Any]]]:
+    """
+    Give every address of every node with the reason why it was chosen or not.
+
+    Returns:
+        By host a list of ``interface``, ``address``, ``network`` (None without an address) and ``verdict``.
+    """
+    repeated = _repeated_addresses(facts)
+    candidates = [[entry for entry in usable(fact) if entry.address not in repeated] for fact in facts]
+    common = _common_networks(candidates)
+    rows: Dict[str, List[Dict[str, Any]]] = {}
+    for number, (host, fact) in enumerate(zip(hosts, facts)):
+        own = chosen[number] if number < len(chosen) else None
+        names = {entry["name"]: entry for entry in fact["interfaces"]}
+        rows[host] = []
+        for entry in fact["interfaces"]:
+            reason = rejection(entry, names)
+            for candidate in _addresses(entry) or [Candidate(entry["name"], "", "")]:
+                verdict = reason or _verdict(candidate, own, repeated, common, facts)
+                row = {"interface": candidate.interface, "address": candidate.address or None}
+                rows[host].append(dict(row, network=candidate.network or None, verdict=verdict))
+    return rows
+
+
+def _verdict(
+    candidate: Candidate, own: Optional[Candidate], repeated: Set[str], common: Sequence[str], facts: Sequence[Facts]
+) -> str:
+    if candidate == own:
+        return "chosen"
+    if candidate.address in repeated:
+        return "another node has this address too"
+    if candidate.network not in common:
+        return "not a network of all nodes"
+    if _is_management(candidate.network, facts):
+        return "management network: SSH comes in here"
+    return "qualifies, not chosen" if own else "qualifies"
 
 
 def usable(facts: Facts) -> List[Candidate]:

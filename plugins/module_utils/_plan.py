@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import ip_network
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _network, _storage
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _checks, _network, _storage
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
 
@@ -33,13 +33,15 @@ class Request:
     master_addr: Optional[str] = None
     master_port: str = "29500"
     interface: Optional[str] = None
-    shared_paths: Tuple[str, ...] = ()
+    gpus: str = "same"
+    shared_fstypes: Tuple[str, ...] = ()
     env: Dict[str, Word] = field(default_factory=dict)
     chdir: Optional[str] = None
     chdir_required: bool = False
     run_dir: Optional[str] = None
     start_timeout: float = 60.0
     skip: Tuple[str, ...] = ()
+    only: Tuple[str, ...] = ()
     slots: Tuple[Optional[int], ...] = ()
 
 
@@ -60,11 +62,18 @@ class Node:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Either ``plan`` or ``problems``; ``warnings`` in both cases."""
+    """
+    Either ``plan`` or ``problems``; ``warnings`` in both cases. Without work there is no plan.
+
+    ``proof`` is what each node is to prove, by host; without a plan it holds what can be proven all the
+    same. ``candidates`` explains the network: a list of rows by host.
+    """
 
     plan: Optional[Dict[str, Any]]
     problems: List[Problem]
     warnings: List[Problem]
+    proof: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    candidates: Dict[str, List[Dict[str, Any]]] = field(default_factory=dict)
 
 
 Facts = Dict[str, Any]
@@ -79,10 +88,13 @@ def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> Outc
         facts: What ``node_info`` returned, in the same order.
     """
     judge = _Judge(request, hosts, facts)
-    problems = judge.all_problems()
-    if problems:
-        return Outcome(None, problems, judge.warnings)
-    return Outcome(judge.plan(), [], judge.warnings)
+    found = judge.findings()
+    problems = [entry for entry in found if not _catalog.is_warning(entry["code"])]
+    warnings = [entry for entry in found if _catalog.is_warning(entry["code"])]
+    proof = judge.proof()
+    candidates = _network.explain(hosts, facts, judge.candidates)
+    plan = None if problems or not request.work else dict(judge.plan(), proof=proof)
+    return Outcome(plan, problems, warnings, proof, candidates)
 
 
 def _any_python(python: Dict[str, Any]) -> str:
@@ -90,30 +102,63 @@ def _any_python(python: Dict[str, Any]) -> str:
     return str(python["wanted"] if python["wanted_exists"] else python["own"] or "python3")
 
 
+_NO_PYTHON: Dict[str, Any] = {"wanted": None, "own": None, "wanted_exists": False, "own_exists": False}
+
+
+def wanted(request: Request, check: str) -> bool:
+    """Tell whether a check counts: what a launch cannot do without always does."""
+    if check not in _catalog.SKIPPABLE:
+        return True
+    return check not in request.skip and (not request.only or check in request.only)
+
+
 class _Judge:
     def __init__(self, request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> None:
         self.request, self.hosts, self.facts = request, hosts, facts
-        self.warnings: List[Problem] = []
         self.each = list(zip(hosts, facts))
+        self.python: List[Dict[str, Any]] = [fact["python"] or _NO_PYTHON for fact in facts]
 
-    def all_problems(self) -> List[Problem]:
+    def findings(self) -> List[Problem]:
+        """Run every judge, whatever the others find; what was not asked for is left out."""
+        each = self.each
         self.candidates, network = self._network()
-        self.nproc, gpu = self._processes()
-        self.pythons, python = self._python()
+        self.nproc, processes = self._processes()
+        self.pythons, reports, python = self._python()
         self.cwds, files = self._files()
-        storage = _storage.judge(self.each, self.request.shared_paths)
-        return [*self._identity(), *python, *files, *network, *self._port(), *gpu, *storage]
+        self.port, port = self._port()
+        found = [*_checks.machines(each), *python, *files, *network, *port, *processes]
+        found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes)
+        if self.candidates and len(self.hosts) > 1:
+            found += _checks.network(each, [candidate.interface for candidate in self.candidates])
+        found += _checks.names(each) + _checks.versions(each, reports, any(fact["mounts"] for fact in self.facts))
+        found += _checks.limits(each) + _checks.clocks(each)
+        return [entry for entry in found if wanted(self.request, _catalog.CHECK_OF[entry["code"]])]
 
-    def _identity(self) -> List[Problem]:
-        seen: Dict[Any, str] = {}
-        found = []
+    def proof(self) -> Dict[str, Dict[str, Any]]:
+        """Say what every node has to prove."""
+        reading = _storage.reading(self.each) if wanted(self.request, "storage") else {}
+        peers = sorted({fact["hostname"] for fact in self.facts})
+        proof: Dict[str, Dict[str, Any]] = {}
         for host, fact in self.each:
-            identity = (fact["machine_id"], fact["boot_id"])
-            if identity in seen and len(self.hosts) > 1:
-                message = "is the same machine as %s" % seen[identity]
-                found.append(problem("DUPLICATE_MACHINE", host, message, "name every machine once"))
-            seen.setdefault(identity, host)
-        return found
+            own = fact["hostname"]
+            proof[host] = {
+                "read": reading.get(host, []),
+                "written": _storage.written(fact),
+                "peers": [name for name in peers if name != own] if wanted(self.request, "names") else [],
+            }
+        if not self.candidates or len(self.hosts) < 2 or not wanted(self.request, "proof"):
+            return proof
+        address, token = self.candidates[0].address, self.request.run_id
+        ports = ([self.port] if self.port else []) + [0]
+        proof[self.hosts[0]]["listen"] = {
+            "address": address,
+            "ports": ports,
+            "token": token,
+            "seconds": self.request.start_timeout,
+        }
+        for host, candidate in zip(self.hosts[1:], self.candidates[1:]):
+            proof[host]["connect"] = {"address": address, "source": candidate.address, "token": token}
+        return proof
 
     # -- network ----------------------------------------------------------------------------------
 
@@ -121,72 +166,46 @@ class _Judge:
         if len(self.hosts) == 1 and self.request.interface is None and self.request.master_addr is None:
             return [_network.Candidate("lo", "127.0.0.1", "127.0.0.0/8")], []
         missing = [
-            problem(
-                "NET_TOOLS_MISSING",
-                host,
-                "ifconfig is not installed",
-                "let launch install net-tools, or install it yourself",
-            )
+            problem("NET_TOOLS_MISSING", host, "ifconfig is not installed")
             for host, fact in self.each
             if not fact["ifconfig"]
         ]
         if missing:
             return [], missing
-        wanted = self.request.interface
-        if self.request.master_addr is not None and wanted is None:
+        interface = self.request.interface
+        if self.request.master_addr is not None and interface is None:
             own = {c.address: c.network for c in _network.usable(self.facts[0])}
             if self.request.master_addr not in own:
                 message = "%s is no usable address of this node" % self.request.master_addr
                 remedy = "its addresses: " + (", ".join(own) or "none")
                 return [], [problem("MASTER_ADDR_UNKNOWN", self.hosts[0], message, remedy)]
-            wanted = own[self.request.master_addr]
-        choice: Tuple[List[_network.Candidate], List[Problem]] = _network.choose(self.hosts, self.facts, wanted)
+            interface = own[self.request.master_addr]
+        choice: Tuple[List[_network.Candidate], List[Problem]] = _network.choose(self.hosts, self.facts, interface)
         return choice
 
-    def _port(self) -> List[Problem]:
-        if self.request.master_port == "auto" or self.request.shape == "command":
-            return []
+    def _port(self) -> Tuple[int, List[Problem]]:
+        """Find the port to meet at; 0 where it cannot be used."""
         host, fact = self.hosts[0], self.facts[0]
+        if self.request.master_port == "auto":
+            return int(fact["port"]["free"]), []
         number = int(self.request.master_port)
         if number < fact["privileged_below"] and fact["user_id"] != 0:
-            message = "port %d needs root" % number
-            return [problem("PORT_PRIVILEGED", host, message, "choose a --master-port of 1024 or more")]
+            return 0, [problem("PORT_PRIVILEGED", host, "port %d needs root" % number)]
         if fact["port"]["error"] == "EADDRINUSE":
             by = " by " + fact["port"]["holder"] if fact["port"]["holder"] else ""
-            message = "master port %d is in use%s" % (number, by)
-            return [problem("PORT_IN_USE", host, message, "choose another --master-port, or auto")]
+            return 0, [problem("PORT_IN_USE", host, "master port %d is in use%s" % (number, by))]
         if fact["port"]["error"]:
             message = "master port %d cannot be used: %s" % (number, fact["port"]["error"])
-            return [problem("PORT_UNUSABLE", host, message, "choose another --master-port")]
-        return []
+            return 0, [problem("PORT_UNUSABLE", host, message)]
+        return number, []
 
     # -- processes --------------------------------------------------------------------------------
 
     def _processes(self) -> Tuple[int, List[Problem]]:
-        wanted = self.request.nproc_per_node
-        if wanted not in ("auto", "gpu"):
-            return int(wanted), []
-        slots = self.request.slots
-        if wanted == "auto" and any(slots):
+        if self.request.nproc_per_node == "auto" and any(self.request.slots):
             return self._slots()
-        counts = [fact["gpus"]["count"] for fact in self.facts]
-        if not any(counts):
-            if wanted == "gpu":
-                remedy = "check the driver, or give --nproc-per-node a number"
-                return 0, [problem("GPU_MISSING", host, "no GPU found", remedy) for host in self.hosts]
-            self.warnings.append(problem("NO_GPU", None, "no GPU on any node: 1 process a node", None))
-            return 1, []
-        most = max(set(counts), key=counts.count)
-        return most, [
-            problem(
-                "GPU_COUNT_DIFFERS",
-                host,
-                "%d GPUs, most nodes have %d" % (count, most),
-                "mend or leave out that node, or give --nproc-per-node a number",
-            )
-            for host, count in zip(self.hosts, counts)
-            if count != most
-        ]
+        number, found = _checks.processes(self.each, self.request.nproc_per_node, self.request.gpus)
+        return number, found
 
     def _slots(self) -> Tuple[int, List[Problem]]:
         """Take the host list's own word for the number of processes; torchrun wants the same everywhere."""
@@ -203,88 +222,69 @@ class _Judge:
             if count != most
         ]
 
-    def _python(self) -> Tuple[List[str], List[Problem]]:
+    def _python(self) -> Tuple[List[str], List[Optional[Dict[str, Any]]], List[Problem]]:
+        """Choose every node's Python for the job; also give what each says of itself."""
         request, script = self.request, self.request.shape == "script"
         if not script:
-            return [_any_python(fact["python"]) for fact in self.facts], []
-        key = "wanted"
-        if not all(fact["python"]["wanted_exists"] for fact in self.facts):
-            if request.python_required:
-                return [], [
-                    problem(
-                        "PYTHON_MISSING",
-                        host,
-                        "no Python at %s" % request.python,
-                        "install it there, or choose another --python",
-                    )
-                    for host, fact in self.each
-                    if not fact["python"]["wanted_exists"]
-                ]
+            return [_any_python(python) for python in self.python], [None] * len(self.python), []
+        key, found = "wanted", []
+        missing = [host for host, python in zip(self.hosts, self.python) if not python["wanted_exists"]]
+        if missing and request.python_required:
+            found = [problem("PYTHON_MISSING", host, "no Python at %s" % request.python) for host in missing]
+        elif missing:
             key = "own"
             if request.python:
                 message = "%s is not on every node: each uses its own python3" % request.python
-                self.warnings.append(problem("PYTHON_DIFFERS", None, message, "choose one with --python"))
-        missing = []
-        for host, fact in self.each:
-            path = fact["python"][key]
-            if not fact["python"].get(key + "_exists"):
-                missing.append(
-                    problem("PYTHON_MISSING", host, "no python3 found", "install it, or choose one with --python")
-                )
-            elif not fact["python"][key + "_torch"]:
-                message = "torch is not installed for %s" % path
-                missing.append(
-                    problem("TORCH_MISSING", host, message, "install torch there, or choose another --python")
-                )
-        return [str(fact["python"][key]) for fact in self.facts], missing
+                found.append(problem("PYTHON_DIFFERS", None, message))
+        reports: List[Optional[Dict[str, Any]]] = [python.get(key + "_report") for python in self.python]
+        for host, python, report in zip(self.hosts, self.python, reports):
+            if not python[key + "_exists"]:
+                if key == "own":
+                    found.append(problem("PYTHON_MISSING", host, "no python3 found"))
+            elif report is None:
+                found.append(problem("PYTHON_MISSING", host, "%s does not answer" % python[key]))
+            elif not report["torch"]:
+                found.append(problem("TORCH_MISSING", host, "torch is not installed for %s" % python[key]))
+        return [str(python[key]) for python in self.python], reports, found
 
     def _files(self) -> Tuple[List[str], List[Problem]]:
+        """Choose the working directory, and look for the script in it."""
         request = self.request
-        entry = _argv.entry_script(request.work)
+        entry = _argv.entry_script(request.work) if request.work else None
+        homes = [str(fact["home"]) for fact in self.facts]
+        hung = [host for host, fact in self.each if fact["files"] is None]
+        if hung:
+            return homes, [problem("ENTRY_HUNG", host, "%s does not answer" % request.chdir) for host in hung]
+        without = [host for host, fact in self.each if not fact["files"]["chdir_exists"]]
+        found: List[Problem] = []
         if request.chdir is None:
-            cwds = [str(fact["home"]) for fact in self.facts]
-        elif all(fact["chdir_exists"] for fact in self.facts):
+            cwds = homes
+        elif not without:
             cwds = [str(request.chdir) for _ in self.facts]
         elif request.chdir_required:
-            return [], [
-                problem(
-                    "CHDIR_MISSING",
-                    host,
-                    "no directory %s" % request.chdir,
-                    "create it there, or choose another --chdir",
-                )
-                for host, fact in self.each
-                if not fact["chdir_exists"]
-            ]
+            return homes, [problem("CHDIR_MISSING", host, "no directory %s" % request.chdir) for host in without]
         elif entry is not None and not entry.startswith("/"):
-            return [], [
-                problem(
-                    "ENTRY_MISSING",
-                    host,
-                    "no directory %s, so no %s" % (request.chdir, entry),
-                    "put the job where every node has it, or give an absolute path",
-                )
-                for host, fact in self.each
-                if not fact["chdir_exists"]
-            ]
+            message = "no directory %s, so no %s" % (request.chdir, entry)
+            return homes, [problem("ENTRY_MISSING", host, message) for host in without]
         else:
-            cwds = [str(fact["home"]) for fact in self.facts]
+            cwds = homes
             message = "%s is not on every node: the job runs in the home directory" % request.chdir
-            self.warnings.append(problem("CHDIR_HOME", None, message, "choose one with --chdir"))
-        if request.shape == "command" or "entry" in request.skip:
-            return cwds, []
-        return cwds, [
-            problem("ENTRY_MISSING", host, "no file %s" % entry, "put it there, or on storage that all nodes share")
+            found.append(problem("CHDIR_HOME", None, message))
+        if request.shape == "command":
+            return cwds, found
+        found += [
+            problem("ENTRY_MISSING", host, "no file %s" % entry)
             for host, fact in self.each
-            if fact["entry_exists"] is False
+            if fact["files"]["entry_exists"] is False
         ]
+        return cwds, found + _checks.entries(self.each)
 
     # -- the plan ---------------------------------------------------------------------------------
 
     def plan(self) -> Dict[str, Any]:
         single = len(self.hosts) == 1 and self.candidates[0].interface == "lo"
         addr = self.request.master_addr or ("localhost" if single else self.candidates[0].address)
-        port = self.facts[0]["port"]["free"] if self.request.master_port == "auto" else int(self.request.master_port)
+        port = self.port or int(self.request.master_port)
         nodes = [self._node(rank, addr, port) for rank in range(len(self.hosts))]
         return {
             "run_id": self.request.run_id,
@@ -296,6 +296,7 @@ class _Judge:
             "world_size": len(nodes) * self.nproc,
             "start_timeout": self.request.start_timeout,
             "grace": STOP_GRACE_SECONDS,
+            "lock": wanted(self.request, "machine"),
             "hostfile": "".join("%s slots=%d\n" % (c.address, self.nproc) for c in self.candidates),
             "network": str(ip_network(self.candidates[0].network)),
             "nodes": [asdict(node) for node in nodes],

@@ -2,7 +2,7 @@
 """
 Own one run on one node: wait for go, start the runner, keep its output, leave nothing behind.
 
-Started by the ``run_start`` action as ``python3 -I -S _supervisor.py RUN_DIR`` in a session of its
+Started by the ``run_start`` action as ``python3 -I -S _supervisor.py RUN_DIR LOCK`` in a session of its
 own. It never depends on a connection after go: output goes to append-only files first, and a
 follower gets it from there. Private to the collection.
 
@@ -65,8 +65,9 @@ class Log:
 class Supervisor:
     """The state machine of one run on one node."""
 
-    def __init__(self, run_dir: str, spec: Dict[str, Any]) -> None:
+    def __init__(self, run_dir: str, lock: int, spec: Dict[str, Any]) -> None:
         self.run_dir = run_dir
+        self.lock = lock
         self.spec = spec
         self.state = "armed"
         self.runner: Optional[subprocess.Popen[bytes]] = None
@@ -370,6 +371,9 @@ class Supervisor:
         with open("exit.json.partial", "w", encoding="utf-8") as stream:
             json.dump(record, stream)
         os.replace("exit.json.partial", "exit.json")
+        if self.lock:
+            # Before anybody hears of the end: the next launch may come at once.
+            os.close(self.lock)
         self.state = "done"
         self.deadline = time.monotonic() + FLUSH_SECONDS
         self.emit(**record)
@@ -377,14 +381,14 @@ class Supervisor:
 
 def main() -> None:
     """Read the spec, report readiness on stdout, leave the terminal behind, supervise."""
-    run_dir = sys.argv[1]
+    run_dir, lock = sys.argv[1], int(sys.argv[2])
     os.chdir(run_dir)
     os.umask(0o077)
     with open("spec.json", encoding="utf-8") as stream:
         spec = json.load(stream)
     os.unlink("spec.json")  # It holds the job's environment, which may hold secrets.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    supervisor = Supervisor(run_dir, spec)
+    supervisor = Supervisor(run_dir, lock, spec)
     os.write(1, b"ready\n")
     null, errors = os.open(os.devnull, os.O_RDWR), os.open("supervisor.log", os.O_WRONLY | os.O_CREAT, 0o600)
     for descriptor, target in ((null, 0), (null, 1), (errors, 2)):

@@ -37,6 +37,18 @@ options:
     type: list
     elements: str
     default: []
+  shared_fstypes:
+    description: Types of file systems that count as shared beside the known ones.
+    type: list
+    elements: str
+    default: []
+  run_dir:
+    description: Directory that run directories are made in.
+    type: str
+  write:
+    description: Whether files are written on shared storage for a proof that follows.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Can run in check mode.

@@ -81,6 +81,21 @@ options:
     type: list
     elements: str
     default: []
+  only:
+    description: The only checks to run, beside those that a launch cannot do without.
+    type: list
+    elements: str
+    default: []
+  gpus:
+    description: What unequal numbers of GPUs mean; V(same) is an error, V(min) takes the smallest.
+    type: str
+    choices: [same, min]
+    default: same
+  shared_fstypes:
+    description: Types of file systems that count as shared beside the known ones.
+    type: list
+    elements: str
+    default: []
   net_tools_follow:
     description: Whether nodes without ifconfig, if nothing else is wrong, are listed instead of being an error.
     type: bool
@@ -99,7 +114,7 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description: The whole plan.
-  returned: success
+  returned: when nothing stands against it
   type: dict
   sample: {world_size: 4}
 without_ifconfig:
@@ -109,8 +124,8 @@ without_ifconfig:
   elements: str
   sample: []
 problems:
-  description: Every problem with C(code), C(host), C(message) and C(remedy).
-  returned: failure
+  description: Every problem with C(code), C(host), C(message) and C(remedy); then there is no plan.
+  returned: always
   type: list
   elements: dict
   sample: [{code: PORT_IN_USE, host: gpu01}]

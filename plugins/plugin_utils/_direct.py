@@ -3,7 +3,7 @@
 Programs that run on a node with one Python start and no file.
 
 Ansible's own way to run a module unpacks an archive on the node, which costs some twenty times a bare
-Python start. Here the sources go over the connection's standard input to ``python3 -I -S -``.
+Python start. Here the sources go over the connection's standard input to ``python3 -I -S``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 _PACKAGE = "ansible_collections.madctl.multinode.plugins.module_utils"
 _DIRECTORY = Path(__file__).parents[1] / "module_utils"
-# Runs on the node: make the modules, dependencies first, then call one function of the last.
+# Runs on the node: make the modules, dependencies first, then call one function of the last. Standard
+# input stays open for the function, so only so many bytes of it are the program.
 _BOOT = """\
-import json, sys
+import json, os, sys
 given = json.loads(GIVEN)
 path = given["package"].split(".")
 for end in range(1, len(path) + 1):
@@ -27,31 +28,45 @@ for name, text in given["sources"]:
     module = sys.modules[given["package"] + "." + name] = type(sys)(given["package"] + "." + name)
     setattr(package, name, module)
     exec(compile(text, name + ".py", "exec"), module.__dict__)
-result = json.dumps(getattr(module, given["function"])(given["arguments"]))
-sys.stdout.write("\\n" + given["mark"] + result + "\\n")
+def tell(mark, data):
+    os.write(1, ("\\n" + given[mark] + json.dumps(data) + "\\n").encode())
+more = [lambda news: tell("news_mark", news)] if given["speaks"] else []
+tell("mark", getattr(module, given["function"])(given["arguments"], *more))
 """
 
 
 class Program:
     """One function of ``module_utils`` with its arguments, as text for a node's Python."""
 
-    def __init__(self, function: str, modules: tuple[str, ...], arguments: Any) -> None:
+    def __init__(self, function: str, modules: tuple[str, ...], arguments: Any, speaks: bool = False) -> None:
         """
         Prepare a call of ``function`` of the last of ``modules``.
 
         Args:
             modules: Names in ``module_utils``; a module stands after those that it imports.
             arguments: What the function takes, JSON data.
+            speaks: Whether the function takes a second argument, which tells news while it runs.
         """
-        self._mark = "madctl-%s " % secrets.token_hex(8)
+        self._mark, self._news_mark = ("madctl-%s " % secrets.token_hex(8) for _ in range(2))
         given = {
             "package": _PACKAGE,
             "sources": [(name, source(name)) for name in modules],
             "function": function,
             "arguments": plain(arguments),
             "mark": self._mark,
+            "news_mark": self._news_mark,
+            "speaks": speaks,
         }
         self.text = _BOOT.replace("GIVEN", ascii(json.dumps(given))).encode()
+
+    def command(self, python: str) -> str:
+        """Write the command that reads this program from the beginning of its standard input."""
+        return "%s -I -S -c 'import sys; exec(sys.stdin.buffer.read(%d))'" % (python, len(self.text))
+
+    def news(self, line: bytes) -> dict[str, Any] | None:
+        """Read a line of output: what the function told while it ran, or None when it is something else."""
+        mark = self._news_mark.encode()
+        return dict(json.loads(line[len(mark) :])) if line.startswith(mark) else None
 
     def answer(self, code: int, out: str, err: str) -> dict[str, Any]:
         """Find the function's result in what came back; ``failed`` with ``rc`` and ``msg`` when there is none."""
@@ -68,12 +83,12 @@ def source(name: str) -> str:
     return (_DIRECTORY / (name + ".py")).read_text(encoding="utf-8")
 
 
-def command(variables: Any) -> str:
-    """Write the command that reads a program; no Python is searched where nobody named one."""
+def python_of(variables: Any) -> str:
+    """Name the Python that Ansible uses on a node; nothing is searched where nobody named one."""
     named = str(variables.get("ansible_python_interpreter") or "")
-    if not named or named.startswith("auto"):
-        named = str((variables.get("ansible_facts") or {}).get("discovered_interpreter_python") or "/usr/bin/python3")
-    return named + " -I -S -"
+    if named and not named.startswith("auto"):
+        return named
+    return str((variables.get("ansible_facts") or {}).get("discovered_interpreter_python") or "/usr/bin/python3")
 
 
 def plain(value: Any) -> Any:

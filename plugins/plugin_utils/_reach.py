@@ -36,7 +36,7 @@ class Reach:
 
     def __init__(self, host: str, play_context: Any, variables: Any) -> None:
         self.host = host
-        self.python = _direct.command(variables)
+        self.python = _direct.python_of(variables)
         self.ssh = _ssh(host, play_context, variables)
 
     def start(self, command: str, *options: str) -> subprocess.Popen[bytes]:
@@ -52,7 +52,7 @@ class Reach:
         ours, theirs = socket.socketpair()
         assert self.ssh is not None
         *words, target = self.ssh
-        command = "exec %s %s" % (self.python[:-1] + "-c " + shlex.quote(_RELAY), shlex.quote(run_dir))
+        command = "exec %s -I -S -c %s %s" % (self.python, shlex.quote(_RELAY), shlex.quote(run_dir))
         argv = [*words, "--", target, "/bin/sh -c " + shlex.quote(command)]
         subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
         theirs.close()

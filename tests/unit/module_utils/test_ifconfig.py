@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parser against a golden file, and against the jc library as an independent judge."""
+"""
+The parser against golden files, and against the jc library as an independent judge.
+
+The files are written in the formats of net-tools as distributions ship it, with addresses of the
+documentation ranges; they are not taken from machines.
+"""
 
 import shutil
 import subprocess
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import jc
@@ -10,46 +16,161 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._ifconfig import parse
 
-GOLDEN = Path(__file__).parent / "ifconfig" / "debian.txt"
+GOLDEN = Path(__file__).parent / "ifconfig"
+PLAIN = "UP BROADCAST RUNNING MULTICAST"
+PORT = "UP BROADCAST RUNNING SLAVE MULTICAST"
+MASTER = "UP BROADCAST RUNNING MASTER MULTICAST"
+TUNNEL = "UP POINTOPOINT RUNNING NOARP MULTICAST"
+LOOPBACK = ("lo", "UP LOOPBACK RUNNING", 65536, None, ["127.0.0.1/8", "::1/128"])
+
+# A file: its interfaces in order, each name, flags, mtu in bytes, Ethernet address, addresses.
+EXPECTED = {
+    "debian": [
+        ("eno1", PLAIN, 1500, "8e:d9:99:48:33:23", ["192.0.2.11/24", "2001:db8::11/64", "198.51.100.7/25"]),
+        ("enx0123456789ab", "BROADCAST MULTICAST", 9000, "01:23:45:67:89:ab", []),
+        LOOPBACK,
+    ],
+    "nettools160": [
+        ("eth0", PLAIN, 1500, "52:54:00:ab:10:0a", ["192.0.2.10/24", "2001:db8::10/64", "198.51.100.10/25"]),
+        ("eth1", "BROADCAST MULTICAST", 9000, "52:54:00:ab:10:0b", []),
+        ("enp216s0f0np0", PLAIN, 9000, "52:54:00:ab:10:0c", ["203.0.113.10/24"]),
+        ("enp216s0f0np0.100", PLAIN, 9000, "52:54:00:ab:10:0c", ["198.51.100.130/26"]),
+        ("ib0", PLAIN, 65520, None, ["203.0.113.129/25"]),
+        LOOPBACK,
+        ("sit0", "NOARP", 1480, None, []),
+        ("tun0", TUNNEL, 1500, None, ["203.0.113.65/32"]),
+    ],
+    "rhel7": [
+        ("em1", PORT, 9000, "24:8a:07:10:20:30", []),
+        ("em2", PORT, 9000, "24:8a:07:10:20:30", []),
+        ("bond0", MASTER, 9000, "24:8a:07:10:20:30", []),
+        ("bond0.100", PLAIN, 9000, "24:8a:07:10:20:30", ["198.51.100.21/24", "2001:db8:100::21/64"]),
+        ("br0", PLAIN, 9000, "24:8a:07:10:20:30", ["192.0.2.21/25"]),
+        ("docker0", "UP BROADCAST MULTICAST", 1500, "02:42:5e:01:02:03", ["172.17.0.1/16"]),
+        ("ib0", PLAIN, 65520, None, ["203.0.113.21/24"]),
+        LOOPBACK,
+        ("virbr0", "UP BROADCAST MULTICAST", 1500, "52:54:00:0a:0b:0c", ["192.168.122.1/24"]),
+        ("virbr0-nic", "BROADCAST MULTICAST", 1500, "52:54:00:0a:0b:0c", []),
+    ],
+    "rhel8": [
+        ("eno1", PLAIN, 1500, "40:a6:b7:01:02:31", ["192.0.2.31/24"]),
+        ("ens1f0", PLAIN, 9000, "04:3f:72:aa:bb:10", []),
+        ("ens1f1", PLAIN, 9000, "04:3f:72:aa:bb:10", []),
+        ("team0", PLAIN, 9000, "04:3f:72:aa:bb:10", ["203.0.113.31/24", "2001:db8:3::31/64"]),
+        LOOPBACK,
+    ],
+    "rhel9": [
+        ("eno8303", PLAIN, 1500, "b4:7c:b0:01:00:41", ["192.0.2.41/24", "2001:db8::41/64"]),
+        ("enp1s0f0np0.2048", PLAIN, 9000, "58:a2:e1:0a:0b:0c", ["198.51.100.41/24"]),
+        ("enp1s0f0np0", PLAIN, 9000, "58:a2:e1:0a:0b:0c", []),
+        ("ibp65s0", PLAIN, 2044, None, ["203.0.113.41/24"]),
+        LOOPBACK,
+        ("tun0", TUNNEL, 1500, None, ["203.0.113.201/32"]),
+    ],
+    "sles12": [
+        ("bond0", MASTER, 1500, "ac:1f:6b:00:12:01", ["192.0.2.51/24", "2001:db8:5::51/64"]),
+        ("eth0", PORT, 1500, "ac:1f:6b:00:12:01", []),
+        ("eth1", "UP BROADCAST SLAVE MULTICAST", 1500, "ac:1f:6b:00:12:01", []),
+        LOOPBACK,
+        ("vlan2048", PLAIN, 1500, "ac:1f:6b:00:12:01", ["198.51.100.51/24", "198.51.100.57/32"]),
+    ],
+    "sles15": [
+        ("br0", PLAIN, 1500, "3c:ec:ef:10:00:61", ["192.0.2.61/24", "2001:db8:6::61/64", "198.51.100.61/32"]),
+        ("eth0", PLAIN, 1500, "3c:ec:ef:10:00:61", []),
+        ("eth1", "BROADCAST MULTICAST", 1500, "3c:ec:ef:10:00:62", []),
+        LOOPBACK,
+        ("sit0", "NOARP", 1480, None, []),
+    ],
+}
+# jc cannot read the addresses of a point-to-point link in the old format.
+JC_BLIND = {"nettools160": ["tun0"]}
+
+
+def golden(name):
+    return (GOLDEN / f"{name}.txt").read_text()
+
+
+def test_every_golden_file_is_expected():
+    assert sorted(path.stem for path in GOLDEN.glob("*.txt")) == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_golden_file(name):
+    found = [
+        (
+            entry["name"],
+            " ".join(entry["flags"]),
+            entry["mtu"],
+            entry["ether"],
+            ["{address}/{prefix}".format(**address) for address in entry["addresses"]],
+        )
+        for entry in parse(golden(name))
+    ]
+
+    assert found == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_golden_file_gives_the_same_shape(name):
+    for entry in parse(golden(name)):
+        assert sorted(entry) == ["addresses", "ether", "flags", "mtu", "name"]
+        assert all(sorted(address) == ["address", "prefix"] for address in entry["addresses"])
 
 
 def judged(text):
-    """What jc sees, in our terms: name and IPv4 addresses, aliases folded into their interface."""
+    """What jc sees, in our terms: flags, mtu and IPv4 addresses, aliases folded into their interface."""
     found = {}
     for entry in jc.parse("ifconfig", text, quiet=True):
-        addresses = found.setdefault(entry["name"].partition(":")[0], [])
+        # jc leaves the old format's flags in one string.
+        flags = " ".join(entry.get("state") or []).split()
+        name = entry["name"].partition(":")[0]
+        _, _, addresses = found.setdefault(name, (flags, entry.get("mtu"), []))
         addresses += [(a["address"], a["mask"]) for a in entry.get("ipv4", [])]
     return found
 
 
 def ours(text):
-    from ipaddress import IPv4Network
-
     return {
-        entry["name"]: [
-            (a["address"], str(IPv4Network(f"0.0.0.0/{a['prefix']}").netmask))
-            for a in entry["addresses"]
-            if ":" not in a["address"]
-        ]
+        entry["name"]: (
+            entry["flags"],
+            entry["mtu"],
+            [
+                (a["address"], str(IPv4Network(f"0.0.0.0/{a['prefix']}").netmask))
+                for a in entry["addresses"]
+                if ":" not in a["address"]
+            ],
+        )
         for entry in parse(text)
     }
 
 
-def test_golden_file():
-    parsed = {entry["name"]: entry for entry in parse(GOLDEN.read_text())}
+@pytest.mark.parametrize("name", EXPECTED)
+def test_golden_file_against_jc(name):
+    found, expected = ours(golden(name)), judged(golden(name))
+    for blind in JC_BLIND.get(name, []):
+        assert found.pop(blind)[:2] == expected.pop(blind)[:2]
 
-    assert list(parsed) == ["eno1", "enx0123456789ab", "lo"]
-    assert parsed["eno1"]["addresses"] == [
-        {"address": "192.0.2.11", "prefix": 24},
-        {"address": "2001:db8::11", "prefix": 64},
-        {"address": "198.51.100.7", "prefix": 25},
+    assert found == expected
+
+
+# jc knows no global scope in the old format.
+@pytest.mark.parametrize("name", ["debian", "rhel7", "rhel8", "rhel9", "sles15"])
+def test_ipv6_of_golden_file_against_jc(name):
+    expected = [
+        (entry["name"], address["address"], address["mask"])
+        for entry in jc.parse("ifconfig", golden(name), quiet=True)
+        for address in entry.get("ipv6", [])
+        if not address["address"].startswith("fe80:")
     ]
-    assert parsed["enx0123456789ab"]["flags"] == ["BROADCAST", "MULTICAST"]
-    assert (parsed["enx0123456789ab"]["mtu"], parsed["enx0123456789ab"]["ether"]) == (9000, "01:23:45:67:89:ab")
+    found = [
+        (entry["name"], address["address"], address["prefix"])
+        for entry in parse(golden(name))
+        for address in entry["addresses"]
+        if ":" in address["address"]
+    ]
 
-
-def test_golden_file_against_jc():
-    assert ours(GOLDEN.read_text()) == judged(GOLDEN.read_text())
+    assert found == expected
+    assert found
 
 
 @pytest.mark.skipif(shutil.which("ifconfig") is None, reason="no ifconfig on this machine")
@@ -59,6 +180,32 @@ def test_this_machine_against_jc():
     assert ours(text) == judged(text)
 
 
-@pytest.mark.parametrize("text", ["", "garbage\n", "eth0: no flags here\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dummy0: flags=0<>  mtu 1500\n",
+        "dummy0    Link encap:Ethernet  HWaddr 0A:00:00:00:00:01  \n          [NO FLAGS]  MTU:1500  Metric:1\n",
+    ],
+)
+def test_an_interface_without_flags(text):
+    assert [(entry["name"], entry["flags"], entry["mtu"]) for entry in parse(text)] == [("dummy0", [], 1500)]
+
+
+def test_the_flags_of_an_alias_are_not_its_interface_s():
+    text = (
+        "eth0      Link encap:Ethernet  HWaddr 0A:00:00:00:00:01  \n"
+        "          UP BROADCAST RUNNING PROMISC MULTICAST  MTU:9000  Metric:1\n"
+        "\n"
+        "eth0:0    Link encap:Ethernet  HWaddr 0A:00:00:00:00:01  \n"
+        "          inet addr:192.0.2.9  Bcast:192.0.2.255  Mask:255.255.255.0\n"
+        "          UP BROADCAST  MTU:1500  Metric:1\n"
+    )
+    (eth0,) = parse(text)
+
+    assert (eth0["flags"], eth0["mtu"]) == (["UP", "BROADCAST", "RUNNING", "PROMISC", "MULTICAST"], 9000)
+    assert eth0["addresses"] == [{"address": "192.0.2.9", "prefix": 24}]
+
+
+@pytest.mark.parametrize("text", ["", "garbage\n", "eth0: no flags here\n", "eth0      no link here\n"])
 def test_nothing_is_found_in_what_is_no_output(text):
     assert parse(text) == []

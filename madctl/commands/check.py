@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl check``: all that a launch would check and prove, and nothing started."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from madctl.options import add_host_options, add_output_option, targets
+from madctl.request import add_check_options, add_job_options, check_variables
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "check",
+        help="say whether a launch would work",
+        description="Check and prove all that a launch needs, as a table of nodes and checks; start nothing.",
+        usage="madctl check [--hosts LIST] [OPTION…] [-- SCRIPT.py [ARG…]]",
+        allow_abbrev=False,
+    )
+    add_host_options(parser)
+    add_job_options(parser)
+    add_check_options(parser)
+    group = parser.add_argument_group("check")
+    group.add_argument("--only", action="append", default=[], metavar="CHECK", help="only this check (repeatable)")
+    group.add_argument(
+        "--explain", choices=["network"], metavar="network", help="show every address and why it was chosen or not"
+    )
+    add_output_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, and return 0 only if a launch would pass."""
+    from madctl.report import report_check
+    from madctl.session import Session
+    from madctl.view import View
+
+    wanted = check_variables(options)
+    nodes = targets(options)
+    view = View(nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=("probe",))
+    session = Session(nodes, wanted, view)
+    session.run()
+    return report_check(session, options)

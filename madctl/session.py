@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One playbook run with a person in front of it: the playbook in a thread, signals in the main one."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from madctl.errors import ExitCode
+from madctl.options import Targets
+from madctl.result import to_problem
+from madctl.view import View
+
+STOP, KILL = b"s", b"k"
+
+
+class Session:
+    """What a check and a launch have in common: look, judge, and stop on request."""
+
+    playbook = "check"
+
+    def __init__(self, nodes: Targets, wanted: dict[str, Any], view: View) -> None:
+        self.nodes, self.wanted, self.view = nodes, wanted, view
+        self.judged: dict[str, Any] | None = None
+        self.verdict: dict[str, Any] | None = None
+        self.interrupts = 0
+        self.signal = signal.SIGINT
+        self.failure: str | None = None
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """The plan, once nothing stands against it."""
+        return self.judged.get("plan") if self.judged else None
+
+    def run(self) -> None:
+        """Run the playbook to its end."""
+        from madctl.engine import Engine
+
+        with Engine(self.on_task, self.view.on_event) as engine:
+            self.engine = engine
+            thread = threading.Thread(target=self._play, daemon=True)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, self.on_signal)
+            thread.start()
+            while thread.is_alive():
+                thread.join(0.2)
+            self.failure = self.failure or engine.failure
+
+    def _play(self) -> None:
+        try:
+            self.engine.run(self.playbook, self.nodes, self.wanted)
+        except Exception as error:  # noqa: BLE001  the thread has no other way to report
+            self.failure = repr(error)
+
+    def on_signal(self, number: int, _: object) -> None:
+        """Stop gracefully the first time, at once the second."""
+        self.interrupts += 1
+        self.signal = signal.Signals(number)
+        self.view.interrupted(self.interrupts)
+        if not self.engine.stop(STOP if self.interrupts == 1 else KILL):
+            self.engine.cancel()
+
+    def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
+        """Take in what Ansible reports of a task."""
+        if ".multinode." in action and result.get("msg") and not result.get("problem") and "problems" not in result:
+            self.failure = str(result["msg"])
+        if action.endswith("node_info"):
+            self.view.probed(host, "node" in result)
+        elif action.endswith("multinode.plan"):
+            self.judged = result
+            for node in (self.plan or {}).get("nodes", []):
+                # The user's own variables never travel in a plan; a person who asks sees them.
+                node["env"] = {**self.wanted["madctl_env"], **node["env"]}
+            self.view.warnings = [to_problem(entry) for entry in result.get("warning_list", [])]
+        elif action.endswith("multinode.prove"):
+            self.verdict = result
+            self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
+
+    def check_code(self) -> ExitCode:
+        """Give the exit code of everything before a start."""
+        from ansible_collections.madctl.multinode.plugins.module_utils._codes import UNREACHABLE
+
+        if any(problem.code in UNREACHABLE for problem in self.view.errors):
+            return ExitCode.UNREACHABLE
+        return ExitCode.CHECK_FAILED if self.view.errors else ExitCode.INTERNAL

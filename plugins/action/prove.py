@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prove what a plan assumes, on all nodes at once, and give the verdict of all checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _table, _verdict
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach
+
+
+class ActionModule(ActionBase):
+    """Run once a play."""
+
+    BYPASS_HOST_LOOP = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Return the ``checks`` of every node; fail with all ``problems``."""
+        super().run(tmp, task_vars)
+        judged = _direct.plain(self._task.args["judged"])
+        skip, proof = set(judged["skipped"]), judged["proof"]
+        due = any(_proving.is_due(wanted) for wanted in proof.values())
+        reach = {host: _reach.Reach(host, self._play_context, task_vars["hostvars"][host]) for host in proof if due}
+        results = _proving.run(proof, reach)
+        found = _verdict.judge({host: proof[host] for host in results}, results)
+        problems = judged["problems"] + [entry for entry in found if _catalog.CHECK_OF[entry["code"]] not in skip]
+        checks = _table.cells(judged["hosts"], problems, judged["warning_list"], not_run(judged))
+        result = {"changed": False, "checks": checks, "candidates": judged["candidates"], "problems": problems}
+        if self._task.args.get("show"):
+            for line in _table.lines(checks, _table.brief):
+                Display().display(line)
+        if problems:
+            return dict(result, failed=True, msg="\n".join(_codes.line(entry) for entry in problems))
+        return result
+
+
+def not_run(judged: dict[str, Any]) -> dict[str, list[str]]:
+    """Name the checks that say nothing of a node: skipped, without an object, or cut off by another failure."""
+    unreached = {entry["host"] for entry in judged["problems"] if _catalog.CHECK_OF.get(entry["code"]) == "reach"}
+    silent = {}
+    for host in judged["hosts"]:
+        wanted = judged["proof"].get(host, {})
+        names = set(judged["skipped"])
+        if not judged["shared_paths"]:
+            names.add("storage")
+        if not (wanted.get("listen") or wanted.get("connect")):
+            names.add("proof")
+        if host in unreached:
+            names = set(_catalog.NAMES) - {"reach"}
+        silent[host] = sorted(names)
+    return silent

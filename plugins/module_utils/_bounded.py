@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Call what may hang in child processes, all at once, each with a deadline. Private to the collection.
+
+A file system whose server is gone, a name server that is silent, a driver's tool on a broken card:
+a thread that waits for one of them can never be ended, a child process can be left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from typing import Any, Callable, Dict, Optional, Tuple
+
+SECONDS = 5.0
+_KILL_SECONDS = 0.5
+
+Call = Tuple[Callable[..., Any], Tuple[Any, ...]]
+
+
+def together(
+    calls: Dict[str, Call], seconds: float = SECONDS, patience: Optional[Dict[str, float]] = None
+) -> Dict[str, Dict[str, Any]]:
+    """
+    Run every call in a child of its own and collect what they return.
+
+    Args:
+        calls: Function and arguments by name; results must be JSON data.
+        seconds: The time that each of them has, from now.
+        patience: Other times, by name.
+
+    Returns:
+        By name ``{"value": …}``, ``{"error": text}`` when the call raised, or ``{"hung": {"pid": int,
+        "state": str | None, "wait": str | None}}``; the state is None once the child is gone.
+    """
+    children = {name: _start(*call) for name, call in calls.items()}
+    answers = dict.fromkeys(calls, b"")
+    open_pipes = {reader: name for name, (_, reader) in children.items()}
+    started = time.monotonic()
+    deadlines = {name: started + (patience or {}).get(name, seconds) for name in calls}
+    hung = set()
+    while open_pipes:
+        left = min(deadlines[name] for name in open_pipes.values()) - time.monotonic()
+        for reader in select.select(list(open_pipes), [], [], max(0.0, left))[0]:
+            piece = os.read(reader, 1 << 16)
+            if piece:
+                answers[open_pipes[reader]] += piece
+            else:
+                del open_pipes[reader]
+        for reader, name in list(open_pipes.items()):
+            if time.monotonic() >= deadlines[name]:
+                hung.add(name)
+                del open_pipes[reader]
+    results = {}
+    for name, (pid, reader) in children.items():
+        os.close(reader)
+        if name in hung:
+            results[name] = {"hung": _end(pid)}
+        else:
+            os.waitpid(pid, 0)
+            results[name] = json.loads(answers[name] or b'{"error": "it ended without an answer"}')
+    return results
+
+
+def _start(function: Callable[..., Any], arguments: Tuple[Any, ...]) -> Tuple[int, int]:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        return pid, reader
+    try:
+        os.setsid()
+        os.close(reader)
+        try:
+            answer = {"value": function(*arguments)}
+        except Exception as error:  # noqa: BLE001  whatever it is, the other side has to hear of it
+            answer = {"error": "%s: %s" % (type(error).__name__, error)}
+        data = json.dumps(answer).encode()
+        while data:
+            data = data[os.write(writer, data) :]
+    finally:
+        os._exit(0)
+
+
+def _end(pid: int) -> Dict[str, Any]:
+    """Kill a child with all that it started; one that the kernel holds is reported, never waited for."""
+    state, wait = state_of(pid), _read("/proc/%d/wchan" % pid)
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except OSError:
+        pass
+    deadline = time.monotonic() + _KILL_SECONDS
+    while time.monotonic() < deadline:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return {"pid": pid, "state": None, "wait": wait}
+        time.sleep(0.01)
+    return {"pid": pid, "state": state_of(pid) or state, "wait": wait}
+
+
+def state_of(pid: int) -> Optional[str]:
+    """Read a process's state letter (R, S, D, …), or None when there is no such process."""
+    text = _read("/proc/%d/stat" % pid)
+    return text.rpartition(")")[2].split()[0] if text else None
+
+
+def _read(path: str) -> Optional[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read().strip()
+    except OSError:
+        return None

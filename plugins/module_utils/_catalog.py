@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Every check before a start: what it looks at, what it costs, its codes. Data only; private to the collection.
+
+The judges look up here which check a code belongs to, whether it is an error, and its remedy; the
+reference page of checks is written from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, FrozenSet, Optional, Tuple
+
+ERROR, WARNING = "error", "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a check can find; ``remedy`` is the default, a judge may know better."""
+
+    code: str
+    level: str
+    meaning: str
+    remedy: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One column of the table; what a launch cannot do without is not skippable."""
+
+    name: str
+    looks_at: str
+    cost: str
+    findings: Tuple[Finding, ...]
+    skippable: bool = True
+
+
+def _error(code: str, meaning: str, remedy: Optional[str] = None) -> Finding:
+    return Finding(code, ERROR, meaning, remedy)
+
+
+def _warning(code: str, meaning: str, remedy: Optional[str] = None) -> Finding:
+    return Finding(code, WARNING, meaning, remedy)
+
+
+_MOUNT_IT = "mount it there; madctl never creates it"
+
+CHECKS = (
+    Check(
+        "reach",
+        "SSH: name, handshake, host key, login, a Python to look with",
+        "the handshake that a launch needs anyway",
+        (
+            _error("HOST_UNREACHABLE", "The node does not answer.", "check that it is up: ssh HOST"),
+            _error("HOST_UNRESOLVED", "The node's name does not resolve.", "check the spelling"),
+            _error("HOST_KEY_UNKNOWN", "The node's host key was never seen.", "ssh HOST, or --accept-new-host-keys"),
+            _error("HOST_KEY_CHANGED", "The node's host key is not the known one.", "ssh-keygen -R HOST, if right"),
+            _error("AUTHENTICATION_FAILED", "The node accepts none of your keys.", "check --user and your key"),
+            _error("PROBE_FAILED", "The node could not be looked at."),
+        ),
+        skippable=False,
+    ),
+    Check(
+        "machine",
+        "machine id and boot id; the lock that a run holds on its node",
+        "two files and one lock",
+        (
+            _error("DUPLICATE_MACHINE", "Two names are the same machine.", "name every machine once"),
+            _error("NODE_BUSY", "Another run holds the node.", "wait for it, stop it, or --skip machine"),
+        ),
+    ),
+    Check(
+        "network",
+        "ifconfig: which interface carries the training, the same network on all nodes, its MTU",
+        "one ifconfig",
+        (
+            _error("NET_TOOLS_MISSING", "ifconfig is not installed.", "let launch install net-tools"),
+            _error("NO_COMMON_NETWORK", "No network is common to all nodes.", "name one with --interface"),
+            _error("INTERFACE_AMBIGUOUS", "Several interfaces qualify.", "choose one: --interface NAME or CIDR"),
+            _error("INTERFACE_UNKNOWN", "No interface matches --interface."),
+            _error("FAMILY_MIXED", "Some nodes have only IPv4, others only IPv6.", "give all nodes one family"),
+            _error("MASTER_ADDR_UNKNOWN", "--master-addr is no usable address of the first node."),
+            _warning("MTU_DIFFERS", "The chosen interfaces have different MTUs.", "set the same MTU everywhere"),
+            _warning("NCCL_CONF", "An NCCL configuration file names other interfaces.", "remove that line"),
+        ),
+        skippable=False,
+    ),
+    Check(
+        "port",
+        "the master port on the first node: free, and allowed for this user",
+        "one bind",
+        (
+            _error("PORT_IN_USE", "The master port is taken.", "choose another --master-port, or auto"),
+            _error("PORT_PRIVILEGED", "The master port needs root.", "choose a --master-port of 1024 or more"),
+            _error("PORT_UNUSABLE", "The master port cannot be used.", "choose another --master-port"),
+        ),
+    ),
+    Check(
+        "names",
+        "what a node's own name and its peers' names resolve to",
+        "one look-up a name",
+        (
+            _warning(
+                "NAME_IS_LOOPBACK",
+                "The node's own name resolves to loopback; software that binds to its own name talks to itself.",
+                "let the name lead to the node's address in /etc/hosts",
+            ),
+            _error(
+                "PEER_IS_LOOPBACK",
+                "Another node's name resolves to loopback on this node.",
+                "mend /etc/hosts there; madctl itself uses addresses only: --skip names",
+            ),
+        ),
+    ),
+    Check(
+        "storage",
+        "each --shared-path: its mount, then files that nodes write and other nodes read",
+        "a child process a path with 5 s to answer, one small file a node",
+        (
+            _error("MOUNT_MISSING", "The path does not exist.", _MOUNT_IT),
+            _error("MOUNT_NOT_SHARED", "A local directory of the same name.", _MOUNT_IT),
+            _error("MOUNT_IS_BIND", "A local directory is bound to the path.", _MOUNT_IT),
+            _error("MOUNT_HUNG", "The path does not answer.", "check the file server and the network to it"),
+            _error("MOUNT_STALE", "The file server no longer knows the mount.", "umount -l it and mount it anew"),
+            _error("MOUNT_UNREADABLE", "The path cannot be read.", "check the mount and its permissions"),
+            _error("MOUNT_READ_ONLY", "The path is read-only.", "mount it rw, or --shared-path PATH:ro"),
+            _error("MOUNT_UNWRITABLE", "The path cannot be written.", "check permissions, quota, root_squash"),
+            _error("STORAGE_DIFFERS", "The node sees other files than the others.", "mount the same export"),
+            _error("STORAGE_UNPROVEN", "The proof's files could not be compared.", "try again"),
+            _warning("EXPORT_DIFFERS", "The same files under another server or export name."),
+            _warning("STORAGE_TYPE_DIFFERS", "The same files through another type of file system."),
+        ),
+    ),
+    Check(
+        "gpus",
+        "number, model, driver, and who holds them",
+        "the kernel's own files; a vendor's tool only where those are missing",
+        (
+            _warning("NO_GPU", "No GPU on any node: 1 process a node."),
+            _error("GPU_MISSING", "--nproc-per-node gpu, and no GPU was found.", "check the driver"),
+            _error(
+                "GPU_COUNT_DIFFERS",
+                "Nodes have different numbers of GPUs.",
+                "mend or leave out that node, or --gpus min",
+            ),
+            _error("GPU_TOO_FEW", "Fewer GPUs than --nproc-per-node.", "mend or leave out that node"),
+            _error("GPU_VENDOR_DIFFERS", "GPUs of different vendors.", "launch on nodes of one vendor"),
+            _error("GPU_DRIVER_DIFFERS", "Different driver versions.", "install the same driver"),
+            _warning("GPU_MODEL_DIFFERS", "Different GPU models: the slowest decides."),
+            _error("GPU_BUSY", "A process holds GPUs.", "wait for it or end it on the node"),
+            _warning("GPU_UNKNOWN", "The GPUs could not be looked at."),
+            _error("SLOTS_DIFFER", "A host list gives nodes different numbers of slots.", "give all the same"),
+        ),
+    ),
+    Check(
+        "python",
+        "the job's Python and its torch",
+        "one start of that Python; torch is not imported",
+        (
+            _error("PYTHON_MISSING", "There is no Python.", "install it, or choose one with --python"),
+            _error("TORCH_MISSING", "torch is not installed for the job's Python.", "install torch there"),
+            _warning("PYTHON_DIFFERS", "Nodes use their own Python.", "choose one with --python"),
+        ),
+    ),
+    Check(
+        "entry",
+        "the script, its bytes, and the working directory",
+        "one read of the script",
+        (
+            _error("ENTRY_MISSING", "A node lacks the script or program.", "put it where every node has it"),
+            _error("ENTRY_DIFFERS", "The script is another one on this node.", "copy the right one there"),
+            _error("ENTRY_HUNG", "The directory of the script does not answer.", "check the file server"),
+            _error("CHDIR_MISSING", "A node lacks the directory of --chdir.", "create it, or choose another"),
+            _warning("CHDIR_HOME", "The working directory is not on every node: the home directory is used."),
+        ),
+    ),
+    Check(
+        "versions",
+        "Python, torch, CUDA or ROCm, NCCL, MPI, madengine, kernel, user and group",
+        "nothing beyond the check python",
+        (
+            _error("TORCH_DIFFERS", "Another torch, or one built for another CUDA or ROCm.", "install the same"),
+            _error("NCCL_DIFFERS", "Another NCCL.", "install the same"),
+            _error("USER_DIFFERS", "Another user or group number on shared storage.", "use the same number"),
+            _warning("USER_NUMBER_DIFFERS", "Another user or group number."),
+            _warning("PYTHON_VERSION_DIFFERS", "Another Python version."),
+            _warning("PACKAGE_DIFFERS", "Another version of numpy, mpi4py or madengine."),
+            _warning("MPI_DIFFERS", "Another MPI."),
+            _warning("KERNEL_DIFFERS", "Another kernel."),
+        ),
+    ),
+    Check(
+        "limits",
+        "memlock and open files as the job will have them; space for logs and in /dev/shm",
+        "a few system calls",
+        (
+            _error("DISK_FULL", "No room for logs in the run directory.", "free some, or choose --run-dir"),
+            _error("RUN_DIR_UNWRITABLE", "Run directories cannot be made.", "choose another --run-dir"),
+            _warning("DISK_LOW", "Less than 1 GiB for logs."),
+            _warning("SHM_LOW", "Less than 1 GiB in /dev/shm; data loaders and NCCL need it.", "enlarge /dev/shm"),
+            _warning("MEMLOCK_LOW", "Locked memory is limited; RDMA needs it.", "set memlock unlimited"),
+            _warning("NOFILE_LOW", "Fewer than 4096 open files.", "raise nofile"),
+        ),
+    ),
+    Check(
+        "clock",
+        "the node's clock against this machine's, within the time of the round trip",
+        "nothing",
+        (
+            _error("CLOCK_SKEWED", "More than 30 s off.", "synchronise clocks"),
+            _warning("CLOCK_OFFSET", "More than 1 s off.", "synchronise clocks"),
+        ),
+    ),
+    Check(
+        "proof",
+        "every node connects to the first on the master port and on a random one, from its own address",
+        "one Python start a node",
+        (
+            _error(
+                "CONNECT_REFUSED", "The first node refuses: a firewall that rejects.", "open the ports between nodes"
+            ),
+            _error("CONNECT_FILTERED", "No answer: a firewall that drops.", "open the ports between nodes"),
+            _error("CONNECT_NO_ROUTE", "No route to the first node's address.", "check routes, or --interface"),
+            _error("CONNECT_ELSEWHERE", "Another machine answers at that address.", "give every node its own address"),
+            _error("CONNECT_FAILED", "The connection failed otherwise."),
+            _error("PROOF_FAILED", "The node did not finish the proof.", "try again"),
+        ),
+    ),
+)
+
+_FINDINGS: Dict[str, Finding] = {finding.code: finding for check in CHECKS for finding in check.findings}
+CHECK_OF: Dict[str, str] = {finding.code: check.name for check in CHECKS for finding in check.findings}
+NAMES: Tuple[str, ...] = tuple(check.name for check in CHECKS)
+SKIPPABLE: FrozenSet[str] = frozenset(check.name for check in CHECKS if check.skippable)
+
+
+def remedy_of(code: str) -> Optional[str]:
+    """Give the default remedy of a code, None for codes of no check."""
+    return _FINDINGS[code].remedy if code in _FINDINGS else None
+
+
+def is_warning(code: str) -> bool:
+    """Tell whether a code does not stop a launch."""
+    return code in _FINDINGS and _FINDINGS[code].level == WARNING

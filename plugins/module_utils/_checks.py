@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Judge what nodes are like beside each other: machines, names, GPUs, versions, limits, clocks.
+
+Every judge takes hosts with their facts and returns findings; ``_catalog`` says which of them stop a
+launch. Pure; private to the collection.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+
+Facts = Dict[str, Any]
+Nodes = Sequence[Tuple[str, Facts]]
+
+GIB = 1 << 30
+DISK_FULL_BYTES, DISK_FULL_INODES = 16 << 20, 64
+NOFILE_LEAST = 4096
+CLOCK_ERROR_SECONDS, CLOCK_WARNING_SECONDS = 30.0, 1.0
+
+
+def odd(code: str, nodes: Nodes, value: Callable[[Facts], Any], what: str) -> List[Problem]:
+    """Report nodes whose value is not that of most nodes; nodes without a value are not judged."""
+    values = [(host, value(facts)) for host, facts in nodes]
+    known = [entry for _, entry in values if entry is not None]
+    if len(set(known)) < 2:
+        return []
+    usual = Counter(known).most_common(1)[0][0]
+    return [
+        problem(code, host, "%s %s, most nodes have %s" % (what, entry, usual))
+        for host, entry in values
+        if entry not in (None, usual)
+    ]
+
+
+def machines(nodes: Nodes) -> List[Problem]:
+    """Find the same machine under two names, and nodes that another run holds."""
+    seen: Dict[Any, str] = {}
+    found = []
+    for host, facts in nodes:
+        identity = (facts["machine_id"], facts["boot_id"])
+        if identity in seen:
+            found.append(problem("DUPLICATE_MACHINE", host, "is the same machine as %s" % seen[identity]))
+        seen.setdefault(identity, host)
+        if facts["locked_by"]:
+            found.append(problem("NODE_BUSY", host, "run %s is here" % facts["locked_by"]))
+    return found
+
+
+def names(nodes: Nodes) -> List[Problem]:
+    """Find nodes that take their own name for loopback."""
+    found = []
+    for host, facts in nodes if len(nodes) > 1 else []:
+        addresses = facts["names"] or []
+        if addresses and all(_is_loopback(address) for address in addresses):
+            message = "its own name %s resolves to %s" % (facts["hostname"], addresses[0])
+            found.append(problem("NAME_IS_LOOPBACK", host, message))
+    return found
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"
+
+
+def processes(nodes: Nodes, wanted: str, policy: str) -> Tuple[int, List[Problem]]:
+    """
+    Find the number of processes a node.
+
+    Args:
+        wanted: A number, ``auto`` or ``gpu``.
+        policy: ``same`` or ``min``: what unequal numbers of GPUs mean.
+    """
+    counts = [(host, facts["gpus"]["count"]) for host, facts in nodes]
+    most = Counter(count for _, count in counts).most_common(1)[0][0]
+    if wanted not in ("auto", "gpu"):
+        number = int(wanted)
+        enough = any(count >= number for _, count in counts)
+        few = [(host, count) for host, count in counts if count < number and enough]
+        return number, [problem("GPU_TOO_FEW", h, "%d GPUs for %d processes" % (count, number)) for h, count in few]
+    if not any(count for _, count in counts):
+        if wanted == "gpu":
+            return 1, [problem("GPU_MISSING", host, "no GPU found") for host, _ in counts]
+        return 1, [problem("NO_GPU", None, "no GPU on any node: 1 process a node")]
+    least = min(count for _, count in counts)
+    if policy == "min" and least:
+        return least, []
+    return most or 1, [
+        problem("GPU_COUNT_DIFFERS", host, "%d GPUs, most nodes have %d" % (count, most))
+        for host, count in counts
+        if count != most
+    ]
+
+
+def gpus(nodes: Nodes) -> List[Problem]:
+    """Compare GPUs, and find processes that hold them."""
+    found = odd("GPU_VENDOR_DIFFERS", nodes, lambda facts: facts["gpus"]["vendor"], "GPUs of")
+    found += odd("GPU_DRIVER_DIFFERS", nodes, lambda facts: facts["gpus"].get("driver"), "GPU driver")
+    found += odd("GPU_MODEL_DIFFERS", nodes, _model, "GPUs are")
+    for host, facts in nodes:
+        for holder in facts["gpus"].get("holders", []):
+            age = "" if holder["age_seconds"] is None else " for %s" % duration(holder["age_seconds"])
+            run = " of run %s" % holder["run_id"] if holder["run_id"] else ""
+            what = "process %d (%s) of %s%s" % (holder["pid"], holder["command"], holder["user"], run)
+            found.append(problem("GPU_BUSY", host, "%s holds GPUs%s" % (what, age)))
+        if facts["gpus"].get("note"):
+            found.append(problem("GPU_UNKNOWN", host, facts["gpus"]["note"]))
+    return found
+
+
+def _model(facts: Facts) -> Optional[str]:
+    models = Counter(facts["gpus"].get("models", []))
+    return ", ".join("%d × %s" % (count, model) for model, count in sorted(models.items())) or None
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time as people say it."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return "%d %s" % (seconds // size, unit)
+    return "%d s" % seconds
+
+
+def versions(nodes: Nodes, reports: Sequence[Optional[Dict[str, Any]]], shared: bool) -> List[Problem]:
+    """
+    Compare versions.
+
+    Args:
+        reports: What the job's Python says of itself on each node, in the order of ``nodes``.
+        shared: Whether nodes share storage, where numbers of users must agree.
+    """
+    by_host = {host: report or {} for (host, _), report in zip(nodes, reports)}
+    pairs = [(host, by_host[host]) for host, _ in nodes]
+
+    def build(report: Facts) -> Optional[str]:
+        parts = report.get("torch_build") or {}
+        names_of = (("version", ""), ("cuda", "CUDA "), ("hip", "ROCm "))
+        return ", ".join(name + parts[key] for key, name in names_of if key in parts) or None
+
+    found = odd("TORCH_DIFFERS", pairs, build, "torch")
+    for package in ("nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13"):
+        found += odd("NCCL_DIFFERS", pairs, lambda r, p=package: r.get("packages", {}).get(p), package)  # type: ignore[misc]
+    found += odd("PYTHON_VERSION_DIFFERS", pairs, lambda report: report.get("version"), "Python")
+    for package in ("numpy", "mpi4py", "madengine"):
+        found += odd("PACKAGE_DIFFERS", pairs, lambda r, p=package: r.get("packages", {}).get(p), package)  # type: ignore[misc]
+    found += odd("MPI_DIFFERS", nodes, lambda facts: facts["mpi"], "MPI is")
+    found += odd("KERNEL_DIFFERS", nodes, lambda facts: facts["kernel"], "kernel")
+    code = "USER_DIFFERS" if shared else "USER_NUMBER_DIFFERS"
+    user = lambda facts: "%d:%d" % (facts["user_id"], facts["group_id"])  # noqa: E731
+    return found + odd(code, nodes, user, "user and group")
+
+
+def limits(nodes: Nodes) -> List[Problem]:
+    """Find nodes that run out of something."""
+    found = []
+    for host, facts in nodes:
+        space, limit = facts["space"], facts["limits"]
+        if space is None:
+            found.append(problem("RUN_DIR_UNWRITABLE", host, "the run directory does not answer"))
+        elif not space["run_writable"]:
+            found.append(problem("RUN_DIR_UNWRITABLE", host, "%s cannot be written" % space["run_base"]))
+        elif space["run_free"] < DISK_FULL_BYTES or (space["run_inodes_free"] or GIB) < DISK_FULL_INODES:
+            message = "%s has %s and %s inodes free" % (
+                space["run_base"],
+                size(space["run_free"]),
+                space["run_inodes_free"],
+            )
+            found.append(problem("DISK_FULL", host, message))
+        elif space["run_free"] < GIB:
+            found.append(problem("DISK_LOW", host, "%s has %s free" % (space["run_base"], size(space["run_free"]))))
+        if space and space["shm_free"] is not None and space["shm_free"] < GIB:
+            found.append(problem("SHM_LOW", host, "/dev/shm has %s free" % size(space["shm_free"])))
+        if facts["gpus"]["count"] and limit["memlock"] is not None:
+            found.append(problem("MEMLOCK_LOW", host, "at most %s can be locked" % size(limit["memlock"])))
+        if limit["nofile"] is not None and limit["nofile"] < NOFILE_LEAST:
+            found.append(problem("NOFILE_LOW", host, "at most %d open files" % limit["nofile"]))
+    return found
+
+
+def size(number: int) -> str:
+    """Write a number of bytes as people say it."""
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if number >= 1 << power:
+            return "%.3g %s" % (number / (1 << power), unit)
+    return "%d B" % number
+
+
+def clocks(nodes: Nodes) -> List[Problem]:
+    """Find clocks that are certainly off: what the round trip could explain is not held against a node."""
+    found = []
+    for host, facts in nodes:
+        least, center = offset(facts["time"])
+        if least > CLOCK_WARNING_SECONDS:
+            code = "CLOCK_SKEWED" if least > CLOCK_ERROR_SECONDS else "CLOCK_OFFSET"
+            way = "ahead" if center > 0 else "behind"
+            found.append(problem(code, host, "its clock is %.1f s %s" % (abs(center), way)))
+    return found
+
+
+def offset(time: Dict[str, float]) -> Tuple[float, float]:
+    """
+    Bound a node's clock offset.
+
+    Args:
+        time: Seconds: ``begun`` and ``ended`` by the node's clock, ``sent`` and ``received`` by ours.
+
+    Returns:
+        The least offset that is certain, without sign, and the middle of what is possible, with sign.
+    """
+    if "sent" not in time:
+        return 0.0, 0.0
+    low, high = time["ended"] - time["received"], time["begun"] - time["sent"]
+    certain = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return certain, (low + high) / 2
+
+
+def entries(nodes: Nodes) -> List[Problem]:
+    """Find nodes whose script has other bytes."""
+    digest = lambda facts: (facts["files"] or {}).get("entry_sha256")  # noqa: E731
+    return [
+        dict(entry, message="the script is another one than on most nodes")
+        for entry in odd("ENTRY_DIFFERS", nodes, digest, "script")
+    ]
+
+
+def network(nodes: Nodes, interfaces: Sequence[str]) -> List[Problem]:
+    """Compare the chosen interfaces, and find NCCL files that name others."""
+    chosen = {host: name for (host, _), name in zip(nodes, interfaces)}
+    mtu = {
+        host: next((entry["mtu"] for entry in facts["interfaces"] if entry["name"] == chosen[host]), None)
+        for host, facts in nodes
+    }
+    found = odd("MTU_DIFFERS", [(host, {"mtu": mtu[host]}) for host, _ in nodes], lambda facts: facts["mtu"], "MTU")
+    for host, facts in nodes:
+        for path, text in facts["nccl_files"].items():
+            for line in text.splitlines():
+                name, equals, value = line.partition("=")
+                if equals and name.strip() == "NCCL_SOCKET_IFNAME" and value.strip().lstrip("=") != chosen[host]:
+                    message = "%s sets NCCL_SOCKET_IFNAME=%s, chosen is %s" % (path, value.strip(), chosen[host])
+                    found.append(problem("NCCL_CONF", host, message))
+    return found

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What makes two nodes different without anybody noticing: versions, limits, space, files.
+
+Versions come from package metadata and torch's version file; torch itself is never imported, which
+would cost seconds and memory on every node. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+from typing import Any, Dict, Optional
+
+# The distributions whose versions have to be the same everywhere, as names of metadata directories begin.
+PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
+NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
+_CONF_BYTES = 4096
+PYTHON_SECONDS = 20.0
+# Runs in the job's Python, with its own import path.
+_REPORT = """
+import importlib.util, json, os, re, sys
+names = %r
+found = {}
+for directory in sys.path:
+    try:
+        entries = os.listdir(directory or '.')
+    except OSError:
+        continue
+    for entry in entries:
+        match = re.match('(.+?)-([^-]+)(-py[0-9.]+)?[.](dist|egg)-info$', entry)
+        if match and match.group(1).lower().replace('-', '_') in names:
+            found.setdefault(match.group(1).lower().replace('-', '_'), match.group(2))
+spec = importlib.util.find_spec('torch')
+build = {}
+for place in (spec.submodule_search_locations or []) if spec else []:
+    try:
+        text = open(os.path.join(place, 'version.py')).read()
+    except OSError:
+        continue
+    for key in ('__version__', 'cuda', 'hip'):
+        match = re.search('^' + key + r"[^=\\n]*= *['\\"]([^'\\"]+)", text, re.M)
+        if match:
+            build[key.strip('_')] = match.group(1)
+print(json.dumps({'executable': sys.executable, 'version': '.'.join(map(str, sys.version_info[:3])),
+                  'torch': spec is not None, 'packages': found, 'torch_build': build}))
+"""
+
+
+def python(wanted: Optional[str], inspect: bool) -> Dict[str, Any]:
+    """
+    Find the job's Python: the wanted path where it exists, and this node's own python3 otherwise.
+
+    Returns:
+        ``wanted`` and ``own`` (paths or None), each with ``_exists``, and with ``_report`` (what that Python
+        says of itself, None where it was not asked or did not answer).
+    """
+    own = shutil.which("python3", path=os.environ.get("PATH", os.defpath))
+    result: Dict[str, Any] = {"wanted": wanted, "own": own}
+    for key in ("wanted", "own"):
+        path = result[key]
+        usable = bool(path) and os.path.isfile(path) and os.access(path, os.X_OK)
+        result[key + "_exists"] = usable
+        # The node's own is the second choice: it is asked only where the first is missing.
+        asked = inspect and usable and not (key == "own" and result["wanted_exists"])
+        result[key + "_report"] = _ask(path) if asked else None
+    return result
+
+
+def _ask(path: str) -> Optional[Dict[str, Any]]:
+    try:
+        done = subprocess.run(
+            [path, "-c", _REPORT % (PACKAGES,)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=PYTHON_SECONDS,
+            check=True,
+        )
+        return dict(json.loads(done.stdout))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def files(chdir: Optional[str], entry: Optional[str]) -> Dict[str, Any]:
+    """Look whether the working directory and the entry script are there, and what the script's bytes are."""
+    has_chdir = chdir is not None and os.path.isdir(chdir)
+    base = chdir if chdir is not None and has_chdir else os.path.expanduser("~")
+    path = None if entry is None else os.path.join(base, entry)
+    exists = None if path is None else os.path.isfile(path)
+    return {
+        "chdir_exists": has_chdir,
+        "entry_exists": exists,
+        "entry_sha256": _digest(path) if path and exists else None,
+    }
+
+
+def _digest(path: str) -> Optional[str]:
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            for piece in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(piece)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def limits() -> Dict[str, Optional[int]]:
+    """Read the limits that the job will have, in bytes and files; None is unlimited."""
+    found = {}
+    for name, number in (("memlock", resource.RLIMIT_MEMLOCK), ("nofile", resource.RLIMIT_NOFILE)):
+        # The supervisor is started by this very process, so the job inherits what holds here.
+        hard = resource.getrlimit(number)[1]
+        found[name] = None if hard == resource.RLIM_INFINITY else hard
+    return found
+
+
+def space(run_base: str) -> Dict[str, Any]:
+    """Measure free space in bytes where runs write: the run directory's file system and /dev/shm."""
+    path = run_base
+    while not os.path.isdir(path) and path != "/":
+        path = os.path.dirname(path)
+    status, shm = os.statvfs(path), _statvfs("/dev/shm")
+    return {
+        "run_base": run_base,
+        "run_free": status.f_bavail * status.f_frsize,
+        "run_inodes_free": status.f_favail if status.f_files else None,
+        "run_writable": os.access(path, os.W_OK),
+        "shm_free": shm,
+    }
+
+
+def _statvfs(path: str) -> Optional[int]:
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def nccl_files() -> Dict[str, str]:
+    """Read NCCL's own configuration files, which can contradict what a launcher sets."""
+    found = {}
+    for name in NCCL_FILES:
+        try:
+            with open(os.path.expanduser(name), encoding="utf-8", errors="replace") as stream:
+                found[name] = stream.read(_CONF_BYTES)
+        except OSError:
+            continue
+    return found
+
+
+def mpi() -> Optional[str]:
+    """Say which mpirun the node has, in its own words."""
+    program = shutil.which("mpirun")
+    if program is None:
+        return None
+    done = subprocess.run(
+        [program, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5, check=False
+    )
+    lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
+    return lines[0] if lines else "?"

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Look at shared storage on one node: what is mounted, and files that other nodes must see.
+
+The functions here may hang; ``_bounded`` calls them. Nothing is ever created but the proof's own
+files, and those only on a file system that a network serves. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import signal
+import time
+from typing import Any, Dict, List, Optional, Sequence
+
+NETWORK_TYPES = (
+    ["nfs", "nfs4", "lustre", "beegfs", "ceph", "gpfs", "glusterfs", "cifs", "smb3", "9p", "virtiofs", "wekafs"]
+    + ["fuse." + name for name in ("sshfs", "glusterfs", "ceph", "beegfs", "lustre", "gpfs", "juicefs")]
+    + ["fuse." + name for name in ("nfs", "cifs", "9p", "virtiofs", "wekafs", "s3fs", "gcsfuse")]
+)
+PREFIX = ".madctl-proof-"
+# Longer than any round between probe and proof; then the file goes, whatever became of the launch.
+JANITOR_SECONDS = 120.0
+_LISTED = 200
+
+
+def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
+    """
+    Find the mount that holds a path, from mountinfo alone: no access to the mount.
+
+    Returns:
+        ``point``, ``fstype``, ``source``, ``root`` (what of the source is mounted there), ``options`` of
+        the mount and of the file system (lists).
+    """
+    if mountinfo is None:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
+            mountinfo = stream.read()
+    found: Dict[str, Any] = {}
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, kind = left.split(), right.split()
+        point = _unescape(fields[4])
+        inside = path == point or path.startswith(point.rstrip("/") + "/")
+        # The last of several mounts on one point is the one in sight.
+        if inside and len(point) >= len(found.get("point", "")):
+            found = {
+                "point": point,
+                "root": _unescape(fields[3]),
+                "fstype": kind[0],
+                "source": _unescape(kind[1]) if len(kind) > 2 else "",
+                "options": fields[5].split(","),
+                "super_options": kind[-1].split(","),
+            }
+    return found
+
+
+def _unescape(text: str) -> str:
+    for code in ("040", "011", "012"):
+        text = text.replace("\\" + code, chr(int(code, 8)))
+    return text.replace("\\134", "\\")
+
+
+def look(path: str, read_only: bool, write: bool, types: Sequence[str]) -> Dict[str, Any]:
+    """
+    Look at a path, and write the proof's file where the path is shared and may be written.
+
+    Args:
+        read_only: Compare what is there instead of writing.
+        write: Whether a proof follows at all.
+        types: Types of file systems that a network serves.
+
+    Returns:
+        ``entry`` of the path, ``exists``, and of the proof ``file``, ``nonce`` and ``janitor`` (process id),
+        or ``write_error``; ``mark``, a digest of the directory, when it is compared.
+    """
+    try:
+        os.stat(path)  # Makes autofs mount it.
+    except FileNotFoundError:
+        return dict(entry(os.path.normpath(path)), exists=False)
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0)
+        return dict(
+            entry(os.path.normpath(path)), exists=True, access_error=os.strerror(error.errno or 0), access_errno=name
+        )
+    real = os.path.realpath(path)
+    found = dict(entry(real), exists=os.path.isdir(real), real=real)
+    if found["fstype"] not in types or not found["exists"] or not write:
+        return found
+    if read_only:
+        return dict(found, mark=_mark(real))
+    return dict(found, **_write(real))
+
+
+def _mark(path: str) -> str:
+    """Digest a directory without writing: its inode and the first names with their inodes and sizes."""
+    names = sorted(os.listdir(path))[:_LISTED]
+    digest = hashlib.sha256(str(os.stat(path).st_ino).encode())
+    for name in names:
+        if not name.startswith(PREFIX):
+            status = os.lstat(os.path.join(path, name))
+            digest.update(("%s %d %d\n" % (name, status.st_ino, status.st_mtime_ns)).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _write(path: str) -> Dict[str, Any]:
+    name, nonce = PREFIX + secrets.token_hex(8), secrets.token_hex(16)
+    full = os.path.join(path, name)
+    janitor = _start_janitor(full)
+    try:
+        descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            os.write(descriptor, nonce.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        remove(full, janitor)
+        return {"write_error": os.strerror(error.errno or 0)}
+    return {"file": name, "nonce": nonce, "janitor": janitor}
+
+
+def _start_janitor(path: str) -> int:
+    """Start a process that removes the file when nobody else has: a login node may die at any time."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(null, descriptor)
+        os.closerange(3, 256)
+        os.chdir("/")
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.sigtimedwait({signal.SIGTERM}, JANITOR_SECONDS)
+        remove(path, None)
+    finally:
+        os._exit(0)
+
+
+def remove(path: str, janitor: Optional[int]) -> None:
+    """Remove one's own file; its janitor, which does just that, is told to hurry."""
+    if janitor is not None and _is_janitor(janitor):
+        os.kill(janitor, signal.SIGTERM)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _is_janitor(pid: int) -> bool:
+    """Tell whether a process is a session leader whose program is Python: never end a stranger."""
+    try:
+        return os.getsid(pid) == pid and "python" in os.readlink("/proc/%d/exe" % pid)
+    except OSError:
+        return False
+
+
+def read(path: str, names: Dict[str, str], seconds: float) -> Dict[str, Optional[str]]:
+    """
+    Read the files that other nodes wrote.
+
+    Args:
+        names: File name by node.
+        seconds: How long a file may take to appear; caches of file systems differ.
+
+    Returns:
+        Content by node, None where there is no such file.
+    """
+    found: Dict[str, Optional[str]] = {}
+    deadline = time.monotonic() + seconds
+    for host, name in names.items():
+        while True:
+            try:
+                with open(os.path.join(path, name), encoding="ascii", errors="replace") as stream:
+                    found[host] = stream.read(64)
+                break
+            except OSError as error:
+                found[host] = None
+                if time.monotonic() > deadline or not isinstance(error, FileNotFoundError):
+                    break
+                time.sleep(0.1)
+    return found
+
+
+def clean(files: List[Dict[str, Any]]) -> None:
+    """Remove what this node wrote: ``path``, ``file`` and ``janitor`` of each."""
+    for written in files:
+        remove(os.path.join(written["path"], written["file"]), written["janitor"])

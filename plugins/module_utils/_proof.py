@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Prove on real sockets and real files what the plan assumes. Private to the collection.
+
+The first node, the head, listens on its chosen address; every other node connects with its source
+bound to its own. Every node reads what the others wrote. Nothing of it is left afterwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import socket
+import sys
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _bounded, _mounts
+
+CONNECT_SECONDS = 4.0
+READ_SECONDS = 3.0
+
+Tell = Callable[[Dict[str, Any]], None]
+
+
+def prove(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
+    """
+    Take part in the proof round.
+
+    Args:
+        request: ``listen`` (on the head: ``address``, ``ports``, 0 for any, ``token``) or ``connect``
+            (elsewhere: ``address``, ``ports``, ``source``, ``token``), either may be absent; ``read``, a list of
+            ``path`` and ``names``; ``written``, this node's own files; ``peers``, names to resolve.
+        tell: Gets ``{"listening": ports}`` on the head as soon as others may connect.
+
+    Returns:
+        ``listen`` (error or None), ``connect`` (a list of ``port`` and ``error``), ``read``, ``peers``.
+    """
+    result: Dict[str, Any] = {}
+    listen = request.get("listen")
+    if listen:
+        result["listen"] = _listen(listen, tell)
+    try:
+        result.update(_look(request))
+    finally:
+        # In a child, since even this can hang; the janitor comes after whom it hangs.
+        _bounded.together({"clean": (_mounts.clean, (request.get("written", []),))})
+    return result
+
+
+def _look(request: Dict[str, Any]) -> Dict[str, Any]:
+    calls: Dict[str, _bounded.Call] = {}
+    for number, wanted in enumerate(request.get("read", [])):
+        calls["read%d" % number] = (_mounts.read, (wanted["path"], wanted["names"], READ_SECONDS))
+    if request.get("peers"):
+        calls["peers"] = (loopback_names, (request["peers"],))
+    if request.get("connect"):
+        calls["connect"] = (_connect_all, (request["connect"],))
+    answers = _bounded.together(calls, CONNECT_SECONDS * 2 + 1)
+    return {
+        "connect": answers.get("connect", {}).get("value", []),
+        "read": [answers["read%d" % number] for number in range(len(request.get("read", [])))],
+        "peers": answers.get("peers", {}).get("value", {}),
+    }
+
+
+def loopback_names(names: List[str]) -> Dict[str, str]:
+    """Resolve names and keep those that lead to loopback, with the address."""
+    found = {}
+    for name in names:
+        addresses = resolve(name)
+        if addresses and all(is_loopback(address) for address in addresses):
+            found[name] = addresses[0]
+    return found
+
+
+def resolve(name: str) -> List[str]:
+    """Ask the node's resolver for a name as a job would; empty when it does not know it."""
+    try:
+        return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
+    except OSError:
+        return []
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address leads back to the machine itself."""
+    return address.startswith("127.") or address == "::1"
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _listen(request: Dict[str, Any], tell: Tell) -> Optional[str]:
+    """Listen until standard input ends; answer every connection with the token."""
+    listeners: List[Any] = []
+    connections: List[socket.socket] = []
+    try:
+        for port in request["ports"]:
+            listener = socket.socket(_family(request["address"]), socket.SOCK_STREAM)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((request["address"], port))
+            listener.listen(256)
+        tell({"listening": [listener.getsockname()[1] for listener in listeners]})
+        standard_input = sys.stdin.fileno()
+        while True:
+            ready = select.select([standard_input, *listeners], [], [], request["seconds"])[0]
+            if not ready or standard_input in ready:
+                return None
+            for listener in set(ready) - {standard_input}:
+                # Closed at the end, after the other side has: so no port of ours lingers in TIME_WAIT.
+                connections.append(listener.accept()[0])
+                connections[-1].sendall(request["token"].encode())
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    finally:
+        for either in listeners + connections:
+            either.close()
+
+
+def _connect_all(request: Dict[str, Any]) -> List[Dict[str, Any]]:
+    return [
+        {"port": port, "error": _connect((request["address"], port), request["source"], request["token"])}
+        for port in request["ports"]
+    ]
+
+
+def _connect(address: Tuple[str, int], source: str, token: str) -> Optional[str]:
+    """Connect and compare tokens; the error is a name of errno, ``ETIMEDOUT`` for silence, or ``ELSEWHERE``."""
+    try:
+        with socket.socket(_family(address[0]), socket.SOCK_STREAM) as connection:
+            connection.settimeout(CONNECT_SECONDS)
+            connection.bind((source, 0))
+            connection.connect(address)
+            answer = connection.recv(64)
+            return None if answer == token.encode() else "ELSEWHERE"
+    except socket.timeout:
+        return "ETIMEDOUT"
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+
+
+def printer(mark: str) -> Tell:
+    """Write what is told as a line of its own, which nothing buffers."""
+
+    def tell(news: Dict[str, Any]) -> None:
+        os.write(1, ("\n%s%s\n" % (mark, json.dumps(news))).encode())
+
+    return tell

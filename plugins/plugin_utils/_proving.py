@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the proof round alone: for a check, and for a launch that is refused before it arms anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach, _round
+
+_MODULES = ("_bounded", "_mounts", "_proof")
+
+
+def with_news(proof: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+    """Tell a node which ports the head listens on; without any there is nothing to connect to."""
+    if "connect" not in proof:
+        return proof
+    ports = news.get("listening", [])
+    connect = {**proof["connect"], "ports": ports} if ports else None
+    return {**proof, "connect": connect}
+
+
+def is_due(wanted: dict[str, Any]) -> bool:
+    """Tell whether a node has anything to prove or to clean."""
+    return any(wanted.get(key) for key in ("listen", "connect", "read", "written", "peers"))
+
+
+def run(proof: dict[str, dict[str, Any]], reach: dict[str, _reach.Reach]) -> dict[str, dict[str, Any]]:
+    """Run the round and return what each node reported, by host; nodes with nothing to prove are left out."""
+    due = {host: wanted for host, wanted in proof.items() if is_due(wanted)}
+    results: dict[str, dict[str, Any]] = {}
+    head = next((host for host, wanted in due.items() if "listen" in wanted), None)
+
+    def program(host: str, news: dict[str, Any]) -> _direct.Program:
+        return _direct.Program("prove", _MODULES, with_news(due[host], news), speaks=True)
+
+    ways = {host: reach[host] for host in due}
+    round_of_all = _round.Round(ways, head, program, lambda host, answer: results.update({host: answer}))
+    round_of_all.start()
+    round_of_all.close()
+    return results

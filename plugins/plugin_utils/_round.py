@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+Run a program on many nodes at once, where one of them, the head, has to speak first.
+
+The head's program tells its news (the ports that it listens on) while it runs, the others are started
+with them, and the head's standard input ends when all others have ended.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach
+
+News = dict[str, Any]
+Make = Callable[[str, News], _direct.Program]
+Done = Callable[[str, dict[str, Any]], None]
+
+
+class Round:
+    """One program a node; ``done`` gets every node's answer, in a thread of its own."""
+
+    def __init__(self, reach: dict[str, _reach.Reach], head: str | None, make: Make, done: Done) -> None:
+        """
+        Prepare a round.
+
+        Args:
+            head: The node that speaks first, or None when nobody has to.
+            make: Gives a node's program, from the node's name and the head's news.
+        """
+        self._reach, self._head, self._make, self._done = reach, head, make, done
+        self._news: News = {}
+        self._spoken, self._others_done = threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._left = len(reach) - (head is not None)
+        self._cancelled = False
+        self._pool = ThreadPoolExecutor(_reach.AT_ONCE)
+        if head is None:
+            self._spoken.set()
+        if not self._left:
+            self._others_done.set()
+
+    def start(self, options: Callable[[str], Sequence[str]] = lambda _: ()) -> None:
+        """Start all nodes, the head first; ``options`` gives ssh's for each node."""
+        others = [host for host in self._reach if host != self._head]
+        for host in [*([self._head] if self._head else []), *others]:
+            self._pool.submit(self._run, host, options(host))
+
+    def cancel(self) -> None:
+        """Start no more programs, and end those that run."""
+        with self._lock:
+            self._cancelled = True
+            for process in self._running:
+                process.kill()
+        self._spoken.set()
+        self._others_done.set()
+
+    def close(self) -> None:
+        """Wait until every program has ended."""
+        self._pool.shutdown()
+
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
+        """Do something else for many nodes at once."""
+        list(self._pool.map(function, items))
+
+    def _run(self, host: str, options: Sequence[str]) -> None:
+        try:
+            answer = self._speak(host, options) if host == self._head else self._follow(host, options)
+        except Exception as error:  # noqa: BLE001  a thread's exception would be lost
+            answer = {"failed": True, "msg": "%s: %s" % (type(error).__name__, error)}
+        if host == self._head:
+            self._spoken.set()
+        else:
+            with self._lock:
+                self._left -= 1
+                if not self._left:
+                    self._others_done.set()
+        self._done(host, answer)
+
+    def _open(self, host: str, options: Sequence[str], program: _direct.Program) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._cancelled:
+                raise InterruptedError("cancelled")
+            process = self._reach[host].start(program.command(self._reach[host].python), *options)
+            self._running.add(process)
+        return process
+
+    def _follow(self, host: str, options: Sequence[str]) -> dict[str, Any]:
+        self._spoken.wait()
+        program = self._make(host, self._news)
+        process = self._open(host, options, program)
+        out, err = process.communicate(program.text)
+        return self._answer(process, program, out, err)
+
+    def _speak(self, host: str, options: Sequence[str]) -> dict[str, Any]:
+        program = self._make(host, {})
+        process = self._open(host, options, program)
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        errors: list[bytes] = []
+        drain = threading.Thread(
+            target=lambda stream: errors.append(stream.read()), args=(process.stderr,), daemon=True
+        )
+        drain.start()
+        process.stdin.write(program.text)
+        process.stdin.flush()
+        lines = []
+        for line in process.stdout:
+            news = program.news(line)
+            if news is not None:
+                self._news = news
+                self._spoken.set()
+                self._others_done.wait()
+                process.stdin.close()
+            lines.append(line)
+        process.wait()
+        drain.join()
+        return self._answer(process, program, b"".join(lines), b"".join(errors))
+
+    def _answer(
+        self, process: subprocess.Popen[bytes], program: _direct.Program, out: bytes, err: bytes
+    ) -> dict[str, Any]:
+        with self._lock:
+            self._running.discard(process)
+        return program.answer(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
