@@ -49,7 +49,8 @@ def report_launch(session: Any, options: argparse.Namespace) -> int:
     code = _launch_code(session, options.dry_run)
     data = _data(plan, final) if plan else None
     status = _status(code, "planned" if options.dry_run else "succeeded")
-    view.finish(status, data, final is not None)
+    started = final is not None and final.get("summary", {}).get("start_spread_seconds") is not None
+    view.finish(status, data, started)
     if options.output == "json":
         run_id = plan["run_id"] if plan else None
         print(to_json(Result("launch", status, code, run_id, data, view.errors, view.warnings)))

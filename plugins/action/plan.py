@@ -63,7 +63,14 @@ class ActionModule(ActionBase):
         }
 
 
-_NEEDS_ALL = {"NO_COMMON_NETWORK", "INTERFACE_AMBIGUOUS", "FAMILY_MIXED", "GPU_COUNT_DIFFERS", "SLOTS_DIFFER"}
+_NEEDS_ALL = {
+    "NO_COMMON_NETWORK",
+    "NETWORK_MISSING",
+    "INTERFACE_AMBIGUOUS",
+    "FAMILY_MIXED",
+    "GPU_COUNT_DIFFERS",
+    "SLOTS_DIFFER",
+}
 
 
 def in_rank_order(hosts: list[str], hostvars: Any) -> list[str]:

@@ -62,6 +62,9 @@ class ActionModule(ActionBase):
                 arming.cancel()
                 follower.stop_all()
             follower.follow(float(timeout) if timeout else None)
+        # A supervisor has the proof's files removed; where there is none, we do.
+        unarmed = {host: plan["proof"][host]["written"] for host in reach if host not in arming.armed}
+        _proving.release(unarmed, reach)
         problems, summary = _outcome.judge(follower.runs, plan, follower.interrupted)
         problems = follower.refused or problems
         summary["duration_seconds"] = round(time.monotonic() - started, 3)
@@ -120,6 +123,7 @@ class Arming:
         self._forwards: list[tuple[_reach.Reach, str]] = []
         self._done: list[tuple[str, socket.socket | None, str]] = []
         self.proof: dict[str, dict[str, Any]] = {}
+        self.armed: set[str] = set()
         self.news, self._post = os.pipe()
         head = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
         self._round = _round.Round(reach, head, self._program, self._armed)
@@ -165,6 +169,7 @@ class Arming:
     def _armed(self, host: str, answer: dict[str, Any]) -> None:
         channel, reason = None, ""
         if "pid" in answer:
+            self.armed.add(host)
             channel = self._connect(host)
         else:
             reason = " ".join(answer["msg"].split())[-400:]

@@ -32,6 +32,7 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
     spec = {key: request[key] for key in ("run_id", "cwd", "start_timeout", "grace")}
     spec["argv"] = [_words.unpack(word) for word in request["argv"]]
     spec["env"] = {name: _words.unpack(value) for name, value in environment.items()}
+    spec["proof_janitors"] = [entry["janitor"] for entry in request["proof"]["written"]]
     spec["unset"] = _argv.stale([name for name in os.environ if name not in environment])
     try:
         lock = _lock(request["run_dir"], request["run_id"]) if request["lock"] else None

@@ -76,6 +76,8 @@ CHECKS = (
         (
             _error("NET_TOOLS_MISSING", "ifconfig is not installed.", "let launch install net-tools"),
             _error("NO_COMMON_NETWORK", "No network is common to all nodes.", "name one with --interface"),
+            _error("NETWORK_MISSING", "Most nodes are in a network, this one is not.", "bring it up, or --interface"),
+            _error("ADDRESS_TWICE", "Another node has the same address.", "give every node its own address"),
             _error("INTERFACE_AMBIGUOUS", "Several interfaces qualify.", "choose one: --interface NAME or CIDR"),
             _error("INTERFACE_UNKNOWN", "No interface matches --interface."),
             _error("FAMILY_MIXED", "Some nodes have only IPv4, others only IPv6.", "give all nodes one family"),

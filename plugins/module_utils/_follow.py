@@ -33,7 +33,7 @@ class Follower:
         self._awaited = set(self._by_host)
         self._decoders = {host: _wire.Decoder() for host in self._by_host}
         self._selector = selectors.DefaultSelector()
-        self._stopping = False
+        self._stopping = self._gone = False
         self._deadline: Optional[float] = None
 
     def watch(self, descriptor: Any, callback: Callable[[], None]) -> None:
@@ -85,6 +85,7 @@ class Follower:
 
     def go(self) -> None:
         """Start all runners: one byte a node, back to back."""
+        self._gone = True
         for channel in self.channels.values():
             self._order(channel, _wire.GO)
         self.tell({"event": "go"}, b"")
@@ -118,7 +119,8 @@ class Follower:
         """Ask every node to stop, once."""
         if not self._stopping:
             self._stopping = True
-            self.tell({"event": "stopping"}, b"")
+            if self._gone:
+                self.tell({"event": "stopping"}, b"")
             for channel in self.channels.values():
                 self._order(channel, _wire.STOP)
 

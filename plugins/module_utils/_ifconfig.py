@@ -18,7 +18,7 @@ from typing import Any, Dict, List
 
 _HEAD = re.compile(r"^(?P<name>\S+): flags=\d+<(?P<flags>[^>]*)>(?:\s+mtu (?P<mtu>\d+))?")
 # An InfiniBand address has 20 bytes, of which ifconfig prints 8 correctly: it is no Ethernet address.
-_OLD_HEAD = re.compile(r"^(?P<name>\S+)\s+Link encap:(?:Ethernet\s+HWaddr (?P<ether>[0-9a-fA-F:]{17})\s*$)?")
+_OLD_HEAD = re.compile(r"^(?P<name>\S+)\s+Link encap:(?:Ethernet\s+HWaddr (?P<ether>[0-9a-fA-F:]+))?")
 _OLD_FLAGS = re.compile(r"^\s+(?P<flags>[A-Z ]*[A-Z]|\[NO FLAGS\])\s+MTU:(?P<mtu>\d+)\s+Metric:")
 _INET = re.compile(r"^\s+inet (?:addr:)?(?P<address>[\d.]+)(?:.*?(?:netmask |Mask:)(?P<netmask>[\d.]+))?")
 _INET6 = re.compile(r"^\s+inet6 (?:addr: )?(?P<address>[0-9a-fA-F:.]+)(?:/|\s+prefixlen )(?P<prefix>\d+)")

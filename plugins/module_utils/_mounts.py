@@ -14,7 +14,7 @@ import os
 import secrets
 import signal
 import time
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 NETWORK_TYPES = (
     ["nfs", "nfs4", "lustre", "beegfs", "ceph", "gpfs", "glusterfs", "cifs", "smb3", "9p", "virtiofs", "wekafs"]
@@ -24,6 +24,7 @@ NETWORK_TYPES = (
 PREFIX = ".madctl-proof-"
 # Longer than any round between probe and proof; then the file goes, whatever became of the launch.
 JANITOR_SECONDS = 120.0
+RELEASE_SECONDS = 3.0
 _LISTED = 200
 
 
@@ -117,7 +118,7 @@ def _write(path: str) -> Dict[str, Any]:
         finally:
             os.close(descriptor)
     except OSError as error:
-        remove(full, janitor)
+        release([{"janitor": janitor}])
         return {"write_error": os.strerror(error.errno or 0)}
     return {"file": name, "nonce": nonce, "janitor": janitor}
 
@@ -136,19 +137,36 @@ def _start_janitor(path: str) -> int:
         os.chdir("/")
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         signal.sigtimedwait({signal.SIGTERM}, JANITOR_SECONDS)
-        remove(path, None)
+        _remove(path)
     finally:
         os._exit(0)
 
 
-def remove(path: str, janitor: Optional[int]) -> None:
-    """Remove one's own file; its janitor, which does just that, is told to hurry."""
-    if janitor is not None and _is_janitor(janitor):
-        os.kill(janitor, signal.SIGTERM)
+def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
         pass
+
+
+def release(files: Sequence[Dict[str, Any]], wait: bool = True) -> Dict[str, Any]:
+    """
+    Have this node's files removed, by their janitors: whoever hangs on a mount, it is not the caller.
+
+    Args:
+        files: What this node wrote, each with the process id of its ``janitor``.
+        wait: Whether to wait until the janitors have ended, for a bounded time.
+
+    Returns:
+        ``left``: janitors that are still at work.
+    """
+    janitors = [entry["janitor"] for entry in files if _is_janitor(entry["janitor"])]
+    for pid in janitors:
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while wait and any(map(_is_janitor, janitors)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return {"left": [pid for pid in janitors if wait and _is_janitor(pid)]}
 
 
 def _is_janitor(pid: int) -> bool:
@@ -184,9 +202,3 @@ def read(path: str, names: Dict[str, str], seconds: float) -> Dict[str, Optional
                     break
                 time.sleep(0.1)
     return found
-
-
-def clean(files: List[Dict[str, Any]]) -> None:
-    """Remove what this node wrote: ``path``, ``file`` and ``janitor`` of each."""
-    for written in files:
-        remove(os.path.join(written["path"], written["file"]), written["janitor"])

@@ -44,6 +44,9 @@ def choose(hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] =
     candidates = [[entry for entry in usable(fact) if entry.address not in shared] for fact in facts]
     common = _common_networks(candidates)
     if not common:
+        outside = _outside(hosts, facts)
+        if outside:
+            return [], outside
         families: List[Set[Any]] = [{ip_network(entry.network).version for entry in entries} for entries in candidates]
         if all(families) and not set.intersection(*families):
             return [], _mixed(hosts, families)
@@ -57,7 +60,11 @@ def choose(hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] =
             )
             for host, text in zip(hosts, found)
         ]
-    data = [network for network in common if not _is_management(network, facts)] or common
+    data = [network for network in common if not _is_management(network, facts)]
+    outside = [] if data else _outside(hosts, facts)
+    if outside:
+        return [], outside
+    data = data or common
     family = [network for network in data if ip_network(network).version == 4] or data
     chosen = [[entry for entry in entries if entry.network in family] for entries in candidates]
     ambiguous = [
@@ -71,6 +78,33 @@ def choose(hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] =
         if len(entries) > 1
     ]
     return ([], ambiguous) if ambiguous else ([entries[0] for entries in chosen], [])
+
+
+def _outside(hosts: Sequence[str], facts: Sequence[Facts]) -> List[Problem]:
+    """
+    Find nodes that are not in a network where most others are.
+
+    Falling back to the management network would hide a cable that is out. The same address on every
+    node, such as that of a service processor, is no network between them.
+    """
+    members: Dict[str, Dict[str, str]] = {}
+    for host, fact in zip(hosts, facts):
+        for entry in usable(fact):
+            if not _is_management(entry.network, facts):
+                members.setdefault(entry.network, {})[host] = entry.address
+    found: List[Problem] = []
+    for network, own in members.items():
+        addresses = list(own.values())
+        if len(set(addresses)) < 2 or 2 * len(own) <= len(hosts):
+            continue
+        for host in hosts:
+            if host not in own:
+                message = "has no address in %s, where %d of %d nodes are" % (network, len(own), len(hosts))
+                found.append(problem("NETWORK_MISSING", host, message))
+            elif addresses.count(own[host]) > 1:
+                others = ", ".join(other for other, address in own.items() if address == own[host] and other != host)
+                found.append(problem("ADDRESS_TWICE", host, "its address %s is also on %s" % (own[host], others)))
+    return found
 
 
 def _mixed(hosts: Sequence[str], families: Sequence[Set[Any]]) -> List[Problem]:
@@ -190,6 +224,9 @@ def _choose_wanted(hosts: Sequence[str], facts: Sequence[Facts], wanted: str) ->
         message = "interface %s has no address" % wanted if known else "no interface matches %s" % wanted
         problems.append(problem("INTERFACE_UNKNOWN", host, message, "interfaces here: " + names))
     networks = {entry.network for entry in chosen}
+    families = [{ip_network(entry.network).version} for entry in chosen]
+    if not problems and len(set.union(*families)) > 1:
+        return [], _mixed(hosts, families)
     if not problems and len(networks) > 1 and "/" not in wanted:
         problems = [
             problem(

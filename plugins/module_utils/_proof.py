@@ -3,7 +3,7 @@
 Prove on real sockets and real files what the plan assumes. Private to the collection.
 
 The first node, the head, listens on its chosen address; every other node connects with its source
-bound to its own. Every node reads what the others wrote. Nothing of it is left afterwards.
+bound to its own. Every node reads what others wrote, and removes nothing before all have read.
 """
 
 from __future__ import annotations
@@ -31,22 +31,15 @@ def prove(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
     Args:
         request: ``listen`` (on the head: ``address``, ``ports``, 0 for any, ``token``) or ``connect``
             (elsewhere: ``address``, ``ports``, ``source``, ``token``), either may be absent; ``read``, a list of
-            ``path`` and ``names``; ``written``, this node's own files; ``peers``, names to resolve.
+            ``path`` and ``names``; ``peers``, names to resolve.
         tell: Gets ``{"listening": ports}`` on the head as soon as others may connect.
 
     Returns:
         ``listen`` (error or None), ``connect`` (a list of ``port`` and ``error``), ``read``, ``peers``.
     """
-    result: Dict[str, Any] = {}
     listen = request.get("listen")
-    if listen:
-        result["listen"] = _listen(listen, tell)
-    try:
-        result.update(_look(request))
-    finally:
-        # In a child, since even this can hang; the janitor comes after whom it hangs.
-        _bounded.together({"clean": (_mounts.clean, (request.get("written", []),))})
-    return result
+    error = _listen(listen, tell) if listen else None
+    return dict(_look(request), listen=error)
 
 
 def _look(request: Dict[str, Any]) -> Dict[str, Any]:

@@ -198,8 +198,17 @@ class Supervisor:
 
     # -- the runner and its ranks ---------------------------------------------------------------
 
+    def _leave_armed(self) -> None:
+        """Nobody reads the proof's files any more: their janitors, which may hang, may go to work."""
+        for pid in self.spec["proof_janitors"]:
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+
     def go(self) -> None:
         """Start the runner; the answer says whether it really was exec'd."""
+        self._leave_armed()
         environment = dict(os.environ, **self.spec["env"])
         for name in self.spec["unset"]:
             environment.pop(name, None)
@@ -357,6 +366,8 @@ class Supervisor:
             self._drop_follower()
 
     def _finish(self, outcome: str) -> None:
+        if self.state == "armed":
+            self._leave_armed()
         status = self.status
         record = {
             "event": "exit",

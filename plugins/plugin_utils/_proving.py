@@ -37,4 +37,17 @@ def run(proof: dict[str, dict[str, Any]], reach: dict[str, _reach.Reach]) -> dic
     round_of_all = _round.Round(ways, head, program, lambda host, answer: results.update({host: answer}))
     round_of_all.start()
     round_of_all.close()
+    release({host: wanted["written"] for host, wanted in due.items()}, reach)
     return results
+
+
+def release(written: dict[str, list[dict[str, Any]]], reach: dict[str, _reach.Reach]) -> None:
+    """Have the proof's files removed, now that everybody has read them."""
+    ways = {host: reach[host] for host, files in written.items() if files}
+
+    def program(host: str, _: dict[str, Any]) -> _direct.Program:
+        return _direct.Program("release", ("_mounts",), written[host])
+
+    round_of_all = _round.Round(ways, None, program, lambda *_: None)
+    round_of_all.start()
+    round_of_all.close()

@@ -38,19 +38,22 @@ def host(on):
     """Make node2 a host without ifconfig and apt-get, and with fakes of other package managers."""
     made = []
 
-    def make(*managers, stale=False, code=0):
+    def make(*managers, stale=False, broken=False, code=0):
         on("node2", "mv", "/usr/sbin/ifconfig", "/usr/sbin/hidden-ifconfig")
         on("node2", "mv", "/usr/bin/apt-get", "/usr/bin/hidden-apt-get")
         on("node2", "sh", "-c", f"echo {code} > /run/fake-exit-code; : > {CALLS}")
         if stale:
             on("node2", "touch", STALE)
+        if broken:
+            # No fake can remove a directory: the index stays stale.
+            on("node2", "mkdir", STALE)
         for manager in managers:
             path = f"/usr/bin/{manager}"
             made.append(path)
             on("node2", "sh", "-c", f'printf %s "$1" > {path} && chmod 755 {path}', "sh", FAKE)
 
     yield make
-    on("node2", "rm", "-f", CALLS, STALE, "/run/fake-exit-code", *made)
+    on("node2", "rm", "-rf", CALLS, STALE, "/run/fake-exit-code", *made)
     for name in ("/usr/bin/apt-get", "/usr/sbin/ifconfig"):
         directory, _, program = name.rpartition("/")
         on("node2", "sh", "-c", f"! [ -e {directory}/hidden-{program} ] || mv {directory}/hidden-{program} {name}")
@@ -90,6 +93,22 @@ def test_zypper_may_say_that_a_restart_is_wanted(launch, host, calls):
 
     assert done.code == 0, done.err
     assert calls() == [ZYPPER]
+
+
+@pytest.mark.parametrize(
+    ("manager", "expected"),
+    [
+        ("dnf", [DNF.format("never"), DNF.format(1)]),
+        ("zypper", [ZYPPER, "zypper --non-interactive refresh", ZYPPER]),
+    ],
+)
+def test_a_failed_installation_starts_nothing(launch, host, calls, manager, expected):
+    host(manager, broken=True)
+    done = launch("--command", "--", "true")
+
+    assert (done.code, done.codes) == (3, ["NET_TOOLS_MISSING"])
+    assert done.json["errors"][0]["host"] == "node2"
+    assert calls() == expected
 
 
 @pytest.mark.parametrize("words", [["--no-install"], ["--dry-run"]])

@@ -264,9 +264,9 @@ class UmlCluster:
             host, f"mkdir -p {shlex.quote(path)} && {shlex.join(['mount', '-t', 'nfs', '-o', options, source, path])}"
         )
 
-    def umount(self, host: str, path: str = "/nfs", lazy: bool = False) -> None:
-        """Unmount; lazily also where the server does not answer."""
-        self.run(host, "umount", *(["--lazy"] if lazy else []), path)
+    def umount(self, host: str, path: str = "/nfs") -> None:
+        """Unmount, which needs a server that answers."""
+        self.run(host, "umount", path)
 
     def freeze_server(self) -> None:
         """
@@ -319,8 +319,9 @@ class UmlCluster:
         argv = ["unshare", "--net", "sh", "-c", "echo up; exec sleep infinity"]
         self._switch = _spawn(argv, self.directory / "switch.log", stdout=subprocess.PIPE)
         assert self._switch.stdout is not None
-        if self._switch.stdout.readline() != b"up\n":
-            raise UmlError("unshare could not make a network namespace")
+        with self._switch.stdout as stream:
+            if stream.readline() != b"up\n":
+                raise UmlError("unshare could not make a network namespace")
         pid = self._switch.pid
         for index in _free_indexes():
             # The name decides a race between two clusters: whoever comes second takes the next network.

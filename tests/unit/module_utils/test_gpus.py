@@ -356,6 +356,12 @@ def test_rocm_smi(tmp_path, tools, series):
     assert found["models"] == ["AMD Instinct MI2", "AMD Instinct MI10"]
 
 
+def test_rocm_smi_without_gpus(tmp_path, tools):
+    tools("rocm-smi")
+
+    assert _gpus.gpus(str(tmp_path), answers({"rocm-smi": "WARNING: No JSON data to report\n"})) == NOTHING
+
+
 def test_a_tool_of_amd_leaves_holders_to_the_kernel(tmp_path, tools):
     tools("amd-smi")
     process(tmp_path, 700, ["python3"])
