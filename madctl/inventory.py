@@ -21,9 +21,9 @@ SSH_ARGS = (
     "-o",
     "BatchMode=yes",
     "-o",
-    "ServerAliveInterval=5",
+    "ServerAliveInterval=3",
     "-o",
-    "ServerAliveCountMax=3",
+    "ServerAliveCountMax=4",
 )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import signal
 import threading
+from dataclasses import replace
 from typing import Any
 
-from madctl.errors import ExitCode
+from madctl.errors import ExitCode, Problem
 from madctl.options import Targets
 from madctl.result import to_problem
 from madctl.view import View
@@ -27,6 +28,7 @@ class Session:
         self.interrupts = 0
         self.signal = signal.SIGINT
         self.failure: str | None = None
+        self.said: dict[str, str] = {}
 
     @property
     def plan(self) -> dict[str, Any] | None:
@@ -65,6 +67,10 @@ class Session:
         """Take in what Ansible reports of a task."""
         if ".multinode." in action and result.get("msg") and not result.get("problem") and "problems" not in result:
             self.failure = str(result["msg"])
+        elif "failed" in result and result["failed"]:
+            # A package manager's last words; the role tries another way, and the judge has the final say.
+            words = str(result.get("stderr") or result.get("msg") or "").strip().splitlines()
+            self.said[host] = words[-1] if words else "it failed"
         if action.endswith("node_info"):
             self.view.probed(host, "node" in result)
         elif action.endswith("multinode.plan"):
@@ -75,7 +81,13 @@ class Session:
             self.view.warnings = [to_problem(entry) for entry in result.get("warning_list", [])]
         elif action.endswith("multinode.prove"):
             self.verdict = result
-            self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
+            self.view.errors = [self._explained(to_problem(entry)) for entry in result.get("problems", [])]
+
+    def _explained(self, problem: Problem) -> Problem:
+        """Add why net-tools could not be installed where that was tried."""
+        if problem.code != "NET_TOOLS_MISSING" or problem.host not in self.said:
+            return problem
+        return replace(problem, message=f"{problem.message}; installing it: {self.said[problem.host]}")
 
     def check_code(self) -> ExitCode:
         """Give the exit code of everything before a start."""

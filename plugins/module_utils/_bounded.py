@@ -74,6 +74,10 @@ def _start(function: Callable[..., Any], arguments: Tuple[Any, ...]) -> Tuple[in
     try:
         os.setsid()
         os.close(reader)
+        # A child that the kernel holds must not hold the connection open as well.
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(null, descriptor)
         try:
             answer = {"value": function(*arguments)}
         except Exception as error:  # noqa: BLE001  whatever it is, the other side has to hear of it

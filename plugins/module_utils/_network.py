@@ -165,15 +165,24 @@ def rejection(entry: Dict[str, Any], names: Dict[str, Dict[str, Any]]) -> Option
         return "down"
     if "LOOPBACK" in entry["flags"]:
         return "loopback"
-    if entry["bridge"] and not any(_is_real(names.get(port)) for port in entry["lower"]):
+    if entry["bridge"] and not any(_is_real(port, names) for port in entry["lower"]):
         return "bridge without a physical port"
-    if entry["master"]:
+    # A member of a VRF has a master too, but keeps its own traffic.
+    if entry["master"] and not names.get(entry["master"], {}).get("vrf"):
         return "port of " + str(entry["master"])
+    if "RUNNING" not in entry["flags"]:
+        return "no carrier"
     return None if entry["addresses"] else "no address"
 
 
-def _is_real(port: Optional[Dict[str, Any]]) -> bool:
-    return port is not None and bool(port["physical"] or port["bond"])
+def _is_real(name: str, names: Dict[str, Dict[str, Any]], above: Tuple[str, ...] = ()) -> bool:
+    """Tell whether a device is hardware, or stands on some: a bond, a team, a VLAN of either."""
+    device = names.get(name)
+    if device is None or name in above:
+        return False
+    if device["physical"] or device["bond"]:
+        return True
+    return any(_is_real(lower, names, (*above, name)) for lower in device["lower"])
 
 
 def _addresses(entry: Dict[str, Any]) -> List[Candidate]:

@@ -115,3 +115,13 @@ def nothing_left(request):
     yield
     if "lab" in request.fixturenames:
         assert left_behind(request.getfixturevalue("lab")) == []
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the matrix of faults as a table."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    rows = [value for report in reports for name, value in getattr(report, "user_properties", []) if name == "fault"]
+    if rows:
+        terminalreporter.section("faults")
+        for text, seconds in rows:
+            terminalreporter.write_line(f"{text} {seconds:.1f} s |")

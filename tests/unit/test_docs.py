@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reference lists every code that the source can report, and no other."""
 
+import importlib.util
 import re
 from pathlib import Path
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +22,28 @@ def codes_in_source():
     return found
 
 
-def test_every_code_is_documented_and_every_documented_code_exists():
-    documented = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/reference/errors.md").read_text(), re.M))
+def documented(page):
+    return set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/reference" / page).read_text(), re.M))
 
-    assert documented == codes_in_source()
+
+def test_every_code_is_documented_and_every_documented_code_exists():
+    pages = documented("errors.md"), documented("checks.md")
+
+    assert pages[0] | pages[1] == codes_in_source() | set(_catalog.CHECK_OF)
+    assert not pages[0] & pages[1]
+
+
+def test_pages_from_the_code_are_up_to_date():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+
+    assert (ROOT / "docs/reference/checks.md").read_text() == generate.checks(), "run make docs"
+
+
+def test_the_page_of_faults_has_the_rows_of_the_matrix():
+    from tests.integration.test_faults import FAULTS, row
+
+    page = (ROOT / "docs/reference/faults.md").read_text()
+
+    assert [line for line in page.splitlines() if line.startswith("| ")][2:] == [row(fault) for fault in FAULTS]

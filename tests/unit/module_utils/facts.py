@@ -6,7 +6,7 @@ import copy
 
 def interface(name, address=None, prefix=24, **more):
     addresses = [{"address": address, "prefix": prefix}] if address else []
-    fields = {"flags": ["UP"], "mtu": 9000, "physical": True, "bridge": False, "bond": False, "master": None}
+    fields = {"flags": ["UP", "RUNNING"], "mtu": 9000, "physical": True, "bridge": False, "bond": False, "master": None}
     return {"name": name, "addresses": addresses, **fields, "lower": [], **more}
 
 
@@ -55,7 +55,7 @@ def node(number, **more):
         "files": {"chdir_exists": True, "entry_exists": True, "entry_sha256": "aa"},
         "time": {"begun": 100.0, "ended": 100.1, "sent": 99.9, "received": 100.2},
         "interfaces": [
-            interface("lo", "127.0.0.1", 8, flags=["UP", "LOOPBACK"]),
+            interface("lo", "127.0.0.1", 8, flags=["UP", "RUNNING", "LOOPBACK"]),
             interface("docker0", "172.17.0.1", 16, bridge=True, physical=False),
             interface("eno1", f"192.0.2.{number}"),
             interface("ib0", f"198.51.100.{number}"),

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real NFS 4.2, kernel to kernel: the check of shared storage where most people have it."""
+
+import os
+import subprocess
+
+import pytest
+
+from tests.integration import uml
+from tests.integration.conftest import madctl
+from tests.integration.uml import UmlCluster
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="User Mode Linux hosts need root"),
+    pytest.mark.skipif(bool(uml.missing()), reason=f"not installed: {' '.join(uml.missing())}"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("uml")
+    control = tmp_path_factory.mktemp("cp")
+    with UmlCluster(directory) as found:
+        for host in found.clients:
+            found.mount(host, export="/a")
+        yield found, str(control)
+        for path in control.iterdir():
+            subprocess.run(["ssh", "-O", "exit", "-S", str(path), "x"], capture_output=True, check=False)
+
+
+def check(cluster, *words):
+    """Check both clients; a child that hangs has 5 s, so all of it has to end well below the limit."""
+    found, control = cluster
+    options = ["--hosts", ",".join(found.clients), "--ssh-config", str(found.ssh_config), "--output", "json"]
+    return madctl(
+        "check",
+        *options,
+        *(words or ("--shared-path", "/nfs")),
+        "--command",
+        "--",
+        "true",
+        env={"ANSIBLE_SSH_CONTROL_PATH_DIR": control},
+        timeout=60,
+    )
+
+
+def codes(done):
+    return [(entry["code"], entry["host"]) for entry in done.json["errors"]]
+
+
+def nothing_left(cluster):
+    found, _ = cluster
+    assert found.run("u1", "ls -A /nfs | grep madctl", check=False).stdout == ""
+    for host in found.clients:
+        assert found.run(host, "pgrep -f '[s]tdin.buffer.read'", check=False).stdout == ""
+
+
+def test_mounted_on_both(cluster):
+    done = check(cluster)
+
+    assert (done.code, codes(done)) == (0, []), done.err
+    nothing_left(cluster)
+
+
+def test_a_local_directory_with_the_same_content(cluster):
+    found, _ = cluster
+    found.run("u1", "echo x > /nfs/data")
+    found.umount("u2")
+    found.run("u2", "mkdir -p /nfs && echo x > /nfs/data")
+    try:
+        done = check(cluster)
+        assert found.run("u2", "ls -A /nfs").stdout == "data\n", "something was created in a local directory"
+    finally:
+        found.run("u2", "rm /nfs/data")
+        found.mount("u2", export="/a")
+
+    assert (done.code, codes(done)) == (3, [("MOUNT_NOT_SHARED", "u2")]), done.err
+    nothing_left(cluster)
+
+
+def test_another_export(cluster):
+    found, _ = cluster
+    found.umount("u2")
+    found.mount("u2", export="/b")
+    try:
+        written = check(cluster)
+        compared = check(cluster, "--shared-path", "/nfs:ro")
+    finally:
+        found.umount("u2")
+        found.mount("u2", export="/a")
+
+    assert (written.code, codes(written)) == (3, [("STORAGE_DIFFERS", "u2")]), written.err
+    assert ("EXPORT_DIFFERS", "u2") in [(entry["code"], entry["host"]) for entry in written.json["warnings"]]
+    assert (compared.code, codes(compared)) == (3, [("STORAGE_DIFFERS", "u2")]), compared.err
+    nothing_left(cluster)
+
+
+def test_read_only(cluster):
+    found, _ = cluster
+    found.umount("u2")
+    found.mount("u2", export="/a", options="vers=4.2,ro")
+    try:
+        refused = check(cluster)
+        allowed = check(cluster, "--shared-path", "/nfs:ro")
+    finally:
+        found.umount("u2")
+        found.mount("u2", export="/a")
+
+    assert (refused.code, codes(refused)) == (3, [("MOUNT_READ_ONLY", "u2")]), refused.err
+    assert allowed.code == 0, allowed.err
+    nothing_left(cluster)
+
+
+def test_a_frozen_server(cluster):
+    found, _ = cluster
+    found.freeze_server()
+    try:
+        done = check(cluster)
+    finally:
+        found.thaw_server()
+
+    assert done.code == 3, done.err
+    assert codes(done) == [("MOUNT_HUNG", "u1"), ("MOUNT_HUNG", "u2")]
+    again = check(cluster)
+    assert again.code == 0, again.err
+    nothing_left(cluster)

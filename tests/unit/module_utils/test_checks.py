@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judges of many nodes, as tables: one fact changed on one node, one code for that node."""
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _checks, _plan
+from tests.unit.module_utils.facts import changed, interface, node, report
+
+REQUEST = {"run_id": "r", "work": ("train.py",), "python": "/opt/python", "chdir": "/job"}
+
+
+def make(facts, **request):
+    hosts = [f"n{index}" for index in range(1, len(facts) + 1)]
+    return _plan.make(_plan.Request(**{**REQUEST, **request}), hosts, facts)
+
+
+def found(outcome):
+    return [(entry["code"], entry["host"]) for entry in outcome.problems + outcome.warnings]
+
+
+def other(**more):
+    """A node 2 whose Python says something else of itself."""
+    return changed(2, "python", "wanted_report", report(**more))
+
+
+CASES = {
+    "busy": (node(2, locked_by="20260101-x"), "NODE_BUSY"),
+    "own name": (node(2, names=["127.0.1.1"]), "NAME_IS_LOOPBACK"),
+    "vendor": (changed(2, "gpus", "vendor", "nvidia"), "GPU_VENDOR_DIFFERS"),
+    "driver": (changed(2, "gpus", "driver", "6.8"), "GPU_DRIVER_DIFFERS"),
+    "model": (changed(2, "gpus", "models", ["MI250"] * 8), "GPU_MODEL_DIFFERS"),
+    "note": (changed(2, "gpus", "note", "amd-smi hangs"), "GPU_UNKNOWN"),
+    "torch": (other(torch_build={"version": "2.12.0", "hip": "7.1"}), "TORCH_DIFFERS"),
+    "rocm": (other(torch_build={"version": "2.13.0", "hip": "6.4"}), "TORCH_DIFFERS"),
+    "numpy": (other(packages={"numpy": "1.0"}), None),
+    "python": (other(version="3.12.1"), "PYTHON_VERSION_DIFFERS"),
+    "silent python": (changed(2, "python", "wanted_report", None), "PYTHON_MISSING"),
+    "kernel": (node(2, kernel="5.4.0"), "KERNEL_DIFFERS"),
+    "user": (node(2, user_id=5), "USER_NUMBER_DIFFERS"),
+    "script": (changed(2, "files", "entry_sha256", "bb"), "ENTRY_DIFFERS"),
+    "hung directory": (node(2, files=None), "ENTRY_HUNG"),
+    "full": (changed(2, "space", "run_free", 1 << 20), "DISK_FULL"),
+    "no inodes": (changed(2, "space", "run_inodes_free", 3), "DISK_FULL"),
+    "low": (changed(2, "space", "run_free", 1 << 29), "DISK_LOW"),
+    "not writable": (changed(2, "space", "run_writable", False), "RUN_DIR_UNWRITABLE"),
+    "hung run directory": (node(2, space=None), "RUN_DIR_UNWRITABLE"),
+    "shm": (changed(2, "space", "shm_free", 1 << 26), "SHM_LOW"),
+    "memlock": (changed(2, "limits", "memlock", 65536), "MEMLOCK_LOW"),
+    "nofile": (changed(2, "limits", "nofile", 1024), "NOFILE_LOW"),
+    "nccl file": (node(2, nccl_files={"/etc/nccl.conf": "NCCL_SOCKET_IFNAME=eth9\n"}), "NCCL_CONF"),
+    "harmless nccl file": (node(2, nccl_files={"/etc/nccl.conf": "NCCL_DEBUG=INFO\n"}), None),
+    "clock ahead": (node(2, time={"begun": 190, "ended": 191, "sent": 100, "received": 101}), "CLOCK_SKEWED"),
+    "clock behind": (node(2, time={"begun": 95, "ended": 96, "sent": 100, "received": 101}), "CLOCK_OFFSET"),
+    "slow round trip": (node(2, time={"begun": 104, "ended": 105, "sent": 100, "received": 160}), None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_odd_node_is_named(case):
+    facts, code = CASES[case]
+
+    assert found(make([node(1), facts, node(3)])) == ([(code, "n2")] if code else [])
+
+
+def test_mtu():
+    facts = node(2)
+    facts["interfaces"] = [*facts["interfaces"][:3], interface("ib0", "198.51.100.2", mtu=1500)]
+
+    assert found(make([node(1), facts, node(3)])) == [("MTU_DIFFERS", "n2")]
+
+
+def test_a_holder_of_gpus_is_described():
+    holder = {"pid": 7, "user": "ada", "command": "python3", "age_seconds": 7300.0, "run_id": "r1", "gpus": [0]}
+    outcome = make([node(1), changed(2, "gpus", "holders", [holder])])
+
+    assert outcome.problems[0]["message"] == "process 7 (python3) of ada of run r1 holds GPUs for 2 h"
+
+
+@pytest.mark.parametrize(
+    ("counts", "request_", "expected"),
+    [
+        ((8, 8, 7), {}, [("GPU_COUNT_DIFFERS", "n3")]),
+        ((8, 8, 7), {"gpus": "min"}, []),
+        ((8, 8, 0), {"gpus": "min"}, [("GPU_COUNT_DIFFERS", "n3")]),
+        ((8, 8, 7), {"nproc_per_node": "8"}, [("GPU_TOO_FEW", "n3")]),
+        ((8, 8, 7), {"nproc_per_node": "4"}, []),
+        ((0, 0, 0), {}, [("NO_GPU", None)]),
+        ((0, 0, 0), {"nproc_per_node": "gpu"}, [("GPU_MISSING", f"n{n}") for n in (1, 2, 3)]),
+        ((0, 0, 0), {"nproc_per_node": "2"}, []),
+    ],
+)
+def test_numbers_of_gpus(counts, request_, expected):
+    facts = [node(n, gpus={"vendor": None, "count": count}) for n, count in enumerate(counts, 1)]
+
+    assert found(make(facts, **request_)) == expected
+
+
+def test_a_skipped_check_says_nothing_and_the_others_do():
+    facts = [node(1), node(2, locked_by="x", names=["127.0.1.1"])]
+
+    assert found(make(facts, skip=("machine",))) == [("NAME_IS_LOOPBACK", "n2")]
+    assert found(make(facts, only=("machine",))) == [("NODE_BUSY", "n2")]
+
+
+def test_what_a_launch_cannot_do_without_is_never_skipped():
+    facts = [node(1), node(2, ifconfig=None)]
+
+    assert found(make(facts, only=("gpus",))) == [("NET_TOOLS_MISSING", "n2")]
+
+
+def test_every_code_of_the_catalog_is_there_once_and_errors_say_what_to_do():
+    codes = [finding.code for check in _catalog.CHECKS for finding in check.findings]
+
+    assert len(codes) == len(set(codes))
+    assert all(check.looks_at and check.cost for check in _catalog.CHECKS)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (90, "1 min"), (7300, "2 h"), (200000, "2 d")])
+def test_duration(seconds, text):
+    assert _checks.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(5, "5 B"), (65536, "64 KiB"), (1 << 29, "512 MiB"), (3 << 30, "3 GiB")])
+def test_size(number, text):
+    assert _checks.size(number) == text
