@@ -9,9 +9,11 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
+# What only tests need: faults and real file systems in the lab.
+TEST_SYSTEM := iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
-.PHONY: help setup system torch demo test test-fast lint build bench clean
+.PHONY: help setup system torch demo test test-fast lint docs build bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -69,6 +71,7 @@ test-fast: setup ## unit tests only
 	@$(BIN)/pytest -q tests/unit
 
 test: lint torch ## linters and every test, on real hosts where root
+	@$(MAKE) --no-print-directory system SYSTEM="$(TEST_SYSTEM)" || echo "not all of $(TEST_SYSTEM): tests that need them are skipped"
 	@if [ "$(IS_ROOT)" = yes ] && command -v apt-get >/dev/null; then
 	  # The lab's hosts have no way out: their apt finds the package here.
 	  apt-get install -q -y --reinstall --download-only net-tools >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -q -y --reinstall --download-only net-tools >/dev/null; }
@@ -80,8 +83,11 @@ build: setup ## the wheel and the collection's tarball, in dist/
 	$(BIN)/ansible-galaxy collection build --force --output-path dist . >/dev/null
 	ls dist
 
+docs: setup ## the reference pages that come from the code
+	@PYTHONPATH=. $(BIN)/python docs/generate.py
+
 bench: torch ## launch beside a bare parallel ssh, as a table
-	@$(BIN)/python tests/bench/launch.py
+	@$(BIN)/python tests/bench/cost.py
 
 clean: ## remove what the targets made here
 	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .ansible

@@ -8,7 +8,15 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _network, _storage
+from ansible_collections.madctl.multinode.plugins.module_utils import (
+    _catalog,
+    _checks,
+    _codes,
+    _network,
+    _storage,
+    _verdict,
+)
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach
 
 
 class ActionModule(ActionBase):
@@ -22,30 +30,48 @@ class ActionModule(ActionBase):
         arguments = self._task.args
         hosts = list(task_vars["ansible_play_hosts_all"])
         results = {host: task_vars["hostvars"][host].get(arguments["facts_from"], {}) for host in hosts}
-        problems = [result["problem"] for result in results.values() if "problem" in result]
-        facts = {host: result["node"] for host, result in results.items() if "node" in result}
-        nodes, found = getattr(self, "_" + arguments["about"])(facts, arguments)
-        problems += found
+        facts = {host: _direct.plain(result["node"]) for host, result in results.items() if "node" in result}
+        found = [_direct.plain(result["problem"]) for result in results.values() if "problem" in result]
+        nodes: dict[str, Any] = {}
+        if facts:
+            judge = {"network": self._network, "storage": self._storage, "gpus": self._gpus}[arguments["about"]]
+            nodes, judged = judge(facts, arguments, task_vars["hostvars"])
+            found += judged
+        problems = [entry for entry in found if not _catalog.is_warning(entry["code"])]
+        warnings = [_codes.line(entry) for entry in found if _catalog.is_warning(entry["code"])]
         if problems:
             text = "\n".join(_codes.line(entry) for entry in problems)
-            return {"failed": True, "msg": text, "problems": problems}
-        return {"changed": False, "nodes": nodes}
+            return {"failed": True, "msg": text, "problems": problems, "warnings": warnings}
+        return {"changed": False, "nodes": nodes, "warnings": warnings}
 
     @staticmethod
-    def _network(facts: dict[str, Any], arguments: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
-        chosen, problems = _network.choose(list(facts), list(facts.values()), arguments.get("interface") or None)
-        return {host: asdict(candidate) for host, candidate in zip(facts, chosen)}, problems
+    def _network(facts: dict[str, Any], arguments: dict[str, Any], _: Any) -> tuple[dict[str, Any], list[Any]]:
+        without = [host for host, fact in facts.items() if not fact["ifconfig"]]
+        if without:
+            return {}, [_codes.problem("NET_TOOLS_MISSING", host, "ifconfig is not installed") for host in without]
+        hosts, each = list(facts), list(facts.values())
+        chosen, problems = _network.choose(hosts, each, arguments.get("interface") or None)
+        rows = _network.explain(hosts, each, chosen)
+        found = {host: dict(asdict(one), candidates=rows[host]) for host, one in zip(hosts, chosen)}
+        return found, problems + (
+            _checks.network(list(facts.items()), [one.interface for one in chosen]) if chosen else []
+        )
+
+    def _storage(
+        self, facts: dict[str, Any], arguments: dict[str, Any], hostvars: Any
+    ) -> tuple[dict[str, Any], list[Any]]:
+        nodes = list(facts.items())
+        problems = _storage.judge(nodes, _direct.plain(arguments.get("fstypes") or []))
+        reading = _storage.reading(nodes)
+        proof = {host: {"read": reading[host], "written": _storage.written(fact)} for host, fact in nodes}
+        if any(wanted["written"] for wanted in proof.values()):
+            reach = {host: _reach.Reach(host, self._play_context, hostvars[host]) for host in facts}
+            results = _proving.run(proof, reach)
+            problems += _verdict.judge({host: wanted for host, wanted in proof.items() if host in results}, results)
+        return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems
 
     @staticmethod
-    def _storage(facts: dict[str, Any], arguments: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
-        problems = _storage.judge(list(facts.items()), arguments.get("paths", []))
-        return {host: {"mounts": fact["mounts"]} for host, fact in facts.items()}, problems
-
-    @staticmethod
-    def _gpus(facts: dict[str, Any], _: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
-        counts = {host: fact["gpus"]["count"] for host, fact in facts.items()}
-        problems = []
-        if len(set(counts.values())) > 1:
-            found = ", ".join("%s %d" % pair for pair in counts.items())
-            problems = [_codes.problem("GPU_COUNT_DIFFERS", None, "nodes have different numbers of GPUs: " + found)]
-        return {host: fact["gpus"] for host, fact in facts.items()}, problems
+    def _gpus(facts: dict[str, Any], _: Any, __: Any) -> tuple[dict[str, Any], list[Any]]:
+        nodes = list(facts.items())
+        _, problems = _checks.processes(nodes, "auto", "same")
+        return {host: fact["gpus"] for host, fact in nodes}, problems + _checks.gpus(nodes)

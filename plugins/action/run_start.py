@@ -24,7 +24,7 @@ from ansible.utils.display import Display
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _verdict, _wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach, _round
 
-_PROGRAMS = ("_supervisor", "_rank", "_wire")
+_PROGRAMS = ("_supervisor", "_rank", "_wire", "_log")
 _MODULES = ("_words", "_argv", "_bounded", "_mounts", "_proof", "_arm")
 _FIRST_FRAME_SECONDS = 10
 

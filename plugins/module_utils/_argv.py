@@ -60,7 +60,8 @@ def torchrun_argv(
     Write torchrun's command line with a static rendezvous.
 
     Args:
-        rendezvous: ``addr``, ``port`` and ``id``, the same on all nodes, and ``log_dir``.
+        rendezvous: ``addr``, ``port`` and ``id``, the same on all nodes; ``log_dir``, and ``local_addr``, this
+            node's own address, where torchrun would resolve the node's name.
         program: What torchrun starts for every rank.
     """
     return [
@@ -79,6 +80,8 @@ def torchrun_argv(
         rendezvous["addr"],
         "--master-port",
         rendezvous["port"],
+        "--local-addr",
+        rendezvous["local_addr"],
         "--rdzv-id",
         rendezvous["id"],
         "--log-dir",

@@ -125,17 +125,21 @@ def _write(path: str) -> Dict[str, Any]:
 
 def _start_janitor(path: str) -> int:
     """Start a process that removes the file when nobody else has: a login node may die at any time."""
+    reader, writer = os.pipe()
     pid = os.fork()
     if pid:
+        os.close(writer)
+        os.read(reader, 1)  # From now on it can be told to hurry.
+        os.close(reader)
         return pid
     try:
         os.setsid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in range(3):
             os.dup2(null, descriptor)
         os.closerange(3, 256)
         os.chdir("/")
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         signal.sigtimedwait({signal.SIGTERM}, JANITOR_SECONDS)
         _remove(path)
     finally:

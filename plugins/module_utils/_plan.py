@@ -308,6 +308,7 @@ class _Judge:
         run_dir = "%s/%s" % (base.rstrip("/"), request.run_id)
         python = self.pythons[rank]
         rendezvous = {"addr": addr, "port": str(port), "id": request.run_id, "log_dir": run_dir + "/torchrun"}
+        rendezvous["local_addr"] = addr if rank == 0 else candidate.address
 
         def torchrun(program: Sequence[Word]) -> List[Word]:
             return list(_argv.torchrun_argv(rendezvous, len(self.hosts), rank, self.nproc, python, program))
@@ -326,6 +327,7 @@ class _Judge:
             "WORLD_SIZE": str(len(self.hosts) * self.nproc),
             "NCCL_SOCKET_IFNAME": _network.nccl_name(candidate.interface, fact),
             "GLOO_SOCKET_IFNAME": candidate.interface,
+            **({"NCCL_SOCKET_FAMILY": "AF_INET6"} if ":" in candidate.address else {}),
             "PYTHONUNBUFFERED": "1",
             # torchrun sets this too, with a banner on every node.
             **({"OMP_NUM_THREADS": "1"} if self.nproc > 1 and request.shape == "script" else {}),

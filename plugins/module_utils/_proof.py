@@ -9,8 +9,6 @@ bound to its own. Every node reads what others wrote, and removes nothing before
 from __future__ import annotations
 
 import errno
-import json
-import os
 import select
 import socket
 import sys
@@ -48,14 +46,19 @@ def _look(request: Dict[str, Any]) -> Dict[str, Any]:
         calls["read%d" % number] = (_mounts.read, (wanted["path"], wanted["names"], READ_SECONDS))
     if request.get("peers"):
         calls["peers"] = (loopback_names, (request["peers"],))
-    if request.get("connect"):
-        calls["connect"] = (_connect_all, (request["connect"],))
+    connect = request.get("connect") or {"ports": []}
+    for port in connect["ports"]:
+        calls["connect%d" % port] = (_connect, ((connect["address"], port), connect["source"], connect["token"]))
     answers = _bounded.together(calls, CONNECT_SECONDS * 2 + 1)
     return {
-        "connect": answers.get("connect", {}).get("value", []),
+        "connect": [{"port": port, "error": _error(answers["connect%d" % port])} for port in connect["ports"]],
         "read": [answers["read%d" % number] for number in range(len(request.get("read", [])))],
         "peers": answers.get("peers", {}).get("value", {}),
     }
+
+
+def _error(answer: Dict[str, Any]) -> Optional[str]:
+    return answer["value"] if "value" in answer else str(answer.get("error", "ETIMEDOUT"))
 
 
 def loopback_names(names: List[str]) -> Dict[str, str]:
@@ -113,13 +116,6 @@ def _listen(request: Dict[str, Any], tell: Tell) -> Optional[str]:
             either.close()
 
 
-def _connect_all(request: Dict[str, Any]) -> List[Dict[str, Any]]:
-    return [
-        {"port": port, "error": _connect((request["address"], port), request["source"], request["token"])}
-        for port in request["ports"]
-    ]
-
-
 def _connect(address: Tuple[str, int], source: str, token: str) -> Optional[str]:
     """Connect and compare tokens; the error is a name of errno, ``ETIMEDOUT`` for silence, or ``ELSEWHERE``."""
     try:
@@ -127,18 +123,16 @@ def _connect(address: Tuple[str, int], source: str, token: str) -> Optional[str]
             connection.settimeout(CONNECT_SECONDS)
             connection.bind((source, 0))
             connection.connect(address)
-            answer = connection.recv(64)
-            return None if answer == token.encode() else "ELSEWHERE"
+            # Whoever accepts and then does not know the token is somebody else.
+            return None if _receive(connection) == token.encode() else "ELSEWHERE"
     except socket.timeout:
         return "ETIMEDOUT"
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, str(error))
 
 
-def printer(mark: str) -> Tell:
-    """Write what is told as a line of its own, which nothing buffers."""
-
-    def tell(news: Dict[str, Any]) -> None:
-        os.write(1, ("\n%s%s\n" % (mark, json.dumps(news))).encode())
-
-    return tell
+def _receive(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(64)
+    except OSError:
+        return b""

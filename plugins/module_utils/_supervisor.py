@@ -26,40 +26,16 @@ from typing import Any, Callable, Dict, List, Optional
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from _log import Log  # type: ignore[import-not-found]  # noqa: E402
 from _wire import GO, KILL, STOP, encode  # type: ignore[import-not-found]  # noqa: E402  delivered beside this file
 
 PR_SET_CHILD_SUBREAPER = 36
-CHUNK = 1 << 16
+CHUNK = 1 << 16  # bytes at a time
 SWEEP_TERM_SECONDS = 3.0
 SWEEP_KILL_SECONDS = 10.0
 # Processes outside our tree report nothing when they die, so a sweep looks again.
 SWEEP_INTERVAL_SECONDS = 0.1
 FLUSH_SECONDS = 30.0
-
-
-class Log:
-    """One append-only file of raw output; a full disk costs lines, never the job."""
-
-    def __init__(self, directory: str, name: str) -> None:
-        self.name = name
-        self.path = os.path.join(directory, name)
-        self.size = 0
-        self.lost = 0
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._reader = os.open(self.path, os.O_RDONLY)
-
-    def append(self, data: bytes) -> None:
-        """Write what fits."""
-        try:
-            written = os.write(self._file, data)
-        except OSError:
-            written = 0
-        self.size += written
-        self.lost += len(data) - written
-
-    def read(self, offset: int) -> bytes:
-        """Read back from a byte offset."""
-        return os.pread(self._reader, CHUNK, offset)
 
 
 class Supervisor:

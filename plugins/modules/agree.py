@@ -9,6 +9,7 @@ module: agree
 short_description: Judge one thing across all nodes, once
 description:
   - Fails with every problem of every node, or returns what was found for each.
+  - For storage, nodes read what other nodes wrote; nothing of it is left.
 author: The madctl authors
 options:
   facts_from:
@@ -23,8 +24,8 @@ options:
   interface:
     description: Name or network of the interface to use, for O(about=network).
     type: str
-  paths:
-    description: Paths that must be on shared storage, for O(about=storage).
+  fstypes:
+    description: Types of file systems that count as shared beside the known ones, for O(about=storage).
     type: list
     elements: str
     default: []

@@ -120,7 +120,8 @@ def nothing_left(request):
 def pytest_terminal_summary(terminalreporter):
     """Print the matrix of faults as a table."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    rows = [value for report in reports for name, value in getattr(report, "user_properties", []) if name == "fault"]
+    calls = [report for report in reports if getattr(report, "when", None) == "call"]
+    rows = [value for report in calls for name, value in report.user_properties if name == "fault"]
     if rows:
         terminalreporter.section("faults")
         for text, seconds in rows:

@@ -26,7 +26,7 @@ GPU_TOOL = """\
 #!/bin/sh
 case "$*" in
 *compute*) {holders};;
-*) for i in $(seq {count}); do echo "$((i-1)), NVIDIA H100, {driver}"; done;;
+*) for i in $(seq {count}); do echo "$((i-1)), NVIDIA H100, {driver}, GPU-$i"; done;;
 esac
 """
 
@@ -195,7 +195,7 @@ FAULTS = [
         storage=False,
         **one(
             "node3",
-            DATA + f"ip addr add {NODE2}/24 dev $D; ip addr del NODE3_DATA/24 dev $D",
+            DATA + f"ip addr del NODE3_DATA/24 dev $D; ip addr add {NODE2}/24 dev $D",
             DATA + f"ip addr del {NODE2}/24 dev $D; ip addr add NODE3_DATA/24 dev $D",
         ),
     ),
@@ -377,6 +377,19 @@ FAULTS = [
         restore=NONE,
         **one("node2", "printf '#!/bin/sh\\nexec sleep 60\\n' > /usr/local/bin/nvidia-smi", gpus(8)),
     ),
+    Fault(
+        "a stranger's process holds a GPU",
+        "GPU_BUSY",
+        prepare=EIGHT,
+        restore=NONE,
+        says="sleep",
+        **one(
+            "node2",
+            "setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $! > /run/held.pid; "
+            + gpus(8, holders='echo "$(cat /run/held.pid), GPU-3"'),
+            "kill $(cat /run/held.pid); " + gpus(8),
+        ),
+    ),
     Fault("GPUs are asked for and there are none", "GPU_MISSING", HOSTS, faulty_words=("--nproc-per-node", "gpu")),
     # python
     Fault(
@@ -431,11 +444,11 @@ FAULTS = [
         fresh=True,
         prepare=dict.fromkeys(
             HOSTS,
-            "id train >/dev/null 2>&1 || useradd -m -u 2001 train; usermod -p '*' -u 2001 train; "
-            "chown -R train /home/train; chmod 1777 /nfs",
+            "id train >/dev/null 2>&1 || useradd -m -u 2001 train; usermod -p '*' train; chmod 1777 /nfs",
         ),
         restore=dict.fromkeys(HOSTS, "rm -rf /var/tmp/madctl-200*"),
-        **one("node2", "usermod -u 2002 train", "usermod -u 2001 train"),
+        # Not usermod: it refuses while a session of that user is open.
+        **one("node2", "sed -i s/:2001:/:2002:/ /etc/passwd", "sed -i s/:2002:/:2001:/ /etc/passwd"),
     ),
     # limits
     Fault(
@@ -488,6 +501,7 @@ FAULTS = [
         "CONNECT_FILTERED",
         ("node2", "node3"),
         says="port 29500 answers",
+        storage=False,
         **one("node1", f"iptables -A INPUT -d {MASTER} -p tcp ! --dport 29500 -j DROP", FIREWALL),
     ),
     Fault(

@@ -41,6 +41,63 @@ def test_four_hosts_with_one_other_interface_name(launch):
     assert [r["env"]["GLOO_SOCKET_IFNAME"] for r in reports(done)] == ["ens14np0", "ib0", "ens14np0", "ens14np0"]
 
 
+def test_a_data_network_of_ipv6_only(launch, on, lab):
+    addresses = {host: lab.host(host).data_address for host in ("node1", "node2")}
+    for number, (host, address) in enumerate(addresses.items(), 1):
+        on(
+            host,
+            "sh",
+            "-c",
+            f"ip addr del {address}/24 dev ens14np0; ip addr add 2001:db8::{number}/64 dev ens14np0 nodad",
+        )
+    try:
+        done = launch("--nproc-per-node", "2", "--", EXAMPLE)
+    finally:
+        for number, (host, address) in enumerate(addresses.items(), 1):
+            on(
+                host,
+                "sh",
+                "-c",
+                f"ip addr del 2001:db8::{number}/64 dev ens14np0; ip addr add {address}/24 dev ens14np0",
+            )
+
+    assert done.code == 0, done.err
+    assert done.err.count("sum 10, expected 10") == 4
+    assert (done.json["data"]["master_addr"], done.json["data"]["ranks_joined"]) == ("2001:db8::1", 4)
+
+
+def test_names_that_lead_to_loopback_do_not_matter_to_a_launch(launch, on):
+    for host in ("node1", "node2"):
+        on(
+            host,
+            "sh",
+            "-c",
+            "cp /etc/hosts /root/hosts; sed 's/^[0-9.]* node/127.0.1.1 node/' /root/hosts > /etc/hosts",
+        )
+    try:
+        refused = launch("--", EXAMPLE)
+        done = launch("--skip", "names", "--nproc-per-node", "2", "--", EXAMPLE)
+    finally:
+        for host in ("node1", "node2"):
+            on(host, "sh", "-c", "cat /root/hosts > /etc/hosts")
+
+    assert (refused.code, set(refused.codes)) == (3, {"PEER_IS_LOOPBACK"})
+    assert done.code == 0, done.err
+    assert done.err.count("sum 10, expected 10") == 4
+
+
+def test_a_launch_is_refused_by_the_proof_and_nothing_starts(launch, on):
+    on("node1", "iptables", "-A", "INPUT", "-p", "tcp", "--dport", "29500", "-j", "REJECT")
+    try:
+        done = launch("--", EXAMPLE)
+    finally:
+        on("node1", "iptables", "-F", "INPUT")
+
+    assert (done.code, done.codes) == (3, ["CONNECT_REFUSED"])
+    assert done.json["data"]["ranks_joined"] == 0
+    assert done.json["data"]["start_spread_seconds"] is None
+
+
 def test_words_arrive_byte_for_byte(launch, tmp_path, on):
     words = [
         "a b",

@@ -90,7 +90,7 @@ def test_a_bridge_whose_only_port_is_virtual_is_refused_although_it_has_one():
     devices = {**RHEL7, "virbr0-nic": {**RHEL7["virbr0-nic"], "physical": True}}
 
     assert rejections("rhel7", RHEL7)["virbr0"] == "bridge without a physical port"
-    assert rejections("rhel7", devices)["virbr0"] is None
+    assert rejections("rhel7", devices)["virbr0"] == "no carrier"
 
 
 def test_a_bridge_whose_bond_is_gone_is_refused():

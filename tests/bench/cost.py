@@ -3,7 +3,7 @@
 Time a whole checked launch beside a bare parallel ssh, on the same hosts in the same run.
 
 A launch of ``--command -- true`` and ``clush -f 64`` running ``python3 -c pass``, cold and with
-connections open. Prints a table; asserts nothing.
+connections open; a check beside one bare module task of Ansible. Prints a table; asserts nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from madctl import engine
 from madctl.lab import power, state
 
 BIN = Path(sys.executable).parent
@@ -55,6 +56,12 @@ def measure(count: int) -> None:
             wall, cpu, done = timed(launch)
             data = json.loads(done.stdout)["data"] or {}
             row(count, label, wall, cpu, wall / base, data.get("start_spread_seconds"), done.returncode)
+        task = [str(BIN / "ansible"), "all", "-i", str(directory / "inventory.yml"), "-f", str(engine.forks(count))]
+        bare, bare_cpu, done = timed([*task, "-m", "ansible.builtin.ping"])
+        row(count, "one module task, open", bare, bare_cpu, 1.0, None, done.returncode)
+        check = [str(BIN / "madctl"), "check", "--lab", name, "--output", "json", "--command", "--", "true"]
+        wall, cpu, done = timed(check)
+        row(count, "check, open", wall, cpu, wall / bare, None, done.returncode)
     finally:
         power.down(lab.name)
 
