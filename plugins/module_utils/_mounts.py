@@ -14,7 +14,7 @@ import os
 import secrets
 import signal
 import time
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 NETWORK_TYPES = (
     ["nfs", "nfs4", "lustre", "beegfs", "ceph", "gpfs", "glusterfs", "cifs", "smb3", "9p", "virtiofs", "wekafs"]
@@ -109,7 +109,7 @@ def _mark(path: str) -> str:
 def _write(path: str) -> Dict[str, Any]:
     name, nonce = PREFIX + secrets.token_hex(8), secrets.token_hex(16)
     full = os.path.join(path, name)
-    janitor = _start_janitor(full)
+    janitor, word = _start_janitor(full)
     try:
         descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
@@ -117,30 +117,42 @@ def _write(path: str) -> Dict[str, Any]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        os.write(word, b"w")
     except OSError as error:
+        os.close(word)
         release([{"janitor": janitor}])
         return {"write_error": os.strerror(error.errno or 0)}
     return {"file": name, "nonce": nonce, "janitor": janitor}
 
 
-def _start_janitor(path: str) -> int:
-    """Start a process that removes the file when nobody else has: a login node may die at any time."""
-    reader, writer = os.pipe()
+def _start_janitor(path: str) -> Tuple[int, int]:
+    """
+    Start a process that removes the file when nobody else has: a login node may die at any time.
+
+    Returns:
+        Its process id, and a pipe that takes one byte once the file is written. A pipe that closes without
+        it means that the writer was ended while it hung: then the janitor goes to work at once.
+    """
+    ready, begun = os.pipe()
+    word, words = os.pipe()
     pid = os.fork()
     if pid:
-        os.close(writer)
-        os.read(reader, 1)  # From now on it can be told to hurry.
-        os.close(reader)
-        return pid
+        os.close(begun)
+        os.read(ready, 1)  # Comes to its end when the janitor can be told to hurry.
+        os.close(ready)
+        os.close(word)
+        return pid, words
     try:
         os.setsid()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in range(3):
+        os.dup2(word, 0)
+        for descriptor in (1, 2):
             os.dup2(null, descriptor)
         os.closerange(3, 256)
         os.chdir("/")
-        signal.sigtimedwait({signal.SIGTERM}, JANITOR_SECONDS)
+        if os.read(0, 1):
+            signal.sigtimedwait({signal.SIGTERM}, JANITOR_SECONDS)
         _remove(path)
     finally:
         os._exit(0)

@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -48,8 +49,12 @@ def codes(done):
     return [(entry["code"], entry["host"]) for entry in done.json["errors"]]
 
 
-def nothing_left(cluster):
+def nothing_left(cluster, seconds=0):
+    """Hold that files and programs are gone, at once or as soon as the server answers again."""
     found, _ = cluster
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and found.run("u1", "ls -A /nfs | grep madctl", check=False).stdout:
+        pass
     assert found.run("u1", "ls -A /nfs | grep madctl", check=False).stdout == ""
     for host in found.clients:
         assert found.run(host, "pgrep -f '[s]tdin.buffer.read'", check=False).stdout == ""
@@ -123,4 +128,4 @@ def test_a_frozen_server(cluster):
     assert codes(done) == [("MOUNT_HUNG", "u1"), ("MOUNT_HUNG", "u2")]
     again = check(cluster)
     assert again.code == 0, again.err
-    nothing_left(cluster)
+    nothing_left(cluster, seconds=30)
