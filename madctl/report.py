@@ -29,7 +29,11 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
     candidates = verdict.get("candidates", {}) if verdict else {}
     view.close()
     if options.output == "json":
-        nodes = [{"host": host, "checks": row, "addresses": candidates.get(host, [])} for host, row in checks.items()]
+        prints = session.judged.get("fingerprints", {}) if session.judged else {}
+        nodes = [
+            {"host": host, "checks": row, "addresses": candidates.get(host, []), "fingerprint": prints.get(host)}
+            for host, row in checks.items()
+        ]
         data = {"nodes": nodes} if nodes else None
         print_problems(view.errors, view.warnings)
         print(to_json(Result("check", status, code, None, data, view.errors, view.warnings)))

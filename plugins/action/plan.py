@@ -57,6 +57,7 @@ class ActionModule(ActionBase):
             "proof": outcome.proof,
             "proof_due": bool(problems or wait),
             "candidates": outcome.candidates,
+            "fingerprints": outcome.fingerprints,
             "hosts": hosts,
             "shared_paths": list(arguments.get("shared_paths") or []),
             "skipped": [name for name in _catalog.NAMES if not _plan.wanted(request, name)],

@@ -152,6 +152,31 @@ def versions(nodes: Nodes, reports: Sequence[Optional[Dict[str, Any]]], shared: 
     return found + odd(code, nodes, user, "user and group")
 
 
+def fingerprint(facts: Facts, report: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+    """Sum up what a node is, for a person or a program that compares nodes; None where it is not known."""
+    report = report or {}
+    build, packages, gpus_of = report.get("torch_build") or {}, report.get("packages") or {}, facts["gpus"]
+    return {
+        "python": report.get("version"),
+        "torch": build.get("version"),
+        "cuda": build.get("cuda"),
+        "rocm": build.get("hip"),
+        "nccl": next((packages[name] for name in sorted(packages) if name.startswith("nvidia_nccl")), None),
+        "mpi": facts["mpi"],
+        "madengine": packages.get("madengine"),
+        "kernel": facts["kernel"],
+        "user": "%d:%d" % (facts["user_id"], facts["group_id"]),
+        "gpus": {key: gpus_of.get(key) for key in ("vendor", "count", "driver")},
+        "gpu_models": _model(facts),
+        "limits": facts["limits"],
+        "space": facts["space"],
+        "clock_offset_seconds": round(offset(facts["time"])[1], 3),
+        "clock_uncertainty_seconds": round(uncertainty(facts["time"]), 3),
+        "entry_sha256": (facts["files"] or {}).get("entry_sha256"),
+        "nccl_files": sorted(facts["nccl_files"] or {}),
+    }
+
+
 def limits(nodes: Nodes) -> List[Problem]:
     """Find nodes that run out of something."""
     found = []
@@ -216,6 +241,13 @@ def offset(time: Dict[str, float]) -> Tuple[float, float]:
     return certain, (low + high) / 2
 
 
+def uncertainty(time: Dict[str, float]) -> float:
+    """Give the half of what a clock's offset could be between, in seconds: the round trip's share."""
+    if "sent" not in time:
+        return 0.0
+    return abs((time["begun"] - time["sent"]) - (time["ended"] - time["received"])) / 2
+
+
 def entries(nodes: Nodes) -> List[Problem]:
     """Find nodes whose script has other bytes."""
     digest = lambda facts: (facts["files"] or {}).get("entry_sha256")  # noqa: E731
@@ -234,7 +266,7 @@ def network(nodes: Nodes, interfaces: Sequence[str]) -> List[Problem]:
     }
     found = odd("MTU_DIFFERS", [(host, {"mtu": mtu[host]}) for host, _ in nodes], lambda facts: facts["mtu"], "MTU")
     for host, facts in nodes:
-        for path, text in facts["nccl_files"].items():
+        for path, text in (facts["nccl_files"] or {}).items():
             for line in text.splitlines():
                 name, equals, value = line.partition("=")
                 if equals and name.strip() == "NCCL_SOCKET_IFNAME" and value.strip().lstrip("=") != chosen[host]:

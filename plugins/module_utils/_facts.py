@@ -73,6 +73,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
             "mpi": (_fingerprint.mpi, ()),
             "space": (_fingerprint.space, (run_base,)),
             "locked_by": (lock_holder, (run_base,)),
+            "nccl_files": (_fingerprint.nccl_files, ()),
             **_storage(request),
         },
         # A first start of a large Python installation is slow without being ill.
@@ -94,7 +95,6 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "port": port(port_number),
         "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "limits": _fingerprint.limits(),
-        "nccl_files": _fingerprint.nccl_files(),
         # None where it could not be found out; why is in "trouble".
         **{name: answers[name].get("value") for name in answers if not name.startswith("mount")},
         "mounts": [_mount(path, answers["mount%d" % number]) for number, path in enumerate(request["shared_paths"])],

@@ -66,7 +66,7 @@ class Outcome:
     Either ``plan`` or ``problems``; ``warnings`` in both cases. Without work there is no plan.
 
     ``proof`` is what each node is to prove, by host; without a plan it holds what can be proven all the
-    same. ``candidates`` explains the network: a list of rows by host.
+    same. ``candidates`` explains the network, a list of rows by host; ``fingerprints`` sums up every node.
     """
 
     plan: Optional[Dict[str, Any]]
@@ -74,6 +74,7 @@ class Outcome:
     warnings: List[Problem]
     proof: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     candidates: Dict[str, List[Dict[str, Any]]] = field(default_factory=dict)
+    fingerprints: Dict[str, Dict[str, Any]] = field(default_factory=dict)
 
 
 Facts = Dict[str, Any]
@@ -94,7 +95,8 @@ def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> Outc
     proof = judge.proof()
     candidates = _network.explain(hosts, facts, judge.candidates)
     plan = None if problems or not request.work else dict(judge.plan(), proof=proof)
-    return Outcome(plan, problems, warnings, proof, candidates)
+    prints = {host: _checks.fingerprint(fact, report) for (host, fact), report in zip(judge.each, judge.reports)}
+    return Outcome(plan, problems, warnings, proof, candidates, prints)
 
 
 def _any_python(python: Dict[str, Any]) -> str:
@@ -123,14 +125,14 @@ class _Judge:
         each = self.each
         self.candidates, network = self._network()
         self.nproc, processes = self._processes()
-        self.pythons, reports, python = self._python()
+        self.pythons, self.reports, python = self._python()
         self.cwds, files = self._files()
         self.port, port = self._port()
         found = [*_checks.machines(each), *python, *files, *network, *port, *processes]
         found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes)
         if self.candidates and len(self.hosts) > 1:
             found += _checks.network(each, [candidate.interface for candidate in self.candidates])
-        found += _checks.names(each) + _checks.versions(each, reports, any(fact["mounts"] for fact in self.facts))
+        found += _checks.names(each) + _checks.versions(each, self.reports, any(fact["mounts"] for fact in self.facts))
         found += _checks.limits(each) + _checks.clocks(each)
         return [entry for entry in found if wanted(self.request, _catalog.CHECK_OF[entry["code"]])]
 

@@ -6,6 +6,7 @@ Each test first sees the healthy cluster pass with the same words, then injects,
 matrix is printed at the end of the run, and ``docs/reference/faults.md`` holds the same rows.
 """
 
+import shutil
 import subprocess
 import sys
 import time
@@ -525,6 +526,9 @@ FAULTS = [
 @pytest.fixture(scope="module")
 def cluster(lab):
     """The lab with storage mounted, and what stands for its addresses in the commands of faults."""
+    missing = [name for name in ("glusterfsd", "glusterfs", "iptables", "faketime") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {' '.join(missing)}")
 
     def on(host, *words, check=True):
         argv = [*LAB_EXEC, lab.name, host, "--", *words]

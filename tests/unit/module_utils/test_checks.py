@@ -108,6 +108,13 @@ def test_what_a_launch_cannot_do_without_is_never_skipped():
     assert found(make(facts, only=("gpus",))) == [("NET_TOOLS_MISSING", "n2")]
 
 
+def test_a_fingerprint_sums_a_node_up():
+    found = make([node(1), node(2)]).fingerprints["n2"]
+
+    assert (found["torch"], found["rocm"], found["gpu_models"]) == ("2.13.0", "7.1", "8 × MI300X")
+    assert (found["clock_offset_seconds"], found["clock_uncertainty_seconds"]) == (0.0, 0.1)
+
+
 def test_every_code_of_the_catalog_is_there_once_and_errors_say_what_to_do():
     codes = [finding.code for check in _catalog.CHECKS for finding in check.findings]
 
