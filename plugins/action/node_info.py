@@ -25,7 +25,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _facts
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
-_MODULES = ("_words", "_argv", "_ifconfig", "_bounded", "_mounts", "_proof", "_fingerprint", "_gpus", "_facts")
+_MODULES = _direct.parts("_facts")
 
 # Two attempts and Ansible's own start stay below 15 seconds.
 FIRST_SECONDS, SECOND_SECONDS = 4, 8

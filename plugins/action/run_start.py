@@ -25,7 +25,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _f
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach, _round
 
 _PROGRAMS = ("_supervisor", "_rank", "_wire", "_log")
-_MODULES = ("_words", "_argv", "_bounded", "_mounts", "_proof", "_arm")
+_MODULES = _direct.parts("_arm")
 _FIRST_FRAME_SECONDS = 10
 
 
@@ -56,7 +56,6 @@ class ActionModule(ActionBase):
             if ready and not refusals:
                 started = time.monotonic()
                 follower.go()
-                arming.close_forwards()
             else:
                 follower.refuse(refusals)
                 arming.cancel()
@@ -120,7 +119,6 @@ class Arming:
         self._programs = {name + ".py": _direct.source(name) for name in _PROGRAMS}
         self._private = tempfile.mkdtemp(prefix="madctl-")
         self._lock = threading.Lock()
-        self._forwards: list[tuple[_reach.Reach, str]] = []
         self._done: list[tuple[str, socket.socket | None, str]] = []
         self.proof: dict[str, dict[str, Any]] = {}
         self.armed: set[str] = set()
@@ -150,10 +148,6 @@ class Arming:
     def cancel(self) -> None:
         """Arm no more nodes, and wait for none."""
         self._round.cancel()
-
-    def close_forwards(self) -> None:
-        """Take the forwardings down."""
-        self._round.map(lambda pair: pair[0].unforward(pair[1]), self._forwards)
 
     def _forward(self, host: str) -> str:
         node = self._nodes[host]
@@ -190,8 +184,7 @@ class Arming:
         except OSError:
             alive = b""
         if alive:
-            with self._lock:
-                self._forwards.append((reach, forward))
+            # The forwarding is left to the connection, which ends by itself; to cancel it costs one more ssh.
             return channel
         channel.close()
         return reach.relay(run_dir)

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import select
-import subprocess
+import signal
 import sys
 from typing import Any, Callable, Dict, Optional
 
@@ -83,19 +83,23 @@ def _deliver(run_dir: str, spec: Dict[str, Any], hostfile: str, programs: Dict[s
 
 def _start(run_dir: str, seconds: float, lock: Optional[int]) -> int:
     """Start the supervisor and wait until it listens."""
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-B", os.path.join(run_dir, "bin", "_supervisor.py"), run_dir, str(lock or 0)],
-        pass_fds=[lock] if lock is not None else [],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    ready = select.select([process.stdout], [], [], seconds)[0]
-    if ready and process.stdout.readline() == b"ready\n":
-        return process.pid
-    process.kill()
-    raise OSError(
-        "the supervisor did not start: %s" % process.communicate()[1].decode("utf-8", "replace").strip()[-500:]
-    )
+    program = os.path.join(run_dir, "bin", "_supervisor.py")
+    argv = [sys.executable, "-I", "-S", "-B", program, run_dir, str(lock or 0)]
+    reader, writer = os.pipe()
+    null = os.open(os.devnull, os.O_RDWR)
+    if lock is not None:
+        os.set_inheritable(lock, True)
+    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_DUP2, writer, 2)]
+    # A session of its own is the first thing that the supervisor makes.
+    pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+    os.close(writer)
+    said = b""
+    while not said.endswith(b"ready\n") and select.select([reader], [], [], seconds)[0]:
+        piece = os.read(reader, 1 << 16)
+        if not piece:
+            break
+        said += piece
+    if said.endswith(b"ready\n"):
+        return pid
+    os.kill(pid, signal.SIGKILL)
+    raise OSError("the supervisor did not start: %s" % said.decode("utf-8", "replace").strip()[-500:])

@@ -8,12 +8,9 @@ Everything that can hang is touched in a child process with a deadline. Private 
 from __future__ import annotations
 
 import errno
-import fcntl
 import glob
 import os
-import shutil
 import socket
-import subprocess
 import sys
 import time
 from typing import Any, Dict, List, Optional
@@ -25,6 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _gpus,
     _ifconfig,
     _mounts,
+    _program,
     _proof,
 )
 
@@ -70,16 +68,14 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
             "python": (_fingerprint.python, (request["python"], script)),
             "names": (_proof.resolve, (hostname,)),
             "gpus": (_gpus.gpus, ()),
-            "mpi": (_fingerprint.mpi, ()),
             "space": (_fingerprint.space, (run_base,)),
-            "locked_by": (lock_holder, (run_base,)),
-            "nccl_files": (_fingerprint.nccl_files, ()),
             **_storage(request),
         },
         # A first start of a large Python installation is slow without being ill.
         patience={"python": _fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS},
     )
-    ifconfig = shutil.which("ifconfig", path=_SYSTEM_PATH)
+    values = {name: answer.get("value") for name, answer in answers.items() if not name.startswith("mount")}
+    ifconfig = _program.which("ifconfig", _SYSTEM_PATH)
     return {
         "hostname": hostname,
         "machine_id": _read("/etc/machine-id"),
@@ -96,7 +92,10 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "limits": _fingerprint.limits(),
         # None where it could not be found out; why is in "trouble".
-        **{name: answers[name].get("value") for name in answers if not name.startswith("mount")},
+        **values,
+        "nccl_files": (values["files"] or {}).get("nccl_files"),
+        "mpi": (values["python"] or {}).get("mpi"),
+        "locked_by": (values["space"] or {}).get("locked_by"),
         "mounts": [_mount(path, answers["mount%d" % number]) for number, path in enumerate(request["shared_paths"])],
         "trouble": {name: answer for name, answer in answers.items() if "value" not in answer},
         "time": {"begun": begun, "ended": time.time()},
@@ -126,19 +125,6 @@ def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
     return dict(answer.get("value") or _mounts.entry(os.path.normpath(real)), **described)
 
 
-def lock_holder(run_base: str) -> Optional[str]:
-    """Name the run whose supervisor holds this node, or None."""
-    try:
-        with open(os.path.join(run_base, "lock"), encoding="utf-8") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return stream.read().strip() or "unknown"
-    except OSError:
-        pass
-    return None
-
-
 def _read(path: str) -> Optional[str]:
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
@@ -149,8 +135,8 @@ def _read(path: str) -> Optional[str]:
 
 def interfaces(ifconfig: str) -> List[Dict[str, Any]]:
     """Join what ifconfig prints with what the kernel says of each device."""
-    output = subprocess.run([ifconfig, "-a"], stdout=subprocess.PIPE, env={"LC_ALL": "C"}, check=False).stdout
-    return [dict(entry, **device(entry["name"])) for entry in _ifconfig.parse(output.decode("utf-8", "replace"))]
+    text = _program.output([ifconfig, "-a"], {"LC_ALL": "C"}).decode("utf-8", "replace")
+    return [dict(entry, **device(entry["name"])) for entry in _ifconfig.parse(text)]
 
 
 def device(name: str) -> Dict[str, Any]:

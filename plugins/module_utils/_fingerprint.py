@@ -8,13 +8,13 @@ would cost seconds and memory on every node. Private to the collection.
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import json
 import os
 import resource
-import shutil
-import subprocess
 from typing import Any, Dict, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _program
 
 # The distributions whose versions have to be the same everywhere, as names of metadata directories begin.
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
@@ -57,10 +57,10 @@ def python(wanted: Optional[str], inspect: bool) -> Dict[str, Any]:
 
     Returns:
         ``wanted`` and ``own`` (paths or None), each with ``_exists``, and with ``_report`` (what that Python
-        says of itself, None where it was not asked or did not answer).
+        says of itself, None where it was not asked or did not answer); ``mpi``, as ``mpi`` gives it.
     """
-    own = shutil.which("python3", path=os.environ.get("PATH", os.defpath))
-    result: Dict[str, Any] = {"wanted": wanted, "own": own}
+    own = _program.which("python3")
+    result: Dict[str, Any] = {"wanted": wanted, "own": own, "mpi": mpi()}
     for key in ("wanted", "own"):
         path = result[key]
         usable = bool(path) and os.path.isfile(path) and os.access(path, os.X_OK)
@@ -73,20 +73,13 @@ def python(wanted: Optional[str], inspect: bool) -> Dict[str, Any]:
 
 def _ask(path: str) -> Optional[Dict[str, Any]]:
     try:
-        done = subprocess.run(
-            [path, "-c", _REPORT % (PACKAGES,)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=PYTHON_SECONDS,
-            check=True,
-        )
-        return dict(json.loads(done.stdout))
-    except (OSError, ValueError, subprocess.SubprocessError):
+        return dict(json.loads(_program.output([path, "-c", _REPORT % (PACKAGES,)])))
+    except (OSError, ValueError):
         return None
 
 
 def files(chdir: Optional[str], entry: Optional[str]) -> Dict[str, Any]:
-    """Look whether the working directory and the entry script are there, and what the script's bytes are."""
+    """Look whether the working directory and the entry script are there, at its bytes, and at NCCL's files."""
     has_chdir = chdir is not None and os.path.isdir(chdir)
     base = chdir if chdir is not None and has_chdir else os.path.expanduser("~")
     path = None if entry is None else os.path.join(base, entry)
@@ -95,10 +88,13 @@ def files(chdir: Optional[str], entry: Optional[str]) -> Dict[str, Any]:
         "chdir_exists": has_chdir,
         "entry_exists": exists,
         "entry_sha256": _digest(path) if path and exists else None,
+        "nccl_files": nccl_files(),
     }
 
 
 def _digest(path: str) -> Optional[str]:
+    import hashlib  # A slow import that work without a script never needs.
+
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as stream:
@@ -131,7 +127,21 @@ def space(run_base: str) -> Dict[str, Any]:
         "run_inodes_free": status.f_favail if status.f_files else None,
         "run_writable": os.access(path, os.W_OK),
         "shm_free": shm,
+        "locked_by": lock_holder(run_base),
     }
+
+
+def lock_holder(run_base: str) -> Optional[str]:
+    """Name the run whose supervisor holds this node, or None."""
+    try:
+        with open(os.path.join(run_base, "lock"), encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return stream.read().strip() or "unknown"
+    except OSError:
+        pass
+    return None
 
 
 def _statvfs(path: str) -> Optional[int]:
@@ -156,11 +166,11 @@ def nccl_files() -> Dict[str, str]:
 
 def mpi() -> Optional[str]:
     """Say which mpirun the node has, in its own words."""
-    program = shutil.which("mpirun")
+    program = _program.which("mpirun")
     if program is None:
         return None
-    done = subprocess.run(
-        [program, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5, check=False
-    )
-    lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
+    try:
+        lines = _program.output([program, "--version"]).decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return "?"
     return lines[0] if lines else "?"

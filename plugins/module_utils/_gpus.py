@@ -18,10 +18,10 @@ import json
 import os
 import pwd
 import re
-import shutil
 import signal
-import subprocess
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _program
 
 TOOL_SECONDS = 5.0
 KILLED_SECONDS = 0.5
@@ -44,6 +44,8 @@ def run_bounded(argv: Sequence[str]) -> str:
         OSError: If it cannot be started.
         subprocess.SubprocessError: If it gives no answer within ``TOOL_SECONDS``, or fails.
     """
+    import subprocess  # Only where there is a tool to ask: its import takes as long as all the rest.
+
     with open(os.devnull, "r+b") as null:
         tool = subprocess.Popen(argv, stdin=null, stdout=subprocess.PIPE, stderr=null, start_new_session=True)
     try:
@@ -88,7 +90,7 @@ def gpus(root: str = "/", run: Run = run_bounded) -> Dict[str, Any]:
             continue
         try:
             found = ask(path, root, run)
-        except (OSError, ValueError, LookupError, AttributeError, TypeError, subprocess.SubprocessError) as error:
+        except Exception as error:  # noqa: BLE001
             # Whatever a tool prints in place of what its documentation says, it is a note and no crash.
             notes.append("%s: %s" % (name, _reason(error)))
             continue
@@ -224,9 +226,9 @@ _TOOLS: Tuple[Tuple[str, str, Callable[[str, str, Run], Found]], ...] = (
 
 
 def _find(root: str, name: str) -> Optional[str]:
-    return shutil.which(
-        name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.join(root, "opt/rocm/bin")])
-    )
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.join(root, "opt/rocm/bin")])
+    found: Optional[str] = _program.which(name, path)
+    return found
 
 
 def _output(run: Run, argv: Sequence[str]) -> str:
@@ -264,6 +266,8 @@ def _first(*values: Optional[str]) -> str:
 
 
 def _reason(error: Exception) -> str:
+    import subprocess
+
     if isinstance(error, subprocess.TimeoutExpired):
         return "no answer within %g s" % TOOL_SECONDS
     if isinstance(error, subprocess.CalledProcessError):

@@ -13,7 +13,6 @@ with the name (aliases are ``eth0:1``), all other lines are indented. Two dialec
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, ip_address
 from typing import Any, Dict, List
 
 _HEAD = re.compile(r"^(?P<name>\S+): flags=\d+<(?P<flags>[^>]*)>(?:\s+mtu (?P<mtu>\d+))?")
@@ -58,13 +57,19 @@ def _interface(name: str, flags: str = "", mtu: str = "", ether: str = "") -> Di
     }
 
 
+def _is_link_local(address: str) -> bool:
+    """Tell fe80::/10; the library that knows all of this takes longer to import than all of our work here."""
+    first = address.partition(":")[0]
+    return bool(first) and int(first, 16) & 0xFFC0 == 0xFE80
+
+
 def _read_detail(line: str, interface: Dict[str, Any]) -> None:
     inet, inet6, ether, flags = (pattern.match(line) for pattern in (_INET, _INET6, _ETHER, _OLD_FLAGS))
     if inet:
         netmask = inet.group("netmask") or "255.255.255.255"
-        prefix = IPv4Network("0.0.0.0/" + netmask).prefixlen
+        prefix = sum(bin(int(part)).count("1") for part in netmask.split("."))
         interface["addresses"].append({"address": inet.group("address"), "prefix": prefix})
-    elif inet6 and not ip_address(inet6.group("address")).is_link_local:
+    elif inet6 and not _is_link_local(inet6.group("address")):
         interface["addresses"].append({"address": inet6.group("address"), "prefix": int(inet6.group("prefix"))})
     elif ether:
         interface["ether"] = ether.group("ether").lower()

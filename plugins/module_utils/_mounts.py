@@ -9,9 +9,7 @@ files, and those only on a file system that a network serves. Private to the col
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import secrets
 import signal
 import time
 from typing import Any, Dict, Optional, Sequence, Tuple
@@ -97,6 +95,8 @@ def look(path: str, read_only: bool, write: bool, types: Sequence[str]) -> Dict[
 
 def _mark(path: str) -> str:
     """Digest a directory without writing: its inode and the first names with their inodes and sizes."""
+    import hashlib  # A slow import that most nodes never need.
+
     names = sorted(os.listdir(path))[:_LISTED]
     digest = hashlib.sha256(str(os.stat(path).st_ino).encode())
     for name in names:
@@ -107,7 +107,7 @@ def _mark(path: str) -> str:
 
 
 def _write(path: str) -> Dict[str, Any]:
-    name, nonce = PREFIX + secrets.token_hex(8), secrets.token_hex(16)
+    name, nonce = PREFIX + os.urandom(8).hex(), os.urandom(16).hex()
     full = os.path.join(path, name)
     janitor, word = _start_janitor(full)
     try:

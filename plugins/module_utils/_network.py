@@ -172,7 +172,7 @@ def rejection(entry: Dict[str, Any], names: Dict[str, Dict[str, Any]]) -> Option
         return "port of " + str(entry["master"])
     if "RUNNING" not in entry["flags"]:
         return "no carrier"
-    return None if entry["addresses"] else "no address"
+    return None if _addresses(entry) else "no address"
 
 
 def _is_real(name: str, names: Dict[str, Dict[str, Any]], above: Tuple[str, ...] = ()) -> bool:
@@ -186,10 +186,9 @@ def _is_real(name: str, names: Dict[str, Dict[str, Any]], above: Tuple[str, ...]
 
 
 def _addresses(entry: Dict[str, Any]) -> List[Candidate]:
-    return [
-        Candidate(entry["name"], address["address"], str(ip_interface("%(address)s/%(prefix)s" % address).network))
-        for address in entry["addresses"]
-    ]
+    """List an interface's addresses; link-local ones mean nothing on another node."""
+    found = [ip_interface("%(address)s/%(prefix)s" % address) for address in entry["addresses"]]
+    return [Candidate(entry["name"], str(one.ip), str(one.network)) for one in found if not one.ip.is_link_local]
 
 
 def _repeated_addresses(facts: Sequence[Facts]) -> Set[str]:

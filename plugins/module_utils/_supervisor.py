@@ -369,6 +369,9 @@ class Supervisor:
 def main() -> None:
     """Read the spec, report readiness on stdout, leave the terminal behind, supervise."""
     run_dir, lock = sys.argv[1], int(sys.argv[2])
+    os.setsid()
+    if lock:
+        os.set_inheritable(lock, False)
     os.chdir(run_dir)
     os.umask(0o077)
     with open("spec.json", encoding="utf-8") as stream:

@@ -7,7 +7,8 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach, _round
 
-_MODULES = ("_bounded", "_mounts", "_proof")
+_MODULES = _direct.parts("_proof")
+_RELEASE = _direct.parts("_mounts")
 
 
 def with_news(proof: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def release(written: dict[str, list[dict[str, Any]]], reach: dict[str, _reach.Re
     ways = {host: reach[host] for host, files in written.items() if files}
 
     def program(host: str, _: dict[str, Any]) -> _direct.Program:
-        return _direct.Program("release", ("_mounts",), written[host])
+        return _direct.Program("release", _RELEASE, written[host])
 
     round_of_all = _round.Round(ways, None, program, lambda *_: None)
     round_of_all.start()

@@ -58,13 +58,6 @@ class Reach:
         theirs.close()
         return ours
 
-    def unforward(self, forward: str) -> None:
-        """Take a forwarding down again: the connection outlives a run, the forwarding need not."""
-        assert self.ssh is not None
-        *words, target = self.ssh
-        argv = [*words, "-O", "cancel", "-L", forward, "--", target]
-        subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-
 
 def _ssh(host: str, play_context: Any, variables: Any) -> list[str] | None:
     """Write the ssh command line for a host as Ansible does, the host last."""

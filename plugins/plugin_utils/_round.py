@@ -64,10 +64,6 @@ class Round:
         """Wait until every program has ended."""
         self._pool.shutdown()
 
-    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
-        """Do something else for many nodes at once."""
-        list(self._pool.map(function, items))
-
     def _run(self, host: str, options: Sequence[str]) -> None:
         try:
             answer = self._speak(host, options) if host == self._head else self._follow(host, options)
