@@ -13,10 +13,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from madctl.commands import check, inventory, lab, launch
+from madctl.commands import attach, check, inventory, lab, launch, logs, ps, status, stop
 from madctl.errors import ExitCode, MadctlError, Problem, UsageError
 
-COMMANDS = (launch, check, inventory, lab)
+COMMANDS = (launch, check, ps, status, logs, attach, stop, inventory, lab)
 
 
 class Parser(argparse.ArgumentParser):

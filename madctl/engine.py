@@ -30,6 +30,7 @@ from madctl.options import Targets
 COLLECTION = "madctl.multinode"
 _FORKS_A_CORE = 8
 _MAX_FORKS = 64
+_FOLLOWING = ("launch", "logs")  # playbooks that send the events of a run
 
 TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
 EventListener = Callable[[dict[str, Any], bytes], None]
@@ -79,7 +80,7 @@ class Engine:
 
         path = self._directory / "inventory.yml"
         path.write_text(dump_inventory(targets.inventory))
-        listener = self._listen() if playbook == "launch" else None
+        listener = self._listen() if playbook in _FOLLOWING else None
         if listener:
             variables = {**variables, "madctl_event_socket": str(self._directory / "events.sock")}
         extra = self._directory / "variables.json"

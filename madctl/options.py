@@ -37,6 +37,11 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--accept-new-host-keys", action="store_true", help="trust hosts that were never seen before")
 
 
+def add_run_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the run that a command is about."""
+    parser.add_argument("run_id", nargs="?", metavar="RUN", help="the run, or how its id begins (default: the latest)")
+
+
 def add_output_option(parser: argparse.ArgumentParser) -> None:
     """Add what stdout carries."""
     parser.add_argument("--output", choices=["text", "json"], default="text", help="what stdout carries (default text)")

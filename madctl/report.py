@@ -10,14 +10,14 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils import _table
 from madctl.errors import ExitCode, Problem
 from madctl.result import Result, to_json
-from madctl.session import Session
+from madctl.session import RunSession, Session
 from madctl.view import fold, print_problems, show_plan
 
 
 def report_check(session: Session, options: argparse.Namespace) -> int:
     """Print the table of nodes and checks, then what it means."""
     view, verdict = session.view, session.verdict
-    if session.interrupts:
+    if session.interrupted:
         view.errors = [Problem("INTERRUPTED", "interrupted")]
         code = 128 + int(session.signal)
     elif verdict is None:
@@ -47,29 +47,37 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
     return code
 
 
-def report_launch(session: Any, options: argparse.Namespace) -> int:
-    """Print how the launch ended and return its exit code."""
+def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool = False) -> int:
+    """Print how a run ended, or that it goes on, remember it, and return the exit code."""
+    from madctl import rundir
+
     view, plan, final = session.view, session.plan, session.final
-    code = _launch_code(session, options.dry_run)
+    code = _run_code(session, dry_run)
     data = _data(plan, final) if plan else None
-    status = _status(code, "planned" if options.dry_run else "succeeded")
-    started = final is not None and final.get("summary", {}).get("start_spread_seconds") is not None
-    view.finish(status, data, started)
-    if options.output == "json":
+    status = "running" if session.detached else _status(code, "planned" if dry_run else "succeeded")
+    if session.record:
+        rundir.finish(session.record, status, code)
+    if session.detached:
+        view.goes_on(session.final["run_id"] if session.final else "")
+    else:
+        view.finish(status, data, session.started)
+    if as_json:
         run_id = plan["run_id"] if plan else None
-        print(to_json(Result("launch", status, code, run_id, data, view.errors, view.warnings)))
-    elif options.dry_run and data:
+        print(to_json(Result(command, status, code, run_id, data, view.errors, view.warnings)))
+    elif dry_run and data:
         show_plan(data)
     return code
 
 
-def _launch_code(session: Any, dry_run: bool) -> int:
-    if session.final is not None:
+def _run_code(session: RunSession, dry_run: bool) -> int:
+    signalled = 128 + int(session.signal)
+    if session.detached:
+        return signalled if session.interrupted else ExitCode.SUCCEEDED
+    if session.final is not None and not session.final.get("detached"):
         code = int(session.final.get("exit_code", ExitCode.INTERNAL))
-        interrupted = code == ExitCode.INTERRUPTED and session.interrupts
-        return 128 + int(session.signal) if interrupted else int(code)
-    if session.interrupts:
-        return 128 + int(session.signal)
+        return signalled if code == ExitCode.INTERRUPTED and session.interrupted else code
+    if session.interrupted:
+        return signalled
     if session.view.errors:
         return int(session.check_code())
     return ExitCode.SUCCEEDED if dry_run and session.plan else _internal(session)

@@ -73,7 +73,12 @@ def launch_variables(options: argparse.Namespace, environment: Mapping[str, str]
         raise UsageError(Problem("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py"))
     result = _variables(options, environment)
     # A dry run writes nothing, so it can prove nothing.
-    return {**result, "madctl_dry_run": options.dry_run, "madctl_proof": not options.dry_run}
+    return {
+        **result,
+        "madctl_dry_run": options.dry_run,
+        "madctl_proof": not options.dry_run,
+        "madctl_detach": options.detach,
+    }
 
 
 def check_variables(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from madctl.options import Targets
 from madctl.result import to_problem
 from madctl.view import View
 
-STOP, KILL = b"s", b"k"
+STOP, KILL, DETACH = b"s", b"k", b"d"
 
 
 class Session:
@@ -26,6 +26,7 @@ class Session:
         self.judged: dict[str, Any] | None = None
         self.verdict: dict[str, Any] | None = None
         self.interrupts = 0
+        self.interrupted = False
         self.signal = signal.SIGINT
         self.failure: str | None = None
         self.said: dict[str, str] = {}
@@ -56,11 +57,14 @@ class Session:
             self.failure = repr(error)
 
     def on_signal(self, number: int, _: object) -> None:
-        """Stop gracefully the first time, at once the second."""
-        self.interrupts += 1
+        """Stop gracefully at the first Ctrl-C, at once at the second; let go at the third, or when hung up."""
         self.signal = signal.Signals(number)
-        self.view.interrupted(self.interrupts)
-        if not self.engine.stop(STOP if self.interrupts == 1 else KILL):
+        if number == signal.SIGINT:
+            self.interrupts += 1
+        order = DETACH if number != signal.SIGINT else (STOP, KILL, DETACH)[min(self.interrupts, 3) - 1]
+        self.interrupted = True
+        self.view.interrupted(order)
+        if not self.engine.stop(order):
             self.engine.cancel()
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
@@ -96,3 +100,42 @@ class Session:
         if any(problem.code in UNREACHABLE for problem in self.view.errors):
             return ExitCode.UNREACHABLE
         return ExitCode.CHECK_FAILED if self.view.errors else ExitCode.INTERNAL
+
+
+class RunSession(Session):
+    """A launch, or an attachment to one: it has a run, and an end."""
+
+    playbook = "launch"
+
+    def __init__(self, nodes: Targets, wanted: dict[str, Any], view: View, record: Any = None) -> None:
+        super().__init__(nodes, wanted, view)
+        self.record = record
+        self.final: dict[str, Any] | None = None
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """The plan of the run, made now or remembered."""
+        return self.record.plan if self.record and self.judged is None else super().plan
+
+    @property
+    def started(self) -> bool:
+        """Whether anything ran at all."""
+        return self.final is not None and self.final.get("summary", {}).get("start_spread_seconds") is not None
+
+    @property
+    def detached(self) -> bool:
+        """Whether the run goes on without us."""
+        return bool(self.final and self.final.get("detached") and self.started)
+
+    def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
+        """Take in the plan and the end of a run as well."""
+        super().on_task(action, host, result)
+        if action.endswith("multinode.plan"):
+            self.view.planned(self.plan, result.get("without_ifconfig", []))
+            if self.plan and not self.wanted.get("madctl_dry_run"):
+                from madctl import rundir
+
+                self.record = rundir.create(self.plan, self.nodes, self.wanted["madctl_work"])
+        elif action.endswith(("run_start", "run_follow")):
+            self.final = result
+            self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]

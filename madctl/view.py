@@ -26,11 +26,18 @@ class View:
     """Collects what happens and writes each stage as it passes."""
 
     def __init__(
-        self, names: Sequence[str], as_json: bool, single: bool, stages: Sequence[str] = ("probe", "arm", "go")
+        self,
+        names: Sequence[str],
+        as_json: bool,
+        single: bool,
+        stages: Sequence[str] = ("probe", "arm", "go"),
+        quiet: bool = False,
+        rank: int | None = None,
     ) -> None:
         self.names = names
         self.as_json = as_json
         self.single = single
+        self._quiet, self._rank = quiet, rank
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
         self._output = sys.stderr if as_json else sys.stdout
@@ -39,13 +46,19 @@ class View:
         self._last: dict[tuple[str, str], deque[str]] = {}
         self._counts = {"probe": 0, "arm": 0, "run": 0, "joined": 0}
         self._planned: dict[str, Any] | None = None
-        self._table = StageTable(names, stages) if not as_json and sys.stdout.isatty() and sys.stderr.isatty() else None
-        self._stopping = False
+        self._table = (
+            StageTable(names, stages)
+            if stages and not as_json and sys.stdout.isatty() and sys.stderr.isatty()
+            else None
+        )
+        self._stopping = self._attached = False
 
     # -- stages -----------------------------------------------------------------------------------
 
     def stage(self, name: str, text: str) -> None:
         """Write one line of the story."""
+        if self._quiet:
+            return
         if self._table:
             self._table.write(f"{name:<7} {text}")
             return
@@ -75,7 +88,7 @@ class View:
     def _armed(self, host: str) -> None:
         self._mark(host, "arm", True)
         self._counts["arm"] += 1
-        if self._counts["arm"] == len(self.names):
+        if self._counts["arm"] == len(self.names) and not self._attached:
             self.stage("arm", f"{self._nodes()} ready")
 
     def _mark(self, host: str, stage: str, passed: bool) -> None:
@@ -85,9 +98,21 @@ class View:
     def _nodes(self) -> str:
         return "1 node" if len(self.names) == 1 else f"{len(self.names)} nodes"
 
-    def interrupted(self, times: int) -> None:
-        """The user pressed Ctrl-C."""
-        self.stage("stop", "stopping; Ctrl-C again to kill" if times == 1 else "killing")
+    def interrupted(self, order: bytes) -> None:
+        """Somebody pressed Ctrl-C, or hung up."""
+        words = {b"s": "stopping; Ctrl-C again to kill", b"k": "killing; Ctrl-C again to let go", b"d": "letting go"}
+        self.stage("stop", words[order])
+
+    def goes_on(self, run_id: str) -> None:
+        """The run goes on without us: say how to come back to it."""
+        self.close()
+        self.stage("run", f"{run_id} goes on: madctl attach {run_id}, madctl stop {run_id}")
+
+    def attached(self, plan: dict[str, Any]) -> None:
+        """A run that was planned before is followed."""
+        self._planned = plan
+        self._attached = True
+        self.stage("attach", f"{plan['run_id']}: {plan['nnodes']} nodes, {plan['world_size']} ranks")
 
     # -- events of the run ------------------------------------------------------------------------
 
@@ -101,11 +126,11 @@ class View:
         elif kind == "started":
             self._counts["run"] += 1
             self._mark(event["host"], "go", True)
-            if self._counts["run"] == len(self.names):
+            if self._counts["run"] == len(self.names) and not self._attached:
                 self.stage("go", f"started on {self._nodes()}")
         elif kind == "joined":
             self._counts["joined"] += 1
-            if self._planned and self._counts["joined"] == self._planned["world_size"]:
+            if self._planned and self._counts["joined"] == self._planned["world_size"] and not self._attached:
                 self.stage("ranks", f"all {self._counts['joined']} joined")
         elif kind == "stopping":
             self._stopping = True
@@ -134,6 +159,8 @@ class View:
         rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
         if self._stopping and not rank and self._planned and self._planned["shape"] == "script":
             # What torchrun says of being stopped buries the cause; the files keep it.
+            return
+        if self._rank is not None and rank != str(self._rank):
             return
         label = f"{host}:{rank}" if rank else host
         print(f"{label:<{self._width}} │ {text}", file=self._output, flush=True)

@@ -23,43 +23,27 @@ def register(commands: Any) -> None:
     add_host_options(parser)
     add_job_options(parser)
     add_check_options(parser)
+    parser.add_argument("--detach", action="store_true", help="return when the job has started")
     add_output_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code that tells how it ended."""
-    from madctl.report import report_launch
-    from madctl.session import Session
+    from madctl.report import report_run
+    from madctl.session import RunSession
     from madctl.view import View
 
     wanted = launch_variables(options)
     nodes = targets(options)
-
-    class Launch(Session):
-        """A check that goes on: it arms, starts and follows."""
-
-        playbook = "launch"
-        final: dict[str, Any] | None = None
-
-        def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-            super().on_task(action, host, result)
-            if action.endswith("multinode.plan"):
-                self.view.planned(self.plan, result.get("without_ifconfig", []))
-            elif action.endswith("run_start"):
-                from madctl.result import to_problem
-
-                self.final = result
-                self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
-
     view = View(nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1)
-    session = Launch(nodes, wanted, view)
+    session = RunSession(nodes, wanted, view)
     session.run()
-    if session.interrupts and session.final is None:
+    if session.interrupted and not session.started and (session.final is None or session.final.get("detached")):
         view.errors = [Problem("INTERRUPTED", "interrupted before the start")]
         if session.plan is not None and not options.dry_run:
             disarm(session)
-    return report_launch(session, options)
+    return report_run(session, "launch", options.output == "json", options.dry_run)
 
 
 def disarm(session: Any) -> None:

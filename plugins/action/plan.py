@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
             "fingerprints": outcome.fingerprints,
             "hosts": hosts,
             "shared_paths": list(arguments.get("shared_paths") or []),
-            "skipped": [name for name in _catalog.NAMES if not _plan.wanted(request, name)],
+            "left_out": [name for name in _catalog.NAMES if not _plan.wanted(request, name)],
         }
 
 

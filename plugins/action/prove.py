@@ -21,7 +21,7 @@ class ActionModule(ActionBase):
         """Return the ``checks`` of every node; fail with all ``problems``."""
         super().run(tmp, task_vars)
         judged = _direct.plain(self._task.args["judged"])
-        skip, proof = set(judged["skipped"]), judged["proof"]
+        skip, proof = set(judged["left_out"]), judged["proof"]
         due = any(_proving.is_due(wanted) for wanted in proof.values())
         reach = {host: _reach.Reach(host, self._play_context, task_vars["hostvars"][host]) for host in proof if due}
         results = _proving.run(proof, reach)
@@ -43,7 +43,7 @@ def not_run(judged: dict[str, Any]) -> dict[str, list[str]]:
     silent = {}
     for host in judged["hosts"]:
         wanted = judged["proof"].get(host, {})
-        names = set(judged["skipped"])
+        names = set(judged["left_out"])
         if not judged["shared_paths"]:
             names.add("storage")
         if not (wanted.get("listen") or wanted.get("connect")):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import tempfile
 import threading
@@ -19,10 +18,9 @@ import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _verdict, _wire
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach, _round
+from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _verdict
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _proving, _reach, _round
 
 _PROGRAMS = ("_supervisor", "_rank", "_wire", "_log")
 _MODULES = _direct.parts("_arm")
@@ -45,9 +43,9 @@ class ActionModule(ActionBase):
             node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
             for node in plan["nodes"]
         }
-        tell, orders = listener(arguments.get("event_socket"))
+        tell, orders = _following.listener(arguments.get("event_socket"))
         follower = _follow.Follower(plan, tell)
-        self._obey(follower, orders)
+        _following.obey(follower, orders)
         started = time.monotonic()
         with Arming(plan, arguments.get("user_env") or {}, reach) as arming:
             follower.watch(arming.news, lambda: arming.pass_on(follower))
@@ -60,54 +58,15 @@ class ActionModule(ActionBase):
                 follower.refuse(refusals)
                 arming.cancel()
                 follower.stop_all()
+            if arguments.get("detach") and ready and not refusals:
+                follower.wait_started(float(plan["start_timeout"]))
+                if not any(run.failure for run in follower.runs):
+                    follower.detach()
             follower.follow(float(timeout) if timeout else None)
         # A supervisor has the proof's files removed; where there is none, we do.
         unarmed = {host: plan["proof"][host]["written"] for host in reach if host not in arming.armed}
         _proving.release(unarmed, reach)
-        problems, summary = _outcome.judge(follower.runs, plan, follower.interrupted)
-        problems = follower.refused or problems
-        summary["duration_seconds"] = round(time.monotonic() - started, 3)
-        result = {
-            "changed": True,
-            "summary": summary,
-            "run_id": plan["run_id"],
-            "exit_code": _codes.exit_code(problems),
-        }
-        if problems:
-            text = "\n".join(_codes.line(entry) for entry in problems)
-            return dict(result, failed=True, msg=text, problems=problems)
-        return result
-
-    def _obey(self, follower: _follow.Follower, orders: socket.socket | None) -> None:
-        """Stop on a signal to this process, and on an order from whoever listens to the events."""
-        reason = _codes.problem("INTERRUPTED", None, "interrupted")
-        wake, waker = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(waker, False)
-        signal.set_wakeup_fd(waker)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-
-        def on_signal() -> None:
-            for number in os.read(wake, 64):
-                if number in (signal.SIGINT, signal.SIGTERM):
-                    follower.interrupt(reason)
-
-        follower.watch(wake, on_signal)
-        if orders is None:
-            return
-
-        def on_order() -> None:
-            order = orders.recv(1)
-            if not order:
-                follower.unwatch(orders)
-            elif order == _wire.KILL:
-                follower.interrupted = follower.interrupted or reason
-                follower.kill_all()
-            else:
-                follower.interrupt(reason)
-
-        follower.watch(orders, on_order)
+        return _following.result(follower, plan, time.monotonic() - started)
 
 
 class Arming:
@@ -188,27 +147,3 @@ class Arming:
             return channel
         channel.close()
         return reach.relay(run_dir)
-
-
-def listener(path: str | None) -> tuple[_follow.Listener, socket.socket | None]:
-    """Send events to madctl where it listens, and print them for everybody else."""
-    if path:
-        channel = _reach.connect(path)
-
-        def send(event: dict[str, Any], payload: bytes) -> None:
-            try:
-                channel.sendall(_wire.encode(event, payload))
-            except OSError:
-                pass  # Nobody looks any more; the run goes on.
-
-        return send, channel
-    display = Display()
-
-    def show(event: dict[str, Any], payload: bytes) -> None:
-        if event["event"] == "log":
-            source = event["log"].partition(".")[0].removeprefix("rank-").removeprefix("runner")
-            prefix = "%s:%s" % (event["host"], source) if source else event["host"]
-            for text in payload.decode("utf-8", "backslashreplace").splitlines():
-                display.display("%s | %s" % (prefix, text))
-
-    return show, None

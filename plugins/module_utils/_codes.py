@@ -24,6 +24,7 @@ _EXIT = {
     "TIMED_OUT": 8,
     "LEFT_BEHIND": 9,
     "INTERRUPTED": 130,
+    "RUN_STOPPED": 130,
 }
 
 Problem = Dict[str, Any]

@@ -29,6 +29,7 @@ class Follower:
         self.runs = [_outcome.NodeRun(node["host"], node["node_rank"]) for node in plan["nodes"]]
         self.interrupted: Optional[Problem] = None
         self.refused: List[Problem] = []
+        self.detached = False
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
         self._decoders = {host: _wire.Decoder() for host in self._by_host}
@@ -58,7 +59,7 @@ class Follower:
         deadline = time.monotonic() + seconds
         while not all(run.ready or run.failure for run in self.runs) and time.monotonic() < deadline:
             self._turn(deadline - time.monotonic())
-            if self.interrupted:
+            if self.interrupted or self.detached:
                 return False
         for run in self.runs:
             if not run.ready and not run.failure:
@@ -90,10 +91,22 @@ class Follower:
             self._order(channel, _wire.GO)
         self.tell({"event": "go"}, b"")
 
+    def wait_started(self, seconds: float) -> None:
+        """Wait until every runner was started, or one could not be."""
+        deadline = time.monotonic() + seconds
+        while not all(run.started_at or run.failure or run.exit for run in self.runs) and time.monotonic() < deadline:
+            self._turn(deadline - time.monotonic())
+
+    def detach(self) -> None:
+        """Follow no more; the run goes on without us."""
+        self.detached = True
+
     def follow(self, timeout: Optional[float]) -> None:
         """Read events until every node's run is over."""
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        while self._awaited or any(run.exit is None and run.host in self.channels for run in self.runs):
+        while not self.detached and (
+            self._awaited or any(run.exit is None and run.host in self.channels for run in self.runs)
+        ):
             left = None if self._deadline is None else self._deadline - time.monotonic()
             if left is not None and left <= 0:
                 self.interrupt(
@@ -174,6 +187,9 @@ class Follower:
             run.ready = True
         elif event == "started":
             run.started_at = now
+            self._gone = True
+        elif event == "stopping":
+            return  # We told them, or whoever did will be seen in how it ends.
         elif event == "joined":
             run.joined += 1
         elif event == "start_failed":
@@ -182,10 +198,14 @@ class Follower:
             message = "%s could not be started: %s" % (header["argv0"], os.strerror(header["errno"]))
             failure = problem("START_FAILED", run.host, message)
         elif event == "rank_exit" and (header["exit_code"] or header["signal"]) and not self._stopping:
+            if header.get("stopping"):
+                return  # It ended because it was told to.
             failure = _outcome.rank_failure(run.host, header)
         elif event == "exit":
             run.exit = header
-            bad = header["outcome"] != "exited" or header["exit_code"] != 0
+            if header.get("stopped") and not self._stopping and self.interrupted is None:
+                self.interrupted = problem("RUN_STOPPED", None, "the run was stopped")
+            bad = not header.get("stopped") and (header["outcome"] != "exited" or header["exit_code"] != 0)
             if bad and not self._stopping and run.failure is None:
                 failure = _outcome.runner_failure(run.host, self.plan["shape"], header)
         if failure:

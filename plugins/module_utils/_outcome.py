@@ -94,7 +94,9 @@ def judge(
     nodes = []
     for run, node in zip(runs, plan["nodes"]):
         record = run.exit or {}
-        shown = {key: node[key] for key in ("host", "node_rank", "address", "interface", "nproc_per_node", "run_dir")}
+        shown = {
+            key: node.get(key) for key in ("host", "node_rank", "address", "interface", "nproc_per_node", "run_dir")
+        }
         nodes.append(dict(shown, exit_code=record.get("exit_code"), signal=record.get("signal")))
     return problems, {
         "ranks_joined": joined if script else None,

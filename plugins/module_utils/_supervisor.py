@@ -44,6 +44,7 @@ class Supervisor:
     def __init__(self, run_dir: str, lock: int, spec: Dict[str, Any]) -> None:
         self.run_dir = run_dir
         self.lock = lock
+        self.stopped = False
         self.spec = spec
         self.state = "armed"
         self.runner: Optional[subprocess.Popen[bytes]] = None
@@ -57,6 +58,7 @@ class Supervisor:
         self.outgoing = b""
         self.deadline: Optional[float] = time.monotonic() + spec["start_timeout"]
         self.sweep_signal = signal.SIGTERM
+        self.events = os.open("events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.selector = selectors.DefaultSelector()
         self.control = self._listen("control.sock", self._accept_follower)
         self.ranks = self._listen("ranks.sock", self._accept_rank)
@@ -79,7 +81,7 @@ class Supervisor:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(waker)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: self.stop())
+        signal.signal(signal.SIGTERM, lambda *_: self.stop() if self.state in ("armed", "running") else self.kill())
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         self.selector.register(wake, selectors.EVENT_READ, lambda _: os.read(wake, 4096))
@@ -138,6 +140,10 @@ class Supervisor:
     def emit(self, **event: Any) -> None:
         """Tell the follower, in order, after the output that came before."""
         self.frames.append(encode(event))
+        try:
+            os.write(self.events, encode(event))
+        except OSError:
+            pass  # A full disk costs whoever follows later, never the job.
 
     def _unsent(self) -> bool:
         return bool(
@@ -243,7 +249,7 @@ class Supervisor:
         for line in data.splitlines():
             message = json.loads(line)
             if message["event"] == "rank_exit":
-                ended = dict(message, rank=known)
+                ended = dict(message, rank=known, stopping=self.stopped)
                 self.rank_exits.append(ended)
                 self.emit(**ended)
             else:
@@ -276,6 +282,8 @@ class Supervisor:
             self._finish("disarmed")
         elif self.state == "running":
             self.state = "stopping"
+            self.stopped = True
+            self.emit(event="stopping", time=time.time())
             self.deadline = time.monotonic() + self.spec["grace"]
             self._signal_runner(signal.SIGTERM)
 
@@ -352,6 +360,7 @@ class Supervisor:
             "signal": -status if status is not None and status < 0 else None,
             "ranks_joined": len(self.joined),
             "rank_exits": self.rank_exits,
+            "stopped": self.stopped,
             "left_behind": self._leftovers() if outcome == "exited" else [],
             "bytes_lost": sum(log.lost for log in self.logs.values()),
         }

@@ -3,7 +3,8 @@
 The frames between a supervisor and whoever follows it: one JSON object a line, bytes after some.
 
 A header with a ``bytes`` key is followed by that many raw bytes. The other direction is single
-bytes (``GO``, ``STOP``, ``KILL``), so that going costs one write. Private to the collection.
+bytes (``GO``, ``STOP``, ``KILL``; ``DETACH`` is for a follower only), so that going costs one write.
+Private to the collection.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterator, Tuple
 
-GO, STOP, KILL = b"g", b"s", b"k"
+GO, STOP, KILL, DETACH = b"g", b"s", b"k", b"d"
 MAX_HEADER_BYTES = 1 << 20
 MAX_PAYLOAD_BYTES = 1 << 20
 

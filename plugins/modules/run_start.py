@@ -23,6 +23,10 @@ options:
   timeout:
     description: Seconds after which the job is stopped.
     type: float
+  detach:
+    description: Whether to return after the start and let the run go on.
+    type: bool
+    default: false
   event_socket:
     description: Path of a socket that gets the events instead of the screen.
     type: str

@@ -41,54 +41,9 @@ left:
   sample: []
 """
 
-import contextlib
-import os
-import signal
-import time
-
 from ansible.module_utils.basic import AnsibleModule
 
-
-def find(run_id):
-    """Find the supervisor by its command line and the job's processes by their environment."""
-    supervisors, marked = [], []
-    mark = ("MADCTL_RUN_ID=" + run_id).encode()
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open("/proc/%s/cmdline" % entry, "rb") as stream:
-                words = stream.read().split(b"\0")
-            with open("/proc/%s/environ" % entry, "rb") as stream:
-                environment = stream.read().split(b"\0")
-        except OSError:
-            continue
-        if any(word.endswith(b"/_supervisor.py") for word in words) and any(
-            os.path.basename(word) == run_id.encode() for word in words
-        ):
-            supervisors.append(int(entry))
-        elif mark in environment:
-            marked.append(int(entry))
-    return supervisors, marked
-
-
-def send(pids, number):
-    """Signal processes that may have gone in the meantime."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def stop(run_id, grace):
-    """Stop, and return what could not be stopped."""
-    deadline = time.monotonic() + grace
-    supervisors, marked = find(run_id)
-    send(supervisors, signal.SIGTERM)
-    while (supervisors or marked) and time.monotonic() < deadline:
-        if not supervisors:
-            send(marked, signal.SIGKILL)
-        time.sleep(0.05)
-        supervisors, marked = find(run_id)
-    send(supervisors + marked, signal.SIGKILL)
-    return marked
+from ansible_collections.madctl.multinode.plugins.module_utils import _runs
 
 
 def main():
@@ -98,10 +53,10 @@ def main():
         supports_check_mode=True,
     )
     run_id = module.params["run_id"]
-    found = any(find(run_id))
+    found = any(_runs.find(run_id))
     if module.check_mode or not found:
         module.exit_json(changed=found, left=[])
-    left = stop(run_id, module.params["grace"])
+    left = _runs.stop(run_id, module.params["grace"])
     if left:
         module.fail_json(msg="LEFT_BEHIND: processes %s of run %s are still there" % (left, run_id), left=left)
     module.exit_json(changed=True, left=left)

@@ -42,6 +42,12 @@ def madctl(*words, cwd=JOBS, env=None, timeout=120):
     return Finished(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def records(tmp_path_factory):
+    """Keep what runs leave on this machine out of the user's own memory of runs."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def lab():
     if os.geteuid() != 0:

@@ -84,6 +84,7 @@ def test_names_that_lead_to_loopback_do_not_matter_to_a_launch(launch, on):
     assert (refused.code, set(refused.codes)) == (3, {"PEER_IS_LOOPBACK"})
     assert done.code == 0, done.err
     assert done.err.count("sum 10, expected 10") == 4
+    assert done.json["data"]["ranks_joined"] == 4
 
 
 def test_a_launch_is_refused_by_the_proof_and_nothing_starts(launch, on):

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl attach``: see a run from its first byte on, and follow it to its end."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from madctl.options import add_output_option, add_run_argument
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "attach",
+        help="follow a run that goes on",
+        description="Show all output of a run from its first byte, then follow it to its end.",
+        allow_abbrev=False,
+    )
+    add_run_argument(parser)
+    parser.add_argument("--since", choices=["now"], help="leave out what is there already")
+    add_output_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Follow, and return the exit code that tells how the run ended."""
+    from madctl import rundir
+    from madctl.report import report_run
+    from madctl.session import RunSession
+    from madctl.view import View
+
+    record = rundir.load(options.run_id)
+    nodes = record.reach()
+    view = View(nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=())
+    view.attached(record.plan)
+    wanted = {"madctl_plan": record.plan, "madctl_log_end": options.since == "now"}
+    session = RunSession(nodes, wanted, view, record)
+    session.playbook = "logs"
+    session.run()
+    return report_run(session, "attach", options.output == "json")

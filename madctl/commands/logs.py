@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl logs``: the output of a run, of all nodes or of some."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from madctl.errors import ExitCode, Problem, UsageError
+from madctl.options import add_run_argument
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "logs", help="show the output of a run", description="Show the output of a run.", allow_abbrev=False
+    )
+    add_run_argument(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the run ends")
+    parser.add_argument("--host", action="append", default=[], metavar="NAME", help="only this node (repeatable)")
+    parser.add_argument("--rank", type=int, metavar="N", help="only this rank")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print lines, each with its node and rank."""
+    from madctl import rundir
+    from madctl.session import RunSession
+    from madctl.view import View, print_problems
+
+    record = rundir.load(options.run_id)
+    unknown = [host for host in options.host if host not in record.targets["names"]]
+    if unknown:
+        raise UsageError(Problem("RUN_HOST_UNKNOWN", f"run {record.run_id} has no node {', '.join(unknown)}"))
+    chosen = [node for node in record.plan["nodes"] if not options.host or node["host"] in options.host]
+    nodes = record.reach()
+    view = View(nodes.names, as_json=False, single=len(nodes.names) == 1, stages=(), quiet=True, rank=options.rank)
+    plan = {**record.plan, "nodes": chosen}
+    view.attached(plan)
+    session = RunSession(nodes, {"madctl_plan": plan, "madctl_follow": options.follow}, view, record)
+    session.playbook = "logs"
+    session.run()
+    if session.final is None and not session.interrupted:
+        view.errors = [Problem("INTERNAL", session.failure or "Ansible ended without a result")]
+        print_problems(view.errors, [])
+        return ExitCode.INTERNAL
+    return 128 + int(session.signal) if session.interrupted else ExitCode.SUCCEEDED

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl status``: how a run stands on each of its nodes, asked of the nodes themselves."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from madctl.errors import ExitCode
+from madctl.options import add_output_option, add_run_argument
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "status",
+        help="ask the nodes how a run stands",
+        description="Ask the nodes how a run stands.",
+        allow_abbrev=False,
+    )
+    add_run_argument(parser)
+    add_output_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one line a node; 4 when one did not answer."""
+    from madctl import rundir
+    from madctl.engine import Engine
+    from madctl.result import Result, to_json, to_problem
+    from madctl.view import print_problems
+
+    record = rundir.load(options.run_id)
+    found: dict[str, Any] = {}
+
+    def on_task(action: str, _: str, result: dict[str, Any]) -> None:
+        if action.endswith("run_status"):
+            found.update(result)
+
+    with Engine(on_task, lambda *_: None) as engine:
+        engine.run("status", record.reach(), {"madctl_plan": record.plan})
+    problems = [to_problem(entry) for entry in found.get("problems", [])]
+    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED if found else ExitCode.INTERNAL
+    nodes = [{"host": host, **node} for host, node in found.get("nodes", {}).items()]
+    if options.output == "json":
+        status = "succeeded" if code == ExitCode.SUCCEEDED else "failed"
+        print(to_json(Result("status", status, code, record.run_id, {"nodes": nodes}, problems)))
+    else:
+        print(f"run {record.run_id}")
+        rows = [("NODE", "STATE", "RANKS", "PROCESSES", "EXIT")]
+        rows += [
+            (node["host"], node["state"], str(node["joined"]), str(node["processes"]), _exit(node["exit"]))
+            for node in nodes
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        for row in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_problems(problems, [])
+    return code
+
+
+def _exit(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return "-"
+    return f"signal {record['signal']}" if record["signal"] else str(record["exit_code"])

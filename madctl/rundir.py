@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What this machine remembers of runs, one file a run: enough to reach its nodes again from a later shell.
+
+A cache: the nodes are the truth. No value of the user's environment is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from madctl.errors import Problem, UsageError
+from madctl.options import Targets
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run: how to reach its nodes, what was planned, and how it ended as far as this machine saw."""
+
+    run_id: str
+    created: float
+    work: list[Any]
+    targets: dict[str, Any]
+    plan: dict[str, Any]
+    status: str = "running"
+    exit_code: int | None = None
+
+    def reach(self) -> Targets:
+        """Give the nodes as commands take them."""
+        found = self.targets
+        return Targets(tuple(found["names"]), found["inventory"], tuple(found["sources"]))
+
+
+def directory() -> Path:
+    """Name the directory of records; it is this user's alone."""
+    from platformdirs import user_state_path
+
+    return user_state_path("madctl") / "runs"
+
+
+def create(plan: dict[str, Any], targets: Targets, work: list[Any]) -> Record:
+    """Remember a run that is about to start."""
+    nodes = [{key: value for key, value in node.items() if key not in ("env", "argv")} for node in plan["nodes"]]
+    kept = {key: value for key, value in plan.items() if key not in ("nodes", "proof", "hostfile")}
+    reach = {"names": targets.names, "inventory": targets.inventory, "sources": targets.sources}
+    record = Record(plan["run_id"], time.time(), work, reach, {**kept, "nodes": nodes})
+    save(record)
+    return record
+
+
+def save(record: Record) -> None:
+    """Write a record whole or not at all."""
+    place = directory()
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = place / f".{record.run_id}.{os.getpid()}"
+    partial.touch(0o600)
+    partial.write_text(json.dumps(asdict(record)))
+    partial.replace(place / f"{record.run_id}.json")
+
+
+def finish(record: Record, status: str, exit_code: int) -> None:
+    """Remember how a run ended, or that it goes on without us."""
+    save(replace(record, status=status, exit_code=exit_code))
+
+
+def names() -> list[str]:
+    """List the runs that are remembered, oldest first; their names sort by time."""
+    return sorted(path.stem for path in directory().glob("*.json"))
+
+
+def load(run_id: str | None) -> Record:
+    """
+    Find a run by its id, or the beginning of it; the latest where none is given.
+
+    Raises:
+        UsageError: If there is no such run, or several.
+    """
+    known = names()
+    if run_id is None:
+        if not known:
+            raise UsageError(Problem("RUN_UNKNOWN", "no run is remembered here"))
+        found = known[-1:]
+    else:
+        found = [name for name in known if name.startswith(run_id)]
+    if len(found) != 1:
+        what = "several runs begin" if found else "no run here begins"
+        raise UsageError(Problem("RUN_UNKNOWN", f"{what} with {run_id}", remedy="see madctl ps"))
+    return Record(**json.loads((directory() / f"{found[0]}.json").read_text()))

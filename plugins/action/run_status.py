@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask all nodes of a run how it stands there, once a play."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _reach, _round
+
+_MODULES = _direct.parts("_runs")
+
+
+class ActionModule(ActionBase):
+    """Run once a play."""
+
+    BYPASS_HOST_LOOP = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Return ``nodes`` by host, and ``problems`` of nodes that did not answer."""
+        super().run(tmp, task_vars)
+        plan = _following.plan_of(_direct.plain(self._task.args), task_vars)
+        run_dirs = {node["host"]: node.get("run_dir") for node in plan["nodes"]}
+        reach = {host: _reach.Reach(host, self._play_context, task_vars["hostvars"][host]) for host in run_dirs}
+        answers: dict[str, dict[str, Any]] = {}
+
+        def program(host: str, _: Any) -> _direct.Program:
+            return _direct.Program("look", _MODULES, {"run_id": plan["run_id"], "run_dir": run_dirs[host]})
+
+        round_of_all = _round.Round(reach, None, program, lambda host, answer: answers.update({host: answer}))
+        round_of_all.start()
+        round_of_all.close()
+        silent = [host for host in run_dirs if "state" not in answers[host]]
+        problems = [_codes.problem("NODE_SILENT", host, answers[host]["msg"], "check the node") for host in silent]
+        nodes = {host: answers[host] for host in run_dirs if host not in silent}
+        return {"changed": False, "nodes": nodes, "problems": problems}

@@ -1,0 +1,47 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_follow
+short_description: Follow a run that was started before
+description:
+  - Sends the output of all nodes from the first byte, then follows the run to its end.
+  - Runs once a play. Its end changes nothing for the run.
+author: The madctl authors
+options:
+  run_id:
+    description: Identity of the run, where O(plan) is not at hand.
+    type: str
+  plan:
+    description: The plan of the run.
+    type: dict
+  follow:
+    description: Whether to wait for more than is there.
+    type: bool
+    default: true
+  end:
+    description: Whether to leave out what is there already.
+    type: bool
+    default: false
+  event_socket:
+    description: Path of a socket that gets the events instead of the screen.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Follow
+  madctl.multinode.run_follow:
+    plan: "{{ rendezvous_result.plan }}"
+  run_once: true
+"""
+
+RETURN = r"""
+summary:
+  description: How every node ended.
+  returned: when followed to the end
+  type: dict
+  sample: {ranks_joined: 4}
+"""

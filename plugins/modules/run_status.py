@@ -1,0 +1,42 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_status
+short_description: Ask all nodes how a run stands
+description:
+  - Runs once a play and changes nothing.
+author: The madctl authors
+options:
+  run_id:
+    description: Identity of the run, where O(plan) is not at hand.
+    type: str
+  plan:
+    description: The plan of the run.
+    type: dict
+"""
+
+EXAMPLES = r"""
+- name: Ask
+  madctl.multinode.run_status:
+    plan: "{{ rendezvous_result.plan }}"
+  run_once: true
+  register: status
+"""
+
+RETURN = r"""
+nodes:
+  description: By host C(state), C(exit), C(supervisor), C(processes) and C(joined).
+  returned: always
+  type: dict
+  sample: {gpu01: {state: running, processes: 9}}
+problems:
+  description: Nodes that did not answer.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+"""

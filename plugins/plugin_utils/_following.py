@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every action that follows a run does: tell events, obey orders, sum up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach
+
+
+def obey(follower: _follow.Follower, orders: socket.socket | None) -> None:
+    """Stop on a signal to this process, and on an order from whoever listens to the events."""
+    reason = _codes.problem("INTERRUPTED", None, "interrupted")
+    wake, waker = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+    def on_signal() -> None:
+        for number in os.read(wake, 64):
+            if number in (signal.SIGINT, signal.SIGTERM):
+                follower.interrupt(reason)
+
+    follower.watch(wake, on_signal)
+    if orders is None:
+        return
+
+    def on_order() -> None:
+        order = orders.recv(1)
+        if order == _wire.KILL:
+            follower.interrupted = follower.interrupted or reason
+            follower.kill_all()
+        elif order == _wire.STOP:
+            follower.interrupt(reason)
+        else:
+            # Whoever listened has gone, or wants to go: a run belongs to its nodes.
+            follower.unwatch(orders)
+            follower.detach()
+
+    follower.watch(orders, on_order)
+
+
+def listener(path: str | None) -> tuple[_follow.Listener, socket.socket | None]:
+    """Send events to madctl where it listens, and print them for everybody else."""
+    if path:
+        channel = _reach.connect(path)
+
+        def send(event: dict[str, Any], payload: bytes) -> None:
+            try:
+                channel.sendall(_wire.encode(event, payload))
+            except OSError:
+                pass  # Nobody looks any more; the run goes on.
+
+        return send, channel
+    display = Display()
+
+    def show(event: dict[str, Any], payload: bytes) -> None:
+        if event["event"] == "log":
+            source = event["log"].partition(".")[0].removeprefix("rank-").removeprefix("runner")
+            prefix = "%s:%s" % (event["host"], source) if source else event["host"]
+            for text in payload.decode("utf-8", "backslashreplace").splitlines():
+                display.display("%s | %s" % (prefix, text))
+
+    return show, None
+
+
+def result(follower: _follow.Follower, plan: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Give an action's result: how the run ended, or that it goes on without us."""
+    problems, summary = _outcome.judge(follower.runs, plan, follower.interrupted)
+    summary["duration_seconds"] = round(seconds, 3)
+    found = {"changed": True, "summary": summary, "run_id": plan["run_id"], "detached": follower.detached}
+    if follower.detached:
+        return dict(found, exit_code=0)
+    problems = follower.refused or problems
+    found["exit_code"] = _codes.exit_code(problems)
+    if problems:
+        text = "\n".join(_codes.line(entry) for entry in problems)
+        return dict(found, failed=True, msg=text, problems=problems)
+    return found
+
+
+def plan_of(arguments: dict[str, Any], task_vars: Any) -> dict[str, Any]:
+    """Take the plan of a run, or what is known of it from its id and the hosts of the play."""
+    if arguments.get("plan"):
+        return dict(arguments["plan"])
+    hosts = [{"host": host, "node_rank": rank} for rank, host in enumerate(task_vars["ansible_play_hosts_all"])]
+    return {"run_id": str(arguments["run_id"]), "shape": "command", "world_size": 0, "nodes": hosts}

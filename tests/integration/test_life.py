@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run belongs to its nodes: it outlives whoever started it, and any later shell can see and end it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.integration.conftest import JOBS, MADCTL, left_behind, madctl
+from tests.integration.test_interrupt import read_until, start
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(autouse=True)
+def own_records(tmp_path, monkeypatch):
+    """Give every test a memory of runs of its own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def detached(launch):
+    """A run that was let go after its start."""
+    done = launch("--detach", "--", "wait.py", "leak")
+    assert (done.code, done.json["status"]) == (0, "running"), done.err
+    yield done.json["run_id"]
+    madctl("stop", "--force")
+
+
+def states(run_id):
+    done = madctl("status", run_id, "--output", "json")
+    return {node["host"]: node["state"] for node in done.json["data"]["nodes"]}
+
+
+def wait_for(condition, seconds=30):
+    """Wait until something is so; that it never is fails the test."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_detached_run_is_seen_and_stopped_from_another_shell(lab, detached):
+    assert states(detached) == {"node1": "running", "node2": "running"}
+    listed = madctl("ps", "--output", "json").json["data"]["runs"]
+    wait_for(lambda: madctl("logs").out.count("waiting") == 2)
+    one = madctl("logs", "--host", "node2", "--rank", "1")
+    stopped = madctl("stop")
+
+    assert [(entry["run_id"], entry["status"]) for entry in listed] == [(detached, "running")]
+    assert one.out.splitlines()[0].split() == ["node2:1", "│", "waiting", "1"]
+    assert (stopped.code, "nothing is left on node[1-2]" in stopped.out) == (0, True)
+    assert left_behind(lab) == []
+    assert states(detached) == {"node1": "exited", "node2": "exited"}
+
+
+def test_attach_shows_everything_from_the_first_byte_to_the_end(launch, on):
+    launched = launch("--detach", "--", "report.py", "x y")
+    attached = madctl("attach", "--output", "json")
+    again = madctl("attach", "--output", "json")
+
+    assert attached.code == 0, attached.err
+    assert attached.err.count("REPORT") == 2
+    assert attached.json["data"]["ranks_joined"] == 2
+    assert again.err.count("REPORT") == 2
+    run_dir = launched.json["data"]["nodes"][0]["run_dir"]
+    kept = on("node1", "cat", f"{run_dir}/logs/rank-0.out")
+    shown = [line.partition("│ ")[2] for line in attached.err.splitlines() if line.startswith("node1:0")]
+    assert shown == kept.splitlines()
+
+
+def test_a_run_whose_launcher_is_killed_goes_on(lab):
+    process = start(lab, "wait.py", "leak")
+    read_until(process, "waiting")
+    process.kill()
+    process.wait()
+    run_id = madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
+
+    assert states(run_id) == {"node1": "running", "node2": "running"}
+    assert madctl("stop").code == 0
+
+
+def test_a_launcher_that_is_hung_up_lets_go(lab):
+    process = start(lab, "wait.py", "leak")
+    read_until(process, "waiting")
+    process.send_signal(signal.SIGHUP)
+    output = process.stdout.read()
+
+    assert process.wait(timeout=30) == 129, output
+    assert "goes on: madctl attach" in output
+    assert set(states(madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]).values()) == {"running"}
+    assert madctl("stop").code == 0
+
+
+def test_a_stop_is_told_to_whoever_is_attached(lab, detached):
+    process = subprocess.Popen([str(MADCTL), "attach"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    read_until(process, "waiting")
+    assert madctl("stop").code == 0
+    output = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 130, output
+    assert "RUN_STOPPED" in output
+
+
+def test_a_killed_supervisor_is_seen_and_its_leftovers_are_ended(lab, detached, on):
+    wait_for(lambda: madctl("logs").out.count("waiting") == 2)
+    on("node2", "pkill", "-9", "-f", "bin/_supervisor.py")
+    seen = states(detached)
+    stopped = madctl("stop")
+
+    assert seen == {"node1": "running", "node2": "lost"}
+    assert stopped.code == 0, stopped.err
+    assert left_behind(lab) == []
+
+
+def test_a_second_launch_on_the_same_nodes_is_refused_and_the_first_goes_on(detached, launch):
+    second = launch("--master-port", "auto", "--", "report.py", hosts="node2,node4")
+
+    assert (second.code, second.codes) == (3, ["NODE_BUSY"])
+    assert detached in second.json["errors"][0]["message"]
+    assert states(detached) == {"node1": "running", "node2": "running"}
+
+
+def test_a_node_that_does_not_answer_is_never_taken_for_stopped(detached, on):
+    on("node2", "ip", "link", "set", "eno1", "down")
+    try:
+        done = madctl("stop", "--output", "json")
+    finally:
+        on("node2", "ip", "link", "set", "eno1", "up")
+
+    assert (done.code, done.codes) == (9, ["STOP_UNVERIFIED"])
+    assert done.json["errors"][0]["host"] == "node2"
+    assert done.json["data"]["stopped"] == ["node1"]
+    assert madctl("stop").code == 0
+
+
+def test_runs_without_the_command_line(lab, detached, tmp_path):
+    from madctl.lab import state
+
+    playbook = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
+    common = ["-i", str(state.directory(lab.name) / "inventory.yml"), "--limit", "node1,node2"]
+    common += ["-e", f"madctl_run_id={detached}"]
+
+    def play(name, *more):
+        argv = [playbook, f"madctl.multinode.{name}", *common, *more]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=120, cwd=JOBS)
+
+    wait_for(lambda: play("logs", "-e", '{"madctl_follow": false}').stdout.count("waiting") == 2)
+    status = play("status", "-v")
+    stop = play("stop")
+
+    assert '"state": "running"' in status.stdout
+    assert stop.returncode == 0, stop.stdout
+    assert left_behind(lab) == []
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "attach", "stop"])
+def test_an_unknown_run_is_a_usage_error(command):
+    done = madctl(command, "20010101-000000")
+
+    assert done.code == 2
+    assert "RUN_UNKNOWN" in done.err
