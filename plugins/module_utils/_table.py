@@ -28,7 +28,9 @@ def cells(
     for mark, findings in ((WARN, warnings), (FAIL, problems)):
         for finding in findings:
             check = _catalog.CHECK_OF.get(finding["code"], "reach")
-            for host in hosts if finding["host"] is None else [finding["host"]]:
+            # What is said of all nodes says nothing of one that could not be looked at.
+            everybody = [host for host in hosts if table[host][check] != NONE]
+            for host in everybody if finding["host"] is None else [finding["host"]]:
                 table[host][check] = mark
     return table
 

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of nodes and checks."""
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _table
+
+GENERAL = {"code": "NO_GPU", "host": None}
+HUNG = {"code": "MOUNT_HUNG", "host": "n2"}
+DARK = {"code": "HOST_UNREACHABLE", "host": "n3"}
+SILENT = {"n3": [name for name in _catalog.NAMES if name != "reach"]}
+
+
+def test_cells():
+    table = _table.cells(["n1", "n2", "n3"], [HUNG, DARK], [GENERAL], SILENT)
+
+    assert (table["n1"]["gpus"], table["n1"]["storage"], table["n1"]["reach"]) == ("warn", "ok", "ok")
+    assert table["n2"]["storage"] == "FAIL"
+    assert (table["n3"]["reach"], table["n3"]["gpus"]) == ("FAIL", "-")
+
+
+def test_nodes_with_the_same_result_share_a_line_and_columns_are_aligned():
+    lines = _table.lines(_table.cells(["n1", "n2", "n3"], [HUNG], [], {}), ",".join)
+
+    assert len(lines) == 3
+    assert lines[1].startswith("n1,n3")
+    assert lines[2].index("FAIL") == lines[0].index("storage")
+
+
+def test_every_address_has_a_verdict():
+    row = {"interface": "ib0", "address": "198.51.100.1", "network": "198.51.100.0/24", "verdict": "chosen"}
+
+    assert _table.network_lines({"n1": [row]})[1].split() == ["n1", "ib0", "198.51.100.1", "chosen"]
