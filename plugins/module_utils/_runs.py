@@ -221,3 +221,21 @@ def tail(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
     except BrokenPipeError:
         pass
     os._exit(0)
+
+
+def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """Write the run directory as a compressed archive to standard output, after a line that says so."""
+    import tarfile
+
+    run_dir = directory(request)
+    if not os.path.isdir(run_dir):
+        return {"failed": True, "msg": "there is no %s" % run_dir}
+    tell({"archive": True})
+
+    def wanted(entry: Any) -> Any:
+        # Sockets of a living run are nothing that an archive can hold.
+        return entry if entry.isfile() or entry.isdir() else None
+
+    with open(1, "wb", closefd=False) as stream, tarfile.open(fileobj=stream, mode="w|gz") as archive:
+        archive.add(run_dir, arcname=".", filter=wanted)
+    os._exit(0)

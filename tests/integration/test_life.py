@@ -163,3 +163,15 @@ def test_an_unknown_run_is_a_usage_error(command):
 
     assert done.code == 2
     assert "RUN_UNKNOWN" in done.err
+
+
+def test_logs_and_records_are_collected_byte_for_byte(launch, on, tmp_path):
+    launched = launch("--", "report.py")
+    collected = madctl("collect", "--to", str(tmp_path / "run"), "--output", "json")
+
+    assert (collected.code, collected.codes) == (0, []), collected.err
+    run_dir = launched.json["data"]["nodes"][1]["run_dir"]
+    assert (tmp_path / "run" / "node2" / "logs" / "rank-1.out").read_text() == on(
+        "node2", "cat", f"{run_dir}/logs/rank-1.out"
+    )
+    assert (tmp_path / "run" / "node1" / "exit.json").exists()

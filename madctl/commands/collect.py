@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl collect``: bring the logs and records of a run to this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from madctl.errors import ExitCode
+from madctl.options import add_output_option, add_run_argument
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    what = "bring a run's logs and records here"
+    parser = commands.add_parser("collect", help=what, description=what, allow_abbrev=False)
+    add_run_argument(parser)
+    parser.add_argument("--to", metavar="DIRECTORY", help="gets a directory a node (default: the run's id)")
+    add_output_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Return 4 when a node gave nothing."""
+    from madctl import rundir
+    from madctl.engine import Engine
+    from madctl.result import Result, to_json, to_problem
+    from madctl.view import fold, print_problems
+
+    record = rundir.load(options.run_id)
+    place = os.path.abspath(options.to or record.run_id)
+    found: dict[str, Any] = {}
+
+    def on_task(action: str, _: str, result: dict[str, Any]) -> None:
+        if action.endswith("run_collect"):
+            found.update(result)
+
+    with Engine(on_task, lambda *_: None) as engine:
+        engine.run("collect", record.reach(), {"madctl_plan": record.plan, "madctl_dest": place})
+    problems = [to_problem(entry) for entry in found.get("problems", [])]
+    nodes = found.get("nodes", {})
+    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED if found else ExitCode.INTERNAL
+    if options.output == "json":
+        status = "succeeded" if code == ExitCode.SUCCEEDED else "failed"
+        print(to_json(Result("collect", status, code, record.run_id, {"nodes": nodes}, problems)))
+    elif nodes:
+        print(f"{place}: {fold(list(nodes))}")
+    print_problems(problems, [])
+    return code

@@ -1,0 +1,51 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_collect
+short_description: Fetch what a run left on its nodes
+description:
+  - Brings logs, events and exit records of all nodes to the controller, a directory a node.
+  - Runs once a play and changes nothing on the nodes.
+author: The madctl authors
+options:
+  run_id:
+    description: Identity of the run, where O(plan) is not at hand.
+    type: str
+  plan:
+    description: The plan of the run.
+    type: dict
+  dest:
+    description: Directory on the controller that gets a directory a node.
+    type: str
+    required: true
+attributes:
+  check_mode:
+    description: Can run in check mode; then nothing is fetched.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Fetch
+  madctl.multinode.run_collect:
+    run_id: 20261123-143000-1a2b3c4d
+    dest: /tmp/run
+  run_once: true
+"""
+
+RETURN = r"""
+nodes:
+  description: By host the directory on the controller.
+  returned: always
+  type: dict
+  sample: {gpu01: /tmp/run/gpu01}
+problems:
+  description: Nodes that gave nothing.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+"""
