@@ -41,6 +41,9 @@ def run(options: argparse.Namespace) -> int:
         engine.run("status", record.reach(), {"madctl_plan": record.plan})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED if found else ExitCode.INTERNAL
+    ended = how_it_ended(list(found.get("nodes", {}).values()), len(record.targets["names"]))
+    if ended and record.status == "running":
+        rundir.finish(record, ended, ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED)
     nodes = [{"host": host, **node} for host, node in found.get("nodes", {}).items()]
     if options.output == "json":
         status = "succeeded" if code == ExitCode.SUCCEEDED else "failed"
@@ -57,6 +60,16 @@ def run(options: argparse.Namespace) -> int:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print_problems(problems, [])
     return code
+
+
+def how_it_ended(nodes: list[dict[str, Any]], count: int) -> str | None:
+    """Sum up exit records of all nodes; None while one of them runs on or is silent."""
+    records = [node["exit"] for node in nodes if node["exit"]]
+    if len(records) < count:
+        return None
+    if any(record["stopped"] for record in records):
+        return "stopped"
+    return "succeeded" if all(record["exit_code"] == 0 for record in records) else "failed"
 
 
 def _exit(record: dict[str, Any] | None) -> str:

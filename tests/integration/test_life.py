@@ -59,6 +59,8 @@ def test_a_detached_run_is_seen_and_stopped_from_another_shell(lab, detached):
 
 def test_attach_shows_everything_from_the_first_byte_to_the_end(launch, on):
     launched = launch("--detach", "--", "report.py", "x y")
+    wait_for(lambda: set(states(launched.json["run_id"]).values()) == {"exited"})
+    assert madctl("ps", "--output", "json").json["data"]["runs"][0]["status"] == "succeeded"
     attached = madctl("attach", "--output", "json")
     again = madctl("attach", "--output", "json")
 
