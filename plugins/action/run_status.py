@@ -11,6 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _codes
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _reach, _round
 
 _MODULES = _direct.parts("_runs")
+_SECONDS = 25.0
 
 
 class ActionModule(ActionBase):
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):
 
         round_of_all = _round.Round(reach, None, program, lambda host, answer: answers.update({host: answer}))
         round_of_all.start()
-        round_of_all.close()
+        round_of_all.close(_SECONDS)
         silent = [host for host in run_dirs if "state" not in answers[host]]
         problems = [_codes.problem("NODE_SILENT", host, answers[host]["msg"], "check the node") for host in silent]
         nodes = {host: answers[host] for host in run_dirs if host not in silent}

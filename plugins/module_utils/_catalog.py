@@ -56,7 +56,7 @@ CHECKS = (
             _error("HOST_KEY_UNKNOWN", "The node's host key was never seen.", "ssh HOST, or --accept-new-host-keys"),
             _error("HOST_KEY_CHANGED", "The node's host key is not the known one.", "ssh-keygen -R HOST, if right"),
             _error("AUTHENTICATION_FAILED", "The node accepts none of your keys.", "check --user and your key"),
-            _error("PROBE_FAILED", "The node could not be looked at."),
+            _error("PROBE_FAILED", "The node could not be looked at.", "see what it says: ssh HOST"),
         ),
         skippable=False,
     ),

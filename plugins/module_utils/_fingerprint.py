@@ -20,7 +20,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _program
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
 NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
 _CONF_BYTES = 4096
-PYTHON_SECONDS = 20.0
+PYTHON_SECONDS = 12.0
 # Runs in the job's Python, with its own import path.
 _REPORT = """
 import importlib.util, json, os, re, sys

@@ -10,6 +10,9 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _
 _MODULES = _direct.parts("_proof")
 _RELEASE = _direct.parts("_mounts")
 
+# What nodes do is bounded by itself; these are for a node that stops doing anything.
+PROOF_SECONDS, RELEASE_SECONDS = 20.0, 8.0
+
 
 def with_news(proof: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
     """Tell a node which ports the head listens on; without any there is nothing to connect to."""
@@ -37,7 +40,7 @@ def run(proof: dict[str, dict[str, Any]], reach: dict[str, _reach.Reach]) -> dic
     ways = {host: reach[host] for host in due}
     round_of_all = _round.Round(ways, head, program, lambda host, answer: results.update({host: answer}))
     round_of_all.start()
-    round_of_all.close()
+    round_of_all.close(PROOF_SECONDS)
     release({host: wanted["written"] for host, wanted in due.items()}, reach)
     return results
 
@@ -51,4 +54,4 @@ def release(written: dict[str, list[dict[str, Any]]], reach: dict[str, _reach.Re
 
     round_of_all = _round.Round(ways, None, program, lambda *_: None)
     round_of_all.start()
-    round_of_all.close()
+    round_of_all.close(RELEASE_SECONDS)

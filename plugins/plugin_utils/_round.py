@@ -60,9 +60,16 @@ class Round:
         self._spoken.set()
         self._others_done.set()
 
-    def close(self) -> None:
-        """Wait until every program has ended."""
+    def close(self, seconds: float | None = None) -> None:
+        """Wait until every program has ended; those that have not after ``seconds`` are given up."""
+        if seconds is None:
+            self._pool.shutdown()
+            return
+        watch = threading.Timer(seconds, self.cancel)
+        watch.daemon = True
+        watch.start()
         self._pool.shutdown()
+        watch.cancel()
 
     def _run(self, host: str, options: Sequence[str]) -> None:
         try:

@@ -142,6 +142,16 @@ FAULTS = [
         "PYTHON_MISSING",
         **one("node2", "mv /usr/bin/python3 /usr/bin/hidden", "mv /usr/bin/hidden /usr/bin/python3"),
     ),
+    Fault(
+        "a Python that never answers",
+        "PROBE_FAILED",
+        **one(
+            "node2",
+            "mv /usr/bin/python3 /usr/bin/hidden; printf '#!/bin/sh\\nexec sleep 60\\n' > /usr/bin/python3; "
+            "chmod +x /usr/bin/python3",
+            "mv /usr/bin/hidden /usr/bin/python3; pkill -x sleep",
+        ),
+    ),
     # machine
     Fault(
         "the same machine under two names",
