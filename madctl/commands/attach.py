@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     nodes = record.reach()
     view = View(nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=())
     view.attached(record.plan)
-    wanted = {"madctl_plan": record.plan, "madctl_log_end": options.since == "now"}
+    wanted = {"madctl_plan": record.plan, "madctl_log_end": options.since == "now", "madctl_read_only": False}
     session = RunSession(nodes, wanted, view, record)
     session.playbook = "logs"
     session.run()

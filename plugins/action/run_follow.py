@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
         plan = _following.plan_of(arguments, task_vars)
         follow = bool(arguments.get("follow", True))
         tell, orders = _following.listener(arguments.get("event_socket"))
-        follower = _follow.Follower(plan, tell)
+        follower = _follow.Follower(plan, tell, read_only=bool(arguments.get("read_only")))
         _following.obey(follower, orders)
         started = time.monotonic()
         for node in plan["nodes"]:

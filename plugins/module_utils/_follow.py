@@ -22,8 +22,9 @@ Listener = Callable[[Dict[str, Any], bytes], None]
 class Follower:
     """Follow one run; ``tell`` gets every event with its ``host``, in order of arrival."""
 
-    def __init__(self, plan: Dict[str, Any], tell: Listener) -> None:
+    def __init__(self, plan: Dict[str, Any], tell: Listener, read_only: bool = False) -> None:
         self.plan = plan
+        self._read_only = read_only
         self.channels: Dict[str, socket.socket] = {}
         self.tell = tell
         self.runs = [_outcome.NodeRun(node["host"], node["node_rank"]) for node in plan["nodes"]]
@@ -116,8 +117,10 @@ class Follower:
             self._turn(left)
 
     def interrupt(self, reason: Problem) -> None:
-        """Stop all nodes gracefully; asked for a second time, kill."""
-        if self.interrupted is None:
+        """Stop all nodes gracefully; asked for a second time, kill. Whoever only reads just leaves."""
+        if self._read_only:
+            self.detach()
+        elif self.interrupted is None:
             self.interrupted = reason
             self.stop_all()
         else:
@@ -130,7 +133,7 @@ class Follower:
 
     def stop_all(self) -> None:
         """Ask every node to stop, once."""
-        if not self._stopping:
+        if not self._stopping and not self._read_only:
             self._stopping = True
             if self._gone:
                 self.tell({"event": "stopping"}, b"")

@@ -26,6 +26,10 @@ options:
     description: Whether to leave out what is there already.
     type: bool
     default: false
+  read_only:
+    description: Whether a failure or an interrupt only ends the following, and not the run.
+    type: bool
+    default: false
   event_socket:
     description: Path of a socket that gets the events instead of the screen.
     type: str

@@ -35,9 +35,11 @@ def obey(follower: _follow.Follower, orders: socket.socket | None) -> None:
 
     def on_order() -> None:
         order = orders.recv(1)
-        if order == _wire.KILL:
-            follower.interrupted = follower.interrupted or reason
+        if order == _wire.KILL and follower.interrupted:
             follower.kill_all()
+        elif order == _wire.KILL:
+            follower.interrupt(reason)
+            follower.interrupt(reason)
         elif order == _wire.STOP:
             follower.interrupt(reason)
         else:

@@ -107,6 +107,16 @@ def test_a_stop_is_told_to_whoever_is_attached(lab, detached):
     assert "RUN_STOPPED" in output
 
 
+def test_whoever_only_reads_does_not_stop_the_run(detached):
+    process = subprocess.Popen([str(MADCTL), "logs", "-f"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    read_until(process, "waiting")
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 130, output
+    assert states(detached) == {"node1": "running", "node2": "running"}
+
+
 def test_a_killed_supervisor_is_seen_and_its_leftovers_are_ended(lab, detached, on):
     wait_for(lambda: madctl("logs").out.count("waiting") == 2)
     on("node2", "pkill", "-9", "-f", "bin/_supervisor.py")
