@@ -72,14 +72,17 @@ class ActionModule(ActionBase):
         patient = self._is_ssh() and self._connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
         if self._is_ssh() and not patient:
             self._connection.set_option("timeout", FIRST_SECONDS)
+        begun = time.monotonic()
         try:
             return self._explain(self._probe(task_vars), task_vars)
         except AnsibleConnectionFailure as error:
             if not _TRANSIENT.search(str(error)):
                 return self._unreachable(str(error), task_vars)
+        # What took this long was an old connection that died: the next is a first handshake again.
+        was_open = time.monotonic() - begun > 2 * FIRST_SECONDS
         with retry_slot():
             if not patient:
-                self._connection.set_option("timeout", SECOND_SECONDS)
+                self._connection.set_option("timeout", FIRST_SECONDS if was_open else SECOND_SECONDS)
             self._connection.reset()
             try:
                 return self._explain(self._probe(task_vars), task_vars)
