@@ -139,3 +139,18 @@ class RunSession(Session):
         elif action.endswith(("run_start", "run_follow")):
             self.final = result
             self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
+
+
+def ask(playbook: str, action: str, record: Any, variables: dict[str, Any]) -> dict[str, Any]:
+    """Run a playbook that asks all nodes of a run once, and give what ``action`` returned."""
+    from madctl.engine import Engine
+
+    found: dict[str, Any] = {}
+
+    def on_task(name: str, _: str, result: dict[str, Any]) -> None:
+        if name.endswith(action):
+            found.update(result)
+
+    with Engine(on_task, lambda *_: None) as engine:
+        engine.run(playbook, record.reach(), {"madctl_plan": record.plan, **variables})
+    return found

@@ -24,20 +24,13 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Return 4 when a node gave nothing."""
     from madctl import rundir
-    from madctl.engine import Engine
     from madctl.result import Result, to_json, to_problem
+    from madctl.session import ask
     from madctl.view import fold, print_problems
 
     record = rundir.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
-    found: dict[str, Any] = {}
-
-    def on_task(action: str, _: str, result: dict[str, Any]) -> None:
-        if action.endswith("run_collect"):
-            found.update(result)
-
-    with Engine(on_task, lambda *_: None) as engine:
-        engine.run("collect", record.reach(), {"madctl_plan": record.plan, "madctl_dest": place})
+    found = ask("collect", "run_collect", record, {"madctl_dest": place})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     nodes = found.get("nodes", {})
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED if found else ExitCode.INTERNAL

@@ -26,19 +26,12 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one line a node; 4 when one did not answer."""
     from madctl import rundir
-    from madctl.engine import Engine
     from madctl.result import Result, to_json, to_problem
+    from madctl.session import ask
     from madctl.view import print_problems
 
     record = rundir.load(options.run_id)
-    found: dict[str, Any] = {}
-
-    def on_task(action: str, _: str, result: dict[str, Any]) -> None:
-        if action.endswith("run_status"):
-            found.update(result)
-
-    with Engine(on_task, lambda *_: None) as engine:
-        engine.run("status", record.reach(), {"madctl_plan": record.plan})
+    found = ask("status", "run_status", record, {})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED if found else ExitCode.INTERNAL
     ended = how_it_ended(list(found.get("nodes", {}).values()), len(record.targets["names"]))
@@ -75,4 +68,6 @@ def how_it_ended(nodes: list[dict[str, Any]], count: int) -> str | None:
 def _exit(record: dict[str, Any] | None) -> str:
     if record is None:
         return "-"
+    if record["outcome"] != "exited":
+        return str(record["outcome"]).replace("_", " ")
     return f"signal {record['signal']}" if record["signal"] else str(record["exit_code"])

@@ -7,12 +7,12 @@ import os
 import shutil
 import tarfile
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _reach
 
 _MODULES = _direct.parts("_runs")
@@ -39,14 +39,9 @@ class ActionModule(ActionBase):
 
         with ThreadPoolExecutor(_reach.AT_ONCE) as pool:
             reasons = list(pool.map(fetch, plan["nodes"]))
-        hosts = [node["host"] for node in plan["nodes"]]
-        problems = [
-            _codes.problem("NODE_SILENT", host, reason, "check the node")
-            for host, reason in zip(hosts, reasons)
-            if reason
-        ]
-        nodes = {host: os.path.join(base, host) for host, reason in zip(hosts, reasons) if not reason}
-        return {"changed": True, "nodes": nodes, "problems": problems}
+        outcomes = list(zip([node["host"] for node in plan["nodes"]], reasons))
+        nodes = {host: os.path.join(base, host) for host, why in outcomes if not why}
+        return _following.answered(nodes, {host: why for host, why in outcomes if why}, changed=True)
 
 
 def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> str | None:
@@ -72,12 +67,19 @@ def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> str
     partial = directory + ".partial"
     shutil.rmtree(partial, ignore_errors=True)
     os.makedirs(partial, 0o700)
-    with tarfile.open(fileobj=process.stdout, mode="r|gz") as archive:
-        # A node is not trusted with paths of this machine.
-        archive.extractall(partial, filter="data")
-    process.stdout.read()
+    try:
+        with tarfile.open(fileobj=process.stdout, mode="r|gz") as archive:
+            # A node is not trusted with paths of this machine.
+            archive.extractall(partial, filter="data")
+        process.stdout.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        process.kill()
+        process.wait()
+        shutil.rmtree(partial, ignore_errors=True)
+        return "its archive could not be unpacked: %s" % error
     if process.wait():
-        return "it ended in the middle"
+        shutil.rmtree(partial, ignore_errors=True)
+        return "the connection ended in the middle"
     shutil.rmtree(directory, ignore_errors=True)
     os.rename(partial, directory)
     return None

@@ -7,7 +7,6 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _reach, _round
 
 _MODULES = _direct.parts("_runs")
@@ -34,6 +33,6 @@ class ActionModule(ActionBase):
         round_of_all.start()
         round_of_all.close(_SECONDS)
         silent = [host for host in run_dirs if "state" not in answers[host]]
-        problems = [_codes.problem("NODE_SILENT", host, answers[host]["msg"], "check the node") for host in silent]
+        reasons = {host: answers[host]["msg"] for host in silent}
         nodes = {host: answers[host] for host in run_dirs if host not in silent}
-        return {"changed": False, "nodes": nodes, "problems": problems}
+        return _following.answered(nodes, reasons, changed=False)

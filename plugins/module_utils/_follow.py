@@ -196,10 +196,11 @@ class Follower:
         elif event == "joined":
             run.joined += 1
         elif event == "start_failed":
-            failure = problem("START_FAILED", run.host, "the runner could not be started: " + header["message"])
+            message = "the runner could not be started: " + header["message"]
+            failure = problem("START_FAILED", run.host, message, "install it there, or give its path")
         elif event == "exec_failed":
             message = "%s could not be started: %s" % (header["argv0"], os.strerror(header["errno"]))
-            failure = problem("START_FAILED", run.host, message)
+            failure = problem("START_FAILED", run.host, message, "install it there, or give its path")
         elif event == "rank_exit" and (header["exit_code"] or header["signal"]) and not self._stopping:
             if header.get("stopping"):
                 return  # It ended because it was told to.

@@ -12,6 +12,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
+# Nobody of ours kills a job that nobody stopped; the kernel does.
+_KILLED = "look for an out-of-memory kill on the node: dmesg"
+
 
 @dataclass
 class NodeRun:
@@ -50,7 +53,7 @@ def rank_failure(host: str, event: Dict[str, Any]) -> Problem:
         "RANK_FAILED",
         host,
         "rank %s failed: %s" % (event["rank"], how),
-        None,
+        _KILLED if event["signal"] == 9 else "its output is in logs/rank-%s.* of the run directory" % event["rank"],
         rank=event["rank"],
         exit_code=event["exit_code"],
         signal=event["signal"],
@@ -61,8 +64,9 @@ def runner_failure(host: str, shape: str, record: Dict[str, Any]) -> Problem:
     """Describe a runner, or a command, that ended badly."""
     how = signal_text(record["signal"]) if record["signal"] else "exit code %s" % record["exit_code"]
     what, code = ("the command", "COMMAND_FAILED") if shape == "command" else ("torchrun", "RANK_FAILED")
+    remedy = _KILLED if record["signal"] == 9 else "its output is in logs/runner.* of the run directory"
     return problem(
-        code, host, "%s failed: %s" % (what, how), None, exit_code=record["exit_code"], signal=record["signal"]
+        code, host, "%s failed: %s" % (what, how), remedy, exit_code=record["exit_code"], signal=record["signal"]
     )
 
 

@@ -95,3 +95,15 @@ def plan_of(arguments: dict[str, Any], task_vars: Any) -> dict[str, Any]:
         return dict(arguments["plan"])
     hosts = [{"host": host, "node_rank": rank} for rank, host in enumerate(task_vars["ansible_play_hosts_all"])]
     return {"run_id": str(arguments["run_id"]), "shape": "command", "world_size": 0, "nodes": hosts}
+
+
+def answered(nodes: dict[str, Any], silent: dict[str, str], changed: bool) -> dict[str, Any]:
+    """Give the result of an action that asked all nodes; it fails when some, with their reasons, were silent."""
+    problems = [
+        _codes.problem("NODE_SILENT", host, " ".join(why.split()), "see whether it is up: ssh %s" % host)
+        for host, why in silent.items()
+    ]
+    found: dict[str, Any] = {"changed": changed, "nodes": nodes, "problems": problems}
+    if problems:
+        found.update(failed=True, msg="\n".join(_codes.line(entry) for entry in problems))
+    return found
