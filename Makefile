@@ -10,7 +10,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
 # What only tests need: faults and real file systems in the lab.
-TEST_SYSTEM := iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod
+TEST_SYSTEM := iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
 .PHONY: help setup system torch demo test test-fast lint docs build bench clean

@@ -47,6 +47,31 @@ def add_output_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", choices=["text", "json"], default="text", help="what stdout carries (default text)")
 
 
+def add_since_option(parser: argparse.ArgumentParser) -> None:
+    """Add where logs are to begin."""
+    parser.add_argument("--since", metavar="WHEN", help="begin here: now, 10m ago, or a time (default: the first byte)")
+
+
+def since(options: argparse.Namespace) -> dict[str, str]:
+    """
+    Give where logs are to begin as a variable of the roles, none for the first byte.
+
+    Raises:
+        UsageError: If that is no moment.
+    """
+    from ansible_collections.madctl.multinode.plugins.module_utils import _moments
+
+    text: str | None = options.since
+    if text is None:
+        return {}
+    try:
+        _moments.since(text, 0.0)
+    except ValueError as error:
+        wanted = "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00"
+        raise UsageError(Problem("USAGE", f"--since takes {wanted}, not {text!r}")) from error
+    return {"madctl_since": text}
+
+
 def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Targets:
     """
     Find out which nodes take part.

@@ -35,6 +35,12 @@ class Record:
         found = self.targets
         return Targets(tuple(found["names"]), found["inventory"], tuple(found["sources"]))
 
+    def base(self) -> dict[str, str]:
+        """Give the directory of run directories where it is not the usual one, as a variable of the roles."""
+        places = {os.path.dirname(node.get("run_dir") or "") for node in self.plan["nodes"]}
+        own = {place for place in places if place and not place.startswith("/var/tmp/madctl-")}
+        return {"madctl_run_dir": own.pop()} if len(own) == 1 else {}
+
 
 def directory() -> Path:
     """Name the directory of records; it is this user's alone."""
@@ -46,7 +52,7 @@ def directory() -> Path:
 def create(plan: dict[str, Any], targets: Targets, work: list[Any]) -> Record:
     """Remember a run that is about to start."""
     nodes = [{key: value for key, value in node.items() if key not in ("env", "argv")} for node in plan["nodes"]]
-    kept = {key: value for key, value in plan.items() if key not in ("nodes", "proof", "hostfile")}
+    kept = {key: value for key, value in plan.items() if key not in ("nodes", "proof", "hostfile", "work")}
     reach = {"names": targets.names, "inventory": targets.inventory, "sources": targets.sources}
     record = Record(plan["run_id"], time.time(), work, reach, {**kept, "nodes": nodes})
     save(record)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.options import add_output_option, add_run_argument
+from madctl.options import add_output_option, add_run_argument, add_since_option, since
 
 
 def register(commands: Any) -> None:
@@ -18,7 +18,7 @@ def register(commands: Any) -> None:
         allow_abbrev=False,
     )
     add_run_argument(parser)
-    parser.add_argument("--since", choices=["now"], help="leave out what is there already")
+    add_since_option(parser)
     add_output_option(parser)
     parser.set_defaults(run=run)
 
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     nodes = record.reach()
     view = View(nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=())
     view.attached(record.plan)
-    wanted = {"madctl_plan": record.plan, "madctl_log_end": options.since == "now", "madctl_read_only": False}
+    wanted = {"madctl_plan": record.plan, "madctl_read_only": False, **since(options)}
     session = RunSession(nodes, wanted, view, record)
     session.playbook = "logs"
     session.run()

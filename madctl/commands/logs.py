@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, UsageError
-from madctl.options import add_run_argument
+from madctl.options import add_run_argument, add_since_option, since
 
 
 def register(commands: Any) -> None:
@@ -19,6 +19,7 @@ def register(commands: Any) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the run ends")
     parser.add_argument("--host", action="append", default=[], metavar="NAME", help="only this node (repeatable)")
     parser.add_argument("--rank", type=int, metavar="N", help="only this rank")
+    add_since_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     view = View(nodes.names, as_json=False, single=len(nodes.names) == 1, stages=(), quiet=True, rank=options.rank)
     plan = {**record.plan, "nodes": chosen}
     view.attached(plan)
-    session = RunSession(nodes, {"madctl_plan": plan, "madctl_follow": options.follow}, view, record)
+    session = RunSession(nodes, {"madctl_plan": plan, "madctl_follow": options.follow, **since(options)}, view, record)
     session.playbook = "logs"
     session.run()
     if session.final is None and not session.interrupted:

@@ -9,6 +9,8 @@ Ansible's own connection: no handshake and no process on the node.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import socket
@@ -20,9 +22,17 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _verdict
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _proving, _reach, _round
+from ansible_collections.madctl.multinode.plugins.plugin_utils import (
+    _direct,
+    _following,
+    _links,
+    _proving,
+    _reach,
+    _round,
+)
 
-_PROGRAMS = ("_supervisor", "_rank", "_wire", "_log")
+_PROGRAMS = ("_supervisor", "_claim", "_processes", "_feed", "_beacon", "_log", "_wire", "_rank")
+_LOG_CAP_BYTES = 1 << 30
 _MODULES = _direct.parts("_arm")
 _FIRST_FRAME_SECONDS = 10
 
@@ -38,7 +48,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {"changed": True}
         arguments = _direct.plain(self._task.args)
-        plan, timeout = arguments["plan"], arguments.get("timeout")
+        plan = arguments["plan"]
         reach = {
             node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
             for node in plan["nodes"]
@@ -47,7 +57,14 @@ class ActionModule(ActionBase):
         follower = _follow.Follower(plan, tell)
         _following.obey(follower, orders)
         started = time.monotonic()
-        with Arming(plan, arguments.get("user_env") or {}, reach) as arming:
+        timeout = float(arguments["timeout"]) if arguments.get("timeout") else None
+        idle_timeout = float(arguments["idle_timeout"]) if arguments.get("idle_timeout") else None
+        given = {
+            "user_env": arguments.get("user_env") or {},
+            "timeout": timeout,
+            "log_cap": int(arguments.get("log_cap") or _LOG_CAP_BYTES),
+        }
+        with Arming(plan, given, reach) as arming, _links.Links(plan, reach, follower):
             follower.watch(arming.news, lambda: arming.pass_on(follower))
             ready = follower.wait_ready(float(plan["start_timeout"]))
             refusals = _verdict.judge(plan["proof"], arming.proof) if ready else []
@@ -62,7 +79,7 @@ class ActionModule(ActionBase):
                 follower.wait_started(float(plan["start_timeout"]))
                 if not any(run.failure for run in follower.runs):
                     follower.detach()
-            follower.follow(float(timeout) if timeout else None)
+            follower.follow(idle_timeout)
         # A supervisor has the proof's files removed; where there is none, we do.
         unarmed = {host: plan["proof"][host]["written"] for host in reach if host not in arming.armed}
         _proving.release(unarmed, reach)
@@ -72,10 +89,21 @@ class ActionModule(ActionBase):
 class Arming:
     """Prove and arm all nodes, a bounded number at a time, beside the loop of the follower."""
 
-    def __init__(self, plan: dict[str, Any], user_env: dict[str, Any], reach: dict[str, _reach.Reach]) -> None:
-        self._plan, self._user_env, self._reach = plan, user_env, reach
+    def __init__(self, plan: dict[str, Any], given: dict[str, Any], reach: dict[str, _reach.Reach]) -> None:
+        """
+        Prepare to arm.
+
+        Args:
+            given: What is no part of the plan but of every node's spec: ``user_env``, ``timeout``, ``log_cap``.
+        """
+        self._plan, self._reach = plan, reach
         self._nodes = {node["host"]: node for node in plan["nodes"]}
-        self._programs = {name + ".py": _direct.source(name) for name in _PROGRAMS}
+        programs = {name + ".py": _direct.source(name) for name in _PROGRAMS}
+        digest = hashlib.sha256(json.dumps(programs, sort_keys=True).encode()).hexdigest()
+        shown = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
+        about = {"run_id": plan["run_id"], "hosts": list(self._nodes), "work": plan["work"]}
+        about["plan"] = {key: plan[key] for key in shown}
+        self._shared = {"programs": programs, "digest": digest, "about": about, **given}
         self._private = tempfile.mkdtemp(prefix="madctl-")
         self._lock = threading.Lock()
         self._done: list[tuple[str, socket.socket | None, str]] = []
@@ -113,15 +141,15 @@ class Arming:
         return "%s/%d:%s/control.sock" % (self._private, node["node_rank"], node["run_dir"])
 
     def _program(self, host: str, news: dict[str, Any]) -> _direct.Program:
-        keys = ("run_id", "hostfile", "lock", "start_timeout", "grace")
-        request = {**{key: self._plan[key] for key in keys}, **self._nodes[host]}
-        proof = _proving.with_news(self._plan["proof"][host], news)
-        request.update(user_env=self._user_env, programs=self._programs, proof=proof)
+        keys = ("run_id", "hostfile", "lock", "beacon", "start_timeout", "grace")
+        request = {**{key: self._plan[key] for key in keys}, **self._nodes[host], **self._shared}
+        request["about"] = {**request["about"], "host": host, "node_rank": request["node_rank"]}
+        request["proof"] = _proving.with_news(self._plan["proof"][host], news)
         return _direct.Program("arm", _MODULES, request, speaks=True)
 
     def _armed(self, host: str, answer: dict[str, Any]) -> None:
         channel, reason = None, ""
-        if "pid" in answer:
+        if "container" in answer:
             self.armed.add(host)
             channel = self._connect(host)
         else:

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import select
-import signal
 import sys
-from typing import Any, Callable, Dict, Optional
+import time
+from typing import Any, Callable, Dict
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _proof, _words
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _container, _program, _proof, _words
 
 
 def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -19,87 +17,139 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
     Take part in the proof, then arm, or say why not.
 
     Args:
-        request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``), what all nodes share (``run_id``,
-            ``hostfile``, ``lock``, ``start_timeout`` and ``grace`` in seconds), ``proof``, ``user_env``, and
-            ``programs``: the text of every delivered program by file name.
+        request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``, ``node_rank``), what all nodes share
+            (``run_id``, ``hostfile``, ``lock``, ``beacon``, ``log_cap`` in bytes, ``start_timeout``, ``timeout`` and
+            ``grace`` in seconds), ``proof``, ``user_env``, ``about`` (what the run tells of itself),
+            ``programs``: the text of every delivered program by file name, and ``digest`` of them.
         tell: Gets news of the proof.
 
     Returns:
-        ``pid`` of the supervisor and ``proof``, or ``failed`` with ``msg``.
+        ``container`` of the supervisor and ``proof``, or ``failed`` with ``msg``.
     """
     proof = _proof.prove(request["proof"], tell)
-    environment = dict(request["user_env"], **request["env"])
-    spec = {key: request[key] for key in ("run_id", "cwd", "start_timeout", "grace")}
-    spec["argv"] = [_words.unpack(word) for word in request["argv"]]
-    spec["env"] = {name: _words.unpack(value) for name, value in environment.items()}
-    spec["proof_janitors"] = [entry["janitor"] for entry in request["proof"]["written"]]
-    spec["unset"] = _argv.stale([name for name in os.environ if name not in environment])
     try:
-        lock = _lock(request["run_dir"], request["run_id"]) if request["lock"] else None
-        _deliver(request["run_dir"], spec, request["hostfile"], request["programs"])
-        return {"pid": _start(request["run_dir"], request["start_timeout"], lock), "proof": proof}
+        os.umask(0o077)
+        base = _own_base(request["run_dir"])
+        programs = _deliver_programs(base, request["digest"], request["programs"])
+        os.mkdir(request["run_dir"], 0o700)
     except FileExistsError:
         return {"failed": True, "msg": "run directory %s exists already" % request["run_dir"]}
     except OSError as error:
         return {"failed": True, "msg": str(error)}
-
-
-def _lock(run_dir: str, run_id: str) -> int:
-    """Take the node for this run; whoever holds the open file holds the node."""
-    base = _own_base(run_dir)
-    lock = os.open(os.path.join(base, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = _start(request, base, programs)
     except OSError as error:
-        raise OSError("run %s is here" % os.read(lock, 200).decode("utf-8", "replace").strip()) from error
-    os.ftruncate(lock, 0)
-    os.write(lock, run_id.encode() + b"\n")
-    return lock
+        _remove(request["run_dir"])
+        return {"failed": True, "msg": str(error)}
+    return {"container": kind, "proof": proof}
 
 
 def _own_base(run_dir: str) -> str:
     """Make the directory that holds run directories, readable by this user only."""
     base = os.path.dirname(run_dir)
-    os.umask(0o077)
     if not os.path.isdir(base):
-        os.makedirs(base, 0o700)
+        os.makedirs(base, 0o700, exist_ok=True)
     if os.lstat(base).st_uid != os.geteuid():
         raise OSError("%s belongs to somebody else" % base)
     return base
 
 
-def _deliver(run_dir: str, spec: Dict[str, Any], hostfile: str, programs: Dict[str, str]) -> None:
-    """Write the run directory; its creation is what makes a run id unique on this node."""
-    _own_base(run_dir)
-    os.mkdir(run_dir, 0o700)
-    for name in ("bin", "logs"):
-        os.mkdir(os.path.join(run_dir, name))
-    files = {"bin/" + name: text for name, text in programs.items()}
-    files.update({"hostfile": hostfile, "spec.json": json.dumps(spec)})
+def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
+    """
+    Have the programs on this node, once for all runs that use the same, in a directory named by their content.
+
+    Raises:
+        OSError: If what lies there under that name is something else.
+    """
+    name = "bin-" + digest
+    place = os.path.join(base, name)
+    if not os.path.isdir(place):
+        partial = "%s.%d" % (place, os.getpid())
+        os.mkdir(partial, 0o700)
+        for file, text in programs.items():
+            with open(os.path.join(partial, file), "w", encoding="utf-8") as stream:
+                stream.write(text)
+        try:
+            os.rename(partial, place)
+        except OSError:
+            _remove(partial)  # Another run was faster.
+    for file, text in programs.items():
+        with open(os.path.join(place, file), encoding="utf-8") as stream:
+            if stream.read() != text:
+                raise OSError("%s/%s was changed; remove %s" % (place, file, place))
+    os.utime(place)  # In use again, so nothing that is old.
+    return name
+
+
+def _start(request: Dict[str, Any], base: str, programs: str) -> str:
+    """Write the run directory, start the supervisor in it and wait until it listens."""
+    run_dir = request["run_dir"]
+    os.mkdir(os.path.join(run_dir, "logs"))
+    os.symlink(os.path.join("..", programs), os.path.join(run_dir, "bin"))
+    files = {"hostfile": request["hostfile"], "run.json": json.dumps(dict(request["about"], created=time.time()))}
     for name, text in files.items():
-        with open(os.path.join(run_dir, name), "w", encoding="utf-8") as stream:
-            stream.write(text)
+        _write(os.path.join(run_dir, name), text)
+    fifo_path = os.path.join(run_dir, "ready")
+    os.mkfifo(fifo_path, 0o600)
+    fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK)
+    # The resolved path, so that whoever looks for supervisors finds the program's own name.
+    argv = [sys.executable, "-I", "-S", "-B", os.path.join(base, programs, "_supervisor.py"), run_dir]
+    _write(os.path.join(run_dir, "spec.json"), json.dumps(_spec(request, base)))
+    kind, pid, refused = _container.start(argv, request["run_id"], request["grace"])
+    said = _container.wait_ready(fifo, pid, request["start_timeout"])
+    os.close(fifo)
+    if said != "ready":
+        raise OSError(said or "the supervisor did not start: %s" % _last_line(os.path.join(run_dir, "supervisor.log")))
+    os.unlink(fifo_path)
+    return "%s (systemd: %s)" % (kind, refused) if refused else kind
 
 
-def _start(run_dir: str, seconds: float, lock: Optional[int]) -> int:
-    """Start the supervisor and wait until it listens."""
-    program = os.path.join(run_dir, "bin", "_supervisor.py")
-    argv = [sys.executable, "-I", "-S", "-B", program, run_dir, str(lock or 0)]
-    reader, writer = os.pipe()
-    null = os.open(os.devnull, os.O_RDWR)
-    if lock is not None:
-        os.set_inheritable(lock, True)
-    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_DUP2, writer, 2)]
-    # A session of its own is the first thing that the supervisor makes.
-    pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
-    os.close(writer)
-    said = b""
-    while not said.endswith(b"ready\n") and select.select([reader], [], [], seconds)[0]:
-        piece = os.read(reader, 1 << 16)
-        if not piece:
-            break
-        said += piece
-    if said.endswith(b"ready\n"):
-        return pid
-    os.kill(pid, signal.SIGKILL)
-    raise OSError("the supervisor did not start: %s" % said.decode("utf-8", "replace").strip()[-500:])
+def _spec(request: Dict[str, Any], base: str) -> Dict[str, Any]:
+    """Write down all that the supervisor needs to know; it removes this file before it starts anything."""
+    keys = ("run_id", "node_rank", "cwd", "start_timeout", "timeout", "grace", "beacon", "log_cap")
+    given = dict(request["user_env"], **request["env"])
+    stale = _argv.stale(list(os.environ))
+    environment = {name: value for name, value in os.environ.items() if name not in stale}
+    environment.update({name: _words.unpack(value) for name, value in given.items()})
+    argv = [_words.unpack(word) for word in request["argv"]]
+    beside = os.path.join(os.path.dirname(argv[0]), "py-spy")
+    found = beside if os.access(beside, os.X_OK) else _program.which("py-spy", environment.get("PATH"))
+    return dict(
+        {key: request[key] for key in keys},
+        argv=argv,
+        env=environment,
+        lock=os.path.join(base, "lock") if request["lock"] else None,
+        proof_janitors=[entry["janitor"] for entry in request["proof"]["written"]],
+        boot_id=_read("/proc/sys/kernel/random/boot_id"),
+        oom_score=_read("/proc/self/oom_score_adj"),
+        py_spy=found,
+    )
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii", errors="replace") as stream:
+        return stream.read().strip()
+
+
+def _last_line(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return "".join(stream.readlines()[-1:]).strip()[-300:]
+    except OSError:
+        return "it wrote nothing"
+
+
+def _remove(directory: str) -> None:
+    """Remove a directory of our own making, which holds one level of directories at most."""
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            _remove(path)
+        else:
+            os.unlink(path)
+    os.rmdir(directory)

@@ -241,6 +241,15 @@ def offset(time: Dict[str, float]) -> Tuple[float, float]:
     return certain, (low + high) / 2
 
 
+def lead(time: Dict[str, float]) -> float:
+    """
+    Estimate how many seconds a node's clock is ahead of ours.
+
+    From the answer's way alone: the question's way may hold a whole SSH handshake.
+    """
+    return time["ended"] - time["received"] if "received" in time else 0.0
+
+
 def uncertainty(time: Dict[str, float]) -> float:
     """Give the half of what a clock's offset could be between, in seconds: the round trip's share."""
     if "sent" not in time:

@@ -21,6 +21,8 @@ _EXIT = {
     "COMMAND_FAILED": 6,
     "RANKS_MISSING": 6,
     "NODE_LOST": 7,
+    "NODE_REBOOTED": 7,
+    "SUPERVISOR_LOST": 7,
     "TIMED_OUT": 8,
     "LEFT_BEHIND": 9,
     "INTERRUPTED": 130,

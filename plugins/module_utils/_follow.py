@@ -2,12 +2,13 @@
 """
 Say go on every channel at once and follow all of them to the end. Private to the collection.
 
-Knows sockets and frames, nothing of Ansible. A channel is a socket to one node's supervisor.
+Knows sockets and frames, nothing of Ansible. A channel is a socket to one node's supervisor, or to a
+reader of its files. When one ends too early, the node is suspected, not lost: ``Ways`` looks for
+another way to it, and asks the other nodes whether it is alive.
 """
 
 from __future__ import annotations
 
-import os
 import selectors
 import socket
 import time
@@ -18,25 +19,49 @@ from ansible_collections.madctl.multinode.plugins.module_utils._codes import Pro
 
 Listener = Callable[[Dict[str, Any], bytes], None]
 
+# SSH itself gives a silent node up after 12 s; the sum of both stays below a minute.
+ASK_SECONDS = 20.0
+LOST_SECONDS = 40.0
+SSH_SECONDS = 12.0
+
+
+class Ways:
+    """How to come back to a node; answers come later, by ``back``, ``alive`` and ``swept`` of the follower."""
+
+    def look_for(self, host: str, position: Dict[str, Any]) -> None:
+        """Look for a new channel that goes on at ``position``."""
+        raise NotImplementedError
+
+    def ask(self, host: str, peers: List[str]) -> None:
+        """Ask other nodes whether one is alive."""
+        raise NotImplementedError
+
+    def sweep(self, host: str) -> None:
+        """End what a supervisor left that was killed."""
+        raise NotImplementedError
+
 
 class Follower:
     """Follow one run; ``tell`` gets every event with its ``host``, in order of arrival."""
 
     def __init__(self, plan: Dict[str, Any], tell: Listener, read_only: bool = False) -> None:
         self.plan = plan
+        self.ways: Optional[Ways] = None
         self._read_only = read_only
         self.channels: Dict[str, socket.socket] = {}
         self.tell = tell
-        self.runs = [_outcome.NodeRun(node["host"], node["node_rank"]) for node in plan["nodes"]]
+        self.runs = [
+            _outcome.NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0) for node in plan["nodes"]
+        ]
         self.interrupted: Optional[Problem] = None
         self.refused: List[Problem] = []
         self.detached = False
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
-        self._decoders = {host: _wire.Decoder() for host in self._by_host}
+        self._decoders: Dict[str, _wire.Decoder] = {}
         self._selector = selectors.DefaultSelector()
-        self._stopping = self._gone = False
-        self._deadline: Optional[float] = None
+        self._stopping = self._killing = self._gone = False
+        self._spoke_at = time.monotonic()
 
     def watch(self, descriptor: Any, callback: Callable[[], None]) -> None:
         """Call back when something else, such as a source of orders, can be read."""
@@ -46,14 +71,32 @@ class Follower:
         """Forget a source of orders."""
         self._selector.unregister(descriptor)
 
+    # -- before the start -------------------------------------------------------------------------
+
     def armed(self, host: str, channel: socket.socket) -> None:
         """Follow a node from now on; one that comes too late is stopped like the others."""
         self._awaited.discard(host)
+        self._by_host[host].suspected_at = None
         channel.setblocking(True)
         self.channels[host] = channel
+        self._decoders[host] = _wire.Decoder()
         self._selector.register(channel, selectors.EVENT_READ, host)
         if self._stopping:
-            self._order(channel, _wire.STOP)
+            self._order(channel, _wire.KILL if self._killing else _wire.STOP)
+
+    def not_armed(self, host: str, reason: str) -> None:
+        """Take down that a node will not take part, so that none does."""
+        self._awaited.discard(host)
+        if not self.interrupted:
+            found = problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
+            self._by_host[host].fail(time.time(), found)
+
+    def refuse(self, problems: List[Problem]) -> None:
+        """Take down what the proof found, so that nothing starts."""
+        for found in problems:
+            run = self._by_host[found["host"]] if found["host"] else self.runs[0]
+            run.fail(time.time(), found)
+        self.refused = problems
 
     def wait_ready(self, seconds: float) -> bool:
         """Wait until every supervisor answers; failures are recorded with their node."""
@@ -65,29 +108,14 @@ class Follower:
         for run in self.runs:
             if not run.ready and not run.failure:
                 self._awaited.discard(run.host)
-                run.fail(
-                    time.monotonic(),
-                    problem("NODE_NOT_READY", run.host, "its supervisor did not answer in %g s" % seconds),
-                )
+                message = "its supervisor did not answer in %g s" % seconds
+                run.fail(time.time(), problem("NODE_NOT_READY", run.host, message))
         return not any(run.failure for run in self.runs)
-
-    def not_armed(self, host: str, reason: str) -> None:
-        """Take down that a node will not take part, so that none does."""
-        self._awaited.discard(host)
-        if not self.interrupted:
-            found = problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
-            self._by_host[host].fail(time.monotonic(), found)
-
-    def refuse(self, problems: List[Problem]) -> None:
-        """Take down what the proof found, so that nothing starts."""
-        for found in problems:
-            run = self._by_host[found["host"]] if found["host"] else self.runs[0]
-            run.fail(time.monotonic(), found)
-        self.refused = problems
 
     def go(self) -> None:
         """Start all runners: one byte a node, back to back."""
         self._gone = True
+        self._spoke_at = time.monotonic()
         for channel in self.channels.values():
             self._order(channel, _wire.GO)
         self.tell({"event": "go"}, b"")
@@ -98,23 +126,26 @@ class Follower:
         while not all(run.started_at or run.failure or run.exit for run in self.runs) and time.monotonic() < deadline:
             self._turn(deadline - time.monotonic())
 
+    # -- until the end ----------------------------------------------------------------------------
+
+    def follow(self, idle_timeout: Optional[float] = None) -> None:
+        """Read events until every node's run is over, lost, or silent everywhere for ``idle_timeout`` seconds."""
+        while not self.detached and (self._awaited or any(map(self._is_open, self.runs))):
+            suspects = [run for run in self.runs if run.suspected_at is not None]
+            self._turn(1.0 if suspects or idle_timeout else None)
+            for run in suspects:
+                self._judge_suspect(run)
+            silent = time.monotonic() - self._spoke_at
+            if idle_timeout and silent > idle_timeout and not suspects and not self._stopping and self._gone:
+                self._give_up_idle(idle_timeout)
+
+    def _is_open(self, run: _outcome.NodeRun) -> bool:
+        waiting = run.exit is None and (run.host in self.channels or run.suspected_at is not None)
+        return waiting or run.sweeping
+
     def detach(self) -> None:
         """Follow no more; the run goes on without us."""
         self.detached = True
-
-    def follow(self, timeout: Optional[float]) -> None:
-        """Read events until every node's run is over."""
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.detached and (
-            self._awaited or any(run.exit is None and run.host in self.channels for run in self.runs)
-        ):
-            left = None if self._deadline is None else self._deadline - time.monotonic()
-            if left is not None and left <= 0:
-                self.interrupt(
-                    problem("TIMED_OUT", None, "the job did not end in %g s" % (timeout or 0), "raise --timeout")
-                )
-                self._deadline = left = None
-            self._turn(left)
 
     def interrupt(self, reason: Problem) -> None:
         """Stop all nodes gracefully; asked for a second time, kill. Whoever only reads just leaves."""
@@ -128,6 +159,7 @@ class Follower:
 
     def kill_all(self) -> None:
         """End everything at once."""
+        self._stopping = self._killing = True
         for channel in self.channels.values():
             self._order(channel, _wire.KILL)
 
@@ -139,6 +171,15 @@ class Follower:
                 self.tell({"event": "stopping"}, b"")
             for channel in self.channels.values():
                 self._order(channel, _wire.STOP)
+
+    def _give_up_idle(self, seconds: float) -> None:
+        """Have every rank's stack written, then the run stopped: the supervisors do both."""
+        message = "no rank printed anything for %g s" % seconds
+        self.interrupted = problem("TIMED_OUT", None, message, "look where the ranks wait: logs/rank-*.stack")
+        self._stopping = True
+        self.tell({"event": "idle", "seconds": seconds}, b"")
+        for channel in self.channels.values():
+            self._order(channel, _wire.DUMP)
 
     @staticmethod
     def _order(channel: socket.socket, order: bytes) -> None:
@@ -154,6 +195,65 @@ class Follower:
             else:
                 self._read(key.data)
 
+    # -- nodes that fall silent -------------------------------------------------------------------
+
+    def _closed(self, run: _outcome.NodeRun) -> None:
+        if run.exit is not None:
+            return
+        now = time.monotonic()
+        if not run.ready:
+            found = problem("CHANNEL_FAILED", run.host, "its supervisor cannot be reached", "check the node")
+            run.fail(time.time(), found)
+        elif self._gone and self.ways:
+            run.suspected_at, run.asked_at, run.alive = now, None, None
+            self.tell({"event": "suspect", "host": run.host}, b"")
+            self.ways.look_for(run.host, {"offsets": dict(run.offsets), "seq": run.seq})
+        else:
+            self._lost(run, "NODE_LOST", "the connection to it was lost", time.time())
+
+    def _judge_suspect(self, run: _outcome.NodeRun) -> None:
+        """Give a node up when it stays silent and nobody else can say that it is alive."""
+        if run.suspected_at is None:
+            return
+        now = time.monotonic()
+        others = [other for other in self.runs if other is not run]
+        peers = [other.host for other in others if other.suspected_at is None and other.failure_code != "NODE_LOST"]
+        if now - (run.asked_at or run.suspected_at) > ASK_SECONDS and peers and self.ways:
+            run.asked_at = now
+            self.ways.ask(run.host, peers)
+        # Nobody answers any more: that is this machine's own link, and the run goes on.
+        all_silent = bool(others) and not peers
+        if now - run.suspected_at > LOST_SECONDS and not run.alive and not all_silent:
+            about = "it has not answered for %d s" % (now - run.suspected_at + SSH_SECONDS)
+            why = ", and node %s cannot reach it either" % peers[0] if run.alive is False else ""
+            last_heard = time.time() - (now - run.suspected_at) - SSH_SECONDS
+            run.suspected_at = None
+            self._lost(run, "NODE_LOST", about + why, last_heard)
+
+    def alive(self, host: str, answer: Optional[bool]) -> None:
+        """Take down what another node says of one that is silent; None when that one did not answer either."""
+        self._by_host[host].alive = answer
+
+    def back(self, host: str, channel: socket.socket) -> None:
+        """Follow a node again that was silent."""
+        self.tell({"event": "back", "host": host}, b"")
+        self.armed(host, channel)
+
+    def swept(self, host: str, left: List[str]) -> None:
+        """Take down what could not be ended where a supervisor was killed."""
+        run = self._by_host[host]
+        run.sweeping = False
+        if run.exit is not None and left:
+            run.exit["left_behind"] = left
+
+    def _lost(self, run: _outcome.NodeRun, code: str, message: str, at: float) -> None:
+        run.fail(at, problem(code, run.host, message, "see whether it is up: ssh %s" % run.host))
+        self.tell({"event": "lost", "host": run.host, "message": message}, b"")
+        if run.ready:
+            self.stop_all()
+
+    # -- frames -----------------------------------------------------------------------------------
+
     def _read(self, host: str) -> None:
         channel = self.channels.get(host)
         if channel is None:
@@ -165,55 +265,84 @@ class Follower:
             data, frames = b"", []
         for header, payload in frames:
             self._event(self._by_host[host], header, payload)
-        if not data:
-            self._selector.unregister(channel)
-            channel.close()
-            del self.channels[host]
+        if not data and self.channels.get(host) is channel:
+            self._drop(host)
             self._closed(self._by_host[host])
 
-    def _closed(self, run: _outcome.NodeRun) -> None:
-        if run.exit is None:
-            code, what = (
-                ("NODE_LOST", "the connection to it was lost")
-                if run.ready
-                else ("CHANNEL_FAILED", "its supervisor cannot be reached")
-            )
-            run.fail(time.monotonic(), problem(code, run.host, what, "check the node"))
-            self.tell({"event": "lost", "host": run.host}, b"")
-            if run.ready:
-                self.stop_all()
+    def _drop(self, host: str) -> None:
+        channel = self.channels.pop(host)
+        self._selector.unregister(channel)
+        channel.close()
 
     def _event(self, run: _outcome.NodeRun, header: Dict[str, Any], payload: bytes) -> None:
-        now, event = time.monotonic(), header["event"]
+        event = header["event"]
+        if event == "log":
+            self._spoke_at = time.monotonic()
+            payload = run.fresh(header, payload)
+        elif event == "skipped":
+            run.offsets[header["log"]] = run.offsets.get(header["log"], 0) + header["size"]
+        elif event == "ready":
+            return self._ready(run, header)
+        elif event == "end":
+            return self._drop(run.host)  # Whoever only reads what is there wants no more.
+        elif header.get("seq", 0) <= run.seq:
+            return None  # Heard before the link was cut.
+        run.seq = header.get("seq", run.seq)
+        at = header["time"] - run.clock_offset if "time" in header else time.time()
         failure: Optional[Problem] = None
-        if event == "ready":
-            run.ready = True
-        elif event == "started":
-            run.started_at = now
+        if event == "started":
+            run.started_at = time.monotonic()
             self._gone = True
         elif event == "stopping":
-            return  # We told them, or whoever did will be seen in how it ends.
+            self._stopping_there(header)
+            return None
         elif event == "joined":
             run.joined += 1
-        elif event == "start_failed":
-            message = "the runner could not be started: " + header["message"]
-            failure = problem("START_FAILED", run.host, message, "install it there, or give its path")
-        elif event == "exec_failed":
-            message = "%s could not be started: %s" % (header["argv0"], os.strerror(header["errno"]))
-            failure = problem("START_FAILED", run.host, message, "install it there, or give its path")
-        elif event == "rank_exit" and (header["exit_code"] or header["signal"]) and not self._stopping:
+        elif event in ("start_failed", "exec_failed"):
+            failure = _outcome.start_failure(run.host, header)
+        elif event == "rank_exit" and (header["exit_code"] or header["signal"]):
             if header.get("stopping"):
-                return  # It ended because it was told to.
+                return None  # It ended because it was told to.
+            run.failed_ranks += 1
             failure = _outcome.rank_failure(run.host, header)
         elif event == "exit":
-            run.exit = header
-            if header.get("stopped") and not self._stopping and self.interrupted is None:
-                self.interrupted = problem("RUN_STOPPED", None, "the run was stopped")
-            bad = not header.get("stopped") and (header["outcome"] != "exited" or header["exit_code"] != 0)
-            if bad and not self._stopping and run.failure is None:
-                failure = _outcome.runner_failure(run.host, self.plan["shape"], header)
+            failure = self._exit(run, header)
         if failure:
-            run.fail(now, failure)
-        self.tell(dict(header, host=run.host), payload)
+            run.fail(at, failure)
+        if event != "log" or payload:
+            self.tell(dict(header, host=run.host), payload)
         if failure:
             self.stop_all()
+        return None
+
+    def _ready(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> None:
+        if run.boot_id not in (None, header["boot_id"]):
+            self._drop(run.host)
+            self._lost(run, "NODE_REBOOTED", "it was started anew in the middle of the run", time.time())
+            return
+        run.boot_id = header["boot_id"]
+        if not run.ready:
+            run.ready = True
+            self.tell(dict(header, host=run.host), b"")
+
+    def _stopping_there(self, header: Dict[str, Any]) -> None:
+        """A node stops; when nobody here asked for it, learn why."""
+        if header.get("reason") == "timed_out" and self.interrupted is None:
+            self.interrupted = problem("TIMED_OUT", None, "the job did not end in time", "raise --timeout")
+            self.stop_all()
+
+    def _exit(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
+        run.exit = header
+        if header["outcome"] == "lost":
+            if self.ways and not self._read_only:
+                run.sweeping = True
+                self.ways.sweep(run.host)
+            return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed")
+        if header.get("stopped"):
+            if header.get("reason") == "stopped" and not self._stopping and self.interrupted is None:
+                self.interrupted = problem("RUN_STOPPED", None, "the run was stopped")
+            return None
+        bad = header["outcome"] != "exited" or header["exit_code"] != 0
+        if bad and not self._stopping and run.failure is None:
+            return _outcome.runner_failure(run.host, self.plan["shape"], header)
+        return None

@@ -1,33 +1,125 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of raw output on a node. Delivered beside the supervisor; private to the collection."""
+"""
+Files of raw output on a node, as segments. Delivered beside the supervisor; private to the collection.
+
+A log ``rank-0.out`` begins in the file of that name and goes on in ``rank-0.out.N``, where N is the
+offset of the file's first byte in the log. Only the newest segments are kept. A file beside them,
+``rank-0.out.times``, tells which byte came when.
+"""
 
 from __future__ import annotations
 
 import os
+import time
+from typing import Dict, List, Tuple
 
-CHUNK = 1 << 16  # bytes at a time
+CHUNK = 1 << 18  # bytes at a time
+SEGMENTS = 4
+TIME_SECONDS = 10.0  # between two lines of the table of times
+
+Segment = Tuple[int, str]  # offset of its first byte, path
+
+
+def segments(directory: str) -> Dict[str, List[Segment]]:
+    """List the segments of every log in a directory, oldest first."""
+    found: Dict[str, List[Segment]] = {}
+    try:
+        files = os.listdir(directory)
+    except OSError:
+        return {}
+    for file in sorted(files):
+        name, _, start = file.rpartition(".")
+        first = not start.isdigit()
+        if not file.endswith(".times"):
+            found.setdefault(file if first else name, []).append((0 if first else int(start), file))
+    return {name: [(s, os.path.join(directory, f)) for s, f in sorted(parts)] for name, parts in found.items()}
+
+
+def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, bytes]:
+    """
+    Read a log from a byte offset.
+
+    Returns:
+        Where the data begins, which is later than asked for when that is not kept any more, and the data.
+    """
+    for (start, path), (end, _) in zip(parts, [*parts[1:], (None, "")]):
+        if end is not None and offset >= end:
+            continue
+        offset = max(offset, start)
+        try:
+            with open(path, "rb", buffering=0) as stream:
+                stream.seek(offset - start)
+                data = stream.read(size if end is None else min(size, end - offset))
+        except FileNotFoundError:
+            continue  # It was dropped just now.
+        if data or end is None:
+            return offset, data
+        offset = end  # The disk was full, and the segment is shorter than it should be.
+    return offset, b""
+
+
+def offset_at(path: str, seconds: float) -> int:
+    """Find the offset that a log had at a time (seconds of the node's clock), a little early if in doubt."""
+    found = 0
+    try:
+        with open(path + ".times", encoding="ascii") as stream:
+            for line in stream:
+                at, _, offset = line.partition(" ")
+                if not line.endswith("\n") or float(at) > seconds:
+                    break
+                found = int(offset)
+    except (OSError, ValueError):
+        pass
+    return found
 
 
 class Log:
-    """One append-only file of raw output; a full disk costs lines, never the job."""
+    """One log that is written; a full disk costs lines, never the job."""
 
-    def __init__(self, directory: str, name: str) -> None:
+    def __init__(self, directory: str, name: str, cap: int) -> None:
+        """
+        Begin a log.
+
+        Args:
+            cap: How many bytes of it are kept, the newest.
+        """
         self.name = name
-        self.path = os.path.join(directory, name)
-        self.size = 0
-        self.lost = 0
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._reader = os.open(self.path, os.O_RDONLY)
+        self.size = self.lost = 0
+        self._path = os.path.join(directory, name)
+        self._segment = max(1, cap // SEGMENTS)
+        self.parts: List[Segment] = [(0, self._path)]
+        self._file = self._open(self._path)
+        self._times = self._open(self._path + ".times")
+        self._timed = 0.0
+
+    @staticmethod
+    def _open(path: str) -> int:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def append(self, data: bytes) -> None:
-        """Write what fits."""
+        """Write what fits on the disk, and drop the oldest segment when the cap is reached."""
+        now = time.time()
         try:
+            if now >= self._timed + TIME_SECONDS:
+                self._timed = now
+                os.write(self._times, b"%.3f %d\n" % (now, self.size))
+            if self.size - self.parts[-1][0] >= self._segment:
+                self._rotate()
             written = os.write(self._file, data)
         except OSError:
             written = 0
         self.size += written
         self.lost += len(data) - written
 
-    def read(self, offset: int) -> bytes:
-        """Read back from a byte offset."""
-        return os.pread(self._reader, CHUNK, offset)
+    def _rotate(self) -> None:
+        path = "%s.%d" % (self._path, self.size)
+        fresh = self._open(path)
+        os.close(self._file)
+        self._file = fresh
+        self.parts.append((self.size, path))
+        if len(self.parts) > SEGMENTS:
+            os.unlink(self.parts.pop(0)[1])
+
+    def read(self, offset: int) -> Tuple[int, bytes]:
+        """Read back from a byte offset, as ``read`` does."""
+        return read(self.parts, offset)

@@ -7,6 +7,7 @@ The first failure wins; what failed later, after others were told to stop, is a 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -18,22 +19,42 @@ _KILLED = "look for an out-of-memory kill on the node: dmesg"
 
 @dataclass
 class NodeRun:
-    """What the follower knows of one node; times are the follower's own, in seconds."""
+    """What the follower knows of one node; times are seconds, of the wall clock where a failure is dated."""
 
     host: str
     node_rank: int
+    clock_offset: float = 0.0
     ready: bool = False
+    boot_id: Optional[str] = None
     started_at: Optional[float] = None
     exit: Optional[Dict[str, Any]] = None
     joined: int = 0
+    failed_ranks: int = 0
     failed_at: Optional[float] = None
     failure: Optional[Problem] = None
-    last_lines: List[str] = field(default_factory=list)
+    # How far its events and logs were read, so that another channel can go on there.
+    seq: int = 0
+    offsets: Dict[str, int] = field(default_factory=dict)
+    suspected_at: Optional[float] = None
+    asked_at: Optional[float] = None
+    alive: Optional[bool] = None
+    sweeping: bool = False
+
+    @property
+    def failure_code(self) -> Optional[str]:
+        """The code of this node's failure, if it has one."""
+        return self.failure["code"] if self.failure else None
 
     def fail(self, at: float, found: Problem) -> None:
-        """Record this node's first failure."""
-        if self.failure is None:
+        """Record this node's first failure, which need not be the first that is heard of."""
+        if self.failed_at is None or at < self.failed_at:
             self.failed_at, self.failure = at, found
+
+    def fresh(self, header: Dict[str, Any], payload: bytes) -> bytes:
+        """Give what of a piece of a log was not seen before."""
+        known, start = self.offsets.get(header["log"], 0), header["offset"]
+        self.offsets[header["log"]] = max(known, start + len(payload))
+        return payload[max(0, known - start) :]
 
 
 def signal_text(number: int) -> str:
@@ -46,25 +67,44 @@ def signal_text(number: int) -> str:
         return "signal %d" % number
 
 
+def _how(record: Dict[str, Any]) -> Tuple[str, str]:
+    """Say how a process ended, and what to do about it if that is known from this alone."""
+    if record.get("oom"):
+        return "out of memory, killed by the kernel", "give it less to hold, or the node more memory"
+    if record["signal"]:
+        return signal_text(record["signal"]), _KILLED if record["signal"] == 9 else ""
+    return "exit code %s" % record["exit_code"], ""
+
+
 def rank_failure(host: str, event: Dict[str, Any]) -> Problem:
     """Describe a rank that ended badly."""
-    how = signal_text(event["signal"]) if event["signal"] else "exit code %s" % event["exit_code"]
+    how, remedy = _how(event)
     return problem(
         "RANK_FAILED",
         host,
         "rank %s failed: %s" % (event["rank"], how),
-        _KILLED if event["signal"] == 9 else "its output is in logs/rank-%s.* of the run directory" % event["rank"],
+        remedy or "its output is in logs/rank-%s.* of the run directory" % event["rank"],
         rank=event["rank"],
         exit_code=event["exit_code"],
         signal=event["signal"],
+        error=event.get("error"),
     )
+
+
+def start_failure(host: str, event: Dict[str, Any]) -> Problem:
+    """Describe a runner or a rank's program that could not be executed."""
+    if event["event"] == "start_failed":
+        message = "the runner could not be started: " + event["message"]
+    else:
+        message = "%s could not be started: %s" % (event["argv0"], os.strerror(event["errno"]))
+    return problem("START_FAILED", host, message, "install it there, or give its path")
 
 
 def runner_failure(host: str, shape: str, record: Dict[str, Any]) -> Problem:
     """Describe a runner, or a command, that ended badly."""
-    how = signal_text(record["signal"]) if record["signal"] else "exit code %s" % record["exit_code"]
+    how, remedy = _how(record)
     what, code = ("the command", "COMMAND_FAILED") if shape == "command" else ("torchrun", "RANK_FAILED")
-    remedy = _KILLED if record["signal"] == 9 else "its output is in logs/runner.* of the run directory"
+    remedy = remedy or "its output is in logs/runner.* of the run directory"
     return problem(
         code, host, "%s failed: %s" % (what, how), remedy, exit_code=record["exit_code"], signal=record["signal"]
     )
@@ -82,6 +122,11 @@ def judge(
     """
     failed = sorted((run for run in runs if run.failure), key=lambda run: run.failed_at or 0.0)
     problems: List[Problem] = [run.failure for run in failed if run.failure]
+    # Ranks that failed after the first failure lost their peer, as far as anybody can tell.
+    victims = {run.host: run.failed_ranks for run in failed if run.failed_ranks}
+    if problems and problems[0]["code"] == "RANK_FAILED" and problems[0].get("rank") is not None:
+        victims[failed[0].host] -= 1
+    problems = [entry for place, entry in enumerate(problems) if place == 0 or entry["code"] != "RANK_FAILED"]
     if interrupted:
         problems.insert(0, interrupted)
     script = plan["shape"] == "script"
@@ -92,7 +137,7 @@ def judge(
     for run in runs:
         left = run.exit and run.exit.get("left_behind")
         if left:
-            message = "processes %s did not end" % ", ".join(map(str, left))
+            message = "processes did not end: %s" % ", ".join(map(str, left))
             problems.append(problem("LEFT_BEHIND", run.host, message, "look at them on the node"))
     starts = [run.started_at for run in runs if run.started_at is not None]
     nodes = []
@@ -105,5 +150,6 @@ def judge(
     return problems, {
         "ranks_joined": joined if script else None,
         "start_spread_seconds": round(max(starts) - min(starts), 3) if starts else None,
+        "victims": {host: count for host, count in victims.items() if count},
         "nodes": nodes,
     }

@@ -47,7 +47,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Node:
-    """One node's share of the plan; ``argv`` is what its runner gets, and ``env`` beside the user's own."""
+    """
+    One node's share of the plan; ``argv`` is what its runner gets, and ``env`` beside the user's own.
+
+    ``clock_offset`` is how many seconds the node's clock is ahead of the controller's.
+    """
 
     host: str
     node_rank: int
@@ -58,6 +62,7 @@ class Node:
     argv: List[Word]
     env: Dict[str, Word]
     run_dir: str
+    clock_offset: float
 
 
 @dataclass(frozen=True)
@@ -299,6 +304,8 @@ class _Judge:
             "start_timeout": self.request.start_timeout,
             "grace": STOP_GRACE_SECONDS,
             "lock": wanted(self.request, "machine"),
+            "beacon": _storage.proven(self.facts),
+            "work": list(self.request.work),
             "hostfile": "".join("%s slots=%d\n" % (c.address, self.nproc) for c in self.candidates),
             "network": str(ip_network(self.candidates[0].network)),
             "nodes": [asdict(node) for node in nodes],
@@ -354,4 +361,5 @@ class _Judge:
             argv,
             env,
             run_dir,
+            round(_checks.lead(fact["time"]), 3),
         )

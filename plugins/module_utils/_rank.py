@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -18,9 +19,12 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 PR_SET_PDEATHSIG = 1
+F_SETPIPE_SZ = 1031
+PIPE_BYTES = 1 << 20  # Fewer wake-ups for whoever prints a lot.
+ERROR_CHARACTERS = 2000
 # The runner signals the whole process group, so the program gets these itself.
 LEFT_TO_PROGRAM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -60,6 +64,16 @@ def start(argv: List[str], out: int, err: int, failed: int) -> int:
     os._exit(127)
 
 
+def error_text(path: Optional[str]) -> Optional[str]:
+    """Read the message that a program left in its error file, as torch's ``record`` decorator does."""
+    try:
+        with open(path or "", encoding="utf-8", errors="replace") as stream:
+            found = json.loads(stream.read(1 << 20))["message"]
+        return str(found["message"] if isinstance(found, dict) else found)[:ERROR_CHARACTERS]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def exit_like(status: int) -> None:
     """End as the program ended, by the same signal if it was one."""
     if os.WIFSIGNALED(status):
@@ -79,6 +93,11 @@ def main() -> None:
     supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     supervisor.connect(os.path.join(os.environ["MADCTL_RUN_DIR"], "ranks.sock"))
     (out, out_end), (err, err_end), (failure, failed) = os.pipe(), os.pipe(), os.pipe()
+    for pipe in (out, err):
+        try:
+            fcntl.fcntl(pipe, F_SETPIPE_SZ, PIPE_BYTES)
+        except OSError:
+            pass  # The user's share of such memory is used up.
     pid = start(argv, out_end, err_end, failed)
     for descriptor in (out_end, err_end, failed):
         os.close(descriptor)
@@ -92,11 +111,13 @@ def main() -> None:
     os.close(out)
     os.close(err)
     status = os.waitpid(pid, 0)[1]
-    ended = {"event": "rank_exit", "time": time.time(), "exit_code": None, "signal": None}
+    ended: Dict[str, Any] = {"event": "rank_exit", "time": time.time(), "exit_code": None, "signal": None}
     if os.WIFSIGNALED(status):
         ended["signal"] = os.WTERMSIG(status)
     else:
         ended["exit_code"] = os.WEXITSTATUS(status)
+    if status:
+        ended["error"] = error_text(os.environ.get("TORCHELASTIC_ERROR_FILE"))
     try:
         supervisor.sendall(json.dumps(ended).encode() + b"\n")
     except OSError:

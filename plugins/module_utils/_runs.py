@@ -1,77 +1,98 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Look at runs on one node, follow their files, and end what is left. Private to the collection.
+Look at a run on one node, end what is left of it, pack what it left. Private to the collection.
 
-The run directory and the processes that carry the run's id are the truth; nothing here needs the
+The run directory and the processes that are provably of the run are the truth; nothing here needs the
 supervisor to answer.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
-import select
 import signal
+import socket
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
-CHUNK = 1 << 16
-# Files say nothing when they grow; this is how late a follower may be.
-LOOK_SECONDS = 0.1
-STOP, KILL = b"s", b"k"
+from ansible_collections.madctl.multinode.plugins.module_utils import _container, _processes
+
+KILL_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+_ALIVE_SECONDS = 3.0
+_ANSWERS = (0, errno.ECONNREFUSED)
 
 
-def find(run_id: str) -> Tuple[List[int], List[int]]:
-    """Find a run's supervisor by its command line and the job's processes by their environment."""
-    supervisors, marked = [], []
-    mark = ("MADCTL_RUN_ID=" + run_id).encode()
-    for entry in filter(str.isdigit, os.listdir("/proc")):
+def left(run_id: str, base: str) -> List[int]:
+    """Find all processes of a run: by its id, and by its lock, which nobody else can have inherited."""
+    supervisors, marked = _processes.find(run_id)
+    return [*supervisors, *marked] or _lock_holders(run_id, os.path.join(base, "lock"))
+
+
+def _lock_holders(run_id: str, path: str) -> List[int]:
+    try:
+        with open(path, "rb") as stream:
+            if stream.read(200).strip() != run_id.encode():
+                return []
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return []
+            except OSError:
+                pass
+            status = os.fstat(stream.fileno())
+    except OSError:
+        return []
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open("/proc/%s/cmdline" % entry, "rb") as stream:
-                words = stream.read().split(b"\0")
-            with open("/proc/%s/environ" % entry, "rb") as stream:
-                environment = stream.read().split(b"\0")
+            handles = [os.stat("/proc/%s/fd/%s" % (pid, name)) for name in os.listdir("/proc/%s/fd" % pid)]
         except OSError:
             continue
-        if any(word.endswith(b"/_supervisor.py") for word in words) and any(
-            os.path.basename(word) == run_id.encode() for word in words
-        ):
-            supervisors.append(int(entry))
-        elif mark in environment:
-            marked.append(int(entry))
-    return supervisors, marked
+        if int(pid) != os.getpid() and any((h.st_dev, h.st_ino) == (status.st_dev, status.st_ino) for h in handles):
+            found.append(int(pid))
+    return found
 
 
-def send(pids: List[int], number: int) -> None:
-    """Signal processes that may have gone in the meantime."""
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue
-
-
-def stop(run_id: str, grace: float) -> List[int]:
-    """End a run's share of this node within ``grace`` seconds and return what could not be ended."""
+def stop(run_id: str, base: str, grace: float) -> List[str]:
+    """End a run's share of this node within ``grace`` seconds and describe what could not be ended."""
     deadline = time.monotonic() + grace
-    supervisors, marked = find(run_id)
-    send(supervisors, signal.SIGTERM)
-    while (supervisors or marked) and time.monotonic() < deadline:
+    supervisors, _ = _processes.find(run_id)
+    _processes.send(supervisors, signal.SIGTERM)
+    while left(run_id, base) and time.monotonic() < deadline:
+        supervisors, marked = _processes.find(run_id)
         if not supervisors:
-            send(marked, signal.SIGKILL)
-        time.sleep(0.05)
-        supervisors, marked = find(run_id)
-    send(supervisors + marked, signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while (supervisors or marked) and time.monotonic() < deadline:
-        time.sleep(0.05)
-        supervisors, marked = find(run_id)
-    return supervisors + marked
+            _processes.kill_marked(run_id, marked, signal.SIGKILL)
+            _processes.send([] if marked else left(run_id, base), signal.SIGKILL)
+        time.sleep(_LOOK_SECONDS)
+    _processes.send(left(run_id, base), signal.SIGKILL)
+    deadline = time.monotonic() + KILL_SECONDS
+    while left(run_id, base) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    _container.forget(run_id)
+    return [_processes.describe(pid) for pid in left(run_id, base)]
+
+
+def stop_now(request: Dict[str, Any]) -> Dict[str, Any]:
+    """End at once what is left of a run on this node; ``left`` describes what could not be ended."""
+    return {"left": stop(request["run_id"], os.path.dirname(directory(request)), 0.0)}
+
+
+def default_base() -> str:
+    """Name the directory that holds run directories where nobody named one."""
+    return "/var/tmp/madctl-%d" % os.geteuid()
 
 
 def directory(request: Dict[str, Any]) -> str:
     """Name the run's directory on this node."""
-    return request["run_dir"] or "/var/tmp/madctl-%d/%s" % (os.geteuid(), request["run_id"])
+    return request["run_dir"] or os.path.join(default_base(), request["run_id"])
+
+
+def boot_id() -> str:
+    """Read what tells one start of this machine from another."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        return stream.read().strip()
 
 
 def look(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -82,24 +103,29 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
         request: ``run_id``; ``run_dir``, or None where the default base holds it.
 
     Returns:
-        ``state`` (``armed``, ``running``, ``stopping``, ``exited``, ``lost`` or ``unknown``), ``exit`` (the record,
-        or None), ``supervisor`` (process id, or None), ``processes`` (how many of the job's), ``joined``.
+        ``state`` (``armed``, ``running``, ``stopping``, ``exited``, ``lost``, ``rebooted`` or ``unknown``), ``exit``
+        (the record, or None), ``supervisor`` (process id, or None), ``container`` (what holds the run together:
+        ``systemd``, ``session`` or None), ``processes`` (how many of the job's), ``joined``.
     """
     run_dir = directory(request)
-    supervisors, marked = find(request["run_id"])
-    record, events = exit_record(run_dir), _events(run_dir)
-    names = [event["event"] for event in events]
+    supervisors, marked = _processes.find(request["run_id"])
+    record, happened = exit_record(run_dir), events(run_dir)
+    names = [event["event"] for event in happened]
+    armed = next((event for event in happened if event["event"] == "armed"), {})
     if record is not None:
         state = "exited"
     elif supervisors:
         state = "stopping" if "stopping" in names else "running" if "started" in names else "armed"
+    elif not os.path.isdir(run_dir):
+        state = "unknown"
     else:
         # Whoever has the directory had a supervisor; it can have ended without a record only by force.
-        state = "lost" if os.path.isdir(run_dir) else "unknown"
+        state = "lost" if armed.get("boot_id", boot_id()) == boot_id() else "rebooted"
     return {
         "state": state,
         "exit": record,
         "supervisor": supervisors[0] if supervisors else None,
+        "container": armed.get("container"),
         "processes": len(marked),
         "joined": names.count("joined"),
     }
@@ -114,7 +140,8 @@ def exit_record(run_dir: str) -> Optional[Dict[str, Any]]:
         return None
 
 
-def _events(run_dir: str) -> List[Dict[str, Any]]:
+def events(run_dir: str) -> List[Dict[str, Any]]:
+    """Read what happened to a run on this node, as far as the disk had room for it."""
     try:
         with open(os.path.join(run_dir, "events.jsonl"), encoding="utf-8") as stream:
             return [json.loads(line) for line in stream if line.endswith("\n")]
@@ -122,105 +149,28 @@ def _events(run_dir: str) -> List[Dict[str, Any]]:
         return []
 
 
-class Tail:
-    """Follow a run's files from byte offsets; the same frames come out that the supervisor sends."""
+def is_alive(request: Dict[str, Any]) -> Dict[str, Any]:
+    """
+    Try whether another node's kernel answers on the network of the job.
 
-    def __init__(self, request: Dict[str, Any], write: Callable[[bytes], None]) -> None:
-        """
-        Prepare to follow.
+    Args:
+        request: ``address``, and ``ports``, any of which may be closed: to refuse is an answer too.
+    """
+    import select
 
-        Args:
-            request: ``run_id`` and ``run_dir``; ``offsets`` by log, 0 where none is given; ``end``: begin at the
-                files' ends; ``follow``: whether to wait for more.
-        """
-        self.run_dir, self.follow, self.write = directory(request), request["follow"], write
-        self.offsets: Dict[str, int] = dict(request.get("offsets") or {})
-        self.events = 0
-        self.ended = False
-        if request.get("end"):
-            self.offsets = {name: os.path.getsize(self._log(name)) for name in self._names()}
-
-    def run(self) -> None:
-        """Send what is there, then what comes, to the run's end."""
-        self._frame({"event": "ready", "run_id": os.path.basename(self.run_dir)})
-        while not self.ended:
-            moved = self._logs() + self._new_events()
-            if moved:
-                continue
-            if not self.follow:
-                return
-            if select.select([0], [], [], LOOK_SECONDS)[0] and not self._obey():
-                return
-            self._look_for_loss()
-
-    def _obey(self) -> bool:
-        order = os.read(0, 64)
-        supervisors, marked = find(os.path.basename(self.run_dir))
-        if KILL in order:
-            send(supervisors, signal.SIGTERM)
-            send(supervisors or marked, signal.SIGTERM)
-        elif STOP in order:
-            send(supervisors, signal.SIGTERM)
-        return bool(order)
-
-    def _look_for_loss(self) -> None:
-        """A supervisor that was killed leaves no record, and nobody who could tell of it."""
-        if find(os.path.basename(self.run_dir))[0] or exit_record(self.run_dir) is not None:
-            return
-        if not self._new_events():
-            self._frame({"event": "exit", "outcome": "lost", "exit_code": None, "signal": None, "ranks_joined": 0})
-            self.ended = True
-
-    def _names(self) -> List[str]:
-        try:
-            return sorted(os.listdir(os.path.join(self.run_dir, "logs")))
-        except OSError:
-            return []
-
-    def _log(self, name: str) -> str:
-        return os.path.join(self.run_dir, "logs", name)
-
-    def _logs(self) -> int:
-        moved = 0
-        for name in self._names():
-            with open(self._log(name), "rb") as stream:
-                stream.seek(self.offsets.get(name, 0))
-                data = stream.read(CHUNK)
-            if data:
-                self.offsets[name] = self.offsets.get(name, 0) + len(data)
-                self._frame({"event": "log", "log": name, "offset": self.offsets[name], "bytes": len(data)}, data)
-                moved += 1
-        return moved
-
-    def _new_events(self) -> int:
-        found = _events(self.run_dir)[self.events :]
-        for event in found:
-            if event["event"] == "exit" and self._logs():
-                return 1  # Output first, so that an exit comes after its last words.
-            self.events += 1
-            self._frame(event)
-            self.ended = self.ended or event["event"] == "exit"
-        return len(found)
-
-    def _frame(self, header: Dict[str, Any], data: bytes = b"") -> None:
-        self.write(json.dumps(header).encode() + b"\n" + data)
-
-
-def tail(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """Follow on standard output, after a line that says where the frames begin."""
-    if not os.path.isdir(directory(request)):
-        return {"failed": True, "msg": "there is no %s" % directory(request)}
-    tell({"frames": True})
-
-    def write(data: bytes) -> None:
-        while data:
-            data = data[os.write(1, data) :]
-
-    try:
-        Tail(request, write).run()
-    except BrokenPipeError:
-        pass
-    os._exit(0)
+    waiting = []
+    for port in request["ports"]:
+        probe = socket.socket(socket.AF_INET6 if ":" in request["address"] else socket.AF_INET, socket.SOCK_STREAM)
+        probe.setblocking(False)
+        probe.connect_ex((request["address"], port))
+        waiting.append(probe)
+    deadline = time.monotonic() + _ALIVE_SECONDS
+    while waiting and time.monotonic() < deadline:
+        for probe in select.select([], waiting, [], deadline - time.monotonic())[1]:
+            waiting.remove(probe)
+            if probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in _ANSWERS:
+                return {"alive": True}
+    return {"alive": False}
 
 
 def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

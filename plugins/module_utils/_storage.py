@@ -130,6 +130,14 @@ def written(facts: Facts) -> List[Dict[str, Any]]:
     ]
 
 
+def proven(facts: Sequence[Facts]) -> Optional[str]:
+    """Name the first path that all of several nodes could write to, to tell each other when nobody else can."""
+    for mounts in zip(*(fact["mounts"] for fact in facts)):
+        if len(mounts) > 1 and all(mount.get("file") for mount in mounts):
+            return str(mounts[0]["path"])
+    return None
+
+
 def judge_reading(proof: Dict[str, Dict[str, Any]], answers: Dict[str, List[Dict[str, Any]]]) -> List[Problem]:
     """
     Judge what nodes read of each other.

@@ -2,9 +2,9 @@
 """
 Own one run on one node: wait for go, start the runner, keep its output, leave nothing behind.
 
-Started by the ``run_start`` action as ``python3 -I -S _supervisor.py RUN_DIR LOCK`` in a session of its
-own. It never depends on a connection after go: output goes to append-only files first, and a
-follower gets it from there. Private to the collection.
+Started as ``python3 -I -S _supervisor.py RUN_DIR`` in a container of its own: a systemd service, or a
+session. It never depends on a connection after go: output goes to files first, and a follower gets it
+from there. Private to the collection.
 
     armed ──go──► running ──runner ends──► sweeping ──nothing left──► done
       │              └──stop──► stopping ──────┘
@@ -22,179 +22,153 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from _log import Log  # type: ignore[import-not-found]  # noqa: E402
-from _wire import GO, KILL, STOP, encode  # type: ignore[import-not-found]  # noqa: E402  delivered beside this file
+# Delivered beside this file.
+import _claim  # type: ignore[import-not-found]  # noqa: E402
+import _processes  # type: ignore[import-not-found]  # noqa: E402
+from _beacon import LOOK_SECONDS, Beacon  # type: ignore[import-not-found]  # noqa: E402
+from _feed import Feed, listen  # type: ignore[import-not-found]  # noqa: E402
+from _log import CHUNK, Log  # type: ignore[import-not-found]  # noqa: E402
+from _wire import DUMP, GO, KILL, STOP  # type: ignore[import-not-found]  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
-CHUNK = 1 << 16  # bytes at a time
 SWEEP_TERM_SECONDS = 3.0
 SWEEP_KILL_SECONDS = 10.0
 # Processes outside our tree report nothing when they die, so a sweep looks again.
 SWEEP_INTERVAL_SECONDS = 0.1
 FLUSH_SECONDS = 30.0
+DUMP_SECONDS = 10.0
+OOM_SCORE = -500
+# Orders of whoever has no channel; SIGTERM for the second time means the last of them.
+_SIGNALLED: Dict[int, bytes] = {signal.SIGTERM: STOP, signal.SIGUSR1: DUMP, signal.SIGUSR2: KILL}
 
 
 class Supervisor:
     """The state machine of one run on one node."""
 
-    def __init__(self, run_dir: str, lock: int, spec: Dict[str, Any]) -> None:
-        self.run_dir = run_dir
-        self.lock = lock
-        self.stopped = False
+    def __init__(self, spec: Dict[str, Any], lock: Optional[int]) -> None:
         self.spec = spec
+        self.lock = lock
         self.state = "armed"
+        self.reason: Optional[str] = None
         self.runner: Optional[subprocess.Popen[bytes]] = None
         self.status: Optional[int] = None
         self.joined: Dict[int, Dict[str, Any]] = {}
         self.rank_exits: List[Dict[str, Any]] = []
-        self.logs: Dict[str, Log] = {}
-        self.follower: Optional[socket.socket] = None
-        self.sent: Dict[str, int] = {}
-        self.frames: List[bytes] = []
-        self.outgoing = b""
+        self.dumps: Set[int] = set()
+        self.degraded = False
+        self.oom_kills = 0
         self.deadline: Optional[float] = time.monotonic() + spec["start_timeout"]
+        self.timeout: Optional[float] = None
+        self.look_at: Optional[float] = None
         self.sweep_signal = signal.SIGTERM
-        self.events = os.open("events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.pipes: Set[int] = set()
         self.selector = selectors.DefaultSelector()
-        self.control = self._listen("control.sock", self._accept_follower)
-        self.ranks = self._listen("ranks.sock", self._accept_rank)
+        self.beacon = Beacon(spec["beacon"], spec["run_id"], spec["node_rank"]) if spec["beacon"] else None
+        about = {"boot_id": spec["boot_id"], "container": _claim.container(spec["run_id"]), "pid": os.getpid()}
+        hello = dict(about, event="ready", run_id=spec["run_id"])
+        self.feed = Feed(self.selector, hello, self.obey, self.follower_dropped)
+        self.selector.register(listen("ranks.sock"), selectors.EVENT_READ, self._accept_rank)
         self._watch_signals()
+        _claim.reserve_record()
+        if self.beacon:
+            self.beacon.begin()
+        self.feed.emit(event="armed", time=time.time(), **about)
 
-    # -- wiring ---------------------------------------------------------------------------------
-
-    def _listen(self, name: str, callback: Callable[[Any], None]) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Relative, because an absolute run directory may not fit into a socket address.
-        listener.bind(name)
-        listener.listen(128)
-        listener.setblocking(False)
-        self.selector.register(listener, selectors.EVENT_READ, callback)
-        return listener
+    # -- the loop -------------------------------------------------------------------------------
 
     def _watch_signals(self) -> None:
         wake, waker = os.pipe()
         for descriptor in (wake, waker):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(waker)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: self.stop() if self.state in ("armed", "running") else self.kill())
+        for number in (signal.SIGCHLD, *_SIGNALLED):
+            signal.signal(number, lambda *_: None)
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
-        self.selector.register(wake, selectors.EVENT_READ, lambda _: os.read(wake, 4096))
+
+        def on_signal(_: Any) -> None:
+            for number in os.read(wake, 4096):
+                if number == signal.SIGTERM and self.state not in ("armed", "running"):
+                    number = signal.SIGUSR2
+                self.obey(_SIGNALLED.get(number, b""))
+
+        self.selector.register(wake, selectors.EVENT_READ, on_signal)
 
     def run(self) -> None:
-        """Serve events until the run is over and its follower knows."""
-        while self.state != "done" or (self.follower and self._unsent()):
-            timeout = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-            if self.state == "sweeping":
-                timeout = SWEEP_INTERVAL_SECONDS
-            for key, _ in self.selector.select(timeout):
+        """Serve until the run is over and its follower knows."""
+        while self.state != "done" or self.feed.is_behind:
+            for key, _ in self.selector.select(self._patience()):
                 key.data(key.fileobj)
             self._reap()
-            if self.deadline is not None and time.monotonic() >= self.deadline:
-                self._deadline_passed()
-            self._send()
+            self._watch_clock()
+            self.feed.send()
         os.unlink("control.sock")
+        os.unlink("ranks.sock")
 
-    # -- the follower ---------------------------------------------------------------------------
+    def _patience(self) -> Optional[float]:
+        if self.state == "sweeping":
+            return SWEEP_INTERVAL_SECONDS
+        times = [at for at in (self.deadline, self.timeout, self.look_at) if at is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
 
-    def _accept_follower(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        if self.follower:
-            connection.close()
-            return
-        connection.setblocking(False)
-        self.follower = connection
-        self.frames.insert(0, encode({"event": "ready", "run_id": self.spec["run_id"], "pid": os.getpid()}))
-        self.selector.register(connection, selectors.EVENT_READ, self._read_follower)
+    def _watch_clock(self) -> None:
+        now = time.monotonic()
+        if self.timeout is not None and now >= self.timeout:
+            self.timeout = None
+            self.stop("timed_out")
+        if self.look_at is not None and now >= self.look_at and self.beacon:
+            self.look_at = now + LOOK_SECONDS
+            self.beacon.look()
+        if self.deadline is not None and now >= self.deadline:
+            self._deadline_passed()
 
-    def _read_follower(self, connection: socket.socket) -> None:
-        try:
-            orders = connection.recv(64)
-        except BlockingIOError:
-            return
-        except OSError:
-            orders = b""
-        if not orders:
-            self._drop_follower()
-        elif KILL in orders:
+    def _deadline_passed(self) -> None:
+        if self.state == "armed":
+            self._finish("disarmed")
+        elif self.state == "running":
+            self.stop("idle")  # The stacks were dumped, or cannot be.
+        elif self.state == "stopping":
+            self.kill()
+        elif self.state == "sweeping" and self.sweep_signal == signal.SIGTERM:
+            self.sweep_signal = signal.SIGKILL
+            self.deadline = time.monotonic() + SWEEP_KILL_SECONDS
+        elif self.state == "sweeping":
+            self._finish("exited")
+        else:
+            self.deadline = None
+            self.feed.drop()
+
+    # -- orders ---------------------------------------------------------------------------------
+
+    def obey(self, orders: bytes) -> None:
+        """Follow orders; to stop wins over to go, also when both come at once."""
+        if KILL in orders:
             self.kill()
         elif STOP in orders:
-            self.stop()
+            self.stop("stopped")
+        elif DUMP in orders:
+            self.dump()
         elif GO in orders and self.state == "armed":
             self.go()
 
-    def _drop_follower(self) -> None:
-        if self.follower:
-            self.selector.unregister(self.follower)
-            self.follower.close()
-        self.follower = None
+    def follower_dropped(self) -> None:
+        """Disarm, since nobody else can say go; a run that goes on does not care."""
         if self.state == "armed":
-            # Nobody else can say go, so nothing is to come.
             self._finish("disarmed")
-
-    def emit(self, **event: Any) -> None:
-        """Tell the follower, in order, after the output that came before."""
-        self.frames.append(encode(event))
-        try:
-            os.write(self.events, encode(event))
-        except OSError:
-            pass  # A full disk costs whoever follows later, never the job.
-
-    def _unsent(self) -> bool:
-        return bool(
-            self.outgoing or self.frames or any(log.size > self.sent.get(log.name, 0) for log in self.logs.values())
-        )
-
-    def _send(self) -> None:
-        if not self.follower:
-            return
-        try:
-            while self._fill():
-                self.outgoing = self.outgoing[self.follower.send(self.outgoing) :]
-            events = selectors.EVENT_READ
-        except BlockingIOError:
-            events = selectors.EVENT_READ | selectors.EVENT_WRITE
-        except OSError:
-            self._drop_follower()
-            return
-        self.selector.modify(self.follower, events, self._read_follower)
-
-    def _fill(self) -> bool:
-        """Put the next piece on the way out: output first, so that an exit comes after its last words."""
-        if self.outgoing:
-            return True
-        for log in self.logs.values():
-            data = log.read(self.sent.get(log.name, 0))
-            if data:
-                self.sent[log.name] = self.sent.get(log.name, 0) + len(data)
-                self.outgoing = encode({"event": "log", "log": log.name}, data)
-                return True
-        if self.frames:
-            self.outgoing = self.frames.pop(0)
-        return bool(self.outgoing)
-
-    # -- the runner and its ranks ---------------------------------------------------------------
 
     def _leave_armed(self) -> None:
         """Nobody reads the proof's files any more: their janitors, which may hang, may go to work."""
-        for pid in self.spec["proof_janitors"]:
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
+        _processes.send(self.spec["proof_janitors"], signal.SIGTERM)
 
     def go(self) -> None:
         """Start the runner; the answer says whether it really was exec'd."""
         self._leave_armed()
-        environment = dict(os.environ, **self.spec["env"])
-        for name in self.spec["unset"]:
-            environment.pop(name, None)
         self.deadline = None
+        self.oom_kills = _processes.oom_kills()
         try:
             self.runner = subprocess.Popen(
                 self.spec["argv"],
@@ -202,24 +176,73 @@ class Supervisor:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self.spec["cwd"],
-                env=environment,
+                env=self.spec["env"],
                 start_new_session=True,
+                # Should this supervisor be killed, the node stays taken as long as the runner lives.
+                pass_fds=[self.lock] if self.lock is not None else [],
+                preexec_fn=lambda: _claim.set_oom_score(self.spec["oom_score"]),
             )
-        except (OSError, ValueError) as error:
-            self.emit(event="start_failed", message=str(error))
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self.feed.emit(event="start_failed", message=str(error))
             self._finish("start_failed")
             return
         self.state = "running"
-        self.emit(event="started", pid=self.runner.pid, time=time.time())
+        now = time.monotonic()
+        self.timeout = now + self.spec["timeout"] if self.spec["timeout"] else None
+        self.look_at = now + LOOK_SECONDS if self.beacon else None
+        self.feed.emit(event="started", pid=self.runner.pid, time=time.time())
         for name, pipe in (("runner.out", self.runner.stdout), ("runner.err", self.runner.stderr)):
             assert pipe is not None
             self._collect(name, pipe.fileno())
 
+    def dump(self) -> None:
+        """Write every rank's stack to its error log where py-spy is at hand, then stop."""
+        if self.state != "running":
+            return
+        self.deadline = time.monotonic()
+        for rank, entry in self.joined.items():
+            argv = [self.spec["py_spy"], "dump", "--pid", str(entry["pid"])]
+            try:
+                dump = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            except (OSError, TypeError):
+                self.feed.emit(event="no_dump")
+                return
+            assert dump.stdout is not None
+            self._collect("rank-%s.stack" % rank, dump.stdout.fileno())
+            self.dumps.add(dump.pid)
+            self.deadline = time.monotonic() + DUMP_SECONDS
+
+    def stop(self, reason: str) -> None:
+        """End the run gracefully: the runner first, so that it can end its ranks in order."""
+        if self.state == "armed":
+            self._finish("disarmed")
+        elif self.state == "running":
+            self.state, self.reason = "stopping", reason
+            self.feed.emit(event="stopping", time=time.time(), reason=reason)
+            self.deadline = time.monotonic() + self.spec["grace"]
+            self._signal_runner(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the run at once."""
+        self.stop("stopped")
+        if self.state in ("stopping", "sweeping"):
+            self._signal_runner(signal.SIGKILL)
+            self.sweep_signal = signal.SIGKILL
+            self.state = "sweeping"
+            self.deadline = time.monotonic() + SWEEP_KILL_SECONDS
+
+    def _signal_runner(self, number: int) -> None:
+        if self.runner is not None and self.status is None:
+            os.killpg(self.runner.pid, number)
+
+    # -- the runner and its ranks ---------------------------------------------------------------
+
     def _collect(self, name: str, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
-        if name not in self.logs:
-            self.logs[name] = Log("logs", name)
-        log = self.logs[name]
+        if name not in self.feed.logs:
+            self.feed.add(Log("logs", name, self.spec["log_cap"]))
+        log = self.feed.logs[name]
+        self.pipes.add(descriptor)
 
         def read(_: Any) -> None:
             try:
@@ -228,7 +251,11 @@ class Supervisor:
                 return
             if data:
                 log.append(data)
+                if log.lost and not self.degraded:
+                    self.degraded = True
+                    self.feed.emit(event="log_degraded", log=name, size=log.size)
             else:
+                self.pipes.discard(descriptor)
                 self.selector.unregister(descriptor)
                 os.close(descriptor)
 
@@ -249,149 +276,125 @@ class Supervisor:
         for line in data.splitlines():
             message = json.loads(line)
             if message["event"] == "rank_exit":
-                ended = dict(message, rank=known, stopping=self.stopped)
+                oom = message["signal"] == signal.SIGKILL and _processes.oom_kills() > self.oom_kills
+                ended = dict(message, rank=known, stopping=self.reason is not None, oom=oom)
                 self.rank_exits.append(ended)
-                self.emit(**ended)
+                self.feed.emit(**ended)
+                if message["exit_code"] or message["signal"]:
+                    self._failed()
             else:
                 rank = message["rank"]
                 for stream, descriptor in zip(("out", "err"), descriptors):
                     self._collect("rank-%s.%s" % (rank, stream), descriptor)
                 self.joined[rank] = dict(message, connection=connection)
-                self.emit(**message)
+                self.feed.emit(**message)
+
+    def _failed(self) -> None:
+        """Tell the other nodes in case nobody else does."""
+        if self.beacon and self.state == "running" and self.look_at is not None:
+            self.look_at = None
+            self.beacon.tell()
 
     def _reap(self) -> None:
-        if self.runner is not None and self.status is None:
-            self.status = self.runner.poll()
-            if self.status is not None and self.state in ("running", "stopping"):
-                self._begin_sweep()
-        while self.status is not None:
+        """Collect every child that ended: the runner, our own helpers, and orphans of the job."""
+        while True:
             try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                pid = 0
-            if pid == 0:
+                ended = None
+            if ended is None:
                 break
+            if self.runner is not None and ended.si_pid == self.runner.pid:
+                self._runner_ended()
+                continue
+            _, status = os.waitpid(ended.si_pid, 0)
+            if self.beacon and self.beacon.ended(ended.si_pid, status):
+                self.stop("peer_failed")
+            if ended.si_pid in self.dumps:
+                self.dumps.discard(ended.si_pid)
+                if not self.dumps:
+                    self.stop("idle")
         if self.state == "sweeping":
             self._sweep()
 
+    def _runner_ended(self) -> None:
+        assert self.runner is not None
+        self.status = self.runner.wait()
+        if self.state in ("running", "stopping"):
+            if self.status:
+                self._failed()
+            self.state = "sweeping"
+            self.deadline = time.monotonic() + SWEEP_TERM_SECONDS
+
     # -- the end --------------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """End the run gracefully: the runner first, so that it can end its ranks in order."""
-        if self.state == "armed":
-            self._finish("disarmed")
-        elif self.state == "running":
-            self.state = "stopping"
-            self.stopped = True
-            self.emit(event="stopping", time=time.time())
-            self.deadline = time.monotonic() + self.spec["grace"]
-            self._signal_runner(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the run at once."""
-        self.stop()
-        if self.state in ("stopping", "sweeping"):
-            self._signal_runner(signal.SIGKILL)
-            self.sweep_signal = signal.SIGKILL
-            self.state = "sweeping"
-            self.deadline = time.monotonic() + SWEEP_KILL_SECONDS
-
-    def _signal_runner(self, number: int) -> None:
-        if self.runner is not None and self.runner.poll() is None:
-            os.killpg(self.runner.pid, number)
-
-    def _begin_sweep(self) -> None:
-        self.state = "sweeping"
-        self.deadline = time.monotonic() + SWEEP_TERM_SECONDS
-
     def _sweep(self) -> None:
-        left = self._leftovers()
-        for pid in left:
-            try:
-                os.kill(pid, self.sweep_signal)
-            except ProcessLookupError:
-                pass
-        if not left and self._drained():
+        marked, ours = self._leftovers()
+        _processes.kill_marked(self.spec["run_id"], marked, self.sweep_signal)
+        _processes.send(ours, self.sweep_signal)
+        if not marked and not ours and not self.pipes and self.status is not None:
             self._finish("exited")
 
-    def _drained(self) -> bool:
-        """Tell whether every pipe of the job has been read to its end."""
-        return not any(
-            isinstance(key.fileobj, int) and key.data.__name__ == "read" for key in self.selector.get_map().values()
-        )
-
-    def _leftovers(self) -> List[int]:
-        """Find every process that carries this run's id, wherever it was reparented to."""
-        mark = ("MADCTL_RUN_ID=" + self.spec["run_id"]).encode()
-        found = []
-        for entry in os.listdir("/proc"):
-            if entry.isdigit() and int(entry) != os.getpid():
-                try:
-                    with open("/proc/%s/environ" % entry, "rb") as stream:
-                        marked = mark in stream.read().split(b"\0")
-                except OSError:
-                    continue
-                if marked:
-                    found.append(int(entry))
-        return found
-
-    def _deadline_passed(self) -> None:
-        if self.state == "armed":
-            self._finish("disarmed")
-        elif self.state == "stopping":
-            self.kill()
-        elif self.state == "sweeping" and self.sweep_signal == signal.SIGTERM:
-            self.sweep_signal = signal.SIGKILL
-            self.deadline = time.monotonic() + SWEEP_KILL_SECONDS
-        elif self.state == "sweeping":
-            self._finish("exited")
-        else:
-            self.deadline = None
-            self._drop_follower()
+    def _leftovers(self) -> Any:
+        """Find what carries this run's id, and what descends from us without it."""
+        _, marked = _processes.find(self.spec["run_id"])
+        ours = _processes.descendants(os.getpid(), self.beacon.children if self.beacon else ())
+        return marked, sorted(ours - set(marked))
 
     def _finish(self, outcome: str) -> None:
         if self.state == "armed":
             self._leave_armed()
+        left: List[int] = sum(self._leftovers(), []) if outcome == "exited" else []
         status = self.status
         record = {
             "event": "exit",
             "outcome": outcome,
+            "time": time.time(),
             "exit_code": status if status is not None and status >= 0 else None,
             "signal": -status if status is not None and status < 0 else None,
+            "oom": status == -signal.SIGKILL and _processes.oom_kills() > self.oom_kills,
             "ranks_joined": len(self.joined),
             "rank_exits": self.rank_exits,
-            "stopped": self.stopped,
-            "left_behind": self._leftovers() if outcome == "exited" else [],
-            "bytes_lost": sum(log.lost for log in self.logs.values()),
+            "stopped": self.reason is not None,
+            "reason": self.reason,
+            "left_behind": [_processes.describe(pid) for pid in left],
+            "bytes_lost": sum(log.lost for log in self.feed.logs.values()),
         }
-        with open("exit.json.partial", "w", encoding="utf-8") as stream:
-            json.dump(record, stream)
-        os.replace("exit.json.partial", "exit.json")
-        if self.lock:
+        _claim.keep_record(record)
+        if self.beacon:
+            self.beacon.end()
+        if self.lock is not None:
             # Before anybody hears of the end: the next launch may come at once.
             os.close(self.lock)
         self.state = "done"
+        self.look_at = self.timeout = None
         self.deadline = time.monotonic() + FLUSH_SECONDS
-        self.emit(**record)
+        self.feed.emit(last=True, **record)
 
 
 def main() -> None:
-    """Read the spec, report readiness on stdout, leave the terminal behind, supervise."""
-    run_dir, lock = sys.argv[1], int(sys.argv[2])
-    os.setsid()
-    if lock:
-        os.set_inheritable(lock, False)
-    os.chdir(run_dir)
+    """Read the spec, take the node, report readiness, leave the terminal behind, supervise."""
+    os.chdir(sys.argv[1])
     os.umask(0o077)
-    with open("spec.json", encoding="utf-8") as stream:
-        spec = json.load(stream)
-    os.unlink("spec.json")  # It holds the job's environment, which may hold secrets.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    supervisor = Supervisor(run_dir, lock, spec)
-    os.write(1, b"ready\n")
+    if os.getpid() != os.getsid(0):
+        os.setsid()
+    ready = os.open("ready", os.O_RDWR | os.O_CLOEXEC)  # Read-write never waits for the other side.
     null, errors = os.open(os.devnull, os.O_RDWR), os.open("supervisor.log", os.O_WRONLY | os.O_CREAT, 0o600)
     for descriptor, target in ((null, 0), (null, 1), (errors, 2)):
         os.dup2(descriptor, target)
+    with open("spec.json", encoding="utf-8") as stream:
+        spec = json.load(stream)
+    os.unlink("spec.json")  # It holds the job's environment, which may hold secrets.
+    try:
+        lock = _claim.take(spec["lock"], spec["run_id"]) if spec["lock"] else None
+    except OSError as error:
+        os.write(ready, b"%s\n" % str(error).encode())
+        return
+    _claim.set_oom_score(OOM_SCORE)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    supervisor = Supervisor(spec, lock)
+    os.write(ready, b"ready\n")
+    os.close(ready)
     supervisor.run()
 
 

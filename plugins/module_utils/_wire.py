@@ -3,7 +3,8 @@
 The frames between a supervisor and whoever follows it: one JSON object a line, bytes after some.
 
 A header with a ``bytes`` key is followed by that many raw bytes. The other direction is single
-bytes (``GO``, ``STOP``, ``KILL``; ``DETACH`` is for a follower only), so that going costs one write.
+bytes (``GO``, ``STOP``, ``KILL``, ``DUMP`` stacks and stop; ``DETACH`` is for a follower only), so that going
+costs one write.
 Private to the collection.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterator, Tuple
 
-GO, STOP, KILL, DETACH = b"g", b"s", b"k", b"d"
+GO, STOP, KILL, DUMP, DETACH = b"g", b"s", b"k", b"p", b"d"
 MAX_HEADER_BYTES = 1 << 20
 MAX_PAYLOAD_BYTES = 1 << 20
 

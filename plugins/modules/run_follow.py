@@ -22,10 +22,11 @@ options:
     description: Whether to wait for more than is there.
     type: bool
     default: true
-  end:
-    description: Whether to leave out what is there already.
-    type: bool
-    default: false
+  since:
+    description:
+      - Where to begin, V(now) for the end, V(10m) for so long ago, or a time.
+      - The first byte where it is left out.
+    type: str
   read_only:
     description: Whether a failure or an interrupt only ends the following, and not the run.
     type: bool

@@ -23,6 +23,15 @@ options:
   timeout:
     description: Seconds after which the job is stopped.
     type: float
+  idle_timeout:
+    description:
+      - Seconds without a line from any rank after which their stacks are written and the job is stopped.
+      - Needs somebody who follows the run.
+    type: float
+  log_cap:
+    description: Bytes of each log that a node keeps, the newest.
+    type: int
+    default: 1073741824
   detach:
     description: Whether to return after the start and let the run go on.
     type: bool

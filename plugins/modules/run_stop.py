@@ -20,6 +20,9 @@ options:
     description: Seconds until processes are killed.
     type: float
     default: 45
+  run_dir:
+    description: Directory that run directories are made in, where it is not the usual one.
+    type: str
 attributes:
   check_mode:
     description: Can run in check mode; then nothing is stopped.
@@ -34,10 +37,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 left:
-  description: Process ids that carry the run's id and could not be ended.
+  description: Processes of the run that could not be ended, each with its name and state.
   returned: always
   type: list
-  elements: int
+  elements: str
   sample: []
 """
 
@@ -49,16 +52,20 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _runs
 def main():
     """Stop and report."""
     module = AnsibleModule(
-        argument_spec={"run_id": {"type": "str", "required": True}, "grace": {"type": "float", "default": 45}},
+        argument_spec={
+            "run_id": {"type": "str", "required": True},
+            "grace": {"type": "float", "default": 45},
+            "run_dir": {"type": "str"},
+        },
         supports_check_mode=True,
     )
-    run_id = module.params["run_id"]
-    found = any(_runs.find(run_id))
+    run_id, base = module.params["run_id"], module.params["run_dir"] or _runs.default_base()
+    found = bool(_runs.left(run_id, base))
     if module.check_mode or not found:
         module.exit_json(changed=found, left=[])
-    left = _runs.stop(run_id, module.params["grace"])
+    left = _runs.stop(run_id, base, module.params["grace"])
     if left:
-        module.fail_json(msg="LEFT_BEHIND: processes %s of run %s are still there" % (left, run_id), left=left)
+        module.fail_json(msg="LEFT_BEHIND: these do not end: %s" % ", ".join(left), left=left)
     module.exit_json(changed=True, left=left)
 
 

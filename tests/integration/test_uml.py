@@ -130,6 +130,21 @@ def test_a_frozen_server_hangs_its_clients_until_it_thaws(cluster):
     cluster.umount("u1")
 
 
+@pytest.mark.skipif(bool(uml.missing(systemd=True)), reason="systemd is not installed")
+def test_hosts_that_systemd_runs_leave_nothing(tmp_path):
+    directory = tmp_path / "uml"
+    with UmlCluster(directory, count=1, server=False, systemd=True) as cluster:
+        assert cluster.hosts == ("u1",)
+        cluster.run("u1", "systemd-run", "sleep", "1000")
+        inside = namespaces(cluster.processes("u1"))
+        assert len(inside) == 3, "two for the host, and the network"
+
+    assert started_below(directory) == []
+    assert not inside & namespaces(everywhere())
+    assert cluster.link not in links()
+    assert not directory.exists()
+
+
 def test_a_failed_start_says_why_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(uml, "INIT", "echo the last words\nexit 1\n")
     directory, before = tmp_path / "uml", links()

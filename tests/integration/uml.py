@@ -9,6 +9,12 @@ Real hosts with a kernel each, one of them an NFSv4.2 server, in User Mode Linux
 The server is called ``nfs0``, the clients ``u1``, ``u2`` and so on. ``ssh -F CLUSTER.ssh_config NAME`` reaches each.
 Every host shows this machine's files, over which it writes to its own memory only; ``/tmp`` and ``/run`` are its own.
 
+A host has no more than its init script and sshd. With ``systemd=True`` the clients are run by systemd, with cgroup2; and
+with ``server=False`` there are only clients:
+
+    with UmlCluster(directory, count=1, server=False, systemd=True) as cluster:
+        cluster.run("u1", "systemd-run", "--unit=job", "sleep", "1000")
+
 The machine's network gets one link, ``mumlN``, into a network namespace with a bridge that all hosts hang on.
 Every host is a PID namespace: when its first process is killed, the kernel ends all others of it, however deep User
 Mode Linux has nested and traced them. What this module starts ends with the thread that started it, even by SIGKILL.
@@ -31,20 +37,26 @@ from ipaddress import ip_network
 from pathlib import Path
 
 PROGRAMS = {
-    "exportfs": "nfs-kernel-server",
     "insmod": "kmod",
     "ip": "iproute2",
     "linux.uml": "user-mode-linux",
-    "modprobe": "kmod",
-    "mount.nfs": "nfs-common",
     "nsenter": "util-linux",
-    "rpc.mountd": "nfs-kernel-server",
-    "rpc.nfsd": "nfs-kernel-server",
     "setpriv": "util-linux",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "sshd": "openssh-server",
     "unshare": "util-linux",
+}
+NFS_PROGRAMS = {
+    "exportfs": "nfs-kernel-server",
+    "modprobe": "kmod",
+    "mount.nfs": "nfs-common",
+    "rpc.mountd": "nfs-kernel-server",
+    "rpc.nfsd": "nfs-kernel-server",
+}
+SYSTEMD_PROGRAMS = {
+    "systemctl": "systemd",
+    "systemd-run": "systemd",
 }
 SERVER = "nfs0"
 BOOT_SECONDS = 90
@@ -71,6 +83,14 @@ PrintMotd no
 PidFile none
 MaxStartups 100:30:200
 Subsystem sftp internal-sftp
+"""
+# Sessions stay in this service's control group: without PAM no logind moves them to scopes of their own.
+SSHD_UNIT = """\
+[Service]
+Type=notify
+KillMode=process
+ExecStart=/usr/sbin/sshd -D -f /run/uml/sshd_config
+ExecStartPost=/bin/sh -c "echo UML-READY %H > /dev/console"
 """
 
 # PID 1 of a host, after some assignments. A host's kernel panics when it ends, so "set -e" turns every failure into one
@@ -135,6 +155,19 @@ printf %s "$sshd_config" > /run/uml/sshd_config
 umask 022
 # sshd without PAM takes a password field that begins with "!" for a locked account.
 sed -i 's/^root:!!*/root:*/' /etc/shadow
+if [ "$run_by" = systemd ]; then
+  # Nothing of what this machine starts belongs there, and tmpfiles and udev alone would take 25 s: no unit is enabled,
+  # none wanted by the distribution, none generated. Targets still pull in each other. Nor is there a D-Bus daemon:
+  # systemctl and systemd-run, with --scope too, talk as root to systemd itself, over /run/systemd/private. Only
+  # systemd-run --wait and --pipe need the daemon.
+  rm -rf /etc/systemd /lib/systemd/system-generators /lib/systemd/system/*.wants
+  wants=/etc/systemd/system/multi-user.target.wants
+  mkdir -p "$wants"
+  printf %s "$sshd_unit" > /etc/systemd/system/uml-sshd.service
+  ln -s /etc/systemd/system/uml-sshd.service /lib/systemd/system/systemd-journald.service "$wants"
+  # It leaves the file systems that are mounted, and the network, as they are.
+  SYSTEMD_COLORS=0 exec /lib/systemd/systemd --unit=multi-user.target
+fi
 /usr/sbin/sshd -f /run/uml/sshd_config
 echo "UML-READY $name"
 while :; do sleep 1000; done
@@ -145,9 +178,10 @@ class UmlError(RuntimeError):
     """A host did not do what it was told; the message holds its last words."""
 
 
-def missing() -> list[str]:
-    """List the Debian packages that a cluster needs and this machine lacks."""
-    absent = {package for program, package in PROGRAMS.items() if shutil.which(program, path=_PATH) is None}
+def missing(*, server: bool = True, systemd: bool = False) -> list[str]:
+    """List the Debian packages that such a cluster needs and this machine lacks."""
+    needed = {**PROGRAMS, **(NFS_PROGRAMS if server else {}), **(SYSTEMD_PROGRAMS if systemd else {})}
+    absent = {package for program, package in needed.items() if shutil.which(program, path=_PATH) is None}
     return sorted(absent)
 
 
@@ -162,14 +196,25 @@ class UmlCluster:
         directory: An absent or empty directory, not below ``/run``; it is removed at the end with all that it holds.
         count: How many clients.
         memory: What each host gets. Half of it can be written to files.
+        server: Whether there is an NFS server.
+        systemd: Whether systemd runs the clients; the server is always run by a script.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], count: int = 2, memory: str = "256M") -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        count: int = 2,
+        memory: str = "256M",
+        *,
+        server: bool = True,
+        systemd: bool = False,
+    ) -> None:
         self.directory = Path(directory).resolve()
         self.memory = memory
         self.server = SERVER
         self.clients = tuple(f"u{number}" for number in range(1, count + 1))
-        self.hosts = (self.server, *self.clients)
+        self.hosts = (self.server, *self.clients) if server else self.clients
+        self.systemd = self.clients if systemd else ()
         self.ssh_config = self.directory / "ssh_config"
         self.addresses: dict[str, str] = {}
         self.link = ""
@@ -196,7 +241,7 @@ class UmlCluster:
         Raises:
             UmlError: If one does not come up; the message ends with its console's last lines.
         """
-        if absent := missing():
+        if absent := missing(server=self.server in self.hosts, systemd=bool(self.systemd)):
             raise UmlError(f"not installed: {' '.join(absent)}")
         if any(character.isspace() for character in str(self.directory)):
             raise UmlError(f"{self.directory}: white space cannot be passed on a kernel's command line")
@@ -370,6 +415,8 @@ class UmlCluster:
             "host_key": (self.directory / f"{host}.key").read_text(),
             "authorized_key": authorized_key,
             "sshd_config": SSHD_CONFIG,
+            "sshd_unit": SSHD_UNIT,
+            "run_by": "systemd" if host in self.systemd else "script",
             "exports": EXPORTS,
             "visible": "".join(f"{path}\n" for path in _visible_directories()),
         }

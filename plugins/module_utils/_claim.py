@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a supervisor takes for itself on a node: the lock, room for its last word, a place last in line
+when memory runs out. Delivered beside the supervisor; private to the collection.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from typing import Any, Dict, Optional
+
+import _processes  # type: ignore[import-not-found]
+
+RECORD, PARTIAL = "exit.json", "exit.json.partial"
+RECORD_BYTES = 1 << 18
+
+
+def set_oom_score(score: Optional[int]) -> None:
+    """Set how likely the kernel ends this process when memory runs out, where that is allowed."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
+            stream.write(str(score))
+    except OSError:
+        pass
+
+
+def take(path: str, run_id: str) -> int:
+    """
+    Take the node for this run; whoever holds the open file holds the node.
+
+    Raises:
+        OSError: If another run is here, with a lock or without one.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise OSError("run %s is here" % os.read(lock, 200).decode("utf-8", "replace").strip()) from error
+    # A lock proves a living supervisor or runner, its absence no empty node: workers close what they inherit.
+    for other, pids in _processes.others(run_id).items():
+        raise OSError("run %s is here: process %s" % (other, _processes.describe(pids[0])))
+    os.ftruncate(lock, 0)
+    os.write(lock, run_id.encode() + b"\n")
+    return lock
+
+
+def container(run_id: str) -> str:
+    """Say what holds this process together: a service of systemd that is the run's own, or just a session."""
+    with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as stream:
+        return "systemd" if "/madctl-%s.service" % run_id in stream.read() else "session"
+
+
+def reserve_record() -> None:
+    """Keep room on the disk for the exit record, which no flood of lines may cost."""
+    descriptor = os.open(PARTIAL, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, RECORD_BYTES)
+    except OSError:
+        pass  # Not every file system can, and then the record has to find room at the end.
+    os.close(descriptor)
+
+
+def keep_record(record: Dict[str, Any]) -> None:
+    """Write the record into the room that was kept for it, whole or not at all."""
+    data = json.dumps(record).encode()
+    descriptor = os.open(PARTIAL, os.O_WRONLY | os.O_CREAT, 0o600)
+    os.write(descriptor, data)
+    os.ftruncate(descriptor, len(data))
+    os.fsync(descriptor)
+    os.close(descriptor)
+    os.rename(PARTIAL, RECORD)

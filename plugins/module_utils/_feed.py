@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A supervisor's side of the channel to whoever follows: orders in, events and output out.
+
+Events go before output, so that no flood of lines delays the news of a failure; only the last event
+waits for the last byte. A follower that falls far behind is told what it misses instead of being
+waited for; the files have it. Delivered beside the supervisor; private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from typing import Any, Callable, Dict, List, Optional
+
+from _log import Log  # type: ignore[import-not-found]
+from _wire import encode  # type: ignore[import-not-found]
+
+LAG_BYTES = 1 << 26  # a follower that is further behind a log than this
+RESUME_BYTES = 1 << 20  # goes on this far before its end
+
+
+class Feed:
+    """One follower at a time; everything that is told also goes to ``events.jsonl``."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        hello: Dict[str, Any],
+        obey: Callable[[bytes], None],
+        dropped: Callable[[], None],
+    ) -> None:
+        """
+        Listen on ``control.sock`` in the working directory.
+
+        Args:
+            hello: The first frame of every follower.
+            obey: Gets the bytes of orders.
+            dropped: Called when the follower has gone.
+        """
+        self._selector, self._hello, self._obey, self._dropped = selector, hello, obey, dropped
+        self.logs: Dict[str, Log] = {}
+        self.follower: Optional[socket.socket] = None
+        self._number = 0
+        self._events = os.open("events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._frames: List[bytes] = []
+        self._last: Optional[bytes] = None
+        self._sent: Dict[str, int] = {}
+        self._turns: List[str] = []
+        self._outgoing = b""
+        # Relative, because an absolute run directory may not fit into a socket address.
+        listener = listen("control.sock")
+        selector.register(listener, selectors.EVENT_READ, self._accept)
+
+    def emit(self, last: bool = False, **event: Any) -> None:
+        """Tell the follower, and whoever follows later; the ``last`` event waits for all output."""
+        self._number += 1
+        frame = encode(dict(event, seq=self._number))
+        if last:
+            self._last = frame
+        else:
+            self._frames.append(frame)
+        try:
+            os.write(self._events, frame)
+        except OSError:
+            pass  # A full disk costs whoever follows later, never the job.
+
+    def add(self, log: Log) -> None:
+        """Send a log from its first byte on."""
+        self.logs[log.name] = log
+        self._turns.append(log.name)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a follower waits for something that it was not sent yet."""
+        if self.follower is None:
+            return False
+        unread = any(log.size > self._sent.get(log.name, 0) for log in self.logs.values())
+        return bool(self._outgoing or self._frames or self._last or unread)
+
+    def send(self) -> None:
+        """Send what the follower takes."""
+        if not self.follower:
+            return
+        try:
+            while self._fill():
+                self._outgoing = self._outgoing[self.follower.send(self._outgoing) :]
+            events = selectors.EVENT_READ
+        except BlockingIOError:
+            events = selectors.EVENT_READ | selectors.EVENT_WRITE
+        except OSError:
+            self.drop()
+            return
+        self._selector.modify(self.follower, events, self._read)
+
+    def drop(self) -> None:
+        """Let the follower go."""
+        if self.follower:
+            self._selector.unregister(self.follower)
+            self.follower.close()
+            self.follower = None
+            self._dropped()
+
+    def _accept(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        if self.follower:
+            connection.close()
+            return
+        connection.setblocking(False)
+        self.follower = connection
+        self._frames.insert(0, encode(self._hello))
+        self._selector.register(connection, selectors.EVENT_READ, self._read)
+
+    def _read(self, connection: socket.socket) -> None:
+        try:
+            orders = connection.recv(64)
+        except BlockingIOError:
+            return
+        except OSError:
+            orders = b""
+        if orders:
+            self._obey(orders)
+        else:
+            self.drop()
+
+    def _fill(self) -> bool:
+        """Put the next piece on the way out."""
+        if not self._outgoing and self._frames:
+            self._outgoing = self._frames.pop(0)
+        if not self._outgoing:
+            self._outgoing = self._next_output()
+        if not self._outgoing and self._last:
+            self._outgoing, self._last = self._last, None
+        return bool(self._outgoing)
+
+    def _next_output(self) -> bytes:
+        for name in list(self._turns):
+            log, sent = self.logs[name], self._sent.get(name, 0)
+            if sent >= log.size:
+                continue
+            wanted = log.size - RESUME_BYTES if log.size - sent > LAG_BYTES else sent
+            offset, data = log.read(wanted)
+            if not data:
+                continue
+            # Every log gets its turn, or a flood in one would hide all others.
+            self._turns.remove(name)
+            self._turns.append(name)
+            self._sent[name] = offset + len(data)
+            gap = encode({"event": "skipped", "log": name, "size": offset - sent}) if offset > sent else b""
+            return bytes(gap + encode({"event": "log", "log": name, "offset": offset}, data))
+        return b""
+
+
+def listen(name: str) -> socket.socket:
+    """Listen on a Unix socket in the working directory."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(name)
+    listener.listen(128)
+    listener.setblocking(False)
+    return listener

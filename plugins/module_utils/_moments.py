@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read moments as people write them. Pure; private to the collection."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Optional, Union
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def since(text: Optional[str], now: float) -> Union[float, str, None]:
+    """
+    Read where logs are to begin.
+
+    Args:
+        text: ``now`` is their end; ``30s``, ``10m``, ``2h``, ``1d`` are so long ago; else a time such as
+            ``2026-11-23T10:00`` of this machine's clock.
+        now: Seconds since the epoch.
+
+    Returns:
+        Seconds since the epoch, ``end``, or None for the first byte.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if text is None:
+        return None
+    if text == "now":
+        return "end"
+    if text[-1:] in UNITS and text[:-1].replace(".", "", 1).isdigit():
+        return now - float(text[:-1]) * UNITS[text[-1]]
+    return datetime.datetime.fromisoformat(text).timestamp()

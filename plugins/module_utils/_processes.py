@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Find the processes of a run, and end them: only what is provably of that run.
+
+Proof is the run's id in a process's environment, or descent from the run's supervisor. Delivered
+beside the supervisor; private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Dict, Iterable, List, Optional, Set, Tuple
+
+_MARK = b"MADCTL_RUN_ID="
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
+
+
+def run_of(pid: int) -> Optional[str]:
+    """Read which run a process belongs to from its environment, as far as this user may."""
+    for entry in _read("/proc/%d/environ" % pid).split(b"\0"):
+        if entry.startswith(_MARK):
+            return entry[len(_MARK) :].decode("ascii", "replace")
+    return None
+
+
+def supervised(pid: int) -> Optional[str]:
+    """Read which run a process supervises from its command line; None when it is no supervisor."""
+    words = _read("/proc/%d/cmdline" % pid).split(b"\0")
+    for program, run_dir in zip(words, words[1:]):
+        if program.endswith(b"/_supervisor.py"):
+            return os.path.basename(run_dir).decode("ascii", "replace")
+    return None
+
+
+def _pids() -> List[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def find(run_id: str) -> Tuple[List[int], List[int]]:
+    """Find a run's supervisors and the processes that carry its id."""
+    supervisors, marked = [], []
+    for pid in _pids():
+        if supervised(pid) == run_id:
+            supervisors.append(pid)
+        elif run_of(pid) == run_id:
+            marked.append(pid)
+    return supervisors, marked
+
+
+def others(run_id: str) -> Dict[str, List[int]]:
+    """Find the processes of all other runs of this user, by run: what holds no lock any more may still run."""
+    found: Dict[str, List[int]] = {}
+    for pid in _pids():
+        run = supervised(pid) or run_of(pid)
+        if run and run != run_id and _is_ours(pid):
+            found.setdefault(run, []).append(pid)
+    return found
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        return os.stat("/proc/%d" % pid).st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def descendants(pid: int, without: Iterable[int] = ()) -> Set[int]:
+    """List what descends from a process, except some children and what descends from them; zombies are gone."""
+    children: Dict[int, List[int]] = {}
+    for other in _pids():
+        state, parent = stat(other)
+        if state not in ("", "Z", "X"):
+            children.setdefault(parent, []).append(other)
+    found: Set[int] = set()
+    waiting = [child for child in children.get(pid, []) if child not in set(without)]
+    while waiting:
+        child = waiting.pop()
+        found.add(child)
+        waiting += children.get(child, [])
+    return found
+
+
+def stat(pid: int) -> Tuple[str, int]:
+    """Read a process's state letter and its parent; an empty state when there is no such process."""
+    fields = _read("/proc/%d/stat" % pid).rpartition(b")")[2].split()
+    return (fields[0].decode(), int(fields[1])) if len(fields) > 1 else ("", 0)
+
+
+def describe(pid: int) -> str:
+    """Say what a process is and why it does not end: ``1234 (python3, state D, nfs_wait)``."""
+    name = _read("/proc/%d/comm" % pid).decode("utf-8", "replace").strip()
+    wait = _read("/proc/%d/wchan" % pid).decode("ascii", "replace").strip("0")
+    return "%d (%s)" % (pid, ", ".join(filter(None, [name, "state %s" % stat(pid)[0], wait])))
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Signal processes that may have gone in the meantime."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
+    """Signal processes that carry a run's id, and no stranger who got such a number since."""
+    for pid in pids:
+        opener = getattr(os, "pidfd_open", None)  # Python 3.9
+        if opener is None:
+            send([pid] if run_of(pid) == run_id else [], number)
+            continue
+        try:
+            handle = opener(pid)
+        except OSError:
+            continue
+        try:
+            # The handle names one process for good, so what is true now is true when the signal comes.
+            if run_of(pid) == run_id:
+                signal.pidfd_send_signal(handle, number)
+        except OSError:
+            pass
+        finally:
+            os.close(handle)
+
+
+def oom_kills() -> int:
+    """Count the processes that the kernel killed for want of memory since it started."""
+    for line in _read("/proc/vmstat").splitlines():
+        if line.startswith(b"oom_kill "):
+            return int(line.split()[1])
+    return 0

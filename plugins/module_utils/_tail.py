@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Follow a run's files on a node from byte offsets; the frames are those that its supervisor sends.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+from typing import Any, Callable, Dict, List
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _log, _processes, _runs, _wire
+
+# The kernel tells when a file grows; this is only how late the loss of a supervisor may be seen.
+LOOK_SECONDS = 1.0
+_IN_MODIFY_CREATE_MOVED = 0x2 | 0x100 | 0x80
+_ORDERS = {_wire.STOP: signal.SIGTERM, _wire.KILL: signal.SIGUSR2, _wire.DUMP: signal.SIGUSR1}
+
+
+class Tail:
+    """Send what is in a run directory, then what comes."""
+
+    def __init__(self, request: Dict[str, Any], write: Callable[[bytes], None]) -> None:
+        """
+        Prepare to follow.
+
+        Args:
+            request: ``run_id`` and ``run_dir``; ``offsets`` by log, 0 where none is given; ``seq``, the number of the
+                last event that is known; ``since``: seconds of the node's clock, or ``end``, where to begin instead;
+                ``follow``: whether to wait for more.
+        """
+        self.run_id, self.run_dir = request["run_id"], _runs.directory(request)
+        self.follow, self.write = request["follow"], write
+        self.offsets: Dict[str, int] = dict(request.get("offsets") or {})
+        self.seq = int(request.get("seq") or 0)
+        self.ended = False
+        self._logs_dir = os.path.join(self.run_dir, "logs")
+        self._position = 0
+        self._supervisor = 0
+        since = request.get("since")
+        if since is not None:
+            for name, parts in _log.segments(self._logs_dir).items():
+                start, path = parts[-1]
+                end = start + os.path.getsize(path)
+                path = os.path.join(self._logs_dir, name)
+                self.offsets[name] = end if since == "end" else _log.offset_at(path, float(since))
+
+    def run(self) -> None:
+        """Send what is there, then what comes, to the run's end."""
+        self._frame({"event": "ready", "run_id": self.run_id, "boot_id": _runs.boot_id(), "tail": True})
+        changes = self._watch()
+        while not self.ended:
+            if self._logs() + self._events():
+                continue
+            if not self.follow:
+                return self._frame({"event": "end"})
+            ready = select.select([0, changes], [], [], LOOK_SECONDS)[0]
+            if changes in ready:
+                os.read(changes, 1 << 16)
+            if 0 in ready and not self._obey():
+                return None
+            if not ready:
+                self._look_for_loss()
+        return None
+
+    def _watch(self) -> int:
+        libc = ctypes.CDLL(None)
+        changes = int(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+        for path in (self.run_dir, self._logs_dir):
+            libc.inotify_add_watch(changes, os.fsencode(path), _IN_MODIFY_CREATE_MOVED)
+        return changes
+
+    def _obey(self) -> bool:
+        orders = os.read(0, 64)
+        supervisors, marked = _processes.find(self.run_id)
+        for order, number in _ORDERS.items():
+            if order in orders:
+                _processes.send(supervisors, number)
+        if not supervisors and (_wire.STOP in orders or _wire.KILL in orders):
+            _processes.kill_marked(self.run_id, marked, signal.SIGKILL)
+        return bool(orders)
+
+    def _look_for_loss(self) -> None:
+        """A supervisor that was killed leaves no record, and on a full disk a record may come without its event."""
+        if self._supervisor and _processes.supervised(self._supervisor) == self.run_id:
+            return
+        if _processes.find(self.run_id)[0] or self._logs() + self._events():
+            return
+        record = _runs.exit_record(self.run_dir)
+        lost = {"event": "exit", "outcome": "lost", "exit_code": None, "signal": None, "ranks_joined": 0}
+        self._frame(dict(record or lost, seq=self.seq + 1))
+        self.ended = True
+
+    def _logs(self) -> int:
+        moved = 0
+        for name, parts in _log.segments(self._logs_dir).items():
+            known = self.offsets.get(name, 0)
+            offset, data = _log.read(parts, known)
+            if not data:
+                continue
+            if offset > known:
+                self._frame({"event": "skipped", "log": name, "size": offset - known})
+            self.offsets[name] = offset + len(data)
+            self._frame({"event": "log", "log": name, "offset": offset, "bytes": len(data)}, data)
+            moved += 1
+        return moved
+
+    def _events(self) -> int:
+        found = self._new_events()
+        for event in found:
+            self._supervisor = event.get("pid", 0) if event["event"] == "armed" else self._supervisor
+            if event["seq"] <= self.seq:
+                continue
+            # Output first, so that an exit comes after its last words.
+            while event["event"] == "exit" and self._logs():
+                pass
+            self.seq = event["seq"]
+            self._frame(event)
+            self.ended = self.ended or event["event"] == "exit"
+        return len(found)
+
+    def _new_events(self) -> List[Dict[str, Any]]:
+        try:
+            with open(os.path.join(self.run_dir, "events.jsonl"), "rb") as stream:
+                stream.seek(self._position)
+                lines = stream.read().splitlines(keepends=True)
+        except OSError:
+            return []
+        whole = [line for line in lines if line.endswith(b"\n")]
+        self._position += sum(map(len, whole))
+        return [json.loads(line) for line in whole]
+
+    def _frame(self, header: Dict[str, Any], data: bytes = b"") -> None:
+        self.write(json.dumps(header).encode() + b"\n" + data)
+
+
+def tail(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """Follow on standard output, after a line that says where the frames begin."""
+    run_dir = _runs.directory(request)
+    if not os.path.isdir(run_dir):
+        return {"failed": True, "msg": "there is no %s" % run_dir}
+    tell({"frames": True})
+
+    def write(data: bytes) -> None:
+        while data:
+            data = data[os.write(1, data) :]
+
+    try:
+        Tail(request, write).run()
+    except BrokenPipeError:
+        pass
+    os._exit(0)

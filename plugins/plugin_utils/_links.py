@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+Come back to nodes whose connection ended in the middle of a run, and learn from others how they are.
+
+Every attempt is a new SSH connection in a thread; what it leads to is passed to the follower's loop
+through a pipe.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import queue
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _follow
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach
+
+_TAIL, _RUNS = _direct.parts("_tail"), _direct.parts("_runs")
+# Between attempts, in seconds; the last one again and again.
+_PAUSES = (0.5, 1, 2, 4, 8, 15)
+_ATTEMPT_SECONDS = 15.0
+_ASK_SECONDS = 15.0
+_SWEEP_SECONDS = 30.0
+
+
+class Links(_follow.Ways):
+    """The ways of Ansible's connections; a context that ends all attempts."""
+
+    def __init__(self, plan: dict[str, Any], reach: dict[str, _reach.Reach], follower: _follow.Follower) -> None:
+        self._plan, self._reach, self._follower = plan, reach, follower
+        self._nodes = {node["host"]: node for node in plan["nodes"]}
+        self._found: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._news, self._post = os.pipe()
+        self._over = threading.Event()
+        follower.ways = self
+        follower.watch(self._news, self._pass_on)
+
+    def __enter__(self) -> Links:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _pass_on(self) -> None:
+        os.read(self._news, 1)
+        self._found.get()()
+
+    def _tell(self, news: Callable[[], None]) -> None:
+        self._found.put(news)
+        os.write(self._post, b".")
+
+    def request(self, host: str, position: dict[str, Any], follow: bool = True) -> dict[str, Any]:
+        """Describe what a reader on a node is to send."""
+        found = {"run_id": self._plan["run_id"], "run_dir": self._nodes[host].get("run_dir"), "follow": follow}
+        return {**found, **position}
+
+    def look_for(self, host: str, position: dict[str, Any]) -> None:
+        """Try again and again, ever more slowly, until there is a channel or nobody follows any more."""
+        threading.Thread(target=self._look_for, args=(host, position), daemon=True).start()
+
+    def _look_for(self, host: str, position: dict[str, Any]) -> None:
+        attempt = 0
+        while not self._over.wait(_PAUSES[min(attempt, len(_PAUSES) - 1)]):
+            attempt += 1
+            channel = open_tail(self._reach[host], self.request(host, position), _ATTEMPT_SECONDS)
+            if channel is not None:
+                self._tell(functools.partial(self._follower.back, host, channel))
+                return
+
+    def ask(self, host: str, peers: list[str]) -> None:
+        """Ask the first peer that answers whether it reaches a node on the network of the job."""
+        node = self._nodes[host]
+        if node.get("address"):
+            request = {"address": node["address"], "ports": [22, self._plan["master_port"]]}
+            threading.Thread(target=self._ask, args=(host, peers[:3], request), daemon=True).start()
+
+    def _ask(self, host: str, peers: list[str], request: dict[str, Any]) -> None:
+        answer = None
+        for peer in peers:
+            answer = self._call(peer, "is_alive", request, _ASK_SECONDS).get("alive")
+            if answer is not None:
+                break
+        self._tell(lambda: self._follower.alive(host, answer))
+
+    def sweep(self, host: str) -> None:
+        """End what is left of the run on a node, in the background."""
+        threading.Thread(target=self._sweep, args=(host,), daemon=True).start()
+
+    def _sweep(self, host: str) -> None:
+        answer = self._call(host, "stop_now", self.request(host, {}), _SWEEP_SECONDS)
+        left = answer.get("left", ["nobody could look: %s" % answer.get("msg")])
+        self._tell(lambda: self._follower.swept(host, left))
+
+    def _call(self, host: str, function: str, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        reach = self._reach[host]
+        program = _direct.Program(function, _RUNS, request)
+        process = reach.start(program.command(reach.python))
+        try:
+            out, err = process.communicate(program.text, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+        return program.answer(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def open_tail(reach: _reach.Reach, request: dict[str, Any], seconds: float | None = None) -> socket.socket | None:
+    """
+    Start the reader on a node and give a channel of its frames, whatever a login script printed before.
+
+    Args:
+        seconds: Give up and return None when it does not speak in this time; None does not wait for it.
+    """
+    program = _direct.Program("tail", _TAIL, request, speaks=True)
+    process = reach.start(program.command(reach.python))
+    ours, theirs = socket.socketpair()
+    spoken, failed = threading.Event(), threading.Event()
+    threading.Thread(target=_send, args=(process, program, theirs, spoken, failed), daemon=True).start()
+    threading.Thread(target=_order, args=(process, theirs), daemon=True).start()
+    if seconds is not None and not (spoken.wait(seconds) and not failed.is_set()):
+        process.kill()
+        ours.close()
+        return None
+    return ours
+
+
+def _send(
+    process: subprocess.Popen[bytes],
+    program: _direct.Program,
+    channel: socket.socket,
+    spoken: threading.Event,
+    failed: threading.Event,
+) -> None:
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(program.text)
+        process.stdin.flush()
+        for line in process.stdout:
+            if program.news(line) is not None:
+                break
+        else:
+            failed.set()
+        spoken.set()
+        while data := process.stdout.read1(1 << 18):  # type: ignore[attr-defined]
+            channel.sendall(data)
+    except OSError:
+        failed.set()  # Nobody follows any more, or nobody is there.
+    finally:
+        spoken.set()
+        # Closing alone would not reach the other end while a thread still waits for orders.
+        channel.shutdown(socket.SHUT_RDWR)
+        process.kill()
+        process.wait()
+
+
+def _order(process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+    assert process.stdin is not None
+    try:
+        while order := channel.recv(64):
+            process.stdin.write(order)
+            process.stdin.flush()
+    except (OSError, ValueError):
+        pass  # The reader has ended.
