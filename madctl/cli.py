@@ -13,10 +13,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from madctl.commands import attach, check, collect, inventory, lab, launch, logs, ps, status, stop
+from madctl.commands import attach, check, collect, gc, inventory, lab, launch, logs, ps, status, stop
 from madctl.errors import ExitCode, MadctlError, Problem, UsageError
 
-COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, inventory, lab)
+COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab)
 
 
 class Parser(argparse.ArgumentParser):

@@ -30,6 +30,8 @@ from madctl.options import Targets
 COLLECTION = "madctl.multinode"
 _FORKS_A_CORE = 8
 _MAX_FORKS = 64
+# A screen may be slow to take what was said before the end; one that takes nothing is not waited for.
+_LAST_WORDS_SECONDS = 30.0
 _FOLLOWING = ("launch", "logs")  # playbooks that send the events of a run
 
 TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
@@ -105,7 +107,9 @@ class Engine:
             quiet=True,
         )
         if listener:
+            listener.shutdown(socket.SHUT_RDWR)  # Ends the wait for a playbook that never came so far.
             listener.close()
+            self._receiver.join(_LAST_WORDS_SECONDS)
 
     def stop(self, order: bytes) -> bool:
         """Send an order to whoever follows the run; False when nobody does yet."""
@@ -125,7 +129,8 @@ class Engine:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._directory / "events.sock"))
         listener.listen(1)
-        threading.Thread(target=self._receive, args=(listener,), daemon=True).start()
+        self._receiver = threading.Thread(target=self._receive, args=(listener,), daemon=True)
+        self._receiver.start()
         return listener
 
     def _receive(self, listener: socket.socket) -> None:

@@ -35,15 +35,15 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
             for host, row in checks.items()
         ]
         data = {"nodes": nodes} if nodes else None
-        print_problems(view.errors, view.warnings)
-        print(to_json(Result("check", status, code, None, data, view.errors, view.warnings)))
+        print_problems(view.masked(view.errors), view.masked(view.warnings))
+        print(to_json(view.masked(Result("check", status, code, None, data, view.errors, view.warnings))))
         return code
     if checks:
         print("\n".join(_table.lines(checks, fold)))
     if options.explain and candidates:
         print("\n" + "\n".join(_table.network_lines(candidates)))
     sys.stdout.flush()
-    print_problems(view.errors, view.warnings, blank=bool(checks))
+    print_problems(view.masked(view.errors), view.masked(view.warnings), blank=bool(checks))
     return code
 
 
@@ -60,12 +60,12 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     if session.detached:
         view.goes_on(session.final["run_id"] if session.final else "")
     else:
-        view.finish(status, data, session.started)
+        view.finish(status, data, session.started, _error_text(final))
     if as_json:
         run_id = plan["run_id"] if plan else None
-        print(to_json(Result(command, status, code, run_id, data, view.errors, view.warnings)))
+        print(to_json(view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings))))
     elif dry_run and data:
-        show_plan(data)
+        show_plan(view.masked(data))
     return code
 
 
@@ -81,6 +81,12 @@ def _run_code(session: RunSession, dry_run: bool) -> int:
     if session.view.errors:
         return int(session.check_code())
     return ExitCode.SUCCEEDED if dry_run and session.plan else _internal(session)
+
+
+def _error_text(final: dict[str, Any] | None) -> str:
+    """Give what the rank that failed first left in its error file."""
+    problems = final.get("problems") if final else None
+    return str(problems[0].get("error") or "") if problems else ""
 
 
 def _internal(session: Session) -> int:

@@ -50,6 +50,15 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="stop the job after this long")
     group.add_argument(
+        "--idle-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="write all stacks and stop the job when no rank prints anything for so long",
+    )
+    group.add_argument(
+        "--log-cap", default="1G", metavar="SIZE", help="keep so much of each log on the nodes, the newest (default 1G)"
+    )
+    group.add_argument(
         "--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)"
     )
     group.add_argument("--dry-run", action="store_true", help="check and print the plan, start nothing")
@@ -71,6 +80,9 @@ def launch_variables(options: argparse.Namespace, environment: Mapping[str, str]
     """
     if not options.work:
         raise UsageError(Problem("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py"))
+    if options.detach and options.idle_timeout:
+        message = "--idle-timeout needs somebody who follows all nodes"
+        raise UsageError(Problem("USAGE", message, remedy="leave out --detach, or give --timeout"))
     result = _variables(options, environment)
     # A dry run writes nothing, so it can prove nothing.
     return {
@@ -118,6 +130,8 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "madctl_chdir_required": options.chdir is not None,
         "madctl_run_dir": options.run_dir,
         "madctl_timeout": _seconds("--timeout", options.timeout),
+        "madctl_idle_timeout": _seconds("--idle-timeout", options.idle_timeout),
+        "madctl_log_cap": _size("--log-cap", options.log_cap),
         "madctl_start_timeout": _seconds("--start-timeout", options.start_timeout),
         "madctl_skip": _checks("--skip", options.skip, _catalog.SKIPPABLE),
         "madctl_install": not options.no_install and not options.dry_run,
@@ -195,6 +209,14 @@ def _seconds(option: str, value: float | None) -> float | None:
     return value
 
 
+def _size(option: str, text: str) -> int:
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    number, unit = (text[:-1], units[text[-1:].upper()]) if text[-1:].upper() in units else (text, 1)
+    if not number.isdigit() or int(number) == 0:
+        raise _usage(option, text, "a number of bytes, or with K, M or G")
+    return int(number) * unit
+
+
 def _environment(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Word]:
     lines = list(options.env)
     if options.env_file:
@@ -202,7 +224,12 @@ def _environment(options: argparse.Namespace, environment: Mapping[str, str]) ->
             text = Path(options.env_file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(Problem("ENV_FILE_UNREADABLE", f"{options.env_file}: {error}")) from error
-        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")] + lines
+        given = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+        for number, line in given:
+            if not line.partition("=")[0].isidentifier():
+                # The line itself may hold a secret.
+                raise UsageError(Problem("USAGE", f"{options.env_file}: line {number} is no NAME=VALUE"))
+        lines = [line for _, line in given] + lines
     result: dict[str, Word] = {}
     for line in lines:
         name, equals, value = line.partition("=")
@@ -214,3 +241,19 @@ def _environment(options: argparse.Namespace, environment: Mapping[str, str]) ->
             )
         result[name] = pack(value if equals else environment[name])
     return result
+
+
+def secrets(options: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[str, ...]:
+    """
+    Give the values that must not be shown: those that stand in no word of the command line.
+
+    Args:
+        options: The parsed command line.
+        wanted: What was made of it. The file is not read again: it may be a pipe, and empty by now.
+    """
+    from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
+    from madctl.masking import values
+
+    # The last entry of a name counts: it alone says where the value came from.
+    typed = {name: equals for name, equals, _ in (entry.partition("=") for entry in options.env)}
+    return values((name, unpack(word)) for name, word in wanted["madctl_env"].items() if not typed.get(name))

@@ -63,8 +63,10 @@ class Session:
             self.interrupts += 1
         order = DETACH if number != signal.SIGINT else (STOP, KILL, DETACH)[min(self.interrupts, 3) - 1]
         self.interrupted = True
+        # A screen that takes nothing must not delay it.
+        sent = self.engine.stop(order)
         self.view.interrupted(order)
-        if not self.engine.stop(order):
+        if not sent:
             self.engine.cancel()
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:

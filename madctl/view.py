@@ -8,22 +8,45 @@ the files on the nodes keep them as they are.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import shlex
 import sys
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
 from madctl.errors import Problem
+from madctl.lines import CUT, Line, Logs, Ticker, Window, excerpt, harmless, shortened, size, victims_line
+from madctl.lines import fold as fold
+from madctl.masking import Mask
+from madctl.stages import StageTable
 
 LAST_LINES = 20
-_SHOWN = {"\t"}
+JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "START_FAILED")
+_LAST_LENGTH = 4096  # of a last line: each rank has twenty of them in memory
+_WIDEST = 32
+_PATIENCE = 0.5
+
+P = ParamSpec("P")
+
+
+def _alone(method: Callable[Concatenate[View, P], None]) -> Callable[Concatenate[View, P], None]:
+    """Let one thread at a time into a view: events, tasks, signals and the window's timer have their own."""
+
+    @functools.wraps(method)
+    def locked(self: View, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        with self._lock:
+            method(self, *args, **kwargs)
+
+    return locked
 
 
 class View:
-    """Collects what happens and writes each stage as it passes."""
+    """Collects what happens and writes each stage as it passes; any thread may call it. No secret is shown."""
 
     def __init__(
         self,
@@ -33,6 +56,7 @@ class View:
         stages: Sequence[str] = ("probe", "arm", "go"),
         quiet: bool = False,
         rank: int | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         self.names = names
         self.as_json = as_json
@@ -42,7 +66,15 @@ class View:
         self.warnings: list[Problem] = []
         self._output = sys.stderr if as_json else sys.stdout
         self._width = max(map(len, names)) + (0 if single else 5)
-        self._partial: dict[tuple[str, str], bytes] = {}
+        self._mask = Mask(secrets)
+        self._lock = threading.RLock()
+        self._ticker: Ticker | None = None
+        if self._output.isatty():
+            self._ticker = Ticker(Window(), self._show, self._lock)
+            self._width = max(self._width, min(_WIDEST, len(fold(names)) + 5))
+            # Whatever way a command ends, no line is left behind.
+            atexit.register(self.close)
+        self._logs = Logs(self._mask)
         self._last: dict[tuple[str, str], deque[str]] = {}
         self._counts = {"probe": 0, "arm": 0, "run": 0, "joined": 0}
         self._planned: dict[str, Any] | None = None
@@ -55,15 +87,26 @@ class View:
 
     # -- stages -----------------------------------------------------------------------------------
 
+    @_alone
     def stage(self, name: str, text: str) -> None:
-        """Write one line of the story."""
+        """Write one line of the story, behind all lines of the job that came before it."""
+        self._show_all()
+        self._tell(name, text)
+
+    def _tell(self, name: str, text: str) -> None:
+        line = self._mask.text(f"{name:<7} {text}")
         if self._quiet:
             return
         if self._table:
-            self._table.write(f"{name:<7} {text}")
+            self._table.write(line)
             return
-        print(f"{name:<7} {text}", file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
+    def masked(self, data: Any) -> Any:
+        """Give data, a problem, a result or a list of them, without the secrets in it."""
+        return self._mask.data(data)
+
+    @_alone
     def probed(self, host: str, answered: bool) -> None:
         """A node was looked at."""
         self._mark(host, "probe", answered)
@@ -71,6 +114,7 @@ class View:
         if self._counts["probe"] == len(self.names) and answered:
             self.stage("probe", f"{self._nodes()} answered")
 
+    @_alone
     def planned(self, plan: dict[str, Any] | None, without_ifconfig: Sequence[str]) -> None:
         """The plan was made, refused, or has to wait for net-tools."""
         if without_ifconfig:
@@ -101,13 +145,27 @@ class View:
     def interrupted(self, order: bytes) -> None:
         """Somebody pressed Ctrl-C, or hung up."""
         words = {b"s": "stopping; Ctrl-C again to kill", b"k": "killing; Ctrl-C again to let go", b"d": "letting go"}
-        self.stage("stop", words[order])
+        self._at_once("stop", words[order])
 
     def goes_on(self, run_id: str) -> None:
         """The run goes on without us: say how to come back to it."""
-        self.close()
-        self.stage("run", f"{run_id} goes on: madctl attach {run_id}, madctl stop {run_id}")
+        self._at_once("run", f"{run_id} goes on: madctl attach {run_id}, madctl stop {run_id}", ends=True)
 
+    def _at_once(self, name: str, text: str, ends: bool = False) -> None:
+        # Another thread may hold the lock and wait for a screen that takes nothing; whoever wants to leave cannot.
+        if not self._lock.acquire(timeout=_PATIENCE):
+            if not self._quiet:
+                print(f"{name:<7} {text}", file=sys.stderr, flush=True)
+            return
+        try:
+            if ends:
+                self._flush()
+                self.close()
+            self.stage(name, text)
+        finally:
+            self._lock.release()
+
+    @_alone
     def attached(self, plan: dict[str, Any]) -> None:
         """A run that was planned before is followed."""
         self._planned = plan
@@ -116,11 +174,13 @@ class View:
 
     # -- events of the run ------------------------------------------------------------------------
 
+    @_alone
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Take in one event from the nodes."""
         kind = event["event"]
         if kind == "log":
-            self._log(event["host"], event["log"], payload)
+            for text in self._logs.feed(event["host"], event["log"], payload):
+                self._line(event["host"], event["log"], text)
         elif kind == "ready":
             self._armed(event["host"])
         elif kind == "started":
@@ -137,44 +197,97 @@ class View:
             self.stage("stop", "telling all nodes to stop")
         elif kind == "exit":
             self._flush(event["host"])
+        elif kind == "skipped":
+            self._skipped(event["host"], event["log"], event["size"])
+        elif kind in ("suspect", "back"):
+            self._give((event["host"], ""), "", kind)
+        elif kind == "lost":
+            self._flush(event["host"])
+            reason = harmless(str(event.get("message") or "").encode("utf-8", "backslashreplace"))
+            self.stage("lost", f"{event['host']} is lost" + (f": {reason}" if reason else ""))
+        elif kind == "log_degraded":
+            self.stage("notice", f"{event['host']}: the disk is full, output of {event['log']} is lost")
+        elif kind == "no_dump":
+            self.stage("notice", f"{event['host']}: no py-spy there, so no stacks")
+        elif kind == "idle":
+            self.stage("idle", f"no output for {event['seconds']:g} s; stopping")
+        elif kind == "restart":
+            self._restart(event["attempt"], event["of"], event.get("replaced") or {})
 
-    def _log(self, host: str, log: str, payload: bytes) -> None:
-        key = (host, log)
-        *lines, rest = (self._partial.get(key, b"") + payload).split(b"\n")
-        for line in lines:
-            self._line(host, log, line)
-        self._partial[key] = rest
+    def _restart(self, attempt: int, of: int, replaced: dict[str, str]) -> None:
+        self._flush()
+        changes = "".join(f", {new} replaces {old}" for old, new in replaced.items())
+        self.stage("restart", f"{attempt} of {of}{changes}")
+        # Another run under the same name: it joins anew, and its failure has last lines of its own.
+        self.names = [replaced.get(name, name) for name in self.names]
+        self._counts.update(arm=0, run=0, joined=0)
+        self._stopping = False
+        self._last.clear()
 
-    def _flush(self, host: str) -> None:
-        for key, rest in list(self._partial.items()):
-            if key[0] == host and rest:
-                self._line(host, key[1], rest)
-                self._partial[key] = b""
+    def _flush(self, only: str | None = None) -> None:
+        """Show what no newline has ended, of one host or of all."""
+        for host, log, text in self._logs.end(only):
+            self._line(host, log, text)
 
-    def _line(self, host: str, log: str, line: bytes) -> None:
+    def _skipped(self, host: str, log: str, count: int) -> None:
+        for _, _, text in self._logs.end(host, log):
+            self._line(host, log, text + CUT)
+        self._line(host, log, f"… {size(count)} not shown; they are in the file")
+
+    def _line(self, host: str, log: str, text: str) -> None:
         source = log.partition(".")[0]
-        text = harmless(line)
-        self.close()
-        self._last.setdefault((host, source), deque(maxlen=LAST_LINES)).append(text)
+        last = self._last.setdefault((host, source), deque(maxlen=LAST_LINES))
+        last.append(shortened(text, _LAST_LENGTH))
         rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
         if self._stopping and not rank and self._planned and self._planned["shape"] == "script":
             # What torchrun says of being stopped buries the cause; the files keep it.
             return
         if self._rank is not None and rank != str(self._rank):
             return
-        label = f"{host}:{rank}" if rank else host
-        print(f"{label:<{self._width}} │ {text}", file=self._output, flush=True)
+        self._give((host, rank), text)
+
+    def _give(self, source: tuple[str, str], text: str, kind: str = "line") -> None:
+        """Show a line now, or on a terminal when others had time to say the same."""
+        if self._ticker:
+            self._ticker.add(source, text, kind)
+        else:
+            self._show(Line(kind, text, (source,)))
+
+    def _show(self, line: Line) -> None:
+        if line.about_links:
+            self._tell("link", line.about_links)
+            return
+        self._leave_table()
+        print(f"{line.label:<{self._width}} │ {line.text}", file=self._output, flush=True)
+
+    def _show_all(self) -> None:
+        if self._ticker:
+            self._ticker.flush()
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def finish(self, status: str, data: dict[str, Any] | None, ran: bool) -> None:
-        """Write the summary: what failed first and its last words, or that all went well."""
+    @_alone
+    def finish(self, status: str, data: dict[str, Any] | None, ran: bool, error_text: str = "") -> None:
+        """
+        Write the summary: what failed first and its last words, or that all went well.
+
+        Args:
+            status: How it ended, in a word.
+            data: What is known of the run; ``victims`` in it counts the ranks of each host that lost a peer.
+            ran: Whether anything was started.
+            error_text: What the rank that failed first wrote into its error file.
+        """
+        self._flush()
         self.close()
         if self.errors and ran:
+            self._error_text(self.errors[0], error_text)
             self._last_words(self.errors[0])
-        print_problems(self.errors, [])
+        print_problems(self.masked(self.errors), [])
         if not ran or data is None:
             return
+        victims = victims_line(data.get("victims") or {})
+        if victims:
+            print(victims, file=sys.stderr)
         seconds = data.get("duration_seconds", 0.0)
         joined = data.get("ranks_joined")
         ranks = f", {joined} of {data['world_size']} ranks joined" if joined is not None else ""
@@ -182,23 +295,39 @@ class View:
         if status != "succeeded":
             self.stage("logs", f"{data['nodes'][0]['run_dir']}/logs on each node")
 
+    @_alone
     def close(self) -> None:
-        """Leave the table as it stands: from here on the screen belongs to the job's lines."""
+        """Show all lines that wait, and leave the table as it stands."""
+        self._show_all()
+        self._leave_table()
+
+    def _leave_table(self) -> None:
+        """From here on the screen belongs to the job's lines."""
         table, self._table = self._table, None
         if table:
             table.close()
 
+    def _error_text(self, problem: Problem, text: str) -> None:
+        # Secrets of several lines are seen only before the text is cut into lines.
+        lines = excerpt(self._mask.text(text), LAST_LINES, _LAST_LENGTH)
+        if lines and problem.host is not None:
+            self._block("error", problem, lines)
+
     def _last_words(self, problem: Problem) -> None:
-        if problem.host is None:
+        if problem.host is None or problem.code not in JOB_CODES:
             return
         source = f"rank-{problem.rank}" if problem.rank is not None else "runner"
         lines = self._last.get((problem.host, source))
         if lines:
-            rank = f" rank {problem.rank}" if problem.rank is not None else ""
-            print(f"\nlast lines of {problem.host}{rank}:", file=sys.stderr)
-            for text in lines:
-                print(f"  {text}", file=sys.stderr)
+            self._block("last lines", problem, lines)
             print(file=sys.stderr)
+
+    @staticmethod
+    def _block(what: str, problem: Problem, lines: Iterable[str]) -> None:
+        rank = f" rank {problem.rank}" if problem.rank is not None else ""
+        print(f"\n{what} of {problem.host}{rank}:", file=sys.stderr)
+        for text in lines:
+            print(f"  {text}", file=sys.stderr)
 
 
 def show_plan(data: dict[str, Any]) -> None:
@@ -231,60 +360,3 @@ def folded(problems: Sequence[Problem]) -> list[str]:
     for problem, hosts in groups.items():
         lines.append(str(replace(problem, host=fold(hosts) or None)))
     return lines
-
-
-def fold(hosts: Sequence[str]) -> str:
-    """Write many names as a short list; addresses with colons are nothing that can be folded."""
-    from ClusterShell.NodeSet import NodeSet
-
-    if len(hosts) < 2 or any(":" in host for host in hosts):
-        return ",".join(hosts)
-    return str(NodeSet.fromlist(hosts))
-
-
-class StageTable:
-    """Nodes × stage on a terminal, redrawn in place; at most ``ROWS`` nodes are shown one by one."""
-
-    ROWS = 32
-
-    def __init__(self, names: Sequence[str], stages: Sequence[str]) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._stages = stages
-        self._passed: dict[str, dict[str, bool]] = {name: {} for name in names}
-        console = Console(stderr=True, highlight=False)
-        self._live = Live(self._render(), console=console, refresh_per_second=8, transient=True)
-        self._live.start()
-
-    def mark(self, host: str, stage: str, passed: bool) -> None:
-        """Note that a node passed a stage, or did not."""
-        self._passed.setdefault(host, {})[stage] = passed
-        self._live.update(self._render())
-
-    def write(self, line: str) -> None:
-        """Write a line above the table."""
-        self._live.console.print(line, markup=False)
-
-    def close(self) -> None:
-        """Take the table away."""
-        self._live.stop()
-
-    def _render(self) -> Any:
-        from rich.table import Table
-        from rich.text import Text
-
-        signs = {None: Text("·"), True: Text("✓", style="green"), False: Text("✗", style="red")}
-        table = Table(box=None, pad_edge=False)
-        for title in ("node", *self._stages):
-            table.add_column(title)
-        unfinished = [name for name, stages in self._passed.items() if len(stages) < len(self._stages)]
-        for name in (unfinished or list(self._passed))[: self.ROWS]:
-            table.add_row(Text(name), *(signs[self._passed[name].get(stage)] for stage in self._stages))
-        return table
-
-
-def harmless(line: bytes) -> str:
-    """Write a line so that no byte of it can move a terminal's cursor or change its state."""
-    text = line.rstrip(b"\r").decode("utf-8", "backslashreplace").rpartition("\r")[2]
-    return "".join(c if c.isprintable() or c in _SHOWN else c.encode("unicode_escape").decode() for c in text)

@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from madctl.options import add_host_options, add_output_option, targets
-from madctl.request import add_check_options, add_job_options, check_variables
+from madctl.request import add_check_options, add_job_options, check_variables, secrets
 
 
 def register(commands: Any) -> None:
@@ -38,8 +38,11 @@ def run(options: argparse.Namespace) -> int:
     from madctl.view import View
 
     wanted = check_variables(options)
+    hidden = secrets(options, wanted)
     nodes = targets(options)
-    view = View(nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=("probe",))
+    view = View(
+        nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=("probe",), secrets=hidden
+    )
     session = Session(nodes, wanted, view)
     session.run()
     return report_check(session, options)

@@ -8,7 +8,7 @@ from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError
 from madctl.options import add_host_options, add_output_option, targets
-from madctl.request import add_check_options, add_job_options, launch_variables
+from madctl.request import add_check_options, add_job_options, launch_variables, secrets
 
 
 def register(commands: Any) -> None:
@@ -36,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
 
     wanted = launch_variables(options)
     nodes = targets(options)
-    view = View(nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1)
+    view = View(
+        nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, secrets=secrets(options, wanted)
+    )
     session = RunSession(nodes, wanted, view)
     session.run()
     if session.interrupted and not session.started and (session.final is None or session.final.get("detached")):

@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     session = RunSession(nodes, {"madctl_plan": plan, "madctl_follow": options.follow, **since(options)}, view, record)
     session.playbook = "logs"
     session.run()
+    view.close()
     if session.final is None and not session.interrupted:
         view.errors = [Problem("INTERNAL", session.failure or "Ansible ended without a result")]
         print_problems(view.errors, [])

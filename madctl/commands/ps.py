@@ -1,29 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl ps``: the runs that this machine remembers."""
+"""``madctl ps``: the runs that this machine remembers, or those that nodes hold."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from madctl.errors import ExitCode
-from madctl.options import add_output_option
+from madctl.errors import ExitCode, Problem, UsageError
+from madctl.options import add_host_options, add_output_option, targets
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "ps", help="list runs", description="List the runs of this machine.", allow_abbrev=False
+        "ps",
+        help="list runs",
+        description="List the runs of this machine, or ask nodes which runs they hold and remember those here.",
+        allow_abbrev=False,
     )
+    add_host_options(parser)
+    parser.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories, where that was chosen")
     add_output_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line a run, the latest last."""
-    from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
+    """Print one line a run, the latest last; 4 when a node that was asked did not answer."""
+    from madctl import attic
+
+    if attic.hosts_given(options):
+        return _held(options)
+    if options.run_dir:
+        raise UsageError(Problem("USAGE", "--run-dir needs nodes to ask", remedy="add --hosts"))
+    return _remembered(options)
+
+
+def _remembered(options: argparse.Namespace) -> int:
     from madctl import rundir
     from madctl.result import Result, to_json
     from madctl.view import fold
@@ -43,11 +59,80 @@ def run(options: argparse.Namespace) -> int:
         print(to_json(Result("ps", "succeeded", ExitCode.SUCCEEDED, data={"runs": runs})))
         return ExitCode.SUCCEEDED
     rows = [("RUN", "STARTED", "STATUS", "NODES", "WORK")]
-    for record in records:
-        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.created))
-        work = shlex.join(map(unpack, record.work))
-        rows.append((record.run_id, started, record.status, fold(record.targets["names"]), work))
+    rows += [(r.run_id, _started(r.created), r.status, fold(r.targets["names"]), _work(r.work)) for r in records]
+    _print_table(rows)
+    return ExitCode.SUCCEEDED
+
+
+def _held(options: argparse.Namespace) -> int:
+    """Ask nodes, and remember what was forgotten or launched elsewhere: the nodes are the truth."""
+    from madctl import attic, rundir
+    from madctl.result import Result, to_json, to_problem
+    from madctl.view import fold, print_problems
+
+    nodes = targets(options)
+    found = attic.ask("ps", "run_list", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
+    problems = [to_problem(entry) for entry in found["problems"]]
+    runs = attic.held(found["nodes"], nodes)
+    known = set(rundir.names())
+    for one in runs:
+        record = None if one.run_id in known else one.record(nodes)
+        if record is not None:
+            rundir.save(record)
+    notices = [
+        Problem(
+            "RUN_INCOMPLETE",
+            f"run {one.run_id} also has {', '.join(one.not_asked)}, which {_were(one.not_asked)} not asked",
+            remedy="name all of its nodes to have it remembered here",
+        )
+        for one in runs
+        if one.not_asked and one.run_id not in known
+    ]
+    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
+    if options.output == "json":
+        known = set(rundir.names())
+        data = [_shown(one, one.run_id in known) for one in runs]
+        status = "failed" if problems else "succeeded"
+        print(to_json(Result("ps", status, code, None, {"runs": data}, problems, notices)))
+    else:
+        rows = [("RUN", "STARTED", "STATE", "NODES", "WORK")]
+        for one in runs:
+            said = one.described
+            started, work = (_started(said["created"]), _work(said["work"])) if said else ("-", "-")
+            rows.append((_harmless(one.run_id), started, ",".join(one.states), fold(list(one.shares)), work))
+        _print_table(rows)
+    print_problems(problems, notices)
+    return code
+
+
+def _shown(one: Any, remembered: bool) -> dict[str, Any]:
+    said = one.described or {}
+    nodes = [{"host": host, **{key: share[key] for key in ("state", "run_dir")}} for host, share in one.shares.items()]
+    whole = {"run_id": one.run_id, "created": said.get("created"), "states": one.states, "hosts": list(one.shares)}
+    return {**whole, "not_asked": one.not_asked, "remembered": remembered, "nodes": nodes}
+
+
+def _were(names: Sequence[str]) -> str:
+    return "was" if len(names) == 1 else "were"
+
+
+def _started(created: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(created))
+
+
+def _work(words: Sequence[Any]) -> str:
+    from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
+
+    return _harmless(shlex.join(map(unpack, words)))
+
+
+def _harmless(text: str) -> str:
+    from madctl.lines import harmless
+
+    return harmless(os.fsencode(text.replace("\r", "\\r")))
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]))
-    return ExitCode.SUCCEEDED

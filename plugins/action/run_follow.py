@@ -28,16 +28,16 @@ class ActionModule(ActionBase):
         arguments = _direct.plain(self._task.args)
         plan = _following.plan_of(arguments, task_vars)
         follow = bool(arguments.get("follow", True))
-        tell, orders = _following.listener(arguments.get("event_socket"))
-        follower = _follow.Follower(plan, tell, read_only=bool(arguments.get("read_only")))
-        _following.obey(follower, orders)
+        events = _following.Events(arguments.get("event_socket"), exact=True)
+        follower = _follow.Follower(plan, events.tell, read_only=bool(arguments.get("read_only")))
+        _following.obey(follower, events.orders)
         started = time.monotonic()
         reach = {
             node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
             for node in plan["nodes"]
         }
         begin = {"since": _moments.since(arguments.get("since"), time.time())}
-        with _links.Links(plan, reach, follower) as links:
+        with events, _links.Links(plan, reach, follower) as links:
             for node in plan["nodes"]:
                 position = _at(begin, node.get("clock_offset") or 0.0)
                 channel = _links.open_tail(reach[node["host"]], links.request(node["host"], position, follow))

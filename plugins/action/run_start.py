@@ -53,9 +53,9 @@ class ActionModule(ActionBase):
             node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
             for node in plan["nodes"]
         }
-        tell, orders = _following.listener(arguments.get("event_socket"))
-        follower = _follow.Follower(plan, tell)
-        _following.obey(follower, orders)
+        events = _following.Events(arguments.get("event_socket"))
+        follower = _follow.Follower(plan, events.tell)
+        _following.obey(follower, events.orders)
         started = time.monotonic()
         timeout = float(arguments["timeout"]) if arguments.get("timeout") else None
         idle_timeout = float(arguments["idle_timeout"]) if arguments.get("idle_timeout") else None
@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
             "timeout": timeout,
             "log_cap": int(arguments.get("log_cap") or _LOG_CAP_BYTES),
         }
-        with Arming(plan, given, reach) as arming, _links.Links(plan, reach, follower):
+        with events, Arming(plan, given, reach) as arming, _links.Links(plan, reach, follower):
             follower.watch(arming.news, lambda: arming.pass_on(follower))
             ready = follower.wait_ready(float(plan["start_timeout"]))
             refusals = _verdict.judge(plan["proof"], arming.proof) if ready else []

@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 import selectors
 import socket
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Set
 
-from _log import Log  # type: ignore[import-not-found]
+from _log import CHUNK, Log  # type: ignore[import-not-found]
 from _wire import encode  # type: ignore[import-not-found]
 
 LAG_BYTES = 1 << 26  # a follower that is further behind a log than this
@@ -28,6 +28,7 @@ class Feed:
         self,
         selector: selectors.BaseSelector,
         hello: Dict[str, Any],
+        log_cap: int,
         obey: Callable[[bytes], None],
         dropped: Callable[[], None],
     ) -> None:
@@ -36,11 +37,15 @@ class Feed:
 
         Args:
             hello: The first frame of every follower.
+            log_cap: How many bytes of each log are kept.
             obey: Gets the bytes of orders.
             dropped: Called when the follower has gone.
         """
         self._selector, self._hello, self._obey, self._dropped = selector, hello, obey, dropped
+        self._log_cap = log_cap
         self.logs: Dict[str, Log] = {}
+        self.pipes: Set[int] = set()
+        self._degraded = False
         self.follower: Optional[socket.socket] = None
         self._number = 0
         self._events = os.open("events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -66,10 +71,31 @@ class Feed:
         except OSError:
             pass  # A full disk costs whoever follows later, never the job.
 
-    def add(self, log: Log) -> None:
-        """Send a log from its first byte on."""
-        self.logs[log.name] = log
-        self._turns.append(log.name)
+    def collect(self, name: str, descriptor: int) -> None:
+        """Keep what comes out of a pipe in the log of that name, and send it, from the first byte to the last."""
+        os.set_blocking(descriptor, False)
+        if name not in self.logs:
+            self.logs[name] = Log("logs", name, self._log_cap)
+            self._turns.append(name)
+        log = self.logs[name]
+        self.pipes.add(descriptor)
+
+        def read(_: Any) -> None:
+            try:
+                data = os.read(descriptor, CHUNK)
+            except BlockingIOError:
+                return
+            if not data:
+                self.pipes.discard(descriptor)
+                self._selector.unregister(descriptor)
+                os.close(descriptor)
+                return
+            log.append(data)
+            if log.lost and not self._degraded:
+                self._degraded = True
+                self.emit(event="log_degraded", log=name, size=log.size)
+
+        self._selector.register(descriptor, selectors.EVENT_READ, read)
 
     @property
     def is_behind(self) -> bool:

@@ -224,7 +224,7 @@ class Follower:
         # Nobody answers any more: that is this machine's own link, and the run goes on.
         all_silent = bool(others) and not peers
         if now - run.suspected_at > LOST_SECONDS and not run.alive and not all_silent:
-            about = "it has not answered for %d s" % (now - run.suspected_at + SSH_SECONDS)
+            about = "it has not answered for %d s" % (now - run.suspected_at)
             why = ", and node %s cannot reach it either" % peers[0] if run.alive is False else ""
             last_heard = time.time() - (now - run.suspected_at) - SSH_SECONDS
             run.suspected_at = None

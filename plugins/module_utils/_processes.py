@@ -113,8 +113,9 @@ def send(pids: Iterable[int], number: int) -> None:
 def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
     """Signal processes that carry a run's id, and no stranger who got such a number since."""
     for pid in pids:
-        opener = getattr(os, "pidfd_open", None)  # Python 3.9
-        if opener is None:
+        # Python 3.9
+        opener, sender = getattr(os, "pidfd_open", None), getattr(signal, "pidfd_send_signal", None)
+        if opener is None or sender is None:
             send([pid] if run_of(pid) == run_id else [], number)
             continue
         try:
@@ -124,7 +125,7 @@ def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
         try:
             # The handle names one process for good, so what is true now is true when the signal comes.
             if run_of(pid) == run_id:
-                signal.pidfd_send_signal(handle, number)
+                sender(handle, number)
         except OSError:
             pass
         finally:

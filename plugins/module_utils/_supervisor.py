@@ -31,7 +31,6 @@ import _claim  # type: ignore[import-not-found]  # noqa: E402
 import _processes  # type: ignore[import-not-found]  # noqa: E402
 from _beacon import LOOK_SECONDS, Beacon  # type: ignore[import-not-found]  # noqa: E402
 from _feed import Feed, listen  # type: ignore[import-not-found]  # noqa: E402
-from _log import CHUNK, Log  # type: ignore[import-not-found]  # noqa: E402
 from _wire import DUMP, GO, KILL, STOP  # type: ignore[import-not-found]  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -59,18 +58,16 @@ class Supervisor:
         self.joined: Dict[int, Dict[str, Any]] = {}
         self.rank_exits: List[Dict[str, Any]] = []
         self.dumps: Set[int] = set()
-        self.degraded = False
         self.oom_kills = 0
         self.deadline: Optional[float] = time.monotonic() + spec["start_timeout"]
         self.timeout: Optional[float] = None
         self.look_at: Optional[float] = None
         self.sweep_signal = signal.SIGTERM
-        self.pipes: Set[int] = set()
         self.selector = selectors.DefaultSelector()
         self.beacon = Beacon(spec["beacon"], spec["run_id"], spec["node_rank"]) if spec["beacon"] else None
         about = {"boot_id": spec["boot_id"], "container": _claim.container(spec["run_id"]), "pid": os.getpid()}
         hello = dict(about, event="ready", run_id=spec["run_id"])
-        self.feed = Feed(self.selector, hello, self.obey, self.follower_dropped)
+        self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
         self.selector.register(listen("ranks.sock"), selectors.EVENT_READ, self._accept_rank)
         self._watch_signals()
         _claim.reserve_record()
@@ -193,7 +190,7 @@ class Supervisor:
         self.feed.emit(event="started", pid=self.runner.pid, time=time.time())
         for name, pipe in (("runner.out", self.runner.stdout), ("runner.err", self.runner.stderr)):
             assert pipe is not None
-            self._collect(name, pipe.fileno())
+            self.feed.collect(name, pipe.fileno())
 
     def dump(self) -> None:
         """Write every rank's stack to its error log where py-spy is at hand, then stop."""
@@ -208,7 +205,7 @@ class Supervisor:
                 self.feed.emit(event="no_dump")
                 return
             assert dump.stdout is not None
-            self._collect("rank-%s.stack" % rank, dump.stdout.fileno())
+            self.feed.collect("rank-%s.stack" % rank, dump.stdout.fileno())
             self.dumps.add(dump.pid)
             self.deadline = time.monotonic() + DUMP_SECONDS
 
@@ -237,37 +234,13 @@ class Supervisor:
 
     # -- the runner and its ranks ---------------------------------------------------------------
 
-    def _collect(self, name: str, descriptor: int) -> None:
-        os.set_blocking(descriptor, False)
-        if name not in self.feed.logs:
-            self.feed.add(Log("logs", name, self.spec["log_cap"]))
-        log = self.feed.logs[name]
-        self.pipes.add(descriptor)
-
-        def read(_: Any) -> None:
-            try:
-                data = os.read(descriptor, CHUNK)
-            except BlockingIOError:
-                return
-            if data:
-                log.append(data)
-                if log.lost and not self.degraded:
-                    self.degraded = True
-                    self.feed.emit(event="log_degraded", log=name, size=log.size)
-            else:
-                self.pipes.discard(descriptor)
-                self.selector.unregister(descriptor)
-                os.close(descriptor)
-
-        self.selector.register(descriptor, selectors.EVENT_READ, read)
-
     def _accept_rank(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
         self.selector.register(connection, selectors.EVENT_READ, self._read_rank)
 
     def _read_rank(self, connection: socket.socket) -> None:
         known = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
-        data, ancillary, _, _ = connection.recvmsg(CHUNK, socket.CMSG_SPACE(8))
+        data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(8))
         descriptors = [int.from_bytes(raw[i : i + 4], sys.byteorder) for _, _, raw in ancillary for i in (0, 4)]
         if not data:
             self.selector.unregister(connection)
@@ -285,7 +258,7 @@ class Supervisor:
             else:
                 rank = message["rank"]
                 for stream, descriptor in zip(("out", "err"), descriptors):
-                    self._collect("rank-%s.%s" % (rank, stream), descriptor)
+                    self.feed.collect("rank-%s.%s" % (rank, stream), descriptor)
                 self.joined[rank] = dict(message, connection=connection)
                 self.feed.emit(**message)
 
@@ -332,7 +305,7 @@ class Supervisor:
         marked, ours = self._leftovers()
         _processes.kill_marked(self.spec["run_id"], marked, self.sweep_signal)
         _processes.send(ours, self.sweep_signal)
-        if not marked and not ours and not self.pipes and self.status is not None:
+        if not marked and not ours and not self.feed.pipes and self.status is not None:
             self._finish("exited")
 
     def _leftovers(self) -> Any:

@@ -6,12 +6,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
+from collections import deque
 from typing import Any
 
 from ansible.utils.display import Display
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach
+
+_WAITING_BYTES = 1 << 24
+_LAST_WORDS_SECONDS = 30.0
 
 
 def obey(follower: _follow.Follower, orders: socket.socket | None) -> None:
@@ -50,28 +55,84 @@ def obey(follower: _follow.Follower, orders: socket.socket | None) -> None:
     follower.watch(orders, on_order)
 
 
-def listener(path: str | None) -> tuple[_follow.Listener, socket.socket | None]:
-    """Send events to madctl where it listens, and print them for everybody else."""
-    if path:
-        channel = _reach.connect(path)
+class Events:
+    """
+    Where events go: to madctl where it listens, to the screen for everybody else.
 
-        def send(event: dict[str, Any], payload: bytes) -> None:
+    A slow or stopped reader never holds up who follows the nodes: what does not fit is left out, with word
+    of how much, unless ``exact`` asks for every byte.
+    """
+
+    def __init__(self, path: str | None, exact: bool = False) -> None:
+        self.orders = _reach.connect(path) if path else None
+        self._exact = exact
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        self._left_out: dict[tuple[str, str], int] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._write, daemon=True)
+
+    def __enter__(self) -> Events:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            for source in list(self._left_out):
+                self._say_left_out(source)
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(_LAST_WORDS_SECONDS)
+
+    def tell(self, event: dict[str, Any], payload: bytes) -> None:
+        """Take one event."""
+        if self.orders is None:
+            _show(event, payload)
+            return
+        with self._changed:
+            if payload:
+                source = (event["host"], event["log"])
+                if self._exact:
+                    self._changed.wait_for(lambda: self._bytes < _WAITING_BYTES or self._closed)
+                elif self._bytes >= _WAITING_BYTES:
+                    self._left_out[source] = self._left_out.get(source, 0) + len(payload)
+                    return
+                self._say_left_out(source)
+            self._put(_wire.encode(event, payload))
+
+    def _say_left_out(self, source: tuple[str, str]) -> None:
+        gap = self._left_out.pop(source, 0)
+        if gap:
+            self._put(_wire.encode({"event": "skipped", "host": source[0], "log": source[1], "size": gap}))
+
+    def _put(self, frame: bytes) -> None:
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        self._changed.notify_all()
+
+    def _write(self) -> None:
+        while self.orders is not None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._frames or self._closed)
+                if not self._frames:
+                    return
+                frame = self._frames.popleft()
             try:
-                channel.sendall(_wire.encode(event, payload))
+                self.orders.sendall(frame)
             except OSError:
                 pass  # Nobody looks any more; the run goes on.
+            with self._changed:
+                self._bytes -= len(frame)
+                self._changed.notify_all()
 
-        return send, channel
-    display = Display()
 
-    def show(event: dict[str, Any], payload: bytes) -> None:
-        if event["event"] == "log":
-            source = event["log"].partition(".")[0].removeprefix("rank-").removeprefix("runner")
-            prefix = "%s:%s" % (event["host"], source) if source else event["host"]
-            for text in payload.decode("utf-8", "backslashreplace").splitlines():
-                display.display("%s | %s" % (prefix, text))
-
-    return show, None
+def _show(event: dict[str, Any], payload: bytes) -> None:
+    if event["event"] == "log":
+        source = event["log"].partition(".")[0].removeprefix("rank-").removeprefix("runner")
+        prefix = "%s:%s" % (event["host"], source) if source else event["host"]
+        for text in payload.decode("utf-8", "backslashreplace").splitlines():
+            Display().display("%s | %s" % (prefix, text))
 
 
 def result(follower: _follow.Follower, plan: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -1,26 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What reaches the screen: harmless bytes, folded problems."""
+"""What reaches the screen, of events, of problems, of secrets, with a terminal and without."""
+
+import io
+import sys
+import threading
+import time
 
 import pytest
 
+from madctl import view as module
 from madctl.errors import Problem
-from madctl.view import folded, harmless
+from madctl.view import View, folded
 
-LINES = {
-    b"plain": "plain",
-    "ünï".encode(): "ünï",
-    b"\xff\xfe": "\\xff\\xfe",
-    b"\x1b[2J": "\\x1b[2J",
-    b"nul\x00": "nul\\x00",
-    b"10%\r50%\r100%": "100%",
-    b"dos\r": "dos",
-    b"a\tb": "a\tb",
-}
+HOSTS = ("node1", "node2", "node3")
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_no_byte_moves_the_cursor(line):
-    assert harmless(line) == LINES[line]
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """One screen for both streams, so that order is seen."""
+
+    def make(terminal=False, **options):
+        both = Terminal() if terminal else io.StringIO()
+        monkeypatch.setattr(sys, "stdout", both)
+        monkeypatch.setattr(sys, "stderr", both)
+        view = View(HOSTS, **{"as_json": False, "single": False, "stages": (), **options})
+        return view, lambda: [" ".join(line.split(" ")).rstrip() for line in both.getvalue().splitlines()]
+
+    return make
+
+
+def log(view, host, rank, text):
+    view.on_event({"event": "log", "host": host, "log": f"rank-{rank}.out"}, text.encode())
+
+
+def short(lines):
+    return [" ".join(line.split()) for line in lines]
 
 
 def test_nodes_with_the_same_problem_share_a_line():
@@ -31,3 +50,343 @@ def test_nodes_with_the_same_problem_share_a_line():
         "none [NO_GPU]",
         "gpu03: other [PORT_IN_USE]",
     ]
+
+
+# -- lines of the job -------------------------------------------------------------------------------
+
+
+def say_the_same(view):
+    for host, rank in (("node1", 0), ("node1", 1), ("node2", 2), ("node2", 3)):
+        log(view, host, rank, "epoch 3 done\n")
+    log(view, "node2", 3, "only me\n")
+
+
+def test_without_a_terminal_every_line_is_shown_at_once(screen):
+    view, lines = screen()
+    say_the_same(view)
+
+    assert lines() == [
+        "node1:0    │ epoch 3 done",
+        "node1:1    │ epoch 3 done",
+        "node2:2    │ epoch 3 done",
+        "node2:3    │ epoch 3 done",
+        "node2:3    │ only me",
+    ]
+
+
+def test_on_a_terminal_equal_lines_are_one(screen):
+    view, lines = screen(terminal=True)
+    say_the_same(view)
+    view.close()
+
+    assert lines() == ["node[1-2] ×4   │ epoch 3 done", "node2:3        │ only me"]
+
+
+def test_on_a_terminal_a_line_appears_though_nothing_more_comes(screen):
+    view, lines = screen(terminal=True)
+    log(view, "node1", 0, "alone\n")
+    deadline = time.monotonic() + 5
+    while not lines() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    assert short(lines()) == ["node1:0 │ alone"]
+
+
+def test_json_keeps_stdout_for_itself(screen, monkeypatch):
+    view, lines = screen(as_json=True)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    log(view, "node1", 0, "x\n")
+
+    assert short(lines()) == ["node1:0 │ x"]
+
+
+ENDINGS = {
+    "stage": lambda view: view.stage("go", "started"),
+    "interrupted": lambda view: view.interrupted(b"s"),
+    "goes_on": lambda view: view.goes_on("run"),
+    "finish": lambda view: view.finish("succeeded", {"world_size": 4, "nodes": []}, True),
+    "close": lambda view: view.close(),
+    "stopping": lambda view: view.on_event({"event": "stopping"}, b""),
+    "lost": lambda view: view.on_event({"event": "lost", "host": "node2"}, b""),
+    "idle": lambda view: view.on_event({"event": "idle", "seconds": 600}, b""),
+    "restart": lambda view: view.on_event({"event": "restart", "attempt": 1, "of": 3}, b""),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_waiting_lines_come_before_whatever_is_said_next(screen, ending):
+    view, lines = screen(terminal=True)
+    log(view, "node1", 0, "first\n")
+    ENDINGS[ending](view)
+
+    assert short(lines())[0] == "node1:0 │ first"
+
+
+@pytest.mark.parametrize("ending", ["goes_on", "finish", "restart", "lost"])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_last_line_without_newline_is_shown(screen, ending, terminal):
+    view, lines = screen(terminal)
+    log(view, "node2", 2, "no newline")
+    ENDINGS[ending](view)
+
+    assert short(lines())[0] == "node2:2 │ no newline"
+
+
+def test_events_of_many_threads_lose_nothing(screen):
+    view, lines = screen(terminal=True)
+
+    def talk(rank):
+        for number in range(300):
+            log(view, f"node{rank % 3 + 1}", rank, f"line {number}\n")
+            if number % 100 == 0:
+                view.stage("notice", f"{rank}")
+
+    threads = [threading.Thread(target=talk, args=(rank,)) for rank in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    view.close()
+
+    counts = {}
+    for line in lines():
+        label, bar, text = line.partition("│ ")
+        if bar:
+            counts[text] = counts.get(text, 0) + int(label.partition("×")[2] or 1)
+    assert counts == {f"line {number}": 6 for number in range(300)}
+    assert sum(line.startswith("notice") for line in lines()) == 18
+
+
+def held_by_another(view, act):
+    """Call while another thread is inside the view; give the thread that waits, and the way out."""
+    held, release = threading.Event(), threading.Event()
+
+    def inside():
+        with view._lock:
+            held.set()
+            release.wait(10)
+
+    threading.Thread(target=inside).start()
+    held.wait(5)
+    waiting = threading.Thread(target=act)
+    waiting.start()
+    waiting.join(0.05)
+    return waiting, release
+
+
+CALLS = {
+    "on_event": lambda view: view.on_event({"event": "lost", "host": "node1"}, b""),
+    "stage": lambda view: view.stage("go", "x"),
+    "probed": lambda view: view.probed("node1", True),
+    "planned": lambda view: view.planned(None, ()),
+    "attached": lambda view: view.attached({"run_id": "r", "nnodes": 1, "world_size": 1}),
+    "finish": lambda view: view.finish("failed", None, True),
+    "close": lambda view: view.close(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_one_thread_at_a_time(screen, call):
+    view, lines = screen()
+    waiting, release = held_by_another(view, lambda: CALLS[call](view))
+    waited = waiting.is_alive() and not lines()
+    release.set()
+    waiting.join(5)
+
+    assert waited and not waiting.is_alive()
+
+
+def test_a_signal_does_not_wait_for_a_screen_that_takes_nothing(screen, monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    view, lines = screen()
+
+    def act():
+        view.interrupted(b"s")
+        view.goes_on("run-1")
+
+    waiting, release = held_by_another(view, act)
+    waiting.join(5)
+    left = not waiting.is_alive()
+    release.set()
+
+    assert left
+    assert short(lines()) == [
+        "stop stopping; Ctrl-C again to kill",
+        "run run-1 goes on: madctl attach run-1, madctl stop run-1",
+    ]
+
+
+def test_long_lines_are_shown_in_pieces_and_remembered_short(screen):
+    view, lines = screen()
+    log(view, "node1", 0, "x" * 70000 + "\n")
+    view.errors = [Problem("RANK_FAILED", "failed", "node1", rank=0)]
+    view.finish("failed", None, True)
+    pieces = [line.partition("│ ")[2] for line in lines() if "│" in line]
+
+    assert [len(piece) for piece in pieces] == [65538, 4464]
+    assert pieces[0].endswith("x …") and not pieces[1].endswith("…")
+    assert max(len(line) for line in lines() if line.startswith("  ")) < 5000
+
+
+# -- events -----------------------------------------------------------------------------------------
+
+
+EVENTS = {
+    "skipped": (
+        {"host": "node1", "log": "rank-2.out", "size": 812_000_000},
+        "node1:2 │ … 812 MB not shown; they are in the file",
+    ),
+    "suspect": ({"host": "node2"}, "link node2 does not answer; the run goes on, trying again"),
+    "back": ({"host": "node2"}, "link node2 is back"),
+    "lost": ({"host": "node2", "message": "gone\x1b for good"}, "lost node2 is lost: gone\\x1b for good"),
+    "idle": ({"seconds": 600.0}, "idle no output for 600 s; stopping"),
+    "restart": ({"attempt": 1, "of": 3, "replaced": {"node3": "node17"}}, "restart 1 of 3, node17 replaces node3"),
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_events(screen, event, terminal):
+    view, lines = screen(terminal)
+    view.on_event({"event": event, **EVENTS[event][0]}, b"")
+    view.close()
+
+    assert short(lines()) == [EVENTS[event][1]]
+
+
+def test_events_without_details(screen):
+    view, lines = screen()
+    view.on_event({"event": "lost", "host": "node2"}, b"")
+    view.on_event({"event": "lost", "host": "node2", "message": None}, b"")
+    view.on_event({"event": "restart", "attempt": 2, "of": 3, "replaced": {}}, b"")
+
+    assert lines() == ["lost    node2 is lost", "lost    node2 is lost", "restart 2 of 3"]
+
+
+def test_hosts_that_do_not_answer_share_a_line_on_a_terminal(screen):
+    view, lines = screen(terminal=True)
+    for event in ("suspect", "back"):
+        for host in ("node2", "node3"):
+            view.on_event({"event": event, "host": host}, b"")
+    log(view, "node1", 0, "x\n")
+    view.close()
+
+    assert short(lines()) == [
+        "link node[2-3] do not answer; the run goes on, trying again",
+        "link node[2-3] are back",
+        "node1:0 │ x",
+    ]
+
+
+def test_what_is_skipped_ends_a_line(screen):
+    view, lines = screen()
+    log(view, "node1", 0, "begin")
+    view.on_event({"event": "skipped", "host": "node1", "log": "rank-0.out", "size": 1500}, b"")
+    log(view, "node1", 0, "end\n")
+
+    assert short(lines()) == [
+        "node1:0 │ begin …",
+        "node1:0 │ … 1.5 kB not shown; they are in the file",
+        "node1:0 │ end",
+    ]
+
+
+def test_a_restart_counts_anew(screen):
+    view, lines = screen()
+    plan = {"world_size": 3, "shape": "script", "nnodes": 3, "nodes": [], "run_id": "r"}
+    view._planned = plan
+    for attempt in (0, 1):
+        if attempt:
+            view.on_event({"event": "stopping"}, b"")
+            view.on_event({"event": "restart", "attempt": 1, "of": 1, "replaced": {"node3": "node9"}}, b"")
+        for host in view.names:
+            view.on_event({"event": "ready", "host": host}, b"")
+            view.on_event({"event": "started", "host": host}, b"")
+            view.on_event({"event": "joined", "host": host}, b"")
+        view.on_event({"event": "log", "host": "node1", "log": "runner.out"}, b"torchrun\n")
+
+    once = ["arm 3 nodes ready", "go started on 3 nodes", "ranks all 3 joined", "node1 │ torchrun"]
+    assert short(lines()) == [*once, "stop telling all nodes to stop", "restart 1 of 1, node9 replaces node3", *once]
+    assert view.names == ["node1", "node2", "node9"]
+
+
+def test_a_restarted_run_has_last_lines_of_its_own(screen):
+    view, lines = screen()
+    log(view, "node1", 0, "first try\n")
+    view.on_event({"event": "restart", "attempt": 1, "of": 1}, b"")
+    log(view, "node1", 0, "second try\n")
+    view.errors = [Problem("RANK_FAILED", "failed", "node1", rank=0)]
+    view.finish("failed", None, True)
+
+    assert lines()[lines().index("last lines of node1 rank 0:") + 1 :][:2] == ["  second try", ""]
+
+
+# -- the end ----------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_failure(screen):
+    view, lines = screen()
+    log(view, "node1", 3, "giving up\n")
+    view.errors = [Problem("RANK_FAILED", "rank 3 failed", "node1", rank=3)]
+    data = {"victims": {"node2": 3, "node3": 4}, "world_size": 8, "nodes": [{"run_dir": "/r"}], "duration_seconds": 2}
+    view.finish("failed", data, True, error_text="ValueError: bad\nshape\n")
+
+    assert lines()[1:] == [
+        "",
+        "error of node1 rank 3:",
+        "  ValueError: bad",
+        "  shape",
+        "",
+        "last lines of node1 rank 3:",
+        "  giving up",
+        "",
+        "madctl: node1: rank 3 failed [RANK_FAILED]",
+        "node[2-3]: 7 ranks then lost their peer",
+        "done    failed after 2.0 s on 3 nodes",
+        "logs    /r/logs on each node",
+    ]
+
+
+def test_an_error_text_of_many_lines_is_short(screen):
+    view, lines = screen()
+    view.errors = [Problem("RANK_FAILED", "failed", "node1", rank=3)]
+    view.finish("failed", None, True, error_text="\n".join(map(str, range(100))))
+
+    assert lines()[:4] == ["", "error of node1 rank 3:", "  0", "  1"]
+    assert lines()[20:22] == ["  18", "  … 81 more lines"]
+
+
+def test_no_error_text_no_heading(screen):
+    view, lines = screen()
+    view.errors = [Problem("RANK_FAILED", "failed", "node1", rank=3)]
+    view.finish("failed", {"nodes": [{"run_dir": "/r"}], "victims": {}}, True)
+
+    assert not [line for line in lines() if "error of" in line or "peer" in line]
+
+
+# -- secrets ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_secrets_are_shown_nowhere(screen, terminal):
+    view, lines = screen(terminal, secrets=("hunter22", "two\nlines-of-it", "lines-of-it"))
+    log(view, "node1", 0, "a hun")
+    log(view, "node1", 0, "ter22 b\nlines-of-it\nhunter22")
+    view.warnings = [Problem("W", "hunter22")]
+    node = {"nproc_per_node": 1, "interface": "hunter22"}
+    view.planned({"nodes": [node], "nnodes": 1, "world_size": 1, "master_addr": "x", "master_port": 1}, ())
+    view.on_event({"event": "lost", "host": "node1", "message": "hunter22"}, b"")
+    view.errors = [Problem("RANK_FAILED", "hunter22", "node1", "not hunter22", rank=0)]
+    view.finish("failed", {"nodes": [{"run_dir": "/hunter22"}]}, True, "E: hunter22\ntwo\nlines-of-it")
+    shown = "\n".join(lines())
+
+    assert "hunter22" not in shown and "lines-of-it" not in shown
+    assert "a *** b" in shown and "notice  *** [W]" in shown and "E: ***" in shown
+    assert "node1: ***; not *** [RANK_FAILED]" in shown
+
+
+def test_data_is_masked_for_whoever_prints_it(screen):
+    view, _ = screen(secrets=("hunter22",))
+
+    assert view.masked({"env": {"A": "hunter22"}}) == {"env": {"A": "***"}}
+    assert view.masked([Problem("C", "hunter22")]) == [Problem("C", "***")]

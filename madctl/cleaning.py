@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``madctl gc`` removes on nodes, and which records of this machine go with it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from madctl import attic, rundir
+from madctl.errors import Problem
+from madctl.lines import size
+from madctl.result import to_problem
+from madctl.rundir import Record
+
+DAY_SECONDS = 86400.0
+
+
+class Cleaning:
+    """One cleaning of many nodes; ``problems`` are nodes that did not answer, ``notices`` what resists."""
+
+    def __init__(self, records: Sequence[Record], days: float, run_dir: str | None, dry_run: bool) -> None:
+        self._records, self._days, self._run_dir, self._dry_run = records, days, run_dir, dry_run
+        self._answers: dict[attic.Way, dict[str, Any]] = {}
+        self._removed_on: dict[str, set[str]] = {}
+        self.problems: list[Problem] = []
+        self.notices: list[Problem] = []
+
+    def ask(self, groups: Sequence[attic.Group]) -> None:
+        """Have all nodes cleaned, one play after the other."""
+        bases = self._bases()
+        for group in groups:
+            source = group.missing_source()
+            if source is not None:
+                self.problems += self._out_of_reach(group, source)
+                continue
+            variables: dict[str, Any] = {"madctl_days": self._days, "madctl_dry_run": self._dry_run}
+            if self._run_dir:
+                variables["madctl_run_dir"] = self._run_dir
+            else:
+                variables["madctl_bases"] = {host: sorted(bases.get(group.way(host), ())) for host in group.hosts}
+            found = attic.ask("gc", "run_gc", group.targets(), variables)
+            self.problems += [to_problem(entry) for entry in found["problems"]]
+            for host, answer in found["nodes"].items():
+                self._take(group, host, answer)
+
+    def _take(self, group: attic.Group, host: str, answer: dict[str, Any]) -> None:
+        self._answers[group.way(host)] = answer
+        for run in answer["removed"]:
+            self._removed_on.setdefault(run["run_id"], set()).add(host)
+        for entry in answer["stuck"]:
+            message = f"{entry['path']} could not be removed: {entry['reason']}"
+            self.notices.append(Problem("RUN_NOT_REMOVED", message, host, "remove it there, as root if need be"))
+
+    def _bases(self) -> dict[attic.Way, set[str]]:
+        """Find where the remembered runs have their directories, by the way to each node."""
+        found: dict[attic.Way, set[str]] = {}
+        for record in self._records:
+            for node in record.plan["nodes"]:
+                run_dir, way = str(node.get("run_dir") or ""), _way(record, node["host"])
+                if run_dir.startswith("/") and os.path.basename(run_dir) == record.run_id:
+                    found.setdefault(way, set()).add(os.path.dirname(run_dir))
+        return found
+
+    def _out_of_reach(self, group: attic.Group, source: str) -> list[Problem]:
+        names = [r.run_id for r in self._records if source in r.targets["sources"]]
+        remedy = f"to forget its runs: rm {rundir.directory()}/{names[0]}.json" if names else None
+        remedy = f"{remedy} and {len(names) - 1} more" if len(names) > 1 else remedy
+        return [Problem("NODE_SILENT", f"its inventory {source} is gone", host, remedy) for host in group.hosts]
+
+    def over(self) -> list[Record]:
+        """List the records of runs that no node holds any more; a young one may be of a launch that just begins."""
+        return [record for record in self._records if self._is_settled(record) and self._is_old(record)]
+
+    def _is_settled(self, record: Record) -> bool:
+        return all(self._is_rid(record, host) for host in record.targets["names"])
+
+    def _is_rid(self, record: Record, host: str) -> bool:
+        if host in self._removed_on.get(record.run_id, ()):
+            return True
+        # Whoever looked into another directory only does not know.
+        answer = None if self._run_dir else self._answers.get(_way(record, host))
+        return answer is not None and record.run_id not in answer["held"]
+
+    def _is_old(self, record: Record) -> bool:
+        if record.run_id in self._removed_on:
+            return True
+        try:
+            written = _file(record).stat().st_mtime
+        except OSError:
+            written = 0.0
+        return max(written, record.created) < time.time() - self._days * DAY_SECONDS
+
+    # -- what is shown ---------------------------------------------------------------------------------
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Give what was removed on each node, as data."""
+        return [
+            {"host": host, **{key: answer[key] for key in ("removed", "programs")}}
+            for (host, _), answer in self._answers.items()
+        ]
+
+    def lines(self, records: Sequence[Record], directories: Sequence[Path]) -> list[str]:
+        """Write one line for each node where something went, then one for this machine; a dry run names all."""
+        found: list[str] = []
+        would = "would remove " if self._dry_run else ""
+        for (host, _), answer in self._answers.items():
+            runs, programs = answer["removed"], answer["programs"]
+            if runs or programs:
+                parts = [*_count(len(runs), "run"), *_count(len(programs), "set of programs", "sets of programs")]
+                parts.append(size(sum(entry["bytes"] for entry in [*runs, *programs])))
+                found.append(f"{host}: {would}{', '.join(parts)}")
+                named = [(run["run_id"], run["bytes"]) for run in runs] + [(p["name"], p["bytes"]) for p in programs]
+                found += [f"  {name}  {size(taken)}" for name, taken in named if self._dry_run]
+        if records or directories:
+            parts = [
+                *_count(len(records), "record"),
+                *_count(len(directories), "temporary directory", "temporary directories"),
+            ]
+            found.append(f"this machine: {would}{', '.join(parts)}")
+            named_here = [*(f"record of {record.run_id}" for record in records), *map(str, directories)]
+            found += [f"  {name}" for name in named_here if self._dry_run]
+        return found
+
+
+def forget(records: Sequence[Record]) -> None:
+    """Remove records of this machine."""
+    for record in records:
+        _file(record).unlink(missing_ok=True)
+
+
+def _file(record: Record) -> Path:
+    return rundir.directory() / f"{record.run_id}.json"
+
+
+def _way(record: Record, host: str) -> attic.Way:
+    return next(group.way(host) for group in attic.split(record.reach()) if host in group.hosts)
+
+
+def _count(number: int, one: str, many: str | None = None) -> list[str]:
+    return [f"{number} {one if number == 1 else many or one + 's'}"] if number else []

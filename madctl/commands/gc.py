@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl gc``: remove what runs of long ago left, on nodes and here."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from madctl.errors import ExitCode, Problem, UsageError
+from madctl.options import add_host_options, add_output_option, targets
+
+DAYS = 7.0
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "gc",
+        help="remove what runs of long ago left",
+        description="Remove what runs of long ago left: on the given nodes, or on those of all runs that are "
+        "remembered here; and here. A live run is never touched.",
+        allow_abbrev=False,
+    )
+    add_host_options(parser)
+    group = parser.add_argument_group("what goes")
+    group.add_argument("--days", type=float, default=DAYS, metavar="N", help="ended more than N days ago (default 7)")
+    group.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories, where that was chosen")
+    group.add_argument("--dry-run", action="store_true", help="list what would go, remove nothing")
+    add_output_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line for each node where something went; 4 when a node did not answer."""
+    from madctl import attic, cleaning, leftovers
+    from madctl.result import Result, to_json
+    from madctl.view import print_problems
+
+    if not 0 <= options.days < 1e6:
+        raise UsageError(Problem("USAGE", f"--days takes a number of days, not {options.days}"))
+    records = attic.records()
+    reaches = [targets(options)] if attic.hosts_given(options) else [record.reach() for record in records]
+    cleaned = cleaning.Cleaning(records, options.days, options.run_dir, options.dry_run)
+    cleaned.ask(attic.groups(reaches))
+    over = cleaned.over()
+    left = leftovers.find()
+    if not options.dry_run:
+        cleaning.forget(over)
+        for path in left:
+            leftovers.remove(path)
+    code = ExitCode.UNREACHABLE if cleaned.problems else ExitCode.SUCCEEDED
+    if options.output == "json":
+        data = {
+            "dry_run": options.dry_run,
+            "nodes": cleaned.shown(),
+            "records": [record.run_id for record in over],
+            "temporary": [str(path) for path in left],
+        }
+        status = "failed" if cleaned.problems else "succeeded"
+        print(to_json(Result("gc", status, code, None, data, cleaned.problems, cleaned.notices)))
+    else:
+        print("\n".join(cleaned.lines(over, left) or ["nothing to remove"]))
+    print_problems(cleaned.problems, cleaned.notices)
+    return code

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Keep what a user passed by ``--env NAME`` or ``--env-file`` off the screen.
+
+Such a value is a secret if it is long, or if its name says so and it is not very short: the ``INFO``
+of ``NCCL_DEBUG=INFO`` must not blacken every line of a log. Pure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, AnyStr
+
+from ansible_collections.madctl.multinode.plugins.module_utils._words import pack, unpack
+
+MARK = "***"
+_LONG, _LONG_ENOUGH = 8, 4
+_WORDS = {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "AUTH"}
+# A program acts on these; none of them can come from the user's environment.
+_PLAIN_FIELDS = frozenset({"code", "command", "host", "run_id", "status"})
+
+
+def values(variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """
+    Pick what must not be shown out of variables.
+
+    Args:
+        variables: Names and values.
+
+    Returns:
+        Whole values and, of those with several lines, each line that is long enough.
+    """
+    found: dict[str, None] = {}
+    for name, value in variables:
+        least = _LONG_ENOUGH if named_like_a_secret(name) else _LONG
+        # Without white space at the ends: programs strip what they read, and then print it.
+        candidates = [text.strip() for text in (value, *value.splitlines())]
+        found.update(dict.fromkeys(text for text in candidates if len(text) >= least))
+    return tuple(found)
+
+
+def named_like_a_secret(name: str) -> bool:
+    """Tell whether a word of a variable's name, as in HF_TOKEN or apiKey, says that it is secret."""
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).upper().split("_")
+    return any(word in _WORDS or word.removesuffix("S") in _WORDS for word in words)
+
+
+class Mask:
+    """Replaces secrets in whatever is about to be shown; without secrets it changes nothing."""
+
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
+        self._texts = sorted(spellings, key=len, reverse=True)
+        self._bytes = [text.encode("utf-8", "surrogateescape") for text in self._texts]
+        self.longest = max(map(len, self._bytes), default=0)
+
+    def text(self, text: str) -> str:
+        """Mask a text."""
+        return _replaced(text, self._texts, MARK)
+
+    def line(self, line: bytes) -> bytes:
+        """Mask a line as the job wrote it."""
+        return _replaced(line, self._bytes, MARK.encode())
+
+    def data(self, value: Any) -> Any:
+        """Mask every string in nested data and dataclasses, but for the fields that programs act on."""
+        return self._data(value, _PLAIN_FIELDS) if self._texts else value
+
+    def cut(self, line: bytes, at: int) -> int:
+        """
+        Find where a line can be cut in two without cutting a secret, which would then pass unseen.
+
+        Args:
+            at: Where to cut if nothing stands against it.
+
+        Returns:
+            The place: ``at`` or before, or behind a secret that begins the line; never 0.
+        """
+        for first, last in _spans(line[: at + self.longest], self._bytes):
+            if first < at < last:
+                return first or last
+        return at
+
+    def _data(self, value: Any, plain: frozenset[str]) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            if set(value) == {"base64"}:
+                return self._word(value)
+            # In an environment every name is the user's own.
+            return {
+                key: entry if key in plain else self._data(entry, frozenset() if key == "env" else plain)
+                for key, entry in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return type(value)([self._data(entry, plain) for entry in value])
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            return dataclasses.replace(value, **self._data(fields, plain))
+        return value
+
+    def _word(self, word: dict[str, Any]) -> Any:
+        try:
+            text = unpack(word)
+        except (TypeError, ValueError):
+            return {"base64": self._data(word["base64"], frozenset())}
+        masked = self.text(text)
+        return word if masked == text else pack(masked)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Give a secret as it is, and as a program shows it that prints its settings as JSON or Python."""
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(secret)[1:-1]
+
+
+def _spans(text: AnyStr, secrets: Sequence[AnyStr]) -> list[tuple[int, int]]:
+    """Find where secrets stand; what overlaps is one place, or the end of one would remain."""
+    found: list[tuple[int, int]] = []
+    for secret in secrets:
+        start = text.find(secret)
+        while start >= 0:
+            found.append((start, start + len(secret)))
+            start = text.find(secret, start + 1)
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(found):
+        if merged and first < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _replaced(text: AnyStr, secrets: Sequence[AnyStr], mark: AnyStr) -> AnyStr:
+    spans = _spans(text, secrets)
+    # From the last to the first, so that places before it stay where they are.
+    for first, last in reversed(spans):
+        text = text[:first] + mark + text[last:]
+    return text

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Remove what runs of long ago left on all nodes of the play, once a play."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following
+
+_LOOK, _CLEAR = _direct.parts("_attic"), _direct.parts("_clearing")
+# To look takes moments; to remove millions of files takes minutes.
+_LOOK_SECONDS, _REMOVE_SECONDS = 25.0, 600.0
+_DAYS = 7.0
+
+
+class ActionModule(ActionBase):
+    """Run once a play."""
+
+    BYPASS_HOST_LOOP = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Return by host what was removed, and ``problems`` of nodes that did not answer."""
+        super().run(tmp, task_vars)
+        arguments = _direct.plain(self._task.args)
+        reach = _asking.ways(self._play_context, task_vars)
+        bases = arguments.get("bases") or {}
+        dry_run = self._task.check_mode or boolean(arguments.get("dry_run", False))
+
+        def request(host: str) -> dict[str, Any]:
+            return {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []}
+
+        # A run that lives on one node is kept on all: its other shares may be all that tells how it ended there.
+        living = _asking.ask(reach, _LOOK, "alive", request, _LOOK_SECONDS)
+        answered = {host: way for host, way in reach.items() if "alive" in living[host]}
+        order = {
+            "keep": sorted({name for host in answered for name in living[host]["alive"]}),
+            "days": float(arguments.get("days", _DAYS)),
+            "dry_run": dry_run,
+        }
+        cleared = _asking.ask(answered, _CLEAR, "clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
+        nodes = {host: cleared[host] for host in reach if "removed" in cleared.get(host, {})}
+        reasons = {host: cleared.get(host, living[host])["msg"] for host in reach if host not in nodes}
+        changed = not dry_run and any(node["removed"] or node["programs"] for node in nodes.values())
+        return _following.answered(nodes, reasons, changed=changed)

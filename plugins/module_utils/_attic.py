@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Look at what runs left on one node. Private to the collection.
+
+A base directory holds a directory a run, ``bin-<hash>`` directories with programs that runs share, and
+``lock``. What a run's directory holds is the work of its job and may be anything: sizes are bounded,
+symbolic links are never followed, and a directory that does not look like a run's is none.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import stat
+from typing import Any, Dict, List, Optional, Set
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _runs
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}\Z")
+# With a number while they are written.
+PROGRAMS = re.compile(r"bin-[0-9a-f]{8,64}(\.\d+)?\Z")
+GONE = ".madctl-gone-"
+RECORD_BYTES, EVENTS_BYTES = 1 << 20, 1 << 26
+_MAX_HOSTS = 100000
+
+
+class Processes:
+    """What all processes of this node say of runs: one look at ``/proc`` for all runs."""
+
+    def __init__(self) -> None:
+        self.marked: Set[bytes] = set()
+        self.supervised: Set[bytes] = set()
+        self._words = [b""]
+        self._places: List[bytes] = []
+        own = os.getpid()
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            if int(entry) != own:
+                self._look("/proc/" + entry)
+        self._said = b"\0".join([*self._words, b""])
+
+    def _look(self, process: str) -> None:
+        words = read(process + "/cmdline").split(b"\0")
+        self._words += words
+        if any(word.endswith(b"/_supervisor.py") for word in words):
+            self.supervised.update(os.path.basename(word) for word in words)
+        for line in read(process + "/environ").split(b"\0"):
+            if line.startswith(b"MADCTL_RUN_ID="):
+                self.marked.add(line.partition(b"=")[2])
+        try:
+            self._places.append(os.fsencode(os.readlink(process + "/cwd")))
+        except OSError:
+            pass
+
+    def use(self, name: str, path: str) -> bool:
+        """Tell whether any process belongs to a run, works in its directory, or as much as names it."""
+        mark, place = os.fsencode(name), os.fsencode(path)
+        parts = (first + mark + last for first in (b"\0", b"/") for last in (b"\0", b"/"))
+        if mark in self.marked or any(part in self._said for part in parts):
+            return True
+        return any(found == place or found.startswith(place + b"/") for found in self._places)
+
+
+def survey(request: Dict[str, Any]) -> Dict[str, Any]:
+    """
+    List the runs whose directories are here.
+
+    Args:
+        request: ``run_dir``, the base directory or None for the default, and ``bases``, more of them.
+
+    Returns:
+        ``runs``: for each ``run_id``, ``run_dir``, ``state``, ``exit`` (how it ended, or None) and ``described``
+        (what its ``run.json`` says, or None where that is missing or broken).
+    """
+    places = [(name, os.path.join(base, name)) for base in bases(request) for name in names(base)]
+    processes = Processes()
+    runs = []
+    for name, path in places:
+        if is_run(name, path):
+            record = _exit(path)
+            state = "exited" if record else _state(name, path, os.fsencode(name) in processes.supervised)
+            known = {"run_id": name, "run_dir": path, "state": state, "exit": record}
+            runs.append(dict(known, described=description(path, name)))
+    return {"runs": sorted(runs, key=lambda run: str(run["run_id"]))}
+
+
+def alive(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Name the runs that have a process here, whatever their directories say."""
+    places = [(name, os.path.join(base, name)) for base in bases(request) for name in names(base)]
+    processes = Processes()
+    used = [name for name, path in places if is_run(name, path) and processes.use(name, path)]
+    return {"alive": sorted({*used, *map(os.fsdecode, processes.marked)})}
+
+
+# -- what is there -------------------------------------------------------------------------------------
+
+
+def bases(request: Dict[str, Any]) -> List[str]:
+    """List the base directories that are here and this user's own, each once."""
+    default = "/var/tmp/madctl-%d" % os.geteuid()
+    found: List[str] = []
+    for base in [request.get("run_dir") or default, *(request.get("bases") or [])]:
+        try:
+            ours = os.lstat(base).st_uid == os.geteuid() == os.stat(base).st_uid and os.path.isdir(base)
+        except (OSError, ValueError):
+            continue
+        path = os.path.realpath(base)
+        if ours and path not in found:
+            found.append(path)
+    return found
+
+
+def names(base: str) -> List[str]:
+    """List the directories of a base that are this user's; a symbolic link is none."""
+    found = []
+    try:
+        for name in os.listdir(base):
+            status = os.lstat(os.path.join(base, name))
+            if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+                found.append(name)
+    except OSError:
+        pass
+    return sorted(found)
+
+
+def is_run(name: str, path: str) -> bool:
+    """Tell a run's directory from anything else: a base that was chosen with --run-dir may hold other things."""
+    try:
+        parts = set(os.listdir(path))
+    except OSError:
+        return False
+    if RUN_ID.match(name):
+        return parts <= {"logs"} or {"bin", "logs"} <= parts
+    # An id that somebody chose can be any name; a supervisor was here, then.
+    return not name.startswith(GONE) and {"bin", "logs", "hostfile", "events.jsonl"} <= parts
+
+
+def _state(name: str, path: str, supervised: bool) -> str:
+    """Say how a run stands that has not ended, as ``status`` does."""
+    usual = "running" if supervised else "lost"
+    try:
+        events = os.lstat(os.path.join(path, "events.jsonl"))
+        sound = stat.S_ISREG(events.st_mode) and events.st_size <= EVENTS_BYTES
+        if not sound or os.path.lexists(os.path.join(path, "exit.json")):
+            return usual
+        return str(_runs.look({"run_id": name, "run_dir": path})["state"])
+    except (OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
+        return usual  # There are no events, or they are not what a supervisor writes.
+
+
+def has_ended(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(os.path.join(path, "exit.json")).st_mode)
+    except OSError:
+        return False
+
+
+def _exit(path: str) -> Optional[Dict[str, Any]]:
+    """Say how a run ended; None while it has not. A record that cannot be read is one all the same."""
+    if not has_ended(path):
+        return None
+    record = _json(os.path.join(path, "exit.json")) or {}
+    code = record.get("exit_code")
+    return {
+        "outcome": record.get("outcome") if isinstance(record.get("outcome"), str) else "unknown",
+        "exit_code": code if type(code) is int else None,
+        "stopped": record.get("stopped") is True,
+    }
+
+
+def description(path: str, name: str) -> Optional[Dict[str, Any]]:
+    """Read what a run's directory says of the whole run; None unless all of it can be meant."""
+    found = _json(os.path.join(path, "run.json")) or {}
+    try:
+        hosts, work, plan = found["hosts"], found["work"], found["plan"]
+        sound = (
+            found["run_id"] == name
+            and _is_number(found["created"])
+            and isinstance(hosts, list)
+            and 0 < len(hosts) <= _MAX_HOSTS
+            and all(map(_is_text, hosts))
+            and _is_text(found["host"])
+            and _is_number(found["node_rank"], len(hosts) - 1)
+            and isinstance(work, list)
+            and all(map(_is_word, work))
+            and all(_is_text(plan[key]) for key in ("runner", "shape", "master_addr"))
+            and all(_is_number(plan[key]) for key in ("master_port", "nnodes", "world_size"))
+            and plan["nnodes"] == len(hosts)
+        )
+    except (KeyError, TypeError):
+        return None
+    if not sound:
+        return None
+    keys = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
+    whole = {key: found[key] for key in ("run_id", "created", "host", "node_rank", "hosts", "work")}
+    return dict(whole, plan={key: plan[key] for key in keys})
+
+
+def _is_number(value: Any, most: float = 1e11) -> bool:
+    return type(value) in (int, float) and 0 <= value <= most
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= 255
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_word(value: Any) -> bool:
+    """Tell whether a value is a carried word; see ``_words``."""
+    try:
+        if isinstance(value, dict):
+            return list(value) == ["base64"] and isinstance(base64.b64decode(value["base64"], validate=True), bytes)
+        return isinstance(value, str) and isinstance(value.encode(), bytes)
+    except (TypeError, ValueError):
+        return False
+
+
+def _json(path: str) -> Optional[Dict[str, Any]]:
+    """Read an object from a regular file of bounded size."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > RECORD_BYTES:
+                return None
+            found = json.loads(stream.read(RECORD_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""

@@ -1,0 +1,57 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_gc
+short_description: Remove what runs of long ago left on all nodes
+description:
+  - Removes directories of runs that ended, or were lost, more than O(days) ago, and programs that no run uses any more.
+  - A run that has a process on any node of the play is kept on all of them.
+  - Runs once a play.
+author: The madctl authors
+options:
+  days:
+    description: Age from which on a run that is over is removed, by the newest file in its directory.
+    type: float
+    default: 7
+  run_dir:
+    description: Directory on the nodes that run directories are in; C(/var/tmp/madctl-UID) where none is given.
+    type: str
+  bases:
+    description: More such directories, a list for each host.
+    type: dict
+  dry_run:
+    description: Whether to say only what would be removed.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Can run in check mode; then nothing is removed.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Remove what is older than a month
+  madctl.multinode.run_gc:
+    days: 30
+  run_once: true
+"""
+
+RETURN = r"""
+nodes:
+  description:
+    - By host C(removed) and C(programs), lists with the size of each in C(bytes), C(held), the runs that are still
+      there, and C(stuck), what could not be removed.
+  returned: always
+  type: dict
+  sample: {gpu01: {removed: [{run_id: 20261123-143000-1a2b3c4d, bytes: 8192}], programs: [], held: [], stuck: []}}
+problems:
+  description: Nodes that did not answer.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+"""

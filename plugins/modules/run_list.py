@@ -1,0 +1,44 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_list
+short_description: Ask all nodes which runs they hold
+description:
+  - Runs once a play and changes nothing.
+author: The madctl authors
+options:
+  run_dir:
+    description: Directory on the nodes that run directories are in; C(/var/tmp/madctl-UID) where none is given.
+    type: str
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: List
+  madctl.multinode.run_list:
+  run_once: true
+  register: held
+"""
+
+RETURN = r"""
+nodes:
+  description:
+    - By host the list C(runs), each with C(run_id), C(run_dir), C(state), C(exit), and C(described), which is what the
+      run's directory says of the whole run, or null.
+  returned: always
+  type: dict
+  sample: {gpu01: {runs: [{run_id: 20261123-143000-1a2b3c4d, state: running}]}}
+problems:
+  description: Nodes that did not answer.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+"""

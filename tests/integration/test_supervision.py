@@ -1,0 +1,438 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What becomes of a run when things break in the middle of it, on real hosts.
+
+Every test ends with the same question, asked past SSH: is anything of a run left on any host?
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+
+from madctl.lab import power, state
+from tests.integration.conftest import JOBS, MADCTL, left_behind, madctl, processes_of
+from tests.integration.test_interrupt import read_until, start
+from tests.integration.test_life import own_records, states, wait_for  # noqa: F401
+
+pytestmark = pytest.mark.lab
+
+UNIT = "madctl-"
+
+
+@pytest.fixture(autouse=True)
+def oracle(request):
+    """Hold that no process, lock, listener, unit or temporary file of a run is left on any host."""
+    yield
+    if "lab" not in request.fixturenames:
+        return
+    lab = request.getfixturevalue("lab")
+    wait_for(lambda: left_behind(lab) == [])
+    for host in lab.hosts:
+        if not processes_of(host.init_pid):
+            continue  # Its power is off.
+        argv = [str(MADCTL), "lab", "exec", "--name", lab.name, host.name, "--", "sh", "-c", ORACLE]
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        assert (said.stdout, said.returncode) == ("", 0), host.name
+
+
+ORACLE = """
+cd /var/tmp/madctl-0 2>/dev/null || exit 0
+flock --nonblock --shared lock true || echo "the lock is held"
+ls -d */control.sock */ranks.sock */ready */spec.json */exit.json.partial 2>/dev/null
+find . -perm /077 ! -type l
+ss -Hlnt 'sport = :29500'
+ls -d /tmp/madctl-* /nfs/.madctl-* 2>/dev/null
+true
+"""
+
+
+def running(lab, run_id):
+    """Hold that a fault meets a run that goes: else the test would pass for the wrong reason."""
+    assert set(states(run_id).values()) == {"running"}
+
+
+def follow(lab, *words, hosts="node1,node2,node3", marker="waiting"):
+    """Launch attached and wait for a job that goes; also give the run's id."""
+    argv = [str(MADCTL), "launch", "--lab", lab.name, "--hosts", hosts, "--python", sys.executable, *words]
+    process = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+    if marker:
+        read_until(process, marker)
+        run_id = madctl("ps", "--output", "json").json["data"]["runs"][-1]["run_id"]
+        running(lab, run_id)
+        return process, run_id
+    return process
+
+
+# -- failures of the job --------------------------------------------------------------------------
+
+
+def test_the_first_failure_is_named_and_its_victims_are_folded(launch):
+    done = launch("--", "victims.py", hosts="node1,node2,node3")
+
+    assert (done.code, done.codes) == (6, ["RANK_FAILED"]), done.err
+    error = done.json["errors"][0]
+    assert (error["host"], error["rank"], error["exit_code"]) == ("node2", 1, 9)
+    assert done.json["data"]["victims"] in ({}, {"node1": 1}, {"node3": 1}, {"node1": 1, "node3": 1})
+
+
+def test_the_error_file_of_the_first_failure_is_shown(launch):
+    done = launch("--", "recorded.py")
+
+    assert (done.code, done.json["errors"][0]["rank"]) == (6, 1)
+    assert "error of node2 rank 1:" in done.err
+    assert "ValueError: the loss is nan" in done.err
+
+
+def test_a_kill_for_want_of_memory_is_called_that(launch, lab):
+    group = f"{lab.name}-hungry"
+    try:
+        done = launch("--", "hungry.py", group)
+    finally:
+        os.rmdir(f"/sys/fs/cgroup/memory/{group}")
+
+    assert (done.code, done.codes) == (6, ["RANK_FAILED"]), done.err
+    assert "rank 1 failed: out of memory, killed by the kernel" in done.json["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("kind", ["daemon", "bare", "deaf"])
+def test_what_a_job_leaves_behind_is_ended(launch, kind, lab):
+    done = launch("--", "stray.py", kind, "exit", "0")
+
+    assert done.code == 0, done.err
+    assert sleepers(lab) == []
+
+
+@pytest.mark.parametrize("kind", ["daemon", "bare", "deaf"])
+def test_what_a_job_started_is_ended_when_it_fails(launch, kind, lab):
+    done = launch("--", "stray.py", kind, "exit", "7")
+
+    assert done.code == 6, done.err
+    assert sleepers(lab) == []
+
+
+def sleepers(lab):
+    """List what the jobs started, marked or not."""
+    found = []
+    for host in lab.hosts:
+        for pid in processes_of(host.init_pid):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as stream:
+                    words = stream.read().split(b"\0")
+            except OSError:
+                continue
+            found += [(host.name, pid)] if b"300" in words else []
+    return found
+
+
+def test_a_runner_that_is_missing_on_one_node_starts_nothing_for_long(launch, on):
+    on("node2", "mkdir", "-p", "/opt/work")
+    on("node2", "sh", "-c", "printf '#!/bin/sh\nexec sleep 300\n' > /opt/work/tool; chmod 755 /opt/work/tool")
+    try:
+        done = launch("--command", "--", "/opt/work/tool")
+    finally:
+        on("node2", "rm", "-r", "/opt/work")
+
+    assert done.code == 5, done.err
+    assert [(e["code"], e["host"]) for e in done.json["errors"]] == [("START_FAILED", "node1")]
+
+
+# -- who supervises is killed ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("victim", "code", "name"),
+    [
+        ("/_supervisor.py", 7, "SUPERVISOR_LOST"),
+        ("torch.distributed.run", 6, "RANK_FAILED"),
+    ],
+)
+def test_a_killed_process_of_ours_ends_the_run(lab, on, victim, code, name):
+    process, _ = follow(lab, "--output", "json", "--", "wait.py", "leak")
+    on("node2", "pkill", "-9", "-f", victim)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == code, output
+    assert name in output
+    assert '"host": "node2"' in output
+    assert sleepers(lab) == []
+
+
+# -- links and power ------------------------------------------------------------------------------
+
+
+def test_a_link_that_is_cut_and_mended_costs_no_byte(lab, on, tmp_path):
+    """Three cuts in one attachment: what was shown is what the node has, in order, once."""
+    done = madctl(*launching(lab, "node1,node2"), "--detach", "--output", "json", "--", "count.py", "75")
+    run_id, run_dir = done.json["run_id"], done.json["data"]["nodes"][1]["run_dir"]
+    out, err = tmp_path / "out", tmp_path / "err"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen([str(MADCTL), "attach", run_id], stdout=stdout, stderr=stderr)
+        for cut in range(1, 4):
+            wait_for(lambda cut=cut: process.poll() is None and out.read_bytes().count(b"node2:1") > 50 * cut)
+            on("node2", "ip", "link", "set", "eno1", "down")
+            try:
+                wait_for(lambda cut=cut: err.read_text().count("does not answer") == cut, 40)
+            finally:
+                on("node2", "ip", "link", "set", "eno1", "up")
+            wait_for(lambda cut=cut: err.read_text().count("node2 is back") == cut, 40)
+        assert process.wait(120) == 0, err.read_text()
+    shown = [line.partition("│ ")[2] for line in out.read_text().splitlines() if line.startswith("node2:1")]
+
+    assert "\n".join(shown) + "\n" == on("node2", "cat", f"{run_dir}/logs/rank-1.out")
+
+
+def launching(lab, hosts):
+    return ["launch", "--lab", lab.name, "--hosts", hosts, "--python", sys.executable]
+
+
+@pytest.fixture
+def own_lab():
+    """Hosts of its own for a test that takes their power."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    before = os.getcwd()
+    os.chdir(JOBS)
+    try:
+        yield power.up(name, 3, {})
+    finally:
+        os.chdir(before)
+        power.down(name)
+
+
+def test_a_node_without_power_is_lost_and_the_others_are_stopped(own_lab):
+    process, _ = follow(own_lab, "--output", "json", "--", "wait.py", "leak")
+    power.power_off(own_lab.host("node3"))
+    begun = time.monotonic()
+    output, _ = process.communicate(timeout=90)
+
+    assert process.returncode == 7, output
+    assert time.monotonic() - begun < 60, "a promise to users, not a measure of speed"
+    assert '"code": "NODE_LOST", "host": "node3"' in output
+    assert "node3 does not answer" in output
+    assert [entry for entry in left_behind(own_lab) if entry[0] != "node3"] == []
+
+
+def test_the_machine_s_own_link_is_no_loss_of_nodes(lab, on):
+    """When all nodes fall silent at once, nobody says that they are lost."""
+    process, run_id = follow(lab, "--", "wait.py", hosts="node1,node2")
+    for host in ("node1", "node2"):
+        on(host, "ip", "link", "set", "eno1", "down")
+    read_until(process, "node1 does not answer")
+    time.sleep(45)  # Longer than a single node would have had.
+    for host in ("node1", "node2"):
+        on(host, "ip", "link", "set", "eno1", "up")
+    read_until(process, "node1 is back")
+    running(lab, run_id)
+    assert madctl("stop", run_id).code == 0
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 130, output
+
+
+# -- output ---------------------------------------------------------------------------------------
+
+
+def test_a_flood_neither_blocks_the_job_nor_is_kept_beyond_the_cap(launch, on):
+    done = launch("--log-cap", "64M", "--", "flood.py", str(1 << 30), timeout=300)
+
+    assert done.code == 0, done.err[-2000:]
+    run_dir = done.json["data"]["nodes"][0]["run_dir"]
+    sizes = on("node1", "sh", "-c", f"cat {run_dir}/logs/rank-0.out* | wc -c").split()
+    assert (48 << 20) < int(sizes[0]) < (66 << 20)
+    last = on("node1", "sh", "-c", f"tail -qc 8 $(ls -v {run_dir}/logs/rank-0.out.[0-9]* | tail -1)")
+    assert last == "the end\n"
+    assert on("node1", "cat", f"{run_dir}/exit.json").count('"bytes_lost": 0') == 1
+
+
+def test_no_byte_harms_the_terminal_and_files_keep_all(launch, on):
+    done = launch("--", "bytes.py", timeout=300)
+
+    assert done.code == 0, done.err[-2000:]
+    assert "\x1b" not in done.err
+    assert "\0" not in done.err
+    run_dir = done.json["data"]["nodes"][0]["run_dir"]
+    size = on("node1", "sh", "-c", f"wc -c < {run_dir}/logs/rank-0.out")
+    assert int(size) == 50_000_001 + len(b"nul \x00 end\n\xff\xfe invalid\n\x1b[2J\x1b[31mred\n10%\r50%\r100%\n")
+
+
+def test_a_full_disk_costs_lines_and_neither_the_job_nor_its_record(lab, launch, on):
+    on("node1", "sh", "-c", "mkdir -p /mnt/small && mount -t tmpfs -o size=4m tmpfs /mnt/small")
+    try:
+        done = launch("--run-dir", "/mnt/small", "--skip", "space", "--", "flood.py", str(64 << 20))
+        record = on("node1", "sh", "-c", "cat /mnt/small/*/exit.json")
+    finally:
+        on("node1", "umount", "/mnt/small")
+
+    assert done.code == 0, done.err[-2000:]
+    assert "the disk is full" in done.err
+    assert '"exit_code": 0' in record
+    assert int(re.search(r'"bytes_lost": (\d+)', record).group(1)) > 50 << 20
+
+
+# -- time -----------------------------------------------------------------------------------------
+
+
+def test_a_silent_job_has_its_stacks_written_and_is_stopped(launch, on):
+    done = launch("--idle-timeout", "8", "--", "wait.py")
+
+    assert (done.code, done.codes) == (8, ["TIMED_OUT"]), done.err
+    run_dir = done.json["data"]["nodes"][1]["run_dir"]
+    assert "wait.py" in on("node2", "cat", f"{run_dir}/logs/rank-1.stack")
+
+
+def test_a_time_limit_holds_when_nobody_follows(lab, launch):
+    done = launch("--timeout", "6", "--detach", "--", "wait.py", "leak")
+    run_id = done.json["run_id"]
+    running(lab, run_id)
+    wait_for(lambda: set(states(run_id).values()) == {"exited"}, 60)
+    attached = madctl("attach", run_id, "--output", "json")
+
+    assert (attached.code, attached.codes) == (8, ["TIMED_OUT"])
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+
+def test_the_third_interrupt_lets_go_and_says_how_to_finish(lab):
+    process = start(lab, "wait.py", "stubborn")
+    read_until(process, "waiting")
+    # Frozen supervisors obey nothing, so that there is a third time.
+    frozen = [pid for host in lab.hosts for pid in processes_of(host.init_pid) if is_supervisor(pid)]
+    assert len(frozen) == 2
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for marker in ("Ctrl-C again to kill", "Ctrl-C again to let go", "goes on"):
+            process.send_signal(signal.SIGINT)
+            read_until(process, marker)
+        assert process.wait(30) == 130
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    assert madctl("stop", "--force").code == 0
+
+
+def is_supervisor(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return b"_supervisor.py" in stream.read()
+    except OSError:
+        return False
+
+
+def test_a_terminated_launcher_lets_go(lab):
+    process = start(lab, "wait.py", "leak")
+    read_until(process, "waiting")
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=30)[0]
+
+    assert process.returncode == 143, output
+    assert "goes on: madctl attach" in output
+    assert madctl("stop").code == 0
+
+
+@pytest.mark.parametrize("marker", ["probe ", "plan ", "arm ", "go ", "waiting", "telling all nodes"])
+def test_a_launcher_killed_at_any_event_leaves_what_status_and_stop_can_handle(lab, marker):
+    process = start(lab, "wait.py", "leak")
+    read_until(process, "waiting" if marker == "telling all nodes" else marker)
+    if marker == "telling all nodes":
+        process.send_signal(signal.SIGINT)
+        read_until(process, marker)
+    process.kill()
+    process.wait()
+    # Ansible's own processes end when nobody listens; what they arm at that moment disarms itself.
+    runs = madctl("ps", "--output", "json").json["data"]["runs"]
+    if marker == "probe ":
+        assert runs == [] or madctl("stop").code == 0
+        return
+    assert madctl("status").code == 0
+    assert madctl("stop").code == 0
+    attached = madctl("attach", "--output", "json")
+    assert attached.code != 0
+    assert attached.json["run_id"] == runs[-1]["run_id"]
+
+
+# -- two at once ----------------------------------------------------------------------------------
+
+
+def test_two_launches_at_once_never_half_start(lab):
+    argv = [str(MADCTL), *launching(lab, "node1,node2,node3"), "--output", "json", "--master-port"]
+    both = [
+        subprocess.Popen([*argv, port, "--", "stray.py", "exit", "0"], cwd=JOBS, stdout=-1, stderr=-1, text=True)
+        for port in ("29500", "29501")
+    ]
+    ends = [process.communicate(timeout=120) for process in both]
+    codes = [process.returncode for process in both]
+
+    assert all(code in (0, 3, 5) for code in codes), ends
+    for (_, said), code in zip(ends, codes, strict=True):
+        assert ("strayed" in said) == (code == 0), said
+        assert code == 0 or "is here" in said
+
+
+# -- secrets --------------------------------------------------------------------------------------
+
+CANARY = "canary-5f2d9c7e41"
+
+
+def test_a_secret_is_nowhere_but_in_the_job(lab, on, tmp_path):
+    done = madctl(
+        *launching(lab, "node1,node2"),
+        "--env",
+        "HF_TOKEN",
+        "--detach",
+        "--output",
+        "json",
+        "--",
+        "wait.py",
+        env={"HF_TOKEN": CANARY},
+    )
+    assert done.code == 0, done.err
+    try:
+        wait_for(lambda: madctl("logs").out.count("waiting") == 2)
+        assert CANARY not in done.out + done.err
+        for host in ("node1", "node2"):
+            places = "/var/tmp/madctl-0 /tmp /run /root/.ansible"
+            look = (
+                f"cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep {CANARY[:-1]}[1]; grep -r {CANARY[:-1]}[1] {places}"
+            )
+            assert on(host, "sh", "-c", look, check=False) == ""
+        argv = ["grep", "-r", CANARY, os.environ["XDG_STATE_HOME"]]
+        assert subprocess.run(argv, capture_output=True, text=True).stdout == ""
+        assert madctl("status", "--output", "json").out.count(CANARY) == 0
+    finally:
+        assert madctl("stop", "--force").code == 0
+
+
+def test_a_secret_that_the_job_prints_is_masked_on_the_screen(lab):
+    argv = [*launching(lab, "node1"), "--env", "HF_TOKEN", "--command", "--", "sh", "-c", "echo token is $HF_TOKEN"]
+    done = madctl(*argv, env={"HF_TOKEN": CANARY})
+
+    assert "token is ***" in done.out
+    assert CANARY not in done.out + done.err
+
+
+def test_a_secret_is_in_no_word_that_a_playbook_says(lab):
+    playbook = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
+    inventory = str(state.directory(lab.name) / "inventory.yml")
+    variables = f'{{"madctl_work": ["true"], "madctl_shape": "command", "madctl_env": {{"HF_TOKEN": "{CANARY}"}}}}'
+    argv = [
+        playbook,
+        "-vvvvv",
+        "madctl.multinode.launch",
+        "-i",
+        inventory,
+        "--limit",
+        "node1,node2",
+        "-e",
+        "@/dev/stdin",
+    ]
+    done = subprocess.run(argv, input=variables, capture_output=True, text=True, timeout=120, cwd=JOBS)
+
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert CANARY not in done.stdout + done.stderr
