@@ -133,11 +133,12 @@ class RunSession(Session):
         """Take in the plan and the end of a run as well."""
         super().on_task(action, host, result)
         if action.endswith("multinode.plan"):
-            self.view.planned(self.plan, result.get("without_ifconfig", []))
             if self.plan and not self.wanted.get("madctl_dry_run"):
                 from madctl import rundir
 
+                # Before anybody hears of it: whoever is killed now leaves a run that can be found.
                 self.record = rundir.create(self.plan, self.nodes, self.wanted["madctl_work"])
+            self.view.planned(self.plan, result.get("without_ifconfig", []))
         elif action.endswith(("run_start", "run_follow")):
             self.final = result
             self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]

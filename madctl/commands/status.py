@@ -43,12 +43,19 @@ def run(options: argparse.Namespace) -> int:
         print(to_json(Result("status", status, code, record.run_id, {"nodes": nodes}, problems)))
     else:
         print(f"run {record.run_id}")
-        rows = [("NODE", "STATE", "RANKS", "PROCESSES", "EXIT")]
+        rows = [("NODE", "STATE", "CONTAINER", "RANKS", "PROCESSES", "EXIT")]
         rows += [
-            (node["host"], node["state"], str(node["joined"]), str(node["processes"]), _exit(node["exit"]))
+            (
+                node["host"],
+                node["state"],
+                node["container"] or "-",
+                str(node["joined"]),
+                str(node["processes"]),
+                _exit(node["exit"]),
+            )
             for node in nodes
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        widths = [max(len(row[column]) for row in rows) for column in range(6)]
         for row in rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print_problems(problems, [])
@@ -60,9 +67,9 @@ def how_it_ended(nodes: list[dict[str, Any]], count: int) -> str | None:
     records = [node["exit"] for node in nodes if node["exit"]]
     if len(records) < count:
         return None
-    if any(record["stopped"] for record in records):
+    if any(record.get("reason", "stopped") == "stopped" for record in records if record["stopped"]):
         return "stopped"
-    return "succeeded" if all(record["exit_code"] == 0 for record in records) else "failed"
+    return "succeeded" if all(r["exit_code"] == 0 and not r["stopped"] for r in records) else "failed"
 
 
 def _exit(record: dict[str, Any] | None) -> str:
@@ -70,4 +77,6 @@ def _exit(record: dict[str, Any] | None) -> str:
         return "-"
     if record["outcome"] != "exited":
         return str(record["outcome"]).replace("_", " ")
-    return f"signal {record['signal']}" if record["signal"] else str(record["exit_code"])
+    why = {"timed_out": "timed out", "idle": "silent", "peer_failed": "another node failed"}.get(record.get("reason"))
+    how = f"signal {record['signal']}" if record["signal"] else str(record["exit_code"])
+    return f"{how} ({why})" if why else how

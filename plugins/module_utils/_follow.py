@@ -237,6 +237,10 @@ class Follower:
     def back(self, host: str, channel: socket.socket) -> None:
         """Follow a node again that was silent."""
         self.tell({"event": "back", "host": host}, b"")
+        for run in self.runs:
+            if run.suspected_at is not None:
+                # Perhaps it was our own link; then the others get as long as this one had.
+                run.suspected_at, run.asked_at, run.alive = time.monotonic(), None, None
         self.armed(host, channel)
 
     def swept(self, host: str, left: List[str]) -> None:

@@ -71,7 +71,19 @@ def stop(run_id: str, base: str, grace: float) -> List[str]:
     while left(run_id, base) and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
     _container.forget(run_id)
-    return [_processes.describe(pid) for pid in left(run_id, base)]
+    remaining = left(run_id, base)
+    if not remaining:
+        _tidy(os.path.join(base, run_id))
+    return [_processes.describe(pid) for pid in remaining]
+
+
+def _tidy(run_dir: str) -> None:
+    """Remove what only a living supervisor needs, where one was killed; the spec may hold secrets."""
+    for name in ("control.sock", "ranks.sock", "ready", "spec.json", "exit.json.partial"):
+        try:
+            os.unlink(os.path.join(run_dir, name))
+        except OSError:
+            pass
 
 
 def stop_now(request: Dict[str, Any]) -> Dict[str, Any]:

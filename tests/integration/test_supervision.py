@@ -5,6 +5,7 @@ What becomes of a run when things break in the middle of it, on real hosts.
 Every test ends with the same question, asked past SSH: is anything of a run left on any host?
 """
 
+import json
 import os
 import re
 import signal
@@ -417,10 +418,13 @@ def test_a_secret_that_the_job_prints_is_masked_on_the_screen(lab):
     assert CANARY not in done.out + done.err
 
 
-def test_a_secret_is_in_no_word_that_a_playbook_says(lab):
+def test_a_secret_is_in_no_word_that_a_playbook_says(lab, tmp_path):
     playbook = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
     inventory = str(state.directory(lab.name) / "inventory.yml")
-    variables = f'{{"madctl_work": ["true"], "madctl_shape": "command", "madctl_env": {{"HF_TOKEN": "{CANARY}"}}}}'
+    variables = tmp_path / "variables.json"
+    variables.write_text(
+        json.dumps({"madctl_work": ["true"], "madctl_shape": "command", "madctl_env": {"HF_TOKEN": CANARY}})
+    )
     argv = [
         playbook,
         "-vvvvv",
@@ -430,9 +434,9 @@ def test_a_secret_is_in_no_word_that_a_playbook_says(lab):
         "--limit",
         "node1,node2",
         "-e",
-        "@/dev/stdin",
+        f"@{variables}",
     ]
-    done = subprocess.run(argv, input=variables, capture_output=True, text=True, timeout=120, cwd=JOBS)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, cwd=JOBS)
 
     assert done.returncode == 0, done.stdout[-3000:]
     assert CANARY not in done.stdout + done.stderr

@@ -70,3 +70,57 @@ def test_a_stopped_unit_leaves_nothing(host):
 
     left = host.run("u1", f"pgrep -x -a sleep; ls -d {group}; systemctl is-active x", check=False)
     assert left.stdout == "inactive\n"
+
+
+# A child without a mark in its environment, in a session of its own: only the kernel knows whose it is.
+HIDDEN = "env -i setsid sleep 4322 & exec sleep 4321"
+
+
+@pytest.fixture
+def detached(launch, control, tmp_path, monkeypatch):
+    """A run on the host that was let go."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", control)
+    done = launch("--detach", "--", "sh", "-c", HIDDEN)
+    assert done.code == 0, done.err
+    return done.json["run_id"]
+
+
+def units(host):
+    """List what systemd knows of services of runs, living and failed."""
+    return host.run("u1", "systemctl list-units --all --plain --no-legend 'madctl-*'").stdout
+
+
+def sleeping(host):
+    return host.run("u1", "pgrep -x -c sleep", check=False).stdout.strip()
+
+
+def test_a_run_is_a_service_and_leaves_none(host, detached):
+    [status] = madctl("status", "--output", "json").json["data"]["nodes"]
+    assert (status["state"], status["container"]) == ("running", "systemd")
+    assert f"madctl-{detached}.service" in units(host)
+    assert sleeping(host) == "2"
+
+    stopped = madctl("stop", "--force")
+
+    assert stopped.code == 0, stopped.err
+    assert (units(host), sleeping(host)) == ("", "0")
+
+
+def test_systemd_ends_what_a_killed_supervisor_leaves(host, detached):
+    host.run("u1", "pkill -9 -f _supervisor.py")
+    host.run("u1", "while pgrep -x sleep; do :; done")
+    [status] = madctl("status", "--output", "json").json["data"]["nodes"]
+    assert status["state"] == "lost"
+    assert "failed" in units(host)
+
+    assert madctl("stop").code == 0
+    assert units(host) == ""
+
+
+def test_a_run_outlives_the_service_of_the_login(host, detached):
+    """Where systemd kills what a login leaves, a run lives on."""
+    groups = host.run("u1", "for p in $(pgrep -x sleep); do cat /proc/$p/cgroup; done").stdout.split()
+
+    assert set(groups) == {f"0::/system.slice/madctl-{detached}.service"}
+    assert madctl("stop", "--force").code == 0
