@@ -14,9 +14,15 @@ harm. Delivered beside the supervisor; private to the collection.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import time
 from typing import Callable, Optional, Set
+
+import _processes  # type: ignore[import-not-found]
+
+PR_SET_NAME = 15
 
 LOOK_SECONDS = 10.0
 BEGIN_SECONDS = 3.0
@@ -51,7 +57,8 @@ class Beacon:
         self._child(self._tell)
 
     def end(self) -> None:
-        """Take this node's file away, and the directory with the last one."""
+        """Take this node's file away, and the directory with the last one, as soon as the storage answers."""
+        _processes.send([self._looking] if self._looking else [], signal.SIGKILL)
         self._child(self._end)
 
     def ended(self, pid: int, status: int) -> bool:
@@ -71,6 +78,8 @@ class Beacon:
             # A child that the kernel holds on a dead mount must hold nothing of ours.
             os.setsid()
             os.chdir("/")
+            # Else it would be taken for a supervisor, whose command line it has.
+            ctypes.CDLL(None).prctl(PR_SET_NAME, _processes.HELPER)
             os.closerange(3, 1 << 12)
             os._exit(work())
         except BaseException:  # noqa: BLE001  a copy of the supervisor must never go on as one

@@ -243,6 +243,11 @@ class Follower:
                 run.suspected_at, run.asked_at, run.alive = time.monotonic(), None, None
         self.armed(host, channel)
 
+    def _sweep(self, run: _outcome.NodeRun) -> None:
+        if self.ways and not self._read_only:
+            run.sweeping = True
+            self.ways.sweep(run.host)
+
     def swept(self, host: str, left: List[str]) -> None:
         """Take down what could not be ended where a supervisor was killed."""
         run = self._by_host[host]
@@ -323,6 +328,7 @@ class Follower:
         if run.boot_id not in (None, header["boot_id"]):
             self._drop(run.host)
             self._lost(run, "NODE_REBOOTED", "it was started anew in the middle of the run", time.time())
+            self._sweep(run)
             return
         run.boot_id = header["boot_id"]
         if not run.ready:
@@ -338,9 +344,7 @@ class Follower:
     def _exit(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
         run.exit = header
         if header["outcome"] == "lost":
-            if self.ways and not self._read_only:
-                run.sweeping = True
-                self.ways.sweep(run.host)
+            self._sweep(run)
             return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed")
         if header.get("stopped"):
             if header.get("reason") == "stopped" and not self._stopping and self.interrupted is None:

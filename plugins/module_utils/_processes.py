@@ -13,6 +13,7 @@ import signal
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 _MARK = b"MADCTL_RUN_ID="
+HELPER = b"madctl-storage"  # the name of a supervisor's child that may hang on storage, and holds nothing
 
 
 def _read(path: str) -> bytes:
@@ -33,6 +34,8 @@ def run_of(pid: int) -> Optional[str]:
 
 def supervised(pid: int) -> Optional[str]:
     """Read which run a process supervises from its command line; None when it is no supervisor."""
+    if _read("/proc/%d/comm" % pid).strip() == HELPER:
+        return None
     words = _read("/proc/%d/cmdline" % pid).split(b"\0")
     for program, run_dir in zip(words, words[1:]):
         if program.endswith(b"/_supervisor.py"):

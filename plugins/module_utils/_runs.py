@@ -77,9 +77,18 @@ def stop(run_id: str, base: str, grace: float) -> List[str]:
     return [_processes.describe(pid) for pid in remaining]
 
 
+# What only a living supervisor needs; the spec may hold secrets.
+_ITS_OWN = ("control.sock", "ranks.sock", "ready", "spec.json", "exit.json.partial")
+
+
+def is_over(run_id: str, base: str) -> bool:
+    """Tell whether nothing of a run is left here, no process and nothing that only a supervisor needs."""
+    return not left(run_id, base) and not any(os.path.lexists(os.path.join(base, run_id, name)) for name in _ITS_OWN)
+
+
 def _tidy(run_dir: str) -> None:
-    """Remove what only a living supervisor needs, where one was killed; the spec may hold secrets."""
-    for name in ("control.sock", "ranks.sock", "ready", "spec.json", "exit.json.partial"):
+    """Remove what a supervisor left that was killed."""
+    for name in _ITS_OWN:
         try:
             os.unlink(os.path.join(run_dir, name))
         except OSError:

@@ -60,7 +60,7 @@ def main():
         supports_check_mode=True,
     )
     run_id, base = module.params["run_id"], module.params["run_dir"] or _runs.default_base()
-    found = bool(_runs.left(run_id, base))
+    found = not _runs.is_over(run_id, base)
     if module.check_mode or not found:
         module.exit_json(changed=found, left=[])
     left = _runs.stop(run_id, base, module.params["grace"])

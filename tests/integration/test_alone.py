@@ -60,7 +60,7 @@ def test_dead_storage_holds_no_run_up(storage, launch, on):
     done = launch("--shared-path", "/nfs", "--detach", *WORK)
     on("node1", "sh", "-c", "kill -STOP $(cat /run/glusterfs.pid)")
     try:
-        wait_for(lambda: on("node1", "sh", "-c", "pgrep -c -f _supervisor.py") == "2\n", 30)
+        wait_for(lambda: on("node1", "pgrep", "-c", "madctl-storage", check=False) == "1\n", 30)
         stopped = madctl("stop", done.json["run_id"])
     finally:
         on("node1", "sh", "-c", "kill -CONT $(cat /run/glusterfs.pid)")
@@ -73,7 +73,12 @@ def test_a_node_that_comes_back_from_a_reboot_is_lost(lab, on):
     process, run_id = follow(lab, "--output", "json", "--", "wait.py", hosts="node1,node2")
     on("node2", "ip", "link", "set", "eno1", "down")
     # What a reboot does, as far as anybody can tell from outside: all processes end, and the boot id is another.
-    on("node2", "sh", "-c", f"pkill -9 -f _supervisor.py; pkill -9 -f {run_id}; pkill -9 -f wait.py; true")
+    on(
+        "node2",
+        "sh",
+        "-c",
+        "pkill -9 -f [_]supervisor.py; pkill -9 -f [t]orch.distributed; pkill -9 -f [w]ait.py; true",
+    )
     on("node2", "sh", "-c", "cat /proc/sys/kernel/random/uuid > /run/boot_id")
     on("node2", "mount", "--bind", "/run/boot_id", "/proc/sys/kernel/random/boot_id")
     try:
