@@ -85,7 +85,11 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     _require(password, Problem("BECOME_PASSWORD_FILE_MISSING", f"no file {password}"))
     _require(config, Problem("SSH_CONFIG_MISSING", f"no file {config}"))
     arguments = inventory.ssh_args(config and os.path.abspath(config), options.accept_new_host_keys)
-    return replace(_find(options, environment, arguments), become_password_file=password and os.path.abspath(password))
+    found = _find(options, environment, arguments)
+    wanted = getattr(options, "nnodes", None) or 0
+    if wanted > len(found.names):
+        raise UsageError(Problem("USAGE", f"--nnodes {wanted} of {len(found.names)} hosts", remedy="name more hosts"))
+    return replace(found, become_password_file=password and os.path.abspath(password))
 
 
 def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments: str) -> Targets:

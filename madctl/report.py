@@ -107,4 +107,4 @@ def _data(plan: dict[str, Any], final: dict[str, Any] | None) -> dict[str, Any]:
     data = {key: plan[key] for key in ("runner", "master_addr", "master_port", "nnodes", "world_size")}
     if final is None:
         return {**data, "nodes": plan["nodes"]}
-    return {**data, **final.get("summary", {})}
+    return {**data, **final.get("summary", {}), "restarts": final.get("restarts", [])}

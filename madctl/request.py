@@ -61,6 +61,12 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)"
     )
+    group.add_argument(
+        "--nnodes", type=int, metavar="N", help="take the first N nodes that pass all checks; the others are spares"
+    )
+    group.add_argument(
+        "--max-restarts", type=int, default=0, metavar="N", help="start all ranks anew so often after a failure"
+    )
     group.add_argument("--dry-run", action="store_true", help="check and print the plan, start nothing")
 
 
@@ -80,9 +86,9 @@ def launch_variables(options: argparse.Namespace, environment: Mapping[str, str]
     """
     if not options.work:
         raise UsageError(Problem("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py"))
-    if options.detach and options.idle_timeout:
-        message = "--idle-timeout needs somebody who follows all nodes"
-        raise UsageError(Problem("USAGE", message, remedy="leave out --detach, or give --timeout"))
+    for option, value in (("--idle-timeout", options.idle_timeout), ("--max-restarts", options.max_restarts)):
+        if options.detach and value:
+            raise UsageError(Problem("USAGE", f"{option} needs somebody who follows", remedy="leave out --detach"))
     result = _variables(options, environment)
     # A dry run writes nothing, so it can prove nothing.
     return {
@@ -130,6 +136,8 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "madctl_chdir_required": options.chdir is not None,
         "madctl_run_dir": options.run_dir,
         "madctl_timeout": _seconds("--timeout", options.timeout),
+        "madctl_nnodes": _count("--nnodes", options.nnodes, 1),
+        "madctl_max_restarts": _count("--max-restarts", options.max_restarts, 0),
         "madctl_idle_timeout": _seconds("--idle-timeout", options.idle_timeout),
         "madctl_log_cap": _size("--log-cap", options.log_cap),
         "madctl_start_timeout": _seconds("--start-timeout", options.start_timeout),
@@ -207,6 +215,12 @@ def _seconds(option: str, value: float | None) -> float | None:
     if value is not None and not 0 < value < 1e9:
         raise _usage(option, value, "a positive number of seconds")
     return value
+
+
+def _count(option: str, number: int | None, least: int) -> int | None:
+    if number is not None and not least <= number <= 4096:
+        raise _usage(option, number, f"a number from {least}")
+    return number
 
 
 def _size(option: str, text: str) -> int:

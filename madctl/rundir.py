@@ -51,12 +51,27 @@ def directory() -> Path:
 
 def create(plan: dict[str, Any], targets: Targets, work: list[Any]) -> Record:
     """Remember a run that is about to start."""
-    nodes = [{key: value for key, value in node.items() if key not in ("env", "argv")} for node in plan["nodes"]]
-    kept = {key: value for key, value in plan.items() if key not in ("nodes", "proof", "hostfile", "work")}
-    reach = {"names": targets.names, "inventory": targets.inventory, "sources": targets.sources}
-    record = Record(plan["run_id"], time.time(), work, reach, {**kept, "nodes": nodes})
+    reach = {"names": _hosts(plan), "inventory": targets.inventory, "sources": targets.sources}
+    record = Record(plan["run_id"], time.time(), work, reach, _kept(plan))
     save(record)
     return record
+
+
+def restarted(record: Record, plan: dict[str, Any]) -> Record:
+    """Remember that a run was started anew, on the nodes of another plan."""
+    record = replace(record, plan=_kept(plan), targets={**record.targets, "names": _hosts(plan)})
+    save(record)
+    return record
+
+
+def _hosts(plan: dict[str, Any]) -> list[str]:
+    return [node["host"] for node in plan["nodes"]]
+
+
+def _kept(plan: dict[str, Any]) -> dict[str, Any]:
+    nodes = [{key: value for key, value in node.items() if key not in ("env", "argv")} for node in plan["nodes"]]
+    left_out = ("nodes", "proof", "hostfile", "work", "restart")
+    return {**{key: value for key, value in plan.items() if key not in left_out}, "nodes": nodes}
 
 
 def save(record: Record) -> None:

@@ -40,7 +40,7 @@ class Session:
         """Run the playbook to its end."""
         from madctl.engine import Engine
 
-        with Engine(self.on_task, self.view.on_event) as engine:
+        with Engine(self.on_task, self.on_event) as engine:
             self.engine = engine
             thread = threading.Thread(target=self._play, daemon=True)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -68,6 +68,10 @@ class Session:
         self.view.interrupted(order)
         if not sent:
             self.engine.cancel()
+
+    def on_event(self, event: dict[str, Any], payload: bytes) -> None:
+        """Take in what happens on the nodes."""
+        self.view.on_event(event, payload)
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
         """Take in what Ansible reports of a task."""
@@ -128,6 +132,14 @@ class RunSession(Session):
     def detached(self) -> bool:
         """Whether the run goes on without us."""
         return bool(self.final and self.final.get("detached") and self.started)
+
+    def on_event(self, event: dict[str, Any], payload: bytes) -> None:
+        """Remember the new plan when a run is started anew."""
+        if event["event"] == "restart" and self.record:
+            from madctl import rundir
+
+            self.record = rundir.restarted(self.record, event["plan"])
+        super().on_event(event, payload)
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
         """Take in the plan and the end of a run as well."""

@@ -124,6 +124,8 @@ class View:
         for warning in folded(self.warnings):
             self.stage("notice", warning)
         self._planned = plan
+        # Spares take no part from here on.
+        self.names = [node["host"] for node in plan["nodes"]]
         nproc = plan["nodes"][0]["nproc_per_node"]
         interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
         size = f"{plan['nnodes']} × {nproc} = {plan['world_size']} ranks"

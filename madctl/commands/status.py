@@ -77,6 +77,6 @@ def _exit(record: dict[str, Any] | None) -> str:
         return "-"
     if record["outcome"] != "exited":
         return str(record["outcome"]).replace("_", " ")
-    why = {"timed_out": "timed out", "idle": "silent", "peer_failed": "another node failed"}.get(record.get("reason"))
+    why = {"timed_out": "timed out", "idle": "silent", "peer_failed": "another node failed"}.get(str(record.get("reason")))
     how = f"signal {record['signal']}" if record["signal"] else str(record["exit_code"])
     return f"{how} ({why})" if why else how

@@ -43,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
 
     grace = FORCED_SECONDS if options.force else GRACE_SECONDS
     with Engine(on_task, lambda *_: None) as engine:
-        engine.run("stop", record.reach(), {"madctl_run_id": record.run_id, "madctl_grace": grace, **record.base()})
+        engine.run(
+            "stop", record.reach(), {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
+        )
     remedy = "look at it when it is back, or stop again"
     problems = [
         Problem("STOP_UNVERIFIED", said.get(host, "no answer"), host, remedy)

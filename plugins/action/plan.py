@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _plan
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _plan, _spares
 
 
 class ActionModule(ActionBase):
@@ -33,17 +33,26 @@ class ActionModule(ActionBase):
         results = [hostvars[host].get(key, {}) for host in hosts]
         problems = [_problem_of(host, result) for host, result in zip(hosts, results) if "node" not in result]
         reached = [(host, result["node"]) for host, result in zip(hosts, results) if "node" in result]
-        slots = tuple(_number(hostvars[host].get("madctl_slots")) for host, _ in reached)
+        nodes = [(host, result.get("node") if hasattr(result, "get") else None) for host, result in zip(hosts, results)]
+        counted = hosts if arguments.get("nnodes") else [host for host, _ in reached]
+        slots = tuple(_number(hostvars[host].get("madctl_slots")) for host in counted)
         request = to_request(arguments, slots)
-        outcome = _plan.Outcome(None, [], [])
-        if reached:
+        restarts, wanted = int(arguments.get("max_restarts") or 0), int(arguments.get("nnodes") or len(hosts))
+        choice = _spares.Choice([], _plan.Outcome(None, [], []), [], [])
+        if wanted < len(hosts):
+            choice = _spares.choose(request, nodes, problems, wanted)
+            problems = choice.outcome.problems
+            hosts = hosts if problems else choice.hosts
+        elif reached:
             names, facts = zip(*reached)
-            outcome = _plan.make(request, names, facts)
-        if problems:
+            choice = _spares.Choice(list(names), _plan.make(request, names, facts), [], [])
             # What depends on all nodes together cannot be judged without the ones that are missing.
-            problems += [entry for entry in outcome.problems if entry["code"] not in _NEEDS_ALL]
-        else:
-            problems = outcome.problems
+            needs_all = _NEEDS_ALL if problems else ()
+            problems += [entry for entry in choice.outcome.problems if entry["code"] not in needs_all]
+        outcome = choice.outcome
+        if outcome.plan:
+            kept = _spares.keep(request, choice, nodes, restarts) if restarts else None
+            outcome.plan.update(spares=choice.spares, restart=kept)
         missing = [entry["host"] for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
         wait = missing if net_tools_follow and len(missing) == len(problems) else []
         complete = outcome.plan is not None and not problems
@@ -53,7 +62,7 @@ class ActionModule(ActionBase):
             "nodes": {node["host"]: node for node in outcome.plan["nodes"]} if complete and outcome.plan else {},
             "problems": [] if wait else problems,
             "without_ifconfig": wait,
-            "warning_list": outcome.warnings,
+            "warning_list": [*choice.left_out, *outcome.warnings],
             "proof": outcome.proof,
             "proof_due": bool(problems or wait),
             "candidates": outcome.candidates,

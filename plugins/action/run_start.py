@@ -1,40 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Arm all nodes, say go to all of them, follow every one to the end.
+Arm all nodes, say go to all of them, follow every one to the end; after a failure perhaps once more.
 
 Runs once a play, so it does not depend on ``forks``: a blocking task for each node would wait for
-ranks that were never started. The channel to a supervisor is a Unix socket that is forwarded through
-Ansible's own connection: no handshake and no process on the node.
+ranks that were never started.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import socket
-import tempfile
-import threading
 import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _verdict
+from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _spares, _verdict
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
+    _arming,
     _direct,
     _following,
     _links,
     _proving,
     _reach,
-    _round,
 )
 
-_PROGRAMS = ("_supervisor", "_claim", "_processes", "_feed", "_beacon", "_log", "_wire", "_rank")
 _LOG_CAP_BYTES = 1 << 30
-_MODULES = _direct.parts("_arm")
-_FIRST_FRAME_SECONDS = 10
 
 
 class ActionModule(ActionBase):
@@ -48,130 +37,65 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {"changed": True}
         arguments = _direct.plain(self._task.args)
-        plan = arguments["plan"]
-        reach = {
-            node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
-            for node in plan["nodes"]
-        }
-        events = _following.Events(arguments.get("event_socket"))
-        follower = _follow.Follower(plan, events.tell)
-        _following.obey(follower, events.orders)
-        started = time.monotonic()
-        timeout = float(arguments["timeout"]) if arguments.get("timeout") else None
-        idle_timeout = float(arguments["idle_timeout"]) if arguments.get("idle_timeout") else None
-        given = {
-            "user_env": arguments.get("user_env") or {},
-            "timeout": timeout,
-            "log_cap": int(arguments.get("log_cap") or _LOG_CAP_BYTES),
-        }
-        with events, Arming(plan, given, reach) as arming, _links.Links(plan, reach, follower):
-            follower.watch(arming.news, lambda: arming.pass_on(follower))
-            ready = follower.wait_ready(float(plan["start_timeout"]))
-            refusals = _verdict.judge(plan["proof"], arming.proof) if ready else []
-            if ready and not refusals:
-                started = time.monotonic()
-                follower.go()
-            else:
-                follower.refuse(refusals)
-                arming.cancel()
-                follower.stop_all()
-            if arguments.get("detach") and ready and not refusals:
-                follower.wait_started(float(plan["start_timeout"]))
-                if not any(run.failure for run in follower.runs):
-                    follower.detach()
-            follower.follow(idle_timeout)
-        # A supervisor has the proof's files removed; where there is none, we do.
-        unarmed = {host: plan["proof"][host]["written"] for host in reach if host not in arming.armed}
-        _proving.release(unarmed, reach)
-        return _following.result(follower, plan, time.monotonic() - started)
+        plan, restarts = arguments["plan"], []
+        with _following.Events(arguments.get("event_socket")) as events:
+            while True:
+                reach = {
+                    node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
+                    for node in plan["nodes"]
+                }
+                result = attempt(plan, arguments, reach, events)
+                result["restarts"] = restarts
+                again = _again(plan, result, len(restarts) + 1)
+                if again is None:
+                    return result
+                plan, replaced = again
+                restarts.append({"run_id": plan["run_id"], "replaced": replaced, "after": result["problems"][0]})
+                told = {key: plan[key] for key in plan if key not in ("restart", "proof")}
+                most = plan["restart"]["most"]
+                about = {"event": "restart", "attempt": len(restarts), "of": most, "replaced": replaced, "plan": told}
+                events.tell(about, b"")
 
 
-class Arming:
-    """Prove and arm all nodes, a bounded number at a time, beside the loop of the follower."""
+def _again(plan: dict[str, Any], result: dict[str, Any], number: int) -> Any:
+    """Plan a restart where the run failed in a way that may not come again."""
+    problems = result.get("problems") or []
+    if not problems or any(entry["code"] not in _spares.RESTARTABLE for entry in problems):
+        return None
+    failures = {entry["host"]: entry["code"] for entry in reversed(problems) if entry["host"]}
+    return _spares.again(plan, failures, number)
 
-    def __init__(self, plan: dict[str, Any], given: dict[str, Any], reach: dict[str, _reach.Reach]) -> None:
-        """
-        Prepare to arm.
 
-        Args:
-            given: What is no part of the plan but of every node's spec: ``user_env``, ``timeout``, ``log_cap``.
-        """
-        self._plan, self._reach = plan, reach
-        self._nodes = {node["host"]: node for node in plan["nodes"]}
-        programs = {name + ".py": _direct.source(name) for name in _PROGRAMS}
-        digest = hashlib.sha256(json.dumps(programs, sort_keys=True).encode()).hexdigest()
-        shown = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
-        about = {"run_id": plan["run_id"], "hosts": list(self._nodes), "work": plan["work"]}
-        about["plan"] = {key: plan[key] for key in shown}
-        self._shared = {"programs": programs, "digest": digest, "about": about, **given}
-        self._private = tempfile.mkdtemp(prefix="madctl-")
-        self._lock = threading.Lock()
-        self._done: list[tuple[str, socket.socket | None, str]] = []
-        self.proof: dict[str, dict[str, Any]] = {}
-        self.armed: set[str] = set()
-        self.news, self._post = os.pipe()
-        head = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
-        self._round = _round.Round(reach, head, self._program, self._armed)
-
-    def __enter__(self) -> Arming:
-        self._round.start(lambda host: ("-L", self._forward(host)))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.cancel()
-        self._round.close()
-        shutil.rmtree(self._private, ignore_errors=True)
-
-    def pass_on(self, follower: _follow.Follower) -> None:
-        """Give the follower what became of a node."""
-        os.read(self.news, 1)
-        with self._lock:
-            host, channel, reason = self._done.pop(0)
-        if channel is not None:
-            follower.armed(host, channel)
+def attempt(
+    plan: dict[str, Any], arguments: dict[str, Any], reach: dict[str, _reach.Reach], events: _following.Events
+) -> dict[str, Any]:
+    """Start a plan once and follow it to its end."""
+    follower = _follow.Follower(plan, events.tell)
+    _following.obey(follower, events.orders)
+    idle_timeout = float(arguments["idle_timeout"]) if arguments.get("idle_timeout") else None
+    given = {
+        "user_env": arguments.get("user_env") or {},
+        "timeout": float(arguments["timeout"]) if arguments.get("timeout") else None,
+        "log_cap": int(arguments.get("log_cap") or _LOG_CAP_BYTES),
+    }
+    started = time.monotonic()
+    with _arming.Arming(plan, given, reach) as arming, _links.Links(plan, reach, follower):
+        follower.watch(arming.news, lambda: arming.pass_on(follower))
+        ready = follower.wait_ready(float(plan["start_timeout"]))
+        refusals = _verdict.judge(plan["proof"], arming.proof) if ready else []
+        if ready and not refusals:
+            started = time.monotonic()
+            follower.go()
         else:
-            follower.not_armed(host, reason)
-
-    def cancel(self) -> None:
-        """Arm no more nodes, and wait for none."""
-        self._round.cancel()
-
-    def _forward(self, host: str) -> str:
-        node = self._nodes[host]
-        return "%s/%d:%s/control.sock" % (self._private, node["node_rank"], node["run_dir"])
-
-    def _program(self, host: str, news: dict[str, Any]) -> _direct.Program:
-        keys = ("run_id", "hostfile", "lock", "beacon", "start_timeout", "grace")
-        request = {**{key: self._plan[key] for key in keys}, **self._nodes[host], **self._shared}
-        request["about"] = {**request["about"], "host": host, "node_rank": request["node_rank"]}
-        request["proof"] = _proving.with_news(self._plan["proof"][host], news)
-        return _direct.Program("arm", _MODULES, request, speaks=True)
-
-    def _armed(self, host: str, answer: dict[str, Any]) -> None:
-        channel, reason = None, ""
-        if "container" in answer:
-            self.armed.add(host)
-            channel = self._connect(host)
-        else:
-            reason = " ".join(answer["msg"].split())[-400:]
-        with self._lock:
-            self.proof[host] = answer.get("proof", {"msg": reason})
-            self._done.append((host, channel, reason))
-        os.write(self._post, b".")
-
-    def _connect(self, host: str) -> socket.socket:
-        reach, run_dir, forward = self._reach[host], self._nodes[host]["run_dir"], self._forward(host)
-        if reach.ssh is None:
-            return _reach.connect(run_dir + "/control.sock")
-        channel = _reach.connect(forward.partition(":")[0])
-        # A server that forbids forwarding closes at once; one that allows it says ready first.
-        channel.settimeout(_FIRST_FRAME_SECONDS)
-        try:
-            alive = channel.recv(1, socket.MSG_PEEK)
-        except OSError:
-            alive = b""
-        if alive:
-            # The forwarding is left to the connection, which ends by itself; to cancel it costs one more ssh.
-            return channel
-        channel.close()
-        return reach.relay(run_dir)
+            follower.refuse(refusals)
+            arming.cancel()
+            follower.stop_all()
+        if arguments.get("detach") and ready and not refusals:
+            follower.wait_started(float(plan["start_timeout"]))
+            if not any(run.failure for run in follower.runs):
+                follower.detach()
+        follower.follow(idle_timeout)
+    # A supervisor has the proof's files removed; where there is none, we do.
+    unarmed = {host: plan["proof"][host]["written"] for host in reach if host not in arming.armed}
+    _proving.release(unarmed, reach)
+    return _following.result(follower, plan, time.monotonic() - started)

@@ -18,7 +18,8 @@ from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _runs
 
-RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}\Z")
+# With a number after a restart.
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
 # With a number while they are written.
 PROGRAMS = re.compile(r"bin-[0-9a-f]{8,64}(\.\d+)?\Z")
 GONE = ".madctl-gone-"

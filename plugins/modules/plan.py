@@ -96,6 +96,13 @@ options:
     type: list
     elements: str
     default: []
+  nnodes:
+    description: How many of the nodes take part, the first that nothing stands against; the others are spares.
+    type: int
+  max_restarts:
+    description: How often the run may be started anew on all nodes after it failed.
+    type: int
+    default: 0
   net_tools_follow:
     description: Whether nodes without ifconfig, if nothing else is wrong, are listed instead of being an error.
     type: bool

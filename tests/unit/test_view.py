@@ -373,7 +373,7 @@ def test_secrets_are_shown_nowhere(screen, terminal):
     log(view, "node1", 0, "a hun")
     log(view, "node1", 0, "ter22 b\nlines-of-it\nhunter22")
     view.warnings = [Problem("W", "hunter22")]
-    node = {"nproc_per_node": 1, "interface": "hunter22"}
+    node = {"host": "node1", "nproc_per_node": 1, "interface": "hunter22"}
     view.planned({"nodes": [node], "nnodes": 1, "world_size": 1, "master_addr": "x", "master_port": 1}, ())
     view.on_event({"event": "lost", "host": "node1", "message": "hunter22"}, b"")
     view.errors = [Problem("RANK_FAILED", "hunter22", "node1", "not hunter22", rank=0)]

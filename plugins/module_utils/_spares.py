@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Choose the nodes of a run among more than it needs, before the start and at a restart.
+
+Pure; private to the collection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _plan
+from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+
+# A node of these cannot take part again; a job or a supervisor that failed can be started anew where it was.
+LOST = ("NODE_LOST", "NODE_REBOOTED")
+RESTARTABLE = (*LOST, "RANK_FAILED", "COMMAND_FAILED", "SUPERVISOR_LOST", "RANKS_MISSING")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The nodes that are taken, in rank order, how they were judged, and why others were left out."""
+
+    hosts: List[str]
+    outcome: _plan.Outcome
+    left_out: List[Problem]
+    spares: List[str]
+
+
+def choose(
+    request: _plan.Request, nodes: Sequence[Tuple[str, Optional[_plan.Facts]]], failed: Sequence[Problem], wanted: int
+) -> Choice:
+    """
+    Take the first ``wanted`` nodes that nothing stands against.
+
+    Args:
+        request: Its ``slots`` belong to ``nodes``.
+        nodes: All hosts and their facts, None where one could not be looked at.
+        failed: Why, for each of those.
+
+    Returns:
+        What was chosen. When too few are good, all problems of all nodes stand in its outcome.
+    """
+    slots = dict(zip((host for host, _ in nodes), request.slots))
+    facts = {host: fact for host, fact in nodes if fact is not None}
+    good, bad = list(facts), list(failed)
+    while True:
+        taken = good[:wanted]
+        own = replace(request, slots=tuple(slots.get(host) for host in taken))
+        outcome = _plan.make(own, taken, [facts[host] for host in taken]) if taken else _plan.Outcome(None, [], [])
+        blamed = {entry["host"] for entry in outcome.problems} & set(taken)
+        installable = {entry["code"] for entry in outcome.problems} == {"NET_TOOLS_MISSING"}
+        if len(taken) < wanted:
+            everything = replace(outcome, plan=None, problems=bad + outcome.problems)
+            return Choice(taken, everything, [], [])
+        if not blamed or installable:
+            return Choice(taken, outcome, _replaced([host for host, _ in nodes][:wanted], taken, bad), good[wanted:])
+        bad += [entry for entry in outcome.problems if entry["host"] in blamed]
+        good = [host for host in good if host not in blamed]
+
+
+def _replaced(meant: List[str], taken: List[str], bad: List[Problem]) -> List[Problem]:
+    """Say of every node that was left out why, and who takes its place."""
+    newcomers = iter([host for host in taken if host not in meant])
+    found = []
+    for host in dict.fromkeys(entry["host"] for entry in bad):
+        why = ", ".join("%s [%s]" % (entry["message"], entry["code"]) for entry in bad if entry["host"] == host)
+        instead = next(newcomers, None) if host in meant else None
+        takes = "; %s takes its place" % instead if instead else ""
+        found.append(problem("NODE_REPLACED", host, "it is left out: %s%s" % (why, takes)))
+    return found
+
+
+def keep(request: _plan.Request, choice: Choice, nodes: Sequence[Tuple[str, Any]], restarts: int) -> Dict[str, Any]:
+    """Keep what a restart needs to plan anew; no value of the user's environment is in it."""
+    wanted = {*choice.hosts, *choice.spares}
+    bare = {**asdict(request), "env": dict.fromkeys(request.env, ""), "slots": ()}
+    facts = {host: _without_files(fact) for host, fact in nodes if host in wanted and fact is not None}
+    slots = {host: slot for (host, _), slot in zip(nodes, request.slots)}
+    return {"request": bare, "facts": facts, "slots": slots, "most": restarts}
+
+
+def _without_files(facts: Dict[str, Any]) -> Dict[str, Any]:
+    """The files that nodes wrote to prove their storage are gone by then."""
+    return {**facts, "mounts": [{**mount, "file": None} for mount in facts["mounts"]]}
+
+
+def again(
+    plan: Dict[str, Any], failures: Dict[str, str], attempt: int
+) -> Optional[Tuple[Dict[str, Any], Dict[str, str]]]:
+    """
+    Plan a run anew after it failed.
+
+    Args:
+        plan: The plan that failed.
+        failures: Codes by host.
+        attempt: Which restart this would be, from 1.
+
+    Returns:
+        The new plan, and who replaces whom; None when there is nothing left to try.
+    """
+    kept = plan.get("restart")
+    if not kept or attempt > kept["most"]:
+        return None
+    hosts = [node["host"] for node in plan["nodes"]]
+    lost = [host for host in hosts if failures.get(host) in LOST]
+    spares = list(plan["spares"])
+    if len(lost) > len(spares):
+        return None
+    replaced = dict(zip(lost, spares))
+    hosts = [replaced.get(host, host) for host in hosts]
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in kept["request"].items()}
+    fields["run_id"] = "%s.%d" % (plan["run_id"].partition(".")[0], attempt)
+    fields["slots"] = tuple(kept["slots"].get(host) for host in hosts)
+    outcome = _plan.make(_plan.Request(**fields), hosts, [kept["facts"][host] for host in hosts])
+    if outcome.plan is None:
+        return None
+    more = {"restart": kept, "spares": spares[len(lost) :], "beacon": plan["beacon"]}
+    return {**outcome.plan, **more}, replaced

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+Arm all nodes of a plan: deliver a supervisor to each and open a channel to it.
+
+The channel is a Unix socket that is forwarded through Ansible's own connection: no handshake and no
+process on the node.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _follow
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach, _round
+
+_PROGRAMS = ("_supervisor", "_claim", "_processes", "_feed", "_beacon", "_log", "_wire", "_rank")
+_MODULES = _direct.parts("_arm")
+_FIRST_FRAME_SECONDS = 10
+
+
+class Arming:
+    """Prove and arm all nodes, a bounded number at a time, beside the loop of the follower."""
+
+    def __init__(self, plan: dict[str, Any], given: dict[str, Any], reach: dict[str, _reach.Reach]) -> None:
+        """
+        Prepare to arm.
+
+        Args:
+            given: What is no part of the plan but of every node's spec: ``user_env``, ``timeout``, ``log_cap``.
+        """
+        self._plan, self._reach = plan, reach
+        self._nodes = {node["host"]: node for node in plan["nodes"]}
+        programs = {name + ".py": _direct.source(name) for name in _PROGRAMS}
+        digest = hashlib.sha256(json.dumps(programs, sort_keys=True).encode()).hexdigest()
+        shown = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
+        about = {"run_id": plan["run_id"], "hosts": list(self._nodes), "work": plan["work"]}
+        about["plan"] = {key: plan[key] for key in shown}
+        self._shared = {"programs": programs, "digest": digest, "about": about, **given}
+        self._private = tempfile.mkdtemp(prefix="madctl-")
+        self._lock = threading.Lock()
+        self._done: list[tuple[str, socket.socket | None, str]] = []
+        self.proof: dict[str, dict[str, Any]] = {}
+        self.armed: set[str] = set()
+        self.news, self._post = os.pipe()
+        head = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
+        self._round = _round.Round(reach, head, self._program, self._armed)
+
+    def __enter__(self) -> Arming:
+        self._round.start(lambda host: ("-L", self._forward(host)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+        self._round.close()
+        shutil.rmtree(self._private, ignore_errors=True)
+
+    def pass_on(self, follower: _follow.Follower) -> None:
+        """Give the follower what became of a node."""
+        os.read(self.news, 1)
+        with self._lock:
+            host, channel, reason = self._done.pop(0)
+        if channel is not None:
+            follower.armed(host, channel)
+        else:
+            follower.not_armed(host, reason)
+
+    def cancel(self) -> None:
+        """Arm no more nodes, and wait for none."""
+        self._round.cancel()
+
+    def _forward(self, host: str) -> str:
+        node = self._nodes[host]
+        return "%s/%d:%s/control.sock" % (self._private, node["node_rank"], node["run_dir"])
+
+    def _program(self, host: str, news: dict[str, Any]) -> _direct.Program:
+        keys = ("run_id", "hostfile", "lock", "beacon", "start_timeout", "grace")
+        request = {**{key: self._plan[key] for key in keys}, **self._nodes[host], **self._shared}
+        request["about"] = {**request["about"], "host": host, "node_rank": request["node_rank"]}
+        request["proof"] = _proving.with_news(self._plan["proof"][host], news)
+        return _direct.Program("arm", _MODULES, request, speaks=True)
+
+    def _armed(self, host: str, answer: dict[str, Any]) -> None:
+        channel, reason = None, ""
+        if "container" in answer:
+            self.armed.add(host)
+            channel = self._connect(host)
+        else:
+            reason = " ".join(answer["msg"].split())[-400:]
+        with self._lock:
+            self.proof[host] = answer.get("proof", {"msg": reason})
+            self._done.append((host, channel, reason))
+        os.write(self._post, b".")
+
+    def _connect(self, host: str) -> socket.socket:
+        reach, run_dir, forward = self._reach[host], self._nodes[host]["run_dir"], self._forward(host)
+        if reach.ssh is None:
+            return _reach.connect(run_dir + "/control.sock")
+        channel = _reach.connect(forward.partition(":")[0])
+        # A server that forbids forwarding closes at once; one that allows it says ready first.
+        channel.settimeout(_FIRST_FRAME_SECONDS)
+        try:
+            alive = channel.recv(1, socket.MSG_PEEK)
+        except OSError:
+            alive = b""
+        if alive:
+            # The forwarding is left to the connection, which ends by itself; to cancel it costs one more ssh.
+            return channel
+        channel.close()
+        return reach.relay(run_dir)
