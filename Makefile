@@ -61,7 +61,8 @@ demo: torch ## run a real job on two hosts of a lab, or on this machine without 
 	fi
 
 lint: setup ## all linters
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q

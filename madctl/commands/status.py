@@ -72,11 +72,14 @@ def how_it_ended(nodes: list[dict[str, Any]], count: int) -> str | None:
     return "succeeded" if all(r["exit_code"] == 0 and not r["stopped"] for r in records) else "failed"
 
 
+_REASONS = {"timed_out": "timed out", "idle": "silent", "peer_failed": "another node failed"}
+
+
 def _exit(record: dict[str, Any] | None) -> str:
     if record is None:
         return "-"
     if record["outcome"] != "exited":
         return str(record["outcome"]).replace("_", " ")
-    why = {"timed_out": "timed out", "idle": "silent", "peer_failed": "another node failed"}.get(str(record.get("reason")))
+    why = _REASONS.get(str(record.get("reason")))
     how = f"signal {record['signal']}" if record["signal"] else str(record["exit_code"])
     return f"{how} ({why})" if why else how
