@@ -63,7 +63,9 @@ def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
     """
     name = "bin-" + digest
     place = os.path.join(base, name)
-    if not os.path.isdir(place):
+    try:
+        os.utime(place)  # In use again, so nothing that is old.
+    except FileNotFoundError:
         partial = "%s.%d" % (place, os.getpid())
         os.mkdir(partial, 0o700)
         for file, text in programs.items():
@@ -77,7 +79,6 @@ def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
         with open(os.path.join(place, file), encoding="utf-8") as stream:
             if stream.read() != text:
                 raise OSError("%s/%s was changed; remove %s" % (place, file, place))
-    os.utime(place)  # In use again, so nothing that is old.
     return name
 
 

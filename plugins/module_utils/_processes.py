@@ -69,8 +69,10 @@ def others(run_id: str) -> Dict[str, List[int]]:
 
 
 def _is_ours(pid: int) -> bool:
+    """Tell whether a process is of this user on this very host: those of containers are seen here as well."""
     try:
-        return os.stat("/proc/%d" % pid).st_uid == os.geteuid()
+        same_host = os.readlink("/proc/%d/ns/pid" % pid) == os.readlink("/proc/self/ns/pid")
+        return same_host and os.stat("/proc/%d" % pid).st_uid == os.geteuid()
     except OSError:
         return False
 

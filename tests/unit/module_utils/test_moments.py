@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moments as people write them."""
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _moments
+
+MOMENTS = {None: None, "now": "end", "30s": 970.0, "1.5m": 910.0, "2h": -6200.0, "1d": -85400.0}
+
+
+@pytest.mark.parametrize("text", MOMENTS)
+def test_moments(text):
+    assert _moments.since(text, 1000.0) == MOMENTS[text]
+
+
+def test_a_time_is_of_this_machine_s_clock():
+    assert _moments.since("1970-01-02T00:00+00:00", 0.0) == 86400.0
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10", "10x", "m", "-5m"])
+def test_anything_else_is_refused(text):
+    with pytest.raises(ValueError):
+        _moments.since(text, 0.0)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which nodes are taken among more than are needed, and again after a failure."""
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _plan, _spares
+from ansible_collections.madctl.multinode.plugins.module_utils._codes import problem
+from tests.unit.module_utils import facts
+
+REQUEST = _plan.Request(
+    "20260101-000000-0123abcd",
+    ("train.py",),
+    python="/opt/python",
+    chdir="/work",
+    slots=(None,) * 4,
+    env={"T": "secret"},
+)
+UNREACHED = problem("HOST_UNREACHABLE", "b", "it does not answer")
+
+
+def nodes(without_script=(), unreached=()):
+    found = []
+    for number, host in enumerate("abcd", 1):
+        fact = facts.node(number)
+        fact["files"]["entry_exists"] = host not in without_script
+        found.append((host, None if host in unreached else fact))
+    return found
+
+
+def choose(wanted, without_script=(), unreached=()):
+    failed = [dict(UNREACHED, host=host) for host in unreached]
+    return _spares.choose(REQUEST, nodes(without_script, unreached), failed, wanted)
+
+
+CASES = [
+    # wanted, without the script, not reached; taken, spares, left out with its stand-in
+    (2, "", "", "ab", "cd", {}),
+    (2, "", "b", "ac", "d", {"b": "c"}),
+    (2, "a", "b", "cd", "", {"b": "c", "a": "d"}),
+    (2, "", "d", "ab", "c", {"d": None}),
+    (3, "a", "", "bcd", "", {"a": "d"}),
+    (1, "abc", "", "d", "", {"a": "d", "b": None, "c": None}),
+]
+
+
+@pytest.mark.parametrize(("wanted", "without_script", "unreached", "taken", "spares", "left_out"), CASES)
+def test_the_first_good_nodes_are_taken_in_their_order(wanted, without_script, unreached, taken, spares, left_out):
+    choice = choose(wanted, without_script, unreached)
+
+    assert (choice.hosts, choice.spares, choice.outcome.problems) == (list(taken), list(spares), [])
+    assert [node["host"] for node in choice.outcome.plan["nodes"]] == list(taken)
+    said = {entry["host"]: entry["message"] for entry in choice.left_out}
+    assert said.keys() == left_out.keys()
+    for host, instead in left_out.items():
+        assert said[host].endswith("%s takes its place" % instead) == (instead is not None)
+
+
+def test_too_few_good_nodes_give_every_reason_and_no_plan():
+    choice = choose(3, without_script="ac", unreached="b")
+
+    assert choice.outcome.plan is None
+    assert {(entry["host"], entry["code"]) for entry in choice.outcome.problems} >= {
+        ("a", "ENTRY_MISSING"),
+        ("b", "HOST_UNREACHABLE"),
+        ("c", "ENTRY_MISSING"),
+    }
+
+
+def started(wanted=2, restarts=2):
+    choice = choose(wanted)
+    kept = _spares.keep(REQUEST, choice, nodes(), restarts)
+    return {**choice.outcome.plan, "spares": choice.spares, "restart": kept}
+
+
+def test_a_failed_job_is_planned_again_on_the_same_nodes_under_another_id():
+    plan, replaced = _spares.again(started(), {"a": "RANK_FAILED"}, 1)
+
+    assert ([node["host"] for node in plan["nodes"]], replaced) == (["a", "b"], {})
+    assert (plan["run_id"], plan["spares"]) == (REQUEST.run_id + ".1", ["c", "d"])
+    assert plan["nodes"][0]["run_dir"].endswith(REQUEST.run_id + ".1")
+
+
+def test_a_lost_node_gives_its_rank_to_the_next_spare():
+    first, replaced = _spares.again(started(), {"a": "NODE_LOST"}, 1)
+    second, also = _spares.again(first, {"b": "NODE_REBOOTED"}, 2)
+
+    assert (replaced, also) == ({"a": "c"}, {"b": "d"})
+    assert [node["host"] for node in second["nodes"]] == ["c", "d"]
+    assert (second["run_id"], second["spares"]) == (REQUEST.run_id + ".2", [])
+    assert second["master_addr"] == second["nodes"][0]["address"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "failures", "number"),
+    [
+        (started(restarts=1), {"a": "RANK_FAILED"}, 2),
+        (started(wanted=4), {"a": "NODE_LOST"}, 1),
+        ({**started(), "restart": None}, {"a": "RANK_FAILED"}, 1),
+    ],
+    ids=["no more restarts", "no spare", "never asked for"],
+)
+def test_when_there_is_nothing_left_to_try(plan, failures, number):
+    assert _spares.again(plan, failures, number) is None
+
+
+def test_what_is_kept_for_a_restart_holds_no_value_of_the_user():
+    assert "secret" not in str(started()["restart"])

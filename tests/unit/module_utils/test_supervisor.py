@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor as the program that nodes run, with real processes, on this machine."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _processes, _runs, _wire
+
+PROGRAMS = os.path.dirname(_arm.__file__)
+
+
+class Armed:
+    """A run directory with a supervisor in it."""
+
+    def __init__(self, base, argv, **spec):
+        self.run_id = f"20260101-000000-{uuid.uuid4().hex[:8]}"
+        self.run_dir = base / self.run_id
+        (self.run_dir / "logs").mkdir(parents=True)
+        os.mkfifo(self.run_dir / "ready")
+        environment = {**os.environ, "MADCTL_RUN_ID": self.run_id, "MADCTL_RUN_DIR": str(self.run_dir)}
+        known = {"run_id": self.run_id, "node_rank": 0, "cwd": "/", "argv": argv, "env": environment, "lock": None}
+        times = {"start_timeout": 20.0, "timeout": None, "grace": 1.0, "log_cap": 1 << 20}
+        rest = {"proof_janitors": [], "boot_id": "b", "oom_score": "0", "py_spy": None, "beacon": None}
+        (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
+        ready = os.open(self.run_dir / "ready", os.O_RDWR)
+        program = shutil.copytree(PROGRAMS, base / "bin", dirs_exist_ok=True) / "_supervisor.py"
+        self.process = subprocess.Popen([sys.executable, "-I", "-S", "-B", program, self.run_dir])
+        self.said = os.read(ready, 500).decode().strip()
+        os.close(ready)
+
+    def connect(self):
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.getcwd()
+        os.chdir(self.run_dir)
+        channel.connect("control.sock")
+        os.chdir(before)
+        return channel
+
+    def follow(self, channel):
+        """Read to the last frame."""
+        decoder, frames = _wire.Decoder(), []
+        while data := channel.recv(1 << 16):
+            frames += decoder.feed(data)
+            if frames and frames[-1][0]["event"] == "exit":
+                break
+        channel.close()
+        self.process.wait(20)
+        return frames
+
+    @property
+    def record(self):
+        return json.loads((self.run_dir / "exit.json").read_text())
+
+
+@pytest.fixture
+def arm(tmp_path):
+    runs = []
+
+    def make(*argv, **spec):
+        runs.append(Armed(tmp_path, list(argv), **spec))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        _runs.stop(run.run_id, str(tmp_path), 0.0)
+        run.process.wait(20)
+
+
+def read(channel):
+    return next(iter(_wire.Decoder().feed(channel.recv(1 << 16))))[0]
+
+
+@pytest.mark.parametrize("orders", [[b"gs"], [b"sg"], [b"s", b"g"], [b"k", b"g"], [b"gk"]])
+def test_to_stop_wins_over_to_go(arm, orders):
+    run = arm("sh", "-c", "echo started")
+    channel = run.connect()
+    read(channel)
+    for order in orders:
+        try:
+            channel.send(order)
+        except BrokenPipeError:
+            break  # It has gone, as it was told.
+    run.process.wait(20)
+
+    assert (run.record["outcome"], run.record["exit_code"]) == ("disarmed", None)
+    assert not (run.run_dir / "logs" / "runner.out").exists()
+
+
+def test_without_a_follower_nothing_starts(arm):
+    run = arm("sh", "-c", "echo started")
+    run.connect().close()
+    run.process.wait(20)
+
+    assert run.record["outcome"] == "disarmed"
+
+
+def test_nobody_says_go_in_time(arm):
+    run = arm("sh", "-c", "echo started", start_timeout=0.2)
+    run.process.wait(20)
+
+    assert run.record["outcome"] == "disarmed"
+
+
+def test_output_comes_before_the_end_and_events_before_output(arm):
+    run = arm("sh", "-c", "echo out; echo err >&2; exit 3")
+    channel = run.connect()
+    channel.send(b"g")
+    frames = run.follow(channel)
+    events = [header["event"] for header, _ in frames]
+
+    assert events[0] == "ready"
+    assert events[-1] == "exit"
+    assert {header["log"]: payload for header, payload in frames if payload} == {
+        "runner.out": b"out\n",
+        "runner.err": b"err\n",
+    }
+    assert run.record["exit_code"] == 3
+    assert [header["seq"] for header, _ in frames if "seq" in header] == [1, 2, 3]
+
+
+def test_a_run_that_was_begun_is_told_from_its_files_too(arm):
+    run = arm("sh", "-c", "echo out; exit 3")
+    channel = run.connect()
+    channel.send(b"g")
+    run.follow(channel)
+
+    assert [event["event"] for event in _runs.events(str(run.run_dir))] == ["armed", "started", "exit"]
+    seen = _runs.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})
+    assert (seen["state"], seen["container"], seen["processes"]) == ("exited", "session", 0)
+
+
+def test_a_second_run_is_refused_while_the_first_is_here(arm, tmp_path):
+    lock = str(tmp_path / "lock")
+    first, second = arm("sleep", "60", lock=lock), arm("sleep", "60", lock=lock)
+
+    assert (first.said, second.said) == ("ready", f"run {first.run_id} is here")
+
+
+def test_a_run_is_here_as_long_as_its_runner_is(arm, tmp_path):
+    lock = str(tmp_path / "lock")
+    first = arm("sleep", "60", lock=lock)
+    channel = first.connect()
+    channel.send(b"g")
+    while read(channel)["event"] != "started":
+        pass
+    first.process.kill()
+    first.process.wait(20)
+    second = arm("sleep", "60", lock=lock)
+
+    assert second.said == f"run {first.run_id} is here"
+    assert _runs.stop(first.run_id, str(tmp_path), 0.0) == []
+    assert arm("sleep", "60", lock=lock).said == "ready"
+
+
+def test_what_runs_without_a_lock_is_seen_too(arm, tmp_path):
+    other = f"20260101-000000-{uuid.uuid4().hex[:8]}"
+    stray = subprocess.Popen(["sleep", "60"], env={"MADCTL_RUN_ID": other})
+    try:
+        while _processes.run_of(stray.pid) != other:
+            assert stray.poll() is None
+        said = arm("sleep", "60", lock=str(tmp_path / "lock")).said
+    finally:
+        stray.kill()
+        stray.wait()
+
+    assert said.startswith(f"run {other} is here: process {stray.pid} (sleep")
+
+
+def test_only_what_is_provably_of_the_run_is_ended(arm, tmp_path):
+    ours, other = (f"20260101-000000-{uuid.uuid4().hex[:8]}" for _ in range(2))
+    processes = {run: subprocess.Popen(["sleep", "60"], env={"MADCTL_RUN_ID": run}) for run in (ours, other)}
+    try:
+        pids = [process.pid for process in processes.values()]
+        while any(_processes.run_of(pid) is None for pid in pids):
+            pass
+        _processes.kill_marked(ours, pids, 9)
+        assert processes[ours].wait(20) == -9
+        assert processes[other].poll() is None
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+
+
+def test_a_supervisor_that_waits_costs_nothing(arm):
+    run = arm("sleep", "60")
+    channel = run.connect()
+    channel.send(b"g")
+    while read(channel)["event"] != "started":
+        pass
+
+    def spent():
+        with open(f"/proc/{run.process.pid}/stat") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+        with open(f"/proc/{run.process.pid}/status") as stream:
+            [awakened] = [int(line.split()[1]) for line in stream if line.startswith("voluntary")]
+        return fields[11:13], awakened
+
+    ticks, awakened = spent()
+    time.sleep(1.5)  # Nothing can be waited for: that nothing happens is what is shown.
+
+    assert spent()[0] == ticks
+    assert spent()[1] <= awakened + 1, "it may have been about to fall asleep"
