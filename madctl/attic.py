@@ -54,9 +54,15 @@ class HeldRun:
             return None
         names = tuple(str(name) for name in self.names)
         first = next(iter(self.shares.values()))["run_dir"]
+        addresses = self.described.get("addresses") or [None] * len(names)
         nodes = [
-            {"host": name, "node_rank": rank, "run_dir": self.shares.get(name, {}).get("run_dir", first)}
-            for rank, name in enumerate(names)
+            {
+                "host": name,
+                "node_rank": rank,
+                "address": address,
+                "run_dir": self.shares.get(name, {}).get("run_dir", first),
+            }
+            for rank, (name, address) in enumerate(zip(names, addresses, strict=True))
         ]
         reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": targets.sources}
         plan = {"run_id": self.run_id, **self.described["plan"], "nodes": nodes}

@@ -58,8 +58,20 @@ def run(options: argparse.Namespace) -> int:
         widths = [max(len(row[column]) for row in rows) for column in range(6)]
         for row in rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if any(node["state"] in ("running", "stopping") for node in nodes):
+            print(f"\nwhen nobody follows: {alone(nodes)}")
     print_problems(problems, [])
     return code
+
+
+def alone(nodes: list[dict[str, Any]]) -> str:
+    """Say what a failure on one node means for the others when nobody is there to tell them."""
+    paths = {node["storage"] for node in nodes}
+    if len(nodes) < 2:
+        return "the node ends by itself"
+    if None in paths:
+        return "a node learns of another's failure by its runner's own time-out; --shared-path shortens that to 60 s"
+    return f"a node learns of another's failure within 60 s, through {', '.join(sorted(map(str, paths)))}"
 
 
 def how_it_ended(nodes: list[dict[str, Any]], count: int) -> str | None:

@@ -195,7 +195,9 @@ def description(path: str, name: str) -> Optional[Dict[str, Any]]:
         return None
     keys = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
     whole = {key: found[key] for key in ("run_id", "created", "host", "node_rank", "hosts", "work")}
-    return dict(whole, plan={key: plan[key] for key in keys})
+    addresses = found.get("addresses")
+    known = isinstance(addresses, list) and len(addresses) == len(hosts) and all(map(_is_text, addresses))
+    return dict(whole, plan={key: plan[key] for key in keys}, addresses=addresses if known else None)
 
 
 def _is_number(value: Any, most: float = 1e11) -> bool:

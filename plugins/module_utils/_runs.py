@@ -126,7 +126,8 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
     Returns:
         ``state`` (``armed``, ``running``, ``stopping``, ``exited``, ``lost``, ``rebooted`` or ``unknown``), ``exit``
         (the record, or None), ``supervisor`` (process id, or None), ``container`` (what holds the run together:
-        ``systemd``, ``session`` or None), ``processes`` (how many of the job's), ``joined``.
+        ``systemd``, ``session`` or None), ``storage`` (where nodes tell each other of a failure, or None),
+        ``processes`` (how many of the job's), ``joined``.
     """
     run_dir = directory(request)
     supervisors, marked = _processes.find(request["run_id"])
@@ -147,6 +148,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
         "exit": record,
         "supervisor": supervisors[0] if supervisors else None,
         "container": armed.get("container"),
+        "storage": armed.get("storage"),
         "processes": len(marked),
         "joined": names.count("joined"),
     }

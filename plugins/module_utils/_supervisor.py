@@ -73,7 +73,7 @@ class Supervisor:
         _claim.reserve_record()
         if self.beacon:
             self.beacon.begin()
-        self.feed.emit(event="armed", time=time.time(), **about)
+        self.feed.emit(event="armed", time=time.time(), storage=spec["beacon"], **about)
 
     # -- the loop -------------------------------------------------------------------------------
 

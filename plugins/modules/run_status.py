@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: By host C(state), C(exit), C(supervisor), C(processes) and C(joined).
+  description: By host C(state), C(exit), C(supervisor), C(container), C(storage), C(processes) and C(joined).
   returned: always
   type: dict
   sample: {gpu01: {state: running, processes: 9}}

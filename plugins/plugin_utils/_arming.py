@@ -41,6 +41,7 @@ class Arming:
         digest = hashlib.sha256(json.dumps(programs, sort_keys=True).encode()).hexdigest()
         shown = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
         about = {"run_id": plan["run_id"], "hosts": list(self._nodes), "work": plan["work"]}
+        about["addresses"] = [node["address"] for node in plan["nodes"]]
         about["plan"] = {key: plan[key] for key in shown}
         self._shared = {"programs": programs, "digest": digest, "about": about, **given}
         self._private = tempfile.mkdtemp(prefix="madctl-")

@@ -288,12 +288,20 @@ def test_what_resists_is_named_and_tried_again(base, monkeypatch):
 
 
 def test_a_run_says_what_it_is(base):
-    path = run(base, about=about())
+    said = {**about(), "addresses": ["10.0.0.1"] * len(about()["hosts"])}
+    path = run(base, about=said)
     found = survey(base)[RUN]
 
     assert (found["state"], found["run_dir"]) == ("exited", str(path))
     assert found["exit"] == {"outcome": "exited", "exit_code": 0, "stopped": False}
-    assert found["described"] == about()
+    assert found["described"] == said
+
+
+@pytest.mark.parametrize("addresses", [None, ["10.0.0.1"], "10.0.0.1", [1, 2]])
+def test_addresses_that_cannot_be_meant_are_none(base, addresses):
+    run(base, about={**about(), "addresses": addresses, "hosts": ["a", "b"], "plan": {**about()["plan"], "nnodes": 2}})
+
+    assert survey(base)[RUN]["described"]["addresses"] is None
 
 
 def test_lost_and_running(base, process):
