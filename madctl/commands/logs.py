@@ -9,6 +9,8 @@ from typing import Any
 from madctl.errors import ExitCode, Problem, UsageError
 from madctl.options import add_run_argument, add_since_option, since
 
+UNSEEN = ("NODE_SILENT", "NODE_LOST", "NODE_REBOOTED", "RUN_UNKNOWN")
+
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
@@ -46,4 +48,9 @@ def run(options: argparse.Namespace) -> int:
         view.errors = [Problem("INTERNAL", session.failure or "Ansible ended without a result")]
         print_problems(view.errors, [])
         return ExitCode.INTERNAL
-    return 128 + int(session.signal) if session.interrupted else ExitCode.SUCCEEDED
+    if session.interrupted:
+        return 128 + int(session.signal)
+    # How the job ended is not what was asked; which output is missing is.
+    missing = [problem for problem in view.errors if problem.code in UNSEEN]
+    print_problems(missing, [])
+    return ExitCode.UNREACHABLE if missing else ExitCode.SUCCEEDED

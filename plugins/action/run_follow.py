@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
         plan = _following.plan_of(arguments, task_vars)
         follow = bool(arguments.get("follow", True))
         events = _following.Events(arguments.get("event_socket"), exact=True)
-        follower = _follow.Follower(plan, events.tell, read_only=bool(arguments.get("read_only")))
+        follower = _follow.Follower(plan, events.tell, read_only=bool(arguments.get("read_only")), begun=follow)
         _following.obey(follower, events.orders)
         started = time.monotonic()
         reach = {
@@ -45,8 +45,9 @@ class ActionModule(ActionBase):
                 follower.armed(node["host"], channel)
             follower.follow()
         if not follow:
-            # Whoever only reads what is there judges nothing.
-            return {"changed": False, "exit_code": 0}
+            # Whoever only reads what is there judges nothing, but must know what is missing.
+            silent = {run.host: run.failure["message"] for run in follower.runs if run.failure}
+            return dict(_following.answered({}, silent, changed=False), exit_code=0)
         return _following.result(follower, plan, time.monotonic() - started)
 
 

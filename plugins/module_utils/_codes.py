@@ -20,6 +20,7 @@ _EXIT = {
     "RANK_FAILED": 6,
     "COMMAND_FAILED": 6,
     "RANKS_MISSING": 6,
+    "RUN_UNKNOWN": 2,
     "NODE_LOST": 7,
     "NODE_REBOOTED": 7,
     "SUPERVISOR_LOST": 7,

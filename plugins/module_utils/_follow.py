@@ -44,8 +44,16 @@ class Ways:
 class Follower:
     """Follow one run; ``tell`` gets every event with its ``host``, in order of arrival."""
 
-    def __init__(self, plan: Dict[str, Any], tell: Listener, read_only: bool = False) -> None:
+    def __init__(self, plan: Dict[str, Any], tell: Listener, read_only: bool = False, begun: bool = False) -> None:
+        """
+        Prepare to follow.
+
+        Args:
+            read_only: Whether neither a failure nor an interrupt may stop the run.
+            begun: Whether the run was started before, by somebody else.
+        """
         self.plan = plan
+        self._begun = begun
         self.ways: Optional[Ways] = None
         self._read_only = read_only
         self.channels: Dict[str, socket.socket] = {}
@@ -60,7 +68,8 @@ class Follower:
         self._awaited = set(self._by_host)
         self._decoders: Dict[str, _wire.Decoder] = {}
         self._selector = selectors.DefaultSelector()
-        self._stopping = self._killing = self._gone = False
+        self._stopping = self._killing = False
+        self._gone = begun
         self._spoke_at = time.monotonic()
 
     def watch(self, descriptor: Any, callback: Callable[[], None]) -> None:
@@ -201,7 +210,7 @@ class Follower:
         if run.exit is not None:
             return
         now = time.monotonic()
-        if not run.ready:
+        if not run.ready and not self._begun:
             found = problem("CHANNEL_FAILED", run.host, "its supervisor cannot be reached", "check the node")
             run.fail(time.time(), found)
         elif self._gone and self.ways:
@@ -292,6 +301,10 @@ class Follower:
             run.offsets[header["log"]] = run.offsets.get(header["log"], 0) + header["size"]
         elif event == "ready":
             return self._ready(run, header)
+        elif event == "refused":
+            self._drop(run.host)
+            run.fail(time.time(), problem("RUN_UNKNOWN", run.host, header["message"], "gc may have removed it"))
+            return None
         elif event == "end":
             return self._drop(run.host)  # Whoever only reads what is there wants no more.
         elif header.get("seq", 0) <= run.seq:

@@ -94,15 +94,15 @@ class Log:
 
     @staticmethod
     def _open(path: str) -> int:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError:
+            return -1  # No room for another file: to write to it fails, too, and is counted.
 
     def append(self, data: bytes) -> None:
         """Write what fits on the disk, and drop the oldest segment when the cap is reached."""
-        now = time.time()
+        self._note_time(time.time())
         try:
-            if now >= self._timed + TIME_SECONDS:
-                self._timed = now
-                os.write(self._times, b"%.3f %d\n" % (now, self.size))
             if self.size - self.parts[-1][0] >= self._segment:
                 self._rotate()
             written = os.write(self._file, data)
@@ -111,9 +111,19 @@ class Log:
         self.size += written
         self.lost += len(data) - written
 
+    def _note_time(self, now: float) -> None:
+        if now >= self._timed + TIME_SECONDS:
+            self._timed = now
+            try:
+                os.write(self._times, b"%.3f %d\n" % (now, self.size))
+            except OSError:
+                pass  # Then nobody finds this moment; the lines themselves matter more.
+
     def _rotate(self) -> None:
         path = "%s.%d" % (self._path, self.size)
         fresh = self._open(path)
+        if fresh < 0:
+            return  # Better a segment that is too long than none.
         os.close(self._file)
         self._file = fresh
         self.parts.append((self.size, path))

@@ -40,6 +40,7 @@ SWEEP_KILL_SECONDS = 10.0
 SWEEP_INTERVAL_SECONDS = 0.1
 FLUSH_SECONDS = 30.0
 DUMP_SECONDS = 10.0
+RANK_MESSAGE_BYTES = 1 << 20
 OOM_SCORE = -500
 # Orders of whoever has no channel; SIGTERM for the second time means the last of them.
 _SIGNALLED: Dict[int, bytes] = {signal.SIGTERM: STOP, signal.SIGUSR1: DUMP, signal.SIGUSR2: KILL}
@@ -57,6 +58,7 @@ class Supervisor:
         self.status: Optional[int] = None
         self.joined: Dict[int, Dict[str, Any]] = {}
         self.rank_exits: List[Dict[str, Any]] = []
+        self.unread: Dict[socket.socket, bytes] = {}
         self.dumps: Set[int] = set()
         self.oom_kills = 0
         self.deadline: Optional[float] = time.monotonic() + spec["start_timeout"]
@@ -239,28 +241,34 @@ class Supervisor:
         self.selector.register(connection, selectors.EVENT_READ, self._read_rank)
 
     def _read_rank(self, connection: socket.socket) -> None:
-        known = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
-        data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(8))
+        try:
+            data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(8))
+        except OSError:
+            data, ancillary = b"", []
         descriptors = [int.from_bytes(raw[i : i + 4], sys.byteorder) for _, _, raw in ancillary for i in (0, 4)]
-        if not data:
+        *lines, rest = (self.unread.pop(connection, b"") + data).split(b"\n")
+        if not data or len(rest) > RANK_MESSAGE_BYTES:
             self.selector.unregister(connection)
             connection.close()
             return
-        for line in data.splitlines():
-            message = json.loads(line)
-            if message["event"] == "rank_exit":
-                oom = message["signal"] == signal.SIGKILL and _processes.oom_kills() > self.oom_kills
-                ended = dict(message, rank=known, stopping=self.reason is not None, oom=oom)
-                self.rank_exits.append(ended)
-                self.feed.emit(**ended)
-                if message["exit_code"] or message["signal"]:
-                    self._failed()
-            else:
-                rank = message["rank"]
-                for stream, descriptor in zip(("out", "err"), descriptors):
-                    self.feed.collect("rank-%s.%s" % (rank, stream), descriptor)
-                self.joined[rank] = dict(message, connection=connection)
-                self.feed.emit(**message)
+        self.unread[connection] = rest
+        for line in lines:
+            self._hear_rank(connection, json.loads(line), descriptors)
+
+    def _hear_rank(self, connection: socket.socket, message: Dict[str, Any], descriptors: List[int]) -> None:
+        if message["event"] == "rank_exit":
+            rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
+            oom = message["signal"] == signal.SIGKILL and _processes.oom_kills() > self.oom_kills
+            ended = dict(message, rank=rank, stopping=self.reason is not None, oom=oom)
+            self.rank_exits.append(ended)
+            self.feed.emit(**ended)
+            if message["exit_code"] or message["signal"]:
+                self._failed()
+            return
+        for stream, descriptor in zip(("out", "err"), descriptors):
+            self.feed.collect("rank-%s.%s" % (message["rank"], stream), descriptor)
+        self.joined[message["rank"]] = dict(message, connection=connection)
+        self.feed.emit(**message)
 
     def _failed(self) -> None:
         """Tell the other nodes in case nobody else does."""

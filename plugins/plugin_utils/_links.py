@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow
+from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach
 
 _TAIL, _RUNS = _direct.parts("_tail"), _direct.parts("_runs")
@@ -139,11 +139,17 @@ def _send(
     try:
         process.stdin.write(program.text)
         process.stdin.flush()
+        before = b""
         for line in process.stdout:
             if program.news(line) is not None:
                 break
+            before += line
         else:
-            failed.set()
+            answer = program.answer(process.wait(), before.decode(errors="replace"), "")
+            if "rc" in answer:
+                failed.set()  # It did not even start.
+            else:
+                channel.sendall(_wire.encode({"event": "refused", "message": answer["msg"]}))
         spoken.set()
         while data := process.stdout.read1(1 << 18):  # type: ignore[attr-defined]
             channel.sendall(data)

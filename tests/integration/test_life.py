@@ -187,3 +187,37 @@ def test_logs_and_records_are_collected_byte_for_byte(launch, on, tmp_path):
         "node2", "cat", f"{run_dir}/logs/rank-1.out"
     )
     assert (tmp_path / "run" / "node1" / "exit.json").exists()
+
+
+def test_logs_of_a_silent_node_are_missed_and_not_passed_over(detached, on):
+    on("node2", "ip", "link", "set", "eno1", "down")
+    try:
+        done = madctl("logs")
+    finally:
+        on("node2", "ip", "link", "set", "eno1", "up")
+
+    assert (done.code, "node2: " in done.err, "NODE_SILENT" in done.err) == (4, True, True), done.err
+
+
+def test_a_run_that_is_gone_from_a_node_is_said_to_be(launch, on):
+    done = launch("--", "report.py")
+    on("node2", "rm", "-r", done.json["data"]["nodes"][1]["run_dir"])
+    attached = madctl("attach", "--output", "json")
+    logs = madctl("logs")
+
+    assert (attached.code, attached.codes) == (2, ["RUN_UNKNOWN"])
+    assert attached.json["errors"][0]["host"] == "node2"
+    assert (logs.code, "node2: there is no /var/tmp/" in logs.err) == (4, True), logs.err
+
+
+def test_attach_waits_for_a_node_whose_link_is_down(detached, on):
+    on("node2", "ip", "link", "set", "eno1", "down")
+    process = subprocess.Popen([str(MADCTL), "attach"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        read_until(process, "node2 does not answer")
+    finally:
+        on("node2", "ip", "link", "set", "eno1", "up")
+    read_until(process, "node2:1")
+    assert madctl("stop").code == 0
+    assert process.wait(60) == 130
+    process.stdout.close()
