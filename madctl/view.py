@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import shlex
 import sys
 import threading
@@ -260,7 +261,11 @@ class View:
             self._tell("link", line.about_links)
             return
         self._leave_table()
-        print(f"{line.label:<{self._width}} │ {line.text}", file=self._output, flush=True)
+        try:
+            print(f"{line.label:<{self._width}} │ {line.text}", file=self._output, flush=True)
+        except BrokenPipeError:
+            # Whoever read the lines has seen enough, as ``head`` does; the run and its exit code go on.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._output.fileno())
 
     def _show_all(self) -> None:
         if self._ticker:

@@ -443,3 +443,28 @@ def test_a_secret_is_in_no_word_that_a_playbook_says(lab, tmp_path):
 
     assert done.returncode == 0, done.stdout[-3000:]
     assert CANARY not in done.stdout + done.stderr
+
+
+def test_a_reader_that_leaves_early_changes_neither_the_run_nor_its_code(lab):
+    words = [str(MADCTL), *launching(lab, "node1,node2"), "--", "count.py", "3"]
+    process = subprocess.Popen(words, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read()
+
+    assert process.wait(60) == 0, said
+    assert "2 of 2 ranks joined" in said
+
+
+def test_a_screen_that_takes_nothing_does_not_delay_the_stop(lab):
+    """A pager waits at its first page while a rank fails."""
+    words = [str(MADCTL), *launching(lab, "node1,node2"), "--", "flood.py", str(256 << 20)]
+    process = subprocess.Popen(words, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(1)
+    run_id = madctl("ps", "--output", "json").json["data"]["runs"][-1]["run_id"]
+    wait_for(lambda: set(states(run_id).values()) == {"exited"}, 60)
+    output = process.stdout.read()
+    said = process.stderr.read().decode()
+
+    assert process.wait(60) == 0, said
+    assert b"not shown; they are in the file" in output
