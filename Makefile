@@ -87,8 +87,9 @@ build: setup ## the wheel and the collection's tarball, in dist/
 docs: setup ## the reference pages that come from the code
 	@PYTHONPATH=. $(BIN)/python docs/generate.py
 
-bench: torch ## launch beside a bare parallel ssh, as a table
+bench: torch ## what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py
+	$(BIN)/python tests/bench/life.py
 
 clean: ## remove what the targets made here
 	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .ansible
