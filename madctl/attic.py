@@ -18,7 +18,7 @@ from typing import Any
 
 from madctl import rundir
 from madctl.errors import ExitCode, Problem, RunError
-from madctl.inventory import GROUP
+from madctl.inventory import GROUP, narrowed
 from madctl.options import Targets
 from madctl.rundir import Record
 
@@ -107,13 +107,6 @@ def _held(run_id: str, shares: dict[str, dict[str, Any]], asked: tuple[str, ...]
         name = by_rank.get(rank, host if host in asked else None)
         names.append(None if name in names else name)
     return HeldRun(run_id, shares, described, tuple(names))
-
-
-def narrowed(inventory: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Reduce an inventory to some of its hosts, with ranks in the order of the names."""
-    group = inventory["all"]["children"][GROUP]
-    hosts = {name: {**group["hosts"][name], "madctl_node_rank": rank} for rank, name in enumerate(names)}
-    return {"all": {"children": {GROUP: {"hosts": hosts, "vars": group["vars"]}}}}
 
 
 def ask(playbook: str, action: str, targets: Targets, variables: dict[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help()
             return ExitCode.USAGE
         options.work = work
-        return int(options.run(options))
+        return _leave(int(options.run(options)))
     except MadctlError as error:
         return _report(error, own)
     except KeyboardInterrupt:
@@ -63,6 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.SUCCEEDED
+
+
+def _leave(code: int) -> int:
+    """Go with an exit code, also while a thread hangs on a screen that takes nothing: Python would wait for it."""
+    import threading
+
+    if any(thread.name == "madctl-events" for thread in threading.enumerate()):
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def split_work(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:

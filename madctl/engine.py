@@ -28,10 +28,11 @@ from madctl.errors import ExitCode, Problem, RunError, UsageError
 from madctl.options import Targets
 
 COLLECTION = "madctl.multinode"
+RECEIVER = "madctl-events"
 _FORKS_A_CORE = 8
 _MAX_FORKS = 64
 # A screen may be slow to take what was said before the end; one that takes nothing is not waited for.
-_LAST_WORDS_SECONDS = 30.0
+_LAST_WORDS_SECONDS, _LEAVING_SECONDS = 30.0, 0.5
 _FOLLOWING = ("launch", "logs")  # playbooks that send the events of a run
 
 TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
@@ -63,6 +64,7 @@ class Engine:
         self._orders: socket.socket | None = None
         self._cancelled = threading.Event()
         self.failure: str | None = None
+        self._leaving = False
 
     def __enter__(self) -> Engine:
         return self
@@ -109,10 +111,11 @@ class Engine:
         if listener:
             listener.shutdown(socket.SHUT_RDWR)  # Ends the wait for a playbook that never came so far.
             listener.close()
-            self._receiver.join(_LAST_WORDS_SECONDS)
+            self._receiver.join(_LEAVING_SECONDS if self._leaving else _LAST_WORDS_SECONDS)
 
-    def stop(self, order: bytes) -> bool:
-        """Send an order to whoever follows the run; False when nobody does yet."""
+    def stop(self, order: bytes, leaving: bool = False) -> bool:
+        """Send an order to whoever follows the run, the last one when ``leaving``; False when nobody does yet."""
+        self._leaving = self._leaving or leaving
         if self._orders is None:
             return False
         try:
@@ -129,7 +132,7 @@ class Engine:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._directory / "events.sock"))
         listener.listen(1)
-        self._receiver = threading.Thread(target=self._receive, args=(listener,), daemon=True)
+        self._receiver = threading.Thread(target=self._receive, args=(listener,), daemon=True, name=RECEIVER)
         self._receiver.start()
         return listener
 

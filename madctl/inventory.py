@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from madctl.hosts import HostEntry
@@ -73,3 +73,10 @@ def overlay(names: Sequence[str], user: str | None, port: int | None, arguments:
     variables |= {"ansible_user": user} if user else {}
     variables |= {"ansible_port": port} if port else {}
     return {"all": {"children": {GROUP: {"hosts": hosts, "vars": variables}}}}
+
+
+def narrowed(inventory: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Reduce an inventory to some of its hosts, with ranks in the order of the names."""
+    group = inventory["all"]["children"][GROUP]
+    hosts = {name: {**group["hosts"][name], "madctl_node_rank": rank} for rank, name in enumerate(names)}
+    return {"all": {"children": {GROUP: {"hosts": hosts, "vars": group["vars"]}}}}

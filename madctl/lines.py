@@ -37,9 +37,10 @@ def fold(hosts: Sequence[str]) -> str:
 
 def harmless(line: bytes) -> str:
     """Write a line so that no byte of it can move a terminal's cursor or change its state."""
-    text = line.rstrip(b"\r").decode("utf-8", "backslashreplace").rpartition("\r")[2]
+    text = line.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text
+    text = text.rstrip("\r").rpartition("\r")[2]
     return "".join(c if c.isprintable() or c in _SHOWN else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -57,8 +58,11 @@ def split(rest: bytes, data: bytes, mask: Mask, longest: int = LONGEST) -> tuple
         The lines, and what may go on; that is never much longer than ``longest``, whatever comes.
     """
     *lines, rest = (rest + data).split(b"\n")
-    found = []
+    found: list[bytes] = []
     for line in lines:
+        if len(line) <= longest:
+            found.append(line)
+            continue
         pieces, last = _pieces(line, mask, longest, longest)
         found += [*pieces, last] if last or not pieces else pieces
     # A secret that has begun to appear behind the cut has to be there as a whole to be seen.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from madctl.errors import Problem, UsageError
+from madctl.inventory import narrowed
 from madctl.options import Targets
 
 
@@ -33,7 +34,9 @@ class Record:
     def reach(self) -> Targets:
         """Give the nodes as commands take them."""
         found = self.targets
-        return Targets(tuple(found["names"]), found["inventory"], tuple(found["sources"]))
+        # The record keeps spares, too, but a command is for the nodes that the run is on.
+        inventory = narrowed(found["inventory"], found["names"])
+        return Targets(tuple(found["names"]), inventory, tuple(found["sources"]))
 
     def base(self) -> dict[str, str]:
         """Give the directory of run directories where it is not the usual one, as a variable of the roles."""

@@ -30,6 +30,7 @@ class Session:
         self.signal = signal.SIGINT
         self.failure: str | None = None
         self.said: dict[str, str] = {}
+        self.only_reads = False
 
     @property
     def plan(self) -> dict[str, Any] | None:
@@ -48,6 +49,8 @@ class Session:
             thread.start()
             while thread.is_alive():
                 thread.join(0.2)
+                if self.only_reads and self.view.reader_gone:
+                    self.engine.stop(DETACH, leaving=True)
             self.failure = self.failure or engine.failure
 
     def _play(self) -> None:
@@ -64,7 +67,7 @@ class Session:
         order = DETACH if number != signal.SIGINT else (STOP, KILL, DETACH)[min(self.interrupts, 3) - 1]
         self.interrupted = True
         # A screen that takes nothing must not delay it.
-        sent = self.engine.stop(order)
+        sent = self.engine.stop(order, leaving=order == DETACH)
         self.view.interrupted(order)
         if not sent:
             self.engine.cancel()

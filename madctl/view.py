@@ -85,6 +85,7 @@ class View:
             else None
         )
         self._stopping = self._attached = False
+        self.reader_gone = False
 
     # -- stages -----------------------------------------------------------------------------------
 
@@ -182,8 +183,7 @@ class View:
         """Take in one event from the nodes."""
         kind = event["event"]
         if kind == "log":
-            for text in self._logs.feed(event["host"], event["log"], payload):
-                self._line(event["host"], event["log"], text)
+            self._lines(event["host"], event["log"], self._logs.feed(event["host"], event["log"], payload))
         elif kind == "ready":
             self._armed(event["host"])
         elif kind == "started":
@@ -230,24 +230,31 @@ class View:
     def _flush(self, only: str | None = None) -> None:
         """Show what no newline has ended, of one host or of all."""
         for host, log, text in self._logs.end(only):
-            self._line(host, log, text)
+            self._lines(host, log, [text])
 
     def _skipped(self, host: str, log: str, count: int) -> None:
         for _, _, text in self._logs.end(host, log):
-            self._line(host, log, text + CUT)
-        self._line(host, log, f"… {size(count)} not shown; they are in the file")
+            self._lines(host, log, [text + CUT])
+        self._lines(host, log, [f"… {size(count)} not shown; they are in the file"])
 
-    def _line(self, host: str, log: str, text: str) -> None:
+    def _lines(self, host: str, log: str, texts: Sequence[str]) -> None:
         source = log.partition(".")[0]
         last = self._last.setdefault((host, source), deque(maxlen=LAST_LINES))
-        last.append(shortened(text, _LAST_LENGTH))
+        last.extend(shortened(text, _LAST_LENGTH) for text in texts[-LAST_LINES:])
         rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
         if self._stopping and not rank and self._planned and self._planned["shape"] == "script":
             # What torchrun says of being stopped buries the cause; the files keep it.
             return
         if self._rank is not None and rank != str(self._rank):
             return
-        self._give((host, rank), text)
+        if self._ticker:
+            for text in texts:
+                self._ticker.add((host, rank), text, "line")
+        elif texts:
+            # Nothing waits for its like, so a whole piece of a log is one write.
+            self._leave_table()
+            label = f"{Line('line', '', ((host, rank),)).label:<{self._width}} │ "
+            self._write("".join(f"{label}{text}\n" for text in texts))
 
     def _give(self, source: tuple[str, str], text: str, kind: str = "line") -> None:
         """Show a line now, or on a terminal when others had time to say the same."""
@@ -261,10 +268,15 @@ class View:
             self._tell("link", line.about_links)
             return
         self._leave_table()
+        self._write(f"{line.label:<{self._width}} │ {line.text}\n")
+
+    def _write(self, text: str) -> None:
         try:
-            print(f"{line.label:<{self._width}} │ {line.text}", file=self._output, flush=True)
+            self._output.write(text)
+            self._output.flush()
         except BrokenPipeError:
             # Whoever read the lines has seen enough, as ``head`` does; the run and its exit code go on.
+            self.reader_gone = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._output.fileno())
 
     def _show_all(self) -> None:

@@ -52,14 +52,15 @@ def disarm(session: Any) -> None:
     """Stop what was armed when Ansible was ended in the middle of it."""
     from madctl.engine import Engine
 
-    left: list[str] = []
+    found: dict[str, Any] = {}
 
-    def on_task(action: str, host: str, result: dict[str, Any]) -> None:
-        if action.endswith("run_stop") and "left" not in result:
-            left.append(host)
+    def on_task(action: str, _: str, result: dict[str, Any]) -> None:
+        if action.endswith("run_stop"):
+            found.update(result)
 
     with Engine(on_task, lambda *_: None) as engine:
         engine.run("stop", session.nodes, {"madctl_run_id": session.plan["run_id"]})
+    left = [host for host in session.nodes.names if found.get("nodes", {}).get(host, {}).get("left") != []]
     if left:
         raise RunError(
             ExitCode.STOP_UNVERIFIED,

@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     view.attached(plan)
     session = RunSession(nodes, {"madctl_plan": plan, "madctl_follow": options.follow, **since(options)}, view, record)
     session.playbook = "logs"
+    session.only_reads = True
     session.run()
     view.close()
     if session.final is None and not session.interrupted:

@@ -26,26 +26,17 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Return 0 only when every node proved that nothing is left, else 9."""
     from madctl import rundir
-    from madctl.engine import Engine
-    from madctl.result import Result, to_json
+    from madctl.result import Result, to_json, to_problem
+    from madctl.session import ask
     from madctl.view import fold, print_problems
 
     record = rundir.load(options.run_id)
-    empty: list[str] = []
-    said: dict[str, str] = {}
-
-    def on_task(action: str, host: str, result: dict[str, Any]) -> None:
-        if action.endswith("run_stop"):
-            if result.get("left") == []:
-                empty.append(host)
-            else:
-                said[host] = " ".join(str(result.get("msg", "no answer")).split())
-
     grace = FORCED_SECONDS if options.force else GRACE_SECONDS
-    with Engine(on_task, lambda *_: None) as engine:
-        engine.run(
-            "stop", record.reach(), {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
-        )
+    wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
+    found = ask("stop", "run_stop", record, wanted)
+    nodes = found.get("nodes", {})
+    said = {entry["host"]: to_problem(entry).message for entry in found.get("problems", [])}
+    empty = [host for host in record.targets["names"] if nodes.get(host, {}).get("left") == []]
     remedy = "look at it when it is back, or stop again"
     problems = [
         Problem("STOP_UNVERIFIED", said.get(host, "no answer"), host, remedy)
@@ -59,6 +50,6 @@ def run(options: argparse.Namespace) -> int:
         status = "failed" if problems else "stopped"
         print(to_json(Result("stop", status, code, record.run_id, {"stopped": empty}, problems)))
     elif empty:
-        print(f"run {record.run_id}: nothing is left on {fold(sorted(empty, key=record.targets['names'].index))}")
+        print(f"run {record.run_id}: nothing is left on {fold(empty)}")
     print_problems(problems, [])
     return code

@@ -30,7 +30,7 @@ class ActionModule(ActionBase):
         follow = bool(arguments.get("follow", True))
         events = _following.Events(arguments.get("event_socket"), exact=True)
         follower = _follow.Follower(plan, events.tell, read_only=bool(arguments.get("read_only")), begun=follow)
-        _following.obey(follower, events.orders)
+        _following.obey(follower, events)
         started = time.monotonic()
         reach = {
             node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])

@@ -71,7 +71,7 @@ def attempt(
 ) -> dict[str, Any]:
     """Start a plan once and follow it to its end."""
     follower = _follow.Follower(plan, events.tell)
-    _following.obey(follower, events.orders)
+    _following.obey(follower, events)
     idle_timeout = float(arguments["idle_timeout"]) if arguments.get("idle_timeout") else None
     given = {
         "user_env": arguments.get("user_env") or {},

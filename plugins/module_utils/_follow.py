@@ -23,6 +23,7 @@ Listener = Callable[[Dict[str, Any], bytes], None]
 ASK_SECONDS = 20.0
 LOST_SECONDS = 40.0
 SSH_SECONDS = 12.0
+HELD_SECONDS = 0.05
 
 
 class Ways:
@@ -68,17 +69,22 @@ class Follower:
         self._awaited = set(self._by_host)
         self._decoders: Dict[str, _wire.Decoder] = {}
         self._selector = selectors.DefaultSelector()
+        self._side = selectors.DefaultSelector()
+        # Whether whoever looks takes no more for now; orders and time are watched all the same.
+        self.is_held: Callable[[], bool] = lambda: False
         self._stopping = self._killing = False
         self._gone = begun
         self._spoke_at = time.monotonic()
 
     def watch(self, descriptor: Any, callback: Callable[[], None]) -> None:
         """Call back when something else, such as a source of orders, can be read."""
-        self._selector.register(descriptor, selectors.EVENT_READ, callback)
+        for selector in (self._selector, self._side):
+            selector.register(descriptor, selectors.EVENT_READ, callback)
 
     def unwatch(self, descriptor: Any) -> None:
         """Forget a source of orders."""
-        self._selector.unregister(descriptor)
+        for selector in (self._selector, self._side):
+            selector.unregister(descriptor)
 
     # -- before the start -------------------------------------------------------------------------
 
@@ -198,6 +204,10 @@ class Follower:
             pass  # Reading it next says that the node is lost.
 
     def _turn(self, seconds: Optional[float]) -> None:
+        if self.is_held():
+            for key, _ in self._side.select(HELD_SECONDS):
+                key.data()
+            return
         for key, _ in self._selector.select(None if seconds is None else max(0.0, seconds)):
             if callable(key.data):
                 key.data()

@@ -95,6 +95,23 @@ def _tidy(run_dir: str) -> None:
             pass
 
 
+def end(request: Dict[str, Any]) -> Dict[str, Any]:
+    """
+    End a run's share of this node.
+
+    Args:
+        request: ``run_id``; ``base``, the directory of run directories, or None for the usual one; ``grace`` in
+            seconds; ``dry_run``, whether only to look.
+
+    Returns:
+        ``changed``, and ``left``: descriptions of what could not be ended.
+    """
+    base = request["base"] or default_base()
+    if is_over(request["run_id"], base):
+        return {"changed": False, "left": []}
+    return {"changed": True, "left": [] if request["dry_run"] else stop(request["run_id"], base, request["grace"])}
+
+
 def stop_now(request: Dict[str, Any]) -> Dict[str, Any]:
     """End at once what is left of a run on this node; ``left`` describes what could not be ended."""
     return {"left": stop(request["run_id"], os.path.dirname(directory(request)), 0.0)}

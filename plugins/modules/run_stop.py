@@ -1,15 +1,16 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Stop a node's share of a run."""
+"""Stop a run on all nodes; the work is done by the action plugin of this name."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run_stop
-short_description: Stop a node's share of a run
+short_description: Stop a run on all nodes, with proof that nothing of it is left
 description:
   - Ends the supervisor of a run gracefully, then every process that carries the run's id.
   - Stopping a run that is over, or was never there, changes nothing.
+  - Runs once a play and does not depend on forks. Fails when a node did not answer, or something does not end.
 author: The madctl authors
 options:
   run_id:
@@ -33,41 +34,21 @@ EXAMPLES = r"""
 - name: Stop a run
   madctl.multinode.run_stop:
     run_id: 20261123-example
+  run_once: true
 """
 
 RETURN = r"""
-left:
-  description: Processes of the run that could not be ended, each with its name and state.
+nodes:
+  description:
+    - By host C(left), the processes of the run that could not be ended, each with its name and state.
+    - Nodes that did not answer are missing.
+  returned: always
+  type: dict
+  sample: {gpu01: {changed: true, left: []}}
+problems:
+  description: Nodes that did not answer, and nodes where something does not end.
   returned: always
   type: list
-  elements: str
+  elements: dict
   sample: []
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.madctl.multinode.plugins.module_utils import _runs
-
-
-def main():
-    """Stop and report."""
-    module = AnsibleModule(
-        argument_spec={
-            "run_id": {"type": "str", "required": True},
-            "grace": {"type": "float", "default": 45},
-            "run_dir": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
-    run_id, base = module.params["run_id"], module.params["run_dir"] or _runs.default_base()
-    found = not _runs.is_over(run_id, base)
-    if module.check_mode or not found:
-        module.exit_json(changed=found, left=[])
-    left = _runs.stop(run_id, base, module.params["grace"])
-    if left:
-        module.fail_json(msg="LEFT_BEHIND: these do not end: %s" % ", ".join(left), left=left)
-    module.exit_json(changed=True, left=left)
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 from collections import deque
 from typing import Any
@@ -19,8 +18,10 @@ _WAITING_BYTES = 1 << 24
 _LAST_WORDS_SECONDS = 30.0
 
 
-def obey(follower: _follow.Follower, orders: socket.socket | None) -> None:
+def obey(follower: _follow.Follower, events: Events) -> None:
     """Stop on a signal to this process, and on an order from whoever listens to the events."""
+    orders = events.orders
+    follower.is_held = events.is_full
     reason = _codes.problem("INTERRUPTED", None, "interrupted")
     wake, waker = os.pipe()
     os.set_blocking(wake, False)
@@ -51,6 +52,7 @@ def obey(follower: _follow.Follower, orders: socket.socket | None) -> None:
             # Whoever listened has gone, or wants to go: a run belongs to its nodes.
             follower.unwatch(orders)
             follower.detach()
+            events.leave()
 
     follower.watch(orders, on_order)
 
@@ -60,7 +62,7 @@ class Events:
     Where events go: to madctl where it listens, to the screen for everybody else.
 
     A slow or stopped reader never holds up who follows the nodes: what does not fit is left out, with word
-    of how much, unless ``exact`` asks for every byte.
+    of how much. Where ``exact`` asks for every byte, it waits on the nodes instead: see ``is_full``.
     """
 
     def __init__(self, path: str | None, exact: bool = False) -> None:
@@ -70,7 +72,7 @@ class Events:
         self._bytes = 0
         self._left_out: dict[tuple[str, str], int] = {}
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed = self._leaving = False
         self._thread = threading.Thread(target=self._write, daemon=True)
 
     def __enter__(self) -> Events:
@@ -83,7 +85,7 @@ class Events:
                 self._say_left_out(source)
             self._closed = True
             self._changed.notify_all()
-        self._thread.join(_LAST_WORDS_SECONDS)
+        self._thread.join(0 if self._leaving else _LAST_WORDS_SECONDS)
 
     def tell(self, event: dict[str, Any], payload: bytes) -> None:
         """Take one event."""
@@ -93,13 +95,21 @@ class Events:
         with self._changed:
             if payload:
                 source = (event["host"], event["log"])
-                if self._exact:
-                    self._changed.wait_for(lambda: self._bytes < _WAITING_BYTES or self._closed)
-                elif self._bytes >= _WAITING_BYTES:
+                if not self._exact and self._bytes >= _WAITING_BYTES:
                     self._left_out[source] = self._left_out.get(source, 0) + len(payload)
                     return
                 self._say_left_out(source)
             self._put(_wire.encode(event, payload))
+
+    def is_full(self) -> bool:
+        """Tell whether a reader who wants every byte has to catch up first."""
+        return self._exact and self._bytes >= _WAITING_BYTES
+
+    def leave(self) -> None:
+        """Drop what was not taken yet: whoever listened wants to go, or has gone."""
+        with self._changed:
+            self._frames.clear()
+            self._bytes, self._leaving = 0, True
 
     def _say_left_out(self, source: tuple[str, str]) -> None:
         gap = self._left_out.pop(source, 0)

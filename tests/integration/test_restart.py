@@ -79,3 +79,13 @@ def test_who_lets_go_cannot_restart():
     done = madctl("launch", "--hosts", "a,b", "--detach", "--max-restarts", "1", "--", "x.py", cwd=JOBS)
 
     assert (done.code, "--max-restarts needs somebody who follows" in done.err) == (2, True)
+
+
+def test_spares_are_left_alone_by_what_is_asked_of_the_run(launch):
+    done = launch("--nnodes", "2", "--detach", "--", "wait.py", hosts="node1,node2,node3")
+    assert done.code == 0, done.err
+    status = madctl("status", "--output", "json").json["data"]["nodes"]
+    stopped = madctl("stop", "--force")
+
+    assert [node["host"] for node in status] == ["node1", "node2"]
+    assert (stopped.code, "nothing is left on node[1-2]" in stopped.out) == (0, True), stopped.err

@@ -25,10 +25,18 @@ pytestmark = pytest.mark.lab
 UNIT = "madctl-"
 
 
+FOLLOWERS = []
+
+
 @pytest.fixture(autouse=True)
 def oracle(request):
     """Hold that no process, lock, listener, unit or temporary file of a run is left on any host."""
     yield
+    for process in FOLLOWERS:
+        # Of a test that failed in the middle; one whose hosts are gone would look for them for ever.
+        process.kill()
+        process.wait()
+    FOLLOWERS.clear()
     if "lab" not in request.fixturenames:
         return
     lab = request.getfixturevalue("lab")
@@ -61,6 +69,7 @@ def follow(lab, *words, hosts="node1,node2,node3", marker="waiting"):
     """Launch attached and wait for a job that goes; also give the run's id."""
     argv = [str(MADCTL), "launch", "--lab", lab.name, "--hosts", hosts, "--python", sys.executable, *words]
     process = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+    FOLLOWERS.append(process)
     if marker:
         read_until(process, marker)
         run_id = madctl("ps", "--output", "json").json["data"]["runs"][-1]["run_id"]
@@ -468,3 +477,37 @@ def test_a_screen_that_takes_nothing_does_not_delay_the_stop(lab):
 
     assert process.wait(60) == 0, said
     assert b"not shown; they are in the file" in output
+
+
+@pytest.fixture
+def long_log(lab):
+    """A run that ended and left more than any buffer on the way holds."""
+    done = madctl(*launching(lab, "node1,node2"), "--detach", "--output", "json", "--", "flood.py", str(100 << 20))
+    wait_for(lambda: set(states(done.json["run_id"]).values()) == {"exited"}, 60)
+    return done.json["run_id"]
+
+
+def test_logs_end_with_their_reader(long_log):
+    process = subprocess.Popen([str(MADCTL), "logs", long_log], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert process.wait(20) == 0, process.stderr.read()
+
+
+def test_who_is_attached_to_a_stopped_screen_can_still_leave(long_log):
+    process = subprocess.Popen([str(MADCTL), "attach", long_log], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(1)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(20) == 143, process.stderr.read()
+    process.stdout.close()
+
+
+def test_every_byte_of_a_long_log_reaches_a_slow_reader(long_log):
+    process = subprocess.Popen([str(MADCTL), "attach", long_log], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    lines = 0
+    for line in process.stdout:
+        lines += b"\xe2\x94\x82 xxxx" in line
+
+    assert (process.wait(20), lines) == (0, (100 << 20) // 1024)
