@@ -61,6 +61,7 @@ class Engine:
         self._on_task = on_task
         self._on_event = on_event
         self._directory = Path(tempfile.mkdtemp(prefix="madctl-"))
+        self._variables = self._directory / "variables.json"
         self._orders: socket.socket | None = None
         self._cancelled = threading.Event()
         self.failure: str | None = None
@@ -87,7 +88,7 @@ class Engine:
         listener = self._listen() if playbook in _FOLLOWING else None
         if listener:
             variables = {**variables, "madctl_event_socket": str(self._directory / "events.sock")}
-        extra = self._directory / "variables.json"
+        extra = self._variables
         extra.touch(0o600)
         extra.write_text(json.dumps(unsafe(variables)))
         runner = self._directory / "runner"
@@ -152,6 +153,11 @@ class Engine:
 
     def _handle(self, event: dict[str, Any]) -> bool:
         data = event.get("event_data", {})
+        if event["event"] == "playbook_on_start":
+            # They were read, and hold the user's variables; ansible-runner writes down its whole environment, too.
+            # Whatever becomes of us, they do not stay.
+            for path in (self._variables, *self._directory.glob("runner/artifacts/*/command")):
+                path.unlink(missing_ok=True)
         if event["event"] in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
             self._on_task(data.get("task_action", ""), data.get("host", ""), data.get("res") or {})
         elif event["event"] in ("error", "verbose") and "ERROR" in event.get("stdout", ""):

@@ -10,8 +10,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -420,6 +422,22 @@ def test_a_secret_is_nowhere_but_in_the_job(lab, on, tmp_path):
         assert madctl("status", "--output", "json").out.count(CANARY) == 0
     finally:
         assert madctl("stop", "--force").code == 0
+
+
+def test_a_launcher_that_is_killed_leaves_no_secret(lab, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    before = set(Path(tempfile.gettempdir()).glob("madctl-*"))
+    process, _ = follow(lab, "--env", "HF_TOKEN", "--", "wait.py", hosts="node1,node2")
+    process.kill()
+    process.wait()
+    places = set(Path(tempfile.gettempdir()).glob("madctl-*")) - before
+    found = subprocess.run(
+        ["grep", "-r", CANARY, *places, os.environ["XDG_STATE_HOME"]], capture_output=True, text=True
+    )
+
+    assert places
+    assert found.stdout == ""
+    assert madctl("stop", "--force").code == 0
 
 
 def test_a_secret_that_the_job_prints_is_masked_on_the_screen(lab):
