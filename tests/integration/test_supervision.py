@@ -7,6 +7,7 @@ Every test ends with the same question, asked past SSH: is anything of a run lef
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -434,6 +435,8 @@ def test_a_launcher_that_is_killed_leaves_no_secret(lab, monkeypatch):
     found = subprocess.run(
         ["grep", "-r", CANARY, *places, os.environ["XDG_STATE_HOME"]], capture_output=True, text=True
     )
+    for place in places:
+        shutil.rmtree(place)
 
     assert places
     assert found.stdout == ""
