@@ -22,8 +22,8 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _
 
 _TAIL, _RUNS = _direct.parts("_tail"), _direct.parts("_runs")
 # Between attempts, in seconds; the last one again and again.
-_PAUSES = (0.5, 1, 2, 4, 8, 15)
-_ATTEMPT_SECONDS = 15.0
+_PAUSES = (0.5, 1, 2, 4, 8)
+_ATTEMPT_SECONDS = 12.0
 _ASK_SECONDS = 15.0
 _SWEEP_SECONDS = 30.0
 

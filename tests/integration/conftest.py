@@ -123,6 +123,14 @@ def nothing_left(request):
         assert left_behind(request.getfixturevalue("lab")) == []
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Let fixtures know whether their test failed."""
+    report = yield
+    item.has_failed = report.failed or getattr(item, "has_failed", False)
+    return report
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print the matrix of faults as a table."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]

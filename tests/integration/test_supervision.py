@@ -40,6 +40,8 @@ def oracle(request):
         process.kill()
         process.wait()
     FOLLOWERS.clear()
+    if request.node.has_failed:
+        madctl("stop", "--force")  # Or all tests that follow fail, too, and hide which one was the first.
     if "lab" not in request.fixturenames:
         return
     lab = request.getfixturevalue("lab")
@@ -180,19 +182,20 @@ def test_a_killed_process_of_ours_ends_the_run(lab, on, victim, code, name):
 
 def test_a_link_that_is_cut_and_mended_costs_no_byte(lab, on, tmp_path):
     """Three cuts in one attachment: what was shown is what the node has, in order, once."""
-    done = madctl(*launching(lab, "node1,node2"), "--detach", "--output", "json", "--", "count.py", "75")
+    done = madctl(*launching(lab, "node1,node2"), "--detach", "--output", "json", "--", "count.py", "90")
     run_id, run_dir = done.json["run_id"], done.json["data"]["nodes"][1]["run_dir"]
     out, err = tmp_path / "out", tmp_path / "err"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen([str(MADCTL), "attach", run_id], stdout=stdout, stderr=stderr)
+        FOLLOWERS.append(process)
         for cut in range(1, 4):
             wait_for(lambda cut=cut: process.poll() is None and out.read_bytes().count(b"node2:1") > 50 * cut)
             on("node2", "ip", "link", "set", "eno1", "down")
             try:
-                wait_for(lambda cut=cut: err.read_text().count("does not answer") == cut, 40)
+                wait_for(lambda cut=cut: err.read_text().count("does not answer") == cut, 60)
             finally:
                 on("node2", "ip", "link", "set", "eno1", "up")
-            wait_for(lambda cut=cut: err.read_text().count("node2 is back") == cut, 40)
+            wait_for(lambda cut=cut: err.read_text().count("node2 is back") == cut, 60)
         assert process.wait(120) == 0, err.read_text()
     shown = [line.partition("│ ")[2] for line in out.read_text().splitlines() if line.startswith("node2:1")]
 
