@@ -28,7 +28,7 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
     """
     proof = _proof.prove(request["proof"], tell)
     try:
-        os.umask(0o077)
+        umask = os.umask(0o077)
         base = _own_base(request["run_dir"])
         programs = _deliver_programs(base, request["digest"], request["programs"])
         os.mkdir(request["run_dir"], 0o700)
@@ -37,7 +37,7 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
     except OSError as error:
         return {"failed": True, "msg": str(error)}
     try:
-        kind = _start(request, base, programs)
+        kind = _start(request, base, programs, umask)
     except OSError as error:
         _remove(request["run_dir"])
         return {"failed": True, "msg": str(error)}
@@ -82,7 +82,7 @@ def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
     return name
 
 
-def _start(request: Dict[str, Any], base: str, programs: str) -> str:
+def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str:
     """Write the run directory, start the supervisor in it and wait until it listens."""
     run_dir = request["run_dir"]
     os.mkdir(os.path.join(run_dir, "logs"))
@@ -95,7 +95,7 @@ def _start(request: Dict[str, Any], base: str, programs: str) -> str:
     fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK)
     # The resolved path, so that whoever looks for supervisors finds the program's own name.
     argv = [sys.executable, "-I", "-S", "-B", os.path.join(base, programs, "_supervisor.py"), run_dir]
-    _write(os.path.join(run_dir, "spec.json"), json.dumps(_spec(request, base)))
+    _write(os.path.join(run_dir, "spec.json"), json.dumps(dict(_spec(request, base), umask=umask)))
     kind, pid, refused = _container.start(argv, request["run_id"], request["grace"])
     said = _container.wait_ready(fifo, pid, request["start_timeout"])
     os.close(fifo)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from typing import Any, Dict, Optional
+import signal
+from typing import Any, Dict
 
 import _processes  # type: ignore[import-not-found]
 
@@ -17,13 +18,21 @@ RECORD, PARTIAL = "exit.json", "exit.json.partial"
 RECORD_BYTES = 1 << 18
 
 
-def set_oom_score(score: Optional[int]) -> None:
+def set_oom_score(score: object) -> None:
     """Set how likely the kernel ends this process when memory runs out, where that is allowed."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
             stream.write(str(score))
     except OSError:
         pass
+
+
+def give_up(oom_score: str, umask: int) -> None:
+    """Make a process that becomes the job what the user's own login would be."""
+    set_oom_score(oom_score)
+    os.umask(umask)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def take(path: str, run_id: str) -> int:

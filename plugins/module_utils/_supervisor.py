@@ -179,7 +179,7 @@ class Supervisor:
                 start_new_session=True,
                 # Should this supervisor be killed, the node stays taken as long as the runner lives.
                 pass_fds=[self.lock] if self.lock is not None else [],
-                preexec_fn=lambda: _claim.set_oom_score(self.spec["oom_score"]),
+                preexec_fn=lambda: _claim.give_up(self.spec["oom_score"], self.spec["umask"]),
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self.feed.emit(event="start_failed", message=str(error))

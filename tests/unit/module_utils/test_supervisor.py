@@ -28,7 +28,7 @@ class Armed:
         environment = {**os.environ, "MADCTL_RUN_ID": self.run_id, "MADCTL_RUN_DIR": str(self.run_dir)}
         known = {"run_id": self.run_id, "node_rank": 0, "cwd": "/", "argv": argv, "env": environment, "lock": None}
         times = {"start_timeout": 20.0, "timeout": None, "grace": 1.0, "log_cap": 1 << 20}
-        rest = {"proof_janitors": [], "boot_id": "b", "oom_score": "0", "py_spy": None, "beacon": None}
+        rest = {"proof_janitors": [], "boot_id": "b", "oom_score": "0", "umask": 0o027, "py_spy": None, "beacon": None}
         (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
         ready = os.open(self.run_dir / "ready", os.O_RDWR)
         program = shutil.copytree(PROGRAMS, base / "bin", dirs_exist_ok=True) / "_supervisor.py"
@@ -135,6 +135,15 @@ def test_a_run_that_was_begun_is_told_from_its_files_too(arm):
     assert [event["event"] for event in _runs.events(str(run.run_dir))] == ["armed", "started", "exit"]
     seen = _runs.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})
     assert (seen["state"], seen["container"], seen["processes"]) == ("exited", "session", 0)
+
+
+def test_a_job_is_what_the_user_s_own_login_would_be(arm):
+    run = arm("sh", "-c", "umask; grep -E '^(SigIgn|SigBlk)' /proc/self/status; cat /proc/self/oom_score_adj")
+    channel = run.connect()
+    channel.send(b"g")
+    said = b"".join(payload for _, payload in run.follow(channel)).decode().split()
+
+    assert said == ["0027", "SigBlk:", "0" * 16, "SigIgn:", "0" * 16, "0"]
 
 
 def test_a_second_run_is_refused_while_the_first_is_here(arm, tmp_path):
