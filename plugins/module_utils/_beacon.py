@@ -20,8 +20,6 @@ import signal
 import time
 from typing import Callable, Optional, Set
 
-import _processes  # type: ignore[import-not-found]
-
 PR_SET_NAME = 15
 
 LOOK_SECONDS = 10.0
@@ -29,11 +27,31 @@ BEGIN_SECONDS = 3.0
 FAILED = "failed"
 
 
+def directory(path: str, run_id: str) -> str:
+    """Name a run's directory on shared storage."""
+    return os.path.join(path, ".madctl-" + run_id)
+
+
+def leave(place: str, own: str) -> None:
+    """Take a node's file away, and the directory with the last one; this may hang."""
+    os.unlink(os.path.join(place, own))
+    if set(os.listdir(place)) <= {FAILED}:
+        os.unlink(os.path.join(place, FAILED))
+        os.rmdir(place)
+
+
 class Beacon:
     """A node's part in a run's directory on shared storage."""
 
-    def __init__(self, path: str, run_id: str, node_rank: int) -> None:
-        self.directory = os.path.join(path, ".madctl-" + run_id)
+    def __init__(self, path: str, run_id: str, node_rank: int, helper: bytes) -> None:
+        """
+        Prepare; nothing is touched yet.
+
+        Args:
+            helper: The name that children get: they must not be taken for supervisors, whose command line they have.
+        """
+        self.directory = directory(path, run_id)
+        self._helper = helper
         self._own = str(node_rank)
         self._looking: Optional[int] = None
         self.children: Set[int] = set()
@@ -58,7 +76,8 @@ class Beacon:
 
     def end(self) -> None:
         """Take this node's file away, and the directory with the last one, as soon as the storage answers."""
-        _processes.send([self._looking] if self._looking else [], signal.SIGKILL)
+        if self._looking is not None:
+            os.kill(self._looking, signal.SIGKILL)  # Not collected yet, so still ours.
         self._child(self._end)
 
     def ended(self, pid: int, status: int) -> bool:
@@ -78,8 +97,7 @@ class Beacon:
             # A child that the kernel holds on a dead mount must hold nothing of ours.
             os.setsid()
             os.chdir("/")
-            # Else it would be taken for a supervisor, whose command line it has.
-            ctypes.CDLL(None).prctl(PR_SET_NAME, _processes.HELPER)
+            ctypes.CDLL(None).prctl(PR_SET_NAME, self._helper)
             os.closerange(3, 1 << 12)
             os._exit(work())
         except BaseException:  # noqa: BLE001  a copy of the supervisor must never go on as one
@@ -106,8 +124,5 @@ class Beacon:
         return 0
 
     def _end(self) -> int:
-        os.unlink(self._path(self._own))
-        if set(os.listdir(self.directory)) <= {FAILED}:
-            os.unlink(self._path(FAILED))
-            os.rmdir(self.directory)
+        leave(self.directory, self._own)
         return 0

@@ -17,11 +17,12 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _container, _processes
+from ansible_collections.madctl.multinode.plugins.module_utils import _beacon, _bounded, _container, _processes
 
 KILL_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 _ALIVE_SECONDS = 3.0
+_STORAGE_SECONDS = 3.0
 _ANSWERS = (0, errno.ECONNREFUSED)
 
 
@@ -87,7 +88,11 @@ def is_over(run_id: str, base: str) -> bool:
 
 
 def _tidy(run_dir: str) -> None:
-    """Remove what a supervisor left that was killed."""
+    """Remove what a supervisor left that was killed, here and on shared storage."""
+    armed = next((event for event in events(run_dir) if event["event"] == "armed"), {})
+    if armed.get("storage"):
+        place = _beacon.directory(armed["storage"], os.path.basename(run_dir))
+        _bounded.together({"leave": (_beacon.leave, (place, str(armed["node_rank"])))}, _STORAGE_SECONDS)
     for name in _ITS_OWN:
         try:
             os.unlink(os.path.join(run_dir, name))

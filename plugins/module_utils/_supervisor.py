@@ -66,7 +66,8 @@ class Supervisor:
         self.look_at: Optional[float] = None
         self.sweep_signal = signal.SIGTERM
         self.selector = selectors.DefaultSelector()
-        self.beacon = Beacon(spec["beacon"], spec["run_id"], spec["node_rank"]) if spec["beacon"] else None
+        storage, helper = spec["beacon"], _processes.HELPER
+        self.beacon = Beacon(storage, spec["run_id"], spec["node_rank"], helper) if storage else None
         about = {"boot_id": spec["boot_id"], "container": _claim.container(spec["run_id"]), "pid": os.getpid()}
         hello = dict(about, event="ready", run_id=spec["run_id"])
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
@@ -75,7 +76,7 @@ class Supervisor:
         _claim.reserve_record()
         if self.beacon:
             self.beacon.begin()
-        self.feed.emit(event="armed", time=time.time(), storage=spec["beacon"], **about)
+        self.feed.emit(event="armed", time=time.time(), storage=storage, node_rank=spec["node_rank"], **about)
 
     # -- the loop -------------------------------------------------------------------------------
 

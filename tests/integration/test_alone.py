@@ -69,6 +69,15 @@ def test_dead_storage_holds_no_run_up(storage, launch, on):
     wait_for(lambda: on("node1", "ls", "-A", "/nfs") == "")
 
 
+def test_what_a_killed_supervisor_left_on_storage_goes_with_the_stop(storage, launch, on):
+    done = launch("--shared-path", "/nfs", "--detach", *WORK)
+    on("node2", "sh", "-c", "pkill -9 -f [_]supervisor.py")
+    stopped = madctl("stop", done.json["run_id"])
+
+    assert stopped.code == 0, stopped.err
+    wait_for(lambda: on("node1", "ls", "-A", "/nfs") == "")
+
+
 def test_a_node_that_comes_back_from_a_reboot_is_lost(lab, on):
     process, run_id = follow(lab, "--output", "json", "--", "wait.py", hosts="node1,node2")
     on("node2", "ip", "link", "set", "eno1", "down")

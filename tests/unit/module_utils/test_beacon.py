@@ -2,15 +2,10 @@
 """What nodes tell each other through shared storage: here a directory that both really share."""
 
 import os
-import sys
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _log
-
-# On nodes the programs lie beside each other and import by bare name.
-sys.path.append(os.path.dirname(_log.__file__))
-import _beacon as module  # noqa: E402
+from ansible_collections.madctl.multinode.plugins.module_utils import _beacon as module
 
 RUN = "20260101-000000-0123abcd"
 
@@ -25,7 +20,7 @@ def wait(beacon):
 
 @pytest.fixture
 def pair(tmp_path):
-    beacons = [module.Beacon(str(tmp_path), RUN, rank) for rank in (0, 1)]
+    beacons = [module.Beacon(str(tmp_path), RUN, rank, b"madctl-storage") for rank in (0, 1)]
     for beacon in beacons:
         beacon.begin()
     return beacons
