@@ -368,7 +368,7 @@ class Follower:
         run.exit = header
         if header["outcome"] == "lost":
             self._sweep(run)
-            return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed")
+            return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", _outcome.KILLED)
         if header.get("stopped"):
             if header.get("reason") == "stopped" and not self._stopping and self.interrupted is None:
                 self.interrupted = problem("RUN_STOPPED", None, "the run was stopped")

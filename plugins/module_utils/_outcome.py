@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 # Nobody of ours kills a job that nobody stopped; the kernel does.
-_KILLED = "look for an out-of-memory kill on the node: dmesg"
+KILLED = "look for an out-of-memory kill on the node: dmesg"
 
 
 @dataclass
@@ -72,7 +72,7 @@ def _how(record: Dict[str, Any]) -> Tuple[str, str]:
     if record.get("oom"):
         return "out of memory, killed by the kernel", "give it less to hold, or the node more memory"
     if record["signal"]:
-        return signal_text(record["signal"]), _KILLED if record["signal"] == 9 else ""
+        return signal_text(record["signal"]), KILLED if record["signal"] == 9 else ""
     return "exit code %s" % record["exit_code"], ""
 
 

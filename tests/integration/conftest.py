@@ -44,8 +44,9 @@ def madctl(*words, cwd=JOBS, env=None, timeout=120):
 
 @pytest.fixture(scope="session", autouse=True)
 def records(tmp_path_factory):
-    """Keep what runs leave on this machine out of the user's own memory of runs."""
+    """Keep what runs leave on this machine, and what a madctl leaves that is killed, in the tests' own directory."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("tmp"))
 
 
 @pytest.fixture(scope="session")

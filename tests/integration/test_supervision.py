@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -430,11 +429,12 @@ def test_a_secret_is_nowhere_but_in_the_job(lab, on, tmp_path):
 
 def test_a_launcher_that_is_killed_leaves_no_secret(lab, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", CANARY)
-    before = set(Path(tempfile.gettempdir()).glob("madctl-*"))
+    private = Path(os.environ["TMPDIR"])
+    before = set(private.glob("madctl-*"))
     process, _ = follow(lab, "--env", "HF_TOKEN", "--", "wait.py", hosts="node1,node2")
     process.kill()
     process.wait()
-    places = set(Path(tempfile.gettempdir()).glob("madctl-*")) - before
+    places = set(private.glob("madctl-*")) - before
     found = subprocess.run(
         ["grep", "-r", CANARY, *places, os.environ["XDG_STATE_HOME"]], capture_output=True, text=True
     )
