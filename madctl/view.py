@@ -195,7 +195,7 @@ class View:
             self._counts["joined"] += 1
             if self._planned and self._counts["joined"] == self._planned["world_size"] and not self._attached:
                 self.stage("ranks", f"all {self._counts['joined']} joined")
-        elif kind == "stopping" and not self._attached:
+        elif kind == "stopping":
             self._stopping = True
             self.stage("stop", "telling all nodes to stop")
         elif kind == "exit":

@@ -84,7 +84,7 @@ def how_it_ended(nodes: list[dict[str, Any]], count: int) -> str | None:
     return "succeeded" if all(r["exit_code"] == 0 and not r["stopped"] for r in records) else "failed"
 
 
-_REASONS = {"timed_out": "timed out", "idle": "silent", "peer_failed": "another node failed"}
+_REASONS = {"stopped": "stopped", "timed_out": "timed out", "idle": "silent", "peer_failed": "another node failed"}
 
 
 def _exit(record: dict[str, Any] | None) -> str:
