@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
@@ -21,11 +22,19 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     """Add what says how the job runs."""
     group = parser.add_argument_group("job")
     group.add_argument(
-        "--command", dest="as_command", action="store_true", help="run the work once a node, without torchrun"
+        "--command",
+        dest="as_command",
+        action="store_true",
+        help="run the work once a node, with mpirun on the first",
     )
     group.add_argument(
-        "--runner", choices=["torchrun"], default="torchrun", help="what starts the ranks (default torchrun)"
+        "--runner", choices=["torchrun", "mpirun"], default="torchrun", help="what starts the ranks (default torchrun)"
     )
+    group.add_argument(
+        "--mpirun", metavar="PATH", help="mpirun of every node (default: beside --python, or on PATH)"
+    )
+    group.add_argument("--mpi-args", metavar="WORDS", help="more words for mpirun, quoted as for a shell")
+    group.add_argument("--allow-run-as-root", action="store_true", help="let root run mpirun")
     group.add_argument("--python", metavar="PATH", help="the job's Python (default: python3 of your PATH)")
     group.add_argument("--nproc-per-node", default="auto", metavar="N|auto|gpu", help="processes a node (default auto)")
     group.add_argument("--master-addr", metavar="ADDRESS", help="address of the first node to meet at")
@@ -122,6 +131,10 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     result: dict[str, Any] = {
         "madctl_work": [pack(word) for word in work],
         "madctl_shape": "command" if options.as_command else "script",
+        "madctl_runner": options.runner,
+        "madctl_mpirun": options.mpirun,
+        "madctl_mpi_args": _mpi_args(options),
+        "madctl_allow_run_as_root": options.allow_run_as_root,
         "madctl_python": options.python or caller_python(environment),
         "madctl_python_required": options.python is not None,
         "madctl_nproc_per_node": _processes(options.nproc_per_node),
@@ -173,6 +186,23 @@ def caller_python(environment: Mapping[str, str]) -> str | None:
 
 def _usage(option: str, value: object, wanted: str) -> UsageError:
     return UsageError(Problem("USAGE", f"{option} takes {wanted}, not {value!r}"))
+
+
+def _mpi_args(options: argparse.Namespace) -> list[str]:
+    from ansible_collections.madctl.multinode.plugins.module_utils import _mpi
+
+    for option, value in (("--mpi-args", options.mpi_args), ("--mpirun", options.mpirun)):
+        if value is not None and options.runner != "mpirun":
+            raise UsageError(Problem("USAGE", f"{option} needs --runner mpirun"))
+    if options.mpirun is not None and not options.mpirun.startswith("/"):
+        raise _usage("--mpirun", options.mpirun, "an absolute path")
+    try:
+        words = shlex.split(options.mpi_args or "")
+    except ValueError as error:
+        raise _usage("--mpi-args", options.mpi_args, "words, quoted as for a shell") from error
+    for word in _mpi.reserved(words):
+        raise UsageError(Problem("MPI_ARGS_RESERVED", f"--mpi-args: {word} is the plan's to decide"))
+    return words
 
 
 def _processes(text: str) -> str:

@@ -128,9 +128,10 @@ class View:
         self._planned = plan
         # Spares take no part from here on.
         self.names = [node["host"] for node in plan["nodes"]]
-        nproc = plan["nodes"][0]["nproc_per_node"]
+        counts = [node["nproc_per_node"] for node in plan["nodes"]]
         interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
-        size = f"{plan['nnodes']} × {nproc} = {plan['world_size']} ranks"
+        ranks = f"{len(counts)} × {counts[0]}" if len(set(counts)) == 1 else " + ".join(map(str, counts))
+        size = f"{ranks} = {plan['world_size']} ranks"
         self.stage("plan", f"{size} on {interfaces}, master {plan['master_addr']}:{plan['master_port']}")
 
     def _armed(self, host: str) -> None:

@@ -99,7 +99,7 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _pla
     """Turn a task's arguments into a request; what is None keeps its default."""
     names = {field.name for field in fields(_plan.Request)}
     given = {name: value for name, value in arguments.items() if name in names and value is not None and value != ""}
-    for name in ("work", "shared_fstypes", "skip", "only"):
+    for name in ("work", "mpi_args", "shared_fstypes", "skip", "only"):
         if name in given:
             given[name] = tuple(_plain(word) for word in given[name])
     given["env"] = {str(name): _plain(value) for name, value in (given.get("env") or {}).items()}

@@ -27,8 +27,10 @@ SCRUBBED = (
     "TORCHELASTIC_RESTART_COUNT",
     "TORCHELASTIC_MAX_RESTARTS",
     "TORCHELASTIC_ERROR_FILE",
+    "MPI_LOCALRANKID",
+    "MPI_LOCALNRANKS",
 )
-SCRUBBED_PREFIXES = ("PET_", "OMPI_", "PMI_", "PMIX_")
+SCRUBBED_PREFIXES = ("PET_", "OMPI_", "PRTE_", "PMI_", "PMIX_", "HYDRA_")
 
 
 def stale(names: Sequence[str]) -> List[str]:

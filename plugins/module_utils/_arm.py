@@ -18,9 +18,9 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
 
     Args:
         request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``, ``node_rank``), what all nodes share
-            (``run_id``, ``hostfile``, ``lock``, ``beacon``, ``log_cap`` in bytes, ``start_timeout``, ``timeout`` and
-            ``grace`` in seconds), ``proof``, ``user_env``, ``about`` (what the run tells of itself),
-            ``programs``: the text of every delivered program by file name, and ``digest`` of them.
+            (``run_id``, ``runner``, ``hostfile``, ``lock``, ``beacon``, ``log_cap`` in bytes, ``start_timeout``,
+            ``timeout`` and ``grace`` in seconds), ``relay_key`` for mpirun, ``proof``, ``user_env``, ``about`` (what
+            the run tells of itself), ``programs``: the text of every delivered program by file name, and ``digest`` of them.
         tell: Gets news of the proof.
 
     Returns:
@@ -90,6 +90,11 @@ def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str
     files = {"hostfile": request["hostfile"], "run.json": json.dumps(dict(request["about"], created=time.time()))}
     for name, text in files.items():
         _write(os.path.join(run_dir, name), text)
+    if request["runner"] == "mpirun":
+        ranks = {"python": request["python"], "argv": [_words.unpack(word) for word in request["rank_argv"] or []]}
+        _write(os.path.join(run_dir, "ranks.json"), json.dumps(ranks))
+        if request["node_rank"] == 0:
+            _write(os.path.join(run_dir, "relay.key"), request["relay_key"])
     fifo_path = os.path.join(run_dir, "ready")
     os.mkfifo(fifo_path, 0o600)
     fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK)
@@ -113,7 +118,7 @@ def _spec(request: Dict[str, Any], base: str) -> Dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if name not in stale}
     environment.update({name: _words.unpack(value) for name, value in given.items()})
     argv = [_words.unpack(word) for word in request["argv"]]
-    beside = os.path.join(os.path.dirname(argv[0]), "py-spy")
+    beside = os.path.join(os.path.dirname(request["python"]), "py-spy")
     found = beside if os.access(beside, os.X_OK) else _program.which("py-spy", environment.get("PATH"))
     return dict(
         {key: request[key] for key in keys},
@@ -124,7 +129,20 @@ def _spec(request: Dict[str, Any], base: str) -> Dict[str, Any]:
         boot_id=_read("/proc/sys/kernel/random/boot_id"),
         oom_score=_read("/proc/self/oom_score_adj"),
         py_spy=found,
+        mpi=_mpi(request) if request["runner"] == "mpirun" else None,
     )
+
+
+def _mpi(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Say what this node has to do with mpirun: run it, or start the daemons that it asks for."""
+    script = request["shape"] == "script"
+    return {
+        "key": request["relay_key"],
+        "address": request["address"],
+        "leads": request["node_rank"] == 0,
+        "ranks": request["nproc_per_node"] if script else None,
+        "many": not script,
+    }
 
 
 def _write(path: str, text: str) -> None:

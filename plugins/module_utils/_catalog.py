@@ -166,6 +166,28 @@ CHECKS = (
         ),
     ),
     Check(
+        "mpi",
+        "mpirun: kind, version and path, the same on all nodes; only with --runner mpirun",
+        "one mpirun --version, which is asked for anyway",
+        (
+            _error("MPI_MISSING", "There is no mpirun.", "install openmpi-bin or mpich there, or --mpirun PATH"),
+            _error(
+                "MPI_UNSUPPORTED",
+                "Neither Open MPI nor MPICH: Intel MPI, MVAPICH and others are not tried.",
+                "choose an Open MPI or MPICH: --mpirun PATH",
+            ),
+            _error("MPI_MIXED", "Another MPI than on most nodes.", "install the same at the same path"),
+            _error("MPI_AS_ROOT", "mpirun would run as root.", "log in as a user, or --allow-run-as-root"),
+            _error("MPI_PATH_DIFFERS", "A path that must be the same on all nodes is not, or cannot be used."),
+            _error("MPI_NEEDS_IPV4", "mpirun is given addresses of IPv4 only.", "choose a network: --interface CIDR"),
+            _error(
+                "MPI_ARGS_RESERVED", "--mpi-args says how many ranks run, or where.", "leave it out"
+            ),
+            _warning("MPI_UNTRIED", "A version of that MPI that madctl's tests do not run."),
+        ),
+        skippable=False,
+    ),
+    Check(
         "entry",
         "the script, its bytes, and the working directory",
         "one read of the script",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _mpi
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 Facts = Dict[str, Any]
@@ -65,13 +66,14 @@ def _is_loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
 
 
-def processes(nodes: Nodes, wanted: str, policy: str) -> Tuple[int, List[Problem]]:
+def processes(nodes: Nodes, wanted: str, policy: str) -> Tuple[List[int], List[Problem]]:
     """
-    Find the number of processes a node.
+    Find the number of processes of every node.
 
     Args:
         wanted: A number, ``auto`` or ``gpu``.
-        policy: ``same`` or ``min``: what unequal numbers of GPUs mean.
+        policy: What unequal numbers of GPUs mean: ``same`` is an error, ``min`` takes the smallest, ``per-node``
+            takes each node's own.
     """
     counts = [(host, facts["gpus"]["count"]) for host, facts in nodes]
     most = Counter(count for _, count in counts).most_common(1)[0][0]
@@ -79,15 +81,18 @@ def processes(nodes: Nodes, wanted: str, policy: str) -> Tuple[int, List[Problem
         number = int(wanted)
         enough = any(count >= number for _, count in counts)
         few = [(host, count) for host, count in counts if count < number and enough]
-        return number, [problem("GPU_TOO_FEW", h, "%d GPUs for %d processes" % (count, number)) for h, count in few]
+        found = [problem("GPU_TOO_FEW", host, "%d GPUs for %d processes" % (count, number)) for host, count in few]
+        return [number] * len(counts), found
     if not any(count for _, count in counts):
         if wanted == "gpu":
-            return 1, [problem("GPU_MISSING", host, "no GPU found") for host, _ in counts]
-        return 1, [problem("NO_GPU", None, "no GPU on any node: 1 process a node")]
+            return [1] * len(counts), [problem("GPU_MISSING", host, "no GPU found") for host, _ in counts]
+        return [1] * len(counts), [problem("NO_GPU", None, "no GPU on any node: 1 process a node")]
     least = min(count for _, count in counts)
-    if policy == "min" and least:
-        return least, []
-    return most or 1, [
+    if least and policy == "per-node":
+        return [count for _, count in counts], []
+    if least and policy == "min":
+        return [least] * len(counts), []
+    return [most or 1] * len(counts), [
         problem("GPU_COUNT_DIFFERS", host, "%d GPUs, most nodes have %d" % (count, most))
         for host, count in counts
         if count != most
@@ -145,11 +150,16 @@ def versions(nodes: Nodes, reports: Sequence[Optional[Dict[str, Any]]], shared: 
     found += odd("PYTHON_VERSION_DIFFERS", pairs, lambda report: report.get("version"), "Python")
     for package in ("numpy", "mpi4py", "madengine"):
         found += odd("PACKAGE_DIFFERS", pairs, lambda r, p=package: r.get("packages", {}).get(p), package)  # type: ignore[misc]
-    found += odd("MPI_DIFFERS", nodes, lambda facts: facts["mpi"], "MPI is")
+    found += odd("MPI_DIFFERS", nodes, _mpi_of, "MPI is")
     found += odd("KERNEL_DIFFERS", nodes, lambda facts: facts["kernel"], "kernel")
     code = "USER_DIFFERS" if shared else "USER_NUMBER_DIFFERS"
     user = lambda facts: "%d:%d" % (facts["user_id"], facts["group_id"])  # noqa: E731
     return found + odd(code, nodes, user, "user and group")
+
+
+def _mpi_of(facts: Facts) -> Optional[str]:
+    mpi = _mpi.recognise(facts["mpi"])
+    return None if mpi is None else str(mpi)
 
 
 def fingerprint(facts: Facts, report: Optional[Dict[str, Any]]) -> Dict[str, Any]:
@@ -162,7 +172,7 @@ def fingerprint(facts: Facts, report: Optional[Dict[str, Any]]) -> Dict[str, Any
         "cuda": build.get("cuda"),
         "rocm": build.get("hip"),
         "nccl": next((packages[name] for name in sorted(packages) if name.startswith("nvidia_nccl")), None),
-        "mpi": facts["mpi"],
+        "mpi": _mpi_of(facts),
         "madengine": packages.get("madengine"),
         "kernel": facts["kernel"],
         "user": "%d:%d" % (facts["user_id"], facts["group_id"]),

@@ -17,6 +17,7 @@ _EXIT = {
     "START_FAILED": 5,
     "NODE_NOT_READY": 5,
     "CHANNEL_FAILED": 5,
+    "DAEMON_NOT_READY": 5,
     "RANK_FAILED": 6,
     "COMMAND_FAILED": 6,
     "RANKS_MISSING": 6,

@@ -30,6 +30,7 @@ ARGUMENTS: Dict[str, Any] = {
     "work": {"type": "list", "elements": "raw", "default": []},
     "shape": {"type": "str", "choices": ["script", "command"], "default": "script"},
     "python": {"type": "str"},
+    "mpirun": {"type": "str"},
     "chdir": {"type": "str"},
     "port": {"type": "str", "default": "auto"},
     "shared_paths": {"type": "list", "elements": "str", "default": []},
@@ -65,7 +66,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     answers = _bounded.together(
         {
             "files": (_fingerprint.files, (request["chdir"], entry)),
-            "python": (_fingerprint.python, (request["python"], script)),
+            "python": (_fingerprint.python, (request["python"], script, request["mpirun"])),
             "names": (_proof.resolve, (hostname,)),
             "gpus": (_gpus.gpus, ()),
             "space": (_fingerprint.space, (run_base,)),

@@ -15,7 +15,7 @@ import socket
 from typing import Any, Callable, Dict, List, Optional, Set
 
 from _log import CHUNK, Log  # type: ignore[import-not-found]
-from _wire import encode  # type: ignore[import-not-found]
+from _wire import Orders, encode  # type: ignore[import-not-found]
 
 LAG_BYTES = 1 << 26  # a follower that is further behind a log than this
 RESUME_BYTES = 1 << 20  # goes on this far before its end
@@ -42,6 +42,8 @@ class Feed:
             dropped: Called when the follower has gone.
         """
         self._selector, self._hello, self._obey, self._dropped = selector, hello, obey, dropped
+        self.hear: Callable[[Dict[str, Any]], None] = lambda _: None
+        self._orders = Orders()
         self._log_cap = log_cap
         self.logs: Dict[str, Log] = {}
         self.pipes: Set[int] = set()
@@ -134,21 +136,24 @@ class Feed:
             connection.close()
             return
         connection.setblocking(False)
-        self.follower = connection
+        self.follower, self._orders = connection, Orders()
         self._frames.insert(0, encode(self._hello))
         self._selector.register(connection, selectors.EVENT_READ, self._read)
 
     def _read(self, connection: socket.socket) -> None:
         try:
-            orders = connection.recv(64)
+            data = connection.recv(CHUNK)
         except BlockingIOError:
             return
         except OSError:
-            orders = b""
-        if orders:
-            self._obey(orders)
-        else:
+            data = b""
+        if not data:
             self.drop()
+            return
+        orders, messages = self._orders.feed(data)
+        self._obey(orders)
+        for message in messages:
+            self.hear(message)
 
     def _fill(self) -> bool:
         """Put the next piece on the way out."""

@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import resource
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _program
 
@@ -21,6 +21,7 @@ PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nc
 NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
 _CONF_BYTES = 4096
 PYTHON_SECONDS = 12.0
+MPI_CHARACTERS = 400
 # Runs in the job's Python, with its own import path.
 _REPORT = """
 import importlib.util, json, os, re, sys
@@ -51,7 +52,7 @@ print(json.dumps({'executable': sys.executable, 'version': '.'.join(map(str, sys
 """
 
 
-def python(wanted: Optional[str], inspect: bool) -> Dict[str, Any]:
+def python(wanted: Optional[str], inspect: bool, mpirun: Optional[str] = None) -> Dict[str, Any]:
     """
     Find the job's Python: the wanted path where it exists, and this node's own python3 otherwise.
 
@@ -60,7 +61,7 @@ def python(wanted: Optional[str], inspect: bool) -> Dict[str, Any]:
         says of itself, None where it was not asked or did not answer); ``mpi``, as ``mpi`` gives it.
     """
     own = _program.which("python3")
-    result: Dict[str, Any] = {"wanted": wanted, "own": own, "mpi": mpi()}
+    result: Dict[str, Any] = {"wanted": wanted, "own": own}
     for key in ("wanted", "own"):
         path = result[key]
         usable = bool(path) and os.path.isfile(path) and os.access(path, os.X_OK)
@@ -68,6 +69,7 @@ def python(wanted: Optional[str], inspect: bool) -> Dict[str, Any]:
         # The node's own is the second choice: it is asked only where the first is missing.
         asked = inspect and usable and not (key == "own" and result["wanted_exists"])
         result[key + "_report"] = _ask(path) if asked else None
+    result["mpi"] = mpi(mpirun, [result[key] for key in ("wanted", "own") if result[key + "_exists"]])
     return result
 
 
@@ -164,13 +166,20 @@ def nccl_files() -> Dict[str, str]:
     return found
 
 
-def mpi() -> Optional[str]:
-    """Say which mpirun the node has, in its own words."""
-    program = _program.which("mpirun")
+def mpi(wanted: Optional[str], pythons: Sequence[Optional[str]]) -> Optional[Dict[str, str]]:
+    """
+    Say which mpirun the node has: the wanted one, else one beside the job's Python, else one on the PATH.
+
+    Returns:
+        ``program``, its path, and ``text``, how it describes itself; None when there is none.
+    """
+    beside = [os.path.join(os.path.dirname(python), "mpirun") for python in pythons if python]
+    places = [wanted] if wanted else [*beside, _program.which("mpirun")]
+    program = next((path for path in places if path and os.path.isfile(path) and os.access(path, os.X_OK)), None)
     if program is None:
         return None
     try:
-        lines = _program.output([program, "--version"]).decode("utf-8", "replace").strip().splitlines()
+        text = _program.output([program, "--version"]).decode("utf-8", "replace")[:MPI_CHARACTERS]
     except OSError:
-        return "?"
-    return lines[0] if lines else "?"
+        text = ""
+    return {"program": program, "text": text}

@@ -14,7 +14,7 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _daemons, _outcome, _wire
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 Listener = Callable[[Dict[str, Any], bytes], None]
@@ -65,6 +65,7 @@ class Follower:
         self.interrupted: Optional[Problem] = None
         self.refused: List[Problem] = []
         self.detached = False
+        self._daemons = _daemons.Daemons(plan, self.runs, self._order_host)
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
         self._decoders: Dict[str, _wire.Decoder] = {}
@@ -199,9 +200,13 @@ class Follower:
     @staticmethod
     def _order(channel: socket.socket, order: bytes) -> None:
         try:
-            channel.send(order)
+            channel.sendall(order)
         except OSError:
             pass  # Reading it next says that the node is lost.
+
+    def _order_host(self, host: str, order: bytes) -> None:
+        if host in self.channels and not self._read_only:
+            self._order(self.channels[host], order)
 
     def _turn(self, seconds: Optional[float]) -> None:
         if self.is_held():
@@ -328,8 +333,18 @@ class Follower:
         elif event == "stopping":
             self._stopping_there(header)
             return None
+        elif event == "daemon_wanted":
+            # Whoever came later does not bring what was brought when it was asked for.
+            if not self._begun:
+                self._daemons.bring(header)
+            return None
+        elif event == "late":
+            self._daemons.late(run, header)
+            self.stop_all()
+            return None
         elif event == "joined":
-            run.joined += 1
+            # A program of another MPI than mpirun's is a world of its own.
+            run.joined += header.get("world_size") in (None, self.plan["world_size"] or header.get("world_size"))
         elif event in ("start_failed", "exec_failed"):
             failure = _outcome.start_failure(run.host, header)
         elif event == "rank_exit" and (header["exit_code"] or header["signal"]):
@@ -366,6 +381,7 @@ class Follower:
 
     def _exit(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
         run.exit = header
+        self._daemons.ended(run, header)
         if header["outcome"] == "lost":
             self._sweep(run)
             return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", _outcome.KILLED)
@@ -375,5 +391,5 @@ class Follower:
             return None
         bad = header["outcome"] != "exited" or header["exit_code"] != 0
         if bad and not self._stopping and run.failure is None:
-            return _outcome.runner_failure(run.host, self.plan["shape"], header)
+            return _outcome.runner_failure(run, self.plan, header)
         return None

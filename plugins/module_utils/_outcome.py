@@ -100,10 +100,16 @@ def start_failure(host: str, event: Dict[str, Any]) -> Problem:
     return problem("START_FAILED", host, message, "install it there, or give its path")
 
 
-def runner_failure(host: str, shape: str, record: Dict[str, Any]) -> Problem:
+def runner_failure(run: NodeRun, plan: Dict[str, Any], record: Dict[str, Any]) -> Problem:
     """Describe a runner, or a command, that ended badly."""
     how, remedy = _how(record)
-    what, code = ("the command", "COMMAND_FAILED") if shape == "command" else ("torchrun", "RANK_FAILED")
+    host, mpi = run.host, plan.get("runner") == "mpirun"
+    if mpi and run.node_rank:
+        what, code = "its MPI daemon", "RANK_FAILED"
+    elif plan["shape"] == "command":
+        what, code = "the command", "COMMAND_FAILED"
+    else:
+        what, code = "mpirun" if mpi else "torchrun", "RANK_FAILED"
     remedy = remedy or "its output is in logs/runner.* of the run directory"
     return problem(
         code, host, "%s failed: %s" % (what, how), remedy, exit_code=record["exit_code"], signal=record["signal"]

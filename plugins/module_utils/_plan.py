@@ -8,12 +8,19 @@ line, the playbooks and the roles.
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_network
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _checks, _network, _storage
+from ansible_collections.madctl.multinode.plugins.module_utils import (
+    _argv,
+    _catalog,
+    _checks,
+    _mpi,
+    _network,
+    _share,
+    _storage,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
 
@@ -27,6 +34,10 @@ class Request:
     run_id: str
     work: Tuple[Word, ...]
     shape: str = "script"
+    runner: str = "torchrun"
+    mpirun: Optional[str] = None
+    mpi_args: Tuple[str, ...] = ()
+    allow_run_as_root: bool = False
     python: Optional[str] = None
     python_required: bool = False
     nproc_per_node: str = "auto"
@@ -43,26 +54,6 @@ class Request:
     skip: Tuple[str, ...] = ()
     only: Tuple[str, ...] = ()
     slots: Tuple[Optional[int], ...] = ()
-
-
-@dataclass(frozen=True)
-class Node:
-    """
-    One node's share of the plan; ``argv`` is what its runner gets, and ``env`` beside the user's own.
-
-    ``clock_offset`` is how many seconds the node's clock is ahead of the controller's.
-    """
-
-    host: str
-    node_rank: int
-    address: str
-    interface: str
-    nproc_per_node: int
-    cwd: str
-    argv: List[Word]
-    env: Dict[str, Word]
-    run_dir: str
-    clock_offset: float
 
 
 @dataclass(frozen=True)
@@ -114,6 +105,8 @@ _NO_PYTHON: Dict[str, Any] = {"wanted": None, "own": None, "wanted_exists": Fals
 
 def wanted(request: Request, check: str) -> bool:
     """Tell whether a check counts: what a launch cannot do without always does."""
+    if check == "mpi":
+        return request.runner == "mpirun"
     if check not in _catalog.SKIPPABLE:
         return True
     return check not in request.skip and (not request.only or check in request.only)
@@ -129,11 +122,11 @@ class _Judge:
         """Run every judge, whatever the others find; what was not asked for is left out."""
         each = self.each
         self.candidates, network = self._network()
-        self.nproc, processes = self._processes()
+        self.nprocs, processes = self._processes()
         self.pythons, self.reports, python = self._python()
         self.cwds, files = self._files()
         self.port, port = self._port()
-        found = [*_checks.machines(each), *python, *files, *network, *port, *processes]
+        found = [*_checks.machines(each), *python, *files, *network, *port, *processes, *self._mpirun()]
         found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes)
         if self.candidates and len(self.hosts) > 1:
             found += _checks.network(each, [candidate.interface for candidate in self.candidates])
@@ -208,17 +201,20 @@ class _Judge:
 
     # -- processes --------------------------------------------------------------------------------
 
-    def _processes(self) -> Tuple[int, List[Problem]]:
-        if self.request.nproc_per_node == "auto" and any(self.request.slots):
-            return self._slots()
-        number, found = _checks.processes(self.each, self.request.nproc_per_node, self.request.gpus)
-        return number, found
-
-    def _slots(self) -> Tuple[int, List[Problem]]:
-        """Take the host list's own word for the number of processes; torchrun wants the same everywhere."""
+    def _processes(self) -> Tuple[List[int], List[Problem]]:
+        """Find the number of ranks of every node."""
         slots = self.request.slots
-        most = max(set(slots), key=slots.count) or 0
-        return most, [
+        if self.request.nproc_per_node == "auto" and any(slots):
+            most = max(set(slots), key=slots.count) or 0
+            if self.request.runner == "mpirun":
+                return [count or 1 for count in slots], []
+            return [most] * len(slots), self._unequal(slots, most)
+        nprocs, found = _checks.processes(self.each, self.request.nproc_per_node, self.request.gpus)
+        return nprocs, found
+
+    def _unequal(self, slots: Sequence[Optional[int]], most: int) -> List[Problem]:
+        """Take the host list's own word for the number of processes; torchrun wants the same everywhere."""
+        return [
             problem(
                 "SLOTS_DIFFER",
                 host,
@@ -227,6 +223,20 @@ class _Judge:
             )
             for host, count in zip(self.hosts, slots)
             if count != most
+        ]
+
+    def _mpirun(self) -> List[Problem]:
+        """Judge what mpirun needs."""
+        request = self.request
+        if request.runner != "mpirun":
+            return []
+        found: List[Problem] = _mpi.judge(self.each, request.mpirun, request.mpi_args, request.allow_run_as_root)
+        run_dirs = [_share.run_dir(request, fact) for fact in self.facts]
+        found += _mpi.judge_paths(self.hosts, [fact["interpreter"] for fact in self.facts], run_dirs)
+        return found + [
+            problem("MPI_NEEDS_IPV4", host, "the network of the job is %s here" % candidate.network)
+            for host, candidate in zip(self.hosts, self.candidates)
+            if ":" in candidate.address
         ]
 
     def _python(self) -> Tuple[List[str], List[Optional[Dict[str, Any]]], List[Problem]]:
@@ -250,7 +260,7 @@ class _Judge:
                     found.append(problem("PYTHON_MISSING", host, "no python3 found"))
             elif report is None:
                 found.append(problem("PYTHON_MISSING", host, "%s does not answer" % python[key]))
-            elif not report["torch"]:
+            elif not report["torch"] and request.runner == "torchrun":
                 found.append(problem("TORCH_MISSING", host, "torch is not installed for %s" % python[key]))
         return [str(python[key]) for python in self.python], reports, found
 
@@ -292,74 +302,43 @@ class _Judge:
         single = len(self.hosts) == 1 and self.candidates[0].interface == "lo"
         addr = self.request.master_addr or ("localhost" if single else self.candidates[0].address)
         port = self.port or int(self.request.master_port)
-        nodes = [self._node(rank, addr, port) for rank in range(len(self.hosts))]
+        chosen = _share.Chosen(
+            self.request, self.hosts, self.facts, self.candidates, self.pythons, self.cwds, self.nprocs, addr, port
+        )
+        network = str(ip_network(self.candidates[0].network))
+        if self.request.runner == "mpirun":
+            chosen = replace(chosen, mpi=self._launch(None if single else network))
+        slots = zip(self.candidates, self.nprocs)
         return {
             "run_id": self.request.run_id,
-            "runner": "torchrun",
+            "runner": self.request.runner,
             "shape": self.request.shape,
             "master_addr": addr,
             "master_port": port,
-            "nnodes": len(nodes),
-            "world_size": len(nodes) * self.nproc,
+            "nnodes": len(self.hosts),
+            "world_size": chosen.world_size,
             "start_timeout": self.request.start_timeout,
             "grace": STOP_GRACE_SECONDS,
             "lock": wanted(self.request, "machine"),
             "beacon": _storage.proven(self.facts),
             "work": list(self.request.work),
-            "hostfile": "".join("%s slots=%d\n" % (c.address, self.nproc) for c in self.candidates),
-            "network": str(ip_network(self.candidates[0].network)),
-            "nodes": [asdict(node) for node in nodes],
+            "hostfile": "".join("%s slots=%d\n" % (candidate.address, count) for candidate, count in slots),
+            "network": network,
+            "nodes": [asdict(node) for node in _share.nodes(chosen)],
         }
 
-    def _node(self, rank: int, addr: str, port: int) -> Node:
-        request, fact, candidate = self.request, self.facts[rank], self.candidates[rank]
-        base = request.run_dir or "/var/tmp/madctl-%d" % fact["user_id"]
-        run_dir = "%s/%s" % (base.rstrip("/"), request.run_id)
-        python = self.pythons[rank]
-        rendezvous = {"addr": addr, "port": str(port), "id": request.run_id, "log_dir": run_dir + "/torchrun"}
-        rendezvous["local_addr"] = addr if rank == 0 else candidate.address
-
-        def torchrun(program: Sequence[Word]) -> List[Word]:
-            return list(_argv.torchrun_argv(rendezvous, len(self.hosts), rank, self.nproc, python, program))
-
-        if request.shape == "script":
-            shim = [fact["interpreter"], "-I", "-S", run_dir + "/bin/_rank.py"]
-            argv = torchrun([*shim, *_argv.rank_argv(request.work, python)])
-        else:
-            argv = list(request.work)
-        env = {
-            "MASTER_ADDR": addr,
-            "MASTER_PORT": str(port),
-            "NNODES": str(len(self.hosts)),
-            "NODE_RANK": str(rank),
-            "NPROC_PER_NODE": str(self.nproc),
-            "WORLD_SIZE": str(len(self.hosts) * self.nproc),
-            "NCCL_SOCKET_IFNAME": _network.nccl_name(candidate.interface, fact),
-            "GLOO_SOCKET_IFNAME": candidate.interface,
-            **({"NCCL_SOCKET_FAMILY": "AF_INET6"} if ":" in candidate.address else {}),
-            "PYTHONUNBUFFERED": "1",
-            # torchrun sets this too, with a banner on every node.
-            **({"OMP_NUM_THREADS": "1"} if self.nproc > 1 and request.shape == "script" else {}),
-        }
-        # The user's own values win, and stay out of the plan, since plans are shown and logged.
-        env = {name: value for name, value in env.items() if name not in request.env}
-        env.update(
-            {
-                "MAD_MULTI_NODE_RUNNER": shlex.join(str(word) for word in torchrun([])[:-1]),
-                "MADCTL_RUN_ID": request.run_id,
-                "MADCTL_RUN_DIR": run_dir,
-                "MADCTL_HOSTFILE": run_dir + "/hostfile",
-            }
-        )
-        return Node(
-            self.hosts[rank],
-            rank,
-            candidate.address,
-            candidate.interface,
-            self.nproc,
-            self.cwds[rank],
-            argv,
-            env,
-            run_dir,
-            round(_checks.lead(fact["time"]), 3),
+    def _launch(self, network: Optional[str]) -> _mpi.Launch:
+        request, mpi = self.request, _mpi.recognise(self.facts[0]["mpi"])
+        assert mpi is not None
+        return _mpi.Launch(
+            mpi=mpi,
+            addresses=[candidate.address for candidate in self.candidates] if network else ["localhost"],
+            slots=self.nprocs,
+            network=network,
+            interface=self.candidates[0].interface,
+            interpreter=self.facts[0]["interpreter"],
+            run_dir=_share.run_dir(request, self.facts[0]),
+            words=request.mpi_args,
+            names=tuple(request.env),
+            as_root=request.allow_run_as_root,
         )

@@ -5,6 +5,9 @@ Run one rank's program and tell the supervisor when it joined and how it ended.
 The runner starts ``python3 -I -S _rank.py PROGRAM ARGS…`` for every rank. The program's output goes
 through pipes to the supervisor, so that a full disk or a flood of lines never blocks it, and its
 exit status is reported as it is, not as a runner retells it. Private to the collection.
+
+mpirun has one command line for all nodes, and reads some words of a program as its own. So there is a
+file on each node that says what ranks execute there, and which Python runs scripts.
 """
 
 from __future__ import annotations
@@ -29,17 +32,37 @@ ERROR_CHARACTERS = 2000
 LEFT_TO_PROGRAM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
+# Of the same process: MPI's own variables, of Open MPI and MPICH, then torchrun's.
+_NAMES = {
+    "rank": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK"),
+    "local_rank": ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "LOCAL_RANK"),
+    "world_size": ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE"),
+    "local_world_size": ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "LOCAL_WORLD_SIZE"),
+}
+
+
 def identity(environment: Dict[str, str]) -> Dict[str, Any]:
-    """Read rank, local rank and world size from what torchrun, Open MPI or MPICH set."""
-    names = {
-        "rank": ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK"),
-        "local_rank": ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"),
-        "world_size": ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"),
-    }
+    """Read rank, local rank and both sizes of the world from what the runner set."""
     return {
-        key: next((int(environment[name]) for name in variables if name in environment), None)
-        for key, variables in names.items()
+        key: next((int(environment[name]) for name in names if name in environment), None)
+        for key, names in _NAMES.items()
     }
+
+
+def program(words: List[str]) -> List[str]:
+    """Say what this rank executes; under mpirun, give a Python script the names that torch reads."""
+    try:
+        with open(os.path.join(os.environ["MADCTL_RUN_DIR"], "ranks.json"), encoding="utf-8") as stream:
+            job = json.load(stream)
+    except FileNotFoundError:
+        return words  # torchrun has all it needs.
+    argv = words or job["argv"]
+    if argv[0] == "-m" or argv[0].endswith(".py"):
+        argv = [job["python"], *argv]
+    if argv[0] == job["python"] or os.path.basename(argv[0]).startswith("python"):
+        found = identity(dict(os.environ))
+        os.environ.update({key.upper(): str(value) for key, value in found.items() if value is not None})
+    return list(argv)
 
 
 def start(argv: List[str], out: int, err: int, failed: int) -> int:
@@ -87,7 +110,7 @@ def exit_like(status: int) -> None:
 
 def main() -> None:
     """Join, run, report."""
-    argv = sys.argv[1:]
+    argv = program(sys.argv[1:])
     for number in LEFT_TO_PROGRAM:
         signal.signal(number, signal.SIG_IGN)
     supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -4,7 +4,8 @@ Own one run on one node: wait for go, start the runner, keep its output, leave n
 
 Started as ``python3 -I -S _supervisor.py RUN_DIR`` in a container of its own: a systemd service, or a
 session. It never depends on a connection after go: output goes to files first, and a follower gets it
-from there. Private to the collection.
+from there. Under mpirun, the first node's runner is mpirun, and every other node's is the daemon that
+mpirun asks for. Private to the collection.
 
     armed ──go──► running ──runner ends──► sweeping ──nothing left──► done
       │              └──stop──► stopping ──────┘
@@ -18,11 +19,9 @@ import json
 import os
 import selectors
 import signal
-import socket
-import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -30,8 +29,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import _claim  # type: ignore[import-not-found]  # noqa: E402
 import _processes  # type: ignore[import-not-found]  # noqa: E402
 from _beacon import LOOK_SECONDS, Beacon  # type: ignore[import-not-found]  # noqa: E402
-from _feed import Feed, listen  # type: ignore[import-not-found]  # noqa: E402
-from _wire import DUMP, GO, KILL, STOP  # type: ignore[import-not-found]  # noqa: E402
+from _feed import Feed  # type: ignore[import-not-found]  # noqa: E402
+from _ranks import Ranks  # type: ignore[import-not-found]  # noqa: E402
+from _relay import Relay, whereabouts  # type: ignore[import-not-found]  # noqa: E402
+from _runners import Runners  # type: ignore[import-not-found]  # noqa: E402
+from _wire import DUMP, END, GO, KILL, STOP  # type: ignore[import-not-found]  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
 SWEEP_TERM_SECONDS = 3.0
@@ -40,10 +42,16 @@ SWEEP_KILL_SECONDS = 10.0
 SWEEP_INTERVAL_SECONDS = 0.1
 FLUSH_SECONDS = 30.0
 DUMP_SECONDS = 10.0
-RANK_MESSAGE_BYTES = 1 << 20
+# MPI's daemons end by themselves when mpirun does; this is how much later than it.
+DAEMON_SECONDS = 5.0
 OOM_SCORE = -500
 # Orders of whoever has no channel; SIGTERM for the second time means the last of them.
-_SIGNALLED: Dict[int, bytes] = {signal.SIGTERM: STOP, signal.SIGUSR1: DUMP, signal.SIGUSR2: KILL}
+_SIGNALLED: Dict[int, bytes] = {
+    signal.SIGTERM: STOP,
+    signal.SIGUSR1: DUMP,
+    signal.SIGUSR2: KILL,
+    signal.SIGWINCH: END,  # one that means nothing to whoever does not expect it
+}
 
 
 class Supervisor:
@@ -54,16 +62,13 @@ class Supervisor:
         self.lock = lock
         self.state = "armed"
         self.reason: Optional[str] = None
-        self.runner: Optional[subprocess.Popen[bytes]] = None
-        self.status: Optional[int] = None
-        self.joined: Dict[int, Dict[str, Any]] = {}
-        self.rank_exits: List[Dict[str, Any]] = []
-        self.unread: Dict[socket.socket, bytes] = {}
         self.dumps: Set[int] = set()
         self.oom_kills = 0
         self.deadline: Optional[float] = time.monotonic() + spec["start_timeout"]
         self.timeout: Optional[float] = None
         self.look_at: Optional[float] = None
+        self.join_by: Optional[float] = None
+        self.daemon: Optional[str] = None
         self.sweep_signal = signal.SIGTERM
         self.selector = selectors.DefaultSelector()
         storage, helper = spec["beacon"], _processes.HELPER
@@ -71,12 +76,24 @@ class Supervisor:
         about = {"boot_id": spec["boot_id"], "container": _claim.container(spec["run_id"]), "pid": os.getpid()}
         hello = dict(about, event="ready", run_id=spec["run_id"])
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
-        self.selector.register(listen("ranks.sock"), selectors.EVENT_READ, self._accept_rank)
+        self.runners = Runners(spec, lock, self.feed)
+        self.ranks = Ranks(self.selector, self.feed, lambda: self.reason is not None)
+        self.ranks.on_failure, self.ranks.on_joined = self._failed, self._rank_joined
+        self.relay: Any = self._open_relay() if spec["mpi"] else None
         self._watch_signals()
         _claim.reserve_record()
         if self.beacon:
             self.beacon.begin()
         self.feed.emit(event="armed", time=time.time(), storage=storage, node_rank=spec["node_rank"], **about)
+
+    def _open_relay(self) -> Any:
+        relay = Relay(self.spec["mpi"], self.spec["run_id"])
+        relay.emit, relay.is_followed = self.feed.emit, lambda: self.feed.follower is not None
+        if relay.leads:
+            relay.serve(self.selector)
+        else:
+            self.feed.hear = self._start_daemon
+        return relay
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -112,7 +129,7 @@ class Supervisor:
     def _patience(self) -> Optional[float]:
         if self.state == "sweeping":
             return SWEEP_INTERVAL_SECONDS
-        times = [at for at in (self.deadline, self.timeout, self.look_at) if at is not None]
+        times = [at for at in (self.deadline, self.timeout, self.look_at, self.join_by) if at is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _watch_clock(self) -> None:
@@ -120,6 +137,9 @@ class Supervisor:
         if self.timeout is not None and now >= self.timeout:
             self.timeout = None
             self.stop("timed_out")
+        if self.join_by is not None and now >= self.join_by:
+            self.join_by = None
+            self._late()
         if self.look_at is not None and now >= self.look_at and self.beacon:
             self.look_at = now + LOOK_SECONDS
             self.beacon.look()
@@ -154,11 +174,15 @@ class Supervisor:
             self.dump()
         elif GO in orders and self.state == "armed":
             self.go()
+        elif END in orders:
+            self.end()
 
     def follower_dropped(self) -> None:
         """Disarm, since nobody else can say go; a run that goes on does not care."""
         if self.state == "armed":
             self._finish("disarmed")
+        else:
+            self.end()  # Nobody else can bring a request for a daemon.
 
     def _leave_armed(self) -> None:
         """Nobody reads the proof's files any more: their janitors, which may hang, may go to work."""
@@ -167,50 +191,37 @@ class Supervisor:
     def go(self) -> None:
         """Start the runner; the answer says whether it really was exec'd."""
         self._leave_armed()
-        self.deadline = None
-        self.oom_kills = _processes.oom_kills()
-        try:
-            self.runner = subprocess.Popen(
-                self.spec["argv"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=self.spec["cwd"],
-                env=self.spec["env"],
-                start_new_session=True,
-                # Should this supervisor be killed, the node stays taken as long as the runner lives.
-                pass_fds=[self.lock] if self.lock is not None else [],
-                preexec_fn=lambda: _claim.give_up(self.spec["oom_score"], self.spec["umask"]),
-            )
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            self.feed.emit(event="start_failed", message=str(error))
-            self._finish("start_failed")
-            return
-        self.state = "running"
+        self.state, self.deadline = "running", None
+        self.oom_kills = self.ranks.oom_kills = _processes.oom_kills()
         now = time.monotonic()
         self.timeout = now + self.spec["timeout"] if self.spec["timeout"] else None
         self.look_at = now + LOOK_SECONDS if self.beacon else None
-        self.feed.emit(event="started", pid=self.runner.pid, time=time.time())
-        for name, pipe in (("runner.out", self.runner.stdout), ("runner.err", self.runner.stderr)):
-            assert pipe is not None
-            self.feed.collect(name, pipe.fileno())
+        if self.relay and self.relay.ranks:
+            self.join_by = now + self.spec["start_timeout"]
+        if not self.awaits_daemons:
+            self._start(self.spec["argv"])
+
+    @property
+    def awaits_daemons(self) -> bool:
+        """Whether this node's runner is what mpirun on another node asks for."""
+        return self.relay is not None and not self.relay.leads
+
+    def _start_daemon(self, message: Dict[str, Any]) -> None:
+        """Start what this run's mpirun asked for, once, or as often as mpirun may be called."""
+        command = self.relay.opened(message) if self.relay and self.state == "running" else None
+        if command is not None and (self.relay.many or self.runners.status is None and not self.runners):
+            self._start(["/bin/sh", "-c", command])
+
+    def _start(self, argv: Sequence[str]) -> None:
+        if not self.runners.start(argv):
+            self._finish("start_failed")
 
     def dump(self) -> None:
         """Write every rank's stack to its error log where py-spy is at hand, then stop."""
         if self.state != "running":
             return
-        self.deadline = time.monotonic()
-        for rank, entry in self.joined.items():
-            argv = [self.spec["py_spy"], "dump", "--pid", str(entry["pid"])]
-            try:
-                dump = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-            except (OSError, TypeError):
-                self.feed.emit(event="no_dump")
-                return
-            assert dump.stdout is not None
-            self.feed.collect("rank-%s.stack" % rank, dump.stdout.fileno())
-            self.dumps.add(dump.pid)
-            self.deadline = time.monotonic() + DUMP_SECONDS
+        self.dumps = self.ranks.dump(self.spec["py_spy"])
+        self.deadline = time.monotonic() + (DUMP_SECONDS if self.dumps else 0.0)
 
     def stop(self, reason: str) -> None:
         """End the run gracefully: the runner first, so that it can end its ranks in order."""
@@ -219,57 +230,44 @@ class Supervisor:
         elif self.state == "running":
             self.state, self.reason = "stopping", reason
             self.feed.emit(event="stopping", time=time.time(), reason=reason)
+            self._look_at_daemon()
             self.deadline = time.monotonic() + self.spec["grace"]
-            self._signal_runner(signal.SIGTERM)
+            if not self.awaits_daemons:
+                self.runners.signal(signal.SIGTERM)
+            elif self.runners:
+                self.deadline += DAEMON_SECONDS  # mpirun tells its daemons, and knows what to do first.
+            else:
+                self._all_ended()
 
     def kill(self) -> None:
         """End the run at once."""
         self.stop("stopped")
         if self.state in ("stopping", "sweeping"):
-            self._signal_runner(signal.SIGKILL)
+            self.runners.signal(signal.SIGKILL)
             self.sweep_signal = signal.SIGKILL
             self.state = "sweeping"
             self.deadline = time.monotonic() + SWEEP_KILL_SECONDS
 
-    def _signal_runner(self, number: int) -> None:
-        if self.runner is not None and self.status is None:
-            os.killpg(self.runner.pid, number)
+    def end(self) -> None:
+        """Wait for no more daemons: mpirun has ended, or nobody can bring its requests."""
+        if self.awaits_daemons and self.state == "running":
+            self.relay.many = False
+            if not self.runners:
+                self._all_ended()
+
+    def _late(self) -> None:
+        """End a run of MPI whose ranks did not come; the follower finds out whose fault it is."""
+        if len(self.ranks.joined) < self.relay.ranks and self.state == "running":
+            self._look_at_daemon()
+            self.feed.emit(event="late", time=time.time(), daemon=self.daemon, joined=len(self.ranks.joined))
+            self.stop("late")
+            self.kill()
+
+    def _look_at_daemon(self) -> None:
+        if self.awaits_daemons and self.daemon is None and len(self.ranks.joined) < (self.relay.ranks or 0):
+            self.daemon = whereabouts(_processes.descendants(os.getpid())) if self.runners else "was not asked for"
 
     # -- the runner and its ranks ---------------------------------------------------------------
-
-    def _accept_rank(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        self.selector.register(connection, selectors.EVENT_READ, self._read_rank)
-
-    def _read_rank(self, connection: socket.socket) -> None:
-        try:
-            data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(8))
-        except OSError:
-            data, ancillary = b"", []
-        descriptors = [int.from_bytes(raw[i : i + 4], sys.byteorder) for _, _, raw in ancillary for i in (0, 4)]
-        *lines, rest = (self.unread.pop(connection, b"") + data).split(b"\n")
-        if not data or len(rest) > RANK_MESSAGE_BYTES:
-            self.selector.unregister(connection)
-            connection.close()
-            return
-        self.unread[connection] = rest
-        for line in lines:
-            self._hear_rank(connection, json.loads(line), descriptors)
-
-    def _hear_rank(self, connection: socket.socket, message: Dict[str, Any], descriptors: List[int]) -> None:
-        if message["event"] == "rank_exit":
-            rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
-            oom = message["signal"] == signal.SIGKILL and _processes.oom_kills() > self.oom_kills
-            ended = dict(message, rank=rank, stopping=self.reason is not None, oom=oom)
-            self.rank_exits.append(ended)
-            self.feed.emit(**ended)
-            if message["exit_code"] or message["signal"]:
-                self._failed()
-            return
-        for stream, descriptor in zip(("out", "err"), descriptors):
-            self.feed.collect("rank-%s.%s" % (message["rank"], stream), descriptor)
-        self.joined[message["rank"]] = dict(message, connection=connection)
-        self.feed.emit(**message)
 
     def _failed(self) -> None:
         """Tell the other nodes in case nobody else does."""
@@ -286,8 +284,8 @@ class Supervisor:
                 ended = None
             if ended is None:
                 break
-            if self.runner is not None and ended.si_pid == self.runner.pid:
-                self._runner_ended()
+            if ended.si_pid in self.runners:
+                self._runner_ended(self.runners.ended(ended.si_pid))
                 continue
             _, status = os.waitpid(ended.si_pid, 0)
             if self.beacon and self.beacon.ended(ended.si_pid, status):
@@ -299,14 +297,20 @@ class Supervisor:
         if self.state == "sweeping":
             self._sweep()
 
-    def _runner_ended(self) -> None:
-        assert self.runner is not None
-        self.status = self.runner.wait()
+    def _runner_ended(self, status: int) -> None:
         if self.state in ("running", "stopping"):
-            if self.status:
+            if status:
                 self._failed()
-            self.state = "sweeping"
-            self.deadline = time.monotonic() + SWEEP_TERM_SECONDS
+            if not self.runners and not (self.awaits_daemons and self.relay.many and not status):
+                self._all_ended()
+
+    def _all_ended(self) -> None:
+        self.state = "sweeping"
+        self.deadline = time.monotonic() + SWEEP_TERM_SECONDS
+
+    def _rank_joined(self) -> None:
+        if self.relay and len(self.ranks.joined) == self.relay.ranks:
+            self.join_by = None
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -314,7 +318,7 @@ class Supervisor:
         marked, ours = self._leftovers()
         _processes.kill_marked(self.spec["run_id"], marked, self.sweep_signal)
         _processes.send(ours, self.sweep_signal)
-        if not marked and not ours and not self.feed.pipes and self.status is not None:
+        if not marked and not ours and not self.feed.pipes and not self.runners:
             self._finish("exited")
 
     def _leftovers(self) -> Any:
@@ -327,7 +331,8 @@ class Supervisor:
         if self.state == "armed":
             self._leave_armed()
         left: List[int] = sum(self._leftovers(), []) if outcome == "exited" else []
-        status = self.status
+        # A node whose daemon nobody asked for has nothing that could have failed.
+        status = 0 if self.runners.status is None and outcome == "exited" else self.runners.status
         record = {
             "event": "exit",
             "outcome": outcome,
@@ -335,10 +340,11 @@ class Supervisor:
             "exit_code": status if status is not None and status >= 0 else None,
             "signal": -status if status is not None and status < 0 else None,
             "oom": status == -signal.SIGKILL and _processes.oom_kills() > self.oom_kills,
-            "ranks_joined": len(self.joined),
-            "rank_exits": self.rank_exits,
+            "ranks_joined": len(self.ranks.joined),
+            "rank_exits": self.ranks.exits,
             "stopped": self.reason is not None,
             "reason": self.reason,
+            "daemon": self.daemon,
             "left_behind": [_processes.describe(pid) for pid in left],
             "bytes_lost": sum(log.lost for log in self.feed.logs.values()),
         }
@@ -348,8 +354,10 @@ class Supervisor:
         if self.lock is not None:
             # Before anybody hears of the end: the next launch may come at once.
             os.close(self.lock)
+        if self.relay:
+            self.relay.close()
         self.state = "done"
-        self.look_at = self.timeout = None
+        self.look_at = self.timeout = self.join_by = None
         self.deadline = time.monotonic() + FLUSH_SECONDS
         self.feed.emit(last=True, **record)
 

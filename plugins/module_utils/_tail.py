@@ -19,7 +19,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _log, _pro
 # The kernel tells when a file grows; this is only how late the loss of a supervisor may be seen.
 LOOK_SECONDS = 1.0
 _IN_MODIFY_CREATE_MOVED = 0x2 | 0x100 | 0x80
-_ORDERS = {_wire.STOP: signal.SIGTERM, _wire.KILL: signal.SIGUSR2, _wire.DUMP: signal.SIGUSR1}
+_ORDERS = {
+    _wire.STOP: signal.SIGTERM,
+    _wire.KILL: signal.SIGUSR2,
+    _wire.DUMP: signal.SIGUSR1,
+    _wire.END: signal.SIGWINCH,
+}
 
 
 class Tail:

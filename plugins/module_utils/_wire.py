@@ -3,17 +3,17 @@
 The frames between a supervisor and whoever follows it: one JSON object a line, bytes after some.
 
 A header with a ``bytes`` key is followed by that many raw bytes. The other direction is single
-bytes (``GO``, ``STOP``, ``KILL``, ``DUMP`` stacks and stop; ``DETACH`` is for a follower only), so that going
-costs one write.
+bytes (``GO``, ``STOP``, ``KILL``, ``DUMP`` stacks and stop, ``END`` when there is nothing more to wait for;
+``DETACH`` is for a follower only), so that going costs one write, and between them messages, a line of JSON each.
 Private to the collection.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
-GO, STOP, KILL, DUMP, DETACH = b"g", b"s", b"k", b"p", b"d"
+GO, STOP, KILL, DUMP, END, DETACH = b"g", b"s", b"k", b"p", b"e", b"d"
 MAX_HEADER_BYTES = 1 << 20
 MAX_PAYLOAD_BYTES = 1 << 20
 
@@ -69,3 +69,32 @@ class Decoder:
         if not isinstance(size, int) or not 0 <= size <= MAX_PAYLOAD_BYTES:
             raise WireError("header is not a frame's: %r" % line[:80])
         return dict(header)
+
+
+class Orders:
+    """Cut what comes from a follower into orders and messages, however it arrives."""
+
+    def __init__(self) -> None:
+        self._message = b""
+
+    def feed(self, data: bytes) -> Tuple[bytes, List[Dict[str, Any]]]:
+        """Take bytes, and give the orders and every message that is complete."""
+        orders, messages = b"", []
+        for number, piece in enumerate(data.split(b"\n")):
+            if number and self._message:
+                messages.append(self._message)
+                self._message = b""
+            begin = 0 if self._message else piece.find(b"{")
+            orders += piece if begin < 0 else piece[:begin]
+            self._message += b"" if begin < 0 else piece[begin:]
+        if len(self._message) > MAX_HEADER_BYTES:
+            self._message = b""
+        return orders, [parsed for parsed in map(_object, messages) if parsed is not None]
+
+
+def _object(line: bytes) -> Any:
+    try:
+        parsed = json.loads(line)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None

@@ -25,6 +25,9 @@ options:
   python:
     description: Absolute path of the Python that is to run the job.
     type: str
+  mpirun:
+    description: Absolute path of mpirun; by default one beside the job's Python, else the one on the search path.
+    type: str
   chdir:
     description: Working directory of the job.
     type: str

@@ -32,6 +32,23 @@ options:
     type: str
     choices: [script, command]
     default: script
+  runner:
+    description: What starts the ranks; V(mpirun) needs the same MPI on all nodes, and no SSH between them.
+    type: str
+    choices: [torchrun, mpirun]
+    default: torchrun
+  mpirun:
+    description: Absolute path of mpirun; by default one beside the job's Python, else the one on the search path.
+    type: str
+  mpi_args:
+    description: More words for mpirun.
+    type: list
+    elements: str
+    default: []
+  allow_run_as_root:
+    description: Whether root may run mpirun.
+    type: bool
+    default: false
   python:
     description: Absolute path of the job's Python.
     type: str
@@ -87,9 +104,10 @@ options:
     elements: str
     default: []
   gpus:
-    description: What unequal numbers of GPUs mean; V(same) is an error, V(min) takes the smallest.
+    description:
+      - What unequal numbers of GPUs mean; V(same) is an error, V(min) takes the smallest, V(per-node) each node's own.
     type: str
-    choices: [same, min]
+    choices: [same, min, per-node]
     default: same
   shared_fstypes:
     description: Types of file systems that count as shared beside the known ones.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -20,7 +21,10 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils import _follow
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach, _round
 
-_PROGRAMS = ("_supervisor", "_claim", "_processes", "_feed", "_beacon", "_log", "_wire", "_rank")
+_PROGRAMS = (
+    *("_supervisor", "_runners", "_ranks", "_relay", "_claim", "_processes", "_feed", "_beacon", "_log", "_wire"),
+    *("_rank", "_agent"),
+)
 _MODULES = _direct.parts("_arm")
 _FIRST_FRAME_SECONDS = 10
 
@@ -44,6 +48,7 @@ class Arming:
         about["addresses"] = [node["address"] for node in plan["nodes"]]
         about["plan"] = {key: plan[key] for key in shown}
         self._shared = {"programs": programs, "digest": digest, "about": about, **given}
+        self._shared["relay_key"] = secrets.token_hex(32)
         self._private = tempfile.mkdtemp(prefix="madctl-")
         self._lock = threading.Lock()
         self._done: list[tuple[str, socket.socket | None, str]] = []
@@ -81,7 +86,7 @@ class Arming:
         return "%s/%d:%s/control.sock" % (self._private, node["node_rank"], node["run_dir"])
 
     def _program(self, host: str, news: dict[str, Any]) -> _direct.Program:
-        keys = ("run_id", "hostfile", "lock", "beacon", "start_timeout", "grace")
+        keys = ("run_id", "runner", "shape", "hostfile", "lock", "beacon", "start_timeout", "grace")
         request = {**{key: self._plan[key] for key in keys}, **self._nodes[host], **self._shared}
         request["about"] = {**request["about"], "host": host, "node_rank": request["node_rank"]}
         request["proof"] = _proving.with_news(self._plan["proof"][host], news)

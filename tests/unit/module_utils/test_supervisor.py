@@ -29,7 +29,15 @@ class Armed:
         environment = {**os.environ, "MADCTL_RUN_ID": self.run_id, "MADCTL_RUN_DIR": str(self.run_dir)}
         known = {"run_id": self.run_id, "node_rank": 0, "cwd": "/", "argv": argv, "env": environment, "lock": None}
         times = {"start_timeout": 20.0, "timeout": None, "grace": 1.0, "log_cap": 1 << 20}
-        rest = {"proof_janitors": [], "boot_id": "b", "oom_score": "0", "umask": 0o027, "py_spy": None, "beacon": None}
+        rest = {
+            "proof_janitors": [],
+            "boot_id": "b",
+            "oom_score": "0",
+            "umask": 0o027,
+            "py_spy": None,
+            "beacon": None,
+            "mpi": None,
+        }
         (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
         ready = os.open(self.run_dir / "ready", os.O_RDWR)
         program = shutil.copytree(PROGRAMS, base / "bin", dirs_exist_ok=True) / "_supervisor.py"

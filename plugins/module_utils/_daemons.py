@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A follower's part in mpirun: bring its requests to other nodes, and say whose fault it is when ranks do not come.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Callable, Dict, Optional, Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._outcome import NodeRun
+
+_REMEDY = "open the ports between nodes; what it printed is in logs/runner.* of its run directory"
+
+Order = Callable[[str, bytes], None]  # host, what its supervisor is to get
+
+
+class Daemons:
+    """The daemons of MPI of one run."""
+
+    def __init__(self, plan: Dict[str, Any], runs: Sequence[NodeRun], order: Order) -> None:
+        self._plan, self._runs, self._order = plan, runs, order
+        self._late = False
+
+    def bring(self, request: Dict[str, Any]) -> None:
+        """Bring a request to the node that it is for; both ends know that it is genuine."""
+        message = {key: request[key] for key in ("address", "serial", "command", "seal")}
+        for run, node in zip(self._runs, self._plan["nodes"]):
+            if node["address"] == request["address"]:
+                self._order(run.host, json.dumps(message).encode() + b"\n")
+
+    def late(self, run: NodeRun, header: Dict[str, Any]) -> None:
+        """Take down that ranks did not come in time on a node."""
+        self._late = True
+        self._blame(run, header)
+
+    def ended(self, run: NodeRun, header: Dict[str, Any]) -> None:
+        """Take down how a node ended; with mpirun itself, nobody asks for daemons any more."""
+        if header.get("stopped") and self._late:
+            self._blame(run, header)
+        if run.node_rank == 0 and self._plan.get("runner") == "mpirun":
+            for other in self._runs:
+                if other is not run:
+                    self._order(other.host, _wire.END)
+
+    def _blame(self, run: NodeRun, header: Dict[str, Any]) -> None:
+        """A node whose daemon did not reach mpirun is the cause; all others, and mpirun, only waited for it."""
+        daemon: Optional[str] = header.get("daemon")
+        seconds = self._plan["start_timeout"]
+        at = header.get("time", time.time()) - run.clock_offset
+        if daemon:
+            message = "its MPI daemon %s, %g s after the start" % (daemon, seconds)
+            run.fail(at - seconds, problem("DAEMON_NOT_READY", run.host, message, _REMEDY))
+        elif run.node_rank == 0:
+            message = "mpirun has not started all ranks, %g s after the start" % seconds
+            run.fail(at, problem("DAEMON_NOT_READY", run.host, message, _REMEDY))

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Start the runner of one node, and keep what it prints: torchrun, mpirun, a command, or daemons of MPI.
+
+Delivered beside the supervisor; private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from typing import Any, Dict, Optional, Sequence
+
+import _claim  # type: ignore[import-not-found]
+from _feed import Feed  # type: ignore[import-not-found]
+
+
+class Runners:
+    """What this node runs for the job, by process id; ``status`` of those that ended, the first bad one for all."""
+
+    def __init__(self, spec: Dict[str, Any], lock: Optional[int], feed: Feed) -> None:
+        self._spec, self._lock, self._feed = spec, lock, feed
+        self._running: Dict[int, subprocess.Popen[bytes]] = {}
+        self.status: Optional[int] = None
+
+    def __bool__(self) -> bool:
+        return bool(self._running)
+
+    def __contains__(self, pid: int) -> bool:
+        return pid in self._running
+
+    def start(self, argv: Sequence[str]) -> bool:
+        """Execute a command line in the job's environment; False where that cannot be."""
+        spec = self._spec
+        try:
+            runner = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=spec["cwd"],
+                env=spec["env"],
+                start_new_session=True,
+                # Should this supervisor be killed, the node stays taken as long as the runner lives.
+                pass_fds=[self._lock] if self._lock is not None else [],
+                preexec_fn=lambda: _claim.give_up(spec["oom_score"], spec["umask"]),
+            )
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self._feed.emit(event="start_failed", message=str(error))
+            return False
+        self._running[runner.pid] = runner
+        self._feed.emit(event="started", pid=runner.pid, time=time.time())
+        for name, pipe in (("runner.out", runner.stdout), ("runner.err", runner.stderr)):
+            assert pipe is not None
+            self._feed.collect(name, pipe.fileno())
+        return True
+
+    def signal(self, number: int) -> None:
+        """Signal every runner and what shares its process group."""
+        for pid in self._running:
+            os.killpg(pid, number)
+
+    def ended(self, pid: int) -> int:
+        """Collect a runner that ended, and give its status."""
+        status = self._running.pop(pid).wait()
+        self.status = self.status or status
+        return status

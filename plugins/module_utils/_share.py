@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write every node's share of a plan: command line, environment, places. Pure; private to the collection."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _checks, _mpi, _network
+from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
+
+
+@dataclass(frozen=True)
+class Node:
+    """
+    One node's share of the plan; ``argv`` is what its runner gets, and ``env`` beside the user's own.
+
+    ``clock_offset`` is how many seconds the node's clock is ahead of the controller's. Under mpirun every node but
+    the first has no ``argv``, since it starts what mpirun asks for; ``rank_argv`` is what each of its ranks executes,
+    where a plan knows that, and ``python`` the job's.
+    """
+
+    host: str
+    node_rank: int
+    address: str
+    interface: str
+    nproc_per_node: int
+    cwd: str
+    argv: List[Word]
+    env: Dict[str, Word]
+    run_dir: str
+    clock_offset: float
+    python: str
+    rank_argv: Optional[List[Word]] = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was decided, everything but the request in rank order; ``mpi`` where mpirun is the runner."""
+
+    request: Any
+    hosts: Sequence[str]
+    facts: Sequence[Dict[str, Any]]
+    candidates: Sequence[_network.Candidate]
+    pythons: Sequence[str]
+    cwds: Sequence[str]
+    nprocs: Sequence[int]
+    addr: str
+    port: int
+    mpi: Optional[_mpi.Launch] = None
+
+    @property
+    def world_size(self) -> int:
+        """The number of ranks."""
+        return sum(self.nprocs)
+
+
+def run_dir(request: Any, fact: Dict[str, Any]) -> str:
+    """Name a node's directory for this run."""
+    base = request.run_dir or "/var/tmp/madctl-%d" % fact["user_id"]
+    return "%s/%s" % (base.rstrip("/"), request.run_id)
+
+
+def nodes(chosen: Chosen) -> List[Node]:
+    """Write the shares of all nodes."""
+    return [_node(chosen, rank) for rank in range(len(chosen.hosts))]
+
+
+def _node(chosen: Chosen, rank: int) -> Node:
+    request, fact, candidate = chosen.request, chosen.facts[rank], chosen.candidates[rank]
+    runner = _mpi_runner(chosen, rank) if chosen.mpi else _torchrun(chosen, rank)
+    # The user's own values win, and stay out of the plan, since plans are shown and logged.
+    env = {name: value for name, value in _environment(chosen, rank).items() if name not in request.env}
+    env.update(_own_environment(chosen, rank, runner))
+    script = request.shape == "script"
+    rank_argv = _argv.rank_argv(request.work, chosen.pythons[rank]) if script else None
+    return Node(
+        host=chosen.hosts[rank],
+        node_rank=rank,
+        address=candidate.address,
+        interface=candidate.interface,
+        nproc_per_node=chosen.nprocs[rank],
+        cwd=chosen.cwds[rank],
+        argv=_command(chosen, rank, runner),
+        env=env,
+        run_dir=run_dir(request, fact),
+        clock_offset=round(_checks.lead(fact["time"]), 3),
+        python=chosen.pythons[rank],
+        rank_argv=rank_argv if chosen.mpi else None,
+    )
+
+
+def _command(chosen: Chosen, rank: int, runner: List[Word]) -> List[Word]:
+    """Write what the node's supervisor executes."""
+    request = chosen.request
+    if chosen.mpi and rank:
+        return []
+    if request.shape == "command":
+        return list(request.work)
+    if chosen.mpi:
+        return runner
+    shim = [chosen.facts[rank]["interpreter"], "-I", "-S", run_dir(request, chosen.facts[rank]) + "/bin/_rank.py"]
+    return [*runner, *shim, *_argv.rank_argv(request.work, chosen.pythons[rank])]
+
+
+def _torchrun(chosen: Chosen, rank: int) -> List[Word]:
+    """Write torchrun's command line for programs of any kind."""
+    rendezvous = {
+        "addr": chosen.addr,
+        "port": str(chosen.port),
+        "id": chosen.request.run_id,
+        "log_dir": run_dir(chosen.request, chosen.facts[rank]) + "/torchrun",
+        "local_addr": chosen.addr if rank == 0 else chosen.candidates[rank].address,
+    }
+    nproc = chosen.nprocs[rank]
+    return list(_argv.torchrun_argv(rendezvous, len(chosen.hosts), rank, nproc, chosen.pythons[rank], []))
+
+
+def _mpi_runner(chosen: Chosen, rank: int) -> List[Word]:
+    """Write mpirun's command line for programs of any kind, which is of use on the first node only."""
+    assert chosen.mpi is not None
+    return [] if rank else list(_mpi.argv(chosen.mpi))
+
+
+def _environment(chosen: Chosen, rank: int) -> Dict[str, Word]:
+    """Write what the job finds in its environment, unless the user says otherwise."""
+    request, fact, candidate, nproc = chosen.request, chosen.facts[rank], chosen.candidates[rank], chosen.nprocs[rank]
+    threads = nproc > 1 and request.shape == "script" and (not chosen.mpi or _argv.is_python(request.work))
+    return {
+        "MASTER_ADDR": chosen.addr,
+        "MASTER_PORT": str(chosen.port),
+        "NNODES": str(len(chosen.hosts)),
+        "NODE_RANK": str(rank),
+        "NPROC_PER_NODE": str(nproc),
+        "WORLD_SIZE": str(chosen.world_size),
+        "NCCL_SOCKET_IFNAME": _network.nccl_name(candidate.interface, fact),
+        "GLOO_SOCKET_IFNAME": candidate.interface,
+        **({"NCCL_SOCKET_FAMILY": "AF_INET6"} if ":" in candidate.address else {}),
+        "PYTHONUNBUFFERED": "1",
+        # torchrun sets this too, with a banner on every node.
+        **({"OMP_NUM_THREADS": "1"} if threads else {}),
+        **(_mpi.environment(chosen.mpi) if chosen.mpi else {}),
+    }
+
+
+def _own_environment(chosen: Chosen, rank: int, runner: List[Word]) -> Dict[str, Word]:
+    """Write what the user cannot say otherwise."""
+    own = run_dir(chosen.request, chosen.facts[rank])
+    # torchrun is to start Python scripts when a person or a script appends them.
+    prefix = runner if chosen.mpi else runner[:-1]
+    found: Dict[str, Word] = {
+        "MADCTL_RUN_ID": chosen.request.run_id,
+        "MADCTL_RUN_DIR": own,
+        "MADCTL_HOSTFILE": own + "/hostfile",
+    }
+    return {"MAD_MULTI_NODE_RUNNER": shlex.join(map(str, prefix)), **found} if prefix else found
