@@ -3,7 +3,8 @@
 Stand where mpirun expects ssh: have a node's supervisor start MPI's daemon there.
 
 Called as ``_agent.py HOST WORDS…``; like ssh, it joins the words with spaces to a line for a shell. Its
-exit status is what mpirun takes for the start of that daemon. Private to the collection.
+exit status is what mpirun takes for the start of that daemon. MPICH takes an agent that ends before its
+daemon has come back for one that failed, so that is waited for. Private to the collection.
 """
 
 from __future__ import annotations
@@ -11,10 +12,37 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import sys
+import time
+from typing import List, Optional
 
 # Beside the supervisor there is room for agents of all nodes at once; this is for one that stands still.
 ANSWER_SECONDS = 30.0
+# The kernel tells nobody of other processes' connections.
+LOOK_SECONDS = 0.05
+ESTABLISHED = "01"
+
+
+def control_port(words: List[str]) -> Optional[int]:
+    """Read where a daemon of MPICH comes back to, from its command line."""
+    for option, value in zip(words, words[1:]):
+        if option == "--control-port":
+            return int(value.rpartition(":")[2])
+    return None
+
+
+def wait_for(address: str, port: int) -> None:
+    """Wait until a node has connected to a port of this one, or whoever called us has gone."""
+    peer = "%08X" % struct.unpack("=I", socket.inet_aton(address))[0]
+    parent, deadline = os.getppid(), time.monotonic() + ANSWER_SECONDS
+    while os.getppid() == parent and time.monotonic() < deadline:
+        with open("/proc/net/tcp", encoding="ascii") as stream:
+            for line in stream:
+                _, own, other, state = line.split()[:4]
+                if state == ESTABLISHED and own.endswith(":%04X" % port) and other.startswith(peer):
+                    return
+        time.sleep(LOOK_SECONDS)
 
 
 def main() -> None:
@@ -34,6 +62,9 @@ def main() -> None:
     if refused:
         sys.stderr.write("madctl: %s: %s\n" % (host, refused))
         sys.exit(255)
+    port = control_port(words)
+    if port is not None:
+        wait_for(host, port)
 
 
 if __name__ == "__main__":

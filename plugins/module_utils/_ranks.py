@@ -9,6 +9,7 @@ collection.
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import signal
 import socket
@@ -87,6 +88,7 @@ class Ranks:
                 self._feed.emit(event="no_dump")
                 return set()
             assert dump.stdout is not None
-            self._feed.collect("rank-%s.stack" % rank, dump.stdout.fileno())
+            self._feed.collect("rank-%s.stack" % rank, os.dup(dump.stdout.fileno()))
+            dump.stdout.close()
             dumps.add(dump.pid)
         return dumps

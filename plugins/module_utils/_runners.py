@@ -53,7 +53,9 @@ class Runners:
         self._feed.emit(event="started", pid=runner.pid, time=time.time())
         for name, pipe in (("runner.out", runner.stdout), ("runner.err", runner.stderr)):
             assert pipe is not None
-            self._feed.collect(name, pipe.fileno())
+            # Of our own, since the feed closes it, and the one that Python holds is closed with the runner.
+            self._feed.collect(name, os.dup(pipe.fileno()))
+            pipe.close()
         return True
 
     def signal(self, number: int) -> None:
