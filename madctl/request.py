@@ -30,9 +30,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--runner", choices=["torchrun", "mpirun"], default="torchrun", help="what starts the ranks (default torchrun)"
     )
-    group.add_argument(
-        "--mpirun", metavar="PATH", help="mpirun of every node (default: beside --python, or on PATH)"
-    )
+    group.add_argument("--mpirun", metavar="PATH", help="mpirun of every node (default: beside --python, or on PATH)")
     group.add_argument("--mpi-args", metavar="WORDS", help="more words for mpirun, quoted as for a shell")
     group.add_argument("--allow-run-as-root", action="store_true", help="let root run mpirun")
     group.add_argument("--python", metavar="PATH", help="the job's Python (default: python3 of your PATH)")

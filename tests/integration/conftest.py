@@ -64,6 +64,19 @@ def lab():
 
 
 @pytest.fixture
+def own_lab():
+    """Three hosts of its own for a test that takes their power."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    before = Path.cwd()
+    os.chdir(JOBS)
+    try:
+        yield power.up(name, 3, {})
+    finally:
+        os.chdir(before)
+        power.down(name)
+
+
+@pytest.fixture
 def launch(lab):
     """Launch on hosts of the lab with the tests' Python."""
 

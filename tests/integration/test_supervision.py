@@ -205,19 +205,6 @@ def launching(lab, hosts):
     return ["launch", "--lab", lab.name, "--hosts", hosts, "--python", sys.executable]
 
 
-@pytest.fixture
-def own_lab():
-    """Hosts of its own for a test that takes their power."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    before = os.getcwd()
-    os.chdir(JOBS)
-    try:
-        yield power.up(name, 3, {})
-    finally:
-        os.chdir(before)
-        power.down(name)
-
-
 def test_a_node_without_power_is_lost_and_the_others_are_stopped(own_lab):
     process, _ = follow(own_lab, "--output", "json", "--", "wait.py", "leak")
     power.power_off(own_lab.host("node3"))
