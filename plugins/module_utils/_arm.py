@@ -20,7 +20,8 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
         request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``, ``node_rank``), what all nodes share
             (``run_id``, ``runner``, ``hostfile``, ``lock``, ``beacon``, ``log_cap`` in bytes, ``start_timeout``,
             ``timeout`` and ``grace`` in seconds), ``relay_key`` for mpirun, ``proof``, ``user_env``, ``about`` (what
-            the run tells of itself), ``programs``: the text of every delivered program by file name, and ``digest`` of them.
+            the run tells of itself), ``programs``: the text of every delivered program by file name, and ``digest`` of
+            them.
         tell: Gets news of the proof.
 
     Returns:

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
+JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED")
 # Nobody of ours kills a job that nobody stopped; the kernel does.
 KILLED = "look for an out-of-memory kill on the node: dmesg"
 
@@ -116,6 +117,16 @@ def runner_failure(run: NodeRun, plan: Dict[str, Any], record: Dict[str, Any]) -
     )
 
 
+def lag(plan: Dict[str, Any], record: Dict[str, Any]) -> float:
+    """
+    Give the seconds by which the end of a runner is dated later when failures are put in order.
+
+    mpirun and its daemons end with an exit code within moments of each other, and of what they report; by a signal
+    one of them ends for a reason of its own.
+    """
+    return 1.0 if plan.get("runner") == "mpirun" and not record["signal"] else 0.0
+
+
 def judge(
     runs: List[NodeRun], plan: Dict[str, Any], interrupted: Optional[Problem]
 ) -> Tuple[List[Problem], Dict[str, Any]]:
@@ -127,12 +138,15 @@ def judge(
         result adds to the plan.
     """
     failed = sorted((run for run in runs if run.failure), key=lambda run: run.failed_at or 0.0)
+    # Nodes that only waited for the one that held up the start are not to blame.
+    first = failed[0].failed_at or 0.0 if failed else 0.0
+    failed = [run for run in failed if run.failure_code != "DAEMON_NOT_READY" or (run.failed_at or 0.0) < first + 1.0]
     problems: List[Problem] = [run.failure for run in failed if run.failure]
     # Ranks that failed after the first failure lost their peer, as far as anybody can tell.
     victims = {run.host: run.failed_ranks for run in failed if run.failed_ranks}
     if problems and problems[0]["code"] == "RANK_FAILED" and problems[0].get("rank") is not None:
         victims[failed[0].host] -= 1
-    problems = [entry for place, entry in enumerate(problems) if place == 0 or entry["code"] != "RANK_FAILED"]
+    problems = [entry for place, entry in enumerate(problems) if place == 0 or entry["code"] not in JOB_CODES]
     if interrupted:
         problems.insert(0, interrupted)
     script = plan["shape"] == "script"

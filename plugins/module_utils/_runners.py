@@ -15,6 +15,8 @@ from typing import Any, Dict, Optional, Sequence
 import _claim  # type: ignore[import-not-found]
 from _feed import Feed  # type: ignore[import-not-found]
 
+SIGNALLED = 128
+
 
 class Runners:
     """What this node runs for the job, by process id; ``status`` of those that ended, the first bad one for all."""
@@ -66,5 +68,7 @@ class Runners:
     def ended(self, pid: int) -> int:
         """Collect a runner that ended, and give its status."""
         status = self._running.pop(pid).wait()
+        if self._spec["mpi"] and status > SIGNALLED:
+            status = SIGNALLED - status  # A shell's way to say that what it started was ended by a signal.
         self.status = self.status or status
         return status

@@ -196,8 +196,7 @@ class Supervisor:
         now = time.monotonic()
         self.timeout = now + self.spec["timeout"] if self.spec["timeout"] else None
         self.look_at = now + LOOK_SECONDS if self.beacon else None
-        if self.relay and self.relay.ranks:
-            self.join_by = now + self.spec["start_timeout"]
+        self.join_by = now + self.spec["start_timeout"] if self.relay and self.relay.ranks else None
         if not self.awaits_daemons:
             self._start(self.spec["argv"])
 
@@ -234,10 +233,12 @@ class Supervisor:
             self.deadline = time.monotonic() + self.spec["grace"]
             if not self.awaits_daemons:
                 self.runners.signal(signal.SIGTERM)
-            elif self.runners:
+            elif not self.runners:
+                self._all_ended()
+            elif self.ranks.joined:
                 self.deadline += DAEMON_SECONDS  # mpirun tells its daemons, and knows what to do first.
             else:
-                self._all_ended()
+                self.kill()
 
     def kill(self) -> None:
         """End the run at once."""
@@ -301,6 +302,9 @@ class Supervisor:
         if self.state in ("running", "stopping"):
             if status:
                 self._failed()
+                if self.state == "running":
+                    # Its end is dated here; the exit record comes after the sweep.
+                    self.feed.emit(event="runner_exit", time=time.time(), **_how(status))
             if not self.runners and not (self.awaits_daemons and self.relay.many and not status):
                 self._all_ended()
 
@@ -337,8 +341,7 @@ class Supervisor:
             "event": "exit",
             "outcome": outcome,
             "time": time.time(),
-            "exit_code": status if status is not None and status >= 0 else None,
-            "signal": -status if status is not None and status < 0 else None,
+            **_how(status),
             "oom": status == -signal.SIGKILL and _processes.oom_kills() > self.oom_kills,
             "ranks_joined": len(self.ranks.joined),
             "rank_exits": self.ranks.exits,
@@ -360,6 +363,11 @@ class Supervisor:
         self.look_at = self.timeout = self.join_by = None
         self.deadline = time.monotonic() + FLUSH_SECONDS
         self.feed.emit(last=True, **record)
+
+
+def _how(status: Optional[int]) -> Dict[str, Optional[int]]:
+    bad = status is not None and status < 0
+    return {"exit_code": None if bad else status, "signal": -status if status is not None and bad else None}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import power
-from tests.integration.conftest import JOBS, left_behind, madctl
+from tests.integration.conftest import JOBS, left_behind, madctl, processes_of
 from tests.integration.test_launch import EXAMPLE, reports
 from tests.integration.test_life import own_records, wait_for  # noqa: F401
 from tests.integration.test_supervision import follow, oracle, sleepers  # noqa: F401
@@ -250,9 +250,9 @@ def test_a_daemon_that_is_killed_ends_the_run(lab, mpi, on):
 
 @every_mpi
 def test_mpirun_that_is_killed_ends_the_run(lab, mpi, on):
-    process, _ = follow(lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2")
-    program = "mpiexec.hydra|mpiexec|mpirun.openmpi|mpirun|prterun|orterun"
-    on("node1", "sh", "-c", f"kill -9 $(pgrep -x '{program}')")
+    process, run_id = follow(lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2")
+    events = map(json.loads, on("node1", "cat", f"/var/tmp/madctl-0/{run_id}/events.jsonl").splitlines())
+    on("node1", "kill", "-9", str(next(event["pid"] for event in events if event["event"] == "started")))
     code, said = ends(process)
 
     assert code == 6, said
@@ -294,7 +294,8 @@ def test_a_daemon_that_cannot_come_back_is_named(mpirun, mpi, on, lab):
     assert (done.code, done.codes[0], done.json["errors"][0]["host"]) == (5, "DAEMON_NOT_READY", "node2"), done.err
     assert f"gets no answer from {lab.host('node1').data_address}" in done.json["errors"][0]["message"]
     assert seconds < 40
-    assert done.json["data"]["ranks_joined"] == 0
+    # MPICH starts what it can; Open MPI waits for all.
+    assert done.json["data"]["ranks_joined"] < 3
 
 
 def test_an_mpirun_that_hangs_is_named(mpirun, on):
@@ -345,15 +346,14 @@ def test_the_relay_takes_nobody_elses_word(lab, on):
     )
     modes = on("node1", "stat", "-c", "%a", run_dir, f"{run_dir}/relay.key").split()
     listening = on("node2", "sh", "-c", "ss -Hlntp | grep -c supervisor || true").strip()
-    seen = {
-        host: on(
-            host,
-            "sh",
-            "-c",
-            f"cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ /var/tmp/madctl-0/{run_id}/*.json* | tr '\\0' ' ' | grep -c {key} || true",
-        )
-        for host in ("node1", "node2", "node3")
-    }
+    seen = [
+        (host, pid, name)
+        for host in HOSTS.split(",")
+        for pid in processes_of(lab.host(host).init_pid)
+        for name in ("cmdline", "environ")
+        if key.encode() in Path(f"/proc/{pid}/{name}").read_bytes()
+    ]
+    written = [on(host, "sh", "-c", f"cat {run_dir}/*.json*") for host in HOSTS.split(",")]
     process.send_signal(2)
     assert ends(process)[0] == 130
 
@@ -363,7 +363,7 @@ def test_the_relay_takes_nobody_elses_word(lab, on):
     assert stranger.strip() == ""
     assert modes == ["700", "600"]
     assert listening == "0"
-    assert {host: count.strip() for host, count in seen.items()} == {"node1": "0", "node2": "0", "node3": "0"}
+    assert (seen, [text for text in written if key in text]) == ([], [])
     assert "proof" not in on("node2", "ls", "/tmp")
     events = [json.loads(line) for line in on("node1", "cat", f"{run_dir}/events.jsonl").splitlines()]
     assert [event["event"] for event in events].count("relay_refused") == 2
