@@ -21,7 +21,7 @@ OPENMPI, MPICH = "Open MPI", "MPICH"
 TRIED = {OPENMPI: ("4", "5"), MPICH: ("4", "5")}
 _KINDS = (
     ("Intel MPI", re.compile(r"Intel\(R\) MPI Library.*?Version\s+(\S+)", re.DOTALL)),
-    ("MVAPICH", re.compile(r"mvapich\D*(\d\S*)?", re.IGNORECASE)),
+    ("MVAPICH", re.compile(r"mvapich2?-?(\d[\d.]*)?", re.IGNORECASE)),
     (OPENMPI, re.compile(r"\((?:Open MPI|OpenRTE)\) (\S+)")),
     (MPICH, re.compile(r"HYDRA build details:.*?Version:\s+(\S+)", re.DOTALL)),
 )

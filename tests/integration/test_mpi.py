@@ -250,7 +250,9 @@ def test_a_daemon_that_is_killed_ends_the_run(lab, mpi, on):
 
 @every_mpi
 def test_mpirun_that_is_killed_ends_the_run(lab, mpi, on):
-    process, run_id = follow(lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2")
+    process, run_id = follow(
+        lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2"
+    )
     events = map(json.loads, on("node1", "cat", f"/var/tmp/madctl-0/{run_id}/events.jsonl").splitlines())
     on("node1", "kill", "-9", str(next(event["pid"] for event in events if event["event"] == "started")))
     code, said = ends(process)

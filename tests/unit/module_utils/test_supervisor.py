@@ -132,7 +132,7 @@ def test_output_comes_before_the_end_and_events_before_output(arm):
         "runner.err": b"err\n",
     }
     assert run.record["exit_code"] == 3
-    assert [header["seq"] for header, _ in frames if "seq" in header] == [1, 2, 3]
+    assert [header["seq"] for header, _ in frames if "seq" in header] == [1, 2, 3, 4]
 
 
 def test_a_run_that_was_begun_is_told_from_its_files_too(arm):
@@ -141,7 +141,9 @@ def test_a_run_that_was_begun_is_told_from_its_files_too(arm):
     channel.send(b"g")
     run.follow(channel)
 
-    assert [event["event"] for event in _runs.events(str(run.run_dir))] == ["armed", "started", "exit"]
+    assert [event["event"] for event in _runs.events(str(run.run_dir))] == [
+        *["armed", "started", "runner_exit", "exit"]
+    ]
     seen = _runs.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})
     assert (seen["state"], seen["container"], seen["processes"]) == ("exited", "session", 0)
 

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kinds of MPI by what they print, mpirun's command line and environment, and the seal of a request."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _mpi
+from tests.unit.module_utils.facts import node
+from tests.unit.module_utils.test_plan import codes, make
+
+sys.path.insert(0, str(Path(_mpi.__file__).parent))
+import _relay  # noqa: E402
+
+TEXTS = {
+    "Open MPI 4.1.4": "mpirun.openmpi (OpenRTE) 4.1.4\n\nReport bugs to http://www.open-mpi.org/community/help/",
+    "Open MPI 5.0.11": "mpirun (Open MPI) 5.0.11\n\nReport bugs",
+    "MPICH 4.0.2": "HYDRA build details:\n    Version:                                 4.0.2\n    Release Date: 2022",
+    "Intel MPI 2021.9": "Intel(R) MPI Library for Linux* OS, Version 2021.9 Build 20230307 (id: 82 b3)",
+    "MVAPICH 2.3.7": "HYDRA build details:\n    Version: 3.2\n    Configure options: '--prefix=/opt/mvapich2-2.3.7'",
+    "unknown": "mpirun: something else",
+}
+
+
+@pytest.mark.parametrize("expected", TEXTS)
+def test_kinds_and_versions(expected):
+    found = _mpi.recognise({"program": "/m/mpirun", "text": TEXTS[expected]})
+
+    assert str(found) == expected
+
+
+def test_no_mpi_is_none():
+    assert _mpi.recognise(None) is None
+
+
+OPENMPI = _mpi.Launch(
+    mpi=_mpi.Mpi("/usr/bin/mpirun", "Open MPI", "4.1.4"),
+    addresses=["198.51.100.1", "198.51.100.2"],
+    slots=[2, 1],
+    network="198.51.100.0/24",
+    interface="ib0",
+    interpreter="/usr/bin/python3",
+    run_dir="/var/tmp/r",
+    words=(),
+    names=(),
+    as_root=False,
+)
+MPICH = dataclasses.replace(OPENMPI, mpi=_mpi.Mpi("/usr/bin/mpiexec", "MPICH", "4.0.2"))
+FIVE = dataclasses.replace(OPENMPI, mpi=_mpi.Mpi("/o/mpirun", "Open MPI", "5.0.11"))
+
+
+def test_command_lines():
+    rank = ["/usr/bin/python3", "-I", "-S", "/var/tmp/r/bin/_rank.py"]
+
+    assert _mpi.argv(OPENMPI) == [
+        *["/usr/bin/mpirun", "--host", "198.51.100.1:2,198.51.100.2:1", "-np", "3"],
+        *["--bind-to", "none", "--map-by", "slot", *rank],
+    ]
+    assert _mpi.argv(MPICH) == ["/usr/bin/mpiexec", "-hosts", "198.51.100.1:2,198.51.100.2:1", "-np", "3", *rank]
+
+
+def test_environments():
+    agent = "/usr/bin/python3 -I -S /var/tmp/r/bin/_agent.py"
+
+    assert _mpi.environment(OPENMPI) == {
+        "OMPI_MCA_plm": "rsh",
+        "OMPI_MCA_plm_rsh_agent": agent,
+        "OMPI_MCA_plm_rsh_no_tree_spawn": "1",
+        "OMPI_MCA_orte_leave_session_attached": "1",
+        "OMPI_MCA_oob_tcp_if_include": "198.51.100.0/24",
+        "OMPI_MCA_btl_tcp_if_include": "198.51.100.0/24",
+    }
+    assert _mpi.environment(FIVE) == {
+        "PRTE_MCA_plm": "ssh",
+        "PRTE_MCA_plm_ssh_agent": agent,
+        "PRTE_MCA_plm_ssh_no_tree_spawn": "1",
+        "PRTE_MCA_prte_leave_session_attached": "1",
+        "PRTE_MCA_prte_if_include": "198.51.100.0/24",
+        "OMPI_MCA_btl_tcp_if_include": "198.51.100.0/24",
+    }
+    assert _mpi.environment(MPICH) == {
+        "HYDRA_LAUNCHER": "rsh",
+        "HYDRA_LAUNCHER_EXEC": "/usr/bin/python3",
+        "HYDRA_LAUNCHER_EXTRA_ARGS": "-I -S /var/tmp/r/bin/_agent.py",
+        "HYDRA_ENV": "none",
+        "HYDRA_IFACE": "ib0",
+    }
+
+
+CONTRADICTIONS = {
+    "exclude on the command line": (
+        OPENMPI,
+        {"words": ("--mca", "btl_tcp_if_exclude", "lo")},
+        "OMPI_MCA_btl_tcp_if_include",
+    ),
+    "include on the command line": (
+        OPENMPI,
+        {"words": ("--mca", "oob_tcp_if_include", "x")},
+        "OMPI_MCA_oob_tcp_if_include",
+    ),
+    "exclude by a variable": (FIVE, {"names": ("OMPI_MCA_btl_tcp_if_exclude",)}, "OMPI_MCA_btl_tcp_if_include"),
+    "exclude of PRRTE": (FIVE, {"words": ("--prtemca", "prte_if_exclude", "lo")}, "PRTE_MCA_prte_if_include"),
+    "interface of Hydra": (MPICH, {"words": ("-iface", "eth0")}, "HYDRA_IFACE"),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_nothing_is_set_where_the_user_says_the_opposite(case):
+    launch, change, name = CONTRADICTIONS[case]
+    changed = _mpi.environment(dataclasses.replace(launch, **change))
+
+    assert set(_mpi.environment(launch)) - set(changed) == {name}
+
+
+def mpi_node(number, text="(Open MPI) 4.1.4", **more):
+    return node(number, mpi={"program": "/usr/bin/mpirun", "text": text}, **more)
+
+
+def test_a_plan_for_mpirun_takes_unequal_slots():
+    request = {"runner": "mpirun", "allow_run_as_root": True, "slots": (1, 3)}
+    plan = make([mpi_node(1), mpi_node(2)], **request).plan
+
+    assert (plan["world_size"], [entry["nproc_per_node"] for entry in plan["nodes"]]) == (4, [1, 3])
+    assert plan["nodes"][0]["argv"][2] == "198.51.100.1:1,198.51.100.2:3"
+    assert [entry["rank_argv"] for entry in plan["nodes"]] == [["/opt/python", "train.py"]] * 2
+    assert [entry["env"]["NPROC_PER_NODE"] for entry in plan["nodes"]] == ["1", "3"]
+
+
+def test_gpus_per_node():
+    facts = [mpi_node(1), mpi_node(2)]
+    facts[1]["gpus"] = {**facts[1]["gpus"], "count": 4}
+    plan = make(facts, runner="mpirun", allow_run_as_root=True, gpus="per-node").plan
+
+    assert [entry["nproc_per_node"] for entry in plan["nodes"]] == [8, 4]
+
+
+REFUSALS = {
+    "root": ([mpi_node(1), mpi_node(2)], {"allow_run_as_root": False}, [("MPI_AS_ROOT", "n1"), ("MPI_AS_ROOT", "n2")]),
+    "none": ([mpi_node(1), node(2)], {}, [("MPI_MISSING", "n2")]),
+    "another version": ([mpi_node(1), mpi_node(2), mpi_node(3, "(Open MPI) 5.0.1")], {}, [("MPI_MIXED", "n3")]),
+    "another user's run directory": ([mpi_node(1), mpi_node(2, user_id=7)], {}, [("MPI_PATH_DIFFERS", "n2")]),
+    "a blank in it": ([mpi_node(1)], {"run_dir": "/tmp/a b"}, [("MPI_PATH_DIFFERS", "n1")]),
+    "reserved words": ([mpi_node(1)], {"mpi_args": ("-np", "3")}, [("MPI_ARGS_RESERVED", None)]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals(case):
+    facts, request, expected = REFUSALS[case]
+
+    assert codes(make(facts, **{"runner": "mpirun", "allow_run_as_root": True, **request})) == expected
+
+
+# -- the relay's other end ---------------------------------------------------------------------------
+
+KEY = "ab" * 32
+
+
+def end():
+    relay = _relay.Relay({"key": KEY, "address": "198.51.100.2", "leads": False, "ranks": 1, "many": True}, "r")
+    relay.told = []
+    relay.emit = lambda **event: relay.told.append(event["event"])
+    return relay
+
+
+def request(**change):
+    fields = {"address": "198.51.100.2", "serial": 1, "command": "/usr/bin/orted -mca x 1"}
+    seal = _relay.seal(KEY, "r", *fields.values())
+    return {**fields, "seal": seal, **change}
+
+
+def test_a_genuine_request_is_opened_once():
+    relay = end()
+
+    assert relay.opened(request()) == "/usr/bin/orted -mca x 1"
+    assert relay.opened(request()) is None
+    assert relay.told == ["relay_refused"]
+
+
+FORGED = {
+    "another command": {"command": "/usr/bin/orted; touch /tmp/x"},
+    "another node's": {"address": "198.51.100.3"},
+    "another number": {"serial": 2},
+    "no seal": {"seal": ""},
+    "a seal of another key": {"seal": _relay.seal("cd" * 32, "r", "198.51.100.2", 1, "/usr/bin/orted -mca x 1")},
+    "another run's": {"seal": _relay.seal(KEY, "s", "198.51.100.2", 1, "/usr/bin/orted -mca x 1")},
+    "nonsense": {"serial": None},
+}
+
+
+@pytest.mark.parametrize("change", FORGED.values(), ids=FORGED)
+def test_forged_requests_are_refused(change):
+    relay = end()
+
+    assert relay.opened(request(**change)) is None
+    assert relay.told == ["relay_refused"]
