@@ -179,7 +179,7 @@ CHECKS = (
             _error("MPI_MIXED", "Another MPI than on most nodes.", "install the same at the same path"),
             _error("MPI_AS_ROOT", "mpirun would run as root.", "log in as a user, or --allow-run-as-root"),
             _error("MPI_PATH_DIFFERS", "A path that must be the same on all nodes is not, or cannot be used."),
-            _error("MPI_NEEDS_IPV4", "mpirun is given addresses of IPv4 only.", "choose a network: --interface CIDR"),
+            _error("MPI_ADDRESS_FAMILY", "mpirun is given addresses of IPv4 only.", "choose a network: --interface CIDR"),
             _error("MPI_ARGS_RESERVED", "--mpi-args says how many ranks run, or where.", "leave it out"),
             _warning("MPI_UNTRIED", "A version of that MPI that madctl's tests do not run."),
         ),

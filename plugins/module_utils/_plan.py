@@ -234,7 +234,7 @@ class _Judge:
         run_dirs = [_share.run_dir(request, fact) for fact in self.facts]
         found += _mpi.judge_paths(self.hosts, [fact["interpreter"] for fact in self.facts], run_dirs)
         return found + [
-            problem("MPI_NEEDS_IPV4", host, "the network of the job is %s here" % candidate.network)
+            problem("MPI_ADDRESS_FAMILY", host, "the network of the job is %s here" % candidate.network)
             for host, candidate in zip(self.hosts, self.candidates)
             if ":" in candidate.address
         ]
