@@ -74,6 +74,22 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-restarts", type=int, default=0, metavar="N", help="start all ranks anew so often after a failure"
     )
+    models = parser.add_argument_group("models of madengine")
+    models.add_argument("--tags", nargs="+", action="extend", default=[], metavar="TAG", help="run these models")
+    models.add_argument("--additional-context", metavar="TEXT", help="madengine's own, Python literal or JSON")
+    models.add_argument("--additional-context-file", metavar="FILE", help="the same from a file; the text wins")
+    models.add_argument(
+        "--force-mirror-local", metavar="PATH", help="mirror data to here, which must be shared storage"
+    )
+    models.add_argument(
+        "--replace-containers",
+        nargs="?",
+        const="",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="remove containers that earlier runs left, or the one of that name (repeatable)",
+    )
     group.add_argument("--dry-run", action="store_true", help="check and print the plan, start nothing")
 
 
@@ -91,7 +107,7 @@ def launch_variables(options: argparse.Namespace, environment: Mapping[str, str]
     Raises:
         UsageError: If the request cannot be meant as it stands.
     """
-    if not options.work:
+    if not options.work and not options.tags:
         raise UsageError(Problem("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py"))
     for option, value in (("--idle-timeout", options.idle_timeout), ("--max-restarts", options.max_restarts)):
         if options.detach and value:
@@ -128,7 +144,8 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         )
     result: dict[str, Any] = {
         "madctl_work": [pack(word) for word in work],
-        "madctl_shape": "command" if options.as_command else "script",
+        "madctl_shape": "model" if options.tags else "command" if options.as_command else "script",
+        **_models(options),
         "madctl_runner": options.runner,
         "madctl_mpirun": options.mpirun,
         "madctl_mpi_args": _mpi_args(options),
@@ -140,7 +157,7 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "madctl_master_addr": _address(options.master_addr),
         "madctl_master_port": _port(options.master_port),
         "madctl_interface": _interface(options.interface),
-        "madctl_shared_paths": [_shared(path) for path in options.shared_path],
+        "madctl_shared_paths": [_shared(path) for path in _shared_paths(options)],
         "madctl_shared_fstypes": options.shared_fstype,
         "madctl_env": _environment(options, environment),
         "madctl_chdir": options.chdir or os.getcwd(),
@@ -184,6 +201,59 @@ def caller_python(environment: Mapping[str, str]) -> str | None:
 
 def _usage(option: str, value: object, wanted: str) -> UsageError:
     return UsageError(Problem("USAGE", f"{option} takes {wanted}, not {value!r}"))
+
+
+def _shared_paths(options: argparse.Namespace) -> list[str]:
+    mirror = options.force_mirror_local
+    known = [path.removesuffix(":ro").rstrip("/") for path in options.shared_path]
+    # The nearest mount is the judge's to find; what is below a path that is checked anyway needs no check of its own.
+    if mirror is None or any(f"{mirror}/".startswith(f"{path}/") for path in known):
+        return list(options.shared_path)
+    return [*options.shared_path, mirror]
+
+
+def _models(options: argparse.Namespace) -> dict[str, Any]:
+    """Build the variables of models; without any, those options mean nothing."""
+    context = _context(options)
+    given = {
+        "--additional-context": context,
+        "--force-mirror-local": options.force_mirror_local,
+        "--replace-containers": options.replace_containers,
+    }
+    for option, value in given.items():
+        if value and not options.tags:
+            raise UsageError(Problem("USAGE", f"{option} needs --tags"))
+    if options.tags and options.as_command:
+        raise UsageError(Problem("USAGE", "--tags and --command exclude each other"))
+    if options.force_mirror_local is not None and not options.force_mirror_local.startswith("/"):
+        raise _usage("--force-mirror-local", options.force_mirror_local, "an absolute path")
+    return {
+        "madctl_tags": list(options.tags),
+        "madctl_additional_context": context,
+        "madctl_force_mirror_local": options.force_mirror_local,
+        "madctl_replace_containers": list(options.replace_containers),
+    }
+
+
+def _context(options: argparse.Namespace) -> dict[str, Any]:
+    """Read the additional context; what the text says wins over what the file says, as in madengine."""
+    from ansible_collections.madctl.multinode.plugins.module_utils import _madengine
+
+    texts = {}
+    if options.additional_context_file is not None:
+        try:
+            texts[options.additional_context_file] = Path(options.additional_context_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(Problem("CONTEXT_UNREADABLE", f"{options.additional_context_file}: {error}")) from error
+    if options.additional_context is not None:
+        texts["--additional-context"] = options.additional_context
+    merged: dict[str, Any] = {}
+    for source, text in texts.items():
+        try:
+            merged |= _madengine.parse(text)
+        except ValueError as error:
+            raise UsageError(Problem("CONTEXT_MALFORMED", f"{source}: {error}")) from error
+    return merged
 
 
 def _mpi_args(options: argparse.Namespace) -> list[str]:

@@ -8,9 +8,11 @@ import time
 from dataclasses import fields
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _plan, _spares
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _madengine, _plan, _spares
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
 
 class ActionModule(ActionBase):
@@ -102,6 +104,11 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _pla
     for name in ("work", "mpi_args", "shared_fstypes", "skip", "only"):
         if name in given:
             given[name] = tuple(_plain(word) for word in given[name])
+    for name in ("tags", "replace_containers"):
+        if name in given:
+            given[name] = tuple(map(str, given[name]))
+    if "additional_context" in given:
+        given["additional_context"] = _context(given["additional_context"])
     given["env"] = {str(name): _plain(value) for name, value in (given.get("env") or {}).items()}
     for name in ("nproc_per_node", "master_port"):
         if name in given:
@@ -109,6 +116,16 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _pla
     given.setdefault("run_id", new_run_id())
     given.setdefault("work", ())
     return _plan.Request(slots=slots, **given)
+
+
+def _context(given: Any) -> dict[str, Any]:
+    """Take an additional context as a mapping, or as text the way madengine takes it."""
+    if isinstance(given, str):
+        try:
+            return _madengine.parse(given)
+        except ValueError as error:
+            raise AnsibleActionFail("CONTEXT_MALFORMED: additional_context: %s" % error) from error
+    return dict(_direct.plain(given))
 
 
 def _plain(word: Any) -> Any:

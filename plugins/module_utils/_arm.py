@@ -96,12 +96,18 @@ def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str
         _write(os.path.join(run_dir, "ranks.json"), json.dumps(ranks))
         if request["node_rank"] == 0:
             _write(os.path.join(run_dir, "relay.key"), request["relay_key"])
+    if request["model"]:
+        job = {**request["model"], "argv": [_words.unpack(word) for word in request["model"]["argv"]]}
+        _write(os.path.join(run_dir, "model.json"), json.dumps(job))
     fifo_path = os.path.join(run_dir, "ready")
     os.mkfifo(fifo_path, 0o600)
     fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK)
     # The resolved path, so that whoever looks for supervisors finds the program's own name.
     argv = [sys.executable, "-I", "-S", "-B", os.path.join(base, programs, "_supervisor.py"), run_dir]
-    _write(os.path.join(run_dir, "spec.json"), json.dumps(dict(_spec(request, base), umask=umask)))
+    _write(
+        os.path.join(run_dir, "spec.json"),
+        json.dumps(dict(_spec(request, base, os.path.join(base, programs)), umask=umask)),
+    )
     kind, pid, refused = _container.start(argv, request["run_id"], request["grace"])
     said = _container.wait_ready(fifo, pid, request["start_timeout"])
     os.close(fifo)
@@ -111,7 +117,7 @@ def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str
     return "%s (systemd: %s)" % (kind, refused) if refused else kind
 
 
-def _spec(request: Dict[str, Any], base: str) -> Dict[str, Any]:
+def _spec(request: Dict[str, Any], base: str, programs: str) -> Dict[str, Any]:
     """Write down all that the supervisor needs to know; it removes this file before it starts anything."""
     keys = ("run_id", "node_rank", "cwd", "start_timeout", "timeout", "grace", "beacon", "log_cap")
     given = dict(request["user_env"], **request["env"])
@@ -131,6 +137,9 @@ def _spec(request: Dict[str, Any], base: str) -> Dict[str, Any]:
         oom_score=_read("/proc/self/oom_score_adj"),
         py_spy=found,
         mpi=_mpi(request) if request["runner"] == "mpirun" else None,
+        after=[sys.executable, "-I", "-S", programs + "/_containers.py", "remove", request["run_id"]]
+        if request["model"]
+        else None,
     )
 
 

@@ -179,9 +179,50 @@ CHECKS = (
             _error("MPI_MIXED", "Another MPI than on most nodes.", "install the same at the same path"),
             _error("MPI_AS_ROOT", "mpirun would run as root.", "log in as a user, or --allow-run-as-root"),
             _error("MPI_PATH_DIFFERS", "A path that must be the same on all nodes is not, or cannot be used."),
-            _error("MPI_ADDRESS_FAMILY", "mpirun is given addresses of IPv4 only.", "choose a network: --interface CIDR"),
+            _error(
+                "MPI_ADDRESS_FAMILY", "mpirun is given addresses of IPv4 only.", "choose a network: --interface CIDR"
+            ),
             _error("MPI_ARGS_RESERVED", "--mpi-args says how many ranks run, or where.", "leave it out"),
             _warning("MPI_UNTRIED", "A version of that MPI that madctl's tests do not run."),
+        ),
+        skippable=False,
+    ),
+    Check(
+        "madengine",
+        "madengine and its version, docker, a vendor's tool, containers that were left; only with --tags",
+        "one start of madengine, two of docker",
+        (
+            _error("MADENGINE_MISSING", "There is no madengine.", "install it beside the job's Python"),
+            _error("MADENGINE_MIXED", "Another version than on most nodes.", "install the same"),
+            _error("MADENGINE_HUNG", "madengine or docker does not answer.", "see what hangs there: docker ps"),
+            _warning("MADENGINE_UNKNOWN", "The version is not known: it gets the context and the environment."),
+            _error("RUNTIME_MISSING", "There is no docker, which madengine calls.", "install docker or podman-docker"),
+            _error("RUNTIME_UNUSABLE", "docker cannot be used by this user.", "see what it says: docker ps"),
+            _error("GPU_TOOL_MISSING", "No tool of a GPU vendor, which madengine calls.", "install the vendor's tools"),
+            _error(
+                "CONTAINER_LEFT",
+                "A container of an earlier run: madengine fails where its name is taken.",
+                "--replace-containers",
+            ),
+        ),
+    ),
+    Check(
+        "context",
+        "--additional-context, --force-mirror-local and --runner for models; only with --tags",
+        "nothing",
+        (
+            _warning("CONTEXT_REPLACED", "The context names ranks, which are the plan's."),
+            _warning("CONTEXT_KEPT", "The context says what the plan would have chosen, and wins."),
+            _error(
+                "MIRROR_UNPROVEN",
+                "--force-mirror-local is not below a --shared-path that is checked.",
+                "do not skip the check storage",
+            ),
+            _error(
+                "MODEL_RUNNER",
+                "mpirun cannot start models: its daemons would have to run in containers that madengine makes.",
+                "--runner torchrun, or --command with a script of your own",
+            ),
         ),
         skippable=False,
     ),

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import signal
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import _processes  # type: ignore[import-not-found]
 
@@ -83,3 +83,13 @@ def keep_record(record: Dict[str, Any]) -> None:
         os.rename(PARTIAL, RECORD)
     except OSError:
         pass  # Somebody took the directory away; whoever follows still hears of the end.
+
+
+def spawn(argv: List[str], environment: Dict[str, str]) -> int:
+    """Start a helper of the supervisor, with nothing to read and nowhere to print."""
+    null = os.open(os.devnull, os.O_RDWR)
+    actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1, 2)]
+    try:
+        return os.posix_spawn(argv[0], argv, environment, file_actions=actions)
+    finally:
+        os.close(null)

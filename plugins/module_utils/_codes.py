@@ -20,6 +20,7 @@ _EXIT = {
     "DAEMON_NOT_READY": 5,
     "RANK_FAILED": 6,
     "COMMAND_FAILED": 6,
+    "MODEL_FAILED": 6,
     "RANKS_MISSING": 6,
     "RUN_UNKNOWN": 2,
     "NODE_LOST": 7,

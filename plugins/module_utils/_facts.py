@@ -18,6 +18,7 @@ from typing import Any, Dict, List, Optional
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _argv,
     _bounded,
+    _containers,
     _fingerprint,
     _gpus,
     _ifconfig,
@@ -28,7 +29,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
 
 ARGUMENTS: Dict[str, Any] = {
     "work": {"type": "list", "elements": "raw", "default": []},
-    "shape": {"type": "str", "choices": ["script", "command"], "default": "script"},
+    "shape": {"type": "str", "choices": ["script", "command", "model"], "default": "script"},
     "python": {"type": "str"},
     "mpirun": {"type": "str"},
     "chdir": {"type": "str"},
@@ -40,6 +41,8 @@ ARGUMENTS: Dict[str, Any] = {
 }
 # A vendor's tool has 5 s, and there may be two of them to ask.
 _GPU_SECONDS = 11.0
+# It imports a lot before it says its version; then docker is asked twice.
+_MADENGINE_SECONDS = 20.0
 _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
@@ -59,7 +62,8 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     """
     begun = time.time()
     work, script = request["work"], request["shape"] == "script"
-    entry = _argv.entry_script(work) if work else None
+    model = request["shape"] == "model"
+    entry = "models.json" if model else _argv.entry_script(work) if work else None
     port_number = 0 if request["port"] == "auto" else int(request["port"])
     hostname = socket.gethostname()
     run_base = request["run_dir"] or "/var/tmp/madctl-%d" % os.geteuid()
@@ -71,9 +75,10 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
             "gpus": (_gpus.gpus, ()),
             "space": (_fingerprint.space, (run_base,)),
             **_storage(request),
+            **({"madengine": (_containers.look, (request["python"],))} if model else {}),
         },
         # A first start of a large Python installation is slow without being ill.
-        patience={"python": _fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS},
+        patience={"python": _fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS, "madengine": _MADENGINE_SECONDS},
     )
     values = {name: answer.get("value") for name, answer in answers.items() if not name.startswith("mount")}
     ifconfig = _program.which("ifconfig", _SYSTEM_PATH)

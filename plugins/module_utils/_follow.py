@@ -352,6 +352,9 @@ class Follower:
                 return None  # It ended because it was told to.
             run.failed_ranks += 1
             failure = _outcome.rank_failure(run.host, header)
+        elif event == "models":
+            run.models = header["rows"]
+            failure = _outcome.model_failure(run.host, header)
         elif event == "runner_exit":
             failure, at = _outcome.runner_failure(run, self.plan, header), at + _outcome.lag(self.plan, header)
         elif event == "exit":

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
-JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED")
+JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED")
 # Nobody of ours kills a job that nobody stopped; the kernel does.
 KILLED = "look for an out-of-memory kill on the node: dmesg"
 
@@ -33,6 +33,7 @@ class NodeRun:
     failed_ranks: int = 0
     failed_at: Optional[float] = None
     failure: Optional[Problem] = None
+    models: List[Dict[str, str]] = field(default_factory=list)
     # How far its events and logs were read, so that another channel can go on there.
     seq: int = 0
     offsets: Dict[str, int] = field(default_factory=dict)
@@ -107,6 +108,8 @@ def runner_failure(run: NodeRun, plan: Dict[str, Any], record: Dict[str, Any]) -
     host, mpi = run.host, plan.get("runner") == "mpirun"
     if mpi and run.node_rank:
         what, code = "its MPI daemon", "RANK_FAILED"
+    elif plan["shape"] == "model":
+        what, code = "madengine", "MODEL_FAILED"
     elif plan["shape"] == "command":
         what, code = "the command", "COMMAND_FAILED"
     else:
@@ -115,6 +118,14 @@ def runner_failure(run: NodeRun, plan: Dict[str, Any], record: Dict[str, Any]) -
     return problem(
         code, host, "%s failed: %s" % (what, how), remedy, exit_code=record["exit_code"], signal=record["signal"]
     )
+
+
+def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
+    """Describe models that failed, as far as they did."""
+    if not event["failed"]:
+        return None
+    remedy = "their output is in logs/runner.* and work/*.live.log of the run directory"
+    return problem("MODEL_FAILED", host, ", ".join(event["failed"]), remedy, exit_code=event["exit_code"])
 
 
 def lag(plan: Dict[str, Any], record: Dict[str, Any]) -> float:
@@ -166,7 +177,8 @@ def judge(
         shown = {
             key: node.get(key) for key in ("host", "node_rank", "address", "interface", "nproc_per_node", "run_dir")
         }
-        nodes.append(dict(shown, exit_code=record.get("exit_code"), signal=record.get("signal")))
+        models = {"models": run.models} if plan["shape"] == "model" else {}
+        nodes.append(dict(shown, exit_code=record.get("exit_code"), signal=record.get("signal"), **models))
     return problems, {
         "ranks_joined": joined if script else None,
         "start_spread_seconds": round(max(starts) - min(starts), 3) if starts else None,

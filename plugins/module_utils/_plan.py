@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _argv,
     _catalog,
     _checks,
+    _madengine,
     _mpi,
     _network,
     _share,
@@ -54,6 +55,15 @@ class Request:
     skip: Tuple[str, ...] = ()
     only: Tuple[str, ...] = ()
     slots: Tuple[Optional[int], ...] = ()
+    tags: Tuple[str, ...] = ()
+    additional_context: Dict[str, Any] = field(default_factory=dict)
+    force_mirror_local: Optional[str] = None
+    replace_containers: Tuple[str, ...] = ()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is anything to run."""
+        return bool(self.work or self.tags)
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> Outc
     warnings = [entry for entry in found if _catalog.is_warning(entry["code"])]
     proof = judge.proof()
     candidates = _network.explain(hosts, facts, judge.candidates)
-    plan = None if problems or not request.work else dict(judge.plan(), proof=proof)
+    plan = None if problems or not request.is_given else dict(judge.plan(), proof=proof)
     prints = {host: _checks.fingerprint(fact, report) for (host, fact), report in zip(judge.each, judge.reports)}
     return Outcome(plan, problems, warnings, proof, candidates, prints)
 
@@ -107,6 +117,8 @@ def wanted(request: Request, check: str) -> bool:
     """Tell whether a check counts: what a launch cannot do without always does."""
     if check == "mpi":
         return request.runner == "mpirun"
+    if check in ("madengine", "context") and request.shape != "model":
+        return False
     if check not in _catalog.SKIPPABLE:
         return True
     return check not in request.skip and (not request.only or check in request.only)
@@ -126,7 +138,16 @@ class _Judge:
         self.pythons, self.reports, python = self._python()
         self.cwds, files = self._files()
         self.port, port = self._port()
-        found = [*_checks.machines(each), *python, *files, *network, *port, *processes, *self._mpirun()]
+        found = [
+            *_checks.machines(each),
+            *python,
+            *files,
+            *network,
+            *port,
+            *processes,
+            *self._mpirun(),
+            *self._models(),
+        ]
         found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes)
         if self.candidates and len(self.hosts) > 1:
             found += _checks.network(each, [candidate.interface for candidate in self.candidates])
@@ -239,6 +260,22 @@ class _Judge:
             if ":" in candidate.address
         ]
 
+    def _models(self) -> List[Problem]:
+        """Judge what models need."""
+        request = self.request
+        if request.shape != "model":
+            return []
+        found: List[Problem] = _madengine.judge(self.each, request.replace_containers)
+        found += _madengine.overridden(request.additional_context)
+        if request.runner == "mpirun":
+            found.append(problem("MODEL_RUNNER", None, "madengine's own containers cannot take daemons of mpirun"))
+        shared = [mount["path"] for mount in self.facts[0]["mounts"]]
+        mirror = request.force_mirror_local
+        if mirror and not (wanted(request, "storage") and any(_storage.is_below(mirror, path) for path in shared)):
+            message = "%s is no shared storage that is checked" % mirror
+            found.append(problem("MIRROR_UNPROVEN", None, message))
+        return found
+
     def _python(self) -> Tuple[List[str], List[Optional[Dict[str, Any]]], List[Problem]]:
         """Choose every node's Python for the job; also give what each says of itself."""
         request, script = self.request, self.request.shape == "script"
@@ -268,6 +305,7 @@ class _Judge:
         """Choose the working directory, and look for the script in it."""
         request = self.request
         entry = _argv.entry_script(request.work) if request.work else None
+        entry = "models.json" if request.shape == "model" else entry
         homes = [str(fact["home"]) for fact in self.facts]
         hung = [host for host, fact in self.each if fact["files"] is None]
         if hung:

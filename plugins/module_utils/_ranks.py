@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import Any, Callable, Dict, List, Optional, Set
 
 import _processes  # type: ignore[import-not-found]
@@ -62,6 +63,9 @@ class Ranks:
             self._hear(connection, json.loads(line), descriptors)
 
     def _hear(self, connection: socket.socket, message: Dict[str, Any], descriptors: List[int]) -> None:
+        if message["event"] == "models":
+            self._feed.emit(time=time.time(), **message)
+            return
         if message["event"] == "rank_exit":
             rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
             oom = message["signal"] == signal.SIGKILL and _processes.oom_kills() > self.oom_kills

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _checks, _mpi, _network
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _checks, _madengine, _mpi, _network
 from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
 
 
@@ -18,7 +18,8 @@ class Node:
 
     ``clock_offset`` is how many seconds the node's clock is ahead of the controller's. Under mpirun every node but
     the first has no ``argv``, since it starts what mpirun asks for; ``rank_argv`` is what each of its ranks executes,
-    where a plan knows that, and ``python`` the job's.
+    where a plan knows that, and ``python`` the job's. ``model`` is what a node's madengine gets: ``argv``; ``replaced``,
+    containers that are removed before; ``leads`` and ``reports``, which results count.
     """
 
     host: str
@@ -33,6 +34,7 @@ class Node:
     clock_offset: float
     python: str
     rank_argv: Optional[List[Word]] = None
+    model: Optional[Dict[str, Any]] = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def _node(chosen: Chosen, rank: int) -> Node:
         clock_offset=round(_checks.lead(fact["time"]), 3),
         python=chosen.pythons[rank],
         rank_argv=rank_argv if chosen.mpi else None,
+        model=_model(chosen, rank) if request.shape == "model" else None,
     )
 
 
@@ -98,10 +101,42 @@ def _command(chosen: Chosen, rank: int, runner: List[Word]) -> List[Word]:
         return []
     if request.shape == "command":
         return list(request.work)
+    if request.shape == "model":
+        return [chosen.facts[rank]["interpreter"], "-I", "-S", run_dir(request, chosen.facts[rank]) + "/bin/_model.py"]
     if chosen.mpi:
         return runner
     shim = [chosen.facts[rank]["interpreter"], "-I", "-S", run_dir(request, chosen.facts[rank]) + "/bin/_rank.py"]
     return [*runner, *shim, *_argv.rank_argv(request.work, chosen.pythons[rank])]
+
+
+def _multi_node_args(chosen: Chosen, rank: int) -> Dict[str, Any]:
+    """Write what madengine calls so; numbers are numbers."""
+    interface = chosen.candidates[rank].interface
+    return {
+        "RUNNER": chosen.request.runner,
+        "MAD_RUNTIME_NGPUS": chosen.nprocs[rank],
+        "NNODES": len(chosen.hosts),
+        "NODE_RANK": rank,
+        "MASTER_ADDR": chosen.addr,
+        "MASTER_PORT": chosen.port,
+        "HOST_LIST": "",
+        "NCCL_SOCKET_IFNAME": _network.nccl_name(interface, chosen.facts[rank]),
+        "GLOO_SOCKET_IFNAME": interface,
+    }
+
+
+def _model(chosen: Chosen, rank: int) -> Dict[str, Any]:
+    """Say what this node's madengine is to do."""
+    request, found = chosen.request, chosen.facts[rank].get("madengine") or {"containers": []}
+    merged = _madengine.context(request.additional_context, _multi_node_args(chosen, rank), request.run_id)
+    program = found.get("program") or "madengine"
+    kept = [entry for entry in found["containers"] if _madengine.is_replaced(entry, request.replace_containers)]
+    return {
+        "argv": _madengine.argv(program, request.tags, merged, request.force_mirror_local, request.work),
+        "replaced": [entry["name"] for entry in kept],
+        "leads": rank == 0,
+        "reports": _madengine.major(found.get("version")) != 2,
+    }
 
 
 def _torchrun(chosen: Chosen, rank: int) -> List[Word]:
@@ -154,4 +189,6 @@ def _own_environment(chosen: Chosen, rank: int, runner: List[Word]) -> Dict[str,
         "MADCTL_RUN_DIR": own,
         "MADCTL_HOSTFILE": own + "/hostfile",
     }
+    if chosen.request.shape == "model":
+        return {**_madengine.environment(_multi_node_args(chosen, rank), rank), **found}
     return {"MAD_MULTI_NODE_RUNNER": shlex.join(map(str, prefix)), **found} if prefix else found

@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._codes import Pro
 
 # A node of these cannot take part again; a job or a supervisor that failed can be started anew where it was.
 LOST = ("NODE_LOST", "NODE_REBOOTED")
-RESTARTABLE = (*LOST, "RANK_FAILED", "COMMAND_FAILED", "SUPERVISOR_LOST", "RANKS_MISSING")
+RESTARTABLE = (*LOST, "RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "SUPERVISOR_LOST", "RANKS_MISSING")
 
 
 @dataclass(frozen=True)

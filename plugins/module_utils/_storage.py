@@ -171,3 +171,8 @@ def _blame(path: str, pairs: Sequence[Tuple[str, str]], first: str, count: int) 
     if len(others) > 1 and len(others) == count - 1:
         return [problem("STORAGE_DIFFERS", first, "%s holds other files here than on the other nodes" % path)]
     return [problem("STORAGE_DIFFERS", host, "%s: what %s wrote is not there" % (path, first)) for host in others]
+
+
+def is_below(path: str, base: str) -> bool:
+    """Tell whether a path is a directory or something in it."""
+    return path.rstrip("/") == base.rstrip("/") or path.startswith(base.rstrip("/") + "/")

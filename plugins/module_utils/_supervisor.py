@@ -44,6 +44,7 @@ FLUSH_SECONDS = 30.0
 DUMP_SECONDS = 10.0
 # MPI's daemons end by themselves when mpirun does; this is how much later than it.
 DAEMON_SECONDS = 5.0
+CLEAN_SECONDS = 75.0
 OOM_SCORE = -500
 # Orders of whoever has no channel; SIGTERM for the second time means the last of them.
 _SIGNALLED: Dict[int, bytes] = {
@@ -69,6 +70,7 @@ class Supervisor:
         self.look_at: Optional[float] = None
         self.join_by: Optional[float] = None
         self.daemon: Optional[str] = None
+        self.cleaner: Optional[int] = None
         self.sweep_signal = signal.SIGTERM
         self.selector = selectors.DefaultSelector()
         storage, helper = spec["beacon"], _processes.HELPER
@@ -322,13 +324,22 @@ class Supervisor:
         marked, ours = self._leftovers()
         _processes.kill_marked(self.spec["run_id"], marked, self.sweep_signal)
         _processes.send(ours, self.sweep_signal)
-        if not marked and not ours and not self.feed.pipes and not self.runners:
+        if not marked and not ours and not self.feed.pipes and not self.runners and not self._cleans_up():
             self._finish("exited")
+
+    def _cleans_up(self) -> bool:
+        """Run the program that comes after everything else, once; tell whether it still runs."""
+        if self.spec["after"] and self.cleaner is None:
+            environment = {key: value for key, value in self.spec["env"].items() if key != "MADCTL_RUN_ID"}
+            self.cleaner = _claim.spawn(self.spec["after"], environment)
+            self.deadline = time.monotonic() + CLEAN_SECONDS
+        return self.cleaner is not None and _processes.stat(self.cleaner)[0] not in ("", "Z", "X")
 
     def _leftovers(self) -> Any:
         """Find what carries this run's id, and what descends from us without it."""
         _, marked = _processes.find(self.spec["run_id"])
-        ours = _processes.descendants(os.getpid(), self.beacon.children if self.beacon else ())
+        helpers = [*(self.beacon.children if self.beacon else ()), self.cleaner or 0]
+        ours = _processes.descendants(os.getpid(), helpers)
         return marked, sorted(ours - set(marked))
 
     def _finish(self, outcome: str) -> None:

@@ -20,7 +20,7 @@ options:
   shape:
     description: Whether torchrun starts the work or it is executed once a node.
     type: str
-    choices: [script, command]
+    choices: [script, command, model]
     default: script
   python:
     description: Absolute path of the Python that is to run the job.

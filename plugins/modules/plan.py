@@ -28,10 +28,27 @@ options:
     elements: raw
     required: true
   shape:
-    description: Whether torchrun starts the work or it is executed once a node.
+    description: V(script) for ranks, V(command) for once a node, V(model) for models of madengine.
     type: str
-    choices: [script, command]
+    choices: [script, command, model]
     default: script
+  tags:
+    description: Tags of the models that madengine runs; O(work) are further words for it then.
+    type: list
+    elements: str
+    default: []
+  additional_context:
+    description: madengine's additional context, as a mapping or as the text that madengine takes.
+    type: raw
+    default: {}
+  force_mirror_local:
+    description: Where madengine mirrors data to; it must be on shared storage.
+    type: str
+  replace_containers:
+    description: Containers of earlier runs to remove, by name; an empty name is every one that carries a run's id.
+    type: list
+    elements: str
+    default: []
   runner:
     description: What starts the ranks; V(mpirun) needs the same MPI on all nodes, and no SSH between them.
     type: str
