@@ -49,7 +49,7 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
 
 def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool = False) -> int:
     """Print how a run ended, or that it goes on, remember it, and return the exit code."""
-    from madctl import rundir
+    from madctl import models, rundir
 
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
@@ -61,6 +61,8 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
         view.goes_on(session.final["run_id"] if session.final else "")
     else:
         view.finish(status, data, session.started, _error_text(final))
+    if plan and data and not dry_run and models.merge(rundir.results(plan["run_id"]), data["nodes"]):
+        view.results(models.lines(data["nodes"]), str(rundir.results(plan["run_id"])))
     if as_json:
         run_id = plan["run_id"] if plan else None
         print(to_json(view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings))))

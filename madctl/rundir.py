@@ -71,8 +71,17 @@ def _hosts(plan: dict[str, Any]) -> list[str]:
     return [node["host"] for node in plan["nodes"]]
 
 
+# Command lines, and what a user may have written into them.
+_NOT_KEPT = ("env", "argv", "rank_argv", "model")
+
+
+def results(run_id: str) -> Path:
+    """Name the file of all nodes' results of models."""
+    return directory() / f"{run_id}.perf.csv"
+
+
 def _kept(plan: dict[str, Any]) -> dict[str, Any]:
-    nodes = [{key: value for key, value in node.items() if key not in ("env", "argv")} for node in plan["nodes"]]
+    nodes = [{key: value for key, value in node.items() if key not in _NOT_KEPT} for node in plan["nodes"]]
     left_out = ("nodes", "proof", "hostfile", "work", "restart")
     return {**{key: value for key, value in plan.items() if key not in left_out}, "nodes": nodes}
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
 from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
+from madctl import models
 from madctl.errors import Problem
 from madctl.lines import CUT, Line, Logs, Ticker, Window, excerpt, harmless, shortened, size, victims_line
 from madctl.lines import fold as fold
@@ -240,6 +241,8 @@ class View:
 
     def _lines(self, host: str, log: str, texts: Sequence[str]) -> None:
         source = log.partition(".")[0]
+        if self._planned and self._planned["shape"] == "model":
+            texts = [models.without_credentials(text) for text in texts]
         last = self._last.setdefault((host, source), deque(maxlen=LAST_LINES))
         last.extend(shortened(text, _LAST_LENGTH) for text in texts[-LAST_LINES:])
         rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
@@ -314,6 +317,12 @@ class View:
         self.stage("done", f"{status} after {seconds:.1f} s on {self._nodes()}{ranks}")
         if status != "succeeded":
             self.stage("logs", f"{data['nodes'][0]['run_dir']}/logs on each node")
+
+    @_alone
+    def results(self, lines: Sequence[str], path: str) -> None:
+        """Show what models came to, and where it is written."""
+        print("\n" + "\n".join([*self._mask.data(list(lines)), ""]), file=sys.stderr)
+        self.stage("results", path)
 
     @_alone
     def close(self) -> None:

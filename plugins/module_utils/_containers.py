@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from typing import Any, Dict, List, Optional
 
@@ -38,10 +37,10 @@ def output(argv: List[str], seconds: float = _SECONDS) -> str:
     Raises:
         OSError: If it cannot be started, fails, or takes too long; with what it said last.
     """
+    import subprocess  # Slow to import, and not needed on nodes without models.
+
     try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds
-        )
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired as error:
         raise OSError("%s does not answer" % argv[0]) from error
     if done.returncode:

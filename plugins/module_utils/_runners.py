@@ -13,6 +13,7 @@ import time
 from typing import Any, Dict, Optional, Sequence
 
 import _claim  # type: ignore[import-not-found]
+import _processes  # type: ignore[import-not-found]
 from _feed import Feed  # type: ignore[import-not-found]
 
 SIGNALLED = 128
@@ -25,6 +26,7 @@ class Runners:
         self._spec, self._lock, self._feed = spec, lock, feed
         self._running: Dict[int, subprocess.Popen[bytes]] = {}
         self.status: Optional[int] = None
+        self.cleaner = 0
 
     def __bool__(self) -> bool:
         return bool(self._running)
@@ -72,3 +74,19 @@ class Runners:
             status = SIGNALLED - status  # A shell's way to say that what it started was ended by a signal.
         self.status = self.status or status
         return status
+
+    def clean(self) -> None:
+        """Start the program that comes after everything else; it does not carry the mark of what it ends."""
+        environment = {key: value for key, value in self._spec["env"].items() if key != "MADCTL_RUN_ID"}
+        self.cleaner = _claim.spawn(self._spec["after"], environment)
+
+    @property
+    def is_cleaning(self) -> bool:
+        """Whether that program still runs."""
+        return bool(self.cleaner) and _processes.stat(self.cleaner)[0] not in ("", "Z", "X")
+
+
+def how(status: Optional[int]) -> Dict[str, Optional[int]]:
+    """Say how something ended by its status, which is negative for a signal."""
+    signalled = status is not None and status < 0
+    return {"exit_code": None if signalled else status, "signal": -status if status is not None and signalled else None}

@@ -17,7 +17,13 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _beacon, _bounded, _container, _processes
+from ansible_collections.madctl.multinode.plugins.module_utils import (
+    _beacon,
+    _bounded,
+    _container,
+    _containers,
+    _processes,
+)
 
 KILL_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
@@ -79,7 +85,7 @@ def stop(run_id: str, base: str, grace: float) -> List[str]:
 
 
 # What only a living supervisor needs; the spec may hold secrets.
-_ITS_OWN = ("control.sock", "ranks.sock", "ready", "spec.json", "exit.json.partial")
+_ITS_OWN = ("control.sock", "ranks.sock", "ready", "spec.json", "exit.json.partial", "relay.sock", "relay.key")
 
 
 def is_over(run_id: str, base: str) -> bool:
@@ -93,6 +99,7 @@ def _tidy(run_dir: str) -> None:
     if armed.get("storage"):
         place = _beacon.directory(armed["storage"], os.path.basename(run_dir))
         _bounded.together({"leave": (_beacon.leave, (place, str(armed["node_rank"])))}, _STORAGE_SECONDS)
+    remove_containers(os.path.basename(run_dir), run_dir)
     for name in _ITS_OWN:
         try:
             os.unlink(os.path.join(run_dir, name))
@@ -115,6 +122,16 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
     if is_over(request["run_id"], base):
         return {"changed": False, "left": []}
     return {"changed": True, "left": [] if request["dry_run"] else stop(request["run_id"], base, request["grace"])}
+
+
+def remove_containers(run_id: str, run_dir: str) -> None:
+    """Remove the containers of models whose supervisor could not."""
+    if not os.path.exists(os.path.join(run_dir, "model.json")):
+        return
+    try:
+        _containers.remove_of(run_id)
+    except (OSError, ValueError):
+        pass  # What is left is found by the next launch's check.
 
 
 def stop_now(request: Dict[str, Any]) -> Dict[str, Any]:

@@ -18,8 +18,8 @@ class Node:
 
     ``clock_offset`` is how many seconds the node's clock is ahead of the controller's. Under mpirun every node but
     the first has no ``argv``, since it starts what mpirun asks for; ``rank_argv`` is what each of its ranks executes,
-    where a plan knows that, and ``python`` the job's. ``model`` is what a node's madengine gets: ``argv``; ``replaced``,
-    containers that are removed before; ``leads`` and ``reports``, which results count.
+    where a plan knows that, and ``python`` the job's. ``model`` is what a node's madengine gets: ``argv``;
+    ``replaced``, containers that are removed before; ``leads`` and ``reports``, which results count.
     """
 
     host: str

@@ -32,7 +32,7 @@ from _beacon import LOOK_SECONDS, Beacon  # type: ignore[import-not-found]  # no
 from _feed import Feed  # type: ignore[import-not-found]  # noqa: E402
 from _ranks import Ranks  # type: ignore[import-not-found]  # noqa: E402
 from _relay import Relay, whereabouts  # type: ignore[import-not-found]  # noqa: E402
-from _runners import Runners  # type: ignore[import-not-found]  # noqa: E402
+from _runners import Runners, how  # type: ignore[import-not-found]  # noqa: E402
 from _wire import DUMP, END, GO, KILL, STOP  # type: ignore[import-not-found]  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -70,7 +70,6 @@ class Supervisor:
         self.look_at: Optional[float] = None
         self.join_by: Optional[float] = None
         self.daemon: Optional[str] = None
-        self.cleaner: Optional[int] = None
         self.sweep_signal = signal.SIGTERM
         self.selector = selectors.DefaultSelector()
         storage, helper = spec["beacon"], _processes.HELPER
@@ -306,7 +305,7 @@ class Supervisor:
                 self._failed()
                 if self.state == "running":
                     # Its end is dated here; the exit record comes after the sweep.
-                    self.feed.emit(event="runner_exit", time=time.time(), **_how(status))
+                    self.feed.emit(event="runner_exit", time=time.time(), **how(status))
             if not self.runners and not (self.awaits_daemons and self.relay.many and not status):
                 self._all_ended()
 
@@ -329,16 +328,15 @@ class Supervisor:
 
     def _cleans_up(self) -> bool:
         """Run the program that comes after everything else, once; tell whether it still runs."""
-        if self.spec["after"] and self.cleaner is None:
-            environment = {key: value for key, value in self.spec["env"].items() if key != "MADCTL_RUN_ID"}
-            self.cleaner = _claim.spawn(self.spec["after"], environment)
+        if self.spec["after"] and not self.runners.cleaner:
+            self.runners.clean()
             self.deadline = time.monotonic() + CLEAN_SECONDS
-        return self.cleaner is not None and _processes.stat(self.cleaner)[0] not in ("", "Z", "X")
+        return bool(self.runners.is_cleaning)
 
     def _leftovers(self) -> Any:
         """Find what carries this run's id, and what descends from us without it."""
         _, marked = _processes.find(self.spec["run_id"])
-        helpers = [*(self.beacon.children if self.beacon else ()), self.cleaner or 0]
+        helpers = [*(self.beacon.children if self.beacon else ()), self.runners.cleaner]
         ours = _processes.descendants(os.getpid(), helpers)
         return marked, sorted(ours - set(marked))
 
@@ -352,7 +350,7 @@ class Supervisor:
             "event": "exit",
             "outcome": outcome,
             "time": time.time(),
-            **_how(status),
+            **how(status),
             "oom": status == -signal.SIGKILL and _processes.oom_kills() > self.oom_kills,
             "ranks_joined": len(self.ranks.joined),
             "rank_exits": self.ranks.exits,
@@ -374,11 +372,6 @@ class Supervisor:
         self.look_at = self.timeout = self.join_by = None
         self.deadline = time.monotonic() + FLUSH_SECONDS
         self.feed.emit(last=True, **record)
-
-
-def _how(status: Optional[int]) -> Dict[str, Optional[int]]:
-    bad = status is not None and status < 0
-    return {"exit_code": None if bad else status, "signal": -status if status is not None and bad else None}
 
 
 def main() -> None:

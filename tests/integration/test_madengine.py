@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Models on real hosts, with stand-ins for madengine and docker, which cannot be had here.
+
+``standin/madengine`` says which contracts it keeps; what madctl does with the real one is not shown here.
+"""
+
+import ast
+import csv
+import json
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration import shared
+from tests.integration.conftest import MADCTL, left_behind, madctl
+from tests.integration.test_interrupt import read_until
+from tests.integration.test_life import own_records, wait_for  # noqa: F401
+
+pytestmark = pytest.mark.lab
+
+STANDIN = Path(__file__).parent / "standin"
+HOSTS = "node1,node2"
+MODELS = [
+    {"name": "good", "tags": ["both"], "script": "scripts/good.sh"},
+    {"name": "bad", "tags": ["both"], "script": "scripts/bad.sh"},
+    {"name": "slow", "tags": [], "script": "scripts/slow.sh"},
+]
+GOOD = """
+run_cmd="echo $MAD_MULTI_NODE_RUNNER train.sh"
+echo "RUNNER $MAD_MULTI_NODE_RUNNER"
+case "$MAD_MULTI_NODE_RUNNER" in *"--node_rank 0"*) echo "performance: 42.5 tokens/s" ;; esac
+"""
+
+
+@pytest.fixture(scope="module")
+def checkout(lab, tmp_path_factory):
+    """A checkout of models at the same place on both hosts, and what madengine needs there."""
+    place = "/opt/models"
+    files = {
+        "models.json": json.dumps(MODELS),
+        "scripts/good.sh": GOOD,
+        "scripts/bad.sh": "echo no performance here",
+        "scripts/slow.sh": 'echo "model waits $PWD"; sleep 300',
+        "perf.csv": "model,performance,metric,status\nold,1,x,FAILURE\n",
+    }
+    for host in HOSTS.split(","):
+        for name, text in files.items():
+            write(lab, host, f"{place}/{name}", text)
+        for program in ("madengine", "docker"):
+            write(lab, host, f"/usr/local/bin/{program}", (STANDIN / program).read_text(), "755")
+        write(lab, host, "/usr/local/bin/rocm-smi", "#!/bin/sh\n", "755")
+    yield place
+    for host in HOSTS.split(","):
+        run(lab, host, "sh", "-c", "rm -rf /usr/local/bin/madengine /usr/local/bin/docker /usr/local/bin/rocm-smi")
+
+
+def run(lab, host, *words, text=None, check=True):
+    argv = [str(MADCTL), "lab", "exec", "--name", lab.name, host, "--", *words]
+    return subprocess.run(argv, input=text, capture_output=True, text=True, check=check, timeout=60).stdout
+
+
+def write(lab, host, path, text, mode="644"):
+    run(lab, host, "sh", "-c", f"mkdir -p $(dirname {path}); cat > {path}; chmod {mode} {path}", text=text)
+
+
+@pytest.fixture
+def models(lab, checkout):
+    """Launch models and give what became of them."""
+
+    def launch(*words, **more):
+        own = ["--lab", lab.name, "--hosts", HOSTS, "--chdir", checkout, "--output", "json"]
+        return madctl("launch", *own, *words, **more)
+
+    yield launch
+    for host in HOSTS.split(","):
+        assert containers(lab, host) == ""
+
+
+def containers(lab, host):
+    return run(lab, host, "sh", "-c", "docker ps --all --format '{{.Names}}' | grep . || true").strip()
+
+
+def contexts(done):
+    return sorted(
+        (json.loads(text) for text in re.findall(r"CONTEXT (\{.*\})", done.err)),
+        key=lambda context: context["multi_node_args"]["NODE_RANK"],
+    )
+
+
+def test_two_nodes_get_ranks_and_the_first_ones_result_counts(models, lab):
+    done = models("--tags", "good")
+
+    assert done.code == 0, done.err
+    first, second = (context["multi_node_args"] for context in contexts(done))
+    assert first == {
+        "RUNNER": "torchrun",
+        "MAD_RUNTIME_NGPUS": 1,
+        "NNODES": 2,
+        "NODE_RANK": 0,
+        "MASTER_ADDR": lab.host("node1").data_address,
+        "MASTER_PORT": 29500,
+        "HOST_LIST": "",
+        "NCCL_SOCKET_IFNAME": "ens14np0",
+        "GLOO_SOCKET_IFNAME": "ens14np0",
+    }
+    assert second == {**first, "NODE_RANK": 1}
+    data = done.json["data"]
+    assert data["ranks_joined"] is None
+    assert [row["status"] for node in data["nodes"] for row in node["models"]] == ["SUCCESS", "FAILURE"]
+    assert data["nodes"][0]["models"][0]["performance"] == "42.5"
+
+
+def test_a_model_that_fails_is_named_whatever_the_exit_code(models):
+    done = models("--tags", "both")
+
+    assert (done.code, done.codes) == (6, ["MODEL_FAILED"]), done.err
+    error = done.json["errors"][0]
+    assert (error["host"], error["message"]) == ("node1", "model bad: FAILURE")
+    rows = done.json["data"]["nodes"][0]["models"]
+    assert [(row["model"], row["status"]) for row in rows] == [("good", "SUCCESS"), ("bad", "FAILURE")]
+
+
+def test_results_are_shown_and_merged(lab, checkout, models, tmp_path):
+    own = ["--lab", lab.name, "--hosts", HOSTS, "--chdir", checkout, "--tags", "good"]
+    done = madctl("launch", *own)
+
+    assert done.code == 0, done.err
+    assert re.search(r"good +42.5 +tokens/s +SUCCESS", done.err), done.err
+    path = re.search(r"results (\S+)", done.err).group(1)
+    with open(path, newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["host"], row["node_rank"], row["model"], row["status"]) for row in rows] == [
+        ("node1", "0", "good", "SUCCESS"),
+        ("node2", "1", "good", "FAILURE"),
+    ]
+
+
+def test_contexts_with_quotes_survive_and_the_users_values_win(models, tmp_path):
+    own = {
+        "docker_env_vars": {"ODD": 'it\'s "quoted" $(touch /tmp/x) {{ y }}\n'},
+        "multi_node_args": {"NCCL_SOCKET_IFNAME": "mine0", "NODE_RANK": "7", "NNODES": "9"},
+        "deep": {"list": [1, None, True, {"a": "b'c"}]},
+    }
+    (tmp_path / "context.json").write_text(json.dumps({"deep": "lost", "gpu_vendor": "AMD"}))
+    for text in (repr(own), json.dumps(own)):
+        done = models(
+            "--tags", "good", "--additional-context", text, "--additional-context-file", str(tmp_path / "context.json")
+        )
+
+        assert done.code == 0, done.err
+        for rank, context in enumerate(contexts(done)):
+            assert context["docker_env_vars"]["ODD"] == own["docker_env_vars"]["ODD"]
+            assert (context["deep"], context["gpu_vendor"]) == (own["deep"], "AMD")
+            args = context["multi_node_args"]
+            assert (args["NCCL_SOCKET_IFNAME"], args["NODE_RANK"], args["NNODES"]) == ("mine0", rank, 2)
+        assert {warning["code"] for warning in done.json["warnings"]} >= {"CONTEXT_KEPT", "CONTEXT_REPLACED"}
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "__import__('os').system('touch /tmp/x')", ""])
+def test_a_context_that_is_none_is_refused_at_once(models, text):
+    done = models("--tags", "good", "--additional-context", text)
+
+    assert (done.code, done.codes) == (2, ["CONTEXT_MALFORMED"])
+
+
+def test_an_unmounted_mirror_is_refused_and_not_created(models, lab):
+    done = models("--tags", "good", "--force-mirror-local", "/nfs/data")
+
+    assert done.code == 3
+    assert {(error["code"], error["host"]) for error in done.json["errors"]} == {
+        ("MOUNT_MISSING", "node1"),
+        ("MOUNT_MISSING", "node2"),
+    }
+    for host in HOSTS.split(","):
+        assert "nfs" not in run(lab, host, "ls", "/").split()
+    skipped = models("--tags", "good", "--force-mirror-local", "/nfs/data", "--skip", "storage")
+    assert (skipped.code, skipped.codes) == (3, ["MIRROR_UNPROVEN"])
+
+
+def test_a_shared_mirror_and_a_shared_checkout(models, lab, on):
+    clients = shared.serve(on, lab.host(shared.SERVER).data_address)
+    for host in HOSTS.split(","):
+        shared.mount(on, host, clients)
+    on("node1", "cp", "-r", "/opt/models", "/nfs/models")
+    on("node1", "mkdir", "/nfs/data")
+    try:
+        done = models("--tags", "good", "--force-mirror-local", "/nfs/data", "--chdir", "/nfs/models")
+        places = [node["run_dir"] for node in done.json["data"]["nodes"]]
+        tables = [on(host, "cat", f"{place}/work/perf.csv") for host, place in zip(HOSTS.split(","), places)]
+        before = on("node1", "ls", "/nfs/models")
+    finally:
+        for host in HOSTS.split(","):
+            on(host, "/root/nfs.sh", "down")
+
+    assert done.code == 0, done.err
+    assert ["good" in table and "old" not in table for table in tables] == [True, True]
+    assert sorted(before.split()) == ["models.json", "perf.csv", "scripts"]
+
+
+def test_a_left_container_is_named_and_removed_on_demand(models, lab):
+    run(lab, "node2", "docker", "run", "-t", "-d", "--name", "container_ci-good", "image", "cat")
+    run(lab, "node1", "docker", "run", "-d", "--name", "container_x", "-e", "MADCTL_RUN_ID=long-ago", "image", "cat")
+    run(lab, "node1", "docker", "run", "-d", "--name", "database", "image", "cat")
+    try:
+        refused = models("--tags", "good")
+        ours = models("--tags", "good", "--replace-containers")
+        both = models("--tags", "good", "--replace-containers", "--replace-containers", "container_ci-good")
+        kept = containers(lab, "node1")
+    finally:
+        for host, name in (("node2", "container_ci-good"), ("node1", "container_x"), ("node1", "database")):
+            run(lab, host, "sh", "-c", f"docker rm --force {name} || true")
+
+    assert sorted((error["code"], error["host"]) for error in refused.json["errors"]) == [
+        ("CONTAINER_LEFT", "node1"),
+        ("CONTAINER_LEFT", "node2"),
+    ]
+    assert [(error["code"], error["host"]) for error in ours.json["errors"]] == [("CONTAINER_LEFT", "node2")]
+    assert both.code == 0, both.err
+    assert kept == "database"
+
+
+@pytest.fixture
+def slow(lab, checkout):
+    """A model that goes on both hosts, each with its container."""
+    argv = [str(MADCTL), "launch", "--lab", lab.name, "--hosts", HOSTS, "--chdir", checkout, "--tags", "slow"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+    read_until(process, "CONTEXT")
+    wait_for(lambda: all(containers(lab, host) == "container_ci-slow" for host in HOSTS.split(",")))
+    yield process
+    process.kill()
+    process.wait()
+    madctl("stop", "--force")
+
+
+def test_ctrl_c_leaves_no_container(lab, slow):
+    slow.send_signal(signal.SIGINT)
+    said = slow.communicate(timeout=60)[0]
+
+    assert slow.returncode == 130, said
+    assert [containers(lab, host) for host in HOSTS.split(",")] == ["", ""]
+    assert left_behind(lab) == []
+
+
+def test_a_killed_madctl_leaves_the_run_and_its_stop_no_container(lab, slow):
+    slow.kill()
+    slow.wait()
+    assert [containers(lab, host) for host in HOSTS.split(",")] == ["container_ci-slow"] * 2
+    stopped = madctl("stop")
+
+    assert stopped.code == 0, stopped.err
+    assert [containers(lab, host) for host in HOSTS.split(",")] == ["", ""]
+
+
+def test_a_killed_supervisor_leaves_no_container_to_stop(lab, slow):
+    for host in HOSTS.split(","):
+        run(lab, host, "sh", "-c", "pkill -9 -f '/_supervisor.py /var'", check=False)
+    slow.communicate(timeout=90)
+    madctl("stop")
+
+    assert [containers(lab, host) for host in HOSTS.split(",")] == ["", ""]
+
+
+def test_version_2_gets_its_environment(models, lab):
+    for host in HOSTS.split(","):
+        write(lab, host, "/etc/madengine-version", "2.0.1")
+    try:
+        done = models("--tags", "good")
+        bad = models("--tags", "both")
+        run(lab, "node2", "rm", "/etc/madengine-version")
+        mixed = models("--tags", "good")
+    finally:
+        for host in HOSTS.split(","):
+            run(lab, host, "rm", "-f", "/etc/madengine-version")
+
+    assert done.code == 0, done.err
+    address = lab.host("node1").data_address
+    for rank in (0, 1):
+        words = f"--nnodes 2 --node_rank {rank} --nproc_per_node 1 --master_addr {address} --master_port 29500"
+        assert f"RUNNER torchrun {words}" in done.err
+    assert (bad.code, bad.codes) == (6, ["MODEL_FAILED"])
+    assert [error["code"] for error in mixed.json["errors"]] == ["MADENGINE_MIXED"]
+
+
+def test_credentials_are_not_shown_but_kept(models, on):
+    done = models("--tags", "good")
+
+    assert "Credentials: " in done.err
+    assert "hunter2" not in done.err + done.out
+    run_dir = done.json["data"]["nodes"][0]["run_dir"]
+    assert "hunter2hunter2" in on("node1", "cat", f"{run_dir}/logs/runner.out")
+    assert on("node1", "stat", "-c", "%a", run_dir, f"{run_dir}/logs/runner.out").split() == ["700", "600"]
+
+
+def test_dry_run_gives_two_words_for_the_context(models):
+    done = models("--tags", "good", "more", "--dry-run", "--", "--skip-model-run")
+
+    assert done.code == 0, done.err
+    argv = done.json["data"]["nodes"][1]["model"]["argv"]
+    assert argv[:6] == ["/usr/local/bin/madengine", "run", "--tags", "good", "more", "--additional-context"]
+    assert ast.literal_eval(argv[6])["multi_node_args"]["NODE_RANK"] == 1
+    assert argv[7:] == ["--live-output", "--timeout", "0", "--skip-model-run"]
+
+
+def test_mpirun_with_models_is_refused_with_a_reason(models):
+    done = models("--tags", "good", "--runner", "mpirun", "--allow-run-as-root", "--mpirun", "/usr/bin/mpirun.openmpi")
+
+    assert (done.code, done.codes) == (3, ["MODEL_RUNNER"])
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_a_script_of_ones_own_uses_the_runner_in_both_ways(launch, shell, tmp_path):
+    from tests.integration.test_launch import EXAMPLE
+
+    script = f'TRAIN={EXAMPLE}; run_cmd="$MAD_MULTI_NODE_RUNNER $TRAIN"; $MAD_MULTI_NODE_RUNNER $TRAIN && eval $run_cmd'
+    done = launch("--command", "--nproc-per-node", "2", "--", shell, "-c", script)
+
+    assert done.code == 0, done.err
+    assert done.err.count("sum 10, expected 10") == 8
