@@ -241,7 +241,7 @@ class View:
 
     def _lines(self, host: str, log: str, texts: Sequence[str]) -> None:
         source = log.partition(".")[0]
-        if self._planned and self._planned["shape"] == "model":
+        if self._planned and self._planned.get("shape") == "model":
             texts = [models.without_credentials(text) for text in texts]
         last = self._last.setdefault((host, source), deque(maxlen=LAST_LINES))
         last.extend(shortened(text, _LAST_LENGTH) for text in texts[-LAST_LINES:])

@@ -75,10 +75,17 @@ class Runners:
         self.status = self.status or status
         return status
 
-    def clean(self) -> None:
-        """Start the program that comes after everything else; it does not carry the mark of what it ends."""
+    def clean(self) -> bool:
+        """
+        Start the program that comes after everything else, where there is one, once; tell whether this started it.
+
+        It does not carry the mark of what it ends.
+        """
+        if not self._spec["after"] or self.cleaner:
+            return False
         environment = {key: value for key, value in self._spec["env"].items() if key != "MADCTL_RUN_ID"}
         self.cleaner = _claim.spawn(self._spec["after"], environment)
+        return True
 
     @property
     def is_cleaning(self) -> bool:

@@ -90,10 +90,9 @@ class Supervisor:
     def _open_relay(self) -> Any:
         relay = Relay(self.spec["mpi"], self.spec["run_id"])
         relay.emit, relay.is_followed = self.feed.emit, lambda: self.feed.follower is not None
+        self.feed.hear = self._start_daemon
         if relay.leads:
             relay.serve(self.selector)
-        else:
-            self.feed.hear = self._start_daemon
         return relay
 
     # -- the loop -------------------------------------------------------------------------------
@@ -139,7 +138,6 @@ class Supervisor:
             self.timeout = None
             self.stop("timed_out")
         if self.join_by is not None and now >= self.join_by:
-            self.join_by = None
             self._late()
         if self.look_at is not None and now >= self.look_at and self.beacon:
             self.look_at = now + LOOK_SECONDS
@@ -259,6 +257,7 @@ class Supervisor:
 
     def _late(self) -> None:
         """End a run of MPI whose ranks did not come; the follower finds out whose fault it is."""
+        self.join_by = None
         if len(self.ranks.joined) < self.relay.ranks and self.state == "running":
             self._look_at_daemon()
             self.feed.emit(event="late", time=time.time(), daemon=self.daemon, joined=len(self.ranks.joined))
@@ -292,10 +291,9 @@ class Supervisor:
             _, status = os.waitpid(ended.si_pid, 0)
             if self.beacon and self.beacon.ended(ended.si_pid, status):
                 self.stop("peer_failed")
-            if ended.si_pid in self.dumps:
-                self.dumps.discard(ended.si_pid)
-                if not self.dumps:
-                    self.stop("idle")
+            if self.dumps == {ended.si_pid}:
+                self.stop("idle")
+            self.dumps.discard(ended.si_pid)
         if self.state == "sweeping":
             self._sweep()
 
@@ -327,10 +325,8 @@ class Supervisor:
             self._finish("exited")
 
     def _cleans_up(self) -> bool:
-        """Run the program that comes after everything else, once; tell whether it still runs."""
-        if self.spec["after"] and not self.runners.cleaner:
-            self.runners.clean()
-            self.deadline = time.monotonic() + CLEAN_SECONDS
+        """Run the program that comes after everything else; tell whether it still runs."""
+        self.deadline = time.monotonic() + CLEAN_SECONDS if self.runners.clean() else self.deadline
         return bool(self.runners.is_cleaning)
 
     def _leftovers(self) -> Any:

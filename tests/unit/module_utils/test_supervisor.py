@@ -37,6 +37,7 @@ class Armed:
             "py_spy": None,
             "beacon": None,
             "mpi": None,
+            "after": None,
         }
         (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
         ready = os.open(self.run_dir / "ready", os.O_RDWR)
