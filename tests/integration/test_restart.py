@@ -9,7 +9,7 @@ from madctl.lab import power
 from tests.integration.conftest import JOBS, madctl
 from tests.integration.test_interrupt import read_until
 from tests.integration.test_life import own_records  # noqa: F401
-from tests.integration.test_supervision import follow, oracle, own_lab  # noqa: F401
+from tests.integration.test_supervision import follow, oracle  # noqa: F401
 
 pytestmark = pytest.mark.lab
 
