@@ -20,6 +20,7 @@ import sys
 from typing import Any, Dict, List
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True  # Runs share the directory of programs.
 
 import _containers  # type: ignore[import-not-found]  # noqa: E402
 
@@ -33,6 +34,11 @@ LEFT_BEHIND = shutil.ignore_patterns(
 def prepare(checkout: str, place: str) -> None:
     """Give this node its own copy of the checkout: nodes that share one would destroy each other's files."""
     shutil.copytree(checkout, place, symlinks=True, ignore=LEFT_BEHIND)
+    # Credential files are among them: what madengine reads and writes here is its user's alone.
+    for directory, _, names in os.walk(place):
+        for path in [directory, *(os.path.join(directory, name) for name in names)]:
+            if not os.path.islink(path):
+                os.chmod(path, os.stat(path).st_mode & 0o700)
 
 
 def rows(path: str) -> List[Dict[str, str]]:
@@ -80,6 +86,7 @@ def tell(**message: Any) -> None:
 def main() -> None:
     """Prepare, run, judge, report."""
     checkout = os.getcwd()
+    os.umask(0o077)
     os.chdir(os.environ["MADCTL_RUN_DIR"])
     with open("model.json", encoding="utf-8") as stream:
         job = json.load(stream)

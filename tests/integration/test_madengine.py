@@ -292,7 +292,8 @@ def test_credentials_are_not_shown_but_kept(models, on):
     assert "hunter2" not in done.err + done.out
     run_dir = done.json["data"]["nodes"][0]["run_dir"]
     assert "hunter2hunter2" in on("node1", "cat", f"{run_dir}/logs/runner.out")
-    assert on("node1", "stat", "-c", "%a", run_dir, f"{run_dir}/logs/runner.out").split() == ["700", "600"]
+    files = [run_dir, f"{run_dir}/logs/runner.out", f"{run_dir}/work/models.json", f"{run_dir}/work/perf.csv"]
+    assert on("node1", "stat", "-c", "%a", *files).split() == ["700", "600", "600", "600"]
 
 
 def test_dry_run_gives_two_words_for_the_context(models):
