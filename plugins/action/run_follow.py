@@ -16,6 +16,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _moments
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _links, _reach
 
+# What keeps a reader from output that there may be; how the job ended is not what it asks.
+_UNSEEN = ("NODE_LOST", "NODE_REBOOTED", "CHANNEL_FAILED", "RUN_UNKNOWN")
+
 
 class ActionModule(ActionBase):
     """Run once a play."""
@@ -46,7 +49,8 @@ class ActionModule(ActionBase):
             follower.follow()
         if not follow:
             # Whoever only reads what is there judges nothing, but must know what is missing.
-            silent = {run.host: run.failure["message"] for run in follower.runs if run.failure}
+            missing = [run for run in follower.runs if run.failure and run.failure_code in _UNSEEN]
+            silent = {run.host: run.failure["message"] for run in missing if run.failure}
             return dict(_following.answered({}, silent, changed=False), exit_code=0)
         return _following.result(follower, plan, time.monotonic() - started)
 
