@@ -58,9 +58,6 @@ mpi: setup
 	    $(BIN)/python -m venv $$place
 	    $$place/bin/pip install -q $$name mpi4py 2> >(grep -v '^WARNING' >&2)
 	  done
-	  # Debian calls MPICH's library by another name than everybody else.
-	  mkdir -p $(VENV)/mpi/lib
-	  ln -sf /usr/lib/$$(uname -m)-linux-gnu/libmpich.so.12 $(VENV)/mpi/lib/libmpi.so.12
 	  touch $(VENV)/mpi/.installed
 	}
 
@@ -102,9 +99,10 @@ build: setup ## the wheel and the collection's tarball, in dist/
 docs: setup ## the reference pages that come from the code
 	@PYTHONPATH=. $(BIN)/python docs/generate.py
 
-bench: torch ## what a launch and the life of a run cost, as tables
+bench: torch mpi ## what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py
 	$(BIN)/python tests/bench/life.py
+	$(BIN)/python tests/bench/mpi.py
 
 clean: ## remove what the targets made here
 	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .ansible

@@ -9,9 +9,10 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _table
 from madctl.errors import ExitCode, Problem
+from madctl.planned import show_plan
 from madctl.result import Result, to_json
 from madctl.session import RunSession, Session
-from madctl.view import fold, print_problems, show_plan
+from madctl.view import fold, print_problems
 
 
 def report_check(session: Session, options: argparse.Namespace) -> int:

@@ -244,7 +244,7 @@ def _context(options: argparse.Namespace) -> dict[str, Any]:
         try:
             texts[options.additional_context_file] = Path(options.additional_context_file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(Problem("CONTEXT_UNREADABLE", f"{options.additional_context_file}: {error}")) from error
+            raise UsageError(Problem("CONTEXT_UNREADABLE", f"--additional-context-file: {error}")) from error
     if options.additional_context is not None:
         texts["--additional-context"] = options.additional_context
     merged: dict[str, Any] = {}
@@ -252,7 +252,8 @@ def _context(options: argparse.Namespace) -> dict[str, Any]:
         try:
             merged |= _madengine.parse(text)
         except ValueError as error:
-            raise UsageError(Problem("CONTEXT_MALFORMED", f"{source}: {error}")) from error
+            remedy = "write it as {'key': 'value'}"
+            raise UsageError(Problem("CONTEXT_MALFORMED", f"{source}: {error}", remedy=remedy)) from error
     return merged
 
 
@@ -269,7 +270,8 @@ def _mpi_args(options: argparse.Namespace) -> list[str]:
     except ValueError as error:
         raise _usage("--mpi-args", options.mpi_args, "words, quoted as for a shell") from error
     for word in _mpi.reserved(words):
-        raise UsageError(Problem("MPI_ARGS_RESERVED", f"--mpi-args: {word} is the plan's to decide"))
+        message = f"--mpi-args: {word} is the plan's to decide"
+        raise UsageError(Problem("MPI_ARGS_RESERVED", message, remedy="leave it out"))
     return words
 
 

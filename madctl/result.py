@@ -44,7 +44,7 @@ def to_json(result: Result) -> str:
 
 def _problem(problem: Problem) -> dict[str, Any]:
     fields = {key: getattr(problem, key) for key in ("code", "host", "message", "remedy")}
-    if problem.code in ("RANK_FAILED", "COMMAND_FAILED"):
+    if problem.code in ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED"):
         fields |= {"rank": problem.rank, "exit_code": problem.exit_code}
     return fields
 

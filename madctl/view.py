@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-import shlex
 import sys
 import threading
 from collections import deque
@@ -19,16 +18,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
-from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
 from madctl import models
 from madctl.errors import Problem
 from madctl.lines import CUT, Line, Logs, Ticker, Window, excerpt, harmless, shortened, size, victims_line
 from madctl.lines import fold as fold
 from madctl.masking import Mask
+from madctl.planned import ranks
 from madctl.stages import StageTable
 
 LAST_LINES = 20
-JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "START_FAILED")
+JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "START_FAILED", "DAEMON_NOT_READY")
 _LAST_LENGTH = 4096  # of a last line: each rank has twenty of them in memory
 _WIDEST = 32
 _PATIENCE = 0.5
@@ -131,8 +130,7 @@ class View:
         self.names = [node["host"] for node in plan["nodes"]]
         counts = [node["nproc_per_node"] for node in plan["nodes"]]
         interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
-        ranks = f"{len(counts)} × {counts[0]}" if len(set(counts)) == 1 else " + ".join(map(str, counts))
-        size = f"{ranks} = {plan['world_size']} ranks"
+        size = f"{ranks(counts)} = {plan['world_size']} ranks"
         self.stage("plan", f"{size} on {interfaces}, master {plan['master_addr']}:{plan['master_port']}")
 
     def _armed(self, host: str) -> None:
@@ -357,20 +355,6 @@ class View:
         print(f"\n{what} of {problem.host}{rank}:", file=sys.stderr)
         for text in lines:
             print(f"  {text}", file=sys.stderr)
-
-
-def show_plan(data: dict[str, Any]) -> None:
-    """Print a plan: nodes × rank, then the exact command line and environment of every node."""
-    width = max(4, *(len(node["host"]) for node in data["nodes"]))
-    print(f"{'RANK':<6}{'HOST':<{width + 2}}{'ADDRESS':<17}{'INTERFACE':<17}PROCESSES")
-    for node in data["nodes"]:
-        line = f"{node['node_rank']:<6}{node['host']:<{width + 2}}{node['address']:<17}{node['interface']:<17}"
-        print(f"{line}{node['nproc_per_node']}")
-    for node in data["nodes"]:
-        print(f"\n{node['host']}: cd {shlex.quote(node['cwd'])}")
-        for name, value in node["env"].items():
-            print(f"  {name}={shlex.quote(unpack(value))}")
-        print(f"  {shlex.join(map(unpack, node['argv']))}")
 
 
 def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False) -> None:

@@ -32,10 +32,10 @@ def control_port(words: List[str]) -> Optional[int]:
     return None
 
 
-def wait_for(address: str, port: int) -> None:
-    """Wait until a node has connected to a port of this one, or whoever called us has gone."""
+def wait_for(address: str, port: int, seconds: float) -> None:
+    """Wait until a node has connected to a port of this one, or whoever called us has gone, for so long at most."""
     peer = "%08X" % struct.unpack("=I", socket.inet_aton(address))[0]
-    parent, deadline = os.getppid(), time.monotonic() + ANSWER_SECONDS
+    parent, deadline = os.getppid(), time.monotonic() + seconds
     while os.getppid() == parent and time.monotonic() < deadline:
         with open("/proc/net/tcp", encoding="ascii") as stream:
             for line in stream:
@@ -52,19 +52,21 @@ def main() -> None:
         os.chdir(os.environ["MADCTL_RUN_DIR"])  # A socket's address is short.
         with open("relay.key", encoding="ascii") as stream:
             key = stream.read()
+        with open("ranks.json", encoding="utf-8") as stream:
+            patience = float(json.load(stream)["start_timeout"])
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
             channel.settimeout(ANSWER_SECONDS)
             channel.connect("relay.sock")
             channel.sendall(json.dumps({"key": key, "host": host, "command": " ".join(words)}).encode() + b"\n")
-            refused = channel.recv(1 << 16).decode()
-    except (OSError, KeyError) as error:
-        refused = "this run takes no daemons: %s" % error
-    if refused:
-        sys.stderr.write("madctl: %s: %s\n" % (host, refused))
+            answer = json.loads(channel.recv(1 << 16))
+    except (OSError, KeyError, ValueError) as error:
+        answer = {"refused": "this run takes no daemons: %s" % error}
+    if answer["refused"]:
+        sys.stderr.write("madctl: %s: %s\n" % (host, answer["refused"]))
         sys.exit(255)
     port = control_port(words)
     if port is not None:
-        wait_for(host, port)
+        wait_for(answer["address"], port, patience)
 
 
 if __name__ == "__main__":

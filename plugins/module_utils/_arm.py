@@ -76,6 +76,8 @@ def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
             os.rename(partial, place)
         except OSError:
             _remove(partial)  # Another run was faster.
+    if os.lstat(place).st_uid != os.geteuid():
+        raise OSError("%s belongs to somebody else; choose another --run-dir" % place)
     for file, text in programs.items():
         with open(os.path.join(place, file), encoding="utf-8") as stream:
             if stream.read() != text:
@@ -92,7 +94,8 @@ def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str
     for name, text in files.items():
         _write(os.path.join(run_dir, name), text)
     if request["runner"] == "mpirun":
-        ranks = {"python": request["python"], "argv": [_words.unpack(word) for word in request["rank_argv"] or []]}
+        words = [_words.unpack(word) for word in request["rank_argv"] or []]
+        ranks = {"python": request["python"], "argv": words, "start_timeout": request["start_timeout"]}
         _write(os.path.join(run_dir, "ranks.json"), json.dumps(ranks))
         if request["node_rank"] == 0:
             _write(os.path.join(run_dir, "relay.key"), request["relay_key"])
@@ -149,6 +152,8 @@ def _mpi(request: Dict[str, Any]) -> Dict[str, Any]:
     return {
         "key": request["relay_key"],
         "address": request["address"],
+        "places": dict(zip(request["about"]["hosts"], request["about"]["addresses"])),
+        "seconds": request["start_timeout"],
         "leads": request["node_rank"] == 0,
         "ranks": request["nproc_per_node"] if script else None,
         "many": not script,

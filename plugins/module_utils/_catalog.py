@@ -26,13 +26,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One column of the table; what a launch cannot do without is not skippable."""
+    """
+    One column of the table; what a launch cannot do without is not skippable.
+
+    ``only_for`` names the runner or the shape of work without which there is nothing to check.
+    """
 
     name: str
     looks_at: str
     cost: str
     findings: Tuple[Finding, ...]
     skippable: bool = True
+    only_for: Optional[str] = None
 
 
 def _error(code: str, meaning: str, remedy: Optional[str] = None) -> Finding:
@@ -186,6 +191,7 @@ CHECKS = (
             _warning("MPI_UNTRIED", "A version of that MPI that madctl's tests do not run."),
         ),
         skippable=False,
+        only_for="mpirun",
     ),
     Check(
         "madengine",
@@ -193,6 +199,7 @@ CHECKS = (
         "one start of madengine, two of docker",
         (
             _error("MADENGINE_MISSING", "There is no madengine.", "install it beside the job's Python"),
+            _error("MADENGINE_BROKEN", "madengine cannot be started.", "install it anew"),
             _error("MADENGINE_MIXED", "Another version than on most nodes.", "install the same"),
             _error("MADENGINE_HUNG", "madengine or docker does not answer.", "see what hangs there: docker ps"),
             _warning("MADENGINE_UNKNOWN", "The version is not known: it gets the context and the environment."),
@@ -205,6 +212,7 @@ CHECKS = (
                 "--replace-containers",
             ),
         ),
+        only_for="model",
     ),
     Check(
         "context",
@@ -225,6 +233,7 @@ CHECKS = (
             ),
         ),
         skippable=False,
+        only_for="model",
     ),
     Check(
         "entry",
@@ -295,6 +304,7 @@ CHECKS = (
 _FINDINGS: Dict[str, Finding] = {finding.code: finding for check in CHECKS for finding in check.findings}
 CHECK_OF: Dict[str, str] = {finding.code: check.name for check in CHECKS for finding in check.findings}
 NAMES: Tuple[str, ...] = tuple(check.name for check in CHECKS)
+ONLY_FOR: Dict[str, str] = {check.name: check.only_for for check in CHECKS if check.only_for}
 SKIPPABLE: FrozenSet[str] = frozenset(check.name for check in CHECKS if check.skippable)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import selectors
 import signal
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, Iterable, List
 
 import _processes  # type: ignore[import-not-found]
 
@@ -93,3 +94,21 @@ def spawn(argv: List[str], environment: Dict[str, str]) -> int:
         return os.posix_spawn(argv[0], argv, environment, file_actions=actions)
     finally:
         os.close(null)
+
+
+def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell: Callable[[int], None]) -> None:
+    """Have a loop told of signals, and woken by children that end; what a terminal sends does not matter here."""
+    wake, waker = os.pipe()
+    for descriptor in (wake, waker):
+        os.set_blocking(descriptor, False)
+    signal.set_wakeup_fd(waker)
+    for number in (signal.SIGCHLD, *numbers):
+        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+
+    def on_signal(_: Any) -> None:
+        for number in os.read(wake, 4096):
+            tell(number)
+
+    selector.register(wake, selectors.EVENT_READ, on_signal)

@@ -23,11 +23,9 @@ _REMOVE_SECONDS = 60.0
 
 def which(name: str) -> Optional[str]:
     """Find a program on the search path."""
-    for directory in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        path = os.path.join(directory, name)
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    return None
+    import shutil  # Slow to import, and not needed on nodes without models.
+
+    return shutil.which(name)
 
 
 def output(argv: List[str], seconds: float = _SECONDS) -> str:
@@ -37,7 +35,7 @@ def output(argv: List[str], seconds: float = _SECONDS) -> str:
     Raises:
         OSError: If it cannot be started, fails, or takes too long; with what it said last.
     """
-    import subprocess  # Slow to import, and not needed on nodes without models.
+    import subprocess  # Likewise.
 
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
@@ -57,17 +55,19 @@ def look(python: Optional[str]) -> Dict[str, Any]:
         python: The job's Python; a madengine beside it is preferred.
 
     Returns:
-        ``program`` and ``version`` as it prints it (None where it does not), ``runtime`` (its path), ``trouble`` with
-        it, ``containers``: ``name``, ``created`` and ``run_id``, and ``gpu_tool``.
+        ``program``, ``version`` as it prints it (None where it does not), why it is ``broken``, ``runtime`` (its
+        path), ``trouble`` with it, ``containers``: ``name``, ``created`` and ``run_id``, and ``gpu_tool``.
     """
     beside = os.path.join(os.path.dirname(python), "madengine") if python else ""
     program = beside if os.access(beside, os.X_OK) else which("madengine")
-    found: Dict[str, Any] = {"program": program, "version": None, "runtime": which(RUNTIME), "trouble": None}
+    found: Dict[str, Any] = {"program": program, "version": None, "broken": None}
+    found.update(runtime=which(RUNTIME), trouble=None)
     if program:
         try:
             found["version"] = output([program, "--version"]).strip()[:200]
-        except OSError:
-            pass  # Then nobody knows, which is said.
+        except OSError as error:
+            # One that starts, and knows no such option, has no number for its reason.
+            found["broken"] = error.strerror if error.errno else None
     found["containers"] = []
     if found["runtime"]:
         try:

@@ -15,7 +15,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _wire
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._outcome import NodeRun
 
-_REMEDY = "open the ports between nodes; what it printed is in logs/runner.* of its run directory"
+_UNASKED = "unasked"
+_LOGS = "what it says is in logs/runner.* of the run directory"
 
 Order = Callable[[str, bytes], None]  # host, what its supervisor is to get
 
@@ -51,11 +52,16 @@ class Daemons:
     def _blame(self, run: NodeRun, header: Dict[str, Any]) -> None:
         """A node whose daemon did not reach mpirun is the cause; all others, and mpirun, only waited for it."""
         daemon: Optional[str] = header.get("daemon")
-        seconds = self._plan["start_timeout"]
-        at = header.get("time", time.time()) - run.clock_offset
-        if daemon:
-            message = "its MPI daemon %s, %g s after the start" % (daemon, seconds)
-            run.fail(at - seconds, problem("DAEMON_NOT_READY", run.host, message, _REMEDY))
-        elif run.node_rank == 0:
-            message = "mpirun has not started all ranks, %g s after the start" % seconds
-            run.fail(at, problem("DAEMON_NOT_READY", run.host, message, _REMEDY))
+        # Unknown to whoever attaches to a run by its id alone.
+        seconds = float(self._plan.get("start_timeout") or 0.0)
+        within = " in %g s" % seconds if seconds else ""
+        at, first = header.get("time", time.time()) - run.clock_offset, self._runs[0]
+        if daemon == _UNASKED:
+            message = "mpirun did not ask for the daemon of %s%s" % (run.host, within)
+            first.fail(at - seconds, problem("DAEMON_NOT_READY", first.host, message, _LOGS))
+        elif daemon:
+            message = "its MPI daemon got no answer from %s%s" % (daemon, within)
+            run.fail(at - seconds, problem("DAEMON_NOT_READY", run.host, message, "open the ports between nodes"))
+        elif run is first:
+            message = "mpirun did not start all ranks%s" % within
+            run.fail(at, problem("DAEMON_NOT_READY", run.host, message, _LOGS))

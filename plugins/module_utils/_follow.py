@@ -343,7 +343,7 @@ class Follower:
             self.stop_all()
             return None
         elif event == "joined":
-            # A program of another MPI than mpirun's is a world of its own.
+            # Only a rank in a world of the planned size is one of ours.
             run.joined += header.get("world_size") in (None, self.plan["world_size"] or header.get("world_size"))
         elif event in ("start_failed", "exec_failed"):
             failure = _outcome.start_failure(run.host, header)

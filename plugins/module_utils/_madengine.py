@@ -54,7 +54,8 @@ def judge(nodes: Nodes, replace: Sequence[str]) -> List[Problem]:
     """
     found: List[Problem] = []
     known = [(host, facts.get("madengine")) for host, facts in nodes]
-    versions = {host: major(entry["version"]) for host, entry in known if entry and entry["program"]}
+    sound = [(host, entry) for host, entry in known if entry and entry["program"] and not entry["broken"]]
+    versions = {host: major(entry["version"]) for host, entry in sound}
     usual = max(set(versions.values()), key=list(versions.values()).count) if versions else None
     for host, entry in known:
         if entry is None:
@@ -62,6 +63,9 @@ def judge(nodes: Nodes, replace: Sequence[str]) -> List[Problem]:
             continue
         if not entry["program"]:
             found.append(problem("MADENGINE_MISSING", host, "no madengine beside the job's Python or on the PATH"))
+        elif entry["broken"]:
+            message = "%s does not start: %s" % (entry["program"], entry["broken"])
+            found.append(problem("MADENGINE_BROKEN", host, message))
         elif versions[host] != usual:
             said = entry["version"] or "of no known version"
             found.append(

@@ -17,7 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True  # Runs share the directory of programs.
@@ -25,6 +25,7 @@ sys.dont_write_bytecode = True  # Runs share the directory of programs.
 import _containers  # type: ignore[import-not-found]  # noqa: E402
 
 TABLE = "perf.csv"
+REASON_CHARACTERS = 300
 # madengine writes these; from a checkout that was used before they would be taken for this run's.
 LEFT_BEHIND = shutil.ignore_patterns(
     ".git", "__pycache__", "perf.csv", "perf*.csv", "perf*.html", "*.live.log", "run_directory"
@@ -33,7 +34,15 @@ LEFT_BEHIND = shutil.ignore_patterns(
 
 def prepare(checkout: str, place: str) -> None:
     """Give this node its own copy of the checkout: nodes that share one would destroy each other's files."""
-    shutil.copytree(checkout, place, symlinks=True, ignore=LEFT_BEHIND)
+    run_dir = os.path.realpath(os.path.dirname(os.path.abspath(place)))
+    own = (run_dir, os.path.dirname(run_dir))
+
+    def left_out(directory: str, names: List[str]) -> Set[str]:
+        # A copy must not hold itself, should runs be kept in the checkout.
+        inner = {name for name in names if os.path.realpath(os.path.join(directory, name)) in own}
+        return inner | LEFT_BEHIND(directory, names)
+
+    shutil.copytree(checkout, place, symlinks=True, ignore=left_out)
     # Credential files are among them: what madengine reads and writes here is its user's alone.
     for directory, _, names in os.walk(place):
         for path in [directory, *(os.path.join(directory, name) for name in names)]:
@@ -90,9 +99,14 @@ def main() -> None:
     os.chdir(os.environ["MADCTL_RUN_DIR"])
     with open("model.json", encoding="utf-8") as stream:
         job = json.load(stream)
-    _containers.remove(job["replaced"])
-    prepare(checkout, "work")
-    engine = subprocess.Popen(job["argv"], cwd="work")
+    try:
+        _containers.remove(job["replaced"])
+        prepare(checkout, "work")
+        engine = subprocess.Popen(job["argv"], cwd="work")
+    except OSError as error:
+        reason = "madengine could not be started: %s" % " ".join(str(error).split())[:REASON_CHARACTERS]
+        tell(event="models", rows=[], failed=[reason], exit_code=None)
+        sys.exit(1)
     # The whole group is signalled; whoever reports how it ended outlives it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)

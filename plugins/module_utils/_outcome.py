@@ -121,8 +121,8 @@ def runner_failure(run: NodeRun, plan: Dict[str, Any], record: Dict[str, Any]) -
 
 
 def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
-    """Describe models that failed, as far as they did."""
-    if not event["failed"]:
+    """Describe models that failed, as far as they did; what was told to end did not fail."""
+    if not event["failed"] or event["stopping"]:
         return None
     remedy = "their output is in logs/runner.* and work/*.live.log of the run directory"
     return problem("MODEL_FAILED", host, ", ".join(event["failed"]), remedy, exit_code=event["exit_code"])
@@ -168,7 +168,7 @@ def judge(
     for run in runs:
         left = run.exit and run.exit.get("left_behind")
         if left:
-            message = "processes did not end: %s" % ", ".join(map(str, left))
+            message = "left behind: %s" % ", ".join(map(str, left))
             problems.append(problem("LEFT_BEHIND", run.host, message, "look at them on the node"))
     starts = [run.started_at for run in runs if run.started_at is not None]
     nodes = []

@@ -115,9 +115,7 @@ _NO_PYTHON: Dict[str, Any] = {"wanted": None, "own": None, "wanted_exists": Fals
 
 def wanted(request: Request, check: str) -> bool:
     """Tell whether a check counts: what a launch cannot do without always does."""
-    if check == "mpi":
-        return request.runner == "mpirun"
-    if check in ("madengine", "context") and request.shape != "model":
+    if _catalog.ONLY_FOR.get(check, request.shape) not in (request.shape, request.runner):
         return False
     if check not in _catalog.SKIPPABLE:
         return True

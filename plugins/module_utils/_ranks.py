@@ -64,7 +64,7 @@ class Ranks:
 
     def _hear(self, connection: socket.socket, message: Dict[str, Any], descriptors: List[int]) -> None:
         if message["event"] == "models":
-            self._feed.emit(time=time.time(), **message)
+            self._feed.emit(time=time.time(), stopping=self._is_stopping(), **message)
             return
         if message["event"] == "rank_exit":
             rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)

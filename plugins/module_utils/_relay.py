@@ -10,13 +10,12 @@ beside the supervisor; private to the collection.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import selectors
 import socket
-import struct
-from typing import Any, Callable, Dict, Iterable, List, Optional
+import sys
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import _processes  # type: ignore[import-not-found]
 from _feed import listen  # type: ignore[import-not-found]
@@ -26,6 +25,7 @@ REQUEST_BYTES = 1 << 18
 # The programs that an MPI may ask for; what starts them is a line for a shell.
 DAEMONS = ("orted", "prted", "hydra_pmi_proxy")
 SYN_SENT = "02"
+UNASKED = "unasked"
 
 
 def seal(key: str, run_id: str, address: str, serial: int, command: str) -> str:
@@ -45,11 +45,15 @@ class Relay:
         Prepare one end.
 
         Args:
-            spec: ``key``, hex; ``address`` of this node; ``leads``, whether mpirun runs here; ``ranks`` that are to
-                join here, None where nobody knows; ``many``, whether mpirun may be called more than once.
+            spec: ``key``, hex; ``address`` of this node; ``places``, the address of every node by name; ``leads``,
+                whether mpirun runs here; ``ranks`` that are to join here, None where nobody knows; ``many``, whether
+                mpirun may be called more than once; ``seconds`` that daemons have to get ready.
         """
         self.spec, self._run_id = spec, run_id
         self.leads, self.ranks, self.many = bool(spec["leads"]), spec["ranks"], bool(spec["many"])
+        # Until when ranks are to join, and what held their daemon up: an address, or that nobody asked for it.
+        self.join_by: Optional[float] = None
+        self.held_up: Optional[str] = None
         self._serial = 0
         self._unread: Dict[socket.socket, bytes] = {}
         self.emit: Callable[..., None] = lambda **_: None
@@ -80,16 +84,17 @@ class Relay:
             if piece and not data.endswith(b"\n") and len(data) < REQUEST_BYTES:
                 self._unread[connection] = data
                 return
-            connection.sendall(self._ask(connection, data).encode())
+            address, refused = self._ask(connection, data)
+            connection.sendall(json.dumps({"address": address, "refused": refused}).encode())
         except OSError:
             pass  # The agent has gone; mpirun learns from its end.
         self._selector.unregister(connection)
         connection.close()
 
-    def _ask(self, connection: socket.socket, data: bytes) -> str:
-        """Pass a request on; the answer is empty, or why not."""
-        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        pid, user, _ = struct.unpack("3i", peer)
+    def _ask(self, connection: socket.socket, data: bytes) -> Tuple[str, str]:
+        """Pass a request on; give the address of its node, and why it was not passed on, empty where it was."""
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid, user = (int.from_bytes(peer[at : at + 4], sys.byteorder) for at in (0, 4))
         try:
             request = json.loads(data)
             given, address, command = str(request["key"]), str(request["host"]), str(request["command"])
@@ -97,16 +102,19 @@ class Relay:
             given, address, command = "", "", ""
         if user != os.geteuid() or not same(given, self.spec["key"]):
             self.emit(event="relay_refused", message="process %s knows no key" % _processes.describe(pid))
-            return "this run's key was not given"
+            return address, "this run's key was not given"
         if not is_daemon(command):
             self.emit(event="relay_refused", message="no daemon of MPI: %s" % command[-200:])
-            return "that is no daemon of MPI"
+            return address, "that is no daemon of MPI"
+        address = self.spec["places"].get(address, address)
+        if address not in self.spec["places"].values():
+            return address, "it is no node of this run; those are in the file that MADCTL_HOSTFILE names"
         if not self.is_followed():
-            return "nobody follows the run, so nobody can start %s's daemon" % address
+            return address, "nobody follows the run, so nobody can start its daemon"
         self._serial += 1
         sealed = seal(self.spec["key"], self._run_id, address, self._serial, command)
         self.emit(event="daemon_wanted", address=address, serial=self._serial, command=command, seal=sealed)
-        return ""
+        return address, ""
 
     def opened(self, message: Dict[str, Any]) -> Optional[str]:
         """Check what this node is told to start, and give the command; None for what mpirun did not ask for."""
@@ -122,6 +130,30 @@ class Relay:
         self._serial = serial
         return command
 
+    def allow(self, now: float, begins: bool) -> None:
+        """Give ranks until when they are to join: from the start, or from each start of a daemon where none is sure."""
+        if begins == (self.ranks is not None):
+            self.join_by, self.held_up = now + self.spec["seconds"], None
+
+    def joined(self, count: int) -> None:
+        """Wait no more when all ranks are here."""
+        if count == self.ranks:
+            self.join_by = None
+
+    def look(self, count: int, pids: Iterable[int]) -> bool:
+        """
+        Find out what holds up this node's daemon, whose processes are given, while ranks are missing.
+
+        Returns:
+            Whether they are: ``count`` is less than planned, or a daemon hangs where nobody knows how many there will
+            be.
+        """
+        missing = self.ranks is None or count < self.ranks
+        if missing and not self.leads and self.held_up is None:
+            unasked = UNASKED if self.ranks is not None else ""
+            self.held_up = unanswered(pids) if pids else unasked
+        return missing if self.ranks is not None else bool(self.held_up)
+
 
 def is_daemon(command: str) -> bool:
     """Tell whether a shell line starts a daemon of MPI, as far as its words say."""
@@ -129,37 +161,35 @@ def is_daemon(command: str) -> bool:
     return any(os.path.basename(word) in DAEMONS for word in words)
 
 
-def whereabouts(pids: Iterable[int]) -> str:
-    """Say how far processes of a daemon have come on their way back to mpirun; empty when nothing holds them up."""
+def unanswered(pids: Iterable[int]) -> str:
+    """Give the address that some of these processes try to reach; empty when there is none."""
     sockets = {inode for pid in pids for inode in _sockets(pid)}
-    states = {fields[3]: fields[2] for fields in _connections() if fields[9] in sockets}
-    if SYN_SENT in states:
-        return "gets no answer from %s" % _address(states[SYN_SENT])
-    return ""
+    tried = (other for other, state, inode in _connections() if state == SYN_SENT and inode in sockets)
+    return next(map(_address, tried), "")
 
 
 def _sockets(pid: int) -> List[str]:
-    found = []
-    for path in glob.glob("/proc/%d/fd/*" % pid):
-        try:
-            target = os.readlink(path)
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            found.append(target[8:-1])
+    found, place = [], "/proc/%d/fd" % pid
+    try:
+        for name in os.listdir(place):
+            target = os.readlink(os.path.join(place, name))
+            if target.startswith("socket:["):
+                found.append(target[8:-1])
+    except OSError:
+        pass  # It has ended.
     return found
 
 
-def _connections() -> List[List[str]]:
-    """Read the TCP sockets of this host: local, remote and state are fields 1 to 3, the inode is field 9."""
+def _connections() -> List[Tuple[str, str, str]]:
+    """Read the other end, the state and the inode of every TCP socket of this host."""
     with open("/proc/net/tcp", encoding="ascii") as stream:
-        return [line.split() for line in stream.readlines()[1:]]
+        return [(fields[2], fields[3], fields[9]) for fields in map(str.split, stream.readlines()[1:])]
 
 
 def _address(text: str) -> str:
     """Read an address of ``/proc/net/tcp``, whose bytes stand in the order of the processor."""
     address, _, port = text.partition(":")
-    return "%s:%d" % (socket.inet_ntoa(struct.pack("=I", int(address, 16))), int(port, 16))
+    return "%s:%d" % (socket.inet_ntoa(int(address, 16).to_bytes(4, sys.byteorder)), int(port, 16))
 
 
 def same(left: str, right: str) -> bool:

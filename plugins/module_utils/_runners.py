@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import _claim  # type: ignore[import-not-found]
 import _processes  # type: ignore[import-not-found]
@@ -27,6 +27,7 @@ class Runners:
         self._running: Dict[int, subprocess.Popen[bytes]] = {}
         self.status: Optional[int] = None
         self.cleaner = 0
+        self._cleaned = True
 
     def __bool__(self) -> bool:
         return bool(self._running)
@@ -85,7 +86,17 @@ class Runners:
             return False
         environment = {key: value for key, value in self._spec["env"].items() if key != "MADCTL_RUN_ID"}
         self.cleaner = _claim.spawn(self._spec["after"], environment)
+        self._cleaned = False
         return True
+
+    def cleaned(self, pid: int, status: int) -> None:
+        """Take down how that program ended, if a process that ended was it."""
+        if pid == self.cleaner:
+            self._cleaned = status == 0
+
+    def left(self) -> List[str]:
+        """Say what that program could not remove."""
+        return [] if self._cleaned else ["containers, which docker does not remove"]
 
     @property
     def is_cleaning(self) -> bool:

@@ -79,9 +79,10 @@ def stop(run_id: str, base: str, grace: float) -> List[str]:
         time.sleep(_LOOK_SECONDS)
     _container.forget(run_id)
     remaining = left(run_id, base)
-    if not remaining:
-        _tidy(os.path.join(base, run_id))
-    return [_processes.describe(pid) for pid in remaining]
+    if remaining:
+        return [_processes.describe(pid) for pid in remaining]
+    _tidy(os.path.join(base, run_id))
+    return containers_left(run_id, os.path.join(base, run_id))
 
 
 # What only a living supervisor needs; the spec may hold secrets.
@@ -99,7 +100,6 @@ def _tidy(run_dir: str) -> None:
     if armed.get("storage"):
         place = _beacon.directory(armed["storage"], os.path.basename(run_dir))
         _bounded.together({"leave": (_beacon.leave, (place, str(armed["node_rank"])))}, _STORAGE_SECONDS)
-    remove_containers(os.path.basename(run_dir), run_dir)
     for name in _ITS_OWN:
         try:
             os.unlink(os.path.join(run_dir, name))
@@ -120,18 +120,20 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
     """
     base = request["base"] or default_base()
     if is_over(request["run_id"], base):
-        return {"changed": False, "left": []}
+        run_dir = os.path.join(base, request["run_id"])
+        return {"changed": False, "left": [] if request["dry_run"] else containers_left(request["run_id"], run_dir)}
     return {"changed": True, "left": [] if request["dry_run"] else stop(request["run_id"], base, request["grace"])}
 
 
-def remove_containers(run_id: str, run_dir: str) -> None:
-    """Remove the containers of models whose supervisor could not."""
+def containers_left(run_id: str, run_dir: str) -> List[str]:
+    """Remove the containers of models whose supervisor could not, and say why some are left."""
     if not os.path.exists(os.path.join(run_dir, "model.json")):
-        return
+        return []
     try:
         _containers.remove_of(run_id)
-    except (OSError, ValueError):
-        pass  # What is left is found by the next launch's check.
+    except (OSError, ValueError) as error:
+        return ["containers: %s" % error]
+    return []
 
 
 def stop_now(request: Dict[str, Any]) -> Dict[str, Any]:

@@ -31,7 +31,6 @@ import _processes  # type: ignore[import-not-found]  # noqa: E402
 from _beacon import LOOK_SECONDS, Beacon  # type: ignore[import-not-found]  # noqa: E402
 from _feed import Feed  # type: ignore[import-not-found]  # noqa: E402
 from _ranks import Ranks  # type: ignore[import-not-found]  # noqa: E402
-from _relay import Relay, whereabouts  # type: ignore[import-not-found]  # noqa: E402
 from _runners import Runners, how  # type: ignore[import-not-found]  # noqa: E402
 from _wire import DUMP, END, GO, KILL, STOP  # type: ignore[import-not-found]  # noqa: E402
 
@@ -68,8 +67,6 @@ class Supervisor:
         self.deadline: Optional[float] = time.monotonic() + spec["start_timeout"]
         self.timeout: Optional[float] = None
         self.look_at: Optional[float] = None
-        self.join_by: Optional[float] = None
-        self.daemon: Optional[str] = None
         self.sweep_signal = signal.SIGTERM
         self.selector = selectors.DefaultSelector()
         storage, helper = spec["beacon"], _processes.HELPER
@@ -79,41 +76,31 @@ class Supervisor:
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
         self.runners = Runners(spec, lock, self.feed)
         self.ranks = Ranks(self.selector, self.feed, lambda: self.reason is not None)
-        self.ranks.on_failure, self.ranks.on_joined = self._failed, self._rank_joined
+        self.ranks.on_failure = self._failed
         self.relay: Any = self._open_relay() if spec["mpi"] else None
-        self._watch_signals()
+        _claim.watch_signals(self.selector, _SIGNALLED, self._signalled)
         _claim.reserve_record()
         if self.beacon:
             self.beacon.begin()
         self.feed.emit(event="armed", time=time.time(), storage=storage, node_rank=spec["node_rank"], **about)
 
     def _open_relay(self) -> Any:
+        from _relay import Relay  # type: ignore[import-not-found]  # Read by no run without MPI.
+
         relay = Relay(self.spec["mpi"], self.spec["run_id"])
         relay.emit, relay.is_followed = self.feed.emit, lambda: self.feed.follower is not None
         self.feed.hear = self._start_daemon
+        self.ranks.on_joined = lambda: relay.joined(len(self.ranks.joined))
         if relay.leads:
             relay.serve(self.selector)
         return relay
 
     # -- the loop -------------------------------------------------------------------------------
 
-    def _watch_signals(self) -> None:
-        wake, waker = os.pipe()
-        for descriptor in (wake, waker):
-            os.set_blocking(descriptor, False)
-        signal.set_wakeup_fd(waker)
-        for number in (signal.SIGCHLD, *_SIGNALLED):
-            signal.signal(number, lambda *_: None)
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_IGN)
-
-        def on_signal(_: Any) -> None:
-            for number in os.read(wake, 4096):
-                if number == signal.SIGTERM and self.state not in ("armed", "running"):
-                    number = signal.SIGUSR2
-                self.obey(_SIGNALLED.get(number, b""))
-
-        self.selector.register(wake, selectors.EVENT_READ, on_signal)
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGTERM and self.state not in ("armed", "running"):
+            number = signal.SIGUSR2
+        self.obey(_SIGNALLED.get(number, b""))
 
     def run(self) -> None:
         """Serve until the run is over and its follower knows."""
@@ -129,7 +116,8 @@ class Supervisor:
     def _patience(self) -> Optional[float]:
         if self.state == "sweeping":
             return SWEEP_INTERVAL_SECONDS
-        times = [at for at in (self.deadline, self.timeout, self.look_at, self.join_by) if at is not None]
+        join_by = self.relay.join_by if self.relay else None
+        times = [at for at in (self.deadline, self.timeout, self.look_at, join_by) if at is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _watch_clock(self) -> None:
@@ -137,7 +125,7 @@ class Supervisor:
         if self.timeout is not None and now >= self.timeout:
             self.timeout = None
             self.stop("timed_out")
-        if self.join_by is not None and now >= self.join_by:
+        if self.relay and self.relay.join_by is not None and now >= self.relay.join_by:
             self._late()
         if self.look_at is not None and now >= self.look_at and self.beacon:
             self.look_at = now + LOOK_SECONDS
@@ -195,7 +183,8 @@ class Supervisor:
         now = time.monotonic()
         self.timeout = now + self.spec["timeout"] if self.spec["timeout"] else None
         self.look_at = now + LOOK_SECONDS if self.beacon else None
-        self.join_by = now + self.spec["start_timeout"] if self.relay and self.relay.ranks else None
+        if self.relay:
+            self.relay.allow(now, begins=True)
         if not self.awaits_daemons:
             self._start(self.spec["argv"])
 
@@ -208,6 +197,7 @@ class Supervisor:
         """Start what this run's mpirun asked for, once, or as often as mpirun may be called."""
         command = self.relay.opened(message) if self.relay and self.state == "running" else None
         if command is not None and (self.relay.many or self.runners.status is None and not self.runners):
+            self.relay.allow(time.monotonic(), begins=False)
             self._start(["/bin/sh", "-c", command])
 
     def _start(self, argv: Sequence[str]) -> None:
@@ -228,7 +218,7 @@ class Supervisor:
         elif self.state == "running":
             self.state, self.reason = "stopping", reason
             self.feed.emit(event="stopping", time=time.time(), reason=reason)
-            self._look_at_daemon()
+            self._are_ranks_missing()
             self.deadline = time.monotonic() + self.spec["grace"]
             if not self.awaits_daemons:
                 self.runners.signal(signal.SIGTERM)
@@ -257,16 +247,18 @@ class Supervisor:
 
     def _late(self) -> None:
         """End a run of MPI whose ranks did not come; the follower finds out whose fault it is."""
-        self.join_by = None
-        if len(self.ranks.joined) < self.relay.ranks and self.state == "running":
-            self._look_at_daemon()
-            self.feed.emit(event="late", time=time.time(), daemon=self.daemon, joined=len(self.ranks.joined))
+        self.relay.join_by = None
+        if self.state == "running" and self._are_ranks_missing():
+            self.feed.emit(event="late", time=time.time(), daemon=self.relay.held_up, joined=len(self.ranks.joined))
             self.stop("late")
             self.kill()
 
-    def _look_at_daemon(self) -> None:
-        if self.awaits_daemons and self.daemon is None and len(self.ranks.joined) < (self.relay.ranks or 0):
-            self.daemon = whereabouts(_processes.descendants(os.getpid())) if self.runners else "was not asked for"
+    def _are_ranks_missing(self) -> bool:
+        """Under mpirun, find out whether ranks are missing here, and what keeps their daemon."""
+        if not self.relay:
+            return False
+        pids = _processes.descendants(os.getpid()) if self.runners else ()
+        return bool(self.relay.look(len(self.ranks.joined), pids))
 
     # -- the runner and its ranks ---------------------------------------------------------------
 
@@ -289,6 +281,7 @@ class Supervisor:
                 self._runner_ended(self.runners.ended(ended.si_pid))
                 continue
             _, status = os.waitpid(ended.si_pid, 0)
+            self.runners.cleaned(ended.si_pid, status)
             if self.beacon and self.beacon.ended(ended.si_pid, status):
                 self.stop("peer_failed")
             if self.dumps == {ended.si_pid}:
@@ -310,10 +303,6 @@ class Supervisor:
     def _all_ended(self) -> None:
         self.state = "sweeping"
         self.deadline = time.monotonic() + SWEEP_TERM_SECONDS
-
-    def _rank_joined(self) -> None:
-        if self.relay and len(self.ranks.joined) == self.relay.ranks:
-            self.join_by = None
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -352,8 +341,8 @@ class Supervisor:
             "rank_exits": self.ranks.exits,
             "stopped": self.reason is not None,
             "reason": self.reason,
-            "daemon": self.daemon,
-            "left_behind": [_processes.describe(pid) for pid in left],
+            "daemon": self.relay and self.relay.held_up,
+            "left_behind": [*map(_processes.describe, left), *self.runners.left()],
             "bytes_lost": sum(log.lost for log in self.feed.logs.values()),
         }
         _claim.keep_record(record)
@@ -365,7 +354,7 @@ class Supervisor:
         if self.relay:
             self.relay.close()
         self.state = "done"
-        self.look_at = self.timeout = self.join_by = None
+        self.look_at = self.timeout = None
         self.deadline = time.monotonic() + FLUSH_SECONDS
         self.feed.emit(last=True, **record)
 

@@ -37,19 +37,21 @@ def cells(
 
 def lines(table: Cells, fold: Any) -> List[str]:
     """
-    Write the table, one line for all nodes with the same result.
+    Write the table, one line for all nodes with the same result, without checks that are for other work.
 
     Args:
         fold: Writes a list of hosts as short as it can.
     """
+    said = {name for row in table.values() for name, mark in row.items() if mark != NONE}
+    checks = [name for name in _catalog.NAMES if name in said or name not in _catalog.ONLY_FOR]
     groups: Dict[tuple, List[str]] = {}  # type: ignore[type-arg]
     for host, row in table.items():
-        groups.setdefault(tuple(row[name] for name in _catalog.NAMES), []).append(host)
+        groups.setdefault(tuple(row[name] for name in checks), []).append(host)
     names = [fold(hosts) for hosts in groups.values()]
     width = max(4, *map(len, names)) if names else 4
-    head = "NODE".ljust(width) + "".join("  " + name for name in _catalog.NAMES)
+    head = "NODE".ljust(width) + "".join("  " + name for name in checks)
     rows = [
-        name.ljust(width) + "".join("  " + mark.ljust(len(check)) for mark, check in zip(row, _catalog.NAMES))
+        name.ljust(width) + "".join("  " + mark.ljust(len(check)) for mark, check in zip(row, checks))
         for name, row in zip(names, groups)
     ]
     return [head, *(row.rstrip() for row in rows)]

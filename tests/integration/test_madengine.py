@@ -264,6 +264,39 @@ def test_a_killed_supervisor_leaves_no_container_to_stop(lab, slow):
     assert [containers(lab, host) for host in HOSTS.split(",")] == ["", ""]
 
 
+def test_a_container_that_docker_keeps_is_not_hidden(lab, slow):
+    real = (STANDIN / "docker").read_text()
+    write(lab, "node2", "/usr/local/bin/docker", real.replace('verb == "rm"', 'verb == "never"'), "755")
+    slow.send_signal(signal.SIGINT)
+    said = slow.communicate(timeout=90)[0]
+    unproven = madctl("stop")
+    write(lab, "node2", "/usr/local/bin/docker", real, "755")
+    proven = madctl("stop")
+
+    assert "node2: left behind: containers, which docker does not remove" in said
+    assert (slow.returncode, "MODEL_FAILED" in said) == (130, False), said
+    assert (unproven.code, "node2" in unproven.err, proven.code) == (9, True, 0), unproven.err
+    assert [containers(lab, host) for host in HOSTS.split(",")] == ["", ""]
+
+
+def test_a_checkout_that_holds_its_runs_and_a_program_that_cannot_run(models, lab):
+    inside = models("--tags", "good", "--run-dir", "/opt/models/runs")
+    write(lab, "node2", "/usr/local/bin/madengine", "#!/no/such/python\n", "755")
+    try:
+        refused = models("--tags", "good")
+        broken = models("--tags", "good", "--skip", "madengine")
+    finally:
+        write(lab, "node2", "/usr/local/bin/madengine", (STANDIN / "madengine").read_text(), "755")
+        for host in HOSTS.split(","):
+            run(lab, host, "rm", "-r", "/opt/models/runs")
+
+    assert inside.code == 0, inside.err
+    assert [(error["code"], error["host"]) for error in refused.json["errors"]] == [("MADENGINE_BROKEN", "node2")]
+    error = broken.json["errors"][0]
+    assert (broken.code, error["code"], error["host"]) == (6, "MODEL_FAILED", "node2"), broken.err
+    assert error["message"].startswith("madengine could not be started: ")
+
+
 def test_version_2_gets_its_environment(models, lab):
     for host in HOSTS.split(","):
         write(lab, host, "/etc/madengine-version", "2.0.1")

@@ -44,7 +44,12 @@ def test_the_users_values_win_but_for_ranks():
 
 
 def engine(**more):
-    found = {"program": "/usr/bin/madengine", "version": "madengine 1.0.0", "runtime": "/usr/bin/docker"}
+    found = {
+        "program": "/usr/bin/madengine",
+        "version": "madengine 1.0.0",
+        "broken": None,
+        "runtime": "/usr/bin/docker",
+    }
     return {**found, "trouble": None, "containers": [], "gpu_tool": "/usr/bin/rocm-smi", **more}
 
 
@@ -53,6 +58,7 @@ OURS = {**LEFT, "run_id": "long-ago"}
 CASES = {
     "all well": (engine(), {}, []),
     "none": (engine(program=None, version=None), {}, [("MADENGINE_MISSING", "n2")]),
+    "broken": (engine(version=None, broken="No such file"), {}, [("MADENGINE_BROKEN", "n2")]),
     "hung": (None, {}, [("MADENGINE_HUNG", "n2")]),
     "another version": (engine(version="2.0"), {}, [("MADENGINE_MIXED", "n2")]),
     "no docker": (engine(runtime=None), {}, [("RUNTIME_MISSING", "n2")]),

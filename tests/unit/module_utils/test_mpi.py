@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _mpi
+from ansible_collections.madctl.multinode.plugins.module_utils import _daemons, _mpi
+from ansible_collections.madctl.multinode.plugins.module_utils._outcome import NodeRun
 from tests.unit.module_utils.facts import node
 from tests.unit.module_utils.test_plan import codes, make
 
@@ -159,7 +160,10 @@ KEY = "ab" * 32
 
 
 def end():
-    relay = _relay.Relay({"key": KEY, "address": "198.51.100.2", "leads": False, "ranks": 1, "many": True}, "r")
+    relay = _relay.Relay(
+        {"key": KEY, "address": "198.51.100.2", "leads": False, "ranks": 1, "many": True, "seconds": 5, "places": {}},
+        "r",
+    )
     relay.told = []
     relay.emit = lambda **event: relay.told.append(event["event"])
     return relay
@@ -196,3 +200,30 @@ def test_forged_requests_are_refused(change):
 
     assert relay.opened(request(**change)) is None
     assert relay.told == ["relay_refused"]
+
+
+def test_a_run_that_is_known_by_its_id_alone_has_no_time_to_name():
+    told, runs = [], [NodeRun("n1", 0), NodeRun("n2", 1)]
+    daemons = _daemons.Daemons({"nodes": []}, runs, lambda *order: told.append(order))
+    daemons.late(runs[1], {"daemon": "unasked", "time": 1.0})
+    daemons.late(runs[1], {"daemon": "198.51.100.1:4", "time": 1.0})
+
+    assert runs[0].failure["message"] == "mpirun did not ask for the daemon of n2"
+    assert runs[1].failure["message"] == "its MPI daemon got no answer from 198.51.100.1:4"
+
+
+def test_ranks_have_a_time_to_join_from_the_start_and_daemons_of_scripts_from_theirs():
+    relay = end()
+    relay.ranks = None
+    relay.allow(100.0, begins=True)
+    assert relay.join_by is None
+    relay.allow(100.0, begins=False)
+    assert (relay.join_by, relay.look(0, [])) == (105.0, False)
+
+    relay = end()
+    relay.allow(100.0, begins=False)
+    assert relay.join_by is None
+    relay.allow(100.0, begins=True)
+    assert (relay.look(0, []), relay.held_up) == (True, "unasked")
+    relay.joined(1)
+    assert relay.join_by is None

@@ -25,6 +25,16 @@ def test_nodes_with_the_same_result_share_a_line_and_columns_are_aligned():
     assert lines[2].index("FAIL") == lines[0].index("storage")
 
 
+def test_checks_of_other_work_are_no_columns():
+    without = _table.cells(
+        ["n1", "n2"], [], [], dict.fromkeys(["n1", "n2"], ["mpi", "madengine", "context", "storage"])
+    )
+    mixed = _table.cells(["n1", "n2"], [], [], {"n1": ["mpi"]})
+
+    assert {"mpi", "madengine", "context", "storage"} & set(_table.lines(without, ",".join)[0].split()) == {"storage"}
+    assert "mpi" in _table.lines(mixed, ",".join)[0].split()
+
+
 def test_every_address_has_a_verdict():
     row = {"interface": "ib0", "address": "198.51.100.1", "network": "198.51.100.0/24", "verdict": "chosen"}
 
