@@ -351,11 +351,11 @@ class Follower:
             if header.get("stopping"):
                 return None  # It ended because it was told to.
             run.failed_ranks += 1
-            failure = _outcome.rank_failure(run.host, header)
+            failure, at = _outcome.rank_failure(run.host, header), at + _outcome.lag(self.plan, header)
         elif event == "models":
             run.models = header["rows"]
             failure = _outcome.model_failure(run.host, header)
-        elif event == "runner_exit":
+        elif event == "runner_exit" and not self.interrupted:
             failure, at = _outcome.runner_failure(run, self.plan, header), at + _outcome.lag(self.plan, header)
         elif event == "exit":
             failure = self._exit(run, header)

@@ -128,14 +128,19 @@ def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
     return problem("MODEL_FAILED", host, ", ".join(event["failed"]), remedy, exit_code=event["exit_code"])
 
 
-def lag(plan: Dict[str, Any], record: Dict[str, Any]) -> float:
+def lag(plan: Dict[str, Any], event: Dict[str, Any]) -> float:
     """
-    Give the seconds by which the end of a runner is dated later when failures are put in order.
+    Give the seconds by which an end is dated later when failures are put in order.
 
-    mpirun and its daemons end with an exit code within moments of each other, and of what they report; by a signal
-    one of them ends for a reason of its own.
+    Under mpirun all end within moments of each other, which is less than clocks are sure of. A rank that ends with an
+    exit code, and mpirun or a daemon that ends by a signal, have a reason of their own; a rank that ends by a signal
+    may have been killed by its daemon, and mpirun or a daemon with an exit code reports what happened to others.
     """
-    return 1.0 if plan.get("runner") == "mpirun" and not record["signal"] else 0.0
+    if plan.get("runner") != "mpirun":
+        return 0.0
+    if event["event"] == "rank_exit":
+        return 0.5 if event["signal"] else 0.0
+    return 0.0 if event["signal"] else 1.0
 
 
 def judge(

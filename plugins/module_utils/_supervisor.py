@@ -153,6 +153,7 @@ class Supervisor:
 
     def obey(self, orders: bytes) -> None:
         """Follow orders; to stop wins over to go, also when both come at once."""
+        self._reap()  # What ended before it was told to has failed by itself.
         if KILL in orders:
             self.kill()
         elif STOP in orders:
@@ -294,7 +295,8 @@ class Supervisor:
         if self.state in ("running", "stopping"):
             if status:
                 self._failed()
-                if self.state == "running":
+                # A daemon that is told to stop is not signalled yet: others may only be faster to tell that it died.
+                if self.state == "running" or (self.awaits_daemons and status < 0):
                     # Its end is dated here; the exit record comes after the sweep.
                     self.feed.emit(event="runner_exit", time=time.time(), **how(status))
             if not self.runners and not (self.awaits_daemons and self.relay.many and not status):

@@ -168,7 +168,7 @@ def test_a_context_that_is_none_is_refused_at_once(models, text):
 
 
 def test_an_unmounted_mirror_is_refused_and_not_created(models, lab):
-    done = models("--tags", "good", "--force-mirror-local", "/nfs/data")
+    done = models("--tags", "good", "--force-mirror-local", "/nfs-of-nobody/data")
 
     assert done.code == 3
     assert {(error["code"], error["host"]) for error in done.json["errors"]} == {
@@ -176,8 +176,8 @@ def test_an_unmounted_mirror_is_refused_and_not_created(models, lab):
         ("MOUNT_MISSING", "node2"),
     }
     for host in HOSTS.split(","):
-        assert "nfs" not in run(lab, host, "ls", "/").split()
-    skipped = models("--tags", "good", "--force-mirror-local", "/nfs/data", "--skip", "storage")
+        assert "nfs-of-nobody" not in run(lab, host, "ls", "/").split()
+    skipped = models("--tags", "good", "--force-mirror-local", "/nfs-of-nobody/data", "--skip", "storage")
     assert (skipped.code, skipped.codes) == (3, ["MIRROR_UNPROVEN"])
 
 

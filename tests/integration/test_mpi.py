@@ -245,7 +245,7 @@ def test_a_daemon_that_is_killed_ends_the_run(lab, mpi, on):
     code, said = ends(process)
 
     assert code == 6, said
-    assert "node2: its MPI daemon failed: " in said
+    assert "node2: its MPI daemon failed: " in said, said
     assert sleepers(lab) == []
 
 
@@ -259,7 +259,7 @@ def test_mpirun_that_is_killed_ends_the_run(lab, mpi, on):
     code, said = ends(process)
 
     assert code == 6, said
-    assert "node1: mpirun failed" in said
+    assert "node1: mpirun failed" in said, said
     assert sleepers(lab) == []
 
 

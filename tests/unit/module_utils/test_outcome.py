@@ -4,7 +4,9 @@
 import socket
 import threading
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _wire
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _outcome, _wire
 
 EXIT = {"event": "exit", "outcome": "exited", "signal": None, "ranks_joined": 1, "left_behind": []}
 
@@ -95,3 +97,20 @@ def test_pieces_of_a_log_that_overlap_are_shown_once():
 
     assert [run.fresh({"log": "l", "offset": at}, data) for at, data in pieces] == [b"abcd", b"ef", b"", b"gh"]
     assert run.offsets == {"l": 8}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        # What ended for a reason of its own, beside what ends because of it, perhaps dated a little before.
+        (("runner_exit", None, 9), ("rank_exit", None, 9)),
+        (("runner_exit", None, 9), ("runner_exit", 5, None)),
+        (("rank_exit", 7, None), ("rank_exit", None, 15)),
+        (("rank_exit", None, 11), ("runner_exit", 139, None)),
+    ],
+)
+def test_causes_come_before_consequences_under_mpirun(earlier, later):
+    cause, consequence = ({"event": e, "exit_code": code, "signal": number} for e, code, number in (earlier, later))
+
+    assert _outcome.lag({"runner": "mpirun"}, cause) < _outcome.lag({"runner": "mpirun"}, consequence)
+    assert _outcome.lag({"runner": "torchrun"}, consequence) == 0.0
