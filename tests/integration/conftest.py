@@ -44,7 +44,12 @@ def madctl(*words, cwd=JOBS, env=None, timeout=120):
 
 @pytest.fixture(scope="session", autouse=True)
 def records(tmp_path_factory):
-    """Keep what runs leave on this machine, and what a madctl leaves that is killed, in the tests' own directory."""
+    """
+    Keep what runs leave on this machine, and what a madctl leaves that is killed, in the tests' own directory.
+
+    Ansible names its connections by host, and every lab has a node1: two suites at once must not share them.
+    """
+    os.environ["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(tmp_path_factory.mktemp("cp"))
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
     os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("tmp"))
 
