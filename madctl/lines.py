@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import CUT as CUT
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import Logs as Logs
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import harmless as harmless
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import size as size
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import split as split
 
 _LABEL = 40
@@ -53,15 +54,6 @@ def victims_line(ranks: Mapping[str, int]) -> str:
     count = sum(ranks[host] for host in hosts)
     words = "1 rank then lost its peer" if count == 1 else f"{count} ranks then lost their peer"
     return f"{fold(hosts)}: {words}" if hosts else ""
-
-
-def size(count: float) -> str:
-    """Write a number of bytes for a person."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 @dataclass(frozen=True)

@@ -84,3 +84,12 @@ def _last_state(line: bytes) -> bytes:
     """Leave out what a progress bar has overwritten."""
     shown = line.rstrip(b"\r")
     return shown.rpartition(b"\r")[2] + line[len(shown) :][:1]
+
+
+def size(count: float) -> str:
+    """Write a number of bytes for a person."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 999.5:
+            return "%.0f %s" % (count, unit) if count >= 10 or unit == "bytes" else "%.1f %s" % (count, unit)
+        count /= 1000
+    return "%.1f TB" % count
