@@ -73,12 +73,11 @@ class ActionModule(ActionBase):
             _screen.problems(result["problems"])
             return result
         result = _following.result(follower, plan, time.monotonic() - started)
-        if read_only:
-            # How the job ended is not what was asked; which output is missing is.
-            result = _following.judged(result, [entry for entry in result["problems"] if entry["code"] in _UNSEEN])
+        # How the job ended is not what a reader asks; which output is missing is.
+        asked = [entry for entry in result["problems"] if not read_only or entry["code"] in _UNSEEN]
         if not quiet:
-            screen.done(result)
-        return result
+            screen.done(result, asked)
+        return _following.judged(dict(result, changed=not read_only), asked)
 
 
 def _at(begin: dict[str, Any], clock_offset: float) -> dict[str, Any]:

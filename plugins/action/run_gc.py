@@ -44,7 +44,9 @@ class ActionModule(ActionBase):
         cleared = _asking.ask(answered, _CLEAR, "clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
         nodes = {host: cleared[host] for host in reach if "removed" in cleared.get(host, {})}
         reasons = {host: cleared.get(host, living[host])["msg"] for host in reach if host not in nodes}
-        changed = not dry_run and any(node["removed"] or node["programs"] for node in nodes.values())
+        changed = (self._task.check_mode or not dry_run) and any(
+            node["removed"] or node["programs"] for node in nodes.values()
+        )
         result = _following.answered(nodes, reasons, changed=changed)
         _screen.say(_said(host, node, dry_run) for host, node in nodes.items() if node["removed"] or node["programs"])
         _screen.problems(result["problems"])

@@ -22,6 +22,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
 MOST_LINES = 8
 _HIDDEN = "***"
+_ENDED = {"RUN_STOPPED": "stopped", "INTERRUPTED": "interrupted", "TIMED_OUT": "timed out"}
 _live: dict[int, socket.socket] = {}
 
 
@@ -39,10 +40,10 @@ def send(event: dict[str, Any]) -> bool:
     return True
 
 
-def say(lines: Iterable[str]) -> None:
-    """Show lines as they are."""
+def say(lines: Iterable[str], is_job: bool = False) -> None:
+    """Show lines as they are; ``is_job`` where they are the job's own."""
     text = "\n".join(lines)
-    if text and not send({"event": "text", "text": text}):
+    if text and not send({"event": "text", "text": text, "job": is_job}):
         Display().display(text)
 
 
@@ -81,6 +82,8 @@ def planned(plan: dict[str, Any], warnings: Sequence[dict[str, Any]]) -> None:
     parts = " + ".join("%d × %s" % (counts.count(number), number) for number in dict.fromkeys(counts))
     interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
     where = "on %s, master %s:%s" % (interfaces, plan["master_addr"], plan["master_port"])
+    shown = [{key: node[key] for key in ("host", "nproc_per_node")} for node in plan["nodes"]]
+    send({"event": "nodes", "nodes": shown})
     tell("plan", "%s = %s ranks %s" % (parts, plan["world_size"], where))
 
 
@@ -201,27 +204,33 @@ class Screen:
             # What torchrun says of being stopped buries the cause; the files keep it.
             return
         label = "%s:%s" % (host, source[5:]) if source.startswith("rank-") else host
-        say("%s | %s" % (label, text) for text in texts)
+        say(("%s | %s" % (label, text) for text in texts), is_job=True)
 
     def flush(self, only: str | None = None) -> None:
         """Show what no newline has ended, of one host or of all."""
         for host, log, text in self._logs.end(only):
             self._show(host, log, [text])
 
-    def done(self, result: dict[str, Any]) -> None:
-        """Show how the run ended."""
+    def done(self, result: dict[str, Any], shown: Sequence[dict[str, Any]] | None = None) -> None:
+        """
+        Show how the run ended.
+
+        Args:
+            shown: Which of its problems to show; all where it is None.
+        """
         summary, run_id = result["summary"], result["run_id"]
         if result["detached"]:
             tell("run", "%s goes on" % run_id)
             return
         found = result.get("problems") or []
-        problems(self._mask.data(found))
+        problems(self._mask.data(list(found if shown is None else shown)))
         victims = [host for host, count in summary["victims"].items() if count]
         if victims:
             say(["%s: ranks there then lost their peer" % _table.brief(victims)])
-        ended = "succeeded" if not found else "interrupted" if result["exit_code"] == 130 else "failed"
+        ended = "succeeded" if not found else _ENDED.get(found[0]["code"], "failed")
         joined = summary["ranks_joined"]
         ranks = "" if joined is None else ", %s of %s ranks joined" % (joined, self._world_size)
-        tell("done", "%s after %.1f s on %s%s" % (ended, summary["duration_seconds"], nodes(self._size), ranks))
+        after = "" if self._attached else " after %.1f s" % summary["duration_seconds"]
+        tell("done", "%s%s on %s%s" % (ended, after, nodes(self._size), ranks))
         if found:
             tell("logs", "%s/logs on each node" % summary["nodes"][0]["run_dir"])
