@@ -48,18 +48,14 @@ options:
 """
 
 EXAMPLES = r"""
-# gpu.hostlist.yml
-plugin: madctl.multinode.hostlist
-hosts: gpu[01-16]
-user: trainer
----
-# Several parts, and a host file as mpirun takes it.
+# gpu.hostlist.yml: 16 nodes, one that is reached otherwise, and those of a host file as mpirun takes it.
 plugin: madctl.multinode.hostlist
 hosts:
-  - 192.0.2.11
+  - gpu[01-16]
   - trainer@192.0.2.12:2222
 hostfiles:
   - more_hosts
+user: admin
 slots: 8
 """
 
