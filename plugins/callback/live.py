@@ -29,7 +29,7 @@ from typing import Any
 from ansible.plugins.callback.default import CallbackModule as Default
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _stages, _wire
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
 
 _OURS = "madctl.multinode"
 _LAST_WORDS_SECONDS = 10.0
@@ -50,6 +50,7 @@ class CallbackModule(Default):
         self._drawn = 0
         self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._readers: list[threading.Thread] = []
+        self._barrier = threading.Event()
         self._directory = ""
         self._waiting_play: Any = None
         self._has_others = False
@@ -60,11 +61,13 @@ class CallbackModule(Default):
         """Listen; workers inherit the environment, and with it where to tell."""
         super().v2_playbook_on_start(playbook)
         self._directory = tempfile.mkdtemp(prefix="madctl-")
-        path = "%s/live.sock" % self._directory
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(path)
+        # A path may be too long for a socket's name; a descriptor's never is.
+        place = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        listener.bind("/proc/self/fd/%d/live.sock" % place)
+        os.close(place)
         listener.listen(8)
-        os.environ[_screen.LIVE_SOCKET] = path
+        os.environ[_screen.LIVE_SOCKET] = "%s/live.sock" % self._directory
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -73,7 +76,7 @@ class CallbackModule(Default):
             with self._lock:
                 reader = threading.Thread(target=self._read, args=(channel,), daemon=True)
                 self._readers.append(reader)
-            reader.start()
+                reader.start()
 
     def _read(self, channel: socket.socket) -> None:
         decoder = _wire.Decoder()
@@ -86,6 +89,8 @@ class CallbackModule(Default):
         with self._lock:
             if event["event"] == "text":
                 self._say(event["text"], is_job=bool(event.get("job")))
+            elif event["event"] == "barrier":
+                self._barrier.set()
             elif event["event"] == "nodes":
                 self._table.begin(event["nodes"])
                 self._draw()
@@ -116,6 +121,11 @@ class CallbackModule(Default):
 
     def _wait(self) -> None:
         """Let what an action told come before what follows it."""
+        # Connections are taken in their order: behind our own, all of the action's were.
+        self._barrier.clear()
+        with _reach.connect(os.environ[_screen.LIVE_SOCKET]) as own:
+            own.sendall(_wire.encode({"event": "barrier"}))
+            self._barrier.wait(_LAST_WORDS_SECONDS)
         with self._lock:
             readers, self._readers = self._readers, []
         for reader in readers:
