@@ -89,7 +89,8 @@ test: lint torch mpi ## linters and every test, on real hosts where root
 	  # The lab's hosts have no way out: their apt finds the package here.
 	  apt-get install -q -y --reinstall --download-only net-tools >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -q -y --reinstall --download-only net-tools >/dev/null; }
 	fi
-	$(BIN)/pytest tests
+	# Tests wait more than they compute. A file's tests share hosts and stay together.
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests
 
 build: setup ## the wheel and the collection's tarball, in dist/
 	@rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
