@@ -77,6 +77,7 @@ lint: setup ## all linters
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
+	$(BIN)/antsibull-changelog lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q
 	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.8- plugins/modules plugins/module_utils
 
@@ -96,8 +97,9 @@ build: setup ## the wheel and the collection's tarball, in dist/
 	$(BIN)/ansible-galaxy collection build --force --output-path dist . >/dev/null
 	ls dist
 
-docs: setup ## the reference pages that come from the code
+docs: setup ## the pages that come from the code, and the site, in site/
 	@PYTHONPATH=. $(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --quiet --strict
 
 bench: torch mpi ## what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py
@@ -105,4 +107,4 @@ bench: torch mpi ## what a launch and the life of a run cost, as tables
 	$(BIN)/python tests/bench/mpi.py
 
 clean: ## remove what the targets made here
-	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .ansible
+	@rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .ansible

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reference pages of the command line and of the roles, as Markdown."""
+
+from pathlib import Path
+
+import yaml
+
+from docs.generators import command_line
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = """\
+# Commands
+
+What follows `--` is the work: it reaches the nodes word for word. [Exit codes](exit_codes.md) and [error
+codes](errors.md) have pages of their own. This page is written from the parser by `make docs`.
+
+{rows}
+"""
+ROLES = """\
+# Roles and their variables
+
+Each role of the collection `madctl.multinode` has one outcome and runs alone. The playbooks set no variable of a role:
+set the one that begins with `madctl_`, where there is one, and every role that needs it has it. Any other default is
+given as it is. This page is written from the roles' `argument_specs` by `make docs`.
+"""
+
+
+def commands() -> str:
+    """Write the page of all commands and options."""
+    found = command_line.commands()
+    rows = ["| command | what it does |", "|---|---|"]
+    rows += [f"| [`{each.name}`](#{_anchor(each.name)}) | {_cell(each.description)} |" for each in found]
+    parts = [COMMANDS.format(rows="\n".join(rows))]
+    for each, groups in command_line.with_repeated(found):
+        parts.append(f"## {each.name}\n\n{each.description}\n\n```text\n{each.usage}\n```\n")
+        same = [(group.title, name) for group, name in groups if name]
+        parts += [f"Options of {title}: as for [`{name}`](#{_anchor(name)}).\n" for title, name in same]
+        for group in (group for group, name in groups if not name):
+            head = ["| option | meaning |" if group.title == "options" else f"| {group.title} | meaning |", "|---|---|"]
+            lines = [f"| `{_cell(option.spelling)}` | {_cell(option.meaning)} |" for option in group.options]
+            parts.append("\n".join([*head, *lines]) + "\n")
+    return "\n".join(parts)
+
+
+def roles() -> str:
+    """Write the page of all roles and variables."""
+    parts = [ROLES]
+    for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
+        role = path.parents[1]
+        defaults = _read(role / "defaults" / "main.yml")
+        for entry, spec in _read(path)["argument_specs"].items():
+            name = role.name if entry == "main" else f"{role.name}: {entry}"
+            parts.append(f"## {name}\n\n{_plain(spec['description'])}\n")
+            options = spec.get("options") or {}
+            if options:
+                rows = ["| variable | type | default | meaning |", "|---|---|---|---|"]
+                rows += [_variable(variable, option, defaults) for variable, option in options.items()]
+                parts.append("\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def _read(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.exists() else {}
+
+
+def _variable(name: str, option: dict, defaults: dict) -> str:
+    kind = f"list of {option['elements']}" if option.get("elements") else option.get("type", "str")
+    default = "required" if option.get("required") else _default(defaults.get(name, option.get("default")))
+    return f"| `{name}` | {kind} | {default} | {_cell(_plain(option['description']))} |"
+
+
+def _default(value: object) -> str:
+    """Name the shared variable that a default takes its value from, or give the default as it is."""
+    if isinstance(value, str) and "madctl_" in value:
+        words = value.replace("|", " ").replace("{", " ").split()
+        return f"`{next(word for word in words if word.startswith('madctl_')).strip('()')}`"
+    if value is None or value == "" or isinstance(value, str) and "{{" in value:
+        return ""
+    return f"`{value!r}`" if not isinstance(value, bool) else f"`{str(value).lower()}`"
+
+
+def _plain(text: object) -> str:
+    """Turn Ansible's markup into Markdown's."""
+    joined = " ".join(text) if isinstance(text, list) else str(text)
+    for mark in "CVORE":
+        for opening in (f"{mark}V(" if mark == "R" else f"{mark}(",):
+            while opening in joined:
+                before, _, after = joined.partition(opening)
+                inner, _, rest = after.partition(")")
+                joined = f"{before}`{inner}`{rest}"
+    return joined
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _anchor(name: str) -> str:
+    return name.replace(" ", "-")
