@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reference pages of the command line and of the roles, as Markdown."""
 
+from html import escape
 from pathlib import Path
 
 import yaml
@@ -37,7 +38,7 @@ def commands() -> str:
         parts += [f"Options of {title}: as for [`{name}`](#{_anchor(name)}).\n" for title, name in same]
         for group in (group for group, name in groups if not name):
             head = ["| option | meaning |" if group.title == "options" else f"| {group.title} | meaning |", "|---|---|"]
-            lines = [f"| `{_cell(option.spelling)}` | {_cell(option.meaning)} |" for option in group.options]
+            lines = [f"| {_code(option.spelling)} | {_cell(option.meaning)} |" for option in group.options]
             parts.append("\n".join([*head, *lines]) + "\n")
     return "\n".join(parts)
 
@@ -89,6 +90,11 @@ def _plain(text: object) -> str:
                 inner, _, rest = after.partition(")")
                 joined = f"{before}`{inner}`{rest}"
     return joined
+
+
+def _code(text: str) -> str:
+    """Mark as code; a bar in a table is read in two ways, so it is written in the one that all readers share."""
+    return f"<code>{escape(text)}</code>".replace("|", "&#124;") if "|" in text else f"`{text}`"
 
 
 def _cell(text: str) -> str:

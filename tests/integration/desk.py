@@ -6,6 +6,7 @@ The shell has mounts and processes of its own, so the lab may be called ``lab`` 
 written, whatever else runs on this machine; with the shell, everything that it started ends.
 """
 
+import contextlib
 import os
 import re
 import select
@@ -98,8 +99,9 @@ class Desk:
     def __enter__(self):
         self.home.mkdir(parents=True)
         own = "mount -t tmpfs tmpfs /run/madctl && mount -t tmpfs -o mode=700 tmpfs /root/.ssh"
-        for path in ("/run/madctl", "/root/.ssh"):
-            Path(path).mkdir(mode=0o700, exist_ok=True)
+        self.made = [path for path in (Path("/run/madctl"), Path("/root/.ssh")) if not path.exists()]
+        for path in self.made:
+            path.mkdir(mode=0o700)
         namespaces = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
         self.process = subprocess.Popen(
             ["unshare", *namespaces, "bash", "--noprofile", "--norc"],
@@ -119,6 +121,9 @@ class Desk:
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
+        for path in self.made:
+            with contextlib.suppress(OSError):  # Somebody else uses it by now.
+                path.rmdir()
 
     def type(self, text, seconds=90):
         """Type a command and give its exit code and all that it printed."""

@@ -20,13 +20,22 @@ from tests.integration.desk import BIN, ROOT, Command, Desk, File, missing, read
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PACKAGING = "tests/unit/test_packaging.py does it"
 NOT_RUN = {
     ("README.md", "make test    # linters and all tests"): "this test is part of it",
-    ("docs/how_to/playbooks.md", "make build"): "tests/unit/test_packaging.py builds",
+    ("CONTRIBUTING.md", "make test-fast    # while you work: unit tests"): "it is part of make test",
+    ("CONTRIBUTING.md", "make lint"): "it is part of make test",
     (
-        "docs/how_to/playbooks.md",
-        "ansible-galaxy collection install dist/madctl-multinode-0.1.0.tar.gz",
-    ): "tests/unit/test_packaging.py installs it",
+        "CONTRIBUTING.md",
+        "make test         # before you send: linters and all tests, on real hosts; needs root",
+    ): "as above",
+    ("CONTRIBUTING.md", ".venv/bin/pytest tests/integration/test_launch.py -k reduce"): "it is part of make test",
+    (
+        "CONTRIBUTING.md",
+        "cd roles/net_tools && ../../.venv/bin/molecule test",
+    ): "tests/integration/test_molecule.py does it",
+    ("docs/how_to/playbooks.md", "make build"): PACKAGING,
+    ("docs/how_to/playbooks.md", "ansible-galaxy collection install dist/madctl-multinode-0.1.0.tar.gz"): PACKAGING,
 }
 # A reader with sixteen hosts would wait for sixteen starts of torch on one machine.
 SMALLER = {"gpu[01-16]": "gpu[01-02]"}
@@ -122,6 +131,7 @@ def mount_three(desk):
 
 PREPARE = {
     "README.md": CHECKOUT + CLUSTER,
+    "CONTRIBUTING.md": CHECKOUT,
     "docs/tutorial.md": CHECKOUT,
     "docs/how_to/bastion.md": CLUSTER + BASTION,
     "docs/how_to/own_cluster.md": CHECKOUT + CLUSTER,

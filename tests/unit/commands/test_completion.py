@@ -2,7 +2,6 @@
 """What madctl gives to shells: completion that a real bash uses, a manual page, and no slow start."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -63,13 +62,12 @@ def test_zsh_gets_its_own():
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_troff_understands_the_manual_page():
-    argv = ["groff", "-man", "-Tutf8", "-ww", "-b", str(ROOT / "docs/man/madctl.1")]
+    argv = ["groff", "-man", "-Tascii", "-P-cbou", "-ww", "-b", str(ROOT / "docs/man/madctl.1")]
     done = subprocess.run(argv, capture_output=True, text=True)
-    printed = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
 
     assert done.stderr == ""
     for expected in ("--shared-path PATH[:ro]", "madctl lab up", "EXIT STATUS"):
-        assert expected in printed
+        assert expected in done.stdout
 
 
 def test_help_loads_nothing_that_takes_its_time():
