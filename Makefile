@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
-# What only tests need: faults and real file systems in the lab.
-TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd
+# What only tests need: faults and real file systems in the lab, and what documents show.
+TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
 .PHONY: help setup system torch mpi demo test test-fast lint docs build bench clean

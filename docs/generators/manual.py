@@ -45,7 +45,8 @@ def manual() -> str:
         lines += [".TP", f".B {code}", _text(meaning)]
     lines += [".SH EXAMPLES"]
     for title, example in EXAMPLES:
-        lines += [".PP", _text(title), ".PP", ".RS 4", _text(example), ".RE"]
+        lines += [_text(title), ".PP", ".RS 4", _text(example), ".RE", ".PP"]
+    lines.pop()
     lines += [".SH SEE ALSO", ".BR ssh (1),", ".BR ssh_config (5)"]
     return "\n".join(lines) + "\n"
 

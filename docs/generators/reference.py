@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reference pages of the command line and of the roles, as Markdown."""
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -71,13 +72,14 @@ def _variable(name: str, option: dict, defaults: dict) -> str:
 
 
 def _default(value: object) -> str:
-    """Name the shared variable that a default takes its value from, or give the default as it is."""
-    if isinstance(value, str) and "madctl_" in value:
-        words = value.replace("|", " ").replace("{", " ").split()
-        return f"`{next(word for word in words if word.startswith('madctl_')).strip('()')}`"
-    if value is None or value == "" or isinstance(value, str) and "{{" in value:
+    """Name the shared variable that a default takes its value from, and what holds without it."""
+    shared = re.search(r"(madctl_\w+)(?:\s*\|\s*default\(([^()]*)\))?", str(value))
+    if shared:
+        otherwise = (shared[2] or "").strip("'\"")
+        return f"`{shared[1]}`" + (f", else `{otherwise}`" if otherwise not in ("", "omit", "none") else "")
+    if value is None or value == "" or "{{" in str(value):
         return ""
-    return f"`{value!r}`" if not isinstance(value, bool) else f"`{str(value).lower()}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _plain(text: object) -> str:

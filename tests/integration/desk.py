@@ -125,7 +125,7 @@ class Desk:
             with contextlib.suppress(OSError):  # Somebody else uses it by now.
                 path.rmdir()
 
-    def type(self, text, seconds=90):
+    def type(self, text, seconds=120):
         """Type a command and give its exit code and all that it printed."""
         script = self.home / ".typed"
         script.write_text(text + "\n")
