@@ -98,7 +98,7 @@ build: setup ## the wheel and the collection's tarball, in dist/
 	ls dist
 
 docs: setup ## the pages that come from the code, and the site, in site/
-	@PYTHONPATH=. $(BIN)/python docs/generate.py
+	@for program in docs/*.py; do PYTHONPATH=. $(BIN)/python $$program; done
 	$(BIN)/mkdocs build --quiet --strict
 
 bench: torch mpi ## what a launch and the life of a run cost, as tables

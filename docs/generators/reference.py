@@ -68,7 +68,8 @@ def _read(path: Path) -> dict:
 def _variable(name: str, option: dict, defaults: dict) -> str:
     kind = f"list of {option['elements']}" if option.get("elements") else option.get("type", "str")
     default = "required" if option.get("required") else _default(defaults.get(name, option.get("default")))
-    return f"| `{name}` | {kind} | {default} | {_cell(_plain(option['description']))} |"
+    choices = " One of " + ", ".join(f"`{each}`" for each in option["choices"]) + "." if "choices" in option else ""
+    return f"| `{name}` | {kind} | {default} | {_cell(_plain(option['description']) + choices)} |"
 
 
 def _default(value: object) -> str:
