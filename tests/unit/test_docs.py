@@ -65,6 +65,14 @@ def test_every_option_in_a_document_exists(document):
     assert {word for word in words if word not in known_options()} <= set(FOREIGN)
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_in_a_document_exists(document):
+    known = {command.name for command in command_line.commands()}
+    named = set(re.findall(r"`(madctl (?:lab )?[a-z][a-z-]*)", document.read_text()))
+
+    assert named <= known
+
+
 def test_why_a_launch_failed_names_codes_that_exist():
     text = (ROOT / "docs/explanation/why_a_launch_failed.md").read_text()
     named = set(re.findall(r"[`\[]([A-Z]+(?:_[A-Z]+)+)[`\]]", text))
