@@ -86,13 +86,7 @@ def _default(value: object) -> str:
 def _plain(text: object) -> str:
     """Turn Ansible's markup into Markdown's."""
     joined = " ".join(text) if isinstance(text, list) else str(text)
-    for mark in "CVORE":
-        for opening in (f"{mark}V(" if mark == "R" else f"{mark}(",):
-            while opening in joined:
-                before, _, after = joined.partition(opening)
-                inner, _, rest = after.partition(")")
-                joined = f"{before}`{inner}`{rest}"
-    return joined
+    return re.sub(r"\b(?:[CEIMOV]|RV)\(([^()]*)\)", r"`\1`", joined)
 
 
 def _code(text: str) -> str:
