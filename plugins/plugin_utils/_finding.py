@@ -87,7 +87,7 @@ def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str]) -> dict[s
     missing = sorted(set(range(len(hosts))) - {ranks[host] for host in here if host in ranks})
     if missing:
         names = ", ".join(hosts[rank] for rank in missing)
-        _screen.tell("notice", "run %s also has %s, not among these hosts [RUN_INCOMPLETE]" % (run_id, names))
+        _screen.tell("notice", "RUN_INCOMPLETE: run %s also has %s, not among these hosts" % (run_id, names))
     place = next(iter(shares.values()))["run_dir"]
     addresses = (described or {}).get("addresses") or []
     nodes = [

@@ -41,7 +41,8 @@ class Played:
 
     def codes(self):
         """Give the problems that were shown, as hosts and codes."""
-        return sorted(set(re.findall(r"^(\S+): .* \[([A-Z_]+)\]$", self.out, re.M)))
+        found = re.findall(r"^([A-Z_]+): (\S+): ", self.out, re.M)
+        return sorted({(host, code) for code, host in found})
 
 
 def python(core):

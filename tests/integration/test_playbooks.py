@@ -137,7 +137,7 @@ def test_a_failure_is_a_line_and_no_dump(play):
 
     assert done.code == 2
     assert "node1:3 | giving up" in done.out
-    line = "node1: rank 3 failed: exit code 7; its output is in logs/rank-3.* of the run directory [RANK_FAILED]"
+    line = "RANK_FAILED: node1: rank 3 failed: exit code 7; its output is in logs/rank-3.* of the run directory"
     assert line in done.out.splitlines()
     assert re.search(r"^done    failed after \S+ s on 2 nodes, 4 of 4 ranks joined$", done.out, re.M)
     assert json.loads(failed.partition("=> ")[2]) == {"changed": False, "msg": line}
@@ -235,7 +235,7 @@ def test_what_no_node_is_needed_for_is_refused(play):
 
         assert done.code == 2, given
         assert f"[{code}]" in done.all, given
-    assert "[WORK_MISSING]" in play("launch").all
+    assert "WORK_MISSING: " in play("launch").all
 
 
 @pytest.fixture
