@@ -192,12 +192,12 @@ def test_no_common_network(launch, on):
 
 
 def test_shared_path_plain_here_and_missing_there(launch, on):
-    on("node1", "mkdir", "-p", "/nfs")
-    done = launch("--shared-path", "/nfs", "--", "report.py")
-    on("node1", "rmdir", "/nfs")
+    on("node1", "mkdir", "-p", "/plain")
+    done = launch("--shared-path", "/plain", "--", "report.py")
+    on("node1", "rmdir", "/plain")
 
     assert (done.code, done.codes) == (3, ["MOUNT_NOT_SHARED", "MOUNT_MISSING"])
-    assert on("node2", "sh", "-c", "test -e /nfs || echo absent").strip() == "absent"
+    assert on("node2", "sh", "-c", "test -e /plain || echo absent").strip() == "absent"
 
 
 def test_net_tools_is_really_installed_where_it_is_missing(launch, on):

@@ -234,7 +234,7 @@ def test_what_no_node_is_needed_for_is_refused(play):
         done = play("check", "-e", given)
 
         assert done.code == 2, given
-        assert f"[{code}]" in done.all, given
+        assert f"{code}: " in done.all, given
     assert "WORK_MISSING: " in play("launch").all
 
 
