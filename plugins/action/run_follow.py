@@ -31,8 +31,9 @@ class ActionModule(ActionBase):
         arguments = _direct.plain(self._task.args)
         plan = _following.plan_of(arguments, task_vars)
         follow = bool(arguments.get("follow", True))
+        read_only = self._task.check_mode or bool(arguments.get("read_only"))
         events = _following.Events(arguments.get("event_socket"), exact=True)
-        follower = _follow.Follower(plan, events.tell, read_only=bool(arguments.get("read_only")), begun=follow)
+        follower = _follow.Follower(plan, events.tell, read_only=read_only, begun=follow)
         _following.obey(follower, events)
         started = time.monotonic()
         reach = {
@@ -52,7 +53,8 @@ class ActionModule(ActionBase):
             missing = [run for run in follower.runs if run.failure and run.failure_code in _UNSEEN]
             silent = {run.host: run.failure["message"] for run in missing if run.failure}
             return dict(_following.answered({}, silent, changed=False), exit_code=0)
-        return _following.result(follower, plan, time.monotonic() - started)
+        found = _following.result(follower, plan, time.monotonic() - started)
+        return dict(found, changed=follower.interrupted is not None and not read_only)
 
 
 def _at(begin: dict[str, Any], clock_offset: float) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class ActionModule(ActionBase):
         arguments = _direct.plain(self._task.args)
         reach = _asking.ways(self._play_context, task_vars)
         bases = arguments.get("bases") or {}
-        dry_run = self._task.check_mode or boolean(arguments.get("dry_run", False))
+        only_asked = boolean(arguments.get("dry_run", False))
+        dry_run = self._task.check_mode or only_asked
 
         def request(host: str) -> dict[str, Any]:
             return {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []}
@@ -43,5 +44,5 @@ class ActionModule(ActionBase):
         cleared = _asking.ask(answered, _CLEAR, "clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
         nodes = {host: cleared[host] for host in reach if "removed" in cleared.get(host, {})}
         reasons = {host: cleared.get(host, living[host])["msg"] for host in reach if host not in nodes}
-        changed = not dry_run and any(node["removed"] or node["programs"] for node in nodes.values())
+        changed = not only_asked and any(node["removed"] or node["programs"] for node in nodes.values())
         return _following.answered(nodes, reasons, changed=changed)
