@@ -33,7 +33,9 @@ def table(role: str) -> str:
 def _default(about: dict[str, object]) -> str:
     if about.get("required"):
         return "required"
-    return f"`{yaml.safe_dump(about['default'], default_flow_style=True).splitlines()[0]}`" if "default" in about else ""
+    return (
+        f"`{yaml.safe_dump(about['default'], default_flow_style=True).splitlines()[0]}`" if "default" in about else ""
+    )
 
 
 def _meaning(about: dict[str, object]) -> str:
