@@ -149,6 +149,7 @@ def _ordered(text: str) -> Iterable[str]:
 
 def _nodeset(text: str) -> list[str]:
     from ClusterShell.NodeSet import NodeSet, NodeSetException
+    from ClusterShell.NodeUtils import GroupResolverError, GroupSourceError
     from ClusterShell.RangeSet import RangeSetException
 
     outside = re.sub(r"\[[^\]]*\]", "", text)
@@ -161,7 +162,7 @@ def _nodeset(text: str) -> list[str]:
         raise _malformed(text, f"more than {MAX_HOSTS} hosts")
     try:
         names = [str(name) for name in NodeSet(text)]
-    except (NodeSetException, RangeSetException) as error:
+    except (NodeSetException, RangeSetException, GroupResolverError, GroupSourceError) as error:
         raise _malformed(text, str(error)) from error
     if not names:
         raise UsageError(Problem("HOSTS_EMPTY", f"{text} names no host"))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The job's lines on their way to the screen: cut out of bytes, made harmless, folded over ranks.
+The job's lines on their way to madctl's screen: folded over ranks, once they are cut out of bytes.
 
 All of it is pure but the Ticker at the end, which has a clock and a thread.
 """
@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from madctl.masking import Mask
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import CUT as CUT
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import Logs as Logs
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import harmless as harmless
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import size as size
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import split as split
 
-LONGEST = 64 * 1024
-CUT = " …"
-_SHOWN = {"\t"}
 _LABEL = 40
 
 Source = tuple[str, str]  # host, and rank or nothing
@@ -33,80 +34,6 @@ def fold(hosts: Sequence[str]) -> str:
     if len(hosts) < 2 or not all(re.fullmatch(r"[\w.-]+", host) for host in hosts):
         return ",".join(hosts)
     return str(NodeSet.fromlist(hosts))
-
-
-def harmless(line: bytes) -> str:
-    """Write a line so that no byte of it can move a terminal's cursor or change its state."""
-    text = line.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    text = text.rstrip("\r").rpartition("\r")[2]
-    return "".join(c if c.isprintable() or c in _SHOWN else c.encode("unicode_escape").decode() for c in text)
-
-
-def split(rest: bytes, data: bytes, mask: Mask, longest: int = LONGEST) -> tuple[list[bytes], bytes]:
-    """
-    Cut lines out of a log.
-
-    Args:
-        rest: What the last call left.
-        data: What came since.
-        mask: What must not be cut in two.
-        longest: What is longer is given in pieces, each but the last with a mark at its end.
-
-    Returns:
-        The lines, and what may go on; that is never much longer than ``longest``, whatever comes.
-    """
-    *lines, rest = (rest + data).split(b"\n")
-    found: list[bytes] = []
-    for line in lines:
-        if len(line) <= longest:
-            found.append(line)
-            continue
-        pieces, last = _pieces(line, mask, longest, longest)
-        found += [*pieces, last] if last or not pieces else pieces
-    # A secret that has begun to appear behind the cut has to be there as a whole to be seen.
-    pieces, rest = _pieces(rest, mask, longest, longest + mask.longest)
-    return found + pieces, rest
-
-
-class Logs:
-    """Cuts all logs of a run into lines that can be shown, and knows what no newline has ended yet."""
-
-    def __init__(self, mask: Mask) -> None:
-        self._mask = mask
-        self._rests: dict[tuple[str, str], bytes] = {}
-
-    def feed(self, host: str, log: str, data: bytes) -> list[str]:
-        """Take in what a log has grown by, and give the lines that ended."""
-        lines, self._rests[host, log] = split(self._rests.get((host, log), b""), data, self._mask)
-        return [harmless(self._mask.line(line)) for line in lines]
-
-    def end(self, host: str | None = None, log: str | None = None) -> list[tuple[str, str, str]]:
-        """Give up the ends of all logs, or of some, each as its host, name and text."""
-        found = [key for key in self._rests if host in (None, key[0]) and log in (None, key[1])]
-        ends = [(*key, self._rests.pop(key)) for key in found]
-        return [(owner, name, harmless(self._mask.line(rest))) for owner, name, rest in ends if rest]
-
-
-def _pieces(line: bytes, mask: Mask, longest: int, limit: int) -> tuple[list[bytes], bytes]:
-    pieces = []
-    if len(line) > limit:
-        line = _last_state(line)
-    while len(line) > limit:
-        at = longest
-        while at > longest - 4 and line[at] & 0xC0 == 0x80:  # in the midst of a character
-            at -= 1
-        at = mask.cut(line, at)
-        pieces.append(line[:at] + CUT.encode())
-        line = line[at:]
-    return pieces, line
-
-
-def _last_state(line: bytes) -> bytes:
-    """Leave out what a progress bar has overwritten."""
-    shown = line.rstrip(b"\r")
-    return shown.rpartition(b"\r")[2] + line[len(shown) :][:1]
 
 
 def shortened(text: str, longest: int) -> str:
@@ -127,15 +54,6 @@ def victims_line(ranks: Mapping[str, int]) -> str:
     count = sum(ranks[host] for host in hosts)
     words = "1 rank then lost its peer" if count == 1 else f"{count} ranks then lost their peer"
     return f"{fold(hosts)}: {words}" if hosts else ""
-
-
-def size(count: float) -> str:
-    """Write a number of bytes for a person."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 @dataclass(frozen=True)

@@ -365,9 +365,10 @@ def secrets(options: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[str
         options: The parsed command line.
         wanted: What was made of it. The file is not read again: it may be a pipe, and empty by now.
     """
+    from ansible_collections.madctl.multinode.plugins.module_utils._masking import values
     from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
-    from madctl.masking import values
 
     # The last entry of a name counts: it alone says where the value came from.
     typed = {name: equals for name, equals, _ in (entry.partition("=") for entry in options.env)}
-    return values((name, unpack(word)) for name, word in wanted["madctl_env"].items() if not typed.get(name))
+    untyped = ((name, unpack(word)) for name, word in wanted["madctl_env"].items() if not typed.get(name))
+    return tuple(values(untyped))

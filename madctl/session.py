@@ -154,7 +154,7 @@ class RunSession(Session):
                 # Before anybody hears of it: whoever is killed now leaves a run that can be found.
                 self.record = rundir.create(self.plan, self.nodes, self.wanted["madctl_work"])
             self.view.planned(self.plan, result.get("without_ifconfig", []))
-        elif action.endswith(("run_start", "run_follow")):
+        elif action.endswith(("run_start", "run_follow")) and not result.get("planned"):
             self.final = result
             self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
 

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
+from ansible_collections.madctl.multinode.plugins.module_utils._masking import Mask
 from madctl import models
 from madctl.errors import Problem
 from madctl.lines import CUT, Line, Logs, Ticker, Window, excerpt, harmless, shortened, size, victims_line
 from madctl.lines import fold as fold
-from madctl.masking import Mask
 from madctl.planned import ranks
 from madctl.stages import StageTable
 

@@ -129,7 +129,7 @@ def _work(words: Sequence[Any]) -> str:
 def _harmless(text: str) -> str:
     from madctl.lines import harmless
 
-    return harmless(os.fsencode(text.replace("\r", "\\r")))
+    return str(harmless(os.fsencode(text.replace("\r", "\\r"))))
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -21,7 +21,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _facts
+from ansible_collections.madctl.multinode.plugins.module_utils import _facts, _wanted, _words
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
@@ -69,6 +69,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return the module's result, or an unreachable one with ``problem``."""
         super().run(tmp, task_vars)
+        self._adapt()
         patient = self._is_ssh() and self._connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
         if self._is_ssh() and not patient:
             self._connection.set_option("timeout", FIRST_SECONDS)
@@ -88,6 +89,14 @@ class ActionModule(ActionBase):
                 return self._explain(self._probe(task_vars), task_vars)
             except AnsibleConnectionFailure as error:
                 return self._unreachable(str(error), task_vars)
+
+    def _adapt(self) -> None:
+        """Take arguments as people write them, and look as who logs in, whatever the inventory says of becoming."""
+        arguments = self._task.args
+        arguments["work"] = _words.split(arguments.get("work"))
+        arguments["shared_paths"] = _wanted.mirrored(arguments.get("shared_paths"), arguments.pop("mirror", None))
+        self._connection.set_become_plugin(None)
+        self._play_context.become = False
 
     def _is_ssh(self) -> bool:
         return bool(self._connection.transport == "ssh")

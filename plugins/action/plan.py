@@ -9,10 +9,20 @@ from dataclasses import fields
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _madengine, _plan, _spares
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
+from ansible_collections.madctl.multinode.plugins.module_utils import (
+    _catalog,
+    _codes,
+    _madengine,
+    _plan,
+    _spares,
+    _table,
+    _wanted,
+    _words,
+)
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _screen
 
 
 class ActionModule(ActionBase):
@@ -29,7 +39,13 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         key = arguments.pop("facts_from")
-        net_tools_follow = arguments.pop("net_tools_follow", False)
+        net_tools_follow = boolean(arguments.pop("net_tools_follow", False))
+        for name in _LISTS:
+            arguments[name] = _wanted.listed(arguments.get(name))
+        arguments["work"] = _words.split(arguments.get("work"))
+        refused = _wanted.judge(arguments)
+        if refused:
+            raise AnsibleActionFail(_screen.message(refused))
         hostvars = task_vars["hostvars"]
         hosts = in_rank_order(task_vars["ansible_play_hosts_all"], hostvars)
         results = [hostvars[host].get(key, {}) for host in hosts]
@@ -59,23 +75,30 @@ class ActionModule(ActionBase):
         missing = [entry["host"] for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
         wait = missing if net_tools_follow and len(missing) == len(problems) else []
         complete = outcome.plan is not None and not problems
+        warnings = [*choice.left_out, *outcome.warnings]
+        if complete and outcome.plan:
+            _screen.planned(outcome.plan, warnings)
+        elif wait:
+            _screen.tell("install", "net-tools on %s" % _table.brief(wait))
         return {
             "changed": False,
             "plan": outcome.plan if complete else None,
             "nodes": {node["host"]: node for node in outcome.plan["nodes"]} if complete and outcome.plan else {},
             "problems": [] if wait else problems,
             "without_ifconfig": wait,
-            "warning_list": [*choice.left_out, *outcome.warnings],
+            "warning_list": warnings,
             "proof": outcome.proof,
             "proof_due": bool(problems or wait),
             "candidates": outcome.candidates,
             "fingerprints": outcome.fingerprints,
             "hosts": hosts,
-            "shared_paths": list(arguments.get("shared_paths") or []),
+            "shared_paths": _wanted.mirrored(arguments["shared_paths"], arguments.get("force_mirror_local")),
             "left_out": [name for name in _catalog.NAMES if not _plan.wanted(request, name)],
+            "_ansible_verbose_override": True,
         }
 
 
+_LISTS = ("tags", "replace_containers", "mpi_args", "shared_paths", "shared_fstypes", "skip", "only")
 _NEEDS_ALL = {
     "NO_COMMON_NETWORK",
     "NETWORK_MISSING",
@@ -98,6 +121,9 @@ def _number(slots: Any) -> int | None:
     return None if slots is None else int(slots)
 
 
+_TYPES: dict[str, Any] = {"bool": boolean, "float": float, "str": str, "Optional[str]": str}
+
+
 def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _plan.Request:
     """Turn a task's arguments into a request; what is None keeps its default."""
     names = {field.name for field in fields(_plan.Request)}
@@ -111,9 +137,10 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _pla
     if "additional_context" in given:
         given["additional_context"] = _context(given["additional_context"])
     given["env"] = {str(name): _plain(value) for name, value in (given.get("env") or {}).items()}
-    for name in ("nproc_per_node", "master_port"):
-        if name in given:
-            given[name] = str(given[name])
+    # Ansible before 2.19 makes text of every number that a template gives.
+    for field in fields(_plan.Request):
+        if field.name in given and field.type in _TYPES:
+            given[field.name] = _TYPES[str(field.type)](given[field.name])
     given.setdefault("run_id", new_run_id())
     given.setdefault("work", ())
     return _plan.Request(slots=slots, **given)
@@ -125,7 +152,8 @@ def _context(given: Any) -> dict[str, Any]:
         try:
             return _madengine.parse(given)
         except ValueError as error:
-            raise AnsibleActionFail("CONTEXT_MALFORMED: additional_context: %s" % error) from error
+            found = _codes.problem("CONTEXT_MALFORMED", None, "additional_context: %s" % error)
+            raise AnsibleActionFail(_codes.line(found)) from error
     return dict(_direct.plain(given))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _table, _verdict
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _table, _verdict
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _proving, _reach, _screen
 
 
 class ActionModule(ActionBase):
@@ -28,13 +28,11 @@ class ActionModule(ActionBase):
         found = _verdict.judge({host: proof[host] for host in proof if host in results}, results)
         problems = judged["problems"] + [entry for entry in found if _catalog.CHECK_OF[entry["code"]] not in skip]
         checks = _table.cells(judged["hosts"], problems, judged["warning_list"], not_run(judged))
-        result = {"changed": False, "checks": checks, "candidates": judged["candidates"], "problems": problems}
-        if self._task.args.get("show"):
-            for line in _table.lines(checks, _table.brief):
-                Display().display(line)
-        if problems:
-            return dict(result, failed=True, msg="\n".join(_codes.line(entry) for entry in problems))
-        return result
+        result = {"changed": False, "checks": checks, "candidates": judged["candidates"]}
+        if boolean(self._task.args.get("show", False)):
+            _screen.say(_table.lines(checks, _table.brief))
+        _screen.problems(problems)
+        return _following.left_to_role(_following.judged(result, problems), self._task.args)
 
 
 def not_run(judged: dict[str, Any]) -> dict[str, list[str]]:

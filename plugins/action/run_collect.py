@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _finding, _following, _reach, _screen
 
 _MODULES = _direct.parts("_runs")
 
@@ -28,11 +28,15 @@ class ActionModule(ActionBase):
         """Return ``nodes``, the directory of each here, and ``problems`` of nodes that gave nothing."""
         super().run(tmp, task_vars)
         arguments = _direct.plain(self._task.args)
-        plan = _following.plan_of(arguments, task_vars)
-        base = os.path.abspath(arguments["dest"])
+        try:
+            plan = _finding.plan_of(arguments, self._play_context, task_vars)
+        except _finding.Unknown as unknown:
+            return _following.left_to_role(unknown.result, arguments)
+        base = os.path.abspath(arguments.get("dest") or plan["run_id"])
         if self._task.check_mode:
+            _screen.tell("collect", "run %s would be fetched to %s" % (plan["run_id"], base))
             absent = [node for node in plan["nodes"] if not os.path.isdir(os.path.join(base, node["host"]))]
-            return {"changed": bool(absent), "nodes": {}, "problems": []}
+            return {"changed": bool(absent), "nodes": {}, "problems": [], "run_id": plan["run_id"]}
 
         def fetch(node: dict[str, Any]) -> tuple[bool, str | None]:
             reach = _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
@@ -44,7 +48,11 @@ class ActionModule(ActionBase):
         outcomes = list(zip([node["host"] for node in plan["nodes"]], [why for _, why in fetched]))
         nodes = {host: os.path.join(base, host) for host, why in outcomes if not why}
         reasons = {host: why for host, why in outcomes if why}
-        return _following.answered(nodes, reasons, changed=any(changed for changed, _ in fetched))
+        result = _following.answered(nodes, reasons, changed=any(changed for changed, _ in fetched))
+        _screen.tell("collect", "run %s" % plan["run_id"])
+        _screen.say("%s: %s" % (host, place) for host, place in nodes.items())
+        _screen.problems(result["problems"])
+        return _following.left_to_role(dict(result, run_id=plan["run_id"]), arguments)
 
 
 def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> tuple[bool, str | None]:

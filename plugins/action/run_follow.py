@@ -11,10 +11,18 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _moments
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _links, _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils import (
+    _direct,
+    _finding,
+    _following,
+    _links,
+    _reach,
+    _screen,
+)
 
 # What keeps a reader from output that there may be; how the job ended is not what it asks.
 _UNSEEN = ("NODE_LOST", "NODE_REBOOTED", "CHANNEL_FAILED", "RUN_UNKNOWN")
@@ -29,10 +37,20 @@ class ActionModule(ActionBase):
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
         arguments = _direct.plain(self._task.args)
-        plan = _following.plan_of(arguments, task_vars)
-        follow = bool(arguments.get("follow", True))
-        read_only = self._task.check_mode or bool(arguments.get("read_only"))
-        events = _following.Events(arguments.get("event_socket"), exact=True)
+        try:
+            plan = _finding.plan_of(arguments, self._play_context, task_vars)
+        except _finding.Unknown as unknown:
+            return _following.left_to_role(unknown.result, arguments)
+        quiet = bool(arguments.get("event_socket"))
+        if not quiet:
+            _screen.tell("run", plan["run_id"])
+        return _following.left_to_role(self._follow(plan, arguments, task_vars, quiet), arguments)
+
+    def _follow(self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, quiet: bool) -> dict[str, Any]:
+        follow = boolean(arguments.get("follow", True))
+        read_only = self._task.check_mode or boolean(arguments.get("read_only", False))
+        screen = _screen.Screen(plan, attached=True)
+        events = _following.Events(arguments.get("event_socket"), screen, exact=True)
         follower = _follow.Follower(plan, events.tell, read_only=read_only, begun=follow)
         _following.obey(follower, events)
         started = time.monotonic()
@@ -52,9 +70,15 @@ class ActionModule(ActionBase):
             # Whoever only reads what is there judges nothing, but must know what is missing.
             missing = [run for run in follower.runs if run.failure and run.failure_code in _UNSEEN]
             silent = {run.host: run.failure["message"] for run in missing if run.failure}
-            return dict(_following.answered({}, silent, changed=False), exit_code=0)
-        found = _following.result(follower, plan, time.monotonic() - started)
-        return dict(found, changed=follower.interrupted is not None and not read_only)
+            result = dict(_following.answered({}, silent, changed=False), exit_code=0)
+            _screen.problems(result["problems"])
+            return result
+        result = _following.result(follower, plan, time.monotonic() - started)
+        # How the job ended is not what a reader asks; which output is missing is.
+        asked = [entry for entry in result["problems"] if not read_only or entry["code"] in _UNSEEN]
+        if not quiet:
+            screen.done(result, asked)
+        return _following.judged(dict(result, changed=not read_only), asked)
 
 
 def _at(begin: dict[str, Any], clock_offset: float) -> dict[str, Any]:

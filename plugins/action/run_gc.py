@@ -8,7 +8,8 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following
+from ansible_collections.madctl.multinode.plugins.module_utils import _lines
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _screen
 
 _LOOK, _CLEAR = _direct.parts("_attic"), _direct.parts("_clearing")
 # To look takes moments; to remove millions of files takes minutes.
@@ -27,8 +28,7 @@ class ActionModule(ActionBase):
         arguments = _direct.plain(self._task.args)
         reach = _asking.ways(self._play_context, task_vars)
         bases = arguments.get("bases") or {}
-        only_asked = boolean(arguments.get("dry_run", False))
-        dry_run = self._task.check_mode or only_asked
+        dry_run = self._task.check_mode or boolean(arguments.get("dry_run", False))
 
         def request(host: str) -> dict[str, Any]:
             return {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []}
@@ -44,5 +44,20 @@ class ActionModule(ActionBase):
         cleared = _asking.ask(answered, _CLEAR, "clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
         nodes = {host: cleared[host] for host in reach if "removed" in cleared.get(host, {})}
         reasons = {host: cleared.get(host, living[host])["msg"] for host in reach if host not in nodes}
-        changed = not only_asked and any(node["removed"] or node["programs"] for node in nodes.values())
-        return _following.answered(nodes, reasons, changed=changed)
+        changed = (self._task.check_mode or not dry_run) and any(
+            node["removed"] or node["programs"] for node in nodes.values()
+        )
+        result = _following.answered(nodes, reasons, changed=changed)
+        _screen.say(_said(host, node, dry_run) for host, node in nodes.items() if node["removed"] or node["programs"])
+        _screen.problems(result["problems"])
+        if self._task.diff:
+            gone = ["%s: %s\n" % (host, run["run_id"]) for host, node in nodes.items() for run in node["removed"]]
+            result["diff"] = {"before": "".join(gone), "after": ""}
+        return _following.left_to_role(result, arguments)
+
+
+def _said(host: str, node: dict[str, Any], dry_run: bool) -> str:
+    runs, programs = node["removed"], node["programs"]
+    taken = _lines.size(sum(entry["bytes"] for entry in [*runs, *programs]))
+    verb = "would be" if dry_run else "were"
+    return "%s: %d runs and %d sets of programs %s removed, %s" % (host, len(runs), len(programs), verb, taken)

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following
+from ansible_collections.madctl.multinode.plugins.module_utils import _lines, _table, _words
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _screen
 
 _MODULES = _direct.parts("_attic")
 _SECONDS = 25.0
@@ -21,9 +25,30 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes`` with their ``runs`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
-        request = {"run_dir": _direct.plain(self._task.args).get("run_dir")}
+        arguments = _direct.plain(self._task.args)
+        request = {"run_dir": arguments.get("run_dir")}
         reach = _asking.ways(self._play_context, task_vars)
         answers = _asking.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
         nodes = {host: answers[host] for host in reach if "runs" in answers[host]}
         reasons = {host: answers[host]["msg"] for host in reach if host not in nodes}
-        return _following.answered(nodes, reasons, changed=False)
+        result = _following.answered(nodes, reasons, changed=False)
+        _screen.table(_rows(nodes))
+        _screen.problems(result["problems"])
+        return _following.left_to_role(result, arguments)
+
+
+def _rows(nodes: dict[str, Any]) -> list[list[str]]:
+    """Write one line a run, the latest last."""
+    shares: dict[str, dict[str, Any]] = {}
+    for host, node in nodes.items():
+        for run in node["runs"]:
+            shares.setdefault(run["run_id"], {})[host] = run
+    rows = [["RUN", "STARTED", "STATE", "NODES", "WORK"]]
+    for run_id in sorted(shares):
+        states = ",".join(dict.fromkeys(run["state"] for run in shares[run_id].values()))
+        said = next((run["described"] for run in shares[run_id].values() if run["described"]), None)
+        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(said["created"])) if said else "-"
+        work = shlex.join(map(_words.unpack, said["work"])) if said else "-"
+        row = [run_id, started, states, _table.brief(list(shares[run_id])), work]
+        rows.append([_lines.harmless(os.fsencode(cell)) for cell in row])
+    return rows

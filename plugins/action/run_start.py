@@ -11,9 +11,18 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _spares, _verdict
+from ansible_collections.madctl.multinode.plugins.module_utils import (
+    _codes,
+    _follow,
+    _masking,
+    _spares,
+    _verdict,
+    _words,
+)
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _arming,
     _direct,
@@ -21,9 +30,11 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _links,
     _proving,
     _reach,
+    _screen,
 )
 
 _LOG_CAP_BYTES = 1 << 30
+_WORK = "set madctl_work"
 
 
 class ActionModule(ActionBase):
@@ -34,11 +45,39 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
-        if self._task.check_mode:
-            return {"changed": True}
         arguments = _direct.plain(self._task.args)
-        plan, restarts = arguments["plan"], []
-        with _following.Events(arguments.get("event_socket")) as events:
+        plan = arguments.get("plan")
+        if not plan:
+            raise AnsibleActionFail(_codes.line(_codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)))
+        quiet = bool(arguments.get("event_socket"))
+        if self._task.check_mode or boolean(arguments.get("dry_run", False)):
+            return self._planned(plan, arguments, quiet)
+        user_env = arguments.get("user_env") or {}
+        secrets = _masking.values((name, _words.unpack(word)) for name, word in user_env.items())
+        screen = _screen.Screen(plan, secrets)
+        if not quiet:
+            _screen.tell("run", plan["run_id"])
+        result = self._start(plan, arguments, task_vars, screen)
+        if not quiet:
+            screen.done(result)
+        if self._task.diff:
+            result["diff"] = _screen.difference(plan)
+        return _following.left_to_role(result, arguments)
+
+    def _planned(self, plan: dict[str, Any], arguments: dict[str, Any], quiet: bool) -> dict[str, Any]:
+        """Show what would start, and start nothing."""
+        names = arguments.get("user_env") or {}
+        if not quiet:
+            _screen.say(["", *_screen.commands(plan, names), ""])
+        found = {"changed": True, "planned": True, "run_id": plan["run_id"], "problems": []}
+        diff = {"diff": _screen.difference(plan)} if self._task.diff else {}
+        return {**found, **diff, "_ansible_verbose_override": True}
+
+    def _start(
+        self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, screen: _screen.Screen
+    ) -> dict[str, Any]:
+        restarts: list[dict[str, Any]] = []
+        with _following.Events(arguments.get("event_socket"), screen) as events:
             while True:
                 reach = {
                     node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
@@ -90,7 +129,7 @@ def attempt(
             follower.refuse(refusals)
             arming.cancel()
             follower.stop_all()
-        if arguments.get("detach") and ready and not refusals:
+        if boolean(arguments.get("detach") or False) and ready and not refusals:
             follower.wait_started(float(plan["start_timeout"]))
             if not any(run.failure for run in follower.runs):
                 follower.detach()

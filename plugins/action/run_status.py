@@ -7,7 +7,15 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _reach, _round
+from ansible_collections.madctl.multinode.plugins.module_utils import _standing
+from ansible_collections.madctl.multinode.plugins.plugin_utils import (
+    _direct,
+    _finding,
+    _following,
+    _reach,
+    _round,
+    _screen,
+)
 
 _MODULES = _direct.parts("_runs")
 _SECONDS = 25.0
@@ -21,7 +29,11 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
-        plan = _following.plan_of(_direct.plain(self._task.args), task_vars)
+        arguments = _direct.plain(self._task.args)
+        try:
+            plan = _finding.plan_of(arguments, self._play_context, task_vars)
+        except _finding.Unknown as unknown:
+            return _following.left_to_role(unknown.result, arguments)
         run_dirs = {node["host"]: node.get("run_dir") for node in plan["nodes"]}
         reach = {host: _reach.Reach(host, self._play_context, task_vars["hostvars"][host]) for host in run_dirs}
         answers: dict[str, dict[str, Any]] = {}
@@ -35,4 +47,9 @@ class ActionModule(ActionBase):
         silent = [host for host in run_dirs if "state" not in answers[host]]
         reasons = {host: answers[host]["msg"] for host in silent}
         nodes = {host: answers[host] for host in run_dirs if host not in silent}
-        return _following.answered(nodes, reasons, changed=False)
+        result = _following.answered(nodes, reasons, changed=False)
+        _screen.tell("run", plan["run_id"])
+        if nodes:
+            _screen.table(_standing.rows([{"host": host, **node} for host, node in nodes.items()]))
+        _screen.problems(result["problems"])
+        return _following.left_to_role(dict(result, run_id=plan["run_id"]), arguments)

@@ -49,7 +49,7 @@ def exit_code(problems: List[Problem]) -> int:
 
 
 def line(entry: Problem) -> str:
-    """Write one problem as a role's message: code first, then host, cause and remedy."""
+    """Write one problem on one line, as madctl does: host, cause, remedy, code."""
     where = entry["host"] + ": " if entry["host"] else ""
     remedy = "; " + entry["remedy"] if entry["remedy"] else ""
-    return "%s: %s%s%s" % (entry["code"], where, entry["message"], remedy)
+    return "%s%s%s [%s]" % (where, entry["message"], remedy, entry["code"])

@@ -116,13 +116,16 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
             seconds; ``dry_run``, whether only to look.
 
     Returns:
-        ``changed``, and ``left``: descriptions of what could not be ended.
+        ``changed``; ``known``, whether the run was ever here; and ``left``: descriptions of what could not be ended.
     """
     base = request["base"] or default_base()
+    run_dir = os.path.join(base, request["run_id"])
     if is_over(request["run_id"], base):
-        run_dir = os.path.join(base, request["run_id"])
-        return {"changed": False, "left": [] if request["dry_run"] else containers_left(request["run_id"], run_dir)}
-    return {"changed": True, "left": [] if request["dry_run"] else stop(request["run_id"], base, request["grace"])}
+        known = os.path.isdir(run_dir)
+        left_there = [] if request["dry_run"] else containers_left(request["run_id"], run_dir)
+        return {"changed": False, "known": known, "left": left_there}
+    left_there = [] if request["dry_run"] else stop(request["run_id"], base, request["grace"])
+    return {"changed": True, "known": True, "left": left_there}
 
 
 def containers_left(run_id: str, run_dir: str) -> List[str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import Any, Dict, Union
+import shlex
+from typing import Any, Dict, List, Union
 
 Word = Union[str, Dict[str, str]]
 
@@ -22,6 +23,11 @@ def pack(text: str) -> Word:
     except UnicodeEncodeError:
         return {"base64": base64.b64encode(os.fsencode(text)).decode()}
     return text
+
+
+def split(words: Any) -> List[Any]:
+    """Take the user's words as a list, or as one text that is quoted as for a shell."""
+    return shlex.split(words) if isinstance(words, str) else list(words or [])
 
 
 def unpack(word: Any) -> str:

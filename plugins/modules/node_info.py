@@ -45,6 +45,9 @@ options:
     type: list
     elements: str
     default: []
+  mirror:
+    description: Where models are mirrored to; it is added to O(shared_paths).
+    type: str
   run_dir:
     description: Directory that run directories are made in.
     type: str

@@ -21,6 +21,10 @@ options:
     description: Whether to show the table of nodes and checks.
     type: bool
     default: false
+  fail_on_problems:
+    description: Whether to fail with the problems, or only to return them.
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Can run in check mode.

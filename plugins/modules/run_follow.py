@@ -13,11 +13,16 @@ description:
 author: The madctl authors
 options:
   run_id:
-    description: Identity of the run, where O(plan) is not at hand.
+    description:
+      - Identity of the run, or its beginning, where O(plan) is not at hand.
+      - Without both, the latest run that the nodes hold.
     type: str
   plan:
     description: The plan of the run.
     type: dict
+  run_dir:
+    description: Directory on the nodes that run directories are in; C(/var/tmp/madctl-UID) where none is given.
+    type: str
   follow:
     description: Whether to wait for more than is there.
     type: bool
@@ -34,6 +39,10 @@ options:
   event_socket:
     description: Path of a socket that gets the events instead of the screen.
     type: str
+  fail_on_problems:
+    description: Whether to fail with the problems, or only to return them.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""

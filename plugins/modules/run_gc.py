@@ -27,6 +27,10 @@ options:
     description: Whether to say only what would be removed.
     type: bool
     default: false
+  fail_on_problems:
+    description: Whether to fail with the problems, or only to return them.
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Can run in check mode; then nothing is removed.

@@ -14,6 +14,10 @@ options:
   run_dir:
     description: Directory on the nodes that run directories are in; C(/var/tmp/madctl-UID) where none is given.
     type: str
+  fail_on_problems:
+    description: Whether to fail with the problems, or only to return them.
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Can run in check mode.

@@ -38,9 +38,17 @@ options:
     description: Whether to return after the start and let the run go on.
     type: bool
     default: false
+  dry_run:
+    description: Whether to show what would start, and start nothing, as in check mode.
+    type: bool
+    default: false
   event_socket:
     description: Path of a socket that gets the events instead of the screen.
     type: str
+  fail_on_problems:
+    description: Whether to fail with the problems, or only to return them.
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Can run in check mode; then nothing is started.

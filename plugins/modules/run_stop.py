@@ -9,14 +9,13 @@ module: run_stop
 short_description: Stop a run on all nodes, with proof that nothing of it is left
 description:
   - Ends the supervisor of a run gracefully, then every process that carries the run's id.
-  - Stopping a run that is over, or was never there, changes nothing.
+  - Stopping a run that is over changes nothing; one that no node knows is a problem, C(RUN_UNKNOWN).
   - Runs once a play and does not depend on forks. Fails when a node did not answer, or something does not end.
 author: The madctl authors
 options:
   run_id:
-    description: Identity of the run.
+    description: Identity of the run; without one the latest that the nodes hold.
     type: str
-    required: true
   grace:
     description: Seconds until processes are killed.
     type: float
@@ -24,6 +23,10 @@ options:
   run_dir:
     description: Directory that run directories are made in, where it is not the usual one.
     type: str
+  fail_on_problems:
+    description: Whether to fail with the problems, or only to return them.
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Can run in check mode; then nothing is stopped.

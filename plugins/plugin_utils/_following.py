@@ -9,12 +9,13 @@ import threading
 from collections import deque
 from typing import Any
 
-from ansible.utils.display import Display
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _wire
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
 
 _WAITING_BYTES = 1 << 24
+_EVENT_BYTES = 256  # about what its bookkeeping costs
 _LAST_WORDS_SECONDS = 30.0
 
 
@@ -65,10 +66,11 @@ class Events:
     of how much. Where ``exact`` asks for every byte, it waits on the nodes instead: see ``is_full``.
     """
 
-    def __init__(self, path: str | None, exact: bool = False) -> None:
+    def __init__(self, path: str | None, screen: _screen.Screen, exact: bool = False) -> None:
         self.orders = _reach.connect(path) if path else None
+        self._screen = screen
         self._exact = exact
-        self._frames: deque[bytes] = deque()
+        self._frames: deque[tuple[dict[str, Any], bytes]] = deque()
         self._bytes = 0
         self._left_out: dict[tuple[str, str], int] = {}
         self._changed = threading.Condition()
@@ -86,12 +88,11 @@ class Events:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(0 if self._leaving else _LAST_WORDS_SECONDS)
+        if self.orders is None and not self._thread.is_alive():
+            self._screen.flush()
 
     def tell(self, event: dict[str, Any], payload: bytes) -> None:
         """Take one event."""
-        if self.orders is None:
-            _show(event, payload)
-            return
         with self._changed:
             if payload:
                 source = (event["host"], event["log"])
@@ -99,7 +100,7 @@ class Events:
                     self._left_out[source] = self._left_out.get(source, 0) + len(payload)
                     return
                 self._say_left_out(source)
-            self._put(_wire.encode(event, payload))
+            self._put(event, payload)
 
     def is_full(self) -> bool:
         """Tell whether a reader who wants every byte has to catch up first."""
@@ -114,35 +115,33 @@ class Events:
     def _say_left_out(self, source: tuple[str, str]) -> None:
         gap = self._left_out.pop(source, 0)
         if gap:
-            self._put(_wire.encode({"event": "skipped", "host": source[0], "log": source[1], "size": gap}))
+            self._put({"event": "skipped", "host": source[0], "log": source[1], "size": gap}, b"")
 
-    def _put(self, frame: bytes) -> None:
-        self._frames.append(frame)
-        self._bytes += len(frame)
+    def _put(self, event: dict[str, Any], payload: bytes) -> None:
+        self._frames.append((event, payload))
+        self._bytes += _EVENT_BYTES + len(payload)
         self._changed.notify_all()
 
     def _write(self) -> None:
-        while self.orders is not None:
+        while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._frames or self._closed)
                 if not self._frames:
                     return
-                frame = self._frames.popleft()
-            try:
-                self.orders.sendall(frame)
-            except OSError:
-                pass  # Nobody looks any more; the run goes on.
+                event, payload = self._frames.popleft()
+            self._pass_on(event, payload)
             with self._changed:
-                self._bytes -= len(frame)
+                self._bytes -= _EVENT_BYTES + len(payload)
                 self._changed.notify_all()
 
-
-def _show(event: dict[str, Any], payload: bytes) -> None:
-    if event["event"] == "log":
-        source = event["log"].partition(".")[0].removeprefix("rank-").removeprefix("runner")
-        prefix = "%s:%s" % (event["host"], source) if source else event["host"]
-        for text in payload.decode("utf-8", "backslashreplace").splitlines():
-            Display().display("%s | %s" % (prefix, text))
+    def _pass_on(self, event: dict[str, Any], payload: bytes) -> None:
+        if self.orders is None:
+            self._screen.on_event(event, payload)
+            return
+        try:
+            self.orders.sendall(_wire.encode(event, payload))
+        except OSError:
+            pass  # Nobody looks any more; the run goes on.
 
 
 def result(follower: _follow.Follower, plan: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -151,30 +150,31 @@ def result(follower: _follow.Follower, plan: dict[str, Any], seconds: float) -> 
     summary["duration_seconds"] = round(seconds, 3)
     found = {"changed": True, "summary": summary, "run_id": plan["run_id"], "detached": follower.detached}
     if follower.detached:
-        return dict(found, exit_code=0)
+        return dict(found, exit_code=0, problems=[])
     problems = follower.refused or problems
     found["exit_code"] = _codes.exit_code(problems)
-    if problems:
-        text = "\n".join(_codes.line(entry) for entry in problems)
-        return dict(found, failed=True, msg=text, problems=problems)
-    return found
+    return judged(found, problems)
 
 
-def plan_of(arguments: dict[str, Any], task_vars: Any) -> dict[str, Any]:
-    """Take the plan of a run, or what is known of it from its id and the hosts of the play."""
-    if arguments.get("plan"):
-        return dict(arguments["plan"])
-    hosts = [{"host": host, "node_rank": rank} for rank, host in enumerate(task_vars["ansible_play_hosts_all"])]
-    return {"run_id": str(arguments["run_id"]), "shape": "command", "world_size": 0, "nodes": hosts}
+def judged(found: dict[str, Any], problems: list[_codes.Problem]) -> dict[str, Any]:
+    """Add problems to a result, which fails with them; what is in it is for other tasks, not for the screen."""
+    kept = {key: value for key, value in found.items() if key not in ("failed", "msg")}
+    kept.update(problems=problems, _ansible_verbose_override=True)
+    return dict(kept, failed=True, msg=_screen.message(problems)) if problems else kept
+
+
+def left_to_role(result: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Leave it to another task to fail where the role has one, so that a failure is a line and not a whole result."""
+    if not boolean(arguments.get("fail_on_problems", True)):
+        result.pop("failed", None)
+    return result
 
 
 def answered(nodes: dict[str, Any], silent: dict[str, str], changed: bool) -> dict[str, Any]:
     """Give the result of an action that asked all nodes; it fails when some, with their reasons, were silent."""
-    problems = [
-        _codes.problem("NODE_SILENT", host, " ".join(why.split()), "see whether it is up: ssh %s" % host)
-        for host, why in silent.items()
-    ]
-    found: dict[str, Any] = {"changed": changed, "nodes": nodes, "problems": problems}
-    if problems:
-        found.update(failed=True, msg="\n".join(_codes.line(entry) for entry in problems))
-    return found
+    return judged({"changed": changed, "nodes": nodes}, [silence(host, why) for host, why in silent.items()])
+
+
+def silence(host: str, why: str) -> _codes.Problem:
+    """Describe a node that did not answer, or not as it should."""
+    return _codes.problem("NODE_SILENT", host, " ".join(why.split()), "see whether it is up: ssh %s" % host)

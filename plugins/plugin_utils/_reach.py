@@ -65,7 +65,8 @@ def _ssh(host: str, play_context: Any, variables: Any) -> list[str] | None:
     if kind in ("local", "ansible.builtin.local"):
         return None
     connection = connection_loader.get("ansible.builtin.ssh", play_context, None)
-    names = constants.config.get_plugin_vars("connection", connection._load_name)
+    # Ansible logged in before, so no password is needed, and nobody would be there to give it to ssh.
+    names = [n for n in constants.config.get_plugin_vars("connection", connection._load_name) if "pass" not in n]
     connection.set_options(
         task_keys={"remote_user": play_context.remote_user, "port": play_context.port},
         var_options={name: variables[name] for name in names if name in variables},

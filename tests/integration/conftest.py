@@ -103,6 +103,14 @@ def on(lab):
     return run
 
 
+@pytest.fixture(scope="session")
+def tarball(tmp_path_factory):
+    """Build the collection as it is published."""
+    from tests.integration import alone
+
+    return alone.build(tmp_path_factory.mktemp("dist"))
+
+
 def left_behind(lab: Lab, run_id=None):
     """List what carries a run's mark on any host: the same question after every test."""
     found = []

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_shared_storage_alone(cluster, tmp_path):
     assert good.returncode == 0, good.stdout
     assert found["nodes"]["node1"]["mounts"][0]["fstype"] == "fuse.glusterfs"
     assert bad.returncode == 2
-    assert "STORAGE_DIFFERS: node2" in bad.stdout + bad.stderr
+    assert re.search(r"node2: .* \[STORAGE_DIFFERS\]", bad.stdout + bad.stderr)
     assert traces(on) == []
 
 
@@ -110,5 +111,5 @@ def test_the_check_without_the_command_line(cluster):
     assert "node1,node2,node3  ok     ok" in good.stdout
     assert bad.returncode == 2
     for host in ("node2", "node3"):
-        assert f"CONNECT_REFUSED: {host}" in bad.stdout + bad.stderr
+        assert re.search(rf"^{host}: .* \[CONNECT_REFUSED\]$", bad.stdout, re.M)
     assert traces(on) == []

@@ -46,6 +46,7 @@ REFUSED = {
     "a\nb": "HOST_INVALID",
     "x@-a": "HOST_INVALID",
     "a:port": "HOSTS_MALFORMED",
+    "@source:group": "HOSTS_MALFORMED",
 }
 
 

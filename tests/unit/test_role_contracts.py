@@ -12,6 +12,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from madctl.commands import launch
 from madctl.request import launch_variables
@@ -49,8 +50,9 @@ def rendered(value):
     expression = re.fullmatch(r"\{\{ (.*) \}\}", value)
     if expression is None:
         return value
-    evaluate = jinja2.Environment().compile_expression(expression[1], undefined_to_none=False)
-    found = evaluate(omit=OMIT, ansible_check_mode=False)
+    environment = jinja2.Environment()
+    environment.filters["bool"] = boolean
+    found = environment.compile_expression(expression[1], undefined_to_none=False)(omit=OMIT, ansible_check_mode=False)
     return GIVEN if isinstance(found, jinja2.Undefined) else found
 
 

@@ -3,7 +3,7 @@
 Keep what a user passed by ``--env NAME`` or ``--env-file`` off the screen.
 
 Such a value is a secret if it is long, or if its name says so and it is not very short: the ``INFO``
-of ``NCCL_DEBUG=INFO`` must not blacken every line of a log. Pure.
+of ``NCCL_DEBUG=INFO`` must not blacken every line of a log. Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, AnyStr
+from typing import Any, AnyStr, Dict, FrozenSet, Iterable, Iterator, List, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._words import pack, unpack
 
@@ -23,7 +22,7 @@ _WORDS = {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "AUTH"}
 _PLAIN_FIELDS = frozenset({"code", "command", "host", "run_id", "status"})
 
 
-def values(variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+def values(variables: Iterable[Tuple[str, str]]) -> Tuple[str, ...]:
     """
     Pick what must not be shown out of variables.
 
@@ -33,7 +32,7 @@ def values(variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     Returns:
         Whole values and, of those with several lines, each line that is long enough.
     """
-    found: dict[str, None] = {}
+    found: Dict[str, None] = {}
     for name, value in variables:
         least = _LONG_ENOUGH if named_like_a_secret(name) else _LONG
         # Without white space at the ends: programs strip what they read, and then print it.
@@ -45,7 +44,7 @@ def values(variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 def named_like_a_secret(name: str) -> bool:
     """Tell whether a word of a variable's name, as in HF_TOKEN or apiKey, says that it is secret."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).upper().split("_")
-    return any(word in _WORDS or word.removesuffix("S") in _WORDS for word in words)
+    return any(word in _WORDS or word[-1:] == "S" and word[:-1] in _WORDS for word in words)
 
 
 class Mask:
@@ -84,7 +83,7 @@ class Mask:
                 return first or last
         return at
 
-    def _data(self, value: Any, plain: frozenset[str]) -> Any:
+    def _data(self, value: Any, plain: FrozenSet[str]) -> Any:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -102,7 +101,7 @@ class Mask:
             return dataclasses.replace(value, **self._data(fields, plain))
         return value
 
-    def _word(self, word: dict[str, Any]) -> Any:
+    def _word(self, word: Dict[str, Any]) -> Any:
         try:
             text = unpack(word)
         except (TypeError, ValueError):
@@ -119,15 +118,15 @@ def _spellings(secret: str) -> Iterator[str]:
     yield repr(secret)[1:-1]
 
 
-def _spans(text: AnyStr, secrets: Sequence[AnyStr]) -> list[tuple[int, int]]:
+def _spans(text: AnyStr, secrets: Sequence[AnyStr]) -> List[Tuple[int, int]]:
     """Find where secrets stand; what overlaps is one place, or the end of one would remain."""
-    found: list[tuple[int, int]] = []
+    found: List[Tuple[int, int]] = []
     for secret in secrets:
         start = text.find(secret)
         while start >= 0:
             found.append((start, start + len(secret)))
             start = text.find(secret, start + 1)
-    merged: list[tuple[int, int]] = []
+    merged: List[Tuple[int, int]] = []
     for first, last in sorted(found):
         if merged and first < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(last, merged[-1][1]))

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nodes × stage while a run starts, then the job's lines; nothing of Ansible's own for what this collection does."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: live
+type: stdout
+short_description: Nodes × stage while a run starts, then the lines of the job
+description:
+  - On a terminal a table of all nodes and how far each has come, until the job speaks; elsewhere a line a stage.
+  - Tasks of other collections look as with the callback C(default).
+author: The madctl authors
+extends_documentation_fragment:
+  - default_callback
+  - result_format_callback
+requirements:
+  - "Set it as stdout callback: C(ANSIBLE_STDOUT_CALLBACK=madctl.multinode.live)."
+"""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from typing import Any
+
+from ansible.plugins.callback.default import CallbackModule as Default
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _stages, _wire
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
+
+_OURS = "madctl.multinode"
+_LAST_WORDS_SECONDS = 10.0
+
+
+class CallbackModule(Default):
+    """Draws what the collection's actions tell; everything else is the default callback's."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "madctl.multinode.live"
+
+    def __init__(self) -> None:
+        """Prepare; nothing listens before a playbook starts."""
+        super().__init__()
+        self._lock = threading.RLock()
+        self._table = _stages.Table()
+        self._drawn = 0
+        self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._readers: list[threading.Thread] = []
+        self._barrier = threading.Event()
+        self._directory = ""
+        self._waiting_play: Any = None
+        self._has_others = False
+
+    # -- what actions tell ------------------------------------------------------------------------
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """Listen; workers inherit the environment, and with it where to tell."""
+        super().v2_playbook_on_start(playbook)
+        self._directory = tempfile.mkdtemp(prefix="madctl-")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # A path may be too long for a socket's name; a descriptor's never is.
+        place = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        listener.bind("/proc/self/fd/%d/live.sock" % place)
+        os.close(place)
+        listener.listen(8)
+        os.environ[_screen.LIVE_SOCKET] = "%s/live.sock" % self._directory
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            channel, _ = listener.accept()
+            with self._lock:
+                reader = threading.Thread(target=self._read, args=(channel,), daemon=True)
+                self._readers.append(reader)
+                reader.start()
+
+    def _read(self, channel: socket.socket) -> None:
+        decoder = _wire.Decoder()
+        with channel:
+            while data := channel.recv(1 << 16):
+                for event, _ in decoder.feed(data):
+                    self._on_event(event)
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            if event["event"] == "text":
+                self._say(event["text"], is_job=bool(event.get("job")))
+            elif event["event"] == "barrier":
+                self._barrier.set()
+            elif event["event"] == "nodes":
+                self._table.begin(event["nodes"])
+                self._draw()
+            elif self._table.take(event):
+                self._draw()
+
+    def _say(self, text: str, is_job: bool = False) -> None:
+        self._erase()
+        self._display.display(text)
+        if is_job:
+            self._table.end()
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self._is_terminal:
+            return
+        self._erase()
+        lines = self._table.lines(shutil.get_terminal_size())
+        sys.stdout.write("".join(line + "\n" for line in lines))
+        sys.stdout.flush()
+        self._drawn = len(lines)
+
+    def _erase(self) -> None:
+        if self._drawn:
+            sys.stdout.write("\x1b[%dA\x1b[J" % self._drawn)
+            sys.stdout.flush()
+            self._drawn = 0
+
+    def _wait(self) -> None:
+        """Let what an action told come before what follows it."""
+        # Connections are taken in their order: behind our own, all of the action's were.
+        self._barrier.clear()
+        with _reach.connect(os.environ[_screen.LIVE_SOCKET]) as own:
+            own.sendall(_wire.encode({"event": "barrier"}))
+            self._barrier.wait(_LAST_WORDS_SECONDS)
+        with self._lock:
+            readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.join(_LAST_WORDS_SECONDS)
+
+    # -- Ansible's own events ---------------------------------------------------------------------
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Keep the banner of a play until a task wants one."""
+        self._waiting_play = play
+        self._play = play
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: Any) -> None:
+        """Show other people's tasks as usual."""
+        if _is_ours(task):
+            if task.action == _OURS + ".plan" and self._table.passed("probe"):
+                self._say("%-7s %s answered" % ("probe", _screen.nodes(self._table.passed("probe"))))
+            return
+        with self._lock:
+            self._erase()
+            self._show_play()
+            super().v2_playbook_on_task_start(task, is_conditional)
+
+    def _show_play(self) -> None:
+        self._has_others = True
+        play, self._waiting_play = self._waiting_play, None
+        if play is not None:
+            super().v2_playbook_on_play_start(play)
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """Begin a node's line with the first look at it."""
+        if _is_ours(task):
+            with self._lock:
+                if task.action.endswith(".node_info") and self._table.add(host.get_name()):
+                    self._draw()
+            return
+        super().v2_runner_on_start(host, task)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Mark a node that was looked at."""
+        self._on_result(result, "v2_runner_on_ok")
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Show a failure of ours as its lines, unless they were shown."""
+        self._on_result(result, "v2_runner_on_failed", ignore_errors=ignore_errors)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Mark a node that does not answer; the verdict on all nodes says why."""
+        self._on_result(result, "v2_runner_on_unreachable")
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        """Say nothing of what ours leave out."""
+        self._on_result(result, "v2_runner_on_skipped")
+
+    def _on_result(self, result: Any, name: str, **more: Any) -> None:
+        task, found = result._task, result._result
+        if not _is_ours(task):
+            with self._lock:
+                self._erase()
+                getattr(super(), name)(result, **more)
+            return
+        if task.action.endswith(".node_info"):
+            with self._lock:
+                host = result._host.get_name()
+                if self._table.mark(host, "probe", "node" in found):
+                    self._draw()
+            return
+        self._wait()
+        if found.get("diff") and found.get("changed") and self._diff_wanted(task):
+            with self._lock:
+                self._say(self._get_diff(found["diff"]).rstrip())
+        if name == "v2_runner_on_failed" and task.action != "ansible.builtin.fail":
+            with self._lock:
+                self._say(str(found.get("msg")))
+
+    @staticmethod
+    def _diff_wanted(task: Any) -> bool:
+        return bool(task.diff)
+
+    def v2_on_file_diff(self, result: Any) -> None:
+        """Show differences of other people's tasks as usual; ours come with their results."""
+        if not _is_ours(result._task):
+            super().v2_on_file_diff(result)
+
+    def v2_playbook_on_include(self, included_file: Any) -> None:
+        """Say nothing of our own files."""
+        if not _is_ours(included_file._task):
+            super().v2_playbook_on_include(included_file)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Leave the screen; a recap where there was more than ours."""
+        self._wait()
+        with self._lock:
+            self._erase()
+        os.environ.pop(_screen.LIVE_SOCKET, None)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._has_others:
+            super().v2_playbook_on_stats(stats)
+
+
+def _is_ours(task: Any) -> bool:
+    role = getattr(task, "_role", None)
+    named = str(getattr(role, "_role_collection", "") or "")
+    return named == _OURS or str(task.action).startswith(_OURS + ".") or str(task.action).endswith("meta")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An inventory of a host list; the list is read by ``_hostlist``."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: hostlist
+short_description: An inventory of a host list such as gpu[01-16]
+description:
+  - Takes hosts as madctl does in its options C(--hosts) and C(--hostfile). The order given is the order of ranks.
+  - Sets C(madctl_node_rank), and C(madctl_slots), C(ansible_user) and C(ansible_port) where they are given.
+  - The name of the file ends in C(hostlist.yml) or C(hostlist.yaml).
+author: The madctl authors
+extends_documentation_fragment:
+  - constructed
+options:
+  plugin:
+    description: The name of this plugin.
+    type: str
+    required: true
+    choices: [madctl.multinode.hostlist]
+  hosts:
+    description:
+      - Hosts in the order of their ranks, a list or one text.
+      - Each may be a name, a range such as V(gpu[01-16]) or V(gpu[1-8/2]), an IPv6 address, or V(user@host:port).
+    type: raw
+    default: []
+  hostfiles:
+    description:
+      - Host files, which come after O(hosts); a relative path begins where this file is.
+      - A line is V(name), V(name slots=N) or V(name:N).
+    type: list
+    elements: path
+    default: []
+  user:
+    description: Whom to log in as where the list does not say.
+    type: str
+  port:
+    description: Port of SSH where the list does not say.
+    type: int
+  slots:
+    description: Number of processes a node where the list does not say.
+    type: int
+  group:
+    description: Group that gets all hosts.
+    type: str
+    default: madctl_nodes
+"""
+
+EXAMPLES = r"""
+# gpu.hostlist.yml: 16 nodes, one that is reached otherwise, and those of a host file as mpirun takes it.
+plugin: madctl.multinode.hostlist
+hosts:
+  - gpu[01-16]
+  - trainer@192.0.2.12:2222
+hostfiles:
+  - more_hosts
+user: admin
+slots: 8
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable):
+    """Adds the hosts of a list."""
+
+    NAME = "madctl.multinode.hostlist"
+
+    def verify_file(self, path: str) -> bool:
+        """Take files by the end of their name."""
+        return bool(super().verify_file(path)) and path.endswith(("hostlist.yml", "hostlist.yaml"))
+
+    def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
+        """Read the file and add its hosts."""
+        super().parse(inventory, loader, path, cache)
+        self._read_config_data(path)
+        try:
+            hosts = self._hosts(Path(path).absolute().parent)
+        except (_hostlist.HostsError, OSError, UnicodeDecodeError) as error:
+            raise AnsibleParserError("%s: %s" % (path, error)) from error
+        group = inventory.add_group(str(self.get_option("group")))
+        for rank, host in enumerate(hosts):
+            self._add(inventory, group, rank, host)
+
+    def _hosts(self, directory: Path) -> list[_hostlist.Host]:
+        given = _direct.plain(self.get_option("hosts")) or []
+        texts = [given] if isinstance(given, str) else [str(text) for text in given]
+        found = [host for text in texts for host in _hostlist.from_list(text)]
+        for name in self.get_option("hostfiles"):
+            place = directory / Path(str(name)).expanduser()
+            found += _hostlist.from_lines(place.read_text(encoding="utf-8"), str(place))
+        return _hostlist.checked(found, "the list")
+
+    def _add(self, inventory: Any, group: str, rank: int, host: _hostlist.Host) -> None:
+        name = inventory.add_host(host.name, group=group)
+        variables = {
+            "madctl_node_rank": rank,
+            "madctl_slots": host.slots or self.get_option("slots"),
+            "ansible_user": host.user or self.get_option("user"),
+            "ansible_port": host.port or self.get_option("port"),
+        }
+        for key, value in variables.items():
+            if value is not None:
+                inventory.set_variable(name, key, value)
+        strict, everything = self.get_option("strict"), inventory.get_host(name).get_vars()
+        self._set_composite_vars(self.get_option("compose"), everything, name, strict=strict)
+        self._add_host_to_composed_groups(self.get_option("groups"), everything, name, strict=strict)
+        self._add_host_to_keyed_groups(self.get_option("keyed_groups"), everything, name, strict=strict)

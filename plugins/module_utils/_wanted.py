@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Refuse what no node is needed to refuse in the variables of a playbook, as madctl does in its options.
+
+Pure; private to the collection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Callable, Dict, List, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _mpi
+from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+
+_MOST = 4096
+
+
+def judge(given: Dict[str, Any]) -> List[Problem]:
+    """Find what cannot be meant among the arguments of a plan, by their names."""
+    found = [
+        problem("USAGE", None, "%s takes %s, not %r" % (name, wanted, given[name]), "set madctl_%s" % name)
+        for name, wanted in _WANTED.items()
+        if given.get(name) not in (None, "") and not _CHECKS[name](str(given[name]))
+    ]
+    for name, known in (("skip", _catalog.SKIPPABLE), ("only", _catalog.NAMES)):
+        ordered = ", ".join(check for check in _catalog.NAMES if check in known)
+        wrong = [check for check in given.get(name) or [] if check not in known]
+        found += [
+            problem("USAGE", None, "%s takes some of %s, not %r" % (name, ordered, check), "set madctl_%s" % name)
+            for check in wrong
+        ]
+    for path in given.get("shared_paths") or []:
+        if not str(path).startswith("/"):
+            found.append(problem("USAGE", None, "%r is no absolute path" % str(path), "set madctl_shared_paths"))
+    for name in given.get("env") or {}:
+        if not str(name).isidentifier():
+            found.append(problem("USAGE", None, "%r is no name of a variable" % str(name), "set madctl_env"))
+    for word in _mpi.reserved([str(word) for word in given.get("mpi_args") or []]):
+        found.append(problem("MPI_ARGS_RESERVED", None, "%s is the plan's to decide" % word, "leave it out"))
+    if given.get("gpus") == "per-node" and given.get("runner", "torchrun") == "torchrun":
+        message = "torchrun needs the same number of processes on every node"
+        found.append(problem("USAGE", None, message, "set madctl_gpus to min"))
+    return found
+
+
+def _number(text: str, least: int, most: int) -> bool:
+    return text.isdigit() and least <= int(text) <= most
+
+
+def _is_interface(text: str) -> bool:
+    if "/" not in text:
+        return len(text) <= 15 and not text.startswith("-")
+    return _is(ipaddress.ip_network, text, strict=False)
+
+
+def _is(make: Any, text: str, **more: Any) -> bool:
+    try:
+        make(text, **more)
+    except ValueError:
+        return False
+    return True
+
+
+def _seconds(text: str) -> bool:
+    return _is(float, text) and 0 < float(text) < 1e9
+
+
+_CHECKS: Dict[str, Callable[[str], bool]] = {
+    "shape": lambda text: text in ("script", "command", "model"),
+    "runner": lambda text: text in ("torchrun", "mpirun"),
+    "nproc_per_node": lambda text: text in ("auto", "gpu") or _number(text, 1, 1024),
+    "gpus": lambda text: text in ("same", "min", "per-node"),
+    "master_port": lambda text: text == "auto" or _number(text, 1, 65535),
+    "master_addr": lambda text: _is(ipaddress.ip_address, text),
+    "interface": _is_interface,
+    "mpirun": lambda text: text.startswith("/"),
+    "force_mirror_local": lambda text: text.startswith("/"),
+    "start_timeout": _seconds,
+    "nnodes": lambda text: _number(text, 0, _MOST),
+    "max_restarts": lambda text: _number(text, 0, _MOST),
+}
+_WANTED = {
+    "shape": "script, command or model",
+    "runner": "torchrun or mpirun",
+    "nproc_per_node": "a number from 1, auto or gpu",
+    "gpus": "same, min or per-node",
+    "master_port": "a number from 1 to 65535, or auto",
+    "master_addr": "an IP address of the first node",
+    "interface": "a name or a network such as 10.0.0.0/24",
+    "mpirun": "an absolute path",
+    "force_mirror_local": "an absolute path",
+    "start_timeout": "a positive number of seconds",
+    "nnodes": "a number, 0 for all",
+    "max_restarts": "a number from 0",
+}
+
+
+def listed(value: Any) -> List[Any]:
+    """Take a list, or one text with commas as Ansible takes it for a list."""
+    if value is None or value == "":
+        return []
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else list(value)
+
+
+def mirrored(paths: Any, mirror: Optional[str]) -> List[str]:
+    """Add what data is mirrored to, which must be shared too, unless it lies below a path that is checked anyway."""
+    found = [str(path) for path in listed(paths)]
+    known = [path[:-3] if path.endswith(":ro") else path for path in found]
+    if not mirror or any((mirror + "/").startswith(path.rstrip("/") + "/") for path in known):
+        return found
+    return [*found, str(mirror)]

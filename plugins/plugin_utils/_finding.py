@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+Find the run that a playbook means: the one it names, or the latest that the nodes of the play hold.
+
+There is no memory of runs here; the nodes are asked, and what they say stands in for the plan.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _screen
+
+_MODULES = _direct.parts("_attic")
+_SECONDS = 25.0
+SEE = "see what the nodes hold: ansible-playbook madctl.multinode.ps"
+_ELSEWHERE = "launch one, or name the directory of runs with madctl_run_dir"
+
+
+class Unknown(Exception):  # noqa: N818  it is an answer, not an error of ours
+    """No node holds the run; ``result`` is what the action returns."""
+
+    def __init__(self, problems: list[_codes.Problem]) -> None:
+        super().__init__()
+        self.result = _following.judged({"changed": False, "nodes": {}, "exit_code": 2}, problems)
+        _screen.problems(problems)
+
+
+def plan_of(arguments: dict[str, Any], play_context: Any, task_vars: Any) -> dict[str, Any]:
+    """
+    Give the plan of a run, or what its nodes know of it.
+
+    Raises:
+        Unknown: If none of the nodes that answered holds such a run.
+    """
+    if arguments.get("plan"):
+        return dict(arguments["plan"])
+    reach = _asking.ways(play_context, task_vars)
+    request = {"run_dir": arguments.get("run_dir")}
+    answers = _asking.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
+    held = {host: {run["run_id"]: run for run in answers[host].get("runs", [])} for host in reach}
+    silent = {host: answers[host]["msg"] for host in reach if "runs" not in answers[host]}
+    run_id = _choose(held, str(arguments.get("run_id") or ""))
+    if run_id is None:
+        raise Unknown(_unknown(arguments.get("run_id"), reach, silent))
+    shares = {host: runs[run_id] for host, runs in held.items() if run_id in runs}
+    return _plan(run_id, shares, silent)
+
+
+def _choose(held: dict[str, dict[str, Any]], wanted: str) -> str | None:
+    """Choose the run by its id, or by the beginning of it; the latest of those that fit."""
+    runs = {run_id: run for share in held.values() for run_id, run in share.items()}
+    if wanted in runs:
+        return wanted
+    fitting = [run_id for run_id in runs if run_id.startswith(wanted)]
+    return max(fitting, key=lambda run_id: (_created(runs[run_id]), run_id), default=None)
+
+
+def _created(run: dict[str, Any]) -> float:
+    return float((run["described"] or {}).get("created") or 0.0)
+
+
+def _unknown(wanted: Any, reach: Any, silent: dict[str, str]) -> list[_codes.Problem]:
+    found = []
+    for host in reach:
+        if host in silent:
+            found.append(_following.silence(host, silent[host]))
+        elif wanted:
+            found.append(_codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % wanted, SEE))
+        else:
+            found.append(_codes.problem("RUN_UNKNOWN", host, "it holds no run", _ELSEWHERE))
+    return found
+
+
+def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str]) -> dict[str, Any]:
+    """Write down of a plan what following, asking and fetching need; nodes that did not answer stay in."""
+    described = next((share["described"] for share in shares.values() if share["described"]), None)
+    hosts = list(described["hosts"]) if described else []
+    ranks = {host: rank for rank, host in enumerate(hosts)}
+    for host, share in shares.items():
+        # A host can have another name here than where the run was launched.
+        if share["described"]:
+            ranks[host] = share["described"]["node_rank"]
+    here = [*shares, *(host for host in silent if host in hosts or not hosts)]
+    here.sort(key=lambda host: ranks.get(host, len(ranks)))
+    missing = sorted(set(range(len(hosts))) - {ranks[host] for host in here if host in ranks})
+    if missing:
+        names = ", ".join(hosts[rank] for rank in missing)
+        _screen.tell("notice", "run %s also has %s, not among these hosts [RUN_INCOMPLETE]" % (run_id, names))
+    place = next(iter(shares.values()))["run_dir"]
+    addresses = (described or {}).get("addresses") or []
+    nodes = [
+        {
+            "host": host,
+            "node_rank": ranks.get(host, number),
+            "address": addresses[ranks[host]] if host in ranks and ranks[host] < len(addresses) else None,
+            "run_dir": shares.get(host, {"run_dir": place})["run_dir"],
+        }
+        for number, host in enumerate(here)
+    ]
+    known = described["plan"] if described else {"shape": "command", "world_size": 0, "nnodes": len(nodes)}
+    whole = known if not missing else {**known, "shape": "command"}
+    return {**whole, "run_id": run_id, "nodes": nodes}

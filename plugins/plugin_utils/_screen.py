@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+What a playbook says beside Ansible's own lines: the story as madctl tells it, and the job's lines.
+
+Where the callback ``madctl.multinode.live`` listens, it gets all of it, and what happens on each node
+besides; else lines go to Ansible's display.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _lines, _masking, _table, _wire, _words
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach
+
+LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
+MOST_LINES = 8
+_HIDDEN = "***"
+_ENDED = {"RUN_STOPPED": "stopped", "INTERRUPTED": "interrupted", "TIMED_OUT": "timed out"}
+_live: dict[int, socket.socket] = {}
+
+
+def send(event: dict[str, Any]) -> bool:
+    """Send an event to the callback that draws; False where there is none."""
+    path, own = os.environ.get(LIVE_SOCKET), os.getpid()
+    if not path:
+        return False
+    if own not in _live:
+        _live[own] = _reach.connect(path)
+    try:
+        _live[own].sendall(_wire.encode(event))
+    except OSError:
+        pass  # It has gone; so has the screen.
+    return True
+
+
+def say(lines: Iterable[str], is_job: bool = False) -> None:
+    """Show lines as they are; ``is_job`` where they are the job's own."""
+    text = "\n".join(lines)
+    if text and not send({"event": "text", "text": text, "job": is_job}):
+        Display().display(text)
+
+
+def tell(stage: str, text: str) -> None:
+    """Show a line of the story."""
+    say(["%-7s %s" % (stage, text)])
+
+
+def problems(found: Sequence[dict[str, Any]]) -> None:
+    """Show problems, one line each."""
+    say(map(_codes.line, found))
+
+
+def message(found: Sequence[dict[str, Any]]) -> str:
+    """Write what a task fails with; with many problems only the first, since all were shown."""
+    lines = [_codes.line(entry) for entry in found[:MOST_LINES]]
+    return "\n".join(lines + (["and %d more" % (len(found) - MOST_LINES)] if len(found) > MOST_LINES else []))
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Show rows in columns, all but the last as wide as they need."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    say("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[-1]]).rstrip() for row in rows)
+
+
+def nodes(count: int) -> str:
+    """Write a number of nodes."""
+    return "1 node" if count == 1 else "%d nodes" % count
+
+
+def planned(plan: dict[str, Any], warnings: Sequence[dict[str, Any]]) -> None:
+    """Show a plan in a few words, and what was noticed."""
+    for entry in warnings:
+        tell("notice", _codes.line(entry))
+    counts = [node["nproc_per_node"] for node in plan["nodes"]]
+    parts = " + ".join("%d × %s" % (counts.count(number), number) for number in dict.fromkeys(counts))
+    interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
+    where = "on %s, master %s:%s" % (interfaces, plan["master_addr"], plan["master_port"])
+    shown = [{key: node[key] for key in ("host", "nproc_per_node")} for node in plan["nodes"]]
+    send({"event": "nodes", "nodes": shown})
+    tell("plan", "%s = %s ranks %s" % (parts, plan["world_size"], where))
+
+
+def ranks(plan: dict[str, Any]) -> list[str]:
+    """Write nodes × rank."""
+    rows = [["RANK", "HOST", "ADDRESS", "INTERFACE", "PROCESSES"]]
+    for node in plan["nodes"]:
+        rows.append([str(node[key]) for key in ("node_rank", "host", "address", "interface", "nproc_per_node")])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def difference(plan: dict[str, Any]) -> dict[str, str]:
+    """Show a start as what is there afterwards and was not before."""
+    words = [(node["host"], _command((node.get("model") or node)["argv"])) for node in plan["nodes"]]
+    after = [*ranks(plan), *("%s: %s" % (host, command) for host, command in words)]
+    headers = {"before_header": "nothing", "after_header": "run %s" % plan["run_id"]}
+    return {**headers, "before": "", "after": "".join(line + "\n" for line in after)}
+
+
+def commands(plan: dict[str, Any], names: Iterable[str]) -> list[str]:
+    """
+    Write what every node of a plan is to run.
+
+    Args:
+        names: The user's own variables; their values are nobody's business.
+    """
+    lines = ranks(plan)
+    for node in plan["nodes"]:
+        given = {**dict.fromkeys(names, _HIDDEN), **node["env"]}
+        lines += ["", "%s: cd %s" % (node["host"], shlex.quote(node["cwd"]))]
+        lines += ["  %s=%s" % (name, shlex.quote(_words.unpack(value))) for name, value in given.items()]
+        words = _command((node.get("model") or node)["argv"])
+        lines.append("  " + (words or "the daemon that mpirun asks for"))
+        lines += ["  each rank: " + _command(node["rank_argv"])] if node.get("rank_argv") else []
+    return lines
+
+
+def _command(words: Sequence[Any]) -> str:
+    return shlex.join(map(_words.unpack, words))
+
+
+class Screen:
+    """Shows the events of one run."""
+
+    def __init__(self, plan: dict[str, Any], secrets: Sequence[str] = (), attached: bool = False) -> None:
+        """
+        Prepare.
+
+        Args:
+            secrets: What no line may show.
+            attached: Whether the run began before: then it has no story, only lines.
+        """
+        self._shape, self._attached = plan["shape"], attached
+        self._size, self._world_size = len(plan["nodes"]), plan.get("world_size")
+        self._mask = _masking.Mask(secrets)
+        self._logs = _lines.Logs(self._mask)
+        self._counts = dict.fromkeys(("ready", "started", "joined"), 0)
+        self._stopping = False
+
+    def on_event(self, event: dict[str, Any], payload: bytes) -> None:
+        """Take in one event."""
+        kind, host = event["event"], event.get("host")
+        if kind == "log":
+            return self._show(host, event["log"], self._logs.feed(str(host), event["log"], payload))
+        if not self._attached:
+            send({**event, "event": "node_" + kind})
+        if kind in self._counts:
+            self._count(kind)
+        elif kind == "exit":
+            self.flush(host)
+        elif kind == "skipped":
+            left_out = "… %s not shown; they are in the file" % _lines.size(event["size"])
+            self._show(host, event["log"], [left_out])
+        elif kind == "restart":
+            self.flush()
+            self._counts = dict.fromkeys(self._counts, 0)
+            self._stopping = False
+            changes = "".join(", %s replaces %s" % (new, old) for old, new in (event.get("replaced") or {}).items())
+            self._tell("restart", "%s of %s%s" % (event["attempt"], event["of"], changes))
+        else:
+            self._stopping = self._stopping or kind == "stopping"
+            self._happened(kind, event)
+        return None
+
+    def _count(self, kind: str) -> None:
+        self._counts[kind] += 1
+        due = self._world_size if kind == "joined" else self._size
+        if self._counts[kind] != due or self._attached:
+            return
+        stages = {
+            "ready": ("arm", "%s ready" % nodes(self._size)),
+            "started": ("go", "started on %s" % nodes(self._size)),
+            "joined": ("ranks", "all %s joined" % due),
+        }
+        tell(*stages[kind])
+
+    def _happened(self, kind: str, event: dict[str, Any]) -> None:
+        host = event.get("host")
+        told = {
+            "stopping": ("stop", "telling all nodes to stop"),
+            "suspect": ("link", "%s does not answer; the run goes on, trying again" % host),
+            "back": ("link", "%s is back" % host),
+            "lost": ("lost", "%s is lost: %s" % (host, event.get("message"))),
+            "log_degraded": ("notice", "%s: the disk is full, output of %s is lost" % (host, event.get("log"))),
+            "no_dump": ("notice", "%s: no py-spy there, so no stacks" % host),
+            "idle": ("idle", "no output for %s s; stopping" % event.get("seconds")),
+        }
+        if kind in told:
+            self._tell(*told[kind])
+
+    def _tell(self, stage: str, text: str) -> None:
+        tell(stage, _lines.harmless(self._mask.text(text).encode("utf-8", "backslashreplace")))
+
+    def _show(self, host: Any, log: str, texts: Sequence[str]) -> None:
+        source = log.partition(".")[0]
+        if self._stopping and source == "runner" and self._shape == "script":
+            # What torchrun says of being stopped buries the cause; the files keep it.
+            return
+        label = "%s:%s" % (host, source[5:]) if source.startswith("rank-") else host
+        say(("%s | %s" % (label, text) for text in texts), is_job=True)
+
+    def flush(self, only: str | None = None) -> None:
+        """Show what no newline has ended, of one host or of all."""
+        for host, log, text in self._logs.end(only):
+            self._show(host, log, [text])
+
+    def done(self, result: dict[str, Any], shown: Sequence[dict[str, Any]] | None = None) -> None:
+        """
+        Show how the run ended.
+
+        Args:
+            shown: Which of its problems to show; all where it is None.
+        """
+        summary, run_id = result["summary"], result["run_id"]
+        if result["detached"]:
+            tell("run", "%s goes on" % run_id)
+            return
+        found = result.get("problems") or []
+        problems(self._mask.data(list(found if shown is None else shown)))
+        victims = [host for host, count in summary["victims"].items() if count]
+        if victims:
+            say(["%s: ranks there then lost their peer" % _table.brief(victims)])
+        ended = "succeeded" if not found else _ENDED.get(found[0]["code"], "failed")
+        joined = summary["ranks_joined"]
+        ranks = "" if joined is None else ", %s of %s ranks joined" % (joined, self._world_size)
+        after = "" if self._attached else " after %.1f s" % summary["duration_seconds"]
+        tell("done", "%s%s on %s%s" % (ended, after, nodes(self._size), ranks))
+        if found:
+            tell("logs", "%s/logs on each node" % summary["nodes"][0]["run_dir"])

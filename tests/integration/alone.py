@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The collection without madctl: an ansible-core of some line in an environment of its own, and the tarball in an empty tree.
+
+Environments are kept in ``.venv/cores``, like those of other tools that only tests need.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from madctl.lab import state
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+OLDEST = "2.17"
+# Each line of ansible-core, and the newest Python that it is declared for as far as this machine has it.
+PYTHONS = {"2.17": ("3.11",), "2.18": ("3.12", "3.11"), "2.19": ("3.13", "3.12", "3.11")}
+
+
+@dataclass(frozen=True)
+class Played:
+    """How ansible-playbook ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def all(self):
+        return self.out + self.err
+
+    @property
+    def run_id(self):
+        return re.search(r"^run     (\S+)$", self.out, re.M)[1]
+
+    def codes(self):
+        """Give the problems that were shown, as hosts and codes."""
+        return sorted(set(re.findall(r"^(\S+): .* \[([A-Z_]+)\]$", self.out, re.M)))
+
+
+def python(core):
+    """Find a Python for a line of ansible-core."""
+    for version in PYTHONS[core]:
+        places = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+        for place in filter(None, places):
+            code = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"
+            asked = subprocess.run([place, "-c", code], capture_output=True, text=True, check=False)
+            if asked.stdout.strip() == version:
+                return str(place), version
+    return sys.executable, f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def environment(core):
+    """Make an environment with nothing but ansible-core, and give its programs' directory."""
+    interpreter, version = python(core)
+    place = ROOT / ".venv" / "cores" / f"{core}-{version}"
+    if not (place / ".installed").exists():
+        subprocess.run([interpreter, "-m", "venv", "--clear", str(place)], check=True)
+        argv = [str(place / "bin" / "pip"), "install", "-q", f"ansible-core=={core}.*"]
+        subprocess.run(argv, check=True, capture_output=True, timeout=300)
+        (place / ".installed").touch()
+    return place / "bin"
+
+
+def variables(tree):
+    """Give the variables of a shell that has nothing of this checkout."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    found = {"ANSIBLE_COLLECTIONS_PATH": str(tree), "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "0", "ANSIBLE_NOCOLOR": "1"}
+    return {**kept, **found}
+
+
+def install(core, tarball, tree):
+    """Install the tarball into an empty tree, as an operator does."""
+    argv = [str(environment(core) / "ansible-galaxy"), "collection", "install", "-p", str(tree), str(tarball)]
+    subprocess.run(argv, check=True, capture_output=True, env=variables(tree), cwd=tree)
+
+
+def build(directory):
+    """Build the tarball."""
+    argv = [str(BIN / "ansible-galaxy"), "collection", "build", "--output-path", str(directory), str(ROOT)]
+    subprocess.run(argv, check=True, capture_output=True)
+    return next(directory.glob("*.tar.gz"))
+
+
+def play(core, tree, playbook, *words, env=None, **more):
+    """Run a playbook of the installed collection."""
+    argv = [str(environment(core) / "ansible-playbook"), playbook, *map(str, words)]
+    done = subprocess.run(
+        argv, cwd=tree, env={**variables(tree), **(env or {})}, capture_output=True, text=True, timeout=120, **more
+    )
+    return Played(done.returncode, done.stdout, done.stderr)
+
+
+def inventory(lab):
+    """Name the inventory of a lab."""
+    return state.directory(lab.name) / "inventory.yml"

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The second door: an operator's own inventory, the tarball, and the oldest ansible-core; no madctl anywhere.
+
+The inventory has groups, group_vars with a variable from the vault, a jump host, and becomes root for
+its other plays.
+"""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from madctl.lab import state
+from tests.integration import alone
+from tests.integration.conftest import JOBS, Finished, madctl
+
+pytestmark = pytest.mark.lab
+SECRET = "hunter2-hunter2"
+JOB = {"madctl_python": sys.executable, "madctl_nproc_per_node": 2}
+ECHO = {
+    "madctl_shape": "command",
+    "madctl_work": ["sh", "-c", 'echo "on $NODE_RANK with $API_TOKEN"; test -n "$API_TOKEN"'],
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tarball, tmp_path_factory):
+    """The collection in a tree of its own, beside an operator's inventory."""
+    place = tmp_path_factory.mktemp("tree")
+    alone.install(alone.OLDEST, tarball, place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def site(tree, lab):
+    """An operator's inventory: node2 comes first, and is reached through node1; node4 is in no group of GPUs."""
+    place = tree / "site"
+    (place / "group_vars").mkdir(parents=True)
+    config = state.directory(lab.name) / "ssh_config"
+    inventory = {
+        "gpu": {"hosts": {"node2": {"ansible_ssh_common_args": f"-F {config} -J node1"}, "node1": {}}},
+        "storage": {"hosts": {"node4": {}}},
+    }
+    (place / "hosts.yml").write_text(json.dumps(inventory))
+    (tree / "password").write_text("open sesame")
+    argv = [
+        str(alone.environment(alone.OLDEST) / "ansible-vault"),
+        "encrypt_string",
+        "--vault-password-file",
+        "password",
+    ]
+    vaulted = subprocess.check_output([*argv, SECRET, "--name", "vault_token"], cwd=tree, text=True)
+    (place / "group_vars" / "all.yml").write_text(
+        f"ansible_ssh_common_args: -F {config}\nansible_python_interpreter: /usr/bin/python3\n"
+        f'ansible_become: true\nmadctl_env:\n  API_TOKEN: "{{{{ vault_token }}}}"\n{vaulted}\n'
+    )
+    return place / "hosts.yml"
+
+
+@pytest.fixture
+def play(tree, site, tmp_path):
+    """Run a playbook on the GPUs of the site."""
+
+    def run(playbook, *words, variables=None, **more):
+        (tmp_path / "variables.json").write_text(json.dumps({**JOB, **(variables or {})}))
+        options = [
+            "-i",
+            site,
+            "--limit",
+            "gpu",
+            "--vault-password-file",
+            "password",
+            "-e",
+            f"@{tmp_path}/variables.json",
+        ]
+        return alone.play(alone.OLDEST, tree, f"madctl.multinode.{playbook}", *options, *words, **more)
+
+    return run
+
+
+def runs(on):
+    """List the runs that the nodes hold."""
+    return [
+        on(host, "sh", "-c", "ls -d /var/tmp/madctl-0/2* 2>/dev/null || true").split() for host in ("node1", "node2")
+    ]
+
+
+def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
+    launched = play("launch", "-vvv", variables={"madctl_work": [str(JOBS / "wait.py")], "madctl_detach": True})
+    assert launched.code == 0, launched.all
+    directory = f"/var/tmp/madctl-0/{launched.run_id}"
+    for host in ("node1", "node2"):
+        both = f"until [ $(cat {directory}/logs/rank-*.out | grep -c waiting) = 2 ]; do sleep 0.05; done"
+        on(host, "sh", "-c", both)
+    status = play("status")
+    stopped = play("stop", "--diff")
+    again = play("stop")
+    logs = play("logs")
+    collected = play("collect", variables={"madctl_dest": str(tmp_path / "run")})
+    listed = play("ps")
+
+    assert SECRET not in launched.all
+    assert launched.run_id == status.run_id == logs.run_id
+    # node2 is first in the inventory, so it is the first node.
+    rows = [line.split() for line in status.out.splitlines() if line.startswith("node")]
+    assert [(row[0], row[1], row[3]) for row in rows[:2]] == [("node2", "running", "2"), ("node1", "running", "2")]
+    assert f"stop    run {launched.run_id}: nothing is left on node2,node1" in stopped.out
+    assert f"-node1: run {launched.run_id}" in stopped.out
+    assert (again.code, "changed: [" in again.out) == (0, False)
+    assert {f"node2:{rank} | waiting {rank}" for rank in (0, 1)} <= set(logs.out.splitlines())
+    assert "done    stopped on 2 nodes, 4 of 4 ranks joined" in logs.out
+    assert logs.code == 0
+    assert f"collect run {launched.run_id}" in collected.out
+    assert (tmp_path / "run/node1/logs/rank-2.out").read_text() == "waiting 2\n"
+    assert re.search(rf"^{launched.run_id}  \S+ \S+  exited +node2,node1  .*wait.py$", listed.out, re.M)
+
+
+def test_a_run_that_no_node_knows(play):
+    for playbook in ("status", "logs", "stop", "collect"):
+        done = play(playbook, "-e", "madctl_run_id=20200101-000000-abcdef01")
+
+        assert done.code == 2, playbook
+        assert done.codes() == [("node1", "RUN_UNKNOWN"), ("node2", "RUN_UNKNOWN")], playbook
+    nothing = play("status", "-e", "madctl_run_dir=/nowhere")
+
+    assert nothing.codes() == [("node1", "RUN_UNKNOWN"), ("node2", "RUN_UNKNOWN")]
+
+
+def test_a_failure_is_a_line_and_no_dump(play):
+    done = play("launch", variables={"madctl_work": [str(JOBS / "fail.py"), "3"]})
+    (failed,) = [line for line in done.out.splitlines() if line.startswith("fatal: ")]
+
+    assert done.code == 2
+    assert "node1:3 | giving up" in done.out
+    line = "node1: rank 3 failed: exit code 7; its output is in logs/rank-3.* of the run directory [RANK_FAILED]"
+    assert line in done.out.splitlines()
+    assert re.search(r"^done    failed after \S+ s on 2 nodes, 4 of 4 ranks joined$", done.out, re.M)
+    assert json.loads(failed.partition("=> ")[2]) == {"changed": False, "msg": line}
+
+
+def test_a_secret_of_the_vault_reaches_the_job_and_no_screen(play):
+    done = play("launch", "-vvv", "--diff", variables=ECHO)
+
+    assert done.code == 0, done.all
+    assert {"node2 | on 0 with ***", "node1 | on 1 with ***"} <= set(done.out.splitlines())
+    assert SECRET not in done.all
+
+
+PLAN = """
+- ansible.builtin.import_playbook: madctl.multinode.launch
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.copy:
+        content: "{{ rendezvous_result.plan | to_json }}"
+        dest: plan.json
+      delegate_to: localhost
+      become: false
+      run_once: true
+      check_mode: false
+"""
+
+
+def dry_run(lab, *words):
+    options = ["--lab", lab.name, "--hosts", "node2,node1", "--python", sys.executable, "--output", "json", "--dry-run"]
+    return madctl("launch", *options, *words)
+
+
+def test_both_doors_make_the_same_plan_and_check_mode_starts_nothing(play, tree, site, lab, on):
+    options = ["--nproc-per-node", "2", "--master-port", "29777", "--env", "API_TOKEN=x", "--chdir", "/tmp"]
+    theirs = dry_run(lab, *options, "--", str(JOBS / "report.py"), "--lr", "1e-4", "ü {{ x }}").json
+    before = runs(on)
+    (tree / "plan.yml").write_text(PLAN)
+    variables = {
+        "madctl_run_id": theirs["run_id"],
+        "madctl_chdir": "/tmp",
+        "madctl_master_port": 29777,
+        "madctl_work": [str(JOBS / "report.py"), "--lr", "1e-4", {"__ansible_unsafe": "ü {{ x }}"}],
+    }
+    (tree / "plan_variables.json").write_text(json.dumps({**JOB, **variables}))
+    words = ["-i", site, "--limit", "gpu", "--vault-password-file", "password", "-e", "@plan_variables.json"]
+    done = alone.play(alone.OLDEST, tree, "plan.yml", *words, "--check", "--diff")
+    assert done.code == 0, done.all
+    ours = json.loads((tree / "plan.json").read_text())
+
+    for node in ours["nodes"]:
+        node["env"] = {"API_TOKEN": "x", **node["env"]}
+    keys = ("host", "node_rank", "address", "interface", "nproc_per_node", "argv", "env", "cwd")
+    assert [{key: node[key] for key in keys} for node in ours["nodes"]] == [
+        {key: node[key] for key in keys} for node in theirs["data"]["nodes"]
+    ]
+    assert {key: ours[key] for key in ("master_addr", "master_port", "world_size", "runner")} == {
+        key: theirs["data"][key] for key in ("master_addr", "master_port", "world_size", "runner")
+    }
+    assert "node2: cd /tmp" in done.out
+    assert "  API_TOKEN='***'" in done.out
+    assert "+++ after: run " in done.out
+    assert runs(on) == before
+
+
+WRONG = {
+    "interface": (["--interface", "eth9"], {"madctl_interface": "eth9"}),
+    "script": (["--chdir", "/nowhere"], {"madctl_chdir": "/nowhere"}),
+    "storage": (["--shared-path", "/nowhere"], {"madctl_shared_paths": ["/nowhere"]}),
+}
+
+
+def test_both_doors_refuse_with_the_same_codes(play, lab):
+    words = [word for options, _ in WRONG.values() for word in options]
+    theirs = dry_run(lab, *words, "--", "missing.py").json
+    variables = {name: value for _, given in WRONG.values() for name, value in given.items()}
+    done = play("launch", "--check", variables={**variables, "madctl_work": ["missing.py"]})
+
+    assert done.code == 2
+    assert done.codes() == sorted((error["host"], error["code"]) for error in theirs["errors"])
+    assert len(done.codes()) >= 4
+
+
+USAGE = {
+    "madctl_nproc_per_node=0": "USAGE",
+    "madctl_master_port=70000": "USAGE",
+    "madctl_skip=nothing": "USAGE",
+    "madctl_runner=slurm": "USAGE",
+}
+
+
+def test_what_no_node_is_needed_for_is_refused(play):
+    for given, code in USAGE.items():
+        done = play("check", "-e", given)
+
+        assert done.code == 2, given
+        assert f"[{code}]" in done.all, given
+    assert "[WORK_MISSING]" in play("launch").all
+
+
+@pytest.fixture
+def without_ifconfig(on):
+    on("node1", "mv", "/usr/sbin/ifconfig", "/usr/sbin/hidden-ifconfig")
+    yield
+    on("node1", "mv", "/usr/sbin/hidden-ifconfig", "/usr/sbin/ifconfig")
+
+
+def test_check_mode_and_the_tag_check_install_nothing(play, on, without_ifconfig):
+    for words in (["--check"], ["--tags", "check"], ["--skip-tags", "net_tools"]):
+        done = play("launch", *words, variables=ECHO)
+
+        assert done.code == 2, words
+        assert done.codes() == [("node1", "NET_TOOLS_MISSING")], words
+    assert on("node1", "sh", "-c", "command -v ifconfig || echo none").strip() == "none"
+
+
+def test_the_tag_check_starts_nothing(play, on):
+    before = runs(on)
+    done = play("launch", "--tags", "check", variables=ECHO)
+
+    assert done.code == 0, done.all
+    assert "plan    2 × 2 = 4 ranks on ens14np0" in done.out
+    assert runs(on) == before
+
+
+def test_a_host_list_as_inventory_with_the_callback(tree, lab):
+    place = tree / "listed"
+    (place / "group_vars").mkdir(parents=True)
+    config = state.directory(lab.name) / "ssh_config"
+    (place / "group_vars" / "all.yml").write_text(f"ansible_ssh_common_args: -F {config}\n")
+    (place / "lab.hostlist.yml").write_text(
+        "plugin: madctl.multinode.hostlist\nhosts: node[2,1]\nuser: root\nhostfiles: [more]\nslots: 3\n"
+    )
+    (place / "more").write_text("node3 slots=3\n")
+    words = ["-i", place / "lab.hostlist.yml", "-e", json.dumps({"madctl_shape": "command"})]
+    script = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done"
+    words += ["-e", json.dumps({"madctl_work": ["sh", "-c", script]})]
+    done = alone.play(
+        alone.OLDEST, tree, "madctl.multinode.launch", *words, env={"ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live"}
+    )
+    lines = done.out.splitlines()
+    story = [line for line in lines if " | " not in line]
+
+    assert done.code == 0, done.all
+    stages = [line.split()[0] for line in story if not line.startswith("notice")]
+    assert stages == ["probe", "plan", "run", "arm", "go", "done"]
+    assert any("3 × 3 = 9 ranks on ens14np0, ib0" in line for line in story)
+    for host in ("node1", "node2", "node3"):
+        assert [line for line in lines if line.startswith(host)] == [
+            f"{host} | line {number}" for number in range(2000)
+        ]
+    assert "\x1b" not in done.out
+
+
+def test_the_callback_draws_on_a_terminal(tree, site):
+    argv = [str(alone.environment(alone.OLDEST) / "ansible-playbook"), "madctl.multinode.launch", "-i", str(site)]
+    argv += ["--limit", "gpu", "--vault-password-file", "password", "-e", json.dumps(ECHO)]
+    screen, theirs = pty.openpty()
+    environment = {**alone.variables(tree), "ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live", "TERM": "xterm"}
+    process = subprocess.Popen(argv, cwd=tree, env=environment, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
+    os.close(theirs)
+    shown = b""
+    try:
+        while data := os.read(screen, 65536):
+            shown += data
+    except OSError:
+        pass  # A terminal that nobody writes to any more.
+    text = shown.decode()
+    done = Finished(process.wait(), text, "")
+
+    assert done.code == 0, text
+    tables = re.findall(r"^node   probe.*?(?=\x1b|\Z)", text, re.M | re.S)
+    assert re.search(r"node2 +✓ +✓ +✓", tables[-1])
+    assert re.search(r"node1 +✓ +✓ +✓", tables[-1])
+    # What stays is the story and the lines; every table was taken away.
+    assert text.count("\x1b[") >= len(tables)
+    assert "node1 | on 1 with ***" in text
+    assert "TASK" not in text
