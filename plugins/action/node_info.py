@@ -23,7 +23,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _facts, _wanted, _words
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach
 
 _MODULES = _direct.parts("_facts")
 
@@ -70,6 +70,9 @@ class ActionModule(ActionBase):
         """Return the module's result, or an unreachable one with ``problem``."""
         super().run(tmp, task_vars)
         self._adapt()
+        if self._is_ssh():
+            more = self._connection.get_option("ssh_extra_args")
+            self._connection.set_option("ssh_extra_args", " ".join(filter(None, [more, *_reach.ALIVE])))
         patient = self._is_ssh() and self._connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
         if self._is_ssh() and not patient:
             self._connection.set_option("timeout", FIRST_SECONDS)

@@ -20,6 +20,8 @@ from ansible.plugins.loader import connection_loader
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
 AT_ONCE = 16
+# A dead peer is noticed within seconds. Whatever an inventory says of this comes first, and ssh takes the first.
+ALIVE = ("-o", "ServerAliveInterval=3", "-o", "ServerAliveCountMax=4")
 _RELAY = (
     "import os,select,socket,sys\n"
     "s=socket.socket(socket.AF_UNIX);os.chdir(sys.argv[1]);s.connect('control.sock')\n"
@@ -74,7 +76,7 @@ def _ssh(host: str, play_context: Any, variables: Any) -> list[str] | None:
     # The path of the control socket is a hash of these, which Ansible sets just before it connects.
     connection.host = connection.get_option("host") or host
     words = connection._build_command(connection.get_option("ssh_executable"), "ssh")
-    return [*(word.decode() for word in words), "-T", str(connection.host)]
+    return [*(word.decode() for word in words), *ALIVE, "-T", str(connection.host)]
 
 
 def connect(path: str) -> socket.socket:
