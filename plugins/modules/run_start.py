@@ -26,7 +26,8 @@ options:
     default: 0
   idle_timeout:
     description:
-      - Seconds without a line from any rank after which their stacks are written and the job is stopped; V(0) is no limit.
+      - Seconds without a line from any rank after which their stacks are written and the job is stopped.
+      - V(0) is no limit.
       - Needs somebody who follows the run.
     type: float
     default: 0
