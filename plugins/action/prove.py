@@ -31,6 +31,9 @@ class ActionModule(ActionBase):
         result = {"changed": False, "checks": checks, "candidates": judged["candidates"]}
         if boolean(self._task.args.get("show", False)):
             _screen.say(_table.lines(checks, _table.brief))
+        if not judged["plan"]:
+            # With a plan they were shown beside it.
+            _screen.notices(judged["warning_list"])
         _screen.problems(problems)
         return _following.left_to_role(_following.judged(result, problems), self._task.args)
 

@@ -57,6 +57,12 @@ def problems(found: Sequence[dict[str, Any]]) -> None:
     say(map(_codes.line, found))
 
 
+def notices(found: Sequence[dict[str, Any]]) -> None:
+    """Show what was noticed and stands against nothing."""
+    for entry in found:
+        tell("notice", _codes.line(entry))
+
+
 def message(found: Sequence[dict[str, Any]]) -> str:
     """Write what a task fails with; with many problems only the first, since all were shown."""
     lines = [_codes.line(entry) for entry in found[:MOST_LINES]]
@@ -76,8 +82,7 @@ def nodes(count: int) -> str:
 
 def planned(plan: dict[str, Any], warnings: Sequence[dict[str, Any]]) -> None:
     """Show a plan in a few words, and what was noticed."""
-    for entry in warnings:
-        tell("notice", _codes.line(entry))
+    notices(warnings)
     counts = [node["nproc_per_node"] for node in plan["nodes"]]
     parts = " + ".join("%d × %s" % (counts.count(number), number) for number in dict.fromkeys(counts))
     interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
