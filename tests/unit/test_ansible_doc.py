@@ -10,14 +10,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ANSIBLE_DOC = Path(sys.executable).with_name("ansible-doc")
-PLACES = {"module": "plugins/modules", "inventory": "plugins/inventory", "callback": "plugins/callback", "role": "roles"}
+PLACES = {
+    "module": "plugins/modules",
+    "inventory": "plugins/inventory",
+    "callback": "plugins/callback",
+    "role": "roles",
+}
 PRESENT = [kind for kind, place in PLACES.items() if (ROOT / place).exists()]
 
 
 def names(kind):
     paths = (ROOT / PLACES[kind]).iterdir()
     return sorted(
-        f"madctl.multinode.{path.stem}" for path in paths if not path.name.startswith("_") and path.suffix in ("", ".py")
+        f"madctl.multinode.{path.stem}"
+        for path in paths
+        if not path.name.startswith("_") and path.suffix in ("", ".py")
     )
 
 
