@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
-# What only tests need: faults and real file systems in the lab.
-TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd
+# What only tests need: faults and real file systems in the lab, and what documents show.
+TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
 .PHONY: help setup system torch mpi demo test test-fast lint docs build bench clean
@@ -77,6 +77,7 @@ lint: setup ## all linters
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
+	$(BIN)/antsibull-changelog lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs .
 	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.8- plugins/modules plugins/module_utils
@@ -90,15 +91,17 @@ test: lint torch mpi ## linters and every test, on real hosts where root
 	  # The lab's hosts have no way out: their apt finds the package here.
 	  apt-get install -q -y --reinstall --download-only net-tools >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -q -y --reinstall --download-only net-tools >/dev/null; }
 	fi
-	$(BIN)/pytest tests
+	# Tests wait more than they compute. A file's tests share hosts and stay together.
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests
 
 build: setup ## the wheel and the collection's tarball, in dist/
 	@rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	$(BIN)/ansible-galaxy collection build --force --output-path dist . >/dev/null
 	ls dist
 
-docs: setup ## the reference pages that come from the code
-	@PYTHONPATH=. $(BIN)/python docs/generate.py
+docs: setup ## the pages that come from the code, and the site, in site/
+	@for program in docs/*.py; do PYTHONPATH=. $(BIN)/python $$program; done
+	$(BIN)/mkdocs build --quiet --strict
 
 bench: torch mpi ## what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py
@@ -106,4 +109,4 @@ bench: torch mpi ## what a launch and the life of a run cost, as tables
 	$(BIN)/python tests/bench/mpi.py
 
 clean: ## remove what the targets made here
-	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .ansible
+	@rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .ansible

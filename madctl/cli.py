@@ -13,10 +13,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from madctl.commands import attach, check, collect, gc, inventory, lab, launch, logs, ps, status, stop
+from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
 from madctl.errors import ExitCode, MadctlError, Problem, UsageError
 
-COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab)
+COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.command is None:
             parser.print_help()
             return ExitCode.USAGE
-        options.work = work
+        options.work, options.parser = work, parser
         return _leave(int(options.run(options)))
     except MadctlError as error:
         return _report(error, own)

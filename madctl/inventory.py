@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -35,6 +37,20 @@ def ssh_args(ssh_config: str | None, accept_new_host_keys: bool) -> str:
     if ssh_config:
         words += ["-F", ssh_config]
     return shlex.join(words)
+
+
+def own_connections(inventory: dict[str, Any], ssh_config: str) -> dict[str, Any]:
+    """
+    Keep the connections of an SSH configuration apart from those of others.
+
+    Ansible names a kept connection by host, user and port alone: with another configuration the same name may be
+    another machine.
+    """
+    group = inventory["all"]["children"][GROUP]
+    base = os.environ.get("ANSIBLE_SSH_CONTROL_PATH_DIR", "~/.ansible/cp")
+    directory = f"{base}/{hashlib.sha256(ssh_config.encode()).hexdigest()[:8]}"
+    variables = {**group["vars"], "ansible_control_path_dir": directory}
+    return {"all": {"children": {GROUP: {**group, "vars": variables}}}}
 
 
 def build(entries: Sequence[HostEntry], user: str | None, port: int | None, arguments: str) -> dict[str, Any]:

@@ -84,8 +84,10 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     password, config = options.become_password_file, options.ssh_config
     _require(password, Problem("BECOME_PASSWORD_FILE_MISSING", f"no file {password}"))
     _require(config, Problem("SSH_CONFIG_MISSING", f"no file {config}"))
-    arguments = inventory.ssh_args(config and os.path.abspath(config), options.accept_new_host_keys)
-    found = _find(options, environment, arguments)
+    config = config and os.path.abspath(config)
+    found = _find(options, environment, inventory.ssh_args(config, options.accept_new_host_keys))
+    if config:
+        found = replace(found, inventory=inventory.own_connections(found.inventory, config))
     wanted = getattr(options, "nnodes", None) or 0
     if wanted > len(found.names):
         raise UsageError(Problem("USAGE", f"--nnodes {wanted} of {len(found.names)} hosts", remedy="name more hosts"))

@@ -141,7 +141,7 @@ def _read(path: str) -> Optional[str]:
 
 def interfaces(ifconfig: str) -> List[Dict[str, Any]]:
     """Join what ifconfig prints with what the kernel says of each device."""
-    text = _program.output([ifconfig, "-a"], {"LC_ALL": "C"}).decode("utf-8", "replace")
+    text = _program.output([ifconfig, "-a"], dict(os.environ, LC_ALL="C")).decode("utf-8", "replace")
     return [dict(entry, **device(entry["name"])) for entry in _ifconfig.parse(text)]
 
 

@@ -5,6 +5,7 @@ The collection without madctl: an ansible-core of some line in an environment of
 Environments are kept in ``.venv/cores``, like those of other tools that only tests need.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -59,11 +60,15 @@ def environment(core):
     """Make an environment with nothing but ansible-core, and give its programs' directory."""
     interpreter, version = python(core)
     place = ROOT / ".venv" / "cores" / f"{core}-{version}"
-    if not (place / ".installed").exists():
-        subprocess.run([interpreter, "-m", "venv", "--clear", str(place)], check=True)
-        argv = [str(place / "bin" / "pip"), "install", "-q", f"ansible-core=={core}.*"]
-        subprocess.run(argv, check=True, capture_output=True, timeout=300)
-        (place / ".installed").touch()
+    place.parent.mkdir(exist_ok=True)
+    # Two files of tests may want the same at the same time.
+    with open(f"{place}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / ".installed").exists():
+            subprocess.run([interpreter, "-m", "venv", "--clear", str(place)], check=True)
+            argv = [str(place / "bin" / "pip"), "install", "-q", f"ansible-core=={core}.*"]
+            subprocess.run(argv, check=True, capture_output=True, timeout=300)
+            (place / ".installed").touch()
     return place / "bin"
 
 

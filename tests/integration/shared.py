@@ -56,10 +56,10 @@ def write(path, text):
 
 
 def serve(on, address):
-    """Start the servers, one a directory; ``address`` is the data address of the serving host."""
+    """Start the servers, one an empty directory; ``address`` is the data address of the serving host."""
     for name, port in PORTS.items():
         on(SERVER, "sh", "-c", write(f"/run/brick-{name}.vol", BRICK.format(name=name, port=port)))
-        command = f"mkdir -p /run/brick/{name}; glusterfsd -f /run/brick-{name}.vol -p /run/brick-{name}.pid -l /run/{name}.log"
+        command = f"rm -rf /run/brick/{name}; mkdir -p /run/brick/{name}; glusterfsd -f /run/brick-{name}.vol -p /run/brick-{name}.pid -l /run/{name}.log"
         on(SERVER, "sh", "-c", f"{command}; until ss -ltn | grep -q :{port}; do sleep 0.05; done")
     return {name: CLIENT.format(address=address, port=port) for name, port in PORTS.items()}
 

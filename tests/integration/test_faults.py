@@ -170,7 +170,7 @@ FAULTS = [
         says="20260101-somebody",
         **one(
             "node2",
-            "mkdir -p -m 700 /var/tmp/madctl-0; echo 20260101-somebody > /var/tmp/madctl-0/lock; "
+            "umask 077; mkdir -p /var/tmp/madctl-0; echo 20260101-somebody > /var/tmp/madctl-0/lock; "
             "setsid flock /var/tmp/madctl-0/lock sleep 300 </dev/null >/dev/null 2>&1 & echo $! > /run/holder.pid; "
             "while flock -n /var/tmp/madctl-0/lock true; do sleep 0.05; done",
             "pkill -g $(cat /run/holder.pid); until flock -n /var/tmp/madctl-0/lock true; do sleep 0.05; done",

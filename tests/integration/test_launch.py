@@ -240,3 +240,17 @@ def test_plain_ansible_playbook_on_a_printed_inventory(lab, tmp_path, forks, sha
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("sum 10, expected 10") == 4
+
+
+def test_the_same_name_in_two_ssh_configurations_is_two_machines(lab, tmp_path):
+    text = Path(madctl("lab", "ssh-config", "--name", lab.name).out.strip()).read_text()
+    said = []
+    for host in ("node1", "node2"):
+        config = tmp_path / f"config-of-{host}"
+        renamed = re.sub(rf"^Host {host}$", "Host here", text, flags=re.MULTILINE)
+        config.write_text(re.sub("^Host node1 .*$", "Host *", renamed, flags=re.MULTILINE))
+        # At once after each other: the first connection is still open.
+        words = ["--hosts", "here", "--ssh-config", str(config), "--command", "--", "hostname"]
+        said.append(madctl("launch", *words).out)
+
+    assert ["node1" in said[0], "node2" in said[1]] == [True, True], said

@@ -25,7 +25,7 @@ def cluster(tmp_path_factory):
         for host in found.clients:
             found.mount(host, export="/a")
         yield found, str(control)
-        for path in control.iterdir():
+        for path in control.rglob("*"):
             subprocess.run(["ssh", "-O", "exit", "-S", str(path), "x"], capture_output=True, check=False)
 
 

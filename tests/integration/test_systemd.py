@@ -34,7 +34,7 @@ def control(host, tmp_path_factory):
     """Where madctl's connections to the host are kept; they end before it does."""
     directory = tmp_path_factory.mktemp("cp")
     yield str(directory)
-    for path in directory.iterdir():
+    for path in directory.rglob("*"):
         subprocess.run(["ssh", "-O", "exit", "-S", str(path), "x"], capture_output=True, check=False)
 
 

@@ -36,6 +36,8 @@ import uuid
 from ipaddress import ip_network
 from pathlib import Path
 
+from tests.integration import small_registers
+
 PROGRAMS = {
     "insmod": "kmod",
     "ip": "iproute2",
@@ -97,7 +99,7 @@ ExecStartPost=/bin/sh -c "echo UML-READY %H > /dev/console"
 # that the starter sees. A process costs 0.05 s there: builtins are preferred.
 INIT = """\
 set -e
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin $environment
 if [ "$1" != second ]; then
   insmod "/usr/lib/uml/modules/$(uname -r)/kernel/fs/overlayfs/overlay.ko"
   mount -t tmpfs tmpfs /mnt
@@ -117,6 +119,12 @@ mount -t devpts devpts /dev/pts
 ln -s /proc/self/fd /dev/fd
 for path in /tmp /run /dev/shm /var/lib/nfs; do mount -t tmpfs tmpfs "$path"; done
 chmod 1777 /tmp /dev/shm
+# What the kernel itself starts knows nothing of this environment.
+if [ -n "$GLIBC_TUNABLES" ]; then
+  printf '#!/bin/sh\\nGLIBC_TUNABLES=%s exec modprobe "$@"\\n' "$GLIBC_TUNABLES" > /run/modprobe
+  chmod 700 /run/modprobe
+  echo /run/modprobe > /proc/sys/kernel/modprobe
+fi
 printf %s "$visible" | while read -r path; do
   mkdir -p "$path"
   mount --bind "/mnt/old$path" "$path"
@@ -163,6 +171,7 @@ if [ "$run_by" = systemd ]; then
   rm -rf /etc/systemd /lib/systemd/system-generators /lib/systemd/system/*.wants
   wants=/etc/systemd/system/multi-user.target.wants
   mkdir -p "$wants"
+  printf '[Manager]\\nDefaultEnvironment=%s\\n' "$environment" > /etc/systemd/system.conf
   printf %s "$sshd_unit" > /etc/systemd/system/uml-sshd.service
   ln -s /etc/systemd/system/uml-sshd.service /lib/systemd/system/systemd-journald.service "$wants"
   # It leaves the file systems that are mounted, and the network, as they are.
@@ -398,6 +407,7 @@ class UmlCluster:
         # The host's memory is a file and its control socket another: both go with this mount. It is as large as
         # wanted, which a container's /dev/shm often is not.
         argv += ["sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
+        argv += [sys.executable, "-I", small_registers.__file__] if small_registers.needed() else []
         # The root must be "ro": with "rw" it is this machine's own, written by root.
         argv += ["linux.uml", f"mem={self.memory}", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}", "quiet"]
         argv += [f"eth0=tuntap,{host},{hardware_address}", "con0=null,fd:1", "con=null", "ssl=null"]
@@ -406,7 +416,10 @@ class UmlCluster:
 
     def _init(self, host: str, authorized_key: str) -> str:
         names = "".join(f"{address} {name}\n" for name, address in self.addresses.items())
+        environment = small_registers.ENVIRONMENT if small_registers.needed() else {}
+        words = " ".join(f"{key}={value}" for key, value in environment.items())
         values = {
+            "environment": words,
             "name": host,
             "server": self.server,
             "address": self.addresses[host],
@@ -414,7 +427,7 @@ class UmlCluster:
             "hosts_file": f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{names}",
             "host_key": (self.directory / f"{host}.key").read_text(),
             "authorized_key": authorized_key,
-            "sshd_config": SSHD_CONFIG,
+            "sshd_config": SSHD_CONFIG + (f"SetEnv {words}\n" if words else ""),
             "sshd_unit": SSHD_UNIT,
             "run_by": "systemd" if host in self.systemd else "script",
             "exports": EXPORTS,

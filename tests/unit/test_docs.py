@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reference lists every code that the source can report, and no other."""
+"""Documents say what the code says: codes, options, exit codes, links; and the site can be built."""
 
-import importlib.util
+import functools
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
+from docs import generate
+from docs.generators import command_line
+from madctl.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+# Options that documents show and that are not madctl's own.
+FOREIGN = ("--bind-to", "--lr", "--map-by", "--mca", "--no-python")
 
 
 def codes_in_source():
@@ -35,10 +45,72 @@ def test_every_code_is_documented_and_every_documented_code_exists():
     assert not pages[0] & pages[1]
 
 
-def test_pages_from_the_code_are_up_to_date():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+@pytest.mark.parametrize("page", generate.PAGES)
+def test_pages_from_the_code_are_up_to_date(page):
+    assert (ROOT / "docs" / page).read_text() == generate.PAGES[page](), "run make docs"
 
-    for name in ("checks", "faults"):
-        assert (ROOT / f"docs/reference/{name}.md").read_text() == getattr(generate, name)(), "run make docs"
+
+@functools.cache
+def known_options():
+    """All options that the parser knows, of all commands."""
+    groups = [group for command in command_line.commands() for group in command.groups]
+    spelled = " ".join(option.spelling for group in groups for option in group.options)
+    return set(re.findall(r"--[a-z][a-z-]*", spelled)) | {"--help", "--version"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_option_in_a_document_exists(document):
+    words = re.findall(r"(?<![\w-])--[a-z][a-z-]+", document.read_text())
+
+    assert {word for word in words if word not in known_options()} <= set(FOREIGN)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_in_a_document_exists(document):
+    known = {command.name for command in command_line.commands()}
+    named = set(re.findall(r"`(madctl (?:lab )?[a-z][a-z-]*)", document.read_text()))
+
+    assert named <= known
+
+
+def test_why_a_launch_failed_names_codes_that_exist():
+    text = (ROOT / "docs/explanation/why_a_launch_failed.md").read_text()
+    named = set(re.findall(r"[`\[]([A-Z]+(?:_[A-Z]+)+)[`\]]", text))
+
+    assert named
+    assert named <= documented("errors.md") | documented("checks.md")
+
+
+def test_exit_codes_are_those_of_the_code():
+    text = (ROOT / "docs/reference/exit_codes.md").read_text()
+    codes = [int(code) for codes in re.findall(r"^\| ([\d, ]+) \|", text, re.M) for code in codes.split(",")]
+
+    assert sorted(codes) == sorted(ExitCode)
+
+
+def test_the_site_is_built_without_a_warning_and_asks_nobody_for_anything(tmp_path):
+    argv = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    pages = {path: path.read_text() for path in tmp_path.rglob("*.html")}
+    foreign = r"<(?:script|img|iframe)[^>]*src=.?(?:https?:)?//|<link[^>]*rel=.(?:stylesheet|preload)[^>]*//|@import"
+
+    assert done.returncode == 0, done.stderr
+    assert len(pages) > len(list(ROOT.glob("docs/**/*.md"))), "and a page for the search"
+    assert not [path for path, text in pages.items() if re.search(foreign, text)]
+    assert not [path for path in tmp_path.rglob("*.css") if re.search(r"url\(.?(https?:)?//", path.read_text())]
+
+
+def links(document):
+    """Give what a Markdown document links to beside it."""
+    return [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()) if link]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_pages_beside_the_site_lead_somewhere(name):
+    assert not [link for link in links(ROOT / name) if not (ROOT / link).exists()]
+
+
+def test_every_page_is_in_the_navigation():
+    listed = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text()))
+
+    assert listed == {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")}

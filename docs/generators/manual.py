@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manual page, madctl(1), from the parser and the page of exit codes."""
+
+import re
+from pathlib import Path
+
+from docs.generators import command_line
+
+EXIT_CODES = Path(__file__).parents[1] / "reference" / "exit_codes.md"
+EXAMPLES = (
+    ("Start a script on sixteen nodes:", "madctl launch --hosts gpu[01-16] -- train.py --lr 1e-4"),
+    ("Know before whether that would work:", "madctl check --hosts gpu[01-16] -- train.py"),
+    ("Look at the latest run from any later shell:", "madctl status"),
+)
+
+
+def manual() -> str:
+    """Write the page in man(7)."""
+    program = command_line.program()
+    lines = [
+        '.\\" Written from the parser by make docs.',
+        ".TH MADCTL 1",
+        ".SH NAME",
+        f"madctl \\- {_text(program.description[0].lower() + program.description[1:].rstrip('.'))}",
+        ".SH SYNOPSIS",
+        ".nf",
+        ".B madctl launch \\fR[\\fIOPTION\\fR...] \\-\\- \\fISCRIPT.py\\fR [\\fIARG\\fR...]",
+        ".B madctl \\fICOMMAND\\fR [\\fIOPTION\\fR...]",
+        ".fi",
+        ".SH DESCRIPTION",
+        "madctl checks every node, assigns ranks, starts the work on all nodes at once or on none,",
+        "and shows what happens.",
+        "What follows \\fB\\-\\-\\fR is the work: it reaches the nodes word for word.",
+        ".SH COMMANDS",
+    ]
+    for command, groups in command_line.with_repeated(command_line.commands()):
+        lines += [f".SS {_text(command.name)}", _text(command.description).strip(), ".PP", f"{_text(command.usage)}"]
+        for group, name in groups:
+            same = f": as for {name}." if name else ""
+            lines += [] if group.title == "options" else [".PP", f".I {_text(group.title)}{_text(same)}"]
+            for option in () if name else group.options:
+                lines += [".TP", f"\\fB{_text(option.spelling)}\\fR", _text(option.meaning) or "\\&"]
+    lines += [".SH EXIT STATUS"]
+    for code, meaning in re.findall(r"^\| ([\d, ]+) \| (.*?) \|", EXIT_CODES.read_text(encoding="utf-8"), re.M):
+        lines += [".TP", f".B {code}", _text(meaning)]
+    lines += [".SH EXAMPLES"]
+    for title, example in EXAMPLES:
+        lines += [_text(title), ".PP", ".RS 4", _text(example), ".RE", ".PP"]
+    lines.pop()
+    lines += [".SH SEE ALSO", ".BR ssh (1),", ".BR ssh_config (5)"]
+    return "\n".join(lines) + "\n"
+
+
+def _text(text: str) -> str:
+    """Escape what troff would read as its own."""
+    plain = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...").replace("`", "")
+    return f"\\&{plain}" if plain.startswith((".", "'")) else plain

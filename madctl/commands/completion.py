@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl completion``: print what makes a shell complete the commands and options of madctl."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from madctl.errors import ExitCode
+
+_FILES = frozenset({"FILE", "PATH", "PATH[:ro]"})
+_RUNS = {
+    "bash": """\
+_madctl_runs() {
+  local runs=("${XDG_STATE_HOME:-$HOME/.local/state}"/madctl/runs/*.json)
+  runs=("${runs[@]##*/}")
+  compgen -W "${runs[*]%.json}" -- "$1"
+}""",
+    "zsh": """\
+_madctl_runs() {
+  local -a runs=("${XDG_STATE_HOME:-$HOME/.local/state}"/madctl/runs/*.json(N:t:r))
+  compadd -a runs
+}""",
+}
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "completion", help="print the completion of a shell", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("shell", choices=["bash", "zsh"], help="the shell")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a script that the shell reads."""
+    import shtab
+
+    from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
+
+    for action in _actions(options.parser):
+        if action.metavar in _FILES:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif action.metavar == "DIRECTORY":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif action.metavar == "RUN":
+            action.complete = dict.fromkeys(_RUNS, "_madctl_runs")  # type: ignore[attr-defined]
+        elif action.metavar == "CHECK":
+            action.choices = [name for name in _catalog.NAMES if name in _catalog.SKIPPABLE]
+    print(shtab.complete(options.parser, options.shell, preamble=_RUNS))  # type: ignore[arg-type]
+    return ExitCode.SUCCEEDED
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                yield from _actions(child)

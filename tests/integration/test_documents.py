@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Every command that a document shows is typed into a shell, and every line that it shows as an answer is looked for.
+
+A document is read from top to bottom, as a reader does who has four hosts, gpu01 to gpu04.
+"""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.integration import shared
+from tests.integration.desk import BIN, ROOT, Command, Desk, File, missing, read
+
+pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PACKAGING = "tests/unit/test_packaging.py does it"
+NOT_RUN = {
+    ("README.md", "make test    # linters and all tests"): "this test is part of it",
+    ("CONTRIBUTING.md", "make test-fast    # while you work: unit tests"): "it is part of make test",
+    ("CONTRIBUTING.md", "make lint"): "it is part of make test",
+    (
+        "CONTRIBUTING.md",
+        "make test         # before you send: linters and all tests, on real hosts; needs root",
+    ): "as above",
+    ("CONTRIBUTING.md", ".venv/bin/pytest tests/integration/test_launch.py -k reduce"): "it is part of make test",
+    ("CONTRIBUTING.md", "molecule test -s net_tools"): "tests/integration/test_molecule.py does it",
+    ("docs/how_to/playbooks.md", "make build"): PACKAGING,
+    ("docs/how_to/playbooks.md", "ansible-galaxy collection install dist/madctl-multinode-0.1.0.tar.gz"): PACKAGING,
+}
+# A reader with sixteen hosts would wait for sixteen starts of torch on one machine.
+SMALLER = {"gpu[01-16]": "gpu[01-02]"}
+TRAIN = """\
+import os, sys
+assert sys.argv[1:] in ([], ["--lr", "1e-4"]) and "WORLD_SIZE" in os.environ
+print("epoch 1 loss 2.31")
+"""
+# A checkout that is nobody's own, with what runs there.
+CHECKOUT = f"""
+mkdir -p ~/checkout && ln -s {ROOT}/* ~/checkout && ln -s {BIN.parent} ~/checkout/.venv && cd ~/checkout
+"""
+# Four hosts by the names that documents use, and a user who is no root there.
+CLUSTER = f"""
+[ "$PWD" != ~ ] || {{ mkdir ~/work && cd ~/work; }}
+export PATH={BIN}:$PATH && cp ~/.train.py train.py && madctl lab up -n 4 --name desk || return
+directory=$(dirname "$(madctl lab ssh-config --name desk)")
+sed 's/node\\([1-4]\\)/gpu0\\1/g; s/User root/User trainer/' $directory/ssh_config > ~/.cluster
+touch /etc/ssh/ssh_config && mount --bind ~/.cluster /etc/ssh/ssh_config
+for host in node1 node2 node3 node4; do
+  madctl lab exec --name desk $host -- sh -c 'useradd --create-home --uid 2001 trainer && usermod -p "*" trainer
+    sed -i "s/node\\([1-4]\\)/gpu0\\1/g" /etc/hosts
+    for path in {BIN} {Path(sys.executable).resolve()}; do
+      while path=$(dirname $path); [ $path != / ]; do chmod a+x $path 2>/dev/null; done
+    done; ln -s {BIN.parent} /opt/venv' || return
+done
+"""
+BASTION = """
+address=$(sed -n '/gpu04/{n;s/ *HostName //p}' ~/.cluster)
+echo bastion.example.org $(sed "s/$address //;t;d" $directory/known_hosts) >> $directory/known_hosts
+{ cat /etc/hosts; echo $address bastion.example.org; } > ~/.hosts && mount --bind ~/.hosts /etc/hosts
+sed -i 's/^Host gpu01 gpu02/Host bastion bastion.example.org gpu01 gpu02/' ~/.cluster
+cat ~/.cluster > /etc/ssh/ssh_config
+for host in node1 node2; do
+  madctl lab exec --name desk $host -- iptables -A INPUT -p tcp --dport 22 ! -s $address -j DROP || return
+done
+"""
+SUDO = """
+for host in node3 node4; do
+  madctl lab exec --name desk $host -- sh -c 'echo "trainer:correct horse battery staple" | chpasswd
+    echo "trainer ALL=(ALL) ALL" > /etc/sudoers.d/trainer' || return
+done
+madctl lab exec --name desk node4 -- sh -c 'dpkg --remove net-tools > /dev/null; ! command -v ifconfig' || return
+"""
+JOB = """
+for host in node1 node2; do
+  madctl lab exec --name desk $host -- sh -c 'mkdir /srv/job && cat > /srv/job/train.py' < train.py || return
+done
+"""
+# Neither docker nor madengine can be had: tests/integration/test_madengine.py says what stands for them.
+MODELS = f"""
+sed 's/User trainer/User root/' ~/.cluster > ~/.root && cat ~/.root > /etc/ssh/ssh_config
+echo 'echo $MAD_MULTI_NODE_RUNNER' > run.sh
+echo '[{{"name": "pyt_megatron_lm_train_llama2_7b", "tags": [], "script": "model.sh"}}]' > models.json
+echo 'case "$MAD_MULTI_NODE_RUNNER" in *"--node_rank 0"*) echo "performance: 42.5 tokens/s" ;; esac' > model.sh
+for host in node1 node2; do
+  for program in docker madengine; do
+    madctl lab exec --name desk $host -- sh -c "cat > /usr/local/bin/$program; chmod 755 /usr/local/bin/$program" \
+      < {ROOT}/tests/integration/standin/$program || return
+  done
+  madctl lab exec --name desk $host -- sh -c 'echo "#!/bin/sh" > /usr/local/bin/rocm-smi; chmod 755 /usr/local/bin/*'
+done
+"""
+
+
+def on(desk):
+    """Give a function that runs a command on a host of a desk."""
+
+    def run(host, *words):
+        words = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
+        code, printed = desk.type(f"madctl lab exec --name desk {host} -- {words}")
+        assert code == 0, printed
+        return printed
+
+    return run
+
+
+def mount_nfs(desk, hosts=("node1", "node2")):
+    """Mount /nfs, as shared storage that everybody may write."""
+    address = re.search(r"node4 .* (10\.82\S+)", desk.type("madctl lab status --name desk")[1])[1]
+    clients = shared.serve(on(desk), address)
+    for host in hosts:
+        shared.mount(on(desk), host, clients)
+    on(desk)("node1", "sh", "-c", "chmod 1777 /nfs && mkdir /nfs/data")
+
+
+def mount_three(desk):
+    """Mount /nfs on all but the last host, which has a directory of that name, and a firewall."""
+    mount_nfs(desk, ("node1", "node2", "node3"))
+    assert desk.type("madctl lab exec --name desk node1 -- sh -c 'cat > /nfs/train.py' < train.py")[0] == 0
+    on(desk)("node4", "sh", "-c", "mkdir /nfs && iptables -A OUTPUT -p tcp --dport 29500 -j DROP")
+
+
+PREPARE = {
+    "README.md": CHECKOUT + CLUSTER,
+    "CONTRIBUTING.md": CHECKOUT,
+    "docs/tutorial.md": CHECKOUT,
+    "docs/how_to/bastion.md": CLUSTER + BASTION,
+    "docs/how_to/own_cluster.md": CHECKOUT + CLUSTER,
+    "docs/how_to/without_root.md": CLUSTER + SUDO,
+    "docs/how_to/playbooks.md": CLUSTER + JOB,
+    "docs/how_to/madengine.md": CLUSTER + MODELS,
+}
+MORE = {"README.md": mount_three, "docs/how_to/madengine.md": mount_nfs}
+
+NEEDS = {
+    "README.md": ("glusterfsd", "iptables"),
+    "docs/explanation/mpi.md": ("mpirun",),
+    "docs/how_to/bastion.md": ("iptables",),
+    "docs/how_to/madengine.md": ("glusterfsd",),
+    "docs/how_to/mpirun.md": ("mpirun",),
+    "docs/how_to/without_root.md": ("sudo",),
+}
+
+
+def name(document):
+    return str(document.relative_to(ROOT))
+
+
+def steps(document):
+    return list(read(document.read_text()))
+
+
+SHOWN = [document for document in DOCUMENTS if any(isinstance(step, Command) for step in steps(document))]
+
+
+@pytest.fixture
+def home():
+    """A home below a directory that other users may enter: on nodes, the reader is no root."""
+    directory = Path(tempfile.mkdtemp(dir="/tmp"))
+    directory.chmod(0o755)
+    yield directory / "home"
+    shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("document", SHOWN, ids=name)
+def test_a_document_can_be_typed(document, home):
+    absent = [program for program in NEEDS.get(name(document), ()) if not shutil.which(program)]
+    if absent:
+        pytest.skip(f"not installed: {' '.join(absent)}")
+    environment = {"XDG_STATE_HOME": str(home / ".state"), "ANSIBLE_SSH_CONTROL_PATH_DIR": str(home / ".cp")}
+    with Desk(home, environment) as desk:
+        (home / ".train.py").write_text(TRAIN)
+        code, printed = desk.type(PREPARE.get(name(document), CLUSTER))
+        assert code == 0, printed
+        MORE.get(name(document), lambda _: None)(desk)
+        for step in steps(document):
+            if isinstance(step, File):
+                desk.save(step)
+            elif (name(document), step.text) not in NOT_RUN:
+                typed(desk, document, step)
+
+
+def typed(desk, document, step):
+    """Type a command, and hold the document against what became of it."""
+    text = step.text
+    for long, short in SMALLER.items():
+        text = text.replace(long, short)
+    code, printed = desk.type(text)
+    where = f"{name(document)}:{step.line}: {text}"
+
+    assert (code != 0) == step.fails, f"{where}\nended with {code}\n{printed}"
+    assert not missing(step.shown, printed), f"{where}\ndoes not print {missing(step.shown, printed)} but\n{printed}"
+
+
+def test_what_is_not_run_is_still_shown():
+    shown = {(name(document), step.text) for document in SHOWN for step in steps(document) if isinstance(step, Command)}
+
+    assert set(NOT_RUN) <= shown
