@@ -52,10 +52,11 @@ class ActionModule(ActionBase):
         problems = [_problem_of(host, result) for host, result in zip(hosts, results) if "node" not in result]
         reached = [(host, result["node"]) for host, result in zip(hosts, results) if "node" in result]
         nodes = [(host, result.get("node") if hasattr(result, "get") else None) for host, result in zip(hosts, results)]
-        counted = hosts if arguments.get("nnodes") else [host for host, _ in reached]
+        nnodes = int(arguments.get("nnodes") or 0)
+        counted = hosts if nnodes else [host for host, _ in reached]
         slots = tuple(_number(hostvars[host].get("madctl_slots")) for host in counted)
         request = to_request(arguments, slots)
-        restarts, wanted = int(arguments.get("max_restarts") or 0), int(arguments.get("nnodes") or len(hosts))
+        restarts, wanted = int(arguments.get("max_restarts") or 0), nnodes or len(hosts)
         choice = _spares.Choice([], _plan.Outcome(None, [], []), [], [])
         if wanted < len(hosts):
             choice = _spares.choose(request, nodes, problems, wanted)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import tarfile
@@ -34,26 +35,28 @@ class ActionModule(ActionBase):
         base = os.path.abspath(arguments.get("dest") or plan["run_id"])
         if self._task.check_mode:
             _screen.tell("collect", "run %s would be fetched to %s" % (plan["run_id"], base))
-            return {"changed": True, "nodes": {}, "problems": [], "run_id": plan["run_id"]}
+            absent = [node for node in plan["nodes"] if not os.path.isdir(os.path.join(base, node["host"]))]
+            return {"changed": bool(absent), "nodes": {}, "problems": [], "run_id": plan["run_id"]}
 
-        def fetch(node: dict[str, Any]) -> str | None:
+        def fetch(node: dict[str, Any]) -> tuple[bool, str | None]:
             reach = _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
             request = {"run_id": plan["run_id"], "run_dir": node.get("run_dir")}
             return collect(reach, request, os.path.join(base, node["host"]))
 
         with ThreadPoolExecutor(_reach.AT_ONCE) as pool:
-            reasons = list(pool.map(fetch, plan["nodes"]))
-        outcomes = list(zip([node["host"] for node in plan["nodes"]], reasons))
+            fetched = list(pool.map(fetch, plan["nodes"]))
+        outcomes = list(zip([node["host"] for node in plan["nodes"]], [why for _, why in fetched]))
         nodes = {host: os.path.join(base, host) for host, why in outcomes if not why}
-        result = _following.answered(nodes, {host: why for host, why in outcomes if why}, changed=True)
+        reasons = {host: why for host, why in outcomes if why}
+        result = _following.answered(nodes, reasons, changed=any(changed for changed, _ in fetched))
         _screen.tell("collect", "run %s" % plan["run_id"])
         _screen.say("%s: %s" % (host, place) for host, place in nodes.items())
         _screen.problems(result["problems"])
         return _following.left_to_role(dict(result, run_id=plan["run_id"]), arguments)
 
 
-def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> str | None:
-    """Fetch one node's share into a new directory; say why not, or None."""
+def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> tuple[bool, str | None]:
+    """Fetch one node's share into a directory; say whether that changed it, and why it could not be fetched."""
     program = _direct.Program("pack", _MODULES, request, speaks=True)
     process = reach.start(program.command(reach.python))
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
@@ -71,7 +74,7 @@ def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> str
     else:
         drain.join()
         text = [part.decode(errors="replace") for part in (before, b"".join(errors))]
-        return str(program.answer(process.wait(), *text)["msg"])
+        return False, str(program.answer(process.wait(), *text)["msg"])
     partial = directory + ".partial"
     shutil.rmtree(partial, ignore_errors=True)
     os.makedirs(partial, 0o700)
@@ -84,10 +87,23 @@ def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> str
         process.kill()
         process.wait()
         shutil.rmtree(partial, ignore_errors=True)
-        return "its archive could not be unpacked: %s" % error
+        return False, "its archive could not be unpacked: %s" % error
     if process.wait():
         shutil.rmtree(partial, ignore_errors=True)
-        return "the connection ended in the middle"
+        return False, "the connection ended in the middle"
+    if os.path.isdir(directory) and same(partial, directory):
+        shutil.rmtree(partial)
+        return False, None
     shutil.rmtree(directory, ignore_errors=True)
     os.rename(partial, directory)
-    return None
+    return True, None
+
+
+def same(one: str, other: str) -> bool:
+    """Tell whether two directories hold the same files, byte for byte."""
+    found = filecmp.dircmp(one, other, ignore=[])
+    if found.left_only or found.right_only or found.common_funny:
+        return False
+    _, different, unread = filecmp.cmpfiles(one, other, found.common_files, shallow=False)
+    below = (same(os.path.join(one, name), os.path.join(other, name)) for name in found.common_dirs)
+    return not different and not unread and all(below)

@@ -47,7 +47,8 @@ class ActionModule(ActionBase):
         return _following.left_to_role(self._follow(plan, arguments, task_vars, quiet), arguments)
 
     def _follow(self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, quiet: bool) -> dict[str, Any]:
-        follow, read_only = boolean(arguments.get("follow", True)), boolean(arguments.get("read_only", False))
+        follow = boolean(arguments.get("follow", True))
+        read_only = self._task.check_mode or boolean(arguments.get("read_only", False))
         screen = _screen.Screen(plan, attached=True)
         events = _following.Events(arguments.get("event_socket"), screen, exact=True)
         follower = _follow.Follower(plan, events.tell, read_only=read_only, begun=follow)

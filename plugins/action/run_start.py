@@ -111,10 +111,10 @@ def attempt(
     """Start a plan once and follow it to its end."""
     follower = _follow.Follower(plan, events.tell)
     _following.obey(follower, events)
-    idle_timeout = float(arguments["idle_timeout"]) if arguments.get("idle_timeout") else None
+    idle_timeout = float(arguments.get("idle_timeout") or 0) or None
     given = {
         "user_env": arguments.get("user_env") or {},
-        "timeout": float(arguments["timeout"]) if arguments.get("timeout") else None,
+        "timeout": float(arguments.get("timeout") or 0) or None,
         "log_cap": int(arguments.get("log_cap") or _LOG_CAP_BYTES),
     }
     started = time.monotonic()

@@ -77,7 +77,7 @@ _CHECKS: Dict[str, Callable[[str], bool]] = {
     "mpirun": lambda text: text.startswith("/"),
     "force_mirror_local": lambda text: text.startswith("/"),
     "start_timeout": _seconds,
-    "nnodes": lambda text: _number(text, 1, _MOST),
+    "nnodes": lambda text: _number(text, 0, _MOST),
     "max_restarts": lambda text: _number(text, 0, _MOST),
 }
 _WANTED = {
@@ -91,7 +91,7 @@ _WANTED = {
     "mpirun": "an absolute path",
     "force_mirror_local": "an absolute path",
     "start_timeout": "a positive number of seconds",
-    "nnodes": "a number from 1",
+    "nnodes": "a number, 0 for all",
     "max_restarts": "a number from 0",
 }
 

@@ -132,8 +132,10 @@ options:
     elements: str
     default: []
   nnodes:
-    description: How many of the nodes take part, the first that nothing stands against; the others are spares.
+    description:
+      - How many of the nodes take part, the first that nothing stands against; the others are spares. V(0) is all.
     type: int
+    default: 0
   max_restarts:
     description: How often the run may be started anew on all nodes after it failed.
     type: int

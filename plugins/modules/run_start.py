@@ -21,13 +21,16 @@ options:
     type: dict
     default: {}
   timeout:
-    description: Seconds after which the job is stopped.
+    description: Seconds after which the job is stopped; V(0) is no limit.
     type: float
+    default: 0
   idle_timeout:
     description:
       - Seconds without a line from any rank after which their stacks are written and the job is stopped.
+      - V(0) is no limit.
       - Needs somebody who follows the run.
     type: float
+    default: 0
   log_cap:
     description: Bytes of each log that a node keeps, the newest.
     type: int

@@ -1,23 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every role's scenario, as a person types it."""
+"""All scenarios of the roles, as a person types it."""
 
 import os
+import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
+from madctl.lab import power
+
 ROOT = Path(__file__).parents[2]
-SCENARIOS = sorted(path.parents[2] for path in ROOT.glob("roles/*/molecule/*/molecule.yml"))
+BIN = Path(sys.executable).parent
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+STEPS = {"check", "converge", "idempotence", "verify"}
 
 
 @pytest.mark.lab
 @pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
-@pytest.mark.parametrize("role", SCENARIOS, ids=[role.name for role in SCENARIOS])
-def test_scenario(role):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    argv = [str(Path(sys.executable).with_name("molecule")), "test"]
-    done = subprocess.run(argv, cwd=role, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=300)
+def test_every_scenario(tmp_path):
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    own = {"PATH": path, "MOLECULE_LAB": name, "MOLECULE_EPHEMERAL_DIRECTORY": str(tmp_path), "NO_COLOR": "1"}
+    argv = [str(BIN / "molecule"), "test", "--all"]
+    try:
+        done = subprocess.run(argv, cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True, timeout=900)
+    finally:
+        power.down(name)
 
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    report = done.stdout + done.stderr
+    passed = set(re.findall(r"(\w+) [➜>] (\w+): Executed: Successful", report))
+    assert done.returncode == 0, report[-9000:]
+    assert {(role, step) for role in ROLES for step in STEPS} <= passed

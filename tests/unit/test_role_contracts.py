@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every role promises: its specification, its defaults and its README say the same."""
+
+import argparse
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from madctl.commands import launch
+from madctl.request import launch_variables
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+TYPES = {"str", "int", "float", "bool", "list", "dict", "path", "raw"}
+UNITS = re.compile(r"\b(Seconds|Bytes|days|Number)\b")
+OMIT = "left out"
+# Without a default, a role's own or a shared one: it has to be given.
+GIVEN = "given"
+
+
+def tables():
+    spec = importlib.util.spec_from_file_location("role_tables", ROOT / "docs" / "role_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def specification(role):
+    return yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+
+
+def defaults(role):
+    path = ROOT / f"roles/{role}/defaults/main.yml"
+    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+
+
+def rendered(value):
+    """Give what a default is where no shared variable is set."""
+    if not isinstance(value, str):
+        return value
+    expression = re.fullmatch(r"\{\{ (.*) \}\}", value)
+    if expression is None:
+        return value
+    environment = jinja2.Environment()
+    environment.filters["bool"] = boolean
+    found = environment.compile_expression(expression[1], undefined_to_none=False)(omit=OMIT, ansible_check_mode=False)
+    return GIVEN if isinstance(found, jinja2.Undefined) else found
+
+
+def readme(role):
+    return (ROOT / f"roles/{role}/README.md").read_text()
+
+
+def example(role):
+    return yaml.safe_load(re.search(r"```yaml\n(.*?)```", readme(role), re.S).group(1))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_variable_is_described_with_type_and_unit(role):
+    about = specification(role)
+
+    assert about["short_description"]
+    assert about["description"]
+    for name, option in about["options"].items():
+        text = " ".join([option["description"]] if isinstance(option["description"], str) else option["description"])
+        assert name.startswith(f"{role}_")
+        assert option["type"] in TYPES
+        assert option["type"] != "list" or option["elements"] in TYPES
+        assert option["type"] not in ("int", "float") or UNITS.search(text), f"{name}: in which unit?"
+        assert text[0].isupper() or text.startswith("madengine")
+        assert text.endswith(".")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_specification_and_defaults_agree(role):
+    options, given = specification(role)["options"], defaults(role)
+
+    assert list(options) == [name for name in options if name in given]
+    assert set(given) == set(options)
+    for name, option in options.items():
+        expected = GIVEN if option.get("required") else option.get("default", OMIT)
+        found = rendered(given[name])
+        assert (found, type(found)) == (expected, type(expected)), name
+        assert "choices" not in option or option["default"] in option["choices"]
+        assert not (option.get("required") and "default" in option)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_tasks_take_every_variable_and_no_other(role):
+    text = "".join(
+        path.read_text() for path in [*ROOT.glob(f"roles/{role}/tasks/*.yml"), ROOT / f"roles/{role}/meta/main.yml"]
+    )
+    others = "|".join(sorted(ROLES, key=len, reverse=True))
+    inputs = set(re.findall(rf"(?<!\w){role}_\w+", text)) - {f"{role}_result", f"{role}_verdict"}
+
+    assert inputs == set(specification(role)["options"])
+    assert not re.findall(rf"^ *set_fact: *\n *(?:{others})_", text, re.M)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_readme_says_all_of_it(role):
+    text = readme(role)
+
+    assert text == tables().with_table(role), "run python docs/role_tables.py"
+    assert text.startswith(f"# {role}\n")
+    for name in specification(role)["options"]:
+        assert f"| `{name}` |" in text
+    for promise in ("Idempotent", "Check mode", "Changes", "Undo"):
+        assert f"- **{promise}:** " in text
+    named = [entry["role"] for play in example(role) for entry in play["roles"]]
+    assert named[-1] == f"madctl.multinode.{role}"
+
+
+def test_every_example_is_a_playbook(tmp_path):
+    path = tmp_path / "examples.yml"
+    path.write_text(json.dumps([play for role in ROLES for play in example(role)]))
+    done = subprocess.run([BIN / "ansible-playbook", "--syntax-check", path], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_variables_of_an_example_are_the_roles(role):
+    for play in example(role):
+        for entry in play["roles"]:
+            name = entry["role"].rpartition(".")[2]
+            assert set(entry.get("vars", {})) <= set(specification(name)["options"])
+
+
+# A value for every option of the job, and what else it needs.
+VALUES = {
+    "--nproc-per-node": ["2"],
+    "--master-addr": ["192.0.2.1"],
+    "--master-port": ["29501"],
+    "--gpus": ["min"],
+    "--runner": ["mpirun"],
+    "--mpirun": ["/opt/mpirun", "--runner", "mpirun"],
+    "--mpi-args": ["tag", "--runner", "mpirun"],
+    "--additional-context": ["{'a': 1}", "--tags", "a"],
+    "--force-mirror-local": ["/data", "--tags", "a"],
+    "--replace-containers": ["a", "--tags", "a"],
+    "--shared-path": ["/nfs"],
+    "--env": ["A=1"],
+    "--chdir": ["/srv"],
+    "--skip": ["storage"],
+    "--log-cap": ["2G"],
+}
+
+
+def parser():
+    commands = argparse.ArgumentParser().add_subparsers()
+    launch.register(commands)
+    return commands.choices["launch"]
+
+
+def job_options():
+    groups = ("job", "checks", "models of madengine")
+    found = {
+        action.option_strings[0]: action
+        for group in parser()._action_groups
+        if group.title in groups
+        for action in group._group_actions
+    }
+    return [
+        (option, action)
+        for option, action in found.items()
+        if option not in ("--env-file", "--additional-context-file")
+    ]
+
+
+@pytest.mark.parametrize(("option", "action"), job_options(), ids=[option for option, _ in job_options()])
+def test_every_option_of_a_launch_is_a_variable_of_a_role(option, action):
+    def variables(*words):
+        options = parser().parse_args(list(words))
+        options.work = ["train.py"]
+        return launch_variables(options, {})
+
+    value = [] if action.nargs == 0 else VALUES.get(option, ["7"])
+    with_it, without = variables(option, *value), variables(*value[1:])
+    names = {name for name in with_it if with_it[name] != without.get(name)}
+    shared = {
+        name for role in ROLES for text in map(str, defaults(role).values()) for name in re.findall(r"madctl_\w+", text)
+    }
+
+    assert names
+    assert names <= shared
