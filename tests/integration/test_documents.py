@@ -19,8 +19,12 @@ from tests.integration.desk import BIN, ROOT, Command, Desk, File, missing, read
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "inventory/README.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 PACKAGING = "tests/unit/test_packaging.py does it"
+SITE = "its addresses are nobody's; tests/integration/test_playbooks.py has the like of it on hosts that there are"
 NOT_RUN = {
     ("README.md", "make test    # linters and all tests"): "this test is part of it",
     ("CONTRIBUTING.md", "make test-fast    # while you work: unit tests"): "it is part of make test",
@@ -32,6 +36,12 @@ NOT_RUN = {
     ("CONTRIBUTING.md", ".venv/bin/pytest tests/integration/test_launch.py -k reduce"): "it is part of make test",
     ("CONTRIBUTING.md", "molecule test -s net_tools"): "tests/integration/test_molecule.py does it",
     ("docs/how_to/playbooks.md", "make build"): PACKAGING,
+    ("inventory/README.md", "ansible-galaxy collection install madctl-multinode-0.1.0.tar.gz"): PACKAGING,
+    (
+        "inventory/README.md",
+        "ansible-playbook -i site madctl.multinode.launch --limit gpu -e madctl_work='train.py --lr 1e-4' -e madctl_chdir=/nfs/job",
+    ): SITE,
+    ("inventory/README.md", "ansible-playbook -i site madctl.multinode.status --limit gpu"): SITE,
     ("docs/how_to/playbooks.md", "ansible-galaxy collection install dist/madctl-multinode-0.1.0.tar.gz"): PACKAGING,
 }
 # A reader with sixteen hosts would wait for sixteen starts of torch on one machine.
