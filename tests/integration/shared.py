@@ -58,6 +58,8 @@ def write(path, text):
 def serve(on, address):
     """Start the servers, one an empty directory; ``address`` is the data address of the serving host."""
     for name, port in PORTS.items():
+        old = f"/run/brick-{name}.pid"  # of tests that came before
+        on(SERVER, "sh", "-c", f"[ ! -e {old} ] || while kill $(cat {old}) 2>/dev/null; do sleep 0.05; done")
         on(SERVER, "sh", "-c", write(f"/run/brick-{name}.vol", BRICK.format(name=name, port=port)))
         command = f"rm -rf /run/brick/{name}; mkdir -p /run/brick/{name}; glusterfsd -f /run/brick-{name}.vol -p /run/brick-{name}.pid -l /run/{name}.log"
         on(SERVER, "sh", "-c", f"{command}; until ss -ltn | grep -q :{port}; do sleep 0.05; done")
