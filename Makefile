@@ -10,10 +10,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
 # What only tests need: faults and real file systems in the lab, and what documents show.
-TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base
+TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base zsh
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
-.PHONY: help setup system torch mpi demo test test-fast lint docs build bench clean
+.PHONY: help setup system torch mpi demo test test-setup test-fast lint docs build bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -85,14 +85,16 @@ lint: setup ## all linters
 test-fast: setup ## unit tests only
 	@$(BIN)/pytest -q tests/unit
 
-test: lint torch mpi ## linters and every test, on real hosts where root
+test-setup: torch mpi ## what tests on hosts need, system packages too
 	@$(MAKE) --no-print-directory system SYSTEM="$(TEST_SYSTEM)" || echo "not all of $(TEST_SYSTEM): tests that need them are skipped"
 	@if [ "$(IS_ROOT)" = yes ] && command -v apt-get >/dev/null; then
 	  # The lab's hosts have no way out: their apt finds the package here.
 	  apt-get install -q -y --reinstall --download-only net-tools >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -q -y --reinstall --download-only net-tools >/dev/null; }
 	fi
-	# Tests wait more than they compute. A file's tests share hosts and stay together.
-	$(BIN)/pytest --numprocesses 2 --dist loadfile tests
+
+test: lint test-setup ## linters and every test, on real hosts where root
+	@# Tests wait more than they compute; tests/conftest.py says which stay together.
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests
 
 build: setup ## the wheel and the collection's tarball, in dist/
 	@rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null

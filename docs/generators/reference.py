@@ -21,9 +21,10 @@ codes](errors.md) have pages of their own. This page is written from the parser 
 ROLES = """\
 # Roles and their variables
 
-Each role of the collection `madctl.multinode` has one outcome and runs alone. The playbooks set no variable of a role:
-set the one that begins with `madctl_`, where there is one, and every role that needs it has it. Any other default is
-given as it is. This page is written from the roles' `argument_specs` by `make docs`.
+Each role of the collection `madctl.multinode` has one outcome and runs alone. With the playbooks, set the variable that
+begins with `madctl_`, where there is one, and every role that needs it has it; they themselves set
+`rendezvous_net_tools_follow` and `rendezvous_prove`. Any other default is given as it is. This page is written from the
+roles' `argument_specs` by `make docs`.
 """
 
 

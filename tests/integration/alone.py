@@ -19,8 +19,8 @@ from madctl.lab import state
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 OLDEST = "2.17"
-# Each line of ansible-core, and the newest Python that it is declared for as far as this machine has it.
-PYTHONS = {"2.17": ("3.11",), "2.18": ("3.12", "3.11"), "2.19": ("3.13", "3.12", "3.11")}
+# Each line of ansible-core, and the Python that it is tested with.
+PYTHONS = {"2.17": "3.11", "2.18": "3.12", "2.19": "3.13"}
 
 
 @dataclass(frozen=True)
@@ -46,27 +46,27 @@ class Played:
 
 
 def python(core):
-    """Find a Python for a line of ansible-core."""
-    for version in PYTHONS[core]:
-        places = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
-        for place in filter(None, places):
-            code = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"
-            asked = subprocess.run([place, "-c", code], capture_output=True, text=True, check=False)
-            if asked.stdout.strip() == version:
-                return str(place), version
-    return sys.executable, f"{sys.version_info[0]}.{sys.version_info[1]}"
+    """Find the Python that a line of ansible-core is tested with; None where this machine lacks it."""
+    version = PYTHONS[core]
+    places = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    for place in filter(None, places):
+        code = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"
+        asked = subprocess.run([place, "-c", code], capture_output=True, text=True, check=False)
+        if asked.stdout.strip() == version:
+            return str(place)
+    return None
 
 
 def environment(core):
     """Make an environment with nothing but ansible-core, and give its programs' directory."""
-    interpreter, version = python(core)
-    place = ROOT / ".venv" / "cores" / f"{core}-{version}"
+    interpreter = python(core)
+    place = ROOT / ".venv" / "cores" / (f"{core}-{PYTHONS[core]}" if interpreter else core)
     place.parent.mkdir(exist_ok=True)
     # Two files of tests may want the same at the same time.
     with open(f"{place}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / ".installed").exists():
-            subprocess.run([interpreter, "-m", "venv", "--clear", str(place)], check=True)
+            subprocess.run([interpreter or sys.executable, "-m", "venv", "--clear", str(place)], check=True)
             argv = [str(place / "bin" / "pip"), "install", "-q", f"ansible-core=={core}.*"]
             subprocess.run(argv, check=True, capture_output=True, timeout=300)
             (place / ".installed").touch()

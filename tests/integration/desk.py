@@ -98,7 +98,7 @@ class Desk:
 
     def __enter__(self):
         self.home.mkdir(parents=True)
-        own = "mount -t tmpfs tmpfs /run/madctl && mount -t tmpfs -o mode=700 tmpfs /root/.ssh"
+        own = "mount -t tmpfs tmpfs /run/madctl && mount -t tmpfs -o mode=1777 tmpfs /var/tmp && mount -t tmpfs -o mode=700 tmpfs /root/.ssh"
         self.made = [path for path in (Path("/run/madctl"), Path("/root/.ssh")) if not path.exists()]
         for path in self.made:
             path.mkdir(mode=0o700)

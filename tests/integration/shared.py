@@ -6,6 +6,10 @@ Real shared storage on hosts of a lab: GlusterFS over FUSE, without its manageme
 kernel's own NFS cannot be had in a namespace; see ``uml`` for that.
 """
 
+import shutil
+
+import pytest
+
 SERVER = "node4"
 BRICK = """\
 volume posix
@@ -57,6 +61,8 @@ def write(path, text):
 
 def serve(on, address):
     """Start the servers, one an empty directory; ``address`` is the data address of the serving host."""
+    if shutil.which("glusterfsd") is None:
+        pytest.skip("not installed: glusterfs-server")
     for name, port in PORTS.items():
         old = f"/run/brick-{name}.pid"  # of tests that came before
         on(SERVER, "sh", "-c", f"[ ! -e {old} ] || while kill $(cat {old}) 2>/dev/null; do sleep 0.05; done")

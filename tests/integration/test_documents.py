@@ -19,12 +19,8 @@ from tests.integration.desk import BIN, ROOT, Command, Desk, File, missing, read
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 
-DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "inventory/README.md")),
-    *sorted(ROOT.glob("docs/**/*.md")),
-]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PACKAGING = "tests/unit/test_packaging.py does it"
-SITE = "its addresses are nobody's; tests/integration/test_playbooks.py has the like of it on hosts that there are"
 NOT_RUN = {
     ("README.md", "make test    # linters and all tests"): "this test is part of it",
     ("CONTRIBUTING.md", "make test-fast    # while you work: unit tests"): "it is part of make test",
@@ -36,12 +32,6 @@ NOT_RUN = {
     ("CONTRIBUTING.md", ".venv/bin/pytest tests/integration/test_launch.py -k reduce"): "it is part of make test",
     ("CONTRIBUTING.md", "molecule test -s net_tools"): "tests/integration/test_molecule.py does it",
     ("docs/how_to/playbooks.md", "make build"): PACKAGING,
-    ("inventory/README.md", "ansible-galaxy collection install madctl-multinode-0.1.0.tar.gz"): PACKAGING,
-    (
-        "inventory/README.md",
-        "ansible-playbook -i site madctl.multinode.launch --limit gpu -e madctl_work='train.py --lr 1e-4' -e madctl_chdir=/nfs/job",
-    ): SITE,
-    ("inventory/README.md", "ansible-playbook -i site madctl.multinode.status --limit gpu"): SITE,
     ("docs/how_to/playbooks.md", "ansible-galaxy collection install dist/madctl-multinode-0.1.0.tar.gz"): PACKAGING,
 }
 # A reader with sixteen hosts would wait for sixteen starts of torch on one machine.
@@ -183,6 +173,9 @@ def test_a_document_can_be_typed(document, home):
     absent = [program for program in NEEDS.get(name(document), ()) if not shutil.which(program)]
     if absent:
         pytest.skip(f"not installed: {' '.join(absent)}")
+    installed = BIN.parent / ".installed"
+    # A document types "make setup", which would install the reader's copy.
+    assert installed.stat().st_mtime >= (ROOT / "pyproject.toml").stat().st_mtime, "run make setup first"
     environment = {"XDG_STATE_HOME": str(home / ".state"), "ANSIBLE_SSH_CONTROL_PATH_DIR": str(home / ".cp")}
     with Desk(home, environment) as desk:
         (home / ".train.py").write_text(TRAIN)

@@ -15,21 +15,26 @@ from tests.integration.conftest import MADCTL, madctl
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 
 
-def traces():
-    """Take down everything that a lab could leave on the machine."""
+NAMES = ("one", "two", "cut")
+
+
+def traces(uplinks=()):
+    """List what labs of these tests left on the machine, on which there may be others."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    links = sorted(os.listdir("/sys/class/net"))
-    marked = [pid for name in ("one", "two", "cut") for pid in state.marked_processes(name)]
-    return len(mounts), links, marked, state.names()
+    found = [line for line in mounts if any(f"/lab/{name}/" in line or f"/lab/{name} " in line for name in NAMES)]
+    found += [link for link in os.listdir("/sys/class/net") if link in uplinks]
+    found += [str(pid) for name in NAMES for pid in state.marked_processes(name)]
+    return found + [name for name in state.names() if name in NAMES]
 
 
 @pytest.fixture
 def clean():
-    before = traces()
+    assert traces() == []
     yield
-    for name in ("one", "two", "cut"):
+    uplinks = [state.load(name).uplink for name in state.names() if name in ("one", "two")]
+    for name in NAMES:
         power.down(name)
-    assert traces() == before
+    assert traces(uplinks) == []
 
 
 def inside(name, host, *words, **more):

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import uuid
@@ -20,6 +21,7 @@ STEPS = {"check", "converge", "idempotence", "verify"}
 
 @pytest.mark.lab
 @pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
+@pytest.mark.skipif(shutil.which("glusterfsd") is None, reason="not installed: glusterfs-server")
 def test_every_scenario(tmp_path):
     name = f"test-{uuid.uuid4().hex[:8]}"
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"

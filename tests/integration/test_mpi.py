@@ -124,7 +124,7 @@ def test_programs_that_only_know_mpi_are_left_alone(mpirun):
 def test_a_single_node_needs_no_daemon(tmp_path):
     mpi = FLAVOURS["mpich5"]
     own = ["--python", mpi["python"], "--run-dir", str(tmp_path), "--nproc-per-node", "2", "--output", "json"]
-    done = madctl("launch", *own, *options(mpi), "--", "mpi_reduce.py")
+    done = madctl("launch", *own, "--master-port", "auto", *options(mpi), "--", "mpi_reduce.py")
 
     assert done.code == 0, done.err
     assert [entry[:2] for entry in map_of(done)] == [(0, 2), (1, 2)]

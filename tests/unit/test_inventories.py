@@ -33,7 +33,7 @@ def test_addresses_are_those_of_documents():
 
 
 def rows():
-    text = (ROOT / "inventory" / "README.md").read_text().partition("## Variables")[2]
+    text = (ROOT / "docs/reference/playbooks.md").read_text().partition("## Variables")[2]
     return re.findall(r"^\| (`--[^|]+)\|[ ]*(?:`(madctl_\w+)`)?[ ]*\|", text, re.M)
 
 

@@ -103,7 +103,7 @@ def test_tasks_take_every_variable_and_no_other(role):
     inputs = set(re.findall(rf"(?<!\w){role}_\w+", text)) - {f"{role}_result", f"{role}_verdict"}
 
     assert inputs == set(specification(role)["options"])
-    assert not re.findall(rf"^ *set_fact: *\n *(?:{others})_", text, re.M)
+    assert not re.findall(rf"^ *ansible\.builtin\.set_fact: *\n *(?:{others})_", text, re.M)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -60,6 +60,15 @@ def test_zsh_gets_its_own():
     assert "_madctl_runs()" in done.stdout
 
 
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_takes_it():
+    script = 'autoload -U compinit && compinit -D -u; eval "$($PYTHON -m madctl completion zsh)"; echo $_comps[madctl]'
+    argv = ["zsh", "-f", "-c", script]
+    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "PYTHON": sys.executable})
+
+    assert (done.stdout.strip() != "", done.stderr) == (True, "")
+
+
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_troff_understands_the_manual_page():
     argv = ["groff", "-man", "-Tascii", "-P-cbou", "-ww", "-b", str(ROOT / "docs/man/madctl.1")]
