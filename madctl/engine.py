@@ -184,6 +184,8 @@ def environment() -> dict[str, str]:
         # ansible-runner turns host key checking off where nobody turns it on.
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_NOCOLOR": "1",
+        # A callback that draws is for playbooks that people run by hand; here madctl is the screen.
+        "ANSIBLE_STDOUT_CALLBACK": "default",
         "ANSIBLE_DEPRECATION_WARNINGS": "0",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
     }

@@ -65,7 +65,7 @@ class ActionModule(ActionBase):
         reading = _storage.reading(nodes)
         proof = {host: {"read": reading[host], "written": _storage.written(fact)} for host, fact in nodes}
         if any(wanted["written"] for wanted in proof.values()):
-            reach = {host: _reach.Reach(host, self._play_context, hostvars[host]) for host in facts}
+            reach = {host: _reach.Reach(host, self, hostvars[host]) for host in facts}
             results = _proving.run(proof, reach)
             problems += _verdict.judge({host: wanted for host, wanted in proof.items() if host in results}, results)
         return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems

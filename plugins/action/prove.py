@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
         judged = _direct.plain(self._task.args["judged"])
         skip, proof = set(judged["left_out"]), judged["proof"]
         due = any(_proving.is_due(wanted) for wanted in proof.values())
-        reach = {host: _reach.Reach(host, self._play_context, task_vars["hostvars"][host]) for host in proof if due}
+        reach = {host: _reach.Reach(host, self, task_vars["hostvars"][host]) for host in proof if due}
         results = _proving.run(proof, reach)
         found = _verdict.judge({host: proof[host] for host in proof if host in results}, results)
         problems = judged["problems"] + [entry for entry in found if _catalog.CHECK_OF[entry["code"]] not in skip]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import shutil
 import tarfile
@@ -29,7 +30,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = _direct.plain(self._task.args)
         try:
-            plan = _finding.plan_of(arguments, self._play_context, task_vars)
+            plan = _finding.plan_of(arguments, self, task_vars)
         except _finding.Unknown as unknown:
             return _following.left_to_role(unknown.result, arguments)
         base = os.path.abspath(arguments.get("dest") or plan["run_id"])
@@ -39,7 +40,7 @@ class ActionModule(ActionBase):
             return {"changed": bool(absent), "nodes": {}, "problems": [], "run_id": plan["run_id"]}
 
         def fetch(node: dict[str, Any]) -> tuple[bool, str | None]:
-            reach = _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
+            reach = _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
             request = {"run_id": plan["run_id"], "run_dir": node.get("run_dir")}
             return collect(reach, request, os.path.join(base, node["host"]))
 
@@ -94,9 +95,25 @@ def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> tup
     if os.path.isdir(directory) and same(partial, directory):
         shutil.rmtree(partial)
         return False, None
+    if not is_replaced(directory, request["run_id"]):
+        shutil.rmtree(partial)
+        return False, "%s has something else; choose another directory" % directory
     shutil.rmtree(directory, ignore_errors=True)
     os.rename(partial, directory)
     return True, None
+
+
+def is_replaced(directory: str, run_id: str) -> bool:
+    """Tell whether a directory may give way to what is fetched: it is empty, or holds the same run."""
+    try:
+        if not os.listdir(directory):
+            return True
+        with open(os.path.join(directory, "run.json"), encoding="utf-8") as stream:
+            return bool(json.load(stream)["run_id"] == run_id)
+    except FileNotFoundError:
+        return not os.path.isdir(directory)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def same(one: str, other: str) -> bool:

@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = _direct.plain(self._task.args)
         try:
-            plan = _finding.plan_of(arguments, self._play_context, task_vars)
+            plan = _finding.plan_of(arguments, self, task_vars)
         except _finding.Unknown as unknown:
             return _following.left_to_role(unknown.result, arguments)
         quiet = bool(arguments.get("event_socket"))
@@ -55,7 +55,7 @@ class ActionModule(ActionBase):
         _following.obey(follower, events)
         started = time.monotonic()
         reach = {
-            node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
+            node["host"]: _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
             for node in plan["nodes"]
         }
         begin = {"since": _moments.since(arguments.get("since"), time.time())}

@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         """Return by host what was removed, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
         arguments = _direct.plain(self._task.args)
-        reach = _asking.ways(self._play_context, task_vars)
+        reach = _asking.ways(self, task_vars)
         bases = arguments.get("bases") or {}
         dry_run = self._task.check_mode or boolean(arguments.get("dry_run", False))
 

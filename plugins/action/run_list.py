@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = _direct.plain(self._task.args)
         request = {"run_dir": arguments.get("run_dir")}
-        reach = _asking.ways(self._play_context, task_vars)
+        reach = _asking.ways(self, task_vars)
         answers = _asking.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
         nodes = {host: answers[host] for host in reach if "runs" in answers[host]}
         reasons = {host: answers[host]["msg"] for host in reach if host not in nodes}

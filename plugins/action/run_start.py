@@ -9,6 +9,7 @@ ranks that were never started.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -18,6 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _codes,
     _follow,
+    _madengine,
     _masking,
     _spares,
     _verdict,
@@ -50,10 +52,9 @@ class ActionModule(ActionBase):
         if not plan:
             raise AnsibleActionFail(_codes.line(_codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)))
         quiet = bool(arguments.get("event_socket"))
+        secrets = _secrets(plan, arguments.get("user_env") or {})
         if self._task.check_mode or boolean(arguments.get("dry_run", False)):
-            return self._planned(plan, arguments, quiet)
-        user_env = arguments.get("user_env") or {}
-        secrets = _masking.values((name, _words.unpack(word)) for name, word in user_env.items())
+            return self._planned(plan, arguments, secrets, quiet)
         screen = _screen.Screen(plan, secrets)
         if not quiet:
             _screen.tell("run", plan["run_id"])
@@ -61,16 +62,19 @@ class ActionModule(ActionBase):
         if not quiet:
             screen.done(result)
         if self._task.diff:
-            result["diff"] = _screen.difference(plan)
+            result["diff"] = _masking.Mask(secrets).data(_screen.difference(plan))
         return _following.left_to_role(result, arguments)
 
-    def _planned(self, plan: dict[str, Any], arguments: dict[str, Any], quiet: bool) -> dict[str, Any]:
+    def _planned(
+        self, plan: dict[str, Any], arguments: dict[str, Any], secrets: Sequence[str], quiet: bool
+    ) -> dict[str, Any]:
         """Show what would start, and start nothing."""
         names = arguments.get("user_env") or {}
+        mask = _masking.Mask(secrets)
         if not quiet:
-            _screen.say(["", *_screen.commands(plan, names), ""])
+            _screen.say(map(mask.text, ["", *_screen.commands(plan, names), ""]))
         found = {"changed": True, "planned": True, "run_id": plan["run_id"], "problems": []}
-        diff = {"diff": _screen.difference(plan)} if self._task.diff else {}
+        diff = {"diff": mask.data(_screen.difference(plan))} if self._task.diff else {}
         return {**found, **diff, "_ansible_verbose_override": True}
 
     def _start(
@@ -80,7 +84,7 @@ class ActionModule(ActionBase):
         with _following.Events(arguments.get("event_socket"), screen) as events:
             while True:
                 reach = {
-                    node["host"]: _reach.Reach(node["host"], self._play_context, task_vars["hostvars"][node["host"]])
+                    node["host"]: _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
                     for node in plan["nodes"]
                 }
                 result = attempt(plan, arguments, reach, events)
@@ -94,6 +98,19 @@ class ActionModule(ActionBase):
                 most = plan["restart"]["most"]
                 about = {"event": "restart", "attempt": len(restarts), "of": most, "replaced": replaced, "plan": told}
                 events.tell(about, b"")
+
+
+def _secrets(plan: dict[str, Any], user_env: dict[str, Any]) -> tuple[str, ...]:
+    """Pick what no screen shows: values of the user's variables, and of those that a context gives to containers."""
+    given = [(name, _words.unpack(word)) for name, word in user_env.items()]
+    for node in plan["nodes"]:
+        words = list(map(_words.unpack, (node.get("model") or {}).get("argv") or []))
+        for at, word in enumerate(words[:-1]):
+            if word == "--additional-context":
+                variables = _madengine.parse(words[at + 1]).get("docker_env_vars") or {}
+                named = (name for name in variables if _masking.named_like_a_secret(str(name)))
+                given += [(str(name), str(variables[name])) for name in named]
+    return _masking.values(given)
 
 
 def _again(plan: dict[str, Any], result: dict[str, Any], number: int) -> Any:

@@ -31,11 +31,11 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = _direct.plain(self._task.args)
         try:
-            plan = _finding.plan_of(arguments, self._play_context, task_vars)
+            plan = _finding.plan_of(arguments, self, task_vars)
         except _finding.Unknown as unknown:
             return _following.left_to_role(unknown.result, arguments)
         run_dirs = {node["host"]: node.get("run_dir") for node in plan["nodes"]}
-        reach = {host: _reach.Reach(host, self._play_context, task_vars["hostvars"][host]) for host in run_dirs}
+        reach = {host: _reach.Reach(host, self, task_vars["hostvars"][host]) for host in run_dirs}
         answers: dict[str, dict[str, Any]] = {}
 
         def program(host: str, _: Any) -> _direct.Program:

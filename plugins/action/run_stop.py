@@ -26,22 +26,28 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = _direct.plain(self._task.args)
         grace = float(arguments.get("grace", _GRACE_SECONDS))
-        run_id, named = arguments.get("run_id"), bool(arguments.get("run_id"))
-        if not named:
+        run_id = str(arguments.get("run_id") or "")
+        request = {"base": arguments.get("run_dir"), "grace": grace, "dry_run": bool(self._task.check_mode)}
+        reach = _asking.ways(self, task_vars)
+        nodes: dict[str, Any] = {}
+        silent: dict[str, str] = {}
+
+        def end(run_id: str) -> None:
+            answers = _asking.ask(reach, _MODULES, "end", lambda _: dict(request, run_id=run_id), grace + _MORE_SECONDS)
+            nodes.update({host: answers[host] for host in reach if "left" in answers[host]})
+            silent.update({host: answers[host]["msg"] for host in reach if "left" not in answers[host]})
+
+        if run_id:
+            end(run_id)
+        # Who names no run, or one that is over, may mean one that goes on: also a later start of the same run.
+        if not silent and not any(node["changed"] and node["known"] for node in nodes.values()):
             try:
-                run_id = _finding.plan_of(arguments, self._play_context, task_vars)["run_id"]
+                found = str(_finding.plan_of(arguments, self, task_vars, alive=True)["run_id"])
             except _finding.Unknown as unknown:
                 return _following.left_to_role(unknown.result, arguments)
-        request = {
-            "run_id": str(run_id),
-            "base": arguments.get("run_dir"),
-            "grace": grace,
-            "dry_run": bool(self._task.check_mode),
-        }
-        reach = _asking.ways(self._play_context, task_vars)
-        answers = _asking.ask(reach, _MODULES, "end", lambda _: request, grace + _MORE_SECONDS)
-        nodes = {host: answers[host] for host in reach if "left" in answers[host]}
-        silent = {host: answers[host]["msg"] for host in reach if host not in nodes}
+            if found != run_id and (not run_id or found.startswith(run_id + ".")):
+                run_id = found
+                end(run_id)
         result = _following.answered(nodes, silent, changed=any(node["changed"] for node in nodes.values()))
         stuck = [
             _codes.problem("LEFT_BEHIND", host, "these do not end: %s" % ", ".join(node["left"]), "look at them there")
@@ -56,9 +62,12 @@ class ActionModule(ActionBase):
         result = _following.judged(result, [*result["problems"], *stuck, *unknown])
         _screen.problems(result["problems"])
         empty = [host for host, node in nodes.items() if not node["left"]]
-        if empty and not unknown:
-            said = "would be stopped" if request["dry_run"] else "nothing is left"
-            _screen.tell("stop", "run %s: %s on %s" % (run_id, said, _table.brief(empty)))
+        going = [host for host, node in nodes.items() if node["changed"]]
+        if request["dry_run"] and not unknown:
+            said = "would be stopped on %s" % _table.brief(going) if going else "there is nothing to stop"
+            _screen.tell("stop", "run %s: %s" % (run_id, said))
+        elif empty and not unknown:
+            _screen.tell("stop", "run %s: nothing is left on %s" % (run_id, _table.brief(empty)))
         if self._task.diff:
             result["diff"] = _difference(str(run_id), nodes)
         return _following.left_to_role(dict(result, run_id=run_id), arguments)

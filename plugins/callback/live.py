@@ -60,6 +60,10 @@ class CallbackModule(Default):
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Listen; workers inherit the environment, and with it where to tell."""
         super().v2_playbook_on_start(playbook)
+        # ansible-runner inherits from the callback that it finds, and locks the display around every method of it: a
+        # thread of ours would wait for that for ever. There, this is the callback "default".
+        if type(self) is not CallbackModule:
+            return
         self._directory = tempfile.mkdtemp(prefix="madctl-")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # A path may be too long for a socket's name; a descriptor's never is.
@@ -121,6 +125,8 @@ class CallbackModule(Default):
 
     def _wait(self) -> None:
         """Let what an action told come before what follows it."""
+        if not self._directory:
+            return
         # Connections are taken in their order: behind our own, all of the action's were.
         self._barrier.clear()
         with _reach.connect(os.environ[_screen.LIVE_SOCKET]) as own:
@@ -135,12 +141,15 @@ class CallbackModule(Default):
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Keep the banner of a play until a task wants one."""
+        if not self._directory:
+            return super().v2_playbook_on_play_start(play)
         self._waiting_play = play
         self._play = play
+        return None
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: Any) -> None:
         """Show other people's tasks as usual."""
-        if _is_ours(task):
+        if self._is_ours(task):
             if task.action == _OURS + ".plan" and self._table.passed("probe"):
                 self._say("%-7s %s answered" % ("probe", _screen.nodes(self._table.passed("probe"))))
             return
@@ -157,7 +166,7 @@ class CallbackModule(Default):
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Begin a node's line with the first look at it."""
-        if _is_ours(task):
+        if self._is_ours(task):
             with self._lock:
                 if task.action.endswith(".node_info") and self._table.add(host.get_name()):
                     self._draw()
@@ -182,7 +191,7 @@ class CallbackModule(Default):
 
     def _on_result(self, result: Any, name: str, **more: Any) -> None:
         task, found = result._task, result._result
-        if not _is_ours(task):
+        if not self._is_ours(task):
             with self._lock:
                 self._erase()
                 getattr(super(), name)(result, **more)
@@ -207,12 +216,12 @@ class CallbackModule(Default):
 
     def v2_on_file_diff(self, result: Any) -> None:
         """Show differences of other people's tasks as usual; ours come with their results."""
-        if not _is_ours(result._task):
+        if not self._is_ours(result._task):
             super().v2_on_file_diff(result)
 
     def v2_playbook_on_include(self, included_file: Any) -> None:
         """Say nothing of our own files."""
-        if not _is_ours(included_file._task):
+        if not self._is_ours(included_file._task):
             super().v2_playbook_on_include(included_file)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
@@ -220,13 +229,14 @@ class CallbackModule(Default):
         self._wait()
         with self._lock:
             self._erase()
-        os.environ.pop(_screen.LIVE_SOCKET, None)
-        shutil.rmtree(self._directory, ignore_errors=True)
-        if self._has_others:
+        if self._directory:
+            os.environ.pop(_screen.LIVE_SOCKET, None)
+            shutil.rmtree(self._directory, ignore_errors=True)
+        if self._has_others or not self._directory:
             super().v2_playbook_on_stats(stats)
 
-
-def _is_ours(task: Any) -> bool:
-    role = getattr(task, "_role", None)
-    named = str(getattr(role, "_role_collection", "") or "")
-    return named == _OURS or str(task.action).startswith(_OURS + ".") or str(task.action).endswith("meta")
+    def _is_ours(self, task: Any) -> bool:
+        role = getattr(task, "_role", None)
+        named = str(getattr(role, "_role_collection", "") or "")
+        ours = named == _OURS or str(task.action).startswith(_OURS + ".") or str(task.action).endswith("meta")
+        return ours and bool(self._directory)

@@ -11,10 +11,10 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _
 Answers = dict[str, dict[str, Any]]
 
 
-def ways(play_context: Any, task_vars: Any) -> dict[str, _reach.Reach]:
+def ways(action: Any, task_vars: Any) -> dict[str, _reach.Reach]:
     """Give the way to every host of the play, also to those that failed before."""
     hosts = task_vars["ansible_play_hosts_all"]
-    return {host: _reach.Reach(host, play_context, task_vars["hostvars"][host]) for host in hosts}
+    return {host: _reach.Reach(host, action, task_vars["hostvars"][host]) for host in hosts}
 
 
 def ask(

@@ -14,6 +14,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _
 
 _MODULES = _direct.parts("_attic")
 _SECONDS = 25.0
+_ALIVE = ("armed", "running", "stopping")
 SEE = "see what the nodes hold: ansible-playbook madctl.multinode.ps"
 _ELSEWHERE = "launch one, or name the directory of runs with madctl_run_dir"
 
@@ -27,34 +28,50 @@ class Unknown(Exception):  # noqa: N818  it is an answer, not an error of ours
         _screen.problems(problems)
 
 
-def plan_of(arguments: dict[str, Any], play_context: Any, task_vars: Any) -> dict[str, Any]:
+def plan_of(arguments: dict[str, Any], action: Any, task_vars: Any, alive: bool = False) -> dict[str, Any]:
     """
     Give the plan of a run, or what its nodes know of it.
+
+    Args:
+        alive: Whether a run that goes on somewhere is meant before one that is over.
 
     Raises:
         Unknown: If none of the nodes that answered holds such a run.
     """
     if arguments.get("plan"):
         return dict(arguments["plan"])
-    reach = _asking.ways(play_context, task_vars)
+    reach = _asking.ways(action, task_vars)
     request = {"run_dir": arguments.get("run_dir")}
     answers = _asking.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
     held = {host: {run["run_id"]: run for run in answers[host].get("runs", [])} for host in reach}
     silent = {host: answers[host]["msg"] for host in reach if "runs" not in answers[host]}
-    run_id = _choose(held, str(arguments.get("run_id") or ""))
+    wanted = str(arguments.get("run_id") or "")
+    run_id = _choose(held, wanted, alive)
     if run_id is None:
         raise Unknown(_unknown(arguments.get("run_id"), reach, silent))
     shares = {host: runs[run_id] for host, runs in held.items() if run_id in runs}
-    return _plan(run_id, shares, silent)
+    return _plan(run_id, shares, silent, is_named=run_id == wanted)
 
 
-def _choose(held: dict[str, dict[str, Any]], wanted: str) -> str | None:
-    """Choose the run by its id, or by the beginning of it; the latest of those that fit."""
-    runs = {run_id: run for share in held.values() for run_id, run in share.items()}
-    if wanted in runs:
-        return wanted
-    fitting = [run_id for run_id in runs if run_id.startswith(wanted)]
-    return max(fitting, key=lambda run_id: (_created(runs[run_id]), run_id), default=None)
+def _choose(held: dict[str, dict[str, Any]], wanted: str, alive: bool = False) -> str | None:
+    """
+    Choose the run by its id, or by the beginning of it; the latest of those that fit.
+
+    A run that was started anew goes on under its id with a number, and is still meant by its first.
+    """
+    shares: dict[str, list[dict[str, Any]]] = {}
+    for share in held.values():
+        for run_id, run in share.items():
+            shares.setdefault(run_id, []).append(run)
+    fitting = [run_id for run_id in shares if run_id == wanted or run_id.startswith(wanted + ".")]
+    fitting = fitting or [run_id for run_id in shares if run_id.startswith(wanted)]
+    if alive:
+        fitting = [run_id for run_id in fitting if any(_goes_on(run) for run in shares[run_id])] or fitting
+    return max(fitting, key=lambda run_id: (max(map(_created, shares[run_id])), run_id), default=None)
+
+
+def _goes_on(run: dict[str, Any]) -> bool:
+    return run["state"] in _ALIVE
 
 
 def _created(run: dict[str, Any]) -> float:
@@ -73,8 +90,12 @@ def _unknown(wanted: Any, reach: Any, silent: dict[str, str]) -> list[_codes.Pro
     return found
 
 
-def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str]) -> dict[str, Any]:
-    """Write down of a plan what following, asking and fetching need; nodes that did not answer stay in."""
+def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str], is_named: bool) -> dict[str, Any]:
+    """
+    Write down of a plan what following, asking and fetching need.
+
+    Nodes that did not answer stay in, all of them where they might have held a later run.
+    """
     described = next((share["described"] for share in shares.values() if share["described"]), None)
     hosts = list(described["hosts"]) if described else []
     ranks = {host: rank for rank, host in enumerate(hosts)}
@@ -82,7 +103,7 @@ def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str]) -> dict[s
         # A host can have another name here than where the run was launched.
         if share["described"]:
             ranks[host] = share["described"]["node_rank"]
-    here = [*shares, *(host for host in silent if host in hosts or not hosts)]
+    here = [*shares, *(host for host in silent if host in hosts or not (hosts and is_named))]
     here.sort(key=lambda host: ranks.get(host, len(ranks)))
     missing = sorted(set(range(len(hosts))) - {ranks[host] for host in here if host in ranks})
     if missing:

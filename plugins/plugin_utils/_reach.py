@@ -36,10 +36,17 @@ _RELAY = (
 class Reach:
     """The way to one node; ``ssh`` is None where it is this machine."""
 
-    def __init__(self, host: str, play_context: Any, variables: Any) -> None:
+    def __init__(self, host: str, action: Any, variables: Any) -> None:
+        """
+        Find the way.
+
+        Args:
+            action: The action plugin that asks.
+            variables: All variables of the host.
+        """
         self.host = host
         self.python = _direct.python_of(variables)
-        self.ssh = _ssh(host, play_context, variables)
+        self.ssh = _ssh(host, action, variables)
 
     def start(self, command: str, *options: str) -> subprocess.Popen[bytes]:
         """Start a command on the node, its standard streams on pipes; ``options`` are for ssh."""
@@ -61,16 +68,18 @@ class Reach:
         return ours
 
 
-def _ssh(host: str, play_context: Any, variables: Any) -> list[str] | None:
+def _ssh(host: str, action: Any, variables: Any) -> list[str] | None:
     """Write the ssh command line for a host as Ansible does, the host last."""
-    kind = variables.get("ansible_connection", play_context.connection)
+    # Of an action that runs once a play, the play context is that of the first host, with its user and port.
+    task, play_context = action._task, action._play_context
+    kind = variables.get("ansible_connection", task.connection)
     if kind in ("local", "ansible.builtin.local"):
         return None
     connection = connection_loader.get("ansible.builtin.ssh", play_context, None)
     # Ansible logged in before, so no password is needed, and nobody would be there to give it to ssh.
     names = [n for n in constants.config.get_plugin_vars("connection", connection._load_name) if "pass" not in n]
     connection.set_options(
-        task_keys={"remote_user": play_context.remote_user, "port": play_context.port},
+        task_keys={"remote_user": task.remote_user, "port": task.port},
         var_options={name: variables[name] for name in names if name in variables},
     )
     # The path of the control socket is a hash of these, which Ansible sets just before it connects.

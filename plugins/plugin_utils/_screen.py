@@ -22,6 +22,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
 MOST_LINES = 8
 _HIDDEN = "***"
+_LINES_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 16
 _ENDED = {"RUN_STOPPED": "stopped", "INTERRUPTED": "interrupted", "TIMED_OUT": "timed out"}
 _live: dict[int, socket.socket] = {}
 
@@ -42,9 +43,14 @@ def send(event: dict[str, Any]) -> bool:
 
 def say(lines: Iterable[str], is_job: bool = False) -> None:
     """Show lines as they are; ``is_job`` where they are the job's own."""
-    text = "\n".join(lines)
-    if text and not send({"event": "text", "text": text, "job": is_job}):
-        Display().display(text)
+    waiting = list(lines)
+    while waiting:
+        # A message has a bound, and a job may say much at once.
+        text = "\n".join(waiting[:_LINES_AT_ONCE])
+        for piece in (text[at : at + _CHARACTERS_AT_ONCE] for at in range(0, len(text), _CHARACTERS_AT_ONCE)):
+            if not send({"event": "text", "text": piece, "job": is_job}):
+                Display().display(piece)
+        del waiting[:_LINES_AT_ONCE]
 
 
 def tell(stage: str, text: str) -> None:
@@ -168,7 +174,8 @@ class Screen:
             self._counts = dict.fromkeys(self._counts, 0)
             self._stopping = False
             changes = "".join(", %s replaces %s" % (new, old) for old, new in (event.get("replaced") or {}).items())
-            self._tell("restart", "%s of %s%s" % (event["attempt"], event["of"], changes))
+            run_id = event["plan"]["run_id"]
+            self._tell("restart", "%s of %s: run %s%s" % (event["attempt"], event["of"], run_id, changes))
         else:
             self._stopping = self._stopping or kind == "stopping"
             self._happened(kind, event)

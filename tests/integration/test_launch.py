@@ -255,3 +255,15 @@ def test_the_same_name_in_two_ssh_configurations_is_two_machines(lab, tmp_path):
         said.append(madctl("launch", *words).out)
 
     assert ["node1" in said[0], "node2" in said[1]] == [True, True], said
+
+
+def test_the_user_of_the_first_host_is_its_own(lab, on, tmp_path):
+    on("node2", "sh", "-c", "id train >/dev/null 2>&1 || useradd -m -u 2001 train; usermod -p '*' train")
+    config = tmp_path / "config"
+    text = Path(madctl("lab", "ssh-config", "--name", lab.name).out.strip()).read_text()
+    config.write_text(f"Host node2\n  User train\n{text}")
+    words = ["--hosts", "root@node1,node2", "--ssh-config", str(config), "--command", "--", "id", "-un"]
+    done = madctl("launch", *words, cwd="/")
+
+    assert done.code == 0, done.err
+    assert sorted(re.findall(r"(node\d) +│ (\w+)", done.out)) == [("node1", "root"), ("node2", "train")], done.out

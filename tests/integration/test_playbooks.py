@@ -98,10 +98,14 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
         both = f"until [ $(cat {directory}/logs/rank-*.out | grep -c waiting) = 2 ]; do sleep 0.05; done"
         on(host, "sh", "-c", both)
     status = play("status")
+    would = play("stop", "--check")
     stopped = play("stop", "--diff")
     again = play("stop")
+    would_not = play("stop", "--check")
     logs = play("logs")
     collected = play("collect", variables={"madctl_dest": str(tmp_path / "run")})
+    (tmp_path / "run/node1/run.json").write_text('{"run_id": "another"}')
+    kept = play("collect", variables={"madctl_dest": str(tmp_path / "run")})
     listed = play("ps")
 
     assert SECRET not in launched.all
@@ -111,12 +115,17 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     assert [(row[0], row[1], row[3]) for row in rows[:2]] == [("node2", "running", "2"), ("node1", "running", "2")]
     assert f"stop    run {launched.run_id}: nothing is left on node2,node1" in stopped.out
     assert f"-node1: run {launched.run_id}" in stopped.out
+    assert f"stop    run {launched.run_id}: would be stopped on node2,node1" in would.out
+    assert f"stop    run {launched.run_id}: there is nothing to stop" in would_not.out
     assert (again.code, "changed: [" in again.out) == (0, False)
     assert {f"node2:{rank} | waiting {rank}" for rank in (0, 1)} <= set(logs.out.splitlines())
     assert "done    stopped on 2 nodes, 4 of 4 ranks joined" in logs.out
     assert logs.code == 0
     assert f"collect run {launched.run_id}" in collected.out
     assert (tmp_path / "run/node1/logs/rank-2.out").read_text() == "waiting 2\n"
+    assert kept.code == 2
+    assert f"{tmp_path}/run/node1 has something else; choose another directory" in kept.out
+    assert json.loads((tmp_path / "run/node1/run.json").read_text()) == {"run_id": "another"}
     assert re.search(rf"^{launched.run_id}  \S+ \S+  exited +node2,node1  .*wait.py$", listed.out, re.M)
 
 
