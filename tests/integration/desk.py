@@ -21,8 +21,15 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _FILE = re.compile(r"`([^`\s]+)`[^`\n]*:\n\n\Z")
-# What may differ from run to run: ids, numbers, and how far a column stands from the next.
-_LOOSE = ((r"\d{8}-\d{6}-[0-9a-f]+", "RUNID"), (r"\d+(?:\.\d+)*", "NUMBER"), (r"\s+", " "))
+# What may differ from run to run: ids, times, addresses, ports, and how far a column stands from the next.
+_LOOSE = (
+    (r"\d{8}-\d{6}-[0-9a-f]+", "RUNID"),
+    (r"\d+(?:\.\d+){3}", "ADDRESS"),
+    (r"(\bport |ADDRESS:)\d+", r"\1PORT"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d", "TIME"),
+    (r"\d+(?:\.\d+)? s\b", "SECONDS"),
+    (r"\s+", " "),
+)
 
 
 @dataclass(frozen=True)
