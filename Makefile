@@ -27,7 +27,10 @@ system: ## install the system packages (Debian and Ubuntu, as root)
 	  if [ -n "$$missing" ]; then
 	    echo "installing$$missing"
 	    apt-get update -q >/dev/null
-	    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null
+	    install="apt-get install -y -q --no-install-recommends"
+	    export DEBIAN_FRONTEND=noninteractive
+	    # One that a distribution does not have must not cost the others.
+	    $$install $$missing >/dev/null 2>&1 || { failed=0; for one in $$missing; do $$install $$one >/dev/null || failed=1; done; exit $$failed; }
 	  fi
 	fi
 
