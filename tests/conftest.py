@@ -7,6 +7,7 @@ import pytest
 TOGETHER = {"test_nfs": "test_uml", "test_systemd": "test_uml"}
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook.
 def pytest_collection_modifyitems(items):
     for item in items:
         item.add_marker(pytest.mark.xdist_group(TOGETHER.get(item.path.stem, item.path.stem)))

@@ -114,7 +114,10 @@ def main() -> None:
     for number in LEFT_TO_PROGRAM:
         signal.signal(number, signal.SIG_IGN)
     supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    supervisor.connect(os.path.join(os.environ["MADCTL_RUN_DIR"], "ranks.sock"))
+    # The path may be too long for a socket's name; a descriptor's never is.
+    run_dir = os.open(os.environ["MADCTL_RUN_DIR"], os.O_RDONLY | os.O_DIRECTORY)
+    supervisor.connect("/proc/self/fd/%d/ranks.sock" % run_dir)
+    os.close(run_dir)
     (out, out_end), (err, err_end), (failure, failed) = os.pipe(), os.pipe(), os.pipe()
     for pipe in (out, err):
         try:

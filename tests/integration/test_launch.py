@@ -207,8 +207,8 @@ def test_dry_run_prints_the_plan_and_starts_nothing(launch, on):
 
 @pytest.mark.parametrize("hosts", [[], ["--hosts", "localhost"]])
 def test_single_node_runs_here_through_the_same_path(hosts, tmp_path):
-    # This machine's port, too, may be in use by tests that run beside this one.
-    own = ["--python", sys.executable, "--run-dir", str(tmp_path), "--master-port", "auto"]
+    # A path that is longer than a socket's name may be; the port may be in use by tests that run beside this one.
+    own = ["--python", sys.executable, "--run-dir", str(tmp_path / ("long-" * 20)), "--master-port", "auto"]
     done = madctl("launch", *hosts, "--nproc-per-node", "2", *own, "--output", "json", "--", EXAMPLE)
 
     assert done.code == 0, done.err
