@@ -96,8 +96,8 @@ test-setup: torch mpi ## what tests on hosts need, system packages too
 	fi
 
 test: lint test-setup ## linters and every test, on real hosts where root
-	@# Tests wait more than they compute; tests/conftest.py says which stay together.
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests
+	@# Tests wait more than they compute. A file's tests share hosts and stay together.
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests
 
 build: setup ## the wheel and the collection's tarball, in dist/
 	@rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
