@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
 from madctl.errors import Problem, UsageError
 
 MAX_HOSTS = 4096
@@ -68,46 +69,25 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> list[HostEn
 
 
 def _file_line(words: list[str], where: str) -> list[HostEntry]:
-    name, slots = words[0], None
-    for word in words[1:]:
-        key, _, value = word.partition("=")
-        if key == "slots":
-            slots = value
-        elif key != "max_slots":
-            raise UsageError(
-                Problem("HOSTFILE_MALFORMED", f"{where}: {word!r} is not understood", remedy="name slots=N")
-            )
-    if slots is None and name.count(":") == 1:
-        name, _, slots = name.partition(":")
-    if slots is not None and (not slots.isdigit() or int(slots) < 1):
-        raise UsageError(
-            Problem("HOSTFILE_MALFORMED", f"{where}: {slots!r} is no number of slots", remedy="name slots=N")
-        )
-    number = int(slots) if slots else None
+    try:
+        name, slots = _hostlist.slots_of(words, where)
+    except _hostlist.HostsError as error:
+        raise _refused(error) from error
     found = [entry for part in split(name, where) for entry in _expand(part)]
-    return [HostEntry(entry.name, entry.user, entry.port, number) for entry in found]
+    return [HostEntry(entry.name, entry.user, entry.port, slots) for entry in found]
 
 
 def split(text: str, whole: str) -> list[str]:
     """Split at the commas that are outside of brackets."""
-    parts, depth, current = [], 0, ""
-    for character in text:
-        depth += (character == "[") - (character == "]")
-        if depth not in (0, 1):
-            raise _malformed(whole, "brackets do not match")
-        if character == "," and depth == 0:
-            parts.append(current)
-            current = ""
-        else:
-            current += character
-    if depth:
-        raise _malformed(whole, "brackets do not match")
-    parts = [part.strip() for part in [*parts, current]]
-    if not any(parts):
-        raise UsageError(Problem("HOSTS_EMPTY", "the host list is empty", remedy="--hosts gpu[01-16]"))
-    if not all(parts):
-        raise _malformed(whole, "a name between two commas is missing")
-    return parts
+    try:
+        return list(_hostlist.split(text, whole))
+    except _hostlist.HostsError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: _hostlist.HostsError) -> UsageError:
+    found = error.problem
+    return UsageError(Problem(found["code"], found["message"], remedy=found["remedy"]))
 
 
 def _malformed(text: str, reason: str) -> UsageError:

@@ -22,7 +22,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 4 when a node gave nothing."""
+    """Return 4 when a node gave nothing, 2 when there is no room for what it would give."""
     from madctl import rundir
     from madctl.result import Result, to_json, to_problem
     from madctl.session import ask
@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     nodes = found.get("nodes", {})
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED if found else ExitCode.INTERNAL
+    if any(problem.code == "DEST_IN_USE" for problem in problems):
+        code = ExitCode.USAGE
     if options.output == "json":
         status = "succeeded" if code == ExitCode.SUCCEEDED else "failed"
         print(to_json(Result("collect", status, code, record.run_id, {"nodes": nodes}, problems)))

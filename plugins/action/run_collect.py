@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _finding, _following, _reach, _screen
 
 _MODULES = _direct.parts("_runs")
@@ -38,6 +39,15 @@ class ActionModule(ActionBase):
             _screen.tell("collect", "run %s would be fetched to %s" % (plan["run_id"], base))
             absent = [node for node in plan["nodes"] if not os.path.isdir(os.path.join(base, node["host"]))]
             return {"changed": bool(absent), "nodes": {}, "problems": [], "run_id": plan["run_id"]}
+        taken = [
+            _codes.problem("DEST_IN_USE", node["host"], "%s holds something else" % place, "name another directory")
+            for node, place in ((node, os.path.join(base, node["host"])) for node in plan["nodes"])
+            if not is_replaced(place, plan["run_id"])
+        ]
+        if taken:
+            _screen.problems(taken)
+            refused = _following.judged({"changed": False, "nodes": {}, "run_id": plan["run_id"]}, taken)
+            return _following.left_to_role(refused, arguments)
 
         def fetch(node: dict[str, Any]) -> tuple[bool, str | None]:
             reach = _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
@@ -95,9 +105,6 @@ def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> tup
     if os.path.isdir(directory) and same(partial, directory):
         shutil.rmtree(partial)
         return False, None
-    if not is_replaced(directory, request["run_id"]):
-        shutil.rmtree(partial)
-        return False, "%s has something else; choose another directory" % directory
     shutil.rmtree(directory, ignore_errors=True)
     os.rename(partial, directory)
     return True, None

@@ -103,7 +103,7 @@ class ActionModule(ActionBase):
 def _secrets(plan: dict[str, Any], user_env: dict[str, Any]) -> tuple[str, ...]:
     """Pick what no screen shows: values of the user's variables, and of those that a context gives to containers."""
     given = [(name, _words.unpack(word)) for name, word in user_env.items()]
-    for node in plan["nodes"]:
+    for node in plan["nodes"][:1]:  # All have the same.
         words = list(map(_words.unpack, (node.get("model") or {}).get("argv") or []))
         for at, word in enumerate(words[:-1]):
             if word == "--additional-context":

@@ -18,6 +18,7 @@ requirements:
   - "Set it as stdout callback: C(ANSIBLE_STDOUT_CALLBACK=madctl.multinode.live)."
 """
 
+import atexit
 import os
 import shutil
 import socket
@@ -65,6 +66,8 @@ class CallbackModule(Default):
         if type(self) is not CallbackModule:
             return
         self._directory = tempfile.mkdtemp(prefix="madctl-")
+        # A playbook that is interrupted has no statistics; workers are copies of this process, and have it still.
+        atexit.register(_remove, self._directory, os.getpid())
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # A path may be too long for a socket's name; a descriptor's never is.
         place = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -231,7 +234,6 @@ class CallbackModule(Default):
             self._erase()
         if self._directory:
             os.environ.pop(_screen.LIVE_SOCKET, None)
-            shutil.rmtree(self._directory, ignore_errors=True)
         if self._has_others or not self._directory:
             super().v2_playbook_on_stats(stats)
 
@@ -240,3 +242,8 @@ class CallbackModule(Default):
         named = str(getattr(role, "_role_collection", "") or "")
         ours = named == _OURS or str(task.action).startswith(_OURS + ".") or str(task.action).endswith("meta")
         return ours and bool(self._directory)
+
+
+def _remove(directory: str, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(directory, ignore_errors=True)

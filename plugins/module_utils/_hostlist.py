@@ -48,7 +48,7 @@ def from_list(text: str) -> List[Host]:
     Raises:
         HostsError: If a part is empty, malformed, hostile or repeated.
     """
-    return checked([host for part in _split(text, text) for host in _expand(part)], text)
+    return checked([host for part in split(text, text) for host in _expand(part)], text)
 
 
 def from_lines(text: str, path: str) -> List[Host]:
@@ -88,6 +88,17 @@ def checked(hosts: List[Host], source: str) -> List[Host]:
 
 
 def _line(words: List[str], where: str) -> List[Host]:
+    name, slots = slots_of(words, where)
+    return [replace(host, slots=slots) for part in split(name, where) for host in _expand(part)]
+
+
+def slots_of(words: List[str], where: str) -> Tuple[str, Optional[int]]:
+    """
+    Read a line of a host file: its name, perhaps a range, and the slots where it says any.
+
+    Raises:
+        HostsError: If a word cannot be meant.
+    """
     name, slots = words[0], None
     for word in words[1:]:
         key, _, value = word.partition("=")
@@ -99,12 +110,16 @@ def _line(words: List[str], where: str) -> List[Host]:
         name, _, slots = name.partition(":")
     if slots is not None and (not slots.isdigit() or int(slots) < 1):
         raise HostsError("HOSTFILE_MALFORMED", "%s: %r is no number of slots" % (where, slots), "name slots=N")
-    number = int(slots) if slots else None
-    return [replace(host, slots=number) for part in _split(name, where) for host in _expand(part)]
+    return name, int(slots) if slots else None
 
 
-def _split(text: str, whole: str) -> List[str]:
-    """Split at the commas that are outside of brackets."""
+def split(text: str, whole: str) -> List[str]:
+    """
+    Split at the commas that are outside of brackets.
+
+    Raises:
+        HostsError: If brackets do not match or a part is empty; ``whole`` is what it names.
+    """
     parts, depth, current = [], 0, ""
     for character in text:
         depth += (character == "[") - (character == "]")
