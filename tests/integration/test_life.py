@@ -210,6 +210,17 @@ def test_a_run_that_is_gone_from_a_node_is_said_to_be(launch, on):
     assert (logs.code, "node2: there is no /var/tmp/" in logs.err) == (4, True), logs.err
 
 
+def test_a_run_that_no_node_holds_is_stopped(launch, on):
+    # So it is after a launcher was killed before it had armed the nodes.
+    done = launch("--", "report.py")
+    for number, host in enumerate(("node1", "node2")):
+        on(host, "rm", "-r", done.json["data"]["nodes"][number]["run_dir"])
+    stopped = madctl("stop")
+
+    assert (stopped.code, stopped.err) == (0, "")
+    assert "nothing is left on node[1-2]" in stopped.out
+
+
 def test_attach_waits_for_a_node_whose_link_is_down(detached, on):
     on("node2", "ip", "link", "set", "eno1", "down")
     process = subprocess.Popen([str(MADCTL), "attach"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
