@@ -107,6 +107,7 @@ class CallbackModule(Default):
     def _say(self, text: str, is_job: bool = False) -> None:
         self._erase()
         self._display.display(text)
+        sys.stdout.flush()  # Ansible does so only at its end.
         if is_job:
             self._table.end()
         self._draw()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -20,7 +21,7 @@ _LAST_WORDS_SECONDS = 30.0
 
 
 def obey(follower: _follow.Follower, events: Events) -> None:
-    """Stop on a signal to this process, and on an order from whoever listens to the events."""
+    """Stop on a signal to this process and on an order from whoever listens; let go when ansible-playbook has died."""
     orders = events.orders
     follower.is_held = events.is_full
     reason = _codes.problem("INTERRUPTED", None, "interrupted")
@@ -32,11 +33,26 @@ def obey(follower: _follow.Follower, events: Events) -> None:
         signal.signal(number, lambda *_: None)
 
     def on_signal() -> None:
-        for number in os.read(wake, 64):
+        try:
+            numbers = os.read(wake, 64)
+        except BlockingIOError:
+            return
+        for number in numbers:
             if number in (signal.SIGINT, signal.SIGTERM):
                 follower.interrupt(reason)
 
     follower.watch(wake, on_signal)
+    parent = multiprocessing.parent_process()
+
+    def on_death() -> None:
+        follower.unwatch(parent.sentinel)
+        events.abandon()
+        on_signal()  # It may have passed on what killed it.
+        if not follower.interrupted:
+            follower.detach()
+
+    if parent is not None:
+        follower.watch(parent.sentinel, on_death)
     if orders is None:
         return
 
@@ -74,7 +90,7 @@ class Events:
         self._bytes = 0
         self._left_out: dict[tuple[str, str], int] = {}
         self._changed = threading.Condition()
-        self._closed = self._leaving = False
+        self._closed = self._leaving = self._abandoned = False
         self._thread = threading.Thread(target=self._write, daemon=True)
 
     def __enter__(self) -> Events:
@@ -88,6 +104,9 @@ class Events:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(0 if self._leaving else _LAST_WORDS_SECONDS)
+        if self._abandoned:
+            # Results go through a pipe that nobody reads any more: once it is full, this process would stay for ever.
+            os._exit(1)
         if self.orders is None and not self._thread.is_alive():
             self._screen.flush()
 
@@ -111,6 +130,11 @@ class Events:
         with self._changed:
             self._frames.clear()
             self._bytes, self._leaving = 0, True
+
+    def abandon(self) -> None:
+        """Leave, and end this process with it: ansible-playbook has died."""
+        self.leave()
+        self._abandoned = True
 
     def _say_left_out(self, source: tuple[str, str]) -> None:
         gap = self._left_out.pop(source, 0)

@@ -102,6 +102,13 @@ def play(core, tree, playbook, *words, env=None, **more):
     return Played(done.returncode, done.stdout, done.stderr)
 
 
+def start(core, tree, playbook, *words, env=None):
+    """Start a playbook with everything it says on one stream, and interrupts of its own."""
+    argv = [str(environment(core) / "ansible-playbook"), playbook, *map(str, words)]
+    joined = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    return subprocess.Popen(argv, cwd=tree, env={**variables(tree), **(env or {})}, **joined)
+
+
 def inventory(lab):
     """Name the inventory of a lab."""
     return state.directory(lab.name) / "inventory.yml"

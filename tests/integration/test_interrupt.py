@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -31,12 +32,17 @@ def start(lab, *words):
 
 
 def read_until(process, marker):
-    """Read up to the line that holds ``marker``; its absence is a failure of the test."""
+    """Read up to the line that holds ``marker``; its absence is a failure of the test, its delay, too."""
     seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if marker in line:
-            return
+    watch = threading.Timer(90, process.kill)
+    watch.start()
+    try:
+        for line in process.stdout:
+            seen.append(line)
+            if marker in line:
+                return
+    finally:
+        watch.cancel()
     pytest.fail("never seen: " + "".join(seen))
 
 

@@ -2,14 +2,20 @@
 """Every line of ansible-core that is declared, with the tarball alone in an empty tree, launches a real job."""
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.integration import alone
-from tests.integration.conftest import JOBS
+from tests.integration.conftest import JOBS, left_behind
+from tests.integration.test_interrupt import read_until
+from tests.integration.test_life import wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -35,6 +41,74 @@ def test_a_job_on_two_nodes_with_the_tarball_alone(core, version, lab, tarball, 
     assert {report["env"]["NCCL_SOCKET_IFNAME"] for report in reports} == {"ens14np0", "ib0"}
     assert "2 × 2 = 4 ranks on ens14np0, ib0, master " in done.out
     assert " on 2 nodes, 4 of 4 ranks joined" in done.out
+
+
+class Launcher:
+    """Launches with one line of ansible-core, each a process with a person in front of it."""
+
+    def __init__(self, core, lab, tree):
+        self.core, self.tree = core, tree
+        self.options = ["-i", alone.inventory(lab), "--limit", "node1,node2"]
+
+    def start(self, work, **env):
+        (self.tree / "job.json").write_text(json.dumps({"madctl_shape": "command", "madctl_work": work}))
+        words = ["madctl.multinode.launch", *self.options, "-e", "@job.json"]
+        self.process = alone.start(self.core, self.tree, *words, env=env)
+        return self.process
+
+    def play(self, playbook):
+        return alone.play(self.core, self.tree, f"madctl.multinode.{playbook}", *self.options)
+
+    def processes(self):
+        """List what goes on of the launch on this machine, its parent or not."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                is_here = os.readlink(place / "cwd") == str(self.tree)
+                if is_here and b"@job.json" in (place / "cmdline").read_bytes():
+                    found.append(int(place.name))
+            except OSError:
+                continue  # It has ended.
+        return found
+
+
+@pytest.fixture(params=alone.PYTHONS)
+def launcher(request, lab, tarball, tmp_path):
+    if alone.python(request.param) is None:
+        pytest.skip(f"no Python {alone.PYTHONS[request.param]} here: ansible-core {request.param} is not tested")
+    alone.install(request.param, tarball, tmp_path)
+    launcher = Launcher(request.param, lab, tmp_path)
+    yield launcher
+    for pid in launcher.processes():
+        os.kill(pid, signal.SIGKILL)
+    launcher.process.wait()
+    launcher.play("stop")
+
+
+def test_an_interrupted_playbook_stops_the_run(lab, launcher):
+    job = ["sh", "-c", "sleep 300 & echo waiting; wait"]
+    process = launcher.start(job, ANSIBLE_STDOUT_CALLBACK="madctl.multinode.live")
+    read_until(process, "waiting")  # Ansible itself says nothing to a pipe before its end.
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 99, output
+    wait_for(lambda: launcher.processes() == [])
+    assert left_behind(lab) == []
+
+
+def test_a_killed_playbook_lets_the_run_go_on_and_leaves_no_process(lab, launcher):
+    # More than the pipe between processes of Ansible takes: nobody empties it any more.
+    job = ["sh", "-c", "for i in $(seq 3000); do seq 2000; sleep 0.1; done"]
+    process = launcher.start(job, PYTHONUNBUFFERED="1")
+    read_until(process, "| 2000")
+    os.kill(process.pid, signal.SIGKILL)
+    wait_for(lambda: launcher.processes() == [])
+    status, stopped = launcher.play("status"), launcher.play("stop")
+
+    assert re.findall(r"^(node\d) +(\w+)", status.out, re.M)[:2] == [("node1", "running"), ("node2", "running")]
+    assert stopped.code == 0, stopped.all
+    assert left_behind(lab) == []
 
 
 def test_what_is_declared_is_what_is_tested():
