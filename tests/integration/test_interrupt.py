@@ -40,7 +40,7 @@ def read_until(process, marker):
         for line in process.stdout:
             seen.append(line)
             if marker in line:
-                return
+                return "".join(seen)
     finally:
         watch.cancel()
     pytest.fail("never seen: " + "".join(seen))

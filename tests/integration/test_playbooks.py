@@ -18,6 +18,7 @@ import pytest
 from madctl.lab import state
 from tests.integration import alone
 from tests.integration.conftest import JOBS, Finished, madctl
+from tests.integration.test_interrupt import read_until
 
 pytestmark = pytest.mark.lab
 SECRET = "hunter2-hunter2"
@@ -63,24 +64,44 @@ def site(tree, lab):
 
 
 @pytest.fixture
-def play(tree, site, tmp_path):
-    """Run a playbook on the GPUs of the site."""
+def options(site, tmp_path):
+    """Give the words of a playbook on the GPUs of the site."""
+
+    def options(variables=None):
+        (tmp_path / "variables.json").write_text(json.dumps({**JOB, **(variables or {})}))
+        words = ["--limit", "gpu", "--vault-password-file", "password"]
+        return ["-i", site, *words, "-e", f"@{tmp_path}/variables.json"]
+
+    return options
+
+
+@pytest.fixture
+def play(tree, options):
+    """Run a playbook to its end."""
 
     def run(playbook, *words, variables=None, **more):
-        (tmp_path / "variables.json").write_text(json.dumps({**JOB, **(variables or {})}))
-        options = [
-            "-i",
-            site,
-            "--limit",
-            "gpu",
-            "--vault-password-file",
-            "password",
-            "-e",
-            f"@{tmp_path}/variables.json",
-        ]
-        return alone.play(alone.OLDEST, tree, f"madctl.multinode.{playbook}", *options, *words, **more)
+        given = options(variables)
+        return alone.play(alone.OLDEST, tree, f"madctl.multinode.{playbook}", *given, *words, **more)
 
     return run
+
+
+@pytest.fixture
+def begin(tree, options, play):
+    """Start a launch that says each line when it comes; what is left of it is stopped."""
+    started = []
+
+    def begin(variables):
+        env = {"ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live"}
+        started.append(alone.start(alone.OLDEST, tree, "madctl.multinode.launch", *options(variables), env=env))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            play("stop")
+            process.kill()
+        process.wait()
 
 
 def runs(on):
@@ -138,6 +159,94 @@ def test_a_run_that_no_node_knows(play):
     nothing = play("status", "-e", "madctl_run_dir=/nowhere")
 
     assert nothing.codes() == [("node1", "RUN_UNKNOWN"), ("node2", "RUN_UNKNOWN")]
+
+
+def test_stop_means_the_run_that_goes_on_and_not_a_later_one(play):
+    base = {"madctl_shape": "command", "madctl_detach": True}
+    older = play("launch", "--limit", "node1", variables={**base, "madctl_work": ["sleep", "300"]})
+    later = play("launch", "--limit", "node2", variables={**base, "madctl_work": ["true"], "madctl_detach": False})
+    stopped = play("stop")
+
+    assert (older.code, later.code, stopped.code) == (0, 0, 0), stopped.all
+    assert f"stop    run {older.run_id}: nothing is left on node2,node1" in stopped.out
+    assert "running" not in play("ps").out
+
+
+RESTARTED = "case $MADCTL_RUN_ID in *.1) echo waiting; sleep 300 & wait;; *) exit 3;; esac"
+
+
+def test_a_run_that_was_started_anew_is_stopped_by_its_first_id(play, begin):
+    work = {"madctl_shape": "command", "madctl_work": ["sh", "-c", RESTARTED], "madctl_max_restarts": 1}
+    process = begin(work)
+    story = read_until(process, "waiting")
+    run_id = re.search(r"^run     (\S+)$", story, re.M)[1]
+    stopped = play("stop", "-e", f"madctl_run_id={run_id}")
+    rest, _ = process.communicate(timeout=60)
+
+    assert stopped.code == 0, stopped.all
+    assert f"stop    run {run_id}.1: nothing is left on node2,node1" in stopped.out
+    assert process.returncode == 2
+    assert "RUN_STOPPED: " in rest
+
+
+def test_a_link_that_is_cut_makes_a_node_lost(play, begin, on):
+    process = begin({"madctl_shape": "command", "madctl_work": ["sh", "-c", "echo waiting; sleep 300"]})
+    read_until(process, "node1 | waiting")
+    # node2 is reached through node1, whose own link stays.
+    on("node2", "sh", "-c", "for name in eno1 ens14np0; do ip link set $name down; done")
+    try:
+        rest, _ = process.communicate(timeout=110)
+    finally:
+        on("node2", "sh", "-c", "for name in eno1 ens14np0; do ip link set $name up; done")
+
+    # Nobody could tell it; when it is back, somebody can.
+    assert play("stop").code == 0
+    assert process.returncode == 2, rest
+    assert re.search(r"^NODE_LOST: node2: .*; .*$", rest, re.M), rest
+
+
+@pytest.fixture
+def checkout(on):
+    """The directory of models, on each node."""
+    for host in ("node1", "node2"):
+        on(host, "sh", "-c", "mkdir /root/checkout && echo [] > /root/checkout/models.json")
+    yield "/root/checkout"
+    for host in ("node1", "node2"):
+        on(host, "rm", "-r", "/root/checkout")
+
+
+def test_a_token_of_a_context_is_no_difference(play, checkout):
+    context = "{'docker_env_vars': {'HF_TOKEN': '%s', 'PLAIN': 'plain-value'}}" % SECRET
+    models = {"madctl_tags": ["some"], "madctl_additional_context": context}
+    models.update(madctl_skip=["madengine"], madctl_chdir=checkout)
+    done = play("launch", "--check", "--diff", "-vv", variables=models)
+
+    assert done.code == 0, done.all
+    assert done.out.count("plain-value") >= 4
+    assert SECRET not in done.all
+
+
+RUNNER = """
+import json, sys, ansible_runner
+private, inventory, job = sys.argv[1:]
+done = ansible_runner.run(
+    private_data_dir=private, inventory=inventory, playbook="madctl.multinode.launch", limit="node1,node2", quiet=True,
+    envvars={"ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live"}, extravars=json.loads(job),
+)
+print(done.stdout.read())
+sys.exit(done.rc)
+"""
+
+
+def test_the_callback_inside_ansible_runner(lab, tmp_path):
+    work = {"madctl_shape": "command", "madctl_work": ["sh", "-c", "seq 200"]}
+    argv = [sys.executable, "-c", RUNNER, str(tmp_path), str(alone.inventory(lab)), json.dumps(work)]
+    path = f"{alone.BIN}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100, env={**os.environ, "PATH": path})
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "done    succeeded after " in done.stdout
+    assert "node2 | 200" in done.stdout
 
 
 def test_a_failure_is_a_line_and_no_dump(play):
