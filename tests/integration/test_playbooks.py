@@ -247,6 +247,8 @@ def test_the_callback_inside_ansible_runner(lab, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "done    succeeded after " in done.stdout
     assert "node2 | 200" in done.stdout
+    # There it is the default callback, and draws nothing between what the runner writes.
+    assert ("TASK [" in done.stdout, "\x1b[J" in done.stdout) == (True, False)
 
 
 def test_a_failure_is_a_line_and_no_dump(play):
