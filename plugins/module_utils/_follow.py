@@ -164,8 +164,8 @@ class Follower:
         self.detached = True
 
     def interrupt(self, reason: Problem) -> None:
-        """Stop all nodes gracefully; asked for a second time, kill. Whoever only reads just leaves."""
-        if self._read_only:
+        """Stop all nodes gracefully; asked again, kill, and then let go. Whoever only reads just leaves."""
+        if self._read_only or self._killing:
             self.detach()
         elif self.interrupted is None:
             self.interrupted = reason

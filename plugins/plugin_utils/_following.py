@@ -18,6 +18,10 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _s
 _WAITING_BYTES = 1 << 24
 _EVENT_BYTES = 256  # about what its bookkeeping costs
 _LAST_WORDS_SECONDS = 30.0
+# Where nobody may listen any more.
+_VERY_LAST_WORDS_SECONDS = 5.0
+# A graceful stop and what comes after it.
+_STOPPING_SECONDS = 90.0
 
 
 def obey(follower: _follow.Follower, events: Events) -> None:
@@ -37,18 +41,24 @@ def obey(follower: _follow.Follower, events: Events) -> None:
             numbers = os.read(wake, 64)
         except BlockingIOError:
             return
-        for number in numbers:
-            if number in (signal.SIGINT, signal.SIGTERM):
-                follower.interrupt(reason)
+        # Ansible that is interrupted terminates its workers, too, and which signal comes first is nobody's promise:
+        # that is no second interrupt.
+        times = numbers.count(signal.SIGINT) or int(signal.SIGTERM in numbers and not follower.interrupted)
+        for _ in range(times):
+            events.is_last = True
+            follower.interrupt(reason)
 
     follower.watch(wake, on_signal)
     parent = multiprocessing.parent_process()
 
     def on_death() -> None:
         follower.unwatch(parent.sentinel)
-        events.abandon()
+        events.is_last = True
+        events.leave()
         on_signal()  # It may have passed on what killed it.
-        if not follower.interrupted:
+        if follower.interrupted:
+            _end_process(_STOPPING_SECONDS)  # Nodes that cannot be told to stop keep nobody here.
+        else:
             follower.detach()
 
     if parent is not None:
@@ -74,12 +84,19 @@ def obey(follower: _follow.Follower, events: Events) -> None:
     follower.watch(orders, on_order)
 
 
+def _end_process(seconds: float) -> None:
+    timer = threading.Timer(seconds, os._exit, [1])
+    timer.daemon = True
+    timer.start()
+
+
 class Events:
     """
     Where events go: to madctl where it listens, to the screen for everybody else.
 
     A slow or stopped reader never holds up who follows the nodes: what does not fit is left out, with word
-    of how much. Where ``exact`` asks for every byte, it waits on the nodes instead: see ``is_full``.
+    of how much. Where ``exact`` asks for every byte, it waits on the nodes instead: see ``is_full``. With
+    ``is_last``, this process ends soon after the events did.
     """
 
     def __init__(self, path: str | None, screen: _screen.Screen, exact: bool = False) -> None:
@@ -90,7 +107,8 @@ class Events:
         self._bytes = 0
         self._left_out: dict[tuple[str, str], int] = {}
         self._changed = threading.Condition()
-        self._closed = self._leaving = self._abandoned = False
+        self._closed = self._leaving = False
+        self.is_last = False
         self._thread = threading.Thread(target=self._write, daemon=True)
 
     def __enter__(self) -> Events:
@@ -103,10 +121,12 @@ class Events:
                 self._say_left_out(source)
             self._closed = True
             self._changed.notify_all()
-        self._thread.join(0 if self._leaving else _LAST_WORDS_SECONDS)
-        if self._abandoned:
-            # Results go through a pipe that nobody reads any more: once it is full, this process would stay for ever.
-            os._exit(1)
+        patience = 0 if self._leaving else _VERY_LAST_WORDS_SECONDS if self.is_last else _LAST_WORDS_SECONDS
+        self._thread.join(patience)
+        if self.is_last:
+            # The result, too, goes through a pipe that Ansible may have left: where it is full, who writes waits for
+            # ever.
+            _end_process(patience)
         if self.orders is None and not self._thread.is_alive():
             self._screen.flush()
 
@@ -130,11 +150,6 @@ class Events:
         with self._changed:
             self._frames.clear()
             self._bytes, self._leaving = 0, True
-
-    def abandon(self) -> None:
-        """Leave, and end this process with it: ansible-playbook has died."""
-        self.leave()
-        self._abandoned = True
 
     def _say_left_out(self, source: tuple[str, str]) -> None:
         gap = self._left_out.pop(source, 0)

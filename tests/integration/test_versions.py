@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every line of ansible-core that is declared, with the tarball alone in an empty tree, launches a real job."""
 
+import contextlib
 import json
 import os
 import re
@@ -85,14 +86,44 @@ def launcher(request, lab, tarball, tmp_path):
     launcher.play("stop")
 
 
-def test_an_interrupted_playbook_stops_the_run(lab, launcher):
-    job = ["sh", "-c", "sleep 300 & echo waiting; wait"]
-    process = launcher.start(job, ANSIBLE_STDOUT_CALLBACK="madctl.multinode.live")
-    read_until(process, "waiting")  # Ansible itself says nothing to a pipe before its end.
+SAVES = "trap 'sleep 1; echo saved; exit 0' TERM; sleep 300 & echo waiting; wait"
+
+
+def test_an_interrupted_playbook_stops_the_run_gracefully(lab, launcher):
+    process = launcher.start(["bash", "-c", SAVES], ANSIBLE_STDOUT_CALLBACK="madctl.multinode.live")
+    # Ansible itself says nothing to a pipe before its end.
+    for _ in range(2):
+        read_until(process, "| waiting")
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
 
     assert process.returncode == 99, output
+    assert {"node1 | saved", "node2 | saved"} <= set(output.splitlines()), output
+    assert "done    interrupted after " in output
+    wait_for(lambda: launcher.processes() == [])
+    assert left_behind(lab) == []
+
+
+def test_a_second_interrupt_kills(lab, launcher):
+    process = launcher.start(["sh", "-c", "trap '' TERM; echo waiting; sleep 300"], PYTHONUNBUFFERED="1")
+    for _ in range(2):
+        read_until(process, "| waiting")
+    os.killpg(process.pid, signal.SIGINT)
+    read_until(process, "interrupted")
+    for pid in launcher.processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+    process.communicate(timeout=25)  # Less than nodes wait before they kill.
+    wait_for(lambda: launcher.processes() == [])
+    assert left_behind(lab) == []
+
+
+def test_an_interrupt_in_a_flood_leaves_no_process(lab, launcher):
+    job = ["bash", "-c", "trap 'seq 100000; exit 0' TERM; while :; do seq 2000; sleep 0.1; done"]
+    process = launcher.start(job, PYTHONUNBUFFERED="1")
+    read_until(process, "| 2000")
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=90)
     wait_for(lambda: launcher.processes() == [])
     assert left_behind(lab) == []
 
