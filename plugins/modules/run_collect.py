@@ -11,25 +11,13 @@ description:
   - Brings logs, events and exit records of all nodes to the controller, a directory a node.
   - Runs once a play and changes nothing on the nodes.
 author: The madctl authors
+extends_documentation_fragment:
+  - madctl.multinode.run
+  - madctl.multinode.run.which
 options:
-  run_id:
-    description:
-      - Identity of the run, or its beginning, where O(plan) is not at hand.
-      - Without both, the latest run that the nodes hold.
-    type: str
-  plan:
-    description: The plan of the run.
-    type: dict
-  run_dir:
-    description: Directory on the nodes that run directories are in; C(/var/tmp/madctl-UID) where none is given.
-    type: str
   dest:
     description: Directory on the controller that gets a directory a node; one by the run's id where none is given.
     type: str
-  fail_on_problems:
-    description: Whether to fail with the problems, or only to return them.
-    type: bool
-    default: true
 attributes:
   check_mode:
     description: Can run in check mode; then nothing is fetched.

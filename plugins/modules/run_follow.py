@@ -11,18 +11,10 @@ description:
   - Sends the output of all nodes from the first byte, then follows the run to its end.
   - Runs once a play. Its end changes nothing for the run.
 author: The madctl authors
+extends_documentation_fragment:
+  - madctl.multinode.run
+  - madctl.multinode.run.which
 options:
-  run_id:
-    description:
-      - Identity of the run, or its beginning, where O(plan) is not at hand.
-      - Without both, the latest run that the nodes hold.
-    type: str
-  plan:
-    description: The plan of the run.
-    type: dict
-  run_dir:
-    description: Directory on the nodes that run directories are in; C(/var/tmp/madctl-UID) where none is given.
-    type: str
   follow:
     description: Whether to wait for more than is there.
     type: bool
@@ -39,10 +31,6 @@ options:
   event_socket:
     description: Path of a socket that gets the events instead of the screen.
     type: str
-  fail_on_problems:
-    description: Whether to fail with the problems, or only to return them.
-    type: bool
-    default: true
 """
 
 EXAMPLES = r"""

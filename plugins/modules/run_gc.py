@@ -12,14 +12,13 @@ description:
   - A run that has a process on any node of the play is kept on all of them.
   - Runs once a play.
 author: The madctl authors
+extends_documentation_fragment:
+  - madctl.multinode.run
 options:
   days:
     description: Age from which on a run that is over is removed, by the newest file in its directory.
     type: float
     default: 7
-  run_dir:
-    description: Directory on the nodes that run directories are in; C(/var/tmp/madctl-UID) where none is given.
-    type: str
   bases:
     description: More such directories, a list for each host.
     type: dict
@@ -27,10 +26,6 @@ options:
     description: Whether to say only what would be removed.
     type: bool
     default: false
-  fail_on_problems:
-    description: Whether to fail with the problems, or only to return them.
-    type: bool
-    default: true
 attributes:
   check_mode:
     description: Can run in check mode; then nothing is removed.

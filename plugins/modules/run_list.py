@@ -10,14 +10,8 @@ short_description: Ask all nodes which runs they hold
 description:
   - Runs once a play and changes nothing.
 author: The madctl authors
-options:
-  run_dir:
-    description: Directory on the nodes that run directories are in; C(/var/tmp/madctl-UID) where none is given.
-    type: str
-  fail_on_problems:
-    description: Whether to fail with the problems, or only to return them.
-    type: bool
-    default: true
+extends_documentation_fragment:
+  - madctl.multinode.run
 attributes:
   check_mode:
     description: Can run in check mode.

@@ -10,22 +10,9 @@ short_description: Ask all nodes how a run stands
 description:
   - Runs once a play and changes nothing.
 author: The madctl authors
-options:
-  run_id:
-    description:
-      - Identity of the run, or its beginning, where O(plan) is not at hand.
-      - Without both, the latest run that the nodes hold.
-    type: str
-  plan:
-    description: The plan of the run.
-    type: dict
-  run_dir:
-    description: Directory on the nodes that run directories are in; C(/var/tmp/madctl-UID) where none is given.
-    type: str
-  fail_on_problems:
-    description: Whether to fail with the problems, or only to return them.
-    type: bool
-    default: true
+extends_documentation_fragment:
+  - madctl.multinode.run
+  - madctl.multinode.run.which
 """
 
 EXAMPLES = r"""

@@ -12,21 +12,16 @@ description:
   - Stopping a run that is over changes nothing; one that no node knows is a problem, C(RUN_UNKNOWN).
   - Runs once a play and does not depend on forks. Fails when a node did not answer, or something does not end.
 author: The madctl authors
+extends_documentation_fragment:
+  - madctl.multinode.run
 options:
   run_id:
-    description: Identity of the run; without one the latest that the nodes hold.
+    description: Identity of the run; without one the latest that goes on, or else the latest that the nodes hold.
     type: str
   grace:
     description: Seconds until processes are killed.
     type: float
     default: 45
-  run_dir:
-    description: Directory that run directories are made in, where it is not the usual one.
-    type: str
-  fail_on_problems:
-    description: Whether to fail with the problems, or only to return them.
-    type: bool
-    default: true
 attributes:
   check_mode:
     description: Can run in check mode; then nothing is stopped.

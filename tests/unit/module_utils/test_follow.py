@@ -4,6 +4,7 @@
 import socket
 
 import pytest
+
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _wire
 
 REASON = _codes.problem("INTERRUPTED", None, "interrupted")
