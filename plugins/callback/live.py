@@ -66,6 +66,7 @@ class CallbackModule(Default):
         if type(self) is not CallbackModule:
             return
         self._directory = tempfile.mkdtemp(prefix="madctl-")
+        self._step_aside()
         # A playbook that is interrupted has no statistics; workers are copies of this process, and have it still.
         atexit.register(_remove, self._directory, os.getpid())
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -76,6 +77,25 @@ class CallbackModule(Default):
         listener.listen(8)
         os.environ[_screen.LIVE_SOCKET] = "%s/live.sock" % self._directory
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def _step_aside(self) -> None:
+        """Take the table away for whatever Ansible itself says, such as a warning, and draw it again below."""
+        show, owner = self._display.display, os.getpid()
+
+        def display(*words: Any, **more: Any) -> None:
+            if os.getpid() != owner:
+                # A worker, which may have been forked while the lock was held.
+                show(*words, **more)
+                return
+            with self._lock:
+                had_table = bool(self._drawn)
+                self._erase()
+                show(*words, **more)
+                sys.stdout.flush()  # Ansible does so only at its end.
+                if had_table:
+                    self._draw()
+
+        self._display.display = display
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -107,7 +127,6 @@ class CallbackModule(Default):
     def _say(self, text: str, is_job: bool = False) -> None:
         self._erase()
         self._display.display(text)
-        sys.stdout.flush()  # Ansible does so only at its end.
         if is_job:
             self._table.end()
         self._draw()

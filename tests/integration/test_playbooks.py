@@ -13,11 +13,12 @@ import re
 import subprocess
 import sys
 
+import pyte
 import pytest
 
 from madctl.lab import state
 from tests.integration import alone
-from tests.integration.conftest import JOBS, Finished, madctl
+from tests.integration.conftest import JOBS, madctl
 from tests.integration.test_interrupt import read_until
 
 pytestmark = pytest.mark.lab
@@ -412,23 +413,44 @@ def test_a_host_list_as_inventory_with_the_callback(tree, lab):
     assert "\x1b" not in done.out
 
 
-def test_the_callback_draws_on_a_terminal(tree, site):
-    argv = [str(alone.environment(alone.OLDEST) / "ansible-playbook"), "madctl.multinode.launch", "-i", str(site)]
-    argv += ["--limit", "gpu", "--vault-password-file", "password", "-e", json.dumps(ECHO)]
+NOISY = """
+from ansible.plugins.callback import CallbackBase
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_NAME = "noisy"
+    CALLBACK_TYPE = "notification"
+
+    def v2_runner_on_start(self, host, task):
+        self._display.warning("somebody says a word about %s" % host.get_name())
+"""
+
+
+def on_terminal(tree, core, words, env):
+    """Play the launch on a terminal; give its end, all that it wrote, and what is then to be seen."""
+    argv = [str(alone.environment(core) / "ansible-playbook"), "madctl.multinode.launch", *map(str, words)]
     screen, theirs = pty.openpty()
-    environment = {**alone.variables(tree), "ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live", "TERM": "xterm"}
+    environment = {**alone.variables(tree), "ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live", "TERM": "xterm", **env}
     process = subprocess.Popen(argv, cwd=tree, env=environment, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
     os.close(theirs)
-    shown = b""
+    written = b""
     try:
         while data := os.read(screen, 65536):
-            shown += data
+            written += data
     except OSError:
         pass  # A terminal that nobody writes to any more.
-    text = shown.decode()
-    done = Finished(process.wait(), text, "")
+    os.close(screen)
+    text = written.decode()
+    seen = pyte.Screen(columns=120, lines=200)
+    pyte.Stream(seen).feed(text)
+    return process.wait(), text, [line.rstrip() for line in seen.display if line.strip()]
 
-    assert done.code == 0, text
+
+def test_the_callback_draws_on_a_terminal(tree, options):
+    code, text, seen = on_terminal(tree, alone.OLDEST, options(ECHO), {})
+
+    assert code == 0, text
     tables = re.findall(r"node   probe.*?(?=\x1b|\Z)", text, re.S)
     for host in ("node1", "node2"):
         assert re.search(rf"{host} +✓ +✓", tables[-1]), tables[-1]
@@ -436,5 +458,23 @@ def test_the_callback_draws_on_a_terminal(tree, site):
     assert re.search(r"node\d +✓ +✓ +✓", tables[-1]), tables[-1]
     # What stays is the story and the lines; every table was taken away.
     assert text.count("\x1b[J") == len(tables)
-    assert "node1 | on 1 with ***" in text
-    assert "TASK" not in text
+    assert "node1 | on 1 with ***" in seen
+    assert not [line for line in seen if "TASK" in line or line.startswith("node   probe")]
+
+
+@pytest.mark.parametrize("core", alone.PYTHONS)
+def test_a_warning_of_ansible_stays_beside_the_table(core, tarball, tmp_path, lab):
+    if alone.python(core) is None:
+        pytest.skip(f"no Python {alone.PYTHONS[core]} here: ansible-core {core} is not tested")
+    alone.install(core, tarball, tmp_path)
+    (tmp_path / "noisy.py").write_text(NOISY)
+    work = {"madctl_shape": "command", "madctl_work": ["echo", "done that"]}
+    words = ["-i", alone.inventory(lab), "--limit", "node1,node2", "-e", json.dumps(work)]
+    env = {"ANSIBLE_CALLBACK_PLUGINS": str(tmp_path), "ANSIBLE_CALLBACKS_ENABLED": "noisy"}
+    code, text, seen = on_terminal(tmp_path, core, words, env)
+
+    assert code == 0, text
+    for host in ("node1", "node2"):
+        assert [line for line in seen if f"a word about {host}" in line], seen
+    assert not [line for line in seen if line.startswith("node   probe") or "✓" in line or "·" in line], seen
+    assert [line.split()[0] for line in seen if not line.startswith(("node", "[", " ["))][-1] == "done"
