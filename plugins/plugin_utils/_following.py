@@ -18,8 +18,8 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _s
 _WAITING_BYTES = 1 << 24
 _EVENT_BYTES = 256  # about what its bookkeeping costs
 _LAST_WORDS_SECONDS = 30.0
-# Where nobody may listen any more.
-_VERY_LAST_WORDS_SECONDS = 5.0
+# Where Ansible was interrupted, and may not listen any more.
+_HURRY_SECONDS = 5.0
 # A graceful stop and what comes after it.
 _STOPPING_SECONDS = 90.0
 
@@ -45,17 +45,19 @@ def obey(follower: _follow.Follower, events: Events) -> None:
         # that is no second interrupt.
         times = numbers.count(signal.SIGINT) or int(signal.SIGTERM in numbers and not follower.interrupted)
         for _ in range(times):
-            events.is_last = True
             follower.interrupt(reason)
+            events.hurry(_HURRY_SECONDS)
+        if follower.detached:
+            events.leave(_HURRY_SECONDS)
 
     follower.watch(wake, on_signal)
     parent = multiprocessing.parent_process()
 
     def on_death() -> None:
         follower.unwatch(parent.sentinel)
-        events.is_last = True
-        events.leave()
         on_signal()  # It may have passed on what killed it.
+        events.hurry(0)
+        events.leave()
         if follower.interrupted:
             _end_process(_STOPPING_SECONDS)  # Nodes that cannot be told to stop keep nobody here.
         else:
@@ -95,8 +97,7 @@ class Events:
     Where events go: to madctl where it listens, to the screen for everybody else.
 
     A slow or stopped reader never holds up who follows the nodes: what does not fit is left out, with word
-    of how much. Where ``exact`` asks for every byte, it waits on the nodes instead: see ``is_full``. With
-    ``is_last``, this process ends soon after the events did.
+    of how much. Where ``exact`` asks for every byte, it waits on the nodes instead: see ``is_full``.
     """
 
     def __init__(self, path: str | None, screen: _screen.Screen, exact: bool = False) -> None:
@@ -107,8 +108,8 @@ class Events:
         self._bytes = 0
         self._left_out: dict[tuple[str, str], int] = {}
         self._changed = threading.Condition()
-        self._closed = self._leaving = False
-        self.is_last = False
+        self._closed = self._is_last = False
+        self._patience = _LAST_WORDS_SECONDS
         self._thread = threading.Thread(target=self._write, daemon=True)
 
     def __enter__(self) -> Events:
@@ -121,12 +122,11 @@ class Events:
                 self._say_left_out(source)
             self._closed = True
             self._changed.notify_all()
-        patience = 0 if self._leaving else _VERY_LAST_WORDS_SECONDS if self.is_last else _LAST_WORDS_SECONDS
-        self._thread.join(patience)
-        if self.is_last:
-            # The result, too, goes through a pipe that Ansible may have left: where it is full, who writes waits for
-            # ever.
-            _end_process(patience)
+        # Who ends in the middle of a message keeps all others from theirs, so it is waited for.
+        self._thread.join(self._patience)
+        if self._is_last:
+            # The result, too, goes through a pipe that may be full, with nobody who reads it.
+            _end_process(self._patience)
         if self.orders is None and not self._thread.is_alive():
             self._screen.flush()
 
@@ -145,11 +145,15 @@ class Events:
         """Tell whether a reader who wants every byte has to catch up first."""
         return self._exact and self._bytes >= _WAITING_BYTES
 
-    def leave(self) -> None:
+    def leave(self, patience: float = 0) -> None:
         """Drop what was not taken yet: whoever listened wants to go, or has gone."""
         with self._changed:
             self._frames.clear()
-            self._bytes, self._leaving = 0, True
+            self._bytes, self._patience = 0, patience
+
+    def hurry(self, patience: float) -> None:
+        """Wait so many seconds for whoever reads, when all is told; then for the result, and end this process."""
+        self._patience, self._is_last = patience, True
 
     def _say_left_out(self, source: tuple[str, str]) -> None:
         gap = self._left_out.pop(source, 0)

@@ -51,9 +51,9 @@ class Launcher:
         self.core, self.tree = core, tree
         self.options = ["-i", alone.inventory(lab), "--limit", "node1,node2"]
 
-    def start(self, work, **env):
+    def start(self, work, playbook="launch", **env):
         (self.tree / "job.json").write_text(json.dumps({"madctl_shape": "command", "madctl_work": work}))
-        words = ["madctl.multinode.launch", *self.options, "-e", "@job.json"]
+        words = [f"madctl.multinode.{playbook}", *self.options, "-e", "@job.json"]
         self.process = alone.start(self.core, self.tree, *words, env=env)
         return self.process
 
@@ -86,6 +86,7 @@ def launcher(request, lab, tarball, tmp_path):
     launcher.play("stop")
 
 
+FLOOD = ["sh", "-c", "for i in $(seq 3000); do seq 2000; sleep 0.1; done"]
 SAVES = "trap 'sleep 1; echo saved; exit 0' TERM; sleep 300 & echo waiting; wait"
 
 
@@ -128,10 +129,26 @@ def test_an_interrupt_in_a_flood_leaves_no_process(lab, launcher):
     assert left_behind(lab) == []
 
 
+def test_who_interrupts_the_logs_leaves_the_run_alone(lab, launcher):
+    process = launcher.start(FLOOD, PYTHONUNBUFFERED="1")
+    read_until(process, "| 2000")
+    os.kill(process.pid, signal.SIGKILL)
+    reader = launcher.start(FLOOD, playbook="logs", PYTHONUNBUFFERED="1")
+    read_until(reader, "| 2000")
+    os.killpg(reader.pid, signal.SIGINT)
+    reader.communicate(timeout=60)
+    wait_for(lambda: launcher.processes() == [])
+    process.wait()
+
+    assert reader.returncode == 99
+    assert launcher.play("status").out.count("  running  ") == 2
+    assert launcher.play("stop").code == 0
+    assert left_behind(lab) == []
+
+
 def test_a_killed_playbook_lets_the_run_go_on_and_leaves_no_process(lab, launcher):
     # More than the pipe between processes of Ansible takes: nobody empties it any more.
-    job = ["sh", "-c", "for i in $(seq 3000); do seq 2000; sleep 0.1; done"]
-    process = launcher.start(job, PYTHONUNBUFFERED="1")
+    process = launcher.start(FLOOD, PYTHONUNBUFFERED="1")
     read_until(process, "| 2000")
     os.kill(process.pid, signal.SIGKILL)
     wait_for(lambda: launcher.processes() == [])
