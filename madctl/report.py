@@ -56,7 +56,8 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     code = _run_code(session, dry_run)
     data = _data(plan, final) if plan else None
     status = "running" if session.detached else _status(code, "planned" if dry_run else "succeeded")
-    if session.record:
+    # Where Ansible died in the middle, nobody here knows how the run ends.
+    if session.record and not (session.final is None and code == ExitCode.INTERNAL):
         rundir.finish(session.record, status, code)
     if session.detached:
         view.goes_on(session.final["run_id"] if session.final else "")
@@ -95,6 +96,9 @@ def _error_text(final: dict[str, Any] | None) -> str:
 def _internal(session: Session) -> int:
     reason = (session.failure or "Ansible ended without a result").splitlines()[-1]
     remedy = "run the playbook with ansible-playbook -vv to see more"
+    if isinstance(session, RunSession) and session.record:
+        run_id = session.record.run_id
+        remedy = f"the run may go on: madctl status {run_id}, madctl stop {run_id}"
     session.view.errors.append(Problem("INTERNAL", reason, remedy=remedy))
     return ExitCode.INTERNAL
 

@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from madctl.lab import state
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,12 @@ def python(core):
         if asked.stdout.strip() == version:
             return str(place)
     return None
+
+
+def need(core):
+    """Skip a test of a line of ansible-core whose Python this machine lacks, by its name."""
+    if python(core) is None:
+        pytest.skip(f"no Python {PYTHONS[core]} here: ansible-core {core} is not tested")
 
 
 def environment(core):

@@ -32,7 +32,7 @@ def start(lab, *words):
 
 
 def read_until(process, marker):
-    """Read up to the line that holds ``marker``; its absence is a failure of the test, its delay, too."""
+    """Read up to the line that holds ``marker`` and give it all; a line that is not there fails the test, a late one, too."""
     seen = []
     watch = threading.Timer(90, process.kill)
     watch.start()

@@ -464,8 +464,7 @@ def test_the_callback_draws_on_a_terminal(tree, options):
 
 @pytest.mark.parametrize("core", alone.PYTHONS)
 def test_a_warning_of_ansible_stays_beside_the_table(core, tarball, tmp_path, lab):
-    if alone.python(core) is None:
-        pytest.skip(f"no Python {alone.PYTHONS[core]} here: ansible-core {core} is not tested")
+    alone.need(core)
     alone.install(core, tarball, tmp_path)
     (tmp_path / "noisy.py").write_text(NOISY)
     work = {"madctl_shape": "command", "madctl_work": ["echo", "done that"]}

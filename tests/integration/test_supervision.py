@@ -362,6 +362,23 @@ def test_a_launcher_killed_at_any_event_leaves_what_status_and_stop_can_handle(l
     assert attached.json["run_id"] == runs[-1]["run_id"]
 
 
+def test_a_run_goes_on_when_ansible_is_killed(lab):
+    process, run_id = follow(lab, "--command", "--", "sh", "-c", "echo waiting; sleep 300")
+    ansible = ["pgrep", "-f", f"ansible-playbook .*/{lab.name}/"]
+    (first, *_) = subprocess.check_output(
+        ["pgrep", "-P", str(process.pid), "-f", "ansible-playbook"], text=True
+    ).split()
+    os.kill(int(first), signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 1, output
+    assert f"the run may go on: madctl status {run_id}, madctl stop {run_id} [INTERNAL]" in output
+    wait_for(lambda: subprocess.run(ansible, capture_output=True, check=False).stdout == b"")
+    assert set(states(run_id).values()) == {"running"}
+    assert madctl("ps", "--output", "json").json["data"]["runs"][-1]["status"] == "running"
+    assert madctl("stop").code == 0
+
+
 # -- two at once ----------------------------------------------------------------------------------
 
 

@@ -21,10 +21,9 @@ from tests.integration.test_life import wait_for
 pytestmark = pytest.mark.lab
 
 
-@pytest.mark.parametrize(("core", "version"), alone.PYTHONS.items())
-def test_a_job_on_two_nodes_with_the_tarball_alone(core, version, lab, tarball, tmp_path):
-    if alone.python(core) is None:
-        pytest.skip(f"no Python {version} here: ansible-core {core} is not tested")
+@pytest.mark.parametrize("core", alone.PYTHONS)
+def test_a_job_on_two_nodes_with_the_tarball_alone(core, lab, tarball, tmp_path):
+    alone.need(core)
     alone.install(core, tarball, tmp_path)
     packages = [str(alone.environment(core) / "pip"), "list", "--format", "json"]
     names = {entry["name"]: entry["version"] for entry in json.loads(subprocess.check_output(packages))}
@@ -75,8 +74,7 @@ class Launcher:
 
 @pytest.fixture(params=alone.PYTHONS)
 def launcher(request, lab, tarball, tmp_path):
-    if alone.python(request.param) is None:
-        pytest.skip(f"no Python {alone.PYTHONS[request.param]} here: ansible-core {request.param} is not tested")
+    alone.need(request.param)
     alone.install(request.param, tarball, tmp_path)
     launcher = Launcher(request.param, lab, tmp_path)
     yield launcher
@@ -111,6 +109,7 @@ def test_a_second_interrupt_kills(lab, launcher):
         read_until(process, "| waiting")
     os.killpg(process.pid, signal.SIGINT)
     read_until(process, "interrupted")
+    # The worker, too, as a terminal does with 2.17 and 2.18; that of 2.19 has left the terminal.
     for pid in launcher.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
