@@ -119,6 +119,7 @@ class RunSession(Session):
     def __init__(self, nodes: Targets, wanted: dict[str, Any], view: View, record: Any = None) -> None:
         super().__init__(nodes, wanted, view)
         self.record = record
+        self._attached = record is not None
         self.final: dict[str, Any] | None = None
 
     @property
@@ -129,7 +130,9 @@ class RunSession(Session):
     @property
     def started(self) -> bool:
         """Whether anything ran at all."""
-        return self.final is not None and self.final.get("summary", {}).get("start_spread_seconds") is not None
+        spread = self.final.get("summary", {}).get("start_spread_seconds") if self.final else None
+        # Whoever is attached may leave before all nodes told when they started.
+        return self.final is not None and (self._attached or spread is not None)
 
     @property
     def detached(self) -> bool:

@@ -86,6 +86,7 @@ class View:
         )
         self._stopping = self._attached = False
         self.reader_gone = False
+        self._is_left = False
 
     # -- stages -----------------------------------------------------------------------------------
 
@@ -148,6 +149,7 @@ class View:
 
     def interrupted(self, order: bytes) -> None:
         """Somebody pressed Ctrl-C, or hung up."""
+        self._is_left = self._is_left or order == b"d"
         words = {b"s": "stopping; Ctrl-C again to kill", b"k": "killing; Ctrl-C again to let go", b"d": "letting go"}
         self._at_once("stop", words[order])
 
@@ -287,7 +289,6 @@ class View:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    @_alone
     def finish(self, status: str, data: dict[str, Any] | None, ran: bool, error_text: str = "") -> None:
         """
         Write the summary: what failed first and its last words, or that all went well.
@@ -298,6 +299,15 @@ class View:
             ran: Whether anything was started.
             error_text: What the rank that failed first wrote into its error file.
         """
+        # A thread may hold the lock and wait for a screen that takes nothing: whoever was told to leave does.
+        if not self._lock.acquire(timeout=_PATIENCE if self._is_left else -1):
+            return
+        try:
+            self._finish(status, data, ran, error_text)
+        finally:
+            self._lock.release()
+
+    def _finish(self, status: str, data: dict[str, Any] | None, ran: bool, error_text: str) -> None:
         self._flush()
         self.close()
         if self.errors and ran:

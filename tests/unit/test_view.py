@@ -5,11 +5,13 @@ import io
 import sys
 import threading
 import time
+import types
 
 import pytest
 
 from madctl import view as module
 from madctl.errors import Problem
+from madctl.session import RunSession
 from madctl.view import View, folded
 
 HOSTS = ("node1", "node2", "node3")
@@ -390,3 +392,36 @@ def test_data_is_masked_for_whoever_prints_it(screen):
 
     assert view.masked({"env": {"A": "hunter22"}}) == {"env": {"A": "***"}}
     assert view.masked([Problem("C", "hunter22")]) == [Problem("C", "***")]
+
+
+def test_whoever_was_told_to_leave_does_not_wait_for_the_screen(screen):
+    view, _ = screen()
+    held, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with view._lock:  # As a thread does that writes to a screen that takes nothing.
+            held.set()
+            leave.wait(30)
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    held.wait(5)
+    view.interrupted(b"d")
+    ended = threading.Thread(target=lambda: view.finish("interrupted", None, True), daemon=True)
+    ended.start()
+    ended.join(10)
+    is_held_up = ended.is_alive()
+    leave.set()
+
+    assert not is_held_up
+
+
+def test_whoever_is_attached_may_leave_before_all_is_known():
+    record = types.SimpleNamespace(plan={})
+    session = RunSession(None, {}, None, record)
+    session.final = {"detached": True, "summary": {}}
+
+    assert session.detached
+    launch = RunSession(None, {}, None)
+    launch.final = session.final
+    assert not launch.detached
