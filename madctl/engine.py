@@ -33,6 +33,7 @@ _FORKS_A_CORE = 8
 _MAX_FORKS = 64
 # A screen may be slow to take what was said before the end; one that takes nothing is not waited for.
 _LAST_WORDS_SECONDS, _LEAVING_SECONDS = 30.0, 0.5
+_CANCEL_SECONDS = 0.5  # how often it is looked whether Ansible is to be ended
 _FOLLOWING = ("launch", "logs")  # playbooks that send the events of a run
 
 TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
@@ -63,6 +64,8 @@ class Engine:
         self._directory = Path(tempfile.mkdtemp(prefix="madctl-"))
         self._variables = self._directory / "variables.json"
         self._orders: socket.socket | None = None
+        self._missed = b""
+        self._lock = threading.RLock()  # A signal may come while it is held.
         self._cancelled = threading.Event()
         self.failure: str | None = None
         self._leaving = False
@@ -92,7 +95,9 @@ class Engine:
         extra.touch(0o600)
         extra.write_text(json.dumps(unsafe(variables)))
         runner = self._directory / "runner"
-        runner.mkdir()
+        (runner / "env").mkdir(parents=True)
+        # It takes settings from this file alone.
+        (runner / "env" / "settings").write_text(json.dumps({"pexpect_timeout": _CANCEL_SECONDS}))
         words = f"-e @{extra}"
         if targets.become_password_file:
             words += f" --become-password-file {shlex.quote(targets.become_password_file)}"
@@ -117,13 +122,15 @@ class Engine:
     def stop(self, order: bytes, leaving: bool = False) -> bool:
         """Send an order to whoever follows the run, the last one when ``leaving``; False when nobody does yet."""
         self._leaving = self._leaving or leaving
-        if self._orders is None:
-            return False
-        try:
-            self._orders.send(order)
-        except OSError:
-            return False
-        return True
+        with self._lock:
+            if self._orders is None:
+                self._missed = order
+                return False
+            try:
+                self._orders.send(order)
+            except OSError:
+                return False
+            return True
 
     def cancel(self) -> None:
         """End Ansible itself; what it armed on nodes is left to the caller."""
@@ -144,12 +151,17 @@ class Engine:
             channel, _ = listener.accept()
         except OSError:
             return
-        self._orders = channel
+        with self._lock:
+            self._orders = channel
+            if self._missed:
+                # Ansible is being ended, but came here first: nothing may start any more.
+                channel.send(self._missed)
         decoder = Decoder()
         while data := channel.recv(1 << 18):
             for event, payload in decoder.feed(data):
                 self._on_event(event, payload)
-        self._orders = None
+        with self._lock:
+            self._orders = None
 
     def _handle(self, event: dict[str, Any]) -> bool:
         data = event.get("event_data", {})

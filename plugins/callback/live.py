@@ -18,7 +18,7 @@ requirements:
   - "Set it as stdout callback: C(ANSIBLE_STDOUT_CALLBACK=madctl.multinode.live)."
 """
 
-import atexit
+import multiprocessing.util
 import os
 import shutil
 import socket
@@ -67,15 +67,16 @@ class CallbackModule(Default):
             return
         self._directory = tempfile.mkdtemp(prefix="madctl-")
         self._step_aside()
-        # A playbook that is interrupted has no statistics; workers are copies of this process, and have it still.
-        atexit.register(_remove, self._directory, os.getpid())
+        # A playbook that is interrupted has no statistics. Below zero comes after workers were waited for, who still
+        # speak while they stop a run; workers are copies of this process, and do not do it.
+        multiprocessing.util.Finalize(None, self._leave, exitpriority=-1)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # A path may be too long for a socket's name; a descriptor's never is.
         place = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         listener.bind("/proc/self/fd/%d/live.sock" % place)
         os.close(place)
         listener.listen(8)
-        os.environ[_screen.LIVE_SOCKET] = "%s/live.sock" % self._directory
+        os.environ[_screen.LIVE_SOCKET] = self._place()
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def _step_aside(self) -> None:
@@ -152,13 +153,20 @@ class CallbackModule(Default):
             return
         # Connections are taken in their order: behind our own, all of the action's were.
         self._barrier.clear()
-        with _reach.connect(os.environ[_screen.LIVE_SOCKET]) as own:
+        with _reach.connect(self._place()) as own:
             own.sendall(_wire.encode({"event": "barrier"}))
             self._barrier.wait(_LAST_WORDS_SECONDS)
         with self._lock:
             readers, self._readers = self._readers, []
         for reader in readers:
             reader.join(_LAST_WORDS_SECONDS)
+
+    def _place(self) -> str:
+        return "%s/live.sock" % self._directory
+
+    def _leave(self) -> None:
+        self._wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     # -- Ansible's own events ---------------------------------------------------------------------
 
@@ -262,8 +270,3 @@ class CallbackModule(Default):
         named = str(getattr(role, "_role_collection", "") or "")
         ours = named == _OURS or str(task.action).startswith(_OURS + ".") or str(task.action).endswith("meta")
         return ours and bool(self._directory)
-
-
-def _remove(directory: str, owner: int) -> None:
-    if os.getpid() == owner:
-        shutil.rmtree(directory, ignore_errors=True)

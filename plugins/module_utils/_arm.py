@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from typing import Any, Callable, Dict
@@ -22,7 +23,7 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
             ``timeout`` and ``grace`` in seconds), ``relay_key`` for mpirun, ``proof``, ``user_env``, ``about`` (what
             the run tells of itself), ``programs``: the text of every delivered program by file name, and ``digest`` of
             them.
-        tell: Gets news of the proof.
+        tell: Gets news of the proof, and that the node is armed.
 
     Returns:
         ``container`` of the supervisor and ``proof``, or ``failed`` with ``msg``.
@@ -42,6 +43,12 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
     except OSError as error:
         _remove(request["run_dir"])
         return {"failed": True, "msg": str(error)}
+    try:
+        tell({"armed": True})
+    except OSError:
+        # Whoever asked was interrupted in the meantime, so nobody will ever say go.
+        _disarm(request["run_dir"])
+        return {"failed": True, "msg": "nobody waits for it any more"}
     return {"container": kind, "proof": proof}
 
 
@@ -118,6 +125,13 @@ def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str
         raise OSError(said or "the supervisor did not start: %s" % _last_line(os.path.join(run_dir, "supervisor.log")))
     os.unlink(fifo_path)
     return "%s (systemd: %s)" % (kind, refused) if refused else kind
+
+
+def _disarm(run_dir: str) -> None:
+    """Come to the supervisor as who follows it, and go: it ends before a start."""
+    os.chdir(run_dir)  # A path may be too long for a socket's name.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.connect("control.sock")
 
 
 def _spec(request: Dict[str, Any], base: str, programs: str) -> Dict[str, Any]:

@@ -11,12 +11,16 @@ import json
 import os
 import selectors
 import signal
+import time
 from typing import Any, Callable, Dict, Iterable, List
 
 import _processes  # type: ignore[import-not-found]
 
-RECORD, PARTIAL = "exit.json", "exit.json.partial"
+PARTIAL = _processes.RECORD + ".partial"
 RECORD_BYTES = 1 << 18
+# Whoever looks who is here holds the lock as well, for a moment.
+_LOOKERS_SECONDS = 0.5
+_LOOK_SECONDS = 0.02
 
 
 def set_oom_score(score: object) -> None:
@@ -44,10 +48,15 @@ def take(path: str, run_id: str) -> int:
         OSError: If another run is here, with a lock or without one.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise OSError("run %s is here" % os.read(lock, 200).decode("utf-8", "replace").strip()) from error
+    deadline = time.monotonic() + _LOOKERS_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise OSError("run %s is here" % os.read(lock, 200).decode("utf-8", "replace").strip()) from error
+        time.sleep(_LOOK_SECONDS)
     # A lock proves a living supervisor or runner, its absence no empty node: workers close what they inherit.
     for other, pids in _processes.others(run_id).items():
         raise OSError("run %s is here: process %s" % (other, _processes.describe(pids[0])))
@@ -81,7 +90,7 @@ def keep_record(record: Dict[str, Any]) -> None:
         os.ftruncate(descriptor, len(data))
         os.fsync(descriptor)
         os.close(descriptor)
-        os.rename(PARTIAL, RECORD)
+        os.rename(PARTIAL, _processes.RECORD)
     except OSError:
         pass  # Somebody took the directory away; whoever follows still hears of the end.
 

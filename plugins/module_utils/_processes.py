@@ -13,6 +13,7 @@ import signal
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 _MARK = b"MADCTL_RUN_ID="
+RECORD = "exit.json"  # how a run ended on a node, in its directory
 HELPER = b"madctl-storage"  # the name of a supervisor's child that may hang on storage, and holds nothing
 
 
@@ -34,13 +35,23 @@ def run_of(pid: int) -> Optional[str]:
 
 def supervised(pid: int) -> Optional[str]:
     """Read which run a process supervises from its command line; None when it is no supervisor."""
+    run_dir = _run_dir(pid)
+    return os.path.basename(run_dir).decode("ascii", "replace") if run_dir else None
+
+
+def _run_dir(pid: int) -> Optional[bytes]:
     if _read("/proc/%d/comm" % pid).strip() == HELPER:
         return None
     words = _read("/proc/%d/cmdline" % pid).split(b"\0")
     for program, run_dir in zip(words, words[1:]):
         if program.endswith(b"/_supervisor.py"):
-            return os.path.basename(run_dir).decode("ascii", "replace")
+            return run_dir
     return None
+
+
+def _is_over(pid: int) -> bool:
+    """Tell whether a supervisor's run is over, and it only waits until whoever follows has heard the last of it."""
+    return os.path.exists(os.path.join(_run_dir(pid) or b"", RECORD.encode()))
 
 
 def _pids() -> List[int]:
@@ -63,7 +74,7 @@ def others(run_id: str) -> Dict[str, List[int]]:
     found: Dict[str, List[int]] = {}
     for pid in _pids():
         run = supervised(pid) or run_of(pid)
-        if run and run != run_id and _is_ours(pid):
+        if run and run != run_id and _is_ours(pid) and not (supervised(pid) and _is_over(pid)):
             found.setdefault(run, []).append(pid)
     return found
 

@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import time
 from typing import Any, Callable, Dict, List, Optional
 
@@ -249,10 +250,22 @@ def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
         return {"failed": True, "msg": "there is no %s" % run_dir}
     tell({"archive": True})
 
-    def wanted(entry: Any) -> Any:
-        # Sockets of a living run are nothing that an archive can hold.
-        return entry if entry.isfile() or entry.isdir() else None
-
-    with open(1, "wb", closefd=False) as stream, tarfile.open(fileobj=stream, mode="w|gz") as archive:
-        archive.add(run_dir, arcname=".", filter=wanted)
+    # Two names of one file become two files: a link to what was left out would lead nowhere.
+    with open(1, "wb", closefd=False) as out, tarfile.open(fileobj=out, mode="w|gz", dereference=True) as archive:
+        _add(archive, run_dir, ".")
     os._exit(0)
+
+
+def _add(archive: Any, path: str, name: str) -> None:
+    """Add files and directories, and nothing else; those of a living run may go at any moment."""
+    try:
+        mode = os.lstat(path).st_mode
+        if stat.S_ISDIR(mode):
+            archive.add(path, arcname=name, recursive=False)
+            for entry in sorted(set(os.listdir(path)) - set(_ITS_OWN)):
+                _add(archive, os.path.join(path, entry), os.path.join(name, entry))
+        elif stat.S_ISREG(mode):
+            with open(path, "rb") as stream:
+                archive.addfile(archive.gettarinfo(arcname=name, fileobj=stream), stream)
+    except FileNotFoundError:
+        pass

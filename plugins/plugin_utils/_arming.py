@@ -13,13 +13,14 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 import threading
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _follow
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach, _round
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _proving, _reach, _round
 
 _PROGRAMS = (
     *("_supervisor", "_runners", "_ranks", "_relay", "_claim", "_processes", "_feed", "_beacon", "_log", "_wire"),
@@ -27,6 +28,7 @@ _PROGRAMS = (
 )
 _MODULES = _direct.parts("_arm")
 _FIRST_FRAME_SECONDS = 10
+_END_SECONDS = 15.0
 
 
 class Arming:
@@ -54,6 +56,7 @@ class Arming:
         self._done: list[tuple[str, socket.socket | None, str]] = []
         self.proof: dict[str, dict[str, Any]] = {}
         self.armed: set[str] = set()
+        self._cut_off: set[str] = set()
         self.news, self._post = os.pipe()
         head = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
         self._round = _round.Round(reach, head, self._program, self._armed)
@@ -65,6 +68,8 @@ class Arming:
     def __exit__(self, *_: object) -> None:
         self.cancel()
         self._round.close()
+        if self._cut_off:
+            self._end()
         shutil.rmtree(self._private, ignore_errors=True)
 
     def pass_on(self, follower: _follow.Follower) -> None:
@@ -80,6 +85,21 @@ class Arming:
     def cancel(self) -> None:
         """Arm no more nodes, and wait for none."""
         self._round.cancel()
+
+    def _end(self) -> None:
+        """
+        End what was armed on nodes that were cut off before they could say so.
+
+        One that arms after we looked notices that nobody waits for its word; one that does not answer us
+        disarms itself after the time for the start.
+        """
+        ways = {host: self._reach[host] for host in self._cut_off}
+        asked = {"run_id": self._plan["run_id"], "grace": 0.0, "dry_run": False}
+
+        def request(host: str) -> dict[str, Any]:
+            return {**asked, "base": os.path.dirname(self._nodes[host]["run_dir"])}
+
+        _asking.ask(ways, _direct.parts("_runs"), "end", request, _END_SECONDS)
 
     def _forward(self, host: str) -> str:
         node = self._nodes[host]
@@ -98,6 +118,8 @@ class Arming:
             self.armed.add(host)
             channel = self._connect(host)
         else:
+            if answer.get("rc") == -signal.SIGKILL:
+                self._cut_off.add(host)
             reason = " ".join(answer["msg"].split())[-400:]
         with self._lock:
             self.proof[host] = answer.get("proof", {"msg": reason})

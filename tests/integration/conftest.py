@@ -112,6 +112,14 @@ def tarball(tmp_path_factory):
     return alone.build(tmp_path_factory.mktemp("dist"))
 
 
+def wait_for(condition, seconds=30):
+    """Wait until something is so; that it never is fails the test."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def left_behind(lab: Lab):
     """
     List what carries a run's mark on any host: the same question after every test.

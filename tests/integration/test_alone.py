@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests.integration import shared
-from tests.integration.conftest import madctl
-from tests.integration.test_life import own_records, states, wait_for  # noqa: F401
+from tests.integration.conftest import madctl, wait_for
+from tests.integration.test_life import own_records, states  # noqa: F401
 from tests.integration.test_supervision import follow, oracle, running  # noqa: F401
 
 pytestmark = pytest.mark.lab

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import JOBS, left_behind, madctl
-from tests.integration.test_life import detached, own_records, states, wait_for
+from tests.integration.conftest import JOBS, left_behind, madctl, wait_for
+from tests.integration.test_life import detached, own_records, states
 
 __all__ = ["detached", "own_records"]
 pytestmark = pytest.mark.lab

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from tests.integration.conftest import JOBS, MADCTL
+from tests.integration.conftest import JOBS, MADCTL, madctl, wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -65,3 +65,20 @@ def test_a_second_interrupt_kills_what_ignores_the_first(lab):
     output, _ = process.communicate(timeout=25)
 
     assert process.returncode == 130, output
+
+
+def test_an_interrupt_while_nodes_still_prove_and_arm_leaves_nothing_armed(lab, on):
+    dropping = ("-s", lab.host("node2").data_address, "-p", "tcp", "-j", "DROP")
+    on("node1", "iptables", "-A", "INPUT", *dropping)
+    try:
+        process = start(lab, "wait.py")
+        read_until(process, "plan ")
+        # The first node listens, and would go on to arm, whoever still waits for it.
+        wait_for(lambda: on("node2", "ss", "-Htn", "state", "syn-sent"))
+        os.kill(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        on("node1", "iptables", "-D", "INPUT", *dropping)
+
+    assert process.returncode == 130, output
+    assert madctl("check", "--lab", lab.name, "--hosts", "node1,node2", "--python", sys.executable).code == 0

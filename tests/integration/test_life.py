@@ -5,11 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from tests.integration.conftest import JOBS, MADCTL, left_behind, madctl
+from tests.integration.conftest import JOBS, MADCTL, left_behind, madctl, wait_for
 from tests.integration.test_interrupt import read_until, start
 
 pytestmark = pytest.mark.lab
@@ -33,14 +32,6 @@ def detached(launch):
 def states(run_id):
     done = madctl("status", run_id, "--output", "json")
     return {node["host"]: node["state"] for node in done.json["data"]["nodes"]}
-
-
-def wait_for(condition, seconds=30):
-    """Wait until something is so; that it never is fails the test."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_detached_run_is_seen_and_stopped_from_another_shell(lab, detached):

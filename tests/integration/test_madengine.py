@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration import shared
-from tests.integration.conftest import MADCTL, left_behind, madctl
+from tests.integration.conftest import MADCTL, left_behind, madctl, wait_for
 from tests.integration.test_interrupt import read_until
-from tests.integration.test_life import own_records, wait_for  # noqa: F401
+from tests.integration.test_life import own_records  # noqa: F401
 
 pytestmark = pytest.mark.lab
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import power
-from tests.integration.conftest import JOBS, left_behind, madctl, processes_of
+from tests.integration.conftest import JOBS, left_behind, madctl, processes_of, wait_for
 from tests.integration.test_launch import EXAMPLE, reports
-from tests.integration.test_life import own_records, wait_for  # noqa: F401
+from tests.integration.test_life import own_records  # noqa: F401
 from tests.integration.test_supervision import follow, oracle, sleepers  # noqa: F401
 
 pytestmark = pytest.mark.lab

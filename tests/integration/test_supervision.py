@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import power, state
-from tests.integration.conftest import JOBS, MADCTL, left_behind, madctl, processes_of
+from tests.integration.conftest import JOBS, MADCTL, left_behind, madctl, processes_of, wait_for
 from tests.integration.test_interrupt import read_until, start
-from tests.integration.test_life import own_records, states, wait_for  # noqa: F401
+from tests.integration.test_life import own_records, states  # noqa: F401
 
 pytestmark = pytest.mark.lab
 

@@ -14,9 +14,8 @@ import pytest
 import yaml
 
 from tests.integration import alone
-from tests.integration.conftest import JOBS, left_behind
+from tests.integration.conftest import JOBS, left_behind, wait_for
 from tests.integration.test_interrupt import read_until
-from tests.integration.test_life import wait_for
 
 pytestmark = pytest.mark.lab
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The supervisor as the program that nodes run, with real processes, on this machine."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 
@@ -85,7 +87,19 @@ def arm(tmp_path):
 
 
 def read(channel):
+    """Read one frame, and whatever comes with it."""
     return next(iter(_wire.Decoder().feed(channel.recv(1 << 16))))[0]
+
+
+def start(run):
+    """Have the runner started, and give the channel."""
+    channel, decoder, seen = run.connect(), _wire.Decoder(), []
+    channel.send(b"g")
+    while "started" not in seen:
+        data = channel.recv(1 << 16)
+        assert data, f"it ended: {seen}"
+        seen += [header["event"] for header, _ in decoder.feed(data)]
+    return channel
 
 
 @pytest.mark.parametrize("orders", [[b"gs"], [b"sg"], [b"s", b"g"], [b"k", b"g"], [b"gk"]])
@@ -171,10 +185,7 @@ def test_a_second_run_is_refused_while_the_first_is_here(arm, tmp_path):
 def test_a_run_is_here_as_long_as_its_runner_is(arm, tmp_path):
     lock = str(tmp_path / "lock")
     first = arm("sleep", "60", lock=lock)
-    channel = first.connect()
-    channel.send(b"g")
-    while read(channel)["event"] != "started":
-        pass
+    start(first)
     first.process.kill()
     first.process.wait(20)
     second = arm("sleep", "60", lock=lock)
@@ -182,6 +193,26 @@ def test_a_run_is_here_as_long_as_its_runner_is(arm, tmp_path):
     assert second.said == f"run {first.run_id} is here"
     assert _runs.stop(first.run_id, str(tmp_path), 0.0) == []
     assert arm("sleep", "60", lock=lock).said == "ready"
+
+
+def test_a_run_that_is_over_is_here_no_more(arm, tmp_path):
+    lock = str(tmp_path / "lock")
+    first = arm("sh", "-c", "seq 300000", lock=lock)
+    channel = start(first)
+    while not (first.run_dir / "exit.json").exists():
+        pass
+    # Whoever follows has not read the output yet, and the supervisor waits for that.
+    second = arm("sleep", "60", lock=lock)
+
+    assert (first.process.poll(), second.said) == (None, "ready")
+    channel.close()
+
+
+def test_whoever_only_looks_is_no_run(arm, tmp_path):
+    with open(tmp_path / "lock", "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (stream, fcntl.LOCK_UN)).start()
+        assert arm("sleep", "60", lock=stream.name).said == "ready"
 
 
 def test_what_runs_without_a_lock_is_seen_too(arm, tmp_path):
@@ -216,10 +247,7 @@ def test_only_what_is_provably_of_the_run_is_ended(arm, tmp_path):
 
 def test_a_supervisor_that_waits_costs_nothing(arm):
     run = arm("sleep", "60")
-    channel = run.connect()
-    channel.send(b"g")
-    while read(channel)["event"] != "started":
-        pass
+    channel = start(run)
 
     def spent():
         with open(f"/proc/{run.process.pid}/stat") as stream:
@@ -228,8 +256,11 @@ def test_a_supervisor_that_waits_costs_nothing(arm):
             [awakened] = [int(line.split()[1]) for line in stream if line.startswith("voluntary")]
         return fields[11:13], awakened
 
+    while _processes.stat(run.process.pid)[0] != "S":
+        pass  # It still writes down what it told.
     ticks, awakened = spent()
     time.sleep(1.5)  # Nothing can be waited for: that nothing happens is what is shown.
 
     assert spent()[0] == ticks
     assert spent()[1] <= awakened + 1, "it may have been about to fall asleep"
+    channel.close()
