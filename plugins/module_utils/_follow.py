@@ -325,7 +325,7 @@ class Follower:
         elif header.get("seq", 0) <= run.seq:
             return None  # Heard before the link was cut.
         run.seq = header.get("seq", run.seq)
-        at = header["time"] - run.clock_offset if "time" in header else time.time()
+        at = run.date(header["time"], time.time()) if "time" in header else time.time()
         failure: Optional[Problem] = None
         if event == "started":
             run.started_at = time.monotonic()

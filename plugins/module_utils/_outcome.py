@@ -47,6 +47,16 @@ class NodeRun:
         """The code of this node's failure, if it has one."""
         return self.failure["code"] if self.failure else None
 
+    def date(self, told: float, now: float) -> float:
+        """
+        Give the time, by our clock, of what the node told by its own and was heard of now.
+
+        Nothing is heard of before it happened: whatever comes faster than the answer to the probe, which may have had
+        to wait on a busy machine, corrects what is known of the node's clock.
+        """
+        self.clock_offset = max(self.clock_offset, told - now)
+        return told - self.clock_offset
+
     def fail(self, at: float, found: Problem) -> None:
         """Record this node's first failure, which need not be the first that is heard of."""
         if self.failed_at is None or at < self.failed_at:

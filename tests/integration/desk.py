@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from madctl.lab import state
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -105,11 +107,14 @@ class Desk:
 
     def __enter__(self):
         self.home.mkdir(parents=True)
+        # What is in it keeps other tests' labs from removing a directory that this shell mounts over.
+        wanted = [Path("/run/madctl"), Path(f"/run/madctl/desk-{os.getpid()}"), Path("/root/.ssh")]
         own = "mount -t tmpfs tmpfs /run/madctl && mount -t tmpfs -o mode=1777 tmpfs /var/tmp && mount -t tmpfs -o mode=700 tmpfs /root/.ssh"
-        self.made = [path for path in (Path("/run/madctl"), Path("/root/.ssh")) if not path.exists()]
-        for path in self.made:
-            path.mkdir(mode=0o700)
         namespaces = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+        with state.exclusive():
+            self.made = [path for path in wanted if not path.exists()]
+            for path in self.made:
+                path.mkdir(mode=0o700)
         self.process = subprocess.Popen(
             ["unshare", *namespaces, "bash", "--noprofile", "--norc"],
             cwd=self.home,
@@ -128,9 +133,11 @@ class Desk:
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
-        for path in self.made:
-            with contextlib.suppress(OSError):  # Somebody else uses it by now.
-                path.rmdir()
+        with state.exclusive():
+            # The first may be another's, who could not remove it while ours was in it.
+            for path in [*reversed(self.made), Path("/run/madctl")]:
+                with contextlib.suppress(OSError):  # Somebody else uses it.
+                    path.rmdir()
 
     def type(self, text, seconds=120):
         """Type a command and give its exit code and all that it printed."""

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def traces(uplinks=()):
     """List what labs of these tests left on the machine, on which there may be others."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     found = [line for line in mounts if any(f"/lab/{name}/" in line or f"/lab/{name} " in line for name in NAMES)]
-    found += [link for link in os.listdir("/sys/class/net") if link in uplinks]
+    found += [name for number, name in socket.if_nameindex() if (number, name) in uplinks]
     found += [str(pid) for name in NAMES for pid in state.marked_processes(name)]
     return found + [name for name in state.names() if name in NAMES]
 
@@ -31,7 +32,9 @@ def traces(uplinks=()):
 def clean():
     assert traces() == []
     yield
-    uplinks = [state.load(name).uplink for name in state.names() if name in ("one", "two")]
+    names = [state.load(name).uplink for name in state.names() if name in ("one", "two")]
+    # By number: the name goes to the next lab, which another test may start at once.
+    uplinks = [(number, name) for number, name in socket.if_nameindex() if name in names]
     for name in NAMES:
         power.down(name)
     assert traces(uplinks) == []

@@ -199,11 +199,13 @@ def test_another_mpi_on_one_node_is_refused(lab, on, text, expected):
     replaced(on, "node3", text)
     own = ["--lab", lab.name, "--hosts", HOSTS, "--python", sys.executable, "--output", "json"]
     runner = ["--runner", "mpirun", "--allow-run-as-root", "--mpirun", "/usr/local/bin/mpirun"]
-    done = madctl("check", *own, *runner, "--", "report.py")
-    on("node3", "rm", "/usr/local/bin/mpirun")
-    missing = madctl("check", *own, *runner, "--", "report.py")
-    for host in ("node1", "node2"):
-        on(host, "rm", "/usr/local/bin/mpirun")
+    try:
+        done = madctl("check", *own, *runner, "--", "report.py")
+        on("node3", "rm", "/usr/local/bin/mpirun")
+        missing = madctl("check", *own, *runner, "--", "report.py")
+    finally:
+        for host in HOSTS.split(","):
+            on(host, "rm", "-f", "/usr/local/bin/mpirun")
 
     found = [(error["code"], error["host"]) for error in done.json["errors"]]
     assert found == [(code, "node3") for code in expected], done.err
@@ -381,7 +383,7 @@ def test_the_relay_takes_nobody_elses_word(lab, on):
         for host in HOSTS.split(",")
         for pid in processes_of(lab.host(host).init_pid)
         for name in ("cmdline", "environ")
-        if key.encode() in Path(f"/proc/{pid}/{name}").read_bytes()
+        if key.encode() in read(f"/proc/{pid}/{name}")
     ]
     written = [on(host, "sh", "-c", f"cat {run_dir}/*.json*") for host in HOSTS.split(",")]
     process.send_signal(2)
@@ -402,6 +404,14 @@ def test_the_relay_takes_nobody_elses_word(lab, on):
     assert "relay.key" not in on("node1", "ls", run_dir)
 
 
+def read(path):
+    """Read a file of a process, which may have ended."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
 def test_a_run_outlives_whoever_launched_it(lab, mpirun):
     mpi = FLAVOURS["openmpi5"]
     done = mpirun(mpi, "--detach", "--", "wait.py", "leak")
@@ -419,8 +429,10 @@ def test_a_second_mpirun_needs_somebody_who_follows(lab, mpirun, on):
     done = mpirun(mpi, "--command", "--detach", "--", "bash", "-c", script, str(JOBS))
     assert (done.code, done.json["status"]) == (0, "running"), done.err
     on("node1", "touch", "/tmp/go")
-    wait_for(lambda: left_behind(lab) == [])
-    on("node1", "rm", "/tmp/go")
+    try:
+        wait_for(lambda: left_behind(lab) == [])
+    finally:
+        on("node1", "rm", "/tmp/go")
 
     said = madctl("logs", "--host", "node1").out
     assert "nobody follows the run" in said

@@ -283,7 +283,7 @@ def test_a_full_disk_costs_lines_and_neither_the_job_nor_its_record(launch, on):
 
 
 def test_a_silent_job_has_its_stacks_written_and_is_stopped(launch, on):
-    done = launch("--idle-timeout", "8", "--", "wait.py")
+    done = launch("--idle-timeout", "15", "--", "wait.py")
 
     assert (done.code, done.codes) == (8, ["TIMED_OUT"]), done.err
     run_dir = done.json["data"]["nodes"][1]["run_dir"]
@@ -291,10 +291,10 @@ def test_a_silent_job_has_its_stacks_written_and_is_stopped(launch, on):
 
 
 def test_a_time_limit_holds_when_nobody_follows(lab, launch):
-    done = launch("--timeout", "6", "--detach", "--", "wait.py", "leak")
+    done = launch("--timeout", "15", "--detach", "--", "wait.py", "leak")
     run_id = done.json["run_id"]
     running(lab, run_id)
-    wait_for(lambda: set(states(run_id).values()) == {"exited"}, 60)
+    wait_for(lambda: set(states(run_id).values()) == {"exited"}, 90)
     attached = madctl("attach", run_id, "--output", "json")
 
     assert (attached.code, attached.codes) == (8, ["TIMED_OUT"])

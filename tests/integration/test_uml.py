@@ -30,8 +30,17 @@ def namespaces(pids):
     return found - own
 
 
-def everywhere():
-    return {int(entry) for entry in os.listdir("/proc") if entry.isdigit()}
+def everywhere(until=float("inf")):
+    """List all processes, those that were started until some time after this machine was."""
+    found = set()
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            started = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[19])
+        except OSError:
+            continue
+        if started <= until * os.sysconf("SC_CLK_TCK"):
+            found.add(int(entry))
+    return found
 
 
 def started_below(directory):
@@ -58,8 +67,10 @@ def cluster(tmp_path_factory):
         pids = {pid for host in cluster.hosts for pid in cluster.processes(host)}
         inside = namespaces(pids)
         assert len(inside) == 2 * len(cluster.hosts) + 1, "two for each host, and the network"
-    assert not pids & everywhere()
-    assert not inside & namespaces(everywhere())
+        up = time.clock_gettime(time.CLOCK_BOOTTIME)
+    # Later ones are of other tests, which may get the same numbers.
+    assert not pids & everywhere(up)
+    assert not inside & namespaces(everywhere(up))
     assert cluster.link not in links()
     assert not directory.exists()
 
@@ -138,9 +149,10 @@ def test_hosts_that_systemd_runs_leave_nothing(tmp_path):
         cluster.run("u1", "systemd-run", "sleep", "1000")
         inside = namespaces(cluster.processes("u1"))
         assert len(inside) == 3, "two for the host, and the network"
+        up = time.clock_gettime(time.CLOCK_BOOTTIME)
 
     assert started_below(directory) == []
-    assert not inside & namespaces(everywhere())
+    assert not inside & namespaces(everywhere(up))
     assert cluster.link not in links()
     assert not directory.exists()
 

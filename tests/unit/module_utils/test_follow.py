@@ -2,10 +2,11 @@
 """Orders of whoever follows."""
 
 import socket
+import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _wire
 
 REASON = _codes.problem("INTERRUPTED", None, "interrupted")
 
@@ -38,3 +39,19 @@ def test_whoever_only_reads_leaves_at_the_first():
     follower.interrupt(REASON)
 
     assert (follower.detached, follower.interrupted) == (True, None)
+
+
+def test_the_first_failure_is_found_also_where_the_probe_s_answer_came_late():
+    nodes = [
+        {"host": "a", "node_rank": 0, "run_dir": "/r", "clock_offset": -0.4},  # It seems 0.4 s behind, and is not.
+        {"host": "b", "node_rank": 1, "run_dir": "/r", "clock_offset": 0.0},
+    ]
+    follower = _follow.Follower({"run_id": "r", "shape": "script", "world_size": 2, "nodes": nodes}, lambda *_: None)
+    now = time.time()
+    for run, at in zip(follower.runs, (now - 0.2, now)):
+        follower._event(run, {"event": "started", "time": time.time(), "seq": 1}, b"")
+        exits = {"event": "rank_exit", "time": at, "seq": 2, "rank": run.node_rank, "exit_code": 1, "signal": None}
+        follower._event(run, exits, b"")
+
+    problems, _ = _outcome.judge(follower.runs, follower.plan, None)
+    assert [entry["host"] for entry in problems] == ["a"]

@@ -461,14 +461,14 @@ def test_a_real_program_is_run(tmp_path, tools):
 
 
 def test_a_real_program_that_hangs_is_ended_with_its_children(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(_gpus, "TOOL_SECONDS", 0.3)
+    monkeypatch.setattr(_gpus, "TOOL_SECONDS", 2)
     tools("amd-smi", f"echo $$ > {tmp_path}/pid; sleep 300 & sleep 300")
     started = time.monotonic()
     found = _gpus.gpus(str(tmp_path))
 
     # Not a measurement: it is told from the 300 seconds that the tool would take.
     assert time.monotonic() - started < 30
-    assert found == {**NOTHING, "note": "amd-smi: no answer within 0.3 s"}
+    assert found == {**NOTHING, "note": "amd-smi: no answer within 2 s"}
     # Who was killed needs a moment to end.
     while alive_in_group(int((tmp_path / "pid").read_text())) and time.monotonic() - started < 30:
         time.sleep(0.01)
@@ -489,7 +489,7 @@ def alive_in_group(group):
 
 
 def test_a_tool_that_cannot_be_ended_is_left_alone(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(_gpus, "TOOL_SECONDS", 0.3)
+    monkeypatch.setattr(_gpus, "TOOL_SECONDS", 2)
     # Nothing can ignore being killed; a session of its own that keeps the output open comes near it.
     tools("amd-smi", f"setsid sleep 300 & echo $! > {tmp_path}/pid; wait")
     started = time.monotonic()
@@ -499,7 +499,7 @@ def test_a_tool_that_cannot_be_ended_is_left_alone(tmp_path, tools, monkeypatch)
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
     assert time.monotonic() - started < 30
-    assert found == {**NOTHING, "note": "amd-smi: no answer within 0.3 s"}
+    assert found == {**NOTHING, "note": "amd-smi: no answer within 2 s"}
 
 
 def test_a_real_program_that_fails_or_does_not_start(tmp_path, tools):
