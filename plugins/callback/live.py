@@ -20,6 +20,7 @@ requirements:
 
 import multiprocessing.util
 import os
+import selectors
 import shutil
 import socket
 import sys
@@ -50,8 +51,8 @@ class CallbackModule(Default):
         self._table = _stages.Table()
         self._drawn = 0
         self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-        self._readers: list[threading.Thread] = []
         self._barrier = threading.Event()
+        self._asking: socket.socket | None = None
         self._directory = ""
         self._waiting_play: Any = None
         self._has_others = False
@@ -77,7 +78,7 @@ class CallbackModule(Default):
         os.close(place)
         listener.listen(8)
         os.environ[_screen.LIVE_SOCKET] = self._place()
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        threading.Thread(target=self._listen, args=(listener,), daemon=True).start()
 
     def _step_aside(self) -> None:
         """Take the table away for whatever Ansible itself says, such as a warning, and draw it again below."""
@@ -98,27 +99,41 @@ class CallbackModule(Default):
 
         self._display.display = display
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _listen(self, listener: socket.socket) -> None:
+        """Hear all who speak in one thread: when the interpreter ends, no other can be started."""
+        selector = selectors.DefaultSelector()
+        selector.register(listener, selectors.EVENT_READ)
+        speakers: list[socket.socket] = []
         while True:
-            channel, _ = listener.accept()
-            with self._lock:
-                reader = threading.Thread(target=self._read, args=(channel,), daemon=True)
-                self._readers.append(reader)
-                reader.start()
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    speakers.append(listener.accept()[0])
+                    selector.register(speakers[-1], selectors.EVENT_READ, _wire.Decoder())
+                elif not self._hear(key):
+                    selector.unregister(key.fileobj)
+                    speakers.remove(key.fileobj)
+                    key.fileobj.close()
+            # Connections are taken in their order: whoever asks for it hears when all before have said their last.
+            if speakers and speakers[0] is self._asking:
+                self._barrier.set()
 
-    def _read(self, channel: socket.socket) -> None:
-        decoder = _wire.Decoder()
-        with channel:
-            while data := channel.recv(1 << 16):
-                for event, _ in decoder.feed(data):
-                    self._on_event(event)
+    def _hear(self, key: Any) -> bool:
+        """Take in what one says, and tell whether there may be more."""
+        try:
+            data = key.fileobj.recv(1 << 16)
+        except OSError:
+            return False
+        for event, _ in key.data.feed(data):
+            if event["event"] == "barrier":
+                self._asking = key.fileobj
+            else:
+                self._on_event(event)
+        return bool(data)
 
     def _on_event(self, event: dict[str, Any]) -> None:
         with self._lock:
             if event["event"] == "text":
                 self._say(event["text"], is_job=bool(event.get("job")))
-            elif event["event"] == "barrier":
-                self._barrier.set()
             elif event["event"] == "nodes":
                 self._table.begin(event["nodes"])
                 self._draw()
@@ -151,15 +166,10 @@ class CallbackModule(Default):
         """Let what an action told come before what follows it."""
         if not self._directory:
             return
-        # Connections are taken in their order: behind our own, all of the action's were.
         self._barrier.clear()
         with _reach.connect(self._place()) as own:
             own.sendall(_wire.encode({"event": "barrier"}))
             self._barrier.wait(_LAST_WORDS_SECONDS)
-        with self._lock:
-            readers, self._readers = self._readers, []
-        for reader in readers:
-            reader.join(_LAST_WORDS_SECONDS)
 
     def _place(self) -> str:
         return "%s/live.sock" % self._directory

@@ -99,6 +99,7 @@ def test_an_interrupted_playbook_stops_the_run_gracefully(lab, launcher):
     assert process.returncode == 99, output
     assert {"node1 | saved", "node2 | saved"} <= set(output.splitlines()), output
     assert "done    interrupted after " in output
+    assert "Traceback" not in output
     wait_for(lambda: launcher.processes() == [])
     assert left_behind(lab) == []
 
