@@ -16,7 +16,7 @@ import signal
 import socket
 import stat
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _beacon,
@@ -202,7 +202,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
 def exit_record(run_dir: str) -> Optional[Dict[str, Any]]:
     """Read how a run ended on this node; None while it has not."""
     try:
-        with open(os.path.join(run_dir, "exit.json"), encoding="utf-8") as stream:
+        with open(os.path.join(run_dir, _processes.RECORD), encoding="utf-8") as stream:
             return dict(json.load(stream))
     except (OSError, ValueError):
         return None
@@ -252,17 +252,22 @@ def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
 
     # Two names of one file become two files: a link to what was left out would lead nowhere.
     with open(1, "wb", closefd=False) as out, tarfile.open(fileobj=out, mode="w|gz", dereference=True) as archive:
-        _add(archive, run_dir, ".")
+        _add(archive, run_dir, ".", _ITS_OWN)
     os._exit(0)
 
 
-def _add(archive: Any, path: str, name: str) -> None:
-    """Add files and directories, and nothing else; those of a living run may go at any moment."""
+def _add(archive: Any, path: str, name: str, without: Iterable[str] = ()) -> None:
+    """
+    Add files and directories, and nothing else; those of a living run may go at any moment.
+
+    Args:
+        without: Names to leave out right there; further down they are the job's.
+    """
     try:
         mode = os.lstat(path).st_mode
         if stat.S_ISDIR(mode):
             archive.add(path, arcname=name, recursive=False)
-            for entry in sorted(set(os.listdir(path)) - set(_ITS_OWN)):
+            for entry in sorted(set(os.listdir(path)) - set(without)):
                 _add(archive, os.path.join(path, entry), os.path.join(name, entry))
         elif stat.S_ISREG(mode):
             with open(path, "rb") as stream:
