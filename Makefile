@@ -13,7 +13,7 @@ SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
 TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base zsh
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
-.PHONY: help setup system torch mpi demo test test-setup test-fast lint docs build bench clean
+.PHONY: help setup system torch mpi demo test test-setup test-fast test-long lint docs build bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -98,6 +98,9 @@ test-setup: torch mpi ## what tests on hosts need, system packages too
 test: lint test-setup ## linters and every test, on real hosts where root
 	@# Tests wait more than they compute. A file's tests share hosts and stay together.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile tests
+
+test-long: test-setup ## what takes long and rarely breaks: fuzzing at full length
+	$(BIN)/pytest --long -m "long or fuzz" --numprocesses 2 tests
 
 build: setup ## the wheel and the collection's tarball, in dist/
 	@rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null

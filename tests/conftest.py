@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share: the long mode, for what takes long and rarely breaks."""
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also run tests marked long, and fuzz at full length")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture
+def rounds(request):
+    """Give the number of mutated inputs to try: 10,000, or 1,000,000 with --long."""
+    return 1_000_000 if request.config.getoption("--long") else 10_000
