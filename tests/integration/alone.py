@@ -19,7 +19,6 @@ import pytest
 from madctl.lab import state
 
 ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 OLDEST = "2.17"
 # Each line of ansible-core, and the Python that it is tested with.
 PYTHONS = {"2.17": "3.11", "2.18": "3.12", "2.19": "3.13"}
@@ -95,8 +94,8 @@ def install(core, tarball, tree):
 
 
 def build(directory):
-    """Build the tarball."""
-    argv = [str(BIN / "ansible-galaxy"), "collection", "build", "--output-path", str(directory), str(ROOT)]
+    """Build the tarball, with nothing but ansible-core, as ``ansible-galaxy`` does for a requirement of type git."""
+    argv = [str(environment(OLDEST) / "ansible-galaxy"), "collection", "build", "--output-path", str(directory), str(ROOT)]
     subprocess.run(argv, check=True, capture_output=True)
     return next(directory.glob("*.tar.gz"))
 
