@@ -16,7 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _storage,
     _verdict,
 )
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _proving, _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _proving, _reach, _screen
 
 
 class ActionModule(ActionBase):
@@ -27,6 +27,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes`` by host, or fail with ``problems``."""
         super().run(tmp, task_vars)
+        _play.require(self._task, task_vars)
         arguments = self._task.args
         hosts = list(task_vars["ansible_play_hosts_all"])
         results = {host: task_vars["hostvars"][host].get(arguments["facts_from"], {}) for host in hosts}
@@ -38,10 +39,9 @@ class ActionModule(ActionBase):
             nodes, judged = judge(facts, arguments, task_vars["hostvars"])
             found += judged
         problems = [entry for entry in found if not _catalog.is_warning(entry["code"])]
-        warnings = [_codes.line(entry) for entry in found if _catalog.is_warning(entry["code"])]
+        warnings = _screen.lines([entry for entry in found if _catalog.is_warning(entry["code"])])
         if problems:
-            text = "\n".join(_codes.line(entry) for entry in problems)
-            return {"failed": True, "msg": text, "problems": problems, "warnings": warnings}
+            return {"failed": True, "msg": _screen.message(problems), "problems": problems, "warnings": warnings}
         return {"changed": False, "nodes": nodes, "warnings": warnings}
 
     @staticmethod

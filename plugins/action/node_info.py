@@ -23,7 +23,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _facts, _wanted, _words
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _reach
 
 _MODULES = _direct.parts("_facts")
 
@@ -69,6 +69,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return the module's result, or an unreachable one with ``problem``."""
         super().run(tmp, task_vars)
+        _play.warn(self._task, task_vars)
         self._adapt()
         if self._is_ssh():
             more = self._connection.get_option("ssh_extra_args")

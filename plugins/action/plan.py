@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from dataclasses import fields
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
@@ -22,7 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _wanted,
     _words,
 )
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _screen
 
 
 class ActionModule(ActionBase):
@@ -37,6 +37,7 @@ class ActionModule(ActionBase):
         Problems are no failure of this task: ``prove`` adds its own and fails with all of them at once.
         """
         super().run(tmp, task_vars)
+        variables = _play.require(self._task, task_vars)
         arguments = dict(self._task.args)
         key = arguments.pop("facts_from")
         net_tools_follow = boolean(arguments.pop("net_tools_follow", False))
@@ -45,16 +46,15 @@ class ActionModule(ActionBase):
         arguments["work"] = _words.split(arguments.get("work"))
         refused = _wanted.judge(arguments)
         if refused:
-            raise AnsibleActionFail(_screen.message(refused))
-        hostvars = task_vars["hostvars"]
-        hosts = in_rank_order(task_vars["ansible_play_hosts_all"], hostvars)
-        results = [hostvars[host].get(key, {}) for host in hosts]
+            raise _screen.refusal(refused)
+        hosts = in_rank_order(variables)
+        results = [variables[host].get(key, {}) for host in hosts]
         problems = [_problem_of(host, result) for host, result in zip(hosts, results) if "node" not in result]
         reached = [(host, result["node"]) for host, result in zip(hosts, results) if "node" in result]
         nodes = [(host, result.get("node") if hasattr(result, "get") else None) for host, result in zip(hosts, results)]
         nnodes = int(arguments.get("nnodes") or 0)
         counted = hosts if nnodes else [host for host, _ in reached]
-        slots = tuple(_number(hostvars[host].get("madctl_slots")) for host in counted)
+        slots = tuple(_number(variables[host].get("madctl_slots")) for host in counted)
         request = to_request(arguments, slots)
         restarts, wanted = int(arguments.get("max_restarts") or 0), nnodes or len(hosts)
         choice = _spares.Choice([], _plan.Outcome(None, [], []), [], [])
@@ -109,16 +109,28 @@ _NEEDS_ALL = {
 }
 
 
-def in_rank_order(hosts: list[str], hostvars: Any) -> list[str]:
+def in_rank_order(variables: dict[str, Any]) -> list[str]:
     """Order hosts by ``madctl_node_rank`` where all have one, else leave the play's order."""
-    ranks = {host: hostvars[host].get("madctl_node_rank") for host in hosts}
-    if any(rank is None for rank in ranks.values()):
-        return list(hosts)
-    return sorted(hosts, key=lambda host: int(ranks[host]))
+    ranks = {host: _number(own.get("madctl_node_rank")) for host, own in variables.items()}
+    if None in ranks.values():
+        return list(ranks)
+    return sorted(ranks, key=lambda host: ranks[host] or 0)
 
 
-def _number(slots: Any) -> int | None:
-    return None if slots is None else int(slots)
+def _number(given: Any) -> int | None:
+    """
+    Read a number that a host has of its own.
+
+    Raises:
+        AnsibleActionFail: If it is none.
+    """
+    if given is None:
+        return None
+    text = str(given)
+    if not re.fullmatch("[0-9]{1,6}", text):
+        message = "madctl_node_rank and madctl_slots are numbers, not %r" % text[:40]
+        raise _screen.refusal([_codes.problem("USAGE", None, message, "check the inventory")])
+    return int(text)
 
 
 _TYPES: dict[str, Any] = {"bool": boolean, "float": float, "str": str, "Optional[str]": str}
@@ -153,7 +165,7 @@ def _context(given: Any) -> dict[str, Any]:
             return _madengine.parse(given)
         except ValueError as error:
             found = _codes.problem("CONTEXT_MALFORMED", None, "additional_context: %s" % error)
-            raise AnsibleActionFail(_codes.line(found)) from error
+            raise _screen.refusal([found]) from error
     return dict(_direct.plain(given))
 
 

@@ -16,7 +16,14 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _finding, _following, _reach, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils import (
+    _direct,
+    _finding,
+    _following,
+    _play,
+    _reach,
+    _screen,
+)
 
 _MODULES = _direct.parts("_runs")
 
@@ -29,6 +36,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes``, the directory of each here, and ``problems`` of nodes that gave nothing."""
         super().run(tmp, task_vars)
+        _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
         try:
             plan = _finding.plan_of(arguments, self, task_vars)

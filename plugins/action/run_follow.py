@@ -20,6 +20,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _finding,
     _following,
     _links,
+    _play,
     _reach,
     _screen,
 )
@@ -36,6 +37,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
+        _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
         try:
             plan = _finding.plan_of(arguments, self, task_vars)

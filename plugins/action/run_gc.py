@@ -9,7 +9,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _lines
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _play, _screen
 
 _LOOK, _CLEAR = _direct.parts("_attic"), _direct.parts("_clearing")
 # To look takes moments; to remove millions of files takes minutes.
@@ -25,6 +25,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return by host what was removed, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
+        _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
         reach = _asking.ways(self, task_vars)
         bases = arguments.get("bases") or {}

@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _lines, _table, _words
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _play, _screen
 
 _MODULES = _direct.parts("_attic")
 _SECONDS = 25.0
@@ -25,6 +25,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes`` with their ``runs`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
+        _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
         request = {"run_dir": arguments.get("run_dir")}
         reach = _asking.ways(self, task_vars)

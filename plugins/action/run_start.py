@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
@@ -30,6 +29,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _direct,
     _following,
     _links,
+    _play,
     _proving,
     _reach,
     _screen,
@@ -47,10 +47,11 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
+        _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
         plan = arguments.get("plan")
         if not plan:
-            raise AnsibleActionFail(_codes.line(_codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)))
+            raise _screen.refusal([_codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)])
         quiet = bool(arguments.get("event_socket"))
         secrets = _secrets(plan, arguments.get("user_env") or {})
         if self._task.check_mode or boolean(arguments.get("dry_run", False)):

@@ -12,6 +12,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _direct,
     _finding,
     _following,
+    _play,
     _reach,
     _round,
     _screen,
@@ -29,6 +30,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
+        _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
         try:
             plan = _finding.plan_of(arguments, self, task_vars)

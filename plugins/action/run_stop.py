@@ -8,7 +8,14 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _table
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _finding, _following, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils import (
+    _asking,
+    _direct,
+    _finding,
+    _following,
+    _play,
+    _screen,
+)
 
 _MODULES = _direct.parts("_runs")
 _GRACE_SECONDS = 45.0
@@ -24,6 +31,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return by host what is ``left``, and ``problems`` of nodes that gave no proof."""
         super().run(tmp, task_vars)
+        _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
         grace = float(arguments.get("grace", _GRACE_SECONDS))
         run_id = str(arguments.get("run_id") or "")

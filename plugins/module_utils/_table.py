@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence
+import re
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem
 
 OK, WARN, FAIL, NONE = "ok", "warn", "FAIL", "-"
+_NUMBERED = re.compile(r"([^:]*?)([0-9]{1,9})([^0-9:]*)")
+_Parts = Tuple[str, str, str]  # what is before a name's last number, the number, what is after it
 Cells = Dict[str, Dict[str, str]]
 
 
@@ -60,6 +63,35 @@ def lines(table: Cells, fold: Any) -> List[str]:
 def brief(hosts: Sequence[str]) -> str:
     """Write a list of hosts on little room."""
     return ",".join(hosts) if len(hosts) <= 3 else "%s…%s (%d)" % (hosts[0], hosts[-1], len(hosts))
+
+
+def fold(hosts: Sequence[str]) -> str:
+    """Write all names of a list with ranges of numbers: ``gpu[01-03,05],login``."""
+    names = {host: _parts(host) for host in hosts}
+    padded = {(before, len(number), after) for before, number, after in names.values() if number[:1] == "0"}
+    groups: Dict[Tuple[str, int, str], List[str]] = {}
+    for before, number, after in names.values():
+        length = len(number)
+        width = length if (before, length, after) in padded or not number else 0
+        groups.setdefault((before, width, after), []).append(number)
+    return ",".join(_folded(key, numbers) for key, numbers in groups.items())
+
+
+def _parts(host: str) -> _Parts:
+    match = _NUMBERED.fullmatch(host)
+    return (match.group(1), match.group(2), match.group(3)) if match else (host, "", "")
+
+
+def _folded(key: Tuple[str, int, str], texts: Sequence[str]) -> str:
+    before, width, after = key
+    if len(texts) == 1:
+        return before + texts[0] + after
+    numbers = sorted(map(int, texts))
+    begins = [number for number in numbers if number - 1 not in numbers]
+    ends = [number for number in numbers if number + 1 not in numbers]
+    ranges = [(str(begin).zfill(width), str(end).zfill(width)) for begin, end in zip(begins, ends)]
+    inside = ",".join(begin if begin == end else "%s-%s" % (begin, end) for begin, end in ranges)
+    return "%s[%s]%s" % (before, inside, after)
 
 
 def network_lines(candidates: Dict[str, List[Dict[str, Any]]]) -> List[str]:

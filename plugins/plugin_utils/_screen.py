@@ -9,18 +9,27 @@ besides; else lines go to Ansible's display.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _lines, _masking, _table, _wire, _words
+from ansible_collections.madctl.multinode.plugins.module_utils import (
+    _codes,
+    _lines,
+    _masking,
+    _table,
+    _variables,
+    _wire,
+    _words,
+)
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
-MOST_LINES = 8
 _HIDDEN = "***"
 _LINES_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 16
 _ENDED = {"RUN_STOPPED": "stopped", "INTERRUPTED": "interrupted", "TIMED_OUT": "timed out"}
@@ -58,21 +67,59 @@ def tell(stage: str, text: str) -> None:
     say(["%-7s %s" % (stage, text)])
 
 
+def line(entry: dict[str, Any]) -> str:
+    """Write one problem as a role's message: code, host, cause, and a remedy in the words of playbooks."""
+    return _codes.line(dict(entry, remedy=_variables.in_words_of_playbooks(entry["remedy"] or "")))
+
+
+def lines(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Write problems, one line for all hosts that have the same."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for entry in found:
+        host = entry["host"]
+        texts = (entry["message"], entry["remedy"] or "")
+        common = [re.sub(r"(?<![\w.-])%s(?![\w-])" % re.escape(host), "HOST", text) if host else text for text in texts]
+        alike.setdefault((entry["code"], *common), []).append(entry)
+    return [
+        line(entries[0])
+        if len(entries) == 1
+        else line({"code": code, "host": _hosts(entries), "message": message, "remedy": remedy})
+        for (code, message, remedy), entries in alike.items()
+    ]
+
+
+def _hosts(found: Sequence[dict[str, Any]]) -> str:
+    return _table.fold([entry["host"] for entry in found if entry["host"]])
+
+
 def problems(found: Sequence[dict[str, Any]]) -> None:
-    """Show problems, one line each."""
-    say(map(_codes.line, found))
+    """Show problems, one line for all hosts that have the same."""
+    say(lines(found))
 
 
 def notices(found: Sequence[dict[str, Any]]) -> None:
     """Show what was noticed and stands against nothing."""
-    for entry in found:
-        tell("notice", _codes.line(entry))
+    for text in lines(found):
+        tell("notice", text)
 
 
 def message(found: Sequence[dict[str, Any]]) -> str:
-    """Write what a task fails with; with many problems only the first, since all were shown."""
-    lines = [_codes.line(entry) for entry in found[:MOST_LINES]]
-    return "\n".join(lines + (["and %d more" % (len(found) - MOST_LINES)] if len(found) > MOST_LINES else []))
+    """Write what a task fails with that has shown nothing before."""
+    return "\n".join(lines(found))
+
+
+def refusal(found: Sequence[dict[str, Any]]) -> AnsibleActionFail:
+    """Give the error of a task that looked at no node; a traceback would say nothing more."""
+    error = AnsibleActionFail(message(found))
+    error.result.pop("exception", None)
+    return error
+
+
+def summary(found: Sequence[dict[str, Any]]) -> str:
+    """Write what a task fails with where ``problems`` has shown causes and remedies: codes and hosts."""
+    codes = dict.fromkeys(entry["code"] for entry in found)
+    hosts = {code: _hosts([entry for entry in found if entry["code"] == code]) for code in codes}
+    return ", ".join("%s: %s" % pair if pair[1] else pair[0] for pair in hosts.items()) + "; causes are above"
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
 from madctl.lab import state
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ class Played:
     def codes(self):
         """Give the problems that were shown, as hosts and codes."""
         found = re.findall(r"^([A-Z_]+): (\S+): ", self.out, re.M)
-        return sorted({(host, code) for code, host in found})
+        return sorted({(host.name, code) for code, hosts in found for host in _hostlist.from_list(hosts)})
 
 
 def python(core):
@@ -95,7 +96,14 @@ def install(core, tarball, tree):
 
 def build(directory):
     """Build the tarball, with nothing but ansible-core, as ``ansible-galaxy`` does for a requirement of type git."""
-    argv = [str(environment(OLDEST) / "ansible-galaxy"), "collection", "build", "--output-path", str(directory), str(ROOT)]
+    argv = [
+        str(environment(OLDEST) / "ansible-galaxy"),
+        "collection",
+        "build",
+        "--output-path",
+        str(directory),
+        str(ROOT),
+    ]
     subprocess.run(argv, check=True, capture_output=True)
     return next(directory.glob("*.tar.gz"))
 

@@ -162,6 +162,81 @@ def test_a_run_that_no_node_knows(play):
     assert nothing.codes() == [("node1", "RUN_UNKNOWN"), ("node2", "RUN_UNKNOWN")]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["launch", "--tags", "chekc"], "TAG_UNKNOWN: no task has the tag chekc; did you mean check?"),
+        (["stop", "--skip-tags", "stpo"], "TAG_UNKNOWN: no task has the tag stpo; did you mean stop?"),
+        (
+            ["check", "-e", "madctl_nprocpernode=4"],
+            "there is no variable madctl_nprocpernode; did you mean madctl_nproc_per_node?",
+        ),
+        (["gc", "-e", "madctl_day=1"], "VARIABLE_UNKNOWN: there is no variable madctl_day; did you mean madctl_days?"),
+    ],
+)
+def test_what_is_misspelled_is_refused(play, on, words, told):
+    before = runs(on)
+    done = play(*words, variables=ECHO)
+
+    assert done.code == 2
+    assert told in done.all
+    assert runs(on) == before
+
+
+def test_a_misspelled_variable_of_one_host_is_refused(play, site):
+    place = site.parent / "host_vars"
+    place.mkdir()
+    (place / "node1.yml").write_text("madctl_slot: 4\n")
+    done = play("status")
+    (place / "node1.yml").unlink()
+
+    assert "VARIABLE_UNKNOWN: there is no variable madctl_slot; did you mean madctl_slots?" in done.all
+
+
+ALL_HOSTS = "PLAY_PARTED: this role needs all hosts of the play at once; "
+
+
+@pytest.mark.parametrize(
+    ("setting", "role", "told"),
+    [
+        ("serial: 1", "rendezvous", ALL_HOSTS + "remove serial"),
+        ("serial: 1", "network_interface", ALL_HOSTS + "remove serial"),
+        ("strategy: free", "status", "bypasses the host loop"),
+        ("strategy: host_pinned", "network_interface", ALL_HOSTS + "set strategy: linear"),
+    ],
+)
+def test_a_play_that_parts_its_hosts_is_refused(tree, options, setting, role, told):
+    path = tree / "parted.yml"
+    path.write_text(f"- hosts: all\n  gather_facts: false\n  {setting}\n  roles: [madctl.multinode.{role}]\n")
+    done = alone.play(alone.OLDEST, tree, path, *options())
+
+    assert done.code != 0
+    assert told in done.all
+    assert "PROBE_FAILED" not in done.all
+
+
+def test_a_playbook_that_imports_ours_may_have_tags_of_its_own(tree, options):
+    path = tree / "site.yml"
+    own = "- hosts: all\n  gather_facts: false\n  tasks:\n    - {ansible.builtin.debug: {msg: own}, tags: own}\n"
+    path.write_text("- import_playbook: madctl.multinode.stop\n" + own)
+    done = alone.play(alone.OLDEST, tree, path, *options(), "--tags", "own")
+
+    assert (done.code, '"msg": "own"' in done.out, "stop    run" in done.out) == (0, True, False), done.all
+
+
+def test_nodes_that_fail_alike_are_told_once_in_the_words_of_playbooks(play):
+    base = {"madctl_shape": "command", "madctl_detach": True}
+    running = play("launch", variables={**base, "madctl_work": ["sleep", "300"]})
+    refused = play("launch", variables={**base, "madctl_work": ["true"]})
+    play("stop")
+    told = [line for line in refused.out.splitlines() if f"run {running.run_id} is here" in line]
+
+    assert len(told) == 1, refused.all
+    assert told[0].startswith("NODE_BUSY: node[1-2]: ")
+    assert told[0].endswith("madctl_skip: [machine]")
+    assert '"msg": "NODE_BUSY: node[1-2]; causes are above"' in refused.out
+
+
 def test_stop_means_the_run_that_goes_on_and_not_a_later_one(play):
     base = {"madctl_shape": "command", "madctl_detach": True}
     older = play("launch", "--limit", "node1", variables={**base, "madctl_work": ["sleep", "300"]})

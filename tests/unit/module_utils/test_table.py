@@ -39,3 +39,11 @@ def test_every_address_has_a_verdict():
     row = {"interface": "ib0", "address": "198.51.100.1", "network": "198.51.100.0/24", "verdict": "chosen"}
 
     assert _table.network_lines({"n1": [row]})[1].split() == ["n1", "ib0", "198.51.100.1", "chosen"]
+
+
+def test_names_are_folded_and_none_is_lost():
+    assert _table.fold([f"gpu{n:02}" for n in range(1, 17)]) == "gpu[01-16]"
+    assert _table.fold(["node3", "node1", "login", "node2", "node10", "node9"]) == "node[1-3,9-10],login"
+    assert _table.fold(["10.0.0.1", "10.0.0.2", "fe80::1", "fe80::2"]) == "10.0.0.[1-2],fe80::1,fe80::2"
+    assert _table.fold(["n01", "n1", "a", "a"]) == "n01,n1,a"
+    assert _table.fold([]) == ""

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an action that judges all nodes together needs of its play: all hosts at once, and no misspelled variable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _variables
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _screen
+
+_NEEDS_ALL = "this role needs all hosts of the play at once"
+_TOGETHER = ("linear", "debug")  # by what a strategy's name ends with
+
+
+def require(task: Any, task_vars: Any) -> dict[str, Any]:
+    """
+    Return the variables of every host of the play, by host.
+
+    Raises:
+        AnsibleActionFail: If the play hands its hosts over in parts, or a variable of ours does not exist; a line each.
+    """
+    variables = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
+    names = {name for own in (task_vars, *variables.values()) for name in own if name.startswith(_variables.PREFIX)}
+    found = parted(task.play) + _variables.unknown(names)
+    if found:
+        raise _screen.refusal(found)
+    return variables
+
+
+def parted(play: Any) -> list[_codes.Problem]:
+    """Find what keeps the hosts of a play from being looked at together."""
+    if play.serial:
+        return [_codes.problem("PLAY_PARTED", None, _NEEDS_ALL, "remove serial from the play")]
+    if not str(play.strategy).endswith(_TOGETHER):
+        return [_codes.problem("PLAY_PARTED", None, _NEEDS_ALL, "set strategy: linear in the play")]
+    return []
+
+
+def warn(task: Any, task_vars: Any) -> None:
+    """
+    Say what Ansible's own error will not: a strategy that does not keep hosts together cannot run our roles.
+
+    Only where a role asked for this task that judges all nodes: looking at one node works with any strategy.
+    """
+    is_first = task_vars["inventory_hostname"] == task_vars["ansible_play_hosts_all"][0]
+    if is_first and set(_wanting(task._role)) - {"net_tools"}:
+        _screen.problems([entry for entry in parted(task.play) if not task.play.serial])
+
+
+def _wanting(role: Any) -> Iterator[str]:
+    """Name the roles that asked for a role, and those that asked for them."""
+    for parent in getattr(role, "_parents", ()):
+        yield parent.get_name().rpartition(".")[2]
+        yield from _wanting(parent)

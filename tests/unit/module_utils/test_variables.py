@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of variables, and remedies in the words of playbooks."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _variables
+
+ROOT = Path(__file__).parents[3]
+OPTION = re.compile(r"--[a-z]|\bmadctl (?!itself|never|tries|does|counts)[a-z]+")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("wait for it, stop it, or --skip machine", "wait for it, stop it, or madctl_skip: [machine]"),
+        ("choose another --master-port, or auto", "choose another madctl_master_port, or auto"),
+        ("choose a --master-port of 1024 or more", "choose a madctl_master_port of 1024 or more"),
+        ("choose one: --interface NAME or CIDR", "choose one: madctl_interface: NAME or CIDR"),
+        ("mount it rw, or --shared-path PATH:ro", "mount it rw, or madctl_shared_paths: [PATH:ro]"),
+        ("or --gpus min", "or madctl_gpus: min"),
+        ("log in as a user, or --allow-run-as-root", "log in as a user, or madctl_allow_run_as_root: true"),
+        ("--replace-containers", "madctl_replace_containers"),
+        ("check --user and your key: ssh a", "check ansible_user and your key: ssh a"),
+        (
+            "madctl stop 20261129-101010-abcdef01",
+            "ansible-playbook madctl.multinode.stop -e madctl_run_id=20261129-101010-abcdef01",
+        ),
+        ("see madctl ps", "see ansible-playbook madctl.multinode.ps"),
+        ("ssh-keygen -R HOST, if right", "ssh-keygen -R HOST, if right"),
+        ("apt-get install --no-install-recommends x", "apt-get install --no-install-recommends x"),
+    ],
+)
+def test_a_remedy_in_the_words_of_playbooks(text, expected):
+    assert _variables.in_words_of_playbooks(text) == expected
+
+
+def literals():
+    """List every string of the brain's judges and of actions, in which a remedy may stand."""
+    for folder in ("module_utils", "plugin_utils", "action"):
+        for path in sorted((ROOT / "plugins" / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "problem":
+                    for remedy in node.args[3:4]:
+                        if isinstance(remedy, ast.Constant) and remedy.value:
+                            yield remedy.value
+
+
+def test_no_remedy_keeps_an_option_of_madctl():
+    remedies = {finding.remedy for check in _catalog.CHECKS for finding in check.findings if finding.remedy}
+    remedies |= set(literals())
+    told = {remedy: _variables.in_words_of_playbooks(remedy) for remedy in remedies}
+
+    assert len(told) > 60
+    assert {remedy: text for remedy, text in told.items() if OPTION.search(text)} == {}
+
+
+def test_the_names_are_those_that_roles_playbooks_and_documents_have():
+    code = "".join(path.read_text() for part in ("roles", "playbooks") for path in (ROOT / part).rglob("*.yml"))
+    used = set(re.findall(r"\bmadctl_[a-z_]+\b", code))
+    page = (ROOT / "docs/reference/playbooks.md").read_text()
+    documented = set(re.findall(r"`(madctl_[a-z_]+)", page))
+
+    assert used <= _variables.NAMES | _variables.INTERNAL
+    assert documented <= _variables.NAMES
+    # These two belong to hosts, and the inventory sets them.
+    assert _variables.NAMES - used <= {"madctl_node_rank", "madctl_slots"}
+    assert documented == _variables.NAMES
+
+
+def test_a_misspelled_name_is_told_with_the_one_that_was_meant():
+    given = ["madctl_nprocpernode", "madctl_zzz", "madctl_work", "madctl_plan", "other_nprocpernode", "madctl"]
+    found = _variables.unknown(given)
+
+    assert [(entry["code"], entry["message"]) for entry in found] == [
+        ("VARIABLE_UNKNOWN", "there is no variable madctl_nprocpernode"),
+        ("VARIABLE_UNKNOWN", "there is no variable madctl_zzz"),
+    ]
+    assert found[0]["remedy"] == "did you mean madctl_nproc_per_node?"
+    assert found[1]["remedy"].startswith("there are madctl_additional_context, ")
+
+
+def test_a_tag_that_no_task_has():
+    assert _variables.unknown_tags(["all", "check", "always"], ["check", "launch"]) == []
+    (found,) = _variables.unknown_tags(["chekc"], ["check", "launch"])
+    assert (found["code"], found["remedy"]) == ("TAG_UNKNOWN", "did you mean check?")
+
+
+def test_playbooks_know_the_tags_that_their_tasks_have():
+    import yaml
+
+    for path in sorted((ROOT / "playbooks").glob("*.yml")):
+        plays = yaml.safe_load(path.read_text())
+        assert all(play["strategy"] == "ansible.builtin.linear" for play in plays), path
+        tasks = [task for play in plays for part in ("pre_tasks", "tasks", "roles") for task in play.get(part, [])]
+        first = plays[0]["tasks"][0]
+        used = {tag for task in tasks for tag in task["tags"]} - {"always"}
+        # A verb's own name also means the stages before it, which always run.
+        stages = {"check"} if path.stem in ("check", "launch") else set()
+
+        assert set(first["madctl.multinode.assert_tags"]["known"]) == used | stages, path
