@@ -9,7 +9,7 @@ import pytest
 
 from madctl import attic, cleaning, inventory, leftovers, rundir
 from madctl.errors import ExitCode
-from madctl.hosts import HostEntry
+from madctl.hosts import Host
 from madctl.options import Targets
 
 RUN = "20261101-120000-aaaaaaaa"
@@ -22,7 +22,7 @@ def own_records(tmp_path, monkeypatch):
 
 
 def asked(*names, user=None, sources=()):
-    return Targets(names, inventory.build([HostEntry(name) for name in names], user, None, ""), sources)
+    return Targets(names, inventory.build([Host(name) for name in names], user, None, ""), sources)
 
 
 def share(rank, hosts=("a", "b"), state="running", code=None, run_id=RUN, **more):
