@@ -167,7 +167,7 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "madctl_nnodes": _count("--nnodes", options.nnodes, 1),
         "madctl_max_restarts": _count("--max-restarts", options.max_restarts, 0),
         "madctl_idle_timeout": _seconds("--idle-timeout", options.idle_timeout),
-        "madctl_log_cap": _size("--log-cap", options.log_cap),
+        "madctl_log_cap": size("--log-cap", options.log_cap),
         "madctl_start_timeout": _seconds("--start-timeout", options.start_timeout),
         "madctl_skip": _checks("--skip", options.skip, _catalog.SKIPPABLE),
         "madctl_install": not options.no_install and not options.dry_run,
@@ -323,7 +323,13 @@ def _count(option: str, number: int | None, least: int) -> int | None:
     return number
 
 
-def _size(option: str, text: str) -> int:
+def size(option: str, text: str) -> int:
+    """
+    Read a number of bytes.
+
+    Raises:
+        UsageError: If it is none.
+    """
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     number, unit = (text[:-1], units[text[-1:].upper()]) if text[-1:].upper() in units else (text, 1)
     if not number.isdigit() or int(number) == 0:

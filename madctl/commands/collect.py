@@ -17,6 +17,8 @@ def register(commands: Any) -> None:
     parser = commands.add_parser("collect", help=what, description=what, allow_abbrev=False)
     add_run_argument(parser)
     parser.add_argument("--to", metavar="DIRECTORY", help="gets a directory a node (default: the run's id)")
+    what = "refuse a node that sends more (default 4G)"
+    parser.add_argument("--max-size", default="4G", metavar="SIZE", help=what)
     add_output_option(parser)
     parser.set_defaults(run=run)
 
@@ -24,13 +26,15 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Return 4 when a node gave nothing, 2 when there is no room for what it would give."""
     from madctl import rundir
+    from madctl.request import size
     from madctl.result import Result, to_json, to_problem
     from madctl.session import ask
     from madctl.view import fold, print_problems
 
+    most = size("--max-size", options.max_size)
     record = rundir.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
-    found = ask("collect", "run_collect", record, {"madctl_dest": place})
+    found = ask("collect", "run_collect", record, {"madctl_dest": place, "madctl_max_size": most})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     nodes = found.get("nodes", {})
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED if found else ExitCode.INTERNAL

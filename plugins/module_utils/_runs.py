@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import json
 import os
 import signal
 import socket
 import stat
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _beacon,
@@ -24,12 +25,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _container,
     _containers,
     _processes,
+    _wire,
 )
 
 KILL_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 _ALIVE_SECONDS = 3.0
 _STORAGE_SECONDS = 3.0
+_PIECE = 1 << 18
+# Characters of a name that had to be spelled in another way; a name may have 255 bytes.
+_SPELLED = 60
 _ANSWERS = (0, errno.ECONNREFUSED)
 
 
@@ -242,35 +247,75 @@ def is_alive(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """Write the run directory as a compressed archive to standard output, after a line that says so."""
-    import tarfile
+    """
+    Write the run directory as an archive to standard output, after a line that says so.
+
+    It is a gzip stream of frames, each directory before what is in it, each file before its bytes.
+    """
+    import gzip
 
     run_dir = directory(request)
     if not os.path.isdir(run_dir):
         return {"failed": True, "msg": "there is no %s" % run_dir}
     tell({"archive": True})
-
-    # Two names of one file become two files: a link to what was left out would lead nowhere.
-    with open(1, "wb", closefd=False) as out, tarfile.open(fileobj=out, mode="w|gz", dereference=True) as archive:
-        _add(archive, run_dir, ".", _ITS_OWN)
+    with open(1, "wb", closefd=False) as out, gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6) as archive:
+        for frame in packed(run_dir):
+            archive.write(frame)
     os._exit(0)
 
 
-def _add(archive: Any, path: str, name: str, without: Iterable[str] = ()) -> None:
+def packed(run_dir: str) -> Iterator[bytes]:
+    """Yield the frames of an archive: what is in a run directory but the supervisor's own."""
+    yield from _packed(os.fsencode(run_dir), "", frozenset(map(os.fsencode, _ITS_OWN)))
+    yield _wire.encode({"end": True})
+
+
+def _packed(path: bytes, prefix: str, without: FrozenSet[bytes] = frozenset()) -> Iterator[bytes]:
     """
-    Add files and directories, and nothing else; those of a living run may go at any moment.
+    Pack files and directories, and nothing else; those of a living run may go at any moment.
 
     Args:
         without: Names to leave out right there; further down they are the job's.
     """
     try:
-        mode = os.lstat(path).st_mode
-        if stat.S_ISDIR(mode):
-            archive.add(path, arcname=name, recursive=False)
-            for entry in sorted(set(os.listdir(path)) - set(without)):
-                _add(archive, os.path.join(path, entry), os.path.join(name, entry))
-        elif stat.S_ISREG(mode):
-            with open(path, "rb") as stream:
-                archive.addfile(archive.gettarinfo(arcname=name, fileobj=stream), stream)
+        entries = sorted(set(os.listdir(path)) - without)
     except FileNotFoundError:
-        pass
+        return
+    for name, entry in _spelled(entries):
+        place = os.path.join(path, entry)
+        try:
+            mode = os.lstat(place).st_mode
+            if stat.S_ISDIR(mode):
+                yield _wire.encode({"directory": prefix + name})
+                yield from _packed(place, prefix + name + "/")
+            elif stat.S_ISREG(mode):
+                yield from _packed_file(place, prefix + name)
+        except FileNotFoundError:
+            pass
+
+
+def _packed_file(path: bytes, name: str) -> Iterator[bytes]:
+    # What was a file a moment ago may be a pipe of the job now, which nobody writes to.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as stream:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            yield _wire.encode({"file": name, "time": status.st_mtime})
+            for data in iter(lambda: stream.read(_PIECE), b""):
+                yield _wire.encode({}, data)
+
+
+def _spelled(entries: Iterable[bytes]) -> List[Tuple[str, bytes]]:
+    """Name files so that every terminal takes the names; no two get the same one."""
+    plain, odd = {}, []
+    for entry in entries:
+        text = entry.decode("utf-8", "backslashreplace")
+        if text.isprintable() and text.encode() == entry:
+            plain[text] = entry
+        else:
+            odd.append((text, entry))
+    for text, entry in odd:
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        names = (shown[:_SPELLED] + ("~%d" % number if number else "") for number in itertools.count())
+        plain[next(name for name in names if name not in plain)] = entry
+    return sorted(plain.items())
