@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._masking import Mask
+from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain
 
 LONGEST = 64 * 1024
 CUT = " …"
-_SHOWN = {"\t"}
+KEPT = "\t"
 
 
 def harmless(line: bytes) -> str:
@@ -18,7 +19,7 @@ def harmless(line: bytes) -> str:
     if text.isprintable():
         return text
     text = text.rstrip("\r").rpartition("\r")[2]
-    return "".join(c if c.isprintable() or c in _SHOWN else c.encode("unicode_escape").decode() for c in text)
+    return str(plain(text, KEPT))
 
 
 def split(rest: bytes, data: bytes, mask: Mask, longest: int = LONGEST) -> Tuple[List[bytes], bytes]:
