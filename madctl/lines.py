@@ -20,6 +20,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._lines import CUT
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import KEPT as KEPT
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import Logs as Logs
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import harmless as harmless
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import is_forged as is_forged
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import size as size
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import split as split
 

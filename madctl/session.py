@@ -11,6 +11,7 @@ from typing import Any
 
 from madctl import terminal
 from madctl.errors import ExitCode, Problem, unexpected
+from madctl.lines import is_forged
 from madctl.options import Targets
 from madctl.result import to_problem
 from madctl.view import View
@@ -161,7 +162,9 @@ class RunSession(Session):
         return bool(self.final and self.final.get("detached") and self.started)
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
-        """Remember the new plan when a run is started anew."""
+        """Remember the new plan when a run is started again."""
+        if is_forged(event):
+            return
         if event["event"] == "restart" and self.record:
             from madctl import rundir
 

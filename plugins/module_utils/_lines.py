@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._masking import Mask
 from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain
@@ -11,6 +11,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plain import pla
 LONGEST = 64 * 1024
 CUT = " …"
 KEPT = "\t"
+_OF_THE_RUN = ("restart", "stopping", "idle")
+
+
+def is_forged(event: Dict[str, Any]) -> bool:
+    """Tell whether one node tells what only who follows all of them can say; whatever a node tells has its host."""
+    return event["event"] in _OF_THE_RUN and "host" in event
 
 
 def harmless(line: bytes) -> str:

@@ -18,3 +18,8 @@ def plain(text: object, kept: str = "") -> str:
     if shown.isprintable():
         return shown
     return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in shown)
+
+
+def lines(text: object) -> str:
+    """Make a text of several lines harmless that somebody else put together, as far as that can be done then."""
+    return "\n".join(plain(line, "\t") for line in str(text).split("\n"))

@@ -161,6 +161,8 @@ class Screen:
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Take in one event."""
         kind, host = event["event"], event.get("host")
+        if _lines.is_forged(event):
+            return None
         if kind == "log":
             return self._show(host, event["log"], self._logs.feed(str(host), event["log"], payload))
         if not self._attached:
