@@ -12,8 +12,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, 
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _following, _screen
 from madctl import attic, cli, report, rundir
 from madctl.errors import Problem
-from madctl.inventory import build
 from madctl.hosts import HostEntry
+from madctl.inventory import build
 from madctl.options import Targets
 from madctl.planned import show_plan
 from madctl.result import Result, to_json
@@ -259,7 +259,7 @@ def test_the_table_of_a_check(output, text, shown):
     view.errors = view.warnings = [Problem("PORT_IN_USE", text, "node1", text)]
     session = Session(None, {}, view)
     session.verdict = {
-        "checks": {"node1": {name: text for name in _catalog.NAMES}},
+        "checks": {"node1": dict.fromkeys(_catalog.NAMES, text)},
         "candidates": {"node1": [{"interface": text, "address": text, "verdict": text}]},
     }
     session.judged = {"fingerprints": {text: text}}
