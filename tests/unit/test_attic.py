@@ -129,7 +129,7 @@ def remembered(days=10.0, hosts=("a", "b"), run_id=RUN):
     targets = asked(*hosts)
     nodes = [{"host": host, "node_rank": 0, "run_dir": f"/data/runs/{run_id}"} for host in hosts]
     reach = {"names": hosts, "inventory": targets.inventory, "sources": ()}
-    record = rundir.Record(run_id, time.time() - days * 86400, [], reach, {"run_id": run_id, "nodes": nodes})
+    record = rundir.Record(run_id, time.time() - days * 86400, [], reach, {**PLAN, "run_id": run_id, "nodes": nodes})
     rundir.save(record)
     path = rundir.directory() / f"{run_id}.json"
     os.utime(path, (record.created, record.created))
