@@ -23,6 +23,7 @@ _EXIT = {
     "MODEL_FAILED": 6,
     "RANKS_MISSING": 6,
     "RUN_UNKNOWN": 2,
+    "WORK_IS_LAUNCHER": 2,
     "DEST_IN_USE": 2,
     "NODE_LOST": 7,
     "NODE_REBOOTED": 7,
