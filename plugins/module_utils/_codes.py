@@ -22,6 +22,7 @@ _EXIT = {
     "COMMAND_FAILED": 6,
     "MODEL_FAILED": 6,
     "RANKS_MISSING": 6,
+    "WORLD_DIFFERS": 6,
     "RUN_UNKNOWN": 2,
     "WORK_IS_LAUNCHER": 2,
     "DEST_IN_USE": 2,

@@ -153,10 +153,10 @@ def script_of(words: Sequence[str]) -> Optional[str]:
 
 
 def _shell(words: Sequence[str], depth: int) -> Optional[List[str]]:
-    """Look at every command of a text that a shell is given with ``-c``."""
+    """Look at every command of a text that a shell is given with ``-c``, or at the name of its script."""
     for place, word in enumerate(words):
         if not word.startswith(("-", "+")):
-            return None
+            return launcher(words[place:], depth + 1)
         if not word.startswith("--") and "c" in word:
             texts = [entry for entry in words[place + 1 :] if not entry.startswith("-")][:1]
             return next(filter(None, (launcher(each, depth + 1) for each in _commands("".join(texts)))), None)

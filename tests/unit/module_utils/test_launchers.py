@@ -42,6 +42,7 @@ LAUNCHERS = [
     "sh -c 'module load x; A=1 mpirun -np 2 a.out'",
     "bash -c 'if true\nthen torchrun world.py\nfi'",
     "bash -e -c 'python -m torch.distributed.run world.py'",
+    "bash /opt/venv/bin/torchrun world.py",
     "accelerate launch world.py",
     "deepspeed world.py",
     "mpirun -np 2 a.out",
