@@ -25,9 +25,19 @@ def _read(path: str) -> bytes:
         return b""
 
 
+def environment(pid: int) -> List[bytes]:
+    """Read a process's environment as it was executed with, one entry a variable, as far as this user may."""
+    return _read("/proc/%d/environ" % pid).split(b"\0")
+
+
+def command_line(pid: int) -> List[str]:
+    """Read a process's command line."""
+    return os.fsdecode(_read("/proc/%d/cmdline" % pid)).split("\0")[:-1]
+
+
 def run_of(pid: int) -> Optional[str]:
     """Read which run a process belongs to from its environment, as far as this user may."""
-    for entry in _read("/proc/%d/environ" % pid).split(b"\0"):
+    for entry in environment(pid):
         if entry.startswith(_MARK):
             return entry[len(_MARK) :].decode("ascii", "replace")
     return None
@@ -88,19 +98,25 @@ def _is_ours(pid: int) -> bool:
         return False
 
 
-def descendants(pid: int, without: Iterable[int] = ()) -> Set[int]:
-    """List what descends from a process, except some children and what descends from them; zombies are gone."""
-    children: Dict[int, List[int]] = {}
-    for other in _pids():
-        state, parent = stat(other)
+def children() -> Dict[int, List[int]]:
+    """List all processes by their parent; zombies are gone."""
+    found: Dict[int, List[int]] = {}
+    for pid in _pids():
+        state, parent = stat(pid)
         if state not in ("", "Z", "X"):
-            children.setdefault(parent, []).append(other)
+            found.setdefault(parent, []).append(pid)
+    return found
+
+
+def descendants(pid: int, without: Iterable[int] = ()) -> Set[int]:
+    """List what descends from a process, except some children and what descends from them."""
+    below = children()
     found: Set[int] = set()
-    waiting = [child for child in children.get(pid, []) if child not in set(without)]
+    waiting = [child for child in below.get(pid, []) if child not in set(without)]
     while waiting:
         child = waiting.pop()
         found.add(child)
-        waiting += children.get(child, [])
+        waiting += below.get(child, [])
     return found
 
 

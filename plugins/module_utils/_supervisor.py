@@ -33,6 +33,7 @@ from _feed import Feed  # type: ignore[import-not-found]  # noqa: E402
 from _ranks import Ranks  # type: ignore[import-not-found]  # noqa: E402
 from _runners import Runners, how  # type: ignore[import-not-found]  # noqa: E402
 from _wire import DUMP, END, GO, KILL, STOP  # type: ignore[import-not-found]  # noqa: E402
+from _worlds import Worlds  # type: ignore[import-not-found]  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
 SWEEP_TERM_SECONDS = 3.0
@@ -77,7 +78,9 @@ class Supervisor:
         self.runners = Runners(spec, lock, self.feed)
         self.ranks = Ranks(self.selector, self.feed, lambda: self.reason is not None)
         self.ranks.on_failure = self._failed
+        self.worlds = Worlds(self.feed.emit)
         self.relay: Any = self._open_relay() if spec["mpi"] else None
+        self.ranks.on_joined = self._joined
         _claim.watch_signals(self.selector, _SIGNALLED, self._signalled)
         _claim.reserve_record()
         if self.beacon:
@@ -90,7 +93,6 @@ class Supervisor:
         relay = Relay(self.spec["mpi"], self.spec["run_id"])
         relay.emit, relay.is_followed = self.feed.emit, lambda: self.feed.follower is not None
         self.feed.hear = self._start_daemon
-        self.ranks.on_joined = lambda: relay.joined(len(self.ranks.joined))
         if relay.leads:
             relay.serve(self.selector)
         return relay
@@ -117,7 +119,8 @@ class Supervisor:
         if self.state == "sweeping":
             return SWEEP_INTERVAL_SECONDS
         join_by = self.relay.join_by if self.relay else None
-        times = [at for at in (self.deadline, self.timeout, self.look_at, join_by) if at is not None]
+        worlds_at = self.worlds.at if self.state == "running" else None
+        times = [at for at in (self.deadline, self.timeout, self.look_at, join_by, worlds_at) if at is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _watch_clock(self) -> None:
@@ -130,6 +133,8 @@ class Supervisor:
         if self.look_at is not None and now >= self.look_at and self.beacon:
             self.look_at = now + LOOK_SECONDS
             self.beacon.look()
+        if self.worlds.at is not None and now >= self.worlds.at and self.state == "running":
+            self.worlds.look(self.ranks.joined)
         if self.deadline is not None and now >= self.deadline:
             self._deadline_passed()
 
@@ -263,6 +268,13 @@ class Supervisor:
 
     # -- the runner and its ranks ---------------------------------------------------------------
 
+    def _joined(self) -> None:
+        """Take down that a rank is here; where mpirun may be called as often as one likes, worlds are what it makes."""
+        if self.relay:
+            self.relay.joined(len(self.ranks.joined))
+        if not (self.relay and self.relay.many):
+            self.worlds.begin()
+
     def _failed(self) -> None:
         """Tell the other nodes in case nobody else does."""
         if self.beacon and self.state == "running" and self.look_at is not None:
@@ -341,6 +353,7 @@ class Supervisor:
             "oom": status == -signal.SIGKILL and _processes.oom_kills() > self.oom_kills,
             "ranks_joined": len(self.ranks.joined),
             "rank_exits": self.ranks.exits,
+            "apart": sorted(self.worlds.apart),
             "stopped": self.reason is not None,
             "reason": self.reason,
             "daemon": self.relay and self.relay.held_up,
