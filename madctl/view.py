@@ -216,6 +216,8 @@ class View:
             self.stage("lost", f"{event['host']} is lost" + (f": {reason}" if reason else ""))
         elif kind == "log_degraded":
             self.stage("notice", f"{event['host']}: the disk is full, output of {event['log']} is lost")
+        elif kind == "files_short":
+            self.stage("notice", f"{event['host']}: too few open files, see runner.* for rank {event['rank']}")
         elif kind == "no_dump":
             self.stage("notice", f"{event['host']}: no py-spy there, so no stacks")
         elif kind == "idle":

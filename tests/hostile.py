@@ -31,7 +31,9 @@ LANGUAGES = {
 
 def is_harmless(text):
     """Tell whether a text may go to a terminal as one line."""
-    return text.isprintable() and not any(character in text for character in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068")
+    return text.isprintable() and not any(
+        character in text for character in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"
+    )
 
 
 def mutated(samples, rounds, seed=1):
@@ -43,7 +45,20 @@ def mutated(samples, rounds, seed=1):
         rounds: How many to yield.
     """
     source = random.Random(seed)
-    junk = [b"\x00", b"\xff\xfe", b"{", b"[" * 2000, b'"', b"\n", b"null", b"-1", b"1e999", b"9" * 400, b"\xed\xa0\x80", b"\x1b["]
+    junk = [
+        b"\x00",
+        b"\xff\xfe",
+        b"{",
+        b"[" * 2000,
+        b'"',
+        b"\n",
+        b"null",
+        b"-1",
+        b"1e999",
+        b"9" * 400,
+        b"\xed\xa0\x80",
+        b"\x1b[",
+    ]
     for _ in range(rounds):
         data = bytearray(source.choice(samples))
         for _ in range(source.randint(1, 4)):

@@ -107,6 +107,13 @@ class Follower:
             found = problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
             self._by_host[host].fail(time.time(), found)
 
+    def halted(self, host: str) -> None:
+        """Take down that the run was stopped before a node was armed, so that no node starts."""
+        self._awaited.discard(host)
+        if self.interrupted is None:
+            self.interrupted = problem("RUN_STOPPED", None, "the run was stopped before it started")
+        self.stop_all()
+
     def refuse(self, problems: List[Problem]) -> None:
         """Take down what the proof found, so that nothing starts."""
         for found in problems:
@@ -403,7 +410,8 @@ class Follower:
             return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", _outcome.KILLED)
         if header.get("stopped"):
             if header.get("reason") == "stopped" and not self._stopping and self.interrupted is None:
-                self.interrupted = problem("RUN_STOPPED", None, "the run was stopped")
+                before = " before it started" if header["outcome"] == "disarmed" else ""
+                self.interrupted = problem("RUN_STOPPED", None, "the run was stopped" + before)
             return None
         bad = header["outcome"] != "exited" or header["exit_code"] != 0
         if bad and not self._stopping and run.failure is None:

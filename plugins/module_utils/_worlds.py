@@ -43,7 +43,7 @@ class Worlds:
         """Look below every rank that joined, and tell what is new."""
         now = time.monotonic()
         self.at = now + max(FIRST_SECONDS, (now - self._begun) * GROWTH)
-        children = _processes.children()
+        children = _processes.by_parent()
         for rank, entry in joined.items():
             found = None if rank in self.apart else inner(entry["pid"], (rank, entry.get("world_size")), children)
             if found:
@@ -57,7 +57,7 @@ def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int
 
     Args:
         own: Its rank, and the size of its world.
-        children: By process, as ``_processes.children`` gives them.
+        children: By process, as ``_processes.by_parent`` gives them.
 
     Returns:
         ``launcher``, its name, and ``size`` of the world that it made; None where there is none.

@@ -206,6 +206,7 @@ class Screen:
             "back": ("link", "%s is back" % host),
             "lost": ("lost", "%s is lost: %s" % (host, event.get("message"))),
             "log_degraded": ("notice", "%s: the disk is full, output of %s is lost" % (host, event.get("log"))),
+            "files_short": ("notice", "%s: too few open files, see runner.* for rank %s" % (host, event.get("rank"))),
             "no_dump": ("notice", "%s: no py-spy there, so no stacks" % host),
             "idle": ("idle", "no output for %s s; stopping" % event.get("seconds")),
         }

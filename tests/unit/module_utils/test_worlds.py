@@ -93,7 +93,7 @@ def test_what_belongs_to_the_world_or_was_started_by_no_launcher_is_left_alone(r
     # The last process that the rank's program starts.
     while not (pid and b"sleep" in b" ".join(map(os.fsencode, _below(worlds, pid)))) and time.monotonic() < deadline:
         pid = next((one for one in worlds._processes.find(run.run_id)[1] if _is_script(worlds, one, tmp_path)), None)
-    found = worlds.inner(pid, (1, 2), worlds._processes.children())
+    found = worlds.inner(pid, (1, 2), worlds._processes.by_parent())
     (tmp_path / "enough").touch()
     run.process.wait(20)
     channel.close()
