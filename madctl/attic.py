@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,11 +19,10 @@ from madctl import rundir
 from madctl.errors import ExitCode, Problem, RunError
 from madctl.inventory import GROUP, narrowed
 from madctl.options import Targets
-from madctl.rundir import Record
+from madctl.record import Record, sound
 
 # How a host is reached: its name and everything that an inventory says of it. Two labs may both have a node1.
 Way = tuple[str, str]
-_PLAIN_ID = re.compile(r"\w[\w.+-]{0,200}")
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,7 @@ class HeldRun:
 
     def record(self, targets: Targets) -> Record | None:
         """Write down what a launch would have remembered; None where not all nodes are known."""
-        # The id becomes a file's name here, and no node is trusted with paths of this machine.
-        if not self.described or None in self.names or not _PLAIN_ID.fullmatch(self.run_id):
+        if not self.described or None in self.names:
             return None
         names = tuple(str(name) for name in self.names)
         first = next(iter(self.shares.values()))["run_dir"]
@@ -65,11 +62,15 @@ class HeldRun:
             for rank, (name, address) in enumerate(zip(names, addresses, strict=True))
         ]
         reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": targets.sources}
-        plan = {"run_id": self.run_id, **self.described["plan"], "nodes": nodes}
+        plan = {**self.described["plan"], "run_id": self.run_id, "nodes": nodes}
         ended = self._ended(len(names))
         code = None if ended is None else ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED
         created, work = float(self.described["created"]), self.described["work"]
-        return Record(self.run_id, created, work, reach, plan, ended or "running", code)
+        record = Record(self.run_id, created, work, reach, plan, ended or "running", code)
+        try:
+            return sound(record)
+        except ValueError:
+            return None  # No node is trusted with what this machine writes down.
 
     def _ended(self, count: int) -> str | None:
         from madctl.commands.status import how_it_ended
@@ -189,10 +190,4 @@ def split(targets: Targets) -> list[Group]:
 
 def records() -> list[Record]:
     """Read all records that can be read."""
-    found = []
-    for name in rundir.names():
-        try:
-            found.append(rundir.load(name))
-        except (OSError, ValueError, TypeError):
-            continue
-    return found
+    return rundir.known()[0]

@@ -2,8 +2,8 @@
 """
 The command line: parse, hand over to one command, print its errors, return its exit code.
 
-Nothing else in the package prints an error or decides on an exit code. Commands import what they
-need when they run, so that ``--help`` costs no more than Python's own start.
+Nothing else in the package decides on an exit code, and whatever goes wrong is a line and a code, never a traceback.
+Commands import what they need when they run, so that ``--help`` costs no more than Python's own start.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from madctl import terminal
 from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
-from madctl.errors import ExitCode, MadctlError, Problem, UsageError
+from madctl.errors import ExitCode, MadctlError, Problem, UsageError, unexpected
 
 COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
 
@@ -25,6 +27,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """Raise instead of printing and exiting, so that JSON mode can report it too."""
         raise UsageError(Problem("USAGE", message, remedy=f"see {self.prog} --help"))
+
+    def _print_message(self, message: str, _: Any = None) -> None:
+        """Print help, which is all that argparse prints, the way all else is printed."""
+        terminal.say(*message.rstrip("\n").split("\n"))
 
 
 def build_parser() -> Parser:
@@ -43,34 +49,46 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run madctl and return its exit code."""
+    terminal.prepare()
     arguments = list(sys.argv[1:] if argv is None else argv)
     own, work = split_work(arguments)
     try:
-        parser = build_parser()
-        options = parser.parse_args(glued(own))
-        if options.version:
-            return _print_version()
-        if options.command is None:
-            parser.print_help()
-            return ExitCode.USAGE
-        options.work, options.parser = work, parser
-        return _leave(int(options.run(options)))
+        code = _run(own, work)
     except MadctlError as error:
-        return _report(error, own)
+        code = _report(error, own)
     except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.SUCCEEDED
+        code = ExitCode.INTERRUPTED
+    except SystemExit as end:  # of --help
+        code = int(end.code or 0)
+    except Exception as error:  # noqa: BLE001  nobody above could make a line of it
+        terminal.trace(error)
+        code = _report(MadctlError(unexpected(error)), own)
+    return _leave(code)
+
+
+def _run(own: list[str], work: list[str] | None) -> int:
+    parser = build_parser()
+    options = parser.parse_args(glued(own))
+    if options.version:
+        return _print_version()
+    if options.command is None:
+        parser.print_help()
+        return ExitCode.USAGE
+    options.work, options.parser = work, parser
+    return int(options.run(options))
 
 
 def _leave(code: int) -> int:
     """Go with an exit code, also while a thread hangs on a screen that takes nothing: Python would wait for it."""
     import threading
 
+    lost = terminal.leave()
+    if lost:
+        remedy = "the command itself has ended; logs of a run are still on its nodes"
+        problem = Problem("OUTPUT_LOST", f"not all could be written to standard output: {lost.strerror}", remedy=remedy)
+        terminal.tell(f"madctl: {problem}")
+        code = code or ExitCode.INTERNAL
     if any(thread.name == "madctl-events" for thread in threading.enumerate()):
-        sys.stderr.flush()
         os._exit(code)
     return code
 
@@ -92,18 +110,18 @@ def glued(arguments: Sequence[str]) -> list[str]:
 def _print_version() -> int:
     from importlib.metadata import version
 
-    print(f"madctl {version('madctl')}")
+    terminal.say(f"madctl {version('madctl')}")
     return ExitCode.SUCCEEDED
 
 
 def _report(error: MadctlError, arguments: Sequence[str]) -> int:
     for problem in error.problems:
-        print(f"madctl: {problem}", file=sys.stderr)
+        terminal.tell(f"madctl: {problem}")
     if wants_json(arguments):
         from madctl.result import Result, to_json
 
         command = next((word for word in arguments if not word.startswith("-")), "")
-        print(to_json(Result(command, "failed", error.exit_code, errors=error.problems)))
+        terminal.say(to_json(Result(command, "failed", error.exit_code, errors=error.problems)))
     return error.exit_code
 
 

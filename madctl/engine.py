@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
 from madctl.errors import ExitCode, Problem, RunError, UsageError
 from madctl.options import Targets
 
@@ -210,14 +211,16 @@ def inventory_hosts(sources: Sequence[str], limit: str | None) -> list[str]:
     Raises:
         UsageError: If Ansible cannot read it or nothing matches.
     """
-    argv = ["ansible", limit or "all", "--list-hosts"]
-    for source in sources:
-        argv += ["-i", source]
+    argv = ["ansible", "--list-hosts", *(f"--inventory={source}" for source in sources), "--", limit or "all"]
     done = subprocess.run(argv, env={**os.environ, **environment()}, capture_output=True, text=True, check=False)
     names = [line.strip() for line in done.stdout.splitlines()[1:] if line.strip()]
     if done.returncode or not names:
         reason = (done.stderr.strip().splitlines() or ["no host matches"])[-1]
         raise UsageError(Problem("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {reason}"))
+    wrong = [name for name in names if not _hostlist.is_name(name)]
+    # A name that holds a new line looks like two; Ansible says how many it wrote.
+    if wrong or f"({len(names)})" not in done.stdout.partition("\n")[0]:
+        raise UsageError(Problem("HOST_INVALID", f"{wrong[0] if wrong else names!r} of the inventory cannot be a host"))
     return names
 
 

@@ -12,8 +12,24 @@ Only ``cli.main`` catches these and prints them.
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from enum import IntEnum
+
+DEBUG = "MADCTL_DEBUG"
+_LONGEST = 400  # of what an exception says
+# What a machine may lack is nobody's defect.
+_MACHINE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+)
 
 
 class ExitCode(IntEnum):
@@ -65,6 +81,19 @@ class MadctlError(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+def unexpected(error: BaseException) -> Problem:
+    """Make a problem of what nobody thought of: a machine that lacks something, or a defect of madctl."""
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        place = f"{error.filename}: " if error.filename else ""
+        return Problem("INTERNAL", f"{place}{error.strerror}")
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f" in {os.path.basename(trace.tb_frame.f_code.co_filename)}, line {trace.tb_lineno}" if trace else ""
+    remedy = f"this is a defect of madctl: please report it, with what the same command prints under {DEBUG}=1"
+    return Problem("INTERNAL", f"{type(error).__name__}: {str(error)[:_LONGEST]}{where}", remedy=remedy)
 
 
 class UsageError(MadctlError):

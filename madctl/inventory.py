@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from madctl.hosts import HostEntry
+from madctl.hosts import Host
 
 GROUP = "madctl_nodes"
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -53,7 +53,7 @@ def own_connections(inventory: dict[str, Any], ssh_config: str) -> dict[str, Any
     return {"all": {"children": {GROUP: {**group, "vars": variables}}}}
 
 
-def build(entries: Sequence[HostEntry], user: str | None, port: int | None, arguments: str) -> dict[str, Any]:
+def build(entries: Sequence[Host], user: str | None, port: int | None, arguments: str) -> dict[str, Any]:
     """
     Build the inventory as plain data.
 
@@ -69,7 +69,7 @@ def build(entries: Sequence[HostEntry], user: str | None, port: int | None, argu
     return {"all": {"children": {GROUP: {"hosts": hosts, "vars": variables}}}}
 
 
-def _host(rank: int, entry: HostEntry, user: str | None, port: int | None) -> dict[str, Any]:
+def _host(rank: int, entry: Host, user: str | None, port: int | None) -> dict[str, Any]:
     host: dict[str, Any] = {"madctl_node_rank": rank}
     if entry.name in LOCAL:
         return {**host, "ansible_connection": "local", "ansible_python_interpreter": sys.executable}

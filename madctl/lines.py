@@ -7,7 +7,7 @@ All of it is pure but the Ticker at the end, which has a clock and a thread.
 
 from __future__ import annotations
 
-import re
+import functools
 import threading
 import time
 from bisect import bisect_right
@@ -15,9 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.madctl.multinode.plugins.module_utils._hostlist import NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import CUT as CUT
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import KEPT as KEPT
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import Logs as Logs
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import harmless as harmless
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import is_forged as is_forged
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import size as size
 from ansible_collections.madctl.multinode.plugins.module_utils._lines import split as split
 
@@ -28,12 +31,20 @@ Source = tuple[str, str]  # host, and rank or nothing
 
 def fold(hosts: Sequence[str]) -> str:
     """Write many names as a short list; addresses with colons are nothing that can be folded."""
-    from ClusterShell.NodeSet import NodeSet
+    return _folded(tuple(hosts))
+
+
+@functools.lru_cache(1024)
+def _folded(hosts: tuple[str, ...]) -> str:
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
     # ClusterShell gives a meaning to other characters: "a!b" would lose its half.
-    if len(hosts) < 2 or not all(re.fullmatch(r"[\w.-]+", host) for host in hosts):
+    if len(hosts) < 2 or not all(map(NAME.fullmatch, hosts)):
         return ",".join(hosts)
-    return str(NodeSet.fromlist(hosts))
+    try:
+        return str(NodeSet.fromlist(hosts, resolver=RESOLVER_NOGROUP))
+    except NodeSetException:  # A number of a hundred digits.
+        return ",".join(hosts)
 
 
 def shortened(text: str, longest: int) -> str:

@@ -44,7 +44,7 @@ def merge(path: Path, nodes: Sequence[dict[str, Any]]) -> bool:
         return False
     columns = list(dict.fromkeys(key for row in rows for key in row))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         table = csv.DictWriter(stream, columns)
         table.writeheader()
         table.writerows(rows)

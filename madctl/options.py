@@ -117,7 +117,7 @@ def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments
     elif options.hostfile is not None:
         entries = hosts.from_file(options.hostfile)
     else:
-        entries = hosts.from_environment(environment) or [hosts.HostEntry("localhost")]
+        entries = hosts.from_environment(environment) or [hosts.Host("localhost")]
     built = inventory.build(entries, options.user, options.port, arguments)
     return Targets(tuple(entry.name for entry in entries), built)
 

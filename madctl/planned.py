@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._words import joined, quoted, unpack
+from madctl.terminal import plain, say
 
 
 def ranks(counts: Sequence[int]) -> str:
@@ -17,21 +17,22 @@ def ranks(counts: Sequence[int]) -> str:
 
 def show_plan(data: dict[str, Any]) -> None:
     """Print a plan: nodes × rank, then the exact command line and environment of every node."""
-    width = max(4, *(len(node["host"]) for node in data["nodes"]))
-    print(f"{'RANK':<6}{'HOST':<{width + 2}}{'ADDRESS':<17}{'INTERFACE':<17}PROCESSES")
+    rows: list[tuple[str, ...]] = [("RANK", "HOST", "ADDRESS", "INTERFACE", "PROCESSES")]
+    fields = ("node_rank", "host", "address", "interface", "nproc_per_node")
+    rows += [tuple(str(node[name]) for name in fields) for node in data["nodes"]]
+    width = max(4, *(len(plain(row[1])) for row in rows))
+    for rank, host, address, interface, processes in rows:
+        say(f"{rank:<6}{plain(host):<{width + 2}}{address:<17}{interface:<17}{processes}")
     for node in data["nodes"]:
-        line = f"{node['node_rank']:<6}{node['host']:<{width + 2}}{node['address']:<17}{node['interface']:<17}"
-        print(f"{line}{node['nproc_per_node']}")
-    for node in data["nodes"]:
-        print(f"\n{node['host']}: cd {shlex.quote(node['cwd'])}")
-        for name, value in node["env"].items():
-            print(f"  {name}={shlex.quote(unpack(value))}")
-        # What madengine gets says more than the name of the program that prepares it.
-        words = (node.get("model") or node)["argv"]
-        print(f"  {_command(words) or 'the daemon that mpirun asks for'}")
-        if node.get("rank_argv"):
-            print(f"  each rank: {_command(node['rank_argv'])}")
+        say("", *_command_lines(node))
 
 
-def _command(words: Sequence[Any]) -> str:
-    return shlex.join(map(unpack, words))
+def _command_lines(node: dict[str, Any]) -> Iterator[str]:
+    yield f"{node['host']}: cd {quoted(node['cwd'])}"
+    for name, value in node["env"].items():
+        yield f"  {name}={quoted(unpack(value))}"
+    # What madengine gets says more than the name of the program that prepares it.
+    words = (node.get("model") or node)["argv"]
+    yield f"  {joined(words) or 'the daemon that mpirun asks for'}"
+    if node.get("rank_argv"):
+        yield f"  each rank: {joined(node['rank_argv'])}"

@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _table
+from madctl import terminal
 from madctl.errors import ExitCode, Problem
 from madctl.planned import show_plan
 from madctl.result import Result, to_json
 from madctl.session import RunSession, Session
-from madctl.view import fold, print_problems
+from madctl.view import View, fold, print_problems
 
 
 def report_check(session: Session, options: argparse.Namespace) -> int:
     """Print the table of nodes and checks, then what it means."""
     view, verdict = session.view, session.verdict
+    broken = _own_failure(session)
     if session.interrupted:
         view.errors = [Problem("INTERRUPTED", "interrupted")]
         code = 128 + int(session.signal)
@@ -25,6 +27,8 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
         code = _internal(session)
     else:
         code = session.check_code() if view.errors else ExitCode.SUCCEEDED
+    view.errors += broken
+    code = code or (ExitCode.INTERNAL if broken else code)
     status = _status(code, "passed")
     checks = verdict.get("checks", {}) if verdict else {}
     candidates = verdict.get("candidates", {}) if verdict else {}
@@ -37,40 +41,69 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
         ]
         data = {"nodes": nodes} if nodes else None
         print_problems(view.masked(view.errors), view.masked(view.warnings))
-        print(to_json(view.masked(Result("check", status, code, None, data, view.errors, view.warnings))))
+        terminal.say(to_json(view.masked(Result("check", status, code, None, data, view.errors, view.warnings))))
         return code
     if checks:
-        print("\n".join(_table.lines(checks, fold)))
+        terminal.say(*_table.lines(checks, fold))
     if options.explain and candidates:
-        print("\n" + "\n".join(_table.network_lines(candidates)))
-    sys.stdout.flush()
+        terminal.say("", *_table.network_lines(candidates))
     print_problems(view.masked(view.errors), view.masked(view.warnings), blank=bool(checks))
     return code
 
 
 def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool = False) -> int:
     """Print how a run ended, or that it goes on, remember it, and return the exit code."""
-    from madctl import models, rundir
+    from madctl import rundir
 
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
     data = _data(plan, final) if plan else None
-    status = "running" if session.detached else _status(code, "planned" if dry_run else "succeeded")
+    ended = "running" if session.detached else _status(code, "planned" if dry_run else "succeeded")
     # Where Ansible died in the middle, nobody here knows how the run ends.
-    if session.record and not (session.final is None and code == ExitCode.INTERNAL):
-        rundir.finish(session.record, status, code)
+    if session.record and not (final is None and code == ExitCode.INTERNAL):
+        session.remember(rundir.ended(session.record, ended, code))
+    broken = _own_failure(session)
+    view.errors += broken
     if session.detached:
-        view.goes_on(session.final["run_id"] if session.final else "")
+        view.goes_on(final["run_id"] if final else "", session.is_forgotten)
+        print_problems(view.masked(broken), [])
     else:
-        view.finish(status, data, session.started, _error_text(final))
-    if plan and data and not dry_run and models.merge(rundir.results(plan["run_id"]), data["nodes"]):
-        view.results(models.lines(data["nodes"]), str(rundir.results(plan["run_id"])))
+        view.finish(ended, data, session.started, _error_text(final))
+    if plan and data and not dry_run:
+        _results(view, plan["run_id"], data)
+    code = code or (ExitCode.INTERNAL if broken else code)
     if as_json:
         run_id = plan["run_id"] if plan else None
-        print(to_json(view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings))))
+        status = "failed" if broken and code == ExitCode.INTERNAL else ended
+        terminal.say(to_json(view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings))))
     elif dry_run and data:
         show_plan(view.masked(data))
     return code
+
+
+def _own_failure(session: Session) -> list[Problem]:
+    """Say that madctl itself failed while it listened: what it shows may not be all."""
+    if session.broken is None:
+        return []
+    message = f"some of what happened could not be shown: {session.broken.message}"
+    return [replace(session.broken, message=message)]
+
+
+def _results(view: View, run_id: str, data: dict[str, Any]) -> None:
+    from madctl import models, rundir
+
+    path = rundir.results(run_id)
+    try:
+        written = models.merge(path, data["nodes"])
+    except OSError as error:
+        view.results(models.lines(data["nodes"]), "")
+        remedy = "they are in perf.csv of each node's run directory"
+        view.notice(
+            Problem("RESULTS_UNWRITABLE", f"results could not be written to {path}: {error.strerror}", remedy=remedy)
+        )
+        return
+    if written:
+        view.results(models.lines(data["nodes"]), str(path))
 
 
 def _run_code(session: RunSession, dry_run: bool) -> int:
@@ -111,7 +144,7 @@ def _status(code: int, good: str) -> str:
 
 def _data(plan: dict[str, Any], final: dict[str, Any] | None) -> dict[str, Any]:
     """Join the plan with how it ended; command lines and environments are the plan's own business."""
-    data = {key: plan[key] for key in ("runner", "master_addr", "master_port", "nnodes", "world_size")}
-    if final is None:
+    data = {key: plan.get(key) for key in ("runner", "master_addr", "master_port", "nnodes", "world_size")}
+    if final is None or "summary" not in final:
         return {**data, "nodes": plan["nodes"]}
     return {**data, **final.get("summary", {}), "restarts": final.get("restarts", [])}

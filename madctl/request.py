@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _wanted
 from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, pack
 from madctl.errors import Problem, UsageError
 
@@ -138,20 +138,24 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     work = options.work or []
     if "\0" in "".join(work):
         raise UsageError(Problem("WORK_INVALID", "an argument holds a NUL byte"))
+    shape = "model" if options.tags else "command" if options.as_command else "script"
+    for found in _wanted.work(work, shape, options.python):
+        raise UsageError(Problem(found["code"], found["message"], remedy=found["remedy"]))
+    python = _argv.chosen_python(work, shape, options.python)
     if options.gpus == "per-node" and options.runner == "torchrun":
         raise UsageError(
             Problem("USAGE", "torchrun needs the same number of processes on every node", remedy="--gpus min")
         )
     result: dict[str, Any] = {
         "madctl_work": [pack(word) for word in work],
-        "madctl_shape": "model" if options.tags else "command" if options.as_command else "script",
+        "madctl_shape": shape,
         **_models(options),
         "madctl_runner": options.runner,
         "madctl_mpirun": options.mpirun,
         "madctl_mpi_args": _mpi_args(options),
         "madctl_allow_run_as_root": options.allow_run_as_root,
-        "madctl_python": options.python or caller_python(environment),
-        "madctl_python_required": options.python is not None,
+        "madctl_python": python or caller_python(environment),
+        "madctl_python_required": python is not None,
         "madctl_nproc_per_node": _processes(options.nproc_per_node),
         "madctl_gpus": options.gpus,
         "madctl_master_addr": _address(options.master_addr),
@@ -167,7 +171,7 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "madctl_nnodes": _count("--nnodes", options.nnodes, 1),
         "madctl_max_restarts": _count("--max-restarts", options.max_restarts, 0),
         "madctl_idle_timeout": _seconds("--idle-timeout", options.idle_timeout),
-        "madctl_log_cap": _size("--log-cap", options.log_cap),
+        "madctl_log_cap": size("--log-cap", options.log_cap),
         "madctl_start_timeout": _seconds("--start-timeout", options.start_timeout),
         "madctl_skip": _checks("--skip", options.skip, _catalog.SKIPPABLE),
         "madctl_install": not options.no_install and not options.dry_run,
@@ -323,7 +327,13 @@ def _count(option: str, number: int | None, least: int) -> int | None:
     return number
 
 
-def _size(option: str, text: str) -> int:
+def size(option: str, text: str) -> int:
+    """
+    Read a number of bytes.
+
+    Raises:
+        UsageError: If it is none.
+    """
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     number, unit = (text[:-1], units[text[-1:].upper()]) if text[-1:].upper() in units else (text, 1)
     if not number.isdigit() or int(number) == 0:

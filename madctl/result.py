@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,19 +28,32 @@ class Result:
 
 
 def to_json(result: Result) -> str:
-    """Write the result as one JSON object."""
-    return json.dumps(
-        {
-            "schema": SCHEMA,
-            "command": result.command,
-            "status": result.status,
-            "exit_code": int(result.exit_code),
-            "run_id": result.run_id,
-            "data": result.data,
-            "errors": [_problem(problem) for problem in result.errors],
-            "warnings": [_problem(problem) for problem in result.warnings],
-        }
-    )
+    """Write the result as one JSON object on one line, in characters that do nothing to a terminal."""
+    text = json.dumps(_finite(_whole(result)), allow_nan=False)
+    # The only control character that JSON leaves as it is.
+    return text.replace("\x7f", "\\u007f")
+
+
+def _whole(result: Result) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "command": result.command,
+        "status": result.status,
+        "exit_code": int(result.exit_code),
+        "run_id": result.run_id,
+        "data": result.data,
+        "errors": [_problem(problem) for problem in result.errors],
+        "warnings": [_problem(problem) for problem in result.warnings],
+    }
+
+
+def _finite(value: Any) -> Any:
+    """Leave out numbers that JSON has no way to write; a node may name one."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

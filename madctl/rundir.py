@@ -2,47 +2,28 @@
 """
 What this machine remembers of runs, one file a run: enough to reach its nodes again from a later shell.
 
-A cache: the nodes are the truth. No value of the user's environment is in it.
+A cache: the nodes are the truth. What cannot be written here harms no run, but whoever launched it has to know.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import stat
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from madctl import record as records
 from madctl.errors import Problem, UsageError
-from madctl.inventory import narrowed
 from madctl.options import Targets
+from madctl.record import RUN_ID
+from madctl.record import Record as Record
 
-
-@dataclass(frozen=True)
-class Record:
-    """One run: how to reach its nodes, what was planned, and how it ended as far as this machine saw."""
-
-    run_id: str
-    created: float
-    work: list[Any]
-    targets: dict[str, Any]
-    plan: dict[str, Any]
-    status: str = "running"
-    exit_code: int | None = None
-
-    def reach(self) -> Targets:
-        """Give the nodes as commands take them."""
-        found = self.targets
-        # The record keeps spares, too, but a command is for the nodes that the run is on.
-        inventory = narrowed(found["inventory"], found["names"])
-        return Targets(tuple(found["names"]), inventory, tuple(found["sources"]))
-
-    def base(self) -> dict[str, str]:
-        """Give the directory of run directories where it is not the usual one, as a variable of the roles."""
-        places = {os.path.dirname(node.get("run_dir") or "") for node in self.plan["nodes"]}
-        own = {place for place in places if place and not place.startswith("/var/tmp/madctl-")}
-        return {"madctl_run_dir": own.pop()} if len(own) == 1 else {}
+_MOST_BYTES = 64 << 20  # some ten thousand nodes
+_PROBE_BYTES = 64 << 10
+_ASK_NODES = "see what the nodes hold: madctl ps --hosts …"
 
 
 def directory() -> Path:
@@ -52,19 +33,32 @@ def directory() -> Path:
     return user_state_path("madctl") / "runs"
 
 
+def prepare() -> None:
+    """
+    Make sure that a run can be remembered, before it is launched.
+
+    Raises:
+        UsageError: If the directory cannot be made, or takes no file.
+    """
+    partial = directory() / f".probe.{os.getpid()}"
+    try:
+        _write(partial, "x" * _PROBE_BYTES)
+        partial.unlink()
+    except OSError as error:
+        remedy = "make room there, or set XDG_STATE_HOME to another directory"
+        message = f"runs cannot be remembered in {directory()}: {error.strerror}"
+        raise UsageError(Problem("RECORD_UNWRITABLE", message, remedy=remedy)) from error
+
+
 def create(plan: dict[str, Any], targets: Targets, work: list[Any]) -> Record:
-    """Remember a run that is about to start."""
-    reach = {"names": _hosts(plan), "inventory": targets.inventory, "sources": targets.sources}
-    record = Record(plan["run_id"], time.time(), work, reach, _kept(plan))
-    save(record)
-    return record
+    """Write down a run that is about to start."""
+    reach = {"names": _hosts(plan), "inventory": targets.inventory, "sources": list(targets.sources)}
+    return Record(plan["run_id"], time.time(), work, reach, _kept(plan))
 
 
 def restarted(record: Record, plan: dict[str, Any]) -> Record:
-    """Remember that a run was started anew, on the nodes of another plan."""
-    record = replace(record, plan=_kept(plan), targets={**record.targets, "names": _hosts(plan)})
-    save(record)
-    return record
+    """Write down that a run was started again, on the nodes of another plan."""
+    return replace(record, plan=_kept(plan), targets={**record.targets, "names": _hosts(plan)})
 
 
 def _hosts(plan: dict[str, Any]) -> list[str]:
@@ -86,24 +80,67 @@ def _kept(plan: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in plan.items() if key not in left_out}, "nodes": nodes}
 
 
-def save(record: Record) -> None:
-    """Write a record whole or not at all."""
+def save(record: Record) -> Problem | None:
+    """Write a record whole or not at all; say so where it cannot be written, and how to find the run again."""
     place = directory()
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = place / f".{record.run_id}.{os.getpid()}"
-    partial.touch(0o600)
-    partial.write_text(json.dumps(asdict(record)))
-    partial.replace(place / f"{record.run_id}.json")
+    try:
+        _write(partial, records.dumped(record))
+        partial.replace(place / f"{record.run_id}.json")
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        message = f"what became of run {record.run_id} could not be written in {place}: {error.strerror}"
+        remedy = f"to find the run again: madctl ps --hosts {','.join(record.targets['names'])}"
+        return Problem("RECORD_UNWRITABLE", message, remedy=remedy)
+    return None
 
 
-def finish(record: Record, status: str, exit_code: int) -> None:
-    """Remember how a run ended, or that it goes on without us."""
-    save(replace(record, status=status, exit_code=exit_code))
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as stream:
+            stream.write(text)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def ended(record: Record, status: str, exit_code: int) -> Record:
+    """Write down how a run ended, or that it goes on without us."""
+    return replace(record, status=status, exit_code=int(exit_code))
 
 
 def names() -> list[str]:
-    """List the runs that are remembered, oldest first; their names sort by time."""
-    return sorted(path.stem for path in directory().glob("*.json"))
+    """
+    List the runs that are remembered, oldest first; their names sort by time.
+
+    Raises:
+        UsageError: If that cannot be known.
+    """
+    try:
+        entries = os.listdir(directory())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        message = f"what runs there are cannot be read in {directory()}: {error.strerror}"
+        raise UsageError(Problem("RECORD_UNREADABLE", message, remedy=_ASK_NODES)) from error
+    found = [entry[: -len(".json")] for entry in entries if entry.endswith(".json")]
+    return sorted(name for name in found if RUN_ID.fullmatch(name))
+
+
+def known() -> tuple[list[Record], list[Problem]]:
+    """Read all records, the oldest first; those that cannot be read are one problem."""
+    found: list[Record] = []
+    broken: list[Problem] = []
+    for name in names():
+        try:
+            found.append(read(name))
+        except UsageError as error:
+            broken += error.problems
+    if len(broken) < 2:
+        return found, broken
+    message = f"{len(broken)} records cannot be read, the first: {broken[0].message}"
+    return found, [replace(broken[0], message=message)]
 
 
 def load(run_id: str | None) -> Record:
@@ -111,16 +148,53 @@ def load(run_id: str | None) -> Record:
     Find a run by its id, or the beginning of it; the latest where none is given.
 
     Raises:
-        UsageError: If there is no such run, or several.
+        UsageError: If there is no such run, or several, or its record cannot be read.
     """
-    known = names()
+    present = names()
     if run_id is None:
-        if not known:
+        if not present:
             raise UsageError(Problem("RUN_UNKNOWN", "no run is remembered here"))
-        found = known[-1:]
-    else:
-        found = [name for name in known if name.startswith(run_id)]
+        return read(present[-1])
+    found = _chosen(present, run_id)
     if len(found) != 1:
         what = "several runs begin" if found else "no run here begins"
-        raise UsageError(Problem("RUN_UNKNOWN", f"{what} with {run_id}", remedy="see madctl ps"))
-    return Record(**json.loads((directory() / f"{found[0]}.json").read_text()))
+        raise UsageError(Problem("RUN_UNKNOWN", f"{what} with {run_id or 'nothing'}", remedy="see madctl ps"))
+    return read(found[0])
+
+
+def _chosen(present: Sequence[str], run_id: str) -> list[str]:
+    """Choose runs: one of that very id, else those that begin so, where a run and its restarts are one."""
+    if run_id in present:
+        return [run_id]
+    found = [name for name in present if run_id and name.startswith(run_id)]
+    first = min(found, key=len, default="")
+    return [first] if found and all(name == first or name.startswith(first + ".") for name in found) else found
+
+
+def read(run_id: str) -> Record:
+    """
+    Read the record of a run.
+
+    Raises:
+        UsageError: If it is none, with its path.
+    """
+    path = directory() / f"{run_id}.json"
+    try:
+        return records.parsed(run_id, _content(path))
+    except FileNotFoundError as error:
+        raise UsageError(Problem("RUN_UNKNOWN", f"no run here begins with {run_id}", remedy="see madctl ps")) from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        remedy = f"to forget the run here: rm -r {path}; its nodes still know it: madctl ps --hosts …"
+        raise UsageError(Problem("RECORD_UNREADABLE", f"{path}: {reason}", remedy=remedy)) from error
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, if it is one."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a file")
+        if status.st_size > _MOST_BYTES:
+            raise ValueError("it is too large for a record")
+        return stream.read(_MOST_BYTES)

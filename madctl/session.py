@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from madctl.errors import ExitCode, Problem
+from madctl import terminal
+from madctl.errors import ExitCode, Problem, unexpected
+from madctl.lines import is_forged
 from madctl.options import Targets
 from madctl.result import to_problem
 from madctl.view import View
@@ -29,6 +32,7 @@ class Session:
         self.interrupted = False
         self.signal = signal.SIGINT
         self.failure: str | None = None
+        self.broken: Problem | None = None
         self.said: dict[str, str] = {}
         self.only_reads = False
 
@@ -41,7 +45,7 @@ class Session:
         """Run the playbook to its end."""
         from madctl.engine import Engine
 
-        with Engine(self.on_task, self.on_event) as engine:
+        with Engine(self._kept_up(self.on_task), self._kept_up(self.on_event)) as engine:
             self.engine = engine
             thread = threading.Thread(target=self._play, daemon=True)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -57,7 +61,24 @@ class Session:
         try:
             self.engine.run(self.playbook, self.nodes, self.wanted)
         except Exception as error:  # noqa: BLE001  the thread has no other way to report
-            self.failure = repr(error)
+            terminal.trace(error)
+            self.failure = unexpected(error).message
+
+    def _kept_up(self, listener: Callable[..., None]) -> Callable[..., None]:
+        """
+        Wrap a listener so that what goes wrong in it ends neither the thread that calls it nor what is yet to come.
+
+        The run itself does not depend on us; how it ends is heard of all the same.
+        """
+
+        def listen(*news: Any) -> None:
+            try:
+                listener(*news)
+            except Exception as error:  # noqa: BLE001  kept, and told in the end
+                terminal.trace(error)
+                self.broken = self.broken or unexpected(error)
+
+        return listen
 
     def on_signal(self, number: int, _: object) -> None:
         """Stop gracefully at the first Ctrl-C, at once at the second; let go at the third, or when hung up."""
@@ -119,6 +140,7 @@ class RunSession(Session):
     def __init__(self, nodes: Targets, wanted: dict[str, Any], view: View, record: Any = None) -> None:
         super().__init__(nodes, wanted, view)
         self.record = record
+        self.is_forgotten = False
         self._attached = record is not None
         self.final: dict[str, Any] | None = None
 
@@ -140,12 +162,24 @@ class RunSession(Session):
         return bool(self.final and self.final.get("detached") and self.started)
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
-        """Remember the new plan when a run is started anew."""
+        """Remember the new plan when a run is started again."""
+        if is_forged(event):
+            return
         if event["event"] == "restart" and self.record:
             from madctl import rundir
 
-            self.record = rundir.restarted(self.record, event["plan"])
+            self.remember(rundir.restarted(self.record, event["plan"]))
         super().on_event(event, payload)
+
+    def remember(self, record: Any) -> None:
+        """Write the record of the run; where that fails, say so and how to find the run again, once."""
+        from madctl import rundir
+
+        self.record = record
+        problem = rundir.save(record)
+        if problem and not self.is_forgotten:
+            self.view.notice(problem)
+        self.is_forgotten = problem is not None
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
         """Take in the plan and the end of a run as well."""
@@ -155,23 +189,21 @@ class RunSession(Session):
                 from madctl import rundir
 
                 # Before anybody hears of it: whoever is killed now leaves a run that can be found.
-                self.record = rundir.create(self.plan, self.nodes, self.wanted["madctl_work"])
+                self.remember(rundir.create(self.plan, self.nodes, self.wanted["madctl_work"]))
             self.view.planned(self.plan, result.get("without_ifconfig", []))
-        elif action.endswith(("run_start", "run_follow")) and not result.get("planned"):
+        elif action.endswith(("run_start", "run_follow")) and not result.get("planned") and "exit_code" in result:
+            # Without an exit code it is how the action ended, not how the run did.
             self.final = result
             self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
 
 
 def ask(playbook: str, action: str, record: Any, variables: dict[str, Any]) -> dict[str, Any]:
-    """Run a playbook that asks all nodes of a run once, and give what ``action`` returned."""
-    from madctl.engine import Engine
+    """
+    Ask all nodes of a run once, and give what ``action`` returned.
 
-    found: dict[str, Any] = {}
+    Raises:
+        RunError: If Ansible ended without a result.
+    """
+    from madctl import attic
 
-    def on_task(name: str, _: str, result: dict[str, Any]) -> None:
-        if name.endswith(action):
-            found.update(result)
-
-    with Engine(on_task, lambda *_: None) as engine:
-        engine.run(playbook, record.reach(), {"madctl_plan": record.plan, **variables})
-    return found
+    return attic.ask(playbook, action, record.reach(), {"madctl_plan": record.plan, **variables})

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from madctl.terminal import plain
+
 
 class StageTable:
     """Nodes × stage on a terminal, redrawn in place; at most ``ROWS`` nodes are shown one by one."""
@@ -29,7 +31,7 @@ class StageTable:
 
     def write(self, line: str) -> None:
         """Write a line above the table."""
-        self._live.console.print(line, markup=False)
+        self._live.console.print(plain(line), markup=False)
 
     def close(self) -> None:
         """Take the table away."""
@@ -45,5 +47,5 @@ class StageTable:
             table.add_column(title)
         unfinished = [name for name, stages in self._passed.items() if len(stages) < len(self._stages)]
         for name in (unfinished or list(self._passed))[: self.ROWS]:
-            table.add_row(Text(name), *(signs[self._passed[name].get(stage)] for stage in self._stages))
+            table.add_row(Text(plain(name)), *(signs[self._passed[name].get(stage)] for stage in self._stages))
         return table

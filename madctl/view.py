@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -21,10 +19,11 @@ from typing import Any, Concatenate, ParamSpec
 from ansible_collections.madctl.multinode.plugins.module_utils._masking import Mask
 from madctl import models
 from madctl.errors import Problem
-from madctl.lines import CUT, Line, Logs, Ticker, Window, excerpt, harmless, shortened, size, victims_line
+from madctl.lines import CUT, KEPT, Line, Logs, Ticker, Window, excerpt, shortened, size, victims_line
 from madctl.lines import fold as fold
 from madctl.planned import ranks
 from madctl.stages import StageTable
+from madctl.terminal import ERR, OUT, plain, tell
 
 LAST_LINES = 20
 JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "START_FAILED", "DAEMON_NOT_READY")
@@ -65,12 +64,12 @@ class View:
         self._quiet, self._rank = quiet, rank
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
-        self._output = sys.stderr if as_json else sys.stdout
+        self._output = ERR if as_json else OUT
         self._width = max(map(len, names)) + (0 if single else 5)
         self._mask = Mask(secrets)
         self._lock = threading.RLock()
         self._ticker: Ticker | None = None
-        if self._output.isatty():
+        if self._output.is_terminal():
             self._ticker = Ticker(Window(), self._show, self._lock)
             self._width = max(self._width, min(_WIDEST, len(fold(names)) + 5))
             # Whatever way a command ends, no line is left behind.
@@ -80,12 +79,9 @@ class View:
         self._counts = {"probe": 0, "arm": 0, "run": 0, "joined": 0}
         self._planned: dict[str, Any] | None = None
         self._table = (
-            StageTable(names, stages)
-            if stages and not as_json and sys.stdout.isatty() and sys.stderr.isatty()
-            else None
+            StageTable(names, stages) if stages and not as_json and OUT.is_terminal() and ERR.is_terminal() else None
         )
         self._stopping = self._attached = False
-        self.reader_gone = False
         self._is_left = False
 
     # -- stages -----------------------------------------------------------------------------------
@@ -103,7 +99,13 @@ class View:
         if self._table:
             self._table.write(line)
             return
-        print(line, file=sys.stderr, flush=True)
+        tell(line)
+
+    @_alone
+    def notice(self, problem: Problem) -> None:
+        """Show what stands against nothing, but matters, and keep it for the result."""
+        self.warnings = [*self.warnings, problem]
+        self.stage("notice", str(problem))
 
     def masked(self, data: Any) -> Any:
         """Give data, a problem, a result or a list of them, without the secrets in it."""
@@ -153,15 +155,17 @@ class View:
         words = {b"s": "stopping; Ctrl-C again to kill", b"k": "killing; Ctrl-C again to let go", b"d": "letting go"}
         self._at_once("stop", words[order])
 
-    def goes_on(self, run_id: str) -> None:
-        """The run goes on without us: say how to come back to it."""
-        self._at_once("run", f"{run_id} goes on: madctl attach {run_id}, madctl stop {run_id}", ends=True)
+    def goes_on(self, run_id: str, is_forgotten: bool = False) -> None:
+        """The run goes on without us: say how to come back to it, also where this machine could not remember it."""
+        back = f"madctl attach {run_id}, madctl stop {run_id}"
+        first = f"first madctl ps --hosts {fold(self.names)}, then " if is_forgotten else ""
+        self._at_once("run", f"{run_id} goes on: {first}{back}", ends=True)
 
     def _at_once(self, name: str, text: str, ends: bool = False) -> None:
         # Another thread may hold the lock and wait for a screen that takes nothing; whoever wants to leave cannot.
         if not self._lock.acquire(timeout=_PATIENCE):
             if not self._quiet:
-                print(f"{name:<7} {text}", file=sys.stderr, flush=True)
+                tell(f"{name:<7} {text}")
             return
         try:
             if ends:
@@ -208,10 +212,12 @@ class View:
             self._give((event["host"], ""), "", kind)
         elif kind == "lost":
             self._flush(event["host"])
-            reason = harmless(str(event.get("message") or "").encode("utf-8", "backslashreplace"))
+            reason = event.get("message")
             self.stage("lost", f"{event['host']} is lost" + (f": {reason}" if reason else ""))
         elif kind == "log_degraded":
             self.stage("notice", f"{event['host']}: the disk is full, output of {event['log']} is lost")
+        elif kind == "files_short":
+            self.stage("notice", f"{event['host']}: too few open files, see runner.* for rank {event['rank']}")
         elif kind == "no_dump":
             self.stage("notice", f"{event['host']}: no py-spy there, so no stacks")
         elif kind == "idle":
@@ -257,8 +263,7 @@ class View:
         elif texts:
             # Nothing waits for its like, so a whole piece of a log is one write.
             self._leave_table()
-            label = f"{Line('line', '', ((host, rank),)).label:<{self._width}} │ "
-            self._write("".join(f"{label}{text}\n" for text in texts))
+            self._output.job(self._label(Line("line", "", ((host, rank),))), texts)
 
     def _give(self, source: tuple[str, str], text: str, kind: str = "line") -> None:
         """Show a line now, or on a terminal when others had time to say the same."""
@@ -272,16 +277,15 @@ class View:
             self._tell("link", line.about_links)
             return
         self._leave_table()
-        self._write(f"{line.label:<{self._width}} │ {line.text}\n")
+        self._output.job(self._label(line), [line.text])
 
-    def _write(self, text: str) -> None:
-        try:
-            self._output.write(text)
-            self._output.flush()
-        except BrokenPipeError:
-            # Whoever read the lines has seen enough, as ``head`` does; the run and its exit code go on.
-            self.reader_gone = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._output.fileno())
+    def _label(self, line: Line) -> str:
+        return f"{plain(line.label):<{self._width}}"
+
+    @property
+    def reader_gone(self) -> bool:
+        """Whether nobody reads the lines any more."""
+        return self._output.reader_gone
 
     def _show_all(self) -> None:
         if self._ticker:
@@ -318,7 +322,7 @@ class View:
             return
         victims = victims_line(data.get("victims") or {})
         if victims:
-            print(victims, file=sys.stderr)
+            tell(victims)
         seconds = data.get("duration_seconds", 0.0)
         joined = data.get("ranks_joined")
         ranks = f", {joined} of {data['world_size']} ranks joined" if joined is not None else ""
@@ -329,8 +333,9 @@ class View:
     @_alone
     def results(self, lines: Sequence[str], path: str) -> None:
         """Show what models came to, and where it is written."""
-        print("\n" + "\n".join([*self._mask.data(list(lines)), ""]), file=sys.stderr)
-        self.stage("results", path)
+        tell("", *self._mask.data(list(lines)), "")
+        if path:
+            self.stage("results", path)
 
     @_alone
     def close(self) -> None:
@@ -357,21 +362,19 @@ class View:
         lines = self._last.get((problem.host, source))
         if lines:
             self._block("last lines", problem, lines)
-            print(file=sys.stderr)
+            tell("")
 
     @staticmethod
     def _block(what: str, problem: Problem, lines: Iterable[str]) -> None:
         rank = f" rank {problem.rank}" if problem.rank is not None else ""
-        print(f"\n{what} of {problem.host}{rank}:", file=sys.stderr)
-        for text in lines:
-            print(f"  {text}", file=sys.stderr)
+        tell("", f"{what} of {problem.host}{rank}:")
+        ERR.lines((f"  {text}" for text in lines), KEPT)
 
 
 def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False) -> None:
     """Print warnings, then errors, one line each, after an empty one where wanted."""
     lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
-    for line in [""] * (blank and bool(lines)) + lines:
-        print(line, file=sys.stderr)
+    tell(*[""] * (blank and bool(lines)), *lines)
 
 
 def folded(problems: Sequence[Problem]) -> list[str]:

@@ -17,29 +17,33 @@ def register(commands: Any) -> None:
     parser = commands.add_parser("collect", help=what, description=what, allow_abbrev=False)
     add_run_argument(parser)
     parser.add_argument("--to", metavar="DIRECTORY", help="gets a directory a node (default: the run's id)")
+    what = "refuse a node that sends more (default 4G)"
+    parser.add_argument("--max-size", default="4G", metavar="SIZE", help=what)
     add_output_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Return 4 when a node gave nothing, 2 when there is no room for what it would give."""
-    from madctl import rundir
+    from madctl import rundir, terminal
+    from madctl.request import size
     from madctl.result import Result, to_json, to_problem
     from madctl.session import ask
     from madctl.view import fold, print_problems
 
+    most = size("--max-size", options.max_size)
     record = rundir.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
-    found = ask("collect", "run_collect", record, {"madctl_dest": place})
+    found = ask("collect", "run_collect", record, {"madctl_dest": place, "madctl_max_size": most})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     nodes = found.get("nodes", {})
-    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED if found else ExitCode.INTERNAL
+    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
     if any(problem.code == "DEST_IN_USE" for problem in problems):
         code = ExitCode.USAGE
     if options.output == "json":
         status = "succeeded" if code == ExitCode.SUCCEEDED else "failed"
-        print(to_json(Result("collect", status, code, record.run_id, {"nodes": nodes}, problems)))
+        terminal.say(to_json(Result("collect", status, code, record.run_id, {"nodes": nodes}, problems)))
     elif nodes:
-        print(f"{place}: {fold(list(nodes))}")
+        terminal.say(f"{place}: {fold(list(nodes))}")
     print_problems(problems, [])
     return code

@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
     import shtab
 
     from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
+    from madctl import terminal
 
     for action in _actions(options.parser):
         if action.metavar in _FILES:
@@ -49,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
             action.complete = dict.fromkeys(_RUNS, "_madctl_runs")  # type: ignore[attr-defined]
         elif action.metavar == "CHECK":
             action.choices = [name for name in _catalog.NAMES if name in _catalog.SKIPPABLE]
-    print(shtab.complete(options.parser, options.shell, preamble=_RUNS))  # type: ignore[arg-type]
+    script = shtab.complete(options.parser, options.shell, preamble=_RUNS)  # type: ignore[arg-type]
+    terminal.say(*script.split("\n"))
     return ExitCode.SUCCEEDED
 
 

@@ -32,7 +32,7 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each node where something went; 4 when a node did not answer."""
-    from madctl import attic, cleaning, leftovers
+    from madctl import attic, cleaning, leftovers, terminal
     from madctl.result import Result, to_json
     from madctl.view import print_problems
 
@@ -57,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
             "temporary": [str(path) for path in left],
         }
         status = "failed" if cleaned.problems else "succeeded"
-        print(to_json(Result("gc", status, code, None, data, cleaned.problems, cleaned.notices)))
+        terminal.say(to_json(Result("gc", status, code, None, data, cleaned.problems, cleaned.notices)))
     else:
-        print("\n".join(cleaned.lines(over, left) or ["nothing to remove"]))
+        terminal.say(*(cleaned.lines(over, left) or ["nothing to remove"]))
     print_problems(cleaned.problems, cleaned.notices)
     return code

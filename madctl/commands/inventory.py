@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from madctl.errors import ExitCode
@@ -22,10 +21,10 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print YAML that plain ansible-playbook takes with -i."""
-    from madctl import engine
+    from madctl import engine, terminal
 
     found = targets(options)
     if found.sources:
-        print(f"# use after: {' '.join(f'-i {source}' for source in found.sources)}", file=sys.stderr)
-    print(engine.dump_inventory(found.inventory), end="")
+        terminal.tell(f"# use after: {' '.join(f'-i {source}' for source in found.sources)}")
+    terminal.say(*engine.dump_inventory(found.inventory).rstrip("\n").split("\n"))
     return ExitCode.SUCCEEDED

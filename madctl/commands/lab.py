@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, UsageError
+from madctl.terminal import say, tell
 
 # Runs in the host: the caller's directory if the host has it, then the command in its place.
 _ENTER = 'cd "$0" 2>/dev/null || cd; exec "$@"'
@@ -64,7 +64,7 @@ def _up(options: argparse.Namespace) -> int:
     started = time.monotonic()
     lab = power.up(options.name, options.count, names)
     seconds = time.monotonic() - started
-    print(f"lab {lab.name} is up: {_folded(len(lab.hosts))} in {seconds:.1f} s", file=sys.stderr)
+    tell(f"lab {lab.name} is up: {_folded(len(lab.hosts))} in {seconds:.1f} s")
     return ExitCode.SUCCEEDED
 
 
@@ -76,7 +76,7 @@ def _down(options: argparse.Namespace) -> int:
     from madctl.lab import power
 
     found = power.down(options.name)
-    print(f"lab {options.name} is down" if found else f"lab {options.name} was not up", file=sys.stderr)
+    tell(f"lab {options.name} is down" if found else f"lab {options.name} was not up")
     return ExitCode.SUCCEEDED
 
 
@@ -85,10 +85,10 @@ def _status(options: argparse.Namespace) -> int:
 
     _require_root()
     lab = state.load(options.name)
-    print(f"{'HOST':<9}{'STATE':<7}{'MANAGEMENT':<16}{'DATA':<16}INTERFACE")
+    say(f"{'HOST':<9}{'STATE':<7}{'MANAGEMENT':<16}{'DATA':<16}INTERFACE")
     for host in lab.hosts:
         up = "up" if _is_alive(host.init_pid) else "off"
-        print(f"{host.name:<9}{up:<7}{host.management_address:<16}{host.data_address:<16}{host.data_interface}")
+        say(f"{host.name:<9}{up:<7}{host.management_address:<16}{host.data_address:<16}{host.data_interface}")
     return ExitCode.SUCCEEDED
 
 
@@ -126,7 +126,7 @@ def _print_path(name: str, file: str) -> int:
 
     _require_root()
     state.load(name)
-    print(state.directory(name) / file)
+    say(state.directory(name) / file)
     return ExitCode.SUCCEEDED
 
 

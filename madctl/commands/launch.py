@@ -30,12 +30,15 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code that tells how it ended."""
+    from madctl import rundir
     from madctl.report import report_run
     from madctl.session import RunSession
     from madctl.view import View
 
     wanted = launch_variables(options)
     nodes = targets(options)
+    if not options.dry_run:
+        rundir.prepare()
     view = View(
         nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, secrets=secrets(options, wanted)
     )

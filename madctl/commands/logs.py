@@ -34,7 +34,9 @@ def run(options: argparse.Namespace) -> int:
     record = rundir.load(options.run_id)
     unknown = [host for host in options.host if host not in record.targets["names"]]
     if unknown:
-        raise UsageError(Problem("RUN_HOST_UNKNOWN", f"run {record.run_id} has no node {', '.join(unknown)}"))
+        raise UsageError(
+            Problem("RUN_HOST_UNKNOWN", f"run {record.run_id} has no node {', '.join(map(repr, unknown))}")
+        )
     chosen = [node for node in record.plan["nodes"] if not options.host or node["host"] in options.host]
     nodes = record.reach()
     view = View(nodes.names, as_json=False, single=len(nodes.names) == 1, stages=(), quiet=True, rank=options.rank)

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -40,11 +38,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _remembered(options: argparse.Namespace) -> int:
-    from madctl import rundir
+    from madctl import rundir, terminal
     from madctl.result import Result, to_json
-    from madctl.view import fold
+    from madctl.view import fold, print_problems
 
-    records = [rundir.load(name) for name in rundir.names()]
+    records, broken = rundir.known()
     if options.output == "json":
         runs = [
             {
@@ -56,17 +54,18 @@ def _remembered(options: argparse.Namespace) -> int:
             }
             for r in records
         ]
-        print(to_json(Result("ps", "succeeded", ExitCode.SUCCEEDED, data={"runs": runs})))
-        return ExitCode.SUCCEEDED
-    rows = [("RUN", "STARTED", "STATUS", "NODES", "WORK")]
-    rows += [(r.run_id, _started(r.created), r.status, fold(r.targets["names"]), _work(r.work)) for r in records]
-    _print_table(rows)
+        terminal.say(to_json(Result("ps", "succeeded", ExitCode.SUCCEEDED, data={"runs": runs}, warnings=broken)))
+    else:
+        rows = [("RUN", "STARTED", "STATUS", "NODES", "WORK")]
+        rows += [(r.run_id, _started(r.created), r.status, fold(r.targets["names"]), _work(r.work)) for r in records]
+        terminal.table(rows)
+    print_problems([], broken)
     return ExitCode.SUCCEEDED
 
 
 def _held(options: argparse.Namespace) -> int:
     """Ask nodes, and remember what was forgotten or launched elsewhere: the nodes are the truth."""
-    from madctl import attic, rundir
+    from madctl import attic, rundir, terminal
     from madctl.result import Result, to_json, to_problem
     from madctl.view import fold, print_problems
 
@@ -74,35 +73,57 @@ def _held(options: argparse.Namespace) -> int:
     found = attic.ask("ps", "run_list", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
     problems = [to_problem(entry) for entry in found["problems"]]
     runs = attic.held(found["nodes"], nodes)
-    known = set(rundir.names())
-    for one in runs:
-        record = None if one.run_id in known else one.record(nodes)
-        if record is not None:
-            rundir.save(record)
-    notices = [
+    known, notices = _known()
+    fresh = [one for one in runs if one.run_id not in known]
+    for one in fresh:
+        record = one.record(nodes)
+        unsaved = rundir.save(record) if record else None
+        if unsaved:
+            notices = [*notices, unsaved]
+        elif record:
+            known.add(one.run_id)
+    notices += [
         Problem(
             "RUN_INCOMPLETE",
             f"run {one.run_id} also has {', '.join(one.not_asked)}, which {_were(one.not_asked)} not asked",
             remedy="name all of its nodes to have it remembered here",
         )
-        for one in runs
-        if one.not_asked and one.run_id not in known
+        for one in fresh
+        if one.not_asked
     ]
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
     if options.output == "json":
-        known = set(rundir.names())
         data = [_shown(one, one.run_id in known) for one in runs]
         status = "failed" if problems else "succeeded"
-        print(to_json(Result("ps", status, code, None, {"runs": data}, problems, notices)))
+        terminal.say(to_json(Result("ps", status, code, None, {"runs": data}, problems, notices)))
     else:
         rows = [("RUN", "STARTED", "STATE", "NODES", "WORK")]
         for one in runs:
             said = one.described
             started, work = (_started(said["created"]), _work(said["work"])) if said else ("-", "-")
-            rows.append((_harmless(one.run_id), started, ",".join(one.states), fold(list(one.shares)), work))
-        _print_table(rows)
+            rows.append((_named(one.run_id), started, ",".join(one.states), fold(list(one.shares)), work))
+        terminal.table(rows)
     print_problems(problems, notices)
     return code
+
+
+def _known() -> tuple[set[str], list[Problem]]:
+    """
+    Give the ids of runs that are remembered, and what cannot be read of them.
+
+    A run that was restarted is on its nodes under its id with a number, and remembered under its first.
+    """
+    from madctl import rundir
+
+    records, broken = rundir.known()
+    return {name for record in records for name in (record.run_id, record.plan["run_id"])}, broken
+
+
+def _named(run_id: str) -> str:
+    """Write the id that a node gives a run; what can be none is quoted, since it begins a line."""
+    from madctl.record import RUN_ID
+
+    return run_id if RUN_ID.fullmatch(run_id) else repr(run_id)
 
 
 def _shown(one: Any, remembered: bool) -> dict[str, Any]:
@@ -121,18 +142,6 @@ def _started(created: float) -> str:
 
 
 def _work(words: Sequence[Any]) -> str:
-    from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
+    from ansible_collections.madctl.multinode.plugins.module_utils._words import joined
 
-    return _harmless(shlex.join(map(unpack, words)))
-
-
-def _harmless(text: str) -> str:
-    from madctl.lines import harmless
-
-    return str(harmless(os.fsencode(text.replace("\r", "\\r"))))
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]))
+    return str(joined(words))

@@ -26,7 +26,7 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one line a node; 4 when one did not answer."""
     from ansible_collections.madctl.multinode.plugins.module_utils import _standing
-    from madctl import rundir
+    from madctl import rundir, terminal
     from madctl.result import Result, to_json, to_problem
     from madctl.session import ask
     from madctl.view import print_problems
@@ -34,23 +34,23 @@ def run(options: argparse.Namespace) -> int:
     record = rundir.load(options.run_id)
     found = ask("status", "run_status", record, {})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
-    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED if found else ExitCode.INTERNAL
+    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
+    notices = []
     ended = how_it_ended(list(found.get("nodes", {}).values()), len(record.targets["names"]))
     if ended and record.status == "running":
-        rundir.finish(record, ended, ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED)
+        known = ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED
+        unsaved = rundir.save(rundir.ended(record, ended, known))
+        notices = [unsaved] if unsaved else []
     nodes = [{"host": host, **node} for host, node in found.get("nodes", {}).items()]
     if options.output == "json":
         status = "succeeded" if code == ExitCode.SUCCEEDED else "failed"
-        print(to_json(Result("status", status, code, record.run_id, {"nodes": nodes}, problems)))
+        terminal.say(to_json(Result("status", status, code, record.run_id, {"nodes": nodes}, problems, notices)))
     else:
-        print(f"run {record.run_id}")
-        rows = _standing.rows(nodes)
-        widths = [max(len(row[column]) for row in rows) for column in range(6)]
-        for row in rows:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        terminal.say(f"run {record.run_id}")
+        terminal.table(_standing.rows(nodes))
         if any(node["state"] in ("running", "stopping") for node in nodes):
-            print(f"\nwhen nobody follows: {_standing.alone(nodes)}")
-    print_problems(problems, [])
+            terminal.say("", f"when nobody follows: {_standing.alone(nodes)}")
+    print_problems(problems, notices)
     return code
 
 
@@ -61,4 +61,6 @@ def how_it_ended(nodes: list[dict[str, Any]], count: int) -> str | None:
         return None
     if any(record.get("reason", "stopped") == "stopped" for record in records if record["stopped"]):
         return "stopped"
+    if all(len(record.get("apart") or ()) == record.get("ranks_joined", -1) > 0 for record in records):
+        return "failed"
     return "succeeded" if all(r["exit_code"] == 0 and not r["stopped"] for r in records) else "failed"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.errors import ExitCode, Problem
+from madctl.errors import ExitCode, Problem, RunError
 from madctl.options import add_output_option, add_run_argument
 
 GRACE_SECONDS, FORCED_SECONDS = 45, 0
@@ -25,7 +25,7 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 only when every node proved that nothing is left, else 9."""
-    from madctl import rundir
+    from madctl import rundir, terminal
     from madctl.result import Result, to_json, to_problem
     from madctl.session import ask
     from madctl.view import fold, print_problems
@@ -33,23 +33,29 @@ def run(options: argparse.Namespace) -> int:
     record = rundir.load(options.run_id)
     grace = FORCED_SECONDS if options.force else GRACE_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
-    found = ask("stop", "run_stop", record, wanted)
+    try:
+        found, silence = ask("stop", "run_stop", record, wanted), "no answer"
+    except RunError as error:
+        found, silence = {}, f"it was not asked: {error.problems[0].message}"
     nodes = found.get("nodes", {})
     said = {entry["host"]: to_problem(entry).message for entry in found.get("problems", [])}
     empty = [host for host in record.targets["names"] if nodes.get(host, {}).get("left") == []]
     remedy = "look at it when it is back, or stop again"
     problems = [
-        Problem("STOP_UNVERIFIED", said.get(host, "no answer"), host, remedy)
+        Problem("STOP_UNVERIFIED", said.get(host, silence), host, remedy)
         for host in record.targets["names"]
         if host not in empty
     ]
     code = ExitCode.STOP_UNVERIFIED if problems else ExitCode.SUCCEEDED
+    notices = []
     if not problems:
-        rundir.finish(record, record.status if record.status != "running" else "stopped", record.exit_code or 0)
+        ended = record.status if record.status != "running" else "stopped"
+        unsaved = rundir.save(rundir.ended(record, ended, record.exit_code or 0))
+        notices = [unsaved] if unsaved else []
     if options.output == "json":
         status = "failed" if problems else "stopped"
-        print(to_json(Result("stop", status, code, record.run_id, {"stopped": empty}, problems)))
+        terminal.say(to_json(Result("stop", status, code, record.run_id, {"stopped": empty}, problems, notices)))
     elif empty:
-        print(f"run {record.run_id}: nothing is left on {fold(empty)}")
-    print_problems(problems, [])
+        terminal.say(f"run {record.run_id}: nothing is left on {fold(empty)}")
+    print_problems(problems, notices)
     return code

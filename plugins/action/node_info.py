@@ -99,6 +99,8 @@ class ActionModule(ActionBase):
         arguments = self._task.args
         arguments["work"] = _words.split(arguments.get("work"))
         arguments["shared_paths"] = _wanted.mirrored(arguments.get("shared_paths"), arguments.pop("mirror", None))
+        decisive = {name: value for name, value in (arguments.get("env") or {}).items() if name in _facts.DECISIVE}
+        arguments["env"] = {name: _words.unpack(value) for name, value in decisive.items()}
         self._connection.set_become_plugin(None)
         self._play_context.become = False
 

@@ -4,28 +4,29 @@
 from __future__ import annotations
 
 import filecmp
-import json
 import os
 import shutil
-import tarfile
-import threading
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _direct,
     _finding,
     _following,
+    _hearing,
     _play,
     _reach,
     _screen,
+    _unpacking,
 )
 
 _MODULES = _direct.parts("_runs")
+MAX_BYTES = 1 << 32
+SILENCE_SECONDS = 60.0
+_RUN_BYTES = 1 << 20
 
 
 class ActionModule(ActionBase):
@@ -42,6 +43,7 @@ class ActionModule(ActionBase):
             plan = _finding.plan_of(arguments, self, task_vars)
         except _finding.Unknown as unknown:
             return _following.left_to_role(unknown.result, arguments)
+        size = int(arguments.get("max_size") or MAX_BYTES)
         base = os.path.abspath(arguments.get("dest") or plan["run_id"])
         if self._task.check_mode:
             _screen.tell("collect", "run %s would be fetched to %s" % (plan["run_id"], base))
@@ -60,7 +62,7 @@ class ActionModule(ActionBase):
         def fetch(node: dict[str, Any]) -> tuple[bool, str | None]:
             reach = _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
             request = {"run_id": plan["run_id"], "run_dir": node.get("run_dir")}
-            return collect(reach, request, os.path.join(base, node["host"]))
+            return collect(reach, request, os.path.join(base, node["host"]), size)
 
         with ThreadPoolExecutor(_reach.AT_ONCE) as pool:
             fetched = list(pool.map(fetch, plan["nodes"]))
@@ -74,48 +76,48 @@ class ActionModule(ActionBase):
         return _following.left_to_role(dict(result, run_id=plan["run_id"]), arguments)
 
 
-def collect(reach: _reach.Reach, request: dict[str, Any], directory: str) -> tuple[bool, str | None]:
-    """Fetch one node's share into a directory; say whether that changed it, and why it could not be fetched."""
+def collect(reach: _reach.Reach, request: dict[str, Any], directory: str, size: int) -> tuple[bool, str | None]:
+    """
+    Fetch one node's share into a directory; say whether that changed it, and why it could not be fetched.
+
+    Args:
+        size: How many bytes the node's files may have.
+    """
+    partial = directory + ".partial"
     program = _direct.Program("pack", _MODULES, request, speaks=True)
     process = reach.start(program.command(reach.python))
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-    errors: list[bytes] = []
-    read = process.stderr.read
-    drain = threading.Thread(target=lambda: errors.append(read()), daemon=True)
-    drain.start()
-    process.stdin.write(program.text)
-    process.stdin.close()
-    before = b""
-    for line in process.stdout:
-        if program.news(line) is not None:
-            break
-        before += line
-    else:
-        drain.join()
-        text = [part.decode(errors="replace") for part in (before, b"".join(errors))]
-        return False, str(program.answer(process.wait(), *text)["msg"])
-    partial = directory + ".partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    os.makedirs(partial, 0o700)
+    hearing = _hearing.Hearing(process, SILENCE_SECONDS)
     try:
-        with tarfile.open(fileobj=process.stdout, mode="r|gz") as archive:
-            # A node is not trusted with paths of this machine.
-            archive.extractall(partial, filter="data")
-        process.stdout.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        _direct.give(process, program)
+        if hearing.news(program) is None:
+            return False, str(hearing.ended(program)["msg"])
+        _renew(partial)
+        _unpacking.unpack(hearing.read, partial, size)
+        if process.wait():
+            return False, "the connection ended in the middle: " + hearing.words
+        return _replace(directory, partial), None
+    except (_hearing.Refused, OSError) as error:
+        return False, "its archive is refused: %s" % error
+    finally:
         process.kill()
         process.wait()
         shutil.rmtree(partial, ignore_errors=True)
-        return False, "its archive could not be unpacked: %s" % error
-    if process.wait():
-        shutil.rmtree(partial, ignore_errors=True)
-        return False, "the connection ended in the middle"
-    if os.path.isdir(directory) and same(partial, directory):
-        shutil.rmtree(partial)
-        return False, None
+
+
+def _renew(directory: str) -> None:
+    """Make a directory that is empty and this user's alone."""
     shutil.rmtree(directory, ignore_errors=True)
-    os.rename(partial, directory)
-    return True, None
+    os.makedirs(os.path.dirname(directory), 0o700, exist_ok=True)
+    os.mkdir(directory, 0o700)
+
+
+def _replace(directory: str, by: str) -> bool:
+    """Put a directory in the place of another, and say whether it is any different."""
+    if os.path.isdir(directory) and same(by, directory):
+        return False
+    shutil.rmtree(directory, ignore_errors=True)
+    os.rename(by, directory)
+    return True
 
 
 def is_replaced(directory: str, run_id: str) -> bool:
@@ -123,11 +125,12 @@ def is_replaced(directory: str, run_id: str) -> bool:
     try:
         if not os.listdir(directory):
             return True
-        with open(os.path.join(directory, "run.json"), encoding="utf-8") as stream:
-            return bool(json.load(stream)["run_id"] == run_id)
+        # A node wrote this file.
+        with open(os.path.join(directory, "run.json"), "rb") as stream:
+            return bool(_wire.parse(stream.read(_RUN_BYTES)).get("run_id") == run_id)
     except FileNotFoundError:
         return not os.path.isdir(directory)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError):
         return False
 
 

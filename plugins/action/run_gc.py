@@ -8,7 +8,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _lines
+from ansible_collections.madctl.multinode.plugins.module_utils import _lines, _plain
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _play, _screen
 
 _LOOK, _CLEAR = _direct.parts("_attic"), _direct.parts("_clearing")
@@ -52,7 +52,11 @@ class ActionModule(ActionBase):
         _screen.say(_said(host, node, dry_run) for host, node in nodes.items() if node["removed"] or node["programs"])
         _screen.problems(result["problems"])
         if self._task.diff:
-            gone = ["%s: %s\n" % (host, run["run_id"]) for host, node in nodes.items() for run in node["removed"]]
+            gone = [
+                _plain.plain("%s: %s" % (host, run["run_id"])) + "\n"
+                for host, node in nodes.items()
+                for run in node["removed"]
+            ]
             result["diff"] = {"before": "".join(gone), "after": ""}
         return _following.left_to_role(result, arguments)
 

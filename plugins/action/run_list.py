@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _lines, _table, _words
+from ansible_collections.madctl.multinode.plugins.module_utils import _table, _words
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _play, _screen
 
 _MODULES = _direct.parts("_attic")
@@ -49,7 +47,7 @@ def _rows(nodes: dict[str, Any]) -> list[list[str]]:
         states = ",".join(dict.fromkeys(run["state"] for run in shares[run_id].values()))
         said = next((run["described"] for run in shares[run_id].values() if run["described"]), None)
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(said["created"])) if said else "-"
-        work = shlex.join(map(_words.unpack, said["work"])) if said else "-"
+        work = _words.joined(said["work"]) if said else "-"
         row = [run_id, started, states, _table.brief(list(shares[run_id])), work]
-        rows.append([_lines.harmless(os.fsencode(cell)) for cell in row])
+        rows.append(row)
     return rows

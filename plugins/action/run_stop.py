@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _table
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _plain, _table
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _asking,
     _direct,
@@ -86,4 +86,5 @@ def _difference(run_id: str, nodes: dict[str, Any]) -> dict[str, str]:
     """Show what ends, and what is left."""
     ending = ["%s: run %s" % (host, run_id) for host, node in nodes.items() if node["changed"]]
     left = ["%s: %s" % (host, what) for host, node in nodes.items() for what in node["left"]]
-    return {"before": "".join(line + "\n" for line in ending), "after": "".join(line + "\n" for line in left)}
+    before, after = ("".join(_plain.plain(line) + "\n" for line in lines) for lines in (ending, left))
+    return {"before": before, "after": after}

@@ -30,7 +30,7 @@ from typing import Any
 
 from ansible.plugins.callback.default import CallbackModule as Default
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _stages, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _plain, _stages, _wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
 
 _OURS = "madctl.multinode"
@@ -249,7 +249,7 @@ class CallbackModule(Default):
                 self._say(self._get_diff(found["diff"]).rstrip())
         if name == "v2_runner_on_failed" and task.action != "ansible.builtin.fail":
             with self._lock:
-                self._say(str(found.get("msg")))
+                self._say(_plain.lines(found.get("msg")))
 
     @staticmethod
     def _diff_wanted(task: Any) -> bool:

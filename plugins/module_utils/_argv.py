@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _launchers
 from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, unpack
 
 # Left over from an outer job, any of these silently changes this one.
@@ -41,18 +42,64 @@ def stale(names: Sequence[str]) -> List[str]:
 def is_python(work: Sequence[Word]) -> bool:
     """Tell whether the job's Python runs this work, rather than the system executing it."""
     first: str = unpack(work[0])
-    return first == "-m" or first.endswith(".py")
+    return first == "-m" or first.endswith(".py") or named_python(work) is not None
 
 
-def entry_script(work: Sequence[Word]) -> Optional[str]:
-    """Name the file that must exist on every node: a script, or a program given by a path."""
-    first: str = unpack(work[0])
-    return first if first.endswith(".py") or "/" in first else None
+def named_python(work: Sequence[Word]) -> Optional[str]:
+    """Give the Python that the work itself begins with, by its path or by its name."""
+    first: str = unpack(work[0]) if work else ""
+    return first if _launchers.is_python(first) and "pypy" not in first else None
+
+
+def after_python(work: Sequence[Word]) -> List[Word]:
+    """Give the words for the job's Python."""
+    return list(work[1:] if named_python(work) else work)
+
+
+def chosen_python(work: Sequence[Word], shape: str, python: Optional[str]) -> Optional[str]:
+    """Give the path of the job's Python: one that the work begins with, by its path, wins over ``python``."""
+    named = named_python(work) if shape == "script" else None
+    return named if named and named.startswith("/") else python
+
+
+def module(work: Sequence[Word], shape: str) -> Optional[str]:
+    """Name the module that the job's Python is to run, where it is to run one."""
+    if not work or shape != "script" or not is_python(work):
+        return None
+    kind, target, _ = _launchers.python_target([unpack(word) for word in after_python(work)])
+    return str(target) if kind == "module" else None
+
+
+def entry_script(work: Sequence[Word], shape: str) -> Optional[str]:
+    """Name the file that every node must have for an interpreter to read: a script, or what a model begins with."""
+    if shape == "model":
+        return "models.json"
+    words = [unpack(word) for word in work]
+    if shape == "script" and words and words[0].endswith(".py"):
+        return str(words[0])
+    script: Optional[str] = _launchers.script_of(words) if words else None
+    return script
+
+
+def program(work: Sequence[Word], shape: str) -> Optional[str]:
+    """Name what the system executes for this work, as it was typed; None where the job's Python runs it."""
+    if not work or shape == "model" or (shape == "script" and is_python(work)):
+        return None
+    return str(unpack(work[0]))
+
+
+def relative(work: Sequence[Word], shape: str) -> Optional[str]:
+    """Name what of the work means something in its own working directory only: a script, a program, a module."""
+    executed, named = program(work, shape), module(work, shape)
+    if shape == "command" and work and named_python(work):
+        named = module(work, "script")
+    found = (entry_script(work, shape), executed if executed and "/" in executed else None, named)
+    return next((entry for entry in found if entry and not entry.startswith("/")), None)
 
 
 def rank_argv(work: Sequence[Word], python: str) -> List[Word]:
     """Write what one rank executes."""
-    return [python, *work] if is_python(work) else list(work)
+    return [python, *after_python(work)] if is_python(work) else list(work)
 
 
 def torchrun_argv(

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, Callable, Dict
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _container, _program, _proof, _words
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _container, _halt, _program, _proof, _words
 
 
 def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -19,14 +19,15 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
 
     Args:
         request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``, ``node_rank``), what all nodes share
-            (``run_id``, ``runner``, ``hostfile``, ``lock``, ``beacon``, ``log_cap`` in bytes, ``start_timeout``,
-            ``timeout`` and ``grace`` in seconds), ``relay_key`` for mpirun, ``proof``, ``user_env``, ``about`` (what
-            the run tells of itself), ``programs``: the text of every delivered program by file name, and ``digest`` of
-            them.
+            (``run_id``, ``origin``, the id of the first attempt, ``runner``, ``hostfile``, ``lock``, ``beacon``,
+            ``log_cap`` in bytes, ``start_timeout``, ``timeout`` and ``grace`` in seconds), ``relay_key`` for mpirun,
+            ``proof``, ``user_env``, ``about`` (what the run tells of itself), ``programs``: the text of every delivered
+            program by file name, and ``digest`` of them.
         tell: Gets news of the proof, and that the node is armed.
 
     Returns:
-        ``container`` of the supervisor and ``proof``, or ``failed`` with ``msg``.
+        ``container`` of the supervisor and ``proof``, or ``failed`` with ``msg``, and with ``stopped`` where somebody
+        stopped the run in the meantime.
     """
     proof = _proof.prove(request["proof"], tell)
     try:
@@ -35,14 +36,15 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
         programs = _deliver_programs(base, request["digest"], request["programs"])
         os.mkdir(request["run_dir"], 0o700)
     except FileExistsError:
-        return {"failed": True, "msg": "run directory %s exists already" % request["run_dir"]}
+        return _failed(request, "run directory %s exists already" % request["run_dir"])
     except OSError as error:
-        return {"failed": True, "msg": str(error)}
+        return _failed(request, str(error))
     try:
         kind = _start(request, base, programs, umask)
     except OSError as error:
+        failed = _failed(request, str(error))
         _remove(request["run_dir"])
-        return {"failed": True, "msg": str(error)}
+        return failed
     try:
         tell({"armed": True})
     except OSError:
@@ -50,6 +52,14 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
         _disarm(request["run_dir"])
         return {"failed": True, "msg": "nobody waits for it any more"}
     return {"container": kind, "proof": proof}
+
+
+def _failed(request: Dict[str, Any], message: str) -> Dict[str, Any]:
+    try:
+        stopped = _halt.is_halted(request["run_dir"], request["origin"])
+    except OSError:
+        stopped = False
+    return {"failed": True, "stopped": stopped, "msg": message}
 
 
 def _own_base(run_dir: str) -> str:
@@ -136,7 +146,7 @@ def _disarm(run_dir: str) -> None:
 
 def _spec(request: Dict[str, Any], base: str, programs: str) -> Dict[str, Any]:
     """Write down all that the supervisor needs to know; it removes this file before it starts anything."""
-    keys = ("run_id", "node_rank", "cwd", "start_timeout", "timeout", "grace", "beacon", "log_cap")
+    keys = ("run_id", "origin", "node_rank", "cwd", "start_timeout", "timeout", "grace", "beacon", "log_cap")
     given = dict(request["user_env"], **request["env"])
     stale = _argv.stale(list(os.environ))
     environment = {name: value for name, value in os.environ.items() if name not in stale}

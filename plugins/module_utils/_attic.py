@@ -16,13 +16,13 @@ import re
 import stat
 from typing import Any, Dict, List, Optional, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _runs
+from ansible_collections.madctl.multinode.plugins.module_utils import _halt, _log, _runs
 
 # With a number after a restart.
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
 # With a number while they are written.
 PROGRAMS = re.compile(r"bin-[0-9a-f]{8,64}(\.\d+)?\Z")
-GONE = ".madctl-gone-"
+GONE = _halt.GONE
 RECORD_BYTES, EVENTS_BYTES = 1 << 20, 1 << 26
 _MAX_HOSTS = 100000
 
@@ -78,7 +78,7 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
     processes = Processes()
     runs = []
     for name, path in places:
-        if is_run(name, path):
+        if is_run(name, path) and not _halt.is_only_halted(path):
             record = _exit(path)
             state = "exited" if record else _state(name, path, os.fsencode(name) in processes.supervised)
             known = {"run_id": name, "run_dir": path, "state": state, "exit": record}
@@ -131,6 +131,8 @@ def is_run(name: str, path: str) -> bool:
         parts = set(os.listdir(path))
     except OSError:
         return False
+    if _halt.is_only_halted(path):
+        return not name.startswith(GONE)
     if RUN_ID.match(name):
         return parts <= {"logs"} or {"bin", "logs"} <= parts
     # An id that somebody chose can be any name; a supervisor was here, then.
@@ -224,15 +226,8 @@ def _is_word(value: Any) -> bool:
 def _json(path: str) -> Optional[Dict[str, Any]]:
     """Read an object from a regular file of bounded size."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > RECORD_BYTES:
-                return None
-            found = json.loads(stream.read(RECORD_BYTES))
+        data = _log.read_regular(path, RECORD_BYTES + 1)
+        found = json.loads(data) if len(data) <= RECORD_BYTES else None
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -40,6 +40,10 @@ def leave(place: str, own: str) -> None:
         os.rmdir(place)
 
 
+def _most_files() -> int:
+    return max(map(int, os.listdir("/proc/self/fd"))) + 1
+
+
 class Beacon:
     """A node's part in a run's directory on shared storage."""
 
@@ -68,7 +72,7 @@ class Beacon:
     def look(self) -> None:
         """Look for a failure; ``ended`` tells what the look found. One that hangs is not followed by another."""
         if self._looking is None:
-            self._looking = self._child(self._look)
+            self._looking = self._child(self._look) or None
 
     def tell(self) -> None:
         """Write that the run has failed here."""
@@ -89,7 +93,10 @@ class Beacon:
         return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1
 
     def _child(self, work: Callable[[], int]) -> int:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            return 0  # The job has used up all processes; the next look may find room.
         if pid:
             self.children.add(pid)
             return pid
@@ -98,7 +105,7 @@ class Beacon:
             os.setsid()
             os.chdir("/")
             ctypes.CDLL(None).prctl(PR_SET_NAME, self._helper)
-            os.closerange(3, 1 << 12)
+            os.closerange(3, _most_files())
             os._exit(work())
         except BaseException:  # noqa: BLE001  a copy of the supervisor must never go on as one
             os._exit(0)

@@ -237,10 +237,11 @@ CHECKS = (
     ),
     Check(
         "entry",
-        "the script, its bytes, and the working directory",
-        "one read of the script",
+        "the script and its bytes, the program and whether it can be executed, the module, the working directory",
+        "one read of the script; a module is looked for by the start of Python that the check python needs",
         (
-            _error("ENTRY_MISSING", "A node lacks the script or program.", "put it where every node has it"),
+            _error("ENTRY_MISSING", "A node lacks the script, program or module.", "put it where every node has it"),
+            _error("ENTRY_UNUSABLE", "A node cannot execute the program.", "chmod +x it, or write: bash FILE"),
             _error("ENTRY_DIFFERS", "The script is another one on this node.", "copy the right one there"),
             _error("ENTRY_HUNG", "The directory of the script does not answer.", "check the file server"),
             _error("CHDIR_MISSING", "A node lacks the directory of --chdir.", "create it, or choose another"),

@@ -9,10 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import selectors
 import signal
+import stat
+import sys
 import time
-from typing import Any, Callable, Dict, Iterable, List
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 import _processes  # type: ignore[import-not-found]
 
@@ -32,9 +35,20 @@ def set_oom_score(score: object) -> None:
         pass
 
 
-def give_up(oom_score: str, umask: int) -> None:
+def raise_files() -> Tuple[int, int]:
+    """Take all open files that this process may have, and give the limits that held before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        pass  # Unlimited is more than some kernels give.
+    return soft, hard
+
+
+def give_up(oom_score: str, umask: int, files: Tuple[int, int]) -> None:
     """Make a process that becomes the job what the user's own login would be."""
     set_oom_score(oom_score)
+    resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.umask(umask)
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -73,7 +87,7 @@ def container(run_id: str) -> str:
 
 def reserve_record() -> None:
     """Keep room on the disk for the exit record, which no flood of lines may cost."""
-    descriptor = os.open(PARTIAL, os.O_WRONLY | os.O_CREAT, 0o600)
+    descriptor = _partial()
     try:
         os.posix_fallocate(descriptor, 0, RECORD_BYTES)
     except OSError:
@@ -81,18 +95,50 @@ def reserve_record() -> None:
     os.close(descriptor)
 
 
-def keep_record(record: Dict[str, Any]) -> None:
-    """Write the record into the room that was kept for it, whole or not at all."""
-    data = json.dumps(record).encode()
+def _partial() -> int:
+    """Open the file that becomes the record; what a job put in its place goes out of the way."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(PARTIAL, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.write(descriptor, data)
-        os.ftruncate(descriptor, len(data))
-        os.fsync(descriptor)
+        descriptor = os.open(PARTIAL, flags, 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
         os.close(descriptor)
-        os.rename(PARTIAL, _processes.RECORD)
+    except OSError as error:
+        if not os.path.lexists(PARTIAL):
+            raise error
+    _move_away(PARTIAL)
+    return os.open(PARTIAL, flags | os.O_EXCL, 0o600)
+
+
+def _move_away(name: str) -> None:
+    os.rename(name, "%s.%d" % (name, time.time_ns()))
+
+
+def keep_record(record: Dict[str, Any]) -> None:
+    """Write the record into the room that was kept for it, whole or not at all; without long texts if it must be."""
+    brief = dict(record, rank_exits=[dict(entry, error=None) for entry in record["rank_exits"]])
+    try:
+        if not _write_record(record):
+            _write_record(brief)
     except OSError:
         pass  # Somebody took the directory away; whoever follows still hears of the end.
+
+
+def _write_record(record: Dict[str, Any]) -> bool:
+    data = json.dumps(record).encode()
+    descriptor = _partial()
+    try:
+        written = os.write(descriptor, data)
+        if written < len(data):
+            return False
+        os.ftruncate(descriptor, len(data))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if os.path.isdir(_processes.RECORD) and not os.path.islink(_processes.RECORD):
+        _move_away(_processes.RECORD)
+    os.rename(PARTIAL, _processes.RECORD)
+    return True
 
 
 def spawn(argv: List[str], environment: Dict[str, str]) -> int:
@@ -105,8 +151,13 @@ def spawn(argv: List[str], environment: Dict[str, str]) -> int:
         os.close(null)
 
 
-def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell: Callable[[int], None]) -> None:
-    """Have a loop told of signals, and woken by children that end; what a terminal sends does not matter here."""
+def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell: Callable[[int], None]) -> int:
+    """
+    Have a loop told of signals, and woken by children that end; what a terminal sends does not matter here.
+
+    Returns:
+        What the loop hears of them.
+    """
     wake, waker = os.pipe()
     for descriptor in (wake, waker):
         os.set_blocking(descriptor, False)
@@ -121,3 +172,24 @@ def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell
             tell(number)
 
     selector.register(wake, selectors.EVENT_READ, on_signal)
+    return wake
+
+
+def remove(*names: str) -> None:
+    """Remove files that a job may have removed, or replaced."""
+    for name in names:
+        try:
+            os.unlink(name)
+        except OSError:
+            pass
+
+
+def explain(error: BaseException) -> None:
+    """Write an error of our own into the supervisor's log, as far as there is room."""
+    import traceback  # Slow to import, and never needed as long as all goes well.
+
+    try:
+        traceback.print_exception(type(error), error, error.__traceback__)
+        sys.stderr.flush()
+    except OSError:
+        pass

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain
 
 UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
 _EXIT = {
@@ -22,7 +23,9 @@ _EXIT = {
     "COMMAND_FAILED": 6,
     "MODEL_FAILED": 6,
     "RANKS_MISSING": 6,
+    "WORLD_DIFFERS": 6,
     "RUN_UNKNOWN": 2,
+    "WORK_IS_LAUNCHER": 2,
     "DEST_IN_USE": 2,
     "NODE_LOST": 7,
     "NODE_REBOOTED": 7,
@@ -37,8 +40,13 @@ Problem = Dict[str, Any]
 
 
 def problem(code: str, host: Optional[str], message: str, remedy: Optional[str] = None, **extra: Any) -> Problem:
-    """Write one problem as plain data; without a remedy of its own it gets the usual one of its code."""
-    found = {"code": code, "host": host, "message": message, "remedy": remedy or _catalog.remedy_of(code)}
+    """
+    Write one problem as plain data; without a remedy of its own it gets the usual one of its code.
+
+    Both may quote what a node said, and end up on a screen whoever prints them.
+    """
+    remedy = remedy or _catalog.remedy_of(code)
+    found = {"code": code, "host": host, "message": plain(message), "remedy": remedy and plain(remedy)}
     return dict(found, **extra)
 
 
@@ -53,4 +61,4 @@ def line(entry: Problem) -> str:
     """Write one problem as a role's message: code first, then host, cause and remedy."""
     where = entry["host"] + ": " if entry["host"] else ""
     remedy = "; " + entry["remedy"] if entry["remedy"] else ""
-    return "%s: %s%s%s" % (entry["code"], where, entry["message"], remedy)
+    return str(plain("%s: %s%s%s" % (entry["code"], where, entry["message"], remedy)))

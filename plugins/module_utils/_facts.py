@@ -37,12 +37,15 @@ ARGUMENTS: Dict[str, Any] = {
     "shared_paths": {"type": "list", "elements": "str", "default": []},
     "shared_fstypes": {"type": "list", "elements": "str", "default": []},
     "run_dir": {"type": "str"},
+    "env": {"type": "dict", "default": {}},
     "write": {"type": "bool", "default": False},
 }
 # A vendor's tool has 5 s, and there may be two of them to ask.
 _GPU_SECONDS = 11.0
 # It imports a lot before it says its version; then docker is asked twice.
 _MADENGINE_SECONDS = 20.0
+# Variables of a job that decide what it finds on a node; no other is sent to look at nodes.
+DECISIVE = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH")
 _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
@@ -58,19 +61,25 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     Args:
         request: As ``ARGUMENTS`` describes it: ``work`` (the user's words), ``shape``, ``python`` and ``chdir``
             (path or None), ``port`` (number or "auto"), ``shared_paths`` (``PATH`` or ``PATH:ro``),
-            ``run_dir`` (base directory of runs), ``write`` (whether files for a proof are written).
+            ``run_dir`` (base directory of runs), ``write`` (whether files for a proof are written), ``env`` (those
+            variables of the job that decide what it finds).
     """
     begun = time.time()
     work, script = request["work"], request["shape"] == "script"
     model = request["shape"] == "model"
-    entry = "models.json" if model else _argv.entry_script(work) if work else None
+    shape, env = request["shape"], request["env"]
+    entry, program = _argv.entry_script(work, shape), _argv.program(work, shape)
+    python = (
+        *(_argv.chosen_python(work, shape, request["python"]), script, request["mpirun"]),
+        *(_argv.module(work, shape), request["chdir"], env),
+    )
     port_number = 0 if request["port"] == "auto" else int(request["port"])
     hostname = socket.gethostname()
     run_base = request["run_dir"] or "/var/tmp/madctl-%d" % os.geteuid()
     answers = _bounded.together(
         {
-            "files": (_fingerprint.files, (request["chdir"], entry)),
-            "python": (_fingerprint.python, (request["python"], script, request["mpirun"])),
+            "files": (_fingerprint.files, (request["chdir"], entry, program, env.get("PATH"))),
+            "python": (_fingerprint.python, python),
             "names": (_proof.resolve, (hostname,)),
             "gpus": (_gpus.gpus, ()),
             "space": (_fingerprint.space, (run_base,)),

@@ -9,6 +9,7 @@ waited for; the files have it. Delivered beside the supervisor; private to the c
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import socket
@@ -51,6 +52,7 @@ class Feed:
         self.follower: Optional[socket.socket] = None
         self._number = 0
         self._events = os.open("events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._torn = False
         self._frames: List[bytes] = []
         self._last: Optional[bytes] = None
         self._sent: Dict[str, int] = {}
@@ -68,10 +70,17 @@ class Feed:
             self._last = frame
         else:
             self._frames.append(frame)
+        self._write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        """Write down an event; a full disk costs whoever follows later, never the job."""
+        line = b"\n" + frame if self._torn else frame
         try:
-            os.write(self._events, frame)
+            written = os.write(self._events, line)
         except OSError:
-            pass  # A full disk costs whoever follows later, never the job.
+            return
+        # What comes after half a line would be lost with it.
+        self._torn = written < len(line) if written else self._torn
 
     def collect(self, name: str, descriptor: int) -> None:
         """Keep what comes out of a pipe in the log of that name, and send it, from the first byte to the last."""
@@ -87,6 +96,8 @@ class Feed:
                 data = os.read(descriptor, CHUNK)
             except BlockingIOError:
                 return
+            except OSError:
+                data = b""  # It is no pipe: any process of the job can send what it likes.
             if not data:
                 self.pipes.discard(descriptor)
                 self._selector.unregister(descriptor)
@@ -97,7 +108,11 @@ class Feed:
                 self._degraded = True
                 self.emit(event="log_degraded", log=name, size=log.size)
 
-        self._selector.register(descriptor, selectors.EVENT_READ, read)
+        try:
+            self._selector.register(descriptor, selectors.EVENT_READ, read)
+        except OSError:
+            self.pipes.discard(descriptor)
+            os.close(descriptor)
 
     @property
     def is_behind(self) -> bool:
@@ -131,9 +146,10 @@ class Feed:
             self._dropped()
 
     def _accept(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        if self.follower:
-            connection.close()
+        connection = accept(listener)
+        if connection is None or self.follower:
+            if connection:
+                connection.close()
             return
         connection.setblocking(False)
         self.follower, self._orders = connection, Orders()
@@ -190,3 +206,24 @@ def listen(name: str) -> socket.socket:
     listener.listen(128)
     listener.setblocking(False)
     return listener
+
+
+# Given up for a moment where no other file is left.
+_spare = [os.open(os.devnull, os.O_RDONLY)]
+
+
+def accept(listener: socket.socket) -> Optional[socket.socket]:
+    """Accept a connection, or None; one for which no file is left is closed, since it would be offered for ever."""
+    try:
+        return listener.accept()[0]
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            return None  # It has gone again.
+    while _spare:
+        os.close(_spare.pop())
+    try:
+        listener.accept()[0].close()
+        _spare.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+    return None

@@ -22,18 +22,34 @@ NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
 _CONF_BYTES = 4096
 PYTHON_SECONDS = 12.0
 MPI_CHARACTERS = 400
-# Runs in the job's Python, with its own import path.
+# Runs in the job's Python, with its own import path. A module is looked for without running any of its packages.
 _REPORT = """
 import importlib.util, json, os, re, sys
-names = %r
+names, module, directory = %r
+def look(name, path):
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, path) if hasattr(finder, 'find_spec') else None
+        if spec:
+            return spec
+def is_there(name):
+    parts, path = name.split('.'), None
+    for count in range(1, len(parts) + 1):
+        spec = look('.'.join(parts[:count]), path)
+        path = spec and getattr(spec.submodule_search_locations, '_path', spec.submodule_search_locations)
+        if not spec or (path is None and count < len(parts)):
+            return False
+        if path is not None and spec.name not in sys.modules:
+            sys.modules[spec.name] = type(sys)(spec.name)  # What is below a directory without code asks for this.
+            sys.modules[spec.name].__path__ = list(path)
+    return path is None or look(name + '.__main__', list(path)) is not None
 found = {}
-for directory in sys.path:
+for entry in sys.path:
     try:
-        entries = os.listdir(directory or '.')
+        entries = os.listdir(entry or '.')
     except OSError:
         continue
-    for entry in entries:
-        match = re.match('(.+?)-([^-]+)(-py[0-9.]+)?[.](dist|egg)-info$', entry)
+    for name in entries:
+        match = re.match('(.+?)-([^-]+)(-py[0-9.]+)?[.](dist|egg)-info$', name)
         if match and match.group(1).lower().replace('-', '_') in names:
             found.setdefault(match.group(1).lower().replace('-', '_'), match.group(2))
 spec = importlib.util.find_spec('torch')
@@ -47,14 +63,28 @@ for place in (spec.submodule_search_locations or []) if spec else []:
         match = re.search('^' + key + r"[^=\\n]*= *['\\"]([^'\\"]+)", text, re.M)
         if match:
             build[key.strip('_')] = match.group(1)
+if module and not getattr(sys.flags, 'safe_path', 0):
+    sys.path[0] = directory
+has_module = is_there(module) if module else None
 print(json.dumps({'executable': sys.executable, 'version': '.'.join(map(str, sys.version_info[:3])),
-                  'torch': spec is not None, 'packages': found, 'torch_build': build}))
+                  'torch': spec is not None, 'packages': found, 'torch_build': build, 'module': has_module}))
 """
 
 
-def python(wanted: Optional[str], inspect: bool, mpirun: Optional[str] = None) -> Dict[str, Any]:
+def python(
+    wanted: Optional[str],
+    inspect: bool,
+    mpirun: Optional[str] = None,
+    module: Optional[str] = None,
+    chdir: Optional[str] = None,
+    env: Optional[Dict[str, str]] = None,
+) -> Dict[str, Any]:
     """
     Find the job's Python: the wanted path where it exists, and this node's own python3 otherwise.
+
+    Args:
+        module: What it is to find in the working directory ``chdir`` or elsewhere.
+        env: Variables of the job that decide what it finds.
 
     Returns:
         ``wanted`` and ``own`` (paths or None), each with ``_exists``, and with ``_report`` (what that Python
@@ -68,30 +98,58 @@ def python(wanted: Optional[str], inspect: bool, mpirun: Optional[str] = None) -
         result[key + "_exists"] = usable
         # The node's own is the second choice: it is asked only where the first is missing.
         asked = inspect and usable and not (key == "own" and result["wanted_exists"])
-        result[key + "_report"] = _ask(path) if asked else None
+        result[key + "_report"] = _ask(path, module, chdir, env) if asked else None
     result["mpi"] = mpi(mpirun, [result[key] for key in ("wanted", "own") if result[key + "_exists"]])
     return result
 
 
-def _ask(path: str) -> Optional[Dict[str, Any]]:
+def _ask(
+    path: str, module: Optional[str], chdir: Optional[str], env: Optional[Dict[str, str]]
+) -> Optional[Dict[str, Any]]:
+    report = _REPORT % ((PACKAGES, module, _base(chdir)),)
     try:
-        return dict(json.loads(_program.output([path, "-c", _REPORT % (PACKAGES,)])))
+        return dict(json.loads(_program.output([path, "-c", report], dict(os.environ, **(env or {})))))
     except (OSError, ValueError):
         return None
 
 
-def files(chdir: Optional[str], entry: Optional[str]) -> Dict[str, Any]:
-    """Look whether the working directory and the entry script are there, at its bytes, and at NCCL's files."""
-    has_chdir = chdir is not None and os.path.isdir(chdir)
-    base = chdir if chdir is not None and has_chdir else os.path.expanduser("~")
+def files(
+    chdir: Optional[str], entry: Optional[str], program: Optional[str] = None, search: Optional[str] = None
+) -> Dict[str, Any]:
+    """
+    Look whether the working directory, the entry script and the program are there, and at NCCL's files.
+
+    Args:
+        program: What the system is to execute, a path or a name.
+        search: The job's own search path, where it has one.
+    """
+    base = _base(chdir)
     path = None if entry is None else os.path.join(base, entry)
     exists = None if path is None else os.path.isfile(path)
+    script = path if exists else None
+    if program is not None and "/" in program and entry is None and os.path.isfile(os.path.join(base, program)):
+        script = os.path.join(base, program)
     return {
-        "chdir_exists": has_chdir,
+        "chdir_exists": chdir is not None and os.path.isdir(chdir),
         "entry_exists": exists,
-        "entry_sha256": _digest(path) if path and exists else None,
+        "entry_sha256": _digest(script) if script else None,
+        "program_fault": None if program is None else _program_fault(base, program, search),
         "nccl_files": nccl_files(),
     }
+
+
+def _base(chdir: Optional[str]) -> str:
+    """Give the directory that the job will work in."""
+    return chdir if chdir is not None and os.path.isdir(chdir) else os.path.expanduser("~")
+
+
+def _program_fault(base: str, program: str, search: Optional[str]) -> Optional[str]:
+    beside = os.path.join(base, program)
+    found = beside if "/" in program else _program.which(program, search)
+    if found is None:
+        return "is not on the PATH" + (", but in the working directory" if os.path.isfile(beside) else "")
+    fault: Optional[str] = _program.fault(found, search)
+    return fault
 
 
 def _digest(path: str) -> Optional[str]:

@@ -107,6 +107,13 @@ class Follower:
             found = problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
             self._by_host[host].fail(time.time(), found)
 
+    def halted(self, host: str) -> None:
+        """Take down that the run was stopped before a node was armed, so that no node starts."""
+        self._awaited.discard(host)
+        if self.interrupted is None:
+            self.interrupted = problem("RUN_STOPPED", None, "the run was stopped before it started")
+        self.stop_all()
+
     def refuse(self, problems: List[Problem]) -> None:
         """Take down what the proof found, so that nothing starts."""
         for found in problems:
@@ -344,7 +351,12 @@ class Follower:
             return None
         elif event == "joined":
             # Only a rank in a world of the planned size is one of ours.
-            run.joined += header.get("world_size") in (None, self.plan["world_size"] or header.get("world_size"))
+            is_ours = header.get("world_size") in (None, self.plan["world_size"] or header.get("world_size"))
+            run.joined += is_ours
+            if not is_ours and self.plan["shape"] == "script":
+                failure = _outcome.other_world(run.host, header, self.plan)
+        elif event == "apart":
+            failure = self._apart(run, header)
         elif event in ("start_failed", "exec_failed"):
             failure = _outcome.start_failure(run.host, header)
         elif event == "rank_exit" and (header["exit_code"] or header["signal"]):
@@ -384,6 +396,12 @@ class Follower:
             self.interrupted = problem("TIMED_OUT", None, "the job did not end in time", "raise --timeout")
             self.stop_all()
 
+    def _apart(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
+        """A rank's program made a world of its own; where all did, nobody is in the one that was planned."""
+        run.apart[header["rank"]] = header
+        everybody = sum(len(each.apart) for each in self.runs) >= self.plan["world_size"]
+        return _outcome.apart(run.host, header, self.plan) if everybody and self.plan["shape"] == "script" else None
+
     def _exit(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
         run.exit = header
         self._daemons.ended(run, header)
@@ -392,7 +410,8 @@ class Follower:
             return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", _outcome.KILLED)
         if header.get("stopped"):
             if header.get("reason") == "stopped" and not self._stopping and self.interrupted is None:
-                self.interrupted = problem("RUN_STOPPED", None, "the run was stopped")
+                before = " before it started" if header["outcome"] == "disarmed" else ""
+                self.interrupted = problem("RUN_STOPPED", None, "the run was stopped" + before)
             return None
         bad = header["outcome"] != "exited" or header["exit_code"] != 0
         if bad and not self._stopping and run.failure is None:

@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._masking import Mask
+from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain
 
 LONGEST = 64 * 1024
 CUT = " …"
-_SHOWN = {"\t"}
+KEPT = "\t"
+_OF_THE_RUN = ("restart", "stopping", "idle")
+
+
+def is_forged(event: Dict[str, Any]) -> bool:
+    """Tell whether one node tells what only who follows all of them can say; whatever a node tells has its host."""
+    return event["event"] in _OF_THE_RUN and "host" in event
 
 
 def harmless(line: bytes) -> str:
@@ -18,7 +25,7 @@ def harmless(line: bytes) -> str:
     if text.isprintable():
         return text
     text = text.rstrip("\r").rpartition("\r")[2]
-    return "".join(c if c.isprintable() or c in _SHOWN else c.encode("unicode_escape").decode() for c in text)
+    return str(plain(text, KEPT))
 
 
 def split(rest: bytes, data: bytes, mask: Mask, longest: int = LONGEST) -> Tuple[List[bytes], bytes]:

@@ -10,6 +10,8 @@ offset of the file's first byte in the log. Only the newest segments are kept. A
 from __future__ import annotations
 
 import os
+import re
+import stat
 import time
 from typing import Dict, List, Tuple
 
@@ -17,7 +19,36 @@ CHUNK = 1 << 18  # bytes at a time
 SEGMENTS = 4
 TIME_SECONDS = 10.0  # between two lines of the table of times
 
+# What a supervisor calls a log; whatever else lies beside them is the job's.
+_NAME = re.compile(r"(rank-(?:\d{1,10}|None)|runner)\.(out|err|stack)(?:\.(\d{1,18}))?\Z", re.ASCII)
+_TIMES_BYTES = 1 << 26
+
 Segment = Tuple[int, str]  # offset of its first byte, path
+
+
+def open_regular(path: str, flags: int = os.O_RDONLY) -> int:
+    """
+    Open a regular file, and nothing that a job may have put in its place.
+
+    Raises:
+        OSError: If it is something else, or cannot be opened.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("%s is not a file" % path)
+    return descriptor
+
+
+def read_regular(path: str, most: int) -> bytes:
+    """
+    Read the beginning of a regular file, so many bytes at most.
+
+    Raises:
+        OSError: If it is something else, or cannot be read.
+    """
+    with os.fdopen(open_regular(path), "rb") as stream:
+        return stream.read(most)
 
 
 def segments(directory: str) -> Dict[str, List[Segment]]:
@@ -27,12 +58,18 @@ def segments(directory: str) -> Dict[str, List[Segment]]:
         files = os.listdir(directory)
     except OSError:
         return {}
-    for file in sorted(files):
-        name, _, start = file.rpartition(".")
-        first = not start.isdigit()
-        if not file.endswith(".times"):
-            found.setdefault(file if first else name, []).append((0 if first else int(start), file))
+    for match in filter(None, map(_NAME.match, sorted(files))):
+        name = "%s.%s" % (match.group(1), match.group(2))
+        if _is_regular(os.path.join(directory, match.group())):
+            found.setdefault(name, []).append((int(match.group(3) or 0), match.group()))
     return {name: [(s, os.path.join(directory, f)) for s, f in sorted(parts)] for name, parts in found.items()}
+
+
+def _is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, bytes]:
@@ -47,30 +84,38 @@ def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, byt
             continue
         offset = max(offset, start)
         try:
-            with open(path, "rb", buffering=0) as stream:
+            with os.fdopen(open_regular(path), "rb", buffering=0) as stream:
                 stream.seek(offset - start)
                 data = stream.read(size if end is None else min(size, end - offset))
-        except FileNotFoundError:
-            continue  # It was dropped just now.
+        except OSError:
+            continue  # It was dropped just now, or is not what a supervisor wrote.
         if data or end is None:
             return offset, data
         offset = end  # The disk was full, and the segment is shorter than it should be.
     return offset, b""
 
 
+def end(parts: List[Segment]) -> int:
+    """Give the offset where a log ends for now."""
+    start, path = parts[-1]
+    try:
+        return start + os.lstat(path).st_size
+    except OSError:
+        return start
+
+
 def offset_at(path: str, seconds: float) -> int:
     """Find the offset that a log had at a time (seconds of the node's clock), a little early if in doubt."""
     found = 0
     try:
-        with open(path + ".times", encoding="ascii") as stream:
-            for line in stream:
-                at, _, offset = line.partition(" ")
-                if not line.endswith("\n") or float(at) > seconds:
-                    break
-                found = int(offset)
+        for line in read_regular(path + ".times", _TIMES_BYTES).splitlines(keepends=True):
+            at, _, offset = line.partition(b" ")
+            if not line.endswith(b"\n") or float(at) > seconds:
+                break
+            found = int(offset)
     except (OSError, ValueError):
         pass
-    return found
+    return max(0, found)
 
 
 class Log:
@@ -89,19 +134,20 @@ class Log:
         self._segment = max(1, cap // SEGMENTS)
         self.parts: List[Segment] = [(0, self._path)]
         self._file = self._open(self._path)
-        self._times = self._open(self._path + ".times")
         self._timed = 0.0
 
     @staticmethod
     def _open(path: str) -> int:
         try:
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            return open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         except OSError:
             return -1  # No room for another file: to write to it fails, too, and is counted.
 
     def append(self, data: bytes) -> None:
         """Write what fits on the disk, and drop the oldest segment when the cap is reached."""
         self._note_time(time.time())
+        if self._file < 0:
+            self._file = self._open(self.parts[-1][1])
         try:
             if self.size - self.parts[-1][0] >= self._segment:
                 self._rotate()
@@ -114,21 +160,29 @@ class Log:
     def _note_time(self, now: float) -> None:
         if now >= self._timed + TIME_SECONDS:
             self._timed = now
+            # Rarely needed, so not held open: files are short where ranks are many.
+            times = self._open(self._path + ".times")
             try:
-                os.write(self._times, b"%.3f %d\n" % (now, self.size))
+                os.write(times, b"%.3f %d\n" % (now, self.size))
             except OSError:
                 pass  # Then nobody finds this moment; the lines themselves matter more.
+            if times >= 0:
+                os.close(times)
 
     def _rotate(self) -> None:
         path = "%s.%d" % (self._path, self.size)
         fresh = self._open(path)
         if fresh < 0:
             return  # Better a segment that is too long than none.
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
         self._file = fresh
         self.parts.append((self.size, path))
         if len(self.parts) > SEGMENTS:
-            os.unlink(self.parts.pop(0)[1])
+            try:
+                os.unlink(self.parts.pop(0)[1])
+            except OSError:
+                pass  # The job has removed it, or put something else there.
 
     def read(self, offset: int) -> Tuple[int, bytes]:
         """Read back from a byte offset, as ``read`` does."""

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
-JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED")
+JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS")
 # Nobody of ours kills a job that nobody stopped; the kernel does.
 KILLED = "look for an out-of-memory kill on the node: dmesg"
 
@@ -34,6 +34,8 @@ class NodeRun:
     failed_at: Optional[float] = None
     failure: Optional[Problem] = None
     models: List[Dict[str, str]] = field(default_factory=list)
+    # Ranks whose program made a world of its own.
+    apart: Dict[int, Dict[str, Any]] = field(default_factory=dict)
     # How far its events and logs were read, so that another channel can go on there.
     seq: int = 0
     offsets: Dict[str, int] = field(default_factory=dict)
@@ -100,6 +102,21 @@ def rank_failure(host: str, event: Dict[str, Any]) -> Problem:
         exit_code=event["exit_code"],
         signal=event["signal"],
         error=event.get("error"),
+    )
+
+
+def other_world(host: str, event: Dict[str, Any], plan: Dict[str, Any]) -> Problem:
+    """Describe a rank that was started into a world of another size."""
+    message = "rank %s is in a world of %s, not of %d" % (event["rank"], event.get("world_size"), plan["world_size"])
+    return problem("WORLD_DIFFERS", host, message, "let madctl alone say how many ranks there are")
+
+
+def apart(host: str, event: Dict[str, Any], plan: Dict[str, Any]) -> Problem:
+    """Describe a rank whose program is a launcher, which made a world of its own, as all other ranks' did."""
+    message = "rank %s of %d started %s, which made a world of its own, of size %s; so did every rank"
+    text = message % (event["rank"], plan["world_size"], event["launcher"], event["size"])
+    return problem(
+        "WORLD_DIFFERS", host, text, "leave the launcher out of the work, or run it once per node: --command"
     )
 
 

@@ -94,6 +94,9 @@ def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> Outc
         hosts: Names of the nodes in rank order; one host is a single-node run.
         facts: What ``node_info`` returned, in the same order.
     """
+    python = _argv.chosen_python(request.work, request.shape, request.python)
+    if python != request.python:
+        request = replace(request, python=python, python_required=True)
     judge = _Judge(request, hosts, facts)
     found = judge.findings()
     problems = [entry for entry in found if not _catalog.is_warning(entry["code"])]
@@ -108,6 +111,13 @@ def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> Outc
 def _any_python(python: Dict[str, Any]) -> str:
     """Name a Python for work that brings its own way to start one."""
     return str(python["wanted"] if python["wanted_exists"] else python["own"] or "python3")
+
+
+def _is_version(named: Optional[str], version: str) -> bool:
+    """Tell whether a Python of a version goes by a name such as python3.11; a path is taken as it is."""
+    if not named or "/" in named:
+        return True
+    return (version + ".").startswith(named[len("python") :].rstrip(".") + "." if named != "python" else "")
 
 
 _NO_PYTHON: Dict[str, Any] = {"wanted": None, "own": None, "wanted_exists": False, "own_exists": False}
@@ -297,13 +307,16 @@ class _Judge:
                 found.append(problem("PYTHON_MISSING", host, "%s does not answer" % python[key]))
             elif not report["torch"] and request.runner == "torchrun":
                 found.append(problem("TORCH_MISSING", host, "torch is not installed for %s" % python[key]))
+            elif not _is_version(_argv.named_python(request.work), report["version"]):
+                message = "the job's Python is %s, the work begins with %s"
+                named = _argv.named_python(request.work)
+                found.append(problem("PYTHON_MISSING", host, message % (report["version"], named)))
         return [str(python[key]) for python in self.python], reports, found
 
     def _files(self) -> Tuple[List[str], List[Problem]]:
-        """Choose the working directory, and look for the script in it."""
+        """Choose the working directory, and look for the script or program in it."""
         request = self.request
-        entry = _argv.entry_script(request.work) if request.work else None
-        entry = "models.json" if request.shape == "model" else entry
+        relative = _argv.relative(request.work, request.shape)
         homes = [str(fact["home"]) for fact in self.facts]
         hung = [host for host, fact in self.each if fact["files"] is None]
         if hung:
@@ -316,21 +329,33 @@ class _Judge:
             cwds = [str(request.chdir) for _ in self.facts]
         elif request.chdir_required:
             return homes, [problem("CHDIR_MISSING", host, "no directory %s" % request.chdir) for host in without]
-        elif entry is not None and not entry.startswith("/"):
-            message = "no directory %s, so no %s" % (request.chdir, entry)
-            return homes, [problem("ENTRY_MISSING", host, message) for host in without]
+        elif relative is not None:
+            message = "no directory %s, so no %s" % (request.chdir, relative)
+            remedy = "put it where every node has it, give its absolute path, or --chdir"
+            return homes, [problem("ENTRY_MISSING", host, message, remedy) for host in without]
         else:
             cwds = homes
             message = "%s is not on every node: the job runs in the home directory" % request.chdir
             found.append(problem("CHDIR_HOME", None, message))
-        if request.shape == "command":
-            return cwds, found
-        found += [
-            problem("ENTRY_MISSING", host, "no file %s" % entry)
-            for host, fact in self.each
-            if fact["files"]["entry_exists"] is False
-        ]
-        return cwds, found + _checks.entries(self.each)
+        return cwds, found + self._entries()
+
+    def _entries(self) -> List[Problem]:
+        """Find nodes that lack the script, the program or the module, and programs that cannot be executed."""
+        request = self.request
+        # mpirun runs a command on the first node only.
+        nodes = self.each[:1] if request.shape == "command" and request.runner == "mpirun" else self.each
+        entry, program = (look(request.work, request.shape) for look in (_argv.entry_script, _argv.program))
+        module = _argv.module(request.work, request.shape)
+        found: List[Problem] = []
+        for host, fact in nodes:
+            if fact["files"]["entry_exists"] is False:
+                found.append(problem("ENTRY_MISSING", host, "no file %s" % entry))
+            found += _checks.program(host, program, fact["files"].get("program_fault"))
+        for (host, _), report in zip(self.each, self.reports):
+            if module and (report or {}).get("module") is False:
+                message = "the job's Python finds no module %s" % module
+                found.append(problem("ENTRY_MISSING", host, message, "install it there, or give --chdir its place"))
+        return found if request.shape == "command" else found + _checks.entries(self.each)
 
     # -- the plan ---------------------------------------------------------------------------------
 

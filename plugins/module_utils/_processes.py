@@ -8,11 +8,15 @@ beside the supervisor; private to the collection.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+import time
+from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 _MARK = b"MADCTL_RUN_ID="
+_LOOK_SECONDS = 0.05
+_LOOKS = 10  # a busy node never stands still
 RECORD = "exit.json"  # how a run ended on a node, in its directory
 HELPER = b"madctl-storage"  # the name of a supervisor's child that may hang on storage, and holds nothing
 
@@ -21,16 +25,33 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as stream:
             return stream.read()
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise  # That nothing could be read must not look as if nothing were there.
         return b""
+
+
+def environment(pid: int) -> List[bytes]:
+    """Read a process's environment as it was executed with, one entry a variable, as far as this user may."""
+    return _read("/proc/%d/environ" % pid).split(b"\0")
+
+
+def command_line(pid: int) -> List[str]:
+    """Read a process's command line."""
+    return os.fsdecode(_read("/proc/%d/cmdline" % pid)).split("\0")[:-1]
 
 
 def run_of(pid: int) -> Optional[str]:
     """Read which run a process belongs to from its environment, as far as this user may."""
-    for entry in _read("/proc/%d/environ" % pid).split(b"\0"):
+    for entry in environment(pid):
         if entry.startswith(_MARK):
             return entry[len(_MARK) :].decode("ascii", "replace")
     return None
+
+
+def named(pid: int) -> Optional[str]:
+    """Say which run a process belongs to, as its supervisor or as part of it."""
+    return supervised(pid) or run_of(pid)
 
 
 def supervised(pid: int) -> Optional[str]:
@@ -59,14 +80,34 @@ def _pids() -> List[int]:
 
 
 def find(run_id: str) -> Tuple[List[int], List[int]]:
-    """Find a run's supervisors and the processes that carry its id."""
+    """Find a run's supervisors and the processes that carry its id, also those that come while we look."""
     supervisors, marked = [], []
-    for pid in _pids():
+    for pid in _arrivals():
         if supervised(pid) == run_id:
             supervisors.append(pid)
         elif run_of(pid) == run_id:
             marked.append(pid)
     return supervisors, marked
+
+
+def _arrivals() -> Iterator[int]:
+    """
+    Give every process, then those that came in the meantime, until none did.
+
+    A process that starts another one and ends is else missed by whoever reads a list that is a moment old.
+    """
+    known: Set[int] = set()
+    for _ in range(_LOOKS):
+        fresh = [pid for pid in _pids() if pid not in known]
+        yield from fresh
+        known.update(fresh)
+        if not fresh:
+            return
+
+
+def is_still() -> bool:
+    """Tell whether for once no process came while all were listed: then none starts another without an end."""
+    return any(set(_pids()) >= set(_pids()) for _ in range(_LOOKS))
 
 
 def others(run_id: str) -> Dict[str, List[int]]:
@@ -88,20 +129,44 @@ def _is_ours(pid: int) -> bool:
         return False
 
 
-def descendants(pid: int, without: Iterable[int] = ()) -> Set[int]:
-    """List what descends from a process, except some children and what descends from them; zombies are gone."""
-    children: Dict[int, List[int]] = {}
-    for other in _pids():
-        state, parent = stat(other)
+def children(pid: int) -> Set[int]:
+    """
+    List the children of this very process, also those that have ended and were not collected.
+
+    Whoever adopts orphans and collects nobody while it lists misses none: a child stays until it is collected, and
+    what it leaves comes before it goes.
+    """
+    found = _read("/proc/%d/task/%d/children" % (pid, pid)).split()
+    # Not every kernel has that file.
+    return set(map(int, found)) or {other for other in _pids() if stat(other)[1] == pid}
+
+
+def by_parent() -> Dict[int, List[int]]:
+    """List all processes by their parent; zombies are gone."""
+    found: Dict[int, List[int]] = {}
+    for pid in _pids():
+        state, parent = stat(pid)
         if state not in ("", "Z", "X"):
-            children.setdefault(parent, []).append(other)
+            found.setdefault(parent, []).append(pid)
+    return found
+
+
+def descendants(pid: int, without: Iterable[int] = ()) -> Set[int]:
+    """List what descends from a process, except some children and what descends from them."""
+    below = by_parent()
     found: Set[int] = set()
-    waiting = [child for child in children.get(pid, []) if child not in set(without)]
+    waiting = [child for child in below.get(pid, []) if child not in set(without)]
     while waiting:
         child = waiting.pop()
         found.add(child)
-        waiting += children.get(child, [])
+        waiting += below.get(child, [])
     return found
+
+
+def started(pid: int) -> Optional[int]:
+    """Read when a process started, in ticks since the boot: that and its number name it for good."""
+    fields = _read("/proc/%d/stat" % pid).rpartition(b")")[2].split()
+    return int(fields[19]) if len(fields) > 19 and fields[0] not in (b"Z", b"X") else None
 
 
 def stat(pid: int) -> Tuple[str, int]:
@@ -124,6 +189,18 @@ def send(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             continue
+
+
+def end_all(run_id: str, without: Set[int], seconds: float) -> List[int]:
+    """Kill what carries a run's id and what descends from this process, within so many seconds; give what is left."""
+    deadline = time.monotonic() + seconds
+    while True:
+        _, marked = find(run_id)
+        left = sorted({*marked, *descendants(os.getpid(), without)})
+        if not left or time.monotonic() > deadline:
+            return left
+        send(left, signal.SIGKILL)
+        time.sleep(_LOOK_SECONDS)
 
 
 def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:

@@ -21,6 +21,45 @@ def which(name: str, path: Optional[str] = None) -> Optional[str]:
     return None
 
 
+def fault(path: str, search: Optional[str] = None) -> Optional[str]:
+    """
+    Say why a file cannot be executed, None where nothing is known against it.
+
+    Args:
+        search: The search path of whoever executes it.
+    """
+    if not os.path.exists(path):
+        return "does not exist"
+    if os.path.isdir(path):
+        return "is a directory"
+    if not os.access(path, os.X_OK):
+        return "is not executable"
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(256)
+    except OSError:
+        return None  # The kernel may read it all the same.
+    if head.startswith(b"#!"):
+        return _interpreter_fault(head[2:].split(b"\n")[0], search)
+    # Whatever else the kernel knows is no text.
+    return None if b"\0" in head else "has no #! line"
+
+
+def _interpreter_fault(line: bytes, search: Optional[str]) -> Optional[str]:
+    words = os.fsdecode(line).split()
+    if line.endswith(b"\r"):
+        return "has a #! line that ends in a carriage return"
+    if not words:
+        return "has an empty #! line"
+    if not os.path.isfile(words[0]) or not os.access(words[0], os.X_OK):
+        return "wants %s, which is not there" % words[0]
+    if os.path.basename(words[0]) == "env":
+        named = [word for word in words[1:] if not word.startswith("-") and "=" not in word][:1]
+        if named and "/" not in named[0] and which(named[0], search) is None:
+            return "wants %s, which is not on the PATH" % named[0]
+    return None
+
+
 def output(argv: List[str], environment: Optional[Dict[str, str]] = None) -> bytes:
     """
     Run a program to its end and give what it prints; its errors go nowhere.

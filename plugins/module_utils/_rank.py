@@ -28,6 +28,7 @@ PR_SET_PDEATHSIG = 1
 F_SETPIPE_SZ = 1031
 PIPE_BYTES = 1 << 20  # Fewer wake-ups for whoever prints a lot.
 ERROR_CHARACTERS = 2000
+LAST_SECONDS = 2.0  # for what others hold open that the program started
 # The runner signals the whole process group, so the program gets these itself.
 LEFT_TO_PROGRAM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -97,6 +98,34 @@ def error_text(path: Optional[str]) -> Optional[str]:
         return None
 
 
+def _is_taken(supervisor: socket.socket) -> bool:
+    """Wait until the supervisor says whether it keeps what the program prints."""
+    try:
+        return supervisor.recv(1) == b"+"
+    except OSError:
+        return False
+
+
+def _pass_on(source: int, target: int) -> Any:
+    """Pass on what the program prints as our own output: the runner's log has it, then."""
+    import threading  # Slow to import, and needed only where files are short.
+
+    def copy() -> None:
+        try:
+            while True:
+                data = os.read(source, 1 << 16)
+                if not data:
+                    return
+                while data:
+                    data = data[os.write(target, data) :]
+        except OSError:
+            os.close(source)  # The program learns of it as it would by itself.
+
+    thread = threading.Thread(target=copy, daemon=True)
+    thread.start()
+    return thread
+
+
 def exit_like(status: int) -> None:
     """End as the program ended, by the same signal if it was one."""
     if os.WIFSIGNALED(status):
@@ -134,9 +163,13 @@ def main() -> None:
     rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (out, err))
     message = json.dumps(hello).encode() + b"\n"
     supervisor.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-    os.close(out)
-    os.close(err)
+    kept = [] if _is_taken(supervisor) else [_pass_on(out, 1), _pass_on(err, 2)]
+    if not kept:
+        os.close(out)
+        os.close(err)
     status = os.waitpid(pid, 0)[1]
+    for thread in kept:
+        thread.join(LAST_SECONDS)
     ended: Dict[str, Any] = {"event": "rank_exit", "time": time.time(), "exit_code": None, "signal": None}
     if os.WIFSIGNALED(status):
         ended["signal"] = os.WTERMSIG(status)

@@ -10,18 +10,28 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import _processes  # type: ignore[import-not-found]
-from _feed import Feed, listen  # type: ignore[import-not-found]
+from _feed import Feed, accept, listen  # type: ignore[import-not-found]
 
 MESSAGE_BYTES = 1 << 20
+TAKEN, KEPT = b"+", b"-"  # the answer to a rank that joins, as _rank.py reads it
+_JOINING = ("joined", "exec_failed")
+_EVENTS: Dict[str, Tuple[str, ...]] = {
+    "joined": ("rank", "pid"),
+    "exec_failed": ("rank", "pid", "errno"),
+    "rank_exit": ("exit_code", "signal"),
+    "models": (),
+}
+MOST = 1 << 31
 
 
 class Ranks:
@@ -40,27 +50,34 @@ class Ranks:
         self.on_failure: Callable[[], None] = lambda: None
         self.on_joined: Callable[[], None] = lambda: None
         self.oom_kills = 0  # as the job started
+        # The rest is for sockets of more ranks, and for looks at what is left.
+        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
         self._unread: Dict[socket.socket, bytes] = {}
         selector.register(listen("ranks.sock"), selectors.EVENT_READ, self._accept)
 
     def _accept(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        self._selector.register(connection, selectors.EVENT_READ, self._read)
+        connection = accept(listener)
+        if connection:
+            self._selector.register(connection, selectors.EVENT_READ, self._read)
 
     def _read(self, connection: socket.socket) -> None:
         try:
             data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(8))
         except OSError:
             data, ancillary = b"", []
-        descriptors = [int.from_bytes(raw[i : i + 4], sys.byteorder) for _, _, raw in ancillary for i in (0, 4)]
+        # Where files are short, fewer come than were sent.
+        descriptors = [number for _, _, raw in ancillary for number in _numbers(raw)]
         *lines, rest = (self._unread.pop(connection, b"") + data).split(b"\n")
         if not data or len(rest) > MESSAGE_BYTES:
             self._selector.unregister(connection)
             connection.close()
-            return
-        self._unread[connection] = rest
-        for line in lines:
-            self._hear(connection, json.loads(line), descriptors)
+        else:
+            self._unread[connection] = rest
+            for message in filter(None, map(_message, lines)):
+                self._hear(connection, message, descriptors)
+                descriptors = [] if message["event"] in _JOINING else descriptors
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _hear(self, connection: socket.socket, message: Dict[str, Any], descriptors: List[int]) -> None:
         if message["event"] == "models":
@@ -75,11 +92,25 @@ class Ranks:
             if message["exit_code"] or message["signal"]:
                 self.on_failure()
             return
-        for stream, descriptor in zip(("out", "err"), descriptors):
-            self._feed.collect("rank-%s.%s" % (message["rank"], stream), descriptor)
+        self._collect(connection, message["rank"], descriptors)
         self.joined[message["rank"]] = dict(message, connection=connection)
         self._feed.emit(**message)
         self.on_joined()
+
+    def _collect(self, connection: socket.socket, rank: Any, descriptors: List[int]) -> None:
+        """Take over what a rank prints, and say so; where files are short, it keeps that itself."""
+        taken = len(descriptors) == 2 and max(descriptors) < self._most
+        for stream, descriptor in zip(("out", "err"), descriptors):
+            if taken:
+                self._feed.collect("rank-%s.%s" % (rank, stream), descriptor)
+            else:
+                os.close(descriptor)
+        if not taken:
+            self._feed.emit(event="files_short", rank=rank)
+        try:
+            connection.send(TAKEN if taken else KEPT)
+        except OSError:
+            pass  # It has ended already.
 
     def dump(self, py_spy: Optional[str]) -> Set[int]:
         """Have every rank's stack written into a log of its own, and give the processes that do."""
@@ -96,3 +127,22 @@ class Ranks:
             dump.stdout.close()
             dumps.add(dump.pid)
         return dumps
+
+
+def _numbers(raw: bytes) -> List[int]:
+    whole = range(0, len(raw) // 4 * 4, 4)
+    return [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in whole]
+
+
+def _message(line: bytes) -> Optional[Dict[str, Any]]:
+    """Read what a rank said; None for what none of ours says: any process of the job can connect."""
+    try:
+        message = json.loads(line)
+        known = all(_is_number(message[key]) for key in _EVENTS[message["event"]])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return message if known else None
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or type(value) is int and -MOST <= value <= MOST

@@ -18,7 +18,7 @@ import sys
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import _processes  # type: ignore[import-not-found]
-from _feed import listen  # type: ignore[import-not-found]
+from _feed import accept, listen  # type: ignore[import-not-found]
 
 SOCKET, KEY = "relay.sock", "relay.key"
 REQUEST_BYTES = 1 << 18
@@ -73,8 +73,9 @@ class Relay:
                 pass
 
     def _accept(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        self._selector.register(connection, selectors.EVENT_READ, self._read)
+        connection = accept(listener)
+        if connection:
+            self._selector.register(connection, selectors.EVENT_READ, self._read)
 
     def _read(self, connection: socket.socket) -> None:
         """Answer one request, a line."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import _claim  # type: ignore[import-not-found]
-import _processes  # type: ignore[import-not-found]
 from _feed import Feed  # type: ignore[import-not-found]
 
 SIGNALLED = 128
@@ -22,11 +21,18 @@ SIGNALLED = 128
 class Runners:
     """What this node runs for the job, by process id; ``status`` of those that ended, the first bad one for all."""
 
-    def __init__(self, spec: Dict[str, Any], lock: Optional[int], feed: Feed) -> None:
-        self._spec, self._lock, self._feed = spec, lock, feed
+    def __init__(self, spec: Dict[str, Any], lock: Optional[int], feed: Feed, files: Tuple[int, int]) -> None:
+        """
+        Prepare to start.
+
+        Args:
+            files: The limits of open files that the job gets.
+        """
+        self._spec, self._lock, self._feed, self._files = spec, lock, feed, files
         self._running: Dict[int, subprocess.Popen[bytes]] = {}
         self.status: Optional[int] = None
         self.cleaner = 0
+        self.is_cleaning = False  # whether that program still runs
         self._cleaned = True
 
     def __bool__(self) -> bool:
@@ -49,7 +55,7 @@ class Runners:
                 start_new_session=True,
                 # Should this supervisor be killed, the node stays taken as long as the runner lives.
                 pass_fds=[self._lock] if self._lock is not None else [],
-                preexec_fn=lambda: _claim.give_up(spec["oom_score"], spec["umask"]),
+                preexec_fn=lambda: _claim.give_up(spec["oom_score"], spec["umask"], self._files),
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._feed.emit(event="start_failed", message=str(error))
@@ -63,10 +69,17 @@ class Runners:
             pipe.close()
         return True
 
-    def signal(self, number: int) -> None:
-        """Signal every runner and what shares its process group."""
+    def signal(self, number: int) -> bool:
+        """Signal every runner and what shares its process group; tell whether that was allowed for all of them."""
+        allowed = True
         for pid in self._running:
-            os.killpg(pid, number)
+            try:
+                os.killpg(pid, number)
+            except ProcessLookupError:
+                pass  # It has taken another group, or is a zombie; the sweep finds what there is.
+            except OSError:
+                allowed = False  # It became another user, as sudo does.
+        return allowed
 
     def ended(self, pid: int) -> int:
         """Collect a runner that ended, and give its status."""
@@ -85,23 +98,22 @@ class Runners:
         if not self._spec["after"] or self.cleaner:
             return False
         environment = {key: value for key, value in self._spec["env"].items() if key != "MADCTL_RUN_ID"}
-        self.cleaner = _claim.spawn(self._spec["after"], environment)
         self._cleaned = False
+        try:
+            self.cleaner = _claim.spawn(self._spec["after"], environment)
+        except OSError:
+            self.cleaner = -1  # Nothing starts any more; what it would have removed is said to be left.
+        self.is_cleaning = self.cleaner > 0
         return True
 
     def cleaned(self, pid: int, status: int) -> None:
         """Take down how that program ended, if a process that ended was it."""
         if pid == self.cleaner:
-            self._cleaned = status == 0
+            self._cleaned, self.is_cleaning = status == 0, False
 
     def left(self) -> List[str]:
         """Say what that program could not remove."""
         return [] if self._cleaned else ["containers, which docker does not remove"]
-
-    @property
-    def is_cleaning(self) -> bool:
-        """Whether that program still runs."""
-        return bool(self.cleaner) and _processes.stat(self.cleaner)[0] not in ("", "Z", "X")
 
 
 def how(status: Optional[int]) -> Dict[str, Optional[int]]:

@@ -10,80 +10,128 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import json
 import os
 import signal
 import socket
 import stat
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _beacon,
     _bounded,
     _container,
     _containers,
+    _halt,
+    _log,
     _processes,
+    _wire,
 )
 
 KILL_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
+_EMPTY_LOOKS = 2
+_RECORD_SECONDS = 5.0
+_RECORD_BYTES, _EVENTS_BYTES = 1 << 22, 1 << 26
 _ALIVE_SECONDS = 3.0
 _STORAGE_SECONDS = 3.0
+_PIECE = 1 << 18
+# Characters of a name that had to be spelled in another way; a name may have 255 bytes.
+_SPELLED = 60
 _ANSWERS = (0, errno.ECONNREFUSED)
 
 
 def left(run_id: str, base: str) -> List[int]:
-    """Find all processes of a run: by its id, and by its lock, which nobody else can have inherited."""
+    """Find all processes of a run: by its id, by its lock, which nobody else can have inherited, and by its record."""
     supervisors, marked = _processes.find(run_id)
-    return [*supervisors, *marked] or _lock_holders(run_id, os.path.join(base, "lock"))
+    found = [*supervisors, *marked] or _lock_holders(run_id, os.path.join(base, "lock"))
+    return found or _recorded(exit_record(os.path.join(base, run_id)) or {})
 
 
-def _lock_holders(run_id: str, path: str) -> List[int]:
+def _recorded(record: Dict[str, Any]) -> List[int]:
+    """Name the processes that a supervisor could not end and that live on."""
     try:
-        with open(path, "rb") as stream:
-            if stream.read(200).strip() != run_id.encode():
-                return []
+        return [int(pid) for pid, started in record.get("left") or [] if started == _processes.started(int(pid))]
+    except (TypeError, ValueError):
+        return []
+
+
+def unseen(run_id: str, base: str) -> List[str]:
+    """Say what lives of a run though no process of it can be named."""
+    path = os.path.join(base, "lock")
+    if _is_locked(run_id, path) and not _holders(path) and _is_locked(run_id, path):
+        return ["a process that you may not see, which has the run's lock"]
+    record = exit_record(os.path.join(base, run_id)) or {}
+    if record.get("unseen") and not _processes.is_still():
+        return ["processes that start each other too fast to be found"]
+    return []
+
+
+def _is_locked(run_id: str, path: str) -> bool:
+    """Tell whether a run's supervisor, or what inherited it from there, holds the lock."""
+    try:
+        with os.fdopen(_log.open_regular(path), "rb") as stream:
+            if stream.read(300).strip() != run_id.encode():
+                return False
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return []
             except OSError:
-                pass
-            status = os.fstat(stream.fileno())
+                return True
     except OSError:
-        return []
+        pass
+    return False
+
+
+def _holders(path: str) -> List[int]:
+    """List the processes that have a file open, as far as this user may know."""
+    lock = os.stat(path)
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             handles = [os.stat("/proc/%s/fd/%s" % (pid, name)) for name in os.listdir("/proc/%s/fd" % pid)]
         except OSError:
             continue
-        if int(pid) != os.getpid() and any((h.st_dev, h.st_ino) == (status.st_dev, status.st_ino) for h in handles):
+        if int(pid) != os.getpid() and any(os.path.samestat(handle, lock) for handle in handles):
             found.append(int(pid))
     return found
 
 
+def _lock_holders(run_id: str, path: str) -> List[int]:
+    if not _is_locked(run_id, path):
+        return []
+    # A supervisor that takes the lock just now has not written yet whose it is.
+    return [pid for pid in _holders(path) if _processes.named(pid) in (None, run_id)]
+
+
 def stop(run_id: str, base: str, grace: float) -> List[str]:
     """End a run's share of this node within ``grace`` seconds and describe what could not be ended."""
-    deadline = time.monotonic() + grace
     supervisors, _ = _processes.find(run_id)
     _processes.send(supervisors, signal.SIGTERM)
-    while left(run_id, base) and time.monotonic() < deadline:
-        supervisors, marked = _processes.find(run_id)
-        if not supervisors:
-            _processes.kill_marked(run_id, marked, signal.SIGKILL)
-            _processes.send([] if marked else left(run_id, base), signal.SIGKILL)
-        time.sleep(_LOOK_SECONDS)
+    # A supervisor that needs all of its own time still has to write what it could not end.
+    _end(run_id, base, grace + (_RECORD_SECONDS if grace else 0.0))
     _processes.send(left(run_id, base), signal.SIGKILL)
-    deadline = time.monotonic() + KILL_SECONDS
-    while left(run_id, base) and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
+    _end(run_id, base, KILL_SECONDS)
     _container.forget(run_id)
-    remaining = left(run_id, base)
+    remaining = [*map(_processes.describe, left(run_id, base))] or unseen(run_id, base)
     if remaining:
-        return [_processes.describe(pid) for pid in remaining]
+        return remaining
     _tidy(os.path.join(base, run_id))
     return containers_left(run_id, os.path.join(base, run_id))
+
+
+def _end(run_id: str, base: str, seconds: float) -> None:
+    """Kill what no supervisor ends, until nothing of it was found twice, or time is over."""
+    deadline, empty = time.monotonic() + seconds, 0
+    while empty < _EMPTY_LOOKS and time.monotonic() < deadline:
+        found = left(run_id, base)
+        empty = 0 if found else empty + 1
+        supervisors, marked = _processes.find(run_id)
+        if found and not supervisors:
+            _processes.kill_marked(run_id, marked, signal.SIGKILL)
+            _processes.send([] if marked else found, signal.SIGKILL)
+        time.sleep(_LOOK_SECONDS)
 
 
 # What only a living supervisor needs; the spec may hold secrets.
@@ -92,13 +140,14 @@ _ITS_OWN = ("control.sock", "ranks.sock", "ready", "spec.json", "exit.json.parti
 
 def is_over(run_id: str, base: str) -> bool:
     """Tell whether nothing of a run is left here, no process and nothing that only a supervisor needs."""
-    return not left(run_id, base) and not any(os.path.lexists(os.path.join(base, run_id, name)) for name in _ITS_OWN)
+    gone = not left(run_id, base) and not unseen(run_id, base)
+    return gone and not any(os.path.lexists(os.path.join(base, run_id, name)) for name in _ITS_OWN)
 
 
 def _tidy(run_dir: str) -> None:
     """Remove what a supervisor left that was killed, here and on shared storage."""
     armed = next((event for event in events(run_dir) if event["event"] == "armed"), {})
-    if armed.get("storage"):
+    if isinstance(armed.get("storage"), str) and type(armed.get("node_rank")) is int:
         place = _beacon.directory(armed["storage"], os.path.basename(run_dir))
         _bounded.together({"leave": (_beacon.leave, (place, str(armed["node_rank"])))}, _STORAGE_SECONDS)
     for name in _ITS_OWN:
@@ -114,15 +163,25 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
 
     Args:
         request: ``run_id``; ``base``, the directory of run directories, or None for the usual one; ``grace`` in
-            seconds; ``dry_run``, whether only to look.
+            seconds; ``dry_run``, whether only to look; ``halt``, False where a later attempt may start.
 
     Returns:
         ``changed``; ``known``, whether the run was ever here; and ``left``: descriptions of what could not be ended.
+        ``failed`` with ``msg`` where a launch that is under way may still start it here.
     """
     base = request["base"] or default_base()
     run_dir = os.path.join(base, request["run_id"])
+    if not request["dry_run"] and request.get("halt", True):
+        try:
+            _halt.halt(run_dir)  # First, so that whatever is armed from now on sees it, and what was before is seen.
+        except OSError as error:
+            if not left(request["run_id"], base) and exit_record(run_dir) is None:
+                return {
+                    "failed": True,
+                    "msg": "a launch may still start it here, for %s cannot be written: %s" % (run_dir, error),
+                }
     if is_over(request["run_id"], base):
-        known = os.path.isdir(run_dir)
+        known = os.path.isdir(run_dir) and not _halt.is_only_halted(run_dir)
         left_there = [] if request["dry_run"] else containers_left(request["run_id"], run_dir)
         return {"changed": False, "known": known, "left": left_there}
     left_there = [] if request["dry_run"] else stop(request["run_id"], base, request["grace"])
@@ -202,19 +261,40 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
 def exit_record(run_dir: str) -> Optional[Dict[str, Any]]:
     """Read how a run ended on this node; None while it has not."""
     try:
-        with open(os.path.join(run_dir, _processes.RECORD), encoding="utf-8") as stream:
-            return dict(json.load(stream))
-    except (OSError, ValueError):
+        found = _object(_log.read_regular(os.path.join(run_dir, _processes.RECORD), _RECORD_BYTES))
+    except OSError:
         return None
+    return found if found is not None and _is_record(found) else None
+
+
+def _is_record(found: Dict[str, Any]) -> bool:
+    """Tell a supervisor's record from what a job may have written in its place."""
+    numbers = (found.get(key, "") for key in ("exit_code", "signal"))
+    whole = all(number is None or type(number) is int for number in numbers)
+    return whole and isinstance(found.get("outcome"), str) and isinstance(found.get("stopped"), bool)
 
 
 def events(run_dir: str) -> List[Dict[str, Any]]:
     """Read what happened to a run on this node, as far as the disk had room for it."""
     try:
-        with open(os.path.join(run_dir, "events.jsonl"), encoding="utf-8") as stream:
-            return [json.loads(line) for line in stream if line.endswith("\n")]
-    except (OSError, ValueError):
+        data = _log.read_regular(os.path.join(run_dir, "events.jsonl"), _EVENTS_BYTES)
+    except OSError:
         return []
+    return parse(data)
+
+
+def parse(data: bytes) -> List[Dict[str, Any]]:
+    """Read events; a line that a full disk tore is none."""
+    found = [_object(line) for line in data.split(b"\n")[:-1]]
+    return [event for event in found if event is not None and isinstance(event.get("event"), str)]
+
+
+def _object(line: bytes) -> Optional[Dict[str, Any]]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def is_alive(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -242,35 +322,75 @@ def is_alive(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """Write the run directory as a compressed archive to standard output, after a line that says so."""
-    import tarfile
+    """
+    Write the run directory as an archive to standard output, after a line that says so.
+
+    It is a gzip stream of frames, each directory before what is in it, each file before its bytes.
+    """
+    import gzip
 
     run_dir = directory(request)
     if not os.path.isdir(run_dir):
         return {"failed": True, "msg": "there is no %s" % run_dir}
     tell({"archive": True})
-
-    # Two names of one file become two files: a link to what was left out would lead nowhere.
-    with open(1, "wb", closefd=False) as out, tarfile.open(fileobj=out, mode="w|gz", dereference=True) as archive:
-        _add(archive, run_dir, ".", _ITS_OWN)
+    with open(1, "wb", closefd=False) as out, gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6) as archive:
+        for frame in packed(run_dir):
+            archive.write(frame)
     os._exit(0)
 
 
-def _add(archive: Any, path: str, name: str, without: Iterable[str] = ()) -> None:
+def packed(run_dir: str) -> Iterator[bytes]:
+    """Yield the frames of an archive: what is in a run directory but the supervisor's own."""
+    yield from _packed(os.fsencode(run_dir), "", frozenset(map(os.fsencode, _ITS_OWN)))
+    yield _wire.encode({"end": True})
+
+
+def _packed(path: bytes, prefix: str, without: FrozenSet[bytes] = frozenset()) -> Iterator[bytes]:
     """
-    Add files and directories, and nothing else; those of a living run may go at any moment.
+    Pack files and directories, and nothing else; those of a living run may go at any moment.
 
     Args:
         without: Names to leave out right there; further down they are the job's.
     """
     try:
-        mode = os.lstat(path).st_mode
-        if stat.S_ISDIR(mode):
-            archive.add(path, arcname=name, recursive=False)
-            for entry in sorted(set(os.listdir(path)) - set(without)):
-                _add(archive, os.path.join(path, entry), os.path.join(name, entry))
-        elif stat.S_ISREG(mode):
-            with open(path, "rb") as stream:
-                archive.addfile(archive.gettarinfo(arcname=name, fileobj=stream), stream)
+        entries = sorted(set(os.listdir(path)) - without)
     except FileNotFoundError:
-        pass
+        return
+    for name, entry in _spelled(entries):
+        place = os.path.join(path, entry)
+        try:
+            mode = os.lstat(place).st_mode
+            if stat.S_ISDIR(mode):
+                yield _wire.encode({"directory": prefix + name})
+                yield from _packed(place, prefix + name + "/")
+            elif stat.S_ISREG(mode):
+                yield from _packed_file(place, prefix + name)
+        except FileNotFoundError:
+            pass
+
+
+def _packed_file(path: bytes, name: str) -> Iterator[bytes]:
+    # What was a file a moment ago may be a pipe of the job now, which nobody writes to.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as stream:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            yield _wire.encode({"file": name, "time": status.st_mtime})
+            for data in iter(lambda: stream.read(_PIECE), b""):
+                yield _wire.encode({}, data)
+
+
+def _spelled(entries: Iterable[bytes]) -> List[Tuple[str, bytes]]:
+    """Name files so that every terminal takes the names; no two get the same one."""
+    plain, odd = {}, []
+    for entry in entries:
+        text = entry.decode("utf-8", "backslashreplace")
+        if text.isprintable() and text.encode() == entry:
+            plain[text] = entry
+        else:
+            odd.append((text, entry))
+    for text, entry in odd:
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        names = (shown[:_SPELLED] + ("~%d" % number if number else "") for number in itertools.count())
+        plain[next(name for name in names if name not in plain)] = entry
+    return sorted(plain.items())

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain
+
 STAGES = ("probe", "arm", "go", "ranks")
 _MARKS = {None: "·", True: "✓", False: "✗"}
 _BY_EVENT = {"node_ready": "arm", "node_started": "go"}
@@ -73,12 +75,12 @@ class Table:
         hosts = sorted(self._marks, key=self._passed)
         shown = hosts[: max(1, rows // 2 - 2)]
         shown = [host for host in self._marks if host in set(shown)]
-        width = max(4, *map(len, shown))
+        width = max(4, *(len(plain(host)) for host in shown))
         lines = ["node".ljust(width) + "".join("  %-5s" % stage for stage in STAGES)]
-        lines += [host.ljust(width) + "".join("  %-5s" % cell for cell in self._cells(host)) for host in shown]
+        lines += [plain(host).ljust(width) + "".join("  %-5s" % cell for cell in self._cells(host)) for host in shown]
         if len(shown) < len(hosts):
             lines.append("and %d more" % (len(hosts) - len(shown)))
-        return [line.rstrip()[: columns - 1] for line in lines]
+        return [plain(line.rstrip())[: columns - 1] for line in lines]
 
     def _passed(self, host: str) -> int:
         return sum(mark is True for mark in self._marks[host].values()) + self._counts.get(host, 0)

@@ -21,18 +21,20 @@ import selectors
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # Delivered beside this file.
 import _claim  # type: ignore[import-not-found]  # noqa: E402
+import _halt  # type: ignore[import-not-found]  # noqa: E402
 import _processes  # type: ignore[import-not-found]  # noqa: E402
 from _beacon import LOOK_SECONDS, Beacon  # type: ignore[import-not-found]  # noqa: E402
 from _feed import Feed  # type: ignore[import-not-found]  # noqa: E402
 from _ranks import Ranks  # type: ignore[import-not-found]  # noqa: E402
 from _runners import Runners, how  # type: ignore[import-not-found]  # noqa: E402
 from _wire import DUMP, END, GO, KILL, STOP  # type: ignore[import-not-found]  # noqa: E402
+from _worlds import Worlds  # type: ignore[import-not-found]  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
 SWEEP_TERM_SECONDS = 3.0
@@ -44,6 +46,9 @@ DUMP_SECONDS = 10.0
 # MPI's daemons end by themselves when mpirun does; this is how much later than it.
 DAEMON_SECONDS = 5.0
 CLEAN_SECONDS = 75.0
+CHASES = 100
+BREAKS = 3  # errors of our own, after which the loop is not trusted any more
+UNSEEN = "processes that nobody may see, or that start each other too fast to be found"
 OOM_SCORE = -500
 # Orders of whoever has no channel; SIGTERM for the second time means the last of them.
 _SIGNALLED: Dict[int, bytes] = {
@@ -57,12 +62,15 @@ _SIGNALLED: Dict[int, bytes] = {
 class Supervisor:
     """The state machine of one run on one node."""
 
-    def __init__(self, spec: Dict[str, Any], lock: Optional[int]) -> None:
+    def __init__(self, spec: Dict[str, Any], lock: Optional[int], files: Tuple[int, int]) -> None:
         self.spec = spec
         self.lock = lock
         self.state = "armed"
         self.reason: Optional[str] = None
         self.dumps: Set[int] = set()
+        self.trouble: Optional[str] = None
+        self._breaks = 0
+        self._is_childless = False
         self.oom_kills = 0
         self.deadline: Optional[float] = time.monotonic() + spec["start_timeout"]
         self.timeout: Optional[float] = None
@@ -74,11 +82,13 @@ class Supervisor:
         about = {"boot_id": spec["boot_id"], "container": _claim.container(spec["run_id"]), "pid": os.getpid()}
         hello = dict(about, event="ready", run_id=spec["run_id"])
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
-        self.runners = Runners(spec, lock, self.feed)
+        self.runners = Runners(spec, lock, self.feed, files)
         self.ranks = Ranks(self.selector, self.feed, lambda: self.reason is not None)
         self.ranks.on_failure = self._failed
+        self.worlds = Worlds(self.feed.emit)
         self.relay: Any = self._open_relay() if spec["mpi"] else None
-        _claim.watch_signals(self.selector, _SIGNALLED, self._signalled)
+        self.ranks.on_joined = self._joined
+        self._wake = _claim.watch_signals(self.selector, _SIGNALLED, self._signalled)
         _claim.reserve_record()
         if self.beacon:
             self.beacon.begin()
@@ -90,7 +100,6 @@ class Supervisor:
         relay = Relay(self.spec["mpi"], self.spec["run_id"])
         relay.emit, relay.is_followed = self.feed.emit, lambda: self.feed.follower is not None
         self.feed.hear = self._start_daemon
-        self.ranks.on_joined = lambda: relay.joined(len(self.ranks.joined))
         if relay.leads:
             relay.serve(self.selector)
         return relay
@@ -105,19 +114,67 @@ class Supervisor:
     def run(self) -> None:
         """Serve until the run is over and its follower knows."""
         while self.state != "done" or self.feed.is_behind:
-            for key, _ in self.selector.select(self._patience()):
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001  whatever it is, the job must not outlive us
+                self._broke(error)
+        _claim.remove("control.sock", "ranks.sock")
+
+    def _turn(self) -> None:
+        for key, _ in self.selector.select(self._patience()):
+            try:
                 key.data(key.fileobj)
-            self._reap()
-            self._watch_clock()
-            self.feed.send()
-        os.unlink("control.sock")
-        os.unlink("ranks.sock")
+            except Exception:
+                self._mute(key)
+                raise
+        self._reap()
+        self._watch_clock()
+        self.feed.send()
+
+    def _mute(self, key: selectors.SelectorKey) -> None:
+        """Hear no more from what broke us once, or it would again, for ever; signals are heard on."""
+        if key.fileobj is self.feed.follower:
+            self.feed.drop()
+        elif key.fileobj != self._wake and key.fd in self.selector.get_map():
+            self.selector.unregister(key.fileobj)
+            self.feed.pipes.discard(key.fd)
+
+    def _broke(self, error: Exception) -> None:
+        """End the job after an error of our own, and keep why."""
+        self._breaks += 1
+        self.trouble = self.trouble or "%s: %s" % (type(error).__name__, error)
+        _claim.explain(error)
+        try:
+            if self._breaks > BREAKS:
+                self._give_up()
+            elif self.state == "armed":
+                self._finish("disarmed")
+            elif self.state == "running":
+                self.reason = "broken"
+                self.kill()
+        except Exception as another:  # noqa: BLE001
+            _claim.explain(another)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End what is left without the loop, write the record, and go."""
+        try:
+            os.closerange(3, 1 << 16)  # To look needs files, and a lack of them may have led here.
+            left = _processes.end_all(self.spec["run_id"], set(), SWEEP_KILL_SECONDS)
+            if self.state != "done":
+                _claim.keep_record(self._record("exited", left, []))
+            _claim.remove("control.sock", "ranks.sock")
+        except Exception as error:  # noqa: BLE001
+            _claim.explain(error)
+        finally:
+            os._exit(1)
 
     def _patience(self) -> Optional[float]:
         if self.state == "sweeping":
             return SWEEP_INTERVAL_SECONDS
         join_by = self.relay.join_by if self.relay else None
-        times = [at for at in (self.deadline, self.timeout, self.look_at, join_by) if at is not None]
+        worlds_at = self.worlds.at if self.state == "running" else None
+        times = [at for at in (self.deadline, self.timeout, self.look_at, join_by, worlds_at) if at is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _watch_clock(self) -> None:
@@ -130,6 +187,8 @@ class Supervisor:
         if self.look_at is not None and now >= self.look_at and self.beacon:
             self.look_at = now + LOOK_SECONDS
             self.beacon.look()
+        if self.worlds.at is not None and now >= self.worlds.at and self.state == "running":
+            self.worlds.look(self.ranks.joined)
         if self.deadline is not None and now >= self.deadline:
             self._deadline_passed()
 
@@ -215,14 +274,16 @@ class Supervisor:
     def stop(self, reason: str) -> None:
         """End the run gracefully: the runner first, so that it can end its ranks in order."""
         if self.state == "armed":
+            self.reason = reason
             self._finish("disarmed")
         elif self.state == "running":
-            self.state, self.reason = "stopping", reason
-            self.feed.emit(event="stopping", time=time.time(), reason=reason)
+            self.state, self.reason = "stopping", self.reason or reason
+            self.feed.emit(event="stopping", time=time.time(), reason=self.reason)
             self._are_ranks_missing()
             self.deadline = time.monotonic() + self.spec["grace"]
             if not self.awaits_daemons:
-                self.runners.signal(signal.SIGTERM)
+                if not self.runners.signal(signal.SIGTERM):
+                    self._all_ended()  # Nobody here can end it; what can be ended is, and the record names the rest.
             elif not self.runners:
                 self._all_ended()
             elif self.ranks.joined:
@@ -263,6 +324,13 @@ class Supervisor:
 
     # -- the runner and its ranks ---------------------------------------------------------------
 
+    def _joined(self) -> None:
+        """Take down that a rank is here; where mpirun may be called as often as one likes, worlds are what it makes."""
+        if self.relay:
+            self.relay.joined(len(self.ranks.joined))
+        if not (self.relay and self.relay.many):
+            self.worlds.begin()
+
     def _failed(self) -> None:
         """Tell the other nodes in case nobody else does."""
         if self.beacon and self.state == "running" and self.look_at is not None:
@@ -270,14 +338,21 @@ class Supervisor:
             self.beacon.tell()
 
     def _reap(self) -> None:
+        self._collect()
+        if self.state == "sweeping":
+            self._sweep()
+
+    def _collect(self) -> None:
         """Collect every child that ended: the runner, our own helpers, and orphans of the job."""
         while True:
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                ended = None
+                self._is_childless = True
+                return
+            self._is_childless = False
             if ended is None:
-                break
+                return
             if ended.si_pid in self.runners:
                 self._runner_ended(self.runners.ended(ended.si_pid))
                 continue
@@ -288,8 +363,6 @@ class Supervisor:
             if self.dumps == {ended.si_pid}:
                 self.stop("idle")
             self.dumps.discard(ended.si_pid)
-        if self.state == "sweeping":
-            self._sweep()
 
     def _runner_ended(self, status: int) -> None:
         if self.state in ("running", "stopping"):
@@ -312,28 +385,79 @@ class Supervisor:
         marked, ours = self._leftovers()
         _processes.kill_marked(self.spec["run_id"], marked, self.sweep_signal)
         _processes.send(ours, self.sweep_signal)
-        if not marked and not ours and not self.feed.pipes and not self.runners and not self._cleans_up():
+        if self.sweep_signal == signal.SIGKILL:
+            self._chase()
+        if marked or ours or not self._is_empty() or self.feed.pipes or self.runners:
+            return
+        if not self._cleans_up():
             self._finish("exited")
+
+    def _chase(self) -> None:
+        """Kill what starts another process and ends, faster than a look at all processes takes."""
+        before: Set[int] = set()
+        for _ in range(CHASES):
+            children = _processes.children(os.getpid()) - self._helpers()
+            if children <= before:
+                return  # They are dead already, or do not end.
+            _processes.send(children, signal.SIGKILL)
+            before = children
+            self._collect()
+
+    def _helpers(self) -> Set[int]:
+        cleaner = {self.runners.cleaner} if self.runners.is_cleaning else set()
+        return cleaner | (self.beacon.children if self.beacon else set())
+
+    def _is_empty(self) -> bool:
+        """
+        Tell whether nothing of the job is left, as the kernel knows it.
+
+        All orphans become our children, so whatever lives has an ancestor among them. One that ended counts until it is
+        collected: it may have left another.
+        """
+        if self._is_childless:
+            return True
+        helpers = self._helpers()
+        return bool(helpers) and not _processes.children(os.getpid()) - helpers
 
     def _cleans_up(self) -> bool:
         """Run the program that comes after everything else; tell whether it still runs."""
         self.deadline = time.monotonic() + CLEAN_SECONDS if self.runners.clean() else self.deadline
         return bool(self.runners.is_cleaning)
 
-    def _leftovers(self) -> Any:
+    def _leftovers(self) -> Tuple[List[int], List[int]]:
         """Find what carries this run's id, and what descends from us without it."""
         _, marked = _processes.find(self.spec["run_id"])
-        helpers = [*(self.beacon.children if self.beacon else ()), self.runners.cleaner]
-        ours = _processes.descendants(os.getpid(), helpers)
+        ours = _processes.descendants(os.getpid(), self._helpers())
         return marked, sorted(ours - set(marked))
 
     def _finish(self, outcome: str) -> None:
         if self.state == "armed":
             self._leave_armed()
-        left: List[int] = sum(self._leftovers(), []) if outcome == "exited" else []
+        left: List[int] = []
+        unseen: List[str] = []
+        if outcome == "exited":
+            left = sum(self._leftovers(), [])
+            unseen = [] if left or self._is_empty() else [UNSEEN]
+        record = self._record(outcome, left, unseen)
+        _claim.keep_record(record)
+        if self.beacon:
+            self.beacon.end()
+        if self.lock is not None:
+            # Before anybody hears of the end: the next launch may come at once.
+            os.close(self.lock)
+            self.lock = None
+        if self.relay:
+            self.relay.close()
+        self.state = "done"
+        self.look_at = self.timeout = None
+        self.deadline = time.monotonic() + FLUSH_SECONDS
+        self.feed.emit(last=True, **record)
+
+    def _record(self, outcome: str, left: List[int], unseen: List[str]) -> Dict[str, Any]:
         # A node whose daemon nobody asked for has nothing that could have failed.
-        status = 0 if self.runners.status is None and outcome == "exited" else self.runners.status
-        record = {
+        nothing = self.runners.status is None and outcome == "exited" and not self.runners
+        status = 0 if nothing else self.runners.status
+        return {
             "event": "exit",
             "outcome": outcome,
             "time": time.time(),
@@ -341,24 +465,17 @@ class Supervisor:
             "oom": status == -signal.SIGKILL and _processes.oom_kills() > self.oom_kills,
             "ranks_joined": len(self.ranks.joined),
             "rank_exits": self.ranks.exits,
+            "apart": sorted(self.worlds.apart),
             "stopped": self.reason is not None,
             "reason": self.reason,
+            "trouble": self.trouble,
             "daemon": self.relay and self.relay.held_up,
-            "left_behind": [*map(_processes.describe, left), *self.runners.left()],
+            "left_behind": [*map(_processes.describe, left), *unseen, *self.runners.left()],
+            # What names a process for good, for who looks later.
+            "left": [[pid, _processes.started(pid)] for pid in left],
+            "unseen": bool(unseen),
             "bytes_lost": sum(log.lost for log in self.feed.logs.values()),
         }
-        _claim.keep_record(record)
-        if self.beacon:
-            self.beacon.end()
-        if self.lock is not None:
-            # Before anybody hears of the end: the next launch may come at once.
-            os.close(self.lock)
-        if self.relay:
-            self.relay.close()
-        self.state = "done"
-        self.look_at = self.timeout = None
-        self.deadline = time.monotonic() + FLUSH_SECONDS
-        self.feed.emit(last=True, **record)
 
 
 def main() -> None:
@@ -374,6 +491,9 @@ def main() -> None:
     with open("spec.json", encoding="utf-8") as stream:
         spec = json.load(stream)
     os.unlink("spec.json")  # It holds the job's environment, which may hold secrets.
+    if _halt.is_halted(os.getcwd(), spec["origin"]):
+        os.write(ready, b"the run was stopped\n")
+        return
     try:
         lock = _claim.take(spec["lock"], spec["run_id"]) if spec["lock"] else None
     except OSError as error:
@@ -381,7 +501,7 @@ def main() -> None:
         return
     _claim.set_oom_score(OOM_SCORE)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    supervisor = Supervisor(spec, lock)
+    supervisor = Supervisor(spec, lock, _claim.raise_files())
     os.write(ready, b"ready\n")
     os.close(ready)
     supervisor.run()

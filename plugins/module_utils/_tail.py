@@ -12,12 +12,13 @@ import json
 import os
 import select
 import signal
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _log, _processes, _runs, _wire
 
 # The kernel tells when a file grows; this is only how late the loss of a supervisor may be seen.
 LOOK_SECONDS = 1.0
+_EVENTS_BYTES = 4 << 20
 _IN_MODIFY_CREATE_MOVED = 0x2 | 0x100 | 0x80
 _ORDERS = {
     _wire.STOP: signal.SIGTERM,
@@ -50,10 +51,8 @@ class Tail:
         since = request.get("since")
         if since is not None:
             for name, parts in _log.segments(self._logs_dir).items():
-                start, path = parts[-1]
-                end = start + os.path.getsize(path)
                 path = os.path.join(self._logs_dir, name)
-                self.offsets[name] = end if since == "end" else _log.offset_at(path, float(since))
+                self.offsets[name] = _log.end(parts) if since == "end" else _log.offset_at(path, float(since))
 
     def run(self) -> None:
         """Send what is there, then what comes, to the run's end."""
@@ -64,7 +63,7 @@ class Tail:
                 continue
             if not self.follow:
                 return self._frame({"event": "end"})
-            ready = select.select([0, changes], [], [], LOOK_SECONDS)[0]
+            ready = select.select([0] if changes is None else [0, changes], [], [], LOOK_SECONDS)[0]
             if changes in ready:
                 os.read(changes, 1 << 16)
             if 0 in ready and not self._obey():
@@ -73,11 +72,16 @@ class Tail:
                 self._look_for_loss()
         return None
 
-    def _watch(self) -> int:
+    def _watch(self) -> Optional[int]:
+        """Have the kernel tell of changes; None where its share for this user is used up, and only looking helps."""
         libc = ctypes.CDLL(None)
         changes = int(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+        if changes < 0:
+            return None
         for path in (self.run_dir, self._logs_dir):
-            libc.inotify_add_watch(changes, os.fsencode(path), _IN_MODIFY_CREATE_MOVED)
+            if libc.inotify_add_watch(changes, os.fsencode(path), _IN_MODIFY_CREATE_MOVED) < 0:
+                os.close(changes)
+                return None
         return changes
 
     def _obey(self) -> bool:
@@ -116,10 +120,11 @@ class Tail:
         return moved
 
     def _events(self) -> int:
-        found = self._new_events()
+        size, found = self._new_events()
         for event in found:
-            self._supervisor = event.get("pid", 0) if event["event"] == "armed" else self._supervisor
-            if event["seq"] <= self.seq:
+            if event["event"] == "armed" and type(event.get("pid")) is int:
+                self._supervisor = event["pid"]
+            if type(event.get("seq")) is not int or event["seq"] <= self.seq:
                 continue
             # Output first, so that an exit comes after its last words.
             while event["event"] == "exit" and self._logs():
@@ -127,18 +132,19 @@ class Tail:
             self.seq = event["seq"]
             self._frame(event)
             self.ended = self.ended or event["event"] == "exit"
-        return len(found)
+        return size
 
-    def _new_events(self) -> List[Dict[str, Any]]:
+    def _new_events(self) -> Tuple[int, List[Dict[str, Any]]]:
+        """Read what whole lines came, some at a time; give how many bytes they are, and the events in them."""
         try:
-            with open(os.path.join(self.run_dir, "events.jsonl"), "rb") as stream:
+            with os.fdopen(_log.open_regular(os.path.join(self.run_dir, "events.jsonl")), "rb") as stream:
                 stream.seek(self._position)
-                lines = stream.read().splitlines(keepends=True)
+                data = stream.read(_EVENTS_BYTES)
         except OSError:
-            return []
-        whole = [line for line in lines if line.endswith(b"\n")]
-        self._position += sum(map(len, whole))
-        return [json.loads(line) for line in whole]
+            return 0, []
+        size = data.rfind(b"\n") + 1 or len(data) // _EVENTS_BYTES * _EVENTS_BYTES  # No event is that long.
+        self._position += size
+        return size, _runs.parse(data[:size])
 
     def _frame(self, header: Dict[str, Any], data: bytes = b"") -> None:
         self.write(json.dumps(header).encode() + b"\n" + data)

@@ -37,6 +37,7 @@ NAMES = frozenset(
         "master_addr",
         "master_port",
         "max_restarts",
+        "max_size",
         "mpi_args",
         "mpirun",
         "nnodes",

@@ -8,9 +8,10 @@ Pure; private to the collection.
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Callable, Dict, List, Optional
+import os
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _mpi
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _launchers, _mpi, _words
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 _MOST = 4096
@@ -23,6 +24,7 @@ def judge(given: Dict[str, Any]) -> List[Problem]:
         for name, wanted in _WANTED.items()
         if given.get(name) not in (None, "") and not _CHECKS[name](str(given[name]))
     ]
+    found += work(given.get("work") or [], str(given.get("shape") or "script"), given.get("python"))
     for name, known in (("skip", _catalog.SKIPPABLE), ("only", _catalog.NAMES)):
         ordered = ", ".join(check for check in _catalog.NAMES if check in known)
         wrong = [check for check in given.get(name) or [] if check not in known]
@@ -42,6 +44,34 @@ def judge(given: Dict[str, Any]) -> List[Problem]:
         message = "torchrun needs the same number of processes on every node"
         found.append(problem("USAGE", None, message, "set madctl_gpus to min"))
     return found
+
+
+def work(words: Sequence[Any], shape: str, python: Optional[str] = None) -> List[Problem]:
+    """
+    Find what cannot be meant as work that ranks are to run.
+
+    Args:
+        words: The user's own.
+        python: The path that was asked for as the job's Python.
+    """
+    if shape != "script" or not words:
+        return []
+    plain = [_words.unpack(word) for word in words]
+    inner = _launchers.launcher(plain)
+    if inner:
+        message = "%s starts processes itself, and so does madctl: every rank would be a job of its own"
+        name = inner[0].rpartition("/")[2]
+        return [problem("WORK_IS_LAUNCHER", None, message % name, _launchers.instead(inner))]
+    named = _argv.named_python(plain)
+    if named and _launchers.python_target(plain[1:])[0] == "nothing" and not set(plain[1:]) & _SAYS_ONLY:
+        return [problem("WORK_MISSING", None, "%s is given nothing to run" % named, "write: %s train.py" % named)]
+    if named and named.startswith("/") and python and os.path.normpath(named) != os.path.normpath(python):
+        message = "two Pythons for one job: %s, and the work begins with %s" % (python, named)
+        return [problem("USAGE", None, message, "leave one of them out")]
+    return []
+
+
+_SAYS_ONLY = {"-V", "-VV", "--version", "-h", "--help"}
 
 
 def _number(text: str, least: int, most: int) -> bool:

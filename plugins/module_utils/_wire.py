@@ -11,7 +11,7 @@ Private to the collection.
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 GO, STOP, KILL, DUMP, END, DETACH = b"g", b"s", b"k", b"p", b"e", b"d"
 MAX_HEADER_BYTES = 1 << 20
@@ -59,16 +59,34 @@ class Decoder:
             del self._buffer[: end + 1 + size]
             yield header, payload
 
+    @property
+    def is_within(self) -> bool:
+        """Whether a frame has begun that is not complete."""
+        return bool(self._buffer)
+
     @staticmethod
     def _header(line: bytes) -> Dict[str, Any]:
-        try:
-            header = json.loads(line)
-        except ValueError as error:
-            raise WireError("header is not JSON: %r" % line[:80]) from error
-        size = header.get("bytes", 0) if isinstance(header, dict) else -1
-        if not isinstance(size, int) or not 0 <= size <= MAX_PAYLOAD_BYTES:
+        header = parse(line)
+        size = header.get("bytes", 0)
+        if type(size) is not int or not 0 <= size <= MAX_PAYLOAD_BYTES:
             raise WireError("header is not a frame's: %r" % line[:80])
-        return dict(header)
+        return header
+
+
+def parse(line: Union[bytes, str]) -> Dict[str, Any]:
+    """
+    Read one JSON object of somebody who is not trusted.
+
+    Raises:
+        WireError: If it is none, or nested so deep that nobody can read it.
+    """
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise WireError("this is not JSON: %r" % line[:80]) from error
+    if not isinstance(found, dict):
+        raise WireError("this is no JSON object: %r" % line[:80])
+    return found
 
 
 class Orders:
@@ -92,9 +110,8 @@ class Orders:
         return orders, [parsed for parsed in map(_object, messages) if parsed is not None]
 
 
-def _object(line: bytes) -> Any:
+def _object(line: bytes) -> Optional[Dict[str, Any]]:
     try:
-        parsed = json.loads(line)
-    except ValueError:
+        return parse(line)
+    except WireError:
         return None
-    return parsed if isinstance(parsed, dict) else None

@@ -11,8 +11,9 @@ from __future__ import annotations
 import base64
 import os
 import shlex
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Sequence, Union
 
+_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 Word = Union[str, Dict[str, str]]
 
 
@@ -35,3 +36,25 @@ def unpack(word: Any) -> str:
     if isinstance(word, dict):
         return os.fsdecode(base64.b64decode(word["base64"]))
     return str(word)
+
+
+def quoted(text: str) -> str:
+    """Quote a word as for a shell that runs it; one that cannot be shown is written with the shell's own escapes."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'%s'" % "".join(map(_escaped, text))
+
+
+def joined(words: Sequence[Any]) -> str:
+    """Write carried words as a line for a shell."""
+    return " ".join(quoted(unpack(word)) for word in words)
+
+
+def _escaped(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8
+        return "\\x%02x" % (ord(character) - 0xDC00)
+    return "\\u%04x" % ord(character) if ord(character) <= 0xFFFF else "\\U%08x" % ord(character)

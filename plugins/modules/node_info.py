@@ -51,6 +51,10 @@ options:
   run_dir:
     description: Directory that run directories are made in.
     type: str
+  env:
+    description: Variables of the job; only those that decide what it finds are sent to the node.
+    type: dict
+    default: {}
   write:
     description: Whether files are written on shared storage for a proof that follows.
     type: bool

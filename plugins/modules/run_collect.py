@@ -10,6 +10,7 @@ short_description: Fetch what a run left on its nodes
 description:
   - Brings logs, events and exit records of all nodes to the controller, a directory a node.
   - Runs once a play and changes nothing on the nodes.
+  - Takes up to 100,000 files and directories with plain names from a node; one that sends anything else is refused.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.run
@@ -18,6 +19,10 @@ options:
   dest:
     description: Directory on the controller that gets a directory a node; one by the run's id where none is given.
     type: str
+  max_size:
+    description: Bytes that the files of one node may have; a node with more is refused whole.
+    type: int
+    default: 4294967296
 attributes:
   check_mode:
     description: Can run in check mode; then nothing is fetched.

@@ -24,7 +24,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _
 
 _PROGRAMS = (
     *("_supervisor", "_runners", "_ranks", "_relay", "_claim", "_processes", "_feed", "_beacon", "_log", "_wire"),
-    *("_rank", "_agent", "_model", "_containers"),
+    *("_halt", "_rank", "_worlds", "_launchers", "_agent", "_model", "_containers"),
 )
 _MODULES = _direct.parts("_arm")
 _FIRST_FRAME_SECONDS = 10
@@ -49,11 +49,12 @@ class Arming:
         about = {"run_id": plan["run_id"], "hosts": list(self._nodes), "work": plan["work"]}
         about["addresses"] = [node["address"] for node in plan["nodes"]]
         about["plan"] = {key: plan[key] for key in shown}
-        self._shared = {"programs": programs, "digest": digest, "about": about, **given}
+        first = (plan.get("restart") or {}).get("request") or plan
+        self._shared = {"origin": first["run_id"], "programs": programs, "digest": digest, "about": about, **given}
         self._shared["relay_key"] = secrets.token_hex(32)
         self._private = tempfile.mkdtemp(prefix="madctl-")
         self._lock = threading.Lock()
-        self._done: list[tuple[str, socket.socket | None, str]] = []
+        self._done: list[tuple[str, socket.socket | None, dict[str, Any]]] = []
         self.proof: dict[str, dict[str, Any]] = {}
         self.armed: set[str] = set()
         self._cut_off: set[str] = set()
@@ -76,11 +77,13 @@ class Arming:
         """Give the follower what became of a node."""
         os.read(self.news, 1)
         with self._lock:
-            host, channel, reason = self._done.pop(0)
+            host, channel, answer = self._done.pop(0)
         if channel is not None:
             follower.armed(host, channel)
+        elif answer.get("stopped"):
+            follower.halted(host)
         else:
-            follower.not_armed(host, reason)
+            follower.not_armed(host, _reason(answer))
 
     def cancel(self) -> None:
         """Arm no more nodes, and wait for none."""
@@ -94,7 +97,7 @@ class Arming:
         disarms itself after the time for the start.
         """
         ways = {host: self._reach[host] for host in self._cut_off}
-        asked = {"run_id": self._plan["run_id"], "grace": 0.0, "dry_run": False}
+        asked = {"run_id": self._plan["run_id"], "grace": 0.0, "dry_run": False, "halt": False}
 
         def request(host: str) -> dict[str, Any]:
             return {**asked, "base": os.path.dirname(self._nodes[host]["run_dir"])}
@@ -113,17 +116,15 @@ class Arming:
         return _direct.Program("arm", _MODULES, request, speaks=True)
 
     def _armed(self, host: str, answer: dict[str, Any]) -> None:
-        channel, reason = None, ""
+        channel = None
         if "container" in answer:
             self.armed.add(host)
             channel = self._connect(host)
-        else:
-            if answer.get("rc") == -signal.SIGKILL:
-                self._cut_off.add(host)
-            reason = " ".join(answer["msg"].split())[-400:]
+        elif answer.get("rc") == -signal.SIGKILL:
+            self._cut_off.add(host)
         with self._lock:
-            self.proof[host] = answer.get("proof", {"msg": reason})
-            self._done.append((host, channel, reason))
+            self.proof[host] = answer.get("proof", {"msg": _reason(answer)})
+            self._done.append((host, channel, answer))
         os.write(self._post, b".")
 
     def _connect(self, host: str) -> socket.socket:
@@ -142,3 +143,7 @@ class Arming:
             return channel
         channel.close()
         return reach.relay(run_dir)
+
+
+def _reason(answer: dict[str, Any]) -> str:
+    return " ".join(answer.get("msg", "").split())[-400:]

@@ -13,10 +13,13 @@ import base64
 import json
 import marshal
 import secrets
+import subprocess
 import zlib
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _wire
 
 _PACKAGE = "ansible_collections.madctl.multinode.plugins.module_utils"
 _DIRECTORY = Path(__file__).parents[1] / "module_utils"
@@ -102,18 +105,36 @@ class Program:
         return "%s -I -S -c 'import sys; exec(sys.stdin.buffer.read(%d))'" % (python, len(self.text))
 
     def news(self, line: bytes) -> dict[str, Any] | None:
-        """Read a line of output: what the function told while it ran, or None when it is something else."""
+        """
+        Read a line of output: what the function told while it ran, or None when it is something else.
+
+        Raises:
+            ValueError: If what it told is no object.
+        """
         mark = self._news_mark.encode()
-        return dict(json.loads(line[len(mark) :])) if line.startswith(mark) else None
+        return _wire.parse(line[len(mark) :]) if line.startswith(mark) else None
 
     def answer(self, code: int, out: str, err: str) -> dict[str, Any]:
         """Find the function's result in what came back; ``failed`` with ``rc`` and ``msg`` when there is none."""
         # A login script may have printed anything before.
         for line in reversed(out.splitlines()):
             if line.startswith(self._mark):
-                return dict(json.loads(line[len(self._mark) :]))
+                try:
+                    return _wire.parse(line[len(self._mark) :])
+                except ValueError as error:
+                    return {"failed": True, "rc": code, "msg": "its answer is odd: %s" % error}
         text = " ".join((err + " " + out).split())[-400:]
         return {"failed": True, "rc": code, "msg": text or "no answer, exit code %s" % code}
+
+
+def give(process: subprocess.Popen[bytes], program: Program) -> None:
+    """Send a program all that it is to read; one that does not take it says why in what it prints."""
+    assert process.stdin is not None
+    try:
+        process.stdin.write(program.text)
+        process.stdin.close()
+    except BrokenPipeError:
+        pass
 
 
 def source(name: str) -> str:

@@ -203,7 +203,9 @@ def judged(found: dict[str, Any], problems: list[_codes.Problem]) -> dict[str, A
     """Add problems to a result, which fails with them; what is in it is for other tasks, not for the screen."""
     kept = {key: value for key, value in found.items() if key not in ("failed", "msg")}
     kept.update(problems=problems, _ansible_verbose_override=True)
-    return dict(kept, failed=True, msg=_screen.summary(problems)) if problems else kept
+    if not problems:
+        return kept
+    return dict(kept, failed=True, msg=_screen.message(problems), failure=_screen.summary(problems))
 
 
 def left_to_role(result: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:

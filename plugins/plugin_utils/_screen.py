@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _codes,
     _lines,
     _masking,
+    _plain,
     _table,
     _variables,
     _wire,
@@ -51,8 +51,8 @@ def send(event: dict[str, Any]) -> bool:
 
 
 def say(lines: Iterable[str], is_job: bool = False) -> None:
-    """Show lines as they are; ``is_job`` where they are the job's own."""
-    waiting = list(lines)
+    """Show texts as one line each, whatever is in them; ``is_job`` where they are the job's own."""
+    waiting = [_plain.plain(line, _lines.KEPT if is_job else "") for line in lines]
     while waiting:
         # A message has a bound, and a job may say much at once.
         text = "\n".join(waiting[:_LINES_AT_ONCE])
@@ -156,10 +156,10 @@ def ranks(plan: dict[str, Any]) -> list[str]:
 
 def difference(plan: dict[str, Any]) -> dict[str, str]:
     """Show a start as what is there afterwards and was not before."""
-    words = [(node["host"], _command((node.get("model") or node)["argv"])) for node in plan["nodes"]]
+    words = [(node["host"], _words.joined((node.get("model") or node)["argv"])) for node in plan["nodes"]]
     after = [*ranks(plan), *("%s: %s" % (host, command) for host, command in words)]
     headers = {"before_header": "nothing", "after_header": "run %s" % plan["run_id"]}
-    return {**headers, "before": "", "after": "".join(line + "\n" for line in after)}
+    return {**headers, "before": "", "after": "".join(_plain.plain(line) + "\n" for line in after)}
 
 
 def commands(plan: dict[str, Any], names: Iterable[str]) -> list[str]:
@@ -172,16 +172,12 @@ def commands(plan: dict[str, Any], names: Iterable[str]) -> list[str]:
     lines = ranks(plan)
     for node in plan["nodes"]:
         given = {**dict.fromkeys(names, _HIDDEN), **node["env"]}
-        lines += ["", "%s: cd %s" % (node["host"], shlex.quote(node["cwd"]))]
-        lines += ["  %s=%s" % (name, shlex.quote(_words.unpack(value))) for name, value in given.items()]
-        words = _command((node.get("model") or node)["argv"])
+        lines += ["", "%s: cd %s" % (node["host"], _words.quoted(node["cwd"]))]
+        lines += ["  %s=%s" % (name, _words.quoted(_words.unpack(value))) for name, value in given.items()]
+        words = _words.joined((node.get("model") or node)["argv"])
         lines.append("  " + (words or "the daemon that mpirun asks for"))
-        lines += ["  each rank: " + _command(node["rank_argv"])] if node.get("rank_argv") else []
+        lines += ["  each rank: " + _words.joined(node["rank_argv"])] if node.get("rank_argv") else []
     return lines
-
-
-def _command(words: Sequence[Any]) -> str:
-    return shlex.join(map(_words.unpack, words))
 
 
 class Screen:
@@ -205,6 +201,8 @@ class Screen:
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Take in one event."""
         kind, host = event["event"], event.get("host")
+        if _lines.is_forged(event):
+            return None
         if kind == "log":
             return self._show(host, event["log"], self._logs.feed(str(host), event["log"], payload))
         if not self._attached:
@@ -248,6 +246,7 @@ class Screen:
             "back": ("link", "%s is back" % host),
             "lost": ("lost", "%s is lost: %s" % (host, event.get("message"))),
             "log_degraded": ("notice", "%s: the disk is full, output of %s is lost" % (host, event.get("log"))),
+            "files_short": ("notice", "%s: too few open files, see runner.* for rank %s" % (host, event.get("rank"))),
             "no_dump": ("notice", "%s: no py-spy there, so no stacks" % host),
             "idle": ("idle", "no output for %s s; stopping" % event.get("seconds")),
         }
@@ -255,7 +254,7 @@ class Screen:
             self._tell(*told[kind])
 
     def _tell(self, stage: str, text: str) -> None:
-        tell(stage, _lines.harmless(self._mask.text(text).encode("utf-8", "backslashreplace")))
+        tell(stage, self._mask.text(text))
 
     def _show(self, host: Any, log: str, texts: Sequence[str]) -> None:
         source = log.partition(".")[0]

@@ -53,6 +53,30 @@ def test_madctl_imports_no_ansible_and_only_the_engine_imports_the_runner(path):
         assert not [name for name in found if name.startswith("madctl.commands")]
 
 
+# The process of a lab's host talks to the one that started it; nobody else hears it.
+PRINTERS = ("madctl/terminal.py", "madctl/lab/host.py")
+
+
+def printing(path):
+    """Find what could print in another way than through ``madctl.terminal``."""
+    for item in ast.walk(ast.parse(path.read_text())):
+        if isinstance(item, ast.Name) and item.id in ("print", "Console", "breakpoint", "input"):
+            yield item.id
+        if isinstance(item, ast.Attribute) and isinstance(item.value, ast.Name):
+            name = f"{item.value.id}.{item.attr}"
+            if name in ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__", "sys.excepthook", "os.write"):
+                yield name
+        if isinstance(item, ast.ImportFrom) and item.module in ("sys", "builtins", "rich"):
+            yield f"from {item.module}"
+
+
+@pytest.mark.parametrize("path", files("madctl/**/*.py"))
+def test_only_one_file_prints(path):
+    allowed = {"Console"} if path.name == "stages.py" else set()  # It is a terminal's own, with cursor movements.
+
+    assert str(path.relative_to(ROOT)) in PRINTERS or set(printing(path)) <= allowed
+
+
 @pytest.mark.parametrize("path", files("plugins/[ap]*/*.py"))
 def test_what_imports_ansible_itself_is_gpl(path):
     assert path.read_text().startswith("# SPDX-License-Identifier: GPL-3.0-or-later")

@@ -9,7 +9,7 @@ import pytest
 
 from madctl import attic, cleaning, inventory, leftovers, rundir
 from madctl.errors import ExitCode
-from madctl.hosts import HostEntry
+from madctl.hosts import Host
 from madctl.options import Targets
 
 RUN = "20261101-120000-aaaaaaaa"
@@ -22,7 +22,7 @@ def own_records(tmp_path, monkeypatch):
 
 
 def asked(*names, user=None, sources=()):
-    return Targets(names, inventory.build([HostEntry(name) for name in names], user, None, ""), sources)
+    return Targets(names, inventory.build([Host(name) for name in names], user, None, ""), sources)
 
 
 def share(rank, hosts=("a", "b"), state="running", code=None, run_id=RUN, **more):
@@ -129,7 +129,7 @@ def remembered(days=10.0, hosts=("a", "b"), run_id=RUN):
     targets = asked(*hosts)
     nodes = [{"host": host, "node_rank": 0, "run_dir": f"/data/runs/{run_id}"} for host in hosts]
     reach = {"names": hosts, "inventory": targets.inventory, "sources": ()}
-    record = rundir.Record(run_id, time.time() - days * 86400, [], reach, {"run_id": run_id, "nodes": nodes})
+    record = rundir.Record(run_id, time.time() - days * 86400, [], reach, {**PLAN, "run_id": run_id, "nodes": nodes})
     rundir.save(record)
     path = rundir.directory() / f"{run_id}.json"
     os.utime(path, (record.created, record.created))

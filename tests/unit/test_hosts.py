@@ -4,7 +4,7 @@
 import pytest
 
 from madctl.errors import UsageError
-from madctl.hosts import HostEntry, from_environment, from_file, from_list
+from madctl.hosts import Host, from_environment, from_file, from_list
 
 LISTS = {
     "a,b,c": ["a", "b", "c"],
@@ -26,7 +26,7 @@ def test_lists(text):
 
 
 def test_user_and_port():
-    assert from_list("root@a:2222,[fd00::1]:22") == [HostEntry("a", "root", 2222), HostEntry("fd00::1", None, 22)]
+    assert from_list("root@a:2222,[fd00::1]:22") == [Host("a", "root", 2222), Host("fd00::1", None, 22)]
 
 
 REFUSED = {
@@ -62,7 +62,7 @@ def test_hostfile(tmp_path):
     path = tmp_path / "hosts"
     path.write_text("# cluster\n\nb slots=4  # first\na:8\nc\n")
 
-    assert from_file(str(path)) == [HostEntry("b", slots=4), HostEntry("a", slots=8), HostEntry("c")]
+    assert from_file(str(path)) == [Host("b", slots=4), Host("a", slots=8), Host("c")]
 
 
 @pytest.mark.parametrize("line", ["a slots=0", "a slots=x", "a what"])

@@ -3,16 +3,17 @@
 
 import os
 import socket
-import tarfile
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _runs
+from ansible_collections.madctl.multinode.plugins.module_utils import _runs, _wire
 
 
-def packed(run_dir, place):
-    with tarfile.open(place, "w", dereference=True) as archive:
-        _runs._add(archive, str(run_dir), ".", _runs._ITS_OWN)
-    with tarfile.open(place) as archive:
-        return sorted(archive.getnames())
+def packed(run_dir):
+    """What is packed, by name; None for directories."""
+    found, name = {}, ""
+    for header, payload in _wire.Decoder().feed(b"".join(_runs.packed(str(run_dir)))):
+        name = header.get("file") or header.get("directory") or name
+        found[name] = None if "directory" in header else found.get(name, b"") + payload
+    return found
 
 
 def test_what_goes_while_it_is_packed_is_left_out(tmp_path, monkeypatch):
@@ -20,9 +21,9 @@ def test_what_goes_while_it_is_packed_is_left_out(tmp_path, monkeypatch):
     (run / "logs").mkdir(parents=True)
     (run / "logs" / "rank-0.out").write_text("said")
     listed = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda path: [*listed(path), "rotated"])
+    monkeypatch.setattr(os, "listdir", lambda path: [*listed(path), b"rotated"])
 
-    assert packed(run, tmp_path / "run.tar") == [".", "./logs", "./logs/rank-0.out"]
+    assert packed(run) == {"logs": None, "logs/rank-0.out": b"said"}
 
 
 def test_what_only_the_supervisor_needs_is_not_packed(tmp_path, monkeypatch):
@@ -35,8 +36,19 @@ def test_what_only_the_supervisor_needs_is_not_packed(tmp_path, monkeypatch):
     monkeypatch.chdir(run)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("control.sock")
+        found = packed(run)
+    files = ("logs/one", "logs/other", "logs/ready", "run.json")
+    assert found == {"logs": None, **dict.fromkeys(files, b"text")}
 
-        names = packed(run, tmp_path / "run.tar")
-    assert names == [".", "./logs", "./logs/one", "./logs/other", "./logs/ready", "./run.json"]
-    with tarfile.open(tmp_path / "run.tar") as archive:
-        assert archive.extractfile("./logs/other").read() == b"text"
+
+def test_a_pipe_that_takes_the_place_of_a_file_holds_up_nobody(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    os.mkfifo(run / "pipe")
+    (run / "file").touch()
+    looked = os.lstat
+    monkeypatch.setattr(
+        os, "lstat", lambda path: looked(run / "file") if os.fsdecode(path).endswith("pipe") else looked(path)
+    )
+
+    assert packed(run) == {"file": b""}

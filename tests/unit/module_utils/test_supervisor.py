@@ -29,7 +29,15 @@ class Armed:
         (self.run_dir / "logs").mkdir(parents=True)
         os.mkfifo(self.run_dir / "ready")
         environment = {**os.environ, "MADCTL_RUN_ID": self.run_id, "MADCTL_RUN_DIR": str(self.run_dir)}
-        known = {"run_id": self.run_id, "node_rank": 0, "cwd": "/", "argv": argv, "env": environment, "lock": None}
+        known = {
+            "run_id": self.run_id,
+            "origin": self.run_id,
+            "node_rank": 0,
+            "cwd": "/",
+            "argv": argv,
+            "env": environment,
+            "lock": None,
+        }
         times = {"start_timeout": 20.0, "timeout": None, "grace": 1.0, "log_cap": 1 << 20}
         rest = {
             "proof_janitors": [],

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Resolve ``@group`` by the user's own ClusterShell files.
+
+The ``groups.conf`` that ClusterShell itself installs asks a shell for every group; here it counts for nothing. A
+command runs only if the user's or the site's ``groups.conf`` names it, and only for a group whose name is a name.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+from ClusterShell.Defaults import config_paths
+from ClusterShell.NodeSet import NodeSet, NodeSetException
+from ClusterShell.NodeUtils import (
+    GroupResolverConfig,
+    GroupResolverError,
+    GroupResolverIllegalCharError,
+    GroupSourceError,
+    YAMLGroupLoader,
+)
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+
+# A group of a YAML file may be of any type, and ClusterShell only minds when it uses it.
+_OF_CONTENT = (AttributeError, TypeError, ValueError, RecursionError)
+_ERRORS = (NodeSetException, GroupResolverError, GroupSourceError, configparser.Error, OSError, *_OF_CONTENT)
+
+
+class _Groups(GroupResolverConfig):  # type: ignore[misc]
+    """Asks sources for groups with harmless names alone, also where one group names another."""
+
+    def group_nodes(self, group: str, namespace: str | None = None) -> list[str]:
+        if not _hostlist.GROUP.fullmatch(group):
+            raise GroupResolverIllegalCharError(f"{group!r} is not a name of a group")
+        return list(super().group_nodes(group, namespace))
+
+
+def nodes(text: str) -> list[str]:
+    """
+    List the nodes of ``@group`` or ``@source:group``.
+
+    Raises:
+        ValueError: If no file of the user has such a group, or it cannot be read.
+    """
+    try:
+        return [str(name) for name in NodeSet(text, resolver=resolver())]
+    except _ERRORS as error:
+        raise ValueError(repr(str(error))[1:-1]) from error
+
+
+@lru_cache(maxsize=1)
+def resolver() -> GroupResolverConfig:
+    """Build what finds groups: a ``groups.conf`` of the user or the site, else YAML files where it would be."""
+    own = [path for path in config_paths("groups.conf") if Path(path).resolve() not in _of_the_package()]
+    found = _Groups(own)
+    if not any(map(os.path.isfile, own)):
+        for path in reversed(own):
+            for file in sorted(Path(path).with_name("groups.d").glob("*.yaml")):
+                _add(found, file)
+    return found
+
+
+def _of_the_package() -> set[Path]:
+    files = metadata.files("ClusterShell") or []
+    return {Path(str(file.locate())).resolve() for file in files if file.name == "groups.conf"}
+
+
+def _add(found: GroupResolverConfig, file: Path) -> None:
+    for source in YAMLGroupLoader(str(file)):
+        if found.default_source_name is None:
+            found.add_source(source)
+            found.default_source_name = source.name
+        elif source.name not in found.sources():
+            found.add_source(source)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The one place that prints.
+
+What is printed may quote a node, a file or an argument. Each text given to ``say`` or ``tell`` comes out as one line,
+whatever is in it, and nothing in it reaches a terminal but what can be seen. No other file of the package prints.
+
+A stream that takes nothing ends no command: who reads our output may go, and a disk may be full, while a run needs
+us. ``failure`` tells what got lost, so that the exit code can say so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from ansible_collections.madctl.multinode.plugins.module_utils._lines import KEPT
+from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain as plain
+from madctl.errors import DEBUG
+
+
+class Stream:
+    """One of the two standard streams, whatever it is at the moment."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.reader_gone = False
+        self.error: OSError | None = None
+
+    def lines(self, texts: Iterable[object], kept: str = "") -> None:
+        """Write texts, each of them as one line, all in one piece."""
+        stream: TextIO | None = getattr(sys, self._name)
+        if stream is None:
+            return
+        try:
+            stream.write("".join(plain(text, kept) + "\n" for text in texts))
+            stream.flush()
+        except BrokenPipeError:
+            # Who read it has seen enough, as ``head`` does.
+            self.reader_gone = True
+            _silence(stream)
+        except OSError as error:
+            self.error = self.error or error
+
+    def job(self, label: str, texts: Iterable[str]) -> None:
+        """Write lines of a job, which may have tabs, behind who said them."""
+        self.lines((f"{plain(label)} │ {text}" for text in texts), KEPT)
+
+    def is_terminal(self) -> bool:
+        """Tell whether somebody looks at it."""
+        stream: TextIO | None = getattr(sys, self._name)
+        return stream is not None and stream.isatty()
+
+    def prepare(self) -> None:
+        """Forget what failed before, and show characters that the stream has no code for in some way."""
+        self.reader_gone, self.error = False, None
+        stream = getattr(sys, self._name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+    def leave(self) -> None:
+        """Keep Python from trying once more, and complaining, when it ends."""
+        stream = getattr(sys, self._name)
+        if self.error and stream is not None:
+            _silence(stream)
+
+
+OUT, ERR = Stream("stdout"), Stream("stderr")
+
+
+def say(*texts: object) -> None:
+    """Print lines on standard output."""
+    OUT.lines(texts)
+
+
+def tell(*texts: object) -> None:
+    """Print lines on standard error."""
+    ERR.lines(texts)
+
+
+def trace(error: BaseException) -> None:
+    """Print where an error came from, for who looks for a defect; nobody else wants to see that."""
+    if os.environ.get(DEBUG):
+        import traceback
+
+        tell(*"".join(traceback.format_exception(error)).rstrip("\n").split("\n"))
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns on standard output, all but the last as wide as they need."""
+    shown = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in list(zip(*shown, strict=True))[:-1]]
+    say(*("  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in shown))
+
+
+def prepare() -> None:
+    """
+    Make the standard streams fit to be printed on.
+
+    Where one is closed, the next file or socket would get its number, and with it what was meant for a person.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    OUT.prepare()
+    ERR.prepare()
+
+
+def leave() -> OSError | None:
+    """Let go of the streams, and give what kept output from being written, other than a reader who has gone."""
+    OUT.leave()
+    ERR.leave()
+    return OUT.error
+
+
+def _silence(stream: TextIO) -> None:
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (OSError, ValueError):
+        return  # It has no descriptor.

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Know programs that start ranks by themselves, also behind what only passes a command on.
+
+A launcher inside a rank starts a world of its own there, and every rank of the job reports success. Pure, and
+delivered beside the supervisor, so it imports nothing of the collection; private to the collection.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Optional, Sequence, Tuple
+
+_TORCH = ("torchrun",)
+_MPI = ("mpirun", "mpiexec", "orterun", "prterun", "prun", "mpirun_rsh")
+_BATCH = ("srun", "sbatch", "salloc", "jsrun", "aprun", "ibrun", "yhrun", "bsub")
+_OTHERS = (
+    *("accelerate", "accelerate-launch", "deepspeed", "horovodrun", "composer", "colossalai", "ft_launcher"),
+    *("torchx", "msrun", "deepspeed.launcher.runner", "deepspeed.launcher.launch", "accelerate.commands.launch"),
+    *("composer.cli.launcher", "colossalai.cli.cli", "horovod.runner.launch"),
+)
+_OURS = ("madctl", "madengine")
+_KNOWN = frozenset((*_TORCH, *_MPI, *_BATCH, *_OTHERS, *_OURS))
+# torch.distributed.run and what other frameworks call so; as a module, or as the file of one.
+_MODULE = re.compile(r"(?:\w+\.)*distributed\.(?:run|launch)")
+_FILE = re.compile(r"(?:.*/)?(?:torch|paddle|oneflow)/distributed/(?:run|launch)\.py")
+# mpirun.openmpi, mpiexec.hydra, mpirun-5.0
+_MPI_NAME = re.compile(r"(mpirun|mpiexec|orterun)[.-][\w.-]+")
+_PYTHON = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)*)?")
+_SHELL = re.compile(r"(?:ba|da|z|k|c|tc|fi)?sh")
+_ASSIGNMENT = re.compile(r"\w+\+?=.*", re.DOTALL)
+_BETWEEN_COMMANDS = frozenset(";&|()")
+# What passes a command on: options that take a word, and how many words come before the command.
+_WRAPPERS: Dict[str, Tuple[str, int]] = {
+    "env": ("uC", 0),
+    "time": ("fo", 0),
+    "nice": ("n", 0),
+    "ionice": ("cn", 0),
+    "chrt": ("TPD", 1),
+    "taskset": ("", 1),
+    "timeout": ("ks", 1),
+    "stdbuf": ("ioe", 0),
+    "numactl": ("NmCpP", 0),
+    "sudo": ("ugpCDhRrtTU", 0),
+    "catchsegv": ("", 0),
+    "nohup": ("", 0),
+    "setsid": ("", 0),
+    "exec": ("a", 0),
+    "command": ("", 0),
+    "eval": ("", 0),
+    "unbuffer": ("", 0),
+    "xvfb-run": ("enfspw", 0),
+    **dict.fromkeys(("conda", "mamba", "micromamba", "uv", "poetry", "pipenv", "pdm", "hatch"), ("np", 0)),
+    # A shell's own words before a command.
+    **dict.fromkeys(("then", "do", "else", "if", "elif", "while", "until", "!", "{"), ("", 0)),
+}
+_DEEPEST = 16
+_SHOWN = 120
+# torchrun's options without a word after them.
+_TORCHRUN_FLAGS = ("standalone", "no-python", "m", "module", "run-path", "use-env", "h", "help")
+
+
+def is_python(word: str) -> bool:
+    """Tell whether a word names a Python, by its name or its path."""
+    return bool(_PYTHON.fullmatch(word.rpartition("/")[2]))
+
+
+def launcher(words: Sequence[str], depth: int = 0) -> Optional[List[str]]:
+    """Give the words from a launcher on, where a command line is one or leads to one; None where it is none."""
+    left = list(words)
+    while left and _ASSIGNMENT.fullmatch(left[0]) and "/" not in left[0].partition("=")[0]:
+        left = left[1:]
+    if not left or depth > _DEEPEST:
+        return None
+    name = left[0].rpartition("/")[2]
+    if name in _KNOWN or _MPI_NAME.fullmatch(name) or _FILE.fullmatch(left[0]):
+        return [name, *left[1:]]
+    if left[0] == "-m":
+        return _module(left[1:], depth)
+    if is_python(left[0]):
+        return _python(left[1:], depth)
+    if _SHELL.fullmatch(name):
+        return _shell(left[1:], depth)
+    if name in _WRAPPERS:
+        return _wrapped(name, left[1:], depth)
+    return None
+
+
+def _module(words: Sequence[str], depth: int) -> Optional[List[str]]:
+    if not words:
+        return None
+    if _MODULE.fullmatch(words[0]) or words[0] in _KNOWN:
+        return list(words)
+    return launcher(words[1:], depth + 1) if words[0] == "torch.utils.bottleneck" else None
+
+
+def _python(words: Sequence[str], depth: int) -> Optional[List[str]]:
+    """Look at what a Python is to run: a module, or a program that is a script."""
+    kind, target, rest = python_target(words)
+    if kind == "module":
+        return _module([target, *rest], depth)
+    return launcher([target, *rest], depth + 1) if kind == "script" else None
+
+
+def python_target(words: Sequence[str]) -> Tuple[str, str, List[str]]:
+    """
+    Say what a Python runs, by the words after it.
+
+    Returns:
+        ``script``, ``module``, ``code`` or ``nothing``; its name or text; the words after it.
+    """
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            return ("script", left[0], left[1:]) if left else ("nothing", "", [])
+        if word == "-":
+            return "code", word, left
+        if not word.startswith("-"):
+            return "script", word, left
+        if word.startswith("--"):
+            left = left[1:] if word == "--check-hash-based-pycs" else left
+            continue
+        for place, letter in enumerate(word[1:], 2):
+            if letter in "cmWX":
+                value = [word[place:]] if word[place:] else left[:1]
+                left = left if word[place:] else left[1:]
+                if letter in "cm":
+                    return ("module" if letter == "m" else "code", "".join(value), left)
+                break
+    return "nothing", "", []
+
+
+def script_of(words: Sequence[str]) -> Optional[str]:
+    """Name the file that an interpreter, a shell or another one, is to run; None where it has its text at hand."""
+    name = words[0].rpartition("/")[2]
+    if is_python(words[0]):
+        kind, target, _ = python_target(words[1:])
+        return target if kind == "script" else None
+    if not _SHELL.fullmatch(name) and name not in ("perl", "ruby", "Rscript", "julia", "node", "lua", "expect"):
+        return None
+    text = "c" if _SHELL.fullmatch(name) else "eE"
+    left = list(words[1:])
+    while left and left[0].startswith(("-", "+")):
+        word = left.pop(0)
+        if word in ("--", "-"):
+            break
+        if not word.startswith("--") and any(letter in word for letter in text):
+            return None
+        if word in ("-o", "+o", "-O", "+O", "--rcfile", "--init-file"):
+            left = left[1:]
+    return left[0] if left else None
+
+
+def _shell(words: Sequence[str], depth: int) -> Optional[List[str]]:
+    """Look at every command of a text that a shell is given with ``-c``, or at the name of its script."""
+    for place, word in enumerate(words):
+        if not word.startswith(("-", "+")):
+            return launcher(words[place:], depth + 1)
+        if not word.startswith("--") and "c" in word:
+            texts = [entry for entry in words[place + 1 :] if not entry.startswith("-")][:1]
+            return next(filter(None, (launcher(each, depth + 1) for each in _commands("".join(texts)))), None)
+    return None
+
+
+def _commands(text: str) -> List[List[str]]:
+    import shlex  # Only where there is a shell's text: nodes read this module, too.
+
+    lexer = shlex.shlex(text.replace("\\\n", " ").replace("\n", ";"), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    commands: List[List[str]] = [[]]
+    try:
+        for token in lexer:
+            if token and set(token) <= _BETWEEN_COMMANDS:
+                commands.append([])
+            else:
+                commands[-1].append(token)
+    except ValueError:
+        return []  # A shell would not take it either.
+    return commands
+
+
+def _wrapped(name: str, words: Sequence[str], depth: int) -> Optional[List[str]]:
+    with_word, before = _WRAPPERS[name]
+    left = list(words[1:] if words[:1] == ["run"] else words)  # conda run, uv run
+    while left and left[0].startswith("-") and len(left[0]) > 1:
+        word = left.pop(0)
+        if name == "env" and word in ("-S", "--split-string") and left:
+            return launcher(_commands(left[0])[0] + left[1:], depth + 1) if _commands(left[0]) else None
+        if word == "--":
+            break
+        # The word may be part of the option: -n5, --signal=KILL.
+        if not word.startswith("--") and word[-1] in with_word and left:
+            left.pop(0)
+    return launcher(left[before:] if name != "env" else [word for word in left if word != "-"], depth + 1)
+
+
+def instead(found: Sequence[str]) -> str:
+    """Say what to write in place of a launcher: a part of madctl's command line."""
+    import shlex
+
+    name = found[0].rpartition("/")[2]
+    if name in _TORCH or _MODULE.fullmatch(name) or _FILE.fullmatch(found[0]) or name in ("run.py", "launch.py"):
+        return "leave it out, madctl starts torchrun: %s" % _shown(_without_torchrun(found[1:]))
+    if name.partition(".")[0].partition("-")[0] in _MPI:
+        return "leave it out: --runner mpirun -- PROGRAM"
+    if name in _BATCH:
+        return "leave it out: -- PROGRAM"
+    if name in _OURS:
+        return "--tags MODEL" if name == "madengine" else "leave it out: -- PROGRAM"
+    return "to run it once per node: --command -- %s" % _shown(shlex.join(found))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 2] + " …"
+
+
+def _without_torchrun(words: Sequence[str]) -> str:
+    import shlex
+
+    left, count, module = list(words), [], False
+    while left and left[0].startswith("-"):
+        option, equals, value = left.pop(0).partition("=")
+        name = option.lstrip("-").replace("_", "-")
+        module = module or name in ("m", "module")
+        if name in _TORCHRUN_FLAGS:
+            continue
+        if not equals:
+            value = left.pop(0) if left else ""
+        if name == "nproc-per-node":
+            count = ["--nproc-per-node", value]
+    return shlex.join([*count, "--", *(["-m"] if module else []), *(left or ["train.py"])])

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Find ranks whose program is a launcher that made a world of its own, which nothing else tells: they all succeed.
+
+Proof is a process below the rank that a launcher started and whose environment names another rank or
+another size of the world than the rank has. It is looked for where only the kernel answers, more rarely
+as time goes by: the world inside lives no shorter than it took to come. Delivered beside the supervisor;
+private to the collection.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import _launchers  # type: ignore[import-not-found]
+import _processes  # type: ignore[import-not-found]
+
+FIRST_SECONDS = 1.0
+GROWTH = 0.25
+_IDENTITIES = (
+    (b"RANK", b"WORLD_SIZE"),
+    (b"OMPI_COMM_WORLD_RANK", b"OMPI_COMM_WORLD_SIZE"),
+    (b"PMI_RANK", b"PMI_SIZE"),
+)
+
+
+class Worlds:
+    """What is known of the worlds that this node's ranks made; ``at`` is when to look again, or None."""
+
+    def __init__(self, emit: Callable[..., None]) -> None:
+        self._emit = emit
+        self._begun = 0.0
+        self.at: Optional[float] = None
+        self.apart: Dict[int, Dict[str, Any]] = {}
+
+    def begin(self) -> None:
+        """Look from now on; told again, look soon again."""
+        self._begun = time.monotonic()
+        self.at = self._begun + FIRST_SECONDS
+
+    def look(self, joined: Dict[int, Dict[str, Any]]) -> None:
+        """Look below every rank that joined, and tell what is new."""
+        now = time.monotonic()
+        self.at = now + max(FIRST_SECONDS, (now - self._begun) * GROWTH)
+        children = _processes.by_parent()
+        for rank, entry in joined.items():
+            found = None if rank in self.apart else inner(entry["pid"], (rank, entry.get("world_size")), children)
+            if found:
+                self.apart[rank] = found
+                self._emit(event="apart", time=time.time(), rank=rank, **found)
+
+
+def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int]]) -> Optional[Dict[str, Any]]:
+    """
+    Look below one rank.
+
+    Args:
+        own: Its rank, and the size of its world.
+        children: By process, as ``_processes.by_parent`` gives them.
+
+    Returns:
+        ``launcher``, its name, and ``size`` of the world that it made; None where there is none.
+    """
+    waiting: List[Tuple[int, Optional[str]]] = [(pid, None)]
+    while waiting:
+        current, launcher = waiting.pop()
+        found = _launchers.launcher(_processes.command_line(current))
+        if launcher:
+            other = next((size for rank, size in _identities(current) if (rank, size) != own), None)
+            if other is not None:
+                return {"launcher": launcher, "size": other}
+        name = found[0].rpartition("/")[2] if found else launcher
+        waiting += [(child, name) for child in children.get(current, [])]
+    return None
+
+
+def _identities(pid: int) -> Iterator[Tuple[int, int]]:
+    environment = dict(entry.partition(b"=")[::2] for entry in _processes.environment(pid))
+    for names in _IDENTITIES:
+        rank, size = (environment.get(name, b"") for name in names)
+        if rank.isdigit() and size.isdigit() and len(rank + size) < 20:
+            yield int(rank), int(size)

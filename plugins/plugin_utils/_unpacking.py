@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+Write the files that a node packed, which may send anything: no node is trusted with paths of this machine.
+
+An archive is a gzip stream of frames: ``{"directory": NAME}``, ``{"file": NAME, "time": SECONDS}`` and that
+file's bytes, ``{"end": true}``. It has no words for links, devices, owners and modes, and every name is
+that of something new in a directory that the same archive made.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _wire
+from ansible_collections.madctl.multinode.plugins.plugin_utils._hearing import PIECE, Refused
+
+ENTRIES, DEPTH = 100_000, 64
+PART_BYTES, NAME_BYTES = 255, 2048
+_LAST_SECOND = 1 << 33
+
+
+def unpack(read: Callable[[], bytes], directory: str, size: int) -> None:
+    """
+    Write an archive into a directory that is new, empty and nobody else's.
+
+    Args:
+        read: Gives the next bytes of the archive, none at its end.
+        directory: It is left as it is when the archive is refused.
+        size: How many bytes all files may have.
+
+    Raises:
+        Refused: If this is no archive, or holds what it may not.
+    """
+    files = _Files(directory, size)
+    try:
+        for header, payload in _frames(read, size):
+            files.take(header, payload)
+    except (OSError, _wire.WireError) as error:
+        raise Refused(str(error)) from error
+    finally:
+        files.close()
+    if not files.ended:
+        raise Refused("it ends in the middle")
+
+
+def _frames(read: Callable[[], bytes], size: int) -> Iterator[_wire.Frame]:
+    decoder = _wire.Decoder()
+    for piece in _inflated(read, size):
+        yield from decoder.feed(piece)
+    if decoder.is_within:
+        raise Refused("it ends in the middle")
+
+
+def _inflated(read: Callable[[], bytes], size: int) -> Iterator[bytes]:
+    """Yield pieces of bounded size, however much is packed into how little, or how little into how much."""
+    engine, taken = zlib.decompressobj(wbits=31), 0
+    try:
+        while not engine.eof:
+            data = engine.unconsumed_tail or read()
+            piece = engine.decompress(data, PIECE)
+            if not data and not piece:
+                raise Refused("it ends in the middle")
+            taken += len(data) - len(engine.unconsumed_tail)
+            if taken > size + ENTRIES * NAME_BYTES:
+                raise Refused("it is larger than what it may hold")
+            yield piece
+    except zlib.error as error:
+        raise Refused("it is no gzip stream: %s" % error) from error
+    if engine.unused_data or read():
+        raise Refused("something comes after its end")
+
+
+class _Files:
+    """What was written so far."""
+
+    def __init__(self, directory: str, size: int) -> None:
+        self.ended = False
+        self._directory, self._size = directory, size
+        self._entries = self._bytes = 0
+        self._open: int | None = None
+        self._time = 0.0
+
+    def take(self, header: dict[str, Any], payload: bytes) -> None:
+        keys = set(header)
+        if self.ended:
+            raise Refused("something comes after its end")
+        if keys == {"bytes"} and self._open is not None:
+            self._more(payload)
+        elif keys == {"directory"}:
+            self.close()
+            os.mkdir(self._path(header["directory"]), 0o700)
+        elif keys == {"file", "time"}:
+            self.close()
+            self._begin(header["file"], header["time"])
+        elif header == {"end": True}:
+            self.ended = True
+        else:
+            raise Refused("it holds something that is neither a file nor a directory")
+
+    def close(self) -> None:
+        """Finish the file that is open."""
+        if self._open is not None:
+            descriptor, self._open = self._open, None
+            try:
+                os.utime(descriptor, (self._time, self._time))
+            finally:
+                os.close(descriptor)
+
+    def _begin(self, name: Any, time: Any) -> None:
+        if type(time) not in (int, float) or not 0 <= time < _LAST_SECOND:
+            raise Refused("it holds a file of no time")
+        self._time = float(time)
+        # What is there is refused, and a parent that is missing or a file: no name leads anywhere else.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._open = os.open(self._path(name), flags, 0o600)
+
+    def _more(self, payload: bytes) -> None:
+        assert self._open is not None
+        self._bytes += len(payload)
+        if self._bytes > self._size:
+            raise Refused("it holds more than %d bytes" % self._size)
+        while payload:
+            payload = payload[os.write(self._open, payload) :]
+
+    def _path(self, name: Any) -> str:
+        self._entries += 1
+        if self._entries > ENTRIES:
+            raise Refused("it holds more than %d files" % ENTRIES)
+        if not is_name(name):
+            raise Refused("it holds a name that none may have: %s" % ascii(name)[:80])
+        return os.path.join(self._directory, name)
+
+
+def is_name(name: Any) -> bool:
+    """Tell whether a name may be that of a file below the directory, and go to a terminal."""
+    if not isinstance(name, str) or not name.isprintable() or len(name.encode()) > NAME_BYTES:
+        return False
+    parts = name.split("/")
+    good = (part not in ("", ".", "..") and len(part.encode()) <= PART_BYTES for part in parts)
+    return len(parts) <= DEPTH and all(good)

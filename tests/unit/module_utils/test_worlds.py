@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ranks that start a launcher: seen by the supervisor in real processes, and judged by who follows."""
+
+import importlib
+import os
+import sys
+import time
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _outcome, _wire
+from madctl.commands.status import how_it_ended
+from tests.unit.module_utils.test_supervisor import PROGRAMS, arm  # noqa: F401
+
+# A launcher is known by its name; this one starts one rank, in a world that its words name.
+LAUNCHER = """#!/bin/sh
+RANK=$1 WORLD_SIZE=$2 sh -c 'while ! [ -e "$0" ]; do sleep 0.05; done' "$3"
+"""
+WRAPPERS = {
+    "exec": '#!/bin/sh\nexec "{launcher}" {words}\n',
+    "child": '#!/bin/sh\n"{launcher}" {words}\necho ended\n',
+    "Python": '#!{python}\nimport subprocess\nsubprocess.run(["{launcher}", *"{words}".split()], check=True)\n',
+}
+
+
+def write(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def worlds(monkeypatch):
+    """Import what is delivered beside the supervisor as it is imported there."""
+    monkeypatch.syspath_prepend(PROGRAMS)
+    return importlib.import_module("_worlds")
+
+
+@pytest.fixture
+def rank(arm, tmp_path):  # noqa: F811
+    """Start one rank of two whose program is a script that calls something of a name."""
+
+    def make(name, wrapper, inner_rank, inner_size):
+        launcher = write(tmp_path / name, LAUNCHER)
+        words = f"{inner_rank} {inner_size} {tmp_path}/enough"
+        text = WRAPPERS[wrapper].format(launcher=launcher, words=words, python=sys.executable)
+        script = write(tmp_path / "run.sh", text)
+        return arm("env", "RANK=1", "WORLD_SIZE=2", sys.executable, "-I", "-S", f"{tmp_path}/bin/_rank.py", str(script))
+
+    return make
+
+
+def events(run, enough):
+    """Follow a run, let its job end once it is told so, and give all events by their names."""
+    channel = run.connect()
+    channel.send(b"g")
+    frames = []
+    decoder, deadline = _wire.Decoder(), time.monotonic() + 30
+    channel.settimeout(5)
+    while not any(header["event"] == "apart" for header, _ in frames) and time.monotonic() < deadline:
+        frames += decoder.feed(channel.recv(1 << 16))
+    enough.touch()
+    while not any(header["event"] == "exit" for header, _ in frames):
+        frames += decoder.feed(channel.recv(1 << 16))
+    channel.close()
+    return {header["event"]: header for header, _ in frames}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_world_inside_a_rank_is_seen(rank, tmp_path, wrapper):
+    run = rank("torchrun", wrapper, 0, 1)
+    found = events(run, tmp_path / "enough")
+
+    assert (found["joined"]["rank"], found["joined"]["world_size"]) == (1, 2)
+    assert (found["apart"]["rank"], found["apart"]["launcher"], found["apart"]["size"]) == (1, "torchrun", 1)
+    run.process.wait(20)
+    assert run.record["apart"] == [1]
+
+
+def test_a_world_of_the_same_size_is_another_where_the_rank_is_another(rank, tmp_path):
+    found = events(rank("mpirun", "child", 0, 2), tmp_path / "enough")
+
+    assert (found["apart"]["launcher"], found["apart"]["size"]) == ("mpirun", 2)
+
+
+@pytest.mark.parametrize(("name", "inner"), [("torchrun", (1, 2)), ("worker", (0, 1))])
+def test_what_belongs_to_the_world_or_was_started_by_no_launcher_is_left_alone(rank, tmp_path, worlds, name, inner):
+    run = rank(name, "child", *inner)
+    channel = run.connect()
+    channel.send(b"g")
+    pid = None
+    deadline = time.monotonic() + 20
+    # The last process that the rank's program starts.
+    while not (pid and b"sleep" in b" ".join(map(os.fsencode, _below(worlds, pid)))) and time.monotonic() < deadline:
+        pid = next((one for one in worlds._processes.find(run.run_id)[1] if _is_script(worlds, one, tmp_path)), None)
+    found = worlds.inner(pid, (1, 2), worlds._processes.by_parent())
+    (tmp_path / "enough").touch()
+    run.process.wait(20)
+    channel.close()
+
+    assert found is None
+    assert run.record["apart"] == []
+
+
+def _is_script(worlds, pid, tmp_path):
+    words = worlds._processes.command_line(pid)
+    return words[-1:] == [str(tmp_path / "run.sh")] and not any("_rank.py" in word for word in words)
+
+
+def _below(worlds, pid):
+    found = worlds._processes.descendants(pid)
+    return [word for one in found for word in worlds._processes.command_line(one)]
+
+
+def follower(size, *hosts):
+    nodes = [{"host": host, "node_rank": rank, "run_dir": "/r"} for rank, host in enumerate(hosts)]
+    plan = {"run_id": "r", "shape": "script", "runner": "torchrun", "world_size": size, "nodes": nodes}
+    return _follow.Follower(plan, lambda *_: None)
+
+
+def apart(seq, rank, size=1):
+    return {"event": "apart", "seq": seq, "time": time.time(), "rank": rank, "launcher": "torchrun", "size": size}
+
+
+def joined(seq, rank, size):
+    return {"event": "joined", "seq": seq, "rank": rank, "world_size": size, "pid": 1, "argv0": "x"}
+
+
+def problems(follower):
+    return [(entry["code"], entry["host"]) for entry in _outcome.judge(follower.runs, follower.plan, None)[0]]
+
+
+def test_a_run_whose_ranks_all_made_worlds_of_their_own_fails_at_once():
+    found = follower(2, "a", "b")
+    for number, run in enumerate(found.runs):
+        found._event(run, joined(1, number, 2), b"")
+    found._event(found.runs[0], apart(2, 0), b"")
+    assert problems(found) == []
+    assert not found._stopping
+
+    found._event(found.runs[1], apart(2, 1), b"")
+    assert problems(found) == [("WORLD_DIFFERS", "b")]
+    assert found._stopping
+    message = _outcome.judge(found.runs, found.plan, None)[0][0]["message"]
+    assert message == "rank 1 of 2 started torchrun, which made a world of its own, of size 1; so did every rank"
+
+
+def test_one_rank_that_starts_something_beside_the_job_does_not_end_it():
+    found = follower(2, "a", "b")
+    for number, run in enumerate(found.runs):
+        found._event(run, joined(1, number, 2), b"")
+    found._event(found.runs[0], apart(2, 0), b"")
+
+    assert problems(found) == []
+
+
+def test_a_rank_in_a_world_of_another_size_fails_at_once():
+    found = follower(2, "a", "b")
+    found._event(found.runs[1], joined(1, 0, 1), b"")
+
+    assert problems(found) == [("WORLD_DIFFERS", "b")]
+    assert found._stopping
+
+
+def test_a_command_s_worlds_are_its_own():
+    found = follower(2, "a", "b")
+    found.plan["shape"] = "command"
+    for number, run in enumerate(found.runs):
+        found._event(run, joined(1, number, 1), b"")
+        found._event(run, apart(2, number), b"")
+
+    assert problems(found) == []
+
+
+def test_status_knows_it_of_a_run_that_nobody_followed():
+    records = [{"exit_code": 0, "stopped": False, "ranks_joined": 1, "apart": [rank]} for rank in (0, 1)]
+
+    assert how_it_ended([{"exit": record} for record in records], 2) == "failed"
+    records[1]["apart"] = []
+    assert how_it_ended([{"exit": record} for record in records], 2) == "succeeded"

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever a node says, and wherever it is shown: no control character, and no line that seems to be madctl's."""
+
+import io
+import json
+import sys
+import types
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _outcome, _stages
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _following, _screen
+from madctl import attic, cli, report, rundir
+from madctl.errors import Problem
+from madctl.hosts import HostEntry
+from madctl.inventory import build
+from madctl.options import Targets
+from madctl.planned import show_plan
+from madctl.result import Result, to_json
+from madctl.session import RunSession, Session
+from madctl.view import View, print_problems
+from tests import hostile
+from tests.unit.test_docs import codes_in_source
+
+TEXTS = [
+    *hostile.LANGUAGES.values(),
+    "madctl: node1: forged [FORGED]",
+    "\x7f\x00\x85\udc80\ud800",
+    "a\u2029\ufeff\u200e",
+]
+RUN = "20261101-120000-aaaaaaaa"
+
+
+@pytest.fixture(params=TEXTS, ids=[*hostile.LANGUAGES, "a line", "characters", "marks"])
+def text(request):
+    return request.param
+
+
+@pytest.fixture
+def shown(capsys, monkeypatch, tmp_path):
+    """All that is printed, checked line by line as it is taken."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    def take():
+        return checked("".join(capsys.readouterr()).rstrip("\n").split("\n"))
+
+    return take
+
+
+def checked(lines):
+    """Give lines, if there are any and each may go to a terminal."""
+    assert lines != [""]
+    for line in lines:
+        assert hostile.is_harmless(line.replace("\t", "")), line
+        assert not line.startswith(("madctl: node1: forged", "madctl: forged")), line
+    return lines
+
+
+# -- events, at both doors -----------------------------------------------------------------------------
+
+
+def events(text):
+    """Give every kind of event, with a text in every field that a node can fill with one."""
+    node = {"host": "node1"}
+    yield {**node, "event": "log", "log": f"rank-{text}.out", "offset": 0}, f"{text}\n".encode("utf-8", "surrogatepass")
+    yield {**node, "event": "log", "log": text, "offset": 0}, b"no newline"
+    yield {**node, "event": "skipped", "log": f"rank-{text}.out", "size": 1 << 30}, b""
+    yield {**node, "event": "lost", "message": text}, b""
+    yield {**node, "event": "log_degraded", "log": text}, b""
+    yield {"event": "restart", "attempt": text, "of": text, "replaced": {text: text}, "plan": {"run_id": text}}, b""
+    for kind in ("ready", "started", "joined", "stopping", "exit", "suspect", "back", "no_dump", text):
+        yield {**node, "event": kind, "rank": text, "boot_id": text, "outcome": text}, b""
+    yield {**node, "event": "idle", "seconds": 5.0}, b""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_events_on_the_screen(text, terminal, as_json, monkeypatch):
+    both = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", both)
+    monkeypatch.setattr(sys, "stderr", both)
+    view = View(["node1", text], as_json=as_json, single=False, stages=())
+    for event, payload in events(text):
+        view.on_event(event, payload)
+    view.errors = [Problem("RANK_FAILED", text, "node1", text, rank=0)]
+    view.finish(
+        text, {"nodes": [{"run_dir": text}], "victims": {"node1": 2}, "world_size": text}, True, f"{text}\n{text}"
+    )
+    view.results([f"node1  {text}"], text)
+    view.goes_on(text, is_forgotten=True)
+    view.notice(Problem("X", text, text, text))
+
+    checked(both.getvalue().rstrip("\n").split("\n"))
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """All lines that a playbook shows, with the callback that draws and without it."""
+    said = []
+    monkeypatch.setattr(_screen, "send", lambda event: event["event"] != "text")
+    monkeypatch.setattr(_screen.Display, "display", lambda _, piece: said.extend(piece.split("\n")))
+    return said
+
+
+def test_events_in_a_playbook(text, told):
+    screen = _screen.Screen({"shape": "script", "nodes": [{"host": "node1"}], "world_size": 1, "run_id": text})
+    for event, payload in events(text):
+        screen.on_event(event, payload)
+    screen.flush()
+    problems = [_codes.problem("RANK_FAILED", "node1", text, text)]
+    nodes = [{"run_dir": text}]
+    summary = {"victims": {"node1": 1}, "ranks_joined": text, "duration_seconds": 1, "nodes": nodes}
+    screen.done({"summary": summary, "run_id": text, "detached": False, "problems": problems})
+
+    checked(told)
+
+
+def test_the_table_of_a_playbook(text):
+    table = _stages.Table()
+    table.begin([{"host": text, "nproc_per_node": text}])
+    for event, _ in events(text):
+        table.take({**event, "event": f"node_{event['event']}", "host": text})
+
+    for line in table.lines((200, 50)):
+        assert hostile.is_harmless(line)
+
+
+# -- problems -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", sorted(codes_in_source() | set(_catalog.CHECK_OF)))
+def test_problems_of_every_code(code, shown, told):
+    for text in TEXTS:
+        problem = _codes.problem(code, text, text, text)
+        raw = Problem(code, text, text, text)
+        print_problems([raw], [raw])
+        assert len(shown()) == 2
+        _screen.problems([problem, {**problem, "message": text}])
+        assert checked(told) and len(told) == 2
+        told.clear()
+        message = _following.judged({}, [problem, problem])["msg"]
+        assert len(checked(message.split("\n"))) == 2
+
+
+FAILURES = {
+    "start_failed": lambda text: _outcome.start_failure("node1", {"event": "start_failed", "message": text}),
+    "exec_failed": lambda text: _outcome.start_failure("node1", {"event": "exec_failed", "argv0": text, "errno": 2}),
+    "rank_exit": lambda text: _outcome.rank_failure(
+        "node1", {"event": "rank_exit", "rank": text, "exit_code": text, "signal": None}
+    ),
+    "models": lambda text: _outcome.model_failure("node1", {"failed": [text], "stopping": False, "exit_code": 1}),
+    "silence": lambda text: _following.silence("node1", text),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failures_that_a_node_describes(failure, text):
+    found = FAILURES[failure](text)
+
+    assert hostile.is_harmless(found["message"]) and hostile.is_harmless(found["remedy"])
+
+
+def test_json_is_harmless_and_exact(text, shown):
+    problem = Problem("X", text, text, text)
+    whole = to_json(Result(text, "failed", 1, text, {text: [text]}, [problem], [problem]))
+
+    assert hostile.is_harmless(whole)
+    assert json.loads(whole)["data"] == {text: [text]}
+    assert json.loads(whole)["errors"][0]["message"] == text
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), 1e999])
+def test_json_has_no_numbers_that_json_does_not_know(number):
+    whole = to_json(Result("x", "failed", 1, None, {"a": [{"b": number}, 1.5]}))
+
+    assert json.loads(whole, parse_constant=pytest.fail)["data"] == {"a": [{"b": None}, 1.5]}
+
+
+# -- commands --------------------------------------------------------------------------------------------
+
+PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_port": 1, "nnodes": 1, "world_size": 1}
+
+
+def remembered(text="x"):
+    targets = Targets(("node1",), build([HostEntry("node1")], None, None, ""))
+    node = {"host": "node1", "run_dir": text, "interface": text, "node_rank": 0}
+    record = rundir.create(
+        {**PLAN, "run_id": RUN, "nodes": [node]}, targets, [text.encode("utf-8", "replace").decode()]
+    )
+    assert rundir.save(rundir.ended(record, text, 0)) is None
+    return record
+
+
+def ending(text):
+    return {"outcome": text, "exit_code": text, "signal": text, "stopped": False, "reason": text}
+
+
+def answers(text):
+    """Give what nodes might answer to each command."""
+    problem = {"code": "NODE_SILENT", "host": "node1", "message": text, "remedy": text}
+    status = {
+        "state": text,
+        "container": text,
+        "joined": text,
+        "processes": text,
+        "storage": text,
+        "exit": ending(text),
+    }
+    described = {"run_id": text, "created": 1.0, "host": "node1", "node_rank": 0, "hosts": ["node1"], "plan": PLAN}
+    run = {"run_id": text, "run_dir": text, "state": text, "exit": None, "described": {**described, "work": [text]}}
+    gone = {"removed": [{"run_id": text, "bytes": 1}], "programs": [{"name": text, "bytes": 1}], "held": []}
+    gone["stuck"] = [{"path": text, "reason": text}]
+    return {
+        "status": {"nodes": {"node1": status}, "problems": [problem]},
+        "collect": {"nodes": {"node1": text}, "problems": [problem]},
+        "stop": {"nodes": {"node1": {"left": [text], "changed": True, "known": True}}, "problems": [problem]},
+        "ps": {"nodes": {"node1": {"runs": [run]}}, "problems": [problem]},
+        "gc": {"nodes": {"node1": gone}, "problems": [problem]},
+    }
+
+
+COMMANDS = {
+    "status": ["status"],
+    "collect": ["collect"],
+    "stop": ["stop"],
+    "ps": ["ps", "--hosts", "node1"],
+    "gc": ["gc", "--hosts", "node1", "--dry-run"],
+}
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_that_ask_nodes(command, output, text, shown, monkeypatch):
+    remembered()
+    monkeypatch.setattr(attic, "ask", lambda *_: answers(text)[command])
+    code = cli.main([*COMMANDS[command], "--output", output])
+
+    assert code in (4, 9)
+    lines = shown()
+    assert not [line for line in lines if "INTERNAL" in line]
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_what_is_remembered(output, text, shown):
+    remembered(text)
+
+    assert cli.main(["ps", "--output", output]) == 0
+    assert len(shown()) == (2 if output == "text" else 1)
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_the_table_of_a_check(output, text, shown):
+    view = View(["node1"], as_json=output == "json", single=True, stages=())
+    view.errors = view.warnings = [Problem("PORT_IN_USE", text, "node1", text)]
+    session = Session(None, {}, view)
+    session.verdict = {
+        "checks": {"node1": dict.fromkeys(_catalog.NAMES, text)},
+        "candidates": {"node1": [{"interface": text, "address": text, "verdict": text}]},
+    }
+    session.judged = {"fingerprints": {text: text}}
+    options = types.SimpleNamespace(output=output, explain="network")
+    report.report_check(session, options)
+    shown()
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_report_of_a_run(output, text, shown):
+    node = {"host": "node1", "node_rank": 0, "address": text, "interface": text, "nproc_per_node": 1, "run_dir": text}
+    view = View(["node1"], as_json=output == "json", single=True, stages=())
+    session = RunSession(None, {"madctl_env": {}, "madctl_work": []}, view)
+    session.nodes = Targets(("node1",), build([HostEntry("node1")], None, None, ""))
+    plan = {**PLAN, "run_id": RUN, "nodes": [{**node, "env": {}}]}
+    session.on_task("madctl.multinode.plan", "node1", {"plan": plan, "warning_list": [{"code": "W", "message": text}]})
+    problem = {"code": "RANK_FAILED", "host": "node1", "message": text, "remedy": text, "error": f"{text}\n{text}"}
+    models = [{"model": text, "performance": text, "status": text}]
+    summary = {"nodes": [{**node, "exit_code": 1, "models": models}], "start_spread_seconds": 0.0, "victims": {}}
+    final = {"summary": summary, "run_id": RUN, "exit_code": 6, "problems": [problem], "detached": False}
+    session.on_task("madctl.multinode.run_start", "node1", final)
+
+    assert report.report_run(session, "launch", output == "json") == 6
+    shown()
+
+
+def test_a_plan_is_shown_in_lines_of_its_own(text, shown, told):
+    node = {"host": "node1", "node_rank": 0, "address": text, "interface": text, "nproc_per_node": 1, "cwd": text}
+    node.update(env={text: text}, argv=[text, text], rank_argv=[text])
+    show_plan({"nodes": [node]})
+    assert len(shown()) == 7
+    plan = {"run_id": text, "nodes": [node], "world_size": 1, "master_addr": text, "master_port": text}
+    _screen.planned(plan, [_codes.problem("X", None, text)])
+    _screen.say(_screen.commands(plan, [text]))
+    checked(told)
+    checked(_screen.difference(plan)["after"].rstrip("\n").split("\n"))
+
+
+def test_logs_of_one_host(text, shown, monkeypatch):
+    remembered()
+
+    def play(session):
+        for event, payload in events(text):
+            session.view.on_event(event, payload)
+        session.final = {}
+        session.view.errors = [Problem("NODE_SILENT", text, "node1", text)]
+
+    monkeypatch.setattr(RunSession, "run", play)
+
+    assert cli.main(["logs"]) == 4
+    shown()
+
+
+@pytest.mark.parametrize("kind", ["restart", "stopping", "idle"])
+def test_a_node_cannot_tell_of_the_whole_run(kind, told, monkeypatch, shown):
+    forged = {
+        "event": kind,
+        "host": "node1",
+        "attempt": 1,
+        "of": 2,
+        "seconds": 5,
+        "plan": {**PLAN, "run_id": "x", "nodes": []},
+    }
+    record = remembered()
+    session = RunSession(None, {}, View(["node1"], as_json=False, single=True, stages=()), record)
+    session.on_event(forged, b"")
+    screen = _screen.Screen({"shape": "script", "nodes": [{"host": "node1"}], "world_size": 1, "run_id": RUN})
+    screen.on_event(forged, b"")
+
+    assert session.record == record and not told
+    session.on_event({"event": "ready", "host": "node1"}, b"")
+    assert shown() == ["arm     1 node ready"]

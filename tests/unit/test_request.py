@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What madctl's command line makes of the work, and refuses, before any node is asked."""
+
+import shlex
+
+import pytest
+
+from madctl import cli, request
+from madctl.errors import ExitCode, UsageError
+
+
+def variables(line):
+    own, work = cli.split_work(["launch", "--hosts", "a,b", *shlex.split(line)])
+    options = cli.build_parser().parse_args(cli.glued(own))
+    options.work = work
+    return request.launch_variables(options, {"PATH": "/usr/bin:/bin"})
+
+
+def refused(line):
+    with pytest.raises(UsageError) as caught:
+        variables(line)
+    assert caught.value.exit_code == ExitCode.USAGE
+    return caught.value.problems[0]
+
+
+def test_a_launcher_in_a_launcher_is_refused_with_what_to_write():
+    found = refused("--nproc-per-node 1 -- torchrun --nproc-per-node 1 world.py")
+
+    assert (found.code, found.host) == ("WORK_IS_LAUNCHER", None)
+    assert found.remedy == "leave it out, madctl starts torchrun: --nproc-per-node 1 -- world.py"
+
+
+def test_a_launcher_under_mpirun_is_refused_too():
+    assert refused("--runner mpirun -- mpirun -np 2 a.out").code == "WORK_IS_LAUNCHER"
+
+
+def test_a_command_may_be_a_launcher():
+    assert variables("--command -- accelerate launch a.py")["madctl_work"] == ["accelerate", "launch", "a.py"]
+
+
+def test_a_path_of_a_python_is_the_job_s_python():
+    found = variables("-- /opt/venv/bin/python3 -u train.py")
+
+    assert (found["madctl_python"], found["madctl_python_required"]) == ("/opt/venv/bin/python3", True)
+
+
+def test_two_pythons_are_refused():
+    assert refused("--python /opt/a/python -- /opt/b/python train.py").code == "USAGE"
+    assert variables("--python /opt/a/python -- /opt/a/python train.py")["madctl_python"] == "/opt/a/python"
+
+
+@pytest.mark.parametrize("line", ["python", "python3 -u", "/usr/bin/python3 -X dev"])
+def test_a_python_needs_something_to_run(line):
+    assert refused("-- " + line).code == "WORK_MISSING"
