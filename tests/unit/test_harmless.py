@@ -12,7 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, 
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _following, _screen
 from madctl import attic, cli, report, rundir
 from madctl.errors import Problem
-from madctl.hosts import HostEntry
+from madctl.hosts import Host
 from madctl.inventory import build
 from madctl.options import Targets
 from madctl.planned import show_plan
@@ -187,7 +187,7 @@ PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_por
 
 
 def remembered(text="x"):
-    targets = Targets(("node1",), build([HostEntry("node1")], None, None, ""))
+    targets = Targets(("node1",), build([Host("node1")], None, None, ""))
     node = {"host": "node1", "run_dir": text, "interface": text, "node_rank": 0}
     record = rundir.create(
         {**PLAN, "run_id": RUN, "nodes": [node]}, targets, [text.encode("utf-8", "replace").decode()]
@@ -273,7 +273,7 @@ def test_a_report_of_a_run(output, text, shown):
     node = {"host": "node1", "node_rank": 0, "address": text, "interface": text, "nproc_per_node": 1, "run_dir": text}
     view = View(["node1"], as_json=output == "json", single=True, stages=())
     session = RunSession(None, {"madctl_env": {}, "madctl_work": []}, view)
-    session.nodes = Targets(("node1",), build([HostEntry("node1")], None, None, ""))
+    session.nodes = Targets(("node1",), build([Host("node1")], None, None, ""))
     plan = {**PLAN, "run_id": RUN, "nodes": [{**node, "env": {}}]}
     session.on_task("madctl.multinode.plan", "node1", {"plan": plan, "warning_list": [{"code": "W", "message": text}]})
     problem = {"code": "RANK_FAILED", "host": "node1", "message": text, "remedy": text, "error": f"{text}\n{text}"}
