@@ -115,6 +115,7 @@ bench: torch mpi ## what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py
 	$(BIN)/python tests/bench/life.py
 	$(BIN)/python tests/bench/mpi.py
+	$(BIN)/python tests/bench/health.py
 
 clean: ## remove what the targets made here
 	@rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .ansible
