@@ -140,10 +140,10 @@ def test_problems_of_every_code(code, shown, told):
         raw = Problem(code, text, text, text)
         print_problems([raw], [raw])
         assert len(shown()) == 2
-        _screen.problems([problem, {**problem, "host": None}])
+        _screen.problems([problem, {**problem, "message": "other"}])
         assert checked(told) and len(told) == 2
         told.clear()
-        message = _following.judged({}, [problem, {**problem, "host": None}])["msg"]
+        message = _following.judged({}, [problem, {**problem, "message": "other"}])["msg"]
         assert len(checked(message.split("\n"))) == 2
 
 
