@@ -40,6 +40,8 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
     except OSError as error:
         return _failed(request, str(error))
     try:
+        if _halt.is_halted(request["run_dir"], request["origin"]):
+            raise OSError("the run was stopped")
         kind = _start(request, base, programs, umask)
     except OSError as error:
         failed = _failed(request, str(error))

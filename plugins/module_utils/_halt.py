@@ -22,21 +22,23 @@ GONE = ".madctl-gone-"  # what gc removes where its maker was interrupted
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@=,-]{0,199}\Z")
 
 
-def halt(run_dir: str) -> None:
+def halt(base: str, run_id: str) -> None:
     """
     Forbid a run, and all later attempts at it, to start on this node.
+
+    Args:
+        base: The directory that holds run directories.
 
     Raises:
         OSError: If it could start all the same.
     """
-    base, run_id = os.path.split(run_dir)
     if not _NAME.match(run_id):
         raise OSError(errno.EINVAL, "that is not the id of a run")
     try:
         os.makedirs(base, 0o700, exist_ok=True)
         if os.lstat(base).st_uid != os.geteuid():
             return  # Nobody arms in what belongs to somebody else.
-        _mark(run_dir)
+        _mark(os.path.join(base, run_id))
     except OSError as error:
         if error.errno != errno.EROFS:  # There, nothing can be armed either.
             raise

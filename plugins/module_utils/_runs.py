@@ -173,7 +173,9 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
     run_dir = os.path.join(base, request["run_id"])
     if not request["dry_run"] and request.get("halt", True):
         try:
-            _halt.halt(run_dir)  # First, so that whatever is armed from now on sees it, and what was before is seen.
+            _halt.halt(
+                base, request["run_id"]
+            )  # First, so that whatever is armed from now on sees it, and what was before is seen.
         except OSError as error:
             if not left(request["run_id"], base) and exit_record(run_dir) is None:
                 return {

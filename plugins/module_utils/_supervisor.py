@@ -132,10 +132,9 @@ class Supervisor:
         self.feed.send()
 
     def _mute(self, key: selectors.SelectorKey) -> None:
-        """Hear no more from what broke us once, or it would again, for ever; signals are heard on."""
-        if key.fileobj is self.feed.follower:
-            self.feed.drop()
-        elif key.fileobj != self._wake and key.fd in self.selector.get_map():
+        """Hear no more from what broke us, or it would again, for ever; signals and orders are heard on."""
+        heard_on = (self._wake, self.feed.follower)
+        if key.fileobj not in heard_on and key.fd in self.selector.get_map():
             self.selector.unregister(key.fileobj)
             self.feed.pipes.discard(key.fd)
 
@@ -152,6 +151,7 @@ class Supervisor:
             elif self.state == "running":
                 self.reason = "broken"
                 self.kill()
+            self.feed.send()
         except Exception as another:  # noqa: BLE001
             _claim.explain(another)
             self._give_up()

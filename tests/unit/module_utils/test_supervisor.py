@@ -23,7 +23,13 @@ PROGRAMS = os.path.dirname(_arm.__file__)
 class Armed:
     """A run directory with a supervisor in it."""
 
-    def __init__(self, base, argv, **spec):
+    def __init__(self, base, argv, broken=(), preexec=None, **spec):
+        """
+        Start a supervisor.
+
+        Args:
+            broken: What is done to its programs, as file, text and the text instead.
+        """
         self.run_id = f"20260101-000000-{uuid.uuid4().hex[:8]}"
         self.run_dir = base / self.run_id
         (self.run_dir / "logs").mkdir(parents=True)
@@ -52,7 +58,12 @@ class Armed:
         (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
         ready = os.open(self.run_dir / "ready", os.O_RDWR)
         program = shutil.copytree(PROGRAMS, base / "bin", dirs_exist_ok=True) / "_supervisor.py"
-        self.process = subprocess.Popen([sys.executable, "-I", "-S", "-B", program, self.run_dir])
+        for name, old, new in broken:
+            file = base / "bin" / f"{name}.py"
+            assert old in file.read_text()
+            file.write_text(file.read_text().replace(old, new, 1))
+        argv = [sys.executable, "-I", "-S", "-B", program, self.run_dir]
+        self.process = subprocess.Popen(argv, preexec_fn=preexec)
         self.said = os.read(ready, 500).decode().strip()
         os.close(ready)
 
@@ -60,8 +71,10 @@ class Armed:
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.getcwd()
         os.chdir(self.run_dir)
-        channel.connect("control.sock")
-        os.chdir(before)
+        try:
+            channel.connect("control.sock")
+        finally:
+            os.chdir(before)
         return channel
 
     def follow(self, channel):

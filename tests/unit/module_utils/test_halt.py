@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that was stopped starts on no node, however early the stop comes."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _attic, _clearing, _halt, _runs
+from tests.unit.module_utils.test_supervisor import arm  # noqa: F401  a fixture
+
+RUN = "20261101-120000-aaaaaaaa"
+
+
+@pytest.fixture
+def base(tmp_path):
+    return tmp_path / "base"
+
+
+def end(base, run_id=RUN, **more):
+    return _runs.end({"run_id": run_id, "base": str(base), "grace": 0.0, "dry_run": False, **more})
+
+
+def armed(base, monkeypatch, run_id=RUN, origin=RUN):
+    """Arm as far as the run directory, and give the answer."""
+    monkeypatch.setattr(_arm._proof, "prove", lambda *_: {})
+    request = {"run_dir": f"{base}/{run_id}", "origin": origin, "digest": "0" * 64, "programs": {}, "proof": {}}
+    # The next thing that it would need is not there.
+    return _arm.arm({**request, "hostfile": None, "about": None}, lambda _: None)
+
+
+def test_what_is_stopped_before_it_is_armed_is_not_armed(base, monkeypatch):
+    stopped = end(base)
+    answer = armed(base, monkeypatch)
+
+    assert stopped == {"changed": False, "known": False, "left": []}
+    assert (answer["failed"], answer["stopped"]) == (True, True)
+    assert os.listdir(base / RUN) in (["stopped", "exit.json"], ["exit.json", "stopped"])
+
+
+def test_to_stop_twice_is_as_to_stop_once(base):
+    assert end(base) == end(base) == end(base, grace=0.0)
+
+
+def test_nothing_but_a_stop_is_called_one(base, monkeypatch):
+    (base / RUN).mkdir(parents=True)
+
+    assert armed(base, monkeypatch)["stopped"] is False
+
+
+def test_who_only_looks_forbids_nothing(base):
+    assert end(base, dry_run=True)["known"] is False
+    assert not base.exists()
+
+
+def test_later_attempts_are_meant_too(base, monkeypatch):
+    end(base, RUN + ".1")
+
+    assert armed(base, monkeypatch, RUN + ".2")["stopped"] is True
+    assert not _halt.is_halted(f"{base}/{RUN}.3", f"{RUN}.3"), "an id of its own"
+
+
+@pytest.mark.parametrize("name", [RUN, RUN + ".1"])
+def test_a_supervisor_that_comes_after_the_stop_starts_nothing(arm, tmp_path, name):  # noqa: F811
+    end(tmp_path, name)
+    run = arm("sh", "-c", "echo started", origin=RUN)
+    run.process.wait(20)
+
+    assert run.said == "the run was stopped"
+    assert not (run.run_dir / "logs" / "runner.out").exists()
+
+
+def test_a_stop_in_the_middle_of_arming_is_seen(base, arm, tmp_path):  # noqa: F811
+    """Between the directory and the process there is nothing that could be signalled."""
+    (base / RUN).mkdir(parents=True)
+    assert end(base)["left"] == []
+    assert _halt.is_halted(str(base / RUN), RUN)
+
+
+def test_a_stop_before_go_is_told_as_one(arm, tmp_path):  # noqa: F811
+    run = arm("sh", "-c", "echo started")
+    assert end(tmp_path, run.run_id)["left"] == []
+    run.process.wait(20)
+
+    assert (run.record["outcome"], run.record["stopped"], run.record["reason"]) == ("disarmed", True, "stopped")
+
+
+def test_a_run_that_never_was_is_called_ended(base):
+    end(base)
+    seen = _runs.look({"run_id": RUN, "run_dir": str(base / RUN)})
+
+    assert (seen["state"], seen["exit"]["outcome"], seen["exit"]["stopped"]) == ("exited", "disarmed", True)
+    assert _attic.survey({"run_dir": str(base)}) == {"runs": []}
+
+
+@pytest.mark.parametrize("name", [RUN, "chosen"])
+def test_gc_removes_it(base, name):
+    end(base, name)
+    os.utime(base / name, (0, 0))
+    for part in os.listdir(base / name):
+        os.utime(base / name / part, (0, 0))
+    request = {"run_dir": str(base), "days": 1, "keep": [], "dry_run": False}
+
+    assert [run["run_id"] for run in _clearing.clear(request)["removed"]] == [name]
+    assert os.listdir(base) == []
+
+
+def test_it_is_this_user_s_only(base):
+    end(base)
+
+    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (base, base / RUN)] == [0o700, 0o700]
+    assert json.loads((base / RUN / "exit.json").read_text())["outcome"] == "disarmed"
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", "", ".", "..", ".hidden", "a\nb", "x" * 300])
+def test_no_id_leads_out_of_the_directory(base, name):
+    answer = end(base, name)
+
+    assert (answer["failed"], "not the id of a run" in answer["msg"]) == (True, True)
+    assert os.listdir(base.parent) == []
+
+
+def test_where_nothing_can_be_written_nobody_says_that_it_is_over(base, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_halt.os, "mkdir", full)
+    answer = end(base)
+
+    assert (answer["failed"], "a launch may still start it here" in answer["msg"]) == (True, True)

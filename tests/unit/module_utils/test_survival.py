@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a supervisor outlives: jobs that become root, that never stand still, that use up files; errors of its own."""
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _processes, _runs
+from tests.unit.module_utils.test_supervisor import arm, start  # noqa: F401  a fixture
+
+SHORT = [("_supervisor", "SWEEP_TERM_SECONDS = 3.0", "SWEEP_TERM_SECONDS = 0.3")]
+SHORT += [("_supervisor", "SWEEP_KILL_SECONDS = 10.0", "SWEEP_KILL_SECONDS = 0.5")]
+RANK = os.path.join(os.path.dirname(_processes.__file__), "_rank.py")
+
+
+def deny(error):
+    """Have the kernel refuse signals to all but our own helpers, as it does where a process became root."""
+    refuse = f"def refuse(*_): raise {error}(1, 'refused')\nos.killpg = os.kill = refuse\n"
+    handle = "signal.pidfd_send_signal = refuse\n"
+    return [("_processes", "_LOOKS = 10", refuse + handle + "_LOOKS = 10")]
+
+
+def finish(run, order=b"s"):
+    channel = start(run)
+    channel.send(order)
+    return run.follow(channel)
+
+
+@pytest.mark.parametrize("error", ["PermissionError", "ProcessLookupError"])
+def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_path, error):  # noqa: F811
+    lock = str(tmp_path / "lock")
+    run = arm("sleep", "60", broken=[*SHORT, *deny(error)], lock=lock, grace=0.3)
+    frames = finish(run)
+    [left] = run.record["left_behind"]
+    pid = int(left.split()[0])
+    try:
+        # Whoever asks later is told, too, for as long as it lives.
+        assert _runs.left(run.run_id, str(tmp_path)) == [pid]
+        assert "(sleep, state S" in left
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    record = run.record
+
+    assert frames[-1][0]["left_behind"] == [left]
+    assert (record["outcome"], record["stopped"], record["exit_code"], record["signal"]) == ("exited", True, None, None)
+    assert (run.run_dir / "supervisor.log").read_text() == ""
+
+
+def test_a_process_that_the_record_names_is_only_that_one(tmp_path):
+    own = os.getpid()
+    for started, found in ((_processes.started(own), [own]), (_processes.started(own) - 1, []), (None, [])):
+        assert _runs._recorded({"left": [[own, started]]}) == found
+    assert _runs._recorded({"left": [["x"]]}) == _runs._recorded({"left": 3}) == []
+
+
+def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeypatch):  # noqa: F811
+    lock = str(tmp_path / "lock")
+    run = arm("sleep", "60", lock=lock)
+    start(run)
+    run.process.kill()
+    run.process.wait(20)
+    with monkeypatch.context() as blind:
+        # As for a user who may not read the processes of root.
+        blind.setattr(_processes, "find", lambda _: ([], []))
+        blind.setattr(_runs, "_holders", lambda _: [])
+        told = _runs.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})
+
+    assert told["left"] == ["a process that you may not see, which has the run's lock"]
+    assert _runs.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})["left"] == []
+
+
+def test_whoever_takes_the_lock_just_now_is_not_of_the_run_before(arm, tmp_path):  # noqa: F811
+    lock = tmp_path / "lock"
+    run = arm("sleep", "60", lock=str(lock))
+    lock.write_text("20250101-000000-aaaaaaaa\n")
+
+    assert _runs.left("20250101-000000-aaaaaaaa", str(tmp_path)) == []
+    lock.write_text(run.run_id + "\n")
+
+
+# -- what never stands still ----------------------------------------------------------------------
+
+CHAIN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.setsid() if os.fork() == 0 else os._exit(0)
+os.closerange(0, 64)
+until = time.monotonic() + 15
+while time.monotonic() < until:
+    if os.fork():
+        os._exit(0)
+    descriptor = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(descriptor, b'.')
+    os.close(descriptor)
+"""
+
+
+def test_a_chain_of_forks_is_ended_or_told(arm, tmp_path):  # noqa: F811
+    runs = {}
+    for number in range(4):
+        trace = tmp_path / f"trace-{number}"
+        environment = {**os.environ, "MADCTL_RUN_ID": ""} if number % 2 else {}
+        more = {"env": environment} if environment else {}
+        runs[trace] = arm(sys.executable, "-S", "-c", CHAIN, str(trace), **more)
+        start(runs[trace]).close()
+    for trace, run in runs.items():
+        run.process.wait(60)
+        size = trace.stat().st_size
+        time.sleep(0.5)  # That nothing happens is what is shown.
+        lives = trace.stat().st_size > size
+        assert not lives or run.record["left_behind"], "it said that nothing is left"
+
+
+def test_one_look_at_nothing_is_no_proof(arm):  # noqa: F811
+    # As when all looks come between a parent's end and the sight of its child.
+    blind = [("_processes", "found: Set[int] = set()\n    waiting", "return set()\n    waiting")]
+    blind += [("_processes", "supervisors, marked = [], []", "return [], []\n    supervisors, marked = [], []")]
+    blind += [("_processes", '    found = _read("/proc/%d/task', '    return set()\n    found = _read("/proc/%d/task')]
+    run = arm("sh", "-c", "setsid sleep 60 >/dev/null 2>&1 & sleep 0.2", broken=[*SHORT, *blind])
+    channel = start(run)
+    run.follow(channel)
+    _, seen = _processes.find(run.run_id)
+    for pid in seen:
+        os.kill(pid, signal.SIGKILL)
+
+    assert seen != []
+    assert ["nobody may see" in text for text in run.record["left_behind"]] == [True]
+    assert run.record["unseen"] is True
+
+
+def test_what_comes_while_we_look_is_looked_at(monkeypatch):
+    lists = iter([[1, 2], [2, 3], [3, 4], [4], [4]])
+    monkeypatch.setattr(_processes, "_pids", lambda: next(lists))
+
+    assert list(_processes._arrivals()) == [1, 2, 3, 4]
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+RANKS = """
+import os, subprocess, sys
+count, rank, *words = sys.argv[1:]
+ranks = [
+    subprocess.Popen([sys.executable, '-I', '-S', rank, *words],
+                     env=dict(os.environ, RANK=str(n), WORLD_SIZE=count, LOCAL_RANK=str(n), LOCAL_WORLD_SIZE=count))
+    for n in range(int(count))
+]
+sys.exit(max(rank.wait() for rank in ranks))
+"""
+
+
+def limited(soft, hard):
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def ranks(arm, tmp_path, count, files, broken=()):  # noqa: F811
+    """Run so many ranks that all live at once, each of which prints a line, and give the run and what it said."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    words = ["sh", "-c", f"echo rank $RANK has $(ulimit -S -n); read _ < {gate}; echo bye >&2"]
+    run = arm(sys.executable, "-S", "-c", RANKS, str(count), RANK, *words, preexec=limited(*files), broken=broken)
+    channel = start(run)
+    deadline = time.monotonic() + 240
+    while len([e for e in _runs.events(str(run.run_dir)) if e["event"] == "joined"]) < count:
+        assert time.monotonic() < deadline and run.process.poll() is None
+        time.sleep(0.1)
+    os.close(os.open(gate, os.O_WRONLY))
+    frames = run.follow(channel)
+    return run, frames
+
+
+def test_a_job_has_more_ranks_than_a_shell_s_usual_files(arm, tmp_path):  # noqa: F811
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    run, _ = ranks(arm, tmp_path, 200, (1024, hard))
+    logs = {name: (run.run_dir / "logs" / f"rank-{name}.out").read_text() for name in range(200)}
+
+    assert logs == {number: f"rank {number} has 1024\n" for number in range(200)}
+    assert (run.record["ranks_joined"], run.record["exit_code"], run.record["left_behind"]) == (200, 0, [])
+
+
+def test_a_lack_of_files_costs_a_place_and_neither_a_line_nor_the_supervisor(arm, tmp_path):  # noqa: F811
+    run, frames = ranks(arm, tmp_path, 12, (64, 64))
+    events = [header for header, _ in frames]
+    short = [event["rank"] for event in events if event["event"] == "files_short"]
+    said = "".join(path.read_text() for path in (run.run_dir / "logs").glob("*.out"))
+
+    assert short != []
+    assert sorted(said.splitlines()) == sorted(f"rank {number} has 64" for number in range(12))
+    assert (run.record["ranks_joined"], run.record["exit_code"], len(run.record["rank_exits"])) == (12, 0, 12)
+    assert (run.run_dir / "supervisor.log").read_text() == ""
+
+
+def test_what_any_process_of_the_job_says_harms_nothing(arm, tmp_path):  # noqa: F811
+    said = ["x", "[]", "{}", '{"event": []}', '{"event": "joined"}', '{"event": "joined", "rank": "../x", "pid": 1}']
+    said += ["[" * 10000, '{"event": "rank_exit", "exit_code": "x", "signal": 0}', '{"event": "no such"}', ""]
+    program = f"""
+import array, os, socket
+os.chdir(os.environ['MADCTL_RUN_DIR'])
+for line in {said!r}:
+    s = socket.socket(socket.AF_UNIX); s.connect('ranks.sock'); s.send(line.encode() + b'\\n')
+files = [os.open('/dev/null', 0), os.open('/', 0)]
+s = socket.socket(socket.AF_UNIX); s.connect('ranks.sock')
+s.sendmsg([b'{{"event": "joined", "rank": 0, "pid": 1}}\\n'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', files))])
+s.recv(1)
+print('done')
+"""
+    run = arm(sys.executable, "-S", "-c", program)
+    run.follow(start(run))
+
+    assert (run.record["exit_code"], run.record["trouble"], run.record["ranks_joined"]) == (0, None, 1)
+    assert (run.run_dir / "logs" / "runner.out").read_text() == "done\n"
+
+
+# -- the directory --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", ["mkdir", "mkfifo", "ln -s /dev/zero", "touch"])
+def test_what_a_job_puts_in_place_of_our_files_costs_no_record(arm, make):  # noqa: F811
+    ours = "exit.json exit.json.partial control.sock ranks.sock logs/rank-0.out logs/rank-0.err logs/rank-0.out.times"
+    script = f"cd $MADCTL_RUN_DIR; for f in {ours}; do rm -f $f; {make} $f; done; exit 3"
+    run = arm("sh", "-c", script)
+    frames = run.follow(start(run))
+
+    assert frames[-1][0]["exit_code"] == 3
+    assert _runs.exit_record(str(run.run_dir))["exit_code"] == 3
+    assert (run.run_dir / "supervisor.log").read_text() == ""
+
+
+def test_a_rank_whose_log_s_name_is_taken_is_read_all_the_same(arm, tmp_path):  # noqa: F811
+    taken = "mkfifo logs/rank-0.out; mkdir logs/rank-0.err; ln -s /dev/full logs/rank-1.out"
+    job = f"cd $MADCTL_RUN_DIR; {taken}; exec {sys.executable} -S -c \"$0\" 2 {RANK} sh -c 'echo out; echo err >&2'"
+    run = arm("sh", "-c", job, RANKS)
+    run.follow(start(run))
+
+    assert (run.record["exit_code"], run.record["ranks_joined"], run.record["bytes_lost"]) == (0, 2, 12)
+    assert (run.run_dir / "logs" / "rank-1.err").read_text() == "err\n"
+
+
+def test_a_torn_event_costs_itself_alone(arm, tmp_path):  # noqa: F811
+    gate = tmp_path / "gate"
+    run = arm("sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done; exit 3")
+    log = run.run_dir / "events.jsonl"
+    whole, pid = log.stat().st_size, run.process.pid
+    # A write is cut short where a file may not grow beyond a limit, as where a disk fills up.
+    free = resource.prlimit(pid, resource.RLIMIT_FSIZE, (whole + 20, resource.RLIM_INFINITY))
+    channel = start(run)
+    while log.stat().st_size < whole + 20:
+        pass
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, free)
+    gate.touch()
+    run.follow(channel)
+
+    assert [event["event"] for event in _runs.events(str(run.run_dir))] == ["armed", "runner_exit", "exit"]
+    assert _runs.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})["container"] == "session"
+
+
+# -- errors of our own ----------------------------------------------------------------------------
+
+BREAK = "raise ValueError('no such thing')"
+PLACES = {
+    "a rank": ("_ranks", "        connection = accept(listener)\n", f"        {BREAK}\n"),
+    "a log": ("_log", "        self._note_time(time.time())\n", f"        {BREAK}\n"),
+    "the clock": (
+        "_supervisor",
+        "        now = time.monotonic()\n        if self.timeout is not None and",
+        f"        now = time.monotonic()\n        if self.state == 'running':\n            {BREAK}\n        if self.timeout is not None and",
+    ),
+    "an order": (
+        "_supervisor",
+        "        if KILL in orders:",
+        f"        if KILL in orders: {BREAK}\n        if KILL in orders:",
+    ),
+    "the runner's end": (
+        "_runners",
+        "        status = self._running.pop(pid).wait()\n",
+        f"        status = self._running.pop(pid).wait(); {BREAK}\n",
+    ),
+    "the sweep": ("_supervisor", "        marked, ours = self._leftovers()\n", f"        {BREAK}\n"),
+    "the record": ("_supervisor", "        record = self._record(outcome, left, unseen)\n", f"        {BREAK}\n"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_error_of_our_own_ends_the_job_and_is_told(arm, tmp_path, place):  # noqa: F811
+    job = f"echo out; (sleep 61 &) ; {sys.executable} -S {RANK} true; echo on; exec sleep 60"
+    run = arm("sh", "-c", job, broken=[*SHORT, PLACES[place]], lock=str(tmp_path / "lock"), grace=0.3)
+    channel = start(run)
+    if place not in ("a rank", "a log", "the clock"):
+        channel.send(b"k")
+    run.process.wait(60)
+    channel.close()
+
+    assert _processes.find(run.run_id) == ([], [])
+    assert "ValueError: no such thing" in (run.run_dir / "supervisor.log").read_text()
+    assert run.record["trouble"] == "ValueError: no such thing"
+    assert run.record["left_behind"] == []
+
+
+def test_an_error_before_the_start_starts_nothing(arm):  # noqa: F811
+    place = ("_supervisor", "        self._leave_armed()\n        self.state", f"        {BREAK}\n        self.state")
+    run = arm("sh", "-c", "echo started", broken=[place])
+    channel = run.connect()
+    channel.send(b"g")
+    frames = run.follow(channel)
+
+    assert (frames[-1][0]["outcome"], frames[-1][0]["trouble"]) == ("disarmed", "ValueError: no such thing")
+    assert not (run.run_dir / "logs" / "runner.out").exists()
+    assert json.loads((run.run_dir / "exit.json").read_text())["outcome"] == "disarmed"
