@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whoever reads a run's files reads what its supervisor wrote, whatever else a job put there."""
+
+import json
+import os
+import socket
+import threading
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _log, _runs, _tail, _wire
+
+RUN = "20261101-120000-aaaaaaaa"
+EXIT = {"event": "exit", "seq": 2, "outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    path = tmp_path / RUN
+    (path / "logs").mkdir(parents=True)
+    (path / "logs" / "rank-0.out").write_bytes(b"one\n")
+    write(path, {"event": "armed", "seq": 1, "pid": 1})
+    return path
+
+
+def write(run_dir, *events):
+    with open(run_dir / "events.jsonl", "a") as stream:
+        stream.writelines(json.dumps(event) + "\n" for event in events)
+
+
+def read(run_dir, follow=False, **more):
+    """Read a run to where the reader ends, and give events without the first, and logs."""
+    frames, decoder = [], _wire.Decoder()
+    request = {"run_id": RUN, "run_dir": str(run_dir), "follow": follow, **more}
+    _tail.Tail(request, lambda data: frames.extend(decoder.feed(data))).run()
+    logs = {}
+    for header, payload in frames:
+        if header["event"] == "log":
+            logs[header["log"]] = logs.get(header["log"], b"") + payload
+    return [header for header, _ in frames[1:] if header["event"] != "log"], logs
+
+
+def socket_at(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        before = os.getcwd()
+        os.chdir(path.parent)
+        listener.bind(path.name)
+        os.chdir(before)
+
+
+OBSTACLES = {
+    "directory": lambda path: path.mkdir(),
+    "fifo": lambda path: os.mkfifo(path),
+    "link": lambda path: path.symlink_to("/dev/zero"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+    "socket": socket_at,
+    "device": lambda path: os.mknod(path, 0o666 | 0o020000, os.makedev(1, 5)) if os.geteuid() == 0 else path.mkdir(),
+}
+NAMES = [
+    "tb",
+    "rank-0.err",
+    "rank-1.out",
+    "rank-0.out.4",
+    "runner.err",
+    "rank-0.stack",
+    "rank-0.out.times",
+    "x\x1b]0;y\x07.out",
+]
+
+
+@pytest.mark.parametrize("since", [None, "end", 0.0])
+@pytest.mark.parametrize("kind", OBSTACLES)
+def test_what_is_no_log_is_not_read(run_dir, kind, since):
+    for name in NAMES:
+        OBSTACLES[kind](run_dir / "logs" / name)
+    events, logs = read(run_dir, since=since)
+
+    assert [event["event"] for event in events] == ["armed", "end"]
+    assert logs == ({} if since == "end" else {"rank-0.out": b"one\n"})
+
+
+@pytest.mark.parametrize("kind", OBSTACLES)
+@pytest.mark.parametrize("name", ["events.jsonl", "exit.json"])
+def test_what_is_no_file_of_ours_is_not_waited_for(run_dir, name, kind):
+    (run_dir / name).unlink(missing_ok=True)
+    OBSTACLES[kind](run_dir / name)
+    events, logs = read(run_dir)
+    seen = _runs.look({"run_id": RUN, "run_dir": str(run_dir)})
+
+    assert (events[-1]["event"], logs) == ("end", {"rank-0.out": b"one\n"})
+    assert (seen["state"], seen["exit"]) == ("lost", None)
+
+
+def test_names_that_a_supervisor_does_not_give_are_none_of_its(run_dir):
+    for name in [
+        "out",
+        "rank-x.out",
+        "rank-0.out.bak",
+        "rank-0.out.0x1",
+        "rank-0.out.-1",
+        "rank-0.log",
+        "rank-²7.out",
+        "a\nb.out",
+    ]:
+        (run_dir / "logs" / name).write_text("of the job")
+    for number in range(3000):
+        (run_dir / "logs" / f"events.out.tfevents.{number}").touch()
+
+    assert list(_log.segments(str(run_dir / "logs"))) == ["rank-0.out"]
+
+
+@pytest.mark.parametrize("text", ["x y\n", "1.0 -5\n", "1.0 99999999999999999999999\n", "nan 3\n", "1 2 3\n", "\x00\n"])
+def test_a_table_of_times_that_is_none_costs_the_moment(run_dir, text):
+    (run_dir / "logs" / "rank-0.out.times").write_text(text)
+
+    assert _log.offset_at(str(run_dir / "logs" / "rank-0.out"), 2.0) >= 0
+
+
+TORN = [
+    b'{"event": "joined", "rank": 2',
+    b"",
+    b"[]",
+    b"null",
+    b"3",
+    b'{"seq": 9}',
+    b'{"event": 3}',
+    b"\xff\xfe",
+    b"[" * 5000,
+]
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_a_line_that_is_no_event_costs_itself_alone(run_dir, torn):
+    with open(run_dir / "events.jsonl", "ab") as stream:
+        stream.write(torn + b"\n")
+    write(run_dir, {"event": "joined", "seq": 7, "rank": 0}, {"event": "odd", "seq": "x"}, dict(EXIT, seq=8))
+
+    assert [event["event"] for event in _runs.events(str(run_dir))] == ["armed", "joined", "odd", "exit"]
+    events, _ = read(run_dir, follow=True)
+    assert [event["event"] for event in events] == ["armed", "joined", "exit"]
+
+
+def test_events_without_an_end_are_read_in_pieces(run_dir, monkeypatch):
+    monkeypatch.setattr(_tail, "_EVENTS_BYTES", 256)
+    with open(run_dir / "events.jsonl", "ab") as stream:
+        stream.write(b"x" * 1000 + b"\n")
+    write(run_dir, EXIT)
+
+    # What is longer than any event is passed over.
+    assert [event["event"] for event in read(run_dir, follow=True)[0]] == ["armed", "exit"]
+
+
+@pytest.mark.parametrize(
+    "record", ["", "[]", "null", "{", '{"outcome": 3}', '{"outcome": "exited", "exit_code": "x"}', "[" * 9999]
+)
+def test_a_record_that_is_none_is_none(run_dir, record):
+    (run_dir / "exit.json").write_text(record)
+
+    assert _runs.exit_record(str(run_dir)) is None
+    assert _runs.look({"run_id": RUN, "run_dir": str(run_dir)})["state"] == "lost"
+
+
+class Exhausted:
+    """The C library where the kernel refuses to watch."""
+
+    def __init__(self, instances):
+        self.instances = instances
+
+    def inotify_init1(self, _):
+        return os.open(os.devnull, os.O_RDONLY) if self.instances else -1
+
+    def inotify_add_watch(self, *_):
+        return -1
+
+
+@pytest.mark.parametrize("instances", [False, True])
+def test_where_nothing_more_can_be_watched_files_are_looked_at(run_dir, monkeypatch, instances):
+    monkeypatch.setattr(_tail.ctypes, "CDLL", lambda _: Exhausted(instances))
+    monkeypatch.setattr(_tail, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(_tail._processes, "supervised", lambda _: RUN)
+    reader, writer = os.pipe()  # where orders come from
+    standard = os.dup(0)
+    os.dup2(reader, 0)
+    later = threading.Timer(0.3, lambda: write(run_dir, EXIT))
+    later.start()
+    try:
+        events, logs = read(run_dir, follow=True)
+    finally:
+        os.dup2(standard, 0)
+        for descriptor in (reader, writer, standard):
+            os.close(descriptor)
+        later.join()
+
+    assert ([event["event"] for event in events], logs) == (["armed", "exit"], {"rank-0.out": b"one\n"})
