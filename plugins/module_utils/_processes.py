@@ -182,6 +182,17 @@ def describe(pid: int) -> str:
     return "%d (%s)" % (pid, ", ".join(filter(None, [name, "state %s" % stat(pid)[0], wait])))
 
 
+def is_ours_to_end(pid: int) -> bool:
+    """Tell whether this user may signal a process, or it has gone."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
+    return True
+
+
 def send(pids: Iterable[int], number: int) -> None:
     """Signal processes that may have gone in the meantime."""
     for pid in pids:

@@ -129,6 +129,8 @@ def _end(run_id: str, base: str, seconds: float) -> None:
         empty = 0 if found else empty + 1
         supervisors, marked = _processes.find(run_id)
         if found and not supervisors:
+            if not any(map(_processes.is_ours_to_end, found)):
+                return  # No time helps.
             _processes.kill_marked(run_id, marked, signal.SIGKILL)
             _processes.send([] if marked else found, signal.SIGKILL)
         time.sleep(_LOOK_SECONDS)

@@ -81,14 +81,14 @@ def become_root(on):
 
 def test_a_job_that_became_root_is_told_of_and_never_called_gone(launch, on, become_root):
     options = ["--user", "train", "--detach", "--command", "--", become_root]
-    done = launch(*options, "sleep", "77", hosts="node2")
+    done = launch(*options, "sleep", "600", hosts="node2")
     assert done.code == 0, done.err
     try:
         stopped = madctl("stop")
         again = madctl("stop")
         seen = madctl("status", "--output", "json").json["data"]["nodes"][0]
     finally:
-        on("node2", "pkill", "-9", "-f", "sleep 77", check=False)
+        on("node2", "pkill", "-9", "-f", "sleep 600", check=False)
 
     assert [(stopped.code, "(sleep, state S" in stopped.err), (again.code, "(sleep, state S" in again.err)] == [
         (9, True),
