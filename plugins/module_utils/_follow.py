@@ -408,6 +408,9 @@ class Follower:
         if header["outcome"] == "lost":
             self._sweep(run)
             return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", _outcome.KILLED)
+        if header.get("trouble"):
+            about = "its supervisor broke, and ended the job: %s" % str(header["trouble"])[:200]
+            return problem("SUPERVISOR_LOST", run.host, about, "see supervisor.log in the run directory")
         if header.get("stopped"):
             if header.get("reason") == "stopped" and not self._stopping and self.interrupted is None:
                 before = " before it started" if header["outcome"] == "disarmed" else ""

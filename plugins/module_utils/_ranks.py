@@ -31,6 +31,7 @@ _EVENTS: Dict[str, Tuple[str, ...]] = {
     "rank_exit": ("exit_code", "signal"),
     "models": (),
 }
+_OURS = ("self", "last", "seq", "stopping")
 MOST = 1 << 31
 
 
@@ -81,7 +82,7 @@ class Ranks:
 
     def _hear(self, connection: socket.socket, message: Dict[str, Any], descriptors: List[int]) -> None:
         if message["event"] == "models":
-            self._feed.emit(time=time.time(), stopping=self._is_stopping(), **message)
+            self._feed.emit(**dict(message, time=time.time(), stopping=self._is_stopping()))
             return
         if message["event"] == "rank_exit":
             rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
@@ -141,7 +142,8 @@ def _message(line: bytes) -> Optional[Dict[str, Any]]:
         known = all(_is_number(message[key]) for key in _EVENTS[message["event"]])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return message if known else None
+    # What is told of it has keys of our own.
+    return {key: message[key] for key in message if key not in _OURS} if known else None
 
 
 def _is_number(value: Any) -> bool:

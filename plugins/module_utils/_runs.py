@@ -257,7 +257,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
         "supervisor": supervisors[0] if supervisors else None,
         "container": armed.get("container"),
         "storage": armed.get("storage"),
-        "processes": len(marked),
+        "processes": len({*marked, *_recorded(record or {})}),
         "joined": names.count("joined"),
     }
 

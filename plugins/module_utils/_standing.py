@@ -6,7 +6,13 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 HEAD = ("NODE", "STATE", "CONTAINER", "RANKS", "PROCESSES", "EXIT")
-_REASONS = {"stopped": "stopped", "timed_out": "timed out", "idle": "silent", "peer_failed": "another node failed"}
+_REASONS = {
+    "stopped": "stopped",
+    "timed_out": "timed out",
+    "idle": "silent",
+    "peer_failed": "another node failed",
+    "broken": "supervisor broke",
+}
 
 
 def rows(nodes: Sequence[Dict[str, Any]]) -> List[Tuple[str, ...]]:
@@ -35,6 +41,8 @@ def ending(record: Optional[Dict[str, Any]]) -> str:
         return str(record["outcome"]).replace("_", " ")
     why = _REASONS.get(str(record.get("reason")))
     how = "signal %s" % record["signal"] if record["signal"] else str(record["exit_code"])
+    if record["signal"] is None and record["exit_code"] is None:
+        how = "still running"
     return "%s (%s)" % (how, why) if why else how
 
 

@@ -55,3 +55,37 @@ def test_the_first_failure_is_found_also_where_the_probe_s_answer_came_late():
 
     problems, _ = _outcome.judge(follower.runs, follower.plan, None)
     assert [entry["host"] for entry in problems] == ["a"]
+
+
+RECORD = {"event": "exit", "seq": 9, "exit_code": None, "signal": None, "stopped": True, "reason": "stopped"}
+
+
+def ended(follower, **more):
+    follower._event(follower.runs[0], {**RECORD, "outcome": "exited", **more}, b"")
+    problems, _ = _outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.interrupted)
+    return [(entry["code"], entry["message"]) for entry in problems], _codes.exit_code(problems)
+
+
+def test_a_run_that_was_stopped_while_it_was_armed_is_called_stopped(followed):
+    follower, _ = followed
+
+    assert ended(follower, outcome="disarmed") == ([("RUN_STOPPED", "the run was stopped before it started")], 130)
+
+
+def test_a_run_that_was_stopped_before_it_was_armed_is_called_stopped_and_no_node_starts(followed):
+    follower, node = followed
+    follower.halted("a")
+
+    assert follower.wait_ready(5) is False
+    assert node.recv(9) == _wire.STOP
+    problems, _ = _outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.interrupted)
+    assert [(entry["code"], entry["message"]) for entry in problems] == [
+        ("RUN_STOPPED", "the run was stopped before it started")
+    ]
+
+
+def test_a_supervisor_that_broke_is_no_success(followed):
+    follower, _ = followed
+    told, code = ended(follower, reason="broken", trouble="ValueError: x")
+
+    assert (told, code) == ([("SUPERVISOR_LOST", "its supervisor broke, and ended the job: ValueError: x")], 7)

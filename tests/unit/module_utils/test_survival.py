@@ -42,6 +42,7 @@ def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_pa
         # Whoever asks later is told, too, for as long as it lives.
         assert _runs.left(run.run_id, str(tmp_path)) == [pid]
         assert "(sleep, state S" in left
+        assert _runs.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})["processes"] == 1
     finally:
         os.kill(pid, signal.SIGKILL)
     record = run.record
@@ -198,6 +199,8 @@ def test_a_lack_of_files_costs_a_place_and_neither_a_line_nor_the_supervisor(arm
 def test_what_any_process_of_the_job_says_harms_nothing(arm, tmp_path):  # noqa: F811
     said = ["x", "[]", "{}", '{"event": []}', '{"event": "joined"}', '{"event": "joined", "rank": "../x", "pid": 1}']
     said += ["[" * 10000, '{"event": "rank_exit", "exit_code": "x", "signal": 0}', '{"event": "no such"}', ""]
+    said += ['{"event": "exec_failed", "rank": 0, "pid": 1, "errno": 2, "last": true, "self": 1, "seq": 99}']
+    said += ['{"event": "models", "time": 1, "stopping": 2, "rows": []}']
     program = f"""
 import array, os, socket
 os.chdir(os.environ['MADCTL_RUN_DIR'])
