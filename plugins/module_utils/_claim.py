@@ -26,6 +26,22 @@ _LOOKERS_SECONDS = 0.5
 _LOOK_SECONDS = 0.02
 
 
+def enter(run_dir: str) -> Tuple[int, Dict[str, Any]]:
+    """Enter a run's directory, leave the terminal behind, and give the pipe for the first word, and the spec."""
+    os.chdir(run_dir)
+    os.umask(0o077)
+    if os.getpid() != os.getsid(0):
+        os.setsid()
+    ready = os.open("ready", os.O_RDWR | os.O_CLOEXEC)  # Read-write never waits for the other side.
+    null, errors = os.open(os.devnull, os.O_RDWR), os.open("supervisor.log", os.O_WRONLY | os.O_CREAT, 0o600)
+    for descriptor, target in ((null, 0), (null, 1), (errors, 2)):
+        os.dup2(descriptor, target)
+    with open("spec.json", encoding="utf-8") as stream:
+        spec = json.load(stream)
+    os.unlink("spec.json")  # It holds the job's environment, which may hold secrets.
+    return ready, spec
+
+
 def set_oom_score(score: object) -> None:
     """Set how likely the kernel ends this process when memory runs out, where that is allowed."""
     try:

@@ -15,13 +15,12 @@ mpirun asks for. Private to the collection.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import selectors
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Optional, Sequence, Set, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -29,16 +28,16 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import _claim  # type: ignore[import-not-found]  # noqa: E402
 import _halt  # type: ignore[import-not-found]  # noqa: E402
 import _processes  # type: ignore[import-not-found]  # noqa: E402
+import _sweep  # type: ignore[import-not-found]  # noqa: E402
 from _beacon import LOOK_SECONDS, Beacon  # type: ignore[import-not-found]  # noqa: E402
 from _feed import Feed  # type: ignore[import-not-found]  # noqa: E402
 from _ranks import Ranks  # type: ignore[import-not-found]  # noqa: E402
 from _runners import Runners, how  # type: ignore[import-not-found]  # noqa: E402
-from _wire import DUMP, END, GO, KILL, STOP  # type: ignore[import-not-found]  # noqa: E402
+from _wire import DUMP, END, GO, KILL, SIGNALS, STOP  # type: ignore[import-not-found]  # noqa: E402
 from _worlds import Worlds  # type: ignore[import-not-found]  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
 SWEEP_TERM_SECONDS = 3.0
-SWEEP_KILL_SECONDS = 10.0
 # Processes outside our tree report nothing when they die, so a sweep looks again.
 SWEEP_INTERVAL_SECONDS = 0.1
 FLUSH_SECONDS = 30.0
@@ -46,17 +45,8 @@ DUMP_SECONDS = 10.0
 # MPI's daemons end by themselves when mpirun does; this is how much later than it.
 DAEMON_SECONDS = 5.0
 CLEAN_SECONDS = 75.0
-CHASES = 100
 BREAKS = 3  # errors of our own, after which the loop is not trusted any more
-UNSEEN = "processes that nobody may see, or that start each other too fast to be found"
 OOM_SCORE = -500
-# Orders of whoever has no channel; SIGTERM for the second time means the last of them.
-_SIGNALLED: Dict[int, bytes] = {
-    signal.SIGTERM: STOP,
-    signal.SIGUSR1: DUMP,
-    signal.SIGUSR2: KILL,
-    signal.SIGWINCH: END,  # one that means nothing to whoever does not expect it
-}
 
 
 class Supervisor:
@@ -70,12 +60,10 @@ class Supervisor:
         self.dumps: Set[int] = set()
         self.trouble: Optional[str] = None
         self._breaks = 0
-        self._is_childless = False
         self.oom_kills = 0
         self.deadline: Optional[float] = time.monotonic() + spec["start_timeout"]
         self.timeout: Optional[float] = None
         self.look_at: Optional[float] = None
-        self.sweep_signal = signal.SIGTERM
         self.selector = selectors.DefaultSelector()
         storage, helper = spec["beacon"], _processes.HELPER
         self.beacon = Beacon(storage, spec["run_id"], spec["node_rank"], helper) if storage else None
@@ -83,12 +71,13 @@ class Supervisor:
         hello = dict(about, event="ready", run_id=spec["run_id"])
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
         self.runners = Runners(spec, lock, self.feed, files)
+        self.sweep = _sweep.Sweep(spec["run_id"], self.runners, self.beacon)
         self.ranks = Ranks(self.selector, self.feed, lambda: self.reason is not None)
         self.ranks.on_failure = self._failed
         self.worlds = Worlds(self.feed.emit)
         self.relay: Any = self._open_relay() if spec["mpi"] else None
         self.ranks.on_joined = self._joined
-        self._wake = _claim.watch_signals(self.selector, _SIGNALLED, self._signalled)
+        self._wake = _claim.watch_signals(self.selector, SIGNALS.values(), self._signalled)
         _claim.reserve_record()
         if self.beacon:
             self.beacon.begin()
@@ -107,9 +96,10 @@ class Supervisor:
     # -- the loop -------------------------------------------------------------------------------
 
     def _signalled(self, number: int) -> None:
+        """Obey who has no channel; to be told to stop for the second time means to kill."""
         if number == signal.SIGTERM and self.state not in ("armed", "running"):
             number = signal.SIGUSR2
-        self.obey(_SIGNALLED.get(number, b""))
+        self.obey(b"".join(order for order, known in SIGNALS.items() if known == number))
 
     def run(self) -> None:
         """Serve until the run is over and its follower knows."""
@@ -145,7 +135,7 @@ class Supervisor:
         _claim.explain(error)
         try:
             if self._breaks > BREAKS:
-                self._give_up()
+                _sweep.give_up(self)
             elif self.state == "armed":
                 self._finish("disarmed")
             elif self.state == "running":
@@ -154,20 +144,7 @@ class Supervisor:
             self.feed.send()
         except Exception as another:  # noqa: BLE001
             _claim.explain(another)
-            self._give_up()
-
-    def _give_up(self) -> None:
-        """End what is left without the loop, write the record, and go."""
-        try:
-            os.closerange(3, 1 << 16)  # To look needs files, and a lack of them may have led here.
-            left = _processes.end_all(self.spec["run_id"], set(), SWEEP_KILL_SECONDS)
-            if self.state != "done":
-                _claim.keep_record(self._record("exited", left, []))
-            _claim.remove("control.sock", "ranks.sock")
-        except Exception as error:  # noqa: BLE001
-            _claim.explain(error)
-        finally:
-            os._exit(1)
+            _sweep.give_up(self)
 
     def _patience(self) -> Optional[float]:
         if self.state == "sweeping":
@@ -199,9 +176,9 @@ class Supervisor:
             self.stop("idle")  # The stacks were dumped, or cannot be.
         elif self.state == "stopping":
             self.kill()
-        elif self.state == "sweeping" and self.sweep_signal == signal.SIGTERM:
-            self.sweep_signal = signal.SIGKILL
-            self.deadline = time.monotonic() + SWEEP_KILL_SECONDS
+        elif self.state == "sweeping" and self.sweep.signal == signal.SIGTERM:
+            self.sweep.signal = signal.SIGKILL
+            self.deadline = time.monotonic() + _sweep.KILL_SECONDS
         elif self.state == "sweeping":
             self._finish("exited")
         else:
@@ -296,9 +273,9 @@ class Supervisor:
         self.stop("stopped")
         if self.state in ("stopping", "sweeping"):
             self.runners.signal(signal.SIGKILL)
-            self.sweep_signal = signal.SIGKILL
+            self.sweep.signal = signal.SIGKILL
             self.state = "sweeping"
-            self.deadline = time.monotonic() + SWEEP_KILL_SECONDS
+            self.deadline = time.monotonic() + _sweep.KILL_SECONDS
 
     def end(self) -> None:
         """Wait for no more daemons: mpirun has ended, or nobody can bring its requests."""
@@ -348,9 +325,9 @@ class Supervisor:
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                self._is_childless = True
+                self.sweep.is_childless = True
                 return
-            self._is_childless = False
+            self.sweep.is_childless = False
             if ended is None:
                 return
             if ended.si_pid in self.runners:
@@ -382,63 +359,16 @@ class Supervisor:
     # -- the end --------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        marked, ours = self._leftovers()
-        _processes.kill_marked(self.spec["run_id"], marked, self.sweep_signal)
-        _processes.send(ours, self.sweep_signal)
-        if self.sweep_signal == signal.SIGKILL:
-            self._chase()
-        if marked or ours or not self._is_empty() or self.feed.pipes or self.runners:
-            return
-        if not self._cleans_up():
-            self._finish("exited")
-
-    def _chase(self) -> None:
-        """Kill what starts another process and ends, faster than a look at all processes takes."""
-        before: Set[int] = set()
-        for _ in range(CHASES):
-            children = _processes.children(os.getpid()) - self._helpers()
-            if children <= before:
-                return  # They are dead already, or do not end.
-            _processes.send(children, signal.SIGKILL)
-            before = children
-            self._collect()
-
-    def _helpers(self) -> Set[int]:
-        cleaner = {self.runners.cleaner} if self.runners.is_cleaning else set()
-        return cleaner | (self.beacon.children if self.beacon else set())
-
-    def _is_empty(self) -> bool:
-        """
-        Tell whether nothing of the job is left, as the kernel knows it.
-
-        All orphans become our children, so whatever lives has an ancestor among them. One that ended counts until it is
-        collected: it may have left another.
-        """
-        if self._is_childless:
-            return True
-        helpers = self._helpers()
-        return bool(helpers) and not _processes.children(os.getpid()) - helpers
-
-    def _cleans_up(self) -> bool:
-        """Run the program that comes after everything else; tell whether it still runs."""
-        self.deadline = time.monotonic() + CLEAN_SECONDS if self.runners.clean() else self.deadline
-        return bool(self.runners.is_cleaning)
-
-    def _leftovers(self) -> Tuple[List[int], List[int]]:
-        """Find what carries this run's id, and what descends from us without it."""
-        _, marked = _processes.find(self.spec["run_id"])
-        ours = _processes.descendants(os.getpid(), self._helpers())
-        return marked, sorted(ours - set(marked))
+        if self.sweep.strike(self._collect) and not self.feed.pipes and not self.runners:
+            if self.runners.clean():  # What comes after everything else.
+                self.deadline = time.monotonic() + CLEAN_SECONDS
+            if not self.runners.is_cleaning:
+                self._finish("exited")
 
     def _finish(self, outcome: str) -> None:
         if self.state == "armed":
             self._leave_armed()
-        left: List[int] = []
-        unseen: List[str] = []
-        if outcome == "exited":
-            left = sum(self._leftovers(), [])
-            unseen = [] if left or self._is_empty() else [UNSEEN]
-        record = self._record(outcome, left, unseen)
+        record = _sweep.record(self, outcome, *(self.sweep.left() if outcome == "exited" else ([], [])))
         _claim.keep_record(record)
         if self.beacon:
             self.beacon.end()
@@ -453,44 +383,10 @@ class Supervisor:
         self.deadline = time.monotonic() + FLUSH_SECONDS
         self.feed.emit(last=True, **record)
 
-    def _record(self, outcome: str, left: List[int], unseen: List[str]) -> Dict[str, Any]:
-        # A node whose daemon nobody asked for has nothing that could have failed.
-        nothing = self.runners.status is None and outcome == "exited" and not self.runners
-        status = 0 if nothing else self.runners.status
-        return {
-            "event": "exit",
-            "outcome": outcome,
-            "time": time.time(),
-            **how(status),
-            "oom": status == -signal.SIGKILL and _processes.oom_kills() > self.oom_kills,
-            "ranks_joined": len(self.ranks.joined),
-            "rank_exits": self.ranks.exits,
-            "apart": sorted(self.worlds.apart),
-            "stopped": self.reason is not None,
-            "reason": self.reason,
-            "trouble": self.trouble,
-            "daemon": self.relay and self.relay.held_up,
-            "left_behind": [*map(_processes.describe, left), *unseen, *self.runners.left()],
-            # What names a process for good, for who looks later.
-            "left": [[pid, _processes.started(pid)] for pid in left],
-            "unseen": bool(unseen),
-            "bytes_lost": sum(log.lost for log in self.feed.logs.values()),
-        }
-
 
 def main() -> None:
     """Read the spec, take the node, report readiness, leave the terminal behind, supervise."""
-    os.chdir(sys.argv[1])
-    os.umask(0o077)
-    if os.getpid() != os.getsid(0):
-        os.setsid()
-    ready = os.open("ready", os.O_RDWR | os.O_CLOEXEC)  # Read-write never waits for the other side.
-    null, errors = os.open(os.devnull, os.O_RDWR), os.open("supervisor.log", os.O_WRONLY | os.O_CREAT, 0o600)
-    for descriptor, target in ((null, 0), (null, 1), (errors, 2)):
-        os.dup2(descriptor, target)
-    with open("spec.json", encoding="utf-8") as stream:
-        spec = json.load(stream)
-    os.unlink("spec.json")  # It holds the job's environment, which may hold secrets.
+    ready, spec = _claim.enter(sys.argv[1])
     if _halt.is_halted(os.getcwd(), spec["origin"]):
         os.write(ready, b"the run was stopped\n")
         return

@@ -20,12 +20,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _log, _pro
 LOOK_SECONDS = 1.0
 _EVENTS_BYTES = 4 << 20
 _IN_MODIFY_CREATE_MOVED = 0x2 | 0x100 | 0x80
-_ORDERS = {
-    _wire.STOP: signal.SIGTERM,
-    _wire.KILL: signal.SIGUSR2,
-    _wire.DUMP: signal.SIGUSR1,
-    _wire.END: signal.SIGWINCH,
-}
 
 
 class Tail:
@@ -87,7 +81,7 @@ class Tail:
     def _obey(self) -> bool:
         orders = os.read(0, 64)
         supervisors, marked = _processes.find(self.run_id)
-        for order, number in _ORDERS.items():
+        for order, number in _wire.SIGNALS.items():
             if order in orders:
                 _processes.send(supervisors, number)
         if not supervisors and (_wire.STOP in orders or _wire.KILL in orders):

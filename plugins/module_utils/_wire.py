@@ -11,9 +11,17 @@ Private to the collection.
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 GO, STOP, KILL, DUMP, END, DETACH = b"g", b"s", b"k", b"p", b"e", b"d"
+# The same orders where there is no channel to a supervisor.
+SIGNALS = {
+    STOP: signal.SIGTERM,
+    DUMP: signal.SIGUSR1,
+    KILL: signal.SIGUSR2,
+    END: signal.SIGWINCH,  # one that means nothing to whoever does not expect it
+}
 MAX_HEADER_BYTES = 1 << 20
 MAX_PAYLOAD_BYTES = 1 << 20
 

@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _processes
 from tests.unit.module_utils.test_supervisor import arm, start  # noqa: F401  a fixture
 
 SHORT = [("_supervisor", "SWEEP_TERM_SECONDS = 3.0", "SWEEP_TERM_SECONDS = 0.3")]
-SHORT += [("_supervisor", "SWEEP_KILL_SECONDS = 10.0", "SWEEP_KILL_SECONDS = 0.5")]
+SHORT += [("_sweep", "KILL_SECONDS = 10.0", "KILL_SECONDS = 0.5")]
 RANK = os.path.join(os.path.dirname(_processes.__file__), "_rank.py")
 
 
@@ -33,8 +33,7 @@ def finish(run, order=b"s"):
 
 @pytest.mark.parametrize("error", ["PermissionError", "ProcessLookupError"])
 def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_path, error):  # noqa: F811
-    lock = str(tmp_path / "lock")
-    run = arm("sleep", "60", broken=[*SHORT, *deny(error)], lock=lock, grace=0.3)
+    run = arm("sleep", "60", broken=[*SHORT, *deny(error)], grace=0.3)
     frames = finish(run)
     [left] = run.record["left_behind"]
     pid = int(left.split()[0])
@@ -283,15 +282,19 @@ PLACES = {
         "        status = self._running.pop(pid).wait()\n",
         f"        status = self._running.pop(pid).wait(); {BREAK}\n",
     ),
-    "the sweep": ("_supervisor", "        marked, ours = self._leftovers()\n", f"        {BREAK}\n"),
-    "the record": ("_supervisor", "        record = self._record(outcome, left, unseen)\n", f"        {BREAK}\n"),
+    "the sweep": ("_sweep", "        marked, ours = self._find()\n", f"        {BREAK}\n"),
+    "the record": (
+        "_supervisor",
+        "        _claim.keep_record(record)\n",
+        f"        if self.state == 'sweeping' and not self._breaks:\n            {BREAK}\n        _claim.keep_record(record)\n",
+    ),
 }
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_an_error_of_our_own_ends_the_job_and_is_told(arm, tmp_path, place):  # noqa: F811
+def test_an_error_of_our_own_ends_the_job_and_is_told(arm, place):  # noqa: F811
     job = f"echo out; (sleep 61 &) ; {sys.executable} -S {RANK} true; echo on; exec sleep 60"
-    run = arm("sh", "-c", job, broken=[*SHORT, PLACES[place]], lock=str(tmp_path / "lock"), grace=0.3)
+    run = arm("sh", "-c", job, broken=[*SHORT, PLACES[place]], grace=0.3)
     channel = start(run)
     if place not in ("a rank", "a log", "the clock"):
         channel.send(b"k")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+End what a job left, with proof, and write down how its share ended. Delivered beside the supervisor.
+
+The supervisor adopts all orphans, so the kernel knows whether anything of the job lives: private to the
+collection.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any, Callable, Dict, List, Set, Tuple
+
+import _claim  # type: ignore[import-not-found]
+import _processes  # type: ignore[import-not-found]
+from _runners import how  # type: ignore[import-not-found]
+
+CHASES = 100
+KILL_SECONDS = 10.0
+UNSEEN = "processes that nobody may see, or that start each other too fast to be found"
+
+
+class Sweep:
+    """The end of everything that is left when the runner has ended."""
+
+    def __init__(self, run_id: str, runners: Any, beacon: Any) -> None:
+        self._run_id, self._runners, self._beacon = run_id, runners, beacon
+        self.signal = signal.SIGTERM
+        # Whether the kernel knew of no child when children were collected last.
+        self.is_childless = False
+
+    def strike(self, collect: Callable[[], None]) -> bool:
+        """Signal all that is left; tell whether it was nothing."""
+        marked, ours = self._find()
+        _processes.kill_marked(self._run_id, marked, self.signal)
+        _processes.send(ours, self.signal)
+        if self.signal == signal.SIGKILL:
+            self._chase(collect)
+        return not marked and not ours and self._is_empty()
+
+    def left(self) -> Tuple[List[int], List[str]]:
+        """List what lives, and say what lives if none of it can be named."""
+        found: List[int] = sum(self._find(), [])
+        return found, [] if found or self._is_empty() else [UNSEEN]
+
+    def _chase(self, collect: Callable[[], None]) -> None:
+        """Kill what starts another process and ends, faster than a look at all processes takes."""
+        before: Set[int] = set()
+        for _ in range(CHASES):
+            children = _processes.children(os.getpid()) - self._helpers()
+            if children <= before:
+                return  # They are dead already, or do not end.
+            _processes.send(children, signal.SIGKILL)
+            before = children
+            collect()
+
+    def _helpers(self) -> Set[int]:
+        cleaner = {self._runners.cleaner} if self._runners.is_cleaning else set()
+        return cleaner | (self._beacon.children if self._beacon else set())
+
+    def _is_empty(self) -> bool:
+        """
+        Tell whether nothing of the job is left, as the kernel knows it.
+
+        All orphans become our children, so whatever lives has an ancestor among them. One that ended counts until it is
+        collected: it may have left another.
+        """
+        if self.is_childless:
+            return True
+        helpers = self._helpers()
+        return bool(helpers) and not _processes.children(os.getpid()) - helpers
+
+    def _find(self) -> Tuple[List[int], List[int]]:
+        """Find what carries this run's id, and what descends from us without it."""
+        _, marked = _processes.find(self._run_id)
+        ours = _processes.descendants(os.getpid(), self._helpers())
+        return marked, sorted(ours - set(marked))
+
+
+def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) -> Dict[str, Any]:
+    """Write down how a node's share ended; see docs/reference/run_directory.md."""
+    runners, ranks = supervisor.runners, supervisor.ranks
+    # A node whose daemon nobody asked for has nothing that could have failed.
+    nothing = runners.status is None and outcome == "exited" and not runners
+    status = 0 if nothing else runners.status
+    return {
+        "event": "exit",
+        "outcome": outcome,
+        "time": time.time(),
+        **how(status),
+        "oom": status == -signal.SIGKILL and _processes.oom_kills() > supervisor.oom_kills,
+        "ranks_joined": len(ranks.joined),
+        "rank_exits": ranks.exits,
+        "apart": sorted(supervisor.worlds.apart),
+        "stopped": supervisor.reason is not None,
+        "reason": supervisor.reason,
+        "trouble": supervisor.trouble,
+        "daemon": supervisor.relay and supervisor.relay.held_up,
+        "left_behind": [*map(_processes.describe, left), *unseen, *runners.left()],
+        # What names a process for good, for who looks later.
+        "left": [[pid, _processes.started(pid)] for pid in left],
+        "unseen": bool(unseen),
+        "bytes_lost": sum(log.lost for log in supervisor.feed.logs.values()),
+    }
+
+
+def give_up(supervisor: Any) -> None:
+    """End what is left without the supervisor's loop, which cannot be trusted any more, write the record, and go."""
+    try:
+        os.closerange(3, 1 << 16)  # To look needs files, and a lack of them may have led here.
+        left = _processes.end_all(supervisor.spec["run_id"], set(), KILL_SECONDS)
+        if supervisor.state != "done":
+            _claim.keep_record(record(supervisor, "exited", left, []))
+        _claim.remove("control.sock", "ranks.sock")
+    except Exception as error:  # noqa: BLE001
+        _claim.explain(error)
+    finally:
+        os._exit(1)
