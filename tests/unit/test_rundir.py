@@ -10,7 +10,7 @@ import pytest
 
 from madctl import attic, cli, record, rundir
 from madctl.errors import MadctlError, UsageError
-from madctl.hosts import HostEntry
+from madctl.hosts import Host
 from madctl.inventory import build
 from madctl.options import Targets
 from madctl.session import RunSession
@@ -21,7 +21,7 @@ RUN = "20261101-120000-aaaaaaaa"
 OTHER = "20261101-120000-aabbbbbb"
 PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_port": 1, "nnodes": 2, "world_size": 2}
 NODES = [{"host": host, "node_rank": rank, "run_dir": "/var/tmp/madctl-0/r"} for rank, host in enumerate(("a", "b"))]
-TARGETS = Targets(("a", "b"), build([HostEntry("a"), HostEntry("b")], "me", 22, "-o x"), ("i.yml",))
+TARGETS = Targets(("a", "b"), build([Host("a"), Host("b")], "me", 22, "-o x"), ("i.yml",))
 
 
 @pytest.fixture(autouse=True)
