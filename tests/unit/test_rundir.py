@@ -430,6 +430,19 @@ def test_a_failure_of_our_own_is_told_and_no_success(where, monkeypatch, capsys)
     assert "madctl: some of what happened could not be shown: ZeroDivisionError: x\\x1b" in said.err
 
 
+def test_logs_that_could_not_all_be_shown_are_no_success(monkeypatch, capsys):
+    remember()
+
+    def play(session):
+        session._kept_up(session.on_event)({"event": "log", "host": 7}, b"x")
+        session.final = {"exit_code": 0}
+
+    monkeypatch.setattr(RunSession, "run", play)
+
+    assert cli.main(["logs"]) == 1
+    assert capsys.readouterr().err.startswith("madctl: some of what happened could not be shown: KeyError")
+
+
 FAILED = {"failed": True, "msg": "KeyError: 'seq'"}
 
 
