@@ -108,7 +108,12 @@ def _is_time(record: Record) -> bool:
 
 
 def _is_work(record: Record) -> bool:
-    return isinstance(record.work, list | tuple) and all(isinstance(unpack(word), str) for word in record.work)
+    words = record.work
+    return isinstance(words, list | tuple) and all(isinstance(word, str) or _is_carried(word) for word in words)
+
+
+def _is_carried(word: Any) -> bool:
+    return isinstance(word, dict) and isinstance(unpack(word), str)
 
 
 def _are_targets(record: Record) -> bool:

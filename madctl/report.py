@@ -19,7 +19,7 @@ from madctl.view import View, fold, print_problems
 def report_check(session: Session, options: argparse.Namespace) -> int:
     """Print the table of nodes and checks, then what it means."""
     view, verdict = session.view, session.verdict
-    broken = _own_failure(session)
+    broken = own_failure(session)
     if session.interrupted:
         view.errors = [Problem("INTERRUPTED", "interrupted")]
         code = 128 + int(session.signal)
@@ -62,7 +62,7 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     # Where Ansible died in the middle, nobody here knows how the run ends.
     if session.record and not (final is None and code == ExitCode.INTERNAL):
         session.remember(rundir.ended(session.record, ended, code))
-    broken = _own_failure(session)
+    broken = own_failure(session)
     view.errors += broken
     if session.detached:
         view.goes_on(final["run_id"] if final else "", session.is_forgotten)
@@ -81,7 +81,7 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     return code
 
 
-def _own_failure(session: Session) -> list[Problem]:
+def own_failure(session: Session) -> list[Problem]:
     """Say that madctl itself failed while it listened: what it shows may not be all."""
     if session.broken is None:
         return []

@@ -181,8 +181,6 @@ def read(run_id: str) -> Record:
     path = directory() / f"{run_id}.json"
     try:
         return records.parsed(run_id, _content(path))
-    except FileNotFoundError as error:
-        raise UsageError(Problem("RUN_UNKNOWN", f"no run here begins with {run_id}", remedy="see madctl ps")) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         remedy = f"to forget the run here: rm -r {path}; its nodes still know it: madctl ps --hosts …"

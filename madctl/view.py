@@ -64,6 +64,7 @@ class View:
         self._quiet, self._rank = quiet, rank
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
+        self._noticed: list[Problem] = []
         self._output = ERR if as_json else OUT
         self._width = max(map(len, names)) + (0 if single else 5)
         self._mask = Mask(secrets)
@@ -105,6 +106,7 @@ class View:
     def notice(self, problem: Problem) -> None:
         """Show what stands against nothing, but matters, and keep it for the result."""
         self.warnings = [*self.warnings, problem]
+        self._noticed.append(problem)
         self.stage("notice", str(problem))
 
     def masked(self, data: Any) -> Any:
@@ -126,7 +128,7 @@ class View:
             self.stage("install", f"net-tools on {fold(without_ifconfig)}")
         if plan is None:
             return
-        for warning in folded(self.warnings):
+        for warning in folded([problem for problem in self.warnings if problem not in self._noticed]):
             self.stage("notice", warning)
         self._planned = plan
         # Spares take no part from here on.

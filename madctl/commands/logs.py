@@ -28,6 +28,7 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print lines, each with its node and rank."""
     from madctl import rundir
+    from madctl.report import own_failure
     from madctl.session import RunSession
     from madctl.view import View, print_problems
 
@@ -55,5 +56,8 @@ def run(options: argparse.Namespace) -> int:
         return 128 + int(session.signal)
     # How the job ended is not what was asked; which output is missing is.
     missing = [problem for problem in view.errors if problem.code in UNSEEN]
-    print_problems(missing, [])
-    return ExitCode.UNREACHABLE if missing else ExitCode.SUCCEEDED
+    broken = own_failure(session)
+    print_problems([*missing, *broken], [])
+    if missing:
+        return ExitCode.UNREACHABLE
+    return ExitCode.INTERNAL if broken else ExitCode.SUCCEEDED

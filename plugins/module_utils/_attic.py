@@ -174,7 +174,11 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
 
 def description(path: str, name: str) -> Optional[Dict[str, Any]]:
     """Read what a run's directory says of the whole run; None unless all of it can be meant."""
-    found = _json(os.path.join(path, "run.json")) or {}
+    return described(_json(os.path.join(path, "run.json")) or {}, name)
+
+
+def described(found: Dict[str, Any], name: str) -> Optional[Dict[str, Any]]:
+    """Give what counts in a description of a whole run; None unless all of it can be meant."""
     try:
         hosts, work, plan = found["hosts"], found["work"], found["plan"]
         sound = (

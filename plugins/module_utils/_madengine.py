@@ -8,11 +8,10 @@ variables of its environment into the container. To give both to either is safe.
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _literal
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 Nodes = Sequence[Tuple[str, Dict[str, Any]]]
@@ -28,15 +27,7 @@ def parse(text: str) -> Dict[str, Any]:
     Raises:
         ValueError: If it is neither, or no mapping.
     """
-    for read in (json.loads, ast.literal_eval):
-        try:
-            found = read(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        if isinstance(found, dict):
-            return found
-        break
-    raise ValueError("it is no mapping, neither as Python nor as JSON")
+    return dict(_literal.mapping(text))
 
 
 def major(version: Optional[str]) -> Optional[int]:

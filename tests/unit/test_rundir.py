@@ -1,0 +1,478 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine remembers of runs: which is meant, and files that anything may have happened to."""
+
+import contextlib
+import json
+import os
+import stat
+
+import pytest
+
+from madctl import attic, cli, record, rundir
+from madctl.errors import MadctlError, UsageError
+from madctl.hosts import Host
+from madctl.inventory import build
+from madctl.options import Targets
+from madctl.session import RunSession
+from madctl.view import View
+from tests import hostile
+
+RUN = "20261101-120000-aaaaaaaa"
+OTHER = "20261101-120000-aabbbbbb"
+PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_port": 1, "nnodes": 2, "world_size": 2}
+NODES = [{"host": host, "node_rank": rank, "run_dir": "/var/tmp/madctl-0/r"} for rank, host in enumerate(("a", "b"))]
+TARGETS = Targets(("a", "b"), build([Host("a"), Host("b")], "me", 22, "-o x"), ("i.yml",))
+
+
+@pytest.fixture(autouse=True)
+def own_records(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+def remember(run_id=RUN, **changes):
+    found = rundir.create({**PLAN, "run_id": run_id, "nodes": NODES}, TARGETS, ["train.py", {"base64": "/w=="}])
+    assert rundir.save(found) is None
+    place = path(run_id)
+    if changes:
+        place.write_text(json.dumps({**json.loads(place.read_text()), **changes}))
+    return found
+
+
+def path(run_id=RUN):
+    return rundir.directory() / f"{run_id}.json"
+
+
+def refused(run_id=RUN):
+    with pytest.raises(UsageError) as caught:
+        rundir.load(run_id)
+    (problem,) = caught.value.problems
+    return problem
+
+
+# -- which run is meant --------------------------------------------------------------------------------
+
+MEANT = {
+    "its id": ([RUN, OTHER], RUN, RUN),
+    "a beginning": ([RUN, OTHER], RUN[:-5], RUN),
+    "its id, beside a restart": ([RUN, f"{RUN}.1"], RUN, RUN),
+    "its id, beside another that begins so": ([RUN, f"{RUN}b"], RUN, RUN),
+    "a restart": ([RUN, f"{RUN}.1", f"{RUN}.10"], f"{RUN}.1", f"{RUN}.1"),
+    "a beginning of a run and its restarts": ([f"{RUN}.1", RUN, f"{RUN}.2"], RUN[:-2], RUN),
+    "the latest": ([OTHER, RUN], None, OTHER),
+    "too little": ([RUN, OTHER], RUN[:-8], None),
+    "a run, its restart and another": ([RUN, f"{RUN}.1", OTHER], RUN[:-7], None),
+    "nothing": ([RUN], "", None),
+    "a path": ([RUN], f"../runs/{RUN}", None),
+    "another path": ([RUN], "../../etc/passwd", None),
+    "more than its id": ([RUN], f"{RUN}.json", None),
+}
+
+
+@pytest.mark.parametrize("case", MEANT)
+def test_which_run_is_meant(case):
+    present, wanted, expected = MEANT[case]
+    for run_id in present:
+        remember(run_id)
+
+    if expected is None:
+        assert refused(wanted).code == "RUN_UNKNOWN"
+    else:
+        assert rundir.load(wanted).run_id == expected
+
+
+def test_asking_nodes_after_a_restart_remembers_no_second_run(monkeypatch, capsys):
+    found = remember()
+    restarted = {**PLAN, "run_id": f"{RUN}.1", "nodes": NODES}
+    assert rundir.save(rundir.restarted(found, restarted)) is None
+    described = {"run_id": f"{RUN}.1", "created": 1.0, "hosts": ["a", "b"], "plan": PLAN, "work": ["x"]}
+    share = {"run_id": f"{RUN}.1", "run_dir": f"/r/{RUN}.1", "state": "running", "exit": None}
+    runs = {
+        host: {"runs": [{**share, "described": {**described, "host": host, "node_rank": rank}}]}
+        for rank, host in enumerate("ab")
+    }
+    monkeypatch.setattr(attic, "ask", lambda *_: {"nodes": runs, "problems": []})
+
+    assert cli.main(["ps", "--hosts", "a,b", "--output", "json"]) == 0
+    assert rundir.names() == [RUN]
+    assert json.loads(capsys.readouterr().out)["data"]["runs"][0]["remembered"] is True
+    path().unlink()
+    assert cli.main(["ps", "--hosts", "a,b"]) == 0
+    assert rundir.names() == [f"{RUN}.1"]
+
+
+@pytest.mark.parametrize("said", ["../../../x", "/etc/x", "x/y", "x\0y", "-rf", ".x", "", "x" * 300, "madctl: forged"])
+@pytest.mark.parametrize("field", ["run_id", "plan"])
+def test_no_node_chooses_a_path_here(said, field, monkeypatch, tmp_path):
+    plan = {**PLAN, "run_id": said} if field == "plan" else PLAN
+    run_id = said if field == "run_id" else RUN
+    described = {
+        "run_id": run_id,
+        "created": 1.0,
+        "host": "a",
+        "node_rank": 0,
+        "hosts": ["a"],
+        "plan": plan,
+        "work": ["x"],
+    }
+    run = {"run_id": run_id, "run_dir": "/r", "state": "running", "exit": None, "described": described}
+    monkeypatch.setattr(attic, "ask", lambda *_: {"nodes": {"a": {"runs": [run]}}, "problems": []})
+
+    assert cli.main(["ps", "--hosts", "a"]) == 0
+    assert [found.plan["run_id"] for found in rundir.known()[0]] == ([RUN] if field == "plan" else [])
+    assert {entry.name for entry in tmp_path.rglob("*") if entry.is_file()} <= {f"{RUN}.json"}
+
+
+# -- broken, foreign and later records -------------------------------------------------------------------
+
+
+def changed(**changes):
+    def change(place):
+        data = json.loads(place.read_text())
+        place.write_text(json.dumps({**data, **changes}))
+
+    return change
+
+
+def replaced(text):
+    return lambda place: place.write_bytes(text)
+
+
+def without(key):
+    return lambda place: place.write_text(
+        json.dumps({k: v for k, v in json.loads(place.read_text()).items() if k != key})
+    )
+
+
+def node(**changes):
+    return changed(plan={**PLAN, "run_id": RUN, "nodes": [{**NODES[0], **changes}, NODES[1]]})
+
+
+def instead(make):
+    def change(place):
+        place.unlink()
+        make(place)
+
+    return change
+
+
+def huge(place):
+    with place.open("wb") as stream:
+        stream.truncate(1 << 30)
+
+
+BROKEN = {
+    "empty": replaced(b""),
+    "torn": replaced(b'{"run_id": "'),
+    "a list": replaced(b"[]"),
+    "null": replaced(b"null"),
+    "bytes": replaced(b"\xff\xfe\x00"),
+    "deep": replaced(b'{"plan":' + b"[" * 100000 + b"]" * 100000 + b"}"),
+    "a long number": replaced(b'{"created": ' + b"9" * 5000 + b"}"),
+    "huge": huge,
+    "a directory": instead(os.mkdir),
+    "a FIFO": instead(os.mkfifo),
+    "a device": instead(lambda place: place.symlink_to("/dev/zero")),
+    "a link to nothing": instead(lambda place: place.symlink_to("/nonexistent")),
+    "a link to itself": instead(lambda place: place.symlink_to(place.name)),
+    "of another run": changed(run_id=OTHER),
+    "a path": changed(run_id="../x"),
+    "of a later schema": changed(schema=2),
+    "of an odd schema": changed(schema="x\x1b"),
+    "no plan": without("plan"),
+    "no targets": without("targets"),
+    "created in words": changed(created="yesterday"),
+    "created never": changed(created=float("nan")),
+    "created at the end of time": changed(created=1e300),
+    "work is a text": changed(work="rm -rf /"),
+    "work of no words": changed(work=["x", 3, None]),
+    "work of odd words": changed(work=[{"hex": "00"}]),
+    "plan is a list": changed(plan=[]),
+    "plan of another run": changed(plan={**PLAN, "run_id": OTHER, "nodes": NODES}),
+    "plan with a path": changed(plan={**PLAN, "run_id": f"{RUN}./../../x", "nodes": NODES}),
+    "nodes are no list": changed(plan={**PLAN, "run_id": RUN, "nodes": {"a": 1}}),
+    "nodes of other names": node(host="c"),
+    "a run directory of no text": node(run_dir=7),
+    "a clock in words": node(clock_offset="late"),
+    "names are no list": changed(targets={"names": "ab", "inventory": TARGETS.inventory, "sources": []}),
+    "no names": changed(targets={"names": [], "inventory": TARGETS.inventory, "sources": []}),
+    "no inventory": changed(targets={"names": ["a", "b"], "inventory": {}, "sources": []}),
+    "sources are a text": changed(targets={"names": ["a", "b"], "inventory": TARGETS.inventory, "sources": "x"}),
+    "status of no text": changed(status=["running"]),
+    "code of no number": changed(exit_code="0"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_record_that_cannot_be_meant(case, capsys):
+    remember("20261031-120000-cccccccc")
+    remember()
+    BROKEN[case](path())
+    problem = refused()
+
+    assert problem.code == "RECORD_UNREADABLE" and str(path()) in problem.message
+    for words in (["status"], ["stop", RUN], ["attach", RUN], ["logs", RUN[:-2]], ["collect", RUN]):
+        assert cli.main(words) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith("madctl: ") and said.err.count("\n") == 1 and not said.out
+        assert hostile.is_harmless(said.err.rstrip("\n"))
+    assert cli.main(["ps"]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 2 and "20261031-120000-cccccccc" in said.out
+    assert said.err.startswith("notice: ") and said.err.count("\n") == 1
+    assert [found.run_id for found in attic.records()] == ["20261031-120000-cccccccc"]
+
+
+def test_many_broken_records_are_one_notice(capsys):
+    for number in range(5):
+        remember(f"2026110{number}-120000-aaaaaaaa", plan=None)
+
+    assert cli.main(["ps", "--output", "json"]) == 0
+    said = capsys.readouterr()
+    assert [entry["code"] for entry in json.loads(said.out)["warnings"]] == ["RECORD_UNREADABLE"]
+    assert said.err.startswith("notice: 5 records cannot be read, the first: ") and said.err.count("\n") == 1
+
+
+def test_a_later_madctl_may_have_more_to_say():
+    found = remember(note="x", schema=1)
+
+    assert rundir.load(RUN) == record.parsed(RUN, path().read_bytes())
+    assert rundir.load(RUN).run_id == found.run_id
+
+
+def test_records_of_before_had_no_schema():
+    remember()
+    without("schema")(path())
+
+    assert rundir.load(RUN).reach().names == ("a", "b")
+
+
+def test_a_file_that_cannot_be_the_record_of_a_run_is_none():
+    remember()
+    for name in ("-rf.json", "a b.json", "\x1b.json", ".hidden.json", "x\nmadctl: y.json"):
+        (rundir.directory() / name).write_text("{")
+
+    assert rundir.names() == [RUN] and rundir.load(None).run_id == RUN
+
+
+@pytest.mark.fuzz
+def test_mutated_records_are_read_or_refused(rounds, monkeypatch):
+    remember()
+    remember(f"{RUN}.1")
+    samples = [path(run_id).read_bytes() for run_id in (RUN, f"{RUN}.1")]
+    samples.append(json.dumps(json.loads(samples[0]), indent=1).encode())
+    content = {}
+    monkeypatch.setattr(rundir, "_content", lambda _: content["now"])
+    monkeypatch.setattr(rundir, "names", lambda: [RUN])
+    status = {"state": "running", "container": None, "joined": 1, "processes": 1, "storage": None, "exit": None}
+    monkeypatch.setattr(attic, "ask", lambda *_: {"nodes": {"a": status, "b": status}, "problems": []})
+    read = 0
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        for data in hostile.mutated(samples, rounds):
+            content["now"] = data
+            found, problems = rundir.known()
+            assert len(found) + len(problems) == 1
+            read += len(found)
+            for one in found:
+                one.base(), attic.groups([one.reach()])
+            with contextlib.suppress(MadctlError):
+                rundir.load(RUN)
+            if found or read % 50 == 0:
+                assert cli.main(["ps"]) == 0
+                assert cli.main(["status", RUN]) == (0 if found else 2)
+    assert 0 < read < rounds
+
+
+# -- what cannot be written --------------------------------------------------------------------------------
+
+
+def taken_by_a_file(state):
+    (state / "madctl").write_text("x")
+
+
+def read_only(state):
+    (state / "madctl" / "runs").mkdir(parents=True)
+    (state / "madctl" / "runs").chmod(0o500)
+
+
+NO_PLACE = {"a file in the way": taken_by_a_file}
+if os.geteuid():
+    NO_PLACE["no permission"] = read_only
+
+
+@pytest.mark.parametrize("case", NO_PLACE)
+def test_what_cannot_be_remembered_is_not_launched(case, tmp_path, capsys, monkeypatch):
+    NO_PLACE[case](tmp_path)
+    monkeypatch.setattr(RunSession, "run", lambda _: pytest.fail("it was launched"))
+
+    assert cli.main(["launch", "--hosts", "a", "--detach", "--", "train.py"]) == 2
+    assert capsys.readouterr().err.endswith("set XDG_STATE_HOME to another directory [RECORD_UNWRITABLE]\n")
+
+
+def test_a_full_disk_is_found_before_the_launch(capsys, monkeypatch):
+    full(monkeypatch)
+    monkeypatch.setattr(RunSession, "run", lambda _: pytest.fail("it was launched"))
+
+    assert cli.main(["launch", "--hosts", "a", "--", "train.py"]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert list(rundir.directory().iterdir()) == []
+
+
+def full(monkeypatch):
+    """Let every file that is written here be on a disk that is full."""
+    real = os.open
+
+    def opened(place, flags, *more, **options):
+        descriptor = real(place, flags, *more, **options)
+        if flags & os.O_CREAT and str(place).startswith(str(rundir.directory())):
+            os.close(descriptor)
+            return real("/dev/full", os.O_WRONLY)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", opened)
+
+
+def test_where_no_record_can_be_read_nobody_says_that_there_is_none(tmp_path, capsys):
+    taken_by_a_file(tmp_path)
+    for command in ("ps", "stop", "status", "attach", "logs", "collect"):
+        assert cli.main([command]) == 2
+        said = capsys.readouterr()
+        assert "Not a directory" in said.err and "ps --hosts" in said.err and said.err.endswith("[RECORD_UNREADABLE]\n")
+
+
+def test_a_record_is_private_and_whole(monkeypatch):
+    remember()
+    before = path().read_bytes()
+    full(monkeypatch)
+    problem = rundir.save(rundir.ended(rundir.load(RUN), "failed", 6))
+
+    assert problem.code == "RECORD_UNWRITABLE" and "ps --hosts a,b" in problem.remedy
+    assert path().read_bytes() == before
+    assert stat.S_IMODE(path().stat().st_mode) == 0o600
+    assert [entry.name for entry in rundir.directory().iterdir()] == [path().name]
+
+
+def session(detached=False):
+    nodes = [{**entry, "interface": "x", "nproc_per_node": 1, "address": "x", "env": {}} for entry in NODES]
+    plan = {**PLAN, "run_id": RUN, "nodes": nodes}
+    view = View(["a", "b"], as_json=True, single=False, stages=())
+    found = RunSession(TARGETS, {"madctl_env": {}, "madctl_work": ["x"]}, view)
+    summary = {"nodes": nodes, "start_spread_seconds": 0.1, "victims": {}, "ranks_joined": 2, "duration_seconds": 1.0}
+    final = {"summary": summary, "run_id": RUN, "exit_code": 0, "problems": [], "detached": detached}
+    news = [("madctl.multinode.plan", "a", {"plan": plan}), ("madctl.multinode.run_start", "a", final)]
+    return found, news
+
+
+@pytest.mark.parametrize("detached", [True, False])
+def test_a_quota_in_the_middle_is_a_notice_with_the_way_back(detached, monkeypatch, capsys):
+    from madctl import report
+
+    found, news = session(detached)
+    full(monkeypatch)
+    for words in news:
+        found.on_task(*words)
+    code = report.report_run(found, "launch", as_json=True)
+    said = capsys.readouterr()
+    whole = json.loads(said.out)
+
+    assert code == 0 and whole["data"]["nnodes"] == 2
+    assert [entry["code"] for entry in whole["warnings"]] == ["RECORD_UNWRITABLE"]
+    assert said.err.count("RECORD_UNWRITABLE") == 1 and "find the run again: madctl ps --hosts a,b" in said.err
+    assert "plan" in said.err
+    if detached:
+        assert (
+            f"{RUN} goes on: first madctl ps --hosts a,b, then madctl attach {RUN}, madctl stop {RUN}\n"
+            in said.err.replace("[a-b]", "a,b")
+        )
+
+
+@pytest.mark.parametrize("command", ["stop", "status"])
+def test_a_command_that_cannot_write_what_it_learned_says_so(command, monkeypatch, capsys):
+    remember()
+    ended = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
+    known = {"container": None, "joined": 1, "processes": 0, "storage": None, "exit": ended, "left": [], "known": True}
+    nodes = {host: {"state": "exited", "changed": True, **known} for host in "ab"}
+    monkeypatch.setattr(attic, "ask", lambda *_: {"nodes": nodes, "problems": []})
+    full(monkeypatch)
+
+    assert cli.main([command, RUN]) == 0
+    assert capsys.readouterr().err.count("RECORD_UNWRITABLE") == 1
+
+
+# -- what fails while a run is followed ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["plan", "event"])
+def test_a_failure_of_our_own_is_told_and_no_success(where, monkeypatch, capsys):
+    from madctl import report
+
+    found, news = session()
+    listener = found._kept_up(found.on_task)
+    listen = found._kept_up(found.on_event)
+
+    def fail(*_):
+        raise ZeroDivisionError("x\x1b")
+
+    if where == "plan":
+        monkeypatch.setattr(View, "planned", fail)
+    if where == "event":
+        monkeypatch.setattr(View, "on_event", fail)
+    listener(*news[0])
+    listen({"event": "ready", "host": "a"}, b"")
+    listener(*news[1])
+    code = report.report_run(found, "launch", as_json=True)
+    said = capsys.readouterr()
+    whole = json.loads(said.out)
+
+    assert code == whole["exit_code"] == 1 and whole["status"] == "failed"
+    assert whole["errors"][0]["code"] == "INTERNAL" and "ZeroDivisionError" in whole["errors"][0]["message"]
+    assert [entry["host"] for entry in whole["data"]["nodes"]] == ["a", "b"]
+    assert rundir.load(RUN).status == "succeeded"  # That is what its nodes said.
+    assert "madctl: some of what happened could not be shown: ZeroDivisionError: x\\x1b" in said.err
+
+
+def test_logs_that_could_not_all_be_shown_are_no_success(monkeypatch, capsys):
+    remember()
+
+    def play(session):
+        session._kept_up(session.on_event)({"event": "log", "host": 7}, b"x")
+        session.final = {"exit_code": 0}
+
+    monkeypatch.setattr(RunSession, "run", play)
+
+    assert cli.main(["logs"]) == 1
+    assert capsys.readouterr().err.startswith("madctl: some of what happened could not be shown: KeyError")
+
+
+FAILED = {"failed": True, "msg": "KeyError: 'seq'"}
+
+
+@pytest.mark.parametrize("result", [FAILED, {**FAILED, "problems": [{"code": "X", "message": "y"}]}, {}])
+def test_an_action_that_fails_says_nothing_of_how_the_run_ended(result, capsys):
+    from madctl import report
+
+    found, news = session()
+    found.on_task(*news[0])
+    found.on_task("madctl.multinode.run_start", "a", result)
+    code = report.report_run(found, "launch", as_json=True)
+    whole = json.loads(capsys.readouterr().out)
+
+    assert code == 1
+    assert rundir.load(RUN).status == "running" and rundir.load(RUN).exit_code is None
+    assert whole["errors"][-1]["code"] == "INTERNAL"
+    assert f"the run may go on: madctl status {RUN}, madctl stop {RUN}" in whole["errors"][-1]["remedy"]
+
+
+@pytest.mark.parametrize("command", ["status", "collect", "stop"])
+def test_an_answer_that_is_none_is_no_success(command, monkeypatch, capsys):
+    from madctl import engine
+
+    remember()
+    monkeypatch.setattr(
+        engine.Engine, "run", lambda self, *_: self._on_task(f"madctl.multinode.run_{command}", "a", dict(FAILED))
+    )
+    code = cli.main([command, RUN, "--output", "json"])
+    whole = json.loads(capsys.readouterr().out)
+
+    assert code == (9 if command == "stop" else 1)
+    assert whole["status"] == "failed" and "KeyError: 'seq'" in whole["errors"][0]["message"]
+    assert rundir.load(RUN).status == "running"
