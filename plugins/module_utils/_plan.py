@@ -21,9 +21,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _network,
     _share,
     _storage,
+    _visible,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
+from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, unpack
 
 STOP_GRACE_SECONDS = 35.0  # torchrun gives its workers 30
 
@@ -132,9 +133,19 @@ def wanted(request: Request, check: str) -> bool:
     return check not in request.skip and (not request.only or check in request.only)
 
 
+def _as_the_job_sees_it(request: Request, fact: Facts) -> Facts:
+    """Leave out GPUs that variables hide from the job; a model's container gets all of its node."""
+    if request.shape == "model":
+        return fact
+    own = {name: unpack(request.env[name]) for name in _visible.NAMES if name in request.env}
+    return dict(fact, gpus=_visible.seen(fact["gpus"], {**(fact.get("visible") or {}), **own}))
+
+
 class _Judge:
     def __init__(self, request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> None:
-        self.request, self.hosts, self.facts = request, hosts, facts
+        self.request, self.hosts = request, hosts
+        self.facts = [_as_the_job_sees_it(request, fact) for fact in facts]
+        facts = self.facts
         self.each = list(zip(hosts, facts))
         self.python: List[Dict[str, Any]] = [fact["python"] or _NO_PYTHON for fact in facts]
 
@@ -235,9 +246,11 @@ class _Judge:
         slots = self.request.slots
         if self.request.nproc_per_node == "auto" and any(slots):
             most = max(set(slots), key=slots.count) or 0
+            numbers = [most] * len(slots)
+            unequal = self._unequal(slots, most)
             if self.request.runner == "mpirun":
-                return [count or 1 for count in slots], []
-            return [most] * len(slots), self._unequal(slots, most)
+                numbers, unequal = [count or 1 for count in slots], []
+            return numbers, unequal + _checks.too_few(self.each, numbers)
         nprocs, found = _checks.processes(self.each, self.request.nproc_per_node, self.request.gpus)
         return nprocs, found
 
