@@ -121,7 +121,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _storage(request: Dict[str, Any]) -> Dict[str, _bounded.Call]:
-    types = [*_mounts.NETWORK_TYPES, *request["shared_fstypes"]]
+    types = request["shared_fstypes"]
     return {
         "mount%d" % number: (
             _mounts.look,

@@ -17,6 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _catalog,
     _checks,
     _madengine,
+    _mounts,
     _mpi,
     _network,
     _share,
@@ -87,18 +88,19 @@ class Outcome:
 Facts = Dict[str, Any]
 
 
-def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> Outcome:
+def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts], no_spares: bool = True) -> Outcome:
     """
     Judge what the nodes reported and plan the launch.
 
     Args:
         hosts: Names of the nodes in rank order; one host is a single-node run.
         facts: What ``node_info`` returned, in the same order.
+        no_spares: Whether no other node can take the place of one that the proof may yet refuse.
     """
     python = _argv.chosen_python(request.work, request.shape, request.python)
     if python != request.python:
         request = replace(request, python=python, python_required=True)
-    judge = _Judge(request, hosts, facts)
+    judge = _Judge(request, hosts, facts, no_spares)
     found = judge.findings()
     problems = [entry for entry in found if not _catalog.is_warning(entry["code"])]
     warnings = [entry for entry in found if _catalog.is_warning(entry["code"])]
@@ -142,8 +144,8 @@ def _as_the_job_sees_it(request: Request, fact: Facts) -> Facts:
 
 
 class _Judge:
-    def __init__(self, request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> None:
-        self.request, self.hosts = request, hosts
+    def __init__(self, request: Request, hosts: Sequence[str], facts: Sequence[Facts], no_spares: bool) -> None:
+        self.request, self.hosts, self.no_spares = request, hosts, no_spares
         self.facts = [_as_the_job_sees_it(request, fact) for fact in facts]
         facts = self.facts
         self.each = list(zip(hosts, facts))
@@ -167,7 +169,7 @@ class _Judge:
             *self._mpirun(),
             *self._models(),
         ]
-        found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes)
+        found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes, self.no_spares)
         if self.candidates and len(self.hosts) > 1:
             found += _checks.network(each, [candidate.interface for candidate in self.candidates])
         found += _checks.names(each) + _checks.versions(each, self.reports, any(fact["mounts"] for fact in self.facts))
@@ -176,7 +178,7 @@ class _Judge:
 
     def proof(self) -> Dict[str, Dict[str, Any]]:
         """Say what every node has to prove."""
-        reading = _storage.reading(self.each) if wanted(self.request, "storage") else {}
+        reading = _storage.reading(self.each, self.request.shared_fstypes) if wanted(self.request, "storage") else {}
         peers = sorted({fact["hostname"] for fact in self.facts})
         proof: Dict[str, Dict[str, Any]] = {}
         for host, fact in self.each:
@@ -292,7 +294,7 @@ class _Judge:
             found.append(problem("MODEL_RUNNER", None, "madengine's own containers cannot take daemons of mpirun"))
         shared = [mount["path"] for mount in self.facts[0]["mounts"]]
         mirror = request.force_mirror_local
-        if mirror and not (wanted(request, "storage") and any(_storage.is_below(mirror, path) for path in shared)):
+        if mirror and not (wanted(request, "storage") and any(_mounts.is_below(mirror, path) for path in shared)):
             message = "%s is no shared storage that is checked" % mirror
             found.append(problem("MIRROR_UNPROVEN", None, message))
         return found
