@@ -328,28 +328,6 @@ def uncertainty(time: Dict[str, float]) -> float:
     return abs((time["begun"] - time["sent"]) - (time["ended"] - time["received"])) / 2
 
 
-def entries(nodes: Nodes) -> List[Problem]:
-    """Find nodes whose script has other bytes."""
-    digest = lambda facts: (facts["files"] or {}).get("entry_sha256")  # noqa: E731
-    return [
-        dict(entry, message="the script is another one than on most nodes")
-        for entry in odd("ENTRY_DIFFERS", nodes, digest, "script")
-    ]
-
-
-def program(host: str, name: Optional[str], fault: Optional[str]) -> List[Problem]:
-    """Say what stands against executing a program, by what a node found out of it."""
-    if name is None or fault is None:
-        return []
-    if fault == "does not exist" or fault.startswith("is not on the PATH"):
-        remedy = "write ./%s, or give its path" % name if "working directory" in fault else None
-        return [problem("ENTRY_MISSING", host, "%s %s" % (name, fault), remedy)]
-    remedy = "give a program" if fault == "is a directory" else "chmod +x %s, or write: bash %s" % (name, name)
-    if fault.startswith(("has", "wants")):
-        remedy = "correct its first line, or write what runs it: bash %s" % name
-    return [problem("ENTRY_UNUSABLE", host, "%s %s" % (name, fault), remedy)]
-
-
 def network(nodes: Nodes, interfaces: Sequence[str]) -> List[Problem]:
     """Compare the chosen interfaces, and find NCCL files that name others."""
     chosen = {host: name for (host, _), name in zip(nodes, interfaces)}

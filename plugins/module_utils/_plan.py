@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _argv,
     _catalog,
     _checks,
+    _entry,
     _madengine,
     _mounts,
     _mpi,
@@ -153,11 +154,11 @@ class _Judge:
 
     def findings(self) -> List[Problem]:
         """Run every judge, whatever the others find; what was not asked for is left out."""
-        each = self.each
+        request, each = self.request, self.each
         self.candidates, network = self._network()
         self.nprocs, processes = self._processes()
         self.pythons, self.reports, python = self._python()
-        self.cwds, files = self._files()
+        self.cwds, files = _entry.files(request, each, self.reports)
         self.port, port = self._port()
         found = [
             *_checks.machines(each),
@@ -327,50 +328,6 @@ class _Judge:
                 named = _argv.named_python(request.work)
                 found.append(problem("PYTHON_MISSING", host, message % (report["version"], named)))
         return [str(python[key]) for python in self.python], reports, found
-
-    def _files(self) -> Tuple[List[str], List[Problem]]:
-        """Choose the working directory, and look for the script or program in it."""
-        request = self.request
-        relative = _argv.relative(request.work, request.shape)
-        homes = [str(fact["home"]) for fact in self.facts]
-        hung = [host for host, fact in self.each if fact["files"] is None]
-        if hung:
-            return homes, [problem("ENTRY_HUNG", host, "%s does not answer" % request.chdir) for host in hung]
-        without = [host for host, fact in self.each if not fact["files"]["chdir_exists"]]
-        found: List[Problem] = []
-        if request.chdir is None:
-            cwds = homes
-        elif not without:
-            cwds = [str(request.chdir) for _ in self.facts]
-        elif request.chdir_required:
-            return homes, [problem("CHDIR_MISSING", host, "no directory %s" % request.chdir) for host in without]
-        elif relative is not None:
-            message = "no directory %s, so no %s" % (request.chdir, relative)
-            remedy = "put it where every node has it, give its absolute path, or --chdir"
-            return homes, [problem("ENTRY_MISSING", host, message, remedy) for host in without]
-        else:
-            cwds = homes
-            message = "%s is not on every node: the job runs in the home directory" % request.chdir
-            found.append(problem("CHDIR_HOME", None, message))
-        return cwds, found + self._entries()
-
-    def _entries(self) -> List[Problem]:
-        """Find nodes that lack the script, the program or the module, and programs that cannot be executed."""
-        request = self.request
-        # mpirun runs a command on the first node only.
-        nodes = self.each[:1] if request.shape == "command" and request.runner == "mpirun" else self.each
-        entry, program = (look(request.work, request.shape) for look in (_argv.entry_script, _argv.program))
-        module = _argv.module(request.work, request.shape)
-        found: List[Problem] = []
-        for host, fact in nodes:
-            if fact["files"]["entry_exists"] is False:
-                found.append(problem("ENTRY_MISSING", host, "no file %s" % entry))
-            found += _checks.program(host, program, fact["files"].get("program_fault"))
-        for (host, _), report in zip(self.each, self.reports):
-            if module and (report or {}).get("module") is False:
-                message = "the job's Python finds no module %s" % module
-                found.append(problem("ENTRY_MISSING", host, message, "install it there, or give --chdir its place"))
-        return found if request.shape == "command" else found + _checks.entries(self.each)
 
     # -- the plan ---------------------------------------------------------------------------------
 

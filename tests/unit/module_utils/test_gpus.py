@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _gpus
+from ansible_collections.madctl.multinode.plugins.module_utils import _gpu_tools, _gpus
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 SEEN = Path(__file__).parent / "gpus"
@@ -465,7 +465,7 @@ def test_a_real_program_is_run(tmp_path, tools):
 
 
 def test_a_real_program_that_hangs_is_ended_with_its_children(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(_gpus, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(_gpu_tools, "TOOL_SECONDS", 2)
     tools("amd-smi", f"echo $$ > {tmp_path}/pid; sleep 300 & sleep 300")
     started = time.monotonic()
     found = _gpus.gpus(str(tmp_path))
@@ -493,7 +493,7 @@ def alive_in_group(group):
 
 
 def test_a_tool_that_cannot_be_ended_is_left_alone(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(_gpus, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(_gpu_tools, "TOOL_SECONDS", 2)
     # Nothing can ignore being killed; a session of its own that keeps the output open comes near it.
     tools("amd-smi", f"setsid sleep 300 & echo $! > {tmp_path}/pid; wait")
     started = time.monotonic()
