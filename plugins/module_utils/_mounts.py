@@ -176,7 +176,7 @@ def _write(path: str) -> Dict[str, Any]:
         descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             os.write(descriptor, nonce.encode())
-            os.fsync(descriptor)
+            _sync(descriptor)
         finally:
             os.close(descriptor)
         os.write(word, b"w")
@@ -185,6 +185,15 @@ def _write(path: str) -> Dict[str, Any]:
         release([{"janitor": janitor}])
         return {"write_error": os.strerror(error.errno or 0)}
     return {"file": name, "nonce": nonce, "janitor": janitor}
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # A file system that does not know it shows what was written once the file is closed.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
 
 
 def _start_janitor(path: str) -> Tuple[int, int]:
