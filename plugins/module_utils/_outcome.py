@@ -113,7 +113,7 @@ def joined(run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optiona
     if is_ours or plan["shape"] != "script":
         return None
     message = "rank %s is in a world of %s, not of %d" % (event["rank"], size, plan["world_size"])
-    return problem("WORLD_DIFFERS", run.host, message, "let madctl alone say how many ranks there are")
+    return problem("WORLD_DIFFERS", run.host, message, "leave the number of ranks to the plan")
 
 
 def apart(runs: List[NodeRun], run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optional[Problem]:

@@ -61,7 +61,7 @@ def seen(gpus: Dict[str, Any], environment: Dict[str, str]) -> Dict[str, Any]:
 
 def _matters(holder: Dict[str, Any], places: List[Place], known: Set[int]) -> bool:
     """Tell whether a process holds a GPU that the job sees, as far as both are known."""
-    return bool(places) and (None in places or not holder["gpus"] or bool(known & set(holder["gpus"])))
+    return bool(places) and (None in places or not holder.get("gpus") or bool(known & set(holder["gpus"])))
 
 
 def _chosen(text: str, places: List[Place], uuids: List[str]) -> List[Place]:
