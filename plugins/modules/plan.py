@@ -24,8 +24,8 @@ options:
     required: true
   work:
     description: >-
-      The user's words: a script with its arguments, C(-m) and a module, C(python) with either, or a program; no launcher,
-      unless O(shape=command).
+      The user's words: a script with its arguments, C(-m) and a module, C(python) with either, or a program;
+      no launcher, unless O(shape=command).
     type: list
     elements: raw
     required: true
