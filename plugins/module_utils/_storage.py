@@ -8,14 +8,13 @@ Pure; private to the collection.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _mounts
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 Facts = Dict[str, Any]
 Mounts = Sequence[Tuple[str, Dict[str, Any]]]
-
 
 
 def judge(
@@ -38,7 +37,8 @@ def judge(
             entry for host, mount in mounts for entry in _wrong(host, mount, host not in hopeful and own.get(host))
         ]
         bad = {entry["host"] for entry in wrong}
-        found += wrong + _compare([(host, mount) for host, mount in mounts if host not in bad], hopeful)
+        # A file server names its own disk, which says nothing.
+        found += wrong + _compare([(host, mount) for host, mount in mounts if host not in bad and host not in hopeful])
     return found
 
 
@@ -118,7 +118,7 @@ def _unwritable(mount: Dict[str, Any]) -> Optional[Tuple[str, str]]:
     return None
 
 
-def _compare(mounts: Mounts, hopeful: Collection[str]) -> List[Problem]:
+def _compare(mounts: Mounts) -> List[Problem]:
     """Compare what is mounted; for a path that is only read, also what is in it."""
     marks = [mount.get("mark") for _, mount in mounts]
     if any(marks):
@@ -135,7 +135,7 @@ def _compare(mounts: Mounts, hopeful: Collection[str]) -> List[Problem]:
     found = [
         problem("EXPORT_DIFFERS", host, "%s is %s here, %s on most nodes" % (mount["path"], source, usual_source))
         for (host, mount), source in zip(mounts, sources)
-        if source != usual_source and host not in hopeful
+        if source != usual_source
     ]
     return found + [
         problem("STORAGE_TYPE_DIFFERS", host, "%s is %s here, %s on most nodes" % (mount["path"], kind, usual_type))
