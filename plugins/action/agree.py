@@ -15,6 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _network,
     _storage,
     _verdict,
+    _visible,
 )
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _proving, _reach, _screen
 
@@ -61,17 +62,21 @@ class ActionModule(ActionBase):
         self, facts: dict[str, Any], arguments: dict[str, Any], hostvars: Any
     ) -> tuple[dict[str, Any], list[Any]]:
         nodes = list(facts.items())
-        problems = _storage.judge(nodes, _direct.plain(arguments.get("fstypes") or []))
-        reading = _storage.reading(nodes)
+        types = _direct.plain(arguments.get("fstypes") or [])
+        problems, reading = _storage.judge(nodes, types), _storage.reading(nodes, types)
         proof = {host: {"read": reading[host], "written": _storage.written(fact)} for host, fact in nodes}
         if any(wanted["written"] for wanted in proof.values()):
             reach = {host: _reach.Reach(host, self, hostvars[host]) for host in facts}
             results = _proving.run(proof, reach)
-            problems += _verdict.judge({host: wanted for host, wanted in proof.items() if host in results}, results)
+            due = {host: wanted for host, wanted in proof.items() if _proving.is_due(wanted)}
+            problems += _verdict.judge(due, results)
         return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems
 
     @staticmethod
     def _gpus(facts: dict[str, Any], _: Any, __: Any) -> tuple[dict[str, Any], list[Any]]:
-        nodes = list(facts.items())
+        nodes = [
+            (host, dict(fact, gpus=_visible.seen(fact["gpus"], fact.get("visible") or {})))
+            for host, fact in facts.items()
+        ]
         _, problems = _checks.processes(nodes, "auto", "same")
-        return {host: fact["gpus"] for host, fact in nodes}, problems + _checks.gpus(nodes)
+        return {host: dict(fact["gpus"]) for host, fact in nodes}, problems + _checks.gpus(nodes)

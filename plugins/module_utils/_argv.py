@@ -48,7 +48,9 @@ def is_python(work: Sequence[Word]) -> bool:
 def named_python(work: Sequence[Word]) -> Optional[str]:
     """Give the Python that the work itself begins with, by its path or by its name."""
     first: str = unpack(work[0]) if work else ""
-    return first if _launchers.is_python(first) and "pypy" not in first else None
+    # A relative path is another program on every node that has none there; it is executed as it stands.
+    is_ours = first.startswith("/") or "/" not in first
+    return first if is_ours and _launchers.is_python(first) and "pypy" not in first else None
 
 
 def after_python(work: Sequence[Word]) -> List[Word]:
@@ -90,9 +92,9 @@ def program(work: Sequence[Word], shape: str) -> Optional[str]:
 
 def relative(work: Sequence[Word], shape: str) -> Optional[str]:
     """Name what of the work means something in its own working directory only: a script, a program, a module."""
-    executed, named = program(work, shape), module(work, shape)
-    if shape == "command" and work and named_python(work):
-        named = module(work, "script")
+    inner: List[Word] = list(_launchers.unwrapped([unpack(word) for word in work]))
+    executed = program(inner, shape)
+    named = module(inner, "script") if shape != "model" and inner and named_python(inner) else module(work, shape)
     found = (entry_script(work, shape), executed if executed and "/" in executed else None, named)
     return next((entry for entry in found if entry and not entry.startswith("/")), None)
 

@@ -20,6 +20,20 @@ Nodes = Sequence[Tuple[str, Facts]]
 GIB = 1 << 30
 DISK_FULL_BYTES, DISK_FULL_INODES = 16 << 20, 64
 NOFILE_LEAST = 4096
+# Screens, desktops and watchers, by the names of their programs; the kernel cuts names at 15 characters.
+_DISPLAYS = frozenset(
+    name[:length]
+    for name in (
+        *("X", "Xorg", "Xorg.bin", "Xwayland", "Xvnc", "Xtigervnc", "weston", "sway", "hyprland", "Hyprland"),
+        *("gnome-shell", "gnome-remote-desktop-daemon", "gnome-session-binary", "gdm", "gdm3", "gdm-x-session"),
+        *("gdm-wayland-session", "mutter", "mutter-x11-frames", "kwin", "kwin_x11", "kwin_wayland", "plasmashell"),
+        *("ksmserver", "sddm", "sddm-greeter", "lightdm", "lightdm-gtk-greeter", "cinnamon", "xfwm4", "compiz"),
+        *("marco", "muffin", "cosmic-comp", "systemd-logind", "Xdcv", "dcvxgl", "nxagent"),
+        *("nvidia-persistenced", "nv-hostengine", "dcgm-exporter", "dcgmi", "nvidia-powerd", "nvtop", "nvidia-smi"),
+        *("rocm-smi", "amd-smi", "rdcd", "amdgpu_top", "device-metrics-exporter"),
+    )
+    for length in (15, 99)
+)
 CLOCK_ERROR_SECONDS, CLOCK_WARNING_SECONDS = 30.0, 1.0
 
 
@@ -75,27 +89,48 @@ def processes(nodes: Nodes, wanted: str, policy: str) -> Tuple[List[int], List[P
         policy: What unequal numbers of GPUs mean: ``same`` is an error, ``min`` takes the smallest, ``per-node``
             takes each node's own.
     """
-    counts = [(host, facts["gpus"]["count"]) for host, facts in nodes]
-    most = Counter(count for _, count in counts).most_common(1)[0][0]
     if wanted not in ("auto", "gpu"):
-        number = int(wanted)
-        enough = any(count >= number for _, count in counts)
-        few = [(host, count) for host, count in counts if count < number and enough]
-        found = [problem("GPU_TOO_FEW", host, "%d GPUs for %d processes" % (count, number)) for host, count in few]
-        return [number] * len(counts), found
-    if not any(count for _, count in counts):
+        numbers = [int(wanted)] * len(nodes)
+        return numbers, too_few(nodes, numbers)
+    counts = [(host, facts["gpus"]["count"], hidden(facts)) for host, facts in nodes if is_counted(facts)]
+    if not any(count for _, count, _ in counts):
         if wanted == "gpu":
-            return [1] * len(counts), [problem("GPU_MISSING", host, "no GPU found") for host, _ in counts]
-        return [1] * len(counts), [problem("NO_GPU", None, "no GPU on any node: 1 process a node")]
-    least = min(count for _, count in counts)
+            return [1] * len(nodes), [problem("GPU_MISSING", host, "no GPU found" + why) for host, _, why in counts]
+        # Of what could not be counted, something else is said.
+        whole = len(counts) == len(nodes)
+        why = counts[0][2] if counts else ""
+        return [1] * len(nodes), [problem("NO_GPU", None, "no GPU on any node: 1 process a node" + why)] * whole
+    most = Counter(count for _, count, _ in counts).most_common(1)[0][0]
+    least = min(count for _, count, _ in counts)
     if least and policy == "per-node":
-        return [count for _, count in counts], []
+        return [facts["gpus"]["count"] or 1 for _, facts in nodes], []
     if least and policy == "min":
-        return [least] * len(counts), []
-    return [most or 1] * len(counts), [
-        problem("GPU_COUNT_DIFFERS", host, "%d GPUs, most nodes have %d" % (count, most))
-        for host, count in counts
+        return [least] * len(nodes), []
+    return [most or 1] * len(nodes), [
+        problem("GPU_COUNT_DIFFERS", host, "%d GPUs, most nodes have %d%s" % (count, most, why))
+        for host, count, why in counts
         if count != most
+    ]
+
+
+def is_counted(facts: Facts) -> bool:
+    """Tell whether the number of a node's GPUs is known: a tool that is there and fails says nothing of it."""
+    return bool(facts["gpus"]["count"] or facts["gpus"].get("hidden_by") or not facts["gpus"].get("note"))
+
+
+def hidden(facts: Facts) -> str:
+    """Name the variables that hide GPUs of a node from the job, to put behind a number."""
+    names = facts["gpus"].get("hidden_by")
+    return " (by %s)" % " and ".join(names) if names else ""
+
+
+def too_few(nodes: Nodes, numbers: Sequence[int]) -> List[Problem]:
+    """Find nodes with fewer GPUs than processes; where no node has any, processes compute without."""
+    some = any(facts["gpus"]["count"] for _, facts in nodes)
+    return [
+        problem("GPU_TOO_FEW", host, "%d GPUs for %d processes%s" % (facts["gpus"]["count"], number, hidden(facts)))
+        for (host, facts), number in zip(nodes, numbers)
+        if some and facts["gpus"]["count"] < number and is_counted(facts)
     ]
 
 
@@ -109,10 +144,36 @@ def gpus(nodes: Nodes) -> List[Problem]:
             age = "" if holder["age_seconds"] is None else " for %s" % duration(holder["age_seconds"])
             run = " of run %s" % holder["run_id"] if holder["run_id"] else ""
             what = "process %d (%s) of %s%s" % (holder["pid"], holder["command"], holder["user"], run)
-            found.append(problem("GPU_BUSY", host, "%s holds GPUs%s" % (what, age)))
-        if facts["gpus"].get("note"):
-            found.append(problem("GPU_UNKNOWN", host, facts["gpus"]["note"]))
+            code = "GPU_DISPLAY" if _is_display(holder) else "GPU_BUSY"
+            found.append(problem(code, host, "%s holds GPUs%s" % (what, age)))
+        found += [problem(*entry) for entry in _own_faults(host, facts["gpus"], is_counted(facts))]
     return found
+
+
+def _own_faults(host: str, gpus: Dict[str, Any], counted: bool) -> List[Tuple[str, ...]]:
+    """List what is wrong with a node's GPUs by themselves: code, host, message, and a remedy of its own."""
+    found: List[Tuple[str, ...]] = []
+    if gpus.get("note"):
+        found.append(("GPU_UNKNOWN" if counted else "GPU_TOOL_FAILED", host, gpus["note"]))
+    for name in gpus.get("dead") or []:
+        found.append(("GPU_DEAD", host, "GPU %s does not answer its driver" % name))
+    for entry in gpus.get("denied") or []:
+        if entry["group"] is None:
+            found.append(("GPU_FORBIDDEN", host, "there is no %s" % entry["path"], "give the node that device"))
+        else:
+            remedy = "add the user to group %s, and log in again" % entry["group"]
+            found.append(("GPU_FORBIDDEN", host, "may not open %s" % entry["path"], remedy))
+    models = Counter(gpus.get("models") or [])
+    if len(models) > 1:
+        text = ", ".join("%d × %s" % (count, model) for model, count in sorted(models.items()))
+        found.append(("GPU_MIXED", host, "GPUs of different models in one node: %s" % text))
+    return found
+
+
+def _is_display(holder: Dict[str, Any]) -> bool:
+    """Tell whether a process draws a screen, or watches GPUs, and computes nothing."""
+    words = holder["command"].split()
+    return bool(words) and words[0].rpartition("/")[2].rstrip(":") in _DISPLAYS
 
 
 def _model(facts: Facts) -> Optional[str]:
@@ -265,28 +326,6 @@ def uncertainty(time: Dict[str, float]) -> float:
     if "sent" not in time:
         return 0.0
     return abs((time["begun"] - time["sent"]) - (time["ended"] - time["received"])) / 2
-
-
-def entries(nodes: Nodes) -> List[Problem]:
-    """Find nodes whose script has other bytes."""
-    digest = lambda facts: (facts["files"] or {}).get("entry_sha256")  # noqa: E731
-    return [
-        dict(entry, message="the script is another one than on most nodes")
-        for entry in odd("ENTRY_DIFFERS", nodes, digest, "script")
-    ]
-
-
-def program(host: str, name: Optional[str], fault: Optional[str]) -> List[Problem]:
-    """Say what stands against executing a program, by what a node found out of it."""
-    if name is None or fault is None:
-        return []
-    if fault == "does not exist" or fault.startswith("is not on the PATH"):
-        remedy = "write ./%s, or give its path" % name if "working directory" in fault else None
-        return [problem("ENTRY_MISSING", host, "%s %s" % (name, fault), remedy)]
-    remedy = "give a program" if fault == "is a directory" else "chmod +x %s, or write: bash %s" % (name, name)
-    if fault.startswith(("has", "wants")):
-        remedy = "correct its first line, or write what runs it: bash %s" % name
-    return [problem("ENTRY_UNUSABLE", host, "%s %s" % (name, fault), remedy)]
 
 
 def network(nodes: Nodes, interfaces: Sequence[str]) -> List[Problem]:

@@ -25,6 +25,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _mounts,
     _program,
     _proof,
+    _visible,
 )
 
 ARGUMENTS: Dict[str, Any] = {
@@ -90,6 +91,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         patience={"python": _fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS, "madengine": _MADENGINE_SECONDS},
     )
     values = {name: answer.get("value") for name, answer in answers.items() if not name.startswith("mount")}
+    values["gpus"] = values["gpus"] or _gpus.unknown("the node's GPUs do not answer")
     ifconfig = _program.which("ifconfig", _SYSTEM_PATH)
     return {
         "hostname": hostname,
@@ -106,6 +108,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "port": port(port_number),
         "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "limits": _fingerprint.limits(),
+        "visible": {name: os.environ[name] for name in _visible.NAMES if name in os.environ},
         # None where it could not be found out; why is in "trouble".
         **values,
         "nccl_files": (values["files"] or {}).get("nccl_files"),
@@ -118,7 +121,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _storage(request: Dict[str, Any]) -> Dict[str, _bounded.Call]:
-    types = [*_mounts.NETWORK_TYPES, *request["shared_fstypes"]]
+    types = request["shared_fstypes"]
     return {
         "mount%d" % number: (
             _mounts.look,

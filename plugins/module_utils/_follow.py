@@ -350,13 +350,9 @@ class Follower:
             self.stop_all()
             return None
         elif event == "joined":
-            # Only a rank in a world of the planned size is one of ours.
-            is_ours = header.get("world_size") in (None, self.plan["world_size"] or header.get("world_size"))
-            run.joined += is_ours
-            if not is_ours and self.plan["shape"] == "script":
-                failure = _outcome.other_world(run.host, header, self.plan)
+            failure = _outcome.joined(run, self.plan, header)
         elif event == "apart":
-            failure = self._apart(run, header)
+            failure = _outcome.apart(self.runs, run, self.plan, header)
         elif event in ("start_failed", "exec_failed"):
             failure = _outcome.start_failure(run.host, header)
         elif event == "rank_exit" and (header["exit_code"] or header["signal"]):
@@ -395,12 +391,6 @@ class Follower:
         if header.get("reason") == "timed_out" and self.interrupted is None:
             self.interrupted = problem("TIMED_OUT", None, "the job did not end in time", "raise --timeout")
             self.stop_all()
-
-    def _apart(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
-        """A rank's program made a world of its own; where all did, nobody is in the one that was planned."""
-        run.apart[header["rank"]] = header
-        everybody = sum(len(each.apart) for each in self.runs) >= self.plan["world_size"]
-        return _outcome.apart(run.host, header, self.plan) if everybody and self.plan["shape"] == "script" else None
 
     def _exit(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
         run.exit = header

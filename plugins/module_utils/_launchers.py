@@ -65,11 +65,22 @@ def is_python(word: str) -> bool:
     return bool(_PYTHON.fullmatch(word.rpartition("/")[2]))
 
 
+def unwrapped(words: Sequence[str]) -> List[str]:
+    """Give a command line without what only passes it on, such as env, nice or a variable before it."""
+    left = list(words)
+    for _ in range(_DEEPEST):
+        while left and _ASSIGNMENT.fullmatch(left[0]) and "/" not in left[0].partition("=")[0]:
+            left = left[1:]
+        name = left[0].rpartition("/")[2] if left else ""
+        if name not in _WRAPPERS:
+            return left
+        left = _passed_on(name, left[1:])
+    return []
+
+
 def launcher(words: Sequence[str], depth: int = 0) -> Optional[List[str]]:
     """Give the words from a launcher on, where a command line is one or leads to one; None where it is none."""
-    left = list(words)
-    while left and _ASSIGNMENT.fullmatch(left[0]) and "/" not in left[0].partition("=")[0]:
-        left = left[1:]
+    left = unwrapped(words)
     if not left or depth > _DEEPEST:
         return None
     name = left[0].rpartition("/")[2]
@@ -79,11 +90,7 @@ def launcher(words: Sequence[str], depth: int = 0) -> Optional[List[str]]:
         return _module(left[1:], depth)
     if is_python(left[0]):
         return _python(left[1:], depth)
-    if _SHELL.fullmatch(name):
-        return _shell(left[1:], depth)
-    if name in _WRAPPERS:
-        return _wrapped(name, left[1:], depth)
-    return None
+    return _shell(left[1:], depth) if _SHELL.fullmatch(name) else None
 
 
 def _module(words: Sequence[str], depth: int) -> Optional[List[str]]:
@@ -133,8 +140,9 @@ def python_target(words: Sequence[str]) -> Tuple[str, str, List[str]]:
 
 def script_of(words: Sequence[str]) -> Optional[str]:
     """Name the file that an interpreter, a shell or another one, is to run; None where it has its text at hand."""
-    name = words[0].rpartition("/")[2]
-    if is_python(words[0]):
+    words = unwrapped(words)
+    name = words[0].rpartition("/")[2] if words else ""
+    if words and is_python(words[0]):
         kind, target, _ = python_target(words[1:])
         return target if kind == "script" else None
     if not _SHELL.fullmatch(name) and name not in ("perl", "ruby", "Rscript", "julia", "node", "lua", "expect"):
@@ -180,19 +188,20 @@ def _commands(text: str) -> List[List[str]]:
     return commands
 
 
-def _wrapped(name: str, words: Sequence[str], depth: int) -> Optional[List[str]]:
+def _passed_on(name: str, words: Sequence[str]) -> List[str]:
     with_word, before = _WRAPPERS[name]
     left = list(words[1:] if words[:1] == ["run"] else words)  # conda run, uv run
     while left and left[0].startswith("-") and len(left[0]) > 1:
         word = left.pop(0)
         if name == "env" and word in ("-S", "--split-string") and left:
-            return launcher(_commands(left[0])[0] + left[1:], depth + 1) if _commands(left[0]) else None
+            commands = _commands(left[0]) or [[]]
+            return commands[0] + left[1:]
         if word == "--":
             break
         # The word may be part of the option: -n5, --signal=KILL.
         if not word.startswith("--") and word[-1] in with_word and left:
             left.pop(0)
-    return launcher(left[before:] if name != "env" else [word for word in left if word != "-"], depth + 1)
+    return [word for word in left if word != "-"] if name == "env" else left[before:]
 
 
 def instead(found: Sequence[str]) -> str:

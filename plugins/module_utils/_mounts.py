@@ -3,21 +3,54 @@
 Look at shared storage on one node: what is mounted, and files that other nodes must see.
 
 The functions here may hang; ``_bounded`` calls them. Nothing is ever created but the proof's own
-files, and those only on a file system that a network serves. Private to the collection.
+files, and those never on a file system that is the node's own. Private to the collection.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import time
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Set, Tuple
 
-NETWORK_TYPES = (
-    ["nfs", "nfs4", "lustre", "beegfs", "ceph", "gpfs", "glusterfs", "cifs", "smb3", "9p", "virtiofs", "wekafs"]
-    + ["fuse." + name for name in ("sshfs", "glusterfs", "ceph", "beegfs", "lustre", "gpfs", "juicefs")]
-    + ["fuse." + name for name in ("nfs", "cifs", "9p", "virtiofs", "wekafs", "s3fs", "gcsfuse")]
+# Nobody else can see what is on these. Every other type gets its chance: what nodes read of each other decides.
+LOCAL_TYPES = frozenset(
+    (
+        *(
+            "ext2",
+            "ext3",
+            "ext4",
+            "xfs",
+            "btrfs",
+            "zfs",
+            "bcachefs",
+            "f2fs",
+            "jfs",
+            "reiserfs",
+            "nilfs2",
+            "ufs",
+            "minix",
+        ),
+        *("vfat", "msdos", "exfat", "ntfs", "ntfs3", "hfs", "hfsplus", "apfs", "fuseblk", "iso9660", "udf", "squashfs"),
+        *("erofs", "cramfs", "romfs", "ubifs", "jffs2", "overlay", "aufs", "tmpfs", "ramfs", "rootfs", "devtmpfs"),
+        *("hugetlbfs", "proc", "sysfs", "devpts", "cgroup", "cgroup2", "mqueue", "debugfs", "tracefs", "securityfs"),
+        *(
+            "configfs",
+            "fusectl",
+            "pstore",
+            "efivarfs",
+            "bpf",
+            "binfmt_misc",
+            "nsfs",
+            "rpc_pipefs",
+            "autofs",
+            "selinuxfs",
+        ),
+        *("fuse.fuse-overlayfs", "fuse.lxcfs", "fuse.gvfsd-fuse", "fuse.portal", "fuse.snapfuse", "fuse.squashfuse"),
+        *("fuse.squashfuse_ll", "fuse.ntfs-3g", "fuse.ntfs", "fuse.exfat", "fuse.xdg-document-portal"),
+    )
 )
 PREFIX = ".madctl-proof-"
 # Longer than any round between probe and proof; then the file goes, whatever became of the launch.
@@ -37,23 +70,49 @@ def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
     if mountinfo is None:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
             mountinfo = stream.read()
-    found: Dict[str, Any] = {}
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, kind = left.split(), right.split()
-        point = _unescape(fields[4])
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        # The last of several mounts on one point is the one in sight.
-        if inside and len(point) >= len(found.get("point", "")):
-            found = {
-                "point": point,
-                "root": _unescape(fields[3]),
-                "fstype": kind[0],
-                "source": _unescape(kind[1]) if len(kind) > 2 else "",
-                "options": fields[5].split(","),
-                "super_options": kind[-1].split(","),
-            }
-    return found
+    mounts = [found for found in map(_parsed, mountinfo.splitlines()) if found]
+    numbers = {mount["number"] for mount in mounts}
+    tops = [mount for mount in mounts if mount["parent"] not in numbers or mount["parent"] == mount["number"]]
+    seen: Set[int] = set()
+    here: Dict[str, Any] = {}
+    # As the kernel walks: from the root, and at each step onto what is mounted nearest, whenever it was mounted.
+    while tops:
+        inside = [mount for mount in tops if is_below(path, mount["point"]) and mount["number"] not in seen]
+        if not inside:
+            break
+        nearest = min(len(mount["point"]) for mount in inside)
+        here = [mount for mount in inside if len(mount["point"]) == nearest][-1]
+        seen.add(here["number"])
+        tops = [mount for mount in mounts if mount["parent"] == here["number"]]
+    return {name: value for name, value in here.items() if name not in ("number", "parent")}
+
+
+def is_below(path: str, base: str) -> bool:
+    """Tell whether a path is a directory or something in it."""
+    return path.rstrip("/") == base.rstrip("/") or path.startswith(base.rstrip("/") + "/")
+
+
+def is_local(fstype: Optional[str], more_types: Sequence[str] = ()) -> bool:
+    """Tell whether nobody but this node can see a file system of a type; ``more_types`` count as shared."""
+    return fstype not in more_types and (fstype is None or fstype in LOCAL_TYPES)
+
+
+def _parsed(line: str) -> Optional[Dict[str, Any]]:
+    """Read one line of mountinfo; None where it is none."""
+    left, _, right = line.partition(" - ")
+    fields, kind = left.split(), right.split()
+    if len(fields) < 6 or not kind or not re.fullmatch("[0-9]{1,9} [0-9]{1,9}", " ".join(fields[:2])):
+        return None
+    return {
+        "number": int(fields[0]),
+        "parent": int(fields[1]),
+        "point": _unescape(fields[4]),
+        "root": _unescape(fields[3]),
+        "fstype": kind[0],
+        "source": _unescape(kind[1]) if len(kind) > 2 else "",
+        "options": fields[5].split(","),
+        "super_options": kind[-1].split(","),
+    }
 
 
 def _unescape(text: str) -> str:
@@ -62,18 +121,19 @@ def _unescape(text: str) -> str:
     return text.replace("\\134", "\\")
 
 
-def look(path: str, read_only: bool, write: bool, types: Sequence[str]) -> Dict[str, Any]:
+def look(path: str, read_only: bool, write: bool, more_types: Sequence[str]) -> Dict[str, Any]:
     """
     Look at a path, and write the proof's file where the path is shared and may be written.
 
     Args:
         read_only: Compare what is there instead of writing.
         write: Whether a proof follows at all.
-        types: Types of file systems that a network serves.
+        more_types: Types of file systems that count as shared whatever they are.
 
     Returns:
         ``entry`` of the path, ``exists``, and of the proof ``file``, ``nonce`` and ``janitor`` (process id),
-        or ``write_error``; ``mark``, a digest of the directory, when it is compared.
+        or ``write_error``; ``mark``, a digest of the directory, when it is compared; ``writable``, where nothing is
+        written since the file system is this node's own.
     """
     try:
         os.stat(path)  # Makes autofs mount it.
@@ -86,10 +146,12 @@ def look(path: str, read_only: bool, write: bool, types: Sequence[str]) -> Dict[
         )
     real = os.path.realpath(path)
     found = dict(entry(real), exists=os.path.isdir(real), real=real)
-    if found["fstype"] not in types or not found["exists"] or not write:
+    if not found["exists"] or not write:
         return found
     if read_only:
         return dict(found, mark=_mark(real))
+    if is_local(found.get("fstype"), more_types):
+        return dict(found, writable=os.access(real, os.W_OK))
     return dict(found, **_write(real))
 
 
@@ -114,7 +176,7 @@ def _write(path: str) -> Dict[str, Any]:
         descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             os.write(descriptor, nonce.encode())
-            os.fsync(descriptor)
+            _sync(descriptor)
         finally:
             os.close(descriptor)
         os.write(word, b"w")
@@ -123,6 +185,15 @@ def _write(path: str) -> Dict[str, Any]:
         release([{"janitor": janitor}])
         return {"write_error": os.strerror(error.errno or 0)}
     return {"file": name, "nonce": nonce, "janitor": janitor}
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # A file system that does not know it shows what was written once the file is closed.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
 
 
 def _start_janitor(path: str) -> Tuple[int, int]:

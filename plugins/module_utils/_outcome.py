@@ -105,19 +105,25 @@ def rank_failure(host: str, event: Dict[str, Any]) -> Problem:
     )
 
 
-def other_world(host: str, event: Dict[str, Any], plan: Dict[str, Any]) -> Problem:
-    """Describe a rank that was started into a world of another size."""
-    message = "rank %s is in a world of %s, not of %d" % (event["rank"], event.get("world_size"), plan["world_size"])
-    return problem("WORLD_DIFFERS", host, message, "let madctl alone say how many ranks there are")
+def joined(run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optional[Problem]:
+    """Count a rank; only one in a world of the planned size is one of ours, unless a command made the world."""
+    size = event.get("world_size")
+    is_ours = size in (None, plan["world_size"] or size)
+    run.joined += is_ours
+    if is_ours or plan["shape"] != "script":
+        return None
+    message = "rank %s is in a world of %s, not of %d" % (event["rank"], size, plan["world_size"])
+    return problem("WORLD_DIFFERS", run.host, message, "leave the number of ranks to the plan")
 
 
-def apart(host: str, event: Dict[str, Any], plan: Dict[str, Any]) -> Problem:
-    """Describe a rank whose program is a launcher, which made a world of its own, as all other ranks' did."""
+def apart(runs: List[NodeRun], run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optional[Problem]:
+    """Note a rank whose program made a world of its own; where all did, nobody is in the one that was planned."""
+    run.apart[event["rank"]] = event
+    if plan["shape"] != "script" or sum(len(each.apart) for each in runs) < plan["world_size"]:
+        return None
     message = "rank %s of %d started %s, which made a world of its own, of size %s; so did every rank"
     text = message % (event["rank"], plan["world_size"], event["launcher"], event["size"])
-    return problem(
-        "WORLD_DIFFERS", host, text, "leave the launcher out of the work, or run it once per node: --command"
-    )
+    return problem("WORLD_DIFFERS", run.host, text, "leave it out of the work, or run it once per node: --command")
 
 
 def start_failure(host: str, event: Dict[str, Any]) -> Problem:

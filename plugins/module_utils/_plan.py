@@ -16,14 +16,17 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _argv,
     _catalog,
     _checks,
+    _entry,
     _madengine,
+    _mounts,
     _mpi,
     _network,
     _share,
     _storage,
+    _visible,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
+from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, unpack
 
 STOP_GRACE_SECONDS = 35.0  # torchrun gives its workers 30
 
@@ -86,18 +89,19 @@ class Outcome:
 Facts = Dict[str, Any]
 
 
-def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> Outcome:
+def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts], no_spares: bool = True) -> Outcome:
     """
     Judge what the nodes reported and plan the launch.
 
     Args:
         hosts: Names of the nodes in rank order; one host is a single-node run.
         facts: What ``node_info`` returned, in the same order.
+        no_spares: Whether no other node can take the place of one that the proof may yet refuse.
     """
     python = _argv.chosen_python(request.work, request.shape, request.python)
     if python != request.python:
         request = replace(request, python=python, python_required=True)
-    judge = _Judge(request, hosts, facts)
+    judge = _Judge(request, hosts, facts, no_spares)
     found = judge.findings()
     problems = [entry for entry in found if not _catalog.is_warning(entry["code"])]
     warnings = [entry for entry in found if _catalog.is_warning(entry["code"])]
@@ -132,19 +136,29 @@ def wanted(request: Request, check: str) -> bool:
     return check not in request.skip and (not request.only or check in request.only)
 
 
+def _as_the_job_sees_it(request: Request, fact: Facts) -> Facts:
+    """Leave out GPUs that variables hide from the job; a model's container gets all of its node."""
+    if request.shape == "model":
+        return fact
+    own = {name: unpack(request.env[name]) for name in _visible.NAMES if name in request.env}
+    return dict(fact, gpus=_visible.seen(fact["gpus"], {**(fact.get("visible") or {}), **own}))
+
+
 class _Judge:
-    def __init__(self, request: Request, hosts: Sequence[str], facts: Sequence[Facts]) -> None:
-        self.request, self.hosts, self.facts = request, hosts, facts
+    def __init__(self, request: Request, hosts: Sequence[str], facts: Sequence[Facts], no_spares: bool) -> None:
+        self.request, self.hosts, self.no_spares = request, hosts, no_spares
+        self.facts = [_as_the_job_sees_it(request, fact) for fact in facts]
+        facts = self.facts
         self.each = list(zip(hosts, facts))
         self.python: List[Dict[str, Any]] = [fact["python"] or _NO_PYTHON for fact in facts]
 
     def findings(self) -> List[Problem]:
         """Run every judge, whatever the others find; what was not asked for is left out."""
-        each = self.each
+        request, each = self.request, self.each
         self.candidates, network = self._network()
         self.nprocs, processes = self._processes()
         self.pythons, self.reports, python = self._python()
-        self.cwds, files = self._files()
+        self.cwds, files = _entry.files(request, each, self.reports)
         self.port, port = self._port()
         found = [
             *_checks.machines(each),
@@ -156,7 +170,7 @@ class _Judge:
             *self._mpirun(),
             *self._models(),
         ]
-        found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes)
+        found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes, self.no_spares)
         if self.candidates and len(self.hosts) > 1:
             found += _checks.network(each, [candidate.interface for candidate in self.candidates])
         found += _checks.names(each) + _checks.versions(each, self.reports, any(fact["mounts"] for fact in self.facts))
@@ -165,7 +179,7 @@ class _Judge:
 
     def proof(self) -> Dict[str, Dict[str, Any]]:
         """Say what every node has to prove."""
-        reading = _storage.reading(self.each) if wanted(self.request, "storage") else {}
+        reading = _storage.reading(self.each, self.request.shared_fstypes) if wanted(self.request, "storage") else {}
         peers = sorted({fact["hostname"] for fact in self.facts})
         proof: Dict[str, Dict[str, Any]] = {}
         for host, fact in self.each:
@@ -235,9 +249,11 @@ class _Judge:
         slots = self.request.slots
         if self.request.nproc_per_node == "auto" and any(slots):
             most = max(set(slots), key=slots.count) or 0
+            numbers = [most] * len(slots)
+            unequal = self._unequal(slots, most)
             if self.request.runner == "mpirun":
-                return [count or 1 for count in slots], []
-            return [most] * len(slots), self._unequal(slots, most)
+                numbers, unequal = [count or 1 for count in slots], []
+            return numbers, unequal + _checks.too_few(self.each, numbers)
         nprocs, found = _checks.processes(self.each, self.request.nproc_per_node, self.request.gpus)
         return nprocs, found
 
@@ -279,7 +295,7 @@ class _Judge:
             found.append(problem("MODEL_RUNNER", None, "madengine's own containers cannot take daemons of mpirun"))
         shared = [mount["path"] for mount in self.facts[0]["mounts"]]
         mirror = request.force_mirror_local
-        if mirror and not (wanted(request, "storage") and any(_storage.is_below(mirror, path) for path in shared)):
+        if mirror and not (wanted(request, "storage") and any(_mounts.is_below(mirror, path) for path in shared)):
             message = "%s is no shared storage that is checked" % mirror
             found.append(problem("MIRROR_UNPROVEN", None, message))
         return found
@@ -312,50 +328,6 @@ class _Judge:
                 named = _argv.named_python(request.work)
                 found.append(problem("PYTHON_MISSING", host, message % (report["version"], named)))
         return [str(python[key]) for python in self.python], reports, found
-
-    def _files(self) -> Tuple[List[str], List[Problem]]:
-        """Choose the working directory, and look for the script or program in it."""
-        request = self.request
-        relative = _argv.relative(request.work, request.shape)
-        homes = [str(fact["home"]) for fact in self.facts]
-        hung = [host for host, fact in self.each if fact["files"] is None]
-        if hung:
-            return homes, [problem("ENTRY_HUNG", host, "%s does not answer" % request.chdir) for host in hung]
-        without = [host for host, fact in self.each if not fact["files"]["chdir_exists"]]
-        found: List[Problem] = []
-        if request.chdir is None:
-            cwds = homes
-        elif not without:
-            cwds = [str(request.chdir) for _ in self.facts]
-        elif request.chdir_required:
-            return homes, [problem("CHDIR_MISSING", host, "no directory %s" % request.chdir) for host in without]
-        elif relative is not None:
-            message = "no directory %s, so no %s" % (request.chdir, relative)
-            remedy = "put it where every node has it, give its absolute path, or --chdir"
-            return homes, [problem("ENTRY_MISSING", host, message, remedy) for host in without]
-        else:
-            cwds = homes
-            message = "%s is not on every node: the job runs in the home directory" % request.chdir
-            found.append(problem("CHDIR_HOME", None, message))
-        return cwds, found + self._entries()
-
-    def _entries(self) -> List[Problem]:
-        """Find nodes that lack the script, the program or the module, and programs that cannot be executed."""
-        request = self.request
-        # mpirun runs a command on the first node only.
-        nodes = self.each[:1] if request.shape == "command" and request.runner == "mpirun" else self.each
-        entry, program = (look(request.work, request.shape) for look in (_argv.entry_script, _argv.program))
-        module = _argv.module(request.work, request.shape)
-        found: List[Problem] = []
-        for host, fact in nodes:
-            if fact["files"]["entry_exists"] is False:
-                found.append(problem("ENTRY_MISSING", host, "no file %s" % entry))
-            found += _checks.program(host, program, fact["files"].get("program_fault"))
-        for (host, _), report in zip(self.each, self.reports):
-            if module and (report or {}).get("module") is False:
-                message = "the job's Python finds no module %s" % module
-                found.append(problem("ENTRY_MISSING", host, message, "install it there, or give --chdir its place"))
-        return found if request.shape == "command" else found + _checks.entries(self.each)
 
     # -- the plan ---------------------------------------------------------------------------------
 

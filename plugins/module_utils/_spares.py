@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _plan
+from ansible_collections.madctl.multinode.plugins.module_utils import _plan, _visible
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 # A node of these cannot take part again; a job or a supervisor that failed can be started anew where it was.
@@ -48,7 +48,8 @@ def choose(
     while True:
         taken = good[:wanted]
         own = replace(request, slots=tuple(slots.get(host) for host in taken))
-        outcome = _plan.make(own, taken, [facts[host] for host in taken]) if taken else _plan.Outcome(None, [], [])
+        each = [facts[host] for host in taken]
+        outcome = _plan.make(own, taken, each, no_spares=False) if taken else _plan.Outcome(None, [], [])
         blamed = {entry["host"] for entry in outcome.problems} & set(taken)
         installable = {entry["code"] for entry in outcome.problems} == {"NET_TOOLS_MISSING"}
         if len(taken) < wanted:
@@ -73,17 +74,19 @@ def _replaced(meant: List[str], taken: List[str], bad: List[Problem]) -> List[Pr
 
 
 def keep(request: _plan.Request, choice: Choice, nodes: Sequence[Tuple[str, Any]], restarts: int) -> Dict[str, Any]:
-    """Keep what a restart needs to plan anew; no value of the user's environment is in it."""
+    """Keep what a restart needs to plan anew; of the user's environment only which GPUs the job sees."""
     wanted = {*choice.hosts, *choice.spares}
-    bare = {**asdict(request), "env": dict.fromkeys(request.env, ""), "slots": ()}
-    facts = {host: _without_files(fact) for host, fact in nodes if host in wanted and fact is not None}
+    env = {name: value if name in _visible.NAMES else "" for name, value in request.env.items()}
+    bare = {**asdict(request), "env": env, "slots": ()}
+    known = [(host, fact) for host, fact in nodes if host in wanted and fact is not None]
+    facts = {host: _without_files(fact, host in choice.hosts) for host, fact in known}
     slots = {host: slot for (host, _), slot in zip(nodes, request.slots)}
     return {"request": bare, "facts": facts, "slots": slots, "most": restarts}
 
 
-def _without_files(facts: Dict[str, Any]) -> Dict[str, Any]:
-    """The files that nodes wrote to prove their storage are gone by then."""
-    return {**facts, "mounts": [{**mount, "file": None} for mount in facts["mounts"]]}
+def _without_files(facts: Dict[str, Any], proven: bool) -> Dict[str, Any]:
+    """The files that nodes wrote to prove their storage are gone by then; what they proved of nodes that ran is not."""
+    return {**facts, "mounts": [{**mount, "file": None, "proven": proven} for mount in facts["mounts"]]}
 
 
 def again(

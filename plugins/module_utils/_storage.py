@@ -14,66 +14,111 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _mounts
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 Facts = Dict[str, Any]
+Mounts = Sequence[Tuple[str, Dict[str, Any]]]
 
 
-def judge(nodes: Sequence[Tuple[str, Facts]], more_types: Sequence[str] = ()) -> List[Problem]:
+def judge(
+    nodes: Sequence[Tuple[str, Facts]], more_types: Sequence[str] = (), proof_follows: bool = True
+) -> List[Problem]:
     """
     Judge the mounts of every node, as far as one look at each tells.
 
     Args:
         nodes: Names and facts, in rank order; ``mounts`` of each has an entry a shared path.
         more_types: Types of file systems that count as shared beside the known ones.
+        proof_follows: Whether a node's own directory may be what the others mount, which only the proof shows.
     """
-    types = [*_mounts.NETWORK_TYPES, *more_types]
     found: List[Problem] = []
     for paths in zip(*(facts["mounts"] for _, facts in nodes)):
         mounts = [(host, mount) for (host, _), mount in zip(nodes, paths)]
-        wrong = [problem(*entry) for entry in (_judge_one(host, mount, types) for host, mount in mounts) if entry]
-        found += wrong
+        own = _own(mounts, more_types)
+        hopeful = _hopeful(mounts, own) if proof_follows else {}
+        wrong = [
+            entry for host, mount in mounts for entry in _wrong(host, mount, host not in hopeful and own.get(host))
+        ]
         bad = {entry["host"] for entry in wrong}
-        found += _compare([(host, mount) for host, mount in mounts if host not in bad])
+        # A file server names its own disk, which says nothing.
+        found += wrong + _compare([(host, mount) for host, mount in mounts if host not in bad and host not in hopeful])
     return found
 
 
-def _judge_one(host: str, mount: Dict[str, Any], types: Sequence[str]) -> Optional[Tuple[str, str, str]]:
+def _own(mounts: Mounts, more_types: Sequence[str]) -> Dict[str, Problem]:
+    """Find nodes where a path is on a file system of their own, and write what that is if nothing else is proven."""
+    return {
+        host: _not_shared(host, mount)
+        for host, mount in mounts
+        if mount.get("exists") and _mounts.is_local(mount.get("fstype"), more_types)
+    }
+
+
+def _not_shared(host: str, mount: Dict[str, Any]) -> Problem:
     path = mount["path"]
-    where = "%s (%s) at %s" % (mount.get("source"), mount.get("fstype"), mount.get("point"))
+    if mount.get("real") and mount.get("point") == mount["real"] and mount["root"] != "/":
+        text = "%s is no network storage: %s of this machine is bound there" % (path, mount["root"])
+        return problem("MOUNT_IS_BIND", host, text)
+    remedy = "mount it there, or --shared-fstype %s if that is shared; madctl never creates it" % mount.get("fstype")
+    return problem("MOUNT_NOT_SHARED", host, "%s is not shared: it is on %s" % (path, _where(mount)), remedy)
+
+
+def _hopeful(mounts: Mounts, own: Dict[str, Problem]) -> Dict[str, Problem]:
+    """
+    Keep nodes whose own directory may be the one that others mount: a file server that takes part itself.
+
+    They read what the others wrote, and write nothing; what is only read is compared at once.
+    """
+    others = [mount for host, mount in mounts if host not in own]
+    marks = [mount["mark"] for mount in others if mount.get("mark")]
+    usual = Counter(marks).most_common(1)[0][0] if marks else None
+    written = any(mount.get("file") for mount in others)
+    hopes = {host: mount for host, mount in mounts if host in own}
+    return {
+        host: own[host]
+        for host, mount in hopes.items()
+        if mount.get("proven")  # before a restart
+        or (mount.get("mark") == usual if mount.get("mark") else written and "writable" in mount)
+    }
+
+
+def _wrong(host: str, mount: Dict[str, Any], own: Any) -> List[Problem]:
+    """Say what is wrong with one mount, as a list of at most one; ``own`` is what is wrong with a node's own."""
+    fault = _unreadable(mount)
+    if fault is None and own:
+        return [own]
+    fault = fault or _unwritable(mount)
+    return [problem(fault[0], host, fault[1])] if fault else []
+
+
+def _where(mount: Dict[str, Any]) -> str:
+    return "%s (%s) at %s" % (mount.get("source"), mount.get("fstype"), mount.get("point"))
+
+
+def _unreadable(mount: Dict[str, Any]) -> Optional[Tuple[str, str]]:
+    path = mount["path"]
     if mount["hung"]:
         stuck = mount["hung"]
         waits = ", process %d is stuck in %s" % (stuck["pid"], stuck["wait"] or "the kernel") if stuck["state"] else ""
-        return "MOUNT_HUNG", host, "%s on %s does not answer%s" % (path, where, waits)
+        return "MOUNT_HUNG", "%s on %s does not answer%s" % (path, _where(mount), waits)
     if mount["error"] or mount.get("access_error"):
-        reason = mount["error"] or mount["access_error"]
-        return (
-            "MOUNT_STALE" if mount.get("access_errno") == "ESTALE" else "MOUNT_UNREADABLE",
-            host,
-            "%s: %s" % (path, reason),
-        )
-    if not mount["exists"]:
-        return "MOUNT_MISSING", host, "%s does not exist" % path
-    if mount["fstype"] not in types:
-        if mount["point"] == mount["real"] and mount["root"] != "/":
-            return (
-                "MOUNT_IS_BIND",
-                host,
-                "%s is no network storage: %s of this machine is bound there"
-                % (
-                    path,
-                    mount["root"],
-                ),
-            )
-        return "MOUNT_NOT_SHARED", host, "%s is not shared: it is on %s" % (path, where)
+        code = "MOUNT_STALE" if mount.get("access_errno") == "ESTALE" else "MOUNT_UNREADABLE"
+        return code, "%s: %s" % (path, mount["error"] or mount["access_error"])
+    return None if mount["exists"] else ("MOUNT_MISSING", "%s does not exist" % path)
+
+
+def _unwritable(mount: Dict[str, Any]) -> Optional[Tuple[str, str]]:
+    path, error = mount["path"], mount.get("write_error")
     if mount["read_only"]:
         return None
     if "ro" in mount["options"] or "ro" in mount["super_options"]:
-        return "MOUNT_READ_ONLY", host, "%s is mounted read-only: %s" % (path, where)
-    if mount.get("write_error"):
-        code = "MOUNT_READ_ONLY" if mount["write_error"] == "Read-only file system" else "MOUNT_UNWRITABLE"
-        return code, host, "%s cannot be written: %s" % (path, mount["write_error"])
+        return "MOUNT_READ_ONLY", "%s is mounted read-only: %s" % (path, _where(mount))
+    if mount.get("writable") is False:
+        return "MOUNT_UNWRITABLE", "%s cannot be written: Permission denied" % path
+    if error:
+        code = "MOUNT_READ_ONLY" if error == "Read-only file system" else "MOUNT_UNWRITABLE"
+        return code, "%s cannot be written: %s" % (path, error)
     return None
 
 
-def _compare(mounts: Sequence[Tuple[str, Dict[str, Any]]]) -> List[Problem]:
+def _compare(mounts: Mounts) -> List[Problem]:
     """Compare what is mounted; for a path that is only read, also what is in it."""
     marks = [mount.get("mark") for _, mount in mounts]
     if any(marks):
@@ -102,22 +147,27 @@ def _compare(mounts: Sequence[Tuple[str, Dict[str, Any]]]) -> List[Problem]:
 # -- the proof ----------------------------------------------------------------------------------
 
 
-def reading(nodes: Sequence[Tuple[str, Facts]]) -> Dict[str, List[Dict[str, Any]]]:
+def reading(nodes: Sequence[Tuple[str, Facts]], more_types: Sequence[str] = ()) -> Dict[str, List[Dict[str, Any]]]:
     """
     Say what every node has to read: all read the first writer's file, and that one reads all others'.
 
     Returns:
-        By host a list of ``path`` and ``names`` (file name by the host that wrote it).
+        By host a list of ``path`` and ``names`` (file name by the host that wrote it); ``otherwise``, what is wrong
+        with a node that wrote nothing itself, unless it reads it.
     """
     wanted: Dict[str, List[Dict[str, Any]]] = {host: [] for host, _ in nodes}
     for paths in zip(*(facts["mounts"] for _, facts in nodes)):
-        files = {host: mount["file"] for (host, _), mount in zip(nodes, paths) if mount.get("file")}
-        if len(files) < 2:
+        mounts = [(host, mount) for (host, _), mount in zip(nodes, paths)]
+        files = {host: mount["file"] for host, mount in mounts if mount.get("file")}
+        hopeful = {host: entry for host, entry in _hopeful(mounts, _own(mounts, more_types)).items() if files}
+        if len(files) + len(hopeful) < 2:
             continue
         first = next(iter(files))
-        for host in files:
+        for host in (*files, *hopeful):
             names = {first: files[first]} if host != first else {h: n for h, n in files.items() if h != first}
-            wanted[host].append({"path": paths[0]["path"], "names": names})
+            otherwise = {"otherwise": hopeful[host]} if host in hopeful else {}
+            if names:
+                wanted[host].append({"path": paths[0]["path"], "names": names, **otherwise})
     return wanted
 
 
@@ -156,10 +206,12 @@ def judge_reading(proof: Dict[str, Dict[str, Any]], answers: Dict[str, List[Dict
                 code = "MOUNT_HUNG" if "hung" in got else "STORAGE_UNPROVEN"
                 found.append(problem(code, host, "%s does not answer" % path if "hung" in got else str(got["error"])))
                 continue
-            for writer in request["names"]:
-                if got["value"].get(writer) != nonces[writer, path]:
-                    unseen.setdefault(path, []).append((host, writer))
-    for path, pairs in unseen.items():
+            missed = [writer for writer in request["names"] if got["value"].get(writer) != nonces[writer, path]]
+            if missed and "otherwise" in request:
+                found.append(request["otherwise"])
+            else:
+                unseen.setdefault(path, []).extend((host, writer) for writer in missed)
+    for path, pairs in ((path, pairs) for path, pairs in unseen.items() if pairs):
         writers = [host for host, of in nonces if of == path]
         found += _blame(path, pairs, writers[0], len(writers))
     return found
@@ -171,8 +223,3 @@ def _blame(path: str, pairs: Sequence[Tuple[str, str]], first: str, count: int) 
     if len(others) > 1 and len(others) == count - 1:
         return [problem("STORAGE_DIFFERS", first, "%s holds other files here than on the other nodes" % path)]
     return [problem("STORAGE_DIFFERS", host, "%s: what %s wrote is not there" % (path, first)) for host in others]
-
-
-def is_below(path: str, base: str) -> bool:
-    """Tell whether a path is a directory or something in it."""
-    return path.rstrip("/") == base.rstrip("/") or path.startswith(base.rstrip("/") + "/")

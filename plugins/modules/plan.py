@@ -23,7 +23,9 @@ options:
     type: str
     required: true
   work:
-    description: The user's words, a script with its arguments, C(-m) and a module, or a program.
+    description: >-
+      The user's words: a script with its arguments, C(-m) and a module, C(python) with either, or a program;
+      no launcher, unless O(shape=command).
     type: list
     elements: raw
     required: true

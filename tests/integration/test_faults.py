@@ -58,6 +58,7 @@ OTHER_TORCH = (
 )
 # A second after the data interface comes back, everything is as before.
 ENTRY = "/root/train.py"
+TOOL = dict.fromkeys(HOSTS, "printf '#!/bin/sh\\n' > /usr/local/bin/tool; chmod +x /usr/local/bin/tool")
 SCRIPT = dict.fromkeys(HOSTS, f"echo 'print(1)' > {ENTRY}")
 
 
@@ -383,10 +384,18 @@ FAULTS = [
     ),
     Fault(
         "a vendor's tool that hangs",
-        "GPU_COUNT_DIFFERS",
+        "GPU_TOOL_FAILED",
         prepare=EIGHT,
         restore=NONE,
         **one("node2", "printf '#!/bin/sh\\nexec sleep 60\\n' > /usr/local/bin/nvidia-smi", gpus(8)),
+    ),
+    Fault(
+        "a vendor's tool that fails",
+        "GPU_TOOL_FAILED",
+        prepare=EIGHT,
+        restore=NONE,
+        says="has failed",
+        **one("node2", "printf '#!/bin/sh\\necho has failed; exit 9\\n' > /usr/local/bin/nvidia-smi", gpus(8)),
     ),
     Fault(
         "a stranger's process holds a GPU",
@@ -429,6 +438,38 @@ FAULTS = [
         work=(ENTRY,),
         prepare=SCRIPT,
         **one("node2", f"echo 'print(2)' > {ENTRY}", "true"),
+    ),
+    Fault(
+        "no program on one node",
+        "ENTRY_MISSING",
+        work=("tool",),
+        prepare=TOOL,
+        restore=dict.fromkeys(HOSTS, "rm /usr/local/bin/tool"),
+        **one(
+            "node2",
+            "rm /usr/local/bin/tool",
+            "printf '#!/bin/sh\\n' > /usr/local/bin/tool; chmod +x /usr/local/bin/tool",
+        ),
+    ),
+    Fault(
+        "a program that may not be executed",
+        "ENTRY_UNUSABLE",
+        work=("/usr/local/bin/tool",),
+        words=("--command",),
+        says="is not executable",
+        prepare=TOOL,
+        restore=dict.fromkeys(HOSTS, "rm /usr/local/bin/tool"),
+        **one("node2", "chmod -x /usr/local/bin/tool", "chmod +x /usr/local/bin/tool"),
+    ),
+    Fault(
+        "a program whose interpreter is missing",
+        "ENTRY_UNUSABLE",
+        work=("/usr/local/bin/tool",),
+        words=("--command",),
+        says="wants /no/such",
+        prepare=TOOL,
+        restore=dict.fromkeys(HOSTS, "rm /usr/local/bin/tool"),
+        **one("node2", "printf '#!/no/such\\n' > /usr/local/bin/tool", "printf '#!/bin/sh\\n' > /usr/local/bin/tool"),
     ),
     Fault(
         "no working directory on one node",

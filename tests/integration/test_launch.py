@@ -187,7 +187,7 @@ def test_a_failing_command_has_its_code_in_the_record(launch):
 
 
 def test_a_runner_that_cannot_be_executed_is_a_failed_start(launch):
-    done = launch("--command", "--", "no-such-program")
+    done = launch("--skip", "entry", "--command", "--", "no-such-program")
 
     assert (done.code, done.codes[0]) == (5, "START_FAILED")
 

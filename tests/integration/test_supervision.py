@@ -147,7 +147,7 @@ def test_a_runner_that_is_missing_on_one_node_starts_nothing_for_long(launch, on
     on("node2", "mkdir", "-p", "/opt/work")
     on("node2", "sh", "-c", "printf '#!/bin/sh\nexec sleep 300\n' > /opt/work/tool; chmod 755 /opt/work/tool")
     try:
-        done = launch("--command", "--", "/opt/work/tool")
+        done = launch("--skip", "entry", "--command", "--", "/opt/work/tool")
     finally:
         on("node2", "rm", "-r", "/opt/work")
 

@@ -87,12 +87,79 @@ def test_a_holder_of_gpus_is_described():
         ((0, 0, 0), {}, [("NO_GPU", None)]),
         ((0, 0, 0), {"nproc_per_node": "gpu"}, [("GPU_MISSING", f"n{n}") for n in (1, 2, 3)]),
         ((0, 0, 0), {"nproc_per_node": "2"}, []),
+        ((4, 4, 4), {"nproc_per_node": "8"}, [("GPU_TOO_FEW", f"n{n}") for n in (1, 2, 3)]),
+        ((4, 0, 4), {"nproc_per_node": "4"}, [("GPU_TOO_FEW", "n2")]),
+        ((8, 7, 8), {"slots": (8, 8, 8)}, [("GPU_TOO_FEW", "n2")]),
+        ((7, 7, 7), {"slots": (8, 8, 8)}, [("GPU_TOO_FEW", f"n{n}") for n in (1, 2, 3)]),
+        ((0, 0, 0), {"slots": (8, 8, 8)}, []),
+        ((8, 8, 8), {"slots": (8, 8, 8), "nproc_per_node": "9"}, [("GPU_TOO_FEW", f"n{n}") for n in (1, 2, 3)]),
     ],
 )
 def test_numbers_of_gpus(counts, request_, expected):
     facts = [node(n, gpus={"vendor": None, "count": count}) for n, count in enumerate(counts, 1)]
 
     assert found(make(facts, **request_)) == expected
+
+
+def gpu_facts(**more):
+    return {**node(2)["gpus"], **more}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "expected", "says"),
+    [
+        (gpu_facts(vendor=None, count=0, models=[], driver=None, note="nvidia-smi: exit code 9: has failed"),
+         [("GPU_TOOL_FAILED", "n2")], "has failed"),
+        (gpu_facts(dead=["0000:18:00.0 (H100)"], count=7, models=["MI300X"] * 7),
+         [("GPU_COUNT_DIFFERS", "n2"), ("GPU_MODEL_DIFFERS", "n2"), ("GPU_DEAD", "n2")], "0000:18:00.0"),
+        (gpu_facts(denied=[{"path": "/dev/kfd", "group": "render"}]), [("GPU_FORBIDDEN", "n2")], "may not open /dev/kfd"),
+        (gpu_facts(denied=[{"path": "/dev/kfd", "group": None}]), [("GPU_FORBIDDEN", "n2")], "there is no /dev/kfd"),
+        (gpu_facts(models=["A"] * 4 + ["B"] * 4), [("GPU_MODEL_DIFFERS", "n2"), ("GPU_MIXED", "n2")], "4 × A, 4 × B"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_node_s_gpus(gpus, expected, says):
+    outcome = make([node(1), node(2, gpus=gpus), node(3)])
+
+    assert sorted(found(outcome)) == sorted(expected)
+    assert any(says in entry["message"] for entry in outcome.problems + outcome.warnings)
+
+
+def test_the_group_that_may_open_a_device_is_in_the_remedy():
+    outcome = make([node(1, gpus=gpu_facts(denied=[{"path": "/dev/kfd", "group": "render"}]))])
+
+    assert outcome.problems[0]["remedy"] == "add the user to group render, and log in again"
+
+
+def test_a_tool_that_fails_everywhere_is_not_no_gpu():
+    gpus = gpu_facts(vendor=None, count=0, models=[], note="nvidia-smi: exit code 9")
+
+    for request in ({}, {"nproc_per_node": "gpu"}, {"nproc_per_node": "2"}, {"gpus": "min"}):
+        assert found(make([node(1, gpus=gpus), node(2, gpus=gpus)], **request)) == [
+            ("GPU_TOOL_FAILED", "n1"),
+            ("GPU_TOOL_FAILED", "n2"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("/usr/lib/xorg/Xorg vt2 -displayfd 3", "GPU_DISPLAY"),
+        ("/usr/bin/gnome-shell", "GPU_DISPLAY"),
+        ("/usr/bin/Xwayland :0 -rootless", "GPU_DISPLAY"),
+        ("kwin_wayland", "GPU_DISPLAY"),
+        ("/usr/bin/sddm-greeter --socket x", "GPU_DISPLAY"),
+        ("nvidia-persistenced --verbose", "GPU_DISPLAY"),
+        ("nvidia-persiste", "GPU_DISPLAY"),
+        ("nv-hostengine -n", "GPU_DISPLAY"),
+        ("python3 Xorg", "GPU_BUSY"),
+        ("/home/ada/train", "GPU_BUSY"),
+        ("", "GPU_BUSY"),
+    ],
+)
+def test_what_only_draws_or_watches_is_a_warning(command, code):
+    holder = {"pid": 7, "user": "ada", "command": command, "age_seconds": None, "run_id": None, "gpus": [0]}
+
+    assert found(make([node(1, gpus=gpu_facts(holders=[holder]))])) == [(code, "n1")]
 
 
 def test_a_skipped_check_says_nothing_and_the_others_do():

@@ -37,6 +37,7 @@ def codes(outcome):
         (("pythonic", "x"), ["pythonic", "x"]),
         (("python-config",), ["python-config"]),
         (("pypy3", "x.py"), ["pypy3", "x.py"]),
+        (("./venv/bin/python", "x.py"), ["./venv/bin/python", "x.py"]),
     ],
 )
 def test_python_as_the_first_word_is_the_job_s(work, executed):
@@ -74,6 +75,12 @@ def test_a_python_that_is_named_with_a_version_has_it(name, is_it):
         (("hostname", "-f"), "script", None, "hostname", None, None),
         (("bash", "run.sh"), "command", "run.sh", "bash", None, "run.sh"),
         (("bash", "-c", "run.sh"), "command", None, "bash", None, None),
+        (("./venv/bin/python", "a.py"), "script", "a.py", "./venv/bin/python", None, "a.py"),
+        (("env", "A=1", "bash", "run.sh"), "command", "run.sh", "env", None, "run.sh"),
+        (("nohup", "./run.sh"), "command", None, "nohup", None, "./run.sh"),
+        (("nice", "-n", "5", "python", "-m", "pkg.mod"), "script", None, "nice", None, "pkg.mod"),
+        (("timeout", "5", "bash", "/nfs/run.sh"), "script", "/nfs/run.sh", "timeout", None, None),
+        (("env", "A=1"), "script", None, "env", None, None),
         (("/nfs/run.sh",), "command", None, "/nfs/run.sh", None, None),
         (("train.py",), "command", None, "train.py", None, None),
         (("--live-output",), "model", "models.json", None, None, "models.json"),

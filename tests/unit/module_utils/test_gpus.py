@@ -13,12 +13,14 @@ import pwd
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _gpus
+from ansible_collections.madctl.multinode.plugins.module_utils import _gpu_tools, _gpus
 
 ME = pwd.getpwuid(os.getuid()).pw_name
+SEEN = Path(__file__).parent / "gpus"
 NOTHING = {"vendor": None, "count": 0, "models": [], "driver": None, "source": None, "holders": []}
 
 
@@ -238,6 +240,7 @@ def test_nvidia_in_the_kernel_s_view(nvidia, no_tools):
         "driver": "535.104.05",
         "source": "kernel",
         "holders": [],
+        "uuids": ["GPU-17", "GPU-3d"],
     }
 
 
@@ -335,8 +338,10 @@ def test_amd_smi(tmp_path, tools, text, models, driver):
     tools("amd-smi")
     found = _gpus.gpus(str(tmp_path), answers({"amd-smi": text}))
 
+    said = {"note": "amd-smi: WARNING: User is missing the following required groups: render"}
     assert found == {
         **NOTHING,
+        **(said if "WARNING" in text else {}),
         "vendor": "amd",
         "count": len(models),
         "models": models,
@@ -431,7 +436,6 @@ def test_a_tool_that_fails_is_noted_and_counts_nothing(tmp_path, tools, name, an
         '{"card0": "AMD"}',
         '[{"asic": {}}]',
         '[{"gpu": "first", "asic": {}}]',
-        '[{"gpu": 0, "asic": "N/A"}]',
         "a, b, c, d\n",
         "0, NVIDIA A100\n",
     ],
@@ -461,7 +465,7 @@ def test_a_real_program_is_run(tmp_path, tools):
 
 
 def test_a_real_program_that_hangs_is_ended_with_its_children(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(_gpus, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(_gpu_tools, "TOOL_SECONDS", 2)
     tools("amd-smi", f"echo $$ > {tmp_path}/pid; sleep 300 & sleep 300")
     started = time.monotonic()
     found = _gpus.gpus(str(tmp_path))
@@ -489,7 +493,7 @@ def alive_in_group(group):
 
 
 def test_a_tool_that_cannot_be_ended_is_left_alone(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(_gpus, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(_gpu_tools, "TOOL_SECONDS", 2)
     # Nothing can ignore being killed; a session of its own that keeps the output open comes near it.
     tools("amd-smi", f"setsid sleep 300 & echo $! > {tmp_path}/pid; wait")
     started = time.monotonic()
@@ -510,5 +514,185 @@ def test_a_real_program_that_fails_or_does_not_start(tmp_path, tools):
 
     assert _gpus.gpus(str(tmp_path)) == {
         **NOTHING,
-        "note": "rocm-smi: exit code 7; nvidia-smi: could not be started: No such file or directory",
+        "note": "rocm-smi: exit code 7: boom; nvidia-smi: could not be started: No such file or directory",
     }
+
+
+# -- as people met them ---------------------------------------------------------------------------
+
+
+def seen(name):
+    return (SEEN / name).read_text()
+
+
+@pytest.mark.parametrize("code", [0, 14, 15])
+@pytest.mark.parametrize(("name", "count"), [("nvidia-smi-inforom.csv", 2), ("nvidia-smi-lost.csv", 3)])
+def test_rows_of_nvidia_smi_count_whatever_it_says_beside_them(tmp_path, tools, name, count, code):
+    tools("nvidia-smi")
+    text = seen(name)
+    answer = subprocess.CalledProcessError(code, "x", text) if code else text
+    found = _gpus.gpus(str(tmp_path), answers({"nvidia-smi": lambda argv: answer if "gpu=" in argv[1] else ""}))
+
+    assert (found["count"], found["vendor"]) == (count, "nvidia")
+    assert ("infoROM is corrupted" in found["note"]) == (count == 2)
+    assert ("Unable to determine the device handle" in found["note"]) == (count == 3)
+    assert (f"exit code {code}" in found["note"]) == bool(code)
+
+
+def test_a_real_nvidia_smi_that_fails_with_rows(tmp_path, tools):
+    tools("nvidia-smi", f"case $1 in --query-gpu*) cat {SEEN}/nvidia-smi-lost.csv;; esac; exit 15")
+
+    assert _gpus.gpus(str(tmp_path))["count"] == 3
+
+
+def test_the_words_of_a_tool_that_fails_are_told(tmp_path, tools):
+    tools("nvidia-smi", "echo 'NVIDIA-SMI has failed because it could not communicate'; exit 9")
+    found = _gpus.gpus(str(tmp_path))
+
+    assert found["note"] == "nvidia-smi: exit code 9: NVIDIA-SMI has failed because it could not communicate"
+    assert len(_gpus.gpus(str(tmp_path), answers({"nvidia-smi": "x" * 100000}))["note"]) < 300
+
+
+def test_lost_gpus_in_rows_are_no_gpus(tmp_path, tools):
+    tools("nvidia-smi")
+    text = "0, [GPU is lost], 550.1, [GPU is lost]\n1, NVIDIA A100, 550.1, GPU-b\n"
+    found = _gpus.gpus(str(tmp_path), answers({"nvidia-smi": lambda argv: text if "gpu=" in argv[1] else ""}))
+
+    assert (found["count"], "GPU is lost" in found["note"]) == (1, True)
+
+
+def test_no_devices_is_no_failure_whatever_the_exit_code(tmp_path, tools):
+    tools("nvidia-smi", "echo No devices were found; exit 6")
+
+    assert _gpus.gpus(str(tmp_path)) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("name", "models", "words"),
+    [
+        ("amd-smi-permission-rocm7.txt", ["AMD Instinct MI250X"] * 2, "Permission needed to access"),
+        ("amd-smi-two-documents.txt", ["AMD Instinct MI300X OAM"] * 2, None),
+    ],
+)
+def test_amd_smi_with_more_than_one_document_of_json(tmp_path, tools, name, models, words):
+    tools("amd-smi")
+    found = _gpus.gpus(str(tmp_path), answers({"amd-smi": seen(name)}))
+
+    assert (found["count"], found["models"]) == (2, models)
+    assert (words in found["note"]) if words else ("note" not in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[WARNING] something is old\n" + json.dumps(amd_smi((0, "X", "N/A", NEW))),
+        json.dumps({"gpu_data": amd_smi((0, "X", "N/A", NEW))}) + "\n" + json.dumps({"gpu_data": []}),
+        json.dumps(amd_smi((0, "X", "N/A", NEW))) + "\nDone {\n",
+        json.dumps([{"gpu": 0, "asic": {"market_name": "X"}, "board": "N/A", "driver": "N/A"}]),
+    ],
+)
+def test_amd_smi_with_words_around_its_json(tmp_path, tools, text):
+    tools("amd-smi")
+
+    assert _gpus.gpus(str(tmp_path), answers({"amd-smi": text}))["models"] == ["X"]
+
+
+def test_amd_smi_that_fails_with_an_answer(tmp_path, tools):
+    tools("amd-smi", f"cat {SEEN}/amd-smi-two-documents.txt; exit 1")
+    found = _gpus.gpus(str(tmp_path))
+
+    assert (found["count"], "exit code 1" in found["note"]) == (2, True)
+
+
+@pytest.fixture
+def four(tmp_path):
+    """Make NVIDIA's directory with four GPUs, of which some do not answer."""
+
+    def make(*dead):
+        for number in range(4):
+            name = "dead" if number in dead else "alive"
+            text = (
+                seen(f"nvidia-proc-information-{name}.txt").replace("MINOR", str(number)).replace("N\n", f"{number}\n")
+            )
+            write(tmp_path, {f"proc/driver/nvidia/gpus/0000:{number}8:00.0/information": text})
+        return str(tmp_path)
+
+    return make
+
+
+def test_a_dead_nvidia_gpu_is_not_counted_and_is_named(four, no_tools):
+    found = _gpus.gpus(four(1), never)
+
+    assert (found["count"], found["dead"]) == (3, ["0000:18:00.0 (NVIDIA H100 80GB HBM3)"])
+
+
+def test_gpus_that_nobody_used_yet_are_not_dead(four, no_tools):
+    assert _gpus.gpus(four(0, 1, 2, 3), never)["count"] == 4
+
+
+@pytest.mark.parametrize(("listed", "count"), [("0123", 4), ("023", 3), ("0", 1)])
+def test_nvidia_smi_tells_dead_from_asleep(four, tools, listed, count):
+    tools("nvidia-smi")
+    text = "".join(f"00000000:{number}8:00.0\n" for number in listed)
+    found = _gpus.gpus(four(1, 2, 3), answers({"nvidia-smi": text}))
+
+    assert (found["count"], len(found.get("dead", []))) == (count, 4 - count)
+
+
+def test_all_dead_is_not_no_gpu(four, tools):
+    tools("nvidia-smi")
+    found = _gpus.gpus(four(0, 1, 2, 3), answers({"nvidia-smi": "00000000:99:00.0\n"}))
+
+    assert (found["vendor"], found["count"], len(found["dead"])) == ("nvidia", 0, 4)
+
+
+def kfd(root, *properties):
+    for number, name in enumerate(properties, 1):
+        write(
+            root,
+            {
+                f"{NODES}/{number}/properties": seen(f"kfd-properties-{name}.txt"),
+                f"{NODES}/{number}/gpu_id": f"{number}",
+            },
+        )
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "models"),
+    [
+        (("apu", "mi300x"), ["gfx942"]),
+        (("mi300x", "apu", "mi300x"), ["gfx942", "gfx942"]),
+        (("apu",), ["gfx902"]),
+    ],
+)
+def test_a_processor_s_own_gpu_counts_only_where_there_is_no_other(tmp_path, no_tools, nodes, models):
+    assert _gpus.gpus(kfd(tmp_path, *nodes), never)["models"] == models
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's files")
+@pytest.mark.parametrize("closed", ["dev/kfd", "dev/dri/renderD129"])
+def test_a_device_that_may_not_be_opened_is_told(tmp_path, closed):
+    root = kfd(tmp_path, *["mi300x"] * 8)
+    write(tmp_path, {"dev/kfd": "", "dev/dri/renderD129": ""})
+    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        path.chmod(0o755)
+    for name in ("dev/kfd", "dev/dri/renderD129"):
+        (tmp_path / name).chmod(0o600 if name == closed else 0o666)
+    assert "denied" not in _gpus.gpus(root, never)
+    os.seteuid(65534)
+    try:
+        found = _gpus.gpus(root, never)
+    finally:
+        os.seteuid(0)
+
+    assert {entry["path"] for entry in found["denied"]} == {"/" + closed}
+    assert found["denied"][0]["group"] == "root"
+
+
+def test_a_device_that_is_missing_beside_the_kernel_s_view(tmp_path):
+    root = kfd(tmp_path, "mi300x")
+    write(tmp_path, {"dev/null": ""})
+    found = _gpus.gpus(root, never)["denied"]
+
+    assert found == [{"path": "/dev/kfd", "group": None}, {"path": "/dev/dri/renderD129", "group": None}]

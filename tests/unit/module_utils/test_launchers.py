@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _launchers, _wanted
+from ansible_collections.madctl.multinode.plugins.module_utils import _launchers, _wanted, _words
 from tests.hostile import LANGUAGES, mutated
 
 LAUNCHERS = [
@@ -88,6 +88,13 @@ def test_a_launcher_is_seen(line):
 
     assert found["code"] == "WORK_IS_LAUNCHER"
     assert found["remedy"]
+
+
+@pytest.mark.parametrize("work", ["torchrun world.py", ["env", "A=1", "torchrun", "world.py"]])
+def test_a_playbook_is_refused_as_madctl_is(work):
+    found = _wanted.judge({"work": _words.split(work), "shape": "script"})
+
+    assert [entry["code"] for entry in found] == ["WORK_IS_LAUNCHER"]
 
 
 @pytest.mark.parametrize("line", OTHERS)

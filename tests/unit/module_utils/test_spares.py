@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which nodes are taken among more than are needed, and again after a failure."""
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _plan, _spares
@@ -105,3 +107,39 @@ def test_when_there_is_nothing_left_to_try(plan, failures, number):
 
 def test_what_is_kept_for_a_restart_holds_no_value_of_the_user():
     assert "secret" not in str(started()["restart"])
+
+
+def test_a_restart_sees_the_gpus_that_the_run_saw():
+    request = replace(REQUEST, env={"T": "secret", "HIP_VISIBLE_DEVICES": "0,1"}, slots=(None,) * 2)
+    outcome = _plan.make(request, ["a", "b"], [fact for _, fact in nodes()[:2]])
+    kept = _spares.keep(request, _spares.Choice(["a", "b"], outcome, [], []), nodes()[:2], 1)
+    again, _ = _spares.again({**outcome.plan, "spares": [], "restart": kept}, {"a": "RANK_FAILED"}, 1)
+
+    assert outcome.plan["world_size"] == again["world_size"] == 4
+
+
+def test_a_file_server_that_was_proven_runs_again_and_a_spare_that_was_not_does_not():
+    mount = {
+        "path": "/nfs",
+        "real": "/nfs",
+        "point": "/nfs",
+        "root": "/",
+        "exists": True,
+        "hung": None,
+        "error": None,
+        "options": ["rw"],
+        "super_options": ["rw"],
+        "read_only": False,
+        "janitor": 1,
+        "nonce": "x",
+    }
+    client = {**mount, "fstype": "nfs4", "source": "fs:/a", "file": "f"}
+    server = {**mount, "fstype": "ext4", "source": "/dev/sdb1", "writable": True}
+    each = [(host, {**fact, "mounts": [own]}) for (host, fact), own in zip(nodes(), (server, client, server))]
+    request = replace(REQUEST, slots=(None,) * 3)
+    outcome = _plan.make(request, ["a", "b"], [fact for _, fact in each[:2]])
+    kept = _spares.keep(request, _spares.Choice(["a", "b"], outcome, [], ["c"]), each, 1)
+    plan = {**outcome.plan, "spares": ["c"], "restart": kept}
+
+    assert _spares.again(plan, {"b": "RANK_FAILED"}, 1) is not None
+    assert _spares.again(plan, {"b": "NODE_LOST"}, 1) is None

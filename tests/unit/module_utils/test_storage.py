@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mounts and what nodes read of each other, judged as tables."""
 
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _mounts, _storage
+from tests.hostile import mutated
 
 MOUNTINFO = """\
 22 1 0:20 / / rw,relatime shared:1 - overlay overlay rw,lowerdir=/
@@ -131,3 +134,162 @@ def test_hung_and_failed_reading():
     answers = {"n2": [{"hung": {"pid": 1, "state": "D", "wait": None}}], "n3": [{"error": "OSError: x"}]}
 
     assert codes(_storage.judge_reading(proof, answers)) == [("MOUNT_HUNG", "n2"), ("STORAGE_UNPROVEN", "n3")]
+
+
+# -- types of file systems, and mounts over mounts ------------------------------------------------
+
+SEEN = Path(__file__).parent / "mountinfo"
+
+
+@pytest.mark.parametrize("name", ["ceph-fuse", "quobyte", "hf3fs", "mountpoint-s3", "panfs"])
+def test_a_type_that_is_not_known_to_be_local_gets_its_chance(name):
+    found = _mounts.entry("/mnt/data/x", (SEEN / f"{name}.txt").read_text())
+    mounts = nodes(*(mount(number, path="/mnt/data", real="/mnt/data", **found) for number in (1, 2)))
+
+    assert found["point"] == "/mnt/data"
+    assert _storage.judge(mounts) == []
+    assert all(_storage.reading(mounts).values())
+
+
+@pytest.mark.parametrize("fstype", ["fuse.somebody-s", "orangefs", "pvfs2", "fuse", "dvs", "afs"])
+def test_nobody_has_to_list_all_types(fstype):
+    assert not _mounts.is_local(fstype)
+
+
+@pytest.mark.parametrize("fstype", ["ext4", "xfs", "tmpfs", "overlay", "zfs", "fuse.fuse-overlayfs", "fuseblk", None])
+def test_what_is_certainly_local(fstype):
+    assert _mounts.is_local(fstype)
+    assert not _mounts.is_local("ext4", ["ext4"])
+
+
+def test_the_remedy_names_the_option():
+    (found,) = _storage.judge(nodes(mount(1), mount(2, fstype="ext4", point="/"), mount(3)), proof_follows=False)
+
+    assert "--shared-fstype ext4" in found["remedy"]
+
+
+def test_a_mount_over_a_parent_hides_what_was_mounted_below():
+    found = _mounts.entry("/mnt/data/x", (SEEN / "overmounted-parent.txt").read_text())
+
+    assert (found["point"], found["fstype"]) == ("/mnt", "xfs")
+
+
+WALKS = {
+    "mounted again below the new parent": ("96 95 0:50 / /mnt/data rw - nfs4 fs:/a rw", "nfs4"),
+    "another one over the new parent": ("97 95 8:18 / /mnt rw - btrfs /dev/sdc rw", "btrfs"),
+    "a new root over all": ("98 22 8:19 / / rw - zfs tank rw", "zfs"),
+}
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_mounts_are_followed_from_the_root(name):
+    line, fstype = WALKS[name]
+    text = (SEEN / "overmounted-parent.txt").read_text() + line + "\n"
+
+    assert _mounts.entry("/mnt/data/x", text)["fstype"] == fstype
+
+
+def test_a_root_whose_own_mount_is_not_shown():
+    text = "30 20 0:5 / /proc rw - proc proc rw\n31 20 0:6 / /nfs rw - nfs4 fs:/a rw\n"
+
+    assert _mounts.entry("/nfs/x", text)["fstype"] == "nfs4"
+    assert _mounts.entry("/home", text) == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "",
+            "x",
+            "1 2",
+            " - ",
+            "1 2 3 4 /nfs - ",
+            "a b 0:1 / /nfs rw - nfs4 s rw",
+            "50 22 0:1 / /nfs rw nfs4 fs:/x rw",
+        ),
+        "99999999999999999999 22 0:1 / /nfs rw - nfs4 x rw",
+    ],
+)
+def test_an_odd_line_costs_itself_alone(line):
+    assert _mounts.entry("/nfs/x", MOUNTINFO + line + "\n")["source"] == "fs:/export/a"
+
+
+def test_mounts_that_go_round_in_a_circle_come_to_an_end():
+    text = "1 1 0:1 / / rw - ext4 a rw\n2 1 0:2 / /a rw - nfs b rw\n1 2 0:3 / /a rw - xfs c rw\n"
+
+    assert _mounts.entry("/a/b", text)
+
+
+@pytest.mark.fuzz
+def test_no_mountinfo_breaks_it(rounds):
+    samples = [MOUNTINFO.encode(), *(path.read_bytes() for path in sorted(SEEN.iterdir()))]
+    for data in mutated(samples, rounds):
+        found = _mounts.entry("/mnt/data/x", data.decode("utf-8", "surrogateescape"))
+        assert not found or {"point", "fstype", "source", "root", "options", "super_options"} == set(found)
+
+
+# -- a file server that takes part ----------------------------------------------------------------
+
+SERVER = {"fstype": "ext4", "source": "/dev/sdb1", "point": "/", "file": None, "writable": True}
+
+
+def proof_of(given):
+    reading = _storage.reading(given)
+    return {host: {"read": reading[host], "written": _storage.written(facts)} for host, facts in given}
+
+
+def test_a_server_reads_what_the_others_wrote_and_writes_nothing():
+    given = nodes(mount(1, **SERVER), mount(2), mount(3))
+    proof = proof_of(given)
+
+    assert codes(_storage.judge(given)) == []
+    assert proof["n1"]["read"][0]["names"] == {"n2": "f2"}
+    assert proof["n1"]["written"] == []
+    sees = {"n1": [{"value": {"n2": "x2"}}], "n2": [{"value": {"n3": "x3"}}], "n3": [{"value": {"n2": "x2"}}]}
+    assert _storage.judge_reading(proof, sees) == []
+    sees["n1"] = [{"value": {"n2": None}}]
+    assert codes(_storage.judge_reading(proof, sees)) == [("MOUNT_NOT_SHARED", "n1")]
+
+
+def test_two_nodes_of_which_one_serves():
+    given = nodes(mount(1), mount(2, **SERVER))
+    proof = proof_of(given)
+
+    assert codes(_storage.judge_reading(proof, {"n2": [{"value": {"n1": None}}]})) == [("MOUNT_NOT_SHARED", "n2")]
+    assert _storage.judge_reading(proof, {"n2": [{"value": {"n1": "x1"}}]}) == []
+
+
+def test_a_path_that_is_local_everywhere_is_refused_without_a_proof():
+    given = nodes(mount(1, **SERVER), mount(2, **SERVER))
+
+    assert codes(_storage.judge(given)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
+    assert not any(_storage.reading(given).values())
+
+
+@pytest.mark.parametrize("more", [{"file": None}, {"file": None, "write_error": "Disk quota exceeded"}])
+def test_without_anything_to_read_a_local_path_is_refused_at_once(more):
+    assert ("MOUNT_NOT_SHARED", "n1") in codes(_storage.judge(nodes(mount(1, **SERVER), mount(2, **more))))
+
+
+def test_a_server_that_may_not_write_is_told():
+    given = nodes(mount(1, **{**SERVER, "writable": False}), mount(2))
+
+    assert ("MOUNT_UNWRITABLE", "n1") in codes(_storage.judge(given))
+
+
+def test_a_path_that_is_only_read_is_compared_with_the_server_s_at_once():
+    reading = {"read_only": True, "file": None}
+    same = nodes(mount(1, **{**SERVER, **reading}, mark="a"), mount(2, mark="a", **reading))
+    other = nodes(mount(1, **{**SERVER, **reading}, mark="b"), mount(2, mark="a", **reading))
+
+    assert codes(_storage.judge(same)) == []
+    assert codes(_storage.judge(other)) == [("MOUNT_NOT_SHARED", "n1")]
+
+
+def test_nothing_is_written_on_a_file_system_of_the_node_itself(tmp_path):
+    found = _mounts.look(str(tmp_path), False, True, [])
+
+    assert _mounts.is_local(found["fstype"])
+    assert list(tmp_path.iterdir()) == []
+    assert found["writable"] is True

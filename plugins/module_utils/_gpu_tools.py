@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Ask the vendors' tools for GPUs, each in a child with a deadline. Private to the collection.
+
+What a tool says beside its answer, and how it fails, is kept: a tool that is there and fails is not "no GPU".
+
+Formats: the command line documentation of amd-smi, rocm-smi and nvidia-smi.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _holders, _program
+
+TOOL_SECONDS = 5.0
+KILLED_SECONDS = 0.5
+_WORDS_CHARACTERS = 200
+_APPS = "--query-compute-apps=pid,gpu_uuid"
+
+Run = Callable[[Sequence[str]], Optional[str]]
+
+
+class Found(NamedTuple):
+    """
+    What one way to look found.
+
+    ``models`` are one a GPU in order; ``more`` are facts that are there only when there is something to say, and
+    ``words`` what a tool said beside its answer.
+    """
+
+    models: List[str]
+    driver: Optional[str] = None
+    holders: Sequence[Dict[str, Any]] = ()
+    more: Optional[Dict[str, Any]] = None
+    words: str = ""
+
+
+class ToolError(Exception):
+    """A tool gave no answer that can be used; the text says how, in its own words where it has some."""
+
+
+def run_bounded(argv: Sequence[str]) -> str:
+    """
+    Run a tool and give its standard output.
+
+    Raises:
+        OSError: If it cannot be started.
+        subprocess.SubprocessError: If it gives no answer within ``TOOL_SECONDS``, or fails; then with what it said.
+    """
+    import subprocess  # Only where there is a tool to ask: its import takes as long as all the rest.
+
+    pipe = subprocess.PIPE
+    with open(os.devnull, "rb") as null:
+        tool = subprocess.Popen(argv, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True)
+    try:
+        text, errors = (each.decode("utf-8", "replace") for each in tool.communicate(timeout=TOOL_SECONDS))
+    except subprocess.TimeoutExpired:
+        os.killpg(tool.pid, signal.SIGKILL)
+        # It is waited for only briefly: a tool that hangs in the driver cannot even be killed.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            tool.wait(KILLED_SECONDS)
+        raise
+    finally:
+        for stream in (tool.stdout, tool.stderr):
+            if stream:
+                stream.close()
+    if tool.returncode:
+        raise subprocess.CalledProcessError(tool.returncode, argv, text, errors)
+    return text
+
+
+def amd_smi(path: str, root: str, run: Run) -> Found:
+    text, failure = said_by(run, [path, "static", "--asic", "--board", "--driver", "--json"])
+    documents, words = _documents(text, failure)
+    gpus: Dict[int, Dict[str, Any]] = {}
+    for document in documents:
+        # Newer ones wrap the list; some print one more document after it.
+        entries = document["gpu_data"] if isinstance(document, dict) else document
+        for entry in entries:
+            gpus.setdefault(int(entry["gpu"]), {}).update(entry)
+    models, drivers = [], []
+    for _, entry in sorted(gpus.items()):
+        asic, board, driver = (_part(entry, name) for name in ("asic", "board", "driver"))
+        models.append(_first(_said(board, "product_name"), _said(asic, "market_name", "target_graphics_version")))
+        # The driver's version was called otherwise once.
+        drivers.append(_said(driver, "version", "driver_version"))
+    return _answered(Found(models, drivers[0] if drivers else None, _holders.amd(root, {}), None, words), failure)
+
+
+def _part(entry: Dict[str, Any], name: str) -> Dict[str, Any]:
+    """Give a part of what a tool says of a GPU; it is a text such as N/A where a permission was missing."""
+    part = entry.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def rocm_smi(path: str, root: str, run: Run) -> Found:
+    text, failure = said_by(run, [path, "--showproductname", "--showdriverversion", "--json"])
+    if "No JSON data" in text and not failure:
+        return Found([])
+    documents, words = _documents(text, failure)
+    # Capitals differ between releases: "Card series", "Card Series".
+    answer = {name: {key.lower(): value for key, value in entry.items()} for name, entry in documents[0].items()}
+    cards = sorted((name for name in answer if re.match(r"card\d+$", name)), key=lambda name: int(name[4:]))
+    wanted = ("card series", "device name", "card model", "gfx version")
+    models = [_first(_said(answer[name], *wanted)) for name in cards]
+    driver = _said(answer.get("system", {}), "driver version")
+    return _answered(Found(models, driver, _holders.amd(root, {}), None, words), failure)
+
+
+def nvidia_smi(path: str, root: str, run: Run) -> Found:
+    fields = "--query-gpu=index,name,driver_version,uuid"
+    text, failure = said_by(run, [path, fields, "--format=csv,noheader"])
+    rows, words = _rows(text, 4)
+    if not rows and not words and "No devices were found" in text:
+        return Found([])  # Whatever exit code that is.
+    if not rows and words and not failure:
+        raise ToolError("it printed: %s" % shortened(words))
+    rows.sort(key=lambda row: int(row[0]))
+    uuids = [row[3] for row in rows]
+    index_of = {uuid: index for index, uuid in enumerate(uuids)}
+    held: Dict[int, List[int]] = {}
+    if rows:
+        for pid, uuid in _rows(said_by(run, [path, _APPS, "--format=csv,noheader"])[0], 2)[0]:
+            if uuid in index_of:
+                held.setdefault(int(pid), []).append(index_of[uuid])
+    holders = [entry for pid in sorted(held) for entry in _holders.holder(root, pid, sorted(held[pid]))]
+    driver = rows[0][2] if rows else None
+    return _answered(Found([row[1] for row in rows], driver, holders, {"uuids": uuids}, words), failure)
+
+
+def _answered(found: Found, failure: Optional[Exception]) -> Found:
+    """Take an answer although its tool failed, with how it did; a failure without an answer is one."""
+    if failure is None:
+        return found
+    if not found.models:
+        raise failure
+    words = found.words or "".join(str(getattr(failure, "stderr", None) or ""))
+    return found._replace(words="exit code %s: %s" % (getattr(failure, "returncode", "?"), words))
+
+
+def find(root: str, name: str) -> Optional[str]:
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.join(root, "opt/rocm/bin")])
+    found: Optional[str] = _program.which(name, path)
+    return found
+
+
+def said_by(run: Run, argv: Sequence[str]) -> Tuple[str, Optional[Exception]]:
+    """Give what a tool printed, and how it failed where it printed something all the same."""
+    import subprocess
+
+    try:
+        text = run(argv)
+    except subprocess.CalledProcessError as error:
+        return _text(error.stdout), error
+    if text is None:
+        raise ToolError("no answer")
+    return text, None
+
+
+def _text(output: Any) -> str:
+    return output.decode("utf-8", "replace") if isinstance(output, bytes) else str(output or "")
+
+
+def _documents(text: str, failure: Optional[Exception]) -> Tuple[List[Any], str]:
+    """Decode every JSON document in what a tool printed; also give the words before and between them."""
+    found: List[Any] = []
+    words, place = [], 0
+    for start in re.finditer(r"^\s*[\[{]", text, re.MULTILINE):
+        begin = start.end() - 1
+        if begin < place:
+            continue
+        try:
+            document, end = json.JSONDecoder().raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            continue
+        found.append(document)
+        words.append(text[place:begin])
+        place = end
+    if not found:
+        raise failure or ToolError("no JSON in what it printed: %s" % shortened(text))
+    return found, " ".join([*words, text[place:]]).strip()
+
+
+def _rows(text: str, width: int) -> Tuple[List[List[str]], str]:
+    """Split CSV into rows of ``width`` fields that begin with a number; all other lines are the tool's words."""
+    rows, words = [], []
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        # "[GPU is lost]" in place of a name is no GPU that computes.
+        if len(fields) == width and re.fullmatch("[0-9]{1,9}", fields[0]) and not fields[1].startswith(("[", "ERR")):
+            rows.append(fields)
+        elif line.strip() and line.strip() != "No devices were found":
+            words.append(line)
+    return rows, " ".join(words)
+
+
+def _said(entry: Dict[str, Any], *names: str) -> Optional[str]:
+    """Give the first of several values that says something."""
+    values = (str(entry.get(name) or "").strip() for name in names)
+    return next((value for value in values if value and value != "N/A"), None)
+
+
+def _first(*values: Optional[str]) -> str:
+    return next((value for value in values if value), _holders.UNKNOWN)
+
+
+def reason(error: Exception) -> str:
+    import subprocess
+
+    if isinstance(error, subprocess.TimeoutExpired):
+        return "no answer within %g s" % TOOL_SECONDS
+    if isinstance(error, subprocess.CalledProcessError):
+        words = shortened("%s %s" % (_text(error.stdout), _text(error.stderr)))
+        return "exit code %d%s" % (error.returncode, ": " + words if words else "")
+    if isinstance(error, OSError):
+        return "could not be started: %s" % error.strerror
+    if isinstance(error, json.JSONDecodeError) or not isinstance(error, ValueError):
+        return "not understood (%s)" % error
+    return str(error)
+
+
+def shortened(text: str) -> str:
+    return " ".join(text.split())[:_WORDS_CHARACTERS]
+
+
+TOOLS: Tuple[Tuple[str, str, Callable[[str, str, Run], Found]], ...] = (
+    ("amd-smi", "amd", amd_smi),
+    ("rocm-smi", "amd", rocm_smi),
+    ("nvidia-smi", "nvidia", nvidia_smi),
+)

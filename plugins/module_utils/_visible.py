@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Say which GPUs of a node a job sees, by the variables that hide some. Pure; private to the collection.
+
+As the vendors' runtimes read them: an index that is none ends the list, and so does -1; an empty text
+hides all; what is named twice hides all. https://docs.nvidia.com/cuda (CUDA_VISIBLE_DEVICES),
+https://rocm.docs.amd.com (GPU isolation techniques).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+NAMES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
+# One after the other, each counts among what the one before leaves; of names beside each other the first that is set.
+_STAGES: Dict[str, Tuple[Tuple[str, ...], ...]] = {
+    "nvidia": (("CUDA_VISIBLE_DEVICES",),),
+    "amd": (
+        ("ROCR_VISIBLE_DEVICES",),
+        ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"),
+    ),
+}
+_MOST = 1024
+
+# A GPU's place among all of its node; None where the name of a part or of a GPU says no more.
+Place = Optional[int]
+
+
+def seen(gpus: Dict[str, Any], environment: Dict[str, str]) -> Dict[str, Any]:
+    """
+    Give the facts of a node's GPUs as a job sees them.
+
+    Args:
+        gpus: As ``_gpus.gpus`` returns them.
+        environment: The job's, at least those of ``NAMES``.
+
+    Returns:
+        The same facts; where variables hide GPUs, without those, and with ``hidden_by``, the variables.
+    """
+    places: List[Place] = list(range(gpus["count"]))
+    hidden_by = []
+    for names in _STAGES.get(str(gpus.get("vendor")), ()):
+        name = next((entry for entry in names if entry in environment), None)
+        if name is not None:
+            places = _chosen(environment[name], places, gpus.get("uuids") or [])
+            hidden_by.append(name)
+    if not hidden_by:
+        return gpus
+    models, known = gpus.get("models") or [], {place for place in places if place is not None}
+    usual = models[0] if models else "unknown"
+    holders = [entry for entry in gpus.get("holders") or [] if _matters(entry, places, known)]
+    return dict(
+        gpus,
+        count=len(places),
+        models=[usual if place is None or place >= len(models) else models[place] for place in places],
+        holders=holders,
+        hidden_by=hidden_by,
+    )
+
+
+def _matters(holder: Dict[str, Any], places: List[Place], known: Set[int]) -> bool:
+    """Tell whether a process holds a GPU that the job sees, as far as both are known."""
+    return bool(places) and (None in places or not holder.get("gpus") or bool(known & set(holder["gpus"])))
+
+
+def _chosen(text: str, places: List[Place], uuids: List[str]) -> List[Place]:
+    found: List[Place] = []
+    words = [word.strip() for word in text.split(",")][:_MOST]
+    for word in words:
+        if re.fullmatch(r"\+?[0-9]{1,9}", word):
+            if int(word) >= len(places):
+                break
+            place = places[int(word)]
+        elif word.startswith("MIG-"):
+            place = None
+        elif word.startswith("GPU-") and len(word) > len("GPU-"):
+            matches = [place for place in places if _is(word, place, uuids)]
+            if uuids and len(matches) != 1:
+                break
+            place = matches[0] if matches else None
+        else:
+            break
+        found.append(place)
+    counted = words[: len(found)]
+    known = [place for place in found if place is not None]
+    return [] if len(set(counted)) < len(counted) or len(set(known)) < len(known) else found
+
+
+def _is(word: str, place: Place, uuids: List[str]) -> bool:
+    return place is not None and place < len(uuids) and uuids[place].lower().startswith(word.lower())
