@@ -33,7 +33,8 @@ def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) 
             continue
         if result.get("listen"):
             found.append(_listening(host, wanted["listen"], result["listen"]))
-        found += _connecting(host, wanted.get("connect", {}), result.get("connect", []))
+        failed = _connecting(host, wanted.get("connect", {}), result.get("connect", []))
+        found += failed or _routes(host, wanted.get("routes", {}), result.get("routes", {}))
         for name, address in result.get("peers", {}).items():
             found.append(problem("PEER_IS_LOOPBACK", host, "%s resolves to %s here" % (name, address)))
     answers = {host: results[host]["read"] for host in proof if "read" in results.get(host, {})}
@@ -58,3 +59,22 @@ def _connecting(host: str, wanted: Dict[str, Any], tries: Sequence[Dict[str, Any
     if answered:
         message += ", port %d answers: NCCL needs all of them" % answered[0]
     return [problem(code, host, message)]
+
+
+def _routes(host: str, wanted: Dict[str, Any], elsewhere: Dict[str, List[str]]) -> List[Problem]:
+    """Name the devices that packets to other nodes leave by instead of the chosen ones."""
+    found = []
+    for device, addresses in elsewhere.items():
+        peers = addresses[0] + (" and %d more" % (len(addresses) - 1) if addresses[1:] else "")
+        verb = "are" if addresses[1:] else "is"
+        if not device:
+            found.append(problem("CONNECT_NO_ROUTE", host, "%s finds no route to %s" % (wanted["source"], peers)))
+            continue
+        message = "%s %s reached over %s, not %s" % (peers, verb, device, ", ".join(wanted["devices"]))
+        remedy = "fix the route there: ip route get %s from %s; or --interface %s" % (
+            addresses[0],
+            wanted["source"],
+            device,
+        )
+        found.append(problem("ROUTE_ELSEWHERE", host, message, remedy))
+    return found
