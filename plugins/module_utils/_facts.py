@@ -179,6 +179,7 @@ def device(name: str, kernel: _netlink.Link) -> Dict[str, Any]:
         "kind": kernel.get("kind") or ("tun" if os.path.exists(base + "/tun_flags") else None),
         "peer": kernel.get("peer"),
         "physical": os.path.exists(base + "/device"),
+        "rdma": os.path.isdir(base + "/device/infiniband"),
         "bridge": os.path.isdir(base + "/bridge"),
         "bond": os.path.isdir(base + "/bonding"),
         "vrf": "DEVTYPE=vrf" in (_read(base + "/uevent") or ""),

@@ -154,6 +154,7 @@ class Group:
         everywhere = [self._broken(number) for number in range(len(self.hosts))]
         meant = {c.interface for own in self.data for c in own if _cards.is_routed(self._entry(c))}
         meant |= {name for broken in everywhere for name, (_, addresses) in broken.items() if addresses}
+        meant |= {name for names in self.names for name in _dark_rdma(names)}
         found: List[Problem] = []
         for host, broken, names in zip(self.hosts, everywhere, self.names):
             faults = [fault(name, reason) for name, (reason, _) in broken.items() if name in meant]
@@ -181,6 +182,16 @@ class Group:
                 message += "; only by request: %s" % _listed(others)
             found.append(problem("NO_COMMON_NETWORK", host, message, "connect the nodes, or name one: --interface"))
         return found
+
+
+def _dark_rdma(names: _cards.Names) -> List[str]:
+    """
+    List a node's cards for RDMA where none of them has a carrier: a port that is not used has one beside it.
+
+    Many a node gives its cards no address once their cables are out.
+    """
+    found = {name: entry for name, entry in names.items() if entry.get("rdma")}
+    return [] if any("RUNNING" in entry["flags"] for entry in found.values()) else list(found)
 
 
 class _Management:

@@ -77,9 +77,9 @@ def routes() -> Optional[List[Route]]:
                 return None
             length, table, kind = body[1], body[4], body[7]
             own = _attributes(body[12:])
-            if table != _MAIN_TABLE or body[0] != socket.AF_INET:
-                continue
             key, metric = (own.get(_DST, b"\0" * 4), length), _number(own.get(_METRIC, b"\0" * 4))
+            if table != _MAIN_TABLE or body[0] != socket.AF_INET or len(key[0]) != 4 or length > 32:
+                continue
             if key not in best or metric < best[key][0]:
                 best[key] = (metric, _devices(own) if kind == _UNICAST else [])
     except (OSError, LookupError, struct.error):

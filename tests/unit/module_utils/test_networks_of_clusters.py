@@ -242,6 +242,16 @@ def test_a_port_that_nobody_uses_is_no_reason_for_a_word():
     assert choose([two_cards(number, **DARK, **BARE) for number in (1, 2)])[1] == []
 
 
+def test_a_card_for_rdma_is_meant_unless_another_port_of_the_node_is_used():
+    dark = [two_cards(number, **DARK, **BARE, rdma=True) for number in (1, 2)]
+    second = [two_cards(number, **DARK, **BARE, rdma=True) for number in (1, 2)]
+    for fact in second:
+        fact["interfaces"][0]["rdma"] = True
+
+    assert choose(dark)[1] == [("MANAGEMENT_NETWORK", "n1"), ("MANAGEMENT_NETWORK", "n2")]
+    assert choose(second)[1] == []
+
+
 def test_the_management_network_by_request_needs_no_word():
     assert choose([two_cards(1), two_cards(2, **DOWN, **BARE)], "192.0.2.0/24")[1] == []
     assert choose([two_cards(1), two_cards(2, **DOWN, **BARE)], "eno1")[1] == []
