@@ -11,7 +11,6 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _catalog,
     _checks,
-    _codes,
     _network,
     _storage,
     _verdict,

@@ -88,7 +88,7 @@ class Asked:
         reasons = {c.interface: _cards.rejection(names[c.interface], names) for c in own}
         if all(reason in ("down", "no carrier") for reason in reasons.values()):
             faults = ", ".join(fault(name, str(reason)) for name, reason in reasons.items())
-            return [problem("INTERFACE_DOWN", host, "%s, and --interface %s asks for it" % (faults, self._wanted))]
+            return [problem("INTERFACE_DOWN", host, "%s, and %s was asked for" % (faults, self._wanted))]
         return []
 
     def _twice(self, each: Each) -> List[Problem]:
