@@ -20,6 +20,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._codes import Pro
 Choice = Tuple[List[Candidate], List[Problem]]
 Each = List[List[Candidate]]
 Network = Union[IPv4Network, IPv6Network]
+# A card's network, its address as a number, and the addresses that are reached over it.
+_Way = Tuple[str, int, _routes.Ranges]
 
 
 class Group:
@@ -33,6 +35,7 @@ class Group:
         self.data: Each = [[c for c in own if c.network not in self.management] for own in self.cards]
         self.names = [_cards.by_name(fact) for fact in facts]
         self._tables: Dict[int, _routes.Table] = {}
+        self._left: Each = []
 
     def choose(self) -> Choice:
         """Choose by the rule."""
@@ -54,8 +57,11 @@ class Group:
         """Leave those that every other node has one for that it reaches and is reached from."""
         while all(pool):
             common = set.intersection(*({c.network for c in own} for own in pool))
+            ways: List[List[_Way]] = []
+            if any(c.network not in common for own in pool for c in own):
+                ways = [[self._way(number, c, shortest) for c in own] for number, own in enumerate(pool)]
             left = [
-                [c for c in own if c.network in common or self._reaches_all(number, c, pool, shortest)]
+                [c for place, c in enumerate(own) if c.network in common or _reaches_all(number, place, ways)]
                 for number, own in enumerate(pool)
             ]
             if left == pool:
@@ -63,26 +69,23 @@ class Group:
             pool = left
         return pool
 
-    def _reaches_all(self, number: int, own: Candidate, pool: Each, shortest: int) -> bool:
-        if own.is_ipv6 or not _cards.is_routed(self.names[number][own.interface]):
-            return False
-        return all(
-            other == number or any(self._pair(number, own, other, peer, shortest) for peer in peers)
-            for other, peers in enumerate(pool)
-        )
-
-    def _pair(self, number: int, own: Candidate, other: int, peer: Candidate, shortest: int) -> bool:
-        if own.network == peer.network:
-            return True
-        there: bool = self.table(number).carries(own.interface, peer.address, shortest)
-        back: bool = there and self.table(other).carries(peer.interface, own.address, shortest)
-        return back
+    def _way(self, number: int, own: Candidate, shortest: int) -> _Way:
+        is_routed = not own.is_ipv6 and _cards.is_routed(self.names[number][own.interface])
+        ranges = self.table(number).ranges(own.interface, shortest) if is_routed else _routes.NOWHERE
+        return own.network, _routes.number_of(own.address), ranges
 
     def table(self, number: int) -> _routes.Table:
         """Give a node's routes."""
         if number not in self._tables:
             self._tables[number] = _routes.Table(self.facts[number].get("routes"))
         return self._tables[number]
+
+    def left(self, number: int) -> List[Candidate]:
+        """Give a node's cards that qualify: for data, or where no data network is left, all that reach the others."""
+        if not self._left:
+            data = self.reaching(self.data, 1)
+            self._left = data if all(data) else self.reaching(self.cards, 1)
+        return self._left[number] if all(self._left) else []
 
     def _one_each(self, left: Each) -> Choice:
         four = [[c for c in own if not c.is_ipv6] for own in left]
@@ -192,6 +195,15 @@ def _dark_rdma(names: _cards.Names) -> List[str]:
     """
     found = {name: entry for name, entry in names.items() if entry.get("rdma")}
     return [] if any("RUNNING" in entry["flags"] for entry in found.values()) else list(found)
+
+
+def _reaches_all(number: int, place: int, ways: List[List[_Way]]) -> bool:
+    """Tell whether one of a node's cards reaches one of every other node, and is reached from it."""
+    network, address, there = ways[number][place]
+    return there is not _routes.NOWHERE and all(
+        other == number or any(net == network or (peer in there and address in back) for net, peer, back in peers)
+        for other, peers in enumerate(ways)
+    )
 
 
 class _Management:

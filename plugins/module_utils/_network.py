@@ -87,30 +87,20 @@ def explain(
         By host a list of ``interface``, ``address``, ``network`` (None without an address) and ``verdict``.
     """
     group = Group(hosts, facts)
-    data = group.reaching(group.data, 1)
-    # Where no data network is left, all cards were looked at together.
-    pools = data if all(data) else group.reaching(group.cards, 1)
     rows: Dict[str, List[Dict[str, Any]]] = {}
     for number, host in enumerate(hosts):
         own = chosen[number] if number < len(chosen) else None
-        left = set(data[number]) | set(pools[number] if all(pools) else ())
         rows[host] = []
         for entry in facts[number]["interfaces"]:
             for candidate in _cards.addresses(entry, link_local=True) or [Candidate(entry["name"], "", "")]:
-                verdict = _verdict(group, group.names[number], entry, candidate, own, left)
+                verdict = _verdict(group, number, entry, candidate, own)
                 row = {"interface": candidate.interface, "address": candidate.address or None}
                 rows[host].append(dict(row, network=candidate.network or None, verdict=verdict))
     return rows
 
 
-def _verdict(
-    group: Group,
-    names: _cards.Names,
-    entry: Facts,
-    candidate: Candidate,
-    own: Optional[Candidate],
-    left: Set[Candidate],
-) -> str:
+def _verdict(group: Group, number: int, entry: Facts, candidate: Candidate, own: Optional[Candidate]) -> str:
+    names = group.names[number]
     cards = [replace(card, also=()) for card in own.cards] if own else []
     if candidate in cards:
         return "chosen" if candidate == cards[0] else "chosen as well, for NCCL"
@@ -126,7 +116,7 @@ def _verdict(
         return "%s: only by request" % software
     if candidate.network in group.management:
         return "management network: SSH comes in here"
-    if candidate not in left:
+    if candidate not in group.left(number):
         return "not a network of all nodes, and not routed to them"
     return "qualifies, not chosen" if own else "qualifies"
 

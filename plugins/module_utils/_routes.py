@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import socket
 from bisect import bisect_right
-from typing import Any, FrozenSet, List, Optional, Sequence, Tuple
+from functools import lru_cache
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 # The length of the route's prefix, and the devices that carry it.
 Way = Tuple[int, FrozenSet[str]]
@@ -22,8 +23,9 @@ class Table:
     def __init__(self, routes: Optional[Sequence[Any]]) -> None:
         self._starts: List[int] = [0]
         self._ways: List[Optional[Way]] = [None]
+        self._ranges: Dict[Tuple[str, int], Ranges] = {}
         inside: List[Tuple[int, Optional[Way]]] = []
-        ranges = sorted((_number(network), int(length), frozenset(names)) for network, length, names in routes or ())
+        ranges = sorted((number_of(network), int(length), frozenset(names)) for network, length, names in routes or ())
         for first, length, names in ranges:
             self._leave(inside, first)
             self._begin(first, (length, names))
@@ -43,13 +45,41 @@ class Table:
             self._starts.append(first)
             self._ways.append(way)
 
+    def ranges(self, interface: str, shortest: int = 0) -> Ranges:
+        """Give the addresses that are reached over an interface, by routes of at least that prefix."""
+        key = (interface, shortest)
+        if key not in self._ranges:
+            ends = [*self._starts[1:], 1 << 32]
+            spans = zip(self._starts, ends, self._ways)
+            self._ranges[key] = Ranges(
+                (a, b) for a, b, way in spans if way and interface in way[1] and way[0] >= shortest
+            )
+        return self._ranges[key]
+
     def carries(self, interface: str, address: str, shortest: int = 0) -> bool:
         """Tell whether an address is reached over an interface, by a route of at least that prefix."""
-        if ":" in address:
-            return False
-        way = self._ways[bisect_right(self._starts, _number(address)) - 1]
-        return way is not None and interface in way[1] and way[0] >= shortest
+        return number_of(address) in self.ranges(interface, shortest)
 
 
-def _number(address: str) -> int:
-    return int.from_bytes(socket.inet_aton(address), "big")
+class Ranges:
+    """Some ranges of addresses, in order."""
+
+    def __init__(self, spans: Iterable[Tuple[int, int]]) -> None:
+        self._edges: List[int] = []
+        for first, end in spans:
+            if self._edges and self._edges[-1] == first:
+                self._edges[-1] = end
+            else:
+                self._edges += [first, end]
+
+    def __contains__(self, number: int) -> bool:
+        return bisect_right(self._edges, number) % 2 == 1
+
+
+NOWHERE = Ranges([])
+
+
+@lru_cache(maxsize=1 << 16)
+def number_of(address: str) -> int:
+    """Give an address of IPv4 as a number; of IPv6 one that is in no range."""
+    return -1 if ":" in address else int.from_bytes(socket.inet_aton(address), "big")
