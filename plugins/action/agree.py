@@ -11,7 +11,6 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _catalog,
     _checks,
-    _codes,
     _network,
     _storage,
     _verdict,
@@ -47,16 +46,14 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _network(facts: dict[str, Any], arguments: dict[str, Any], _: Any) -> tuple[dict[str, Any], list[Any]]:
-        without = [host for host, fact in facts.items() if not fact["ifconfig"]]
-        if without:
-            return {}, [_codes.problem("NET_TOOLS_MISSING", host, "ifconfig is not installed") for host in without]
+        unreadable = _network.unreadable(list(facts.items()))
+        if unreadable:
+            return {}, unreadable
         hosts, each = list(facts), list(facts.values())
         chosen, problems = _network.choose(hosts, each, arguments.get("interface") or None)
         rows = _network.explain(hosts, each, chosen)
         found = {host: dict(asdict(one), candidates=rows[host]) for host, one in zip(hosts, chosen)}
-        return found, problems + (
-            _checks.network(list(facts.items()), [one.interface for one in chosen]) if chosen else []
-        )
+        return found, problems + (_checks.network(list(facts.items()), chosen) if chosen else [])
 
     def _storage(
         self, facts: dict[str, Any], arguments: dict[str, Any], hostvars: Any

@@ -77,19 +77,31 @@ CHECKS = (
     ),
     Check(
         "network",
-        "ifconfig: which interface carries the training, the same network on all nodes, its MTU",
-        "one ifconfig",
+        "ifconfig, the kernel's devices and routes: which card carries the training and reaches all nodes, its MTU",
+        "one ifconfig, one netlink socket",
         (
             _error("NET_TOOLS_MISSING", "ifconfig is not installed.", "let launch install net-tools"),
+            _error(
+                "IFCONFIG_UNREADABLE",
+                "What ifconfig prints is not what a known one prints.",
+                "install net-tools, or remove the other ifconfig from the PATH",
+            ),
             _error("NO_COMMON_NETWORK", "No network is common to all nodes.", "name one with --interface"),
             _error("NETWORK_MISSING", "Most nodes are in a network, this one is not.", "bring it up, or --interface"),
             _error("ADDRESS_TWICE", "Another node has the same address.", "give every node its own address"),
             _error("INTERFACE_AMBIGUOUS", "Several interfaces qualify.", "choose one: --interface NAME or CIDR"),
             _error("INTERFACE_UNKNOWN", "No interface matches --interface."),
+            _error("INTERFACE_DOWN", "What --interface asks for is down, or has no carrier.", "bring it up"),
             _error("FAMILY_MIXED", "Some nodes have only IPv4, others only IPv6.", "give all nodes one family"),
             _error("MASTER_ADDR_UNKNOWN", "--master-addr is no usable address of the first node."),
+            _warning(
+                "MANAGEMENT_NETWORK",
+                "The job uses the network that SSH comes in by, and a card for another is down or missing.",
+                "bring it up, or say that it is meant: --interface",
+            ),
+            _warning("CARDS_DIFFER", "--interface matches another number of cards.", "bring the others up"),
             _warning("MTU_DIFFERS", "The chosen interfaces have different MTUs.", "set the same MTU everywhere"),
-            _warning("NCCL_CONF", "An NCCL configuration file names other interfaces.", "remove that line"),
+            _warning("NCCL_CONF", "An NCCL configuration file excludes the chosen interface.", "remove that line"),
         ),
         skippable=False,
     ),
@@ -300,7 +312,8 @@ CHECKS = (
     ),
     Check(
         "proof",
-        "every node connects to the first on the master port and on a random one, from its own address",
+        "every node connects to the first on the master port and on a random one, from its own address; by which "
+        "device the kernel reaches every other node",
         "one Python start a node",
         (
             _error(
@@ -308,6 +321,7 @@ CHECKS = (
             ),
             _error("CONNECT_FILTERED", "No answer: a firewall that drops.", "open the ports between nodes"),
             _error("CONNECT_NO_ROUTE", "No route to the first node's address.", "check routes, or --interface"),
+            _error("ROUTE_ELSEWHERE", "Another node is reached over another device.", "fix the route"),
             _error("CONNECT_ELSEWHERE", "Another machine answers at that address.", "give every node its own address"),
             _error("CONNECT_FAILED", "The connection failed otherwise."),
             _error("PROOF_FAILED", "The node did not finish the proof.", "try again"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _mpi
+from ansible_collections.madctl.multinode.plugins.module_utils import _cards, _mpi
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 Facts = Dict[str, Any]
@@ -328,19 +328,30 @@ def uncertainty(time: Dict[str, float]) -> float:
     return abs((time["begun"] - time["sent"]) - (time["ended"] - time["received"])) / 2
 
 
-def network(nodes: Nodes, interfaces: Sequence[str]) -> List[Problem]:
-    """Compare the chosen interfaces, and find NCCL files that name others."""
-    chosen = {host: name for (host, _), name in zip(nodes, interfaces)}
+def network(nodes: Nodes, chosen: Sequence[_cards.Candidate]) -> List[Problem]:
+    """Compare the chosen interfaces, and find NCCL files that exclude one of them."""
+    own = {host: candidate for (host, _), candidate in zip(nodes, chosen)}
     mtu = {
-        host: next((entry["mtu"] for entry in facts["interfaces"] if entry["name"] == chosen[host]), None)
+        host: next((entry["mtu"] for entry in facts["interfaces"] if entry["name"] == own[host].interface), None)
         for host, facts in nodes
     }
     found = odd("MTU_DIFFERS", [(host, {"mtu": mtu[host]}) for host, _ in nodes], lambda facts: facts["mtu"], "MTU")
     for host, facts in nodes:
         for path, text in (facts["nccl_files"] or {}).items():
             for line in text.splitlines():
-                name, equals, value = line.partition("=")
-                if equals and name.strip() == "NCCL_SOCKET_IFNAME" and value.strip().lstrip("=") != chosen[host]:
-                    message = "%s sets NCCL_SOCKET_IFNAME=%s, chosen is %s" % (path, value.strip(), chosen[host])
+                name, equals, value = (part.strip() for part in line.partition("="))
+                excluded = [card.interface for card in own[host].cards if not _takes(value, card.interface)]
+                if equals and name == "NCCL_SOCKET_IFNAME" and excluded:
+                    message = "%s sets NCCL_SOCKET_IFNAME=%s, chosen is %s" % (path, value, ", ".join(excluded))
                     found.append(problem("NCCL_CONF", host, message))
     return found
+
+
+def _takes(value: str, interface: str) -> bool:
+    """Tell whether NCCL takes an interface: a list of prefixes, exact after ``=``, the others after ``^``."""
+    if len(value) < 2:
+        return True  # It reads no shorter one.
+    names = [part.partition(":")[0] for part in value.lstrip("^=").split(",")]
+    exact = value.startswith(("=", "^="))
+    named = any(name == interface if exact else interface.startswith(name) for name in names if name)
+    return named != value.startswith("^")

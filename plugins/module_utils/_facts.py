@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _argv,
@@ -23,6 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _gpus,
     _ifconfig,
     _mounts,
+    _netlink,
     _program,
     _proof,
     _visible,
@@ -93,6 +94,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     values = {name: answer.get("value") for name, answer in answers.items() if not name.startswith("mount")}
     values["gpus"] = values["gpus"] or _gpus.unknown("the node's GPUs do not answer")
     ifconfig = _program.which("ifconfig", _SYSTEM_PATH)
+    cards, unreadable = interfaces(ifconfig) if ifconfig else ([], None)
     return {
         "hostname": hostname,
         "machine_id": _read("/etc/machine-id"),
@@ -103,7 +105,9 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "home": os.path.expanduser("~"),
         "interpreter": sys.executable,
         "ifconfig": ifconfig,
-        "interfaces": interfaces(ifconfig) if ifconfig else [],
+        "ifconfig_error": unreadable,
+        "interfaces": cards,
+        "routes": _netlink.routes(),
         "management_address": os.environ.get("SSH_CONNECTION", "   ").split(" ")[2] or None,
         "port": port(port_number),
         "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
@@ -151,13 +155,22 @@ def _read(path: str) -> Optional[str]:
         return None
 
 
-def interfaces(ifconfig: str) -> List[Dict[str, Any]]:
-    """Join what ifconfig prints with what the kernel says of each device."""
-    text = _program.output([ifconfig, "-a"], dict(os.environ, LC_ALL="C")).decode("utf-8", "replace")
-    return [dict(entry, **device(entry["name"])) for entry in _ifconfig.parse(text)]
+def interfaces(ifconfig: str) -> Tuple[List[Dict[str, Any]], Optional[str]]:
+    """Join what ifconfig prints with what the kernel says of each device, or say why it cannot be read."""
+    links = _netlink.links()
+    try:
+        text = _program.output([ifconfig, "-a"], dict(os.environ, LC_ALL="C")).decode("utf-8", "replace")
+        found = _ifconfig.parse(text)
+        # An old ifconfig cuts long names off: what it says is of another interface, or of none.
+        cut = [entry["name"] for entry in found if links and entry["addresses"] and entry["name"] not in links]
+        if cut:
+            raise _ifconfig.Unreadable("the kernel has no interface %s" % ascii(cut[0][:60]))
+    except (OSError, _ifconfig.Unreadable) as error:
+        return [], str(error)
+    return [dict(entry, **device(entry["name"], links.get(entry["name"], {}))) for entry in found], None
 
 
-def device(name: str) -> Dict[str, Any]:
+def device(name: str, kernel: _netlink.Link) -> Dict[str, Any]:
     """Read a network device's place in sysfs: what it is, what it belongs to, what belongs to it."""
     base = "/sys/class/net/" + name
 
@@ -166,7 +179,10 @@ def device(name: str) -> Dict[str, Any]:
         return os.path.basename(os.readlink(path)) if os.path.islink(path) else None
 
     return {
+        "kind": kernel.get("kind") or ("tun" if os.path.exists(base + "/tun_flags") else None),
+        "peer": kernel.get("peer"),
         "physical": os.path.exists(base + "/device"),
+        "rdma": os.path.isdir(base + "/device/infiniband"),
         "bridge": os.path.isdir(base + "/bridge"),
         "bond": os.path.isdir(base + "/bonding"),
         "vrf": "DEVTYPE=vrf" in (_read(base + "/uevent") or ""),

@@ -1,27 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read what ``ifconfig -a`` of net-tools prints. Pure text in, plain data out; private to the collection.
+Read what ``ifconfig -a`` prints. Pure text in, plain data out; private to the collection.
 
-Format: https://sourceforge.net/p/net-tools. A block an interface, its first line begins in column one
-with the name (aliases are ``eth0:1``), all other lines are indented. Two dialects are in use:
+A block an interface, its first line begins in column one with the name (aliases are ``eth0:1``), all other
+lines are indented. Addresses stand first in a block, never more than one of IPv4. These layouts are known:
 
-* 2.x: ``eth0: flags=4163<UP,BROADCAST>  mtu 1500``, then ``inet 192.0.2.1  netmask 255.255.255.0``.
-* 1.60: ``eth0      Link encap:Ethernet  HWaddr …``, then ``inet addr:192.0.2.1 … Mask:255.255.255.0``,
-  and the flags stand behind the addresses: ``UP BROADCAST  MTU:1500  Metric:1``.
+* net-tools 2.x: ``eth0: flags=4163<UP,BROADCAST>  mtu 1500``, then ``inet 192.0.2.1  netmask 255.255.255.0``.
+* net-tools 1.60 and busybox: ``eth0      Link encap:Ethernet  HWaddr …``, then ``inet addr:192.0.2.1 …
+  Mask:255.255.255.0``, and the flags stand behind the addresses: ``UP BROADCAST  MTU:1500  Metric:1``.
+* inetutils: the same, but nothing stands between a name of ten characters or more and ``Link encap:``.
+
+Whatever else is there is an error: an address that is read for another interface is worse than none.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List
+import socket
+from typing import Any, Dict, List, Match, Optional
 
-_HEAD = re.compile(r"^(?P<name>\S+): flags=\d+<(?P<flags>[^>]*)>(?:\s+mtu (?P<mtu>\d+))?")
+_HEAD = re.compile(
+    r"(?P<name>[^\s:/]+(?::[^\s:/]+)?): flags=-?\d{1,10}<(?P<flags>[^<>]*)>(?:\s+mtu (?P<mtu>\d{1,9}))?\s*$"
+)
 # An InfiniBand address has 20 bytes, of which ifconfig prints 8 correctly: it is no Ethernet address.
-_OLD_HEAD = re.compile(r"^(?P<name>\S+)\s+Link encap:(?:Ethernet\s+HWaddr (?P<ether>[0-9a-fA-F:]+))?")
-_OLD_FLAGS = re.compile(r"^\s+(?P<flags>[A-Z ]*[A-Z]|\[NO FLAGS\])\s+MTU:(?P<mtu>\d+)\s+Metric:")
-_INET = re.compile(r"^\s+inet (?:addr:)?(?P<address>[\d.]+)(?:.*?(?:netmask |Mask:)(?P<netmask>[\d.]+))?")
-_INET6 = re.compile(r"^\s+inet6 (?:addr: )?(?P<address>[0-9a-fA-F:.]+)(?:/|\s+prefixlen )(?P<prefix>\d+)")
-_ETHER = re.compile(r"^\s+ether (?P<ether>[0-9a-fA-F:]+)")
+_OLD_HEAD = re.compile(r"(?P<name>[^\s/]+?)\s*Link encap:(?:Ethernet\s+HWaddr (?P<ether>[0-9a-fA-F:]+))?")
+_OLD_FLAGS = re.compile(r"\s+(?P<flags>[A-Z ]*[A-Z]|\[NO FLAGS\])\s+MTU:(?P<mtu>\d{1,9})\s+Metric:")
+_INET = re.compile(
+    r"\s+inet (?P<address>[\d.]+)\s+netmask (?P<netmask>[\d.]+)(?:\s+(?:broadcast|destination) [\d.]+)?\s*$"
+    r"|\s+inet addr:(?P<old_address>[\d.]+)(?:\s+(?:P-t-P|Bcast):[\d.]+)*(?:\s+Mask:(?P<old_netmask>[\d.]+))?\s*$"
+)
+_INET6 = re.compile(
+    r"\s+inet6 (?:addr: )?(?P<address>[0-9a-fA-F:.]+)(?:%\w+)?(?:/|\s+prefixlen )(?P<prefix>\d{1,3})"
+    r"(?:\s+scopeid 0x|\s+Scope:)"
+)
+_ETHER = re.compile(r"\s+ether (?P<ether>[0-9a-fA-F:]+)\s")
+# What net-tools say of InfiniBand, in column one.
+_REMARK = re.compile(
+    r"Infiniband hardware address can|Ifconfig (?:uses the ioctl|is obsolete)|Because Infiniband address"
+)
+_FOREIGN = re.compile(r"flags=|Link encap|\binet", re.IGNORECASE)
+_SHOWN = 60
+
+
+class Unreadable(ValueError):  # noqa: N818  the text is to blame
+    """The text is not what a known ifconfig prints."""
 
 
 def parse(text: str) -> List[Dict[str, Any]]:
@@ -33,21 +55,72 @@ def parse(text: str) -> List[Dict[str, Any]]:
         None), ``ether`` (or None) and ``addresses``, each ``{"address": str, "prefix": int}``.
         Link-local IPv6 addresses are left out: they mean nothing on another host. An alias
         (``eth0:1``) adds its addresses to its interface.
+
+    Raises:
+        Unreadable: If a line is not one of a known layout, or stands where it cannot.
     """
-    interfaces: Dict[str, Dict[str, Any]] = {}
-    current: Dict[str, Any] = {}
-    for line in text.splitlines():
+    reader = _Reader()
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            reader.read(line)
+        except (Unreadable, OSError) as error:
+            raise Unreadable("line %d is %s: %s" % (number, ascii(line[:_SHOWN]), error)) from error
+    if not reader.interfaces:
+        raise Unreadable("no interface in it")
+    return list(reader.interfaces.values())
+
+
+class _Reader:
+    """Where the reader is: the interface of this block, and what of the block has been seen."""
+
+    def __init__(self) -> None:
+        self.interfaces: Dict[str, Dict[str, Any]] = {}
+        self._current: Optional[Dict[str, Any]] = None
+        self._has_inet = self._is_past_addresses = False
+
+    def read(self, line: str) -> None:
         head = _HEAD.match(line) or _OLD_HEAD.match(line)
         if head:
-            fresh = _interface(**head.groupdict())
-            current = interfaces.setdefault(fresh["name"], fresh)
-        elif current:
-            _read_detail(line, current)
-    return list(interfaces.values())
+            self._begin(head)
+        elif not line.strip():
+            self._current = None
+        elif _REMARK.match(line):
+            return
+        elif self._current is None or not line[0].isspace():
+            raise Unreadable("it belongs to no interface")
+        else:
+            self._read_detail(line, self._current)
+
+    def _begin(self, head: Match[str]) -> None:
+        fresh = _interface(**head.groupdict())
+        base, colon, _ = head.group("name").partition(":")
+        if bool(colon) != (base in self.interfaces):
+            raise Unreadable("%s is there %s" % (base, "not before its alias" if colon else "twice"))
+        self._current = self.interfaces.setdefault(base, fresh)
+        self._has_inet = self._is_past_addresses = False
+
+    def _read_detail(self, line: str, interface: Dict[str, Any]) -> None:
+        inet, inet6 = _INET.match(line), _INET6.match(line)
+        if inet or inet6:
+            if self._is_past_addresses or (inet and self._has_inet):
+                raise Unreadable("no address can stand here")
+            self._has_inet = self._has_inet or bool(inet)
+            interface["addresses"] += _inet(inet) if inet else _inet6(inet6)
+            return
+        if _FOREIGN.search(line):
+            raise Unreadable("not what an ifconfig prints")
+        self._is_past_addresses = True
+        ether, flags = _ETHER.match(line), _OLD_FLAGS.match(line)
+        if ether:
+            interface["ether"] = ether.group("ether").lower()
+        elif flags and interface["mtu"] is None:
+            # Only once: an alias has flags of its own, which say nothing about its interface.
+            interface["flags"] = [flag for flag in flags.group("flags").split() if flag.isalpha()]
+            interface["mtu"] = int(flags.group("mtu"))
 
 
 def _interface(name: str, flags: str = "", mtu: str = "", ether: str = "") -> Dict[str, Any]:
-    """Begin an interface from the words of its first line; each dialect has only some of them."""
+    """Begin an interface from the words of its first line; each layout has only some of them."""
     return {
         "name": name.partition(":")[0],
         "flags": [flag for flag in flags.split(",") if flag],
@@ -57,23 +130,21 @@ def _interface(name: str, flags: str = "", mtu: str = "", ether: str = "") -> Di
     }
 
 
-def _is_link_local(address: str) -> bool:
-    """Tell fe80::/10; the library that knows all of this takes longer to import than all of our work here."""
-    first = address.partition(":")[0]
-    return bool(first) and int(first, 16) & 0xFFC0 == 0xFE80
+def _inet(found: Match[str]) -> List[Dict[str, Any]]:
+    address = found.group("address") or found.group("old_address")
+    socket.inet_pton(socket.AF_INET, address)
+    netmask = found.group("netmask") or found.group("old_netmask") or "255.255.255.255"
+    bits = bin(1 << 32 | int.from_bytes(socket.inet_pton(socket.AF_INET, netmask), "big"))[3:]
+    if "01" in bits:
+        raise Unreadable("%s is no mask of a network" % netmask)
+    return [{"address": address, "prefix": bits.count("1")}]
 
 
-def _read_detail(line: str, interface: Dict[str, Any]) -> None:
-    inet, inet6, ether, flags = (pattern.match(line) for pattern in (_INET, _INET6, _ETHER, _OLD_FLAGS))
-    if inet:
-        netmask = inet.group("netmask") or "255.255.255.255"
-        prefix = sum(bin(int(part)).count("1") for part in netmask.split("."))
-        interface["addresses"].append({"address": inet.group("address"), "prefix": prefix})
-    elif inet6 and not _is_link_local(inet6.group("address")):
-        interface["addresses"].append({"address": inet6.group("address"), "prefix": int(inet6.group("prefix"))})
-    elif ether:
-        interface["ether"] = ether.group("ether").lower()
-    elif flags and interface["mtu"] is None:
-        # Only once: an alias has flags of its own, which say nothing about its interface.
-        interface["flags"] = [flag for flag in flags.group("flags").split() if flag.isalpha()]
-        interface["mtu"] = int(flags.group("mtu"))
+def _inet6(found: Optional[Match[str]]) -> List[Dict[str, Any]]:
+    assert found is not None
+    address, prefix = found.group("address"), int(found.group("prefix"))
+    packed = socket.inet_pton(socket.AF_INET6, address)
+    if prefix > 128:
+        raise Unreadable("/%d is no prefix" % prefix)
+    is_link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
+    return [] if is_link_local else [{"address": address, "prefix": prefix}]

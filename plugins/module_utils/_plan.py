@@ -9,7 +9,6 @@ line, the playbooks and the roles.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from ipaddress import ip_network
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import (
@@ -172,7 +171,7 @@ class _Judge:
         ]
         found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes, self.no_spares)
         if self.candidates and len(self.hosts) > 1:
-            found += _checks.network(each, [candidate.interface for candidate in self.candidates])
+            found += _checks.network(each, self.candidates)
         found += _checks.names(each) + _checks.versions(each, self.reports, any(fact["mounts"] for fact in self.facts))
         found += _checks.limits(each) + _checks.clocks(each)
         return [entry for entry in found if wanted(self.request, _catalog.CHECK_OF[entry["code"]])]
@@ -201,6 +200,8 @@ class _Judge:
         }
         for host, candidate in zip(self.hosts[1:], self.candidates[1:]):
             proof[host]["connect"] = {"address": address, "source": candidate.address, "token": token}
+        for (host, fact), candidate in zip(self.each, self.candidates):
+            proof[host]["routes"] = _network.routed(candidate, fact)
         return proof
 
     # -- network ----------------------------------------------------------------------------------
@@ -208,22 +209,12 @@ class _Judge:
     def _network(self) -> Tuple[List[_network.Candidate], List[Problem]]:
         if len(self.hosts) == 1 and self.request.interface is None and self.request.master_addr is None:
             return [_network.Candidate("lo", "127.0.0.1", "127.0.0.0/8")], []
-        missing = [
-            problem("NET_TOOLS_MISSING", host, "ifconfig is not installed")
-            for host, fact in self.each
-            if not fact["ifconfig"]
-        ]
-        if missing:
-            return [], missing
-        interface = self.request.interface
-        if self.request.master_addr is not None and interface is None:
-            own = {c.address: c.network for c in _network.usable(self.facts[0])}
-            if self.request.master_addr not in own:
-                message = "%s is no usable address of this node" % self.request.master_addr
-                remedy = "its addresses: " + (", ".join(own) or "none")
-                return [], [problem("MASTER_ADDR_UNKNOWN", self.hosts[0], message, remedy)]
-            interface = own[self.request.master_addr]
-        choice: Tuple[List[_network.Candidate], List[Problem]] = _network.choose(self.hosts, self.facts, interface)
+        unreadable = _network.unreadable(self.each)
+        if unreadable:
+            return [], unreadable
+        choice: Tuple[List[_network.Candidate], List[Problem]] = _network.choose(
+            self.hosts, self.facts, self.request.interface, self.request.master_addr
+        )
         return choice
 
     def _port(self) -> Tuple[int, List[Problem]]:
@@ -338,7 +329,7 @@ class _Judge:
         chosen = _share.Chosen(
             self.request, self.hosts, self.facts, self.candidates, self.pythons, self.cwds, self.nprocs, addr, port
         )
-        network = str(ip_network(self.candidates[0].network))
+        network = ",".join(_network.cover(self.facts, self.candidates, self.request.interface))
         if self.request.runner == "mpirun":
             chosen = replace(chosen, mpi=self._launch(None if single else network))
         slots = zip(self.candidates, self.nprocs)

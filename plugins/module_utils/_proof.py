@@ -14,7 +14,7 @@ import socket
 import sys
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _bounded, _mounts
+from ansible_collections.madctl.multinode.plugins.module_utils import _bounded, _mounts, _netlink
 
 CONNECT_SECONDS = 4.0
 READ_SECONDS = 3.0
@@ -29,11 +29,13 @@ def prove(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
     Args:
         request: ``listen`` (on the head: ``address``, ``ports``, 0 for any, ``token``) or ``connect``
             (elsewhere: ``address``, ``ports``, ``source``, ``token``), either may be absent; ``read``, a list of
-            ``path`` and ``names``; ``peers``, names to resolve.
+            ``path`` and ``names``; ``peers``, names to resolve; ``routes``: the ``devices`` by which packets from
+            ``source`` are to leave ``to`` all other nodes' addresses.
         tell: Gets ``{"listening": ports}`` on the head as soon as others may connect.
 
     Returns:
-        ``listen`` (error or None), ``connect`` (a list of ``port`` and ``error``), ``read``, ``peers``.
+        ``listen`` (error or None), ``connect`` (a list of ``port`` and ``error``), ``read``, ``peers``, and
+        ``routes``: by another device, or by "" where there is no route, the addresses that are reached so.
     """
     listen = request.get("listen")
     error = _listen(listen, tell) if listen else None
@@ -54,7 +56,21 @@ def _look(request: Dict[str, Any]) -> Dict[str, Any]:
         "connect": [{"port": port, "error": _error(answers["connect%d" % port])} for port in connect["ports"]],
         "read": [answers["read%d" % number] for number in range(len(request.get("read", [])))],
         "peers": answers.get("peers", {}).get("value", {}),
+        "routes": elsewhere(**request["routes"]) if request.get("routes") else {},
     }
+
+
+def elsewhere(source: str, devices: List[str], to: List[str]) -> Dict[str, List[str]]:
+    """
+    Find addresses that packets from ``source`` leave for by none of the devices.
+
+    A connection from the right address proves nothing of the way: the kernel sends it where its routes lead.
+    """
+    found: Dict[str, List[str]] = {}
+    for address, ways in _netlink.devices_to(source, to).items():
+        if not set(ways) & set(devices):
+            found.setdefault(ways[0] if ways else "", []).append(address)
+    return found
 
 
 def _error(answer: Dict[str, Any]) -> Optional[str]:

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _checks, _madengine, _mpi, _network
+from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _cards, _checks, _madengine, _mpi
 from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
 
 
@@ -44,7 +44,7 @@ class Chosen:
     request: Any
     hosts: Sequence[str]
     facts: Sequence[Dict[str, Any]]
-    candidates: Sequence[_network.Candidate]
+    candidates: Sequence[_cards.Candidate]
     pythons: Sequence[str]
     cwds: Sequence[str]
     nprocs: Sequence[int]
@@ -120,7 +120,7 @@ def _multi_node_args(chosen: Chosen, rank: int) -> Dict[str, Any]:
         "MASTER_ADDR": chosen.addr,
         "MASTER_PORT": chosen.port,
         "HOST_LIST": "",
-        "NCCL_SOCKET_IFNAME": _network.nccl_name(interface, chosen.facts[rank]),
+        "NCCL_SOCKET_IFNAME": _cards.for_nccl(chosen.candidates[rank], chosen.facts[rank]),
         "GLOO_SOCKET_IFNAME": interface,
     }
 
@@ -169,7 +169,7 @@ def _environment(chosen: Chosen, rank: int) -> Dict[str, Word]:
         "NODE_RANK": str(rank),
         "NPROC_PER_NODE": str(nproc),
         "WORLD_SIZE": str(chosen.world_size),
-        "NCCL_SOCKET_IFNAME": _network.nccl_name(candidate.interface, fact),
+        "NCCL_SOCKET_IFNAME": _cards.for_nccl(candidate, fact),
         "GLOO_SOCKET_IFNAME": candidate.interface,
         **({"NCCL_SOCKET_FAMILY": "AF_INET6"} if ":" in candidate.address else {}),
         "PYTHONUNBUFFERED": "1",

@@ -33,7 +33,7 @@ def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) 
             continue
         if result.get("listen"):
             found.append(_listening(host, wanted["listen"], result["listen"]))
-        found += _connecting(host, wanted.get("connect", {}), result.get("connect", []))
+        found += _ways(host, wanted, result)
         for name, address in result.get("peers", {}).items():
             found.append(problem("PEER_IS_LOOPBACK", host, "%s resolves to %s here" % (name, address)))
     answers = {host: results[host]["read"] for host in proof if "read" in results.get(host, {})}
@@ -58,3 +58,33 @@ def _connecting(host: str, wanted: Dict[str, Any], tries: Sequence[Dict[str, Any
     if answered:
         message += ", port %d answers: NCCL needs all of them" % answered[0]
     return [problem(code, host, message)]
+
+
+def _ways(host: str, wanted: Dict[str, Any], result: Dict[str, Any]) -> List[Problem]:
+    """Judge the connections to the first node and the routes to all; of two findings with one cause, name the cause."""
+    connect, elsewhere = wanted.get("connect") or {}, dict(result.get("routes") or {})
+    failed = _connecting(host, connect, result.get("connect", []))
+    if any(device and connect.get("address") in addresses for device, addresses in elsewhere.items()):
+        failed = []
+    if failed:
+        elsewhere.pop("", None)
+    return failed + _routes(host, wanted.get("routes") or {}, elsewhere)
+
+
+def _routes(host: str, wanted: Dict[str, Any], elsewhere: Dict[str, List[str]]) -> List[Problem]:
+    """Name the devices that packets to other nodes leave by instead of the chosen ones."""
+    found = []
+    for device, addresses in elsewhere.items():
+        peers = addresses[0] + (" and %d more" % (len(addresses) - 1) if addresses[1:] else "")
+        verb = "are" if addresses[1:] else "is"
+        if not device:
+            found.append(problem("CONNECT_NO_ROUTE", host, "%s finds no route to %s" % (wanted["source"], peers)))
+            continue
+        message = "%s %s reached over %s, not %s" % (peers, verb, device, ", ".join(wanted["devices"]))
+        remedy = "fix the route there: ip route get %s from %s; or --interface %s" % (
+            addresses[0],
+            wanted["source"],
+            device,
+        )
+        found.append(problem("ROUTE_ELSEWHERE", host, message, remedy))
+    return found

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 module: node_info
 short_description: Report what a node is and has, in one round trip
 description:
-  - Reads interfaces from C(ifconfig), mounts, GPUs, the master port, the job's Python and files.
+  - Reads interfaces from C(ifconfig), routes, mounts, GPUs, the master port, the job's Python and files.
   - Returns facts and never judges them; nothing on the node is changed.
 author: The madctl authors
 options:

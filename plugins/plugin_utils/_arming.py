@@ -112,7 +112,7 @@ class Arming:
         keys = ("run_id", "runner", "shape", "hostfile", "lock", "beacon", "start_timeout", "grace")
         request = {**{key: self._plan[key] for key in keys}, **self._nodes[host], **self._shared}
         request["about"] = {**request["about"], "host": host, "node_rank": request["node_rank"]}
-        request["proof"] = _proving.with_news(self._plan["proof"][host], news)
+        request["proof"] = _proving.request(self._plan["proof"], host, news)
         return _direct.Program("arm", _MODULES, request, speaks=True)
 
     def _armed(self, host: str, answer: dict[str, Any]) -> None:

@@ -14,18 +14,25 @@ _RELEASE = _direct.parts("_mounts")
 PROOF_SECONDS, RELEASE_SECONDS = 20.0, 8.0
 
 
-def with_news(proof: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
-    """Tell a node which ports the head listens on; without any there is nothing to connect to."""
-    if "connect" not in proof:
-        return proof
-    ports = news.get("listening", [])
-    connect = {**proof["connect"], "ports": ports} if ports else None
-    return {**proof, "connect": connect}
+def request(proof: dict[str, dict[str, Any]], host: str, news: dict[str, Any]) -> dict[str, Any]:
+    """
+    Write what a node is asked: its part, all other nodes' addresses, and the ports that the head listens on.
+
+    Without any there is nothing to connect to. A plan of many nodes does not hold the addresses for each of them.
+    """
+    own = dict(proof[host])
+    if own.get("routes"):
+        sources = (other["routes"]["source"] for name, other in proof.items() if name != host and other.get("routes"))
+        own["routes"] = {**own["routes"], "to": list(sources)}
+    if "connect" in own:
+        ports = news.get("listening", [])
+        own["connect"] = {**own["connect"], "ports": ports} if ports else None
+    return own
 
 
 def is_due(wanted: dict[str, Any]) -> bool:
     """Tell whether a node has anything to prove or to clean."""
-    return any(wanted.get(key) for key in ("listen", "connect", "read", "written", "peers"))
+    return any(wanted.get(key) for key in ("listen", "connect", "routes", "read", "written", "peers"))
 
 
 def run(proof: dict[str, dict[str, Any]], reach: dict[str, _reach.Reach]) -> dict[str, dict[str, Any]]:
@@ -35,7 +42,7 @@ def run(proof: dict[str, dict[str, Any]], reach: dict[str, _reach.Reach]) -> dic
     head = next((host for host, wanted in due.items() if "listen" in wanted), None)
 
     def program(host: str, news: dict[str, Any]) -> _direct.Program:
-        return _direct.Program("prove", _MODULES, with_news(due[host], news), speaks=True)
+        return _direct.Program("prove", _MODULES, request(due, host, news), speaks=True)
 
     ways = {host: reach[host] for host in due}
     round_of_all = _round.Round(ways, head, program, lambda host, answer: results.update({host: answer}))

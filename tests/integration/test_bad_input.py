@@ -148,7 +148,7 @@ def test_two_candidates_for_the_interface(launch, on):
             host,
             "sh",
             "-c",
-            f"ip link add extra0 type veth peer name extra1 && ip addr add 10.99.0.{number}/24 dev extra0 && ip link set extra0 up && ip link set extra1 up",
+            f"ip link add link ens14np0 name extra0 type macvlan && ip addr add 10.99.0.{number}/24 dev extra0 && ip link set extra0 up",
         )
     try:
         done = launch("--", "report.py")
@@ -160,6 +160,38 @@ def test_two_candidates_for_the_interface(launch, on):
     assert (done.code, set(done.codes)) == (3, {"INTERFACE_AMBIGUOUS"})
     assert "--interface" in done.json["errors"][0]["remedy"]
     assert [node["interface"] for node in chosen.json["data"]["nodes"]] == ["ens14np0", "ens14np0"]
+
+
+# inetutils: the name is padded to ten columns, and nothing stands behind a longer one.
+INETUTILS = """#!/bin/sh
+head() { printf '%-10sLink encap:Ethernet  HWaddr 02:00:00:00:04:01  \\n' "$1"; }
+for name in $(ls /sys/class/net); do
+  head $name
+  ip -4 -o addr show $name | sed -E 's#.* inet ([0-9.]+)/([0-9]+) .*#\\1 \\2#' | while read address prefix; do
+    mask=255.255.255.0; [ $prefix = 24 ] || mask=255.255.0.0
+    printf '          inet addr:%s  Bcast:0.0.0.0  Mask:%s\\n' $address $mask
+  done
+  up=UP; [ $name = lo ] && up='UP LOOPBACK'
+  printf '          %s RUNNING  MTU:1500  Metric:1\\n\\n' "$up"
+done
+"""
+
+
+def test_an_ifconfig_that_glues_long_names_to_the_next_word(launch, on):
+    hosts = ("node1", "node2")
+    rename = "ip link set {0} down; ip link set {0} name {1}; ip link set {1} up"
+    for host in hosts:
+        on(host, "sh", "-c", rename.format("ens14np0", "enp129s0f0np0") + "; mv /usr/sbin/ifconfig /root/ifconfig")
+        on(host, "sh", "-c", 'printf %s "$1" > /usr/sbin/ifconfig; chmod 755 /usr/sbin/ifconfig', "sh", INETUTILS)
+    try:
+        done = launch("--dry-run", "--command", "--", "true")
+    finally:
+        for host in hosts:
+            on(host, "sh", "-c", "mv /root/ifconfig /usr/sbin/ifconfig; " + rename.format("enp129s0f0np0", "ens14np0"))
+
+    assert done.code == 0, done.err
+    assert [node["interface"] for node in done.json["data"]["nodes"]] == ["enp129s0f0np0", "enp129s0f0np0"]
+    assert [node["address"][:6] for node in done.json["data"]["nodes"]] == ["10.82.", "10.82."]
 
 
 def test_an_interface_that_does_not_exist(launch):

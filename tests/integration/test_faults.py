@@ -216,9 +216,50 @@ FAULTS = [
         "INTERFACE_AMBIGUOUS",
         HOSTS,
         **every(
-            "ip link add extra0 type veth peer name extra1; ip addr add 10.99.0.$(hostname | tr -dc 0-9)/24 dev extra0; "
-            "ip link set extra0 up; ip link set extra1 up",
+            DATA + "ip link add link $D name extra0 type macvlan; "
+            "ip addr add 10.99.0.$(hostname | tr -dc 0-9)/24 dev extra0; ip link set extra0 up",
             "ip link del extra0",
+        ),
+    ),
+    Fault(
+        "a network that takes in everything",
+        "INTERFACE_AMBIGUOUS",
+        HOSTS,
+        says="eno1",
+        faulty_words=("--interface", "0.0.0.0/0"),
+    ),
+    Fault(
+        "an interface that has the same address everywhere",
+        "ADDRESS_TWICE",
+        HOSTS,
+        says="docker0",
+        faulty_words=("--interface", "docker0"),
+    ),
+    Fault(
+        "a network that is asked for, down on one node",
+        "INTERFACE_DOWN",
+        storage=False,
+        words=("--interface", "10.82.0.0/16"),
+        **one("node2", DATA + "ip link set $D down", DATA + "ip link set $D up"),
+    ),
+    Fault(
+        "all data links down",
+        "MANAGEMENT_NETWORK",
+        HOSTS,
+        warning=True,
+        exit=0,
+        says="is down",
+        storage=False,
+        **every(DATA + "ip link set $D down", DATA + "ip link set $D up"),
+    ),
+    Fault(
+        "an ifconfig of another kind",
+        "IFCONFIG_UNREADABLE",
+        **one(
+            "node2",
+            "mv /sbin/ifconfig /root/ifconfig; printf '#!/bin/sh\necho eth0 is up\n' > /sbin/ifconfig; "
+            "chmod 755 /sbin/ifconfig",
+            "mv /root/ifconfig /sbin/ifconfig",
         ),
     ),
     Fault("an interface that no node has", "INTERFACE_UNKNOWN", HOSTS, faulty_words=("--interface", "ib7")),
@@ -560,6 +601,13 @@ FAULTS = [
         "no route to the first node",
         "CONNECT_NO_ROUTE",
         **one("node2", f"ip route add unreachable {MASTER}/32", f"ip route del unreachable {MASTER}/32"),
+    ),
+    Fault(
+        "another node is reached over another card",
+        "ROUTE_ELSEWHERE",
+        says="is reached over eno1, not ens14np0",
+        storage=False,
+        **one("node2", f"ip route add {MASTER}/32 dev eno1", f"ip route del {MASTER}/32 dev eno1"),
     ),
     Fault(
         "another machine answers at the first node's address",

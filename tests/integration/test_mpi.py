@@ -436,3 +436,29 @@ def test_a_second_mpirun_needs_somebody_who_follows(lab, mpirun, on):
 
     said = madctl("logs", "--host", "node1").out
     assert "nobody follows the run" in said
+
+
+@pytest.fixture
+def routed(lab, on):
+    """Give two hosts an address of its own each, everything else by route, and no data network."""
+    hosts = [lab.host(name) for name in ("node1", "node2")]
+    network = hosts[0].management_address.rpartition(".")[0] + ".0/24"
+    for host in hosts:
+        own = host.management_address
+        text = f"ip addr flush dev ens14np0; ip addr add {own}/32 dev eno1; ip addr del {own}/24 dev eno1; "
+        on(host.name, "sh", "-c", text + f"ip route replace {network} dev eno1 scope link src {own}")
+    yield network
+    for host in hosts:
+        text = f"ip addr flush dev eno1; ip addr add {host.management_address}/24 dev eno1; "
+        on(host.name, "sh", "-c", text + f"ip addr add {host.data_address}/24 dev ens14np0")
+
+
+@pytest.mark.parametrize("mpi", [FLAVOURS["openmpi4"], FLAVOURS["mpich5"]], ids=["openmpi4", "mpich5"])
+def test_ranks_reduce_where_every_host_has_a_network_of_its_own(mpirun, routed, mpi):
+    done = mpirun(mpi, "--interface", routed, "--timeout", "60", "--", "mpi_reduce.py", hosts="node1,node2")
+    chosen = mpirun(mpi, "--dry-run", "--", "mpi_reduce.py", hosts="node1,node2")
+
+    assert done.code == 0, done.err
+    assert [entry[:4] for entry in map_of(done)] == [(0, 2, "node1", 3), (1, 2, "node2", 3)]
+    # By the routes there is exactly one card, so it is chosen without a request, too.
+    assert [node["interface"] for node in chosen.json["data"]["nodes"]] == ["eno1", "eno1"]

@@ -48,6 +48,24 @@ CASES = {
     "memlock": (changed(2, "limits", "memlock", 65536), "MEMLOCK_LOW"),
     "nofile": (changed(2, "limits", "nofile", 1024), "NOFILE_LOW"),
     "nccl file": (node(2, nccl_files={"/etc/nccl.conf": "NCCL_SOCKET_IFNAME=eth9\n"}), "NCCL_CONF"),
+    **{
+        "nccl file, %s" % value: (node(2, nccl_files={"/etc/nccl.conf": "NCCL_SOCKET_IFNAME = %s\n" % value}), code)
+        for value, code in (
+            ("^docker0", None),
+            ("^docker0,lo", None),
+            ("^=ib", None),
+            ("ib", None),
+            ("eth,ib", None),
+            ("=ib0", None),
+            ("=ib0:1", None),
+            ("", None),
+            ("^ib", "NCCL_CONF"),
+            ("^docker0,ib0", "NCCL_CONF"),
+            ("^=ib0", "NCCL_CONF"),
+            ("=ib", "NCCL_CONF"),
+            ("eno1,eth", "NCCL_CONF"),
+        )
+    },
     "harmless nccl file": (node(2, nccl_files={"/etc/nccl.conf": "NCCL_DEBUG=INFO\n"}), None),
     "clock ahead": (node(2, time={"begun": 190, "ended": 191, "sent": 100, "received": 101}), "CLOCK_SKEWED"),
     "clock behind": (node(2, time={"begun": 95, "ended": 96, "sent": 100, "received": 101}), "CLOCK_OFFSET"),

@@ -2,8 +2,8 @@
 """
 The parser against golden files, and against the jc library as an independent judge.
 
-The files are written in the formats of net-tools as distributions ship it, with addresses of the
-documentation ranges; they are not taken from machines.
+The files are written in the formats of net-tools as distributions ship it, of busybox and of inetutils,
+with addresses of the documentation ranges; they are not taken from machines.
 """
 
 import shutil
@@ -14,7 +14,8 @@ from pathlib import Path
 import jc
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._ifconfig import parse
+from ansible_collections.madctl.multinode.plugins.module_utils._ifconfig import Unreadable, parse
+from tests import hostile
 
 GOLDEN = Path(__file__).parent / "ifconfig"
 PLAIN = "UP BROADCAST RUNNING MULTICAST"
@@ -25,10 +26,21 @@ LOOPBACK = ("lo", "UP LOOPBACK RUNNING", 65536, None, ["127.0.0.1/8", "::1/128"]
 
 # A file: its interfaces in order, each name, flags, mtu in bytes, Ethernet address, addresses.
 EXPECTED = {
+    "busybox": [
+        ("eth0", PLAIN, 1500, "02:42:ac:11:00:02", ["192.0.2.71/24", "2001:db8::71/64"]),
+        ("enp65s0f0np0", PLAIN, 9000, "02:42:ac:11:00:03", ["198.51.100.71/24"]),
+        LOOPBACK,
+        ("wg0", "UP POINTOPOINT RUNNING NOARP", 1420, None, ["203.0.113.71/32"]),
+    ],
     "debian": [
         ("eno1", PLAIN, 1500, "8e:d9:99:48:33:23", ["192.0.2.11/24", "2001:db8::11/64", "198.51.100.7/25"]),
         ("enx0123456789ab", "BROADCAST MULTICAST", 9000, "01:23:45:67:89:ab", []),
         LOOPBACK,
+    ],
+    "inetutils": [
+        ("lo", "UP LOOPBACK RUNNING", 65536, None, ["127.0.0.1/8"]),
+        ("eth0", PLAIN, 1500, "02:00:00:00:04:01", ["192.0.2.11/24"]),
+        ("enp129s0f0np0", PLAIN, 9000, "02:00:00:00:04:02", ["198.51.100.11/24"]),
     ],
     "nettools160": [
         ("eth0", PLAIN, 1500, "52:54:00:ab:10:0a", ["192.0.2.10/24", "2001:db8::10/64", "198.51.100.10/25"]),
@@ -83,7 +95,9 @@ EXPECTED = {
     ],
 }
 # jc cannot read the addresses of a point-to-point link in the old format.
-JC_BLIND = {"nettools160": ["tun0"]}
+JC_BLIND = {"nettools160": ["tun0"], "busybox": ["wg0"]}
+# It needs a blank after every name.
+KNOWN_TO_JC = [name for name in EXPECTED if name != "inetutils"]
 
 
 def golden(name):
@@ -144,7 +158,7 @@ def ours(text):
     }
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", KNOWN_TO_JC)
 def test_golden_file_against_jc(name):
     found, expected = ours(golden(name)), judged(golden(name))
     for blind in JC_BLIND.get(name, []):
@@ -206,6 +220,64 @@ def test_the_flags_of_an_alias_are_not_its_interface_s():
     assert eth0["addresses"] == [{"address": "192.0.2.9", "prefix": 24}]
 
 
-@pytest.mark.parametrize("text", ["", "garbage\n", "eth0: no flags here\n", "eth0      no link here\n"])
-def test_nothing_is_found_in_what_is_no_output(text):
-    assert parse(text) == []
+HEAD = "eth0: flags=4163<UP,BROADCAST>  mtu 1500\n"
+OLD_HEAD = "eth0      Link encap:Ethernet  HWaddr 0A:00:00:00:00:01  \n"
+INET = "        inet 192.0.2.1  netmask 255.255.255.0  broadcast 192.0.2.255\n"
+STRANGE = {
+    "nothing": "",
+    "prose": "garbage\n",
+    "a name alone": "eth0: no flags here\n",
+    "a name alone, old": "eth0      no link here\n",
+    "details of nothing": INET,
+    "a first line that is indented": HEAD + INET + "  eth1: flags=4163<UP>  mtu 1500\n" + INET,
+    "an old first line that is indented": OLD_HEAD + "  eth1      Link encap:Ethernet\n",
+    "a first line that lost its colon": HEAD + INET + "eth1 flags=4163<UP>  mtu 1500\n",
+    "details after a blank line": HEAD + INET + "\n" + INET,
+    "two addresses": HEAD + INET + INET,
+    "an address after the counters": HEAD + "        RX packets 0  bytes 0 (0.0 B)\n" + INET,
+    "the same name twice": HEAD + INET + "\n" + HEAD,
+    "an alias of nothing": "eth0:1: flags=4163<UP>  mtu 1500\n",
+    "an address that is none": HEAD + "        inet 192.0.2.256  netmask 255.255.255.0\n",
+    "a mask that is none": HEAD + "        inet 192.0.2.1  netmask 255.0.255.0\n",
+    "a prefix that is none": HEAD + "        inet6 2001:db8::1  prefixlen 129  scopeid 0x0<global>\n",
+    "half a line": HEAD + "        inet 192.0.2.1  netm\n",
+    "another system's": "en0: flags=8863<UP,BROADCAST> mtu 1500\n\tinet 192.0.2.1 netmask 0xffffff00 broadcast 192.0.2.255\n",
+    "another format of inetutils": "eth0 (2):\n  inet address 192.0.2.1\n  netmask 255.255.255.0\n",
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_what_no_known_ifconfig_prints_is_an_error(case):
+    with pytest.raises(Unreadable):
+        parse(STRANGE[case])
+
+
+def owners(text):
+    """Say by a reading of its own under which words in column one every address stands."""
+    found, head = {}, ""
+    for line in text.split("\n"):
+        if line[:1].strip():
+            head = line
+        for word in line.replace("addr:", " ").split():
+            found.setdefault(word.partition("/")[0].partition("%")[0], set()).add(head)
+    return found
+
+
+@pytest.mark.fuzz
+def test_a_mutated_text_gives_no_address_to_another_interface(rounds):
+    samples = [path.read_bytes() for path in sorted(GOLDEN.glob("*.txt"))]
+    read = 0
+    for data in hostile.mutated(samples, rounds):
+        text = data.decode("utf-8", "replace")
+        try:
+            found = parse(text)
+        except Unreadable as error:
+            assert hostile.is_harmless(str(error))
+            continue
+        read += 1
+        heads = owners(text)
+        for entry in found:
+            for address in entry["addresses"]:
+                own = heads[address["address"]]
+                assert any(head.startswith(entry["name"]) for head in own), (entry["name"], address, own)
+    assert read > rounds // 20

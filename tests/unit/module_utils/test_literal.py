@@ -49,7 +49,8 @@ def test_what_is_no_data_is_refused_in_one_way(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), {"{'a': (1, None)}": {"a": (1, None)}, '{"a": true}': {"a": True}, "{'a': '\\d'}": {"a": "\\d"}}.items()
+    ("text", "expected"),
+    {"{'a': (1, None)}": {"a": (1, None)}, '{"a": true}': {"a": True}, "{'a': '\\d'}": {"a": "\\d"}}.items(),
 )
 def test_what_is_data(text, expected):
     assert _literal.mapping(text) == expected

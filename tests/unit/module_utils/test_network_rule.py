@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _network
+from ansible_collections.madctl.multinode.plugins.module_utils import _cards, _network
 from ansible_collections.madctl.multinode.plugins.module_utils._ifconfig import parse
 
 GOLDEN = Path(__file__).parent / "ifconfig"
@@ -53,7 +53,7 @@ def node(name, devices, number, management=None, **changed):
 def rejections(name, devices):
     found = interfaces(name, devices)
     names = {entry["name"]: entry for entry in found}
-    return {entry["name"]: _network.rejection(entry, names) for entry in found}
+    return {entry["name"]: _cards.rejection(entry, names) for entry in found}
 
 
 def choose(facts, wanted=None):

@@ -59,3 +59,37 @@ def test_peers_and_nodes_that_did_not_report():
 
 def test_all_well():
     assert judge(other=tried(None, None)) == []
+
+
+ROUTES = {"source": "198.51.100.2", "devices": ["ib0"]}
+
+
+def routed(result, **other):
+    wanted = {**OTHER, "routes": ROUTES}
+    return _verdict.judge({"n1": HEAD, "n2": wanted}, {"n1": FINE, "n2": {**FINE, **other, "routes": result}})
+
+
+def test_a_peer_that_is_reached_over_another_card():
+    (found,) = routed({"eno1": ["198.51.100.3", "198.51.100.4"]})
+
+    assert (found["code"], found["host"]) == ("ROUTE_ELSEWHERE", "n2")
+    assert found["message"] == "198.51.100.3 and 1 more are reached over eno1, not ib0"
+    assert "ip route get 198.51.100.3 from 198.51.100.2" in found["remedy"]
+
+
+def test_a_peer_without_a_route():
+    (found,) = routed({"": ["198.51.100.3"]})
+
+    assert (found["code"], found["message"]) == ("CONNECT_NO_ROUTE", "198.51.100.2 finds no route to 198.51.100.3")
+
+
+def test_what_has_one_cause_is_said_once():
+    silent = [{"port": 29500, "error": "ETIMEDOUT"}]
+    unreached = [{"port": 29500, "error": "EHOSTUNREACH"}]
+
+    assert [entry["code"] for entry in routed({"eno1": ["198.51.100.1"]}, connect=silent)] == ["ROUTE_ELSEWHERE"]
+    assert [entry["code"] for entry in routed({"": ["198.51.100.1"]}, connect=unreached)] == ["CONNECT_NO_ROUTE"]
+    assert [entry["code"] for entry in routed({"eno1": ["198.51.100.3"]}, connect=silent)] == [
+        "CONNECT_FILTERED",
+        "ROUTE_ELSEWHERE",
+    ]

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Take the network that the user asks for, by an interface's name or in CIDR notation, at the user's word.
+
+Pure; private to the collection.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Dict, List, Sequence, Set
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _cards
+from ansible_collections.madctl.multinode.plugins.module_utils._cards import Candidate, Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._group import (
+    Choice,
+    Each,
+    Group,
+    ambiguous,
+    fault,
+    mixed,
+    network_of,
+)
+
+_NARROWER = "give one interface, or a network that only it is in: --interface NAME or CIDR"
+
+
+class Asked:
+    """What the user asks for by name or by network."""
+
+    def __init__(self, group: Group, wanted: str) -> None:
+        self._group, self._wanted, self._by_network = group, wanted, "/" in wanted
+
+    def choose(self) -> Choice:
+        """Take what was asked for; whether it serves is the proof's to say."""
+        group = self._group
+        each = [self._matches(fact) for fact in group.facts]
+        problems = [found for number, own in enumerate(each) for found in self._unusable(number, own)]
+        if problems:
+            return [], problems
+        families = [[[c for c in own if c.is_ipv6 == six] for own in each] for six in (False, True)]
+        each = next((family for family in families if all(family)), [])
+        if not each:
+            return [], mixed(group.hosts, [four or six for four, six in zip(*families)])
+        twice = self._twice(each)
+        if twice:
+            return [], twice
+        several = [
+            ambiguous(group.hosts[number], own, _NARROWER)
+            for number, own in enumerate(each)
+            if self._is_ambiguous(number, own)
+        ]
+        if several:
+            return [], several
+        common = set.intersection(*({c.network for c in own} for own in each))
+        chosen = [self._first(number, own, common, each) for number, own in enumerate(each)]
+        return chosen, self._differing(chosen)
+
+    def _matches(self, fact: Facts) -> List[Candidate]:
+        """Find what matches; of a network, what the rule rejects anyway only where nothing else does."""
+        names = _cards.by_name(fact)
+        if not self._by_network:
+            entry = names.get(self._wanted, {"addresses": []})
+            named: List[Candidate] = _cards.addresses(entry) or _cards.addresses(entry, link_local=True)
+            return named
+        network = network_of(self._wanted)
+        found = [
+            (entry, c)
+            for entry in fact["interfaces"]
+            for c in _cards.addresses(entry, link_local=True)
+            if ip_address(c.address) in network
+        ]
+        good = [(entry, c) for entry, c in found if _cards.rejection(entry, names) in (None, "link-local address only")]
+        good = [(entry, c) for entry, c in good if c.address not in self._group.repeated] or good
+        real = [c for entry, c in good if _cards.software(entry, names) is None]
+        return real or [c for _, c in good] or [c for _, c in found]
+
+    def _unusable(self, number: int, own: List[Candidate]) -> List[Problem]:
+        host, names = self._group.hosts[number], self._group.names[number]
+        if not own:
+            known = self._wanted in names
+            message = ("interface %s has no address" if known else "no interface matches %s") % self._wanted
+            remedy = "interfaces here: " + (", ".join(names) or "none")
+            return [problem("INTERFACE_UNKNOWN", host, message, remedy)]
+        reasons = {c.interface: _cards.rejection(names[c.interface], names) for c in own}
+        if all(reason in ("down", "no carrier") for reason in reasons.values()):
+            faults = ", ".join(fault(name, str(reason)) for name, reason in reasons.items())
+            return [problem("INTERFACE_DOWN", host, "%s, and %s was asked for" % (faults, self._wanted))]
+        return []
+
+    def _twice(self, each: Each) -> List[Problem]:
+        """Find nodes that have nothing but addresses of others."""
+        holders: Dict[str, List[str]] = {}
+        for host, own in zip(self._group.hosts, each):
+            for c in own:
+                holders.setdefault(c.address, []).append(host)
+        found = []
+        for host, own in zip(self._group.hosts, each):
+            others = [other for other in holders[own[0].address] if other != host]
+            if all(len(holders[c.address]) > 1 for c in own) and others:
+                message = "its address %s of %s is also on %s" % (own[0].address, own[0].interface, ", ".join(others))
+                found.append(problem("ADDRESS_TWICE", host, message))
+        return found
+
+    def _is_ambiguous(self, number: int, own: Sequence[Candidate]) -> bool:
+        """Cards of one network, and rails of a kind, serve together; the management network is no rail."""
+        group = self._group
+        networks = {c.network for c in own}
+        if not self._by_network or len(networks) < 2:
+            return False
+        mtu = {group.names[number][c.interface]["mtu"] for c in own}
+        managed = {network in group.management for network in networks}
+        return len({c.interface for c in own}) > 1 and (len(mtu) > 1 or True in managed)
+
+    def _first(self, number: int, own: List[Candidate], common: Set[str], each: Each) -> Candidate:
+        """Choose the card that nodes meet on: in a network of all, and the one that the route there leads over."""
+        group = self._group
+        shared = [c for c in own if c.network in common] or own
+        peer = next((c.address for other, cs in enumerate(each) if other != number for c in cs), None)
+        led = [c for c in shared if peer and len(shared) > 1 and group.table(number).carries(c.interface, peer)]
+        first = (led or shared)[0]
+        also = {c.interface: c for c in reversed(own) if c.interface != first.interface}
+        return replace(first, also=tuple(also[name] for name in reversed(list(also)))) if self._by_network else first
+
+    def _differing(self, chosen: Sequence[Candidate]) -> List[Problem]:
+        counts = [len(c.cards) for c in chosen]
+        usual = Counter(counts).most_common(1)[0][0]
+        return [
+            problem("CARDS_DIFFER", host, "%d cards match %s, on most nodes %d" % (count, self._wanted, usual))
+            for host, count in zip(self._group.hosts, counts)
+            if count != usual
+        ]

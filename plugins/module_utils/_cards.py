@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Tell what a network interface is: out of the question, a card, or a device that is made of software.
+
+A tunnel or an overlay reaches other nodes, too, by way of a card, and mostly in nothing like its time. Pure;
+private to the collection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_interface
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+
+Facts = Dict[str, Any]
+Entry = Dict[str, Any]
+Names = Dict[str, Entry]
+
+# Kinds that the kernel makes of software, none of which carries a packet anywhere by itself.
+_TUNNELS = {
+    *(
+        "amt",
+        "bareudp",
+        "batadv",
+        "erspan",
+        "fou",
+        "geneve",
+        "gre",
+        "gretap",
+        "gtp",
+        "ip6erspan",
+        "ip6gre",
+        "ip6gretap",
+    ),
+    *("ip6tnl", "ipip", "l2tp", "ovpn", "ppp", "sit", "tun", "vti", "vti6", "vxlan", "wireguard", "xfrm"),
+}
+_INNER = {"dummy", "ifb", "netkit", "nlmon", "vrf", "vsockmon"}
+# Ends here without a card behind it; whether a card is among its ports cannot be seen.
+_SWITCHES = {"openvswitch"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """
+    One address of one interface of one node; ``network`` is in CIDR notation.
+
+    ``also`` are other cards of the node that the job may use beside it.
+    """
+
+    interface: str
+    address: str
+    network: str
+    also: Tuple[Candidate, ...] = ()
+
+    @property
+    def cards(self) -> Tuple[Candidate, ...]:
+        """The card that nodes meet on, and the others."""
+        return (self, *self.also)
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether it is an address of IPv6."""
+        return ":" in self.address
+
+
+def by_name(facts: Facts) -> Names:
+    """Give a node's interfaces by name."""
+    return {entry["name"]: entry for entry in facts["interfaces"]}
+
+
+def rejection(entry: Entry, names: Names) -> Optional[str]:
+    """Say why an interface is out of the question, or None when it is not."""
+    if "UP" not in entry["flags"]:
+        return "down"
+    if "LOOPBACK" in entry["flags"]:
+        return "loopback"
+    if entry["bridge"] and not any(_is_real(port, names) for port in entry["lower"]):
+        return "bridge without a physical port"
+    # A member of a VRF has a master too, but keeps its own traffic.
+    if entry["master"] and not names.get(entry["master"], {}).get("vrf"):
+        return "port of " + str(entry["master"])
+    if "RUNNING" not in entry["flags"]:
+        return "no carrier"
+    if not addresses(entry):
+        return "link-local address only" if entry["addresses"] else "no address"
+    return None
+
+
+def is_broken(reason: Optional[str]) -> bool:
+    """Tell whether a rejection is a fault rather than what the interface is."""
+    return reason in ("down", "no carrier", "no address")
+
+
+def _is_real(name: str, names: Names, above: Tuple[str, ...] = ()) -> bool:
+    """Tell whether a device is hardware, or stands on some: a bond, a team, a VLAN of either."""
+    device = names.get(name)
+    if device is None or name in above:
+        return False
+    if device["physical"] or device["bond"]:
+        return True
+    return any(_is_real(lower, names, (*above, name)) for lower in device["lower"])
+
+
+def software(entry: Entry, names: Names, above: Tuple[str, ...] = ()) -> Optional[str]:
+    """Say what an interface is that is no card: a tunnel, an overlay, an end on its node; None of a card."""
+    if entry["physical"] or entry["bond"]:
+        return None
+    kind = entry.get("kind")
+    if kind in _TUNNELS:
+        return "tunnel (%s)" % kind
+    if kind in _INNER:
+        return "no card (%s)" % kind
+    if entry.get("peer"):
+        return "pair with %s on this node" % entry["peer"]
+    if {"POINTOPOINT", "NOARP"} & set(entry["flags"]):
+        return "tunnel"
+    lower = [names[name] for name in entry["lower"] if name in names and name not in above]
+    below = [software(one, names, (*above, entry["name"])) for one in lower]
+    return "on a " + str(below[0]) if below and all(below) else None
+
+
+def is_routed(entry: Entry) -> bool:
+    """Tell whether nodes that share no network with it may be sought behind a card."""
+    return entry.get("kind") not in _SWITCHES
+
+
+def addresses(entry: Entry, link_local: bool = False) -> List[Candidate]:
+    """List an interface's addresses; link-local ones are left out unless they are asked for."""
+    found = [(entry["name"], *_parsed("%(address)s/%(prefix)s" % address)) for address in entry["addresses"]]
+    return [Candidate(*own) for *own, is_local in found if link_local or not is_local]
+
+
+@lru_cache(maxsize=1 << 16)
+def _parsed(text: str) -> Tuple[str, str, bool]:
+    one = ip_interface(text)
+    return str(one.ip), str(one.network), one.ip.is_link_local
+
+
+def usable(facts: Facts) -> List[Candidate]:
+    """List a node's addresses that could carry training traffic as far as the node alone can tell."""
+    names = by_name(facts)
+    return [c for entry in facts["interfaces"] if rejection(entry, names) is None for c in addresses(entry)]
+
+
+def cards(facts: Facts) -> List[Candidate]:
+    """List those of the usable addresses that a card has."""
+    names = by_name(facts)
+    return [candidate for candidate in usable(facts) if software(names[candidate.interface], names) is None]
+
+
+def repeated(facts: Sequence[Facts]) -> Set[str]:
+    """Give addresses that several nodes have."""
+    seen: Set[str] = set()
+    found: Set[str] = set()
+    for fact in facts:
+        own = {address["address"] for entry in fact["interfaces"] for address in entry["addresses"]}
+        found |= own & seen
+        seen |= own
+    return found
+
+
+def for_nccl(candidate: Candidate, facts: Facts) -> str:
+    """Write interfaces' names for NCCL, which takes prefixes: exact only where a prefix would trap."""
+    own = [card.interface for card in candidate.cards]
+    others = [entry["name"] for entry in facts["interfaces"] if entry["name"] not in own]
+    traps = any(other.startswith(name) for other in others for name in own)
+    return ("=" if traps else "") + ",".join(own)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Look at the cards of all nodes beside each other: which reach which, and what is wrong with the others.
+
+Pure; private to the collection.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, Dict, List, Sequence, Set, Tuple, Union
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _cards, _routes
+from ansible_collections.madctl.multinode.plugins.module_utils._cards import Candidate, Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+
+Choice = Tuple[List[Candidate], List[Problem]]
+Each = List[List[Candidate]]
+Network = Union[IPv4Network, IPv6Network]
+# A card's network, its address as a number, and the addresses that are reached over it.
+_Way = Tuple[str, int, _routes.Ranges]
+
+
+class Group:
+    """All nodes beside each other."""
+
+    def __init__(self, hosts: Sequence[str], facts: Sequence[Facts]) -> None:
+        self.hosts, self.facts = hosts, facts
+        self.repeated = _cards.repeated(facts)
+        self.management = _Management(facts)
+        self.cards: Each = [[c for c in _cards.cards(fact) if c.address not in self.repeated] for fact in facts]
+        self.data: Each = [[c for c in own if c.network not in self.management] for own in self.cards]
+        self.names = [_cards.by_name(fact) for fact in facts]
+        self._tables: Dict[int, _routes.Table] = {}
+        self._left: Each = []
+
+    def choose(self) -> Choice:
+        """Choose by the rule."""
+        data = self.reaching(self.data, 1)
+        if all(data):
+            return self._one_each(data)
+        outside = self._outside()
+        if outside:
+            return [], outside
+        for shortest in (1, 0):
+            left = self.reaching(self.cards, shortest)
+            if all(left):
+                chosen, problems = self._one_each(left)
+                managed = any(c.network in self.management for c in chosen)
+                return chosen, problems + (self._passed_over() if managed else [])
+        return [], self._nothing_common()
+
+    def reaching(self, pool: Each, shortest: int) -> Each:
+        """Leave those that every other node has one for that it reaches and is reached from."""
+        while all(pool):
+            common = set.intersection(*({c.network for c in own} for own in pool))
+            ways: List[List[_Way]] = []
+            if any(c.network not in common for own in pool for c in own):
+                ways = [[self._way(number, c, shortest) for c in own] for number, own in enumerate(pool)]
+            left = [
+                [c for place, c in enumerate(own) if c.network in common or _reaches_all(number, place, ways)]
+                for number, own in enumerate(pool)
+            ]
+            if left == pool:
+                break
+            pool = left
+        return pool
+
+    def _way(self, number: int, own: Candidate, shortest: int) -> _Way:
+        is_routed = not own.is_ipv6 and _cards.is_routed(self.names[number][own.interface])
+        ranges = self.table(number).ranges(own.interface, shortest) if is_routed else _routes.NOWHERE
+        return own.network, _routes.number_of(own.address), ranges
+
+    def table(self, number: int) -> _routes.Table:
+        """Give a node's routes."""
+        if number not in self._tables:
+            self._tables[number] = _routes.Table(self.facts[number].get("routes"))
+        return self._tables[number]
+
+    def left(self, number: int) -> List[Candidate]:
+        """Give a node's cards that qualify: for data, or where no data network is left, all that reach the others."""
+        if not self._left:
+            data = self.reaching(self.data, 1)
+            self._left = data if all(data) else self.reaching(self.cards, 1)
+        return self._left[number] if all(self._left) else []
+
+    def _one_each(self, left: Each) -> Choice:
+        four = [[c for c in own if not c.is_ipv6] for own in left]
+        left = four if all(four) else left
+        several = [
+            ambiguous(host, own, "choose one with --interface NAME or CIDR")
+            for host, own in zip(self.hosts, left)
+            if len(own) > 1
+        ]
+        return ([], several) if several else ([own[0] for own in left], [])
+
+    # -- what stands against it -------------------------------------------------------------------
+
+    def _broken(self, number: int) -> Dict[str, Tuple[str, List[Candidate]]]:
+        """Find cards of a node that are not usable, why, and what addresses they have all the same."""
+        names, found = self.names[number], {}
+        for name, entry in names.items():
+            reason = _cards.rejection(entry, names)
+            if reason is not None and _cards.is_broken(reason) and _cards.software(entry, names) is None:
+                found[name] = (reason, [c for c in _cards.addresses(entry) if c.network not in self.management])
+        return found
+
+    def _outside(self) -> List[Problem]:
+        """
+        Find nodes that are not in a network where most others are, or were meant to be.
+
+        Falling back to the management network would hide a cable that is out. The same address on every
+        node, such as that of a service processor, is no network between them.
+        """
+        members: Dict[str, Dict[str, Candidate]] = {}
+        meant: Dict[str, Dict[str, Candidate]] = {}
+        for number, host in enumerate(self.hosts):
+            for own in _cards.cards(self.facts[number]):
+                if own.network not in self.management:
+                    members.setdefault(own.network, {})[host] = own
+            for _, addresses in self._broken(number).values():
+                for own in addresses:
+                    meant.setdefault(own.network, {})[host] = own
+        found: List[Problem] = []
+        for network, own_of in members.items():
+            everyone = {**meant.get(network, {}), **own_of}
+            if len({c.address for c in everyone.values()}) > 1 and 2 * len(everyone) > len(self.hosts):
+                found += self._outside_of(network, own_of)
+        return found
+
+    def _outside_of(self, network: str, own_of: Dict[str, Candidate]) -> List[Problem]:
+        addresses = Counter(c.address for c in own_of.values())
+        usual = {c.interface for c in own_of.values()}
+        found: List[Problem] = []
+        for number, host in enumerate(self.hosts):
+            if host not in own_of:
+                where = "is not in %s, where %d of %d nodes are" % (network, len(own_of), len(self.hosts))
+                found.append(problem("NETWORK_MISSING", host, where + self._why(number, usual, network)))
+            elif addresses[own_of[host].address] > 1:
+                address = own_of[host].address
+                others = ", ".join(other for other, c in own_of.items() if c.address == address and other != host)
+                found.append(problem("ADDRESS_TWICE", host, "its address %s is also on %s" % (address, others)))
+        return found
+
+    def _why(self, number: int, usual: Set[str], network: str) -> str:
+        """Say which card of a node should have been in a network: by its address, else by its name."""
+        broken = self._broken(number)
+        by_address = [name for name, (_, own) in broken.items() if any(c.network == network for c in own)]
+        named = by_address or [name for name in broken if name in usual]
+        return "".join(": %s" % fault(name, broken[name][0]) for name in named[:1])
+
+    def _passed_over(self) -> List[Problem]:
+        """Name the cards that were meant to be used, where it comes to the management network."""
+        everywhere = [self._broken(number) for number in range(len(self.hosts))]
+        meant = {c.interface for own in self.data for c in own if _cards.is_routed(self._entry(c))}
+        meant |= {name for broken in everywhere for name, (_, addresses) in broken.items() if addresses}
+        meant |= {name for names in self.names for name in _dark_rdma(names)}
+        found: List[Problem] = []
+        for host, broken, names in zip(self.hosts, everywhere, self.names):
+            faults = [fault(name, reason) for name, (reason, _) in broken.items() if name in meant]
+            if not faults and not set(names) & meant:
+                # Its card may have another name than elsewhere.
+                faults = [fault(name, reason) for name, (reason, _) in broken.items()] if meant else []
+                faults = faults or ["%s is not there" % name for name in sorted(meant)]
+            if faults:
+                message = "the job's network is the one that SSH comes in by: %s" % ", ".join(faults)
+                found.append(problem("MANAGEMENT_NETWORK", host, message))
+        return found
+
+    def _entry(self, candidate: Candidate) -> Dict[str, Any]:
+        return next(names[candidate.interface] for names in self.names if candidate.interface in names)
+
+    def _nothing_common(self) -> List[Problem]:
+        families: List[Set[Any]] = [{c.is_ipv6 for c in own} for own in self.cards]
+        if all(families) and not set.intersection(*families):
+            return mixed(self.hosts, self.cards)
+        found = []
+        for host, fact, own in zip(self.hosts, self.facts, self.cards):
+            message = "no network is common to all nodes; usable here: %s" % (_listed(own) or "none")
+            others = [c for c in _cards.usable(fact) if c not in own and c.address not in self.repeated]
+            if others:
+                message += "; only by request: %s" % _listed(others)
+            found.append(problem("NO_COMMON_NETWORK", host, message, "connect the nodes, or name one: --interface"))
+        return found
+
+
+def _dark_rdma(names: _cards.Names) -> List[str]:
+    """
+    List a node's cards for RDMA where none of them has a carrier: a port that is not used has one beside it.
+
+    Many a node gives its cards no address once their cables are out.
+    """
+    found = {name: entry for name, entry in names.items() if entry.get("rdma")}
+    return [] if any("RUNNING" in entry["flags"] for entry in found.values()) else list(found)
+
+
+def _reaches_all(number: int, place: int, ways: List[List[_Way]]) -> bool:
+    """Tell whether one of a node's cards reaches one of every other node, and is reached from it."""
+    network, address, there = ways[number][place]
+    return there is not _routes.NOWHERE and all(
+        other == number or any(net == network or (peer in there and address in back) for net, peer, back in peers)
+        for other, peers in enumerate(ways)
+    )
+
+
+class _Management:
+    """The addresses that SSH came in by."""
+
+    def __init__(self, facts: Sequence[Facts]) -> None:
+        self._numbers: Dict[int, List[int]] = {4: [], 6: []}
+        for fact in facts:
+            if fact["management_address"]:
+                address = ip_address(fact["management_address"])
+                self._numbers[address.version].append(int(address))
+        for numbers in self._numbers.values():
+            numbers.sort()
+
+    def __contains__(self, network: str) -> bool:
+        own = network_of(network)
+        numbers = self._numbers[own.version]
+        place = bisect_left(numbers, int(own.network_address))
+        return place < len(numbers) and numbers[place] <= int(own.broadcast_address)
+
+
+@lru_cache(maxsize=1 << 16)
+def network_of(text: str) -> Network:
+    """Read a network in CIDR notation."""
+    return ip_network(text, strict=False)
+
+
+def mixed(hosts: Sequence[str], each: Sequence[Sequence[Candidate]]) -> List[Problem]:
+    """Say of every node which family it has."""
+    return [
+        problem("FAMILY_MIXED", host, "has only IPv%d" % min(6 if c.is_ipv6 else 4 for c in own))
+        for host, own in zip(hosts, each)
+    ]
+
+
+def _listed(own: Sequence[Candidate]) -> str:
+    return ", ".join("%s %s" % (c.interface, c.network) for c in own)
+
+
+def fault(name: str, reason: str) -> str:
+    """Say what is wrong with an interface."""
+    return "%s %s %s" % (name, "is" if reason == "down" else "has", reason)
+
+
+def ambiguous(host: str, own: Sequence[Candidate], remedy: str) -> Problem:
+    """Say which interfaces there are to choose from."""
+    text = ", ".join("%s %s" % (c.interface, c.address) for c in own)
+    return problem("INTERFACE_AMBIGUOUS", host, "several interfaces qualify: %s" % text, remedy)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Ask the kernel what a network device is, which routes there are, and by which device an address is reached.
+
+One socket and no process, so it costs microseconds. A kernel or a sandbox that does not answer is no error:
+what is not known is left out. Linux, rtnetlink(7). Private to the collection.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from functools import lru_cache
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+_SECONDS = 2.0
+_NETLINK_ROUTE = getattr(socket, "AF_NETLINK", 16), socket.SOCK_RAW, 0
+_SOL_NETLINK, _GET_STRICT = 270, 12
+_REQUEST, _DUMP = 1, 0x300
+_ERROR, _DONE = 2, 3
+_NEW_LINK, _GET_LINK, _NEW_ROUTE, _GET_ROUTE = 16, 18, 24, 26
+_LINK_NAME, _LINK_PARENT, _LINK_INFO, _LINK_MASK, _LINK_NETNS, _INFO_KIND, _SKIP_STATS = 3, 5, 18, 29, 37, 1, 8
+_DST, _SRC, _OIF, _METRIC, _MULTIPATH = 1, 2, 4, 6, 9
+_UNICAST, _MAIN_TABLE, _WHOLE_ROUTE, _DEAD = 1, 254, 0x2000, 1
+_MOST_ROUTES = 10000
+
+Link = Dict[str, Optional[str]]
+Route = Tuple[str, int, List[str]]
+Attributes = Dict[int, bytes]
+_name_of = lru_cache(maxsize=None)(socket.if_indextoname)
+_NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
+
+
+def links() -> Dict[str, Link]:
+    """
+    Describe every network device.
+
+    Returns:
+        By name ``kind``, the kernel's word for a device that is made of software (``vxlan``, ``bond``; None for
+        hardware), and ``peer``, the other end of a veth pair where that is on this host. Empty when nobody answers.
+    """
+    found: Dict[int, Tuple[str, Attributes]] = {}
+    # struct ifinfomsg, and a word that no counters are wanted.
+    asked = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + _attribute(_LINK_MASK, struct.pack("=I", _SKIP_STATS))
+    try:
+        for index, own in (
+            (struct.unpack_from("=i", body, 4)[0], _attributes(body[16:])) for body in _dump(_GET_LINK, asked)
+        ):
+            found[index] = (own[_LINK_NAME].rstrip(b"\0").decode("utf-8", "replace"), own)
+    except (OSError, LookupError, struct.error):
+        return {}
+    names = {index: name for index, (name, _) in found.items()}
+    return {name: _link(own, names) for name, own in found.values()}
+
+
+def _link(own: Attributes, names: Dict[int, str]) -> Link:
+    kind = _attributes(own.get(_LINK_INFO, b"")).get(_INFO_KIND, b"").rstrip(b"\0").decode("ascii", "replace") or None
+    is_pair = kind == "veth" and _LINK_PARENT in own and _LINK_NETNS not in own
+    return {"kind": kind, "peer": names.get(_number(own[_LINK_PARENT])) if is_pair else None}
+
+
+def routes() -> Optional[List[Route]]:
+    """
+    List IPv4 routes of the main table: network, length of its prefix, and the devices that carry it.
+
+    Returns:
+        Nothing that says the same as a wider route; no device where packets are refused. None when nobody
+        answers, and where there are more than 10,000.
+    """
+    best: Dict[Tuple[bytes, int], Tuple[int, List[str]]] = {}
+    asked = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, _MAIN_TABLE, 0, 0, 0, 0)
+    try:
+        for count, body in enumerate(_dump(_GET_ROUTE, asked)):
+            if count >= _MOST_ROUTES:
+                return None
+            length, table, kind = body[1], body[4], body[7]
+            own = _attributes(body[12:])
+            key, metric = (own.get(_DST, b"\0" * 4), length), _number(own.get(_METRIC, b"\0" * 4))
+            if table != _MAIN_TABLE or body[0] != socket.AF_INET or len(key[0]) != 4 or length > 32:
+                continue
+            if key not in best or metric < best[key][0]:
+                best[key] = (metric, _devices(own) if kind == _UNICAST else [])
+    except (OSError, LookupError, struct.error):
+        return None
+    return _shortest({key: devices for key, (_, devices) in best.items()})
+
+
+def _shortest(best: Dict[Tuple[bytes, int], List[str]]) -> List[Route]:
+    """Leave out routes that say the same as the next wider one."""
+    found: List[Route] = []
+    wider: List[Tuple[int, int, List[str]]] = []
+    for (network, length), devices in sorted(best.items()):
+        first = int.from_bytes(network, "big")
+        while wider and first > wider[-1][1]:
+            wider.pop()
+        if not wider or wider[-1][2] != devices:
+            found.append((socket.inet_ntoa(network), length, devices))
+        wider.append((first, first | ((1 << (32 - length)) - 1), devices))
+    return found
+
+
+def devices_to(source: str, addresses: Sequence[str]) -> Dict[str, List[str]]:
+    """
+    Ask by which devices packets from ``source`` leave for each of the addresses.
+
+    Returns:
+        By address: devices, several where the route has several paths; none where there is no route. Addresses
+        that the kernel says nothing of are left out.
+    """
+    found: Dict[str, List[str]] = {}
+    try:
+        with _open() as asking:
+            for address in addresses:
+                answer = _route(asking, source, address)
+                if answer is not None:
+                    found[address] = answer
+    except (OSError, LookupError, struct.error):
+        pass
+    return found
+
+
+def _route(asking: socket.socket, source: str, address: str) -> Optional[List[str]]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    to, own = (socket.inet_pton(family, text) for text in (address, source))
+    body = struct.pack("=BBBBBBBBI", family, 8 * len(to), 8 * len(own), 0, 0, 0, 0, 0, _WHOLE_ROUTE)
+    body += _attribute(_DST, to) + _attribute(_SRC, own)
+    try:
+        for kind, answer in _answers(asking, _GET_ROUTE, _REQUEST, body):
+            if kind == _NEW_ROUTE:
+                return _devices(_attributes(answer[12:]))
+    except OSError as error:
+        if error.errno in _NO_ROUTE:
+            return []
+        if error.errno != errno.EINVAL:
+            raise
+    return None
+
+
+def _devices(own: Attributes) -> List[str]:
+    """Name the devices of a route, all paths of one that has several."""
+    numbers = [_number(own[_OIF])] if _OIF in own else []
+    paths = own.get(_MULTIPATH, b"")
+    while len(paths) >= 8:
+        # struct rtnexthop
+        length, flags, _, number = struct.unpack_from("=HBBi", paths)
+        if not flags & _DEAD:
+            numbers.append(number)
+        paths = paths[max(8, (length + 3) & ~3) :]
+    return list(dict.fromkeys(_name_of(number) for number in numbers))
+
+
+def _open() -> socket.socket:
+    opened = socket.socket(*_NETLINK_ROUTE)
+    opened.settimeout(_SECONDS)
+    return opened
+
+
+def _dump(kind: int, asked: bytes) -> Iterator[bytes]:
+    with _open() as asking:
+        try:
+            # Only what was asked for, instead of all tables.
+            asking.setsockopt(_SOL_NETLINK, _GET_STRICT, 1)
+        except OSError:
+            pass
+        for answer, body in _answers(asking, kind, _REQUEST | _DUMP, asked):
+            if answer in (_NEW_LINK, _NEW_ROUTE):
+                yield body
+
+
+def _answers(asking: socket.socket, kind: int, flags: int, body: bytes) -> Iterator[Tuple[int, bytes]]:
+    """
+    Send a request and give the kernel's answers.
+
+    Raises:
+        OSError: If the kernel refuses, with its own number.
+    """
+    asking.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body)
+    while True:
+        data = asking.recv(1 << 18)
+        while len(data) >= 16:
+            length, answer = struct.unpack_from("=IH", data)
+            if answer == _ERROR:
+                number = -struct.unpack_from("=i", data, 16)[0]
+                raise OSError(number, os.strerror(number))
+            if answer == _DONE:
+                return
+            yield answer, data[16:length]
+            data = data[max(16, (length + 3) & ~3) :]
+        if not flags & _DUMP:
+            return
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value
+
+
+def _attributes(data: bytes) -> Attributes:
+    found: Attributes = {}
+    while len(data) >= 4:
+        length, kind = struct.unpack_from("=HH", data)
+        found[kind & 0x3FFF] = data[4:length]
+        data = data[max(4, (length + 3) & ~3) :]
+    return found
+
+
+def _number(value: bytes) -> int:
+    number: Any = struct.unpack_from("=I", value)[0]
+    return int(number)

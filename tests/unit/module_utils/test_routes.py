@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel says of devices and routes, and the planner's reading of route tables."""
+
+import random
+import socket
+import struct
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _netlink, _proof, _routes
+from tests import hostile
+
+HAS_NETLINK = hasattr(socket, "AF_NETLINK") and bool(_netlink.links())
+linux = pytest.mark.skipif(not HAS_NETLINK, reason="no netlink here")
+
+
+@linux
+def test_this_machine_s_devices_are_those_of_sysfs():
+    found = _netlink.links()
+
+    assert set(found) == {path.name for path in Path("/sys/class/net").iterdir() if path.is_dir()}
+    assert found["lo"] == {"kind": None, "peer": None}
+
+
+@linux
+def test_this_machine_reaches_itself_by_loopback():
+    assert _netlink.devices_to("127.0.0.1", ["127.0.0.2", "127.0.0.3"]) == {
+        "127.0.0.2": ["lo"],
+        "127.0.0.3": ["lo"],
+    }
+
+
+def test_a_kernel_that_does_not_answer_is_no_error(monkeypatch):
+    def closed(*_):
+        raise OSError("no such family")
+
+    monkeypatch.setattr(_netlink.socket, "socket", closed)
+
+    assert (_netlink.links(), _netlink.routes(), _netlink.devices_to("127.0.0.1", ["127.0.0.2"])) == ({}, None, {})
+    assert _proof.elsewhere("127.0.0.1", ["eth0"], ["127.0.0.2"]) == {}
+
+
+def route(network, length, index, kind=1, table=254, metric=None, gateways=()):
+    """Write struct rtmsg and its attributes as the kernel does."""
+    attributes = [(1, socket.inet_aton(network))] if length else []
+    attributes += [(4, struct.pack("=i", index))] if index else []
+    attributes += [(6, struct.pack("=I", metric))] if metric else []
+    hops = b"".join(struct.pack("=HBBi", 8, flags, 0, number) for number, flags in gateways)
+    attributes += [(9, hops)] if hops else []
+    data = b"".join(struct.pack("=HH", 4 + len(value), name) + value for name, value in attributes)
+    return struct.pack("=BBBBBBBBI", socket.AF_INET, length, 0, 0, table, 0, 0, kind, 0) + data
+
+
+def routes_of(monkeypatch, *messages):
+    monkeypatch.setattr(_netlink, "_dump", lambda *_: iter(messages))
+    monkeypatch.setattr(_netlink, "_name_of", lambda number: f"eth{number}")
+    return _netlink.routes()
+
+
+def test_routes_are_as_short_as_what_they_say(monkeypatch):
+    found = routes_of(
+        monkeypatch,
+        route("0.0.0.0", 0, 1),
+        route("10.0.0.0", 8, 2),
+        route("10.1.0.0", 16, 2),
+        route("10.1.2.0", 24, 3),
+        route("10.2.0.0", 16, 1),
+        route("10.2.3.0", 24, 2, table=100),
+    )
+
+    assert found == [
+        ("0.0.0.0", 0, ["eth1"]),
+        ("10.0.0.0", 8, ["eth2"]),
+        ("10.1.2.0", 24, ["eth3"]),
+        ("10.2.0.0", 16, ["eth1"]),
+    ]
+
+
+def test_the_route_with_the_smallest_metric_counts(monkeypatch):
+    found = routes_of(
+        monkeypatch,
+        route("0.0.0.0", 0, 1, metric=200),
+        route("0.0.0.0", 0, 2, metric=100),
+        route("0.0.0.0", 0, 3, metric=100),
+    )
+
+    assert found == [("0.0.0.0", 0, ["eth2"])]
+
+
+def test_a_route_of_several_paths_and_one_that_refuses(monkeypatch):
+    found = routes_of(
+        monkeypatch, route("10.0.0.0", 8, 0, gateways=[(1, 0), (2, 0), (3, 1)]), route("10.9.0.0", 16, 0, kind=6)
+    )
+
+    assert found == [("10.0.0.0", 8, ["eth1", "eth2"]), ("10.9.0.0", 16, [])]
+
+
+def test_more_routes_than_can_be_reasoned_with_are_not_known(monkeypatch):
+    assert routes_of(monkeypatch, *[route("10.0.0.0", 8, 1)] * 10001) is None
+
+
+@pytest.mark.fuzz
+def test_a_message_that_is_cut_or_changed_ends(rounds, monkeypatch):
+    samples = [route("10.0.0.0", 8, 0, gateways=[(1, 0), (2, 0)]), route("10.1.2.0", 24, 3, metric=7)]
+    for data in hostile.mutated(samples, rounds):
+        found = routes_of(monkeypatch, data.ljust(12, b"\0"))
+        assert found is None or len(found) <= 1
+
+
+def test_a_table_answers_as_a_search_through_all_routes_does():
+    source = random.Random(7)
+    for _ in range(300):
+        routes = {}
+        for _ in range(source.randint(0, 12)):
+            length = source.choice([0, 8, 15, 16, 23, 24, 31, 32])
+            network = ip_network(
+                (source.choice([0x0A000000, 0x0A010200, 0]) + source.getrandbits(10), length), strict=False
+            )
+            routes[network] = source.choice([["a"], ["b"], ["a", "b"], []])
+        table = _routes.Table([[str(n.network_address), n.prefixlen, names] for n, names in routes.items()])
+        for _ in range(40):
+            address = ip_address(source.choice([0x0A000000, 0x0A010200, 0, 0xFFFFFF00]) + source.getrandbits(8))
+            best = max((n for n in routes if address in n), key=lambda n: n.prefixlen, default=None)
+            for name in "ab":
+                expected = best is not None and name in routes[best]
+                assert table.carries(name, str(address)) == expected, (routes, address)
+                assert table.carries(name, str(address), 1) == (expected and best.prefixlen > 0)
