@@ -71,9 +71,13 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _play.warn(self._task, task_vars)
         self._adapt()
-        if self._is_ssh():
-            more = self._connection.get_option("ssh_extra_args")
-            self._connection.set_option("ssh_extra_args", " ".join(filter(None, [more, *_reach.ALIVE])))
+        if not self._is_ssh():
+            return self._look(task_vars)
+        arguments = _reach.adapt(self._connection, task_vars)
+        # Other modules of a role need the same.
+        return dict(self._look(task_vars), ssh_extra_args=arguments)
+
+    def _look(self, task_vars: Any) -> dict[str, Any]:
         patient = self._is_ssh() and self._connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
         if self._is_ssh() and not patient:
             self._connection.set_option("timeout", FIRST_SECONDS)
