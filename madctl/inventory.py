@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
-from madctl.errors import Problem, UsageError
+from madctl.errors import Problem
 from madctl.hosts import Host
 
 GROUP = "madctl_nodes"

@@ -34,7 +34,7 @@ _PINNED = {
     "ANSIBLE_ERROR_ON_UNDEFINED_VARS": "True",
     "ANSIBLE_TASK_TIMEOUT": "0",
     "ANSIBLE_RUN_TAGS": "all",
-    "ANSIBLE_SKIP_TAGS": "",
+    "ANSIBLE_SKIP_TAGS": "never",  # No list can be empty here.
     # Results are read.
     "ANSIBLE_NO_LOG": "False",
     # Nobody is there who could answer.

@@ -6,6 +6,7 @@ import locale
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ import yaml
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _places
 from madctl import engine, inventory, options, rundir, settings
+from madctl import record as records
 from madctl.cli import build_parser, main
 from madctl.errors import MadctlError, UsageError
-from madctl.hosts import HostEntry
+from madctl.hosts import Host
 from tests.hostile import LANGUAGES
 
 PROGRAMS = Path(sys.executable).parent
@@ -72,13 +74,17 @@ def test_a_port_is_one(port):
 
 @pytest.mark.parametrize("place", ["vars", "hosts"])
 @pytest.mark.parametrize("variable", ["ansible_user", "ansible_ssh_user", "ansible_port"])
-def test_a_record_logs_in_as_nobody_who_cannot_be(place, variable):
-    group = inventory.build([HostEntry("a")], None, None, "")["all"]["children"][inventory.GROUP]
-    (group["vars"] if place == "vars" else group["hosts"]["a"])[variable] = "{{ lookup('pipe', 'touch CANARY') }}"
-    data = {"names": ["a"], "inventory": {"all": {"children": {inventory.GROUP: group}}}, "sources": []}
+def test_a_record_logs_in_as_nobody_who_cannot_be(record, place, variable):
+    group = inventory.build([Host("localhost")], None, None, "")["all"]["children"][inventory.GROUP]
+    (group["vars"] if place == "vars" else group["hosts"]["localhost"])[variable] = (
+        "{{ lookup('pipe', 'touch CANARY') }}"
+    )
+    data = {"all": {"children": {inventory.GROUP: group}}}
 
-    with pytest.raises(UsageError):
-        rundir.Record("run", 0.0, [], data, {"nodes": []}).reach()
+    assert inventory.wrong_login(data) is not None
+    kept = rundir.load("run")
+    with pytest.raises(ValueError, match="targets"):
+        records.sound(replace(kept, targets={**kept.targets, "inventory": data}))
 
 
 def test_what_was_typed_is_for_every_host_and_wins_over_inventories():
@@ -92,7 +98,7 @@ def test_what_was_typed_is_for_every_host_and_wins_over_inventories():
     }
     assert inventory.typed(inventory.overlay(["a"], None, None, "")) == {}
     # A host's own user@host:port is no less typed.
-    assert inventory.typed(inventory.build([HostEntry("a", "me", 23)], "root", None, "")) == {}
+    assert inventory.typed(inventory.build([Host("a", "me", 23)], "root", None, "")) == {}
 
 
 def test_a_list_of_hosts_is_no_path_and_a_path_is_found_from_elsewhere(tmp_path, monkeypatch):
@@ -126,7 +132,7 @@ def test_a_plain_place_for_temporary_files_is_used(monkeypatch):
 @pytest.mark.parametrize("name", ["t m p", 'q"o', "p%h", "x" * 90])
 def test_sockets_of_connections_go_where_ssh_can_take_them(tmp_path, monkeypatch, name):
     monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", f"/{name}")
-    found = inventory.build([HostEntry("a")], None, None, "")
+    found = inventory.build([Host("a")], None, None, "")
     with engine.Engine(print, print) as one:
         short = one._with_short_sockets(found)["all"]["children"][inventory.GROUP]["vars"]["ansible_control_path_dir"]
         monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", "/short")
@@ -269,7 +275,7 @@ def test_text_that_is_not_utf8_goes_to_no_program_that_cannot_take_it():
 def record(tmp_path, monkeypatch):
     """Remember a run on this machine alone."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    data = inventory.build([HostEntry("localhost")], None, None, "")
+    data = inventory.build([Host("localhost")], None, None, "")
     plan = {"run_id": "run", "nodes": [{"host": "localhost", "node_rank": 0, "run_dir": str(tmp_path / "run")}]}
     plan |= {
         "shape": "command",
