@@ -18,6 +18,7 @@ from typing import Any
 from madctl import rundir
 from madctl.errors import ExitCode, Problem, RunError
 from madctl.inventory import GROUP, narrowed
+from madctl.lines import one_line
 from madctl.options import Targets
 from madctl.record import Record, sound
 
@@ -128,8 +129,9 @@ def ask(playbook: str, action: str, targets: Targets, variables: dict[str, Any])
     with Engine(on_task, lambda *_: None) as engine:
         engine.run(playbook, targets, variables)
         if "nodes" not in found:
-            message = str(found.get("msg") or engine.failure or "Ansible ended without a result")
-            raise RunError(ExitCode.INTERNAL, Problem("INTERNAL", message))
+            cause = str(found.get("msg") or engine.failure or "it said nothing").rstrip(".")
+            message = f"Ansible ended without a result: {one_line(cause)}"
+            raise RunError(ExitCode.INTERNAL, Problem("INTERNAL", message, remedy="fix that, then try again"))
     return found
 
 

@@ -8,15 +8,12 @@ on a private socket, which also carries the order to stop the other way.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shlex
 import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,9 +21,12 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
-from madctl.errors import ExitCode, Problem, RunError, UsageError
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist, _places
+from madctl.errors import Problem, UsageError
+from madctl.inventory import GROUP, control_directory, typed
+from madctl.lines import one_line
 from madctl.options import Targets
+from madctl.settings import environment
 
 COLLECTION = "madctl.multinode"
 RECEIVER = "madctl-events"
@@ -62,13 +62,14 @@ class Engine:
     def __init__(self, on_task: TaskListener, on_event: EventListener) -> None:
         self._on_task = on_task
         self._on_event = on_event
-        self._directory = Path(tempfile.mkdtemp(prefix="madctl-"))
+        self._directory = Path(_places.private())
         self._variables = self._directory / "variables.json"
         self._orders: socket.socket | None = None
         self._missed = b""
         self._lock = threading.RLock()  # A signal may come while it is held.
         self._cancelled = threading.Event()
         self.failure: str | None = None
+        self._complained = False
         self._leaving = False
 
     def __enter__(self) -> Engine:
@@ -88,28 +89,30 @@ class Engine:
         import ansible_runner
 
         path = self._directory / "inventory.yml"
-        path.write_text(dump_inventory(targets.inventory))
+        path.write_text(json.dumps(unsafe(self._with_short_sockets(targets.inventory))))
         listener = self._listen() if playbook in _FOLLOWING else None
         if listener:
             variables = {**variables, "madctl_event_socket": str(self._directory / "events.sock")}
         extra = self._variables
         extra.touch(0o600)
-        extra.write_text(json.dumps(unsafe(variables)))
+        extra.write_text(json.dumps(unsafe({**variables, **typed(targets.inventory)})))
         runner = self._directory / "runner"
         (runner / "env").mkdir(parents=True)
         # It takes settings from this file alone.
         (runner / "env" / "settings").write_text(json.dumps({"pexpect_timeout": _CANCEL_SECONDS}))
-        words = f"-e @{extra}"
+        words = f"-e {shlex.quote(f'@{extra}')}"
         if targets.become_password_file:
             words += f" --become-password-file {shlex.quote(targets.become_password_file)}"
         ansible_runner.run(
             private_data_dir=str(runner),
+            # Ansible is where the user is, so it finds the same settings and files as without madctl.
+            project_dir=os.curdir,
             playbook=f"{COLLECTION}.{playbook}",
-            inventory=[*map(os.path.abspath, targets.sources), str(path)],
+            inventory=[*map(located, targets.sources), str(path)],
             limit="madctl_nodes",
             cmdline=words,
             forks=forks(len(targets.names)),
-            envvars=environment(),
+            envvars={**environment(), **strict(targets.sources)},
             event_handler=self._handle,
             cancel_callback=self._cancelled.is_set,
             suppress_env_files=True,
@@ -136,6 +139,15 @@ class Engine:
     def cancel(self) -> None:
         """End Ansible itself; what it armed on nodes is left to the caller."""
         self._cancelled.set()
+
+    def _with_short_sockets(self, inventory: dict[str, Any]) -> dict[str, Any]:
+        """Have the sockets of connections here, where the usual place has a name that ssh cannot take."""
+        group = inventory["all"]["children"][GROUP]
+        place = os.path.expanduser(group["vars"].get("ansible_control_path_dir") or control_directory())
+        if _places.is_plain(place):
+            return inventory
+        variables = {**group["vars"], "ansible_control_path_dir": str(self._directory / "cp")}
+        return {"all": {"children": {GROUP: {**group, "vars": variables}}}}
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -173,35 +185,22 @@ class Engine:
                 path.unlink(missing_ok=True)
         if event["event"] in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
             self._on_task(data.get("task_action", ""), data.get("host", ""), data.get("res") or {})
-        elif event["event"] in ("error", "verbose") and "ERROR" in event.get("stdout", ""):
-            self.failure = self.failure or event["stdout"].strip()
+        elif event["event"] in ("error", "verbose"):
+            self._heed(str(event.get("stdout") or ""))
         return False
+
+    def _heed(self, text: str) -> None:
+        """Remember what Ansible says of an error of its own: the first, else its last words."""
+        line = text.strip()
+        if "ERROR" in line and not self._complained:
+            self._complained, self.failure = True, line
+        elif line and not self._complained:
+            self.failure = line
 
 
 def forks(hosts: int) -> int:
     """Bound the handshakes that run at once by what this machine's cores can carry."""
     return max(1, min(hosts, _MAX_FORKS, _FORKS_A_CORE * (os.cpu_count() or 1)))
-
-
-def environment() -> dict[str, str]:
-    """Give what Ansible needs to find this very collection and its own programs."""
-    spec = importlib.util.find_spec("ansible_collections.madctl.multinode")
-    if spec is None or not spec.submodule_search_locations:
-        raise RunError(
-            ExitCode.INTERNAL, Problem("COLLECTION_MISSING", "the collection is not installed", remedy="run make setup")
-        )
-    root = Path(next(iter(spec.submodule_search_locations))).parents[2]
-    return {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "ANSIBLE_COLLECTIONS_PATH": str(root),
-        # ansible-runner turns host key checking off where nobody turns it on.
-        "ANSIBLE_HOST_KEY_CHECKING": "True",
-        "ANSIBLE_NOCOLOR": "1",
-        # A callback that draws is for playbooks that people run by hand; here madctl is the screen.
-        "ANSIBLE_STDOUT_CALLBACK": "default",
-        "ANSIBLE_DEPRECATION_WARNINGS": "0",
-        "ANSIBLE_RETRY_FILES_ENABLED": "0",
-    }
 
 
 def inventory_hosts(sources: Sequence[str], limit: str | None) -> list[str]:
@@ -212,10 +211,18 @@ def inventory_hosts(sources: Sequence[str], limit: str | None) -> list[str]:
         UsageError: If Ansible cannot read it or nothing matches.
     """
     argv = ["ansible", "--list-hosts", *(f"--inventory={source}" for source in sources), "--", limit or "all"]
-    done = subprocess.run(argv, env={**os.environ, **environment()}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv,
+        env={**os.environ, **environment(), **strict(sources)},
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=False,
+    )
     names = [line.strip() for line in done.stdout.splitlines()[1:] if line.strip()]
     if done.returncode or not names:
-        reason = (done.stderr.strip().splitlines() or ["no host matches"])[-1]
+        said = done.stderr.strip().splitlines() or ["no host matches"]
+        reason = one_line(next((line for line in said if "ERROR" in line), said[-1])).rstrip(".")
         raise UsageError(Problem("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {reason}"))
     wrong = [name for name in names if not _hostlist.is_name(name)]
     # A name that holds a new line looks like two; Ansible says how many it wrote.
@@ -224,6 +231,39 @@ def inventory_hosts(sources: Sequence[str], limit: str | None) -> list[str]:
     return names
 
 
+def located(source: str) -> str:
+    """Name an inventory so that it is found from everywhere; a list of hosts is its own name."""
+    return os.path.abspath(source) if os.path.exists(source) or "," not in source else source
+
+
+def strict(sources: Sequence[str]) -> dict[str, str]:
+    """
+    Have Ansible end where an inventory cannot be read.
+
+    It would go on with what is left, and reach another machine of the same name. A directory may hold other files.
+    """
+    has_directory = any(os.path.isdir(source) for source in sources)
+    return {} if has_directory else {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True"}
+
+
+class _Unsafe(str):
+    """A text that Ansible might take for a template."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes YAML for people and for plain Ansible."""
+
+
+_Dumper.add_representer(_Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
+
+
+def _tagged(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tagged(entry) for key, entry in value.items()}
+    # What Ansible begins a template with has a brace, or is a comment for Jinja at the very beginning.
+    return _Unsafe(value) if isinstance(value, str) and ("{" in value or value.startswith("#")) else value
+
+
 def dump_inventory(inventory: dict[str, Any]) -> str:
-    """Write an inventory as YAML."""
-    return str(yaml.safe_dump(inventory, sort_keys=False))
+    """Write an inventory as YAML; no string in it is a template."""
+    return str(yaml.dump(_tagged(inventory), Dumper=_Dumper, sort_keys=False))

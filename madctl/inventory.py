@@ -10,33 +10,21 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from madctl.errors import Problem
 from madctl.hosts import Host
 
 GROUP = "madctl_nodes"
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-# Connections are shared and kept, never ask questions, and notice a dead peer within seconds.
-SSH_ARGS = (
-    "-o",
-    "ControlMaster=auto",
-    "-o",
-    "ControlPersist=60s",
-    "-o",
-    "BatchMode=yes",
-    "-o",
-    "ServerAliveInterval=3",
-    "-o",
-    "ServerAliveCountMax=4",
-)
+# What the command line wants of ssh; our own actions add it to what an inventory or settings say.
+ARGUMENTS = "madctl_ssh_args"
+_LOGIN = {"user": ("ansible_user", "ansible_ssh_user"), "port": ("ansible_port", "ansible_ssh_port")}
 
 
 def ssh_args(ssh_config: str | None, accept_new_host_keys: bool) -> str:
     """Write the arguments of ssh; without options the user's own configuration alone decides."""
-    words = list(SSH_ARGS)
-    if accept_new_host_keys:
-        words += ["-o", "StrictHostKeyChecking=accept-new"]
-    if ssh_config:
-        words += ["-F", ssh_config]
-    return shlex.join(words)
+    words = ["-o", "StrictHostKeyChecking=accept-new"] if accept_new_host_keys else []
+    return shlex.join([*words, *(["-F", ssh_config] if ssh_config else [])])
 
 
 def own_connections(inventory: dict[str, Any], ssh_config: str) -> dict[str, Any]:
@@ -47,10 +35,14 @@ def own_connections(inventory: dict[str, Any], ssh_config: str) -> dict[str, Any
     another machine.
     """
     group = inventory["all"]["children"][GROUP]
-    base = os.environ.get("ANSIBLE_SSH_CONTROL_PATH_DIR", "~/.ansible/cp")
-    directory = f"{base}/{hashlib.sha256(ssh_config.encode()).hexdigest()[:8]}"
+    directory = f"{control_directory()}/{hashlib.sha256(os.fsencode(ssh_config)).hexdigest()[:8]}"
     variables = {**group["vars"], "ansible_control_path_dir": directory}
     return {"all": {"children": {GROUP: {**group, "vars": variables}}}}
+
+
+def control_directory() -> str:
+    """Name the directory where Ansible keeps the sockets of its connections."""
+    return os.environ.get("ANSIBLE_SSH_CONTROL_PATH_DIR") or f"{os.environ.get('ANSIBLE_HOME') or '~/.ansible'}/cp"
 
 
 def build(entries: Sequence[Host], user: str | None, port: int | None, arguments: str) -> dict[str, Any]:
@@ -64,19 +56,16 @@ def build(entries: Sequence[Host], user: str | None, port: int | None, arguments
     hosts = {entry.name: _host(rank, entry, user, port) for rank, entry in enumerate(entries)}
     variables: dict[str, Any] = {"ansible_python_interpreter": "/usr/bin/python3"}
     if not all(name in LOCAL for name in hosts):
-        variables["ansible_ssh_args"] = arguments
-        variables["ansible_pipelining"] = True
+        variables |= _connection(arguments)
     return {"all": {"children": {GROUP: {"hosts": hosts, "vars": variables}}}}
 
 
 def _host(rank: int, entry: Host, user: str | None, port: int | None) -> dict[str, Any]:
     host: dict[str, Any] = {"madctl_node_rank": rank}
     if entry.name in LOCAL:
-        return {**host, "ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    if entry.user or user:
-        host["ansible_user"] = entry.user or user
-    if entry.port or port:
-        host["ansible_port"] = entry.port or port
+        return {**host, "ansible_connection": "local", "ansible_python_interpreter": shlex.quote(sys.executable)}
+    found = {"ansible_user": entry.user or user, "ansible_port": entry.port or port}
+    host |= {name: value for name, value in found.items() if value is not None}
     if entry.slots:
         host["madctl_slots"] = entry.slots
     return host
@@ -84,11 +73,48 @@ def _host(rank: int, entry: Host, user: str | None, port: int | None) -> dict[st
 
 def overlay(names: Sequence[str], user: str | None, port: int | None, arguments: str) -> dict[str, Any]:
     """Build what a user's own inventory lacks: which hosts take part, and their ranks."""
-    hosts = {name: {"madctl_node_rank": rank} for rank, name in enumerate(names)}
-    variables: dict[str, Any] = {"ansible_ssh_args": arguments, "ansible_pipelining": True}
-    variables |= {"ansible_user": user} if user else {}
-    variables |= {"ansible_port": port} if port else {}
-    return {"all": {"children": {GROUP: {"hosts": hosts, "vars": variables}}}}
+    login = {name: user for name in _LOGIN["user"] if user is not None} | {
+        name: port for name in _LOGIN["port"] if port is not None
+    }
+    # Here for plain Ansible; madctl's own runs take them from the group as extra variables, which win over everything.
+    hosts = {name: {"madctl_node_rank": rank, **login} for rank, name in enumerate(names)}
+    return {"all": {"children": {GROUP: {"hosts": hosts, "vars": {**_connection(arguments), **login}}}}}
+
+
+def _connection(arguments: str) -> dict[str, Any]:
+    return {"ansible_pipelining": True, **({ARGUMENTS: arguments} if arguments else {})}
+
+
+def typed(inventory: dict[str, Any]) -> dict[str, Any]:
+    """Give what was typed of how to log in, for all hosts: it wins, wherever else an inventory says it."""
+    variables = inventory["all"]["children"][GROUP]["vars"]
+    return {name: variables[name] for names in _LOGIN.values() for name in names if name in variables}
+
+
+def wrong_login(inventory: dict[str, Any]) -> Problem | None:
+    """Find what says to log in as nobody who can be, or where no port can be: it becomes words of ssh."""
+    group = inventory["all"]["children"][GROUP]
+    for variables in (group["vars"], *group["hosts"].values()):
+        for user in _given(variables, "user"):
+            if not (isinstance(user, str) and _hostlist.NAME.fullmatch(user)):
+                remedy = "use letters, digits, '.', '-' and '_', not '-' first"
+                return Problem("USER_INVALID", f"{user!r} cannot be a user", remedy=remedy)
+        for port in _given(variables, "port"):
+            if not (isinstance(port, int) and 1 <= port <= 65535):
+                return Problem("USAGE", f"--port takes a number from 1 to 65535, not {port!r}")
+    return None
+
+
+def _given(variables: dict[str, Any], what: str) -> list[Any]:
+    return [variables[name] for name in _LOGIN[what] if name in variables]
+
+
+def plain(inventory: dict[str, Any]) -> dict[str, Any]:
+    """Add to an inventory what plain Ansible needs, where our own actions need no word."""
+    group = inventory["all"]["children"][GROUP]
+    arguments = group["vars"].get(ARGUMENTS)
+    more = {"ansible_ssh_extra_args": arguments} if arguments else {}
+    return {"all": {"children": {GROUP: {**group, "vars": {**group["vars"], **more}}}}}
 
 
 def narrowed(inventory: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -59,6 +59,11 @@ def excerpt(text: str, most: int, longest: int) -> list[str]:
     return shown + [f"… {len(lines) - len(shown)} more lines"] * (len(lines) > most)
 
 
+def one_line(text: str, longest: int = 400) -> str:
+    """Write a text of unknown origin on one line."""
+    return shortened(harmless(" ".join(text.split()).encode("utf-8", "backslashreplace")), longest)
+
+
 def victims_line(ranks: Mapping[str, int]) -> str:
     """Say how many ranks of which hosts lost their peer; nothing where none did."""
     hosts = [host for host, count in ranks.items() if count]

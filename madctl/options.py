@@ -88,6 +88,9 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     found = _find(options, environment, inventory.ssh_args(config, options.accept_new_host_keys))
     if config:
         found = replace(found, inventory=inventory.own_connections(found.inventory, config))
+    wrong = inventory.wrong_login(found.inventory)
+    if wrong:
+        raise UsageError(wrong)
     wanted = getattr(options, "nnodes", None) or 0
     if wanted > len(found.names):
         raise UsageError(Problem("USAGE", f"--nnodes {wanted} of {len(found.names)} hosts", remedy="name more hosts"))
@@ -109,9 +112,9 @@ def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments
             if not os.path.exists(source) and "," not in source:
                 raise UsageError(Problem("INVENTORY_MISSING", f"no inventory {source}"))
         names = engine.inventory_hosts(options.inventory, options.limit)
-        return Targets(
-            tuple(names), inventory.overlay(names, options.user, options.port, arguments), tuple(options.inventory)
-        )
+        found = inventory.overlay(names, options.user, options.port, arguments)
+        # A later command may be given elsewhere.
+        return Targets(tuple(names), found, tuple(map(engine.located, options.inventory)))
     if options.hosts is not None:
         entries = hosts.from_list(options.hosts)
     elif options.hostfile is not None:

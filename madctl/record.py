@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
-from madctl.inventory import GROUP, narrowed
+from madctl.inventory import GROUP, narrowed, wrong_login
 from madctl.options import Targets
 
 SCHEMA = 1
@@ -127,6 +127,7 @@ def _are_targets(record: Record) -> bool:
         and _are_texts(sources)
         and isinstance(group["vars"], dict)
         and all(isinstance(hosts[name], dict) for name in names)
+        and wrong_login(record.targets["inventory"]) is None
     )
 
 

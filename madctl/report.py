@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils import _table
 from madctl import terminal
 from madctl.errors import ExitCode, Problem
+from madctl.lines import one_line
 from madctl.planned import show_plan
 from madctl.result import Result, to_json
 from madctl.session import RunSession, Session
@@ -127,7 +128,7 @@ def _error_text(final: dict[str, Any] | None) -> str:
 
 
 def _internal(session: Session) -> int:
-    reason = (session.failure or "Ansible ended without a result").splitlines()[-1]
+    reason = one_line((session.failure or "Ansible ended without a result").splitlines()[-1])
     remedy = "run the playbook with ansible-playbook -vv to see more"
     if isinstance(session, RunSession) and session.record:
         run_id = session.record.run_id

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from madctl import terminal
-from madctl.errors import ExitCode, Problem, unexpected
+from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.lines import is_forged
 from madctl.options import Targets
 from madctl.result import to_problem
@@ -60,6 +60,8 @@ class Session:
     def _play(self) -> None:
         try:
             self.engine.run(self.playbook, self.nodes, self.wanted)
+        except MadctlError as error:
+            self.failure = str(error)
         except Exception as error:  # noqa: BLE001  the thread has no other way to report
             terminal.trace(error)
             self.failure = unexpected(error).message
@@ -199,10 +201,10 @@ class RunSession(Session):
 
 def ask(playbook: str, action: str, record: Any, variables: dict[str, Any]) -> dict[str, Any]:
     """
-    Ask all nodes of a run once, and give what ``action`` returned.
+    Run a playbook that asks all nodes of a run once, and give what ``action`` returned.
 
     Raises:
-        RunError: If Ansible ended without a result.
+        RunError: If Ansible ended without a result: then nobody knows anything of the nodes.
     """
     from madctl import attic
 

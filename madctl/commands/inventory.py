@@ -22,9 +22,10 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print YAML that plain ansible-playbook takes with -i."""
     from madctl import engine, terminal
+    from madctl.inventory import plain
 
     found = targets(options)
     if found.sources:
         terminal.tell(f"# use after: {' '.join(f'-i {source}' for source in found.sources)}")
-    terminal.say(*engine.dump_inventory(found.inventory).rstrip("\n").split("\n"))
+    terminal.say(*engine.dump_inventory(plain(found.inventory)).rstrip("\n").split("\n"))
     return ExitCode.SUCCEEDED

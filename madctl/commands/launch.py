@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError
@@ -53,17 +54,15 @@ def run(options: argparse.Namespace) -> int:
 
 def disarm(session: Any) -> None:
     """Stop what was armed when Ansible was ended in the middle of it."""
-    from madctl.engine import Engine
+    from madctl import attic
 
-    found: dict[str, Any] = {}
-
-    def on_task(action: str, _: str, result: dict[str, Any]) -> None:
-        if action.endswith("run_stop"):
-            found.update(result)
-
-    with Engine(on_task, lambda *_: None) as engine:
-        engine.run("stop", session.nodes, {"madctl_run_id": session.plan["run_id"]})
-    left = [host for host in session.nodes.names if found.get("nodes", {}).get(host, {}).get("left") != []]
+    run_id = session.plan["run_id"]
+    try:
+        found = attic.ask("stop", "run_stop", session.nodes, {"madctl_run_id": run_id})
+    except RunError as error:
+        remedy = f"the run may go on: madctl stop {run_id}"
+        raise RunError(error.exit_code, *(replace(problem, remedy=remedy) for problem in error.problems)) from error
+    left = [host for host in session.nodes.names if found["nodes"].get(host, {}).get("left") != []]
     if left:
         raise RunError(
             ExitCode.STOP_UNVERIFIED,

@@ -28,6 +28,7 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print lines, each with its node and rank."""
     from madctl import rundir
+    from madctl.lines import one_line
     from madctl.report import own_failure
     from madctl.session import RunSession
     from madctl.view import View, print_problems
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     session.run()
     view.close()
     if session.final is None and not session.interrupted:
-        view.errors = [Problem("INTERNAL", session.failure or "Ansible ended without a result")]
+        view.errors = [Problem("INTERNAL", one_line(session.failure or "Ansible ended without a result"))]
         print_problems(view.errors, [])
         return ExitCode.INTERNAL
     if session.interrupted:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ansible import constants
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _facts, _wanted, _words
@@ -35,6 +35,8 @@ _TRANSIENT = re.compile(
     r"timed out|Connection (closed|reset) by|kex_exchange_identification|banner exchange|Broken pipe|mux_client",
     re.IGNORECASE,
 )
+_NO_KEY = "it accepts none of your keys"
+_NO_PASSWORD = ("it does not accept the password that the inventory has for it", "try it: ssh %s")
 _CAUSES = (
     (
         "HOST_KEY_CHANGED",
@@ -50,8 +52,14 @@ _CAUSES = (
     ),
     (
         "AUTHENTICATION_FAILED",
+        re.compile(r"install the sshpass program"),
+        "the inventory has a password for it, which only the program sshpass can give to ssh",
+        "install sshpass here, or enrol a key: ssh-copy-id %s",
+    ),
+    (
+        "AUTHENTICATION_FAILED",
         re.compile(r"Permission denied"),
-        "it accepts none of your keys",
+        _NO_KEY,
         "check --user and your key: ssh %s",
     ),
     (
@@ -71,9 +79,18 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _play.warn(self._task, task_vars)
         self._adapt()
-        if self._is_ssh():
-            more = self._connection.get_option("ssh_extra_args")
-            self._connection.set_option("ssh_extra_args", " ".join(filter(None, [more, *_reach.ALIVE])))
+        if not self._is_ssh():
+            return self._look(task_vars)
+        arguments = _reach.adapt(self._connection, task_vars)
+        try:
+            # Other modules of a role need the same.
+            return dict(self._look(task_vars), ssh_extra_args=arguments)
+        except AnsibleError as error:
+            if "sshpass" not in str(error):
+                raise
+            return self._unreachable(str(error), task_vars)
+
+    def _look(self, task_vars: Any) -> dict[str, Any]:
         patient = self._is_ssh() and self._connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
         if self._is_ssh() and not patient:
             self._connection.set_option("timeout", FIRST_SECONDS)
@@ -143,6 +160,8 @@ class ActionModule(ActionBase):
         host = task_vars["inventory_hostname"]
         for code, pattern, message, remedy in _CAUSES:
             if pattern.search(text):
+                if message == _NO_KEY and self._connection.get_option("password"):
+                    message, remedy = _NO_PASSWORD
                 found = problem(code, host, message, remedy % task_vars.get("ansible_host", host))
                 break
         else:

@@ -24,13 +24,12 @@ import selectors
 import shutil
 import socket
 import sys
-import tempfile
 import threading
 from typing import Any
 
 from ansible.plugins.callback.default import CallbackModule as Default
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _plain, _stages, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _places, _plain, _stages, _wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
 
 _OURS = "madctl.multinode"
@@ -66,7 +65,7 @@ class CallbackModule(Default):
         # thread of ours would wait for that for ever. There, this is the callback "default".
         if type(self) is not CallbackModule:
             return
-        self._directory = tempfile.mkdtemp(prefix="madctl-")
+        self._directory = _places.private()
         self._step_aside()
         # A playbook that is interrupted has no statistics. Below zero comes after workers were waited for, who still
         # speak while they stop a run; workers are copies of this process, and do not do it.

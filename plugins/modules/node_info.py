@@ -79,6 +79,11 @@ node:
   returned: always
   type: dict
   sample: {hostname: gpu01, ifconfig: /usr/sbin/ifconfig}
+ssh_extra_args:
+  description: The last arguments of ssh, which any further module on this node needs as well.
+  returned: when the node is reached with ssh
+  type: str
+  sample: -o ServerAliveInterval=3
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -15,11 +15,10 @@ import secrets
 import shutil
 import signal
 import socket
-import tempfile
 import threading
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow
+from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _places
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _proving, _reach, _round
 
 _PROGRAMS = (
@@ -52,7 +51,7 @@ class Arming:
         first = (plan.get("restart") or {}).get("request") or plan
         self._shared = {"origin": first["run_id"], "programs": programs, "digest": digest, "about": about, **given}
         self._shared["relay_key"] = secrets.token_hex(32)
-        self._private = tempfile.mkdtemp(prefix="madctl-")
+        self._private = _places.private()
         self._lock = threading.Lock()
         self._done: list[tuple[str, socket.socket | None, dict[str, Any]]] = []
         self.proof: dict[str, dict[str, Any]] = {}
@@ -63,7 +62,7 @@ class Arming:
         self._round = _round.Round(reach, head, self._program, self._armed)
 
     def __enter__(self) -> Arming:
-        self._round.start(lambda host: ("-L", self._forward(host)))
+        self._round.start(lambda host: _reach.forwarding(self._forward(host)))
         return self
 
     def __exit__(self, *_: object) -> None:

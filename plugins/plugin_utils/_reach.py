@@ -8,7 +8,9 @@ control sockets of Ansible's own connections: no further handshake.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -20,8 +22,20 @@ from ansible.plugins.loader import connection_loader
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
 AT_ONCE = 16
-# A dead peer is noticed within seconds. Whatever an inventory says of this comes first, and ssh takes the first.
-ALIVE = ("-o", "ServerAliveInterval=3", "-o", "ServerAliveCountMax=4")
+# Connections are kept and shared, and notice a dead peer within seconds. They come last, and ssh takes the first of
+# each: what an inventory or settings say stays.
+_KEPT = ("ControlMaster=auto", "ControlPersist=60s", "ServerAliveInterval=3", "ServerAliveCountMax=4")
+# An ssh configuration may be made for shells: these carry programs, whatever it says. Which ssh knows them first.
+_BARE = (
+    ("ClearAllForwardings=yes", (2, 9)),
+    ("ExitOnForwardFailure=no", (4, 4)),
+    ("RequestTTY=no", (5, 9)),
+    ("Tunnel=no", (4, 3)),
+    ("RemoteCommand=none", (7, 6)),
+    ("SessionType=default", (8, 7)),
+    ("StdinNull=no", (8, 7)),
+    ("ForkAfterAuthentication=no", (8, 7)),
+)
 _RELAY = (
     "import os,select,socket,sys\n"
     "s=socket.socket(socket.AF_UNIX);os.chdir(sys.argv[1]);s.connect('control.sock')\n"
@@ -53,7 +67,8 @@ class Reach:
         argv = ["/bin/sh", "-c", command]
         if self.ssh is not None:
             *words, target = self.ssh
-            argv = [*words, *options, "--", target, "/bin/sh -c " + shlex.quote(command)]
+            # First come the options of this command: ssh takes the first of each.
+            argv = [words[0], *options, *words[1:], "--", target, "/bin/sh -c " + shlex.quote(command)]
         return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def relay(self, run_dir: str) -> socket.socket:
@@ -82,10 +97,48 @@ def _ssh(host: str, action: Any, variables: Any) -> list[str] | None:
         task_keys={"remote_user": task.remote_user, "port": task.port},
         var_options={name: variables[name] for name in names if name in variables},
     )
+    adapt(connection, variables)
     # The path of the control socket is a hash of these, which Ansible sets just before it connects.
     connection.host = connection.get_option("host") or host
     words = connection._build_command(connection.get_option("ssh_executable"), "ssh")
-    return [*(word.decode() for word in words), *ALIVE, "-T", str(connection.host)]
+    return [*map(os.fsdecode, words), "-T", str(connection.host)]
+
+
+def forwarding(place: str) -> tuple[str, ...]:
+    """Give the options that forward a socket, which none of ours does otherwise."""
+    return ("-o", "ClearAllForwardings=no", "-L", place)
+
+
+def adapt(connection: Any, variables: Any) -> str:
+    """
+    Add to a connection's arguments what all of ours need; give the last of them, where ours are.
+
+    Args:
+        connection: Ansible's own, its options set.
+        variables: All variables of the host; ``madctl_ssh_args`` is what the command line of madctl wants.
+    """
+    version = _version(str(connection.get_option("ssh_executable")))
+    options = [*(option for option, since in _BARE if since <= version), *_KEPT]
+    if not connection.get_option("password"):
+        options.append("BatchMode=yes")  # Nobody is there to be asked.
+    ours = [word for option in options for word in ("-o", option)]
+    wanted = shlex.join([*ours, *shlex.split(str(variables.get("madctl_ssh_args") or ""))])
+    text = " ".join(filter(None, [connection.get_option("ssh_extra_args"), wanted]))
+    connection.set_option("ssh_extra_args", text)
+    return text
+
+
+@functools.lru_cache
+def _version(executable: str) -> tuple[int, ...]:
+    """Ask an ssh for its version; one that does not say OpenSSH is taken for an old one."""
+    try:
+        done = subprocess.run(
+            [executable, "-V"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return (7, 6)
+    said = re.search(rb"OpenSSH_(\d+)\.(\d+)", done.stderr + done.stdout)
+    return (int(said[1]), int(said[2])) if said else (7, 6)
 
 
 def connect(path: str) -> socket.socket:

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What Ansible is told when madctl runs it: where this collection is, and the settings that its playbooks depend on.
+
+The user's own settings stay in force but for those: in ``ansible.cfg`` they may be meant for other playbooks.
+"""
+
+from __future__ import annotations
+
+import configparser
+import importlib.util
+import locale
+import os
+import stat
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from madctl.errors import ExitCode, Problem, RunError, UsageError
+
+_PINNED = {
+    # ansible-runner turns host key checking off where nobody turns it on.
+    "ANSIBLE_HOST_KEY_CHECKING": "True",
+    # A callback that draws is for playbooks that people run by hand; here madctl is the screen.
+    "ANSIBLE_STDOUT_CALLBACK": "default",
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_FORCE_COLOR": "0",
+    "ANSIBLE_DEPRECATION_WARNINGS": "0",
+    "ANSIBLE_RETRY_FILES_ENABLED": "0",
+    # All hosts take every step together, a failure of one is judged with all others, and nothing ends early.
+    "ANSIBLE_STRATEGY": "linear",
+    "ANSIBLE_ANY_ERRORS_FATAL": "False",
+    "ANSIBLE_ERROR_ON_UNDEFINED_VARS": "True",
+    "ANSIBLE_TASK_TIMEOUT": "0",
+    "ANSIBLE_RUN_TAGS": "all",
+    "ANSIBLE_SKIP_TAGS": "never",  # No list can be empty here.
+    # Results are read.
+    "ANSIBLE_NO_LOG": "False",
+    # Nobody is there who could answer.
+    "ANSIBLE_ASK_PASS": "False",
+    "ANSIBLE_BECOME_ASK_PASS": "False",
+    "ANSIBLE_ASK_VAULT_PASS": "False",
+    "ANSIBLE_ENABLE_TASK_DEBUGGER": "False",
+    # Nodes are reached over ssh, wherever an inventory says nothing else.
+    "ANSIBLE_TRANSPORT": "ssh",
+}
+_INVENTORY_PLUGINS = "host_list,script,auto,yaml,ini,toml"
+_COLLECTIONS = "~/.ansible/collections:/usr/share/ansible/collections"
+_FILE = "ansible.cfg"
+
+
+def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Give the variables that Ansible gets beside those that are there."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath)])
+    return {**_emptied(given), "PATH": path, **_PINNED, **_joined(given), **_utf8()}
+
+
+def _emptied(given: Mapping[str, str]) -> dict[str, str]:
+    """Empty what is not UTF-8, which ansible-runner cannot write down; a job gets its variables another way."""
+    odd = (name for name, value in given.items() if value != value.encode("utf-8", "replace").decode())
+    return dict.fromkeys((name for name in odd if name != "HOME"), "")
+
+
+def _joined(given: Mapping[str, str]) -> dict[str, str]:
+    """Add to settings of the user what has to be among them."""
+    own = _read(config_file(given))
+
+    def setting(name: str, section: str, key: str, usual: str) -> str:
+        return given.get(name) or own.get(section, key, raw=True, fallback="") or usual
+
+    collections = setting("ANSIBLE_COLLECTIONS_PATH", "defaults", "collections_path", _COLLECTIONS)
+    plugins = setting("ANSIBLE_INVENTORY_ENABLED", "inventory", "enable_plugins", _INVENTORY_PLUGINS)
+    if "@prompt" in setting("ANSIBLE_VAULT_IDENTITY_LIST", "defaults", "vault_identity_list", ""):
+        # It would ask where nobody sees it, and wait for ever.
+        message = "your Ansible settings ask for a vault password, which nobody can type here"
+        raise UsageError(Problem("USAGE", message, remedy="name a file: ANSIBLE_VAULT_PASSWORD_FILE=FILE"))
+    return {
+        "ANSIBLE_COLLECTIONS_PATH": f"{_collection()}{os.pathsep}{collections}",
+        "ANSIBLE_INVENTORY_ENABLED": f"{plugins},yaml",
+        # Ansible's own choice would compress everything; what is needed is added to the user's.
+        "ANSIBLE_SSH_ARGS": setting("ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args", ""),
+    }
+
+
+def _collection() -> str:
+    """Find the directory that this very collection is in."""
+    spec = importlib.util.find_spec("ansible_collections.madctl.multinode")
+    if spec is None or not spec.submodule_search_locations:
+        raise RunError(
+            ExitCode.INTERNAL, Problem("COLLECTION_MISSING", "the collection is not installed", remedy="run make setup")
+        )
+    return str(Path(next(iter(spec.submodule_search_locations))).parents[2])
+
+
+def config_file(given: Mapping[str, str] = os.environ) -> Path | None:
+    """Find the settings that Ansible reads here: the first that there is, and none that all may write."""
+    named = given.get("ANSIBLE_CONFIG")
+    places = [Path(named) / _FILE if Path(named).is_dir() else Path(named)] if named else []
+    if not is_ignored():
+        places.append(Path(_FILE))
+    places += [Path.home() / f".{_FILE}", Path("/etc/ansible") / _FILE]
+    return next((place for place in places if place.is_file() and os.access(place, os.R_OK)), None)
+
+
+def is_ignored() -> bool:
+    """Tell whether Ansible reads no settings here, since everybody may write into this directory."""
+    try:
+        return bool(Path().stat().st_mode & stat.S_IWOTH)
+    except OSError:
+        return True
+
+
+def _read(path: Path | None) -> configparser.ConfigParser:
+    found = configparser.ConfigParser(inline_comment_prefixes=(";",), interpolation=None)
+    try:
+        if path is not None:
+            found.read_string(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, configparser.Error):
+        pass  # Ansible itself will say what is wrong with it.
+    return found
+
+
+_LOCALE = threading.Lock()
+
+
+def _utf8() -> dict[str, str]:
+    """Choose a locale where the user's is none that Ansible takes: cron and batch systems often set C."""
+    with _LOCALE:
+        before = locale.setlocale(locale.LC_ALL)
+        try:
+            if _is_utf8(""):
+                return {}
+            return {"LC_ALL": next((name for name in ("C.UTF-8", "en_US.UTF-8") if _is_utf8(name)), "C.UTF-8")}
+        finally:
+            locale.setlocale(locale.LC_ALL, before)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        locale.setlocale(locale.LC_ALL, name)
+    except locale.Error:
+        return False
+    return (locale.getlocale()[1] or "").lower() in ("utf-8", "utf8")
