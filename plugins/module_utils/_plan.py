@@ -23,7 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _storage,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
+from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, unpack
 
 STOP_GRACE_SECONDS = 35.0  # torchrun gives its workers 30
 
@@ -56,7 +56,7 @@ class Request:
     only: Tuple[str, ...] = ()
     slots: Tuple[Optional[int], ...] = ()
     tags: Tuple[str, ...] = ()
-    additional_context: Dict[str, Any] = field(default_factory=dict)
+    additional_context: Tuple[Dict[str, Any], ...] = ()  # later ones win
     force_mirror_local: Optional[str] = None
     replace_containers: Tuple[str, ...] = ()
 
@@ -273,8 +273,13 @@ class _Judge:
         request = self.request
         if request.shape != "model":
             return []
-        found: List[Problem] = _madengine.judge(self.each, request.replace_containers)
-        found += _madengine.overridden(request.additional_context)
+        found: List[Problem] = _madengine.judge(self.each, request.replace_containers) + _madengine.alone(self.each)
+        versions = {_madengine.major_of(fact, self.facts) for fact in self.facts}
+        own = _madengine.merge(request.additional_context, versions != {2})
+        found += _madengine.overridden(own)
+        if versions != {2}:
+            env = {name: unpack(value) for name, value in request.env.items()}
+            found += _madengine.unsafe(own, request.tags, request.force_mirror_local, env)
         if request.runner == "mpirun":
             found.append(problem("MODEL_RUNNER", None, "madengine's own containers cannot take daemons of mpirun"))
         shared = [mount["path"] for mount in self.facts[0]["mounts"]]
