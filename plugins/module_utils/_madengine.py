@@ -76,12 +76,13 @@ def major_of(fact: Dict[str, Any], facts: Sequence[Dict[str, Any]]) -> Optional[
     return major((fact.get("madengine") or {}).get("version")) or major(usual(facts))
 
 
-def judge(nodes: Nodes, replace: Sequence[str]) -> List[Problem]:
+def judge(nodes: Nodes, replace: Sequence[str], image: Optional[str] = None) -> List[Problem]:
     """
     Find what stands against models on these nodes.
 
     Args:
         replace: Containers that may be removed, by name; an empty name is every one that carries a run's id.
+        image: The image that was asked for, after which a container is named too.
     """
     found: List[Problem] = []
     facts_of = dict(nodes)
@@ -111,14 +112,14 @@ def judge(nodes: Nodes, replace: Sequence[str]) -> List[Problem]:
         if not entry["gpu_tool"]:
             found.append(problem("GPU_TOOL_MISSING", host, "none of rocm-smi, amd-smi and nvidia-smi on the PATH"))
         for container in entry["containers"]:
-            if not is_replaced(container, replace) and is_in_the_way(container["name"], facts_of[host]):
+            if not is_replaced(container, replace) and is_in_the_way(container["name"], facts_of[host], image):
                 of = " of run %s" % container["run_id"] if container["run_id"] else ""
                 message = "container %s%s is left, created %s" % (container["name"], of, container["created"] or "?")
                 found.append(problem("CONTAINER_LEFT", host, message, _remedy(container)))
     return found
 
 
-def is_in_the_way(name: str, facts: Dict[str, Any]) -> bool:
+def is_in_the_way(name: str, facts: Dict[str, Any], image: Optional[str] = None) -> bool:
     """
     Tell whether a container keeps madengine from making its own.
 
@@ -129,12 +130,9 @@ def is_in_the_way(name: str, facts: Dict[str, Any]) -> bool:
         return True
     if major((facts.get("madengine") or {}).get("version")) == 2:
         return False
-    models = facts.get("models") or []
-    return not models or any(_containers.PREFIX + _container_name(model["name"]) in name for model in models)
-
-
-def _container_name(model: str) -> str:
-    return model.replace("/", "_").lower()
+    models = [model["name"].replace("/", "_").lower() for model in facts.get("models") or []]
+    images = [str(image).replace("/", "_").replace(":", "_")] if image else []
+    return not models or any(_containers.PREFIX + own in name for own in [*models, *images])
 
 
 def is_replaced(container: Dict[str, Any], replace: Sequence[str]) -> bool:
@@ -165,10 +163,9 @@ def overridden(context: Dict[str, Any]) -> List[Problem]:
 def alone(nodes: Nodes) -> List[Problem]:
     """Warn of models whose scripts start no ranks of one world: every node would then run its own."""
     models = {model["name"]: model for _, facts in nodes[:1] for model in facts.get("models") or []}
+    message = "model %s: nothing in %s mentions MAD_MULTI_NODE_RUNNER"
     return [
-        problem(
-            "MODEL_ALONE", None, "model %s: nothing in %s mentions MAD_MULTI_NODE_RUNNER" % (name, model["scripts"])
-        )
+        problem("MODEL_ALONE", None, message % (_shown(name), _shown(model["scripts"])))
         for name, model in models.items()
         if model["uses_runner"] is False and len(nodes) > 1
     ]
@@ -287,10 +284,10 @@ def refused(tags: Sequence[Any], words: Sequence[Any]) -> List[Tuple[str, str]]:
         head = word.partition("=")[0]
         name = next((name for name in _RESERVED if _is_short_for(head, name)), _SHORT.get(word[:2]))
         if name:
-            found.append(("%s after the -- would undo the plan" % name, _RESERVED[name]))
+            found.append(("%s among the words for madengine would undo the plan" % name, _RESERVED[name]))
     path = table(words)
     if path.startswith("/") or ".." in path.split("/"):
-        message = "every node writes a table of its own, so --output %s cannot lie elsewhere" % path
+        message = "every node writes a table of its own, so --output %r cannot lie elsewhere" % path
         found.append((message, "name a file without a directory above it"))
     return found
 
@@ -305,16 +302,19 @@ def unsafe(own: Dict[str, Any], tags: Sequence[str], mirror: Optional[str], env:
     quoted = [(name, value) for name, value in env.items() if "MAD_SECRETS" in name or name == "BUILD_NUMBER"]
     variables = [(key, own.get(key)) for key in ("docker_env_vars", "docker_build_arg", "multi_node_args")]
     variables += [("tools", tool.get("env_vars")) for tool in _dicts(own.get("tools"))]
-    named = [("%s of %s" % (name, key), name, value) for key, given in variables for name, value in _items(given)]
+    named = [
+        ("%s of %s" % (_shown(name), key), name, value) for key, given in variables for name, value in _items(given)
+    ]
     quoted += [(where, value) for where, _, value in named]
     bare = [("the name of %s" % where, name) for where, name, _ in named]
     bare += [
-        ("%s of docker_mounts" % name, "%s:%s" % (value, name)) for name, value in _items(own.get("docker_mounts"))
+        ("%s of docker_mounts" % _shown(name), "%s:%s" % (value, name))
+        for name, value in _items(own.get("docker_mounts"))
     ]
-    bare += [(key, str(own.get(key, "")).replace(" ", "")) for key in ("docker_cpus",)]
+    bare += [("docker_cpus", str(own.get("docker_cpus", "")).replace(" ", ""))]
     bare += [(key, own.get(key, "")) for key in ("MAD_CONTAINER_IMAGE", "SHM_SIZE")]
     bare += [("--force-mirror-local", mirror or "")]
-    inner = [("tag %s" % tag, tag) for tag in tags]
+    inner = [("tag %s" % _shown(tag), tag) for tag in tags]
     inner += [(key, own.get(key, "")) for key in ("model_args", "encapsulate_script")]
     scripts = [(key, script) for key in ("pre_scripts", "post_scripts", "tools") for script in _dicts(own.get(key))]
     inner += [(key, script.get(part, "")) for key, script in scripts for part in ("path", "args", "cmd")]
@@ -339,6 +339,10 @@ def _is_quotable(text: str) -> bool:
 
 def _items(value: Any) -> Iterable[Tuple[Any, Any]]:
     return value.items() if isinstance(value, dict) else ()
+
+
+def _shown(name: Any) -> str:
+    return str(name) if str(name).isprintable() and name else repr(name)
 
 
 def _dicts(value: Any) -> List[Dict[str, Any]]:

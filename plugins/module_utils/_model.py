@@ -36,6 +36,7 @@ TAIL_BYTES = 1 << 20
 # As much as the supervisor takes of one message, with room for the rest of it.
 ROWS_BYTES = 600_000
 FAILED = 20
+VALUE_CHARACTERS = 2000
 # madengine writes these; from a checkout that was used before they would be taken for this run's.
 LEFT_BEHIND = shutil.ignore_patterns(
     ".git", "__pycache__", "perf.csv", "perf*.csv", "perf*.html", "*.live.log", "run_directory"
@@ -70,9 +71,14 @@ def rows(path: str) -> Optional[List[Dict[str, str]]]:
         lines = io.StringIO(text.replace("\0", ""), newline="")
         # The head of version 1 has a blank after each comma until there is a row.
         found = csv.DictReader(lines, skipinitialspace=True)
-        return [{str(key): str(value or "") for key, value in row.items()} for row in found]
+        return [{shown(key): shown(value or "") for key, value in row.items()} for row in found]
     except (OSError, csv.Error):
         return None
+
+
+def shown(value: object) -> str:
+    """Make a value of a table, which may be a model's own, fit for a screen."""
+    return "".join(character if character.isprintable() else "?" for character in str(value)[:VALUE_CHARACTERS])
 
 
 def judge(found: Optional[List[Dict[str, str]]], status: int, job: Dict[str, Any]) -> List[str]:

@@ -239,6 +239,9 @@ class _Judge:
                 return [count or 1 for count in slots], []
             return [most] * len(slots), self._unequal(slots, most)
         nprocs, found = _checks.processes(self.each, self.request.nproc_per_node, self.request.gpus)
+        if self.request.shape == "model" and found and found[0]["code"] == "NO_GPU":
+            message = "no GPU is counted on any node: version 1 of madengine counts itself, 2 starts 1 process per node"
+            found = [problem("NO_GPU", None, message, "--nproc-per-node")]
         return nprocs, found
 
     def _unequal(self, slots: Sequence[Optional[int]], most: int) -> List[Problem]:
@@ -273,10 +276,10 @@ class _Judge:
         request = self.request
         if request.shape != "model":
             return []
-        found: List[Problem] = _madengine.judge(self.each, request.replace_containers) + _madengine.alone(self.each)
         versions = {_madengine.major_of(fact, self.facts) for fact in self.facts}
         own = _madengine.merge(request.additional_context, versions != {2})
-        found += _madengine.overridden(own)
+        found: List[Problem] = _madengine.judge(self.each, request.replace_containers, own.get("MAD_CONTAINER_IMAGE"))
+        found += _madengine.alone(self.each) + _madengine.overridden(own)
         if versions != {2}:
             env = {name: unpack(value) for name, value in request.env.items()}
             found += _madengine.unsafe(own, request.tags, request.force_mirror_local, env)

@@ -58,7 +58,8 @@ def judge(given: Dict[str, Any]) -> List[Problem]:
 def _models(given: Dict[str, Any]) -> List[Problem]:
     words = [_words.unpack(word) for word in given.get("work") or []]
     refused = _madengine.refused(given.get("tags") or [], words)
-    found = [problem("USAGE", None, message, remedy) for message, remedy in refused]
+    remedy = "set madctl_tags and the other variables, or leave it out of madctl_work"
+    found = [problem("USAGE", None, message, remedy) for message, _ in refused]
     checkout = (given.get("env") or {}).get("MODEL_DIR")
     if checkout is not None and _words.unpack(checkout) != given.get("chdir"):
         found.append(problem("USAGE", None, "MODEL_DIR is not passed on to madengine", "set madctl_chdir to it"))

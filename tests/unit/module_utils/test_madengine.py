@@ -2,10 +2,12 @@
 """madengine's context and command line, and the judgement of what nodes have."""
 
 import ast
+import shlex
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _madengine
+from tests import hostile
 from tests.unit.module_utils.facts import node
 from tests.unit.module_utils.test_plan import codes, make
 
@@ -85,6 +87,11 @@ CASES = {
     "left, not ours": (engine(containers=[LEFT]), {"replace_containers": ("",)}, [("CONTAINER_LEFT", "n2")]),
     "left, ours": (engine(containers=[OURS]), {"replace_containers": ("",)}, []),
     "in the way of version 1": (engine(containers=[IN_THE_WAY]), {}, [("CONTAINER_LEFT", "n2")]),
+    "in the way of an image": (
+        engine(containers=[{**LEFT, "name": "x_container_rocm_pytorch_latest"}]),
+        {"additional_context": ({"MAD_CONTAINER_IMAGE": "rocm/pytorch:latest"},)},
+        [("CONTAINER_LEFT", "n2")],
+    ),
     "in the way, replaced": (engine(containers=[IN_THE_WAY]), {"replace_containers": ("old_container_m_x",)}, []),
     "not in the way": (engine(containers=[{**LEFT, "name": "my_container_db"}]), {}, []),
     "left, named": (engine(containers=[LEFT]), {"replace_containers": ("container_x",)}, []),
@@ -331,3 +338,30 @@ def test_the_shares_of_two_nodes():
     }
     assert plan["nodes"][1]["env"]["MAD_COLLECT_METRICS"] == "false"
     assert "MAD_COLLECT_METRICS" not in plan["nodes"][0]["env"]
+
+
+@pytest.mark.parametrize("text", hostile.LANGUAGES.values(), ids=hostile.LANGUAGES)
+def test_hostile_names_are_shown_without_harm(text):
+    context = {"docker_env_vars": {text: "it's"}, "docker_mounts": {text: ";"}}
+    found = planned("1.0.0", "1.0.0", additional_context=(context,), tags=(text,))
+
+    assert found.problems
+    assert all(hostile.is_harmless(entry["message"]) for entry in found.problems)
+    assert all(hostile.is_harmless(message) for message, _ in _madengine.refused([text], [text, "-o", "/" + text]))
+
+
+@pytest.mark.fuzz
+def test_what_is_let_through_is_one_word_to_a_shell(rounds):
+    """Version 1 pastes it like this; Python's reader of shell words is the judge."""
+    samples = [text.encode() for text in [*hostile.LANGUAGES.values(), "plain", "$HOME/x", "a 'b c'", '{"a": 1}']]
+    let_through = 0
+    for data in hostile.mutated(samples, rounds // 4):
+        text = data.decode("utf-8", "replace")
+        context = {"docker_env_vars": {"A": text}, "docker_mounts": {"/x": text}}
+        refused = {entry["message"].split(" ")[0] for entry in _madengine.unsafe(context, (), None, {})}
+        if "A" not in refused:
+            let_through += 1
+            assert shlex.split("--env A='%s' " % text) == ["--env", "A=" + text]
+        if "/x" not in refused:
+            assert shlex.split("-v %s:/x " % text) == ["-v", text + ":/x"]
+    assert let_through > rounds // 100

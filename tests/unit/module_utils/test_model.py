@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a node's tables and exit codes are judged, as both versions of madengine write them."""
 
+import csv
 import json
 import os
 import socket
@@ -12,6 +13,7 @@ import time
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _model, _outcome
+from tests import hostile
 
 HEAD = "model, n_gpus, gpu_architecture, performance, metric, status, test_duration\n"
 FIRST = {"leads": True, "many": True, "version": 1, "skips": False}
@@ -84,6 +86,18 @@ def test_a_strange_table_is_no_success_of_version_2(table, tmp_path):
     path.write_text(table)
 
     assert _model.judge(_model.rows(str(path)), 0, {**FIRST, **SECOND})
+
+
+@pytest.mark.parametrize("text", hostile.LANGUAGES.values(), ids=hostile.LANGUAGES)
+def test_what_a_model_writes_of_itself_is_harmless(text, tmp_path):
+    path = tmp_path / "perf.csv"
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([["model", "status", text], [text, text, text]])
+    rows = _model.rows(str(path))
+    told = [*rows[0], *rows[0].values(), *_model.judge(rows, 0, FIRST)]
+
+    assert len(told) == 7
+    assert all(hostile.is_harmless(value) for value in told)
 
 
 def test_a_table_without_an_end_is_judged_as_bad(tmp_path, monkeypatch):
@@ -170,7 +184,7 @@ def test_to_clean_is_over_when_its_end_was_taken_down(monkeypatch):
     import _processes
     import _runners
 
-    runners = _runners.Runners({"after": ["/bin/true"], "env": {}, "mpi": None}, None, None)
+    runners = _runners.Runners({"after": ["/bin/true"], "env": {}, "mpi": None}, None, None, None)
     assert (runners.clean(), runners.clean()) == (True, False)
     while _processes.stat(runners.cleaner)[0] != "Z":
         time.sleep(0.01)
