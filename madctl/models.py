@@ -33,6 +33,11 @@ def lines(nodes: Sequence[dict[str, Any]]) -> list[str]:
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def ran(nodes: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether any model ran on any node."""
+    return any(row.get("status") != "SKIPPED" for node in nodes for row in node.get("models") or [])
+
+
 def merge(path: Path, nodes: Sequence[dict[str, Any]]) -> bool:
     """Write the rows of all nodes into one file, each with its node; False when there is none."""
     rows = [

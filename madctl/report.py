@@ -71,7 +71,7 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     else:
         view.finish(ended, data, session.started, _error_text(final))
     if plan and data and not dry_run:
-        _results(view, plan["run_id"], data)
+        _results(view, plan, data, ended)
     code = code or (ExitCode.INTERNAL if broken else code)
     if as_json:
         run_id = plan["run_id"] if plan else None
@@ -90,10 +90,13 @@ def own_failure(session: Session) -> list[Problem]:
     return [replace(session.broken, message=message)]
 
 
-def _results(view: View, run_id: str, data: dict[str, Any]) -> None:
+def _results(view: View, plan: dict[str, Any], data: dict[str, Any], ended: str) -> None:
     from madctl import models, rundir
 
-    path = rundir.results(run_id)
+    if plan["shape"] == "model" and ended == "succeeded" and not models.ran(data["nodes"]):
+        remedy = "see the output of madengine"
+        view.notice(Problem("MODELS_SKIPPED", "madengine ran no model: all are skipped, or deprecated", remedy=remedy))
+    path = rundir.results(plan["run_id"])
     try:
         written = models.merge(path, data["nodes"])
     except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _wanted
-from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, pack
+from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, pack, unpack
 from madctl.errors import Problem, UsageError
 
 
@@ -146,6 +146,7 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         raise UsageError(
             Problem("USAGE", "torchrun needs the same number of processes on every node", remedy="--gpus min")
         )
+    variables, checkout = _checkout(options, _environment(options, environment))
     result: dict[str, Any] = {
         "madctl_work": [pack(word) for word in work],
         "madctl_shape": shape,
@@ -163,9 +164,9 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "madctl_interface": _interface(options.interface),
         "madctl_shared_paths": [_shared(path) for path in _shared_paths(options)],
         "madctl_shared_fstypes": options.shared_fstype,
-        "madctl_env": _environment(options, environment),
-        "madctl_chdir": options.chdir or os.getcwd(),
-        "madctl_chdir_required": options.chdir is not None,
+        "madctl_env": variables,
+        "madctl_chdir": checkout or os.getcwd(),
+        "madctl_chdir_required": checkout is not None,
         "madctl_run_dir": options.run_dir,
         "madctl_timeout": _seconds("--timeout", options.timeout),
         "madctl_nnodes": _count("--nnodes", options.nnodes, 1),
@@ -216,9 +217,20 @@ def _shared_paths(options: argparse.Namespace) -> list[str]:
     return [*options.shared_path, mirror]
 
 
+def _checkout(options: argparse.Namespace, variables: dict[str, Word]) -> tuple[dict[str, Word], str | None]:
+    """Take madengine's MODEL_DIR for the working directory that it stands for; nodes copy from there anyway."""
+    if not options.tags or "MODEL_DIR" not in variables:
+        return variables, options.chdir
+    checkout = unpack(variables["MODEL_DIR"])
+    if options.chdir not in (None, checkout):
+        message = f"--chdir {options.chdir} and MODEL_DIR={checkout} are two checkouts"
+        raise UsageError(Problem("USAGE", message, remedy="leave one of them out"))
+    return {name: value for name, value in variables.items() if name != "MODEL_DIR"}, checkout
+
+
 def _models(options: argparse.Namespace) -> dict[str, Any]:
     """Build the variables of models; without any, those options mean nothing."""
-    context = _context(options)
+    context = _contexts(options)
     given = {
         "--additional-context": context,
         "--force-mirror-local": options.force_mirror_local,
@@ -231,6 +243,8 @@ def _models(options: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(Problem("USAGE", "--tags and --command exclude each other"))
     if options.force_mirror_local is not None and not options.force_mirror_local.startswith("/"):
         raise _usage("--force-mirror-local", options.force_mirror_local, "an absolute path")
+    for message, remedy in _refused_words(options):
+        raise UsageError(Problem("USAGE", message, remedy=remedy))
     return {
         "madctl_tags": list(options.tags),
         "madctl_additional_context": context,
@@ -239,8 +253,14 @@ def _models(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _context(options: argparse.Namespace) -> dict[str, Any]:
-    """Read the additional context; what the text says wins over what the file says, as in madengine."""
+def _refused_words(options: argparse.Namespace) -> list[tuple[str, str]]:
+    from ansible_collections.madctl.multinode.plugins.module_utils import _madengine
+
+    return _madengine.refused(options.tags, options.work or []) if options.tags else []
+
+
+def _contexts(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Read the additional contexts, the file's first: how they are merged depends on the nodes' madengine."""
     from ansible_collections.madctl.multinode.plugins.module_utils import _madengine
 
     texts = {}
@@ -251,14 +271,14 @@ def _context(options: argparse.Namespace) -> dict[str, Any]:
             raise UsageError(Problem("CONTEXT_UNREADABLE", f"--additional-context-file: {error}")) from error
     if options.additional_context is not None:
         texts["--additional-context"] = options.additional_context
-    merged: dict[str, Any] = {}
+    found: list[dict[str, Any]] = []
     for source, text in texts.items():
         try:
-            merged |= _madengine.parse(text)
+            found.append(_madengine.parse(text))
         except ValueError as error:
             remedy = "write it as {'key': 'value'}"
             raise UsageError(Problem("CONTEXT_MALFORMED", f"{source}: {error}", remedy=remedy)) from error
-    return merged
+    return found
 
 
 def _mpi_args(options: argparse.Namespace) -> list[str]:
@@ -376,7 +396,6 @@ def secrets(options: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[str
         wanted: What was made of it. The file is not read again: it may be a pipe, and empty by now.
     """
     from ansible_collections.madctl.multinode.plugins.module_utils._masking import values
-    from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
 
     # The last entry of a name counts: it alone says where the value came from.
     typed = {name: equals for name, equals, _ in (entry.partition("=") for entry in options.env)}

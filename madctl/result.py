@@ -58,7 +58,7 @@ def _finite(value: Any) -> Any:
 
 def _problem(problem: Problem) -> dict[str, Any]:
     fields = {key: getattr(problem, key) for key in ("code", "host", "message", "remedy")}
-    if problem.code in ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED"):
+    if problem.code in ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS"):
         fields |= {"rank": problem.rank, "exit_code": problem.exit_code}
     return fields
 

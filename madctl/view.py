@@ -26,7 +26,7 @@ from madctl.stages import StageTable
 from madctl.terminal import ERR, OUT, plain, tell
 
 LAST_LINES = 20
-JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "START_FAILED", "DAEMON_NOT_READY")
+JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS", "START_FAILED", "DAEMON_NOT_READY")
 _LAST_LENGTH = 4096  # of a last line: each rank has twenty of them in memory
 _WIDEST = 32
 _PATIENCE = 0.5

@@ -147,7 +147,7 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _pla
         if name in given:
             given[name] = tuple(map(str, given[name]))
     if "additional_context" in given:
-        given["additional_context"] = _context(given["additional_context"])
+        given["additional_context"] = _contexts(given["additional_context"])
     given["env"] = {str(name): _plain(value) for name, value in (given.get("env") or {}).items()}
     # Ansible before 2.19 makes text of every number that a template gives.
     for field in fields(_plan.Request):
@@ -158,15 +158,18 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _pla
     return _plan.Request(slots=slots, **given)
 
 
+def _contexts(given: Any) -> tuple[dict[str, Any], ...]:
+    """Take additional contexts, each as a mapping or as text the way madengine takes it; a list has several."""
+    layers = given if isinstance(given, list) else [given]
+    return tuple(_context(layer) for layer in layers)
+
+
 def _context(given: Any) -> dict[str, Any]:
-    """Take an additional context as a mapping, or as text the way madengine takes it."""
-    if isinstance(given, str):
-        try:
-            return _madengine.parse(given)
-        except ValueError as error:
-            found = _codes.problem("CONTEXT_MALFORMED", None, "additional_context: %s" % error)
-            raise _screen.refusal([found]) from error
-    return dict(_direct.plain(given))
+    try:
+        return _madengine.parse(given) if isinstance(given, str) else _madengine.checked(dict(_direct.plain(given)))
+    except (ValueError, TypeError) as error:
+        found = _codes.problem("CONTEXT_MALFORMED", None, "additional_context: %s" % error)
+        raise _screen.refusal([found]) from error
 
 
 def _plain(word: Any) -> Any:

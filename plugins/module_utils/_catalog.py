@@ -220,14 +220,20 @@ CHECKS = (
     ),
     Check(
         "madengine",
-        "madengine and its version, docker, a vendor's tool, containers that were left; only with --tags",
-        "one start of madengine, two of docker",
+        "madengine and its version, docker, a vendor's tool, containers that were left, scripts of models; only with "
+        "--tags",
+        "two starts of docker, and one of madengine where its version does not stand beside it",
         (
             _error("MADENGINE_MISSING", "There is no madengine.", "install it beside the job's Python"),
             _error("MADENGINE_BROKEN", "madengine cannot be started.", "install it anew"),
             _error("MADENGINE_MIXED", "Another version than on most nodes.", "install the same"),
             _error("MADENGINE_HUNG", "madengine or docker does not answer.", "see what hangs there: docker ps"),
             _warning("MADENGINE_UNKNOWN", "The version is not known: it gets the context and the environment."),
+            _warning(
+                "MODEL_ALONE",
+                "A model's script does not mention the runner: every node would run a world of its own.",
+                "start its ranks with $MAD_MULTI_NODE_RUNNER",
+            ),
             _error("RUNTIME_MISSING", "There is no docker, which madengine calls.", "install docker or podman-docker"),
             _error("RUNTIME_UNUSABLE", "docker cannot be used by this user.", "see what it says: docker ps"),
             _error("GPU_TOOL_MISSING", "No tool of a GPU vendor, which madengine calls.", "install the vendor's tools"),
@@ -246,6 +252,11 @@ CHECKS = (
         (
             _warning("CONTEXT_REPLACED", "The context names ranks, which are the plan's."),
             _warning("CONTEXT_KEPT", "The context says what the plan would have chosen, and wins."),
+            _error(
+                "CONTEXT_UNSAFE",
+                "A value that version 1 of madengine would paste into a shell line, where it means something else.",
+                "write it in another way, or use version 2",
+            ),
             _error(
                 "MIRROR_UNPROVEN",
                 "--force-mirror-local is not below a --shared-path that is checked.",

@@ -8,16 +8,21 @@ runs when everything else has ended: ``_containers.py remove RUN_ID``. Private t
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import sys
 from typing import Any, Dict, List, Optional
 
 RUNTIME = "docker"  # what madengine calls; podman's stand-in goes by the same name
-PREFIX = "container_"  # madengine names a container after its image
+PREFIX = "container_"  # madengine names a container after its image, and version 1 looks for that anywhere
 MARK = "MADCTL_RUN_ID="
 GPU_TOOLS = ("rocm-smi", "amd-smi", "nvidia-smi")
 _SECONDS = 10.0
+_VERSION_SECONDS = 60.0  # it imports a lot before it says its version, on a cold file system for long
+_VERSION = re.compile(r"(?<![\d.])\d+\.\d+[\w.+-]*")
+_VERSION_CHARACTERS = 40
 _REMOVE_SECONDS = 60.0
 
 
@@ -28,23 +33,24 @@ def which(name: str) -> Optional[str]:
     return shutil.which(name)
 
 
-def output(argv: List[str], seconds: float = _SECONDS) -> str:
+def output(argv: List[str], seconds: float = _SECONDS, **more: Any) -> str:
     """
     Run a program and give what it prints.
 
     Raises:
-        OSError: If it cannot be started, fails, or takes too long; with what it said last.
+        OSError: If it cannot be started, fails, or takes too long (TimeoutError); with what it said last.
     """
     import subprocess  # Likewise.
 
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, **more)
     except subprocess.TimeoutExpired as error:
-        raise OSError("%s does not answer" % argv[0]) from error
+        raise TimeoutError("%s does not answer" % argv[0]) from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise OSError(said[-1] if said else "exit code %d" % done.returncode)
-    return done.stdout.decode("utf-8", "replace")
+    text: str = done.stdout.decode("utf-8", "replace")
+    return text
 
 
 def look(python: Optional[str]) -> Dict[str, Any]:
@@ -55,16 +61,19 @@ def look(python: Optional[str]) -> Dict[str, Any]:
         python: The job's Python; a madengine beside it is preferred.
 
     Returns:
-        ``program``, ``version`` as it prints it (None where it does not), why it is ``broken``, ``runtime`` (its
-        path), ``trouble`` with it, ``containers``: ``name``, ``created`` and ``run_id``, and ``gpu_tool``.
+        ``program``, ``version`` (None where it is not known), whether it was ``silent`` when asked, why it is
+        ``broken``, ``runtime`` (its path), ``trouble`` with it, ``containers``: ``name``, ``created`` and ``run_id``,
+        and ``gpu_tool``.
     """
     beside = os.path.join(os.path.dirname(python), "madengine") if python else ""
     program = beside if os.access(beside, os.X_OK) else which("madengine")
-    found: Dict[str, Any] = {"program": program, "version": None, "broken": None}
+    found: Dict[str, Any] = {"program": program, "version": None, "silent": False, "broken": None}
     found.update(runtime=which(RUNTIME), trouble=None)
     if program:
         try:
-            found["version"] = output([program, "--version"]).strip()[:200]
+            found["version"] = version(program)
+        except TimeoutError:
+            found["silent"] = True
         except OSError as error:
             # One that starts, and knows no such option, has no number for its reason.
             found["broken"] = error.strerror if error.errno else None
@@ -78,10 +87,74 @@ def look(python: Optional[str]) -> Dict[str, Any]:
     return found
 
 
+def version(program: str) -> Optional[str]:
+    """
+    Find out a madengine's version: from what was installed with it, or by asking it.
+
+    Raises:
+        OSError: If it cannot be started, or does not answer (TimeoutError).
+    """
+    return installed(program) or asked(program)
+
+
+def installed(program: str) -> Optional[str]:
+    """Read the version of the distribution that a program belongs to; None where that is not plain."""
+    pythons = interpreters(program)
+    prefixes = {os.path.dirname(os.path.dirname(os.path.abspath(path))) for path in [program, *pythons]}
+    inner = ("*-packages", "python3*/*-packages")
+    places = [os.path.join(prefix, lib, part) for prefix in prefixes for lib in ("lib", "lib64") for part in inner]
+    paths = [path for place in places for path in glob.glob(os.path.join(place, "madengine-*.dist-info", "METADATA"))]
+    found = set(filter(None, map(_version_of, paths)))
+    # What stands there says nothing of a program that could not start.
+    return found.pop() if len(found) == 1 and all(os.path.exists(path) for path in pythons) else None
+
+
+def interpreters(program: str) -> List[str]:
+    """Name the Python that a script is executed by, as pip writes it; a long path stands in its second line."""
+    try:
+        with open(program, "rb") as stream:
+            lines = stream.read(2000).decode("utf-8", "replace").splitlines()[:2]
+    except OSError:
+        return []
+    found = [re.match(r"#!\s*(/\S*python\S*)|'''exec' \"?(/[^\"]*python[^\" ]*)", line) for line in lines]
+    return [match.group(1) or match.group(2) for match in found if match]
+
+
+def _version_of(path: str) -> Optional[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            head = stream.read(20000).partition("\n\n")[0]
+    except OSError:
+        return None
+    return spoken(next((line for line in head.splitlines() if line.startswith("Version:")), ""))
+
+
+def asked(program: str) -> Optional[str]:
+    """
+    Have a madengine say its version where it leaves nothing behind: it writes logs, and copies MODEL_DIR.
+
+    Raises:
+        OSError: If it cannot be started, or does not answer (TimeoutError).
+    """
+    import tempfile  # Slow to import, and seldom needed.
+
+    left_out = ("MODEL_DIR", "MAD_SETUP_MODEL_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    with tempfile.TemporaryDirectory(prefix="madctl-") as place:
+        return spoken(output([program, "--version"], _VERSION_SECONDS, cwd=place, env=environment))
+
+
+def spoken(text: str) -> Optional[str]:
+    """Take the version out of a text: it comes last, after whatever else is said."""
+    found = _VERSION.findall(text)
+    return found[-1][:_VERSION_CHARACTERS] if found else None
+
+
 def containers() -> List[Dict[str, Any]]:
-    """List all containers that may be madengine's, running or not."""
+    """List all containers that may be madengine's, or that version 1 may take for its own, running or not."""
     names = output([RUNTIME, "ps", "--all", "--format", "{{.Names}}"]).split()
-    names = [name for name in names if name.startswith(PREFIX)]
+    names = [name for name in names if PREFIX in name]
     if not names:
         return []
     return [

@@ -18,6 +18,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _argv,
     _bounded,
+    _checkout,
     _containers,
     _fingerprint,
     _gpus,
@@ -32,6 +33,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
 ARGUMENTS: Dict[str, Any] = {
     "work": {"type": "list", "elements": "raw", "default": []},
     "shape": {"type": "str", "choices": ["script", "command", "model"], "default": "script"},
+    "tags": {"type": "list", "elements": "str", "default": []},
     "python": {"type": "str"},
     "mpirun": {"type": "str"},
     "chdir": {"type": "str"},
@@ -44,8 +46,8 @@ ARGUMENTS: Dict[str, Any] = {
 }
 # A vendor's tool has 5 s, and there may be two of them to ask.
 _GPU_SECONDS = 11.0
-# It imports a lot before it says its version; then docker is asked twice.
-_MADENGINE_SECONDS = 20.0
+# A minute for madengine to say its version; then docker is asked twice.
+_MADENGINE_SECONDS = 85.0
 # Variables of a job that decide what it finds on a node; no other is sent to look at nodes.
 DECISIVE = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH")
 _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -86,7 +88,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
             "gpus": (_gpus.gpus, ()),
             "space": (_fingerprint.space, (run_base,)),
             **_storage(request),
-            **({"madengine": (_containers.look, (request["python"],))} if model else {}),
+            **(_models(request) if model else {}),
         },
         # A first start of a large Python installation is slow without being ill.
         patience={"python": _fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS, "madengine": _MADENGINE_SECONDS},
@@ -121,6 +123,13 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "mounts": [_mount(path, answers["mount%d" % number]) for number, path in enumerate(request["shared_paths"])],
         "trouble": {name: answer for name, answer in answers.items() if "value" not in answer},
         "time": {"begun": begun, "ended": time.time()},
+    }
+
+
+def _models(request: Dict[str, Any]) -> Dict[str, _bounded.Call]:
+    return {
+        "madengine": (_containers.look, (request["python"],)),
+        "models": (_checkout.look, (request["chdir"], request.get("tags") or [])),
     }
 
 

@@ -3,21 +3,25 @@
 Write madengine's command line for every node, and judge what it needs there. Pure; private to the collection.
 
 Version 1 reads ``multi_node_args`` of its additional context; version 2 ignores them and forwards some
-variables of its environment into the container. To give both to either is safe.
+variables of its environment into the container. To give both to either is safe. One that does not say its version
+is taken for version 1, which needs more care.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+import shlex
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _literal
+from ansible_collections.madctl.multinode.plugins.module_utils import _containers, _literal
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 Nodes = Sequence[Tuple[str, Dict[str, Any]]]
 
 # Nobody can choose these for one node without being wrong on another.
 RANKS = ("NNODES", "NODE_RANK")
+# By itself madengine ends a model after two hours; 0 is no limit to some versions, and to others it means at once.
+FOREVER_SECONDS = 31536000
 
 
 def parse(text: str) -> Dict[str, Any]:
@@ -27,7 +31,20 @@ def parse(text: str) -> Dict[str, Any]:
     Raises:
         ValueError: If it is neither, or no mapping.
     """
-    return dict(_literal.mapping(text))
+    return checked(_literal.mapping(text))
+
+
+def checked(found: Dict[str, Any]) -> Dict[str, Any]:
+    """
+    Give a context back whose parts that madctl adds to are mappings.
+
+    Raises:
+        ValueError: If one of them is not.
+    """
+    for key in ("multi_node_args", "docker_env_vars"):
+        if not isinstance(found.get(key) or {}, dict):
+            raise ValueError("its %s is no mapping" % key)
+    return found
 
 
 def major(version: Optional[str]) -> Optional[int]:
@@ -36,18 +53,31 @@ def major(version: Optional[str]) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
-def judge(nodes: Nodes, replace: Sequence[str]) -> List[Problem]:
+def usual(facts: Sequence[Dict[str, Any]]) -> Optional[str]:
+    """Name the version that most nodes have, of those that say it."""
+    found = [(fact.get("madengine") or {}).get("version") for fact in facts]
+    majors = [major(version) for version in found if major(version)]
+    most = max(majors, key=majors.count) if majors else None
+    return next((version for version in found if most and major(version) == most), None)
+
+
+def major_of(fact: Dict[str, Any], facts: Sequence[Dict[str, Any]]) -> Optional[int]:
+    """Tell a node's major version; one that does not say it is taken to be what the others are."""
+    return major((fact.get("madengine") or {}).get("version")) or major(usual(facts))
+
+
+def judge(nodes: Nodes, replace: Sequence[str], image: Optional[str] = None) -> List[Problem]:
     """
     Find what stands against models on these nodes.
 
     Args:
         replace: Containers that may be removed, by name; an empty name is every one that carries a run's id.
+        image: The image that was asked for, after which a container is named too.
     """
     found: List[Problem] = []
+    facts_of = dict(nodes)
     known = [(host, facts.get("madengine")) for host, facts in nodes]
-    sound = [(host, entry) for host, entry in known if entry and entry["program"] and not entry["broken"]]
-    versions = {host: major(entry["version"]) for host, entry in sound}
-    usual = max(set(versions.values()), key=list(versions.values()).count) if versions else None
+    most = usual([facts for _, facts in nodes])
     for host, entry in known:
         if entry is None:
             found.append(problem("MADENGINE_HUNG", host, "madengine could not be looked for"))
@@ -57,11 +87,14 @@ def judge(nodes: Nodes, replace: Sequence[str]) -> List[Problem]:
         elif entry["broken"]:
             message = "%s does not start: %s" % (entry["program"], entry["broken"])
             found.append(problem("MADENGINE_BROKEN", host, message))
-        elif versions[host] != usual:
-            said = entry["version"] or "of no known version"
-            found.append(
-                problem("MADENGINE_MIXED", host, "madengine is %s, most nodes have version %s" % (said, usual))
-            )
+        elif entry.get("silent"):
+            message = "madengine did not say its version within a minute"
+            found.append(problem("MADENGINE_HUNG", host, message, "try it there: %s --version" % entry["program"]))
+        elif major(entry["version"]) is None:
+            found.append(problem("MADENGINE_UNKNOWN", host, "madengine does not say its version"))
+        elif major(entry["version"]) != major(most):
+            message = "madengine is version %s here, and %s elsewhere" % (entry["version"], most)
+            found.append(problem("MADENGINE_MIXED", host, message))
         if not entry["runtime"]:
             found.append(problem("RUNTIME_MISSING", host, "no docker on the PATH"))
         elif entry["trouble"]:
@@ -69,13 +102,27 @@ def judge(nodes: Nodes, replace: Sequence[str]) -> List[Problem]:
         if not entry["gpu_tool"]:
             found.append(problem("GPU_TOOL_MISSING", host, "none of rocm-smi, amd-smi and nvidia-smi on the PATH"))
         for container in entry["containers"]:
-            if not is_replaced(container, replace):
+            if not is_replaced(container, replace) and is_in_the_way(container["name"], facts_of[host], image):
                 of = " of run %s" % container["run_id"] if container["run_id"] else ""
                 message = "container %s%s is left, created %s" % (container["name"], of, container["created"] or "?")
                 found.append(problem("CONTAINER_LEFT", host, message, _remedy(container)))
-    if versions and usual is None:
-        found.append(problem("MADENGINE_UNKNOWN", None, "madengine does not say its version"))
     return found
+
+
+def is_in_the_way(name: str, facts: Dict[str, Any], image: Optional[str] = None) -> bool:
+    """
+    Tell whether a container keeps madengine from making its own.
+
+    Version 1 looks for its name anywhere in the list of containers; what begins like one of madengine's is taken for
+    a leftover, whoever's model it was.
+    """
+    if name.startswith(_containers.PREFIX):
+        return True
+    if major((facts.get("madengine") or {}).get("version")) == 2:
+        return False
+    models = [model["name"].replace("/", "_").lower() for model in facts.get("models") or []]
+    images = [str(image).replace("/", "_").replace(":", "_")] if image else []
+    return not models or any(_containers.PREFIX + own in name for own in [*models, *images])
 
 
 def is_replaced(container: Dict[str, Any], replace: Sequence[str]) -> bool:
@@ -103,6 +150,27 @@ def overridden(context: Dict[str, Any]) -> List[Problem]:
     return found
 
 
+def alone(nodes: Nodes) -> List[Problem]:
+    """Warn of models whose scripts start no ranks of one world: every node would then run its own."""
+    models = {model["name"]: model for _, facts in nodes[:1] for model in facts.get("models") or []}
+    message = "model %s: nothing in %s mentions MAD_MULTI_NODE_RUNNER"
+    return [
+        problem("MODEL_ALONE", None, message % (_shown(name), _shown(model["scripts"])))
+        for name, model in models.items()
+        if model["uses_runner"] is False and len(nodes) > 1
+    ]
+
+
+def merge(layers: Sequence[Dict[str, Any]], deep: bool) -> Dict[str, Any]:
+    """Merge contexts as madengine does, later ones win: version 1 at all depths, version 2 at the first."""
+    merged: Dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both = deep and isinstance(value, dict) and isinstance(merged.get(key), dict)
+            merged[key] = merge([merged[key], value], deep) if both else value
+    return merged
+
+
 def context(own: Dict[str, Any], chosen: Dict[str, Any], run_id: str) -> Dict[str, Any]:
     """
     Merge a node's values with the user's own context.
@@ -119,30 +187,167 @@ def context(own: Dict[str, Any], chosen: Dict[str, Any], run_id: str) -> Dict[st
 
 
 def argv(
-    program: str, tags: Sequence[str], merged: Dict[str, Any], mirror: Optional[str], more: Sequence[Any]
+    program: str,
+    version: Optional[int],
+    tags: Sequence[str],
+    merged: Dict[str, Any],
+    mirror: Optional[str],
+    more: Sequence[Any],
+    is_limited: bool = False,
 ) -> List[Any]:
     """
     Write madengine's command line; the context is one word, a Python literal.
 
     Args:
+        version: The major one. Version 2 takes one tag an option, where version 1 would keep the last.
         mirror: Where data is mirrored to, on storage that was proven to be shared.
         more: The user's further words.
+        is_limited: Whether a model's card has a timeout, which counts as it does by hand.
     """
-    words: List[Any] = [program, "run", "--tags", *tags, "--additional-context", repr(merged)]
+    selected = [word for tag in tags for word in ("--tags", tag)] if version == 2 else ["--tags", *tags]
+    words: List[Any] = [program, "run", *selected, "--additional-context", repr(merged)]
     if mirror:
         words += ["--force-mirror-local", mirror]
     if "--live-output" not in more:
         words.append("--live-output")
-    if "--timeout" not in more:
-        words += ["--timeout", "0"]  # By itself it would end a model after two hours; --timeout of madctl is for that.
+    if not is_limited and option(more, "--timeout") is None:
+        words += ["--timeout", str(FOREVER_SECONDS)]  # --timeout of madctl is for that.
     return [*words, *more]
 
 
-def environment(runner: Dict[str, Any], node_rank: int) -> Dict[str, str]:
+def option(words: Sequence[Any], name: str, short: str = "") -> Optional[str]:
+    """Find the value that madengine takes for one of its options; the last one counts."""
+    found = None
+    for at, word in enumerate(map(str, words)):
+        head, equals, value = word.partition("=")
+        if _is_short_for(head, name) or (short and word == short):
+            found = value if equals else str(words[at + 1]) if at + 1 < len(words) else ""
+        elif short and word.startswith(short) and not word.startswith("--"):
+            found = word[len(short) :].lstrip("=")
+    return found
+
+
+def _is_short_for(word: str, name: str) -> bool:
+    """Tell whether a word means an option, which version 1 also takes by its beginning."""
+    return len(word) >= _SHORTEST.get(name, len(name)) and name.startswith(word)
+
+
+# As much of an option as version 1 needs to tell it from its others.
+_SHORTEST = {
+    "--tags": len("--ta"),
+    "--timeout": len("--ti"),
+    "--output": len("--o"),
+    "--keep-alive": len("--keep-a"),
+    "--skip-model-run": len("--s"),
+    "--force-mirror-local": len("--f"),
+    "--additional-context-file": len("--additional-context-"),
+}
+_RESERVED = {
+    "--tags": "put it before the --",
+    "--additional-context": "put it before the --",
+    "--additional-context-file": "put it before the --",
+    "--force-mirror-local": "put it before the --",
+    "--keep-alive": "leave it out: no container of a run is kept",
+}
+_SHORT = {"-t": "--tags", "-c": "--additional-context", "-f": "--additional-context-file"}
+
+
+def table(words: Sequence[Any]) -> str:
+    """Name the file that madengine writes its table into."""
+    return option(words, "--output", "-o") or "perf.csv"
+
+
+def skips(words: Sequence[Any], merged: Dict[str, Any]) -> bool:
+    """Tell whether it was asked for that no table is written."""
+    asked = any(_is_short_for(str(word), "--skip-model-run") for word in words)
+    return asked or bool(merged.get("skip_perf_collection"))
+
+
+def refused(tags: Sequence[Any], words: Sequence[Any]) -> List[Tuple[str, str]]:
+    """Give what is wrong with tags and with words for madengine, and what to do about it; no node is needed for it."""
+    found = [
+        ("the tag %r is not a model's" % str(tag), "a tag is a word that does not begin with -")
+        for tag in tags
+        if not str(tag).strip() or str(tag).startswith("-") or any(ord(character) < 32 for character in str(tag))
+    ]
+    for word in map(str, words):
+        head = word.partition("=")[0]
+        name = next((name for name in _RESERVED if _is_short_for(head, name)), _SHORT.get(word[:2]))
+        if name:
+            found.append(("%s among the words for madengine would undo the plan" % name, _RESERVED[name]))
+    path = table(words)
+    if path.startswith("/") or ".." in path.split("/"):
+        message = "every node writes a table of its own, so --output %r cannot lie elsewhere" % path
+        found.append((message, "name a file without a directory above it"))
+    return found
+
+
+def unsafe(own: Dict[str, Any], tags: Sequence[str], mirror: Optional[str], env: Dict[str, Any]) -> List[Problem]:
+    """
+    Find what version 1 would paste into a shell line so that it breaks, or means something else.
+
+    It writes values of variables between apostrophes, and mounts and names of images as they are. What goes to the
+    model's script stands between double quotes of this node's shell, which substitutes commands there.
+    """
+    quoted = [(name, value) for name, value in env.items() if "MAD_SECRETS" in name or name == "BUILD_NUMBER"]
+    variables = [(key, own.get(key)) for key in ("docker_env_vars", "docker_build_arg", "multi_node_args")]
+    variables += [("tools", tool.get("env_vars")) for tool in _dicts(own.get("tools"))]
+    named = [
+        ("%s of %s" % (_shown(name), key), name, value) for key, given in variables for name, value in _items(given)
+    ]
+    quoted += [(where, value) for where, _, value in named]
+    bare = [("the name of %s" % where, name) for where, name, _ in named]
+    bare += [
+        ("%s of docker_mounts" % _shown(name), "%s:%s" % (value, name))
+        for name, value in _items(own.get("docker_mounts"))
+    ]
+    bare += [("docker_cpus", str(own.get("docker_cpus", "")).replace(" ", ""))]
+    bare += [(key, own.get(key, "")) for key in ("MAD_CONTAINER_IMAGE", "SHM_SIZE")]
+    bare += [("--force-mirror-local", mirror or "")]
+    inner = [("tag %s" % _shown(tag), tag) for tag in tags]
+    inner += [(key, own.get(key, "")) for key in ("model_args", "encapsulate_script")]
+    scripts = [(key, script) for key in ("pre_scripts", "post_scripts", "tools") for script in _dicts(own.get(key))]
+    inner += [(key, script.get(part, "")) for key, script in scripts for part in ("path", "args", "cmd")]
+    return [
+        *(_pasted(where, "an apostrophe") for where, value in quoted if "'" in str(value) or "\0" in str(value)),
+        *(_pasted(where, "what a shell takes for more than text") for where, value in bare if not _PLAIN(str(value))),
+        *(_pasted(where, "what ends or leaves its quotes") for where, value in inner if not _is_quotable(str(value))),
+    ]
+
+
+_PLAIN = re.compile(r"[\w@%+=:,./~$-]*\Z").match
+_ESCAPING = re.compile(r"(?<!\\)(?:\\\\)*(?:\"|`|\$\()|\0|\n")
+
+
+def _is_quotable(text: str) -> bool:
+    try:
+        shlex.split(text)
+    except ValueError:
+        return False
+    return not _ESCAPING.search(text)
+
+
+def _items(value: Any) -> Iterable[Tuple[Any, Any]]:
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _shown(name: Any) -> str:
+    return str(name) if str(name).isprintable() and name else repr(name)
+
+
+def _dicts(value: Any) -> List[Dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _pasted(where: str, what: str) -> Problem:
+    return problem("CONTEXT_UNSAFE", None, "%s holds %s, which version 1 of madengine cannot pass on" % (where, what))
+
+
+def environment(runner: Dict[str, Any], nproc: int, node_rank: int) -> Dict[str, str]:
     """Write what version 2 forwards into its container, beside what every job gets."""
     words = [
         *("torchrun", "--nnodes", str(runner["NNODES"]), "--node_rank", str(runner["NODE_RANK"])),
-        *("--nproc_per_node", str(runner["MAD_RUNTIME_NGPUS"])),
+        *("--nproc_per_node", str(nproc)),
         *("--master_addr", str(runner["MASTER_ADDR"]), "--master_port", str(runner["MASTER_PORT"])),
     ]
     metrics = {} if node_rank == 0 else {"MAD_COLLECT_METRICS": "false"}

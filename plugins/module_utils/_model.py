@@ -3,29 +3,40 @@
 Run madengine on one node in a working directory of its own, and tell the supervisor how its models did.
 
 Started as ``python3 -I -S _model.py`` in the run directory's environment; ``model.json`` there says what to
-run. madengine ends with exit code 0 whether its models succeed or fail, so what counts is the table that
-it writes. Delivered beside the supervisor; private to the collection.
+run. Version 1 of madengine ends with exit code 0 whether its models succeed or fail, so what counts is the table
+that it writes. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
 
 import csv
+import glob
+import io
 import json
+import math
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Optional, Set
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True  # Runs share the directory of programs.
 
 import _containers  # type: ignore[import-not-found]  # noqa: E402
 
-TABLE = "perf.csv"
 REASON_CHARACTERS = 300
+TABLE_BYTES = 8 << 20
+# A shell that was given the runner of version 1 without eval takes its first word for a program.
+WITHOUT_EVAL = re.compile(rb"NCCL_SOCKET_IFNAME=\S*: (command not found|not found|No such file)")
+TAIL_BYTES = 1 << 20
+# As much as the supervisor takes of one message, with room for the rest of it.
+ROWS_BYTES = 600_000
+FAILED = 20
+VALUE_CHARACTERS = 2000
 # madengine writes these; from a checkout that was used before they would be taken for this run's.
 LEFT_BEHIND = shutil.ignore_patterns(
     ".git", "__pycache__", "perf.csv", "perf*.csv", "perf*.html", "*.live.log", "run_directory"
@@ -50,36 +61,125 @@ def prepare(checkout: str, place: str) -> None:
                 os.chmod(path, os.stat(path).st_mode & 0o700)
 
 
-def rows(path: str) -> List[Dict[str, str]]:
-    """Read the table; empty where madengine wrote none."""
+def rows(path: str) -> Optional[List[Dict[str, str]]]:
+    """Read the table; None where there is none."""
     try:
         with open(path, encoding="utf-8", errors="replace", newline="") as stream:
-            return [{str(key): str(value or "") for key, value in row.items()} for row in csv.DictReader(stream)]
-    except OSError:
-        return []
+            text = stream.read(TABLE_BYTES)
+            if stream.read(1):
+                return [{"model": "?", "status": "a table too long to read"}]
+        lines = io.StringIO(text.replace("\0", ""), newline="")
+        # The head of version 1 has a blank after each comma until there is a row.
+        found = csv.DictReader(lines, skipinitialspace=True)
+        return [{shown(key): shown(value or "") for key, value in row.items()} for row in found]
+    except (OSError, csv.Error):
+        return None
 
 
-def judge(found: List[Dict[str, str]], status: int, leads: bool, reports: bool) -> List[str]:
+def shown(value: object) -> str:
+    """Make a value of a table, which may be a model's own, fit for a screen."""
+    return "".join(character if character.isprintable() else "?" for character in str(value)[:VALUE_CHARACTERS])
+
+
+def judge(found: Optional[List[Dict[str, str]]], status: int, job: Dict[str, Any]) -> List[str]:
     """
-    Say what failed, a line each.
+    Say what failed, a line each: success needs a sign of it on every node.
 
     Args:
+        found: madengine's table, None without one.
         status: madengine's own exit code.
-        leads: Whether this is the first node: other nodes' ranks print no performance, which madengine takes for a
-            failure.
-        reports: Whether this madengine is known to write its table on this node.
+        job: Among others whether this node ``leads``, which ``version`` its madengine is, None where that is not
+            known, and whether it ``skips`` its table.
     """
     failed = []
-    if leads:
-        for row in found:
-            if row.get("status", "").upper() != "SUCCESS":
-                failed.append("model %s: %s" % (row.get("model", "?"), row.get("status") or "no status"))
-        if not found and reports:
-            failed.append("madengine wrote no result")
+    for row in found or []:
+        if not is_well(row, job["leads"], job["version"]):
+            reason = row.get("status") or "no status"
+            reason += "" if job["leads"] else ": its container or script failed here"
+            failed.append("model %s: %s" % (row.get("model", "?"), reason))
+    # Version 1 writes the head of its table in any case, also where all its models are deprecated; version 2 writes
+    # it together with its first row.
+    missing = found is None if job["version"] != 2 else job["leads"] and not found and not job["skips"]
+    if missing and not status:
+        failed.append("madengine wrote no result")
     if status and not failed:
-        how = "exit code %d" % status if status > 0 else signal.Signals(-status).name
+        how = "exit code %d" % status if status > 0 else signal_name(-status)
         failed.append("madengine failed: %s" % how)
     return failed
+
+
+def is_well(row: Dict[str, str], leads: bool, version: Optional[int]) -> bool:
+    """
+    Tell whether a row is that of a model that did its part here.
+
+    Beyond the first node ranks print no performance, which version 1 takes for a failure; it notes how long the
+    script took only where that ended with exit code 0.
+    """
+    status = row.get("status", "").upper()
+    if status in ("SUCCESS", "SKIPPED"):
+        return True
+    return status == "FAILURE" and not leads and version != 2 and is_number(row.get("test_duration", ""))
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def alone(found: Optional[List[Dict[str, str]]], job: Dict[str, Any]) -> List[str]:
+    """Name models that had a world of their own here: of one world, only the first node's ranks print performance."""
+    if job["leads"] or not job["many"]:
+        return []
+    return [
+        row.get("model", "?")
+        for row in found or []
+        if row.get("status", "").upper() == "SUCCESS" and (job["version"] != 2 or row.get("performance", "").strip())
+    ]
+
+
+def signal_name(number: int) -> str:
+    """Name a signal as people know it."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal %d" % number
+
+
+def hint(place: str) -> str:
+    """Find the one cause in the models' own logs that is known from its text."""
+    for path in glob.glob(os.path.join(place, "*.live.log")):
+        try:
+            with open(path, "rb") as stream:
+                stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
+                if WITHOUT_EVAL.search(stream.read(TAIL_BYTES)):
+                    return " (exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER)"
+        except OSError:
+            continue
+    return ""
+
+
+def shortened(found: List[Dict[str, str]]) -> List[Dict[str, str]]:
+    """Leave out the last rows of a table that is too long to be told."""
+    room, kept = ROWS_BYTES, []
+    for row in found:
+        room -= len(json.dumps(row))
+        if room < 0:
+            break
+        kept.append(row)
+    return kept
+
+
+def forget(table: str) -> None:
+    """Remove a table of earlier runs: madengine would add to it, and its rows would be taken for this run's."""
+    if os.path.lexists(table):
+        os.unlink(table)
+
+
+def _umask(umask: int) -> None:
+    os.umask(umask)
 
 
 def tell(**message: Any) -> None:
@@ -95,26 +195,33 @@ def tell(**message: Any) -> None:
 def main() -> None:
     """Prepare, run, judge, report."""
     checkout = os.getcwd()
-    os.umask(0o077)
+    umask = os.umask(0o077)
+    # The copy is what it would be copied to by version 1, with tables of earlier runs.
+    environment = {name: value for name, value in os.environ.items() if name != "MODEL_DIR"}
     os.chdir(os.environ["MADCTL_RUN_DIR"])
     with open("model.json", encoding="utf-8") as stream:
         job = json.load(stream)
     try:
         _containers.remove(job["replaced"])
         prepare(checkout, "work")
-        engine = subprocess.Popen(job["argv"], cwd="work")
-    except OSError as error:
+        table = os.path.join("work", job["table"])
+        forget(table)
+        # What madengine makes elsewhere, such as a mirror, is for others too, as by hand; the copy is private anyway.
+        engine = subprocess.Popen(job["argv"], cwd="work", env=environment, preexec_fn=lambda: _umask(umask))
+    except (OSError, subprocess.SubprocessError) as error:
         reason = "madengine could not be started: %s" % " ".join(str(error).split())[:REASON_CHARACTERS]
-        tell(event="models", rows=[], failed=[reason], exit_code=None)
+        tell(event="models", rows=[], failed=[reason], alone=[], exit_code=None)
         sys.exit(1)
     # The whole group is signalled; whoever reports how it ended outlives it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     status = engine.wait()
-    found = rows(os.path.join("work", TABLE))
-    failed = judge(found, status, job["leads"], job["reports"])
-    tell(event="models", rows=found, failed=failed, exit_code=status)
-    sys.exit(1 if failed else 0)
+    found = rows(table)
+    failed, own = judge(found, status, job), alone(found, job)
+    if failed and job["version"] != 2:
+        failed[-1] += hint("work")
+    tell(event="models", rows=shortened(found or []), failed=failed[:FAILED], alone=own[:FAILED], exit_code=status)
+    sys.exit(1 if failed or own else 0)
 
 
 if __name__ == "__main__":

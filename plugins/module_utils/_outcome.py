@@ -155,10 +155,25 @@ def runner_failure(run: NodeRun, plan: Dict[str, Any], record: Dict[str, Any]) -
 
 def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
     """Describe models that failed, as far as they did; what was told to end did not fail."""
-    if not event["failed"] or event["stopping"]:
+    if event["stopping"]:
+        return None
+    if event.get("alone") and not event["failed"]:
+        message = "model %s printed its own performance here: not one world, but one on each node"
+        remedy = "start ranks with $MAD_MULTI_NODE_RUNNER, and print performance on rank 0 alone"
+        return problem("WORLD_DIFFERS", host, message % ", ".join(event["alone"]), remedy, exit_code=event["exit_code"])
+    if not event["failed"]:
         return None
     remedy = "their output is in logs/runner.* and work/*.live.log of the run directory"
     return problem("MODEL_FAILED", host, ", ".join(event["failed"]), remedy, exit_code=event["exit_code"])
+
+
+def _bystanders(runs: List[NodeRun]) -> List[Problem]:
+    """Find nodes on which no model ran while one did on others."""
+    ran = {run.host: any(row.get("status", "").upper() != "SKIPPED" for row in run.models) for run in runs}
+    if not any(ran.values()):
+        return []
+    message, remedy = "no model ran here, but on other nodes", "see logs/runner.* of the run directory"
+    return [problem("MODEL_FAILED", host, message, remedy) for host in ran if not ran[host]]
 
 
 def lag(plan: Dict[str, Any], event: Dict[str, Any]) -> float:
@@ -203,6 +218,8 @@ def judge(
     if not problems and script and joined < plan["world_size"]:
         message = "%d of %d ranks joined" % (joined, plan["world_size"])
         problems.append(problem("RANKS_MISSING", None, message, "see the logs of the nodes"))
+    if not problems and plan["shape"] == "model":
+        problems += _bystanders(runs)[:1]
     for run in runs:
         left = run.exit and run.exit.get("left_behind")
         if left:

@@ -58,7 +58,7 @@ class Request:
     only: Tuple[str, ...] = ()
     slots: Tuple[Optional[int], ...] = ()
     tags: Tuple[str, ...] = ()
-    additional_context: Dict[str, Any] = field(default_factory=dict)
+    additional_context: Tuple[Dict[str, Any], ...] = ()  # later ones win
     force_mirror_local: Optional[str] = None
     replace_containers: Tuple[str, ...] = ()
 
@@ -246,6 +246,9 @@ class _Judge:
                 numbers, unequal = [count or 1 for count in slots], []
             return numbers, unequal + _checks.too_few(self.each, numbers)
         nprocs, found = _checks.processes(self.each, self.request.nproc_per_node, self.request.gpus)
+        if self.request.shape == "model" and found and found[0]["code"] == "NO_GPU":
+            message = "no GPU is counted on any node: version 1 of madengine counts itself, 2 starts 1 process per node"
+            found = [problem("NO_GPU", None, message, "--nproc-per-node")]
         return nprocs, found
 
     def _unequal(self, slots: Sequence[Optional[int]], most: int) -> List[Problem]:
@@ -280,8 +283,13 @@ class _Judge:
         request = self.request
         if request.shape != "model":
             return []
-        found: List[Problem] = _madengine.judge(self.each, request.replace_containers)
-        found += _madengine.overridden(request.additional_context)
+        versions = {_madengine.major_of(fact, self.facts) for fact in self.facts}
+        own = _madengine.merge(request.additional_context, versions != {2})
+        found: List[Problem] = _madengine.judge(self.each, request.replace_containers, own.get("MAD_CONTAINER_IMAGE"))
+        found += _madengine.alone(self.each) + _madengine.overridden(own)
+        if versions != {2}:
+            env = {name: unpack(value) for name, value in request.env.items()}
+            found += _madengine.unsafe(own, request.tags, request.force_mirror_local, env)
         if request.runner == "mpirun":
             found.append(problem("MODEL_RUNNER", None, "madengine's own containers cannot take daemons of mpirun"))
         shared = [mount["path"] for mount in self.facts[0]["mounts"]]

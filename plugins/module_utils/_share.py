@@ -19,7 +19,8 @@ class Node:
     ``clock_offset`` is how many seconds the node's clock is ahead of the controller's. Under mpirun every node but
     the first has no ``argv``, since it starts what mpirun asks for; ``rank_argv`` is what each of its ranks executes,
     where a plan knows that, and ``python`` the job's. ``model`` is what a node's madengine gets: ``argv``;
-    ``replaced``, containers that are removed before; ``leads`` and ``reports``, which results count.
+    ``replaced``, containers that are removed before; and what its results are judged by: its ``table``, whether it
+    ``leads``, whether there are ``many`` nodes, its ``version``, and whether it ``skips`` its table.
     """
 
     host: str
@@ -114,7 +115,8 @@ def _multi_node_args(chosen: Chosen, rank: int) -> Dict[str, Any]:
     interface = chosen.candidates[rank].interface
     return {
         "RUNNER": chosen.request.runner,
-        "MAD_RUNTIME_NGPUS": chosen.nprocs[rank],
+        # What nobody counted here madengine counts itself.
+        **({"MAD_RUNTIME_NGPUS": chosen.nprocs[rank]} if _is_counted(chosen) else {}),
         "NNODES": len(chosen.hosts),
         "NODE_RANK": rank,
         "MASTER_ADDR": chosen.addr,
@@ -125,17 +127,32 @@ def _multi_node_args(chosen: Chosen, rank: int) -> Dict[str, Any]:
     }
 
 
+def _is_counted(chosen: Chosen) -> bool:
+    """Tell whether the number of ranks is more than the one that every node has."""
+    request = chosen.request
+    counted = any(fact["gpus"]["count"] for fact in chosen.facts)
+    return request.nproc_per_node != "auto" or any(request.slots) or counted
+
+
 def _model(chosen: Chosen, rank: int) -> Dict[str, Any]:
     """Say what this node's madengine is to do."""
-    request, found = chosen.request, chosen.facts[rank].get("madengine") or {"containers": []}
-    merged = _madengine.context(request.additional_context, _multi_node_args(chosen, rank), request.run_id)
+    request, fact = chosen.request, chosen.facts[rank]
+    found, version = fact.get("madengine") or {"containers": []}, _madengine.major_of(fact, chosen.facts)
+    own = _madengine.merge(request.additional_context, version != 2)
+    merged = _madengine.context(own, _multi_node_args(chosen, rank), request.run_id)
+    is_limited = any(model["timeout"] for model in fact.get("models") or [])
     program = found.get("program") or "madengine"
     kept = [entry for entry in found["containers"] if _madengine.is_replaced(entry, request.replace_containers)]
     return {
-        "argv": _madengine.argv(program, request.tags, merged, request.force_mirror_local, request.work),
+        "argv": _madengine.argv(
+            program, version, request.tags, merged, request.force_mirror_local, request.work, is_limited
+        ),
         "replaced": [entry["name"] for entry in kept],
         "leads": rank == 0,
-        "reports": _madengine.major(found.get("version")) != 2,
+        "many": len(chosen.hosts) > 1,
+        "version": version,
+        "table": _madengine.table(request.work),
+        "skips": _madengine.skips(request.work, merged),
     }
 
 
@@ -190,5 +207,5 @@ def _own_environment(chosen: Chosen, rank: int, runner: List[Word]) -> Dict[str,
         "MADCTL_HOSTFILE": own + "/hostfile",
     }
     if chosen.request.shape == "model":
-        return {**_madengine.environment(_multi_node_args(chosen, rank), rank), **found}
+        return {**_madengine.environment(_multi_node_args(chosen, rank), chosen.nprocs[rank], rank), **found}
     return {"MAD_MULTI_NODE_RUNNER": shlex.join(map(str, prefix)), **found} if prefix else found

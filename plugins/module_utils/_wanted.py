@@ -11,7 +11,14 @@ import ipaddress
 import os
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _launchers, _mpi, _words
+from ansible_collections.madctl.multinode.plugins.module_utils import (
+    _argv,
+    _catalog,
+    _launchers,
+    _madengine,
+    _mpi,
+    _words,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 _MOST = 4096
@@ -40,9 +47,22 @@ def judge(given: Dict[str, Any]) -> List[Problem]:
             found.append(problem("USAGE", None, "%r is no name of a variable" % str(name), "set madctl_env"))
     for word in _mpi.reserved([str(word) for word in given.get("mpi_args") or []]):
         found.append(problem("MPI_ARGS_RESERVED", None, "%s is the plan's to decide" % word, "leave it out"))
+    if given.get("shape") == "model":
+        found += _models(given)
     if given.get("gpus") == "per-node" and given.get("runner", "torchrun") == "torchrun":
         message = "torchrun needs the same number of processes on every node"
         found.append(problem("USAGE", None, message, "set madctl_gpus to min"))
+    return found
+
+
+def _models(given: Dict[str, Any]) -> List[Problem]:
+    words = [_words.unpack(word) for word in given.get("work") or []]
+    refused = _madengine.refused(given.get("tags") or [], words)
+    remedy = "set madctl_tags and the other variables, or leave it out of madctl_work"
+    found = [problem("USAGE", None, message, remedy) for message, _ in refused]
+    checkout = (given.get("env") or {}).get("MODEL_DIR")
+    if checkout is not None and _words.unpack(checkout) != given.get("chdir"):
+        found.append(problem("USAGE", None, "MODEL_DIR is not passed on to madengine", "set madctl_chdir to it"))
     return found
 
 

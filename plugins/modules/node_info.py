@@ -22,6 +22,11 @@ options:
     type: str
     choices: [script, command, model]
     default: script
+  tags:
+    description: Tags of the models that madengine is to run; with O(shape=model).
+    type: list
+    elements: str
+    default: []
   python:
     description: Absolute path of the Python that is to run the job.
     type: str

@@ -40,7 +40,7 @@ options:
     elements: str
     default: []
   additional_context:
-    description: madengine's additional context, as a mapping or as the text that madengine takes.
+    description: madengine's additional context, as a mapping, as its own text, or as a list of such; later ones win.
     type: raw
     default: {}
   force_mirror_local:

@@ -86,7 +86,7 @@ done
 MODELS = f"""
 sed 's/User trainer/User root/' ~/.cluster > ~/.root && cat ~/.root > /etc/ssh/ssh_config
 echo 'echo $MAD_MULTI_NODE_RUNNER' > run.sh
-echo '[{{"name": "pyt_megatron_lm_train_llama2_7b", "tags": [], "script": "model.sh"}}]' > models.json
+echo '[{{"name": "pyt_megatron_lm_train_llama2_7b", "tags": [], "scripts": "model.sh"}}]' > models.json
 echo 'case "$MAD_MULTI_NODE_RUNNER" in *"--node_rank 0"*) echo "performance: 42.5 tokens/s" ;; esac' > model.sh
 for host in node1 node2; do
   for program in docker madengine; do

@@ -25,14 +25,23 @@ pytestmark = pytest.mark.lab
 STANDIN = Path(__file__).parent / "standin"
 HOSTS = "node1,node2"
 MODELS = [
-    {"name": "good", "tags": ["both"], "script": "scripts/good.sh"},
-    {"name": "bad", "tags": ["both"], "script": "scripts/bad.sh"},
-    {"name": "slow", "tags": [], "script": "scripts/slow.sh"},
+    {"name": "good", "tags": ["both", "several"], "scripts": "scripts/good.sh"},
+    {"name": "bad", "tags": ["both"], "scripts": "scripts/bad.sh"},
+    {"name": "slow", "tags": [], "scripts": "scripts/slow.sh"},
+    {"name": "late", "tags": [], "scripts": "scripts/late.sh"},
+    {"name": "plain", "tags": [], "scripts": "scripts/plain.sh"},
+    {"name": "alone", "tags": [], "scripts": "alone/run.sh"},
+    {"name": "old", "tags": ["several"], "scripts": "scripts/good.sh", "is_deprecated": True},
+    {"name": "other", "tags": ["several"], "scripts": "scripts/good.sh", "skip_gpu_arch": "gfx90a, gfx942"},
 ]
 GOOD = """
 run_cmd="echo $MAD_MULTI_NODE_RUNNER train.sh"
 echo "RUNNER $MAD_MULTI_NODE_RUNNER"
 case "$MAD_MULTI_NODE_RUNNER" in *"--node_rank 0"*) echo "performance: 42.5 tokens/s" ;; esac
+"""
+# Node 2 trains, and fails in the end; node 1 waits for it.
+LATE = """
+case "$MAD_MULTI_NODE_RUNNER" in *"--node_rank 0"*) sleep 300 ;; *) echo "disk full"; exit 5 ;; esac
 """
 
 
@@ -44,8 +53,12 @@ def checkout(lab, tmp_path_factory):
         "models.json": json.dumps(MODELS),
         "scripts/good.sh": GOOD,
         "scripts/bad.sh": "echo no performance here",
+        "scripts/plain.sh": "$MAD_MULTI_NODE_RUNNER train.py",
         "scripts/slow.sh": 'echo "model waits $PWD"; sleep 300',
+        "scripts/late.sh": LATE,
+        "alone/run.sh": "echo torchrun --nproc_per_node 2 x.py; echo performance: 42.5 tokens/s",
         "perf.csv": "model,performance,metric,status\nold,1,x,FAILURE\n",
+        "res.csv": "model,performance,metric,status\nstale,1,x,FAILURE\n",
     }
     for host in HOSTS.split(","):
         for name, text in files.items():
@@ -98,7 +111,6 @@ def test_two_nodes_get_ranks_and_the_first_ones_result_counts(models, lab):
     first, second = (context["multi_node_args"] for context in contexts(done))
     assert first == {
         "RUNNER": "torchrun",
-        "MAD_RUNTIME_NGPUS": 1,
         "NNODES": 2,
         "NODE_RANK": 0,
         "MASTER_ADDR": lab.host("node1").data_address,
@@ -124,6 +136,42 @@ def test_a_model_that_fails_is_named_whatever_the_exit_code(models):
     assert [(row["model"], row["status"]) for row in rows] == [("good", "SUCCESS"), ("bad", "FAILURE")]
 
 
+def test_a_script_that_fails_on_another_node_ends_the_run_and_is_named(models):
+    done = models("--tags", "late", "plain")
+
+    assert (done.code, done.codes) == (6, ["MODEL_FAILED"]), done.err
+    error = done.json["errors"][0]
+    assert error["host"] == "node2"
+    assert "model late: FAILURE: its container or script failed here, model plain: FAILURE" in error["message"]
+    assert "exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER" in error["message"]
+
+
+def test_a_world_on_each_node_is_no_success(models):
+    done = models("--tags", "alone")
+
+    assert (done.code, done.codes) == (6, ["WORLD_DIFFERS"]), done.err
+    assert done.json["errors"][0]["host"] == "node2"
+    assert "MODEL_ALONE" in {warning["code"] for warning in done.json["warnings"]}
+
+
+def test_a_table_of_another_name_and_models_that_madengine_leaves_out(models, on):
+    done = models("--tags", "several", "--", "--output", "res.csv")
+
+    assert done.code == 0, done.err
+    rows = [[(row["model"], row["status"]) for row in node["models"]] for node in done.json["data"]["nodes"]]
+    assert rows == [[("good", "SUCCESS"), ("other", "SKIPPED")], [("good", "FAILURE"), ("other", "SKIPPED")]]
+    for host in HOSTS.split(","):
+        assert "madengine.log" not in on(host, "ls", "/root").split()
+
+
+def test_model_dir_is_a_checkout_and_nothing_need_run(lab, models, tmp_path):
+    own = ["--lab", lab.name, "--hosts", HOSTS, "--output", "json", "--env", "MODEL_DIR=/opt/models"]
+    done = madctl("launch", *own, "--tags", "good", "--", "--skip-model-run", cwd=tmp_path)
+
+    assert done.code == 0, done.err
+    assert "MODELS_SKIPPED" in {warning["code"] for warning in done.json["warnings"]}
+
+
 def test_results_are_shown_and_merged(lab, checkout, models, tmp_path):
     own = ["--lab", lab.name, "--hosts", HOSTS, "--chdir", checkout, "--tags", "good"]
     done = madctl("launch", *own)
@@ -139,13 +187,14 @@ def test_results_are_shown_and_merged(lab, checkout, models, tmp_path):
     ]
 
 
-def test_contexts_with_quotes_survive_and_the_users_values_win(models, tmp_path):
+def test_contexts_are_merged_and_the_users_values_win(models, tmp_path):
     own = {
-        "docker_env_vars": {"ODD": 'it\'s "quoted" $(touch /tmp/x) {{ y }}\n'},
+        "docker_env_vars": {"ODD": '"quoted" $(touch /tmp/x) {{ y }}\n'},
         "multi_node_args": {"NCCL_SOCKET_IFNAME": "mine0", "NODE_RANK": "7", "NNODES": "9"},
         "deep": {"list": [1, None, True, {"a": "b'c"}]},
     }
-    (tmp_path / "context.json").write_text(json.dumps({"deep": "lost", "gpu_vendor": "AMD"}))
+    base = {"deep": {"base": 1}, "gpu_vendor": "AMD", "docker_env_vars": {"BASE": 1, "ODD": "lost"}}
+    (tmp_path / "context.json").write_text(json.dumps(base))
     for text in (repr(own), json.dumps(own)):
         done = models(
             "--tags", "good", "--additional-context", text, "--additional-context-file", str(tmp_path / "context.json")
@@ -154,10 +203,14 @@ def test_contexts_with_quotes_survive_and_the_users_values_win(models, tmp_path)
         assert done.code == 0, done.err
         for rank, context in enumerate(contexts(done)):
             assert context["docker_env_vars"]["ODD"] == own["docker_env_vars"]["ODD"]
-            assert (context["deep"], context["gpu_vendor"]) == (own["deep"], "AMD")
+            assert context["docker_env_vars"]["BASE"] == 1
+            assert (context["deep"], context["gpu_vendor"]) == ({"base": 1, **own["deep"]}, "AMD")
             args = context["multi_node_args"]
             assert (args["NCCL_SOCKET_IFNAME"], args["NODE_RANK"], args["NNODES"]) == ("mine0", rank, 2)
         assert {warning["code"] for warning in done.json["warnings"]} >= {"CONTEXT_KEPT", "CONTEXT_REPLACED"}
+    broken = models("--tags", "good", "--additional-context", repr({"docker_env_vars": {"ODD": "it's"}}))
+
+    assert (broken.code, broken.codes) == (3, ["CONTEXT_UNSAFE"])
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "__import__('os').system('touch /tmp/x')", ""])
@@ -192,33 +245,42 @@ def test_a_shared_mirror_and_a_shared_checkout(models, lab, on):
         places = [node["run_dir"] for node in done.json["data"]["nodes"]]
         tables = [on(host, "cat", f"{place}/work/perf.csv") for host, place in zip(HOSTS.split(","), places)]
         before = on("node1", "ls", "/nfs/models")
+        mode = on("node1", "stat", "-c", "%a", "/nfs/data/DATA").strip()
     finally:
         for host in HOSTS.split(","):
             on(host, "/root/nfs.sh", "down")
 
     assert done.code == 0, done.err
     assert ["good" in table and "old" not in table for table in tables] == [True, True]
-    assert sorted(before.split()) == ["models.json", "perf.csv", "scripts"]
+    assert sorted(before.split()) == ["alone", "models.json", "perf.csv", "res.csv", "scripts"]
+    assert mode == "755"
 
 
 def test_a_left_container_is_named_and_removed_on_demand(models, lab):
     run(lab, "node2", "docker", "run", "-t", "-d", "--name", "container_ci-good", "image", "cat")
     run(lab, "node1", "docker", "run", "-d", "--name", "container_x", "-e", "MADCTL_RUN_ID=long-ago", "image", "cat")
     run(lab, "node1", "docker", "run", "-d", "--name", "database", "image", "cat")
+    run(lab, "node1", "docker", "run", "-d", "--name", "old_container_good_good", "image", "cat")
     try:
         refused = models("--tags", "good")
         ours = models("--tags", "good", "--replace-containers")
+        run(lab, "node1", "docker", "rm", "--force", "old_container_good_good")
         both = models("--tags", "good", "--replace-containers", "--replace-containers", "container_ci-good")
         kept = containers(lab, "node1")
     finally:
-        for host, name in (("node2", "container_ci-good"), ("node1", "container_x"), ("node1", "database")):
+        names = ["container_x", "database", "old_container_good_good"]
+        for host, name in (("node2", "container_ci-good"), *(("node1", name) for name in names)):
             run(lab, host, "sh", "-c", f"docker rm --force {name} || true")
 
     assert sorted((error["code"], error["host"]) for error in refused.json["errors"]) == [
         ("CONTAINER_LEFT", "node1"),
+        ("CONTAINER_LEFT", "node1"),
         ("CONTAINER_LEFT", "node2"),
     ]
-    assert [(error["code"], error["host"]) for error in ours.json["errors"]] == [("CONTAINER_LEFT", "node2")]
+    assert sorted((error["host"], error["message"].split()[1]) for error in ours.json["errors"]) == [
+        ("node1", "old_container_good_good"),
+        ("node2", "container_ci-good"),
+    ]
     assert both.code == 0, both.err
     assert kept == "database"
 
@@ -229,7 +291,7 @@ def slow(lab, checkout):
     argv = [str(MADCTL), "launch", "--lab", lab.name, "--hosts", HOSTS, "--chdir", checkout, "--tags", "slow"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
     read_until(process, "CONTEXT")
-    wait_for(lambda: all(containers(lab, host) == "container_ci-slow" for host in HOSTS.split(",")))
+    wait_for(lambda: all(containers(lab, host) == "container_slow_slow" for host in HOSTS.split(",")))
     yield process
     process.kill()
     process.wait()
@@ -248,7 +310,7 @@ def test_ctrl_c_leaves_no_container(lab, slow):
 def test_a_killed_madctl_leaves_the_run_and_its_stop_no_container(lab, slow):
     slow.kill()
     slow.wait()
-    assert [containers(lab, host) for host in HOSTS.split(",")] == ["container_ci-slow"] * 2
+    assert [containers(lab, host) for host in HOSTS.split(",")] == ["container_slow_slow"] * 2
     stopped = madctl("stop")
 
     assert stopped.code == 0, stopped.err
@@ -301,8 +363,9 @@ def test_version_2_gets_its_environment(models, lab):
     for host in HOSTS.split(","):
         write(lab, host, "/etc/madengine-version", "2.0.1")
     try:
-        done = models("--tags", "good")
-        bad = models("--tags", "both")
+        done = models("--tags", "good", "other")
+        bad = models("--tags", "late")
+        alone = models("--tags", "alone")
         run(lab, "node2", "rm", "/etc/madengine-version")
         mixed = models("--tags", "good")
     finally:
@@ -314,8 +377,12 @@ def test_version_2_gets_its_environment(models, lab):
     for rank in (0, 1):
         words = f"--nnodes 2 --node_rank {rank} --nproc_per_node 1 --master_addr {address} --master_port 29500"
         assert f"RUNNER torchrun {words}" in done.err
-    assert (bad.code, bad.codes) == (6, ["MODEL_FAILED"])
-    assert [error["code"] for error in mixed.json["errors"]] == ["MADENGINE_MIXED"]
+    assert [row["status"] for row in done.json["data"]["nodes"][1]["models"]] == ["SUCCESS", "SKIPPED"]
+    assert (bad.code, bad.codes, bad.json["errors"][0]["host"]) == (6, ["MODEL_FAILED"], "node2")
+    assert (alone.code, alone.codes) == (6, ["WORLD_DIFFERS"])
+    assert [error["message"] for error in mixed.json["errors"]] == [
+        "madengine is version 1.0.0 here, and 2.0.1 elsewhere"
+    ]
 
 
 def test_credentials_are_not_shown_but_kept(models, on):
@@ -325,8 +392,8 @@ def test_credentials_are_not_shown_but_kept(models, on):
     assert "hunter2" not in done.err + done.out
     run_dir = done.json["data"]["nodes"][0]["run_dir"]
     assert "hunter2hunter2" in on("node1", "cat", f"{run_dir}/logs/runner.out")
-    files = [run_dir, f"{run_dir}/logs/runner.out", f"{run_dir}/work/models.json", f"{run_dir}/work/perf.csv"]
-    assert on("node1", "stat", "-c", "%a", *files).split() == ["700", "600", "600", "600"]
+    files = [run_dir, f"{run_dir}/logs/runner.out", f"{run_dir}/work", f"{run_dir}/work/models.json"]
+    assert on("node1", "stat", "-c", "%a", *files).split() == ["700", "600", "700", "600"]
 
 
 def test_dry_run_gives_two_words_for_the_context(models):
@@ -336,7 +403,7 @@ def test_dry_run_gives_two_words_for_the_context(models):
     argv = done.json["data"]["nodes"][1]["model"]["argv"]
     assert argv[:6] == ["/usr/local/bin/madengine", "run", "--tags", "good", "more", "--additional-context"]
     assert ast.literal_eval(argv[6])["multi_node_args"]["NODE_RANK"] == 1
-    assert argv[7:] == ["--live-output", "--timeout", "0", "--skip-model-run"]
+    assert argv[7:] == ["--live-output", "--timeout", "31536000", "--skip-model-run"]
 
 
 def test_mpirun_with_models_is_refused_with_a_reason(models):

@@ -17,7 +17,10 @@ from madctl.errors import ExitCode
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 # Options that documents show and that are not madctl's own.
-FOREIGN = ("--bind-to", "--check", "--diff", "--lr", "--map-by", "--mca", "--no-python", "--skip-tags")
+FOREIGN = (
+    *("--bind-to", "--check", "--diff", "--keep-alive", "--lr", "--map-by", "--mca", "--no-python", "--skip-model-run"),
+    "--skip-tags",
+)
 
 
 def codes_in_source():

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Read what a checkout of models says of those that are to run. Looks, and never judges; private to the collection.
+
+Models that a ``get_models_json.py`` makes up are not known here: that would mean to execute it.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import stat
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+RUNNER = b"MAD_MULTI_NODE_RUNNER"
+_CARDS_BYTES = 16 << 20
+# A model's scripts are read to the end, within reason: weights may lie beside them.
+_FILE_BYTES, _FILES = 1 << 20, 2000
+_MODELS = 200
+
+
+def look(checkout: Optional[str], tags: Sequence[str]) -> List[Dict[str, Any]]:
+    """
+    List the models that tags select.
+
+    Returns:
+        ``name``; ``timeout`` of the card's own, None without one; ``scripts``, as the card has it; ``uses_runner``,
+        whether anything beside the script mentions the runner, None where that was not found out.
+    """
+    base = checkout if checkout and os.path.isdir(checkout) else os.path.expanduser("~")
+    wanted = {part for tag in tags for word in tag.split(",") for part in (word, word.partition(":")[0].strip())}
+    found = []
+    for card in _cards(base):
+        if wanted & {card["name"], "all", *card["tags"]}:
+            uses = uses_runner(os.path.join(base, card["scripts"])) if card["scripts"] else None
+            found.append({key: card[key] for key in ("name", "scripts", "timeout")})
+            found[-1]["uses_runner"] = uses
+    return found[:_MODELS]
+
+
+def _cards(base: str) -> Iterator[Dict[str, Any]]:
+    """Read every card, named as madengine names it."""
+    for path in [
+        os.path.join(base, "models.json"),
+        *sorted(glob.glob(os.path.join(base, "scripts", "*", "models.json"))),
+    ]:
+        inner = os.path.relpath(os.path.dirname(path), base)
+        short = os.path.basename(inner) + "/" if inner != "." else ""
+        for card in filter(lambda card: isinstance(card, dict), _read(path)):
+            tags = card.get("tags") or []
+            tags = [str(tag) for tag in tags] if isinstance(tags, list) else str(tags).split(",")
+            timeout, scripts = card.get("timeout"), card.get("scripts")
+            yield {
+                "name": short + str(card.get("name", "")),
+                "tags": [*tags, *(short + tag for tag in tags)],
+                "scripts": os.path.normpath(os.path.join(inner, scripts)) if isinstance(scripts, str) else None,
+                "timeout": timeout if type(timeout) in (int, float) and timeout > 0 else None,
+            }
+
+
+def _read(path: str) -> List[Any]:
+    try:
+        with open(path, "rb") as stream:
+            found = json.loads(stream.read(_CARDS_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return []  # madengine says better what is wrong with it.
+    return found if isinstance(found, list) else []
+
+
+def uses_runner(scripts: str) -> Optional[bool]:
+    """
+    Tell whether a script, or what madengine copies with it, mentions the runner.
+
+    None where there is nothing to read, or too much.
+    """
+    directory = os.path.dirname(scripts) if scripts.endswith(".sh") else scripts
+    seen, complete = 0, True
+    for place, _, names in os.walk(directory):
+        for name in names:
+            seen += 1
+            if seen > _FILES:
+                return None
+            found = _mentions(os.path.join(place, name))
+            if found:
+                return True
+            complete = complete and found is not None
+    return False if seen and complete else None
+
+
+def _mentions(path: str) -> Optional[bool]:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as stream:
+            text = stream.read(_FILE_BYTES + 1)
+    except OSError:
+        return None
+    return True if RUNNER in text else None if len(text) > _FILE_BYTES and b"\0" not in text else False

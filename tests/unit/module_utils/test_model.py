@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a node's tables and exit codes are judged, as both versions of madengine write them."""
+
+import csv
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _model, _outcome
+from tests import hostile
+
+HEAD = "model, n_gpus, gpu_architecture, performance, metric, status, test_duration\n"
+FIRST = {"leads": True, "many": True, "version": 1, "skips": False}
+OTHER = {**FIRST, "leads": False}
+SECOND = {"version": 2}
+
+
+def row(status, performance="", duration="", model="m"):
+    return f"{model},8,gfx942,{performance},{'tok/s' if performance else ''},{status},{duration}\n"
+
+
+def judged(tmp_path, table, status, job):
+    path = tmp_path / "perf.csv"
+    if table is not None:
+        path.write_text(HEAD + table)
+    found = _model.rows(str(path))
+    return _model.judge(found, status, job), _model.alone(found, job)
+
+
+HERE = ": its container or script failed here"
+CASES = {
+    # Version 1 on the first node.
+    "good": (row("SUCCESS", "4.2", "7.5"), 0, FIRST, [], []),
+    "no performance": (row("FAILURE", "", "7.5"), 0, FIRST, ["model m: FAILURE"], []),
+    "one of two": (row("SUCCESS", "1", "1") + row("FAILURE", model="b"), 0, FIRST, ["model b: FAILURE"], []),
+    "skipped": (row("SKIPPED"), 0, FIRST, [], []),
+    "deprecated, or not to run": ("", 0, FIRST, [], []),
+    "no table": (None, 0, FIRST, ["madengine wrote no result"], []),
+    "a crash": (None, 1, FIRST, ["madengine failed: exit code 1"], []),
+    "killed": ("", -9, FIRST, ["madengine failed: SIGKILL"], []),
+    "a status of nobody": (row("PASSED", "1", "1"), 0, FIRST, ["model m: PASSED"], []),
+    "no status": ("m\n", 0, FIRST, ["model m: no status"], []),
+    # Version 1 on any other.
+    "silent rank": (row("FAILURE", "", "7.5"), 0, OTHER, [], []),
+    "script failed": (row("FAILURE"), 0, OTHER, ["model m: FAILURE" + HERE], []),
+    "second model failed": (row("FAILURE", "", "7") + row("FAILURE"), 0, OTHER, ["model m: FAILURE" + HERE], []),
+    "no number": (row("FAILURE", "", "nan"), 0, OTHER, ["model m: FAILURE" + HERE], []),
+    "a word for a number": (row("FAILURE", "", "long"), 0, OTHER, ["model m: FAILURE" + HERE], []),
+    "no table there": (None, 0, OTHER, ["madengine wrote no result"], []),
+    "silent rank, and a crash": (row("FAILURE", "", "7"), 1, OTHER, ["madengine failed: exit code 1"], []),
+    "own world": (row("SUCCESS", "4.2", "7.5"), 0, OTHER, [], ["m"]),
+    "alone by plan": (row("SUCCESS", "4.2", "7.5"), 0, {**OTHER, "many": False}, [], []),
+    # Version 2.
+    "2: good": (row("SUCCESS", "4.2", "7.5"), 0, {**FIRST, **SECOND}, [], []),
+    "2: worker": (row("SUCCESS", "", "7.5"), 0, {**OTHER, **SECOND}, [], []),
+    "2: worker, no table": (None, 0, {**OTHER, **SECOND}, [], []),
+    "2: own world": (row("SUCCESS", "4.2", "7.5"), 0, {**OTHER, **SECOND}, [], ["m"]),
+    "2: worker failed": (row("FAILURE", "", "0"), 3, {**OTHER, **SECOND}, ["model m: FAILURE" + HERE], []),
+    "2: worker failed, no table": (None, 3, {**OTHER, **SECOND}, ["madengine failed: exit code 3"], []),
+    "2: failed": (row("FAILURE"), 3, {**FIRST, **SECOND}, ["model m: FAILURE"], []),
+    "2: no row": ("", 0, {**FIRST, **SECOND}, ["madengine wrote no result"], []),
+    "2: no row asked for": (None, 0, {**FIRST, **SECOND, "skips": True}, [], []),
+    # One that does not say its version is taken for version 1.
+    "?: silent rank": (row("FAILURE", "", "7.5"), 0, {**OTHER, "version": None}, [], []),
+    "?: script failed": (row("FAILURE"), 0, {**OTHER, "version": None}, ["model m: FAILURE" + HERE], []),
+    "?: no table": (None, 0, {**FIRST, "version": None}, ["madengine wrote no result"], []),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_success_needs_a_sign_of_it(case, tmp_path):
+    table, status, job, failed, alone = CASES[case]
+
+    assert judged(tmp_path, table, status, job) == (failed, alone)
+
+
+@pytest.mark.parametrize("table", ["", "\0", "model\n", '"', "model,status\n" + "x" * 200_000, "model,status\n\0,\0\n"])
+def test_a_strange_table_is_no_success_of_version_2(table, tmp_path):
+    path = tmp_path / "perf.csv"
+    path.write_text(table)
+
+    assert _model.judge(_model.rows(str(path)), 0, {**FIRST, **SECOND})
+
+
+@pytest.mark.parametrize("text", hostile.LANGUAGES.values(), ids=hostile.LANGUAGES)
+def test_what_a_model_writes_of_itself_is_harmless(text, tmp_path):
+    path = tmp_path / "perf.csv"
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([["model", "status", text], [text, text, text]])
+    rows = _model.rows(str(path))
+    told = [*rows[0], *rows[0].values(), *_model.judge(rows, 0, FIRST)]
+
+    assert len(told) == 7
+    assert all(hostile.is_harmless(value) for value in told)
+
+
+def test_a_table_without_an_end_is_judged_as_bad(tmp_path, monkeypatch):
+    monkeypatch.setattr(_model, "TABLE_BYTES", 100)
+    failed, _ = judged(tmp_path, row("SUCCESS", "1", "1") * 10, 0, FIRST)
+
+    assert failed == ["model ?: a table too long to read"]
+
+
+def test_a_script_without_eval_is_named_as_the_cause(tmp_path):
+    (tmp_path / "m_x.live.log").write_text("run.sh: line 3: NCCL_SOCKET_IFNAME=ens14np0: command not found\n")
+
+    assert _model.hint(str(tmp_path)) == " (exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER)"
+    assert _model.hint(str(tmp_path / "other")) == ""
+
+
+def test_a_world_of_its_own_is_a_failure_with_a_remedy():
+    event = {"failed": [], "alone": ["m"], "stopping": False, "exit_code": 0}
+    found = _outcome.model_failure("n2", event)
+
+    assert (found["code"], found["host"]) == ("WORLD_DIFFERS", "n2")
+    assert "MAD_MULTI_NODE_RUNNER" in found["remedy"]
+    assert _outcome.model_failure("n2", {**event, "stopping": True}) is None
+
+
+ENGINE = """
+import os
+os.makedirs(os.environ["MIRROR"])
+assert "MODEL_DIR" not in os.environ
+with open("res.csv", "a") as stream:
+    stream.write("model,status,test_duration\\nm,SUCCESS,1.5\\n")
+"""
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_what_madengine_makes_elsewhere_is_for_others_too(tmp_path, stale):
+    """The whole program, with a table of its own name, and one of an earlier run in the checkout."""
+    checkout, run_dir, mirror = tmp_path / "checkout", tmp_path / "run", tmp_path / "mirror"
+    for place in (checkout, run_dir):
+        place.mkdir()
+    (checkout / "models.json").write_text("[]")
+    if stale:
+        (checkout / "res.csv").write_text("model,status,test_duration\nold,FAILURE,\n")
+    job = {**FIRST, "argv": [sys.executable, "-c", ENGINE], "replaced": [], "table": "res.csv"}
+    (run_dir / "model.json").write_text(json.dumps(job))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(run_dir / "ranks.sock"))
+    listener.listen()
+    environment = {**os.environ, "MADCTL_RUN_DIR": str(run_dir), "MIRROR": str(mirror), "MODEL_DIR": "/elsewhere"}
+    program = [sys.executable, "-I", "-S", os.path.join(os.path.dirname(_arm.__file__), "_model.py")]
+    done = subprocess.run(program, cwd=checkout, env=environment, umask=0o022)
+    said = json.loads(listener.accept()[0].makefile().readline())
+    listener.close()
+
+    assert (done.returncode, said["failed"], [entry["model"] for entry in said["rows"]]) == (0, [], ["m"])
+    assert stat.S_IMODE(mirror.stat().st_mode) == 0o755
+    assert stat.S_IMODE((run_dir / "work").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        (["SUCCESS", "FAILURE"], None),
+        (["SUCCESS", None], "n2"),
+        (["SUCCESS", "SKIPPED"], "n2"),
+        ([None, "FAILURE"], "n1"),
+        (["SKIPPED", "SKIPPED"], None),
+        ([None, None], None),
+    ],
+)
+def test_a_model_runs_on_all_nodes_or_on_none(tables, expected):
+    runs = [
+        _outcome.NodeRun(f"n{rank + 1}", rank, models=[{"model": "m", "status": status}] if status else [])
+        for rank, status in enumerate(tables)
+    ]
+    plan = {"shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}
+    problems, _ = _outcome.judge(runs, plan, None)
+
+    assert [(entry["code"], entry["host"]) for entry in problems] == ([("MODEL_FAILED", expected)] if expected else [])
+
+
+def test_to_clean_is_over_when_its_end_was_taken_down(monkeypatch):
+    monkeypatch.syspath_prepend(os.path.dirname(_arm.__file__))
+    import _processes
+    import _runners
+
+    runners = _runners.Runners({"after": ["/bin/true"], "env": {}, "mpi": None}, None, None, None)
+    assert (runners.clean(), runners.clean()) == (True, False)
+    while _processes.stat(runners.cleaner)[0] != "Z":
+        time.sleep(0.01)
+
+    assert (runners.is_cleaning, runners.left()) == (True, ["containers, which docker does not remove"])
+    runners.cleaned(*os.waitpid(runners.cleaner, 0))
+    assert (runners.is_cleaning, runners.left()) == (False, [])
