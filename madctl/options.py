@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._number import number
 from madctl.errors import Problem, UsageError
 
 
@@ -22,6 +23,18 @@ class Targets:
     become_password_file: str | None = None
 
 
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Make what reads a whole number of an option; Python itself would take 1_0, and digits of every script."""
+
+    def read(text: str) -> int:
+        found: int | None = number(text, least, most)
+        if found is None:
+            raise argparse.ArgumentTypeError(f"takes a number from {least} to {most}, not {text!r}")
+        return found
+
+    return read
+
+
 def add_host_options(parser: argparse.ArgumentParser) -> None:
     """Add what says which nodes take part and how they are reached."""
     group = parser.add_argument_group("nodes")
@@ -31,7 +44,7 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--limit", metavar="PATTERN", help="take only these hosts of the inventory")
     group.add_argument("--lab", metavar="NAME", help="all hosts of a lab, or those that --hosts names")
     group.add_argument("--user", metavar="NAME", help="log in as this user")
-    group.add_argument("--port", type=int, metavar="N", help="SSH port")
+    group.add_argument("--port", type=whole(1, 65535), metavar="N", help="SSH port")
     group.add_argument("--ssh-config", metavar="FILE", help="use this ssh configuration instead of your own")
     group.add_argument("--become-password-file", metavar="FILE", help="holds the password for sudo on nodes")
     group.add_argument("--accept-new-host-keys", action="store_true", help="trust hosts that were never seen before")

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _wanted
+from ansible_collections.madctl.multinode.plugins.module_utils._number import number
 from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, pack, unpack
 from madctl.errors import Problem, UsageError
+from madctl.options import whole
+
+_MOST_BYTES = 1 << 60
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
@@ -69,10 +73,17 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         "--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)"
     )
     group.add_argument(
-        "--nnodes", type=int, metavar="N", help="take the first N nodes that pass all checks; the others are spares"
+        "--nnodes",
+        type=whole(1, 4096),
+        metavar="N",
+        help="take the first N nodes that pass all checks; the others are spares",
     )
     group.add_argument(
-        "--max-restarts", type=int, default=0, metavar="N", help="start all ranks anew so often after a failure"
+        "--max-restarts",
+        type=whole(0, 4096),
+        default=0,
+        metavar="N",
+        help="start all ranks anew so often after a failure",
     )
     models = parser.add_argument_group("models of madengine")
     models.add_argument("--tags", nargs="+", action="extend", default=[], metavar="TAG", help="run these models")
@@ -169,8 +180,8 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "madctl_chdir_required": checkout is not None,
         "madctl_run_dir": options.run_dir,
         "madctl_timeout": _seconds("--timeout", options.timeout),
-        "madctl_nnodes": _count("--nnodes", options.nnodes, 1),
-        "madctl_max_restarts": _count("--max-restarts", options.max_restarts, 0),
+        "madctl_nnodes": options.nnodes,
+        "madctl_max_restarts": options.max_restarts,
         "madctl_idle_timeout": _seconds("--idle-timeout", options.idle_timeout),
         "madctl_log_cap": size("--log-cap", options.log_cap),
         "madctl_start_timeout": _seconds("--start-timeout", options.start_timeout),
@@ -300,13 +311,13 @@ def _mpi_args(options: argparse.Namespace) -> list[str]:
 
 
 def _processes(text: str) -> str:
-    if text not in ("auto", "gpu") and not (text.isdigit() and 1 <= int(text) <= 1024):
+    if text not in ("auto", "gpu") and number(text, 1, 1024) is None:
         raise _usage("--nproc-per-node", text, "a number from 1, auto or gpu")
     return text
 
 
 def _port(text: str) -> str:
-    if text != "auto" and not (text.isdigit() and 1 <= int(text) <= 65535):
+    if text != "auto" and number(text, 1, 65535) is None:
         raise _usage("--master-port", text, "a number from 1 to 65535, or auto")
     return text
 
@@ -341,12 +352,6 @@ def _seconds(option: str, value: float | None) -> float | None:
     return value
 
 
-def _count(option: str, number: int | None, least: int) -> int | None:
-    if number is not None and not least <= number <= 4096:
-        raise _usage(option, number, f"a number from {least}")
-    return number
-
-
 def size(option: str, text: str) -> int:
     """
     Read a number of bytes.
@@ -355,10 +360,11 @@ def size(option: str, text: str) -> int:
         UsageError: If it is none.
     """
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-    number, unit = (text[:-1], units[text[-1:].upper()]) if text[-1:].upper() in units else (text, 1)
-    if not number.isdigit() or int(number) == 0:
+    digits, unit = (text[:-1], units[text[-1:].upper()]) if text[-1:].upper() in units else (text, 1)
+    count = number(digits, 1, _MOST_BYTES)
+    if count is None or count * unit > _MOST_BYTES:
         raise _usage(option, text, "a number of bytes, or with K, M or G")
-    return int(number) * unit
+    return int(count) * unit
 
 
 def _environment(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Word]:

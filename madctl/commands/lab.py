@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, UsageError
+from madctl.options import whole
 from madctl.terminal import say, tell
 
 # Runs in the host: the caller's directory if the host has it, then the command in its place.
@@ -25,7 +26,9 @@ def register(commands: Any) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=type(parser))
 
     up = _add(verbs, "up", _up, "bring up node1…nodeN")
-    up.add_argument("-n", dest="count", type=int, default=2, metavar="N", help="number of hosts (default 2)")
+    up.add_argument(
+        "-n", dest="count", type=whole(0, 10**6), default=2, metavar="N", help="number of hosts (default 2)"
+    )
     up.add_argument(
         "--interface-name",
         action="append",

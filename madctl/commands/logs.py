@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, UsageError
-from madctl.options import add_run_argument, add_since_option, since
+from madctl.options import add_run_argument, add_since_option, since, whole
 
 UNSEEN = ("NODE_SILENT", "NODE_LOST", "NODE_REBOOTED", "RUN_UNKNOWN")
 
@@ -20,7 +20,7 @@ def register(commands: Any) -> None:
     add_run_argument(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the run ends")
     parser.add_argument("--host", action="append", default=[], metavar="NAME", help="only this node (repeatable)")
-    parser.add_argument("--rank", type=int, metavar="N", help="only this rank")
+    parser.add_argument("--rank", type=whole(0, 10**9), metavar="N", help="only this rank")
     add_since_option(parser)
     parser.set_defaults(run=run)
 

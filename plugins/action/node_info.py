@@ -21,7 +21,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _facts, _wanted, _words
+from ansible_collections.madctl.multinode.plugins.module_utils import _facts, _hostlist, _wanted, _words
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _reach
 
@@ -78,6 +78,10 @@ class ActionModule(ActionBase):
         """Return the module's result, or an unreachable one with ``problem``."""
         super().run(tmp, task_vars)
         _play.warn(self._task, task_vars)
+        host = task_vars["inventory_hostname"]
+        if not _hostlist.is_name(host):
+            found = _hostlist.hostile(host).problem
+            return {"failed": True, "msg": line(found), "problem": found}
         self._adapt()
         if not self._is_ssh():
             return self._look(task_vars)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from dataclasses import fields
@@ -44,9 +43,7 @@ class ActionModule(ActionBase):
         for name in _LISTS:
             arguments[name] = _wanted.listed(arguments.get(name))
         arguments["work"] = _words.split(arguments.get("work"))
-        refused = _wanted.judge(arguments)
-        if refused:
-            raise _screen.refusal(refused)
+        _screen.refuse(_wanted.judge(arguments) + _wanted.judge_hosts(variables))
         hosts = in_rank_order(variables)
         results = [variables[host].get(key, {}) for host in hosts]
         problems = [_problem_of(host, result) for host, result in zip(hosts, results) if "node" not in result]
@@ -118,19 +115,7 @@ def in_rank_order(variables: dict[str, Any]) -> list[str]:
 
 
 def _number(given: Any) -> int | None:
-    """
-    Read a number that a host has of its own.
-
-    Raises:
-        AnsibleActionFail: If it is none.
-    """
-    if given is None:
-        return None
-    text = str(given)
-    if not re.fullmatch("[0-9]{1,6}", text):
-        message = "madctl_node_rank and madctl_slots are numbers, not %r" % text[:40]
-        raise _screen.refusal([_codes.problem("USAGE", None, message, "check the inventory")])
-    return int(text)
+    return None if given is None else int(given)
 
 
 _TYPES: dict[str, Any] = {"bool": boolean, "float": float, "str": str, "Optional[str]": str}

@@ -8,7 +8,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _lines, _plain
+from ansible_collections.madctl.multinode.plugins.module_utils import _lines, _plain, _wanted
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _play, _screen
 
 _LOOK, _CLEAR = _direct.parts("_attic"), _direct.parts("_clearing")
@@ -27,6 +27,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
+        _screen.refuse(_wanted.judge(arguments))
         reach = _asking.ways(self, task_vars)
         bases = arguments.get("bases") or {}
         dry_run = self._task.check_mode or boolean(arguments.get("dry_run", False))

@@ -22,6 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _masking,
     _spares,
     _verdict,
+    _wanted,
     _words,
 )
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
@@ -52,6 +53,7 @@ class ActionModule(ActionBase):
         plan = arguments.get("plan")
         if not plan:
             raise _screen.refusal([_codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)])
+        _screen.refuse(_wanted.judge(arguments))
         quiet = bool(arguments.get("event_socket"))
         secrets = _secrets(plan, arguments.get("user_env") or {})
         if self._task.check_mode or boolean(arguments.get("dry_run", False)):

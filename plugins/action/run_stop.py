@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _plain, _table
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _plain, _table, _wanted
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _asking,
     _direct,
@@ -33,6 +33,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
+        _screen.refuse(_wanted.judge(arguments))
         grace = float(arguments.get("grace", _GRACE_SECONDS))
         run_id = str(arguments.get("run_id") or "")
         request = {"base": arguments.get("run_dir"), "grace": grace, "dry_run": bool(self._task.check_mode)}

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Optional, Union
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_AGO = re.compile(r"([0-9]{1,9}(\.[0-9]*)?|\.[0-9]+)[smhd]")
 
 
 def since(text: Optional[str], now: float) -> Union[float, str, None]:
@@ -28,6 +30,9 @@ def since(text: Optional[str], now: float) -> Union[float, str, None]:
         return None
     if text == "now":
         return "end"
-    if text[-1:] in UNITS and text[:-1].replace(".", "", 1).isdigit():
+    if _AGO.fullmatch(text):
         return now - float(text[:-1]) * UNITS[text[-1]]
-    return datetime.datetime.fromisoformat(text).timestamp()
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except OverflowError as error:
+        raise ValueError(str(error)) from error

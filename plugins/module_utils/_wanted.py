@@ -14,14 +14,17 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _argv,
     _catalog,
+    _hostlist,
     _launchers,
     _madengine,
     _mpi,
     _words,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._number import number
 
 _MOST = 4096
+_NUMBERS = {"madctl_slots": (1, _hostlist.MAX_SLOTS), "madctl_node_rank": (0, 10**9)}
 
 
 def judge(given: Dict[str, Any]) -> List[Problem]:
@@ -94,8 +97,16 @@ def work(words: Sequence[Any], shape: str, python: Optional[str] = None) -> List
 _SAYS_ONLY = {"-V", "-VV", "--version", "-h", "--help"}
 
 
-def _number(text: str, least: int, most: int) -> bool:
-    return text.isdigit() and least <= int(text) <= most
+def judge_hosts(hosts: Dict[str, Any]) -> List[Problem]:
+    """Find what cannot be meant in an inventory: names of hosts, and the numbers among their variables."""
+    found = [_hostlist.hostile(host).problem for host in hosts if not _hostlist.is_name(host)]
+    for host, variables in hosts.items():
+        for name, (least, most) in _NUMBERS.items():
+            value = variables.get(name)
+            if value is not None and number(str(value), least, most) is None:
+                message = "%s takes a number from %d to %d, not %r" % (name, least, most, str(value))
+                found.append(problem("USAGE", host, message, "correct the inventory"))
+    return found
 
 
 def _is_interface(text: str) -> bool:
@@ -116,19 +127,28 @@ def _seconds(text: str) -> bool:
     return _is(float, text) and 0 < float(text) < 1e9
 
 
+def _seconds_or_none(text: str) -> bool:
+    return _seconds(text) or (_is(float, text) and float(text) == 0)
+
+
 _CHECKS: Dict[str, Callable[[str], bool]] = {
     "shape": lambda text: text in ("script", "command", "model"),
     "runner": lambda text: text in ("torchrun", "mpirun"),
-    "nproc_per_node": lambda text: text in ("auto", "gpu") or _number(text, 1, 1024),
+    "nproc_per_node": lambda text: text in ("auto", "gpu") or number(text, 1, 1024) is not None,
     "gpus": lambda text: text in ("same", "min", "per-node"),
-    "master_port": lambda text: text == "auto" or _number(text, 1, 65535),
+    "master_port": lambda text: text == "auto" or number(text, 1, 65535) is not None,
     "master_addr": lambda text: _is(ipaddress.ip_address, text),
     "interface": _is_interface,
     "mpirun": lambda text: text.startswith("/"),
     "force_mirror_local": lambda text: text.startswith("/"),
     "start_timeout": _seconds,
-    "nnodes": lambda text: _number(text, 0, _MOST),
-    "max_restarts": lambda text: _number(text, 0, _MOST),
+    "timeout": _seconds_or_none,
+    "idle_timeout": _seconds_or_none,
+    "grace": _seconds_or_none,
+    "days": lambda text: _is(float, text) and 0 <= float(text) < 1e6,
+    "log_cap": lambda text: number(text, 1, 1 << 60) is not None,
+    "nnodes": lambda text: number(text, 0, _MOST) is not None,
+    "max_restarts": lambda text: number(text, 0, _MOST) is not None,
 }
 _WANTED = {
     "shape": "script, command or model",
@@ -141,6 +161,11 @@ _WANTED = {
     "mpirun": "an absolute path",
     "force_mirror_local": "an absolute path",
     "start_timeout": "a positive number of seconds",
+    "timeout": "a number of seconds, 0 for no limit",
+    "idle_timeout": "a number of seconds, 0 for no limit",
+    "grace": "a number of seconds",
+    "days": "a number of days",
+    "log_cap": "a number of bytes",
     "nnodes": "a number, 0 for all",
     "max_restarts": "a number from 0",
 }

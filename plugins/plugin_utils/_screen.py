@@ -122,6 +122,12 @@ def summary(found: Sequence[dict[str, Any]]) -> str:
     return ", ".join("%s: %s" % pair if pair[1] else pair[0] for pair in hosts.items()) + "; causes are above"
 
 
+def refuse(found: Sequence[dict[str, Any]]) -> None:
+    """Fail with what was found, if anything was."""
+    if found:
+        raise refusal(found)
+
+
 def table(rows: Sequence[Sequence[str]]) -> None:
     """Show rows in columns, all but the last as wide as they need."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]

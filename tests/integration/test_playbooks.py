@@ -423,6 +423,7 @@ def test_both_doors_refuse_with_the_same_codes(play, lab):
 
 USAGE = {
     "madctl_nproc_per_node=0": "USAGE",
+    "madctl_nproc_per_node=²": "USAGE",
     "madctl_master_port=70000": "USAGE",
     "madctl_skip=nothing": "USAGE",
     "madctl_runner=slurm": "USAGE",

@@ -229,3 +229,20 @@ def test_the_plugin_takes_names_alone():
 
     assert set(json.loads(done.stdout)["_meta"]["hostvars"]) == set()
     assert done.stderr.count("HOST_INVALID") + done.stderr.count("HOSTS_MALFORMED") >= len(HOSTILE)
+
+
+@pytest.mark.parametrize("playbook", ["check", "status"])
+def test_playbooks_take_names_alone(playbook, nothing_remembered):
+    variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    hosts = dict.fromkeys(HOSTILE.values(), variables)
+    Path("inventory.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    program = [str(Path(sys.executable).with_name("ansible-playbook")), f"madctl.multinode.{playbook}"]
+    done = subprocess.run([*program, "-i", "inventory.json"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "HOST_INVALID: " in done.stdout
+
+
+@pytest.fixture
+def nothing_remembered(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

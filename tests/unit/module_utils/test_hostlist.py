@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collection reads host lists without ClusterShell, and reads them exactly as madctl does."""
+"""Host lists mean the same at both doors, and what they mean to ClusterShell; nothing else comes out of them."""
 
 import pytest
-from hypothesis import assume, given
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
 from madctl import hosts
 from madctl.errors import UsageError
+from tests.hostile import LANGUAGES, mutated
 from tests.unit.test_hosts import LISTS, REFUSED
 
 MORE = [
@@ -49,23 +51,32 @@ MORE = [
 ]
 
 
-def ours(text):
+def said(read, *given):
+    """Give what a parser reads, or the code of its refusal; any other exception is one that nobody meant."""
     try:
-        return [(host.name, host.user, host.port, host.slots) for host in _hostlist.from_list(text)]
+        return [(host.name, host.user, host.port, host.slots) for host in read(*given)]
     except _hostlist.HostsError as error:
         return error.problem["code"]
-
-
-def theirs(text):
-    try:
-        return [(host.name, host.user, host.port, host.slots) for host in hosts.from_list(text)]
     except UsageError as error:
         return error.problems[0].code
 
 
+def ours(text):
+    return said(_hostlist.from_list, text)
+
+
+def theirs(text):
+    """Expand a list by ClusterShell, one range after the other as it sorts what it reads."""
+    parts = text.split(",") if "[" not in text else [text]
+    try:
+        return [str(name) for part in parts for name in NodeSet(part, resolver=RESOLVER_NOGROUP)]
+    except (NodeSetException, ValueError):
+        return None
+
+
 @pytest.mark.parametrize("text", [*LISTS, *REFUSED, *MORE])
-def test_lists_mean_what_they_mean_to_madctl(text):
-    assert ours(text) == theirs(text)
+def test_both_doors_read_the_same(text):
+    assert ours(text) == said(hosts.from_list, text)
 
 
 NUMBER = st.one_of(st.integers(0, 30).map(str), st.integers(0, 30).map(lambda number: f"{number:02d}"))
@@ -78,21 +89,18 @@ PART = st.tuples(st.sampled_from(["gpu", "n-", "a.b", ""]), BRACKETS, st.sampled
 )
 
 
-@given(st.lists(PART, min_size=1, max_size=3).map(",".join))
-def test_any_list_means_what_it_means_to_madctl(text):
-    assume("[0-00" not in text and ",0-00" not in text)  # Different lengths, which ClusterShell minds but for zero.
-    assert ours(text) == theirs(text)
-
-
-@given(st.text(alphabet="a1[],-/@:. _", max_size=12))
-def test_any_text_that_names_hosts_names_those_that_madctl_names(text):
-    # What is refused here may have a meaning for ClusterShell: groups, numbers below zero or across a width.
-    assert ours(text) == theirs(text) or isinstance(ours(text), str)
+@given(PART)
+def test_ranges_mean_what_they_mean_to_clustershell(text):
+    # It sorts, it minds different lengths but for zero, and takes n1[9-10] for n[19-110], which nobody means.
+    if isinstance(ours(text), list):
+        assert sorted(name for name, *_ in ours(text)) == sorted(theirs(text))
 
 
 def test_digits_before_brackets_do_not_cross_a_width():
-    # ClusterShell takes this for n[19-110], which nobody means.
     assert ours("n1[9-10]") == "HOSTS_MALFORMED"
+
+
+def test_groups_are_the_inventorys_own_in_the_collection():
     assert ours("@group") == "HOSTS_MALFORMED"
 
 
@@ -112,13 +120,54 @@ def test_digits_before_brackets_do_not_cross_a_width():
 def test_host_files_mean_what_they_mean_to_madctl(tmp_path, text):
     path = tmp_path / "hosts"
     path.write_text(text)
-    try:
-        expected = [(host.name, host.user, host.port, host.slots) for host in hosts.from_file(str(path))]
-    except UsageError as error:
-        expected = error.problems[0].code
-    try:
-        found = [(host.name, host.user, host.port, host.slots) for host in _hostlist.from_lines(text, str(path))]
-    except _hostlist.HostsError as error:
-        found = error.problem["code"]
 
-    assert found == expected
+    assert said(hosts.from_file, str(path)) == said(_hostlist.from_lines, text, str(path))
+
+
+SEEDS = [
+    *LISTS,
+    *REFUSED,
+    *MORE,
+    *LANGUAGES.values(),
+    "e:²",
+    "a:²",
+    "4[-1]",
+    "aB[1-2-- 4-4]",
+    "@group",
+    "@source:group",
+]
+FILES = ["# cluster\n\nb slots=4  # first\na:8\nc\n", "gpu[1-2] slots=3\r\ngpu3 max_slots=9\r\n", "a\na\nb\n"]
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ClusterShell.NodeUtils.Popen", lambda *words, **more: pytest.fail(f"{words} was run"))
+    yield
+    assert not list(tmp_path.rglob("CANARY"))
+
+
+@pytest.mark.fuzz
+def test_no_list_is_anything_but_names_or_a_refusal(rounds, nothing_runs):
+    for data in mutated([seed.encode("utf-8", "surrogatepass") for seed in SEEDS], rounds):
+        text = data.decode("utf-8", "surrogateescape")
+        found = ours(text)
+        assert isinstance(found, str) or all(_hostlist.is_name(name) for name, *_ in found), text
+        # What a group is only madctl knows.
+        assert said(hosts.from_list, text) == found or "@" in text, text
+        assert said(hosts.from_environment, {"SLURM_JOB_NODELIST": text}) in (found, "HOST_INVALID") or not text
+
+
+@pytest.mark.fuzz
+def test_no_host_file_is_anything_but_names_or_a_refusal(rounds, nothing_runs, tmp_path):
+    path = tmp_path / "hosts"
+    for data in mutated([seed.encode("utf-8", "surrogatepass") for seed in [*SEEDS, *FILES]], rounds):
+        path.write_bytes(data)
+        found = said(hosts.from_file, str(path))
+        assert isinstance(found, str) or all(_hostlist.is_name(name) for name, *_ in found), data
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            assert found == "HOSTFILE_UNREADABLE"
+        else:
+            assert said(_hostlist.from_lines, text, str(path)) == found, data
