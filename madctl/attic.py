@@ -80,7 +80,7 @@ class HeldRun:
 
 
 def hosts_given(options: argparse.Namespace) -> bool:
-    """Tell whether the command line names nodes; a Slurm allocation, or this machine, is not meant by silence."""
+    """Tell whether the command line names nodes; a scheduler's allocation, or this machine, is not meant by silence."""
     named = (options.hosts, options.hostfile, options.inventory, options.limit, options.lab)
     return any(value is not None for value in named)
 

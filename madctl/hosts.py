@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostfile, _hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._hostlist import Host as Host
 from madctl.errors import Problem, UsageError
 
@@ -28,7 +28,7 @@ def from_list(text: str) -> list[Host]:
 
 def from_file(path: str) -> list[Host]:
     """
-    Read a host file: one ``name``, ``name slots=N`` or ``name:N`` a line; ``#`` begins a comment.
+    Read a host file, by hand or of a scheduler: one ``name``, ``name slots=N`` or ``name:N`` a line.
 
     Raises:
         UsageError: If the file cannot be read or a line cannot be meant.
@@ -37,13 +37,32 @@ def from_file(path: str) -> list[Host]:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(Problem("HOSTFILE_UNREADABLE", f"{path}: {error}")) from error
-    return _read(lambda: _hostlist.from_lines(text, path))
+    return _read(lambda: _hostfile.from_lines(text, path))
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> list[Host]:
-    """Read Slurm's node list where there is one, else nothing."""
-    text = environment.get("SLURM_JOB_NODELIST")
-    return _read(lambda: _hostlist.from_scheduler(text)) if text else []
+    """
+    Read the hosts that Slurm, PBS, LSF or SGE gave to this job, else nothing.
+
+    Raises:
+        UsageError: If what the scheduler wrote cannot be read.
+    """
+    given = {name: value for name, value in environment.items() if value}
+    if nodes := given.get("SLURM_JOB_NODELIST"):
+        return _read(lambda: _hostlist.from_scheduler(nodes))
+    if path := given.get("PBS_NODEFILE") or given.get("PE_HOSTFILE"):
+        return from_file(path)
+    found = _of_lsf(given)
+    return found and _hostfile.without_launcher(found)
+
+
+def _of_lsf(given: Mapping[str, str]) -> list[Host]:
+    if path := given.get("LSB_DJOB_HOSTFILE"):
+        return from_file(path)
+    if pairs := given.get("LSB_MCPU_HOSTS"):
+        return _read(lambda: _hostfile.from_pairs(pairs, "LSB_MCPU_HOSTS"))
+    names = given.get("LSB_HOSTS", "").split()
+    return _read(lambda: _hostfile.from_lines("\n".join(names), "LSB_HOSTS")) if names else []
 
 
 def _group(text: str) -> list[str]:

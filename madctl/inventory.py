@@ -55,20 +55,22 @@ def build(entries: Sequence[Host], user: str | None, port: int | None, arguments
     """
     hosts = {entry.name: _host(rank, entry, user, port) for rank, entry in enumerate(entries)}
     variables: dict[str, Any] = {"ansible_python_interpreter": "/usr/bin/python3"}
-    if not all(name in LOCAL for name in hosts):
+    if not all("ansible_connection" in host for host in hosts.values()):
         variables |= _connection(arguments)
     return {"all": {"children": {GROUP: {"hosts": hosts, "vars": variables}}}}
 
 
 def _host(rank: int, entry: Host, user: str | None, port: int | None) -> dict[str, Any]:
-    host: dict[str, Any] = {"madctl_node_rank": rank}
-    if entry.name in LOCAL:
+    host = {"madctl_node_rank": rank, **_listed(entry, user, port)}
+    # Who says how to log in means SSH, also to this machine.
+    if entry.name in LOCAL and not host.keys() & {"ansible_user", "ansible_port"}:
         return {**host, "ansible_connection": "local", "ansible_python_interpreter": shlex.quote(sys.executable)}
-    found = {"ansible_user": entry.user or user, "ansible_port": entry.port or port}
-    host |= {name: value for name, value in found.items() if value is not None}
-    if entry.slots:
-        host["madctl_slots"] = entry.slots
     return host
+
+
+def _listed(entry: Host, user: str | None, port: int | None) -> dict[str, Any]:
+    said = {"ansible_user": entry.user or user, "ansible_port": entry.port or port, "madctl_slots": entry.slots}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def overlay(names: Sequence[str], user: str | None, port: int | None, arguments: str) -> dict[str, Any]:
@@ -115,6 +117,13 @@ def plain(inventory: dict[str, Any]) -> dict[str, Any]:
     arguments = group["vars"].get(ARGUMENTS)
     more = {"ansible_ssh_extra_args": arguments} if arguments else {}
     return {"all": {"children": {GROUP: {**group, "vars": {**group["vars"], **more}}}}}
+
+
+def as_listed(inventory: dict[str, Any], entries: Iterable[Host]) -> dict[str, Any]:
+    """Add what a list says of its hosts to an inventory that has them."""
+    group = inventory["all"]["children"][GROUP]
+    hosts = {entry.name: {**group["hosts"][entry.name], **_listed(entry, None, None)} for entry in entries}
+    return {"all": {"children": {GROUP: {**group, "hosts": hosts}}}}
 
 
 def narrowed(inventory: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

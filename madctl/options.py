@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._hostlist import Host
 from ansible_collections.madctl.multinode.plugins.module_utils._number import number
 from madctl.errors import Problem, UsageError
 
@@ -39,10 +40,10 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
     """Add what says which nodes take part and how they are reached."""
     group = parser.add_argument_group("nodes")
     group.add_argument("--hosts", metavar="LIST", help="gpu[01-16], a,b,c, @group, user@host:port")
-    group.add_argument("--hostfile", metavar="FILE", help="one name a line, slots=N optional")
+    group.add_argument("--hostfile", metavar="FILE", help="one name a line, slots=N optional; or of PBS, LSF, SGE")
     group.add_argument("-i", "--inventory", action="append", metavar="PATH", help="an Ansible inventory (repeatable)")
     group.add_argument("--limit", metavar="PATTERN", help="take only these hosts of the inventory")
-    group.add_argument("--lab", metavar="NAME", help="all hosts of a lab, or those that --hosts names")
+    group.add_argument("--lab", metavar="NAME", help="all hosts of a lab, or those of --hosts or --hostfile")
     group.add_argument("--user", metavar="NAME", help="log in as this user")
     group.add_argument("--port", type=whole(1, 65535), metavar="N", help="SSH port")
     group.add_argument("--ssh-config", metavar="FILE", help="use this ssh configuration instead of your own")
@@ -116,8 +117,11 @@ def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments
     given = [name for name in ("hosts", "hostfile", "inventory") if getattr(options, name) is not None]
     if len(given) > 1:
         raise UsageError(Problem("USAGE", " and ".join(f"--{name}" for name in given) + " exclude each other"))
-    if options.limit and not options.inventory:
-        raise UsageError(Problem("USAGE", "--limit needs --inventory"))
+    if options.lab is not None and options.inventory is not None:
+        raise UsageError(Problem("USAGE", "--lab and --inventory exclude each other"))
+    if options.limit is not None and not (options.limit and options.inventory):
+        message = "--limit takes a pattern" if options.inventory else "--limit needs --inventory"
+        raise UsageError(Problem("USAGE", message, remedy="name the hosts: --hosts gpu[01-16]"))
     if options.lab is not None:
         return _lab(options, arguments)
     if options.inventory:
@@ -128,12 +132,7 @@ def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments
         found = inventory.overlay(names, options.user, options.port, arguments)
         # A later command may be given elsewhere.
         return Targets(tuple(names), found, tuple(map(engine.located, options.inventory)))
-    if options.hosts is not None:
-        entries = hosts.from_list(options.hosts)
-    elif options.hostfile is not None:
-        entries = hosts.from_file(options.hostfile)
-    else:
-        entries = hosts.from_environment(environment) or [hosts.Host("localhost")]
+    entries = _named(options) or hosts.from_environment(environment) or [hosts.Host("localhost")]
     built = inventory.build(entries, options.user, options.port, arguments)
     return Targets(tuple(entry.name for entry in entries), built)
 
@@ -144,12 +143,22 @@ def _require(path: str | None, problem: Problem) -> None:
 
 
 def _lab(options: argparse.Namespace, arguments: str) -> Targets:
-    from madctl import hosts, inventory
+    from madctl import inventory
     from madctl.lab import power, state
 
     power.require_machine()
     lab = state.load(options.lab)
-    chosen = [entry.name for entry in hosts.from_list(options.hosts)] if options.hosts else [h.name for h in lab.hosts]
-    names = [lab.host(name).name for name in chosen]
+    entries = _named(options) or [Host(host.name) for host in lab.hosts]
+    names = [lab.host(entry.name).name for entry in entries]
     source = str(state.directory(options.lab) / "inventory.yml")
-    return Targets(tuple(names), inventory.overlay(names, options.user, options.port, arguments), (source,))
+    overlay = inventory.overlay(names, options.user, options.port, arguments)
+    return Targets(tuple(names), inventory.as_listed(overlay, entries), (source,))
+
+
+def _named(options: argparse.Namespace) -> list[Host]:
+    """Read the hosts that --hosts or --hostfile names; none where neither is given."""
+    from madctl import hosts
+
+    if options.hosts is not None:
+        return hosts.from_list(options.hosts)
+    return hosts.from_file(options.hostfile) if options.hostfile is not None else []

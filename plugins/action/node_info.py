@@ -166,12 +166,14 @@ class ActionModule(ActionBase):
             if pattern.search(text):
                 if message == _NO_KEY and self._connection.get_option("password"):
                     message, remedy = _NO_PASSWORD
-                found = problem(code, host, message, remedy % task_vars.get("ansible_host", host))
+                guess = _hostlist.meant(host) if code == "HOST_UNRESOLVED" else None
+                remedy = "did you mean %s?" % guess if guess else remedy % task_vars.get("ansible_host", host)
+                found = problem(code, host, message, remedy)
                 break
         else:
             reason = [part.strip() for part in text.replace("\r", "\n").split("\n") if part.strip()]
             cause = (reason[-1] if reason else "no answer").removeprefix("Failed to connect to the host via ssh: ")
-            found = problem("HOST_UNREACHABLE", host, cause, "check that it is up: ssh %s" % host)
+            found = problem("HOST_UNREACHABLE", host, cause, _hostlist.unreachable(host, task_vars.get("ansible_port")))
         return {"unreachable": True, "msg": line(found), "problem": found}
 
 

@@ -28,7 +28,7 @@ options:
   hostfiles:
     description:
       - Host files, which come after O(hosts); a relative path begins where this file is.
-      - A line is V(name), V(name slots=N) or V(name:N).
+      - A line is V(name), V(name slots=N) or V(name:N); the node files of PBS, LSF and SGE are host files, too.
     type: list
     elements: path
     default: []
@@ -65,7 +65,7 @@ from typing import Any
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostfile, _hostlist
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
 
@@ -96,7 +96,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         found = [host for text in texts for host in _hostlist.from_list(text)]
         for name in self.get_option("hostfiles"):
             place = directory / Path(str(name)).expanduser()
-            found += _hostlist.from_lines(place.read_text(encoding="utf-8"), str(place))
+            found += _hostfile.from_lines(place.read_text(encoding="utf-8"), str(place))
         return _hostlist.checked(found, "the list")
 
     def _add(self, inventory: Any, group: str, rank: int, host: _hostlist.Host) -> None:

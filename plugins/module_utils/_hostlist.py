@@ -11,19 +11,26 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
-from dataclasses import dataclass, replace
-from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+from dataclasses import dataclass
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes
 from ansible_collections.madctl.multinode.plugins.module_utils._number import number
 
 MAX_HOSTS = 4096
-MAX_SLOTS = 4096
+MAX_SLOTS = 1024
+SSH_PORT = 22
+MANY_SLOTS = 512  # More than that is a port.
+_LONGEST = 253
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 GROUP = re.compile(r"[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?")
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")
 _LITERAL = re.compile(r"\[([0-9A-Fa-f:.%]+:[0-9A-Fa-f:.%]*)\](?::(.*))?")
 _RANGE = re.compile(r" *([0-9]{1,18}) *(?:- *([0-9]{1,18}) *)?(?:/([0-9]{1,18}) *)?")
+# What people write for a range: gpu01-16, gpu01-gpu16, gpu{01..16}, gpu[01:16].
+_RANGELIKE = re.compile(
+    r"([A-Za-z0-9._-]*[A-Za-z._-])[\[({]?([0-9]{1,9})(?:-|\.\.|:)(?:\1)?([0-9]{1,9})[\])}]?([A-Za-z._-][A-Za-z0-9._-]*)?"
+)
 _LIKE = "write it like gpu[01-16]"
 
 
@@ -58,7 +65,7 @@ def from_list(text: str, groups: Optional[Groups] = None) -> List[Host]:
     Raises:
         HostsError: If a part is empty, malformed, hostile or repeated.
     """
-    return checked((host for part in split(text, text) for host in _expand(part, groups)), text)
+    return checked((host for part in split(text, text) for host in expand(part, groups)), text)
 
 
 def from_scheduler(text: str) -> List[Host]:
@@ -68,20 +75,29 @@ def from_scheduler(text: str) -> List[Host]:
     Raises:
         HostsError: As ``from_list`` does, and for every ``@``.
     """
-    _without_at(text)
+    refuse_at(text)
     return from_list(text)
 
 
-def from_lines(text: str, path: str) -> List[Host]:
-    """
-    Read a host file: one ``name``, ``name slots=N`` or ``name:N`` a line; ``#`` begins a comment.
+def meant(text: str) -> Optional[str]:
+    """Guess the list that a text would be if it were written as we read lists; None where nothing comes to mind."""
+    words = text.split()
+    if len(words) > 1 and all(map(is_name, words)):
+        return ",".join(words)
+    found = _RANGELIKE.fullmatch(text) if len(text) <= _LONGEST else None
+    if not found:
+        return None
+    before, first, last, after = found.groups("")
+    is_range = int(first) < int(last) and (len(first) == len(last) or first[0] != "0")
+    return "%s[%s-%s]%s" % (before, first, last, after) if is_range else None
 
-    Raises:
-        HostsError: If a line cannot be meant.
-    """
-    lines = enumerate(text.splitlines(), start=1)
-    words = ((line.partition("#")[0].split(), "%s:%d" % (path, number)) for number, line in lines)
-    return checked((host for some, where in words if some for host in _line(some, where)), path)
+
+def unreachable(host: str, port: Any) -> str:
+    """Say what to do about a host that does not answer; a low port may have been meant for slots."""
+    found = number(str(port), SSH_PORT + 1, MANY_SLOTS)
+    if found:
+        return ":%d is a port; slots go into a host file: %s slots=%d" % (found, host, found)
+    return "check that it is up: ssh %s" % host
 
 
 def is_name(text: str) -> bool:
@@ -101,7 +117,7 @@ def checked(hosts: Iterable[Host], source: str) -> List[Host]:
         if not is_name(host.name):
             raise hostile(host.name)
         if host.name in seen:
-            raise HostsError("HOST_DUPLICATE", "the host is named twice", "name every node once", host.name)
+            raise twice(host.name)
         seen.add(host.name)
         found.append(host)
         if len(found) > MAX_HOSTS:
@@ -111,13 +127,11 @@ def checked(hosts: Iterable[Host], source: str) -> List[Host]:
     return found
 
 
-def _line(words: List[str], where: str) -> List[Host]:
-    _without_at(words[0])
-    name, slots = _slots_of(words, where)
-    return [replace(host, slots=slots) for part in split(name, where) for host in _expand(part, None)]
+def twice(name: str) -> HostsError:
+    return HostsError("HOST_DUPLICATE", "the host is named twice", "name every node once", name)
 
 
-def _without_at(text: str) -> None:
+def refuse_at(text: str) -> None:
     if "@" in text:
         raise HostsError("HOST_INVALID", "%r cannot be a host" % text, "users and groups are for --hosts alone")
 
@@ -129,28 +143,6 @@ def _is_ipv6(text: str) -> bool:
     except ValueError:
         return False
     return not percent or bool(_ZONE.fullmatch(zone))
-
-
-def _slots_of(words: List[str], where: str) -> Tuple[str, Optional[int]]:
-    """
-    Read a line of a host file: its name, perhaps a range, and the slots where it says any.
-
-    Raises:
-        HostsError: If a word cannot be meant.
-    """
-    name, slots = words[0], None
-    for word in words[1:]:
-        key, _, value = word.partition("=")
-        if key == "slots":
-            slots = value
-        elif key != "max_slots":
-            raise HostsError("HOSTFILE_MALFORMED", "%s: %r is not understood" % (where, word), "name slots=N")
-    if slots is None and name.count(":") == 1:
-        name, _, slots = name.partition(":")
-    count = None if slots is None else number(slots, 1, MAX_SLOTS)
-    if slots is not None and count is None:
-        raise HostsError("HOSTFILE_MALFORMED", "%s: %r is not a number of slots" % (where, slots), "name slots=N")
-    return name, count
 
 
 def split(text: str, whole: str) -> List[str]:
@@ -181,16 +173,21 @@ def split(text: str, whole: str) -> List[str]:
 
 
 def _malformed(text: str, reason: str) -> HostsError:
-    return HostsError("HOSTS_MALFORMED", "host list %r: %s" % (text, reason), _LIKE)
+    return HostsError("HOSTS_MALFORMED", "host list %r: %s" % (text, reason), _did_you_mean(text) or _LIKE)
+
+
+def _did_you_mean(text: str) -> Optional[str]:
+    guess = meant(text)
+    return None if guess is None else "did you mean %s?" % guess
 
 
 def hostile(text: str) -> HostsError:
     """Say that a text cannot be a host."""
     remedy = "use letters, digits, '.', '-' and '_', not '-' first"
-    return HostsError("HOST_INVALID", "%r cannot be a host" % text, remedy)
+    return HostsError("HOST_INVALID", "%r cannot be a host" % text, _did_you_mean(text) or remedy)
 
 
-def _expand(part: str, groups: Optional[Groups]) -> List[Host]:
+def expand(part: str, groups: Optional[Groups]) -> List[Host]:
     if part.startswith("@"):
         return [Host(name) for name in _group(part, groups)]
     user, at, rest = part.rpartition("@")
@@ -217,20 +214,28 @@ def _group(part: str, groups: Optional[Groups]) -> List[str]:
 
 
 def _port(text: str, part: str) -> Tuple[str, Optional[int]]:
+    name, after = colon(text)
+    if after is None:
+        return name, None
+    port: Optional[int] = number(after, 1, 65535)
+    if port is None:
+        raise _malformed(part, "%r is not a port" % after)
+    if port < SSH_PORT:
+        raise HostsError(
+            "HOSTS_MALFORMED",
+            ":%d is a port; slots go into a host file" % port,
+            "%s slots=%d in a --hostfile" % (name, port),
+        )
+    return name, port
+
+
+def colon(text: str) -> Tuple[str, Optional[str]]:
+    """Split a name from what follows its colon, which is none of an IPv6 address."""
     literal = _LITERAL.fullmatch(text)
     if literal:
-        return literal.group(1), None if literal.group(2) is None else _port_number(literal.group(2), part)
-    name, colon, port = text.rpartition(":")
-    if colon and ":" not in name:
-        return name, _port_number(port, part)
-    return text, None
-
-
-def _port_number(text: str, part: str) -> int:
-    port: Optional[int] = number(text, 1, 65535)
-    if port is None:
-        raise _malformed(part, "%r is not a port" % text)
-    return port
+        return literal.group(1), literal.group(2)
+    name, colon, after = text.rpartition(":")
+    return (name, after) if colon and ":" not in name else (text, None)
 
 
 def _names(text: str) -> List[str]:

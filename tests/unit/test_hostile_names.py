@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostfile, _hostlist
 from madctl import engine, groups
 from madctl.commands import logs
 from madctl.errors import UsageError
@@ -102,7 +102,7 @@ def test_nothing_hides_in_a_range_or_behind_it(text):
 @named
 def test_a_host_file_takes_names_alone(text):
     assert refusal(from_file, file_of(text)) in ("HOST_INVALID", "HOSTS_MALFORMED", "HOSTFILE_MALFORMED")
-    assert refusal(_hostlist.from_lines, text, "hosts") in ("HOST_INVALID", "HOSTS_MALFORMED", "HOSTFILE_MALFORMED")
+    assert refusal(_hostfile.from_lines, text, "hosts") in ("HOST_INVALID", "HOSTS_MALFORMED", "HOSTFILE_MALFORMED")
 
 
 @named
@@ -114,7 +114,7 @@ def test_slurm_names_hosts_alone(text):
 def test_only_what_is_typed_names_groups_and_users(text):
     assert refusal(from_environment, {"SLURM_JOB_NODELIST": text}) == "HOST_INVALID"
     assert refusal(from_file, file_of(text)) == "HOST_INVALID"
-    assert refusal(_hostlist.from_lines, text, "hosts") == "HOST_INVALID"
+    assert refusal(_hostfile.from_lines, text, "hosts") == "HOST_INVALID"
 
 
 @named

@@ -6,7 +6,7 @@ from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils import _hostfile, _hostlist
 from madctl import hosts
 from madctl.errors import UsageError
 from tests.hostile import LANGUAGES, mutated
@@ -121,7 +121,7 @@ def test_host_files_mean_what_they_mean_to_madctl(tmp_path, text):
     path = tmp_path / "hosts"
     path.write_text(text)
 
-    assert said(hosts.from_file, str(path)) == said(_hostlist.from_lines, text, str(path))
+    assert said(hosts.from_file, str(path)) == said(_hostfile.from_lines, text, str(path))
 
 
 SEEDS = [
@@ -170,4 +170,4 @@ def test_no_host_file_is_anything_but_names_or_a_refusal(rounds, nothing_runs, t
         except UnicodeDecodeError:
             assert found == "HOSTFILE_UNREADABLE"
         else:
-            assert said(_hostlist.from_lines, text, str(path)) == found, data
+            assert said(_hostfile.from_lines, text, str(path)) == found, data
