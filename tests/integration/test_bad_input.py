@@ -29,6 +29,11 @@ pytestmark = pytest.mark.lab
         (["--hosts=-oProxyCommand=touch x"], "HOST_INVALID"),
         (["--hosts", "a;touch x"], "HOST_INVALID"),
         (["--hosts", "$(touch x)"], "HOST_INVALID"),
+        (["--hosts", "@x';touch${IFS}x;echo'"], "HOST_INVALID"),
+        (["--hosts", "e:²"], "HOSTS_MALFORMED"),
+        (["--hosts", "a:8"], "HOSTS_MALFORMED"),
+        (["--lab", "lab", "-i", "a,"], "USAGE"),
+        (["--nproc-per-node", "²"], "USAGE"),
         (["--hosts", "a\nb"], "HOST_INVALID"),
         (["--nproc-per-node", "0"], "USAGE"),
         (["--master-port", "99999"], "USAGE"),
@@ -320,8 +325,13 @@ def test_slots_of_a_host_file_are_processes(lab, tmp_path):
     ]
     hostfile.write_text("node1 slots=3\nnode2:3\n")
     same = madctl("launch", *words, "--", "report.py")
+    hostfile.write_text("node2\nnode1\nnode2\nnode1\n")
+    of_the_lab = [*words[:2], "--lab", lab.name, *words[4:]]
+    counted = madctl("launch", *of_the_lab, "--", "report.py")
     hostfile.write_text("node1 slots=3\nnode2 slots=3\nnode3 slots=2\n")
     different = madctl("launch", *words, "--", "report.py")
 
     assert (same.code, same.json["data"]["world_size"]) == (0, 6)
+    assert (counted.code, counted.json["data"]["world_size"]) == (0, 4)
+    assert [node["host"] for node in counted.json["data"]["nodes"]] == ["node2", "node1"]
     assert (different.code, different.codes, different.json["errors"][0]["host"]) == (3, ["SLOTS_DIFFER"], "node3")
