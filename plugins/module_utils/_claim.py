@@ -6,6 +6,7 @@ when memory runs out. Delivered beside the supervisor; private to the collection
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
@@ -19,6 +20,8 @@ from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 import _processes  # type: ignore[import-not-found]
 
+PR_SET_CHILD_SUBREAPER = 36
+OOM_SCORE = -500
 PARTIAL = _processes.RECORD + ".partial"
 RECORD_BYTES = 1 << 18
 # Whoever looks who is here holds the lock as well, for a moment.
@@ -49,6 +52,11 @@ def set_oom_score(score: object) -> None:
             stream.write(str(score))
     except OSError:
         pass
+
+
+def adopt_orphans() -> None:
+    """Have what descends from this process become its child when its own parent ends."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def raise_files() -> Tuple[int, int]:

@@ -14,7 +14,6 @@ mpirun asks for. Private to the collection.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import selectors
 import signal
@@ -36,7 +35,6 @@ from _runners import Runners, how  # type: ignore[import-not-found]  # noqa: E40
 from _wire import DUMP, END, GO, KILL, SIGNALS, STOP  # type: ignore[import-not-found]  # noqa: E402
 from _worlds import Worlds  # type: ignore[import-not-found]  # noqa: E402
 
-PR_SET_CHILD_SUBREAPER = 36
 SWEEP_TERM_SECONDS = 3.0
 # Processes outside our tree report nothing when they die, so a sweep looks again.
 SWEEP_INTERVAL_SECONDS = 0.1
@@ -46,7 +44,6 @@ DUMP_SECONDS = 10.0
 DAEMON_SECONDS = 5.0
 CLEAN_SECONDS = 75.0
 BREAKS = 3  # errors of our own, after which the loop is not trusted any more
-OOM_SCORE = -500
 
 
 class Supervisor:
@@ -123,8 +120,7 @@ class Supervisor:
 
     def _mute(self, key: selectors.SelectorKey) -> None:
         """Hear no more from what broke us, or it would again, for ever; signals and orders are heard on."""
-        heard_on = (self._wake, self.feed.follower)
-        if key.fileobj not in heard_on and key.fd in self.selector.get_map():
+        if key.fileobj not in (self._wake, self.feed.follower) and key.fd in self.selector.get_map():
             self.selector.unregister(key.fileobj)
             self.feed.pipes.discard(key.fd)
 
@@ -316,8 +312,12 @@ class Supervisor:
 
     def _reap(self) -> None:
         self._collect()
-        if self.state == "sweeping":
-            self._sweep()
+        if self.state != "sweeping" or not self.sweep.strike(self._collect) or self.feed.pipes or self.runners:
+            return
+        if self.runners.clean():  # What comes after everything else.
+            self.deadline = time.monotonic() + CLEAN_SECONDS
+        if not self.runners.is_cleaning:
+            self._finish("exited")
 
     def _collect(self) -> None:
         """Collect every child that ended: the runner, our own helpers, and orphans of the job."""
@@ -358,13 +358,6 @@ class Supervisor:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def _sweep(self) -> None:
-        if self.sweep.strike(self._collect) and not self.feed.pipes and not self.runners:
-            if self.runners.clean():  # What comes after everything else.
-                self.deadline = time.monotonic() + CLEAN_SECONDS
-            if not self.runners.is_cleaning:
-                self._finish("exited")
-
     def _finish(self, outcome: str) -> None:
         if self.state == "armed":
             self._leave_armed()
@@ -395,8 +388,8 @@ def main() -> None:
     except OSError as error:
         os.write(ready, b"%s\n" % str(error).encode())
         return
-    _claim.set_oom_score(OOM_SCORE)
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _claim.set_oom_score(_claim.OOM_SCORE)
+    _claim.adopt_orphans()
     supervisor = Supervisor(spec, lock, _claim.raise_files())
     os.write(ready, b"ready\n")
     os.close(ready)
