@@ -106,7 +106,7 @@ def software(entry: Entry, names: Names, above: Tuple[str, ...] = ()) -> Optiona
     """Say what an interface is that is no card: a tunnel, an overlay, an end on its node; None of a card."""
     if entry["physical"] or entry["bond"]:
         return None
-    kind = entry.get("kind")
+    kind = str(entry.get("kind"))
     if kind in _TUNNELS:
         return "tunnel (%s)" % kind
     if kind in _INNER:

@@ -25,8 +25,7 @@ class Table:
         self._ways: List[Optional[Way]] = [None]
         self._ranges: Dict[Tuple[str, int], Ranges] = {}
         inside: List[Tuple[int, Optional[Way]]] = []
-        ranges = sorted((number_of(network), int(length), frozenset(names)) for network, length, names in routes or ())
-        for first, length, names in ranges:
+        for first, length, names in sorted(_plain(routes), key=lambda route: route[:2]):
             self._leave(inside, first)
             self._begin(first, (length, names))
             inside.append((first | ((1 << (32 - length)) - 1), (length, names)))
@@ -59,6 +58,16 @@ class Table:
     def carries(self, interface: str, address: str, shortest: int = 0) -> bool:
         """Tell whether an address is reached over an interface, by a route of at least that prefix."""
         return number_of(address) in self.ranges(interface, shortest)
+
+
+def _plain(routes: Any) -> List[Tuple[int, int, FrozenSet[str]]]:
+    """Read routes as a node reported them; none of them where one cannot be a route."""
+    try:
+        found = [(number_of(network), length, frozenset(map(str, names))) for network, length, names in routes or ()]
+        fits = all(type(length) is int and 0 <= length <= 32 and number >= 0 for number, length, _ in found)
+    except (TypeError, ValueError, OSError):
+        return []
+    return found if fits else []
 
 
 class Ranges:

@@ -62,13 +62,23 @@ def _connecting(host: str, wanted: Dict[str, Any], tries: Sequence[Dict[str, Any
 
 def _ways(host: str, wanted: Dict[str, Any], result: Dict[str, Any]) -> List[Problem]:
     """Judge the connections to the first node and the routes to all; of two findings with one cause, name the cause."""
-    connect, elsewhere = wanted.get("connect") or {}, dict(result.get("routes") or {})
+    connect, elsewhere = wanted.get("connect") or {}, result.get("routes") or {}
+    if not _are_routes(elsewhere):
+        return [problem("PROOF_FAILED", host, "its answer about routes cannot be meant")]
+    elsewhere = dict(elsewhere)
     failed = _connecting(host, connect, result.get("connect", []))
     if any(device and connect.get("address") in addresses for device, addresses in elsewhere.items()):
         failed = []
     if failed:
         elsewhere.pop("", None)
     return failed + _routes(host, wanted.get("routes") or {}, elsewhere)
+
+
+def _are_routes(value: Any) -> bool:
+    """Tell whether it is what a proof says of routes: addresses by device."""
+    return isinstance(value, dict) and all(
+        isinstance(own, list) and own and all(isinstance(one, str) for one in own) for own in value.values()
+    )
 
 
 def _routes(host: str, wanted: Dict[str, Any], elsewhere: Dict[str, List[str]]) -> List[Problem]:

@@ -127,3 +127,11 @@ def test_a_table_answers_as_a_search_through_all_routes_does():
                 expected = best is not None and name in routes[best]
                 assert table.carries(name, str(address)) == expected, (routes, address)
                 assert table.carries(name, str(address), 1) == (expected and best.prefixlen > 0)
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [None, [], 7, "routes", [7], [["10.0.0.0", 8]], [["x", 8, ["a"]]], [["10.0.0.0", 99, ["a"]]], [["::", 0, ["a"]]]],
+)
+def test_what_can_be_no_table_is_an_empty_one(routes):
+    assert not _routes.Table(routes).carries("a", "10.0.0.1")

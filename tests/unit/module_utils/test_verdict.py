@@ -93,3 +93,8 @@ def test_what_has_one_cause_is_said_once():
         "CONNECT_FILTERED",
         "ROUTE_ELSEWHERE",
     ]
+
+
+@pytest.mark.parametrize("answer", [[], ["x"], {"eno1": []}, {"eno1": [7]}, {"eno1": "x"}, 7])
+def test_an_answer_about_routes_that_cannot_be_meant(answer):
+    assert [entry["code"] for entry in routed(answer)] == (["PROOF_FAILED"] if answer else [])
