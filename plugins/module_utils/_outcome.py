@@ -119,7 +119,9 @@ def joined(run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optiona
 def apart(runs: List[NodeRun], run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optional[Problem]:
     """Note a rank whose program made a world of its own; where all did, nobody is in the one that was planned."""
     run.apart[event["rank"]] = event
-    if plan["shape"] != "script" or sum(len(each.apart) for each in runs) < plan["world_size"]:
+    # A single rank has nobody to be apart from: it may well lead something of its own.
+    everybody = sum(len(each.apart) for each in runs) >= max(plan["world_size"], 2)
+    if plan["shape"] != "script" or not everybody:
         return None
     message = "rank %s of %d started %s, which made a world of its own, of size %s; so did every rank"
     text = message % (event["rank"], plan["world_size"], event["launcher"], event["size"])

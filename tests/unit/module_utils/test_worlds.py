@@ -154,6 +154,14 @@ def test_one_rank_that_starts_something_beside_the_job_does_not_end_it():
     assert problems(found) == []
 
 
+def test_the_only_rank_of_a_run_may_lead_something_of_its_own():
+    found = follower(1, "a")
+    found._event(found.runs[0], joined(1, 0, 1), b"")
+    found._event(found.runs[0], apart(2, 0, 8), b"")
+
+    assert problems(found) == []
+
+
 def test_a_rank_in_a_world_of_another_size_fails_at_once():
     found = follower(2, "a", "b")
     found._event(found.runs[1], joined(1, 0, 1), b"")
@@ -176,5 +184,6 @@ def test_status_knows_it_of_a_run_that_nobody_followed():
     records = [{"exit_code": 0, "stopped": False, "ranks_joined": 1, "apart": [rank]} for rank in (0, 1)]
 
     assert how_it_ended([{"exit": record} for record in records], 2) == "failed"
+    assert how_it_ended([{"exit": records[0]}], 1) == "succeeded"
     records[1]["apart"] = []
     assert how_it_ended([{"exit": record} for record in records], 2) == "succeeded"
