@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _wanted
 from ansible_collections.madctl.multinode.plugins.module_utils._number import number
 from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, pack, unpack
+from madctl import model_request
 from madctl.errors import Problem, UsageError
 from madctl.options import whole
 
@@ -157,11 +158,11 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         raise UsageError(
             Problem("USAGE", "torchrun needs the same number of processes on every node", remedy="--gpus min")
         )
-    variables, checkout = _checkout(options, _environment(options, environment))
+    variables, checkout = model_request.checkout(options, _environment(options, environment))
     result: dict[str, Any] = {
         "madctl_work": [pack(word) for word in work],
         "madctl_shape": shape,
-        **_models(options),
+        **model_request.variables(options),
         "madctl_runner": options.runner,
         "madctl_mpirun": options.mpirun,
         "madctl_mpi_args": _mpi_args(options),
@@ -226,70 +227,6 @@ def _shared_paths(options: argparse.Namespace) -> list[str]:
     if mirror is None or any(f"{mirror}/".startswith(f"{path}/") for path in known):
         return list(options.shared_path)
     return [*options.shared_path, mirror]
-
-
-def _checkout(options: argparse.Namespace, variables: dict[str, Word]) -> tuple[dict[str, Word], str | None]:
-    """Take madengine's MODEL_DIR for the working directory that it stands for; nodes copy from there anyway."""
-    if not options.tags or "MODEL_DIR" not in variables:
-        return variables, options.chdir
-    checkout = unpack(variables["MODEL_DIR"])
-    if options.chdir not in (None, checkout):
-        message = f"--chdir {options.chdir} and MODEL_DIR={checkout} are two checkouts"
-        raise UsageError(Problem("USAGE", message, remedy="leave one of them out"))
-    return {name: value for name, value in variables.items() if name != "MODEL_DIR"}, checkout
-
-
-def _models(options: argparse.Namespace) -> dict[str, Any]:
-    """Build the variables of models; without any, those options mean nothing."""
-    context = _contexts(options)
-    given = {
-        "--additional-context": context,
-        "--force-mirror-local": options.force_mirror_local,
-        "--replace-containers": options.replace_containers,
-    }
-    for option, value in given.items():
-        if value and not options.tags:
-            raise UsageError(Problem("USAGE", f"{option} needs --tags"))
-    if options.tags and options.as_command:
-        raise UsageError(Problem("USAGE", "--tags and --command exclude each other"))
-    if options.force_mirror_local is not None and not options.force_mirror_local.startswith("/"):
-        raise _usage("--force-mirror-local", options.force_mirror_local, "an absolute path")
-    for message, remedy in _refused_words(options):
-        raise UsageError(Problem("USAGE", message, remedy=remedy))
-    return {
-        "madctl_tags": list(options.tags),
-        "madctl_additional_context": context,
-        "madctl_force_mirror_local": options.force_mirror_local,
-        "madctl_replace_containers": list(options.replace_containers),
-    }
-
-
-def _refused_words(options: argparse.Namespace) -> list[tuple[str, str]]:
-    from ansible_collections.madctl.multinode.plugins.module_utils import _madengine
-
-    return _madengine.refused(options.tags, options.work or []) if options.tags else []
-
-
-def _contexts(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Read the additional contexts, the file's first: how they are merged depends on the nodes' madengine."""
-    from ansible_collections.madctl.multinode.plugins.module_utils import _madengine
-
-    texts = {}
-    if options.additional_context_file is not None:
-        try:
-            texts[options.additional_context_file] = Path(options.additional_context_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(Problem("CONTEXT_UNREADABLE", f"--additional-context-file: {error}")) from error
-    if options.additional_context is not None:
-        texts["--additional-context"] = options.additional_context
-    found: list[dict[str, Any]] = []
-    for source, text in texts.items():
-        try:
-            found.append(_madengine.parse(text))
-        except ValueError as error:
-            remedy = "write it as {'key': 'value'}"
-            raise UsageError(Problem("CONTEXT_MALFORMED", f"{source}: {error}", remedy=remedy)) from error
-    return found
 
 
 def _mpi_args(options: argparse.Namespace) -> list[str]:

@@ -93,7 +93,8 @@ for host in node1 node2; do
     madctl lab exec --name desk $host -- sh -c "cat > /usr/local/bin/$program; chmod 755 /usr/local/bin/$program" \
       < {ROOT}/tests/integration/standin/$program || return
   done
-  madctl lab exec --name desk $host -- sh -c 'echo "#!/bin/sh" > /usr/local/bin/rocm-smi; chmod 755 /usr/local/bin/*'
+  printf '#!/bin/sh\\necho WARNING: No JSON data to report\\n' | madctl lab exec --name desk $host -- \\
+    sh -c 'cat > /usr/local/bin/rocm-smi; chmod 755 /usr/local/bin/*'
 done
 """
 

@@ -65,7 +65,7 @@ def checkout(lab, tmp_path_factory):
             write(lab, host, f"{place}/{name}", text)
         for program in ("madengine", "docker"):
             write(lab, host, f"/usr/local/bin/{program}", (STANDIN / program).read_text(), "755")
-        write(lab, host, "/usr/local/bin/rocm-smi", "#!/bin/sh\n", "755")
+        write(lab, host, "/usr/local/bin/rocm-smi", "#!/bin/sh\necho WARNING: No JSON data to report\n", "755")
     yield place
     for host in HOSTS.split(","):
         run(lab, host, "sh", "-c", "rm -rf /usr/local/bin/madengine /usr/local/bin/docker /usr/local/bin/rocm-smi")
