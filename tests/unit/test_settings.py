@@ -260,6 +260,23 @@ def test_settings_are_those_that_ansible_finds(tmp_path, monkeypatch):
     assert settings.environment({})["ANSIBLE_SSH_ARGS"] == ""
 
 
+def test_settings_that_are_not_read_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    beside = tmp_path / "site"
+    beside.mkdir()
+    for place in (tmp_path, beside):
+        (place / "ansible.cfg").write_text("[defaults]\n")
+    (beside / "hosts.ini").write_text("a\n")
+
+    assert settings.unread(["site/hosts.ini"], {}) == ["site/ansible.cfg"]
+    assert settings.unread(["site/hosts.ini"], {"ANSIBLE_CONFIG": str(beside)}) == ["ansible.cfg"]
+    assert settings.unread([], {}) == []
+    tmp_path.chmod(0o777)
+    assert settings.unread([], {}) == ["ansible.cfg"]
+    assert main(["inventory", "--hosts", "a"]) == 0
+    assert "notice: ansible.cfg is not read" in capsys.readouterr().err
+
+
 def test_a_question_that_nobody_sees_is_refused():
     with pytest.raises(UsageError):
         settings.environment({"ANSIBLE_VAULT_IDENTITY_LIST": "a@prompt"})
