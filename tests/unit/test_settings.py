@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _places
+from ansible_collections.madctl.multinode.plugins.module_utils import _places, _variables
 from madctl import engine, inventory, options, rundir, settings
 from madctl import record as records
 from madctl.cli import build_parser, main
@@ -350,3 +350,7 @@ def test_yaml_of_one_inventory_is_that_of_the_other(tmp_path):
     data = inventory.overlay(["a"], "me", None, "-F /x")
 
     assert yaml.safe_load(engine.dump_inventory(data)) == data
+
+
+def test_our_own_variable_of_ssh_is_known():
+    assert not _variables.unknown([inventory.ARGUMENTS])
