@@ -93,7 +93,7 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     Raises:
         UsageError: If the lists cannot be read, or contradict each other.
     """
-    from madctl import inventory
+    from madctl import inventory, settings, terminal
 
     password, config = options.become_password_file, options.ssh_config
     _require(password, Problem("BECOME_PASSWORD_FILE_MISSING", f"no file {password}"))
@@ -102,6 +102,9 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     found = _find(options, environment, inventory.ssh_args(config, options.accept_new_host_keys))
     if config:
         found = replace(found, inventory=inventory.own_connections(found.inventory, config))
+    for path in settings.unread(options.inventory or ()):
+        why = "Ansible reads that of the current directory, unless everybody may write there, or that of ANSIBLE_CONFIG"
+        terminal.tell(f"notice: {path} is not read: {why}")
     wrong = inventory.wrong_login(found.inventory)
     if wrong:
         raise UsageError(wrong)

@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from madctl.errors import ExitCode, Problem, RunError, UsageError
@@ -101,6 +101,13 @@ def config_file(given: Mapping[str, str] = os.environ) -> Path | None:
         places.append(Path(_FILE))
     places += [Path.home() / f".{_FILE}", Path("/etc/ansible") / _FILE]
     return next((place for place in places if place.is_file() and os.access(place, os.R_OK)), None)
+
+
+def unread(sources: Sequence[str], given: Mapping[str, str] = os.environ) -> list[str]:
+    """List settings that one may expect to be read, here or beside an inventory, and that Ansible does not read."""
+    used = config_file(given)
+    places = dict.fromkeys([Path(_FILE), *(Path(source).parent / _FILE for source in sources)])
+    return [str(place) for place in places if place.is_file() and not (used and place.samefile(used))]
 
 
 def is_ignored() -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _places
+from ansible_collections.madctl.multinode.plugins.module_utils import _places, _variables
 from madctl import engine, inventory, options, rundir, settings
 from madctl import record as records
 from madctl.cli import build_parser, main
@@ -260,6 +260,23 @@ def test_settings_are_those_that_ansible_finds(tmp_path, monkeypatch):
     assert settings.environment({})["ANSIBLE_SSH_ARGS"] == ""
 
 
+def test_settings_that_are_not_read_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    beside = tmp_path / "site"
+    beside.mkdir()
+    for place in (tmp_path, beside):
+        (place / "ansible.cfg").write_text("[defaults]\n")
+    (beside / "hosts.ini").write_text("a\n")
+
+    assert settings.unread(["site/hosts.ini"], {}) == ["site/ansible.cfg"]
+    assert settings.unread(["site/hosts.ini"], {"ANSIBLE_CONFIG": str(beside)}) == ["ansible.cfg"]
+    assert settings.unread([], {}) == []
+    tmp_path.chmod(0o777)
+    assert settings.unread([], {}) == ["ansible.cfg"]
+    assert main(["inventory", "--hosts", "a"]) == 0
+    assert "notice: ansible.cfg is not read" in capsys.readouterr().err
+
+
 def test_a_question_that_nobody_sees_is_refused():
     with pytest.raises(UsageError):
         settings.environment({"ANSIBLE_VAULT_IDENTITY_LIST": "a@prompt"})
@@ -333,3 +350,7 @@ def test_yaml_of_one_inventory_is_that_of_the_other(tmp_path):
     data = inventory.overlay(["a"], "me", None, "-F /x")
 
     assert yaml.safe_load(engine.dump_inventory(data)) == data
+
+
+def test_our_own_variable_of_ssh_is_known():
+    assert not _variables.unknown([inventory.ARGUMENTS])
