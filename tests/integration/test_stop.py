@@ -2,6 +2,7 @@
 """To stop is to prove that nothing is left, and that nothing comes: on real hosts, where only they show it."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _processes
+from madctl.lab import state
 from tests.integration.conftest import JOBS, MADCTL, madctl, wait_for
 
 pytestmark = pytest.mark.lab
@@ -108,3 +110,21 @@ def test_what_a_job_puts_beside_its_logs_hides_none(launch, on):
     assert (attached.code, "is back" in attached.err) == (0, False), attached.err
     assert (logs.code, [line.split()[-1] for line in logs.out.splitlines()]) == (0, ["one", "two"]), logs.err
     assert on("node1", "sh", "-c", "pgrep -f 'sys.stdin.buffer.rea[d]' || true") == ""
+
+
+def test_playbooks_start_nothing_that_was_stopped_before(lab, on):
+    playbook = MADCTL.with_name("ansible-playbook")
+    common = ["-i", str(state.directory(lab.name) / "inventory.yml"), "--limit", "node1,node2"]
+    work = {"madctl_run_id": "chosen", "madctl_work": ["sh", "-c", "echo started"], "madctl_shape": "command"}
+
+    def play(name):
+        argv = [str(playbook), f"madctl.multinode.{name}", *common, "-e", json.dumps(work)]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=120, cwd=JOBS)
+
+    stopped, launched = play("stop"), play("launch")
+    places = on("node1", "sh", "-c", "ls /var/tmp/madctl-0/chosen; rm -r /var/tmp/madctl-0/chosen")
+    on("node2", "rm", "-r", "/var/tmp/madctl-0/chosen")
+
+    assert (stopped.returncode != 0, "it holds no run chosen" in stopped.stdout) == (True, True), stopped.stdout
+    assert "RUN_STOPPED" in launched.stdout, launched.stdout
+    assert (launched.returncode, places.split()) == (2, ["exit.json", "stopped"])
