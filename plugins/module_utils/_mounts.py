@@ -38,9 +38,11 @@ def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
             mountinfo = stream.read()
     found: Dict[str, Any] = {}
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split("\n"):
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.split()
+        if len(fields) < 6 or len(kind) < 2:
+            continue  # No kernel writes that; it costs nobody else his mount.
         point = _unescape(fields[4])
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         # The last of several mounts on one point is the one in sight.

@@ -175,14 +175,19 @@ def rejection(entry: Dict[str, Any], names: Dict[str, Dict[str, Any]]) -> Option
     return None if _addresses(entry) else "no address"
 
 
-def _is_real(name: str, names: Dict[str, Dict[str, Any]], above: Tuple[str, ...] = ()) -> bool:
+def _is_real(name: str, names: Dict[str, Dict[str, Any]]) -> bool:
     """Tell whether a device is hardware, or stands on some: a bond, a team, a VLAN of either."""
-    device = names.get(name)
-    if device is None or name in above:
-        return False
-    if device["physical"] or device["bond"]:
-        return True
-    return any(_is_real(lower, names, (*above, name)) for lower in device["lower"])
+    waiting, seen = [name], set()
+    while waiting:
+        found = waiting.pop()
+        device = names.get(found)
+        if device is None or found in seen:
+            continue
+        if device["physical"] or device["bond"]:
+            return True
+        seen.add(found)
+        waiting += device["lower"]
+    return False
 
 
 def _addresses(entry: Dict[str, Any]) -> List[Candidate]:

@@ -31,9 +31,10 @@ def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) 
         if "msg" in result:
             found.append(problem("PROOF_FAILED", host, "the proof did not end: %s" % result["msg"]))
             continue
-        if result.get("listen"):
+        if result.get("listen") and "listen" in wanted:
             found.append(_listening(host, wanted["listen"], result["listen"]))
-        found += _connecting(host, wanted.get("connect", {}), result.get("connect", []))
+        if "connect" in wanted:
+            found += _connecting(host, wanted["connect"], result.get("connect", []))
         for name, address in result.get("peers", {}).items():
             found.append(problem("PEER_IS_LOOPBACK", host, "%s resolves to %s here" % (name, address)))
     answers = {host: results[host]["read"] for host in proof if "read" in results.get(host, {})}
