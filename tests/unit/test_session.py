@@ -9,6 +9,7 @@ from madctl import report, rundir
 from madctl.options import Targets
 from madctl.session import RunSession
 from madctl.view import View
+from tests import hostile
 
 NODES = [
     {"host": host, "node_rank": rank, "run_dir": "/r", "address": None, "interface": "eno1", "nproc_per_node": 1}
@@ -54,3 +55,28 @@ def test_an_action_that_broke_is_no_end_of_a_run(session, result, capsys):
     assert (data["status"], data["exit_code"]) == ("failed", 1) and len(data["data"]["nodes"]) == 2
     assert f"the run may go on: madctl status {PLAN['run_id']}" in told.err
     assert rundir.load(PLAN["run_id"]).status == "running"
+
+
+@pytest.mark.fuzz
+def test_no_result_of_a_node_s_task_breaks_the_session(session, rounds):
+    sample = json.dumps(
+        {
+            "changed": False,
+            "failed": True,
+            "rc": 1,
+            "msg": "a\nb",
+            "stderr": "x",
+            "node": {"hostname": "n"},
+            "problem": {},
+        }
+    )
+    for data in hostile.mutated([sample.encode()], rounds):
+        try:
+            result = json.loads(data)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(result, dict):
+            session.on_task("madctl.multinode.node_info", "node1", result)
+            session.on_task("ansible.builtin.package", "node1", result)
+            session.on_task("madctl.multinode.run_start", "node1", {**result, "problems": []})
+    assert session.final is None
