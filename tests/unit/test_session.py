@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from madctl import report, rundir
+from madctl import hosts, inventory, report, rundir
 from madctl.options import Targets
 from madctl.session import RunSession
 from madctl.view import View
@@ -31,9 +31,10 @@ PLAN = {
 def session(tmp_path, monkeypatch):
     """A launch whose run is remembered."""
     monkeypatch.setattr(rundir, "directory", lambda: tmp_path)
-    made = RunSession(Targets(("node1", "node2"), {}), {}, View(("node1", "node2"), as_json=True, single=False))
+    built = inventory.build([hosts.Host("node1"), hosts.Host("node2")], None, None, "")
+    made = RunSession(Targets(("node1", "node2"), built), {}, View(("node1", "node2"), as_json=True, single=False))
     made.judged = {"plan": PLAN}
-    made.record = rundir.create(PLAN, made.nodes, [])
+    made.remember(rundir.create(PLAN, made.nodes, []))
     return made
 
 
