@@ -9,7 +9,7 @@ from typing import Any
 from madctl.errors import ExitCode, Problem, UsageError
 from madctl.options import add_run_argument, add_since_option, since, whole
 
-UNSEEN = ("NODE_SILENT", "NODE_LOST", "NODE_REBOOTED", "RUN_UNKNOWN")
+UNSEEN = ("NODE_SILENT", "NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR", "RUN_UNKNOWN")
 
 
 def register(commands: Any) -> None:

@@ -21,7 +21,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _facts, _hostlist, _wanted, _words
+from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _facts, _hostlist, _wanted, _words
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _reach
 
@@ -82,6 +82,7 @@ class ActionModule(ActionBase):
         if not _hostlist.is_name(host):
             found = _hostlist.hostile(host).problem
             return {"failed": True, "msg": line(found), "problem": found}
+        self._times: dict[str, float] = {}
         self._adapt()
         if not self._is_ssh():
             return self._look(task_vars)
@@ -142,15 +143,18 @@ class ActionModule(ActionBase):
         done = self._low_level_execute_command(" ".join(filter(None, [environment, command])), in_data=program.text)
         received = time.time()
         result = program.answer(done["rc"], done["stdout"], done["stderr"])
-        if "node" in result:
-            result["node"]["time"].update(sent=sent, received=received)
+        self._times = {"sent": sent, "received": received}
         return result
 
     def _explain(self, result: dict[str, Any], task_vars: Any) -> dict[str, Any]:
-        """Name the one failure that is not the module's own: there is no Python to run it."""
-        if "node" in result:
-            return result
+        """Take facts that are what the probe gives, and nothing else that a node says; or say why there are none."""
         host = task_vars["inventory_hostname"]
+        if "node" in result:
+            node = result["node"]
+            odd = _answers.odd_fact(node, self._task.args["shared_paths"])
+            if odd is None:
+                return {"changed": False, "node": _answers.dated(node, self._times)}
+            return self._problem(problem("PROBE_MALFORMED", host, "the probe does not give such facts: %s" % odd))
         interpreter = _direct.python_of(task_vars)
         text = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr")).strip()
         if result.get("rc") in (126, 127) or "interpreter" in text:
@@ -158,7 +162,11 @@ class ActionModule(ActionBase):
             found = problem("PYTHON_MISSING", host, message, remedy)
         else:
             found = problem("PROBE_FAILED", host, "the node could not be looked at: %s" % " ".join(text.split())[-300:])
-        return dict(result, failed=True, msg=line(found), problem=found)
+        return self._problem(found)
+
+    @staticmethod
+    def _problem(found: dict[str, Any]) -> dict[str, Any]:
+        return {"failed": True, "msg": line(found), "problem": found}
 
     def _unreachable(self, text: str, task_vars: Any) -> dict[str, Any]:
         host = task_vars["inventory_hostname"]

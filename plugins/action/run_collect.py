@@ -86,11 +86,11 @@ def collect(reach: _reach.Reach, request: dict[str, Any], directory: str, size: 
     partial = directory + ".partial"
     program = _direct.Program("pack", _MODULES, request, speaks=True)
     process = reach.start(program.command(reach.python))
-    hearing = _hearing.Hearing(process, SILENCE_SECONDS)
+    hearing = _hearing.Hearing(process, _hearing.BEFORE_BYTES, SILENCE_SECONDS)
     try:
         _direct.give(process, program)
         if hearing.news(program) is None:
-            return False, str(hearing.ended(program)["msg"])
+            return False, str(hearing.answer(program)["msg"])
         _renew(partial)
         _unpacking.unpack(hearing.read, partial, size)
         if process.wait():

@@ -26,7 +26,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import (
 )
 
 # What keeps a reader from output that there may be; how the job ended is not what it asks.
-_UNSEEN = ("NODE_LOST", "NODE_REBOOTED", "CHANNEL_FAILED", "RUN_UNKNOWN")
+_UNSEEN = ("NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR", "CHANNEL_FAILED", "RUN_UNKNOWN")
 
 
 class ActionModule(ActionBase):
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
         read_only = self._task.check_mode or boolean(arguments.get("read_only", False))
         screen = _screen.Screen(plan, attached=True)
         events = _following.Events(arguments.get("event_socket"), screen, exact=True)
-        follower = _follow.Follower(plan, events.tell, read_only=read_only, begun=follow)
+        follower = _follow.Follower(plan, events.tell, read_only=read_only, begun=follow, to_end=follow)
         _following.obey(follower, events)
         started = time.monotonic()
         reach = {

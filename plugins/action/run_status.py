@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _standing
+from ansible_collections.madctl.multinode.plugins.module_utils import _standing
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _direct,
     _finding,
@@ -43,10 +43,7 @@ class ActionModule(ActionBase):
         def program(host: str, _: Any) -> _direct.Program:
             return _direct.Program("look", _MODULES, {"run_id": plan["run_id"], "run_dir": run_dirs[host]})
 
-        def take(host: str, answer: Any) -> None:
-            answers[host] = _answers.believed("look", answer)
-
-        round_of_all = _round.Round(reach, None, program, take)
+        round_of_all = _round.Round(reach, None, program, lambda host, answer: answers.update({host: answer}))
         round_of_all.start()
         round_of_all.close(_SECONDS)
         silent = [host for host in run_dirs if "state" not in answers[host]]

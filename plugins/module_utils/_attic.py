@@ -25,6 +25,7 @@ PROGRAMS = re.compile(r"bin-[0-9a-f]{8,64}(\.\d+)?\Z")
 GONE = _halt.GONE
 RECORD_BYTES, EVENTS_BYTES = 1 << 20, 1 << 26
 _MAX_HOSTS = 100000
+_MOST_CODE = 1024
 
 
 class Processes:
@@ -78,7 +79,7 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
     processes = Processes()
     runs = []
     for name, path in places:
-        if is_run(name, path) and not _halt.is_only_halted(path):
+        if name.isprintable() and is_run(name, path) and not _halt.is_only_halted(path):
             record = _exit(path)
             state = "exited" if record else _state(name, path, os.fsencode(name) in processes.supervised)
             known = {"run_id": name, "run_dir": path, "state": state, "exit": record}
@@ -166,8 +167,8 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
     record = _json(os.path.join(path, "exit.json")) or {}
     code = record.get("exit_code")
     return {
-        "outcome": record.get("outcome") if isinstance(record.get("outcome"), str) else "unknown",
-        "exit_code": code if type(code) is int else None,
+        "outcome": record["outcome"] if _is_text(record.get("outcome"), 64) else "unknown",
+        "exit_code": code if type(code) is int and abs(code) < _MOST_CODE else None,
         "stopped": record.get("stopped") is True,
     }
 
@@ -188,6 +189,7 @@ def described(found: Dict[str, Any], name: str) -> Optional[Dict[str, Any]]:
             and 0 < len(hosts) <= _MAX_HOSTS
             and all(map(_is_text, hosts))
             and _is_text(found["host"])
+            and type(found["node_rank"]) is int
             and _is_number(found["node_rank"], len(hosts) - 1)
             and isinstance(work, list)
             and all(map(_is_word, work))
@@ -210,9 +212,9 @@ def _is_number(value: Any, most: float = 1e11) -> bool:
     return type(value) in (int, float) and 0 <= value <= most
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any, most: int = 255) -> bool:
     try:
-        return isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= 255
+        return isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= most
     except UnicodeEncodeError:
         return False
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_interface
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 Facts = Dict[str, Any]
 Entry = Dict[str, Any]
@@ -92,18 +92,42 @@ def is_broken(reason: Optional[str]) -> bool:
     return reason in ("down", "no carrier", "no address")
 
 
-def _is_real(name: str, names: Names, above: Tuple[str, ...] = ()) -> bool:
+def _is_real(name: str, names: Names) -> bool:
     """Tell whether a device is hardware, or stands on some: a bond, a team, a VLAN of either."""
-    device = names.get(name)
-    if device is None or name in above:
-        return False
-    if device["physical"] or device["bond"]:
-        return True
-    return any(_is_real(lower, names, (*above, name)) for lower in device["lower"])
+    return any(device["physical"] or device["bond"] for device in _stack([name], names))
 
 
-def software(entry: Entry, names: Names, above: Tuple[str, ...] = ()) -> Optional[str]:
+def _stack(waiting: List[str], names: Names, is_end: Callable[[Entry], Any] = lambda _: False) -> Iterator[Entry]:
+    """Walk down through devices, each once, but not below one that is an end."""
+    seen: Set[str] = set()
+    waiting = list(waiting)
+    while waiting:
+        name = waiting.pop()
+        if name in names and name not in seen:
+            seen.add(name)
+            yield names[name]
+            waiting += [] if is_end(names[name]) else names[name]["lower"]
+
+
+def software(entry: Entry, names: Names) -> Optional[str]:
     """Say what an interface is that is no card: a tunnel, an overlay, an end on its node; None of a card."""
+
+    def is_bottom(device: Entry) -> bool:
+        return _is_bottom(device, names)
+
+    if is_bottom(entry):
+        return _made_of(entry)
+    below = [_made_of(device) for device in _stack(entry["lower"], names, is_bottom) if is_bottom(device)]
+    return "on a " + str(below[0]) if below and all(below) else None
+
+
+def _is_bottom(entry: Entry, names: Names) -> bool:
+    """Tell whether a device itself says what it is, rather than those that it stands on."""
+    return bool(entry["physical"] or entry["bond"] or _made_of(entry)) or not any(map(names.get, entry["lower"]))
+
+
+def _made_of(entry: Entry) -> Optional[str]:
+    """Name what a device is made of when that is software, whatever it stands on."""
     if entry["physical"] or entry["bond"]:
         return None
     kind = str(entry.get("kind"))
@@ -113,11 +137,7 @@ def software(entry: Entry, names: Names, above: Tuple[str, ...] = ()) -> Optiona
         return "no card (%s)" % kind
     if entry.get("peer"):
         return "pair with %s on this node" % entry["peer"]
-    if {"POINTOPOINT", "NOARP"} & set(entry["flags"]):
-        return "tunnel"
-    lower = [names[name] for name in entry["lower"] if name in names and name not in above]
-    below = [software(one, names, (*above, entry["name"])) for one in lower]
-    return "on a " + str(below[0]) if below and all(below) else None
+    return "tunnel" if {"POINTOPOINT", "NOARP"} & set(entry["flags"]) else None
 
 
 def is_routed(entry: Entry) -> bool:

@@ -62,6 +62,9 @@ CHECKS = (
             _error("HOST_KEY_CHANGED", "The node's host key is not the known one.", "ssh-keygen -R HOST, if right"),
             _error("AUTHENTICATION_FAILED", "The node accepts none of your keys.", "check --user and your key"),
             _error("PROBE_FAILED", "The node could not be looked at.", "see what it says: ssh HOST"),
+            _error(
+                "PROBE_MALFORMED", "The node's answer is not one of the probe.", "see what its python3 is: ssh HOST"
+            ),
             _warning("NODE_REPLACED", "The node failed a check, and there are spares.", "mend it, or leave it out"),
         ),
         skippable=False,

@@ -29,6 +29,7 @@ _EXIT = {
     "DEST_IN_USE": 2,
     "NODE_LOST": 7,
     "NODE_REBOOTED": 7,
+    "PROTOCOL_ERROR": 7,
     "SUPERVISOR_LOST": 7,
     "TIMED_OUT": 8,
     "LEFT_BEHIND": 9,

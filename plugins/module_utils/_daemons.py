@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _wire
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import problem
@@ -27,12 +27,16 @@ class Daemons:
     def __init__(self, plan: Dict[str, Any], runs: Sequence[NodeRun], order: Order) -> None:
         self._plan, self._runs, self._order = plan, runs, order
         self._late = False
+        # What is known without asking: when all began, and whose daemons mpirun asked for.
+        self.began: Optional[float] = None
+        self._wanted: Set[str] = set()
 
     def bring(self, request: Dict[str, Any]) -> None:
         """Bring a request to the node that it is for; both ends know that it is genuine."""
         message = {key: request[key] for key in ("address", "serial", "command", "seal")}
         for run, node in zip(self._runs, self._plan["nodes"]):
             if node["address"] == request["address"]:
+                self._wanted.add(run.host)
                 self._order(run.host, json.dumps(message).encode() + b"\n")
 
     def late(self, run: NodeRun, header: Dict[str, Any]) -> None:
@@ -55,8 +59,12 @@ class Daemons:
         # Unknown to whoever attaches to a run by its id alone.
         seconds = float(self._plan.get("start_timeout") or 0.0)
         within = " in %g s" % seconds if seconds else ""
-        at, first = header.get("time", time.time()) - run.clock_offset, self._runs[0]
-        if daemon == _UNASKED:
+        now, first = time.time(), self._runs[0]
+        at = run.date(header.get("time", now), now)
+        if daemon == _UNASKED and self._is_known_better(run, seconds):
+            message = "it did not start its MPI daemon, and says that nobody asked for it"
+            run.fail(at - seconds, problem("DAEMON_NOT_READY", run.host, message, _LOGS))
+        elif daemon == _UNASKED:
             message = "mpirun did not ask for the daemon of %s%s" % (run.host, within)
             first.fail(at - seconds, problem("DAEMON_NOT_READY", first.host, message, _LOGS))
         elif daemon:
@@ -65,3 +73,8 @@ class Daemons:
         elif run is first:
             message = "mpirun did not start all ranks%s" % within
             run.fail(at, problem("DAEMON_NOT_READY", run.host, message, _LOGS))
+
+    def _is_known_better(self, run: NodeRun, seconds: float) -> bool:
+        """Tell whether a node's word that mpirun did not ask in time is wrong, which would be mpirun's fault."""
+        early = self.began is not None and time.monotonic() - self.began < seconds / 2
+        return run.host in self._wanted or early

@@ -110,7 +110,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "ifconfig_error": unreadable,
         "interfaces": cards,
         "routes": _netlink.routes(),
-        "management_address": os.environ.get("SSH_CONNECTION", "   ").split(" ")[2] or None,
+        "management_address": _came_in_by(os.environ.get("SSH_CONNECTION", "")),
         "port": port(port_number),
         "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "limits": _fingerprint.limits(),
@@ -154,6 +154,12 @@ def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
         "error": answer.get("error"),
     }
     return dict(answer.get("value") or _mounts.entry(os.path.normpath(real)), **described)
+
+
+def _came_in_by(connection: str) -> Optional[str]:
+    """Give this node's address of an SSH connection; None where sshd knows none."""
+    words = connection.split(" ")
+    return words[2] if len(words) == 4 and set(words[2]) <= set("0123456789abcdefABCDEF.:") else None
 
 
 def _read(path: str) -> Optional[str]:

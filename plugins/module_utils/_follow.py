@@ -14,7 +14,8 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _daemons, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _daemons, _events, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._channels import Ways
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 Listener = Callable[[Dict[str, Any], bytes], None]
@@ -26,32 +27,24 @@ SSH_SECONDS = 12.0
 HELD_SECONDS = 0.05
 
 
-class Ways:
-    """How to come back to a node; answers come later, by ``back``, ``alive`` and ``swept`` of the follower."""
-
-    def look_for(self, host: str, position: Dict[str, Any]) -> None:
-        """Look for a new channel that goes on at ``position``."""
-        raise NotImplementedError
-
-    def ask(self, host: str, peers: List[str]) -> None:
-        """Ask other nodes whether one is alive."""
-        raise NotImplementedError
-
-    def sweep(self, host: str) -> None:
-        """End what a supervisor left that was killed."""
-        raise NotImplementedError
-
-
 class Follower:
     """Follow one run; ``tell`` gets every event with its ``host``, in order of arrival."""
 
-    def __init__(self, plan: Dict[str, Any], tell: Listener, read_only: bool = False, begun: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Dict[str, Any],
+        tell: Listener,
+        read_only: bool = False,
+        begun: bool = False,
+        to_end: bool = True,
+    ) -> None:
         """
         Prepare to follow.
 
         Args:
             read_only: Whether neither a failure nor an interrupt may stop the run.
             begun: Whether the run was started before, by somebody else.
+            to_end: Whether the run is followed to its end, and not only read as far as it is.
         """
         self.plan = plan
         self._begun = begun
@@ -60,7 +53,8 @@ class Follower:
         self.channels: Dict[str, socket.socket] = {}
         self.tell = tell
         self.runs = [
-            _outcome.NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0) for node in plan["nodes"]
+            _outcome.NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0, own=own)
+            for node, own in zip(plan["nodes"], _outcome.shares(plan))
         ]
         self.interrupted: Optional[Problem] = None
         self.refused: List[Problem] = []
@@ -68,6 +62,7 @@ class Follower:
         self._daemons = _daemons.Daemons(plan, self.runs, self._order_host)
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
+        self._doors = {run.host: _events.Door(run, plan, to_end) for run in self.runs}
         self._decoders: Dict[str, _wire.Decoder] = {}
         self._selector = selectors.DefaultSelector()
         self._side = selectors.DefaultSelector()
@@ -93,12 +88,12 @@ class Follower:
         """Follow a node from now on; one that comes too late is stopped like the others."""
         self._awaited.discard(host)
         self._by_host[host].suspected_at = None
-        channel.setblocking(True)
+        _channels.prepare(channel)
         self.channels[host] = channel
         self._decoders[host] = _wire.Decoder()
         self._selector.register(channel, selectors.EVENT_READ, host)
         if self._stopping:
-            self._order(channel, _wire.KILL if self._killing else _wire.STOP)
+            _channels.order(channel, _wire.KILL if self._killing else _wire.STOP)
 
     def not_armed(self, host: str, reason: str) -> None:
         """Take down that a node will not take part, so that none does."""
@@ -138,9 +133,9 @@ class Follower:
     def go(self) -> None:
         """Start all runners: one byte a node, back to back."""
         self._gone = True
-        self._spoke_at = time.monotonic()
+        self._spoke_at = self._daemons.began = time.monotonic()
         for channel in self.channels.values():
-            self._order(channel, _wire.GO)
+            _channels.order(channel, _wire.GO)
         self.tell({"event": "go"}, b"")
 
     def wait_started(self, seconds: float) -> None:
@@ -184,7 +179,7 @@ class Follower:
         """End everything at once."""
         self._stopping = self._killing = True
         for channel in self.channels.values():
-            self._order(channel, _wire.KILL)
+            _channels.order(channel, _wire.KILL)
 
     def stop_all(self) -> None:
         """Ask every node to stop, once."""
@@ -193,7 +188,7 @@ class Follower:
             if self._gone:
                 self.tell({"event": "stopping"}, b"")
             for channel in self.channels.values():
-                self._order(channel, _wire.STOP)
+                _channels.order(channel, _wire.STOP)
 
     def _give_up_idle(self, seconds: float) -> None:
         """Have every rank's stack written, then the run stopped: the supervisors do both."""
@@ -202,18 +197,11 @@ class Follower:
         self._stopping = True
         self.tell({"event": "idle", "seconds": seconds}, b"")
         for channel in self.channels.values():
-            self._order(channel, _wire.DUMP)
-
-    @staticmethod
-    def _order(channel: socket.socket, order: bytes) -> None:
-        try:
-            channel.sendall(order)
-        except OSError:
-            pass  # Reading it next says that the node is lost.
+            _channels.order(channel, _wire.DUMP)
 
     def _order_host(self, host: str, order: bytes) -> None:
         if host in self.channels and not self._read_only:
-            self._order(self.channels[host], order)
+            _channels.order(self.channels[host], order)
 
     def _turn(self, seconds: Optional[float]) -> None:
         if self.is_held():
@@ -282,12 +270,12 @@ class Follower:
     def swept(self, host: str, left: List[str]) -> None:
         """Take down what could not be ended where a supervisor was killed."""
         run = self._by_host[host]
-        run.sweeping = False
-        if run.exit is not None and left:
-            run.exit["left_behind"] = left
+        run.sweeping, run.left = False, left
 
-    def _lost(self, run: _outcome.NodeRun, code: str, message: str, at: float) -> None:
-        run.fail(at, problem(code, run.host, message, "see whether it is up: ssh %s" % run.host))
+    def _lost(
+        self, run: _outcome.NodeRun, code: str, message: str, at: float, remedy: str = "see whether it is up: ssh %s"
+    ) -> None:
+        run.fail(at, problem(code, run.host, message, remedy % run.host))
         self.tell({"event": "lost", "host": run.host, "message": message}, b"")
         if run.ready:
             self.stop_all()
@@ -295,19 +283,34 @@ class Follower:
     # -- frames -----------------------------------------------------------------------------------
 
     def _read(self, host: str) -> None:
-        channel = self.channels.get(host)
+        channel, run = self.channels.get(host), self._by_host[host]
         if channel is None:
             return
         try:
             data = channel.recv(1 << 18)
-            frames = list(self._decoders[host].feed(data))
-        except (OSError, _wire.WireError):
-            data, frames = b"", []
-        for header, payload in frames:
-            self._event(self._by_host[host], header, payload)
-        if not data and self.channels.get(host) is channel:
+        except OSError:
+            data = b""
+        try:
+            for header, payload in self._decoders[host].feed(data):
+                known = self._doors[host].take(header)
+                if known is not None:
+                    self._event(run, known, payload)
+                if self.channels.get(host) is not channel:
+                    return
+        except _wire.WireError as error:
             self._drop(host)
-            self._closed(self._by_host[host])
+            self._odd(run, error)
+            return
+        if not data:
+            self._drop(host)
+            self._closed(run)
+
+    def _odd(self, run: _outcome.NodeRun, error: _wire.WireError) -> None:
+        """Give up a node that sends what no supervisor sends: no other channel to it would be any better."""
+        if run.exit is None:
+            message = "it sent what no supervisor sends: %s" % error
+            self._lost(run, "PROTOCOL_ERROR", message, time.time(), "look at it, and at what answers there: ssh %s")
+            self._sweep(run)
 
     def _drop(self, host: str) -> None:
         channel = self.channels.pop(host)
@@ -329,9 +332,6 @@ class Follower:
             return None
         elif event == "end":
             return self._drop(run.host)  # Whoever only reads what is there wants no more.
-        elif header.get("seq", 0) <= run.seq:
-            return None  # Heard before the link was cut.
-        run.seq = header.get("seq", run.seq)
         at = run.date(header["time"], time.time()) if "time" in header else time.time()
         failure: Optional[Problem] = None
         if event == "started":
@@ -349,27 +349,16 @@ class Follower:
             self._daemons.late(run, header)
             self.stop_all()
             return None
-        elif event == "joined":
-            failure = _outcome.joined(run, self.plan, header)
-        elif event == "apart":
-            failure = _outcome.apart(self.runs, run, self.plan, header)
-        elif event in ("start_failed", "exec_failed"):
-            failure = _outcome.start_failure(run.host, header)
-        elif event == "rank_exit" and (header["exit_code"] or header["signal"]):
-            if header.get("stopping"):
-                return None  # It ended because it was told to.
-            run.failed_ranks += 1
-            failure, at = _outcome.rank_failure(run.host, header), at + _outcome.lag(self.plan, header)
-        elif event == "models":
-            run.models = header["rows"]
-            failure = _outcome.model_failure(run.host, header)
-        elif event == "runner_exit" and not self.interrupted:
-            failure, at = _outcome.runner_failure(run, self.plan, header), at + _outcome.lag(self.plan, header)
+        elif event == "rank_exit" and header.get("stopping") and (header["exit_code"] or header["signal"]):
+            return None  # It ended because it was told to.
         elif event == "exit":
             failure = self._exit(run, header)
+        elif event != "runner_exit" or not self.interrupted:
+            failure, late = _outcome.failure(run, self.runs, self.plan, header)
+            at += late
         if failure:
             run.fail(at, failure)
-        if event != "log" or payload:
+        if payload or event != "log" and self._doors[run.host].lets_out(event):
             self.tell(dict(header, host=run.host), payload)
         if failure:
             self.stop_all()
@@ -406,7 +395,7 @@ class Follower:
                 before = " before it started" if header["outcome"] == "disarmed" else ""
                 self.interrupted = problem("RUN_STOPPED", None, "the run was stopped" + before)
             return None
-        bad = header["outcome"] != "exited" or header["exit_code"] != 0
+        bad = header["outcome"] != "exited" or header["exit_code"] != 0 or bool(header["signal"])
         if bad and not self._stopping and run.failure is None:
             return _outcome.runner_failure(run, self.plan, header)
         return None

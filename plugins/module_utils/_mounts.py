@@ -70,7 +70,7 @@ def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
     if mountinfo is None:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
             mountinfo = stream.read()
-    mounts = [found for found in map(_parsed, mountinfo.splitlines()) if found]
+    mounts = [found for found in map(_parsed, mountinfo.split("\n")) if found]
     numbers = {mount["number"] for mount in mounts}
     tops = [mount for mount in mounts if mount["parent"] not in numbers or mount["parent"] == mount["number"]]
     seen: Set[int] = set()

@@ -7,14 +7,16 @@ The first failure wins; what failed later, after others were told to stop, is a 
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS")
 # Nobody of ours kills a job that nobody stopped; the kernel does.
+_SHOWN, _LISTED = 200, 8  # Characters of a name, and entries of a list, in a message.
 KILLED = "look for an out-of-memory kill on the node: dmesg"
 
 
@@ -29,7 +31,9 @@ class NodeRun:
     boot_id: Optional[str] = None
     started_at: Optional[float] = None
     exit: Optional[Dict[str, Any]] = None
-    joined: int = 0
+    # The ranks that are this node's by the plan, where that is known, and those that joined.
+    own: Optional[range] = None
+    ranks: Set[int] = field(default_factory=set)
     failed_ranks: int = 0
     failed_at: Optional[float] = None
     failure: Optional[Problem] = None
@@ -43,6 +47,21 @@ class NodeRun:
     asked_at: Optional[float] = None
     alive: Optional[bool] = None
     sweeping: bool = False
+    left: List[str] = field(default_factory=list)
+
+    @property
+    def joined(self) -> int:
+        """How many of its ranks joined."""
+        return len(self.ranks)
+
+    def may_have(self, rank: Optional[int]) -> bool:
+        """Tell whether a rank can be this node's; no node speaks for another one's."""
+        return rank is None or self.own is None or rank in self.own
+
+    def join(self, rank: Optional[int]) -> None:
+        """Take down that a rank joined; no node has more of them than the plan gives it."""
+        if rank is not None and (self.own is None or rank in self.own):
+            self.ranks.add(rank)
 
     @property
     def failure_code(self) -> Optional[str]:
@@ -69,6 +88,15 @@ class NodeRun:
         known, start = self.offsets.get(header["log"], 0), header["offset"]
         self.offsets[header["log"]] = max(known, start + len(payload))
         return payload[max(0, known - start) :]
+
+
+def shares(plan: Dict[str, Any]) -> List[Optional[range]]:
+    """Give the ranks of every node; None where the plan does not say, or the runner may deal them otherwise."""
+    counts = [node.get("nproc_per_node") for node in plan["nodes"]]
+    if plan.get("runner") != "torchrun" or not all(counts) or sum(counts) != plan["world_size"]:
+        return [None] * len(counts)
+    ends = list(itertools.accumulate(counts))
+    return [range(end - count, end) for count, end in zip(counts, ends)]
 
 
 def signal_text(number: int) -> str:
@@ -109,14 +137,15 @@ def joined(run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optiona
     """Count a rank; only one in a world of the planned size is one of ours, unless a command made the world."""
     size = event.get("world_size")
     is_ours = size in (None, plan["world_size"] or size)
-    run.joined += is_ours
+    if is_ours:
+        run.join(event["rank"])
     if is_ours or plan["shape"] != "script":
         return None
     message = "rank %s is in a world of %s, not of %d" % (event["rank"], size, plan["world_size"])
     return problem("WORLD_DIFFERS", run.host, message, "leave the number of ranks to the plan")
 
 
-def apart(runs: List[NodeRun], run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optional[Problem]:
+def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optional[Problem]:
     """Note a rank whose program made a world of its own; where all did, nobody is in the one that was planned."""
     run.apart[event["rank"]] = event
     # A single rank has nobody to be apart from: it may well lead something of its own.
@@ -133,7 +162,7 @@ def start_failure(host: str, event: Dict[str, Any]) -> Problem:
     if event["event"] == "start_failed":
         message = "the runner could not be started: " + event["message"]
     else:
-        message = "%s could not be started: %s" % (event["argv0"], os.strerror(event["errno"]))
+        message = "%s could not be started: %s" % (event["argv0"][:_SHOWN], os.strerror(event["errno"]))
     return problem("START_FAILED", host, message, "install it there, or give its path")
 
 
@@ -166,7 +195,34 @@ def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
     if not event["failed"]:
         return None
     remedy = "their output is in logs/runner.* and work/*.live.log of the run directory"
-    return problem("MODEL_FAILED", host, ", ".join(event["failed"]), remedy, exit_code=event["exit_code"])
+    return problem("MODEL_FAILED", host, _brief(event["failed"]), remedy, exit_code=event["exit_code"])
+
+
+def _brief(entries: List[str]) -> str:
+    more = ", and %d more" % (len(entries) - _LISTED) if len(entries) > _LISTED else ""
+    return ", ".join(entry[:_SHOWN] for entry in entries[:_LISTED]) + more
+
+
+def failure(
+    run: NodeRun, runs: Sequence[NodeRun], plan: Dict[str, Any], event: Dict[str, Any]
+) -> Tuple[Optional[Problem], float]:
+    """Say whether an event of one of the nodes is a failure, and by how many seconds later it is dated."""
+    name = event["event"]
+    if name == "joined":
+        return joined(run, plan, event), 0.0
+    if name == "apart":
+        return apart(runs, run, plan, event), 0.0
+    if name in ("start_failed", "exec_failed"):
+        return start_failure(run.host, event), 0.0
+    if name == "models":
+        run.models = event["rows"]
+        return model_failure(run.host, event), 0.0
+    if name == "runner_exit":
+        return runner_failure(run, plan, event), lag(plan, event)
+    if name == "rank_exit" and (event["exit_code"] or event["signal"]):
+        run.failed_ranks += 1
+        return rank_failure(run.host, event), lag(plan, event)
+    return None, 0.0
 
 
 def _bystanders(runs: List[NodeRun]) -> List[Problem]:
@@ -191,6 +247,16 @@ def lag(plan: Dict[str, Any], event: Dict[str, Any]) -> float:
     if event["event"] == "rank_exit":
         return 0.5 if event["signal"] else 0.0
     return 0.0 if event["signal"] else 1.0
+
+
+def _unfinished(run: NodeRun) -> Optional[Problem]:
+    """Describe a share that did not come to its own end, whatever else was heard of it: that is no success."""
+    if run.exit is None:
+        return problem("NODE_LOST", run.host, "how its share ended is not known", "see madctl status")
+    if run.exit.get("stopped"):
+        why = "its share was stopped: %s" % (run.exit.get("reason") or "nobody knows why")
+        return problem("RUN_STOPPED", run.host, why)
+    return None
 
 
 def judge(
@@ -222,10 +288,12 @@ def judge(
         problems.append(problem("RANKS_MISSING", None, message, "see the logs of the nodes"))
     if not problems and plan["shape"] == "model":
         problems += _bystanders(runs)[:1]
+    if not problems:
+        problems = [found for found in map(_unfinished, runs) if found]
     for run in runs:
-        left = run.exit and run.exit.get("left_behind")
+        left = run.left or (run.exit or {}).get("left_behind")
         if left:
-            message = "left behind: %s" % ", ".join(map(str, left))
+            message = "left behind: %s" % _brief(left)
             problems.append(problem("LEFT_BEHIND", run.host, message, "look at them on the node"))
     starts = [run.started_at for run in runs if run.started_at is not None]
     nodes = []

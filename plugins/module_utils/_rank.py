@@ -27,7 +27,7 @@ from typing import Any, Dict, List, Optional
 PR_SET_PDEATHSIG = 1
 F_SETPIPE_SZ = 1031
 PIPE_BYTES = 1 << 20  # Fewer wake-ups for whoever prints a lot.
-ERROR_CHARACTERS = 2000
+ERROR_CHARACTERS, PATH_CHARACTERS = 2000, 4096
 LAST_SECONDS = 2.0  # for what others hold open that the program started
 # The runner signals the whole process group, so the program gets these itself.
 LEFT_TO_PROGRAM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -93,8 +93,9 @@ def error_text(path: Optional[str]) -> Optional[str]:
     try:
         with open(path or "", encoding="utf-8", errors="replace") as stream:
             found = json.loads(stream.read(1 << 20))["message"]
-        return str(found["message"] if isinstance(found, dict) else found)[:ERROR_CHARACTERS]
-    except (OSError, ValueError, KeyError, TypeError):
+        said = str(found["message"] if isinstance(found, dict) else found)[:ERROR_CHARACTERS]
+        return said.encode("utf-8", "replace").decode()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -157,7 +158,7 @@ def main() -> None:
     for descriptor in (out_end, err_end, failed):
         os.close(descriptor)
     cause = os.read(failure, 16)
-    hello = dict(identity(dict(os.environ)), event="joined", pid=pid, argv0=argv[0])
+    hello = dict(identity(dict(os.environ)), event="joined", pid=pid, argv0=argv[0][:PATH_CHARACTERS])
     if cause:
         hello.update(event="exec_failed", errno=int(cause), reason=errno.errorcode.get(int(cause), "?"))
     rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (out, err))

@@ -8,7 +8,6 @@ collection.
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import selectors
@@ -21,18 +20,41 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import _processes  # type: ignore[import-not-found]
 from _feed import Feed, accept, listen  # type: ignore[import-not-found]
+from _shape import (  # type: ignore[import-not-found]
+    Shape,
+    fields,
+    listed,
+    mapped,
+    maybe,
+    second,
+    text,
+    whole,
+)
+from _wire import parse  # type: ignore[import-not-found]
 
 MESSAGE_BYTES = 1 << 20
+ERRORS = 16
 TAKEN, KEPT = b"+", b"-"  # the answer to a rank that joins, as _rank.py reads it
 _JOINING = ("joined", "exec_failed")
-_EVENTS: Dict[str, Tuple[str, ...]] = {
-    "joined": ("rank", "pid"),
-    "exec_failed": ("rank", "pid", "errno"),
-    "rank_exit": ("exit_code", "signal"),
-    "models": (),
+_number, _status, _program = maybe(whole(0, 1 << 17)), maybe(whole(-128, 1 << 16)), text()
+_NUMBERS = dict.fromkeys(("local_rank", "world_size", "local_world_size"), _number)
+# What a message has to hold, and what it may: a job can send anything, and every follower has to understand it.
+_MESSAGES: Dict[str, Tuple[Dict[str, Shape], Dict[str, Shape]]] = {
+    "joined": ({"rank": _number, "pid": whole(1)}, {**_NUMBERS, "argv0": _program}),
+    "exec_failed": (
+        {"rank": _number, "pid": whole(1), "errno": whole(0, 4096), "argv0": _program},
+        {**_NUMBERS, "reason": text(64)},
+    ),
+    "rank_exit": ({"exit_code": _status, "signal": maybe(whole(0, 128))}, {"time": second, "error": maybe(text())}),
+    "models": (
+        {
+            "rows": listed(mapped(text(1 << 18), 1024, text(1 << 14)), 1 << 14),
+            "failed": listed(text(), 4096),
+            "exit_code": _status,
+        },
+        {"alone": listed(text(), 4096)},
+    ),
 }
-_OURS = ("self", "last", "seq", "stopping")
-MOST = 1 << 31
 
 
 class Ranks:
@@ -88,7 +110,8 @@ class Ranks:
             rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
             oom = message["signal"] == signal.SIGKILL and _processes.oom_kills() > self.oom_kills
             ended = dict(message, rank=rank, stopping=self._is_stopping(), oom=oom)
-            self.exits.append(ended)
+            # The record is one frame, which has a bound; the first failures are what counts.
+            self.exits.append(ended if len(self.exits) < ERRORS else dict(ended, error=None))
             self._feed.emit(**ended)
             if message["exit_code"] or message["signal"]:
                 self.on_failure()
@@ -138,13 +161,10 @@ def _numbers(raw: bytes) -> List[int]:
 def _message(line: bytes) -> Optional[Dict[str, Any]]:
     """Read what a rank said; None for what none of ours says: any process of the job can connect."""
     try:
-        message = json.loads(line)
-        known = all(_is_number(message[key]) for key in _EVENTS[message["event"]])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        message: Dict[str, Any] = parse(line)
+        required, optional = _MESSAGES[str(message.get("event"))]
+    except (ValueError, KeyError):
         return None
-    # What is told of it has keys of our own.
-    return {key: message[key] for key in message if key not in _OURS} if known else None
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or type(value) is int and -MOST <= value <= MOST
+    if not fields(required, optional)(message):
+        return None
+    return {key: message[key] for key in ("event", *required, *optional) if key in message}

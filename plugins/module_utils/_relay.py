@@ -19,9 +19,12 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import _processes  # type: ignore[import-not-found]
 from _feed import accept, listen  # type: ignore[import-not-found]
+from _shape import text  # type: ignore[import-not-found]
+from _wire import parse  # type: ignore[import-not-found]
 
 SOCKET, KEY = "relay.sock", "relay.key"
 REQUEST_BYTES = 1 << 18
+COMMAND = text(REQUEST_BYTES)
 # The programs that an MPI may ask for; what starts them is a line for a shell.
 DAEMONS = ("orted", "prted", "hydra_pmi_proxy")
 SYN_SENT = "02"
@@ -97,15 +100,15 @@ class Relay:
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pid, user = (int.from_bytes(peer[at : at + 4], sys.byteorder) for at in (0, 4))
         try:
-            request = json.loads(data)
+            request = parse(data)
             given, address, command = str(request["key"]), str(request["host"]), str(request["command"])
         except (ValueError, KeyError, TypeError):
             given, address, command = "", "", ""
         if user != os.geteuid() or not same(given, self.spec["key"]):
             self.emit(event="relay_refused", message="process %s knows no key" % _processes.describe(pid))
             return address, "this run's key was not given"
-        if not is_daemon(command):
-            self.emit(event="relay_refused", message="no daemon of MPI: %s" % command[-200:])
+        if not is_daemon(command) or not COMMAND(command):
+            self.emit(event="relay_refused", message="no daemon of MPI: %s" % ascii(command[-200:]))
             return address, "that is no daemon of MPI"
         address = self.spec["places"].get(address, address)
         if address not in self.spec["places"].values():
@@ -123,7 +126,7 @@ class Relay:
             address, serial, command = str(message["address"]), int(message["serial"]), str(message["command"])
             expected = seal(self.spec["key"], self._run_id, address, serial, command)
             good = same(str(message["seal"]), expected) and address == self.spec["address"] and serial > self._serial
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             good, serial, command = False, 0, ""
         if self.leads or not good or not is_daemon(command):
             self.emit(event="relay_refused", message="an order that this run's mpirun did not give")
@@ -197,4 +200,4 @@ def same(left: str, right: str) -> bool:
     """Compare in constant time."""
     import hmac
 
-    return hmac.compare_digest(left.encode(), right.encode())
+    return hmac.compare_digest(left.encode("utf-8", "backslashreplace"), right.encode())

@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _plan, _vi
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
 # A node of these cannot take part again; a job or a supervisor that failed can be started anew where it was.
-LOST = ("NODE_LOST", "NODE_REBOOTED")
+LOST = ("NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR")
 RESTARTABLE = (*LOST, "RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "SUPERVISOR_LOST", "RANKS_MISSING")
 
 

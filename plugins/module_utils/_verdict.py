@@ -31,7 +31,7 @@ def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) 
         if "msg" in result:
             found.append(problem("PROOF_FAILED", host, "the proof did not end: %s" % result["msg"]))
             continue
-        if result.get("listen"):
+        if result.get("listen") and "listen" in wanted:
             found.append(_listening(host, wanted["listen"], result["listen"]))
         found += _ways(host, wanted, result)
         for name, address in result.get("peers", {}).items():
@@ -66,7 +66,7 @@ def _ways(host: str, wanted: Dict[str, Any], result: Dict[str, Any]) -> List[Pro
     if not _are_routes(elsewhere):
         return [problem("PROOF_FAILED", host, "its answer about routes cannot be meant")]
     elsewhere = dict(elsewhere)
-    failed = _connecting(host, connect, result.get("connect", []))
+    failed = _connecting(host, connect, result.get("connect", [])) if connect else []
     if any(device and connect.get("address") in addresses for device, addresses in elsewhere.items()):
         failed = []
     if failed:

@@ -44,6 +44,9 @@ class Decoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        # The header of the frame that comes, and how far its end was looked for: neither is done twice.
+        self._next: Optional[Dict[str, Any]] = None
+        self._begin = self._seen = 0
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """
@@ -54,18 +57,27 @@ class Decoder:
         """
         self._buffer += data
         while True:
-            end = self._buffer.find(b"\n")
-            if end < 0:
-                if len(self._buffer) > MAX_HEADER_BYTES:
-                    raise WireError("header too long")
+            header = self._next if self._next is not None else self._take_header()
+            self._next = header
+            if header is None:
                 return
-            header = self._header(bytes(self._buffer[:end]))
-            size = header.get("bytes", 0)
-            if len(self._buffer) < end + 1 + size:
+            end = self._begin + header.get("bytes", 0)
+            if len(self._buffer) < end:
                 return
-            payload = bytes(self._buffer[end + 1 : end + 1 + size])
-            del self._buffer[: end + 1 + size]
+            payload = bytes(self._buffer[self._begin : end])
+            del self._buffer[:end]
+            self._next, self._seen = None, 0
             yield header, payload
+
+    def _take_header(self) -> Optional[Dict[str, Any]]:
+        end = self._buffer.find(b"\n", self._seen)
+        self._seen = len(self._buffer)
+        if end > MAX_HEADER_BYTES or end < 0 and self._seen > MAX_HEADER_BYTES:
+            raise WireError("header too long")
+        if end < 0:
+            return None
+        self._begin = end + 1
+        return self._header(bytes(self._buffer[:end]))
 
     @property
     def is_within(self) -> bool:

@@ -23,7 +23,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _
 
 _PROGRAMS = (
     *("_supervisor", "_runners", "_ranks", "_relay", "_claim", "_processes", "_feed", "_beacon", "_log", "_wire"),
-    *("_halt", "_sweep", "_rank", "_worlds", "_launchers", "_agent", "_model", "_containers"),
+    *("_shape", "_halt", "_sweep", "_rank", "_worlds", "_launchers", "_agent", "_model", "_containers"),
 )
 _MODULES = _direct.parts("_arm")
 _FIRST_FRAME_SECONDS = 10

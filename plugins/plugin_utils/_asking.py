@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _answers
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach, _round
 
 Answers = dict[str, dict[str, Any]]
@@ -31,10 +30,7 @@ def ask(
     def program(host: str, _: Any) -> _direct.Program:
         return _direct.Program(function, modules, request(host))
 
-    def take(host: str, answer: Any) -> None:
-        answers[host] = _answers.believed(function, answer)
-
-    round_of_all = _round.Round(reach, None, program, take)
+    round_of_all = _round.Round(reach, None, program, lambda host, answer: answers.update({host: answer}))
     round_of_all.start()
     round_of_all.close(seconds)
     return answers

@@ -19,7 +19,7 @@ from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _wire
 
 _PACKAGE = "ansible_collections.madctl.multinode.plugins.module_utils"
 _DIRECTORY = Path(__file__).parents[1] / "module_utils"
@@ -88,6 +88,7 @@ class Program:
             arguments: What the function takes, JSON data.
             speaks: Whether the function takes a second argument, which tells news while it runs.
         """
+        self.function = function
         self._mark, self._news_mark = ("madctl-%s " % secrets.token_hex(8) for _ in range(2))
         given = {
             "package": _PACKAGE,
@@ -109,32 +110,53 @@ class Program:
         Read a line of output: what the function told while it ran, or None when it is something else.
 
         Raises:
-            ValueError: If what it told is no object.
+            ValueError: If what it told is none that our programs tell.
         """
         mark = self._news_mark.encode()
-        return _wire.parse(line[len(mark) :]) if line.startswith(mark) else None
+        if not line.startswith(mark):
+            return None
+        found = _wire.parse(line[len(mark) :])
+        if not _answers.NEWS(found):
+            raise _wire.WireError("these are no news: %r" % line[len(mark) :][:80])
+        return found
 
     def answer(self, code: int, out: str, err: str) -> dict[str, Any]:
-        """Find the function's result in what came back; ``failed`` with ``rc`` and ``msg`` when there is none."""
+        """
+        Find the function's result in what came back.
+
+        It has the function's shape, or is ``failed`` with ``msg``; with ``rc`` as well where the program did not even
+        start.
+        """
         # A login script may have printed anything before.
         for line in reversed(out.splitlines()):
             if line.startswith(self._mark):
                 try:
-                    return _wire.parse(line[len(self._mark) :])
+                    return _answers.checked(self.function, _wire.parse(line[len(self._mark) :]))
                 except ValueError as error:
-                    return {"failed": True, "rc": code, "msg": "its answer is odd: %s" % error}
+                    return {"failed": True, "msg": "its answer cannot be read: %s" % error}
         text = " ".join((err + " " + out).split())[-400:]
         return {"failed": True, "rc": code, "msg": text or "no answer, exit code %s" % code}
 
 
-def give(process: subprocess.Popen[bytes], program: Program) -> None:
-    """Send a program all that it is to read; one that does not take it says why in what it prints."""
+def give(process: subprocess.Popen[bytes], program: Program, is_all: bool = True) -> None:
+    """Send a program; a process that does not take it says why in what it prints."""
     assert process.stdin is not None
     try:
         process.stdin.write(program.text)
-        process.stdin.close()
-    except BrokenPipeError:
+        process.stdin.flush()
+    except OSError:
         pass
+    if is_all:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Tell a process that nothing more comes."""
+    assert process.stdin is not None
+    try:
+        process.stdin.close()
+    except OSError:
+        pass  # It has ended.
 
 
 def source(name: str) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
-PIECE = 1 << 16
-# What login scripts print, and any one answer.
-BEFORE_BYTES, LINE_BYTES = 1 << 20, 1 << 20
+PIECE = 1 << 18
+# What login scripts print before something that has bounds of its own; and that with an answer.
+BEFORE_BYTES, ANSWER_BYTES = 1 << 20, 1 << 26
 _WORDS_BYTES = 1 << 12
 
 
@@ -28,19 +28,20 @@ class Refused(Exception):  # noqa: N818  it is an answer of a node, not an error
 class Hearing:
     """The output of one process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], silence: float | None = None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], most: int, silence: float | None = None) -> None:
         """
         Begin to listen; what comes on standard error is taken from now on, and its end kept.
 
         Args:
+            most: How many bytes are kept of what it prints.
             silence: How many seconds the process may send nothing; None for ever.
         """
         assert process.stdout is not None
-        self._process, self._silence = process, silence
+        self._process, self._most, self._silence = process, most, silence
         self._out, self._words = process.stdout.fileno(), b""
         # What was read and not yet asked for begins at a place of the last piece.
         self._piece, self._at = b"", 0
-        self.before = bytearray()
+        self._printed = bytearray()
         self._poll = select.poll()
         self._poll.register(self._out, select.POLLIN)
         self._drain = threading.Thread(target=self._listen, daemon=True)
@@ -72,21 +73,22 @@ class Hearing:
         Raises:
             Refused: If it is too long.
         """
-        found = b""
+        found = bytearray()
         while not found.endswith(b"\n"):
             if self._at >= len(self._piece):
                 self._piece, self._at = self.read(), 0
             end = self._piece.find(b"\n", self._at) + 1 or len(self._piece)
-            found, self._at = found + self._piece[self._at : end], end
-            if len(found) > LINE_BYTES:
-                raise Refused("it sent a line of more than %d bytes" % LINE_BYTES)
+            found += self._piece[self._at : end]
+            self._at = end
+            if len(found) > self._most:
+                raise Refused("it printed more than %d bytes" % self._most)
             if not self._piece:
                 break
-        return found
+        return bytes(found)
 
     def news(self, program: _direct.Program) -> dict[str, Any] | None:
         """
-        Return what the program tells next, or None when it ended; what else it prints is kept in ``before``.
+        Return what the program tells next, or None when it ended; what else it prints is kept.
 
         Raises:
             Refused: If it prints too much, or tells no object.
@@ -98,16 +100,23 @@ class Hearing:
                 raise Refused(str(error)) from error
             if found is not None:
                 return found
-            self.before += line
-            if len(self.before) > BEFORE_BYTES:
-                raise Refused("it printed more than %d bytes" % BEFORE_BYTES)
+            self._printed += line
+            if len(self._printed) > self._most:
+                raise Refused("it printed more than %d bytes" % self._most)
         return None
 
-    def ended(self, program: _direct.Program) -> dict[str, Any]:
-        """Wait for the end of the process, and return what the program answered."""
+    def answer(self, program: _direct.Program) -> dict[str, Any]:
+        """
+        Wait for the end of the process, and return what the program answered.
+
+        Raises:
+            Refused: If it prints too much.
+        """
+        while self.news(program) is not None:
+            pass
         code = self._process.wait()
         self._drain.join()
-        return program.answer(code, self.before.decode(errors="replace"), self.words)
+        return program.answer(code, self._printed.decode(errors="replace"), self.words)
 
     @property
     def words(self) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _wire
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _hearing, _reach
 
 _TAIL, _RUNS = _direct.parts("_tail"), _direct.parts("_runs")
 # Between attempts, in seconds; the last one again and again.
@@ -26,6 +26,7 @@ _PAUSES = (0.5, 1, 2, 4, 8)
 _ATTEMPT_SECONDS = 12.0
 _ASK_SECONDS = 15.0
 _SWEEP_SECONDS = 30.0
+_MESSAGE = 4096  # Characters.
 
 
 class Links(_follow.Ways):
@@ -100,12 +101,19 @@ class Links(_follow.Ways):
         reach = self._reach[host]
         program = _direct.Program(function, _RUNS, request)
         process = reach.start(program.command(reach.python))
+        watch = threading.Timer(seconds, process.kill)
+        watch.daemon = True
+        watch.start()
         try:
-            out, err = process.communicate(program.text, timeout=seconds)
-        except subprocess.TimeoutExpired:
+            hearing = _hearing.Hearing(process, _hearing.BEFORE_BYTES)
+            _direct.give(process, program)
+            return hearing.answer(program)
+        except _hearing.Refused as refused:
+            return {"failed": True, "msg": str(refused)}
+        finally:
+            watch.cancel()
             process.kill()
-            out, err = process.communicate()
-        return program.answer(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+            process.wait()
 
 
 def open_tail(reach: _reach.Reach, request: dict[str, Any], seconds: float | None = None) -> socket.socket | None:
@@ -135,26 +143,20 @@ def _send(
     spoken: threading.Event,
     failed: threading.Event,
 ) -> None:
-    assert process.stdin is not None and process.stdout is not None
     try:
-        process.stdin.write(program.text)
-        process.stdin.flush()
-        before = b""
-        for line in process.stdout:
-            if program.news(line) is not None:
-                break
-            before += line
-        else:
-            answer = program.answer(process.wait(), before.decode(errors="replace"), "")
+        hearing = _hearing.Hearing(process, _hearing.BEFORE_BYTES)
+        _direct.give(process, program, is_all=False)
+        if hearing.news(program) is None:
+            answer = hearing.answer(program)
             if "rc" in answer:
                 failed.set()  # It did not even start.
             else:
-                channel.sendall(_wire.encode({"event": "refused", "message": answer["msg"]}))
+                channel.sendall(_wire.encode({"event": "refused", "message": str(answer.get("msg"))[:_MESSAGE]}))
         spoken.set()
-        while data := process.stdout.read1(1 << 18):  # type: ignore[attr-defined]
+        while data := hearing.read():
             channel.sendall(data)
-    except OSError:
-        failed.set()  # Nobody follows any more, or nobody is there.
+    except (_hearing.Refused, OSError):
+        failed.set()  # Nobody follows any more, nobody is there, or somebody who says anything but what was asked.
     finally:
         spoken.set()
         # Closing alone would not reach the other end while a thread still waits for orders.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _hearing, _reach
 
 News = dict[str, Any]
 Make = Callable[[str, News], _direct.Program]
@@ -97,36 +97,29 @@ class Round:
         self._spoken.wait()
         program = self._make(host, self._news)
         process = self._open(host, options, program)
-        out, err = process.communicate(program.text)
-        return self._answer(process, program, out, err)
+        _direct.give(process, program)
+        return self._answer(process, program, _hearing.Hearing(process, _hearing.ANSWER_BYTES))
 
     def _speak(self, host: str, options: Sequence[str]) -> dict[str, Any]:
         program = self._make(host, {})
         process = self._open(host, options, program)
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        errors: list[bytes] = []
-        drain = threading.Thread(
-            target=lambda stream: errors.append(stream.read()), args=(process.stderr,), daemon=True
-        )
-        drain.start()
-        process.stdin.write(program.text)
-        process.stdin.flush()
-        lines = []
-        for line in process.stdout:
-            news = program.news(line)
-            if news is not None:
-                self._news = news
-                self._spoken.set()
-                self._others_done.wait()
-                process.stdin.close()
-            lines.append(line)
-        process.wait()
-        drain.join()
-        return self._answer(process, program, b"".join(lines), b"".join(errors))
+        hearing = _hearing.Hearing(process, _hearing.ANSWER_BYTES)
+        _direct.give(process, program, is_all=False)
+        news = hearing.news(program)
+        if news is not None:
+            self._news = news
+            self._spoken.set()
+            self._others_done.wait()
+        _direct.end(process)
+        return self._answer(process, program, hearing)
 
     def _answer(
-        self, process: subprocess.Popen[bytes], program: _direct.Program, out: bytes, err: bytes
+        self, process: subprocess.Popen[bytes], program: _direct.Program, hearing: _hearing.Hearing
     ) -> dict[str, Any]:
-        with self._lock:
-            self._running.discard(process)
-        return program.answer(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+        try:
+            return hearing.answer(program)
+        finally:
+            with self._lock:
+                self._running.discard(process)
+            process.kill()
+            process.wait()

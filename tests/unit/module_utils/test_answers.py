@@ -1,90 +1,305 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nodes answer: believed as it is, or not at all."""
+"""A node may answer anything: what is odd is that node's problem, and all others are judged."""
 
+import copy
 import json
+import math
+import random
+import re
+from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _attic, _runs, _standing
-from madctl.commands.status import how_it_ended
+from ansible_collections.madctl.multinode.plugins.module_utils import (
+    _answers,
+    _attic,
+    _codes,
+    _facts,
+    _mounts,
+    _plan,
+    _standing,
+    _verdict,
+    _wire,
+)
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 from tests import hostile
+from tests.unit.module_utils import facts as healthy
 
-RUN = "20261101-120000-aaaaaaaa"
-PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_port": 1, "nnodes": 1, "world_size": 2}
-DESCRIBED = {
-    "run_id": RUN,
-    "created": 1.0,
-    "host": "a",
-    "node_rank": 0,
-    "hosts": ["a"],
-    "work": ["x"],
-    "plan": PLAN,
-    "addresses": None,
-}
-EXIT = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
-GOOD = {
-    "look": {
-        "state": "exited",
-        "exit": EXIT,
-        "supervisor": None,
-        "container": None,
-        "storage": "/s",
-        "processes": 0,
-        "joined": 1,
-    },
-    "survey": {"runs": [{"run_id": RUN, "run_dir": "/r", "state": "exited", "exit": EXIT, "described": DESCRIBED}]},
-    "end": {"changed": True, "known": True, "left": ["process 1"]},
-    "alive": {"alive": [RUN]},
-    "clear": {
-        "removed": [{"run_id": RUN, "bytes": 1}],
-        "programs": [{"name": "bin-1", "bytes": 1}],
-        "held": [RUN],
-        "stuck": [{"path": "/x", "reason": "y"}],
-    },
-}
+PLUGINS = Path(__file__).parents[3] / "plugins"
+ODD = [
+    *(None, True, False, 0, -1, 1, 1 << 70, -(1 << 70), 1e300, -1e300, math.inf, math.nan, 0.5),
+    *("", "x", "x" * 5000, "\ud800", "\udcff", "10.0.0.1", "fe80::1%x", "999.0.0.1", "../../x"),
+    *([], {}, [[]], [None], [{}], {"": None}, ["x"] * 1100),
+    *hostile.LANGUAGES.values(),
+]
 
 
-@pytest.mark.parametrize("function", GOOD)
-def test_a_good_answer_is_believed(function):
-    assert _answers.believed(function, GOOD[function]) == GOOD[function]
+def places(data, path=()):
+    """Give the place of everything in nested data."""
+    yield path
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
+        yield from places(value, (*path, key))
 
 
-def test_what_our_programs_answer_is_believed(tmp_path):
-    answer = _runs.look({"run_id": RUN, "run_dir": str(tmp_path / RUN)})
-    assert _answers.believed("look", answer) is answer
-    answer = _attic.survey({"run_dir": str(tmp_path)})
-    assert _answers.believed("survey", answer) is answer
-    answer = _runs.end({"run_id": RUN, "base": str(tmp_path), "grace": 0.0, "dry_run": True})
-    assert _answers.believed("end", answer) is answer
-    answer = _attic.alive({"run_dir": str(tmp_path)})
-    assert _answers.believed("alive", answer) is answer
+def changed(data, source):
+    """Give a copy of data with one to three things in it that are odd, gone, or from another place."""
+    data = copy.deepcopy(data)
+    for _ in range(source.randint(1, 3)):
+        *path, last = source.choice([path for path in places(data) if path])
+        place = data
+        for key in path:
+            place = place[key]
+        kind = source.randrange(4)
+        if kind == 0:
+            del place[last]
+        elif kind == 1:
+            place[last] = copy.deepcopy(source.choice(list(data.values()) if isinstance(data, dict) else data))
+        else:
+            place[last] = copy.deepcopy(source.choice(ODD))
+        if not data:
+            break
+    return data
+
+
+def mount(**more):
+    parts = {"fstype": "nfs4", "point": "/nfs", "root": "/", "source": "server:/x", "real": "/nfs", "exists": True}
+    options = {
+        "options": ["rw"],
+        "super_options": ["rw"],
+        "hung": None,
+        "error": None,
+        "path": "/nfs",
+        "read_only": False,
+    }
+    return {**parts, **options, "file": ".madctl-proof-1", "nonce": "n", "janitor": 5, **more}
+
+
+def node(number):
+    """Facts of a node that has something of everything."""
+    found = healthy.node(number)
+    holder = {"pid": 1, "user": "bob", "command": "python", "age_seconds": 5, "run_id": None, "gpus": [0]}
+    containers = [{"name": "container_x", "created": "2026-01-01", "run_id": None}]
+    found["gpus"]["holders"] = [holder]
+    found["mounts"] = [mount(), mount(hung={"pid": 1, "state": "D", "wait": "nfs"}), mount(exists=False)]
+    found["mpi"] = {"program": "/usr/bin/mpirun", "text": "mpirun (Open MPI) 4.1.4"}
+    found["madengine"] = {"program": "/m", "version": "2.0", "broken": None, "runtime": "/d", "trouble": None}
+    found["madengine"].update(gpu_tool="/g", containers=containers)
+    found["trouble"] = {"names": {"error": "x"}}
+    found["nccl_files"] = {"/etc/nccl.conf": "NCCL_SOCKET_IFNAME=eno1\n"}
+    return found
+
+
+PATHS = ["/nfs", "/nfs", "/nfs"]
+WORKS = [
+    {"work": ("train.py",)},
+    {"work": ("train.py",), "runner": "mpirun", "interface": "eno1"},
+    {"work": ("x",), "shape": "model", "tags": ("a",), "replace_containers": ("",)},
+    {"work": ("sh",), "shape": "command", "nproc_per_node": "2", "master_addr": "198.51.100.1", "master_port": "80"},
+    {"work": ("train.py",), "interface": "198.51.100.0/24", "gpus": "per-node", "chdir": "/srv"},
+]
+
+
+def test_what_the_probe_gives_has_its_shape(tmp_path):
+    assert _answers.odd_fact(node(1), PATHS) is None
+    asked = {name: entry.get("default") for name, entry in _facts.ARGUMENTS.items()}
+    asked.update(shared_paths=[str(tmp_path), f"{tmp_path}/none:ro"], write=True, shape="model")
+    real = json.loads(json.dumps(_facts.collect(asked)))
+    assert _answers.odd_fact(real, asked["shared_paths"]) is None
+    assert _answers.odd_fact(real, [str(tmp_path)]) == "mounts"
 
 
 @pytest.mark.parametrize(
-    "answer", [None, [], "x", 3, {}, {"msg": None}, {"state": []}, {"left": 0}, {"runs": 3}, {"alive": None}]
+    ("connection", "address"),
+    [("", None), ("10.0.0.1 5 10.0.0.2 22", "10.0.0.2"), ("UNKNOWN 65535 UNKNOWN 65535", None), ("a", None)],
 )
-@pytest.mark.parametrize("function", GOOD)
-def test_what_is_no_answer_is_a_reason(function, answer):
-    assert _answers.believed(function, answer) == {"failed": True, "msg": "its answer cannot be meant"}
+def test_the_address_that_ssh_came_in_by_is_one_or_none(connection, address):
+    assert _facts._came_in_by(connection) == address
 
 
-@pytest.mark.parametrize("function", GOOD)
-def test_a_reason_is_passed_on(function):
-    assert _answers.believed(function, {"failed": True, "rc": 1, "msg": "gone"})["msg"] == "gone"
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gpus", None),
+        ("hostname", ["x"]),
+        ("user_id", -1),
+        ("interfaces", [{"name": "x"}]),
+        ("management_address", "UNKNOWN"),
+        ("time", {"begun": math.nan, "ended": 1.0}),
+        ("mounts", []),
+        ("mounts", [mount(file="../../etc/shadow"), mount(), mount()]),
+        ("python", {}),
+    ],
+)
+def test_a_node_with_odd_facts_is_named(name, value):
+    assert _answers.odd_fact({**node(1), name: value}, PATHS) == name
+
+
+def test_facts_that_are_none_at_all_are_named():
+    assert [_answers.odd_fact(facts, []) for facts in (None, [], "x", 1)] == ["all of it"] * 4
+    assert _answers.odd_fact({}, []) == "hostname"
+
+
+def test_a_device_that_stands_on_all_others_is_judged_in_time():
+    every = [f"d{number}" for number in range(200)]
+    odd = healthy.node(2)
+    odd["interfaces"] += [healthy.interface(name, physical=False, bridge=True, lower=every) for name in every]
+    assert _answers.odd_fact(odd, []) == "interfaces"
+    del odd["interfaces"][24:]
+    assert _answers.odd_fact(odd, []) is None
+    request = _plan.Request(run_id="r", work=("train.py",), chdir="/srv")
+    _plan.make(request, ["n1", "n2"], [healthy.node(1), odd])
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("function", GOOD)
-def test_a_mutated_answer_harms_nobody(function, rounds):
-    believed = 0
-    for data in hostile.mutated([json.dumps(GOOD[function]).encode()], rounds // 5):
-        try:
-            answer = json.loads(data)
-        except (ValueError, RecursionError):
+def test_facts_of_one_node_never_break_the_judgement_of_all(rounds):
+    source = random.Random(5)
+    requests = [_plan.Request(run_id="20261129-120000-1a2b3c4d", **{"python": "/opt/python", **work}) for work in WORKS]
+    taken = 0
+    for number in range(rounds):
+        odd = changed(node(2), source)
+        if _answers.odd_fact(odd, PATHS) is not None:
             continue
-        found = _answers.believed(function, answer)
-        believed += "msg" not in found
-        if function == "look" and "msg" not in found:
-            assert _standing.rows([{**found, "host": "a"}]) and _standing.alone([found])
-            how_it_ended([found], 1)
-    assert believed
+        taken += 1
+        if number % 4:
+            continue  # A judgement takes longer than a look.
+        odd = _answers.dated(odd, {"sent": 99.0, "received": 100.5})
+        request = source.choice(requests)
+        outcome = _plan.make(request, ["n1", "n2"], [node(1), odd])
+        json.dumps([outcome.plan, outcome.problems, outcome.warnings, outcome.proof])
+        _codes.exit_code(outcome.problems)
+    assert taken > rounds / 50
+
+
+PROVED = {"connect": [{"port": 5, "error": None}], "read": [{"value": {"n1": "n"}}], "peers": {"n1": "127.0.0.1"}}
+ENDED = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": True, "reason": "stopped", "left_behind": []}
+DESCRIBED = {
+    "run_id": "20261129-120000-1a2b3c4d",
+    "created": 1.5,
+    "host": "n1",
+    "node_rank": 0,
+    "hosts": ["n1", "n2"],
+    "work": ["a", {"base64": "/w=="}],
+    "addresses": ["10.0.0.1", "10.0.0.2"],
+    "plan": {
+        "runner": "torchrun",
+        "shape": "script",
+        "master_addr": "a",
+        "master_port": 5,
+        "nnodes": 2,
+        "world_size": 16,
+    },
+}
+HELD = {"run_id": DESCRIBED["run_id"], "run_dir": "/r", "state": "exited", "exit": ENDED, "described": DESCRIBED}
+GOOD = {
+    "arm": {"container": "session", "proof": {**PROVED, "listen": None}},
+    "prove": {**PROVED, "listen": None},
+    "look": {
+        "state": "exited",
+        "exit": ENDED,
+        "supervisor": 5,
+        "container": "systemd",
+        "storage": "/nfs",
+        "processes": 0,
+        "joined": 2,
+    },
+    "end": {"changed": True, "known": True, "left": ["5 (python)"]},
+    "stop_now": {"left": []},
+    "is_alive": {"alive": True},
+    "survey": {"runs": [HELD, {**HELD, "exit": None, "described": None}]},
+    "alive": {"alive": ["x"]},
+    "clear": {"removed": [{"run_id": "x", "bytes": 5}], "programs": [{"name": "bin-1", "bytes": 5}]},
+}
+
+
+def test_every_function_that_is_called_has_a_shape():
+    text = "".join(path.read_text() for kind in ("action", "plugin_utils") for path in (PLUGINS / kind).glob("*.py"))
+    called = set(re.findall(r'(?:Program\(|ask\(\w+, \S+, |_call\(\w+, )"(\w+)"', text))
+    assert {"node_info", "arm", "survey", "end", "is_alive"} < called <= set(_answers.SHAPES)
+
+
+@pytest.mark.parametrize(("function", "answer"), GOOD.items(), ids=GOOD)
+def test_what_a_function_gives_is_taken(function, answer):
+    assert _answers.checked(function, answer) == answer
+
+
+@pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "/x", "x/y", "\x1b[2J", "x\n", "x" * 256, 5, ["x"]])
+def test_a_run_s_id_can_be_the_name_of_a_directory_here(run_id):
+    assert _answers.checked("survey", {"runs": [{**HELD, "run_id": run_id}]})["failed"]
+    assert "runs" in _answers.checked("survey", {"runs": [{**HELD, "run_id": "my run"}]})
+
+
+def test_a_node_s_own_words_for_a_failure_are_text():
+    for answer in ({"failed": True}, {"failed": 1, "msg": None}, {"failed": True, "msg": ["x"]}):
+        assert isinstance(_answers.checked("end", answer)["msg"], str)
+
+
+def test_an_answer_that_is_another_one_is_that_node_s_failure():
+    program = _direct.Program("end", _direct.parts("_runs"), {})
+    for text in ("[]", "{}", "{", '{"left": []}', "[" * 200_000, '{"changed": 1, "known": true, "left": []}'):
+        found = program.answer(0, program._mark + text, "")
+        assert found["failed"] and "rc" not in found
+    for news in (b"[]", b'{"listening": ["x"]}', b'{"listening": [0]}', b"{" * 100_000):
+        with pytest.raises(ValueError, match="news|JSON"):
+            program.news(program._news_mark.encode() + news)
+
+
+@pytest.mark.fuzz
+def test_answers_of_one_node_break_nothing(rounds):
+    from ansible_collections.madctl.multinode.plugins.plugin_utils import _finding
+
+    source = random.Random(6)
+    wanted = {
+        "read": [{"path": "/nfs", "names": {"n1": "f"}}],
+        "written": [{"path": "/nfs", "nonce": "n"}],
+        "connect": {"source": "a", "address": "b"},
+    }
+    proof = {"n1": {**wanted, "listen": {"ports": [5], "address": "b"}}, "n2": wanted}
+    for _ in range(rounds):
+        function = source.choice(list(GOOD))
+        found = _answers.checked(function, changed(GOOD[function], source))
+        if found.get("failed"):
+            assert isinstance(found["msg"], str)
+        elif function == "look":
+            _standing.rows([{"host": "n2", **found}])
+        elif function == "prove":
+            json.dumps(_verdict.judge(proof, {"n1": {**GOOD["prove"]}, "n2": found}))
+        elif function == "survey" and found["runs"]:
+            held = {"n2": {run["run_id"]: run for run in found["runs"]}}
+            run_id = _finding._choose(held, "")
+            _finding._plan(run_id, {"n2": held["n2"][run_id]}, {}, is_named=False)
+            assert "/" not in run_id and not run_id.startswith(".")
+        else:
+            json.dumps(found)
+
+
+@pytest.mark.fuzz
+def test_no_line_of_mountinfo_costs_the_look(rounds):
+    lines = [
+        b"22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
+        b"36 22 0:40 /x /nfs rw,noatime shared:2 master:1 - nfs4 server:/x rw,vers=4.2\n",
+        b"37 22 0:41 / /with\\040blank rw - tmpfs  rw\n",
+    ]
+    for data in hostile.mutated([b"".join(lines), *lines], rounds):
+        text = data.decode("utf-8", "surrogateescape")
+        assert set(_mounts.entry("/nfs/a", text)) in (
+            set(),
+            {"point", "root", "fstype", "source", "options", "super_options"},
+        )
+    odd = "junk\n1 2\n" + lines[1].decode() + "36 22 0:40 / / rw - \n"
+    assert _mounts.entry("/nfs/a", odd)["fstype"] == "nfs4"
+
+
+@pytest.mark.fuzz
+def test_no_description_of_a_run_breaks_the_survey(rounds, tmp_path):
+    sample = json.dumps({**DESCRIBED, "more": 1}).encode()
+    for number, data in enumerate(hostile.mutated([sample, json.dumps(ENDED).encode()], rounds)):
+        (tmp_path / ("run.json", "exit.json")[number % 2]).write_bytes(data)
+        found = {"run_id": DESCRIBED["run_id"], "run_dir": "/r", "state": "exited", "exit": _attic._exit(str(tmp_path))}
+        found["described"] = _attic.description(str(tmp_path), DESCRIBED["run_id"])
+        assert "runs" in _answers.checked("survey", {"runs": [json.loads(json.dumps(found))]})
+
+
+def test_a_parser_of_objects_refuses_everything_else():
+    for text in ("", "1", "null", '"x"', "[" * 100_000, "\ud800", b"\xff"):
+        with pytest.raises(_wire.WireError):
+            _wire.parse(text)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _follow, _outcome, _wire
 
 EXIT = {"event": "exit", "outcome": "exited", "signal": None, "ranks_joined": 1, "left_behind": []}
 
@@ -31,7 +31,7 @@ def follow(offsets, frames, **more):
         theirs.sendall(b"".join(_wire.encode(frame) for frame in own))
         follower._read(node["host"])
         threading.Thread(target=lambda end=theirs: (end.recv(9), end.close()), daemon=True).start()
-        follower._order(ours, b"x")
+        _channels.order(ours, b"x")
     follower.follow()
     return (*_outcome.judge(follower.runs, follower.plan, follower.interrupted), told)
 

@@ -127,6 +127,9 @@ def joined(seq, rank, size):
 
 
 def problems(follower):
+    for run in follower.runs:
+        # How it ended is not what these are about.
+        run.exit = run.exit or {"outcome": "exited", "exit_code": 0, "signal": None}
     return [(entry["code"], entry["host"]) for entry in _outcome.judge(follower.runs, follower.plan, None)[0]]
 
 
