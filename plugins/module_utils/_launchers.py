@@ -56,6 +56,7 @@ _WRAPPERS: Dict[str, Tuple[str, int]] = {
 }
 _DEEPEST = 16
 _SHOWN = 120
+_TEXT_CHARACTERS = 1 << 14
 # torchrun's options without a word after them.
 _TORCHRUN_FLAGS = ("standalone", "no-python", "m", "module", "run-path", "use-env", "h", "help")
 
@@ -174,7 +175,9 @@ def _shell(words: Sequence[str], depth: int) -> Optional[List[str]]:
 def _commands(text: str) -> List[List[str]]:
     import shlex  # Only where there is a shell's text: nodes read this module, too.
 
-    lexer = shlex.shlex(text.replace("\\\n", " ").replace("\n", ";"), posix=True, punctuation_chars=True)
+    lexer = shlex.shlex(
+        text[:_TEXT_CHARACTERS].replace("\\\n", " ").replace("\n", ";"), posix=True, punctuation_chars=True
+    )
     lexer.whitespace_split = True
     commands: List[List[str]] = [[]]
     try:

@@ -73,7 +73,7 @@ class Supervisor:
         self.ranks.on_failure = self._failed
         self.worlds = Worlds(self.feed.emit)
         self.relay: Any = self._open_relay() if spec["mpi"] else None
-        self.ranks.on_joined = self._joined
+        self.ranks.on_joined = lambda: self.worlds.joined(self.relay, len(self.ranks.joined))
         self._wake = _claim.watch_signals(self.selector, SIGNALS.values(), self._signalled)
         _claim.reserve_record()
         if self.beacon:
@@ -146,8 +146,8 @@ class Supervisor:
         if self.state == "sweeping":
             return SWEEP_INTERVAL_SECONDS
         join_by = self.relay.join_by if self.relay else None
-        worlds_at = self.worlds.at if self.state == "running" else None
-        times = [at for at in (self.deadline, self.timeout, self.look_at, join_by, worlds_at) if at is not None]
+        known = (self.deadline, self.timeout, self.look_at, join_by, self.worlds.at)
+        times = [at for at in known if at is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _watch_clock(self) -> None:
@@ -160,8 +160,7 @@ class Supervisor:
         if self.look_at is not None and now >= self.look_at and self.beacon:
             self.look_at = now + LOOK_SECONDS
             self.beacon.look()
-        if self.worlds.at is not None and now >= self.worlds.at and self.state == "running":
-            self.worlds.look(self.ranks.joined)
+        self.worlds.look(now, self.ranks.joined)
         if self.deadline is not None and now >= self.deadline:
             self._deadline_passed()
 
@@ -297,13 +296,6 @@ class Supervisor:
 
     # -- the runner and its ranks ---------------------------------------------------------------
 
-    def _joined(self) -> None:
-        """Take down that a rank is here; where mpirun may be called as often as one likes, worlds are what it makes."""
-        if self.relay:
-            self.relay.joined(len(self.ranks.joined))
-        if not (self.relay and self.relay.many):
-            self.worlds.begin()
-
     def _failed(self) -> None:
         """Tell the other nodes in case nobody else does."""
         if self.beacon and self.state == "running" and self.look_at is not None:
@@ -372,7 +364,7 @@ class Supervisor:
         if self.relay:
             self.relay.close()
         self.state = "done"
-        self.look_at = self.timeout = None
+        self.look_at = self.timeout = self.worlds.at = None
         self.deadline = time.monotonic() + FLUSH_SECONDS
         self.feed.emit(last=True, **record)
 

@@ -34,21 +34,32 @@ class Worlds:
         self.at: Optional[float] = None
         self.apart: Dict[int, Dict[str, Any]] = {}
 
-    def begin(self) -> None:
-        """Look from now on; told again, look soon again."""
-        self._begun = time.monotonic()
-        self.at = self._begun + FIRST_SECONDS
+    def joined(self, relay: Any, count: int) -> None:
+        """
+        Take down that a rank is here, and look from now on.
 
-    def look(self, joined: Dict[int, Dict[str, Any]]) -> None:
-        """Look below every rank that joined, and tell what is new."""
-        now = time.monotonic()
+        Where mpirun may be called as often as one likes, worlds are what it makes.
+        """
+        if relay:
+            relay.joined(count)
+        if not (relay and relay.many):
+            self._begun = time.monotonic()
+            self.at = self._begun + FIRST_SECONDS
+
+    def look(self, now: float, ranks: Dict[int, Dict[str, Any]]) -> None:
+        """Look below every rank that joined if it is time to, and tell what is new."""
+        if self.at is None or now < self.at:
+            return
         self.at = now + max(FIRST_SECONDS, (now - self._begun) * GROWTH)
-        children = _processes.by_parent()
-        for rank, entry in joined.items():
-            found = None if rank in self.apart else inner(entry["pid"], (rank, entry.get("world_size")), children)
-            if found:
-                self.apart[rank] = found
-                self._emit(event="apart", time=time.time(), rank=rank, **found)
+        try:
+            children = _processes.by_parent()
+            for rank, entry in ranks.items():
+                found = None if rank in self.apart else inner(entry["pid"], (rank, entry.get("world_size")), children)
+                if found:
+                    self.apart[rank] = found
+                    self._emit(event="apart", time=time.time(), rank=rank, **found)
+        except Exception:  # noqa: BLE001  what only looks must not end the job
+            self.at = None
 
 
 def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int]]) -> Optional[Dict[str, Any]]:

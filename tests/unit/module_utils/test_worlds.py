@@ -56,7 +56,7 @@ def events(run, enough):
     channel.send(b"g")
     frames = []
     decoder, deadline = _wire.Decoder(), time.monotonic() + 30
-    channel.settimeout(5)
+    channel.settimeout(30)
     while not any(header["event"] == "apart" for header, _ in frames) and time.monotonic() < deadline:
         frames += decoder.feed(channel.recv(1 << 16))
     enough.touch()
