@@ -308,8 +308,8 @@ class Follower:
     def _odd(self, run: _outcome.NodeRun, error: _wire.WireError) -> None:
         """Give up a node that sends what no supervisor sends: no other channel to it would be any better."""
         if run.exit is None:
-            message = "it sent what no supervisor sends: %s" % error
-            self._lost(run, "PROTOCOL_ERROR", message, time.time(), "look at it, and at what answers there: ssh %s")
+            message, remedy = "it sent what no supervisor sends: %s" % error, "look at what answers there: ssh %s"
+            self._lost(run, "PROTOCOL_ERROR", message, time.time(), remedy)
             self._sweep(run)
 
     def _drop(self, host: str) -> None:
@@ -320,8 +320,7 @@ class Follower:
     def _event(self, run: _outcome.NodeRun, header: Dict[str, Any], payload: bytes) -> None:
         event = header["event"]
         if event == "log":
-            self._spoke_at = time.monotonic()
-            payload = run.fresh(header, payload)
+            self._spoke_at, payload = time.monotonic(), run.fresh(header, payload)
         elif event == "skipped":
             run.offsets[header["log"]] = run.offsets.get(header["log"], 0) + header["size"]
         elif event == "ready":

@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _attic, _clearing, _halt, _runs
-from tests.unit.module_utils.test_supervisor import arm  # noqa: F401  a fixture
+from tests.unit.module_utils.test_supervisor import alone, arm  # noqa: F401  fixtures
 
 RUN = "20261101-120000-aaaaaaaa"
 

@@ -170,7 +170,12 @@ def test_what_madengine_makes_elsewhere_is_for_others_too(tmp_path, stale):
 )
 def test_a_model_runs_on_all_nodes_or_on_none(tables, expected):
     runs = [
-        _outcome.NodeRun(f"n{rank + 1}", rank, models=[{"model": "m", "status": status}] if status else [])
+        _outcome.NodeRun(
+            f"n{rank + 1}",
+            rank,
+            models=[{"model": "m", "status": status}] if status else [],
+            exit={"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False},
+        )
         for rank, status in enumerate(tables)
     ]
     plan = {"shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}

@@ -94,7 +94,15 @@ class Armed:
 
 
 @pytest.fixture
-def arm(tmp_path):
+def alone(tmp_path_factory):
+    """Let no other worker's test have a supervisor meanwhile: it looks for runs on the whole machine."""
+    with open(tmp_path_factory.getbasetemp().parent / "supervisors.lock", "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def arm(alone, tmp_path):
     runs = []
 
     def make(*argv, **spec):

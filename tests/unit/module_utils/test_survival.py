@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _processes, _runs
-from tests.unit.module_utils.test_supervisor import arm, start  # noqa: F401  a fixture
+from tests.unit.module_utils.test_supervisor import alone, arm, start  # noqa: F401  fixtures
 
 SHORT = [("_supervisor", "SWEEP_TERM_SECONDS = 3.0", "SWEEP_TERM_SECONDS = 0.3")]
 SHORT += [("_sweep", "KILL_SECONDS = 10.0", "KILL_SECONDS = 0.5")]
