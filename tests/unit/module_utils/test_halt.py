@@ -8,7 +8,6 @@ import stat
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _attic, _clearing, _halt, _runs
-from tests.unit.module_utils.test_supervisor import alone, arm  # noqa: F401  fixtures
 
 RUN = "20261101-120000-aaaaaaaa"
 
@@ -62,7 +61,7 @@ def test_later_attempts_are_meant_too(base, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [RUN, RUN + ".1"])
-def test_a_supervisor_that_comes_after_the_stop_starts_nothing(arm, tmp_path, name):  # noqa: F811
+def test_a_supervisor_that_comes_after_the_stop_starts_nothing(arm, tmp_path, name):
     end(tmp_path, name)
     run = arm("sh", "-c", "echo started", origin=RUN)
     run.process.wait(20)
@@ -71,14 +70,14 @@ def test_a_supervisor_that_comes_after_the_stop_starts_nothing(arm, tmp_path, na
     assert not (run.run_dir / "logs" / "runner.out").exists()
 
 
-def test_a_stop_in_the_middle_of_arming_is_seen(base, arm, tmp_path):  # noqa: F811
+def test_a_stop_in_the_middle_of_arming_is_seen(base, arm, tmp_path):
     """Between the directory and the process there is nothing that could be signalled."""
     (base / RUN).mkdir(parents=True)
     assert end(base)["left"] == []
     assert _halt.is_halted(str(base / RUN), RUN)
 
 
-def test_a_stop_before_go_is_told_as_one(arm, tmp_path):  # noqa: F811
+def test_a_stop_before_go_is_told_as_one(arm, tmp_path):
     run = arm("sh", "-c", "echo started")
     assert end(tmp_path, run.run_id)["left"] == []
     run.process.wait(20)

@@ -2,133 +2,16 @@
 """The supervisor as the program that nodes run, with real processes, on this machine."""
 
 import fcntl
-import json
-import os
-import shutil
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 import uuid
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _processes, _runs, _wire
-
-PROGRAMS = os.path.dirname(_arm.__file__)
-
-
-class Armed:
-    """A run directory with a supervisor in it."""
-
-    def __init__(self, base, argv, broken=(), preexec=None, **spec):
-        """
-        Start a supervisor.
-
-        Args:
-            broken: What is done to its programs, as file, text and the text instead.
-        """
-        self.run_id = f"20260101-000000-{uuid.uuid4().hex[:8]}"
-        self.run_dir = base / self.run_id
-        (self.run_dir / "logs").mkdir(parents=True)
-        os.mkfifo(self.run_dir / "ready")
-        environment = {**os.environ, "MADCTL_RUN_ID": self.run_id, "MADCTL_RUN_DIR": str(self.run_dir)}
-        known = {
-            "run_id": self.run_id,
-            "origin": self.run_id,
-            "node_rank": 0,
-            "cwd": "/",
-            "argv": argv,
-            "env": environment,
-            "lock": None,
-        }
-        times = {"start_timeout": 20.0, "timeout": None, "grace": 1.0, "log_cap": 1 << 20}
-        rest = {
-            "proof_janitors": [],
-            "boot_id": "b",
-            "oom_score": "0",
-            "umask": 0o027,
-            "py_spy": None,
-            "beacon": None,
-            "mpi": None,
-            "after": None,
-        }
-        (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
-        ready = os.open(self.run_dir / "ready", os.O_RDWR)
-        program = shutil.copytree(PROGRAMS, base / "bin", dirs_exist_ok=True) / "_supervisor.py"
-        for name, old, new in broken:
-            file = base / "bin" / f"{name}.py"
-            assert old in file.read_text()
-            file.write_text(file.read_text().replace(old, new, 1))
-        argv = [sys.executable, "-I", "-S", "-B", program, self.run_dir]
-        self.process = subprocess.Popen(argv, preexec_fn=preexec)
-        self.said = os.read(ready, 500).decode().strip()
-        os.close(ready)
-
-    def connect(self):
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.getcwd()
-        os.chdir(self.run_dir)
-        try:
-            channel.connect("control.sock")
-        finally:
-            os.chdir(before)
-        return channel
-
-    def follow(self, channel):
-        """Read to the last frame."""
-        decoder, frames = _wire.Decoder(), []
-        while data := channel.recv(1 << 16):
-            frames += decoder.feed(data)
-            if frames and frames[-1][0]["event"] == "exit":
-                break
-        channel.close()
-        self.process.wait(20)
-        return frames
-
-    @property
-    def record(self):
-        return json.loads((self.run_dir / "exit.json").read_text())
-
-
-@pytest.fixture
-def alone(tmp_path_factory):
-    """Let no other worker's test have a supervisor meanwhile: it looks for runs on the whole machine."""
-    with open(tmp_path_factory.getbasetemp().parent / "supervisors.lock", "w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-@pytest.fixture
-def arm(alone, tmp_path):
-    runs = []
-
-    def make(*argv, **spec):
-        runs.append(Armed(tmp_path, list(argv), **spec))
-        return runs[-1]
-
-    yield make
-    for run in runs:
-        _runs.stop(run.run_id, str(tmp_path), 0.0)
-        run.process.wait(20)
-
-
-def read(channel):
-    """Read one frame, and whatever comes with it."""
-    return next(iter(_wire.Decoder().feed(channel.recv(1 << 16))))[0]
-
-
-def start(run):
-    """Have the runner started, and give the channel."""
-    channel, decoder, seen = run.connect(), _wire.Decoder(), []
-    channel.send(b"g")
-    while "started" not in seen:
-        data = channel.recv(1 << 16)
-        assert data, f"it ended: {seen}"
-        seen += [header["event"] for header, _ in decoder.feed(data)]
-    return channel
+from ansible_collections.madctl.multinode.plugins.module_utils import _processes, _runs
+from tests.unit.module_utils.supervised import read, start
 
 
 @pytest.mark.parametrize("orders", [[b"gs"], [b"sg"], [b"s", b"g"], [b"k", b"g"], [b"gk"]])

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _processes, _runs
-from tests.unit.module_utils.test_supervisor import alone, arm, start  # noqa: F401  fixtures
+from tests.unit.module_utils.supervised import start
 
 SHORT = [("_supervisor", "SWEEP_TERM_SECONDS = 3.0", "SWEEP_TERM_SECONDS = 0.3")]
 SHORT += [("_sweep", "KILL_SECONDS = 10.0", "KILL_SECONDS = 0.5")]
@@ -32,7 +32,7 @@ def finish(run, order=b"s"):
 
 
 @pytest.mark.parametrize("error", ["PermissionError", "ProcessLookupError"])
-def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_path, error):  # noqa: F811
+def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_path, error):
     run = arm("sleep", "60", broken=[*SHORT, *deny(error)], grace=0.3)
     frames = finish(run)
     [left] = run.record["left_behind"]
@@ -58,7 +58,7 @@ def test_a_process_that_the_record_names_is_only_that_one(tmp_path):
     assert _runs._recorded({"left": [["x"]]}) == _runs._recorded({"left": 3}) == []
 
 
-def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeypatch):  # noqa: F811
+def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeypatch):
     lock = str(tmp_path / "lock")
     run = arm("sleep", "60", lock=lock)
     start(run)
@@ -74,7 +74,7 @@ def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeyp
     assert _runs.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})["left"] == []
 
 
-def test_whoever_takes_the_lock_just_now_is_not_of_the_run_before(arm, tmp_path):  # noqa: F811
+def test_whoever_takes_the_lock_just_now_is_not_of_the_run_before(arm, tmp_path):
     lock = tmp_path / "lock"
     run = arm("sleep", "60", lock=str(lock))
     lock.write_text("20250101-000000-aaaaaaaa\n")
@@ -100,7 +100,7 @@ while time.monotonic() < until:
 """
 
 
-def test_a_chain_of_forks_is_ended_or_told(arm, tmp_path):  # noqa: F811
+def test_a_chain_of_forks_is_ended_or_told(arm, tmp_path):
     runs = {}
     for number in range(4):
         trace = tmp_path / f"trace-{number}"
@@ -116,7 +116,7 @@ def test_a_chain_of_forks_is_ended_or_told(arm, tmp_path):  # noqa: F811
         assert not lives or run.record["left_behind"], "it said that nothing is left"
 
 
-def test_one_look_at_nothing_is_no_proof(arm):  # noqa: F811
+def test_one_look_at_nothing_is_no_proof(arm):
     # As when all looks come between a parent's end and the sight of its child.
     blind = [("_processes", "found: Set[int] = set()\n    waiting", "return set()\n    waiting")]
     blind += [("_processes", "supervisors, marked = [], []", "return [], []\n    supervisors, marked = [], []")]
@@ -158,7 +158,7 @@ def limited(soft, hard):
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def ranks(arm, tmp_path, count, files, broken=()):  # noqa: F811
+def ranks(arm, tmp_path, count, files, broken=()):
     """Run so many ranks that all live at once, each of which prints a line, and give the run and what it said."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
@@ -174,7 +174,7 @@ def ranks(arm, tmp_path, count, files, broken=()):  # noqa: F811
     return run, frames
 
 
-def test_a_job_has_more_ranks_than_a_shell_s_usual_files(arm, tmp_path):  # noqa: F811
+def test_a_job_has_more_ranks_than_a_shell_s_usual_files(arm, tmp_path):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     run, _ = ranks(arm, tmp_path, 200, (1024, hard))
     logs = {name: (run.run_dir / "logs" / f"rank-{name}.out").read_text() for name in range(200)}
@@ -183,7 +183,7 @@ def test_a_job_has_more_ranks_than_a_shell_s_usual_files(arm, tmp_path):  # noqa
     assert (run.record["ranks_joined"], run.record["exit_code"], run.record["left_behind"]) == (200, 0, [])
 
 
-def test_a_lack_of_files_costs_a_place_and_neither_a_line_nor_the_supervisor(arm, tmp_path):  # noqa: F811
+def test_a_lack_of_files_costs_a_place_and_neither_a_line_nor_the_supervisor(arm, tmp_path):
     run, frames = ranks(arm, tmp_path, 12, (64, 64))
     events = [header for header, _ in frames]
     short = [event["rank"] for event in events if event["event"] == "files_short"]
@@ -195,7 +195,7 @@ def test_a_lack_of_files_costs_a_place_and_neither_a_line_nor_the_supervisor(arm
     assert (run.run_dir / "supervisor.log").read_text() == ""
 
 
-def test_what_any_process_of_the_job_says_harms_nothing(arm, tmp_path):  # noqa: F811
+def test_what_any_process_of_the_job_says_harms_nothing(arm, tmp_path):
     said = ["x", "[]", "{}", '{"event": []}', '{"event": "joined"}', '{"event": "joined", "rank": "../x", "pid": 1}']
     said += ["[" * 10000, '{"event": "rank_exit", "exit_code": "x", "signal": 0}', '{"event": "no such"}', ""]
     said += ['{"event": "exec_failed", "rank": 0, "pid": 1, "errno": 2, "last": true, "self": 1, "seq": 99}']
@@ -222,7 +222,7 @@ print('done')
 
 
 @pytest.mark.parametrize("make", ["mkdir", "mkfifo", "ln -s /dev/zero", "touch"])
-def test_what_a_job_puts_in_place_of_our_files_costs_no_record(arm, make):  # noqa: F811
+def test_what_a_job_puts_in_place_of_our_files_costs_no_record(arm, make):
     ours = "exit.json exit.json.partial control.sock ranks.sock logs/rank-0.out logs/rank-0.err logs/rank-0.out.times"
     script = f"cd $MADCTL_RUN_DIR; for f in {ours}; do rm -f $f; {make} $f; done; exit 3"
     run = arm("sh", "-c", script)
@@ -233,7 +233,7 @@ def test_what_a_job_puts_in_place_of_our_files_costs_no_record(arm, make):  # no
     assert (run.run_dir / "supervisor.log").read_text() == ""
 
 
-def test_a_rank_whose_log_s_name_is_taken_is_read_all_the_same(arm, tmp_path):  # noqa: F811
+def test_a_rank_whose_log_s_name_is_taken_is_read_all_the_same(arm, tmp_path):
     taken = "mkfifo logs/rank-0.out; mkdir logs/rank-0.err; ln -s /dev/full logs/rank-1.out"
     job = f"cd $MADCTL_RUN_DIR; {taken}; exec {sys.executable} -S -c \"$0\" 2 {RANK} sh -c 'echo out; echo err >&2'"
     run = arm("sh", "-c", job, RANKS)
@@ -243,7 +243,7 @@ def test_a_rank_whose_log_s_name_is_taken_is_read_all_the_same(arm, tmp_path):  
     assert (run.run_dir / "logs" / "rank-1.err").read_text() == "err\n"
 
 
-def test_a_torn_event_costs_itself_alone(arm, tmp_path):  # noqa: F811
+def test_a_torn_event_costs_itself_alone(arm, tmp_path):
     gate = tmp_path / "gate"
     run = arm("sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done; exit 3")
     log = run.run_dir / "events.jsonl"
@@ -292,7 +292,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_an_error_of_our_own_ends_the_job_and_is_told(arm, place):  # noqa: F811
+def test_an_error_of_our_own_ends_the_job_and_is_told(arm, place):
     job = f"echo out; (sleep 61 &) ; {sys.executable} -S {RANK} true; echo on; exec sleep 60"
     run = arm("sh", "-c", job, broken=[*SHORT, PLACES[place]], grace=0.3)
     channel = start(run)
@@ -307,7 +307,7 @@ def test_an_error_of_our_own_ends_the_job_and_is_told(arm, place):  # noqa: F811
     assert run.record["left_behind"] == []
 
 
-def test_an_error_before_the_start_starts_nothing(arm):  # noqa: F811
+def test_an_error_before_the_start_starts_nothing(arm):
     place = ("_supervisor", "        self._leave_armed()\n        self.state", f"        {BREAK}\n        self.state")
     run = arm("sh", "-c", "echo started", broken=[place])
     channel = run.connect()

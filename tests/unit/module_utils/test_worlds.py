@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _outcome, _wire
 from madctl.commands.status import how_it_ended
-from tests.unit.module_utils.test_supervisor import PROGRAMS, arm  # noqa: F401
+from tests.unit.module_utils.supervised import PROGRAMS
 
 # A launcher is known by its name; this one starts one rank, in a world that its words name.
 LAUNCHER = """#!/bin/sh
@@ -37,7 +37,7 @@ def worlds(monkeypatch):
 
 
 @pytest.fixture
-def rank(arm, tmp_path):  # noqa: F811
+def rank(arm, tmp_path):
     """Start one rank of two whose program is a script that calls something of a name."""
 
     def make(name, wrapper, inner_rank, inner_size):

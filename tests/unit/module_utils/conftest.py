@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Supervisors for tests, one test at a time."""
+
+import fcntl
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _runs
+from tests.unit.module_utils.supervised import Armed
+
+
+@pytest.fixture
+def alone(tmp_path_factory):
+    """Let no other worker's test have a supervisor meanwhile: it looks for runs on the whole machine."""
+    with open(tmp_path_factory.getbasetemp().parent / "supervisors.lock", "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def arm(alone, tmp_path):
+    runs = []
+
+    def make(*argv, **spec):
+        runs.append(Armed(tmp_path, list(argv), **spec))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        _runs.stop(run.run_id, str(tmp_path), 0.0)
+        run.process.wait(20)
