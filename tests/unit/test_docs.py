@@ -117,3 +117,11 @@ def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text()))
 
     assert listed == {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")}
+
+
+def test_the_tests_that_hold_a_promise_of_security_exist():
+    page = (ROOT / "docs/explanation/security.md").read_text()
+    named = set(re.findall(r"`((?:unit|integration)/[\w/]+\.py)`", page))
+
+    assert len(named) > 12
+    assert {path for path in named if not (ROOT / "tests" / path).is_file()} == set()

@@ -128,3 +128,19 @@ def test_where_nothing_can_be_written_nobody_says_that_it_is_over(base, monkeypa
     answer = end(base)
 
     assert (answer["failed"], "a launch may still start it here" in answer["msg"]) == (True, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's directory")
+@pytest.mark.parametrize("kind", ["directory", "link"])
+def test_a_directory_of_another_user_takes_no_run_and_no_file(base, monkeypatch, tmp_path, kind):
+    if kind == "directory":
+        base.mkdir()
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        base.symlink_to(tmp_path / "elsewhere")
+    os.lchown(base, 65534, 65534)
+    stopped, refused = end(base), armed(base, monkeypatch)
+
+    assert (stopped["left"], refused["failed"]) == ([], True)
+    assert "belongs to somebody else" in refused["msg"]
+    assert os.listdir(base) == []
