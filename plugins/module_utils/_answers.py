@@ -371,7 +371,9 @@ _failure = fields({"msg": text(_LONG)})
 def checked(function: str, answer: Dict[str, Any]) -> Dict[str, Any]:
     """Give an answer that has the shape of that function's, or one that it ``failed`` with ``msg``."""
     if answer.get("failed"):
-        return {"failed": True, "msg": answer["msg"] if _failure(answer) else "it failed, and does not say why"}
+        found = {"failed": True, "msg": answer["msg"] if _failure(answer) else "it failed, and does not say why"}
+        # Of arming: the run was stopped in the meantime.
+        return dict(found, stopped=answer["stopped"]) if truth(answer.get("stopped")) else found
     if SHAPES[function](answer):
         return answer
     return {"failed": True, "msg": "it answers something else than what %s gives" % function}

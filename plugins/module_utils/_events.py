@@ -166,7 +166,7 @@ class Door:
         """
         event, run = check(header), self._run
         # What comes after the end is nothing of the run.
-        if event is None or run.exit is not None:
+        if event is None or run.exit is not None or self._is_no_log_of_ours(event):
             return None
         self._must_fit(event)
         if "seq" not in event:
@@ -181,16 +181,18 @@ class Door:
         self._told += 1
         return self._told <= MOST_EVENTS or name == "exit"
 
+    def _is_no_log_of_ours(self, event: Dict[str, Any]) -> bool:
+        """Tell whether it is of a file that the job put beside the logs: of another node's rank, or one too many."""
+        log = event.get("log")
+        if log is None or log in self._run.offsets:
+            return False
+        return not self._run.may_have(rank_of(log)) or len(self._run.offsets) >= MOST_LOGS
+
     def _must_fit(self, event: Dict[str, Any]) -> None:
-        """No node speaks for another, ends what is not over, asks for what nobody needs, or has logs without end."""
-        name, log = event["event"], event.get("log")
-        if log is not None and log in self._run.offsets:
-            return
-        rank = event.get("rank") if log is None else rank_of(log)
-        if not self._run.may_have(rank):
+        """No node speaks for another, ends what is not over, or asks for what nobody needs."""
+        name = event["event"]
+        if not self._run.may_have(event.get("rank")):
             raise WireError("%s of a rank that is another node's" % name)
-        if log is not None and len(self._run.offsets) >= MOST_LOGS:
-            raise WireError("more than %d logs" % MOST_LOGS)
         if name == "end" and self._to_end:
             raise WireError("an end before the run has one")
         if name == "daemon_wanted" and self._run.node_rank or name == "late" and not self._may_be_mpi:
@@ -201,6 +203,9 @@ class Door:
         own = (event["event"], event.get("rank"))
         if own[0] not in _ONCE or own[0] != "models" and own[1] is None:
             return False
+        if own[0] == "joined" and ("rank_exit", own[1]) in self._once:
+            # A script that calls mpirun again has the same ranks again.
+            self._once -= {own, ("rank_exit", own[1])}
         is_known = own in self._once
         self._once.add(own)
         return is_known

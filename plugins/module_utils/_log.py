@@ -20,7 +20,7 @@ SEGMENTS = 4
 TIME_SECONDS = 10.0  # between two lines of the table of times
 
 # What a supervisor calls a log; whatever else lies beside them is the job's.
-_NAME = re.compile(r"(rank-(?:\d{1,10}|None)|runner)\.(out|err|stack)(?:\.(\d{1,18}))?\Z", re.ASCII)
+_NAME = re.compile(r"(rank-(?:\d{1,7}|None)|runner)\.(out|err|stack)(?:\.(\d{1,18}))?\Z", re.ASCII)
 _TIMES_BYTES = 1 << 26
 
 Segment = Tuple[int, str]  # offset of its first byte, path

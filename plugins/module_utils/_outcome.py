@@ -37,7 +37,8 @@ class NodeRun:
     failed_ranks: int = 0
     failed_at: Optional[float] = None
     failure: Optional[Problem] = None
-    models: List[Dict[str, str]] = field(default_factory=list)
+    # The rows of its table of models; None while it has not told how they ended.
+    models: Optional[List[Dict[str, str]]] = None
     # Ranks whose program made a world of its own.
     apart: Dict[int, Dict[str, Any]] = field(default_factory=dict)
     # How far its events and logs were read, so that another channel can go on there.
@@ -226,12 +227,26 @@ def failure(
 
 
 def _bystanders(runs: List[NodeRun]) -> List[Problem]:
-    """Find nodes on which no model ran while one did on others."""
-    ran = {run.host: any(row.get("status", "").upper() != "SKIPPED" for row in run.models) for run in runs}
-    if not any(ran.values()):
-        return []
-    message, remedy = "no model ran here, but on other nodes", "see logs/runner.* of the run directory"
-    return [problem("MODEL_FAILED", host, message, remedy) for host in ran if not ran[host]]
+    """Find nodes on which a model did not run that ran on others, and those that did not tell how models ended."""
+    remedy = "see logs/runner.* of the run directory"
+    silent = [run.host for run in runs if run.models is None]
+    if silent:
+        return [problem("MODEL_FAILED", host, "nothing tells how models ended here", remedy) for host in silent]
+    ran = {run.host: _models_run(run) for run in runs}
+    found = []
+    for model in sorted(set.union(*ran.values())):
+        # One that prints several results has a row each, with more behind its name.
+        without = [host for host, own in ran.items() if not any(_is_same_model(model, other) for other in own)]
+        found += [problem("MODEL_FAILED", host, "%s ran on other nodes, not here" % model, remedy) for host in without]
+    return found
+
+
+def _models_run(run: NodeRun) -> Set[str]:
+    return {row.get("model", "") for row in run.models or [] if row.get("status", "").upper() != "SKIPPED"}
+
+
+def _is_same_model(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def lag(plan: Dict[str, Any], event: Dict[str, Any]) -> float:
@@ -302,7 +317,7 @@ def judge(
         shown = {
             key: node.get(key) for key in ("host", "node_rank", "address", "interface", "nproc_per_node", "run_dir")
         }
-        models = {"models": run.models} if plan["shape"] == "model" else {}
+        models = {"models": run.models or []} if plan["shape"] == "model" else {}
         nodes.append(dict(shown, exit_code=record.get("exit_code"), signal=record.get("signal"), **models))
     return problems, {
         "ranks_joined": joined if script else None,

@@ -36,7 +36,7 @@ MESSAGE_BYTES = 1 << 20
 ERRORS = 16
 TAKEN, KEPT = b"+", b"-"  # the answer to a rank that joins, as _rank.py reads it
 _JOINING = ("joined", "exec_failed")
-_number, _status, _program = maybe(whole(0, 1 << 17)), maybe(whole(-128, 1 << 16)), text()
+_number, _status, _program = maybe(whole(0, 1 << 17)), maybe(whole(0, 1 << 16)), text()
 _NUMBERS = dict.fromkeys(("local_rank", "world_size", "local_world_size"), _number)
 # What a message has to hold, and what it may: a job can send anything, and every follower has to understand it.
 _MESSAGES: Dict[str, Tuple[Dict[str, Shape], Dict[str, Shape]]] = {
@@ -125,16 +125,19 @@ class Ranks:
         """Take over what a rank prints, and say so; where files are short, it keeps that itself."""
         taken = len(descriptors) == 2 and max(descriptors) < self._most
         for stream, descriptor in zip(("out", "err"), descriptors):
-            if taken:
-                self._feed.collect("rank-%s.%s" % (rank, stream), descriptor)
-            else:
-                os.close(descriptor)
+            try:
+                if taken:
+                    self._feed.collect("rank-%s.%s" % (rank, stream), descriptor)
+                    continue
+            except OSError:
+                taken = False  # It is nothing that could be read.
+            os.close(descriptor)
         if not taken:
             self._feed.emit(event="files_short", rank=rank)
         try:
-            connection.send(TAKEN if taken else KEPT)
+            connection.send(TAKEN if taken else KEPT, socket.MSG_DONTWAIT)
         except OSError:
-            pass  # It has ended already.
+            pass  # It has ended already, or does not read: no rank of ours.
 
     def dump(self, py_spy: Optional[str]) -> Set[int]:
         """Have every rank's stack written into a log of its own, and give the processes that do."""

@@ -19,7 +19,7 @@ import selectors
 import signal
 import sys
 import time
-from typing import Any, Dict, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -43,7 +43,11 @@ DUMP_SECONDS = 10.0
 # MPI's daemons end by themselves when mpirun does; this is how much later than it.
 DAEMON_SECONDS = 5.0
 CLEAN_SECONDS = 75.0
-BREAKS = 3  # errors of our own, after which the loop is not trusted any more
+BREAKS, BREAK_SECONDS, PAUSE_SECONDS = (
+    20,
+    12.0,
+    0.05,
+)  # so many errors of our own within that time, and the loop is not trusted any more
 
 
 class Supervisor:
@@ -56,7 +60,7 @@ class Supervisor:
         self.reason: Optional[str] = None
         self.dumps: Set[int] = set()
         self.trouble: Optional[str] = None
-        self._breaks = 0
+        self._breaks: List[float] = []
         self.oom_kills = 0
         self.deadline: Optional[float] = time.monotonic() + spec["start_timeout"]
         self.timeout: Optional[float] = None
@@ -126,11 +130,14 @@ class Supervisor:
 
     def _broke(self, error: Exception) -> None:
         """End the job after an error of our own, and keep why."""
-        self._breaks += 1
+        # A lack of files on the whole machine passes; an error that comes again at once does not.
+        now = time.monotonic()
+        self._breaks = [at for at in self._breaks if now - at < BREAK_SECONDS] + [now]
+        time.sleep(PAUSE_SECONDS * (len(self._breaks) - 1))
         self.trouble = self.trouble or "%s: %s" % (type(error).__name__, error)
         _claim.explain(error)
         try:
-            if self._breaks > BREAKS:
+            if len(self._breaks) > BREAKS:
                 _sweep.give_up(self)
             elif self.state == "armed":
                 self._finish("disarmed")

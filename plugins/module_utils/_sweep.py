@@ -19,6 +19,7 @@ from _runners import how  # type: ignore[import-not-found]
 
 CHASES = 100
 KILL_SECONDS = 10.0
+RETRY_SECONDS = 0.2
 UNSEEN = "processes that nobody may see, or that start each other too fast to be found"
 
 
@@ -93,7 +94,7 @@ def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) ->
         "oom": status == -signal.SIGKILL and _processes.oom_kills() > supervisor.oom_kills,
         "ranks_joined": len(ranks.joined),
         "rank_exits": ranks.exits,
-        "apart": sorted(supervisor.worlds.apart),
+        "apart": sorted(rank for rank in supervisor.worlds.apart if rank is not None),
         "stopped": supervisor.reason is not None,
         "reason": supervisor.reason,
         "trouble": supervisor.trouble,
@@ -110,11 +111,24 @@ def give_up(supervisor: Any) -> None:
     """End what is left without the supervisor's loop, which cannot be trusted any more, write the record, and go."""
     try:
         os.closerange(3, 1 << 16)  # To look needs files, and a lack of them may have led here.
-        left = _processes.end_all(supervisor.spec["run_id"], set(), KILL_SECONDS)
+        left, unseen = _end_all(supervisor)
         if supervisor.state != "done":
-            _claim.keep_record(record(supervisor, "exited", left, []))
+            _claim.keep_record(record(supervisor, "exited", left, unseen))
         _claim.remove("control.sock", "ranks.sock")
     except Exception as error:  # noqa: BLE001
         _claim.explain(error)
     finally:
         os._exit(1)
+
+
+def _end_all(supervisor: Any) -> Tuple[List[int], List[str]]:
+    """Kill all that is left, and give what is; where the whole machine is out of files, at least the runner's group."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while True:
+        try:
+            return _processes.end_all(supervisor.spec["run_id"], set(), KILL_SECONDS), []
+        except OSError:
+            supervisor.runners.signal(signal.SIGKILL)
+            if time.monotonic() > deadline:
+                return [], [UNSEEN]
+            time.sleep(RETRY_SECONDS)

@@ -54,7 +54,11 @@ class Worlds:
         try:
             children = _processes.by_parent()
             for rank, entry in ranks.items():
-                found = None if rank in self.apart else inner(entry["pid"], (rank, entry.get("world_size")), children)
+                found = (
+                    None
+                    if rank is None or rank in self.apart
+                    else inner(entry["pid"], (rank, entry.get("world_size")), children)
+                )
                 if found:
                     self.apart[rank] = found
                     self._emit(event="apart", time=time.time(), rank=rank, **found)

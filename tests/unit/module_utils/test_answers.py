@@ -303,3 +303,10 @@ def test_a_parser_of_objects_refuses_everything_else():
     for text in ("", "1", "null", '"x"', "[" * 100_000, "\ud800", b"\xff"):
         with pytest.raises(_wire.WireError):
             _wire.parse(text)
+
+
+def test_arming_that_was_refused_since_the_run_was_stopped_says_so():
+    refused = {"failed": True, "stopped": True, "msg": "the run was stopped"}
+
+    assert _answers.checked("arm", dict(refused)) == refused
+    assert _answers.checked("arm", {**refused, "stopped": "yes"}) == {"failed": True, "msg": "the run was stopped"}

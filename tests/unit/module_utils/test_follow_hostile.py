@@ -128,7 +128,6 @@ ODD = {
     "a log's offset": b'{"event": "log", "log": "rank-2.out", "offset": -1}\n',
     "a log's offset without end": b'{"event": "log", "log": "rank-2.out", "offset": 1e300}\n',
     "an offset that is true": b'{"event": "log", "log": "rank-2.out", "offset": true}\n',
-    "another's log": b'{"event": "log", "log": "rank-0.out", "offset": 0}\n',
     "less than nothing is skipped": b'{"event": "skipped", "log": "rank-2.out", "size": -5}\n',
     "a number that is none": b'{"event": "joined", "seq": "x"}\n',
     "a number without end": b'{"event": "joined", "seq": %s}\n' % (b"9" * 400),
@@ -188,7 +187,23 @@ def test_a_node_has_so_many_logs_and_no_more(monkeypatch):
     monkeypatch.setattr(_events, "MOST_LOGS", 3)
     run = Two(runner="mpirun")
     run.send("odd", text(*(({"event": "log", "log": f"rank-{rank}.out", "offset": 0}, b"x") for rank in range(1000))))
-    assert run.odd.failure_code == "PROTOCOL_ERROR" and len(run.odd.offsets) == 3
+    assert run.odd.failure_code is None and len(run.odd.offsets) == 3
+
+
+def test_a_file_of_the_job_beside_the_logs_is_no_log_and_harms_nobody():
+    run = Two()
+    run.send("odd", text(({"event": "log", "log": "rank-0.out", "offset": 0}, b"mine\n")))
+    assert (run.odd.failure_code, run.odd.offsets) == (None, {})
+    assert not [event for event in run.told if event["event"] == "log"]
+
+
+def test_ranks_of_a_second_mpirun_are_heard_again():
+    run = Two(runner="mpirun")
+    ended = {"event": "rank_exit", "rank": 2, "signal": None}
+    once = [({"event": "joined", "rank": 2, "seq": 1}, b""), ({**ended, "exit_code": 0, "seq": 2}, b"")]
+    again = [({"event": "joined", "rank": 2, "seq": 3}, b""), ({**ended, "exit_code": 7, "seq": 4}, b"")]
+    run.send("odd", text(*once, *again))
+    assert run.odd.failure["exit_code"] == 7
 
 
 def test_events_without_end_are_not_kept(monkeypatch):

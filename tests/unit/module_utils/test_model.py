@@ -197,3 +197,19 @@ def test_to_clean_is_over_when_its_end_was_taken_down(monkeypatch):
     assert (runners.is_cleaning, runners.left()) == (True, ["containers, which docker does not remove"])
     runners.cleaned(*os.waitpid(runners.cleaner, 0))
     assert (runners.is_cleaning, runners.left()) == (False, [])
+
+
+def whole_run(*tables):
+    ended = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
+    rows = [None if names is None else [{"model": name, "status": "SUCCESS"} for name in names] for names in tables]
+    runs = [_outcome.NodeRun(f"n{rank + 1}", rank, models=own, exit=ended) for rank, own in enumerate(rows)]
+    plan = {"shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}
+    return [(entry["host"], entry["message"]) for entry in _outcome.judge(runs, plan, None)[0]]
+
+
+def test_each_model_runs_on_all_nodes():
+    assert whole_run(["a", "b"], ["a"]) == [("n2", "b ran on other nodes, not here")]
+    assert whole_run(["a"], None) == [("n2", "nothing tells how models ended here")]
+    assert whole_run(["a"], ["a"]) == []
+    # Several results of one model have rows of their own where they were printed.
+    assert whole_run(["a_loss", "a_speed"], ["a"]) == []

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 
@@ -317,3 +318,40 @@ def test_an_error_before_the_start_starts_nothing(arm):
     assert (frames[-1][0]["outcome"], frames[-1][0]["trouble"]) == ("disarmed", "ValueError: no such thing")
     assert not (run.run_dir / "logs" / "runner.out").exists()
     assert json.loads((run.run_dir / "exit.json").read_text())["outcome"] == "disarmed"
+
+
+def test_who_joins_and_never_reads_holds_up_nobody(arm):
+    run = arm("sleep", "60", timeout=2.0)
+    channel = start(run)
+    rude = socket.socket(socket.AF_UNIX)
+    rude.setblocking(False)
+    before = os.getcwd()
+    os.chdir(run.run_dir)
+    rude.connect("ranks.sock")
+    os.chdir(before)
+    line = json.dumps({"event": "joined", "rank": 0, "pid": os.getpid(), "argv0": "x"}).encode() + b"\n"
+    for _ in range(5000):
+        try:
+            rude.sendall(line)
+        except BlockingIOError:
+            break
+    frames = run.follow(channel)
+    rude.close()
+
+    assert (frames[-1][0]["outcome"], frames[-1][0]["reason"]) == ("exited", "timed_out")
+
+
+def test_a_rank_without_a_number_costs_no_record(arm):
+    run = arm("sleep", "60")
+    channel = start(run)
+    before = os.getcwd()
+    os.chdir(run.run_dir)
+    with socket.socket(socket.AF_UNIX) as odd:
+        odd.connect("ranks.sock")
+        for rank in (None, 0):
+            odd.sendall(json.dumps({"event": "joined", "rank": rank, "pid": os.getpid()}).encode() + b"\n")
+        os.chdir(before)
+        channel.send(b"k")
+        frames = run.follow(channel)
+
+    assert frames[-1][0]["apart"] == [] and run.record["outcome"] == "exited"
