@@ -10,7 +10,6 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _wanted
@@ -21,6 +20,7 @@ from madctl.errors import Problem, UsageError
 from madctl.options import whole
 
 _MOST_BYTES = 1 << 60
+_ENV_FILE_CHARACTERS = 1 << 20
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
@@ -307,16 +307,7 @@ def size(option: str, text: str) -> int:
 def _environment(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Word]:
     lines = list(options.env)
     if options.env_file:
-        try:
-            text = Path(options.env_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(Problem("ENV_FILE_UNREADABLE", f"{options.env_file}: {error}")) from error
-        given = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
-        for number, line in given:
-            if not line.partition("=")[0].isidentifier():
-                # The line itself may hold a secret.
-                raise UsageError(Problem("USAGE", f"{options.env_file}: line {number} is no NAME=VALUE"))
-        lines = [line for _, line in given] + lines
+        lines = _env_file(options.env_file, environment) + lines
     result: dict[str, Word] = {}
     for line in lines:
         name, equals, value = line.partition("=")
@@ -328,6 +319,29 @@ def _environment(options: argparse.Namespace, environment: Mapping[str, str]) ->
             )
         result[name] = pack(value if equals else environment[name])
     return result
+
+
+def _env_file(path: str, environment: Mapping[str, str]) -> list[str]:
+    """Read the lines of a file that are not empty and no comment; errors name a line, which may hold a secret."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="\n") as stream:
+            text = stream.read(_ENV_FILE_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(Problem("ENV_FILE_UNREADABLE", f"{path}: {error}")) from error
+    if len(text) > _ENV_FILE_CHARACTERS:
+        raise UsageError(Problem("ENV_FILE_UNREADABLE", f"{path}: longer than {_ENV_FILE_CHARACTERS} characters"))
+    found = []
+    for at, line in enumerate(text.split("\n"), 1):
+        line = line.removesuffix("\r")
+        name, equals, _ = line.partition("=")
+        if not line.strip() or line.startswith("#"):
+            continue
+        if not name.isidentifier() or not equals and name not in environment:
+            remedy = None if name.isidentifier() else "write NAME=VALUE"
+            about = f"{path}: line {at} is not NAME=VALUE, or names a variable that is not set here"
+            raise UsageError(Problem("USAGE", about, remedy=remedy))
+        found.append(line)
+    return found
 
 
 def secrets(options: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[str, ...]:

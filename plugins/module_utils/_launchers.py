@@ -22,10 +22,15 @@ _OTHERS = (
 _OURS = ("madctl", "madengine")
 _KNOWN = frozenset((*_TORCH, *_MPI, *_BATCH, *_OTHERS, *_OURS))
 # torch.distributed.run and what other frameworks call so; as a module, or as the file of one.
-_MODULE = re.compile(r"(?:\w+\.)*distributed\.(?:run|launch)")
+_MODULE = re.compile(r"(?:torch|paddle|oneflow)\.distributed\.(?:run|launch)")
 _FILE = re.compile(r"(?:.*/)?(?:torch|paddle|oneflow)/distributed/(?:run|launch)\.py")
 # mpirun.openmpi, mpiexec.hydra, mpirun-5.0
-_MPI_NAME = re.compile(r"(mpirun|mpiexec|orterun)[.-][\w.-]+")
+_MPI_NAME = re.compile(r"(?:mpirun|mpiexec|orterun)[.-](?:openmpi|mpich|hydra|gforker|mvapich|intel|prte|\d)[\w.-]*")
+_SCRIPT = re.compile(r".*\.(?:py|sh|pl|rb)")
+# Words that programs of one's own are called by, too.
+_COMMON = ("prun", "composer")
+# What starts ranks with one of its own verbs only.
+_VERBS = {"flux": "run", "tune": "run"}
 _PYTHON = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)*)?")
 _SHELL = re.compile(r"(?:ba|da|z|k|c|tc|fi)?sh")
 _ASSIGNMENT = re.compile(r"\w+\+?=.*", re.DOTALL)
@@ -42,6 +47,13 @@ _WRAPPERS: Dict[str, Tuple[str, int]] = {
     "stdbuf": ("ioe", 0),
     "numactl": ("NmCpP", 0),
     "sudo": ("ugpCDhRrtTU", 0),
+    "runuser": ("ugG", 0),
+    "setpriv": ("", 0),
+    "prlimit": ("", 0),
+    "flock": ("wE", 1),
+    "apptainer": ("BH", 1),
+    "singularity": ("BH", 1),
+    **dict.fromkeys(("nsys", "ncu", "rocprof", "rocprofv3", "perf"), ("oeit", 0)),
     "catchsegv": ("", 0),
     "nohup": ("", 0),
     "setsid": ("", 0),
@@ -50,10 +62,21 @@ _WRAPPERS: Dict[str, Tuple[str, int]] = {
     "eval": ("", 0),
     "unbuffer": ("", 0),
     "xvfb-run": ("enfspw", 0),
-    **dict.fromkeys(("conda", "mamba", "micromamba", "uv", "poetry", "pipenv", "pdm", "hatch"), ("np", 0)),
+    **dict.fromkeys(
+        ("conda", "mamba", "micromamba", "uv", "poetry", "pipenv", "pdm", "hatch", "pixi", "rye", "pipx", "uvx"),
+        ("np", 0),
+    ),
     # A shell's own words before a command.
     **dict.fromkeys(("then", "do", "else", "if", "elif", "while", "until", "!", "{"), ("", 0)),
 }
+# Long options of any of them that take the next word.
+_LONG_WITH_WORD = frozenset(
+    ("--unset", "--chdir", "--signal", "--kill-after", "--adjustment", "--class", "--classdata", "--user", "--group")
+    + ("--cpunodebind", "--membind", "--interleave", "--physcpubind", "--preferred", "--input", "--output", "--error")
+    + ("--python", "--with", "--package", "--env-file", "--directory", "--project", "--name", "--prefix", "--cwd")
+)
+_SUBCOMMANDS = ("run", "exec", "profile", "stat", "record")
+_SPLIT = re.compile(r"(?:--split-string=|-[a-zA-Z0]*?S)(.+)", re.DOTALL)
 _DEEPEST = 16
 _SHOWN = 120
 _TEXT_CHARACTERS = 1 << 14
@@ -85,13 +108,25 @@ def launcher(words: Sequence[str], depth: int = 0) -> Optional[List[str]]:
     if not left or depth > _DEEPEST:
         return None
     name = left[0].rpartition("/")[2]
-    if name in _KNOWN or _MPI_NAME.fullmatch(name) or _FILE.fullmatch(left[0]):
+    if _FILE.fullmatch(left[0]) or _is_program(left[0]) and _starts_ranks(name, left[1:]):
         return [name, *left[1:]]
     if left[0] == "-m":
         return _module(left[1:], depth)
     if is_python(left[0]):
         return _python(left[1:], depth)
     return _shell(left[1:], depth) if _SHELL.fullmatch(name) else None
+
+
+def _is_program(word: str) -> bool:
+    """Tell whether a word names an installed program, rather than a file of one's own that is called so."""
+    directory, _, name = word.rpartition("/")
+    is_own = name in _COMMON and directory and not directory.startswith("/") and not directory.endswith("bin")
+    return not is_own and not _SCRIPT.fullmatch(word)
+
+
+def _starts_ranks(name: str, words: Sequence[str]) -> bool:
+    is_verb = words[:1] == [_VERBS.get(name)] and (name != "tune" or any(word.startswith("--nproc") for word in words))
+    return name in _KNOWN or is_verb or _MPI_NAME.fullmatch(name) is not None
 
 
 def _module(words: Sequence[str], depth: int) -> Optional[List[str]]:
@@ -107,7 +142,8 @@ def _python(words: Sequence[str], depth: int) -> Optional[List[str]]:
     kind, target, rest = python_target(words)
     if kind == "module":
         return _module([target, *rest], depth)
-    return launcher([target, *rest], depth + 1) if kind == "script" else None
+    # A name without a directory is a file here, whatever it is called.
+    return launcher([target, *rest], depth + 1) if kind == "script" and "/" in target else None
 
 
 def python_target(words: Sequence[str]) -> Tuple[str, str, List[str]]:
@@ -193,14 +229,19 @@ def _commands(text: str) -> List[List[str]]:
 
 def _passed_on(name: str, words: Sequence[str]) -> List[str]:
     with_word, before = _WRAPPERS[name]
-    left = list(words[1:] if words[:1] == ["run"] else words)  # conda run, uv run
+    left = list(words[1:] if words and words[0] in _SUBCOMMANDS else words)  # conda run, uv run, nsys profile
     while left and left[0].startswith("-") and len(left[0]) > 1:
         word = left.pop(0)
-        if name == "env" and word in ("-S", "--split-string") and left:
-            commands = _commands(left[0]) or [[]]
-            return commands[0] + left[1:]
+        joined = _SPLIT.fullmatch(word) if name == "env" else None
+        if joined or name == "env" and word.endswith(("S", "--split-string")) and left:
+            text = joined.group(1) if joined else left.pop(0)
+            return (_commands(text) or [[]])[0] + left
+        if name == "uv" and word == "-m":
+            return [word, *left]
         if word == "--":
             break
+        if word in _LONG_WITH_WORD and left:
+            left.pop(0)
         # The word may be part of the option: -n5, --signal=KILL.
         if not word.startswith("--") and word[-1] in with_word and left:
             left.pop(0)
@@ -220,7 +261,8 @@ def instead(found: Sequence[str]) -> str:
         return "leave it out: -- PROGRAM"
     if name in _OURS:
         return "--tags MODEL" if name == "madengine" else "leave it out: -- PROGRAM"
-    return "to run it once per node: --command -- %s" % _shown(shlex.join(found))
+    python = ["python3", "-m"] if "." in name else []
+    return "to run it once per node: --command -- %s" % _shown(shlex.join([*python, *found]))
 
 
 def _shown(text: str) -> str:

@@ -26,7 +26,11 @@ _KINDS = (
     (MPICH, re.compile(r"HYDRA build details:.*?Version:\s+(\S+)", re.DOTALL)),
 )
 # How many ranks, on which nodes, and how they are reached is the plan's.
-_OURS = re.compile(r"--?(np?|c|host|H|hostfile|machinefile|hosts|f|ppn|npernode|launcher(-exec)?|prefix)$")
+_OURS = re.compile(
+    r"--?(np?|N|c|host|H|hostfile|machinefile|hosts|f|ppn|perhost|n?pernode|npersocket|app|configfile"
+    r"|launcher(-exec)?|prefix)(=.*)?$",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,8 @@ def _command(chosen: Chosen, rank: int, runner: List[Word]) -> List[Word]:
     if chosen.mpi:
         return runner
     shim = [chosen.facts[rank]["interpreter"], "-I", "-S", run_dir(request, chosen.facts[rank]) + "/bin/_rank.py"]
-    return [*runner, *shim, *_argv.rank_argv(request.work, chosen.pythons[rank])]
+    # The work's own options are none of torchrun's, whatever they are called.
+    return [*runner, "--", *shim, *_argv.rank_argv(request.work, chosen.pythons[rank])]
 
 
 def _multi_node_args(chosen: Chosen, rank: int) -> Dict[str, Any]:

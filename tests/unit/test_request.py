@@ -2,6 +2,7 @@
 """What madctl's command line makes of the work, and refuses, before any node is asked."""
 
 import shlex
+import types
 
 import pytest
 
@@ -52,3 +53,18 @@ def test_two_pythons_are_refused():
 @pytest.mark.parametrize("line", ["python", "python3 -u", "/usr/bin/python3 -X dev"])
 def test_a_python_needs_something_to_run(line):
     assert refused("-- " + line).code == "WORK_MISSING"
+
+
+def test_a_line_of_an_env_file_ends_at_its_newline_and_is_never_shown(tmp_path):
+    path = tmp_path / "env"
+    path.write_bytes("\ufeffA=1\x0cLD_PRELOAD=x\r\n# no\nB=2\u2028C=3\n".encode())
+    options = types.SimpleNamespace(env=[], env_file=str(path))
+    assert request._environment(options, {}) == {"A": "1\x0cLD_PRELOAD=x", "B": "2\u2028C=3"}
+
+    path.write_text("A=1\ntok SECRET\n")
+    with pytest.raises(UsageError) as refused:
+        request._environment(options, {})
+    assert "line 2" in str(refused.value) and "SECRET" not in str(refused.value)
+    options.env_file = "/dev/zero"
+    with pytest.raises(UsageError, match="longer than"):
+        request._environment(options, {})

@@ -174,3 +174,56 @@ def test_no_words_break_it(rounds):
         for shape in ("script", "command"):
             for found in _wanted.work(words, shape):
                 assert found["code"] in ("WORK_IS_LAUNCHER", "WORK_MISSING", "USAGE")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python mpirun.py",
+        "bash mpirun.sh",
+        "./composer --fast",
+        "python composer",
+        "mpirun-bench.py",
+        "tools/prun x",
+        "python -m mypkg.distributed.run",
+        "tune ls",
+        "flux --version",
+        "nsys profile python train.py",
+    ],
+)
+def test_a_program_of_one_s_own_may_have_any_name(text):
+    assert _launchers.launcher(text.split()) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "numactl --cpunodebind 0 torchrun t.py",
+        "timeout --signal KILL 9 torchrun t.py",
+        "env --unset X torchrun t.py",
+        "uv run --with torch torchrun t.py",
+        "uv run -m torch.distributed.run t.py",
+        "sudo --user bob torchrun t.py",
+        "nsys profile -o out torchrun t.py",
+        "setpriv --nnp torchrun t.py",
+        "venv/bin/torchrun t.py",
+        "/opt/mpi/mpirun.openmpi t.py",
+        "flux run -n 4 t.py",
+        "tune run --nproc_per_node 8 x",
+    ],
+)
+def test_a_launcher_is_seen_behind_more(text):
+    assert _launchers.launcher(text.split())
+
+
+@pytest.mark.parametrize(
+    "words", [["env", "--split-string=torchrun t.py"], ["env", "-Storchrun t.py"], ["env", "-vS", "torchrun t.py"]]
+)
+def test_a_launcher_is_seen_in_a_text_that_env_splits(words):
+    assert _launchers.launcher(words)[0] == "torchrun"
+
+
+def test_what_to_write_for_a_module_can_be_run():
+    found = _launchers.launcher(["python", "-m", "accelerate.commands.launch", "t.py"])
+
+    assert _launchers.instead(found).endswith("--command -- python3 -m accelerate.commands.launch t.py")

@@ -32,7 +32,7 @@ def test_ranks_addresses_and_argv():
         *["/opt/python", "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", "1", "--nproc-per-node", "8"],
         *["--rdzv-backend", "static", "--master-addr", "198.51.100.1", "--master-port", "29500"],
         *["--local-addr", "198.51.100.2", "--rdzv-id", "r"],
-        *["--log-dir", "/var/tmp/madctl-0/r/torchrun", "--max-restarts", "0", "--no-python"],
+        *["--log-dir", "/var/tmp/madctl-0/r/torchrun", "--max-restarts", "0", "--no-python", "--"],
         *["/usr/bin/python3", "-I", "-S", "/var/tmp/madctl-0/r/bin/_rank.py", "/opt/python", "train.py"],
     ]
 
