@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Dict, Iterable, List
+from typing import Dict, Iterable, List, Match
 
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 
@@ -96,7 +96,7 @@ def in_words_of_playbooks(text: str) -> str:
     return _VERB.sub(_playbook, _OPTION.sub(_variable, text))
 
 
-def _variable(match: re.Match[str]) -> str:
+def _variable(match: Match[str]) -> str:
     option, value = match.group(1), match.group(2)
     name = PREFIX + option.replace("-", "_")
     if option not in _OTHERWISE and name not in NAMES:
@@ -107,7 +107,7 @@ def _variable(match: re.Match[str]) -> str:
     return form.replace("{}", value) if value else form.partition(":")[0]
 
 
-def _playbook(match: re.Match[str]) -> str:
+def _playbook(match: Match[str]) -> str:
     words = "ansible-playbook madctl.multinode." + match.group(1)
     return words + (" -e madctl_run_id=" + match.group(2) if match.group(2) else "")
 
