@@ -407,3 +407,31 @@ def test_whose_lock_it_is_may_be_any_bytes(base):
     with open(base / "lock", "rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         assert _fingerprint.lock_holder(str(base)) == "\ufffd" * 300
+
+
+def test_a_copy_of_a_run_under_a_hidden_name_costs_no_other(base):
+    run(base, about=about())
+    run(base, ".saved-run")
+    (base / RUN / "events.jsonl").touch()
+    found = _attic.survey({"run_dir": str(base)})
+
+    assert [entry["run_id"] for entry in found["runs"]] == [RUN]
+    assert _answers.checked("survey", json.loads(json.dumps(found))) == found
+
+
+def test_a_run_of_more_words_than_a_description_has_is_listed_without_it(base):
+    run(base, about=about(work=["x"] * 70_000))
+    run(base, OTHER, about=about(OTHER))
+    found = _attic.survey({"run_dir": str(base)})
+
+    assert [bool(entry["described"]) for entry in _answers.checked("survey", found)["runs"]] == [False, True]
+
+
+def test_what_a_verdict_rests_on_is_told_of_a_run(base):
+    path = run(base)
+    record = {"outcome": "exited", "exit_code": 0, "stopped": False, "signal": None, "reason": None, "trouble": "x"}
+    record.update(ranks_joined=1, apart=[0], left_behind=["5 (python)"])
+    (path / "exit.json").write_text(json.dumps({**record, "more": 1}))
+    assert survey(base)[RUN]["exit"] == record
+    (path / "exit.json").write_text(json.dumps({**record, "ranks_joined": "all", "left_behind": 0, "apart": [-1]}))
+    assert not {"ranks_joined", "left_behind", "apart"} & set(survey(base)[RUN]["exit"])
