@@ -64,8 +64,7 @@ class HeldRun:
         ]
         reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": targets.sources}
         plan = {**self.described["plan"], "run_id": self.run_id, "nodes": nodes}
-        ended = self._ended(len(names))
-        code = None if ended is None else ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED
+        ended, code = self._ended(names)
         created, work = float(self.described["created"]), self.described["work"]
         record = Record(self.run_id, created, work, reach, plan, ended or "running", code)
         try:
@@ -73,10 +72,13 @@ class HeldRun:
         except ValueError:
             return None  # No node is trusted with what this machine writes down.
 
-    def _ended(self, count: int) -> str | None:
-        from madctl.commands.status import how_it_ended
+    def _ended(self, names: tuple[str, ...]) -> tuple[str | None, ExitCode | None]:
+        from madctl.commands.status import exit_code, how_it_ended
 
-        return how_it_ended(list(self.shares.values()), count)
+        # A node that was asked by two names has one share.
+        shares = [self.shares.get(name, {"exit": None}) for name in names]
+        ended = how_it_ended(shares, len(names), (self.described or {})["plan"])
+        return ended, exit_code(ended)
 
 
 def hosts_given(options: argparse.Namespace) -> bool:

@@ -105,9 +105,9 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
-def ended(record: Record, status: str, exit_code: int) -> Record:
+def ended(record: Record, status: str, exit_code: int | None) -> Record:
     """Write down how a run ended, or that it goes on without us."""
-    return replace(record, status=status, exit_code=int(exit_code))
+    return replace(record, status=status, exit_code=None if exit_code is None else int(exit_code))
 
 
 def names() -> list[str]:

@@ -36,14 +36,15 @@ def run(options: argparse.Namespace) -> int:
     place = os.path.abspath(options.to or record.run_id)
     found = ask("collect", "run_collect", record, {"madctl_dest": place, "madctl_max_size": most})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
+    notices = [to_problem(entry) for entry in found.get("warning_list", [])]
     nodes = found.get("nodes", {})
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
     if any(problem.code == "DEST_IN_USE" for problem in problems):
         code = ExitCode.USAGE
     if options.output == "json":
         status = "succeeded" if code == ExitCode.SUCCEEDED else "failed"
-        terminal.say(to_json(Result("collect", status, code, record.run_id, {"nodes": nodes}, problems)))
+        terminal.say(to_json(Result("collect", status, code, record.run_id, {"nodes": nodes}, problems, notices)))
     elif nodes:
         terminal.say(f"{place}: {fold(list(nodes))}")
-    print_problems(problems, [])
+    print_problems(problems, notices)
     return code

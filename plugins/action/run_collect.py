@@ -59,26 +59,37 @@ class ActionModule(ActionBase):
             refused = _following.judged({"changed": False, "nodes": {}, "run_id": plan["run_id"]}, taken)
             return _following.left_to_role(refused, arguments)
 
-        def fetch(node: dict[str, Any]) -> tuple[bool, str | None]:
+        def fetch(node: dict[str, Any]) -> tuple[bool, str | None, str | None]:
             reach = _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
             request = {"run_id": plan["run_id"], "run_dir": node.get("run_dir")}
             return collect(reach, request, os.path.join(base, node["host"]), size)
 
         with ThreadPoolExecutor(_reach.AT_ONCE) as pool:
             fetched = list(pool.map(fetch, plan["nodes"]))
-        outcomes = list(zip([node["host"] for node in plan["nodes"]], [why for _, why in fetched]))
+        hosts = [node["host"] for node in plan["nodes"]]
+        outcomes = list(zip(hosts, [why for _, why, _ in fetched]))
+        left_out = [
+            _codes.problem("FILES_LEFT_OUT", host, found, "look at them on the node, as root if need be")
+            for host, (_, _, found) in zip(hosts, fetched)
+            if found
+        ]
         nodes = {host: os.path.join(base, host) for host, why in outcomes if not why}
         reasons = {host: why for host, why in outcomes if why}
-        result = _following.answered(nodes, reasons, changed=any(changed for changed, _ in fetched))
+        result = _following.answered(nodes, reasons, changed=any(changed for changed, _, _ in fetched))
         _screen.tell("collect", "run %s" % plan["run_id"])
         _screen.say("%s: %s" % (host, place) for host, place in nodes.items())
+        _screen.notices(left_out)
         _screen.problems(result["problems"])
-        return _following.left_to_role(dict(result, run_id=plan["run_id"]), arguments)
+        return _following.left_to_role(dict(result, run_id=plan["run_id"], warning_list=left_out), arguments)
 
 
-def collect(reach: _reach.Reach, request: dict[str, Any], directory: str, size: int) -> tuple[bool, str | None]:
+def collect(
+    reach: _reach.Reach, request: dict[str, Any], directory: str, size: int
+) -> tuple[bool, str | None, str | None]:
     """
-    Fetch one node's share into a directory; say whether that changed it, and why it could not be fetched.
+    Fetch one node's share into a directory.
+
+    Say whether that changed it, why it could not be fetched, and what was left out there.
 
     Args:
         size: How many bytes the node's files may have.
@@ -90,14 +101,14 @@ def collect(reach: _reach.Reach, request: dict[str, Any], directory: str, size: 
     try:
         _direct.give(process, program)
         if hearing.news(program) is None:
-            return False, str(hearing.answer(program)["msg"])
+            return False, str(hearing.answer(program)["msg"]), None
         _renew(partial)
-        _unpacking.unpack(hearing.read, partial, size)
+        left_out = _unpacking.unpack(hearing.read, partial, size)
         if process.wait():
-            return False, "the connection ended in the middle: " + hearing.words
-        return _replace(directory, partial), None
+            return False, "the connection ended in the middle: " + hearing.words, None
+        return _replace(directory, partial), None, left_out
     except (_hearing.Refused, OSError) as error:
-        return False, "its archive is refused: %s" % error
+        return False, "its archive is refused: %s" % error, None
     finally:
         process.kill()
         process.wait()

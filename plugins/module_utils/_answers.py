@@ -28,7 +28,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._shape import (
 )
 
 # A process has no longer variable, and a node no more runs.
-_LONG, _RUNS = 1 << 17, 1 << 16
+_LONG, RUNS = 1 << 17, 1 << 16
 _BYTES, _ID, _COUNT = whole(0, 1 << 80), whole(0, 1 << 32), whole(0, 1 << 17)
 _path, _name = text(), text(256)
 _PROOF_FILE = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -247,17 +247,18 @@ def dated(node: Dict[str, Any], times: Dict[str, float]) -> Dict[str, Any]:
 
 # -- everything else --------------------------------------------------------------------------------
 
-_ending = fields({"outcome": text(64), "exit_code": maybe(whole(-1024, 1 << 16))}, {"stopped": truth})
-_record = fields(
-    {"outcome": text(64), "exit_code": maybe(whole(-1024, 1 << 16)), "signal": maybe(whole(0, 128))},
-    {
-        "reason": maybe(text(64)),
-        "stopped": truth,
-        "ranks_joined": _COUNT,
-        "apart": listed(_COUNT, 1 << 17),
-        "left_behind": listed(text(), 1 << 15),
-    },
-)
+_how: Dict[str, Shape] = {"outcome": text(64), "exit_code": maybe(whole(-1024, 1 << 16)), "stopped": truth}
+# What else of an exit record a verdict rests on.
+EVIDENCE: Dict[str, Shape] = {
+    "signal": maybe(whole(0, 128)),
+    "reason": maybe(text(64)),
+    "ranks_joined": _COUNT,
+    "apart": listed(_COUNT, 1 << 17),
+    "left_behind": listed(text(), 1 << 15),
+    "trouble": maybe(text(_LONG)),
+}
+_ending = fields(_how, EVIDENCE)
+_record = fields({**_how, "signal": EVIDENCE["signal"]}, EVIDENCE)
 _described_plan = fields(
     {
         **dict.fromkeys(("runner", "shape", "master_addr"), _name),
@@ -289,7 +290,7 @@ _description = fields(
 )
 
 
-def _is_described(value: Any) -> bool:
+def is_described(value: Any) -> bool:
     """Tell whether it is the description of a run that has this node among its hosts."""
     if not _description(value) or value["plan"]["nnodes"] != len(value["hosts"]):
         return False
@@ -297,18 +298,18 @@ def _is_described(value: Any) -> bool:
     return bool(value["node_rank"] < len(value["hosts"]) and (not addresses or len(addresses) == len(value["hosts"])))
 
 
-def _is_run_id(value: Any) -> bool:
+def is_run_id(value: Any) -> bool:
     """Tell whether it can be a run's id, which becomes the name of a directory here."""
     return type(value) is str and value.isprintable() and 0 < len(value) < 256 and "/" not in value and value[0] != "."
 
 
 _run = fields(
     {
-        "run_id": _is_run_id,
+        "run_id": is_run_id,
         "run_dir": _path,
         "state": text(64),
         "exit": maybe(_ending),
-        "described": maybe(_is_described),
+        "described": maybe(is_described),
     }
 )
 _tried = fields({"port": whole(0, 65535), "error": maybe(text())})
@@ -333,6 +334,7 @@ _proof = fields(
     },
 )
 _left = listed(text(), 1 << 15)
+_stuck = fields({"path": text(), "reason": text()})
 _removed = fields({"run_id": _name, "bytes": _BYTES})
 _programs = fields({"name": _name, "bytes": _BYTES})
 
@@ -356,9 +358,16 @@ SHAPES: Dict[str, Shape] = {
     "end": fields({"changed": truth, "known": truth, "left": _left}),
     "stop_now": fields({"left": _left}),
     "is_alive": fields({"alive": truth}),
-    "survey": fields({"runs": listed(_run, _RUNS)}),
+    "survey": fields({"runs": listed(anything, RUNS)}),
     "alive": fields({"alive": listed(text(_LONG), 1 << 20)}),
-    "clear": fields({"removed": listed(_removed, _RUNS), "programs": listed(_programs, _RUNS)}),
+    "clear": fields(
+        {
+            "removed": listed(_removed, RUNS),
+            "programs": listed(_programs, RUNS),
+            "held": listed(_name, RUNS),
+            "stuck": listed(_stuck, 1 << 17),
+        }
+    ),
     "tail": anything,
     "pack": anything,
 }
@@ -375,5 +384,6 @@ def checked(function: str, answer: Dict[str, Any]) -> Dict[str, Any]:
         # Of arming: the run was stopped in the meantime.
         return dict(found, stopped=answer["stopped"]) if truth(answer.get("stopped")) else found
     if SHAPES[function](answer):
-        return answer
+        # One odd run costs none of the others.
+        return dict(answer, runs=[*filter(_run, answer["runs"])]) if function == "survey" else answer
     return {"failed": True, "msg": "it answers something else than what %s gives" % function}

@@ -16,7 +16,7 @@ import re
 import stat
 from typing import Any, Dict, List, Optional, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _halt, _log, _runs
+from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _halt, _log, _runs
 
 # With a number after a restart.
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
@@ -79,12 +79,12 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
     processes = Processes()
     runs = []
     for name, path in places:
-        if name.isprintable() and is_run(name, path) and not _halt.is_only_halted(path):
+        if _answers.is_run_id(name) and is_run(name, path) and not _halt.is_only_halted(path):
             record = _exit(path)
             state = "exited" if record else _state(name, path, os.fsencode(name) in processes.supervised)
             known = {"run_id": name, "run_dir": path, "state": state, "exit": record}
             runs.append(dict(known, described=description(path, name)))
-    return {"runs": sorted(runs, key=lambda run: str(run["run_id"]))}
+    return {"runs": sorted(runs, key=lambda run: str(run["run_id"]))[-_answers.RUNS :]}
 
 
 def alive(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -166,7 +166,9 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
         return None
     record = _json(os.path.join(path, "exit.json")) or {}
     code = record.get("exit_code")
+    evidence = {key: record[key] for key, shape in _answers.EVIDENCE.items() if key in record and shape(record[key])}
     return {
+        **evidence,
         "outcome": record["outcome"] if _is_text(record.get("outcome"), 64) else "unknown",
         "exit_code": code if type(code) is int and abs(code) < _MOST_CODE else None,
         "stopped": record.get("stopped") is True,
@@ -175,7 +177,8 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
 
 def description(path: str, name: str) -> Optional[Dict[str, Any]]:
     """Read what a run's directory says of the whole run; None unless all of it can be meant."""
-    return described(_json(os.path.join(path, "run.json")) or {}, name)
+    found = described(_json(os.path.join(path, "run.json")) or {}, name)
+    return found if _answers.is_described(found) else None
 
 
 def described(found: Dict[str, Any], name: str) -> Optional[Dict[str, Any]]:

@@ -14,7 +14,7 @@ import stat
 import time
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _attic
+from ansible_collections.madctl.multinode.plugins.module_utils import _attic, _log
 
 # A launch makes its directory and its programs well within this; nothing younger is ever taken for lost.
 ARMING_SECONDS = 3600.0
@@ -105,7 +105,7 @@ def _has_lock(base: str, name: str) -> bool:
     """Tell whether any process still has the node's lock open that this run took, whatever else it says of itself."""
     try:
         path = os.path.join(base, "lock")
-        with open(path, "rb") as stream:
+        with os.fdopen(_log.open_regular(path), "rb") as stream:
             if stream.read(300).strip() != os.fsencode(name):
                 return False
         lock = os.stat(path)

@@ -14,7 +14,7 @@ import os
 import resource
 from typing import Any, Dict, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _program
+from ansible_collections.madctl.multinode.plugins.module_utils import _log, _program
 
 # The distributions whose versions have to be the same everywhere, as names of metadata directories begin.
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
@@ -194,11 +194,11 @@ def space(run_base: str) -> Dict[str, Any]:
 def lock_holder(run_base: str) -> Optional[str]:
     """Name the run whose supervisor holds this node, or None."""
     try:
-        with open(os.path.join(run_base, "lock"), encoding="utf-8") as stream:
+        with os.fdopen(_log.open_regular(os.path.join(run_base, "lock")), "rb") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                return stream.read().strip() or "unknown"
+                return stream.read(300).decode("utf-8", "replace").strip() or "unknown"
     except OSError:
         pass
     return None

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import itertools
 import json
 import os
 import signal
 import socket
-import stat
 import time
-from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _beacon,
@@ -26,8 +24,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _containers,
     _halt,
     _log,
+    _packing,
     _processes,
-    _wire,
 )
 
 KILL_SECONDS = 5.0
@@ -37,9 +35,6 @@ _RECORD_SECONDS = 5.0
 _RECORD_BYTES, _EVENTS_BYTES = 1 << 22, 1 << 26
 _ALIVE_SECONDS = 3.0
 _STORAGE_SECONDS = 3.0
-_PIECE = 1 << 18
-# Characters of a name that had to be spelled in another way; a name may have 255 bytes.
-_SPELLED = 60
 _ANSWERS = (0, errno.ECONNREFUSED)
 
 
@@ -336,65 +331,10 @@ def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
     run_dir = directory(request)
     if not os.path.isdir(run_dir):
         return {"failed": True, "msg": "there is no %s" % run_dir}
+    if not os.access(run_dir, os.R_OK | os.X_OK):
+        return {"failed": True, "msg": "%s may not be read" % run_dir}
     tell({"archive": True})
     with open(1, "wb", closefd=False) as out, gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6) as archive:
-        for frame in packed(run_dir):
+        for frame in _packing.packed(run_dir, _ITS_OWN):
             archive.write(frame)
     os._exit(0)
-
-
-def packed(run_dir: str) -> Iterator[bytes]:
-    """Yield the frames of an archive: what is in a run directory but the supervisor's own."""
-    yield from _packed(os.fsencode(run_dir), "", frozenset(map(os.fsencode, _ITS_OWN)))
-    yield _wire.encode({"end": True})
-
-
-def _packed(path: bytes, prefix: str, without: FrozenSet[bytes] = frozenset()) -> Iterator[bytes]:
-    """
-    Pack files and directories, and nothing else; those of a living run may go at any moment.
-
-    Args:
-        without: Names to leave out right there; further down they are the job's.
-    """
-    try:
-        entries = sorted(set(os.listdir(path)) - without)
-    except FileNotFoundError:
-        return
-    for name, entry in _spelled(entries):
-        place = os.path.join(path, entry)
-        try:
-            mode = os.lstat(place).st_mode
-            if stat.S_ISDIR(mode):
-                yield _wire.encode({"directory": prefix + name})
-                yield from _packed(place, prefix + name + "/")
-            elif stat.S_ISREG(mode):
-                yield from _packed_file(place, prefix + name)
-        except FileNotFoundError:
-            pass
-
-
-def _packed_file(path: bytes, name: str) -> Iterator[bytes]:
-    # What was a file a moment ago may be a pipe of the job now, which nobody writes to.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as stream:
-        status = os.fstat(descriptor)
-        if stat.S_ISREG(status.st_mode):
-            yield _wire.encode({"file": name, "time": status.st_mtime})
-            for data in iter(lambda: stream.read(_PIECE), b""):
-                yield _wire.encode({}, data)
-
-
-def _spelled(entries: Iterable[bytes]) -> List[Tuple[str, bytes]]:
-    """Name files so that every terminal takes the names; no two get the same one."""
-    plain, odd = {}, []
-    for entry in entries:
-        text = entry.decode("utf-8", "backslashreplace")
-        if text.isprintable() and text.encode() == entry:
-            plain[text] = entry
-        else:
-            odd.append((text, entry))
-    for text, entry in odd:
-        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-        names = (shown[:_SPELLED] + ("~%d" % number if number else "") for number in itertools.count())
-        plain[next(name for name in names if name not in plain)] = entry
-    return sorted(plain.items())

@@ -3,8 +3,9 @@
 Write the files that a node packed, which may send anything: no node is trusted with paths of this machine.
 
 An archive is a gzip stream of frames: ``{"directory": NAME}``, ``{"file": NAME, "time": SECONDS}`` and that
-file's bytes, ``{"end": true}``. It has no words for links, devices, owners and modes, and every name is
-that of something new in a directory that the same archive made.
+file's bytes, ``{"end": true}``, with ``left_out`` and ``names`` where the node left something out. It has no
+words for links, devices, owners and modes, and every name is that of something new in a directory that the
+same archive made.
 """
 
 from __future__ import annotations
@@ -15,14 +16,27 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._packing import (
+    ENTRIES,
+    LAST_SECOND,
+    NAME_BYTES,
+    NAMED,
+    PART_BYTES,
+    is_name,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._shape import fields, listed, text, whole
 from ansible_collections.madctl.multinode.plugins.plugin_utils._hearing import PIECE, Refused
 
-ENTRIES, DEPTH = 100_000, 64
-PART_BYTES, NAME_BYTES = 255, 2048
-_LAST_SECOND = 1 << 33
+
+def _is_shown(value: Any) -> bool:
+    return _text(value) and value.isprintable()
 
 
-def unpack(read: Callable[[], bytes], directory: str, size: int) -> None:
+_text = text(PART_BYTES)
+_ending = fields({"end": lambda value: value is True, "left_out": whole(1), "names": listed(_is_shown, NAMED)})
+
+
+def unpack(read: Callable[[], bytes], directory: str, size: int) -> str | None:
     """
     Write an archive into a directory that is new, empty and nobody else's.
 
@@ -30,6 +44,9 @@ def unpack(read: Callable[[], bytes], directory: str, size: int) -> None:
         read: Gives the next bytes of the archive, none at its end.
         directory: It is left as it is when the archive is refused.
         size: How many bytes all files may have.
+
+    Returns:
+        What the node left out of it; None where it holds all.
 
     Raises:
         Refused: If this is no archive, or holds what it may not.
@@ -44,6 +61,7 @@ def unpack(read: Callable[[], bytes], directory: str, size: int) -> None:
         files.close()
     if not files.ended:
         raise Refused("it ends in the middle")
+    return files.left_out
 
 
 def _frames(read: Callable[[], bytes], size: int) -> Iterator[_wire.Frame]:
@@ -78,6 +96,7 @@ class _Files:
 
     def __init__(self, directory: str, size: int) -> None:
         self.ended = False
+        self.left_out: str | None = None
         self._directory, self._size = directory, size
         self._entries = self._bytes = 0
         self._open: int | None = None
@@ -97,6 +116,9 @@ class _Files:
             self._begin(header["file"], header["time"])
         elif header == {"end": True}:
             self.ended = True
+        elif keys == {"end", "left_out", "names"} and _ending(header):
+            self.ended = True
+            self.left_out = "%d left out: %s" % (header["left_out"], ", ".join(header["names"]))
         else:
             raise Refused("it holds something that is neither a file nor a directory")
 
@@ -110,7 +132,7 @@ class _Files:
                 os.close(descriptor)
 
     def _begin(self, name: Any, time: Any) -> None:
-        if type(time) not in (int, float) or not 0 <= time < _LAST_SECOND:
+        if type(time) not in (int, float) or not 0 <= time < LAST_SECOND:
             raise Refused("it holds a file of no time")
         self._time = float(time)
         # What is there is refused, and a parent that is missing or a file: no name leads anywhere else.
@@ -132,12 +154,3 @@ class _Files:
         if not is_name(name):
             raise Refused("it holds a name that none may have: %s" % ascii(name)[:80])
         return os.path.join(self._directory, name)
-
-
-def is_name(name: Any) -> bool:
-    """Tell whether a name may be that of a file below the directory, and go to a terminal."""
-    if not isinstance(name, str) or not name.isprintable() or len(name.encode()) > NAME_BYTES:
-        return False
-    parts = name.split("/")
-    good = (part not in ("", ".", "..") and len(part.encode()) <= PART_BYTES for part in parts)
-    return len(parts) <= DEPTH and all(good)

@@ -28,7 +28,8 @@ def asked(*names, user=None, sources=()):
 def share(rank, hosts=("a", "b"), state="running", code=None, run_id=RUN, **more):
     described = {"run_id": run_id, "created": 1.0, "host": hosts[rank], "node_rank": rank, "hosts": list(hosts)}
     described.update(work=["train.py"], plan=PLAN, **more)
-    exit_record = {"outcome": "exited", "exit_code": code, "stopped": False} if state == "exited" else None
+    ended = {"outcome": "exited", "exit_code": code, "stopped": False, "left_behind": [], "trouble": None}
+    exit_record = {**ended, "ranks_joined": 1, "apart": []} if state == "exited" else None
     known = {"run_id": run_id, "run_dir": f"/var/tmp/madctl-0/{run_id}", "state": state, "exit": exit_record}
     return {"runs": [{**known, "described": described}]}
 
@@ -92,6 +93,14 @@ def test_the_end_is_remembered(codes, status, code):
     record = run.record(targets)
 
     assert (record.status, record.exit_code) == (status, code)
+
+
+def test_a_node_that_was_asked_by_two_names_has_ended_once():
+    targets = asked("a", "also-a", "b")
+    first = share(0, state="exited", code=0)
+    (run,) = attic.held({"a": first, "also-a": first, "b": {"runs": []}}, targets)
+
+    assert (run.record(targets).status, run.record(targets).exit_code) == ("running", None)
 
 
 @pytest.mark.parametrize("run_id", ["../../evil", "a/b", ".hidden", "", "x" * 300, "a\nb"])

@@ -22,6 +22,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _wire,
 )
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
+from madctl import attic, cleaning
+from madctl.commands.status import how_it_ended
+from madctl.inventory import GROUP
+from madctl.options import Targets
 from tests import hostile
 from tests.unit.module_utils import facts as healthy
 
@@ -172,6 +176,7 @@ def test_facts_of_one_node_never_break_the_judgement_of_all(rounds):
 
 PROVED = {"connect": [{"port": 5, "error": None}], "read": [{"value": {"n1": "n"}}], "peers": {"n1": "127.0.0.1"}}
 ENDED = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": True, "reason": "stopped", "left_behind": []}
+TARGETS = Targets(("n1", "n2"), {"all": {"children": {GROUP: {"hosts": {"n1": {}, "n2": {}}, "vars": {}}}}}, ())
 DESCRIBED = {
     "run_id": "20261129-120000-1a2b3c4d",
     "created": 1.5,
@@ -209,6 +214,7 @@ GOOD = {
     "alive": {"alive": ["x"]},
     "clear": {"removed": [{"run_id": "x", "bytes": 5}], "programs": [{"name": "bin-1", "bytes": 5}]},
 }
+GOOD["clear"].update(held=["y"], stuck=[{"path": "/r/x", "reason": "Permission denied"}])
 
 
 def test_every_function_that_is_called_has_a_shape():
@@ -224,8 +230,30 @@ def test_what_a_function_gives_is_taken(function, answer):
 
 @pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "/x", "x/y", "\x1b[2J", "x\n", "x" * 256, 5, ["x"]])
 def test_a_run_s_id_can_be_the_name_of_a_directory_here(run_id):
-    assert _answers.checked("survey", {"runs": [{**HELD, "run_id": run_id}]})["failed"]
-    assert "runs" in _answers.checked("survey", {"runs": [{**HELD, "run_id": "my run"}]})
+    good = {**HELD, "run_id": "my run"}
+    assert _answers.checked("survey", {"runs": [{**HELD, "run_id": run_id}, good, None, "x"]}) == {"runs": [good]}
+
+
+@pytest.mark.parametrize(
+    ("function", "place"),
+    [
+        ("look", ["exit", "stopped"]),
+        ("look", ["exit", "signal"]),
+        ("look", ["exit", "outcome"]),
+        ("clear", ["held"]),
+        ("clear", ["stuck"]),
+        ("clear", ["stuck", 0, "reason"]),
+        ("clear", ["stuck", 0, "path"]),
+    ],
+)
+def test_what_is_read_of_an_answer_is_there(function, place):
+    answer = copy.deepcopy(GOOD[function])
+    *path, last = place
+    within = answer
+    for key in path:
+        within = within[key]
+    del within[last]
+    assert _answers.checked(function, answer)["failed"]
 
 
 def test_a_node_s_own_words_for_a_failure_are_text():
@@ -261,9 +289,16 @@ def test_answers_of_one_node_break_nothing(rounds):
             assert isinstance(found["msg"], str)
         elif function == "look":
             _standing.rows([{"host": "n2", **found}])
+            how_it_ended([found], 1, DESCRIBED["plan"])
+        elif function == "clear":
+            cleaned = cleaning.Cleaning([], 7.0, None, True)
+            cleaned._take(attic.split(TARGETS)[1], "n2", found)
+            cleaned.lines([], [])
         elif function == "prove":
             json.dumps(_verdict.judge(proof, {"n1": {**GOOD["prove"]}, "n2": found}))
         elif function == "survey" and found["runs"]:
+            for one in attic.held({"n2": found}, TARGETS):
+                one.record(TARGETS)
             held = {"n2": {run["run_id"]: run for run in found["runs"]}}
             run_id = _finding._choose(held, "")
             _finding._plan(run_id, {"n2": held["n2"][run_id]}, {}, is_named=False)

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What runs left on a node: what is listed, what goes, and what never does."""
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _attic, _clearing
+from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _attic, _clearing, _fingerprint
 
 RUN, OTHER, THIRD = "20261101-120000-aaaaaaaa", "20261102-120000-bbbbbbbb", "20261103-120000-cccccccc"
 DIGEST = "bin-" + "0123456789abcdef" * 4
@@ -373,3 +376,62 @@ def test_what_is_found_travels_as_json(base):
 
     json.dumps(survey(base))
     json.dumps(_attic.alive({"run_dir": str(base)}))
+
+
+@pytest.mark.parametrize("look", [lambda base: _clearing._has_lock(base, RUN), _fingerprint.lock_holder])
+def test_a_pipe_in_the_place_of_the_lock_holds_up_nobody(base, look):
+    (base / "lock").unlink()
+    os.mkfifo(base / "lock")
+    with time_limit(5):
+        assert not look(str(base))
+
+
+@contextlib.contextmanager
+def time_limit(seconds):
+    """Fail what does not come back."""
+
+    def fail(*_):
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_whose_lock_it_is_may_be_any_bytes(base):
+    (base / "lock").write_bytes(b"\xff" * 1000)
+    with open(base / "lock", "rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert _fingerprint.lock_holder(str(base)) == "\ufffd" * 300
+
+
+def test_a_copy_of_a_run_under_a_hidden_name_costs_no_other(base):
+    run(base, about=about())
+    run(base, ".saved-run")
+    (base / RUN / "events.jsonl").touch()
+    found = _attic.survey({"run_dir": str(base)})
+
+    assert [entry["run_id"] for entry in found["runs"]] == [RUN]
+    assert _answers.checked("survey", json.loads(json.dumps(found))) == found
+
+
+def test_a_run_of_more_words_than_a_description_has_is_listed_without_it(base):
+    run(base, about=about(work=["x"] * 70_000))
+    run(base, OTHER, about=about(OTHER))
+    found = _attic.survey({"run_dir": str(base)})
+
+    assert [bool(entry["described"]) for entry in _answers.checked("survey", found)["runs"]] == [False, True]
+
+
+def test_what_a_verdict_rests_on_is_told_of_a_run(base):
+    path = run(base)
+    record = {"outcome": "exited", "exit_code": 0, "stopped": False, "signal": None, "reason": None, "trouble": "x"}
+    record.update(ranks_joined=1, apart=[0], left_behind=["5 (python)"])
+    (path / "exit.json").write_text(json.dumps({**record, "more": 1}))
+    assert survey(base)[RUN]["exit"] == record
+    (path / "exit.json").write_text(json.dumps({**record, "ranks_joined": "all", "left_behind": 0, "apart": [-1]}))
+    assert not {"ranks_joined", "left_behind", "apart"} & set(survey(base)[RUN]["exit"])

@@ -4,13 +4,15 @@
 import os
 import socket
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _runs, _wire
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _packing, _runs, _wire
 
 
 def packed(run_dir):
     """What is packed, by name; None for directories."""
     found, name = {}, ""
-    for header, payload in _wire.Decoder().feed(b"".join(_runs.packed(str(run_dir)))):
+    for header, payload in _wire.Decoder().feed(b"".join(_packing.packed(str(run_dir), _runs._ITS_OWN))):
         name = header.get("file") or header.get("directory") or name
         found[name] = None if "directory" in header else found.get(name, b"") + payload
     return found
@@ -52,3 +54,65 @@ def test_a_pipe_that_takes_the_place_of_a_file_holds_up_nobody(tmp_path, monkeyp
     )
 
     assert packed(run) == {"file": b""}
+
+
+def entries(run_dir):
+    """Give the headers of an archive without those of bytes."""
+    frames = _wire.Decoder().feed(b"".join(_packing.packed(str(run_dir))))
+    return [header for header, _ in frames if header.keys() != {"bytes"}]
+
+
+def test_one_file_that_may_not_be_read_costs_no_other(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    (run / "closed").mkdir(parents=True)
+    for name in ("closed/within", "private", "report"):
+        (run / name).write_text("text")
+    opened, listed = os.open, os.listdir
+
+    def refuse(call):
+        def refused(path, *more, **options):
+            if os.fsdecode(path).endswith(("closed", "private")):
+                raise PermissionError(13, "Permission denied", path)
+            return call(path, *more, **options)
+
+        return refused
+
+    monkeypatch.setattr(os, "open", refuse(opened))
+    monkeypatch.setattr(os, "listdir", refuse(listed))
+    found = entries(run)
+
+    assert [header["file"] for header in found[:-1]] == ["report"]
+    assert found[-1] == {"end": True, "left_out": 2, "names": ["closed", "private"]}
+
+
+@pytest.mark.parametrize(("time", "expected"), [(-5, 0), (1 << 34, (1 << 33) - 1), (7, 7)])
+def test_a_file_of_any_time_is_packed(tmp_path, time, expected):
+    (tmp_path / "file").touch()
+    os.utime(tmp_path / "file", (time, time))
+
+    assert entries(tmp_path) == [{"file": "file", "time": expected}, {"end": True}]
+
+
+def test_directories_are_packed_as_deep_as_an_archive_goes(tmp_path):
+    (tmp_path / "/".join(["d"] * 70)).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    found = entries(tmp_path)
+
+    assert sum("directory" in header for header in found) == _packing.DEPTH
+    assert found[-2]["file"] == "file" and found[-1]["left_out"] == 1
+
+
+def test_no_more_entries_are_packed_than_an_archive_may_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(_packing, "ENTRIES", 4)
+    for number in range(10):
+        (tmp_path / str(number)).touch()
+    found = entries(tmp_path)
+
+    assert [header["file"] for header in found[:-1]] == ["0", "1", "2", "3"]
+    assert found[-1] == {"end": True, "left_out": 6, "names": ["4", "5", "6"]}
+
+
+def test_names_that_begin_alike_are_all_spelled(tmp_path):
+    found = _packing._spelled([b"\x1b" * 60 + b"%d" % number for number in range(30_000)])
+
+    assert len({name for name, _ in found}) == 30_000

@@ -184,9 +184,11 @@ def test_a_command_s_worlds_are_its_own():
 
 
 def test_status_knows_it_of_a_run_that_nobody_followed():
-    records = [{"exit_code": 0, "stopped": False, "ranks_joined": 1, "apart": [rank]} for rank in (0, 1)]
+    clean = {"outcome": "exited", "exit_code": 0, "stopped": False, "left_behind": [], "trouble": None}
+    records = [{**clean, "ranks_joined": 1, "apart": [rank]} for rank in (0, 1)]
+    plan = {"shape": "script", "world_size": 2}
 
-    assert how_it_ended([{"exit": record} for record in records], 2) == "failed"
-    assert how_it_ended([{"exit": records[0]}], 1) == "succeeded"
+    assert how_it_ended([{"exit": record} for record in records], 2, plan) == "failed"
+    assert how_it_ended([{"exit": records[0]}], 1, {**plan, "world_size": 1}) == "succeeded"
     records[1]["apart"] = []
-    assert how_it_ended([{"exit": record} for record in records], 2) == "succeeded"
+    assert how_it_ended([{"exit": record} for record in records], 2, plan) == "succeeded"

@@ -12,7 +12,7 @@ import tarfile
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.action import run_collect
-from ansible_collections.madctl.multinode.plugins.module_utils import _runs, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _packing, _wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _hearing, _unpacking
 from tests import hostile
 
@@ -89,7 +89,7 @@ def outside(tmp_path):
 def test_no_archive_leads_out_of_the_directory(tmp_path, outside):
     node = Node(tmp_path / "node", archive_out_of_the_directory())
 
-    changed, why = run_collect.collect(node, RUN, str(tmp_path / "to" / "node1"), 1 << 20)
+    changed, why, _ = run_collect.collect(node, RUN, str(tmp_path / "to" / "node1"), 1 << 20)
 
     assert [path.name for path in outside.iterdir()] == ["flag"] and (outside / "flag").read_text() == "ours"
     assert not changed and "archive" in why
@@ -113,7 +113,7 @@ def written(place):
 
 def unpack(data, place, size=1 << 20, piece=1 << 16):
     pieces = (data[at : at + piece] for at in range(0, len(data), piece))
-    _unpacking.unpack(lambda: next(pieces, b""), str(place), size)
+    return _unpacking.unpack(lambda: next(pieces, b""), str(place), size)
 
 
 NAMES = {
@@ -183,7 +183,7 @@ ODD = {
 
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
 def test_what_is_no_archive_is_refused_whole(tmp_path, data):
-    changed, why = run_collect.collect(Node(tmp_path / "node", data), RUN, str(tmp_path / "to" / "node1"), 1024)
+    changed, why, _ = run_collect.collect(Node(tmp_path / "node", data), RUN, str(tmp_path / "to" / "node1"), 1024)
 
     assert not changed and why.startswith("its archive is refused: ") and why.isprintable()
     assert written(tmp_path / "to") == []
@@ -214,7 +214,7 @@ def test_an_archive_that_holds_nothing_has_an_end(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("before", [b"x" * (1 << 22), b"line\n" * (1 << 20)], ids=["a line", "lines"])
 def test_what_comes_before_an_archive_is_bounded(tmp_path, before):
-    _, why = run_collect.collect(Node(tmp_path / "node", WHOLE, before), RUN, str(tmp_path / "to" / "node1"), 1024)
+    _, why, _ = run_collect.collect(Node(tmp_path / "node", WHOLE, before), RUN, str(tmp_path / "to" / "node1"), 1024)
     assert "more than 1048576 bytes" in why
 
 
@@ -222,7 +222,7 @@ def test_an_archive_that_stands_still_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(run_collect, "SILENCE_SECONDS", 0.1)
     node = Node(tmp_path / "node", WHOLE)
     node._argv = ["sh", "-c", "cat >/dev/null; exec sleep 60"]
-    _, why = run_collect.collect(node, RUN, str(tmp_path / "to" / "node1"), 1024)
+    _, why, _ = run_collect.collect(node, RUN, str(tmp_path / "to" / "node1"), 1024)
     assert "sent nothing for 0.1 s" in why
 
 
@@ -260,13 +260,13 @@ def test_a_run_comes_as_it_is(tmp_path):
     request = dict(RUN, run_dir=str(run))
     to = tmp_path / "to" / "node1"
 
-    assert run_collect.collect(Honest(), request, str(to), 1 << 30) == (True, None)
+    assert run_collect.collect(Honest(), request, str(to), 1 << 30) == (True, None, None)
     assert written(to) == written(run)
     assert (to / "logs" / "rank-0.out").read_bytes() == (run / "logs" / "rank-0.out").read_bytes()
     assert run_collect.is_replaced(str(to), RUN["run_id"]) and not run_collect.is_replaced(str(to), "another")
-    assert run_collect.collect(Honest(), request, str(to), 1 << 30) == (False, None)
+    assert run_collect.collect(Honest(), request, str(to), 1 << 30) == (False, None, None)
     (run / "exit.json").write_text("{}")
-    assert run_collect.collect(Honest(), request, str(to), 1 << 30) == (True, None)
+    assert run_collect.collect(Honest(), request, str(to), 1 << 30) == (True, None, None)
     assert run_collect.collect(Honest(), dict(RUN, run_dir="/none"), str(to), 1 << 30)[1] == "there is no /none"
 
 
@@ -278,7 +278,7 @@ def test_names_of_a_job_are_spelled_so_that_they_come(tmp_path):
     for name in names:
         with open(os.path.join(os.fsencode(run), name), "wb") as stream:
             stream.write(name)
-    unpack(gzip.compress(b"".join(_runs.packed(str(run)))), to)
+    unpack(gzip.compress(b"".join(_packing.packed(str(run)))), to)
 
     assert sorted(path.read_bytes() for path in to.iterdir()) == sorted(names)
     found = {path.name: path.read_bytes() for path in to.iterdir()}
@@ -289,3 +289,25 @@ def test_names_of_a_job_are_spelled_so_that_they_come(tmp_path):
 def test_a_directory_whose_run_cannot_be_read_is_kept(tmp_path, text):
     (tmp_path / "run.json").write_bytes(text)
     assert not run_collect.is_replaced(str(tmp_path), RUN["run_id"])
+
+
+def test_what_a_node_left_out_is_said(tmp_path):
+    run, to = tmp_path / "run", tmp_path / "to" / "node1"
+    (run / "/".join(["d"] * 70)).mkdir(parents=True)
+    (run / "file").write_text("text")
+    os.utime(run / "file", (-5, -5))
+
+    changed, why, left_out = run_collect.collect(Honest(), dict(RUN, run_dir=str(run)), str(to), 1 << 30)
+
+    assert (changed, why) == (True, None) and (to / "file").read_text() == "text"
+    assert left_out.startswith("1 left out: d/d/d/")
+
+
+@pytest.mark.parametrize(
+    "odd", [{"left_out": 0, "names": []}, {"left_out": 1, "names": ["\x1b[2J"]}, {"left_out": 9, "names": ["a"] * 9}]
+)
+def test_what_a_node_left_out_has_bounds(tmp_path, odd):
+    with pytest.raises(_hearing.Refused):
+        unpack(archive({"end": True, **odd}), tmp_path)
+    with pytest.raises(_hearing.Refused):
+        unpack(archive({"end": False, "left_out": 1, "names": ["a"]}), tmp_path)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Pack a run directory, and say what an archive may hold. Private to the collection.
+
+A job can leave anything in there. What cannot be read, or does not fit into an archive, is left out and
+counted: no entry costs all others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils import _wire
+
+ENTRIES, DEPTH = 100000, 64
+PART_BYTES, NAME_BYTES = 255, 2048
+LAST_SECOND = 1 << 33
+# How many of those that are left out have their names told.
+NAMED = 3
+_PIECE = 1 << 18
+# Characters of a name that had to be spelled in another way; a name may have 255 bytes.
+_SPELLED = 60
+
+
+def packed(run_dir: str, without: Iterable[str] = ()) -> Iterator[bytes]:
+    """
+    Yield the frames of an archive of files and directories, and nothing else.
+
+    Args:
+        without: Names to leave out right there; further down they are the job's.
+    """
+    packing = _Packing()
+    yield from packing.directory(os.fsencode(run_dir), "", frozenset(map(os.fsencode, without)))
+    yield _wire.encode({"end": True, **packing.left_out()})
+
+
+def is_name(name: Any) -> bool:
+    """Tell whether a name may be that of a file below the directory, and go to a terminal."""
+    if not isinstance(name, str) or not name.isprintable() or len(name.encode()) > NAME_BYTES:
+        return False
+    parts = name.split("/")
+    good = (part not in ("", ".", "..") and len(part.encode()) <= PART_BYTES for part in parts)
+    return len(parts) <= DEPTH and all(good)
+
+
+class _Packing:
+    """What was packed so far, and what was not."""
+
+    def __init__(self) -> None:
+        self._entries = self._count = 0
+        self._names: List[str] = []
+
+    def left_out(self) -> Dict[str, Any]:
+        """Say how many entries were left out, and name the first of them; nothing where there are none."""
+        return {"left_out": self._count, "names": self._names} if self._count else {}
+
+    def directory(self, path: bytes, prefix: str, without: FrozenSet[bytes] = frozenset()) -> Iterator[bytes]:
+        """Pack what is in a directory; files of a living run may go at any moment."""
+        for name, entry in _spelled(sorted(set(os.listdir(path)) - without)):
+            try:
+                yield from self._entry(os.path.join(path, entry), prefix + name)
+            except FileNotFoundError:
+                pass
+            except OSError:
+                self._leave_out(prefix + name)
+
+    def _entry(self, path: bytes, name: str) -> Iterator[bytes]:
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            return
+        if self._entries >= ENTRIES or not is_name(name):
+            self._leave_out(name)
+        elif stat.S_ISDIR(mode):
+            os.listdir(path)  # What cannot be read is left out as a whole.
+            yield self._begin({"directory": name})
+            yield from self.directory(path, name + "/")
+        else:
+            yield from self._file(path, name)
+
+    def _file(self, path: bytes, name: str) -> Iterator[bytes]:
+        # What was a file a moment ago may be a pipe of the job now, which nobody writes to.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb", buffering=0) as stream:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode):
+                yield self._begin({"file": name, "time": min(max(0.0, status.st_mtime), LAST_SECOND - 1.0)})
+                for data in iter(lambda: stream.read(_PIECE), b""):
+                    yield _wire.encode({}, data)
+
+    def _begin(self, header: Dict[str, Any]) -> bytes:
+        self._entries += 1
+        frame: bytes = _wire.encode(header)
+        return frame
+
+    def _leave_out(self, name: str) -> None:
+        self._count += 1
+        if len(self._names) < NAMED:
+            self._names.append(name[:PART_BYTES])
+
+
+def _spelled(entries: Iterable[bytes]) -> List[Tuple[str, bytes]]:
+    """Name files so that every terminal takes the names; no two get the same one."""
+    plain, odd = {}, []
+    for entry in entries:
+        text = entry.decode("utf-8", "backslashreplace")
+        if text.isprintable() and text.encode() == entry:
+            plain[text] = entry
+        else:
+            odd.append((text, entry))
+    numbers: Dict[str, Iterator[int]] = {}
+    for text, entry in odd:
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)[:_SPELLED]
+        # Many may begin alike, so none counts from the beginning.
+        names = (shown + ("~%d" % n if n else "") for n in numbers.setdefault(shown, itertools.count()))
+        plain[next(name for name in names if name not in plain)] = entry
+    return sorted(plain.items())
