@@ -329,7 +329,7 @@ _proof = fields(
         "connect": listed(_tried, 16),
         "read": listed(_is_read, 1024),
         "peers": mapped(_name, 100000),
-        "routes": mapped(listed(_is_address, 100000), 4096, text(64)),
+        "routes": maybe(mapped(listed(_is_address, 100000), 4096, text(64))),
     },
 )
 _left = listed(text(), 1 << 15)
