@@ -23,6 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _gpus,
     _holders,
     _mounts,
+    _network,
     _plan,
     _standing,
     _verdict,
@@ -413,6 +414,19 @@ def test_a_device_may_have_the_addresses_of_all_services_of_a_cluster():
     assert _answers.odd_fact(found, PATHS) is None
     found["interfaces"] = [*found["interfaces"], *(dict(services(1 << 15), name=f"x{n}") for n in range(2))]
     assert _answers.odd_fact(found, PATHS) == "interfaces"
+
+
+def test_few_of_the_addresses_of_a_device_are_explained_and_the_chosen_one_always():
+    facts = [node(1), node(2)]
+    for fact, last in zip(facts, ("203.0.113.1", "203.0.113.2")):
+        own = {**services(1000), "kind": None, "name": "eth9"}
+        own["addresses"] = [*own["addresses"], {"address": last, "prefix": 24}]
+        fact["interfaces"] = [*fact["interfaces"], own]
+    chosen, _ = _network.choose(["n1", "n2"], facts, "203.0.113.0/24")
+    rows = [row for row in _network.explain(["n1", "n2"], facts, chosen)["n1"] if row["interface"] == "eth9"]
+
+    assert len(rows) == 65
+    assert [row["address"] for row in rows if row["verdict"] == "chosen"] == ["203.0.113.1"]
 
 
 @pytest.mark.parametrize(
