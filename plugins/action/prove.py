@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
         due = any(_proving.is_due(wanted) for wanted in proof.values())
         reach = {host: _reach.Reach(host, self, task_vars["hostvars"][host]) for host in proof if due}
         results = _proving.run(proof, reach)
-        found = _verdict.judge({host: proof[host] for host in proof if host in results}, results)
+        found = _verdict.judge({host: wanted for host, wanted in proof.items() if _proving.is_due(wanted)}, results)
         problems = judged["problems"] + [entry for entry in found if _catalog.CHECK_OF[entry["code"]] not in skip]
         checks = _table.cells(judged["hosts"], problems, judged["warning_list"], not_run(judged))
         result = {"changed": False, "checks": checks, "candidates": judged["candidates"]}

@@ -9,7 +9,8 @@ may be there. Pure; private to the collection.
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address, ip_interface
+import socket
+from ipaddress import ip_address
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._shape import (
@@ -30,7 +31,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._shape import (
 # A process has no longer variable, and a node no more runs.
 _LONG, RUNS = 1 << 17, 1 << 16
 _BYTES, _ID, _COUNT = whole(0, 1 << 80), whole(0, 1 << 32), whole(0, 1 << 17)
-_path, _name = text(), text(256)
+_path, _name = text(_LONG), text(256)
 _PROOF_FILE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 # -- the probe --------------------------------------------------------------------------------------
@@ -44,23 +45,27 @@ def _is_address(value: Any) -> bool:
 
 
 _pair = fields({"address": text(64), "prefix": whole(0, 128)})
+# Where a cluster's services are balanced by IPVS, one device of every node has all their addresses.
+_ADDRESSES = 1 << 16
 
 
 def _is_interface(value: Any) -> bool:
-    """Tell whether it is an address with its prefix."""
+    """Tell whether it is an address with its prefix; there may be many, and the C library is faster than ipaddress."""
     if not _pair(value):
         return False
+    is_long = ":" in value["address"]
     try:
-        return bool(ip_interface("%(address)s/%(prefix)s" % value))
-    except ValueError:
+        socket.inet_pton(socket.AF_INET6 if is_long else socket.AF_INET, value["address"])
+    except (OSError, ValueError):
         return False
+    return bool(is_long or value["prefix"] <= 32)
 
 
 _device = fields(
     {
         "name": _name,
         "flags": listed(_name, 64),
-        "addresses": listed(_is_interface, 1024),
+        "addresses": listed(_is_interface, _ADDRESSES),
         "mtu": maybe(whole(0, 1 << 32)),
         **dict.fromkeys(("physical", "bridge", "bond"), truth),
         "master": maybe(_name),
@@ -84,8 +89,10 @@ _prefix, _names = whole(0, 32), listed(_name, 64)
 
 
 def _are_devices(value: Any) -> bool:
-    """Tell whether these are devices, of which few stand on many."""
-    return bool(_devices(value)) and sum(len(device["lower"]) for device in value) <= 8192
+    """Tell whether these are devices, of which few stand on many, with no more addresses than can be judged."""
+    if not _devices(value) or sum(len(device["lower"]) for device in value) > 8192:
+        return False
+    return sum(len(device["addresses"]) for device in value) <= _ADDRESSES
 
 
 _report = fields(
@@ -148,12 +155,13 @@ _model = fields(
     {"scripts": maybe(text()), "timeout": maybe(number(-(1 << 53))), "uses_runner": maybe(truth)},
 )
 _hung = fields({"pid": _ID, "state": maybe(_name), "wait": maybe(text())})
-_words = listed(text(), 1024)
+# Overlays name all their layers here.
+_words = listed(text(_LONG), 1 << 14)
 _mount_parts: Dict[str, Shape] = {
     "fstype": _name,
     "point": _path,
     "root": _path,
-    "source": text(),
+    "source": text(_LONG),
     "options": _words,
     "super_options": _words,
 }
@@ -330,7 +338,7 @@ _proof = fields(
         "connect": listed(_tried, 16),
         "read": listed(_is_read, 1024),
         "peers": mapped(_name, 100000),
-        "routes": mapped(listed(_is_address, 100000), 4096, text(64)),
+        "routes": maybe(mapped(listed(_is_address, 100000), 4096, text(64))),
     },
 )
 _left = listed(text(), 1 << 15)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Dict, List, Sequence, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _cards
@@ -71,7 +70,7 @@ class Asked:
             (entry, c)
             for entry in fact["interfaces"]
             for c in _cards.addresses(entry, link_local=True)
-            if ip_address(c.address) in network
+            if _cards.parsed(c.address) in network
         ]
         good = [(entry, c) for entry, c in found if _cards.rejection(entry, names) in (None, "link-local address only")]
         good = [(entry, c) for entry, c in good if c.address not in self._group.repeated] or good

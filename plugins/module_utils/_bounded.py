@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 SECONDS = 5.0
 _KILL_SECONDS = 0.5
+_ERROR_CHARACTERS = 2000
 
 Call = Tuple[Callable[..., Any], Tuple[Any, ...]]
 
@@ -81,7 +82,7 @@ def _start(function: Callable[..., Any], arguments: Tuple[Any, ...]) -> Tuple[in
         try:
             answer = {"value": function(*arguments)}
         except Exception as error:  # noqa: BLE001  whatever it is, the other side has to hear of it
-            answer = {"error": "%s: %s" % (type(error).__name__, error)}
+            answer = {"error": ("%s: %s" % (type(error).__name__, error))[:_ERROR_CHARACTERS]}
         data = json.dumps(answer).encode()
         while data:
             data = data[os.write(writer, data) :]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 Facts = Dict[str, Any]
@@ -149,6 +149,10 @@ def addresses(entry: Entry, link_local: bool = False) -> List[Candidate]:
     """List an interface's addresses; link-local ones are left out unless they are asked for."""
     found = [(entry["name"], *_parsed("%(address)s/%(prefix)s" % address)) for address in entry["addresses"]]
     return [Candidate(*own) for *own, is_local in found if link_local or not is_local]
+
+
+# The addresses of a cluster's services are on all of its nodes.
+parsed = lru_cache(maxsize=1 << 16)(ip_address)
 
 
 @lru_cache(maxsize=1 << 16)

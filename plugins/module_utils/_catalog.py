@@ -338,7 +338,7 @@ CHECKS = (
             _error("ROUTE_ELSEWHERE", "Another node is reached over another device.", "fix the route"),
             _error("CONNECT_ELSEWHERE", "Another machine answers at that address.", "give every node its own address"),
             _error("CONNECT_FAILED", "The connection failed otherwise."),
-            _error("PROOF_FAILED", "The node did not finish the proof.", "try again"),
+            _error("PROOF_FAILED", "The node did not finish the proof, or did not prove all of it.", "try again"),
         ),
     ),
 )

@@ -13,6 +13,8 @@ import os
 import stat
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
+from ansible_collections.madctl.multinode.plugins.module_utils import _shape
+
 RUNNER = b"MAD_MULTI_NODE_RUNNER"
 _CARDS_BYTES = 16 << 20
 # A model's scripts are read to the end, within reason: weights may lie beside them.
@@ -40,7 +42,7 @@ def look(checkout: Optional[str], tags: Sequence[str]) -> List[Dict[str, Any]]:
 
 
 def _cards(base: str) -> Iterator[Dict[str, Any]]:
-    """Read every card, named as madengine names it."""
+    """Read every card, named as madengine names it; what is no name of a model or of a file is left out."""
     for path in [
         os.path.join(base, "models.json"),
         *sorted(glob.glob(os.path.join(base, "scripts", "*", "models.json"))),
@@ -51,12 +53,26 @@ def _cards(base: str) -> Iterator[Dict[str, Any]]:
             tags = card.get("tags") or []
             tags = [str(tag) for tag in tags] if isinstance(tags, list) else str(tags).split(",")
             timeout, scripts = card.get("timeout"), card.get("scripts")
+            name = short + str(card.get("name", ""))
+            if not _is_name(name):
+                continue
             yield {
-                "name": short + str(card.get("name", "")),
+                "name": name,
                 "tags": [*tags, *(short + tag for tag in tags)],
-                "scripts": os.path.normpath(os.path.join(inner, scripts)) if isinstance(scripts, str) else None,
-                "timeout": timeout if type(timeout) in (int, float) and timeout > 0 else None,
+                "scripts": os.path.normpath(os.path.join(inner, scripts)) if _is_path(scripts) else None,
+                "timeout": timeout if timeout and _is_seconds(timeout) else None,
             }
+
+
+_is_seconds, _is_text = _shape.number(), _shape.text(2000)
+
+
+def _is_name(value: str) -> bool:
+    return len(value) <= 256 and _is_path(value)
+
+
+def _is_path(value: Any) -> bool:
+    return bool(_is_text(value) and "\0" not in value)
 
 
 def _read(path: str) -> List[Any]:

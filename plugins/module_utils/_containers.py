@@ -23,6 +23,7 @@ _SECONDS = 10.0
 _VERSION_SECONDS = 60.0  # it imports a lot before it says its version, on a cold file system for long
 _VERSION = re.compile(r"(?<![\d.])\d+\.\d+[\w.+-]*")
 _VERSION_CHARACTERS = 40
+_SAID_CHARACTERS, _NAME_CHARACTERS = 400, 300
 _REMOVE_SECONDS = 60.0
 
 
@@ -48,7 +49,7 @@ def output(argv: List[str], seconds: float = _SECONDS, **more: Any) -> str:
         raise TimeoutError("%s does not answer" % argv[0]) from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise OSError(said[-1] if said else "exit code %d" % done.returncode)
+        raise OSError(said[-1][:_SAID_CHARACTERS] if said else "exit code %d" % done.returncode)
     text: str = done.stdout.decode("utf-8", "replace")
     return text
 
@@ -80,11 +81,15 @@ def look(python: Optional[str]) -> Dict[str, Any]:
     found["containers"] = []
     if found["runtime"]:
         try:
-            found["containers"] = containers()
+            found["containers"] = list(map(_shortened, containers()))
         except (OSError, ValueError) as error:
-            found["trouble"] = str(error)
+            found["trouble"] = str(error)[:_SAID_CHARACTERS]
     found["gpu_tool"] = next(filter(None, map(which, GPU_TOOLS)), None)
     return found
+
+
+def _shortened(container: Dict[str, Any]) -> Dict[str, Any]:
+    return {name: value and value[:_NAME_CHARACTERS] for name, value in container.items()}
 
 
 def version(program: str) -> Optional[str]:

@@ -44,6 +44,7 @@ ARGUMENTS: Dict[str, Any] = {
     "env": {"type": "dict", "default": {}},
     "write": {"type": "bool", "default": False},
 }
+_NAME_CHARACTERS, _ERROR_CHARACTERS = 256, 1000
 # A vendor's tool has 5 s, and there may be two of them to ask.
 _GPU_SECONDS = 11.0
 # A minute for madengine to say its version; then docker is asked twice.
@@ -99,7 +100,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     cards, unreadable = interfaces(ifconfig) if ifconfig else ([], None)
     return {
         "hostname": hostname,
-        "machine_id": _read("/etc/machine-id"),
+        "machine_id": _read("/etc/machine-id", _NAME_CHARACTERS),
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),
         "kernel": os.uname().release,
         "user_id": os.geteuid(),
@@ -162,10 +163,10 @@ def _came_in_by(connection: str) -> Optional[str]:
     return words[2] if len(words) == 4 and set(words[2]) <= set("0123456789abcdefABCDEF.:") else None
 
 
-def _read(path: str) -> Optional[str]:
+def _read(path: str, most: int = -1) -> Optional[str]:
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
+            return stream.read(most).strip()
     except OSError:
         return None
 
@@ -181,7 +182,7 @@ def interfaces(ifconfig: str) -> Tuple[List[Dict[str, Any]], Optional[str]]:
         if cut:
             raise _ifconfig.Unreadable("the kernel has no interface %s" % ascii(cut[0][:60]))
     except (OSError, _ifconfig.Unreadable) as error:
-        return [], str(error)
+        return [], str(error)[:_ERROR_CHARACTERS]
     return [dict(entry, **device(entry["name"], links.get(entry["name"], {}))) for entry in found], None
 
 

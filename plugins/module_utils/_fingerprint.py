@@ -20,6 +20,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _log, _pro
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
 NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
 _CONF_BYTES = 4096
+_LOCK_CHARACTERS, _FAULT_CHARACTERS = 256, 400
 PYTHON_SECONDS = 12.0
 MPI_CHARACTERS = 400
 # Runs in the job's Python, with its own import path. A module is looked for without running any of its packages.
@@ -62,7 +63,7 @@ for place in (spec.submodule_search_locations or []) if spec else []:
     for key in ('__version__', 'cuda', 'hip'):
         match = re.search('^' + key + r"[^=\\n]*= *['\\"]([^'\\"]+)", text, re.M)
         if match:
-            build[key.strip('_')] = match.group(1)
+            build[key.strip('_')] = match.group(1)[:200]
 if module and not getattr(sys.flags, 'safe_path', 0):
     sys.path[0] = directory
 has_module = is_there(module) if module else None
@@ -149,7 +150,7 @@ def _program_fault(base: str, program: str, search: Optional[str]) -> Optional[s
     if found is None:
         return "is not on the PATH" + (", but in the working directory" if os.path.isfile(beside) else "")
     fault: Optional[str] = _program.fault(found, search)
-    return fault
+    return fault and fault[:_FAULT_CHARACTERS]
 
 
 def _digest(path: str) -> Optional[str]:
@@ -198,7 +199,7 @@ def lock_holder(run_base: str) -> Optional[str]:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                return stream.read(300).decode("utf-8", "replace").strip() or "unknown"
+                return stream.read(_LOCK_BYTES).decode("utf-8", "replace").strip() or "unknown"
     except OSError:
         pass
     return None

@@ -16,9 +16,10 @@ import os
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _gpu_tools, _holders
+from ansible_collections.madctl.multinode.plugins.module_utils import _gpu_tools, _holders, _shape
 
 _NVIDIA = "proc/driver/nvidia"
+_NAME_CHARACTERS = 256
 _PERMISSION = re.compile("permission|denied|group", re.IGNORECASE)
 _PCI = r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
@@ -76,13 +77,17 @@ def _result(
     result = {
         "vendor": vendor,
         "count": len(found.models),
-        "models": found.models,
-        "driver": found.driver,
+        "models": [_shape.cut(model, _NAME_CHARACTERS) for model in found.models],
+        "driver": found.driver and _shape.cut(found.driver, _NAME_CHARACTERS),
         "source": source,
         "holders": list(found.holders),
-        **{name: value for name, value in (found.more or {}).items() if value},
+        **{name: list(map(_told, value)) for name, value in (found.more or {}).items() if value},
     }
-    return dict(result, note="; ".join(notes)) if notes else result
+    return dict(result, note=_shape.cut("; ".join(notes))) if notes else result
+
+
+def _told(value: Any) -> Any:
+    return _shape.cut(value, _NAME_CHARACTERS) if isinstance(value, str) else value
 
 
 def _amd_kernel(root: str, _: _gpu_tools.Run) -> _gpu_tools.Found:

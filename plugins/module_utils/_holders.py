@@ -16,6 +16,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 KFD = "sys/class/kfd/kfd"
 UNKNOWN = "unknown"
+# A command line may have megabytes.
+_CHARACTERS, _NAME_CHARACTERS = 300, 256
 # They hold every NVIDIA GPU for ever and compute nothing; as the kernel cuts the name, at 15 characters.
 _WATCHERS = ("nvidia-persiste", "nv-hostengine", "dcgm-exporter")
 
@@ -61,10 +63,10 @@ def holder(root: str, pid: int, indices: List[int]) -> List[Dict[str, Any]]:
     return [
         {
             "pid": pid,
-            "user": _user(process),
-            "command": words.replace("\0", " ").strip() or name,
+            "user": _user(process)[:_NAME_CHARACTERS],
+            "command": words[: 2 * _CHARACTERS].replace("\0", " ").strip()[:_CHARACTERS] or name,
             "age_seconds": _age(root, stat),
-            "run_id": marks[0] if marks else None,
+            "run_id": marks[0][:_CHARACTERS] if marks else None,
             "gpus": indices,
         }
     ]

@@ -24,13 +24,19 @@ _NEW_LINK, _GET_LINK, _NEW_ROUTE, _GET_ROUTE = 16, 18, 24, 26
 _LINK_NAME, _LINK_PARENT, _LINK_INFO, _LINK_MASK, _LINK_NETNS, _INFO_KIND, _SKIP_STATS = 3, 5, 18, 29, 37, 1, 8
 _DST, _SRC, _OIF, _METRIC, _MULTIPATH = 1, 2, 4, 6, 9
 _UNICAST, _MAIN_TABLE, _WHOLE_ROUTE, _DEAD = 1, 254, 0x2000, 1
+_REFUSING = (6, 7, 8)  # blackhole, unreachable, prohibit
 _MOST_ROUTES = 10000
 
 Link = Dict[str, Optional[str]]
 Route = Tuple[str, int, List[str]]
 Attributes = Dict[int, bytes]
 _name_of = lru_cache(maxsize=None)(socket.if_indextoname)
-_NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
+# Of IPv4 a blackhole is EINVAL, and what is prohibited is EACCES; of IPv6 both may be routes with a device.
+_NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
+
+
+class _RefusalError(OSError):
+    """The kernel answered with an error; any other OSError is no answer."""
 
 
 def links() -> Dict[str, Link]:
@@ -116,7 +122,8 @@ def devices_to(source: str, addresses: Sequence[str]) -> Dict[str, List[str]]:
                 answer = _route(asking, source, address)
                 if answer is not None:
                     found[address] = answer
-    except (OSError, LookupError, struct.error):
+    except OSError:
+        # Silence: to wait for it once more for each of a thousand addresses would take an hour.
         pass
     return found
 
@@ -129,12 +136,14 @@ def _route(asking: socket.socket, source: str, address: str) -> Optional[List[st
     try:
         for kind, answer in _answers(asking, _GET_ROUTE, _REQUEST, body):
             if kind == _NEW_ROUTE:
-                return _devices(_attributes(answer[12:]))
-    except OSError as error:
-        if error.errno in _NO_ROUTE:
-            return []
-        if error.errno != errno.EINVAL:
-            raise
+                route = _attributes(answer[12:])
+                if answer[7] in _REFUSING:
+                    return []
+                return _devices(route) if _OIF in route or _MULTIPATH in route else None
+    except _RefusalError as refusal:
+        return [] if refusal.errno in _NO_ROUTE else None
+    except (LookupError, struct.error):
+        pass
     return None
 
 
@@ -183,7 +192,7 @@ def _answers(asking: socket.socket, kind: int, flags: int, body: bytes) -> Itera
             length, answer = struct.unpack_from("=IH", data)
             if answer == _ERROR:
                 number = -struct.unpack_from("=i", data, 16)[0]
-                raise OSError(number, os.strerror(number))
+                raise _RefusalError(number, os.strerror(number))
             if answer == _DONE:
                 return
             yield answer, data[16:length]

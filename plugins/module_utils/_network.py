@@ -25,6 +25,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._cards import Can
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._group import Choice, Group, Network, network_of
 
+_EXPLAINED = 64
 __all__ = ["Candidate", "choose", "cover", "explain", "routed", "unreadable"]
 
 
@@ -83,6 +84,8 @@ def explain(
     """
     Give every address of every node with the reason why it was chosen or not.
 
+    Of an interface with more addresses than anyone reads, the first ones and those that were chosen.
+
     Returns:
         By host a list of ``interface``, ``address``, ``network`` (None without an address) and ``verdict``.
     """
@@ -90,18 +93,19 @@ def explain(
     rows: Dict[str, List[Dict[str, Any]]] = {}
     for number, host in enumerate(hosts):
         own = chosen[number] if number < len(chosen) else None
+        taken = [replace(card, also=()) for card in own.cards] if own else []
         rows[host] = []
         for entry in facts[number]["interfaces"]:
-            for candidate in _cards.addresses(entry, link_local=True) or [Candidate(entry["name"], "", "")]:
-                verdict = _verdict(group, number, entry, candidate, own)
+            each = _cards.addresses(entry, link_local=True) or [Candidate(entry["name"], "", "")]
+            for candidate in each[:_EXPLAINED] + [candidate for candidate in each[_EXPLAINED:] if candidate in taken]:
+                verdict = _verdict(group, number, entry, candidate, taken)
                 row = {"interface": candidate.interface, "address": candidate.address or None}
                 rows[host].append(dict(row, network=candidate.network or None, verdict=verdict))
     return rows
 
 
-def _verdict(group: Group, number: int, entry: Facts, candidate: Candidate, own: Optional[Candidate]) -> str:
+def _verdict(group: Group, number: int, entry: Facts, candidate: Candidate, cards: List[Candidate]) -> str:
     names = group.names[number]
-    cards = [replace(card, also=()) for card in own.cards] if own else []
     if candidate in cards:
         return "chosen" if candidate == cards[0] else "chosen as well, for NCCL"
     reason: Optional[str] = _cards.rejection(entry, names)
@@ -118,7 +122,7 @@ def _verdict(group: Group, number: int, entry: Facts, candidate: Candidate, own:
         return "management network: SSH comes in here"
     if candidate not in group.left(number):
         return "not a network of all nodes, and not routed to them"
-    return "qualifies, not chosen" if own else "qualifies"
+    return "qualifies, not chosen" if cards else "qualifies"
 
 
 def routed(candidate: Candidate, fact: Facts) -> Dict[str, Any]:

@@ -35,7 +35,8 @@ def prove(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
 
     Returns:
         ``listen`` (error or None), ``connect`` (a list of ``port`` and ``error``), ``read``, ``peers``, and
-        ``routes``: by another device, or by "" where there is no route, the addresses that are reached so.
+        ``routes``: by another device, or by "" where there is no route, the addresses that are reached so; None
+        where the kernel does not say.
     """
     listen = request.get("listen")
     error = _listen(listen, tell) if listen else None
@@ -60,17 +61,19 @@ def _look(request: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def elsewhere(source: str, devices: List[str], to: List[str]) -> Dict[str, List[str]]:
+def elsewhere(source: str, devices: List[str], to: List[str]) -> Optional[Dict[str, List[str]]]:
     """
     Find addresses that packets from ``source`` leave for by none of the devices.
 
     A connection from the right address proves nothing of the way: the kernel sends it where its routes lead.
+    None where nothing is known to be wrong, and not of every address that it is right.
     """
     found: Dict[str, List[str]] = {}
-    for address, ways in _netlink.devices_to(source, to).items():
+    known = _netlink.devices_to(source, to)
+    for address, ways in known.items():
         if not set(ways) & set(devices):
             found.setdefault(ways[0] if ways else "", []).append(address)
-    return found
+    return found or (None if set(to) - set(known) else {})
 
 
 def _error(answer: Dict[str, Any]) -> Optional[str]:
@@ -91,7 +94,7 @@ def resolve(name: str) -> List[str]:
     """Ask the node's resolver for a name as a job would; empty when it does not know it."""
     try:
         return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
-    except OSError:
+    except (OSError, UnicodeError):
         return []
 
 

@@ -50,6 +50,11 @@ def text(most: int = 4096) -> Shape:
     return lambda value: type(value) is str and len(value) <= most and not _NO_CHARACTER.search(value)
 
 
+def cut(value: str, most: int = 4096) -> str:
+    """Make a text have the shape of one."""
+    return _NO_CHARACTER.sub("?", value[:most])
+
+
 def like(pattern: Pattern[str]) -> Shape:
     """Make the shape of texts that match a pattern as a whole."""
     return lambda value: type(value) is str and pattern.fullmatch(value) is not None

@@ -15,6 +15,9 @@ _CONNECT = {
     "EHOSTUNREACH": ("CONNECT_NO_ROUTE", "finds no route"),
     "ELSEWHERE": ("CONNECT_ELSEWHERE", "reaches another machine"),
 }
+_NO_ANSWER = (
+    "if its kernel or sandbox has no rtnetlink(7), --skip proof launches without proof of the network; else try again"
+)
 
 
 def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) -> List[Problem]:
@@ -26,11 +29,16 @@ def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) 
         results: What each node reported; ``msg`` where it did not get to an end.
     """
     found: List[Problem] = []
+    ports = _ports(proof, results)
     for host, wanted in proof.items():
         result = results.get(host, {"msg": "it did not report"})
         if "msg" in result:
             found.append(problem("PROOF_FAILED", host, "the proof did not end: %s" % result["msg"]))
             continue
+        missing = _missing(wanted, result, ports)
+        if missing:
+            message = "its answer lacks what it was to prove: %s" % ", ".join(missing)
+            found.append(problem("PROOF_FAILED", host, message))
         if result.get("listen") and "listen" in wanted:
             found.append(_listening(host, wanted["listen"], result["listen"]))
         found += _ways(host, wanted, result)
@@ -39,6 +47,28 @@ def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) 
     answers = {host: results[host]["read"] for host in proof if "read" in results.get(host, {})}
     found += _storage.judge_reading(proof, answers)
     return found
+
+
+def _ports(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) -> List[int]:
+    """Give the ports that the first node listened on, 0 for one of its choice; none where it could not."""
+    for host, wanted in proof.items():
+        result = results.get(host, {})
+        if "listen" in wanted and "msg" not in result and result.get("listen", "it did not say") is None:
+            return list(wanted["listen"]["ports"])
+    return []
+
+
+def _missing(wanted: Dict[str, Any], result: Dict[str, Any], ports: Sequence[int]) -> List[str]:
+    """Name what a node was to prove and says nothing of, or not of all: silence is not a proof."""
+    tried = {entry["port"] for entry in result.get("connect", [])}
+    lacks = {
+        "listen": "listen" in wanted and "listen" not in result,
+        "connect": "connect" in wanted and (len(tried) < len(ports) or not tried.issuperset(filter(None, ports))),
+        "read": len(result.get("read", [])) != len(wanted["read"]) if wanted.get("read") else False,
+        "peers": bool(wanted.get("peers")) and "peers" not in result,
+        "routes": bool(wanted.get("routes")) and "routes" not in result,
+    }
+    return [name for name, is_lacking in lacks.items() if is_lacking]
 
 
 def _listening(host: str, wanted: Dict[str, Any], error: str) -> Problem:
@@ -62,11 +92,14 @@ def _connecting(host: str, wanted: Dict[str, Any], tries: Sequence[Dict[str, Any
 
 def _ways(host: str, wanted: Dict[str, Any], result: Dict[str, Any]) -> List[Problem]:
     """Judge the connections to the first node and the routes to all; of two findings with one cause, name the cause."""
-    connect, elsewhere = wanted.get("connect") or {}, result.get("routes") or {}
+    connect, elsewhere = wanted.get("connect") or {}, result.get("routes", {})
+    failed = _connecting(host, connect, result.get("connect", [])) if connect else []
+    if elsewhere is None:
+        message = "the kernel did not say over which card its peers are reached"
+        return failed + ([problem("PROOF_FAILED", host, message, _NO_ANSWER)] if wanted.get("routes") else [])
     if not _are_routes(elsewhere):
         return [problem("PROOF_FAILED", host, "its answer about routes cannot be meant")]
     elsewhere = dict(elsewhere)
-    failed = _connecting(host, connect, result.get("connect", [])) if connect else []
     if any(device and connect.get("address") in addresses for device, addresses in elsewhere.items()):
         failed = []
     if failed:

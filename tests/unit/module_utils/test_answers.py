@@ -2,6 +2,7 @@
 """A node may answer anything: what is odd is that node's problem, and all others are judged."""
 
 import copy
+import fcntl
 import json
 import math
 import random
@@ -13,9 +14,16 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _answers,
     _attic,
+    _bounded,
     _codes,
+    _containers,
     _facts,
+    _fingerprint,
+    _gpu_tools,
+    _gpus,
+    _holders,
     _mounts,
+    _network,
     _plan,
     _standing,
     _verdict,
@@ -345,3 +353,123 @@ def test_arming_that_was_refused_since_the_run_was_stopped_says_so():
 
     assert _answers.checked("arm", dict(refused)) == refused
     assert _answers.checked("arm", {**refused, "stopped": "yes"}) == {"failed": True, "msg": "the run was stopped"}
+
+
+LONG = "é" * 200_000
+
+
+def test_a_holder_of_a_gpu_with_a_long_command_line_is_told_in_short(tmp_path):
+    process = tmp_path / "proc" / "77"
+    process.mkdir(parents=True)
+    (process / "cmdline").write_text("python\0" + LONG)
+    (process / "comm").write_text("python")
+    (process / "environ").write_text(f"MADCTL_RUN_ID={LONG}\0")
+    found = node(1)
+    found["gpus"]["holders"] = _holders.holder(str(tmp_path), 77, [0])
+
+    assert found["gpus"]["holders"][0]["command"].startswith("python é")
+    assert len(found["gpus"]["holders"][0]["command"]) == 300
+    assert _answers.odd_fact(found, PATHS) is None
+
+
+def test_names_of_gpus_are_of_bounded_length():
+    found = node(1)
+    found["gpus"] = _gpus._result("amd", "x" * 300, _gpu_tools.Found([LONG], LONG, [], {"dead": [LONG]}), [LONG])
+
+    assert found["gpus"]["count"] == 1
+    assert _answers.odd_fact(found, PATHS) is None
+
+
+def test_mounts_have_options_of_any_length():
+    layers = "lowerdir=" + ":".join(f"/var/lib/containers/storage/overlay/l/{number:026}" for number in range(500))
+    line = f"36 22 0:40 / /nfs rw - overlay {'server,' * 900}:/x rw,{layers}{',x' * 2000}\n"
+    found = node(1)
+    found["mounts"][0].update(_mounts.entry("/nfs", line), real="/nfs")
+
+    assert len(found["mounts"][0]["super_options"]) == 2002
+    assert _answers.odd_fact(found, PATHS) is None
+
+
+def test_what_a_child_says_of_its_failure_is_of_bounded_length():
+    def fail():
+        raise ValueError(LONG)
+
+    found = node(1)
+    found["trouble"] = _bounded.together({"names": (fail, ())})
+    found["mounts"][0].update(error=found["trouble"]["names"]["error"])
+
+    assert found["trouble"]["names"]["error"].startswith("ValueError: é")
+    assert _answers.odd_fact(found, PATHS) is None
+
+
+def test_what_a_container_runtime_and_madengine_say_is_of_bounded_length(tmp_path, monkeypatch):
+    docker = tmp_path / "docker"
+    entry = {"Name": "/container_" + "x" * 9000, "Created": "", "Config": {"Env": ["MADCTL_RUN_ID=" + "y" * 9000]}}
+    (tmp_path / "inspected").write_text(json.dumps([entry]))
+    docker.write_text(f'#!/bin/sh\n[ "$1" = ps ] && echo container_x || cat {tmp_path}/inspected\n')
+    engine = tmp_path / "madengine"
+    engine.write_text("#!/bin/sh\nhead -c 300000 /dev/zero | tr '\\0' x >&2\nexit 3\n")
+    for program in (docker, engine):
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    found = node(1)
+    found["madengine"] = _containers.look(None)
+
+    assert [entry["name"][:10] for entry in found["madengine"]["containers"]] == ["container_"]
+    assert _answers.odd_fact(found, PATHS) is None
+    docker.write_text("#!/bin/sh\nhead -c 300000 /dev/zero | tr '\\0' x >&2\nexit 3\n")
+    found["madengine"] = _containers.look(None)
+    assert found["madengine"]["trouble"].startswith("xxx")
+    assert _answers.odd_fact(found, PATHS) is None
+
+
+def test_files_of_a_node_that_hold_more_than_they_should_are_cut(tmp_path, monkeypatch):
+    (tmp_path / "lock").write_bytes(b"\xff" + b"x" * 9000)
+    with open(tmp_path / "lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        holder = _fingerprint.lock_holder(str(tmp_path))
+    (tmp_path / "machine-id").write_text(LONG)
+    found = {**node(1), "locked_by": holder, "machine_id": _facts._read(str(tmp_path / "machine-id"), 256)}
+
+    assert holder.endswith("xxx")
+    assert _answers.odd_fact(found, PATHS) is None
+
+
+def services(count):
+    """Give the device that holds every address of a cluster's services."""
+    both = [{"address": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", "prefix": 32} for n in range(count // 2)]
+    both += [{"address": f"fd00::{n:x}", "prefix": 128} for n in range(count - count // 2)]
+    return {**healthy.node(1)["interfaces"][0], "name": "kube-ipvs0", "kind": "dummy", "addresses": both}
+
+
+def test_a_device_may_have_the_addresses_of_all_services_of_a_cluster():
+    found = node(1)
+    found["interfaces"] = [*found["interfaces"], services(20_000)]
+
+    assert _answers.odd_fact(found, PATHS) is None
+    found["interfaces"] = [*found["interfaces"], *(dict(services(1 << 15), name=f"x{n}") for n in range(2))]
+    assert _answers.odd_fact(found, PATHS) == "interfaces"
+
+
+def test_few_of_the_addresses_of_a_device_are_explained_and_the_chosen_one_always():
+    facts = [node(1), node(2)]
+    for fact, last in zip(facts, ("203.0.113.1", "203.0.113.2")):
+        own = {**services(1000), "kind": None, "name": "eth9"}
+        own["addresses"] = [*own["addresses"], {"address": last, "prefix": 24}]
+        fact["interfaces"] = [*fact["interfaces"], own]
+    chosen, _ = _network.choose(["n1", "n2"], facts, "203.0.113.0/24")
+    rows = [row for row in _network.explain(["n1", "n2"], facts, chosen)["n1"] if row["interface"] == "eth9"]
+
+    assert len(rows) == 65
+    assert [row["address"] for row in rows if row["verdict"] == "chosen"] == ["203.0.113.1"]
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix", "is_one"),
+    [
+        *(("10.0.0.1", 32, True), ("::1", 128, True), ("fe80::1", 64, True), ("10.0.0.1", 33, False)),
+        *((text, 8, False) for text in ("010.0.0.1", "10.1", "::1%lo", "\udcff", "\0", "10.0.0.1\0", "10.0.0.1/8", "")),
+    ],
+)
+def test_an_address_is_as_the_standard_library_reads_it(address, prefix, is_one):
+    assert _answers._is_interface({"address": address, "prefix": prefix}) == is_one

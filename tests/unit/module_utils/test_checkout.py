@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _checkout
+from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _checkout
 
 USES = 'run_cmd="$MAD_MULTI_NODE_RUNNER train.py"\neval $run_cmd\n'
 
@@ -74,3 +74,25 @@ def test_what_cannot_be_read_to_the_end_is_not_judged(checkout, monkeypatch):
     monkeypatch.setattr(_checkout, "_FILES", 1)
     assert _checkout.uses_runner(str(checkout / "scripts/uses/run.sh")) in (True, None)
     assert _checkout.uses_runner(str(checkout / "none")) is None
+
+
+@pytest.mark.parametrize("timeout", ["Infinity", "NaN", "-Infinity", "1e400", "1" + "0" * 400, "true", "-1", "[]"])
+def test_a_time_that_is_none_is_left_out(tmp_path, timeout):
+    (tmp_path / "models.json").write_text('[{"name": "a", "tags": ["t"], "timeout": %s}]' % timeout)
+
+    (found,) = _checkout.look(str(tmp_path), ["t"])
+    assert found["timeout"] is None
+    json.dumps(found, allow_nan=False)
+    assert _answers._model(found)
+
+
+@pytest.mark.parametrize(("key", "left"), [("name", ["b"]), ("scripts", ["a", "b"])])
+@pytest.mark.parametrize("text", ["\ud800", "x\0y", "x" * 9000])
+def test_a_text_that_is_none_is_left_out(tmp_path, key, left, text):
+    cards = [{"name": "a", "tags": ["t"], key: text}, {"name": "b", "tags": ["t"]}]
+    (tmp_path / "models.json").write_text(json.dumps(cards))
+
+    found = _checkout.look(str(tmp_path), ["t"])
+    assert [card["name"] for card in found] == left
+    assert [card["scripts"] for card in found] == [None] * len(left)
+    assert all(map(_answers._model, found))

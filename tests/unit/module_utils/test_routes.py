@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel says of devices and routes, and the planner's reading of route tables."""
 
+import errno
 import random
 import socket
 import struct
@@ -39,7 +40,69 @@ def test_a_kernel_that_does_not_answer_is_no_error(monkeypatch):
     monkeypatch.setattr(_netlink.socket, "socket", closed)
 
     assert (_netlink.links(), _netlink.routes(), _netlink.devices_to("127.0.0.1", ["127.0.0.2"])) == ({}, None, {})
-    assert _proof.elsewhere("127.0.0.1", ["eth0"], ["127.0.0.2"]) == {}
+    assert _proof.elsewhere("127.0.0.1", ["eth0"], ["127.0.0.2"]) is None
+    assert _proof.elsewhere("127.0.0.1", ["eth0"], []) == {}
+
+
+class Kernel:
+    """A netlink socket that answers each request with what comes next: an errno, a message, or what is raised."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def send(self, _):
+        if isinstance(self.answers[0], Exception):
+            raise self.answers.pop(0)
+
+    def recv(self, _):
+        answer = self.answers.pop(0)
+        kind, body = (2, struct.pack("=i", -answer)) if isinstance(answer, int) else (24, answer)
+        return struct.pack("=IHHII", 16 + len(body), kind, 0, 1, 0) + body
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def elsewhere(monkeypatch, *answers):
+    """Give what is found of one peer for each answer of the kernel, 10.0.0.1 and so on."""
+    monkeypatch.setattr(_netlink, "_open", lambda: Kernel(*answers))
+    monkeypatch.setattr(_netlink, "_name_of", lambda number: f"eth{number}")
+    return _proof.elsewhere("10.0.0.9", ["eth1"], [f"10.0.0.{number}" for number in range(1, len(answers) + 1)])
+
+
+REFUSALS = [errno.EACCES, errno.EINVAL, errno.ENETUNREACH, errno.EHOSTUNREACH]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_route_that_refuses_is_none_and_hides_no_other(monkeypatch, refusal):
+    fine, other = route("10.0.0.0", 8, 1), route("10.0.0.0", 8, 2)
+
+    assert elsewhere(monkeypatch, refusal, fine, other) == {"": ["10.0.0.1"], "eth2": ["10.0.0.3"]}
+
+
+@pytest.mark.parametrize("kind", [6, 7, 8])
+def test_a_route_of_ipv6_that_refuses_has_a_device_and_is_none(monkeypatch, kind):
+    assert elsewhere(monkeypatch, route("10.0.0.0", 8, 1, kind=kind)) == {"": ["10.0.0.1"]}
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [errno.EOPNOTSUPP, errno.EPERM, PermissionError(errno.EACCES, "denied"), socket.timeout(), b"", b"x" * 13],
+)
+def test_a_peer_that_the_kernel_says_nothing_of_is_not_proven(monkeypatch, silence):
+    fine, other = route("10.0.0.0", 8, 1), route("10.0.0.0", 8, 2)
+
+    assert elsewhere(monkeypatch, silence) is None
+    assert elsewhere(monkeypatch, fine, silence) is None
+    assert elsewhere(monkeypatch, other, silence) == {"eth2": ["10.0.0.1"]}
+    assert elsewhere(monkeypatch, fine, fine) == {}
+
+
+def test_a_name_that_no_resolver_takes_hides_no_other():
+    assert _proof.loopback_names(["a" * 64, "localhost"]) == {"localhost": _proof.resolve("localhost")[0]}
 
 
 def route(network, length, index, kind=1, table=254, metric=None, gateways=()):

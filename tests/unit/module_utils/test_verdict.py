@@ -7,7 +7,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _verdict
 
 HEAD = {"listen": {"address": "198.51.100.1", "ports": [29500, 0]}, "read": [], "written": []}
 OTHER = {"connect": {"address": "198.51.100.1", "source": "198.51.100.2"}, "read": [], "written": []}
-FINE = {"listen": None, "connect": [], "read": [], "peers": {}}
+CONNECTED = [{"port": 29500, "error": None}, {"port": 40001, "error": None}]
+FINE = {"listen": None, "connect": CONNECTED, "read": [], "peers": {}}
 
 
 def judge(head=FINE, other=FINE):
@@ -46,7 +47,7 @@ def test_only_the_master_port_is_open():
 
 @pytest.mark.parametrize(("error", "code"), [("EADDRINUSE", "PORT_IN_USE"), ("EACCES", "PORT_UNUSABLE")])
 def test_the_first_node_cannot_listen(error, code):
-    (found,) = judge(head={**FINE, "listen": error})
+    (found,) = judge(head={**FINE, "listen": error}, other={**FINE, "connect": []})
 
     assert (found["code"], found["host"]) == (code, "n1")
 
@@ -84,8 +85,7 @@ def test_a_peer_without_a_route():
 
 
 def test_what_has_one_cause_is_said_once():
-    silent = [{"port": 29500, "error": "ETIMEDOUT"}]
-    unreached = [{"port": 29500, "error": "EHOSTUNREACH"}]
+    silent, unreached = (tried(error, error)["connect"] for error in ("ETIMEDOUT", "EHOSTUNREACH"))
 
     assert [entry["code"] for entry in routed({"eno1": ["198.51.100.1"]}, connect=silent)] == ["ROUTE_ELSEWHERE"]
     assert [entry["code"] for entry in routed({"": ["198.51.100.1"]}, connect=unreached)] == ["CONNECT_NO_ROUTE"]
@@ -95,6 +95,77 @@ def test_what_has_one_cause_is_said_once():
     ]
 
 
-@pytest.mark.parametrize("answer", [[], ["x"], {"eno1": []}, {"eno1": [7]}, {"eno1": "x"}, 7])
+@pytest.mark.parametrize("answer", [[], 0, False, "", ["x"], {"eno1": []}, {"eno1": [7]}, {"eno1": "x"}, 7])
 def test_an_answer_about_routes_that_cannot_be_meant(answer):
-    assert [entry["code"] for entry in routed(answer)] == (["PROOF_FAILED"] if answer else [])
+    assert [entry["code"] for entry in routed(answer)] == ["PROOF_FAILED"]
+
+
+def test_a_kernel_that_does_not_say_where_packets_go():
+    (found,) = routed(None)
+
+    assert (found["code"], found["host"]) == ("PROOF_FAILED", "n2")
+    assert found["message"] == "the kernel did not say over which card its peers are reached"
+    assert "--skip proof" in found["remedy"]
+
+
+FULL = {
+    **OTHER,
+    "routes": ROUTES,
+    "peers": ["n1"],
+    "read": [{"path": "/nfs", "names": {"n1": "f"}}],
+    "written": [{"path": "/nfs", "file": "g", "nonce": "2"}],
+}
+ANSWER = {**FINE, "routes": {}, "read": [{"value": {"n1": "1"}}]}
+
+
+def answered(answer, head=FINE):
+    first = {**HEAD, "written": [{"path": "/nfs", "file": "f", "nonce": "1"}]}
+    return _verdict.judge({"n1": first, "n2": FULL}, {"n1": head, "n2": answer})
+
+
+def test_an_answer_with_all_that_was_wanted():
+    assert answered(ANSWER) == []
+
+
+@pytest.mark.parametrize("missing", ["connect", "read", "peers", "routes"])
+def test_an_answer_without_something_that_was_wanted_is_not_a_proof(missing):
+    (found,) = answered({name: value for name, value in ANSWER.items() if name != missing})
+
+    assert (found["code"], found["host"]) == ("PROOF_FAILED", "n2")
+    assert missing in found["message"]
+
+
+@pytest.mark.parametrize(
+    "short",
+    [
+        {"connect": []},
+        {"connect": CONNECTED[:1]},
+        {"connect": CONNECTED[:1] * 2},
+        {"connect": [{"port": 1, "error": None}, {"port": 2, "error": None}]},
+        {"read": []},
+        {"read": ANSWER["read"] * 2},
+    ],
+)
+def test_an_answer_of_another_length_is_not_a_proof(short):
+    assert [(entry["code"], entry["host"]) for entry in answered({**ANSWER, **short})] == [("PROOF_FAILED", "n2")]
+
+
+def test_an_empty_answer_proves_nothing():
+    assert {(entry["code"], entry["host"]) for entry in answered({}, head={})} == {
+        ("PROOF_FAILED", "n1"),
+        ("PROOF_FAILED", "n2"),
+    }
+
+
+@pytest.mark.parametrize(("head", "code"), [({"listen": "EADDRINUSE"}, "PORT_IN_USE"), ({"msg": "x"}, "PROOF_FAILED")])
+def test_where_the_first_node_does_not_listen_no_other_is_to_connect(head, code):
+    found = answered({**ANSWER, "connect": []}, head={**FINE, **head})
+
+    assert [(entry["code"], entry["host"]) for entry in found] == [(code, "n1")]
+
+
+def test_what_was_not_wanted_need_not_be_there():
+    only = {"read": FULL["read"], "written": FULL["written"]}
+    first = {"read": [], "written": [{"path": "/nfs", "file": "f", "nonce": "1"}]}
+
+    assert _verdict.judge({"n1": first, "n2": only}, {"n1": {}, "n2": {"read": ANSWER["read"]}}) == []
