@@ -47,6 +47,8 @@ class Asked:
         twice = self._twice(each)
         if twice:
             return [], twice
+        if all(len({c.interface for c in own}) == 1 for own in each):
+            return group.one_address_each(each), []
         several = [
             ambiguous(group.hosts[number], own, _NARROWER)
             for number, own in enumerate(each)
@@ -59,12 +61,12 @@ class Asked:
         return chosen, self._differing(chosen)
 
     def _matches(self, fact: Facts) -> List[Candidate]:
-        """Find what matches; of a network, what the rule rejects anyway only where nothing else does."""
+        """Find what matches; what several nodes have or the rule rejects anyway only where nothing else does."""
         names = _cards.by_name(fact)
         if not self._by_network:
             entry = names.get(self._wanted, {"addresses": []})
             named: List[Candidate] = _cards.addresses(entry) or _cards.addresses(entry, link_local=True)
-            return named
+            return [c for c in named if c.address not in self._group.repeated] or named
         network = network_of(self._wanted)
         found = [
             (entry, c)
@@ -92,23 +94,29 @@ class Asked:
 
     def _twice(self, each: Each) -> List[Problem]:
         """Find nodes that have nothing but addresses of others."""
-        holders: Dict[str, List[str]] = {}
+        holders, found = self._holders(), []
         for host, own in zip(self._group.hosts, each):
-            for c in own:
-                holders.setdefault(c.address, []).append(host)
-        found = []
-        for host, own in zip(self._group.hosts, each):
-            others = [other for other in holders[own[0].address] if other != host]
-            if all(len(holders[c.address]) > 1 for c in own) and others:
-                message = "its address %s of %s is also on %s" % (own[0].address, own[0].interface, ", ".join(others))
+            address, name = own[0].address, own[0].interface
+            others = ", ".join(other for other in holders.get(address, []) if other != host)
+            if others and all(c.address in self._group.repeated for c in own):
+                message = "its address %s of %s is also on %s" % (address, name, others)
                 found.append(problem("ADDRESS_TWICE", host, message))
         return found
+
+    def _holders(self) -> Dict[str, List[str]]:
+        """Give the nodes that have an address of several, on whatever interface that is up."""
+        holders: Dict[str, List[str]] = {}
+        for host, fact in zip(self._group.hosts, self._group.facts):
+            up = [entry for entry in fact["interfaces"] if "UP" in entry["flags"]]
+            for address in self._group.repeated & {own["address"] for entry in up for own in entry["addresses"]}:
+                holders.setdefault(address, []).append(host)
+        return holders
 
     def _is_ambiguous(self, number: int, own: Sequence[Candidate]) -> bool:
         """Cards of one network, and rails of a kind, serve together; the management network is no rail."""
         group = self._group
         networks = {c.network for c in own}
-        if not self._by_network or len(networks) < 2:
+        if len(networks) < 2:
             return False
         mtu = {group.names[number][c.interface]["mtu"] for c in own}
         managed = {network in group.management for network in networks}
@@ -122,7 +130,7 @@ class Asked:
         led = [c for c in shared if peer and len(shared) > 1 and group.table(number).carries(c.interface, peer)]
         first = (led or shared)[0]
         also = {c.interface: c for c in reversed(own) if c.interface != first.interface}
-        return replace(first, also=tuple(also[name] for name in reversed(list(also)))) if self._by_network else first
+        return replace(first, also=tuple(also[name] for name in reversed(list(also))))
 
     def _differing(self, chosen: Sequence[Candidate]) -> List[Problem]:
         counts = [len(c.cards) for c in chosen]

@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _argv,
@@ -111,7 +111,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "ifconfig_error": unreadable,
         "interfaces": cards,
         "routes": _netlink.routes(),
-        "management_address": _came_in_by(os.environ.get("SSH_CONNECTION", "")),
+        "management_address": _came_in_by(os.environ.get("SSH_CONNECTION", ""), cards),
         "port": port(port_number),
         "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "limits": _fingerprint.limits(),
@@ -157,10 +157,18 @@ def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
     return dict(answer.get("value") or _mounts.entry(os.path.normpath(real)), **described)
 
 
-def _came_in_by(connection: str) -> Optional[str]:
-    """Give this node's address of an SSH connection; None where sshd knows none."""
+def _came_in_by(connection: str, cards: Sequence[Dict[str, Any]] = ()) -> Optional[str]:
+    """
+    Give this node's address of an SSH connection; None where sshd knows none.
+
+    A link-local address says nothing without its device: another address of that one stands for it.
+    """
     words = connection.split(" ")
-    return words[2] if len(words) == 4 and set(words[2]) <= set("0123456789abcdefABCDEF.:") else None
+    address, _, device_name = words[2].partition("%") if len(words) == 4 else ("", "", "")
+    if not address or not set(address) <= set("0123456789abcdefABCDEF.:"):
+        return None
+    others = [own["address"] for entry in cards if entry["name"] == device_name for own in entry["addresses"]]
+    return others[0] if others else address
 
 
 def _read(path: str, most: int = -1) -> Optional[str]:

@@ -22,6 +22,10 @@ Each = List[List[Candidate]]
 Network = Union[IPv4Network, IPv6Network]
 # A card's network, its address as a number, and the addresses that are reached over it.
 _Way = Tuple[str, int, _routes.Ranges]
+# By card why it is not usable, and what addresses it has.
+_Broken = Dict[str, Tuple[str, List[Candidate]]]
+# A network of so few addresses has no room for a third node: nodes reach each other by routes.
+_FEW = 4
 
 
 class Group:
@@ -93,13 +97,22 @@ class Group:
         several = [
             ambiguous(host, own, "choose one with --interface NAME or CIDR")
             for host, own in zip(self.hosts, left)
-            if len(own) > 1
+            if len({c.interface for c in own}) > 1
         ]
-        return ([], several) if several else ([own[0] for own in left], [])
+        return ([], several) if several else (self.one_address_each(left), [])
+
+    def one_address_each(self, cards: Each) -> List[Candidate]:
+        """Take every node's address that SSH came in by, else its first: of one network where all share one."""
+        common = set.intersection(*({c.network for c in own} for own in cards))
+        entered = Counter(c.network for own in cards for c in own if c.address in self.management.addresses)
+        networks = [c.network for c in cards[0] if c.network in common]
+        network = max(networks, key=entered.__getitem__, default=None)
+        inside = [[c for c in own if network in (None, c.network)] for own in cards]
+        return [next((c for c in own if c.address in self.management.addresses), own[0]) for own in inside]
 
     # -- what stands against it -------------------------------------------------------------------
 
-    def _broken(self, number: int) -> Dict[str, Tuple[str, List[Candidate]]]:
+    def _broken(self, number: int) -> _Broken:
         """Find cards of a node that are not usable, why, and what addresses they have all the same."""
         names, found = self.names[number], {}
         for name, entry in names.items():
@@ -155,9 +168,7 @@ class Group:
     def _passed_over(self) -> List[Problem]:
         """Name the cards that were meant to be used, where it comes to the management network."""
         everywhere = [self._broken(number) for number in range(len(self.hosts))]
-        meant = {c.interface for own in self.data for c in own if _cards.is_routed(self._entry(c))}
-        meant |= {name for broken in everywhere for name, (_, addresses) in broken.items() if addresses}
-        meant |= {name for names in self.names for name in _dark_rdma(names)}
+        meant = self._meant(everywhere)
         found: List[Problem] = []
         for host, broken, names in zip(self.hosts, everywhere, self.names):
             faults = [fault(name, reason) for name, (reason, _) in broken.items() if name in meant]
@@ -170,8 +181,19 @@ class Group:
                 found.append(problem("MANAGEMENT_NETWORK", host, message))
         return found
 
-    def _entry(self, candidate: Candidate) -> Dict[str, Any]:
-        return next(names[candidate.interface] for names in self.names if candidate.interface in names)
+    def _meant(self, everywhere: Sequence[_Broken]) -> Set[str]:
+        """Name the cards in networks of two nodes; of two nodes the other may have lost its own, so one is enough."""
+        nodes: Dict[str, Set[int]] = {}
+        called: Dict[str, Set[str]] = {}
+        for number, (names, broken) in enumerate(zip(self.names, everywhere)):
+            own = [c for c in self.data[number] if _cards.is_routed(names[c.interface])]
+            own += [c for _, addresses in broken.values() for c in addresses]
+            places = {(_place(c), c.interface) for c in own} | {(name, name) for name in _dark_rdma(names)}
+            for place, name in places:
+                nodes.setdefault(place, set()).add(number)
+                called.setdefault(place, set()).add(name)
+        enough = min(2, len(self.hosts) - 1)
+        return {name for place, having in nodes.items() if len(having) >= enough for name in called[place]}
 
     def _nothing_common(self) -> List[Problem]:
         families: List[Set[Any]] = [{c.is_ipv6 for c in own} for own in self.cards]
@@ -185,6 +207,11 @@ class Group:
                 message += "; only by request: %s" % _listed(others)
             found.append(problem("NO_COMMON_NETWORK", host, message, "connect the nodes, or name one: --interface"))
         return found
+
+
+def _place(candidate: Candidate) -> str:
+    """Tell what cards of several nodes have alike: a network, or a name where every node has a network of its own."""
+    return str(candidate.interface if network_of(candidate.network).num_addresses <= _FEW else candidate.network)
 
 
 def _dark_rdma(names: _cards.Names) -> List[str]:
@@ -207,18 +234,29 @@ def _reaches_all(number: int, place: int, ways: List[List[_Way]]) -> bool:
 
 
 class _Management:
-    """The addresses that SSH came in by."""
+    """The networks of the cards that SSH came in by."""
 
     def __init__(self, facts: Sequence[Facts]) -> None:
-        self._numbers: Dict[int, List[int]] = {4: [], 6: []}
+        found = {ip_address(fact["management_address"]) for fact in facts if fact["management_address"]}
+        self.addresses = {str(address) for address in found}
+        self._numbers = {version: sorted(int(a) for a in found if a.version == version) for version in (4, 6)}
+        self._others = self._beside(facts)
+
+    def _beside(self, facts: Sequence[Facts]) -> Set[str]:
+        """Find what other networks these cards are in, such as that of IPv6, but none that a node has a card for."""
+        taken_along: Set[str] = set()
+        elsewhere: Set[str] = set()
         for fact in facts:
-            if fact["management_address"]:
-                address = ip_address(fact["management_address"])
-                self._numbers[address.version].append(int(address))
-        for numbers in self._numbers.values():
-            numbers.sort()
+            cards = [{c.network for c in _cards.addresses(entry)} for entry in fact["interfaces"]]
+            managed = set().union(*(own for own in cards if any(map(self._came_in_by, own))))
+            taken_along |= managed
+            elsewhere |= set().union(*cards) - managed
+        return taken_along - elsewhere
 
     def __contains__(self, network: str) -> bool:
+        return network in self._others or self._came_in_by(network)
+
+    def _came_in_by(self, network: str) -> bool:
         own = network_of(network)
         numbers = self._numbers[own.version]
         place = bisect_left(numbers, int(own.network_address))

@@ -129,6 +129,23 @@ def test_the_address_that_ssh_came_in_by_is_one_or_none(connection, address):
 
 
 @pytest.mark.parametrize(
+    ("local", "address"),
+    [
+        ("fe80::1%eth0", "10.0.0.2"),
+        ("fe80::1%eth1", "fe80::1"),
+        ("fe80::1%eth9", "fe80::1"),
+        ("fe80::1%", "fe80::1"),
+        ("%eth0", None),
+        ("fe80::1%$(id)", "fe80::1"),
+    ],
+)
+def test_a_link_local_address_that_ssh_came_in_by_is_that_of_its_device(local, address):
+    cards = [healthy.interface("eth1"), healthy.interface("eth0", "10.0.0.2")]
+
+    assert _facts._came_in_by(f"fe80::2%eth0 5 {local} 22", cards) == address
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("gpus", None),

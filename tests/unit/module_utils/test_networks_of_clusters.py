@@ -423,3 +423,164 @@ def test_cards_are_told_by_their_devices_not_by_their_names():
 
     assert _cards.software(names["wg0"], names) is None
     assert _cards.software(names["eth0"], names) == "tunnel (tun)"
+
+
+# -- several addresses of one card ----------------------------------------------------------------
+
+
+def card(name, *addresses, **more):
+    found = [
+        dict(zip(("address", "prefix"), (text.partition("/")[0], int(text.partition("/")[2])))) for text in addresses
+    ]
+    return {**plain.interface(name), "addresses": found, **more}
+
+
+def cluster(count, management, *cards_of):
+    """Give nodes of which number N has N in the place of ``%d`` in every address."""
+    return [
+        plain.node(
+            n, interfaces=[make_card(n) for make_card in cards_of], management_address=management.replace("%d", str(n))
+        )
+        for n in range(1, count + 1)
+    ]
+
+
+def each(name, *addresses, **more):
+    return lambda n: card(name, *(text.replace("%d", str(n)) for text in addresses), **more)
+
+
+def dual(count, management, *more):
+    return cluster(count, management, each("eno1", "10.81.3.%d/24", "2001:db8:5::%d/64", "2001:db8:5::a:%d/64"), *more)
+
+
+V4, V6 = "10.81.3.%d", "2001:db8:5::%d"
+
+
+@pytest.mark.parametrize("management", [V4, V6, "2001:db8:5::a:%d"])
+def test_a_card_of_both_families_is_one_network_of_management_and_used_by_ipv4(management):
+    data = each("ib0", "198.51.100.%d/24")
+    down = each("ib0", "198.51.100.%d/24", **DOWN)
+    managed = [("eno1", f"10.81.3.{n}") for n in (1, 2, 3)]
+
+    assert choose(dual(3, management)) == (managed, [])
+    assert choose(dual(3, management, data)) == ([("ib0", f"198.51.100.{n}") for n in (1, 2, 3)], [])
+    assert choose(dual(3, management, down)) == (managed, [("MANAGEMENT_NETWORK", f"n{n}") for n in (1, 2, 3)])
+
+
+def test_a_node_that_ssh_does_not_come_in_to_has_the_same_network_of_management():
+    facts = dual(3, V4, each("ib0", "198.51.100.%d/24"))
+    facts[0]["management_address"] = None
+
+    assert choose(facts) == ([("ib0", f"198.51.100.{n}") for n in (1, 2, 3)], [])
+
+
+def test_a_network_that_one_node_has_on_its_only_card_stays_one_for_data():
+    facts = cluster(3, V4, each("eno1", "10.81.3.%d/24"), each("ib0", "198.51.100.%d/24"))
+    facts[0]["interfaces"] = [card("eno1", "10.81.3.1/24", "198.51.100.1/24")]
+
+    assert choose(facts) == ([("eno1", "198.51.100.1"), ("ib0", "198.51.100.2"), ("ib0", "198.51.100.3")], [])
+
+
+def test_a_second_card_in_the_network_of_management_is_none_for_data():
+    facts = dual(2, V4, each("eno2", "2001:db8:5::b:%d/64"))
+
+    assert choose(facts) == ([("eno1", "10.81.3.1"), ("eno1", "10.81.3.2")], [])
+
+
+@pytest.mark.parametrize(
+    ("addresses", "management", "expected"),
+    [
+        (["10.0.0.%d/24", "10.0.0.10%d/24"], "192.0.2.%d", "10.0.0.%d"),
+        (["10.0.0.%d/24", "10.0.0.10%d/24"], "10.0.0.10%d", "10.0.0.10%d"),
+        (["10.0.0.%d/24", "10.1.0.%d/24"], "10.1.0.%d", "10.1.0.%d"),
+        (["10.9.%d.1/32", "10.0.0.%d/24"], "192.0.2.%d", "10.0.0.%d"),
+        (["2001:db8::%d/64", "2001:db8::a:%d/64"], "192.0.2.%d", "2001:db8::%d"),
+        (["2001:db8::%d/64", "2001:db8::a:%d/64"], "2001:db8::a:%d", "2001:db8::a:%d"),
+    ],
+)
+def test_several_addresses_of_one_card_are_one_choice(addresses, management, expected):
+    facts = cluster(2, management, each("eth0", *addresses))
+
+    assert choose(facts) == ([("eth0", expected.replace("%d", str(n))) for n in (1, 2)], [])
+
+
+@pytest.mark.parametrize("prefix", [24, 32])
+def test_an_address_that_one_node_keeps_alive_for_others_is_not_taken(prefix):
+    facts = cluster(3, "192.0.2.%d", each("eth0", "10.0.0.%d/24"))
+    for fact in facts:
+        fact["routes"] = by("eth0", ("10.0.0.0", 24))
+    facts[0]["interfaces"] = [card("eth0", "10.0.0.1/24", f"10.0.0.100/{prefix}")]
+
+    assert choose(facts) == ([("eth0", f"10.0.0.{n}") for n in (1, 2, 3)], [])
+
+
+def test_addresses_in_another_order_are_of_one_network_all_the_same():
+    facts = cluster(2, "192.0.2.%d", each("eth0", "10.0.0.%d/24", "10.1.0.%d/24"))
+    facts[1]["interfaces"][0]["addresses"].reverse()
+    expected = [("eth0", "10.0.0.1"), ("eth0", "10.0.0.2")]
+
+    assert choose(facts) == (expected, [])
+    assert choose(facts, "eth0") == (expected, [])
+    assert choose(facts, "10.0.0.0/8") == (expected, [])
+
+
+def test_two_cards_are_ambiguous_however_many_addresses_they_have():
+    facts = cluster(2, "192.0.2.%d", each("eth0", "10.0.0.%d/24", "10.0.0.10%d/24"), each("eth1", "10.1.0.%d/24"))
+
+    assert choose(facts)[1] == [("INTERFACE_AMBIGUOUS", "n1"), ("INTERFACE_AMBIGUOUS", "n2")]
+
+
+@pytest.mark.parametrize(
+    ("name", "addresses", "expected"),
+    [
+        ("lo", ["127.0.0.1/8", "10.255.0.%d/32"], "10.255.0.%d"),
+        ("eth0", ["10.99.0.1/32", "10.0.0.%d/24"], "10.0.0.%d"),
+        ("eth0", ["10.0.0.%d/24", "10.99.0.1/32"], "10.0.0.%d"),
+    ],
+)
+def test_what_all_nodes_have_of_a_card_that_is_asked_for_is_passed_by(name, addresses, expected):
+    facts = cluster(3, "192.0.2.%d", each(name, *addresses))
+
+    assert choose(facts, name) == ([(name, expected.replace("%d", str(n))) for n in (1, 2, 3)], [])
+
+
+def test_a_node_that_has_only_what_all_nodes_have_is_named():
+    facts = cluster(3, "192.0.2.%d", each("lo", "127.0.0.1/8", "10.255.0.%d/32"))
+    facts[1]["interfaces"] = [card("lo", "127.0.0.1/8")]
+
+    assert choose(facts, "lo") == ([], [("ADDRESS_TWICE", "n2")])
+    assert "127.0.0.1 of lo is also on n1, n3" in messages(facts, "lo")[0]
+
+
+def test_an_address_that_another_node_keeps_on_a_card_that_is_down_is_no_reason_to_refuse_one():
+    facts = cluster(2, "192.0.2.%d", each("eth0", "10.0.0.%d/24"))
+    facts[1]["interfaces"].append(card("eth5", "10.0.0.1/24", **DOWN))
+
+    assert choose(facts, "eth0") == ([("eth0", "10.0.0.1"), ("eth0", "10.0.0.2")], [])
+
+
+# -- cards that only some nodes have --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unused", [DOWN, {**DOWN, **BARE}, {**DARK, **BARE}])
+def test_a_card_that_one_node_alone_uses_was_not_meant(unused):
+    facts = cluster(4, "10.0.0.%d", each("eth0", "10.0.0.%d/24"), each("eth1", "172.30.%d.7/24", **unused))
+    facts[0]["interfaces"][1] = card("eth1", "203.0.113.7/24")
+
+    assert choose(facts) == ([("eth0", f"10.0.0.{n}") for n in (1, 2, 3, 4)], [])
+
+
+def test_a_port_for_rdma_that_one_node_alone_has_was_not_meant():
+    facts = cluster(3, "10.0.0.%d", each("eth0", "10.0.0.%d/24"))
+    facts[0]["interfaces"].append(card("ib0", **DARK, rdma=True))
+
+    assert choose(facts)[1] == []
+
+
+@pytest.mark.parametrize("addresses", ["198.51.100.%d/24", "10.168.%d.2/31"])
+def test_a_card_that_two_nodes_use_was_meant(addresses):
+    facts = cluster(5, "10.0.0.%d", each("eth0", "10.0.0.%d/24"), each("ib0", addresses))
+    for fact in facts[2:]:
+        fact["interfaces"][1].update(DARK, addresses=[])
+
+    assert choose(facts)[1] == [("MANAGEMENT_NETWORK", f"n{n}") for n in (3, 4, 5)]
