@@ -20,7 +20,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import _log, _pro
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
 NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
 _CONF_BYTES = 4096
-_LOCK_CHARACTERS, _FAULT_CHARACTERS = 256, 400
+_LOCK_BYTES, _FAULT_CHARACTERS = 256, 400
 PYTHON_SECONDS = 12.0
 MPI_CHARACTERS = 400
 # Runs in the job's Python, with its own import path. A module is looked for without running any of its packages.
