@@ -200,7 +200,8 @@ def test_a_lab_that_is_gone_is_a_silent_node(launch, tmp_path):
     assert path.exists()
 
 
-def test_what_a_killed_madctl_left_here_goes_after_a_day(tmp_path):
+def test_what_a_killed_madctl_left_here_goes_after_a_day(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("gc")  # A longer name than that is not used for private directories.
     old, used, young = (tmp_path / f"madctl-{name}" for name in ("aaaaaaaa", "bbbbbbbb", "cccccccc"))
     for path in (old, used, young):
         path.mkdir(0o700)

@@ -57,7 +57,8 @@ ORACLE = """
 cd /var/tmp/madctl-0 2>/dev/null || exit 0
 flock --nonblock --shared lock true || echo "the lock is held"
 ls -d */control.sock */ranks.sock */ready */spec.json */exit.json.partial 2>/dev/null
-find . -path '*/torchrun/*' -prune -o -name torchrun -prune -o -perm /077 ! -type l -print
+find . -maxdepth 2 ! -name torchrun -perm /077 ! -type l -print
+find . -path './*/logs/runner.*' -perm /077 -print
 ss -Hlnt 'sport = :29500'
 ls -d /tmp/madctl-* /nfs/.madctl-* 2>/dev/null
 true
