@@ -85,8 +85,8 @@ lint: setup ## all linters
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/antsibull-docs lint-collection-docs --plugin-docs .
 	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.8- plugins/modules plugins/module_utils
 
-test-fast: setup ## unit tests only
-	@$(BIN)/pytest -q tests/unit
+test-fast: setup ## unit tests that take a moment
+	@$(BIN)/pytest -q --numprocesses 2 --dist loadfile -m "not fuzz and not slow" tests/unit
 
 test-setup: torch mpi ## what tests on hosts need, system packages too
 	@$(MAKE) --no-print-directory system SYSTEM="$(TEST_SYSTEM)" || echo "not all of $(TEST_SYSTEM): tests that need them are skipped"

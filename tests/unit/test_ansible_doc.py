@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ANSIBLE_DOC = Path(sys.executable).with_name("ansible-doc")
 PLACES = {

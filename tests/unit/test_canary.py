@@ -24,6 +24,8 @@ from madctl.lab import power, state
 from madctl.lab.spec import check_name
 from tests.hostile import LANGUAGES, is_harmless
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 JOB = ("launch", "check")
 NODES = (*JOB, "ps", "inventory", "gc")

@@ -231,6 +231,7 @@ def test_the_plugin_takes_names_alone():
     assert done.stderr.count("HOST_INVALID") + done.stderr.count("HOSTS_MALFORMED") >= len(HOSTILE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("playbook", ["check", "status"])
 def test_playbooks_take_names_alone(playbook, nothing_remembered):
     variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}

@@ -120,6 +120,7 @@ def test_the_readme_says_all_of_it(role):
     assert named[-1] == f"madctl.multinode.{role}"
 
 
+@pytest.mark.slow
 def test_every_example_is_a_playbook(tmp_path):
     path = tmp_path / "examples.yml"
     path.write_text(json.dumps([play for role in ROLES for play in example(role)]))

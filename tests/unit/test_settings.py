@@ -321,6 +321,7 @@ def broken_source(place):
     path.write_text(json.dumps(data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("break_it", [broken_settings, broken_program, broken_source])
 def test_where_ansible_fails_no_node_is_judged(record, monkeypatch, capsys, break_it):
     monkeypatch.chdir(record)

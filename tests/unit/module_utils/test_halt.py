@@ -9,6 +9,8 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _attic, _clearing, _halt, _runs
 
+pytestmark = pytest.mark.slow
+
 RUN = "20261101-120000-aaaaaaaa"
 
 

@@ -3,11 +3,14 @@
 
 from ipaddress import ip_address, ip_network
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _plan
 from tests.unit.module_utils.facts import interface, node, report
+
+pytestmark = pytest.mark.slow
 
 NETWORKS = ["192.0.2", "198.51.100", "203.0.113", "10.1.0"]
 

@@ -13,6 +13,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils import _processes, _runs
 from tests.unit.module_utils.supervised import read, start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("orders", [[b"gs"], [b"sg"], [b"s", b"g"], [b"k", b"g"], [b"gk"]])
 def test_to_stop_wins_over_to_go(arm, orders):

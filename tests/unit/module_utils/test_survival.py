@@ -14,6 +14,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils import _processes, _runs
 from tests.unit.module_utils.supervised import start
 
+pytestmark = pytest.mark.slow
+
 SHORT = [("_supervisor", "SWEEP_TERM_SECONDS = 3.0", "SWEEP_TERM_SECONDS = 0.3")]
 SHORT += [("_sweep", "KILL_SECONDS = 10.0", "KILL_SECONDS = 0.5")]
 RANK = os.path.join(os.path.dirname(_processes.__file__), "_rank.py")
