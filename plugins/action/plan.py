@@ -39,6 +39,9 @@ class ActionModule(ActionBase):
         variables = _play.require(self._task, task_vars)
         arguments = dict(self._task.args)
         key = arguments.pop("facts_from")
+        known_tags = _wanted.listed(arguments.pop("known_tags", None))
+        if known_tags:
+            _play.require_tags(task_vars, known_tags)
         net_tools_follow = boolean(arguments.pop("net_tools_follow", False))
         for name in _LISTS:
             arguments[name] = _wanted.listed(arguments.get(name))

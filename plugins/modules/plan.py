@@ -142,6 +142,11 @@ options:
     description: How often the run may be started anew on all nodes after it failed.
     type: int
     default: 0
+  known_tags:
+    description: Tags that the tasks of the playbook have; others on its command line are refused. Empty for any.
+    type: list
+    elements: str
+    default: []
   net_tools_follow:
     description: Whether nodes without ifconfig, if nothing else is wrong, are listed instead of being an error.
     type: bool

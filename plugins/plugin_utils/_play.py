@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from ansible import context
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _variables
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _screen
@@ -26,6 +29,27 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
     if found:
         raise _screen.refusal(found)
     return variables
+
+
+def require_tags(task_vars: Any, known: Sequence[str]) -> None:
+    """
+    Refuse tags of the command line that no task has: Ansible would do nothing, and call it a success.
+
+    In a playbook that imports ours, or beside another one, tags may be none of our business.
+
+    Raises:
+        AnsibleActionFail: With a line for each tag.
+    """
+    typed = [*task_vars.get("ansible_run_tags", ()), *task_vars.get("ansible_skip_tags", ())]
+    found = _variables.unknown_tags(typed, known)
+    playbooks = context.CLIARGS.get("args", ())
+    if found and len(playbooks) == 1 and _is_ours(playbooks[0]):
+        raise _screen.refusal(found)
+
+
+def _is_ours(playbook: str) -> bool:
+    directory = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../playbooks"))
+    return playbook.startswith("madctl.multinode.") or os.path.dirname(os.path.realpath(playbook)) == directory
 
 
 def parted(play: Any) -> list[_codes.Problem]:

@@ -145,6 +145,9 @@ def _version(executable: str) -> tuple[int, ...]:
     return (int(said[1]), int(said[2])) if said else (7, 6)
 
 
+_version("ssh")  # Known before Ansible's workers are forked, one for each node.
+
+
 def connect(path: str) -> socket.socket:
     """Connect to a Unix socket, however long its path is."""
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -96,9 +96,10 @@ def test_playbooks_know_the_tags_that_their_tasks_have():
         plays = yaml.safe_load(path.read_text())
         assert all(play["strategy"] == "ansible.builtin.linear" for play in plays), path
         tasks = [task for play in plays for part in ("pre_tasks", "tasks", "roles") for task in play.get(part, [])]
-        first = plays[0]["tasks"][0]
+        asked = plays[0].get("vars", {}).get("rendezvous_known_tags")
+        known = asked or plays[0]["tasks"][0]["madctl.multinode.assert_tags"]["known"]
         used = {tag for task in tasks for tag in task["tags"]} - {"always"}
         # A verb's own name also means the stages before it, which always run.
         stages = {"check"} if path.stem in ("check", "launch") else set()
 
-        assert set(first["madctl.multinode.assert_tags"]["known"]) == used | stages, path
+        assert set(known) == used | stages, path
