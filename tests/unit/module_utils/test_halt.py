@@ -81,7 +81,8 @@ def test_a_stop_in_the_middle_of_arming_is_seen(base, arm, tmp_path):
 
 def test_a_stop_before_go_is_told_as_one(arm, tmp_path):
     run = arm("sh", "-c", "echo started")
-    assert end(tmp_path, run.run_id)["left"] == []
+    # Without any grace it is killed before it has written how it ended.
+    assert end(tmp_path, run.run_id, grace=20.0)["left"] == []
     run.process.wait(20)
 
     assert (run.record["outcome"], run.record["stopped"], run.record["reason"]) == ("disarmed", True, "stopped")
