@@ -170,9 +170,8 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
     run_dir = os.path.join(base, request["run_id"])
     if not request["dry_run"] and request.get("halt", True):
         try:
-            _halt.halt(
-                base, request["run_id"]
-            )  # First, so that whatever is armed from now on sees it, and what was before is seen.
+            # First, so that whatever is armed from now on sees it, and what was armed before is seen below.
+            _halt.halt(base, request["run_id"])
         except OSError as error:
             if not left(request["run_id"], base) and exit_record(run_dir) is None:
                 return {
