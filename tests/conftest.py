@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests share: the long mode, for what takes long and rarely breaks."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 
@@ -15,6 +18,23 @@ def pytest_collection_modifyitems(config, items):
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was():
+    """Hold every test to leave the process that runs it as it was: the tests after it inherit what it changes."""
+    before = _state()
+    yield
+    after = _state()
+    os.umask(before[0])
+    os.chdir(before[1])
+    assert after == before, "a test changed the umask or the current directory of its process"
+
+
+def _state():
+    umask = os.umask(0o022)
+    os.umask(umask)
+    return umask, Path.cwd()
 
 
 @pytest.fixture

@@ -30,8 +30,17 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
         stopped the run in the meantime.
     """
     proof = _proof.prove(request["proof"], tell)
+    umask = os.umask(0o077)
     try:
-        umask = os.umask(0o077)
+        return _arm(request, tell, umask, proof)
+    finally:
+        os.umask(umask)
+
+
+def _arm(
+    request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None], umask: int, proof: Dict[str, Any]
+) -> Dict[str, Any]:
+    try:
         base = _own_base(request["run_dir"])
         programs = _deliver_programs(base, request["digest"], request["programs"])
         os.mkdir(request["run_dir"], 0o700)

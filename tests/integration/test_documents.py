@@ -163,10 +163,12 @@ SHOWN = [document for document in DOCUMENTS if any(isinstance(step, Command) for
 @pytest.fixture
 def home():
     """A home below a directory that other users may enter: on nodes, the reader is no root."""
+    umask = os.umask(0o022)
     directory = Path(tempfile.mkdtemp(dir="/tmp"))
     directory.chmod(0o755)
     yield directory / "home"
     shutil.rmtree(directory)
+    os.umask(umask)
 
 
 @pytest.mark.parametrize("document", SHOWN, ids=name)
