@@ -52,9 +52,9 @@ class ActionModule(ActionBase):
         if not silent and not any(node["changed"] and node["known"] for node in nodes.values()):
             try:
                 found = str(_finding.plan_of(arguments, self, task_vars, alive=True)["run_id"])
-            except _finding.Unknown as unknown:
+            except _finding.Unknown as error:
                 # Nodes that hold nothing of the named run have proved that nothing is left, all the same.
-                return _following.left_to_role(dict(unknown.result, nodes=nodes), arguments)
+                return _following.left_to_role(dict(error.result, nodes=nodes), arguments)
             if found != run_id and (not run_id or found.startswith(run_id + ".")):
                 run_id = found
                 end(run_id)

@@ -105,13 +105,15 @@ class CallbackModule(Default):
         speakers: list[socket.socket] = []
         while True:
             for key, _ in selector.select():
-                if key.fileobj is listener:
+                speaker = key.fileobj
+                assert isinstance(speaker, socket.socket)
+                if speaker is listener:
                     speakers.append(listener.accept()[0])
                     selector.register(speakers[-1], selectors.EVENT_READ, _wire.Decoder())
                 elif not self._hear(key):
-                    selector.unregister(key.fileobj)
-                    speakers.remove(key.fileobj)
-                    key.fileobj.close()
+                    selector.unregister(speaker)
+                    speakers.remove(speaker)
+                    speaker.close()
             # Connections are taken in their order: whoever asks for it hears when all before have said their last.
             if speakers and speakers[0] is self._asking:
                 self._barrier.set()
@@ -182,10 +184,10 @@ class CallbackModule(Default):
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Keep the banner of a play until a task wants one."""
         if not self._directory:
-            return super().v2_playbook_on_play_start(play)
+            super().v2_playbook_on_play_start(play)
+            return
         self._waiting_play = play
         self._play = play
-        return None
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: Any) -> None:
         """Show other people's tasks as usual."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem
@@ -16,7 +16,7 @@ Cells = Dict[str, Dict[str, str]]
 
 
 def cells(
-    hosts: Sequence[str], problems: Sequence[Problem], warnings: Sequence[Problem], not_run: Dict[str, Sequence[str]]
+    hosts: Sequence[str], problems: Sequence[Problem], warnings: Sequence[Problem], not_run: Mapping[str, Sequence[str]]
 ) -> Cells:
     """
     Sum up every check of every node.
@@ -47,7 +47,7 @@ def lines(table: Cells, fold: Any) -> List[str]:
     """
     said = {name for row in table.values() for name, mark in row.items() if mark != NONE}
     checks = [name for name in _catalog.NAMES if name in said or name not in _catalog.ONLY_FOR]
-    groups: Dict[tuple, List[str]] = {}  # type: ignore[type-arg]
+    groups: Dict[Tuple[str, ...], List[str]] = {}
     for host, row in table.items():
         groups.setdefault(tuple(row[name] for name in checks), []).append(host)
     names = [fold(hosts) for hosts in groups.values()]

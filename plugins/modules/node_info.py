@@ -96,7 +96,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.madctl.multinode.plugins.module_utils import _facts
 
 
-def main():
+def main() -> None:
     """Collect and report."""
     module = AnsibleModule(argument_spec=_facts.ARGUMENTS, supports_check_mode=True)
     module.exit_json(**_facts.node_info(module.params))

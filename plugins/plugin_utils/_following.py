@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -53,8 +54,8 @@ def obey(follower: _follow.Follower, events: Events) -> None:
     follower.watch(wake, on_signal)
     parent = multiprocessing.parent_process()
 
-    def on_death() -> None:
-        follower.unwatch(parent.sentinel)
+    def on_death(sentinel: int) -> None:
+        follower.unwatch(sentinel)
         on_signal()  # It may have passed on what killed it.
         events.hurry(0)
         events.leave()
@@ -64,7 +65,7 @@ def obey(follower: _follow.Follower, events: Events) -> None:
             follower.detach()
 
     if parent is not None:
-        follower.watch(parent.sentinel, on_death)
+        follower.watch(parent.sentinel, functools.partial(on_death, parent.sentinel))
     if orders is None:
         return
 

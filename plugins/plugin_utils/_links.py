@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _follow, _wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _hearing, _reach
 
 _TAIL, _RUNS = _direct.parts("_tail"), _direct.parts("_runs")
@@ -29,7 +29,7 @@ _SWEEP_SECONDS = 30.0
 _MESSAGE = 4096  # Characters.
 
 
-class Links(_follow.Ways):
+class Links(_channels.Ways):
     """The ways of Ansible's connections; a context that ends all attempts."""
 
     def __init__(self, plan: dict[str, Any], reach: dict[str, _reach.Reach], follower: _follow.Follower) -> None:

@@ -82,7 +82,7 @@ class Reach:
         *words, target = self.ssh
         command = "exec %s -I -S -c %s %s" % (self.python, shlex.quote(_RELAY), shlex.quote(run_dir))
         argv = [*words, "--", target, "/bin/sh -c " + shlex.quote(command)]
-        subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+        subprocess.Popen(argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL)
         theirs.close()
         return ours
 
