@@ -14,7 +14,8 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _moments
+from ansible_collections.madctl.multinode.plugins.module_utils import _moments
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _direct,
     _finding,
@@ -53,7 +54,7 @@ class ActionModule(ActionBase):
         read_only = self._task.check_mode or boolean(arguments.get("read_only", False))
         screen = _screen.Screen(plan, attached=True)
         events = _following.Events(arguments.get("event_socket"), screen, exact=True)
-        follower = _follow.Follower(plan, events.tell, read_only=read_only, begun=follow, to_end=follow)
+        follower = Follower(plan, events.tell, read_only=read_only, begun=follow, to_end=follow)
         _following.obey(follower, events)
         started = time.monotonic()
         reach = {

@@ -17,7 +17,6 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils import (
     _codes,
-    _follow,
     _madengine,
     _masking,
     _spares,
@@ -25,6 +24,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils import (
     _wanted,
     _words,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _arming,
     _direct,
@@ -129,7 +129,7 @@ def attempt(
     plan: dict[str, Any], arguments: dict[str, Any], reach: dict[str, _reach.Reach], events: _following.Events
 ) -> dict[str, Any]:
     """Start a plan once and follow it to its end."""
-    follower = _follow.Follower(plan, events.tell)
+    follower = Follower(plan, events.tell)
     _following.obey(follower, events)
     idle_timeout = float(arguments.get("idle_timeout") or 0) or None
     given = {

@@ -113,7 +113,9 @@ def again(
         return None
     replaced = dict(zip(lost, spares))
     hosts = [replaced.get(host, host) for host in hosts]
-    fields: Dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in kept["request"].items()}
+    fields: Dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in kept["request"].items()
+    }
     fields["run_id"] = "%s.%d" % (plan["run_id"].partition(".")[0], attempt)
     fields["slots"] = tuple(kept["slots"].get(host) for host in hosts)
     outcome = _plan.make(_plan.Request(**fields), hosts, [kept["facts"][host] for host in hosts])

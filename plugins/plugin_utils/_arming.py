@@ -18,7 +18,8 @@ import socket
 import threading
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _places
+from ansible_collections.madctl.multinode.plugins.module_utils import _places
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _proving, _reach, _round
 
 _PROGRAMS = (
@@ -72,7 +73,7 @@ class Arming:
             self._end()
         shutil.rmtree(self._private, ignore_errors=True)
 
-    def pass_on(self, follower: _follow.Follower) -> None:
+    def pass_on(self, follower: Follower) -> None:
         """Give the follower what became of a node."""
         os.read(self.news, 1)
         with self._lock:

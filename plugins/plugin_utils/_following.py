@@ -13,7 +13,8 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
 
 _WAITING_BYTES = 1 << 24
@@ -25,7 +26,7 @@ _HURRY_SECONDS = 5.0
 _STOPPING_SECONDS = 90.0
 
 
-def obey(follower: _follow.Follower, events: Events) -> None:
+def obey(follower: Follower, events: Events) -> None:
     """Stop on a signal to this process and on an order from whoever listens; let go when ansible-playbook has died."""
     orders = events.orders
     follower.is_held = events.is_full
@@ -188,7 +189,7 @@ class Events:
             pass  # Nobody looks any more; the run goes on.
 
 
-def result(follower: _follow.Follower, plan: dict[str, Any], seconds: float) -> dict[str, Any]:
+def result(follower: Follower, plan: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Give an action's result: how the run ended, or that it goes on without us."""
     problems, summary = _outcome.judge(follower.runs, plan, follower.interrupted)
     summary["duration_seconds"] = round(seconds, 3)

@@ -17,7 +17,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _follow, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _hearing, _reach
 
 _TAIL, _RUNS = _direct.parts("_tail"), _direct.parts("_runs")
@@ -32,7 +33,7 @@ _MESSAGE = 4096  # Characters.
 class Links(_channels.Ways):
     """The ways of Ansible's connections; a context that ends all attempts."""
 
-    def __init__(self, plan: dict[str, Any], reach: dict[str, _reach.Reach], follower: _follow.Follower) -> None:
+    def __init__(self, plan: dict[str, Any], reach: dict[str, _reach.Reach], follower: Follower) -> None:
         self._plan, self._reach, self._follower = plan, reach, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}
         self._found: queue.Queue[Callable[[], None]] = queue.Queue()

@@ -117,8 +117,8 @@ def refusal(found: Sequence[dict[str, Any]]) -> AnsibleActionFail:
 
 def summary(found: Sequence[dict[str, Any]]) -> str:
     """Write what a task fails with where ``problems`` has shown causes and remedies: codes and hosts."""
-    codes = dict.fromkeys(entry["code"] for entry in found)
-    hosts = {code: _hosts([entry for entry in found if entry["code"] == code]) for code in codes}
+    order = dict.fromkeys(entry["code"] for entry in found)
+    hosts = {code: _hosts([entry for entry in found if entry["code"] == code]) for code in order}
     return ", ".join("%s: %s" % pair if pair[1] else pair[0] for pair in hosts.items()) + "; causes are above"
 
 

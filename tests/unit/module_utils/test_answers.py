@@ -420,13 +420,13 @@ def test_what_a_child_says_of_its_failure_is_of_bounded_length():
 
 
 def test_what_a_container_runtime_and_madengine_say_is_of_bounded_length(tmp_path, monkeypatch):
-    docker = tmp_path / "docker"
+    runtime = tmp_path / "docker"
     entry = {"Name": "/container_" + "x" * 9000, "Created": "", "Config": {"Env": ["MADCTL_RUN_ID=" + "y" * 9000]}}
     (tmp_path / "inspected").write_text(json.dumps([entry]))
-    docker.write_text(f'#!/bin/sh\n[ "$1" = ps ] && echo container_x || cat {tmp_path}/inspected\n')
+    runtime.write_text(f'#!/bin/sh\n[ "$1" = ps ] && echo container_x || cat {tmp_path}/inspected\n')
     engine = tmp_path / "madengine"
     engine.write_text("#!/bin/sh\nhead -c 300000 /dev/zero | tr '\\0' x >&2\nexit 3\n")
-    for program in (docker, engine):
+    for program in (runtime, engine):
         program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     found = node(1)
@@ -434,7 +434,7 @@ def test_what_a_container_runtime_and_madengine_say_is_of_bounded_length(tmp_pat
 
     assert [entry["name"][:10] for entry in found["madengine"]["containers"]] == ["container_"]
     assert _answers.odd_fact(found, PATHS) is None
-    docker.write_text("#!/bin/sh\nhead -c 300000 /dev/zero | tr '\\0' x >&2\nexit 3\n")
+    runtime.write_text("#!/bin/sh\nhead -c 300000 /dev/zero | tr '\\0' x >&2\nexit 3\n")
     found["madengine"] = _containers.look(None)
     assert found["madengine"]["trouble"].startswith("xxx")
     assert _answers.odd_fact(found, PATHS) is None

@@ -70,7 +70,7 @@ def clear(base, days=7, keep=(), dry_run=False):
     return [entry["run_id"] for entry in found["removed"]], found
 
 
-def survey(base):
+def surveyed(base):
     return {entry["run_id"]: entry for entry in _attic.survey({"run_dir": str(base)})["runs"]}
 
 
@@ -222,7 +222,7 @@ def test_a_link_is_neither_followed_nor_removed(base, tmp_path):
     assert clear(base)[0] == [THIRD]
     assert (base / OTHER).is_symlink()
     assert (outside / "exit.json").exists()
-    assert list(survey(base)) == []
+    assert list(surveyed(base)) == []
 
 
 def test_what_does_not_look_like_a_run_stays(base):
@@ -238,7 +238,7 @@ def test_what_does_not_look_like_a_run_stays(base):
 def test_a_run_with_a_name_of_its_own_is_one(base):
     run(base, "lauf-ü")
 
-    assert list(survey(base)) == ["lauf-ü"]
+    assert list(surveyed(base)) == ["lauf-ü"]
     assert clear(base)[0] == ["lauf-ü"]
 
 
@@ -247,7 +247,7 @@ def test_somebody_elses_base_is_left_alone(base, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
 
     assert clear(base)[1] == {"removed": [], "programs": [], "held": [], "stuck": []}
-    assert survey(base) == {}
+    assert surveyed(base) == {}
 
 
 def test_what_is_mounted_in_a_run_stays(base, monkeypatch):
@@ -293,7 +293,7 @@ def test_what_resists_is_named_and_tried_again(base, monkeypatch):
 def test_a_run_says_what_it_is(base):
     said = {**about(), "addresses": ["10.0.0.1"] * len(about()["hosts"])}
     path = run(base, about=said)
-    found = survey(base)[RUN]
+    found = surveyed(base)[RUN]
 
     assert (found["state"], found["run_dir"]) == ("exited", str(path))
     assert found["exit"] == {"outcome": "exited", "exit_code": 0, "stopped": False}
@@ -304,7 +304,7 @@ def test_a_run_says_what_it_is(base):
 def test_addresses_that_cannot_be_meant_are_none(base, addresses):
     run(base, about={**about(), "addresses": addresses, "hosts": ["a", "b"], "plan": {**about()["plan"], "nnodes": 2}})
 
-    assert survey(base)[RUN]["described"]["addresses"] is None
+    assert surveyed(base)[RUN]["described"]["addresses"] is None
 
 
 def test_lost_and_running(base, process):
@@ -312,7 +312,7 @@ def test_lost_and_running(base, process):
     path = run(base, OTHER, ended=False)
     process([str(base / "x" / "_supervisor.py"), str(path)])
 
-    assert {name: entry["state"] for name, entry in survey(base).items()} == {RUN: "lost", OTHER: "running"}
+    assert {name: entry["state"] for name, entry in surveyed(base).items()} == {RUN: "lost", OTHER: "running"}
 
 
 HOSTILE = {
@@ -343,7 +343,7 @@ HOSTILE = {
 def test_a_broken_description_is_none(base, text):
     run(base, about=text)
 
-    assert survey(base)[RUN]["described"] is None
+    assert surveyed(base)[RUN]["described"] is None
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
@@ -358,7 +358,7 @@ def test_records_that_are_no_files_are_not_read(base, tmp_path, name, kind):
         os.mkfifo(path / name)
     else:
         (path / name).mkdir()
-    found = survey(base)[RUN]
+    found = surveyed(base)[RUN]
 
     assert found["state"] == "lost"
     assert (found["described"] is None) == (name == "run.json")
@@ -368,13 +368,13 @@ def test_events_that_no_supervisor_wrote_break_nothing(base):
     path = run(base, ended=False)
     (path / "events.jsonl").write_text("[]\n5\n")
 
-    assert survey(base)[RUN]["state"] == "lost"
+    assert surveyed(base)[RUN]["state"] == "lost"
 
 
 def test_what_is_found_travels_as_json(base):
     run(base, about=about())
 
-    json.dumps(survey(base))
+    json.dumps(surveyed(base))
     json.dumps(_attic.alive({"run_dir": str(base)}))
 
 
@@ -432,6 +432,6 @@ def test_what_a_verdict_rests_on_is_told_of_a_run(base):
     record = {"outcome": "exited", "exit_code": 0, "stopped": False, "signal": None, "reason": None, "trouble": "x"}
     record.update(ranks_joined=1, apart=[0], left_behind=["5 (python)"])
     (path / "exit.json").write_text(json.dumps({**record, "more": 1}))
-    assert survey(base)[RUN]["exit"] == record
+    assert surveyed(base)[RUN]["exit"] == record
     (path / "exit.json").write_text(json.dumps({**record, "ranks_joined": "all", "left_behind": 0, "apart": [-1]}))
-    assert not {"ranks_joined", "left_behind", "apart"} & set(survey(base)[RUN]["exit"])
+    assert not {"ranks_joined", "left_behind", "apart"} & set(surveyed(base)[RUN]["exit"])

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _follow, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
 
 REASON = _codes.problem("INTERRUPTED", None, "interrupted")
 
@@ -16,7 +17,7 @@ def followed():
     """A follower of one node, and the node's end."""
     plan = {"run_id": "r", "shape": "script", "world_size": 1}
     node = {"host": "a", "node_rank": 0, "run_dir": "/r", "clock_offset": 0.0}
-    follower = _follow.Follower({**plan, "nodes": [node]}, lambda *_: None)
+    follower = Follower({**plan, "nodes": [node]}, lambda *_: None)
     ours, theirs = socket.socketpair()
     follower.armed("a", ours)
     theirs.settimeout(5)
@@ -35,7 +36,7 @@ def test_interrupts_stop_and_kill_and_let_go(followed):
 
 
 def test_whoever_only_reads_leaves_at_the_first():
-    follower = _follow.Follower({"run_id": "r", "shape": "script", "world_size": 0, "nodes": []}, print, read_only=True)
+    follower = Follower({"run_id": "r", "shape": "script", "world_size": 0, "nodes": []}, print, read_only=True)
     follower.interrupt(REASON)
 
     assert (follower.detached, follower.interrupted) == (True, None)
@@ -46,7 +47,7 @@ def test_the_first_failure_is_found_also_where_the_probe_s_answer_came_late():
         {"host": "a", "node_rank": 0, "run_dir": "/r", "clock_offset": -0.4},  # It seems 0.4 s behind, and is not.
         {"host": "b", "node_rank": 1, "run_dir": "/r", "clock_offset": 0.0},
     ]
-    follower = _follow.Follower({"run_id": "r", "shape": "script", "world_size": 2, "nodes": nodes}, lambda *_: None)
+    follower = Follower({"run_id": "r", "shape": "script", "world_size": 2, "nodes": nodes}, lambda *_: None)
     now = time.time()
     for run, at in zip(follower.runs, (now - 0.2, now)):
         follower._event(run, {"event": "started", "time": time.time(), "seq": 1}, b"")

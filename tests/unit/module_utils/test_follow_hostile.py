@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _events, _follow, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _events, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._channels import Ways
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
 from tests import hostile
 
 SOURCES = Path(__file__).parents[3] / "plugins" / "module_utils"
 
 
-class Ways(_follow.Ways):
+class Ways(Ways):
     """Ways to nodes of which none comes back, and where a sweep finds nothing."""
 
     def __init__(self, follower):
@@ -49,7 +51,7 @@ class Two:
         ]
         self.plan = {"run_id": "r", "runner": "torchrun", "shape": "script", "world_size": 4, "nodes": nodes, **more}
         self.told = []
-        self.follower = _follow.Follower(self.plan, lambda event, _: self.told.append(event))
+        self.follower = Follower(self.plan, lambda event, _: self.told.append(event))
         self.follower.ways = self.ways = Ways(self.follower)
         self.ends = {}
         for node in nodes:

@@ -293,7 +293,7 @@ def test_this_machine_answers():
     assert json.loads(json.dumps(found)) == found
 
 
-def amd_smi(*gpus):
+def amd_smi(*devices):
     return [
         {
             "gpu": index,
@@ -301,7 +301,7 @@ def amd_smi(*gpus):
             "board": {"model_number": "102-G30211-0C", "product_name": product, "manufacturer_name": "AMD"},
             "driver": driver,
         }
-        for index, market, product, driver in gpus
+        for index, market, product, driver in devices
     ]
 
 

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _follow, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
 
 EXIT = {"event": "exit", "outcome": "exited", "signal": None, "ranks_joined": 1, "left_behind": []}
 
@@ -24,7 +25,7 @@ def follow(offsets, frames, **more):
     from ansible_collections.madctl.multinode.plugins.module_utils import _outcome
 
     told = []
-    follower = _follow.Follower(plan(offsets), lambda event, _: told.append(event), **more)
+    follower = Follower(plan(offsets), lambda event, _: told.append(event), **more)
     for node, own in zip(follower.plan["nodes"], frames, strict=True):
         ours, theirs = socket.socketpair()
         follower.armed(node["host"], ours)

@@ -145,16 +145,16 @@ def test_what_runs_without_a_lock_is_seen_too(arm, tmp_path):
 
 def test_only_what_is_provably_of_the_run_is_ended(arm, tmp_path):
     ours, other = (f"20260101-000000-{uuid.uuid4().hex[:8]}" for _ in range(2))
-    processes = {run: subprocess.Popen(["sleep", "60"], env={"MADCTL_RUN_ID": run}) for run in (ours, other)}
+    started = {run: subprocess.Popen(["sleep", "60"], env={"MADCTL_RUN_ID": run}) for run in (ours, other)}
     try:
-        pids = [process.pid for process in processes.values()]
+        pids = [process.pid for process in started.values()]
         while any(_processes.run_of(pid) is None for pid in pids):
             pass
         _processes.kill_marked(ours, pids, 9)
-        assert processes[ours].wait(20) == -9
-        assert processes[other].poll() is None
+        assert started[ours].wait(20) == -9
+        assert started[other].poll() is None
     finally:
-        for process in processes.values():
+        for process in started.values():
             process.kill()
             process.wait()
 

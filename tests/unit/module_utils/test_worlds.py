@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _follow, _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils import _outcome, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
 from madctl.commands.status import how_it_ended
 from tests.unit.module_utils.supervised import PROGRAMS
 
@@ -115,7 +116,7 @@ def _below(worlds, pid):
 def follower(size, *hosts):
     nodes = [{"host": host, "node_rank": rank, "run_dir": "/r"} for rank, host in enumerate(hosts)]
     plan = {"run_id": "r", "shape": "script", "runner": "torchrun", "world_size": size, "nodes": nodes}
-    return _follow.Follower(plan, lambda *_: None)
+    return Follower(plan, lambda *_: None)
 
 
 def apart(seq, rank, size=1):
