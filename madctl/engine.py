@@ -21,7 +21,8 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist, _places
+from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from madctl.errors import Problem, UsageError
 from madctl.inventory import GROUP, control_directory, typed
 from madctl.lines import one_line
@@ -62,7 +63,7 @@ class Engine:
     def __init__(self, on_task: TaskListener, on_event: EventListener) -> None:
         self._on_task = on_task
         self._on_event = on_event
-        self._directory = Path(_places.private())
+        self._directory = Path(private_places.private())
         self._variables = self._directory / "variables.json"
         self._orders: socket.socket | None = None
         self._missed = b""
@@ -144,7 +145,7 @@ class Engine:
         """Have the sockets of connections here, where the usual place has a name that ssh cannot take."""
         group = inventory["all"]["children"][GROUP]
         place = os.path.expanduser(group["vars"].get("ansible_control_path_dir") or control_directory())
-        if _places.is_plain(place):
+        if private_places.is_plain(place):
             return inventory
         variables = {**group["vars"], "ansible_control_path_dir": str(self._directory / "cp")}
         return {"all": {"children": {GROUP: {**group, "vars": variables}}}}
@@ -158,7 +159,7 @@ class Engine:
         return listener
 
     def _receive(self, listener: socket.socket) -> None:
-        from ansible_collections.madctl.multinode.plugins.module_utils._wire import Decoder
+        from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import Decoder
 
         try:
             channel, _ = listener.accept()
@@ -224,7 +225,7 @@ def inventory_hosts(sources: Sequence[str], limit: str | None) -> list[str]:
         said = done.stderr.strip().splitlines() or ["no host matches"]
         reason = one_line(next((line for line in said if "ERROR" in line), said[-1])).rstrip(".")
         raise UsageError(Problem("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {reason}"))
-    wrong = [name for name in names if not _hostlist.is_name(name)]
+    wrong = [name for name in names if not hostlist.is_name(name)]
     # A name that holds a new line looks like two; Ansible says how many it wrote.
     if wrong or f"({len(names)})" not in done.stdout.partition("\n")[0]:
         raise UsageError(Problem("HOST_INVALID", f"{wrong[0] if wrong else names!r} of the inventory cannot be a host"))

@@ -24,7 +24,7 @@ from ClusterShell.NodeUtils import (
     YAMLGroupLoader,
 )
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 
 # A group of a YAML file may be of any type, and ClusterShell only minds when it uses it.
 _OF_CONTENT = (AttributeError, TypeError, ValueError, RecursionError)
@@ -35,7 +35,7 @@ class _Groups(GroupResolverConfig):  # type: ignore[misc]
     """Asks sources for groups with harmless names alone, also where one group names another."""
 
     def group_nodes(self, group: str, namespace: str | None = None) -> list[str]:
-        if not _hostlist.GROUP.fullmatch(group):
+        if not hostlist.GROUP.fullmatch(group):
             raise GroupResolverIllegalCharError(f"{group!r} is not a name of a group")
         return list(super().group_nodes(group, namespace))
 

@@ -2,7 +2,7 @@
 """
 Read host lists as people write them. Order given is rank order.
 
-The collection's ``_hostlist`` reads them; groups, which are the user's own, are added here.
+The collection's ``hostlist`` reads them; groups, which are the user's own, are added here.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostfile, _hostlist
-from ansible_collections.madctl.multinode.plugins.module_utils._hostlist import Host as Host
+from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host as Host
 from madctl.errors import Problem, UsageError
 
 
@@ -23,7 +23,7 @@ def from_list(text: str) -> list[Host]:
     Raises:
         UsageError: If a part is empty, malformed, hostile or repeated.
     """
-    return _read(lambda: _hostlist.from_list(text, _group))
+    return _read(lambda: hostlist.from_list(text, _group))
 
 
 def from_file(path: str) -> list[Host]:
@@ -37,7 +37,7 @@ def from_file(path: str) -> list[Host]:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(Problem("HOSTFILE_UNREADABLE", f"{path}: {error}")) from error
-    return _read(lambda: _hostfile.from_lines(text, path))
+    return _read(lambda: host_files.from_lines(text, path))
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> list[Host]:
@@ -49,20 +49,20 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> list[Host]:
     """
     given = {name: value for name, value in environment.items() if value}
     if nodes := given.get("SLURM_JOB_NODELIST"):
-        return _read(lambda: _hostlist.from_scheduler(nodes))
+        return _read(lambda: hostlist.from_scheduler(nodes))
     if path := given.get("PBS_NODEFILE") or given.get("PE_HOSTFILE"):
         return from_file(path)
     found = _of_lsf(given)
-    return found and _hostfile.without_launcher(found)
+    return found and host_files.without_launcher(found)
 
 
 def _of_lsf(given: Mapping[str, str]) -> list[Host]:
     if path := given.get("LSB_DJOB_HOSTFILE"):
         return from_file(path)
     if pairs := given.get("LSB_MCPU_HOSTS"):
-        return _read(lambda: _hostfile.from_pairs(pairs, "LSB_MCPU_HOSTS"))
+        return _read(lambda: host_files.from_pairs(pairs, "LSB_MCPU_HOSTS"))
     names = given.get("LSB_HOSTS", "").split()
-    return _read(lambda: _hostfile.from_lines("\n".join(names), "LSB_HOSTS")) if names else []
+    return _read(lambda: host_files.from_lines("\n".join(names), "LSB_HOSTS")) if names else []
 
 
 def _group(text: str) -> list[str]:
@@ -74,6 +74,6 @@ def _group(text: str) -> list[str]:
 def _read(read: Callable[[], list[Host]]) -> list[Host]:
     try:
         return read()
-    except _hostlist.HostsError as error:
+    except hostlist.HostsError as error:
         found = error.problem
         raise UsageError(Problem(found["code"], found["message"], found["host"], found["remedy"])) from error

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from madctl.errors import Problem
 from madctl.hosts import Host
 
@@ -98,7 +98,7 @@ def wrong_login(inventory: dict[str, Any]) -> Problem | None:
     group = inventory["all"]["children"][GROUP]
     for variables in (group["vars"], *group["hosts"].values()):
         for user in _given(variables, "user"):
-            if not (isinstance(user, str) and _hostlist.NAME.fullmatch(user)):
+            if not (isinstance(user, str) and hostlist.NAME.fullmatch(user)):
                 remedy = "use letters, digits, '.', '-' and '_', not '-' first"
                 return Problem("USER_INVALID", f"{user!r} cannot be a user", remedy=remedy)
         for port in _given(variables, "port"):

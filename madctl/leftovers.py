@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _places
+from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
 
 AGE_SECONDS = 86400.0
 _NAME = re.compile(r"madctl-[a-z0-9_]{8}")
@@ -26,7 +26,7 @@ _LINKS = ("cwd", "root", "exe")
 
 def find(directory: Path | None = None, now: float | None = None) -> list[Path]:
     """List the directories that nobody can need any more."""
-    place, limit = directory or Path(_places.base()), (now or time.time()) - AGE_SECONDS
+    place, limit = directory or Path(private_places.base()), (now or time.time()) - AGE_SECONDS
     if not Path("/proc/self/cmdline").exists():
         return []  # Nothing here can tell who uses what.
     found = [path for path in sorted(place.glob("madctl-*")) if _is_left(path, limit)]

@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _madengine
-from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 from madctl.errors import Problem, UsageError
 
 
@@ -50,7 +50,7 @@ def variables(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _refused_words(options: argparse.Namespace) -> list[tuple[str, str]]:
-    return _madengine.refused(options.tags, options.work or []) if options.tags else []
+    return madengine_options.refused(options.tags, options.work or []) if options.tags else []
 
 
 def _contexts(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ def _contexts(options: argparse.Namespace) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for source, text in texts.items():
         try:
-            found.append(_madengine.parse(text))
+            found.append(madengine_options.parse(text))
         except ValueError as error:
             remedy = "write it as {'key': 'value'}"
             raise UsageError(Problem("CONTEXT_MALFORMED", f"{source}: {error}", remedy=remedy)) from error

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._hostlist import Host
-from ansible_collections.madctl.multinode.plugins.module_utils._number import number
+from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.errors import Problem, UsageError
 
 
@@ -73,13 +73,13 @@ def since(options: argparse.Namespace) -> dict[str, str]:
     Raises:
         UsageError: If that is no moment.
     """
-    from ansible_collections.madctl.multinode.plugins.module_utils import _moments
+    from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
 
     text: str | None = options.since
     if text is None:
         return {}
     try:
-        _moments.since(text, 0.0)
+        moments.since(text, 0.0)
     except ValueError as error:
         wanted = "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00"
         raise UsageError(Problem("USAGE", f"--since takes {wanted}, not {text!r}")) from error

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._words import joined, quoted, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined, quoted, unpack
 from madctl.terminal import plain, say
 
 

@@ -14,7 +14,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._words import unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
 from madctl.inventory import GROUP, narrowed, wrong_login
 from madctl.options import Targets
 

@@ -7,7 +7,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
 from madctl import terminal
 from madctl.errors import ExitCode, Problem
 from madctl.lines import one_line
@@ -45,9 +45,9 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
         terminal.say(to_json(view.masked(Result("check", status, code, None, data, view.errors, view.warnings))))
         return code
     if checks:
-        terminal.say(*_table.lines(checks, fold))
+        terminal.say(*check_table.lines(checks, fold))
     if options.explain and candidates:
-        terminal.say("", *_table.network_lines(candidates))
+        terminal.say("", *check_table.network_lines(candidates))
     print_problems(view.masked(view.errors), view.masked(view.warnings), blank=bool(checks))
     return code
 

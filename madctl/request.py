@@ -12,9 +12,10 @@ import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _catalog, _wanted
-from ansible_collections.madctl.multinode.plugins.module_utils._number import number
-from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, pack, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, command_line
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, pack, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from madctl import model_request
 from madctl.errors import Problem, UsageError
 from madctl.options import whole
@@ -143,7 +144,7 @@ def check_variables(options: argparse.Namespace, environment: Mapping[str, str] 
     """
     if options.dry_run:
         raise UsageError(Problem("USAGE", "check starts nothing anyway", remedy="leave out --dry-run"))
-    return {**_variables(options, environment), "madctl_only": _checks("--only", options.only, _catalog.NAMES)}
+    return {**_variables(options, environment), "madctl_only": _checks("--only", options.only, catalog.NAMES)}
 
 
 def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -151,9 +152,9 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     if "\0" in "".join(work):
         raise UsageError(Problem("WORK_INVALID", "an argument holds a NUL byte"))
     shape = "model" if options.tags else "command" if options.as_command else "script"
-    for found in _wanted.work(work, shape, options.python):
+    for found in validation.work(work, shape, options.python):
         raise UsageError(Problem(found["code"], found["message"], remedy=found["remedy"]))
-    python = _argv.chosen_python(work, shape, options.python)
+    python = command_line.chosen_python(work, shape, options.python)
     if options.gpus == "per-node" and options.runner == "torchrun":
         raise UsageError(
             Problem("USAGE", "torchrun needs the same number of processes on every node", remedy="--gpus min")
@@ -186,7 +187,7 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "madctl_idle_timeout": _seconds("--idle-timeout", options.idle_timeout),
         "madctl_log_cap": size("--log-cap", options.log_cap),
         "madctl_start_timeout": _seconds("--start-timeout", options.start_timeout),
-        "madctl_skip": _checks("--skip", options.skip, _catalog.SKIPPABLE),
+        "madctl_skip": _checks("--skip", options.skip, catalog.SKIPPABLE),
         "madctl_install": not options.no_install and not options.dry_run,
         "madctl_become": True,
     }
@@ -196,7 +197,7 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
 def _checks(option: str, names: Sequence[str], known: Collection[str]) -> list[str]:
     for name in names:
         if name not in known:
-            ordered = ", ".join(check for check in _catalog.NAMES if check in known)
+            ordered = ", ".join(check for check in catalog.NAMES if check in known)
             raise UsageError(Problem("USAGE", f"{option} takes one of {ordered}, not {name!r}"))
     return list(names)
 
@@ -230,7 +231,6 @@ def _shared_paths(options: argparse.Namespace) -> list[str]:
 
 
 def _mpi_args(options: argparse.Namespace) -> list[str]:
-    from ansible_collections.madctl.multinode.plugins.module_utils import _mpi
 
     for option, value in (("--mpi-args", options.mpi_args), ("--mpirun", options.mpirun)):
         if value is not None and options.runner != "mpirun":
@@ -241,7 +241,7 @@ def _mpi_args(options: argparse.Namespace) -> list[str]:
         words = shlex.split(options.mpi_args or "")
     except ValueError as error:
         raise _usage("--mpi-args", options.mpi_args, "words, quoted as for a shell") from error
-    for word in _mpi.reserved(words):
+    for word in validation.reserved(words):
         message = f"--mpi-args: {word} is the plan's to decide"
         raise UsageError(Problem("MPI_ARGS_RESERVED", message, remedy="leave it out"))
     return words
@@ -352,7 +352,7 @@ def secrets(options: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[str
         options: The parsed command line.
         wanted: What was made of it. The file is not read again: it may be a pipe, and empty by now.
     """
-    from ansible_collections.madctl.multinode.plugins.module_utils._masking import values
+    from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import values
 
     # The last entry of a name counts: it alone says where the value came from.
     typed = {name: equals for name, equals, _ in (entry.partition("=") for entry in options.env)}

@@ -127,7 +127,7 @@ class Session:
 
     def check_code(self) -> ExitCode:
         """Give the exit code of everything before a start."""
-        from ansible_collections.madctl.multinode.plugins.module_utils._codes import UNREACHABLE
+        from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import UNREACHABLE
 
         if any(problem.code in UNREACHABLE for problem in self.view.errors):
             return ExitCode.UNREACHABLE

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
-from ansible_collections.madctl.multinode.plugins.module_utils._masking import Mask
+from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from madctl import models
 from madctl.errors import Problem
 from madctl.lines import CUT, KEPT, Line, Logs, Ticker, Window, excerpt, shortened, size, victims_line

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reference pages of checks and of faults that are known to be found."""
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 
 INTRODUCTION = """\
 # Checks
@@ -28,7 +28,7 @@ file server that hangs. This page is written from the tests by `make docs`.
 def checks() -> str:
     """Write the page of all checks: what each looks at, what it costs, its codes and remedies."""
     parts = [INTRODUCTION]
-    for check in _catalog.CHECKS:
+    for check in catalog.CHECKS:
         skip = f"`--skip {check.name}`" if check.skippable else "never skipped"
         parts.append(f"## {check.name}\n\nLooks at: {check.looks_at}.  \nCosts: {check.cost}.  \nSkip: {skip}.\n")
         rows = ["| code | level | meaning | remedy |", "|---|---|---|---|"]

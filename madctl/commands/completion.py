@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """Print a script that the shell reads."""
     import shtab
 
-    from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
+    from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
     from madctl import terminal
 
     for action in _actions(options.parser):
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         elif action.metavar == "RUN":
             action.complete = dict.fromkeys(_RUNS, "_madctl_runs")  # type: ignore[attr-defined]
         elif action.metavar == "CHECK":
-            action.choices = [name for name in _catalog.NAMES if name in _catalog.SKIPPABLE]
+            action.choices = [name for name in catalog.NAMES if name in catalog.SKIPPABLE]
     script = shtab.complete(options.parser, options.shell, preamble=_RUNS)  # type: ignore[arg-type]
     terminal.say(*script.split("\n"))
     return ExitCode.SUCCEEDED

@@ -142,6 +142,6 @@ def _started(created: float) -> str:
 
 
 def _work(words: Sequence[Any]) -> str:
-    from ansible_collections.madctl.multinode.plugins.module_utils._words import joined
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
 
     return str(joined(words))

@@ -25,7 +25,7 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line a node; 4 when one did not answer."""
-    from ansible_collections.madctl.multinode.plugins.module_utils import _standing
+    from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
     from madctl import rundir, terminal
     from madctl.result import Result, to_json, to_problem
     from madctl.session import ask
@@ -46,9 +46,9 @@ def run(options: argparse.Namespace) -> int:
         terminal.say(to_json(Result("status", status, code, record.run_id, {"nodes": nodes}, problems, notices)))
     else:
         terminal.say(f"run {record.run_id}")
-        terminal.table(_standing.rows(nodes))
+        terminal.table(status_table.rows(nodes))
         if any(node["state"] in ("running", "stopping") for node in nodes):
-            terminal.say("", f"when nobody follows: {_standing.alone(nodes)}")
+            terminal.say("", f"when nobody follows: {status_table.alone(nodes)}")
     print_problems(problems, notices)
     return code
 

@@ -8,13 +8,12 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import (
-    _catalog,
-    _checks,
-    _network,
-    _storage,
-    _verdict,
-    _visible,
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, visible_gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
+    checks,
+    network_choice,
+    proof_verdict,
+    shared_storage,
 )
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _proving, _reach, _screen
 
@@ -38,42 +37,42 @@ class ActionModule(ActionBase):
             judge = {"network": self._network, "storage": self._storage, "gpus": self._gpus}[arguments["about"]]
             nodes, judged = judge(facts, arguments, task_vars["hostvars"])
             found += judged
-        problems = [entry for entry in found if not _catalog.is_warning(entry["code"])]
-        warnings = _screen.lines([entry for entry in found if _catalog.is_warning(entry["code"])])
+        problems = [entry for entry in found if not catalog.is_warning(entry["code"])]
+        warnings = _screen.lines([entry for entry in found if catalog.is_warning(entry["code"])])
         if problems:
             return {"failed": True, "msg": _screen.message(problems), "problems": problems, "warnings": warnings}
         return {"changed": False, "nodes": nodes, "warnings": warnings}
 
     @staticmethod
     def _network(facts: dict[str, Any], arguments: dict[str, Any], _: Any) -> tuple[dict[str, Any], list[Any]]:
-        unreadable = _network.unreadable(list(facts.items()))
+        unreadable = network_choice.unreadable(list(facts.items()))
         if unreadable:
             return {}, unreadable
         hosts, each = list(facts), list(facts.values())
-        chosen, problems = _network.choose(hosts, each, arguments.get("interface") or None)
-        rows = _network.explain(hosts, each, chosen)
+        chosen, problems = network_choice.choose(hosts, each, arguments.get("interface") or None)
+        rows = network_choice.explain(hosts, each, chosen)
         found = {host: dict(asdict(one), candidates=rows[host]) for host, one in zip(hosts, chosen)}
-        return found, problems + (_checks.network(list(facts.items()), chosen) if chosen else [])
+        return found, problems + (checks.network(list(facts.items()), chosen) if chosen else [])
 
     def _storage(
         self, facts: dict[str, Any], arguments: dict[str, Any], hostvars: Any
     ) -> tuple[dict[str, Any], list[Any]]:
         nodes = list(facts.items())
         types = _direct.plain(arguments.get("fstypes") or [])
-        problems, reading = _storage.judge(nodes, types), _storage.reading(nodes, types)
-        proof = {host: {"read": reading[host], "written": _storage.written(fact)} for host, fact in nodes}
+        problems, reading = shared_storage.judge(nodes, types), shared_storage.reading(nodes, types)
+        proof = {host: {"read": reading[host], "written": shared_storage.written(fact)} for host, fact in nodes}
         if any(wanted["written"] for wanted in proof.values()):
             reach = {host: _reach.Reach(host, self, hostvars[host]) for host in facts}
             results = _proving.run(proof, reach)
             due = {host: wanted for host, wanted in proof.items() if _proving.is_due(wanted)}
-            problems += _verdict.judge(due, results)
+            problems += proof_verdict.judge(due, results)
         return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems
 
     @staticmethod
     def _gpus(facts: dict[str, Any], _: Any, __: Any) -> tuple[dict[str, Any], list[Any]]:
         nodes = [
-            (host, dict(fact, gpus=_visible.seen(fact["gpus"], fact.get("visible") or {})))
+            (host, dict(fact, gpus=visible_gpus.seen(fact["gpus"], fact.get("visible") or {})))
             for host, fact in facts.items()
         ]
-        _, problems = _checks.processes(nodes, "auto", "same")
-        return {host: dict(fact["gpus"]) for host, fact in nodes}, problems + _checks.gpus(nodes)
+        _, problems = checks.processes(nodes, "auto", "same")
+        return {host: dict(fact["gpus"]) for host, fact in nodes}, problems + checks.gpus(nodes)

@@ -21,11 +21,13 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _facts, _hostlist, _wanted, _words
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import line, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import line, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, validation
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _reach
 
-_MODULES = _direct.parts("_facts")
+_MODULES = _direct.parts("_probe.node_facts")
 
 # Two attempts and Ansible's own start stay below 15 seconds.
 FIRST_SECONDS, SECOND_SECONDS = 4, 8
@@ -79,8 +81,8 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _play.warn(self._task, task_vars)
         host = task_vars["inventory_hostname"]
-        if not _hostlist.is_name(host):
-            found = _hostlist.hostile(host).problem
+        if not hostlist.is_name(host):
+            found = hostlist.hostile(host).problem
             return {"failed": True, "msg": line(found), "problem": found}
         self._times: dict[str, float] = {}
         self._adapt()
@@ -119,10 +121,10 @@ class ActionModule(ActionBase):
     def _adapt(self) -> None:
         """Take arguments as people write them, and look as who logs in, whatever the inventory says of becoming."""
         arguments = self._task.args
-        arguments["work"] = _words.split(arguments.get("work"))
-        arguments["shared_paths"] = _wanted.mirrored(arguments.get("shared_paths"), arguments.pop("mirror", None))
-        decisive = {name: value for name, value in (arguments.get("env") or {}).items() if name in _facts.DECISIVE}
-        arguments["env"] = {name: _words.unpack(value) for name, value in decisive.items()}
+        arguments["work"] = raw_words.split(arguments.get("work"))
+        arguments["shared_paths"] = validation.mirrored(arguments.get("shared_paths"), arguments.pop("mirror", None))
+        decisive = {name: value for name, value in (arguments.get("env") or {}).items() if name in node_facts.DECISIVE}
+        arguments["env"] = {name: raw_words.unpack(value) for name, value in decisive.items()}
         self._connection.set_become_plugin(None)
         self._play_context.become = False
 
@@ -135,7 +137,7 @@ class ActionModule(ActionBase):
                 module_name="madctl.multinode.node_info", module_args=self._task.args, task_vars=task_vars
             )
             return result
-        _, arguments = self.validate_argument_spec(argument_spec=_facts.ARGUMENTS)
+        _, arguments = self.validate_argument_spec(argument_spec=node_facts.ARGUMENTS)
         program = _direct.Program("node_info", _MODULES, arguments)
         command = program.command(_direct.python_of(task_vars))
         environment = self._compute_environment_string()
@@ -151,9 +153,9 @@ class ActionModule(ActionBase):
         host = task_vars["inventory_hostname"]
         if "node" in result:
             node = result["node"]
-            odd = _answers.odd_fact(node, self._task.args["shared_paths"])
+            odd = node_answers.odd_fact(node, self._task.args["shared_paths"])
             if odd is None:
-                return {"changed": False, "node": _answers.dated(node, self._times)}
+                return {"changed": False, "node": node_answers.dated(node, self._times)}
             return self._problem(problem("PROBE_MALFORMED", host, "the probe does not give such facts: %s" % odd))
         interpreter = _direct.python_of(task_vars)
         text = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr")).strip()
@@ -174,14 +176,14 @@ class ActionModule(ActionBase):
             if pattern.search(text):
                 if message == _NO_KEY and self._connection.get_option("password"):
                     message, remedy = _NO_PASSWORD
-                guess = _hostlist.meant(host) if code == "HOST_UNRESOLVED" else None
+                guess = hostlist.meant(host) if code == "HOST_UNRESOLVED" else None
                 remedy = "did you mean %s?" % guess if guess else remedy % task_vars.get("ansible_host", host)
                 found = problem(code, host, message, remedy)
                 break
         else:
             reason = [part.strip() for part in text.replace("\r", "\n").split("\n") if part.strip()]
             cause = (reason[-1] if reason else "no answer").removeprefix("Failed to connect to the host via ssh: ")
-            found = problem("HOST_UNREACHABLE", host, cause, _hostlist.unreachable(host, task_vars.get("ansible_port")))
+            found = problem("HOST_UNREACHABLE", host, cause, hostlist.unreachable(host, task_vars.get("ansible_port")))
         return {"unreachable": True, "msg": line(found), "problem": found}
 
 

@@ -11,16 +11,10 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import (
-    _catalog,
-    _codes,
-    _madengine,
-    _plan,
-    _spares,
-    _table,
-    _wanted,
-    _words,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _screen
 
 
@@ -39,14 +33,14 @@ class ActionModule(ActionBase):
         variables = _play.require(self._task, task_vars)
         arguments = dict(self._task.args)
         key = arguments.pop("facts_from")
-        known_tags = _wanted.listed(arguments.pop("known_tags", None))
+        known_tags = validation.listed(arguments.pop("known_tags", None))
         if known_tags:
             _play.require_tags(task_vars, known_tags)
         net_tools_follow = boolean(arguments.pop("net_tools_follow", False))
         for name in _LISTS:
-            arguments[name] = _wanted.listed(arguments.get(name))
-        arguments["work"] = _words.split(arguments.get("work"))
-        _screen.refuse(_wanted.judge(arguments) + _wanted.judge_hosts(variables))
+            arguments[name] = validation.listed(arguments.get(name))
+        arguments["work"] = raw_words.split(arguments.get("work"))
+        _screen.refuse(validation.judge(arguments) + validation.judge_hosts(variables))
         hosts = in_rank_order(variables)
         results = [variables[host].get(key, {}) for host in hosts]
         problems = [_problem_of(host, result) for host, result in zip(hosts, results) if "node" not in result]
@@ -57,20 +51,20 @@ class ActionModule(ActionBase):
         slots = tuple(_number(variables[host].get("madctl_slots")) for host in counted)
         request = to_request(arguments, slots)
         restarts, wanted = int(arguments.get("max_restarts") or 0), nnodes or len(hosts)
-        choice = _spares.Choice([], _plan.Outcome(None, [], []), [], [])
+        choice = spare_nodes.Choice([], planner.Outcome(None, [], []), [], [])
         if wanted < len(hosts):
-            choice = _spares.choose(request, nodes, problems, wanted)
+            choice = spare_nodes.choose(request, nodes, problems, wanted)
             problems = choice.outcome.problems
             hosts = hosts if problems else choice.hosts
         elif reached:
             names, facts = zip(*reached)
-            choice = _spares.Choice(list(names), _plan.make(request, names, facts), [], [])
+            choice = spare_nodes.Choice(list(names), planner.make(request, names, facts), [], [])
             # What depends on all nodes together cannot be judged without the ones that are missing.
             needs_all = _NEEDS_ALL if problems else ()
             problems += [entry for entry in choice.outcome.problems if entry["code"] not in needs_all]
         outcome = choice.outcome
         if outcome.plan:
-            kept = _spares.keep(request, choice, nodes, restarts) if restarts else None
+            kept = spare_nodes.keep(request, choice, nodes, restarts) if restarts else None
             outcome.plan.update(spares=choice.spares, restart=kept)
         missing = [entry["host"] for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
         wait = missing if net_tools_follow and len(missing) == len(problems) else []
@@ -79,7 +73,7 @@ class ActionModule(ActionBase):
         if complete and outcome.plan:
             _screen.planned(outcome.plan, warnings)
         elif wait:
-            _screen.tell("install", "net-tools on %s" % _table.brief(wait))
+            _screen.tell("install", "net-tools on %s" % check_table.brief(wait))
         return {
             "changed": False,
             "plan": outcome.plan if complete else None,
@@ -92,8 +86,8 @@ class ActionModule(ActionBase):
             "candidates": outcome.candidates,
             "fingerprints": outcome.fingerprints,
             "hosts": hosts,
-            "shared_paths": _wanted.mirrored(arguments["shared_paths"], arguments.get("force_mirror_local")),
-            "left_out": [name for name in _catalog.NAMES if not _plan.wanted(request, name)],
+            "shared_paths": validation.mirrored(arguments["shared_paths"], arguments.get("force_mirror_local")),
+            "left_out": [name for name in catalog.NAMES if not planner.wanted(request, name)],
             "_ansible_verbose_override": True,
         }
 
@@ -124,9 +118,9 @@ def _number(given: Any) -> int | None:
 _TYPES: dict[str, Any] = {"bool": boolean, "float": float, "str": str, "Optional[str]": str}
 
 
-def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _plan.Request:
+def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> planner.Request:
     """Turn a task's arguments into a request; what is None keeps its default."""
-    names = {field.name for field in fields(_plan.Request)}
+    names = {field.name for field in fields(planner.Request)}
     given = {name: value for name, value in arguments.items() if name in names and value is not None and value != ""}
     for name in ("work", "mpi_args", "shared_fstypes", "skip", "only"):
         if name in given:
@@ -138,12 +132,12 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> _pla
         given["additional_context"] = _contexts(given["additional_context"])
     given["env"] = {str(name): _plain(value) for name, value in (given.get("env") or {}).items()}
     # Ansible before 2.19 makes text of every number that a template gives.
-    for field in fields(_plan.Request):
+    for field in fields(planner.Request):
         if field.name in given and field.type in _TYPES:
             given[field.name] = _TYPES[str(field.type)](given[field.name])
     given.setdefault("run_id", new_run_id())
     given.setdefault("work", ())
-    return _plan.Request(slots=slots, **given)
+    return planner.Request(slots=slots, **given)
 
 
 def _contexts(given: Any) -> tuple[dict[str, Any], ...]:
@@ -154,9 +148,11 @@ def _contexts(given: Any) -> tuple[dict[str, Any], ...]:
 
 def _context(given: Any) -> dict[str, Any]:
     try:
-        return _madengine.parse(given) if isinstance(given, str) else _madengine.checked(dict(_direct.plain(given)))
+        if isinstance(given, str):
+            return madengine_options.parse(given)
+        return madengine_options.checked(dict(_direct.plain(given)))
     except (ValueError, TypeError) as error:
-        found = _codes.problem("CONTEXT_MALFORMED", None, "additional_context: %s" % error)
+        found = codes.problem("CONTEXT_MALFORMED", None, "additional_context: %s" % error)
         raise _screen.refusal([found]) from error
 
 
@@ -173,4 +169,4 @@ def _problem_of(host: str, result: Any) -> dict[str, Any]:
     found = result.get("problem") if hasattr(result, "get") else None
     if found:
         return dict(found)
-    return _codes.problem("PROBE_FAILED", host, str(result.get("msg", "the node was not looked at")))
+    return codes.problem("PROBE_FAILED", host, str(result.get("msg", "the node was not looked at")))

@@ -8,7 +8,9 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _table, _verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _proving, _reach, _screen
 
 
@@ -25,12 +27,14 @@ class ActionModule(ActionBase):
         due = any(_proving.is_due(wanted) for wanted in proof.values())
         reach = {host: _reach.Reach(host, self, task_vars["hostvars"][host]) for host in proof if due}
         results = _proving.run(proof, reach)
-        found = _verdict.judge({host: wanted for host, wanted in proof.items() if _proving.is_due(wanted)}, results)
-        problems = judged["problems"] + [entry for entry in found if _catalog.CHECK_OF[entry["code"]] not in skip]
-        checks = _table.cells(judged["hosts"], problems, judged["warning_list"], not_run(judged))
+        found = proof_verdict.judge(
+            {host: wanted for host, wanted in proof.items() if _proving.is_due(wanted)}, results
+        )
+        problems = judged["problems"] + [entry for entry in found if catalog.CHECK_OF[entry["code"]] not in skip]
+        checks = check_table.cells(judged["hosts"], problems, judged["warning_list"], not_run(judged))
         result = {"changed": False, "checks": checks, "candidates": judged["candidates"]}
         if boolean(self._task.args.get("show", False)):
-            _screen.say(_table.lines(checks, _table.brief))
+            _screen.say(check_table.lines(checks, check_table.brief))
         if not judged["plan"]:
             # With a plan they were shown beside it.
             _screen.notices(judged["warning_list"])
@@ -40,7 +44,7 @@ class ActionModule(ActionBase):
 
 def not_run(judged: dict[str, Any]) -> dict[str, list[str]]:
     """Name the checks that say nothing of a node: skipped, without an object, or cut off by another failure."""
-    unreached = {entry["host"] for entry in judged["problems"] if _catalog.CHECK_OF.get(entry["code"]) == "reach"}
+    unreached = {entry["host"] for entry in judged["problems"] if catalog.CHECK_OF.get(entry["code"]) == "reach"}
     silent = {}
     for host in judged["hosts"]:
         wanted = judged["proof"].get(host, {})
@@ -50,6 +54,6 @@ def not_run(judged: dict[str, Any]) -> dict[str, list[str]]:
         if not (wanted.get("listen") or wanted.get("connect")):
             names.add("proof")
         if host in unreached:
-            names = set(_catalog.NAMES) - {"reach"}
+            names = set(catalog.NAMES) - {"reach"}
         silent[host] = sorted(names)
     return silent

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _direct,
     _finding,
@@ -23,7 +23,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _unpacking,
 )
 
-_MODULES = _direct.parts("_runs")
+_MODULES = _direct.parts("_runs.run_state")
 MAX_BYTES = 1 << 32
 SILENCE_SECONDS = 60.0
 _RUN_BYTES = 1 << 20
@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
             absent = [node for node in plan["nodes"] if not os.path.isdir(os.path.join(base, node["host"]))]
             return {"changed": bool(absent), "nodes": {}, "problems": [], "run_id": plan["run_id"]}
         taken = [
-            _codes.problem("DEST_IN_USE", node["host"], "%s holds something else" % place, "name another directory")
+            codes.problem("DEST_IN_USE", node["host"], "%s holds something else" % place, "name another directory")
             for node, place in ((node, os.path.join(base, node["host"])) for node in plan["nodes"])
             if not is_replaced(place, plan["run_id"])
         ]
@@ -69,7 +69,7 @@ class ActionModule(ActionBase):
         hosts = [node["host"] for node in plan["nodes"]]
         outcomes = list(zip(hosts, [why for _, why, _ in fetched]))
         left_out = [
-            _codes.problem("FILES_LEFT_OUT", host, found, "look at them on the node, as root if need be")
+            codes.problem("FILES_LEFT_OUT", host, found, "look at them on the node, as root if need be")
             for host, (_, _, found) in zip(hosts, fetched)
             if found
         ]
@@ -138,7 +138,7 @@ def is_replaced(directory: str, run_id: str) -> bool:
             return True
         # A node wrote this file.
         with open(os.path.join(directory, "run.json"), "rb") as stream:
-            return bool(_wire.parse(stream.read(_RUN_BYTES)).get("run_id") == run_id)
+            return bool(wire.parse(stream.read(_RUN_BYTES)).get("run_id") == run_id)
     except FileNotFoundError:
         return not os.path.isdir(directory)
     except (OSError, ValueError):

@@ -14,8 +14,8 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _moments
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _direct,
     _finding,
@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
             node["host"]: _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
             for node in plan["nodes"]
         }
-        begin = {"since": _moments.since(arguments.get("since"), time.time())}
+        begin = {"since": moments.since(arguments.get("since"), time.time())}
         with events, _links.Links(plan, reach, follower) as links:
             for node in plan["nodes"]:
                 position = _at(begin, node.get("clock_offset") or 0.0)

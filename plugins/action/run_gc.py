@@ -8,10 +8,12 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _lines, _plain, _wanted
+from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
+from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
+from ansible_collections.madctl.multinode.plugins.module_utils._show import job_lines
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _play, _screen
 
-_LOOK, _CLEAR = _direct.parts("_attic"), _direct.parts("_clearing")
+_LOOK, _CLEAR = _direct.parts("_runs.survey"), _direct.parts("_runs.cleanup")
 # To look takes moments; to remove millions of files takes minutes.
 _LOOK_SECONDS, _REMOVE_SECONDS = 25.0, 600.0
 _DAYS = 7.0
@@ -27,7 +29,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
-        _screen.refuse(_wanted.judge(arguments))
+        _screen.refuse(validation.judge(arguments))
         reach = _asking.ways(self, task_vars)
         bases = arguments.get("bases") or {}
         dry_run = self._task.check_mode or boolean(arguments.get("dry_run", False))
@@ -54,7 +56,7 @@ class ActionModule(ActionBase):
         _screen.problems(result["problems"])
         if self._task.diff:
             gone = [
-                _plain.plain("%s: %s" % (host, run["run_id"])) + "\n"
+                plain_text.plain("%s: %s" % (host, run["run_id"])) + "\n"
                 for host, node in nodes.items()
                 for run in node["removed"]
             ]
@@ -64,6 +66,6 @@ class ActionModule(ActionBase):
 
 def _said(host: str, node: dict[str, Any], dry_run: bool) -> str:
     runs, programs = node["removed"], node["programs"]
-    taken = _lines.size(sum(entry["bytes"] for entry in [*runs, *programs]))
+    taken = job_lines.size(sum(entry["bytes"] for entry in [*runs, *programs]))
     verb = "would be" if dry_run else "were"
     return "%s: %d runs and %d sets of programs %s removed, %s" % (host, len(runs), len(programs), verb, taken)

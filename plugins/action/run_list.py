@@ -8,10 +8,11 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _table, _words
+from ansible_collections.madctl.multinode.plugins.module_utils._common import raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _play, _screen
 
-_MODULES = _direct.parts("_attic")
+_MODULES = _direct.parts("_runs.survey")
 _SECONDS = 25.0
 
 
@@ -47,7 +48,7 @@ def _rows(nodes: dict[str, Any]) -> list[list[str]]:
         states = ",".join(dict.fromkeys(run["state"] for run in shares[run_id].values()))
         said = next((run["described"] for run in shares[run_id].values() if run["described"]), None)
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(said["created"])) if said else "-"
-        work = _words.joined(said["work"]) if said else "-"
-        row = [run_id, started, states, _table.brief(list(shares[run_id])), work]
+        work = raw_words.joined(said["work"]) if said else "-"
+        row = [run_id, started, states, check_table.brief(list(shares[run_id])), work]
         rows.append(row)
     return rows

@@ -15,16 +15,11 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import (
-    _codes,
-    _madengine,
-    _masking,
-    _spares,
-    _verdict,
-    _wanted,
-    _words,
-)
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._show import masking
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _arming,
     _direct,
@@ -52,8 +47,8 @@ class ActionModule(ActionBase):
         arguments = _direct.plain(self._task.args)
         plan = arguments.get("plan")
         if not plan:
-            raise _screen.refusal([_codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)])
-        _screen.refuse(_wanted.judge(arguments))
+            raise _screen.refusal([codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)])
+        _screen.refuse(validation.judge(arguments))
         quiet = bool(arguments.get("event_socket"))
         secrets = _secrets(plan, arguments.get("user_env") or {})
         if self._task.check_mode or boolean(arguments.get("dry_run", False)):
@@ -65,7 +60,7 @@ class ActionModule(ActionBase):
         if not quiet:
             screen.done(result)
         if self._task.diff:
-            result["diff"] = _masking.Mask(secrets).data(_screen.difference(plan))
+            result["diff"] = masking.Mask(secrets).data(_screen.difference(plan))
         return _following.left_to_role(result, arguments)
 
     def _planned(
@@ -73,7 +68,7 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Show what would start, and start nothing."""
         names = arguments.get("user_env") or {}
-        mask = _masking.Mask(secrets)
+        mask = masking.Mask(secrets)
         if not quiet:
             _screen.say(map(mask.text, ["", *_screen.commands(plan, names), ""]))
         found = {"changed": True, "planned": True, "run_id": plan["run_id"], "problems": []}
@@ -105,24 +100,24 @@ class ActionModule(ActionBase):
 
 def _secrets(plan: dict[str, Any], user_env: dict[str, Any]) -> tuple[str, ...]:
     """Pick what no screen shows: values of the user's variables, and of those that a context gives to containers."""
-    given = [(name, _words.unpack(word)) for name, word in user_env.items()]
+    given = [(name, raw_words.unpack(word)) for name, word in user_env.items()]
     for node in plan["nodes"][:1]:  # All have the same.
-        words = list(map(_words.unpack, (node.get("model") or {}).get("argv") or []))
+        words = list(map(raw_words.unpack, (node.get("model") or {}).get("argv") or []))
         for at, word in enumerate(words[:-1]):
             if word == "--additional-context":
-                variables = _madengine.parse(words[at + 1]).get("docker_env_vars") or {}
-                named = (name for name in variables if _masking.named_like_a_secret(str(name)))
+                variables = madengine_options.parse(words[at + 1]).get("docker_env_vars") or {}
+                named = (name for name in variables if masking.named_like_a_secret(str(name)))
                 given += [(str(name), str(variables[name])) for name in named]
-    return _masking.values(given)
+    return masking.values(given)
 
 
 def _again(plan: dict[str, Any], result: dict[str, Any], number: int) -> Any:
     """Plan a restart where the run failed in a way that may not come again."""
     problems = result.get("problems") or []
-    if not problems or any(entry["code"] not in _spares.RESTARTABLE for entry in problems):
+    if not problems or any(entry["code"] not in spare_nodes.RESTARTABLE for entry in problems):
         return None
     failures = {entry["host"]: entry["code"] for entry in reversed(problems) if entry["host"]}
-    return _spares.again(plan, failures, number)
+    return spare_nodes.again(plan, failures, number)
 
 
 def attempt(
@@ -141,7 +136,7 @@ def attempt(
     with _arming.Arming(plan, given, reach) as arming, _links.Links(plan, reach, follower):
         follower.watch(arming.news, lambda: arming.pass_on(follower))
         ready = follower.wait_ready(float(plan["start_timeout"]))
-        refusals = _verdict.judge(plan["proof"], arming.proof) if ready else []
+        refusals = proof_verdict.judge(plan["proof"], arming.proof) if ready else []
         if ready and not refusals:
             started = time.monotonic()
             follower.go()

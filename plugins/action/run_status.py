@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _standing
+from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _direct,
     _finding,
@@ -18,7 +18,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _screen,
 )
 
-_MODULES = _direct.parts("_runs")
+_MODULES = _direct.parts("_runs.run_state")
 _SECONDS = 25.0
 
 
@@ -52,6 +52,6 @@ class ActionModule(ActionBase):
         result = _following.answered(nodes, reasons, changed=False)
         _screen.tell("run", plan["run_id"])
         if nodes:
-            _screen.table(_standing.rows([{"host": host, **node} for host, node in nodes.items()]))
+            _screen.table(status_table.rows([{"host": host, **node} for host, node in nodes.items()]))
         _screen.problems(result["problems"])
         return _following.left_to_role(dict(result, run_id=plan["run_id"]), arguments)

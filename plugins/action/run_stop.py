@@ -7,7 +7,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _plain, _table, _wanted
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text
+from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _asking,
     _direct,
@@ -17,7 +19,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import (
     _screen,
 )
 
-_MODULES = _direct.parts("_runs")
+_MODULES = _direct.parts("_runs.run_state")
 _GRACE_SECONDS = 45.0
 # To look, to kill, and to have systemd forget the service.
 _MORE_SECONDS = 40.0
@@ -33,7 +35,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _play.require(self._task, task_vars)
         arguments = _direct.plain(self._task.args)
-        _screen.refuse(_wanted.judge(arguments))
+        _screen.refuse(validation.judge(arguments))
         grace = float(arguments.get("grace", _GRACE_SECONDS))
         run_id = str(arguments.get("run_id") or "")
         request = {"base": arguments.get("run_dir"), "grace": grace, "dry_run": bool(self._task.check_mode)}
@@ -60,12 +62,12 @@ class ActionModule(ActionBase):
                 end(run_id)
         result = _following.answered(nodes, silent, changed=any(node["changed"] for node in nodes.values()))
         stuck = [
-            _codes.problem("LEFT_BEHIND", host, "these do not end: %s" % ", ".join(node["left"]), "look at them there")
+            codes.problem("LEFT_BEHIND", host, "these do not end: %s" % ", ".join(node["left"]), "look at them there")
             for host, node in nodes.items()
             if node["left"]
         ]
         unknown = [
-            _codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % run_id, _finding.SEE)
+            codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % run_id, _finding.SEE)
             for host in nodes
             if not any(node["known"] for node in nodes.values())
         ]
@@ -74,10 +76,10 @@ class ActionModule(ActionBase):
         empty = [host for host, node in nodes.items() if not node["left"]]
         going = [host for host, node in nodes.items() if node["changed"]]
         if request["dry_run"] and not unknown:
-            said = "would be stopped on %s" % _table.brief(going) if going else "there is nothing to stop"
+            said = "would be stopped on %s" % check_table.brief(going) if going else "there is nothing to stop"
             _screen.tell("stop", "run %s: %s" % (run_id, said))
         elif empty and not unknown:
-            _screen.tell("stop", "run %s: nothing is left on %s" % (run_id, _table.brief(empty)))
+            _screen.tell("stop", "run %s: nothing is left on %s" % (run_id, check_table.brief(empty)))
         if self._task.diff:
             result["diff"] = _difference(str(run_id), nodes)
         return _following.left_to_role(dict(result, run_id=run_id), arguments)
@@ -87,5 +89,5 @@ def _difference(run_id: str, nodes: dict[str, Any]) -> dict[str, str]:
     """Show what ends, and what is left."""
     ending = ["%s: run %s" % (host, run_id) for host, node in nodes.items() if node["changed"]]
     left = ["%s: %s" % (host, what) for host, node in nodes.items() for what in node["left"]]
-    before, after = ("".join(_plain.plain(line) + "\n" for line in lines) for lines in (ending, left))
+    before, after = ("".join(plain_text.plain(line) + "\n" for line in lines) for lines in (ending, left))
     return {"before": before, "after": after}

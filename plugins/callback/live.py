@@ -29,7 +29,8 @@ from typing import Any
 
 from ansible.plugins.callback.default import CallbackModule as Default
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _places, _plain, _stages, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text, private_places, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
 
 _OURS = "madctl.multinode"
@@ -47,7 +48,7 @@ class CallbackModule(Default):
         """Prepare; nothing listens before a playbook starts."""
         super().__init__()
         self._lock = threading.RLock()
-        self._table = _stages.Table()
+        self._table = stage_table.Table()
         self._drawn = 0
         self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._barrier = threading.Event()
@@ -65,7 +66,7 @@ class CallbackModule(Default):
         # thread of ours would wait for that for ever. There, this is the callback "default".
         if type(self) is not CallbackModule:
             return
-        self._directory = _places.private()
+        self._directory = private_places.private()
         self._step_aside()
         # A playbook that is interrupted has no statistics. Below zero comes after workers were waited for, who still
         # speak while they stop a run; workers are copies of this process, and do not do it.
@@ -109,7 +110,7 @@ class CallbackModule(Default):
                 assert isinstance(speaker, socket.socket)
                 if speaker is listener:
                     speakers.append(listener.accept()[0])
-                    selector.register(speakers[-1], selectors.EVENT_READ, _wire.Decoder())
+                    selector.register(speakers[-1], selectors.EVENT_READ, wire.Decoder())
                 elif not self._hear(key):
                     selector.unregister(speaker)
                     speakers.remove(speaker)
@@ -169,7 +170,7 @@ class CallbackModule(Default):
             return
         self._barrier.clear()
         with _reach.connect(self._place()) as own:
-            own.sendall(_wire.encode({"event": "barrier"}))
+            own.sendall(wire.encode({"event": "barrier"}))
             self._barrier.wait(_LAST_WORDS_SECONDS)
 
     def _place(self) -> str:
@@ -250,7 +251,7 @@ class CallbackModule(Default):
                 self._say(self._get_diff(found["diff"]).rstrip())
         if name == "v2_runner_on_failed" and task.action != "ansible.builtin.fail":
             with self._lock:
-                self._say(_plain.lines(found.get("msg")))
+                self._say(plain_text.lines(found.get("msg")))
 
     @staticmethod
     def _diff_wanted(task: Any) -> bool:

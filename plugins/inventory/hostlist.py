@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An inventory of a host list; the list is read by ``_hostlist``."""
+"""An inventory of a host list; the list is read by ``hostlist``."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ from typing import Any
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostfile, _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
 
@@ -84,22 +84,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         self._read_config_data(path)
         try:
             hosts = self._hosts(Path(path).absolute().parent)
-        except (_hostlist.HostsError, OSError, UnicodeDecodeError) as error:
+        except (hostlist.HostsError, OSError, UnicodeDecodeError) as error:
             raise AnsibleParserError("%s: %s" % (path, error)) from error
         group = inventory.add_group(str(self.get_option("group")))
         for rank, host in enumerate(hosts):
             self._add(inventory, group, rank, host)
 
-    def _hosts(self, directory: Path) -> list[_hostlist.Host]:
+    def _hosts(self, directory: Path) -> list[hostlist.Host]:
         given = _direct.plain(self.get_option("hosts")) or []
         texts = [given] if isinstance(given, str) else [str(text) for text in given]
-        found = [host for text in texts for host in _hostlist.from_list(text)]
+        found = [host for text in texts for host in hostlist.from_list(text)]
         for name in self.get_option("hostfiles"):
             place = directory / Path(str(name)).expanduser()
-            found += _hostfile.from_lines(place.read_text(encoding="utf-8"), str(place))
-        return _hostlist.checked(found, "the list")
+            found += host_files.from_lines(place.read_text(encoding="utf-8"), str(place))
+        return hostlist.checked(found, "the list")
 
-    def _add(self, inventory: Any, group: str, rank: int, host: _hostlist.Host) -> None:
+    def _add(self, inventory: Any, group: str, rank: int, host: hostlist.Host) -> None:
         name = inventory.add_host(host.name, group=group)
         variables = {
             "madctl_node_rank": rank,

@@ -93,13 +93,13 @@ ssh_extra_args:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _facts
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
 
 
 def main() -> None:
     """Collect and report."""
-    module = AnsibleModule(argument_spec=_facts.ARGUMENTS, supports_check_mode=True)
-    module.exit_json(**_facts.node_info(module.params))
+    module = AnsibleModule(argument_spec=node_facts.ARGUMENTS, supports_check_mode=True)
+    module.exit_json(**node_facts.node_info(module.params))
 
 
 if __name__ == "__main__":

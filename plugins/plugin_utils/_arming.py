@@ -18,15 +18,13 @@ import socket
 import threading
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _places
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _proving, _reach, _round
 
-_PROGRAMS = (
-    *("_supervisor", "_runners", "_ranks", "_relay", "_claim", "_processes", "_feed", "_beacon", "_log", "_wire"),
-    *("_shape", "_halt", "_sweep", "_rank", "_worlds", "_launchers", "_agent", "_model", "_containers"),
-)
-_MODULES = _direct.parts("_arm")
+# What nodes start from files; madctl_node starts all but those that stand alone, the wrapper of a rank and the agent.
+_PROGRAMS = ("supervisor", "rank_wrapper", "mpi_agent", "madengine_wrapper", "container_removal")
+_MODULES = _direct.parts("_arm.arming")
 _FIRST_FRAME_SECONDS = 10
 _END_SECONDS = 15.0
 
@@ -43,7 +41,7 @@ class Arming:
         """
         self._plan, self._reach = plan, reach
         self._nodes = {node["host"]: node for node in plan["nodes"]}
-        programs = {name + ".py": _direct.source(name) for name in _PROGRAMS}
+        programs = delivered()
         digest = hashlib.sha256(json.dumps(programs, sort_keys=True).encode()).hexdigest()
         shown = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
         about = {"run_id": plan["run_id"], "hosts": list(self._nodes), "work": plan["work"]}
@@ -52,7 +50,7 @@ class Arming:
         first = (plan.get("restart") or {}).get("request") or plan
         self._shared = {"origin": first["run_id"], "programs": programs, "digest": digest, "about": about, **given}
         self._shared["relay_key"] = secrets.token_hex(32)
-        self._private = _places.private()
+        self._private = private_places.private()
         self._lock = threading.Lock()
         self._done: list[tuple[str, socket.socket | None, dict[str, Any]]] = []
         self.proof: dict[str, dict[str, Any]] = {}
@@ -102,7 +100,7 @@ class Arming:
         def request(host: str) -> dict[str, Any]:
             return {**asked, "base": os.path.dirname(self._nodes[host]["run_dir"])}
 
-        _asking.ask(ways, _direct.parts("_runs"), "end", request, _END_SECONDS)
+        _asking.ask(ways, _direct.parts("_runs.run_state"), "end", request, _END_SECONDS)
 
     def _forward(self, host: str) -> str:
         node = self._nodes[host]
@@ -143,6 +141,13 @@ class Arming:
             return channel
         channel.close()
         return reach.relay(run_dir)
+
+
+def delivered() -> dict[str, str]:
+    """Give the text of every file that nodes keep, by its path: the programs, and all that they import."""
+    modules = _direct.closure(*("_supervise." + name for name in _PROGRAMS))
+    files = {name.replace(".", "/") + ".py": _direct.source(name) for name in modules}
+    return {**files, "madctl_node.py": _direct.source("_supervise.madctl_node")}
 
 
 def _reason(answer: dict[str, Any]) -> str:

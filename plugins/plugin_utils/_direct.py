@@ -15,11 +15,12 @@ import marshal
 import secrets
 import subprocess
 import zlib
+from collections.abc import Iterator
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, wire
 
 _PACKAGE = "ansible_collections.madctl.multinode.plugins.module_utils"
 _DIRECTORY = Path(__file__).parents[1] / "module_utils"
@@ -29,13 +30,16 @@ _BOOT = """\
 import binascii, json, marshal, os, sys, zlib
 from _frozen_importlib_external import MAGIC_NUMBER
 given = json.loads(GIVEN)
-path = given["package"].split(".")
-for end in range(1, len(path) + 1):
-    package = sys.modules[".".join(path[:end])] = type(sys)(".".join(path[:end]))
-    package.__path__ = []
+def made(name):
+    if name not in sys.modules:
+        parent, _, last = name.rpartition(".")
+        sys.modules[name] = type(sys)(name)
+        sys.modules[name].__path__ = []
+        if parent:
+            setattr(made(parent), last, sys.modules[name])
+    return sys.modules[name]
 for name, text, magic, code in given["parts"]:
-    module = sys.modules[given["package"] + "." + name] = type(sys)(given["package"] + "." + name)
-    setattr(package, name, module)
+    module = made(given["package"] + "." + name)
     same = binascii.a2b_base64(magic) == MAGIC_NUMBER
     packed = zlib.decompress(binascii.a2b_base64(code if same else text))
     exec(marshal.loads(packed) if same else compile(packed, name + ".py", "exec"), module.__dict__)
@@ -50,26 +54,39 @@ Part = tuple[str, str, str, str]
 
 
 def parts(module: str) -> tuple[Part, ...]:
-    """Read and compile a module of ``module_utils`` and what it imports from there, dependencies first."""
-    found: dict[str, Part] = {}
-    _add(module, found)
-    return tuple(found.values())
+    """Read and compile a module of ``module_utils``, such as ``_arm.prove``, and what it needs, dependencies first."""
+    return tuple(_part(name) for name in closure(module))
 
 
-def _add(name: str, found: dict[str, Part]) -> None:
+def _part(name: str) -> Part:
     text = source(name)
-    tree = ast.parse(text)
-    for item in tree.body:
-        if isinstance(item, ast.ImportFrom) and (item.module or "").startswith(_PACKAGE):
-            imported = (
-                [str(item.module)[len(_PACKAGE) + 1 :]] if item.module != _PACKAGE else [x.name for x in item.names]
-            )
-            for other in imported:
-                if other not in found:
-                    _add(other, found)
     code = marshal.dumps(compile(text, name + ".py", "exec", dont_inherit=True))
     magic = base64.b64encode(MAGIC_NUMBER).decode()
-    found[name] = (name, _pack(text.encode()), magic, _pack(code))
+    return (name, _pack(text.encode()), magic, _pack(code))
+
+
+def closure(*modules: str) -> list[str]:
+    """Name modules of ``module_utils`` and all that they import from there, wherever they do, dependencies first."""
+    found: list[str] = []
+
+    def add(name: str) -> None:
+        for other in _imported(source(name)):
+            if other not in found:
+                add(other)
+        if name not in found:
+            found.append(name)
+
+    for module in modules:
+        add(module)
+    return found
+
+
+def _imported(text: str) -> Iterator[str]:
+    for item in ast.walk(ast.parse(text)):
+        if isinstance(item, ast.ImportFrom) and (item.module or "").startswith(_PACKAGE + "."):
+            room = str(item.module)[len(_PACKAGE) + 1 :]
+            # What is imported from a module is in it; what is imported from a room is a module.
+            yield from [room] if "." in room else ["%s.%s" % (room, alias.name) for alias in item.names]
 
 
 def _pack(data: bytes) -> str:
@@ -115,9 +132,9 @@ class Program:
         mark = self._news_mark.encode()
         if not line.startswith(mark):
             return None
-        found = _wire.parse(line[len(mark) :])
-        if not _answers.NEWS(found):
-            raise _wire.WireError("these are no news: %r" % line[len(mark) :][:80])
+        found = wire.parse(line[len(mark) :])
+        if not node_answers.NEWS(found):
+            raise wire.WireError("these are no news: %r" % line[len(mark) :][:80])
         return found
 
     def answer(self, code: int, out: str, err: str) -> dict[str, Any]:
@@ -131,7 +148,7 @@ class Program:
         for line in reversed(out.splitlines()):
             if line.startswith(self._mark):
                 try:
-                    return _answers.checked(self.function, _wire.parse(line[len(self._mark) :]))
+                    return node_answers.checked(self.function, wire.parse(line[len(self._mark) :]))
                 except ValueError as error:
                     return {"failed": True, "msg": "its answer cannot be read: %s" % error}
         text = " ".join((err + " " + out).split())[-400:]
@@ -161,7 +178,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def source(name: str) -> str:
     """Read a module of ``module_utils``; nothing is executed."""
-    return (_DIRECTORY / (name + ".py")).read_text(encoding="utf-8")
+    return _DIRECTORY.joinpath(*name.split(".")).with_suffix(".py").read_text(encoding="utf-8")
 
 
 def python_of(variables: Any) -> str:

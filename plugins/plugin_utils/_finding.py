@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _screen
 
-_MODULES = _direct.parts("_attic")
+_MODULES = _direct.parts("_runs.survey")
 _SECONDS = 25.0
 _ALIVE = ("armed", "running", "stopping")
 SEE = "see what the nodes hold: ansible-playbook madctl.multinode.ps"
@@ -22,7 +22,7 @@ _ELSEWHERE = "launch one, or name the directory of runs with madctl_run_dir"
 class Unknown(Exception):  # noqa: N818  it is an answer, not an error of ours
     """No node holds the run; ``result`` is what the action returns."""
 
-    def __init__(self, problems: list[_codes.Problem]) -> None:
+    def __init__(self, problems: list[codes.Problem]) -> None:
         super().__init__()
         self.result = _following.judged({"changed": False, "nodes": {}, "exit_code": 2}, problems)
         _screen.problems(problems)
@@ -78,15 +78,15 @@ def _created(run: dict[str, Any]) -> float:
     return float((run["described"] or {}).get("created") or 0.0)
 
 
-def _unknown(wanted: Any, reach: Any, silent: dict[str, str]) -> list[_codes.Problem]:
+def _unknown(wanted: Any, reach: Any, silent: dict[str, str]) -> list[codes.Problem]:
     found = []
     for host in reach:
         if host in silent:
             found.append(_following.silence(host, silent[host]))
         elif wanted:
-            found.append(_codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % wanted, SEE))
+            found.append(codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % wanted, SEE))
         else:
-            found.append(_codes.problem("RUN_UNKNOWN", host, "it holds no run", _ELSEWHERE))
+            found.append(codes.problem("RUN_UNKNOWN", host, "it holds no run", _ELSEWHERE))
     return found
 
 

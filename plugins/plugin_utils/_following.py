@@ -13,8 +13,9 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _outcome, _wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
 
 _WAITING_BYTES = 1 << 24
@@ -30,7 +31,7 @@ def obey(follower: Follower, events: Events) -> None:
     """Stop on a signal to this process and on an order from whoever listens; let go when ansible-playbook has died."""
     orders = events.orders
     follower.is_held = events.is_full
-    reason = _codes.problem("INTERRUPTED", None, "interrupted")
+    reason = codes.problem("INTERRUPTED", None, "interrupted")
     wake, waker = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(waker, False)
@@ -72,12 +73,12 @@ def obey(follower: Follower, events: Events) -> None:
 
     def on_order() -> None:
         order = orders.recv(1)
-        if order == _wire.KILL and follower.interrupted:
+        if order == wire.KILL and follower.interrupted:
             follower.kill_all()
-        elif order == _wire.KILL:
+        elif order == wire.KILL:
             follower.interrupt(reason)
             follower.interrupt(reason)
-        elif order == _wire.STOP:
+        elif order == wire.STOP:
             follower.interrupt(reason)
         else:
             # Whoever listened has gone, or wants to go: a run belongs to its nodes.
@@ -184,24 +185,24 @@ class Events:
             self._screen.on_event(event, payload)
             return
         try:
-            self.orders.sendall(_wire.encode(event, payload))
+            self.orders.sendall(wire.encode(event, payload))
         except OSError:
             pass  # Nobody looks any more; the run goes on.
 
 
 def result(follower: Follower, plan: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Give an action's result: how the run ended, or that it goes on without us."""
-    problems, summary = _outcome.judge(follower.runs, plan, follower.interrupted)
+    problems, summary = run_outcome.judge(follower.runs, plan, follower.interrupted)
     summary["duration_seconds"] = round(seconds, 3)
     found = {"changed": True, "summary": summary, "run_id": plan["run_id"], "detached": follower.detached}
     if follower.detached:
         return dict(found, exit_code=0, problems=[])
     problems = follower.refused or problems
-    found["exit_code"] = _codes.exit_code(problems)
+    found["exit_code"] = codes.exit_code(problems)
     return judged(found, problems)
 
 
-def judged(found: dict[str, Any], problems: list[_codes.Problem]) -> dict[str, Any]:
+def judged(found: dict[str, Any], problems: list[codes.Problem]) -> dict[str, Any]:
     """Add problems to a result, which fails with them; what is in it is for other tasks, not for the screen."""
     kept = {key: value for key, value in found.items() if key not in ("failed", "msg")}
     kept.update(problems=problems, _ansible_verbose_override=True)
@@ -222,6 +223,6 @@ def answered(nodes: dict[str, Any], silent: dict[str, str], changed: bool) -> di
     return judged({"changed": changed, "nodes": nodes}, [silence(host, why) for host, why in silent.items()])
 
 
-def silence(host: str, why: str) -> _codes.Problem:
+def silence(host: str, why: str) -> codes.Problem:
     """Describe a node that did not answer, or not as it should."""
-    return _codes.problem("NODE_SILENT", host, " ".join(why.split()), "see whether it is up: ssh %s" % host)
+    return codes.problem("NODE_SILENT", host, " ".join(why.split()), "see whether it is up: ssh %s" % host)

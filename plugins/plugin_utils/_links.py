@@ -17,11 +17,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _hearing, _reach
 
-_TAIL, _RUNS = _direct.parts("_tail"), _direct.parts("_runs")
+_TAIL, _RUNS = _direct.parts("_runs.log_tail"), _direct.parts("_runs.run_state")
 # Between attempts, in seconds; the last one again and again.
 _PAUSES = (0.5, 1, 2, 4, 8)
 _ATTEMPT_SECONDS = 12.0
@@ -30,7 +31,7 @@ _SWEEP_SECONDS = 30.0
 _MESSAGE = 4096  # Characters.
 
 
-class Links(_channels.Ways):
+class Links(node_channels.Ways):
     """The ways of Ansible's connections; a context that ends all attempts."""
 
     def __init__(self, plan: dict[str, Any], reach: dict[str, _reach.Reach], follower: Follower) -> None:
@@ -152,7 +153,7 @@ def _send(
             if "rc" in answer:
                 failed.set()  # It did not even start.
             else:
-                channel.sendall(_wire.encode({"event": "refused", "message": str(answer.get("msg"))[:_MESSAGE]}))
+                channel.sendall(wire.encode({"event": "refused", "message": str(answer.get("msg"))[:_MESSAGE]}))
         spoken.set()
         while data := hearing.read():
             channel.sendall(data)

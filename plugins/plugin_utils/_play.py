@@ -9,7 +9,8 @@ from typing import Any
 
 from ansible import context
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _variables
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _screen
 
 _NEEDS_ALL = "this role needs all hosts of the play at once"
@@ -24,8 +25,10 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
         AnsibleActionFail: If the play hands its hosts over in parts, or a variable of ours does not exist; a line each.
     """
     variables = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
-    names = {name for own in (task_vars, *variables.values()) for name in own if name.startswith(_variables.PREFIX)}
-    found = parted(task.play) + _variables.unknown(names)
+    names = {
+        name for own in (task_vars, *variables.values()) for name in own if name.startswith(playbook_variables.PREFIX)
+    }
+    found = parted(task.play) + playbook_variables.unknown(names)
     if found:
         raise _screen.refusal(found)
     return variables
@@ -41,7 +44,7 @@ def require_tags(task_vars: Any, known: Sequence[str]) -> None:
         AnsibleActionFail: With a line for each tag.
     """
     typed = [*task_vars.get("ansible_run_tags", ()), *task_vars.get("ansible_skip_tags", ())]
-    found = _variables.unknown_tags(typed, known)
+    found = playbook_variables.unknown_tags(typed, known)
     playbooks = context.CLIARGS.get("args", ())
     if found and len(playbooks) == 1 and _is_ours(playbooks[0]):
         raise _screen.refusal(found)
@@ -52,12 +55,12 @@ def _is_ours(playbook: str) -> bool:
     return playbook.startswith("madctl.multinode.") or os.path.dirname(os.path.realpath(playbook)) == directory
 
 
-def parted(play: Any) -> list[_codes.Problem]:
+def parted(play: Any) -> list[codes.Problem]:
     """Find what keeps the hosts of a play from being looked at together."""
     if play.serial:
-        return [_codes.problem("PLAY_PARTED", None, _NEEDS_ALL, "remove serial from the play")]
+        return [codes.problem("PLAY_PARTED", None, _NEEDS_ALL, "remove serial from the play")]
     if not str(play.strategy).endswith(_TOGETHER):
-        return [_codes.problem("PLAY_PARTED", None, _NEEDS_ALL, "set strategy: linear in the play")]
+        return [codes.problem("PLAY_PARTED", None, _NEEDS_ALL, "set strategy: linear in the play")]
     return []
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach, _round
 
-_MODULES = _direct.parts("_proof")
-_RELEASE = _direct.parts("_mounts")
+_MODULES = _direct.parts("_arm.prove")
+_RELEASE = _direct.parts("_node.mount_table")
 
 # What nodes do is bounded by itself; these are for a node that stops doing anything.
 PROOF_SECONDS, RELEASE_SECONDS = 20.0, 8.0

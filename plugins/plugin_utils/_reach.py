@@ -20,7 +20,7 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.loader import connection_loader
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
 AT_ONCE = 16
@@ -60,8 +60,8 @@ class Reach:
             action: The action plugin that asks.
             variables: All variables of the host.
         """
-        if not _hostlist.is_name(host):
-            raise AnsibleActionFail(str(_hostlist.hostile(host)))
+        if not hostlist.is_name(host):
+            raise AnsibleActionFail(str(hostlist.hostile(host)))
         self.host = host
         self.python = _direct.python_of(variables)
         self.ssh = _ssh(host, action, variables)

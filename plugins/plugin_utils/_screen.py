@@ -17,16 +17,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 
-from ansible_collections.madctl.multinode.plugins.module_utils import (
-    _codes,
-    _lines,
-    _masking,
-    _plain,
-    _table,
-    _variables,
-    _wire,
-    _words,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text, raw_words, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, job_lines, masking
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
@@ -44,7 +37,7 @@ def send(event: dict[str, Any]) -> bool:
     if own not in _live:
         _live[own] = _reach.connect(path)
     try:
-        _live[own].sendall(_wire.encode(event))
+        _live[own].sendall(wire.encode(event))
     except OSError:
         pass  # It has gone; so has the screen.
     return True
@@ -52,7 +45,7 @@ def send(event: dict[str, Any]) -> bool:
 
 def say(lines: Iterable[str], is_job: bool = False) -> None:
     """Show texts as one line each, whatever is in them; ``is_job`` where they are the job's own."""
-    waiting = [_plain.plain(line, _lines.KEPT if is_job else "") for line in lines]
+    waiting = [plain_text.plain(line, job_lines.KEPT if is_job else "") for line in lines]
     while waiting:
         # A message has a bound, and a job may say much at once.
         text = "\n".join(waiting[:_LINES_AT_ONCE])
@@ -69,7 +62,7 @@ def tell(stage: str, text: str) -> None:
 
 def line(entry: dict[str, Any]) -> str:
     """Write one problem as a role's message: code, host, cause, and a remedy in the words of playbooks."""
-    return _codes.line(dict(entry, remedy=_variables.in_words_of_playbooks(entry["remedy"] or "")))
+    return codes.line(dict(entry, remedy=playbook_variables.in_words_of_playbooks(entry["remedy"] or "")))
 
 
 def lines(found: Sequence[dict[str, Any]]) -> list[str]:
@@ -89,7 +82,7 @@ def lines(found: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _hosts(found: Sequence[dict[str, Any]]) -> str:
-    return _table.fold([entry["host"] for entry in found if entry["host"]])
+    return check_table.fold([entry["host"] for entry in found if entry["host"]])
 
 
 def problems(found: Sequence[dict[str, Any]]) -> None:
@@ -162,10 +155,10 @@ def ranks(plan: dict[str, Any]) -> list[str]:
 
 def difference(plan: dict[str, Any]) -> dict[str, str]:
     """Show a start as what is there afterwards and was not before."""
-    words = [(node["host"], _words.joined((node.get("model") or node)["argv"])) for node in plan["nodes"]]
+    words = [(node["host"], raw_words.joined((node.get("model") or node)["argv"])) for node in plan["nodes"]]
     after = [*ranks(plan), *("%s: %s" % (host, command) for host, command in words)]
     headers = {"before_header": "nothing", "after_header": "run %s" % plan["run_id"]}
-    return {**headers, "before": "", "after": "".join(_plain.plain(line) + "\n" for line in after)}
+    return {**headers, "before": "", "after": "".join(plain_text.plain(line) + "\n" for line in after)}
 
 
 def commands(plan: dict[str, Any], names: Iterable[str]) -> list[str]:
@@ -178,11 +171,11 @@ def commands(plan: dict[str, Any], names: Iterable[str]) -> list[str]:
     lines = ranks(plan)
     for node in plan["nodes"]:
         given = {**dict.fromkeys(names, _HIDDEN), **node["env"]}
-        lines += ["", "%s: cd %s" % (node["host"], _words.quoted(node["cwd"]))]
-        lines += ["  %s=%s" % (name, _words.quoted(_words.unpack(value))) for name, value in given.items()]
-        words = _words.joined((node.get("model") or node)["argv"])
+        lines += ["", "%s: cd %s" % (node["host"], raw_words.quoted(node["cwd"]))]
+        lines += ["  %s=%s" % (name, raw_words.quoted(raw_words.unpack(value))) for name, value in given.items()]
+        words = raw_words.joined((node.get("model") or node)["argv"])
         lines.append("  " + (words or "the daemon that mpirun asks for"))
-        lines += ["  each rank: " + _words.joined(node["rank_argv"])] if node.get("rank_argv") else []
+        lines += ["  each rank: " + raw_words.joined(node["rank_argv"])] if node.get("rank_argv") else []
     return lines
 
 
@@ -199,15 +192,15 @@ class Screen:
         """
         self._shape, self._attached = plan["shape"], attached
         self._size, self._world_size = len(plan["nodes"]), plan.get("world_size")
-        self._mask = _masking.Mask(secrets)
-        self._logs = _lines.Logs(self._mask)
+        self._mask = masking.Mask(secrets)
+        self._logs = job_lines.Logs(self._mask)
         self._counts = dict.fromkeys(("ready", "started", "joined"), 0)
         self._stopping = False
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Take in one event."""
         kind, host = event["event"], event.get("host")
-        if _lines.is_forged(event):
+        if job_lines.is_forged(event):
             return None
         if kind == "log":
             return self._show(host, event["log"], self._logs.feed(str(host), event["log"], payload))
@@ -218,7 +211,7 @@ class Screen:
         elif kind == "exit":
             self.flush(host)
         elif kind == "skipped":
-            left_out = "… %s not shown; they are in the file" % _lines.size(event["size"])
+            left_out = "… %s not shown; they are in the file" % job_lines.size(event["size"])
             self._show(host, event["log"], [left_out])
         elif kind == "restart":
             self.flush()
@@ -290,7 +283,7 @@ class Screen:
         problems(self._mask.data(list(found if shown is None else shown)))
         victims = [host for host, count in summary["victims"].items() if count]
         if victims:
-            say(["%s: ranks there then lost their peer" % _table.brief(victims)])
+            say(["%s: ranks there then lost their peer" % check_table.brief(victims)])
         ended = "succeeded" if not found else _ENDED.get(found[0]["code"], "failed")
         joined = summary["ranks_joined"]
         ranks = "" if joined is None else ", %s of %s ranks joined" % (joined, self._world_size)

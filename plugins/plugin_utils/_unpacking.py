@@ -15,8 +15,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _wire
-from ansible_collections.madctl.multinode.plugins.module_utils._packing import (
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, listed, text, whole
+from ansible_collections.madctl.multinode.plugins.module_utils._runs.packing import (
     ENTRIES,
     LAST_SECOND,
     NAME_BYTES,
@@ -24,7 +25,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._packing import (
     PART_BYTES,
     is_name,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._shape import fields, listed, text, whole
 from ansible_collections.madctl.multinode.plugins.plugin_utils._hearing import PIECE, Refused
 
 
@@ -55,7 +55,7 @@ def unpack(read: Callable[[], bytes], directory: str, size: int) -> str | None:
     try:
         for header, payload in _frames(read, size):
             files.take(header, payload)
-    except (OSError, _wire.WireError) as error:
+    except (OSError, wire.WireError) as error:
         raise Refused(str(error)) from error
     finally:
         files.close()
@@ -64,8 +64,8 @@ def unpack(read: Callable[[], bytes], directory: str, size: int) -> str | None:
     return files.left_out
 
 
-def _frames(read: Callable[[], bytes], size: int) -> Iterator[_wire.Frame]:
-    decoder = _wire.Decoder()
+def _frames(read: Callable[[], bytes], size: int) -> Iterator[wire.Frame]:
+    decoder = wire.Decoder()
     for piece in _inflated(read, size):
         yield from decoder.feed(piece)
     if decoder.is_within:

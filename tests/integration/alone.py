@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from madctl.lab import state
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ class Played:
     def codes(self):
         """Give the problems that were shown, as hosts and codes."""
         found = re.findall(r"^([A-Z_]+): (\S+): ", self.out, re.M)
-        return sorted({(host.name, code) for code, hosts in found for host in _hostlist.from_list(hosts)})
+        return sorted({(host.name, code) for code, hosts in found for host in hostlist.from_list(hosts)})
 
 
 def python(core):

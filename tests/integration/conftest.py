@@ -132,7 +132,7 @@ def left_behind(lab: Lab):
     while True:
         found = marked(lab)
         is_over = time.monotonic() > deadline
-        if is_over or not found or any(b"_supervisor.py" not in words for _, _, words in found):
+        if is_over or not found or any(b"madctl_node.py\0supervisor\0" not in words for _, _, words in found):
             return found
         time.sleep(0.05)
 
@@ -147,7 +147,7 @@ def marked(lab: Lab):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes()
             except OSError:
                 continue
-            if b"MADCTL_RUN_ID=" in environment or b"_supervisor.py" in words:
+            if b"MADCTL_RUN_ID=" in environment or b"madctl_node.py\0supervisor\0" in words:
                 found.append((host.name, pid, words))
     return found
 

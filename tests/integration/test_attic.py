@@ -169,7 +169,7 @@ def test_programs_go_with_the_last_run_that_used_them(launch, asked, on):
 
 
 def test_a_run_that_lives_on_one_node_is_kept_on_the_other(lab, detached, asked, on):
-    on("node1", "pkill", "-9", "-f", "_supervisor.py")
+    on("node1", "pkill", "-9", "-f", "madctl_node.py supervisor")
     wait_for(lambda: states(detached)["node1"] == "lost")
     on(
         "node1",

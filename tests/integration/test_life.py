@@ -110,7 +110,7 @@ def test_whoever_only_reads_does_not_stop_the_run(detached):
 
 def test_a_killed_supervisor_is_seen_and_its_leftovers_are_ended(lab, detached, on):
     wait_for(lambda: madctl("logs").out.count("waiting") == 2)
-    on("node2", "pkill", "-9", "-f", "/_supervisor.py")
+    on("node2", "pkill", "-9", "-f", "/madctl_node.py supervisor")
     seen = states(detached)
     stopped = madctl("stop")
 

@@ -319,7 +319,7 @@ def test_a_killed_madctl_leaves_the_run_and_its_stop_no_container(lab, slow):
 
 def test_a_killed_supervisor_leaves_no_container_to_stop(lab, slow):
     for host in HOSTS.split(","):
-        run(lab, host, "sh", "-c", "pkill -9 -f '/_supervisor.py /var'", check=False)
+        run(lab, host, "sh", "-c", "pkill -9 -f '/madctl_node.py supervisor /var'", check=False)
     slow.communicate(timeout=90)
     madctl("stop")
 

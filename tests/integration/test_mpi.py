@@ -140,7 +140,7 @@ def test_dry_run_shows_the_whole_command_line(mpirun):
     assert first["argv"] == [
         *[mpi["mpirun"], "--host", ",".join(f"{address}:2" for address in addresses), "-np", "6"],
         *["--bind-to", "none", "--map-by", "slot", "--tag-output"],
-        *["/usr/bin/python3", "-I", "-S", first["run_dir"] + "/bin/_rank.py"],
+        *["/usr/bin/python3", "-I", "-S", first["run_dir"] + "/bin/_supervise/rank_wrapper.py"],
     ]
     assert [node["argv"] for node in others] == [[], []]
     assert first["rank_argv"] == [mpi["python"], "fail.py"]

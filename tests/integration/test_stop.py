@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from madctl.lab import state
 from tests.integration.conftest import JOBS, MADCTL, madctl, wait_for
 
@@ -25,7 +25,7 @@ def own_records(tmp_path, monkeypatch):
 
 def signal_tree(pid, number):
     """Signal a process and what descends from it, the process first when it is to stand still."""
-    for each in [pid, *_processes.descendants(pid)]:
+    for each in [pid, *processes.descendants(pid)]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, number)
 

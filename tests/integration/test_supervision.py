@@ -162,7 +162,7 @@ def test_a_runner_that_is_missing_on_one_node_starts_nothing_for_long(launch, on
 @pytest.mark.parametrize(
     ("victim", "code", "name"),
     [
-        ("/_supervisor.py", 7, "SUPERVISOR_LOST"),
+        ("/madctl_node.py supervisor", 7, "SUPERVISOR_LOST"),
         ("torch.distributed.run", 6, "RANK_FAILED"),
     ],
 )
@@ -326,7 +326,7 @@ def test_the_third_interrupt_lets_go_and_says_how_to_finish(lab):
 def is_supervisor(pid):
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return b"_supervisor.py" in stream.read()
+            return b"madctl_node.py\0supervisor\0" in stream.read()
     except OSError:
         return False
 

@@ -108,7 +108,7 @@ def test_a_run_is_a_service_and_leaves_none(host, detached):
 
 
 def test_systemd_ends_what_a_killed_supervisor_leaves(host, detached):
-    host.run("u1", "pkill -9 -f _supervisor.py")
+    host.run("u1", "pkill -9 -f 'madctl_node.py supervisor'")
     host.run("u1", "while pgrep -x sleep; do :; done")
     [status] = madctl("status", "--output", "json").json["data"]["nodes"]
     assert status["state"] == "lost"

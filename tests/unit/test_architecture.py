@@ -5,6 +5,7 @@ import ast
 import sys
 from pathlib import Path
 
+import graphlib
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +28,47 @@ def files(pattern):
     return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in sorted(ROOT.glob(pattern))]
 
 
-@pytest.mark.parametrize("path", files("plugins/module_utils/*.py"))
-def test_module_utils_need_the_standard_library_only(path):
-    delivered = {other.stem for other in path.parent.glob("*.py")}  # Beside each other on a node, so by bare name.
-    allowed = [n for n in imports(path) if is_standard(n) or n.startswith(OURS) or n.partition(".")[0] in delivered]
+# The rooms of the brain, and what each stands on. What stands on _node runs on nodes.
+ON_NODES = {"_common", "_node"}
+ROOMS = {
+    "_common": set(),
+    "_node": {"_common"},
+    "_request": {"_common"},
+    "_probe": ON_NODES,
+    "_plan": {"_common", "_request"},
+    "_arm": ON_NODES,
+    "_supervise": ON_NODES,
+    "_follow": {"_common"},
+    "_runs": ON_NODES,
+    "_show": {"_common"},
+}
 
-    assert list(imports(path)) == allowed
+
+@pytest.mark.parametrize("path", files("plugins/module_utils/*/*.py"))
+def test_a_stage_stands_on_the_ground_floors_and_imports_no_other_stage(path):
+    room = path.parent.name
+    ours = [name for name in imports(path) if not is_standard(name)]
+
+    assert {name.removeprefix(OURS + ".").partition(".")[0] for name in ours} <= ROOMS[room] | {room}
+
+
+def test_the_brain_s_files_are_in_its_rooms():
+    assert [path.name for path in (ROOT / "plugins/module_utils").glob("*.py")] == ["__init__.py"]
+
+
+def test_no_import_goes_in_circles():
+    """Of modules, whatever they import within functions, too."""
+    names = {}
+    for path in ROOT.glob("plugins/**/*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        names[module if module.startswith("madctl") else f"ansible_collections.madctl.multinode.{module}"] = path
+    graph = {
+        module: {one for name in imports(path) for one in (name, name.rpartition(".")[0]) if one in names} - {module}
+        for module, path in names.items()
+    }
+
+    assert sum(map(len, graph.values())) > 150
+    graphlib.TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize("path", files("plugins/modules/*.py"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from docs import generate
 from docs.generators import command_line
 from madctl.errors import ExitCode
@@ -44,7 +44,7 @@ def documented(page):
 def test_every_code_is_documented_and_every_documented_code_exists():
     pages = documented("errors.md"), documented("checks.md")
 
-    assert pages[0] | pages[1] == codes_in_source() | set(_catalog.CHECK_OF)
+    assert pages[0] | pages[1] == codes_in_source() | set(catalog.CHECK_OF)
     assert not pages[0] & pages[1]
 
 

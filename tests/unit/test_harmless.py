@@ -8,7 +8,9 @@ import types
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _codes, _outcome, _stages
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _following, _screen
 from madctl import attic, cli, report, rundir
 from madctl.errors import Problem
@@ -112,7 +114,7 @@ def test_events_in_a_playbook(text, told):
     for event, payload in events(text):
         screen.on_event(event, payload)
     screen.flush()
-    problems = [_codes.problem("RANK_FAILED", "node1", text, text)]
+    problems = [codes.problem("RANK_FAILED", "node1", text, text)]
     nodes = [{"run_dir": text}]
     summary = {"victims": {"node1": 1}, "ranks_joined": text, "duration_seconds": 1, "nodes": nodes}
     screen.done({"summary": summary, "run_id": text, "detached": False, "problems": problems})
@@ -121,7 +123,7 @@ def test_events_in_a_playbook(text, told):
 
 
 def test_the_table_of_a_playbook(text):
-    table = _stages.Table()
+    table = stage_table.Table()
     table.begin([{"host": text, "nproc_per_node": text}])
     for event, _ in events(text):
         table.take({**event, "event": f"node_{event['event']}", "host": text})
@@ -133,10 +135,10 @@ def test_the_table_of_a_playbook(text):
 # -- problems -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", sorted(codes_in_source() | set(_catalog.CHECK_OF)))
+@pytest.mark.parametrize("code", sorted(codes_in_source() | set(catalog.CHECK_OF)))
 def test_problems_of_every_code(code, shown, told):
     for text in TEXTS:
-        problem = _codes.problem(code, text, text, text)
+        problem = codes.problem(code, text, text, text)
         raw = Problem(code, text, text, text)
         print_problems([raw], [raw])
         assert len(shown()) == 2
@@ -148,12 +150,12 @@ def test_problems_of_every_code(code, shown, told):
 
 
 FAILURES = {
-    "start_failed": lambda text: _outcome.start_failure("node1", {"event": "start_failed", "message": text}),
-    "exec_failed": lambda text: _outcome.start_failure("node1", {"event": "exec_failed", "argv0": text, "errno": 2}),
-    "rank_exit": lambda text: _outcome.rank_failure(
+    "start_failed": lambda text: run_outcome.start_failure("node1", {"event": "start_failed", "message": text}),
+    "exec_failed": lambda text: run_outcome.start_failure("node1", {"event": "exec_failed", "argv0": text, "errno": 2}),
+    "rank_exit": lambda text: run_outcome.rank_failure(
         "node1", {"event": "rank_exit", "rank": text, "exit_code": text, "signal": None}
     ),
-    "models": lambda text: _outcome.model_failure("node1", {"failed": [text], "stopping": False, "exit_code": 1}),
+    "models": lambda text: run_outcome.model_failure("node1", {"failed": [text], "stopping": False, "exit_code": 1}),
     "silence": lambda text: _following.silence("node1", text),
 }
 
@@ -259,7 +261,7 @@ def test_the_table_of_a_check(output, text, shown):
     view.errors = view.warnings = [Problem("PORT_IN_USE", text, "node1", text)]
     session = Session(None, {}, view)
     session.verdict = {
-        "checks": {"node1": dict.fromkeys(_catalog.NAMES, text)},
+        "checks": {"node1": dict.fromkeys(catalog.NAMES, text)},
         "candidates": {"node1": [{"interface": text, "address": text, "verdict": text}]},
     }
     session.judged = {"fingerprints": {text: text}}
@@ -292,7 +294,7 @@ def test_a_plan_is_shown_in_lines_of_its_own(text, shown, told):
     show_plan({"nodes": [node]})
     assert len(shown()) == 7
     plan = {"run_id": text, "nodes": [node], "world_size": 1, "master_addr": text, "master_port": text}
-    _screen.planned(plan, [_codes.problem("X", None, text)])
+    _screen.planned(plan, [codes.problem("X", None, text)])
     _screen.say(_screen.commands(plan, [text]))
     checked(told)
     checked(_screen.difference(plan)["after"].rstrip("\n").split("\n"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.action.node_info import ActionModule
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostfile, _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
 from madctl import options
 from madctl.cli import build_parser
 from madctl.errors import UsageError
@@ -44,7 +44,7 @@ def written(tmp_path, text):
 @pytest.mark.parametrize("name", SLOTS)
 def test_files_name_hosts_and_slots(name):
     assert slots(from_file(str(FILES / name))) == SLOTS[name]
-    assert slots(_hostfile.from_lines((FILES / name).read_bytes().decode(), name)) == SLOTS[name]
+    assert slots(host_files.from_lines((FILES / name).read_bytes().decode(), name)) == SLOTS[name]
 
 
 LINES = {
@@ -179,7 +179,7 @@ MEANT = {
 
 @pytest.mark.parametrize("text", MEANT)
 def test_what_was_meant(text):
-    assert _hostlist.meant(text) == MEANT[text]
+    assert hostlist.meant(text) == MEANT[text]
 
 
 def test_a_name_like_a_range_is_a_name_until_nothing_answers_to_it():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostfile, _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
 from madctl import engine, groups
 from madctl.commands import logs
 from madctl.errors import UsageError
@@ -58,9 +58,9 @@ pytestmark = pytest.mark.usefixtures("nothing_runs")
 
 
 def refusal(read, *given):
-    with pytest.raises((UsageError, _hostlist.HostsError)) as caught:
+    with pytest.raises((UsageError, hostlist.HostsError)) as caught:
         read(*given)
-    problem = caught.value.problem if isinstance(caught.value, _hostlist.HostsError) else caught.value.problems[0]
+    problem = caught.value.problem if isinstance(caught.value, hostlist.HostsError) else caught.value.problems[0]
     assert is_harmless(str(caught.value))
     return problem["code"] if isinstance(problem, dict) else problem.code
 
@@ -68,7 +68,7 @@ def refusal(read, *given):
 def taken(read, *given):
     """Tell whether names came back that are names, or none in a refusal that is one line."""
     try:
-        return all(_hostlist.is_name(getattr(host, "name", host)) for host in read(*given))
+        return all(hostlist.is_name(getattr(host, "name", host)) for host in read(*given))
     except UsageError as error:
         return is_harmless(str(error))
 
@@ -82,7 +82,7 @@ def file_of(text):
 @named
 def test_a_list_takes_names_alone(text):
     assert refusal(from_list, text) in ("HOST_INVALID", "HOSTS_MALFORMED")
-    assert refusal(_hostlist.from_list, text) in ("HOST_INVALID", "HOSTS_MALFORMED")
+    assert refusal(hostlist.from_list, text) in ("HOST_INVALID", "HOSTS_MALFORMED")
 
 
 def test_what_a_shell_would_read_is_an_invalid_name():
@@ -95,14 +95,14 @@ def test_what_a_shell_would_read_is_an_invalid_name():
 @pytest.mark.parametrize("text", IN_BRACKETS)
 def test_nothing_hides_in_a_range_or_behind_it(text):
     assert refusal(from_list, text) in ("HOST_INVALID", "HOSTS_MALFORMED")
-    assert refusal(_hostlist.from_list, text) in ("HOST_INVALID", "HOSTS_MALFORMED")
+    assert refusal(hostlist.from_list, text) in ("HOST_INVALID", "HOSTS_MALFORMED")
     assert refusal(from_environment, {"SLURM_JOB_NODELIST": text}) in ("HOST_INVALID", "HOSTS_MALFORMED")
 
 
 @named
 def test_a_host_file_takes_names_alone(text):
     assert refusal(from_file, file_of(text)) in ("HOST_INVALID", "HOSTS_MALFORMED", "HOSTFILE_MALFORMED")
-    assert refusal(_hostfile.from_lines, text, "hosts") in ("HOST_INVALID", "HOSTS_MALFORMED", "HOSTFILE_MALFORMED")
+    assert refusal(host_files.from_lines, text, "hosts") in ("HOST_INVALID", "HOSTS_MALFORMED", "HOSTFILE_MALFORMED")
 
 
 @named
@@ -114,7 +114,7 @@ def test_slurm_names_hosts_alone(text):
 def test_only_what_is_typed_names_groups_and_users(text):
     assert refusal(from_environment, {"SLURM_JOB_NODELIST": text}) == "HOST_INVALID"
     assert refusal(from_file, file_of(text)) == "HOST_INVALID"
-    assert refusal(_hostfile.from_lines, text, "hosts") == "HOST_INVALID"
+    assert refusal(host_files.from_lines, text, "hosts") == "HOST_INVALID"
 
 
 @named

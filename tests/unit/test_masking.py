@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._masking import Mask, named_like_a_secret, values
+from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask, named_like_a_secret, values
 from madctl.errors import Problem
 from madctl.request import _environment, secrets
 from madctl.result import Result, to_json

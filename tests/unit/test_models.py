@@ -5,7 +5,7 @@ import argparse
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _wanted
+from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from madctl.commands import launch
 from madctl.errors import UsageError
 from madctl.request import launch_variables
@@ -55,18 +55,18 @@ def test_model_dir_means_nothing_to_a_script():
 def test_words_that_undo_the_plan_are_refused_at_both_doors(words):
     with pytest.raises(UsageError):
         variables("--tags", "m", work=words)
-    (found,) = _wanted.judge({"shape": "model", "tags": ["m"], "work": words})
+    (found,) = validation.judge({"shape": "model", "tags": ["m"], "work": words})
 
     assert found["code"] == "USAGE"
-    assert _wanted.judge({"shape": "command", "work": words}) == []
+    assert validation.judge({"shape": "command", "work": words}) == []
 
 
 def test_a_playbook_has_a_variable_for_model_dir():
     given = {"shape": "model", "tags": ["m"], "env": {"MODEL_DIR": "/srv/models"}}
-    (found,) = _wanted.judge(given)
+    (found,) = validation.judge(given)
 
     assert "madctl_chdir" in found["remedy"]
-    assert _wanted.judge({**given, "chdir": "/srv/models"}) == []
+    assert validation.judge({**given, "chdir": "/srv/models"}) == []
 
 
 @pytest.mark.parametrize("tag", ["", " ", "a\nb", "a\x1b[2J"])

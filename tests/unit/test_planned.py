@@ -20,14 +20,20 @@ def node(**more):
 
 
 def test_every_node_shows_what_it_executes(capsys):
-    mpi = node(argv=["mpirun", "-np", "2", "_rank.py"], rank_argv=["python", "train.py", "a b"])
+    mpi = node(argv=["mpirun", "-np", "2", "rank_wrapper.py"], rank_argv=["python", "train.py", "a b"])
     show_plan(
-        {"nodes": [mpi, node(rank_argv=["python", "x"]), node(argv=["_model.py"], model={"argv": ["madengine"]})]}
+        {
+            "nodes": [
+                mpi,
+                node(rank_argv=["python", "x"]),
+                node(argv=["madctl_node.py", "madengine_wrapper"], model={"argv": ["madengine"]}),
+            ]
+        }
     )
     blocks = capsys.readouterr().out.split("\n\n")[1:]
 
     assert [block.splitlines()[2:] for block in blocks] == [
-        ["  mpirun -np 2 _rank.py", "  each rank: python train.py 'a b'"],
+        ["  mpirun -np 2 rank_wrapper.py", "  each rank: python train.py 'a b'"],
         ["  the daemon that mpirun asks for", "  each rank: python x"],
         ["  madengine"],
     ]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _places, _variables
+from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
+from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 from madctl import engine, inventory, options, rundir, settings
 from madctl import record as records
 from madctl.cli import build_parser, main
@@ -114,16 +115,16 @@ def test_private_directories_have_names_that_every_program_takes(tmp_path, monke
     odd = tmp_path / name
     odd.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(odd))
-    place = Path(_places.private())
+    place = Path(private_places.private())
     place.rmdir()
 
-    assert _places.is_plain(str(place / "runner"))
+    assert private_places.is_plain(str(place / "runner"))
     assert odd not in place.parents
 
 
 def test_a_plain_place_for_temporary_files_is_used(monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/dev/shm")
-    place = Path(_places.private())
+    place = Path(private_places.private())
     place.rmdir()
 
     assert place.parent == Path("/dev/shm")
@@ -137,7 +138,7 @@ def test_sockets_of_connections_go_where_ssh_can_take_them(tmp_path, monkeypatch
         short = one._with_short_sockets(found)["all"]["children"][inventory.GROUP]["vars"]["ansible_control_path_dir"]
         monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", "/short")
 
-        assert _places.is_plain(short)
+        assert private_places.is_plain(short)
         assert one._with_short_sockets(found) == found
 
 
@@ -354,4 +355,4 @@ def test_yaml_of_one_inventory_is_that_of_the_other(tmp_path):
 
 
 def test_our_own_variable_of_ssh_is_known():
-    assert not _variables.unknown([inventory.ARGUMENTS])
+    assert not playbook_variables.unknown([inventory.ARGUMENTS])

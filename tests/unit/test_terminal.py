@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain
-from ansible_collections.madctl.multinode.plugins.module_utils._words import joined, pack, quoted
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined, pack, quoted
 from madctl import terminal
 from tests import hostile
 

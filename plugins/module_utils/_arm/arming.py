@@ -8,9 +8,11 @@ import os
 import socket
 import sys
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _container, _halt, _program, _proof, _words
+from ansible_collections.madctl.multinode.plugins.module_utils._arm import prove
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, service, stop_mark
 
 
 def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -22,14 +24,14 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
             (``run_id``, ``origin``, the id of the first attempt, ``runner``, ``hostfile``, ``lock``, ``beacon``,
             ``log_cap`` in bytes, ``start_timeout``, ``timeout`` and ``grace`` in seconds), ``relay_key`` for mpirun,
             ``proof``, ``user_env``, ``about`` (what the run tells of itself), ``programs``: the text of every delivered
-            program by file name, and ``digest`` of them.
+            file by its path, and ``digest`` of them.
         tell: Gets news of the proof, and that the node is armed.
 
     Returns:
         ``container`` of the supervisor and ``proof``, or ``failed`` with ``msg``, and with ``stopped`` where somebody
         stopped the run in the meantime.
     """
-    proof = _proof.prove(request["proof"], tell)
+    proof = prove.prove(request["proof"], tell)
     umask = os.umask(0o077)
     try:
         return _arm(request, tell, umask, proof)
@@ -49,7 +51,7 @@ def _arm(
     except OSError as error:
         return _failed(request, str(error))
     try:
-        if _halt.is_halted(request["run_dir"], request["origin"]):
+        if stop_mark.is_halted(request["run_dir"], request["origin"]):
             raise OSError("the run was stopped")
         kind = _start(request, base, programs, umask)
     except OSError as error:
@@ -67,7 +69,7 @@ def _arm(
 
 def _failed(request: Dict[str, Any], message: str) -> Dict[str, Any]:
     try:
-        stopped = _halt.is_halted(request["run_dir"], request["origin"])
+        stopped = stop_mark.is_halted(request["run_dir"], request["origin"])
     except OSError:
         stopped = False
     return {"failed": True, "stopped": stopped, "msg": message}
@@ -97,6 +99,8 @@ def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
     except FileNotFoundError:
         partial = "%s.%d" % (place, os.getpid())
         os.mkdir(partial, 0o700)
+        for room in sorted({os.path.dirname(file) for file in programs} - {""}):
+            os.mkdir(os.path.join(partial, room))
         for file, text in programs.items():
             with open(os.path.join(partial, file), "w", encoding="utf-8") as stream:
                 stream.write(text)
@@ -122,30 +126,34 @@ def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str
     for name, text in files.items():
         _write(os.path.join(run_dir, name), text)
     if request["runner"] == "mpirun":
-        words = [_words.unpack(word) for word in request["rank_argv"] or []]
+        words = [raw_words.unpack(word) for word in request["rank_argv"] or []]
         ranks = {"python": request["python"], "argv": words, "start_timeout": request["start_timeout"]}
         _write(os.path.join(run_dir, "ranks.json"), json.dumps(ranks))
         if request["node_rank"] == 0:
             _write(os.path.join(run_dir, "relay.key"), request["relay_key"])
     if request["model"]:
-        job = {**request["model"], "argv": [_words.unpack(word) for word in request["model"]["argv"]]}
+        job = {**request["model"], "argv": [raw_words.unpack(word) for word in request["model"]["argv"]]}
         _write(os.path.join(run_dir, "model.json"), json.dumps(job))
     fifo_path = os.path.join(run_dir, "ready")
     os.mkfifo(fifo_path, 0o600)
     fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK)
-    # The resolved path, so that whoever looks for supervisors finds the program's own name.
-    argv = [sys.executable, "-I", "-S", "-B", os.path.join(base, programs, "_supervisor.py"), run_dir]
+    argv = [*_program(os.path.join(base, programs), "supervisor"), run_dir]
     _write(
         os.path.join(run_dir, "spec.json"),
         json.dumps(dict(_spec(request, base, os.path.join(base, programs)), umask=umask)),
     )
-    kind, pid, refused = _container.start(argv, request["run_id"], request["grace"])
-    said = _container.wait_ready(fifo, pid, request["start_timeout"])
+    kind, pid, refused = service.start(argv, request["run_id"], request["grace"])
+    said = service.wait_ready(fifo, pid, request["start_timeout"])
     os.close(fifo)
     if said != "ready":
         raise OSError(said or "the supervisor did not start: %s" % _last_line(os.path.join(run_dir, "supervisor.log")))
     os.unlink(fifo_path)
     return "%s (systemd: %s)" % (kind, refused) if refused else kind
+
+
+def _program(programs: str, name: str) -> List[str]:
+    """Write the command of a delivered program, as ``processes`` recognises a supervisor."""
+    return [sys.executable, "-I", "-S", os.path.join(programs, "madctl_node.py"), name]
 
 
 def _disarm(run_dir: str) -> None:
@@ -159,12 +167,12 @@ def _spec(request: Dict[str, Any], base: str, programs: str) -> Dict[str, Any]:
     """Write down all that the supervisor needs to know; it removes this file before it starts anything."""
     keys = ("run_id", "origin", "node_rank", "cwd", "start_timeout", "timeout", "grace", "beacon", "log_cap")
     given = dict(request["user_env"], **request["env"])
-    stale = _argv.stale(list(os.environ))
+    stale = command_line.stale(list(os.environ))
     environment = {name: value for name, value in os.environ.items() if name not in stale}
-    environment.update({name: _words.unpack(value) for name, value in given.items()})
-    argv = [_words.unpack(word) for word in request["argv"]]
+    environment.update({name: raw_words.unpack(value) for name, value in given.items()})
+    argv = [raw_words.unpack(word) for word in request["argv"]]
     beside = os.path.join(os.path.dirname(request["python"]), "py-spy")
-    found = beside if os.access(beside, os.X_OK) else _program.which("py-spy", environment.get("PATH"))
+    found = beside if os.access(beside, os.X_OK) else executables.which("py-spy", environment.get("PATH"))
     return dict(
         {key: request[key] for key in keys},
         argv=argv,
@@ -175,9 +183,7 @@ def _spec(request: Dict[str, Any], base: str, programs: str) -> Dict[str, Any]:
         oom_score=_read("/proc/self/oom_score_adj"),
         py_spy=found,
         mpi=_mpi(request) if request["runner"] == "mpirun" else None,
-        after=[sys.executable, "-I", "-S", programs + "/_containers.py", "remove", request["run_id"]]
-        if request["model"]
-        else None,
+        after=[*_program(programs, "container_removal"), request["run_id"]] if request["model"] else None,
     )
 
 

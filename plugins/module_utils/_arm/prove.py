@@ -14,7 +14,7 @@ import socket
 import sys
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _bounded, _mounts, _netlink
+from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, mount_table, netlink, resolver
 
 CONNECT_SECONDS = 4.0
 READ_SECONDS = 3.0
@@ -44,15 +44,15 @@ def prove(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
 
 
 def _look(request: Dict[str, Any]) -> Dict[str, Any]:
-    calls: Dict[str, _bounded.Call] = {}
+    calls: Dict[str, deadlines.Call] = {}
     for number, wanted in enumerate(request.get("read", [])):
-        calls["read%d" % number] = (_mounts.read, (wanted["path"], wanted["names"], READ_SECONDS))
+        calls["read%d" % number] = (mount_table.read, (wanted["path"], wanted["names"], READ_SECONDS))
     if request.get("peers"):
-        calls["peers"] = (loopback_names, (request["peers"],))
+        calls["peers"] = (resolver.loopback_names, (request["peers"],))
     connect = request.get("connect") or {"ports": []}
     for port in connect["ports"]:
         calls["connect%d" % port] = (_connect, ((connect["address"], port), connect["source"], connect["token"]))
-    answers = _bounded.together(calls, CONNECT_SECONDS * 2 + 1)
+    answers = deadlines.together(calls, CONNECT_SECONDS * 2 + 1)
     return {
         "connect": [{"port": port, "error": _error(answers["connect%d" % port])} for port in connect["ports"]],
         "read": [answers["read%d" % number] for number in range(len(request.get("read", [])))],
@@ -69,7 +69,7 @@ def elsewhere(source: str, devices: List[str], to: List[str]) -> Optional[Dict[s
     None where nothing is known to be wrong, and not of every address that it is right.
     """
     found: Dict[str, List[str]] = {}
-    known = _netlink.devices_to(source, to)
+    known = netlink.devices_to(source, to)
     for address, ways in known.items():
         if not set(ways) & set(devices):
             found.setdefault(ways[0] if ways else "", []).append(address)
@@ -78,29 +78,6 @@ def elsewhere(source: str, devices: List[str], to: List[str]) -> Optional[Dict[s
 
 def _error(answer: Dict[str, Any]) -> Optional[str]:
     return answer["value"] if "value" in answer else str(answer.get("error", "ETIMEDOUT"))
-
-
-def loopback_names(names: List[str]) -> Dict[str, str]:
-    """Resolve names and keep those that lead to loopback, with the address."""
-    found = {}
-    for name in names:
-        addresses = resolve(name)
-        if addresses and all(is_loopback(address) for address in addresses):
-            found[name] = addresses[0]
-    return found
-
-
-def resolve(name: str) -> List[str]:
-    """Ask the node's resolver for a name as a job would; empty when it does not know it."""
-    try:
-        return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
-    except (OSError, UnicodeError):
-        return []
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether an address leads back to the machine itself."""
-    return address.startswith("127.") or address == "::1"
 
 
 def _family(address: str) -> socket.AddressFamily:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
-from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 
 UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
 _EXIT = {
@@ -46,7 +46,7 @@ def problem(code: str, host: Optional[str], message: str, remedy: Optional[str] 
 
     Both may quote what a node said, and end up on a screen whoever prints them.
     """
-    remedy = remedy or _catalog.remedy_of(code)
+    remedy = remedy or catalog.remedy_of(code)
     found = {"code": code, "host": host, "message": plain(message), "remedy": remedy and plain(remedy)}
     return dict(found, **extra)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _launchers
-from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 
 # Left over from an outer job, any of these silently changes this one.
 SCRUBBED = (
@@ -50,7 +50,7 @@ def named_python(work: Sequence[Word]) -> Optional[str]:
     first: str = unpack(work[0]) if work else ""
     # A relative path is another program on every node that has none there; it is executed as it stands.
     is_ours = first.startswith("/") or "/" not in first
-    return first if is_ours and _launchers.is_python(first) and "pypy" not in first else None
+    return first if is_ours and launchers.is_python(first) and "pypy" not in first else None
 
 
 def after_python(work: Sequence[Word]) -> List[Word]:
@@ -68,7 +68,7 @@ def module(work: Sequence[Word], shape: str) -> Optional[str]:
     """Name the module that the job's Python is to run, where it is to run one."""
     if not work or shape != "script" or not is_python(work):
         return None
-    kind, target, _ = _launchers.python_target([unpack(word) for word in after_python(work)])
+    kind, target, _ = launchers.python_target([unpack(word) for word in after_python(work)])
     return str(target) if kind == "module" else None
 
 
@@ -79,7 +79,7 @@ def entry_script(work: Sequence[Word], shape: str) -> Optional[str]:
     words = [unpack(word) for word in work]
     if shape == "script" and words and words[0].endswith(".py"):
         return str(words[0])
-    script: Optional[str] = _launchers.script_of(words) if words else None
+    script: Optional[str] = launchers.script_of(words) if words else None
     return script
 
 
@@ -92,7 +92,7 @@ def program(work: Sequence[Word], shape: str) -> Optional[str]:
 
 def relative(work: Sequence[Word], shape: str) -> Optional[str]:
     """Name what of the work means something in its own working directory only: a script, a program, a module."""
-    inner: List[Word] = list(_launchers.unwrapped([unpack(word) for word in work]))
+    inner: List[Word] = list(launchers.unwrapped([unpack(word) for word in work]))
     executed = program(inner, shape)
     named = module(inner, "script") if shape != "model" and inner and named_python(inner) else module(work, shape)
     found = (entry_script(work, shape), executed if executed and "/" in executed else None, named)

@@ -13,7 +13,7 @@ import socket
 from ipaddress import ip_address
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._shape import (
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     Shape,
     anything,
     fields,
@@ -276,7 +276,7 @@ _described_plan = fields(
 
 
 def _is_word(value: Any) -> bool:
-    """Tell whether it is a word as it is carried; see ``_words``."""
+    """Tell whether it is a word as it is carried; see ``raw_words``."""
     return bool(_plain(value) or _packed(value))
 
 

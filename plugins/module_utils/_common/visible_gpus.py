@@ -32,7 +32,7 @@ def seen(gpus: Dict[str, Any], environment: Dict[str, str]) -> Dict[str, Any]:
     Give the facts of a node's GPUs as a job sees them.
 
     Args:
-        gpus: As ``_gpus.gpus`` returns them.
+        gpus: As ``gpus.gpus`` returns them.
         environment: The job's, at least those of ``NAMES``.
 
     Returns:

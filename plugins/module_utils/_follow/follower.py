@@ -14,9 +14,14 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _daemons, _events, _outcome, _wire
-from ansible_collections.madctl.multinode.plugins.module_utils._channels import Ways
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import Decoder, WireError
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels, run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.mpi_daemons import Daemons
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Ways
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_events import Door
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
 Listener = Callable[[Dict[str, Any], bytes], None]
 
@@ -31,12 +36,7 @@ class Follower:
     """Follow one run; ``tell`` gets every event with its ``host``, in order of arrival."""
 
     def __init__(
-        self,
-        plan: Dict[str, Any],
-        tell: Listener,
-        read_only: bool = False,
-        begun: bool = False,
-        to_end: bool = True,
+        self, plan: Dict[str, Any], tell: Listener, read_only: bool = False, begun: bool = False, to_end: bool = True
     ) -> None:
         """
         Prepare to follow.
@@ -53,17 +53,17 @@ class Follower:
         self.channels: Dict[str, socket.socket] = {}
         self.tell = tell
         self.runs = [
-            _outcome.NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0, own=own)
-            for node, own in zip(plan["nodes"], _outcome.shares(plan))
+            NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0, own=own)
+            for node, own in zip(plan["nodes"], run_outcome.shares(plan))
         ]
         self.interrupted: Optional[Problem] = None
         self.refused: List[Problem] = []
         self.detached = False
-        self._daemons = _daemons.Daemons(plan, self.runs, self._order_host)
+        self._daemons = Daemons(plan, self.runs, self._order_host)
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
-        self._doors = {run.host: _events.Door(run, plan, to_end) for run in self.runs}
-        self._decoders: Dict[str, _wire.Decoder] = {}
+        self._doors = {run.host: Door(run, plan, to_end) for run in self.runs}
+        self._decoders: Dict[str, Decoder] = {}
         self._selector = selectors.DefaultSelector()
         self._side = selectors.DefaultSelector()
         # Whether whoever looks takes no more for now; orders and time are watched all the same.
@@ -88,12 +88,12 @@ class Follower:
         """Follow a node from now on; one that comes too late is stopped like the others."""
         self._awaited.discard(host)
         self._by_host[host].suspected_at = None
-        _channels.prepare(channel)
+        node_channels.prepare(channel)
         self.channels[host] = channel
-        self._decoders[host] = _wire.Decoder()
+        self._decoders[host] = Decoder()
         self._selector.register(channel, selectors.EVENT_READ, host)
         if self._stopping:
-            _channels.order(channel, _wire.KILL if self._killing else _wire.STOP)
+            node_channels.order(channel, wire.KILL if self._killing else wire.STOP)
 
     def not_armed(self, host: str, reason: str) -> None:
         """Take down that a node will not take part, so that none does."""
@@ -135,7 +135,7 @@ class Follower:
         self._gone = True
         self._spoke_at = self._daemons.began = time.monotonic()
         for channel in self.channels.values():
-            _channels.order(channel, _wire.GO)
+            node_channels.order(channel, wire.GO)
         self.tell({"event": "go"}, b"")
 
     def wait_started(self, seconds: float) -> None:
@@ -157,7 +157,7 @@ class Follower:
             if idle_timeout and silent > idle_timeout and not suspects and not self._stopping and self._gone:
                 self._give_up_idle(idle_timeout)
 
-    def _is_open(self, run: _outcome.NodeRun) -> bool:
+    def _is_open(self, run: NodeRun) -> bool:
         waiting = run.exit is None and (run.host in self.channels or run.suspected_at is not None)
         return waiting or run.sweeping
 
@@ -179,7 +179,7 @@ class Follower:
         """End everything at once."""
         self._stopping = self._killing = True
         for channel in self.channels.values():
-            _channels.order(channel, _wire.KILL)
+            node_channels.order(channel, wire.KILL)
 
     def stop_all(self) -> None:
         """Ask every node to stop, once."""
@@ -188,7 +188,7 @@ class Follower:
             if self._gone:
                 self.tell({"event": "stopping"}, b"")
             for channel in self.channels.values():
-                _channels.order(channel, _wire.STOP)
+                node_channels.order(channel, wire.STOP)
 
     def _give_up_idle(self, seconds: float) -> None:
         """Have every rank's stack written, then the run stopped: the supervisors do both."""
@@ -197,11 +197,11 @@ class Follower:
         self._stopping = True
         self.tell({"event": "idle", "seconds": seconds}, b"")
         for channel in self.channels.values():
-            _channels.order(channel, _wire.DUMP)
+            node_channels.order(channel, wire.DUMP)
 
     def _order_host(self, host: str, order: bytes) -> None:
         if host in self.channels and not self._read_only:
-            _channels.order(self.channels[host], order)
+            node_channels.order(self.channels[host], order)
 
     def _turn(self, seconds: Optional[float]) -> None:
         if self.is_held():
@@ -216,7 +216,7 @@ class Follower:
 
     # -- nodes that fall silent -------------------------------------------------------------------
 
-    def _closed(self, run: _outcome.NodeRun) -> None:
+    def _closed(self, run: NodeRun) -> None:
         if run.exit is not None:
             return
         now = time.monotonic()
@@ -230,7 +230,7 @@ class Follower:
         else:
             self._lost(run, "NODE_LOST", "the connection to it was lost", time.time())
 
-    def _judge_suspect(self, run: _outcome.NodeRun) -> None:
+    def _judge_suspect(self, run: NodeRun) -> None:
         """Give a node up when it stays silent and nobody else can say that it is alive."""
         if run.suspected_at is None:
             return
@@ -262,7 +262,7 @@ class Follower:
                 run.suspected_at, run.asked_at, run.alive = time.monotonic(), None, None
         self.armed(host, channel)
 
-    def _sweep(self, run: _outcome.NodeRun) -> None:
+    def _sweep(self, run: NodeRun) -> None:
         if self.ways and not self._read_only:
             run.sweeping = True
             self.ways.sweep(run.host)
@@ -273,7 +273,7 @@ class Follower:
         run.sweeping, run.left = False, left
 
     def _lost(
-        self, run: _outcome.NodeRun, code: str, message: str, at: float, remedy: str = "see whether it is up: ssh %s"
+        self, run: NodeRun, code: str, message: str, at: float, remedy: str = "see whether it is up: ssh %s"
     ) -> None:
         run.fail(at, problem(code, run.host, message, remedy % run.host))
         self.tell({"event": "lost", "host": run.host, "message": message}, b"")
@@ -297,7 +297,7 @@ class Follower:
                     self._event(run, known, payload)
                 if self.channels.get(host) is not channel:
                     return
-        except _wire.WireError as error:
+        except WireError as error:
             self._drop(host)
             self._odd(run, error)
             return
@@ -305,7 +305,7 @@ class Follower:
             self._drop(host)
             self._closed(run)
 
-    def _odd(self, run: _outcome.NodeRun, error: _wire.WireError) -> None:
+    def _odd(self, run: NodeRun, error: WireError) -> None:
         """Give up a node that sends what no supervisor sends: no other channel to it would be any better."""
         if run.exit is None:
             message, remedy = "it sent what no supervisor sends: %s" % error, "look at what answers there: ssh %s"
@@ -317,7 +317,7 @@ class Follower:
         self._selector.unregister(channel)
         channel.close()
 
-    def _event(self, run: _outcome.NodeRun, header: Dict[str, Any], payload: bytes) -> None:
+    def _event(self, run: NodeRun, header: Dict[str, Any], payload: bytes) -> None:
         event = header["event"]
         if event == "log":
             self._spoke_at, payload = time.monotonic(), run.fresh(header, payload)
@@ -353,7 +353,7 @@ class Follower:
         elif event == "exit":
             failure = self._exit(run, header)
         elif event != "runner_exit" or not self.interrupted:
-            failure, late = _outcome.failure(run, self.runs, self.plan, header)
+            failure, late = run_outcome.failure(run, self.runs, self.plan, header)
             at += late
         if failure:
             run.fail(at, failure)
@@ -363,7 +363,7 @@ class Follower:
             self.stop_all()
         return None
 
-    def _ready(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> None:
+    def _ready(self, run: NodeRun, header: Dict[str, Any]) -> None:
         if run.boot_id not in (None, header["boot_id"]):
             self._drop(run.host)
             self._lost(run, "NODE_REBOOTED", "it was started anew in the middle of the run", time.time())
@@ -380,12 +380,12 @@ class Follower:
             self.interrupted = problem("TIMED_OUT", None, "the job did not end in time", "raise --timeout")
             self.stop_all()
 
-    def _exit(self, run: _outcome.NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
+    def _exit(self, run: NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
         run.exit = header
         self._daemons.ended(run, header)
         if header["outcome"] == "lost":
             self._sweep(run)
-            return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", _outcome.KILLED)
+            return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", run_outcome.KILLED)
         if header.get("trouble"):
             about = "its supervisor broke, and ended the job: %s" % str(header["trouble"])[:200]
             return problem("SUPERVISOR_LOST", run.host, about, "see supervisor.log in the run directory")
@@ -396,5 +396,5 @@ class Follower:
             return None
         bad = header["outcome"] != "exited" or header["exit_code"] != 0 or bool(header["signal"])
         if bad and not self._stopping and run.failure is None:
-            return _outcome.runner_failure(run, self.plan, header)
+            return run_outcome.runner_failure(run, self.plan, header)
         return None

@@ -11,9 +11,9 @@ import json
 import time
 from typing import Any, Callable, Dict, Optional, Sequence, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _wire
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import problem
-from ansible_collections.madctl.multinode.plugins.module_utils._outcome import NodeRun
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
 _UNASKED = "unasked"
 _LOGS = "what it says is in logs/runner.* of the run directory"
@@ -51,7 +51,7 @@ class Daemons:
         if run.node_rank == 0 and self._plan.get("runner") == "mpirun":
             for other in self._runs:
                 if other is not run:
-                    self._order(other.host, _wire.END)
+                    self._order(other.host, wire.END)
 
     def _blame(self, run: NodeRun, header: Dict[str, Any]) -> None:
         """A node whose daemon did not reach mpirun is the cause; all others, and mpirun, only waited for it."""

@@ -14,8 +14,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._outcome import NodeRun
-from ansible_collections.madctl.multinode.plugins.module_utils._shape import (
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     Shape,
     like,
     listed,
@@ -27,7 +26,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._shape import (
     truth,
     whole,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._wire import WireError
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import WireError
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
 MOST_RANKS = 1 << 17
 # Of one node, in one run; what is beyond them is not kept and not shown.

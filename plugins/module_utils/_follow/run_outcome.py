@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 
 JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS")
 # Nobody of ours kills a job that nobody stopped; the kernel does.

@@ -2,8 +2,7 @@
 """
 Containers that madengine makes: what is there, and which belong to a run. Looks and removes; never judges.
 
-A container of a run carries the run's id in its environment. Also a program of its own, which a supervisor
-runs when everything else has ended: ``_containers.py remove RUN_ID``. Private to the collection.
+A container of a run carries the run's id in its environment. Private to the collection.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ import glob
 import json
 import os
 import re
-import sys
 from typing import Any, Dict, List, Optional
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.marks import CONTAINER_PREFIX
+
 RUNTIME = "docker"  # what madengine calls; podman's stand-in goes by the same name
-PREFIX = "container_"  # madengine names a container after its image, and version 1 looks for that anywhere
 MARK = "MADCTL_RUN_ID="
 GPU_TOOLS = ("rocm-smi", "amd-smi", "nvidia-smi")
 _SECONDS = 10.0
@@ -159,7 +158,7 @@ def spoken(text: str) -> Optional[str]:
 def containers() -> List[Dict[str, Any]]:
     """List all containers that may be madengine's, or that version 1 may take for its own, running or not."""
     names = output([RUNTIME, "ps", "--all", "--format", "{{.Names}}"]).split()
-    names = [name for name in names if PREFIX in name]
+    names = [name for name in names if CONTAINER_PREFIX in name]
     if not names:
         return []
     return [
@@ -183,7 +182,3 @@ def remove_of(run_id: str) -> List[str]:
     names = [entry["name"] for entry in containers() if entry["run_id"] == run_id] if which(RUNTIME) else []
     remove(names)
     return names
-
-
-if __name__ == "__main__":
-    remove_of(sys.argv[2])

@@ -2,7 +2,7 @@
 """
 Look at shared storage on one node: what is mounted, and files that other nodes must see.
 
-The functions here may hang; ``_bounded`` calls them. Nothing is ever created but the proof's own
+The functions here may hang; ``deadlines`` calls them. Nothing is ever created but the proof's own
 files, and those never on a file system that is the node's own. Private to the collection.
 """
 
@@ -15,43 +15,8 @@ import signal
 import time
 from typing import Any, Dict, Optional, Sequence, Set, Tuple
 
-# Nobody else can see what is on these. Every other type gets its chance: what nodes read of each other decides.
-LOCAL_TYPES = frozenset(
-    (
-        *(
-            "ext2",
-            "ext3",
-            "ext4",
-            "xfs",
-            "btrfs",
-            "zfs",
-            "bcachefs",
-            "f2fs",
-            "jfs",
-            "reiserfs",
-            "nilfs2",
-            "ufs",
-            "minix",
-        ),
-        *("vfat", "msdos", "exfat", "ntfs", "ntfs3", "hfs", "hfsplus", "apfs", "fuseblk", "iso9660", "udf", "squashfs"),
-        *("erofs", "cramfs", "romfs", "ubifs", "jffs2", "overlay", "aufs", "tmpfs", "ramfs", "rootfs", "devtmpfs"),
-        *("hugetlbfs", "proc", "sysfs", "devpts", "cgroup", "cgroup2", "mqueue", "debugfs", "tracefs", "securityfs"),
-        *(
-            "configfs",
-            "fusectl",
-            "pstore",
-            "efivarfs",
-            "bpf",
-            "binfmt_misc",
-            "nsfs",
-            "rpc_pipefs",
-            "autofs",
-            "selinuxfs",
-        ),
-        *("fuse.fuse-overlayfs", "fuse.lxcfs", "fuse.gvfsd-fuse", "fuse.portal", "fuse.snapfuse", "fuse.squashfuse"),
-        *("fuse.squashfuse_ll", "fuse.ntfs-3g", "fuse.ntfs", "fuse.exfat", "fuse.xdg-document-portal"),
-    )
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
+
 PREFIX = ".madctl-proof-"
 # Longer than any round between probe and proof; then the file goes, whatever became of the launch.
 JANITOR_SECONDS = 120.0
@@ -77,7 +42,7 @@ def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
     here: Dict[str, Any] = {}
     # As the kernel walks: from the root, and at each step onto what is mounted nearest, whenever it was mounted.
     while tops:
-        inside = [mount for mount in tops if is_below(path, mount["point"]) and mount["number"] not in seen]
+        inside = [mount for mount in tops if filesystems.is_below(path, mount["point"]) and mount["number"] not in seen]
         if not inside:
             break
         nearest = min(len(mount["point"]) for mount in inside)
@@ -85,16 +50,6 @@ def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
         seen.add(here["number"])
         tops = [mount for mount in mounts if mount["parent"] == here["number"]]
     return {name: value for name, value in here.items() if name not in ("number", "parent")}
-
-
-def is_below(path: str, base: str) -> bool:
-    """Tell whether a path is a directory or something in it."""
-    return path.rstrip("/") == base.rstrip("/") or path.startswith(base.rstrip("/") + "/")
-
-
-def is_local(fstype: Optional[str], more_types: Sequence[str] = ()) -> bool:
-    """Tell whether nobody but this node can see a file system of a type; ``more_types`` count as shared."""
-    return fstype not in more_types and (fstype is None or fstype in LOCAL_TYPES)
 
 
 def _parsed(line: str) -> Optional[Dict[str, Any]]:
@@ -150,7 +105,7 @@ def look(path: str, read_only: bool, write: bool, more_types: Sequence[str]) -> 
         return found
     if read_only:
         return dict(found, mark=_mark(real))
-    if is_local(found.get("fstype"), more_types):
+    if filesystems.is_local(found.get("fstype"), more_types):
         return dict(found, writable=os.access(real, os.W_OK))
     return dict(found, **_write(real))
 

@@ -12,7 +12,7 @@ import errno
 import os
 import signal
 import time
-from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 _MARK = b"MADCTL_RUN_ID="
 _LOOK_SECONDS = 0.05
@@ -63,9 +63,13 @@ def supervised(pid: int) -> Optional[str]:
 def _run_dir(pid: int) -> Optional[bytes]:
     if _read("/proc/%d/comm" % pid).strip() == HELPER:
         return None
-    words = _read("/proc/%d/cmdline" % pid).split(b"\0")
-    for program, run_dir in zip(words, words[1:]):
-        if program.endswith(b"/_supervisor.py"):
+    return run_dir_of(_read("/proc/%d/cmdline" % pid).split(b"\0"))
+
+
+def run_dir_of(words: Sequence[bytes]) -> Optional[bytes]:
+    """Read the directory of the run that a command line supervises; None when it supervises none."""
+    for program, name, run_dir in zip(words, words[1:], words[2:]):
+        if program.endswith(b"/madctl_node.py") and name == b"supervisor":
             return run_dir
     return None
 

@@ -16,7 +16,7 @@ import signal
 import time
 from typing import Dict, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _program
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 
 LIMITS = {
     "LimitNOFILE": resource.RLIMIT_NOFILE,
@@ -32,7 +32,7 @@ _SYSTEMD_SECONDS = 20.0
 
 def systemd() -> Optional[List[str]]:
     """Give the command that makes a service of ours last beyond this login, or None where there is none."""
-    if not os.path.isdir("/run/systemd/system") or not _program.which("systemd-run"):
+    if not os.path.isdir("/run/systemd/system") or not executables.which("systemd-run"):
         return None
     if os.geteuid() == 0:
         return ["systemd-run"]

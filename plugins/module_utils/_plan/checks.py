@@ -2,7 +2,7 @@
 """
 Judge what nodes are like beside each other: machines, names, GPUs, versions, limits, clocks.
 
-Every judge takes hosts with their facts and returns findings; ``_catalog`` says which of them stop a
+Every judge takes hosts with their facts and returns findings; ``catalog`` says which of them stop a
 launch. Pure; private to the collection.
 """
 
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _cards, _mpi
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import mpi_runner, network_cards
 
 Facts = Dict[str, Any]
 Nodes = Sequence[Tuple[str, Facts]]
@@ -219,7 +219,7 @@ def versions(nodes: Nodes, reports: Sequence[Optional[Dict[str, Any]]], shared: 
 
 
 def _mpi_of(facts: Facts) -> Optional[str]:
-    mpi = _mpi.recognise(facts["mpi"])
+    mpi = mpi_runner.recognise(facts["mpi"])
     return None if mpi is None else str(mpi)
 
 
@@ -328,7 +328,7 @@ def uncertainty(time: Dict[str, float]) -> float:
     return abs((time["begun"] - time["sent"]) - (time["ended"] - time["received"])) / 2
 
 
-def network(nodes: Nodes, chosen: Sequence[_cards.Candidate]) -> List[Problem]:
+def network(nodes: Nodes, chosen: Sequence[network_cards.Candidate]) -> List[Problem]:
     """Compare the chosen interfaces, and find NCCL files that exclude one of them."""
     own = {host: candidate for (host, _), candidate in zip(nodes, chosen)}
     mtu = {

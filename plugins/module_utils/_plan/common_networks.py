@@ -13,15 +13,15 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Dict, List, Sequence, Set, Tuple, Union
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _cards, _routes
-from ansible_collections.madctl.multinode.plugins.module_utils._cards import Candidate, Facts
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards, route_tables
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate, Facts
 
 Choice = Tuple[List[Candidate], List[Problem]]
 Each = List[List[Candidate]]
 Network = Union[IPv4Network, IPv6Network]
 # A card's network, its address as a number, and the addresses that are reached over it.
-_Way = Tuple[str, int, _routes.Ranges]
+_Way = Tuple[str, int, route_tables.Ranges]
 # By card why it is not usable, and what addresses it has.
 _Broken = Dict[str, Tuple[str, List[Candidate]]]
 # A network of so few addresses has no room for a third node: nodes reach each other by routes.
@@ -33,12 +33,12 @@ class Group:
 
     def __init__(self, hosts: Sequence[str], facts: Sequence[Facts]) -> None:
         self.hosts, self.facts = hosts, facts
-        self.repeated = _cards.repeated(facts)
+        self.repeated = network_cards.repeated(facts)
         self.management = _Management(facts)
-        self.cards: Each = [[c for c in _cards.cards(fact) if c.address not in self.repeated] for fact in facts]
+        self.cards: Each = [[c for c in network_cards.cards(fact) if c.address not in self.repeated] for fact in facts]
         self.data: Each = [[c for c in own if c.network not in self.management] for own in self.cards]
-        self.names = [_cards.by_name(fact) for fact in facts]
-        self._tables: Dict[int, _routes.Table] = {}
+        self.names = [network_cards.by_name(fact) for fact in facts]
+        self._tables: Dict[int, route_tables.Table] = {}
         self._left: Each = []
 
     def choose(self) -> Choice:
@@ -74,14 +74,14 @@ class Group:
         return pool
 
     def _way(self, number: int, own: Candidate, shortest: int) -> _Way:
-        is_routed = not own.is_ipv6 and _cards.is_routed(self.names[number][own.interface])
-        ranges = self.table(number).ranges(own.interface, shortest) if is_routed else _routes.NOWHERE
-        return own.network, _routes.number_of(own.address), ranges
+        is_routed = not own.is_ipv6 and network_cards.is_routed(self.names[number][own.interface])
+        ranges = self.table(number).ranges(own.interface, shortest) if is_routed else route_tables.NOWHERE
+        return own.network, route_tables.number_of(own.address), ranges
 
-    def table(self, number: int) -> _routes.Table:
+    def table(self, number: int) -> route_tables.Table:
         """Give a node's routes."""
         if number not in self._tables:
-            self._tables[number] = _routes.Table(self.facts[number].get("routes"))
+            self._tables[number] = route_tables.Table(self.facts[number].get("routes"))
         return self._tables[number]
 
     def left(self, number: int) -> List[Candidate]:
@@ -116,9 +116,9 @@ class Group:
         """Find cards of a node that are not usable, why, and what addresses they have all the same."""
         names, found = self.names[number], {}
         for name, entry in names.items():
-            reason = _cards.rejection(entry, names)
-            if reason is not None and _cards.is_broken(reason) and _cards.software(entry, names) is None:
-                found[name] = (reason, [c for c in _cards.addresses(entry) if c.network not in self.management])
+            reason = network_cards.rejection(entry, names)
+            if reason is not None and network_cards.is_broken(reason) and network_cards.software(entry, names) is None:
+                found[name] = (reason, [c for c in network_cards.addresses(entry) if c.network not in self.management])
         return found
 
     def _outside(self) -> List[Problem]:
@@ -131,7 +131,7 @@ class Group:
         members: Dict[str, Dict[str, Candidate]] = {}
         meant: Dict[str, Dict[str, Candidate]] = {}
         for number, host in enumerate(self.hosts):
-            for own in _cards.cards(self.facts[number]):
+            for own in network_cards.cards(self.facts[number]):
                 if own.network not in self.management:
                     members.setdefault(own.network, {})[host] = own
             for _, addresses in self._broken(number).values():
@@ -186,7 +186,7 @@ class Group:
         nodes: Dict[str, Set[int]] = {}
         called: Dict[str, Set[str]] = {}
         for number, (names, broken) in enumerate(zip(self.names, everywhere)):
-            own = [c for c in self.data[number] if _cards.is_routed(names[c.interface])]
+            own = [c for c in self.data[number] if network_cards.is_routed(names[c.interface])]
             own += [c for _, addresses in broken.values() for c in addresses]
             places = {(_place(c), c.interface) for c in own} | {(name, name) for name in _dark_rdma(names)}
             for place, name in places:
@@ -202,7 +202,7 @@ class Group:
         found = []
         for host, fact, own in zip(self.hosts, self.facts, self.cards):
             message = "no network is common to all nodes; usable here: %s" % (_listed(own) or "none")
-            others = [c for c in _cards.usable(fact) if c not in own and c.address not in self.repeated]
+            others = [c for c in network_cards.usable(fact) if c not in own and c.address not in self.repeated]
             if others:
                 message += "; only by request: %s" % _listed(others)
             found.append(problem("NO_COMMON_NETWORK", host, message, "connect the nodes, or name one: --interface"))
@@ -214,7 +214,7 @@ def _place(candidate: Candidate) -> str:
     return str(candidate.interface if network_of(candidate.network).num_addresses <= _FEW else candidate.network)
 
 
-def _dark_rdma(names: _cards.Names) -> List[str]:
+def _dark_rdma(names: network_cards.Names) -> List[str]:
     """
     List a node's cards for RDMA where none of them has a carrier: a port that is not used has one beside it.
 
@@ -227,7 +227,7 @@ def _dark_rdma(names: _cards.Names) -> List[str]:
 def _reaches_all(number: int, place: int, ways: List[List[_Way]]) -> bool:
     """Tell whether one of a node's cards reaches one of every other node, and is reached from it."""
     network, address, there = ways[number][place]
-    return there is not _routes.NOWHERE and all(
+    return there is not route_tables.NOWHERE and all(
         other == number or any(net == network or (peer in there and address in back) for net, peer, back in peers)
         for other, peers in enumerate(ways)
     )
@@ -247,7 +247,7 @@ class _Management:
         taken_along: Set[str] = set()
         elsewhere: Set[str] = set()
         for fact in facts:
-            cards = [{c.network for c in _cards.addresses(entry)} for entry in fact["interfaces"]]
+            cards = [{c.network for c in network_cards.addresses(entry)} for entry in fact["interfaces"]]
             managed = set().union(*(own for own in cards if any(map(self._came_in_by, own))))
             taken_along |= managed
             elsewhere |= set().union(*cards) - managed

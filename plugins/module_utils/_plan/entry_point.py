@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _checks
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import checks
 
 Nodes = Sequence[Tuple[str, Dict[str, Any]]]
 Reports = Sequence[Optional[Dict[str, Any]]]
@@ -23,7 +24,7 @@ def files(request: Any, nodes: Nodes, reports: Reports) -> Tuple[List[str], List
     Args:
         reports: What the job's Python says of itself on each node.
     """
-    relative = _argv.relative(request.work, request.shape)
+    relative = command_line.relative(request.work, request.shape)
     homes = [str(facts["home"]) for _, facts in nodes]
     hung = [host for host, facts in nodes if facts["files"] is None]
     if hung:
@@ -48,8 +49,8 @@ def entries(request: Any, nodes: Nodes, reports: Reports) -> List[Problem]:
     """Find nodes that lack the script, the program or the module, and programs that cannot be executed."""
     # mpirun runs a command on the first node only.
     taken = nodes[:1] if request.shape == "command" and request.runner == "mpirun" else nodes
-    script, program = (look(request.work, request.shape) for look in (_argv.entry_script, _argv.program))
-    module = _argv.module(request.work, request.shape)
+    script, program = (look(request.work, request.shape) for look in (command_line.entry_script, command_line.program))
+    module = command_line.module(request.work, request.shape)
     found: List[Problem] = []
     for host, facts in taken:
         if facts["files"]["entry_exists"] is False:
@@ -77,7 +78,7 @@ def _program(host: str, name: Optional[str], fault: Optional[str]) -> List[Probl
 
 def _other_bytes(nodes: Nodes) -> List[Problem]:
     """Find nodes whose script has other bytes."""
-    found: List[Problem] = _checks.odd(
+    found: List[Problem] = checks.odd(
         "ENTRY_DIFFERS", nodes, lambda facts: facts["files"].get("entry_sha256"), "script"
     )
     return [dict(entry, message="the script is another one than on most nodes") for entry in found]

@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._request.validation import reserved
 
 Nodes = Sequence[Tuple[str, Dict[str, Any]]]
 
@@ -24,12 +25,6 @@ _KINDS = (
     ("MVAPICH", re.compile(r"mvapich2?-?(\d[\d.]*)?", re.IGNORECASE)),
     (OPENMPI, re.compile(r"\((?:Open MPI|OpenRTE)\) (\S+)")),
     (MPICH, re.compile(r"HYDRA build details:.*?Version:\s+(\S+)", re.DOTALL)),
-)
-# How many ranks, on which nodes, and how they are reached is the plan's.
-_OURS = re.compile(
-    r"--?(np?|N|c|host|H|hostfile|machinefile|hosts|f|ppn|perhost|n?pernode|npersocket|app|configfile"
-    r"|launcher(-exec)?|prefix)(=.*)?$",
-    re.DOTALL,
 )
 
 
@@ -76,11 +71,6 @@ def recognise(found: Optional[Dict[str, str]]) -> Optional[Mpi]:
         if match:
             return Mpi(found["program"], kind, match.group(1) or "")
     return Mpi(found["program"], "unknown", "")
-
-
-def reserved(words: Sequence[str]) -> List[str]:
-    """Give the words of mpirun's options that the plan alone decides on."""
-    return [word for word in words if _OURS.match(word)]
 
 
 def judge(nodes: Nodes, mpirun: Optional[str], words: Sequence[str], as_root: bool) -> List[Problem]:
@@ -145,12 +135,12 @@ def argv(launch: Launch) -> List[str]:
             if option not in launch.words and option[1:] not in launch.words:
                 words += [option, value]
     words += launch.words
-    return [*words, launch.interpreter, "-I", "-S", launch.run_dir + "/bin/_rank.py"]
+    return [*words, launch.interpreter, "-I", "-S", launch.run_dir + "/bin/_supervise/rank_wrapper.py"]
 
 
 def environment(launch: Launch) -> Dict[str, str]:
     """Give the variables that mpirun and its daemons need, without those that the user set otherwise."""
-    agent = [launch.interpreter, "-I", "-S", launch.run_dir + "/bin/_agent.py"]
+    agent = [launch.interpreter, "-I", "-S", launch.run_dir + "/bin/_supervise/mpi_agent.py"]
     wanted = _openmpi(launch, agent) if launch.mpi.kind == OPENMPI else _hydra(launch, agent)
     return {name: value for name, value in wanted.items() if not _contradicted(name, launch)}
 

@@ -19,11 +19,16 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _cards
-from ansible_collections.madctl.multinode.plugins.module_utils._asked import Asked
-from ansible_collections.madctl.multinode.plugins.module_utils._cards import Candidate, Facts
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._group import Choice, Group, Network, network_of
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_networks import (
+    Choice,
+    Group,
+    Network,
+    network_of,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate, Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.requested_network import Asked
 
 _EXPLAINED = 64
 __all__ = ["Candidate", "choose", "cover", "explain", "routed", "unreadable"]
@@ -64,12 +69,12 @@ def choose(
 
 def _by_master(group: Group, master: str) -> Choice:
     """Choose the network that an address of the first node is in, by the rule where not all nodes are in it."""
-    own = {c.address: c.network for c in _cards.usable(group.facts[0])}
+    own = {c.address: c.network for c in network_cards.usable(group.facts[0])}
     remedy = "its addresses: " + (", ".join(own) or "none")
     if master not in own:
         message = "%s is no usable address of this node" % master
         return [], [problem("MASTER_ADDR_UNKNOWN", group.hosts[0], message, remedy)]
-    if all(own[master] in {c.network for c in _cards.usable(fact)} for fact in group.facts):
+    if all(own[master] in {c.network for c in network_cards.usable(fact)} for fact in group.facts):
         return Asked(group, own[master]).choose()
     chosen, problems = group.choose()
     if chosen and chosen[0].address != master:
@@ -96,7 +101,7 @@ def explain(
         taken = [replace(card, also=()) for card in own.cards] if own else []
         rows[host] = []
         for entry in facts[number]["interfaces"]:
-            each = _cards.addresses(entry, link_local=True) or [Candidate(entry["name"], "", "")]
+            each = network_cards.addresses(entry, link_local=True) or [Candidate(entry["name"], "", "")]
             for candidate in each[:_EXPLAINED] + [candidate for candidate in each[_EXPLAINED:] if candidate in taken]:
                 verdict = _verdict(group, number, entry, candidate, taken)
                 row = {"interface": candidate.interface, "address": candidate.address or None}
@@ -108,14 +113,14 @@ def _verdict(group: Group, number: int, entry: Facts, candidate: Candidate, card
     names = group.names[number]
     if candidate in cards:
         return "chosen" if candidate == cards[0] else "chosen as well, for NCCL"
-    reason: Optional[str] = _cards.rejection(entry, names)
+    reason: Optional[str] = network_cards.rejection(entry, names)
     if reason:
         return reason
     if ip_address(candidate.address).is_link_local:
         return "link-local: only by request"
     if candidate.address in group.repeated:
         return "another node has this address too"
-    software = _cards.software(entry, names)
+    software = network_cards.software(entry, names)
     if software:
         return "%s: only by request" % software
     if candidate.network in group.management:
@@ -127,7 +132,7 @@ def _verdict(group: Group, number: int, entry: Facts, candidate: Candidate, card
 
 def routed(candidate: Candidate, fact: Facts) -> Dict[str, Any]:
     """Say by which devices a node is to reach all others from its address; no question where nothing leaves by it."""
-    names = _cards.by_name(fact)
+    names = network_cards.by_name(fact)
     ends_here = "LOOPBACK" in names[candidate.interface]["flags"] or names[candidate.interface].get("kind") == "dummy"
     return {} if ends_here else {"source": candidate.address, "devices": [card.interface for card in candidate.cards]}
 
@@ -144,7 +149,7 @@ def cover(facts: Sequence[Facts], chosen: Sequence[Candidate], wanted: Optional[
     if all(len(own) == len(networks) for own in each):
         return [str(network_of(network)) for network in networks]
     addresses = {card.address for own in chosen for card in own.cards}
-    others = [c.address for fact in facts for entry in fact["interfaces"] for c in _cards.addresses(entry, True)]
+    others = [c.address for fact in facts for entry in fact["interfaces"] for c in network_cards.addresses(entry, True)]
     others = [address for address in dict.fromkeys(others) if address not in addresses]
     asked = [network_of(wanted)] if wanted and "/" in wanted else []
     for wide in [*asked, _smallest(addresses)]:

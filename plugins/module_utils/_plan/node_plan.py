@@ -7,8 +7,15 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _cards, _checks, _madengine, _mpi
-from ansible_collections.madctl.multinode.plugins.module_utils._words import Word
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
+    checks,
+    madengine_runner,
+    mpi_runner,
+    network_cards,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,13 @@ class Chosen:
     request: Any
     hosts: Sequence[str]
     facts: Sequence[Dict[str, Any]]
-    candidates: Sequence[_cards.Candidate]
+    candidates: Sequence[network_cards.Candidate]
     pythons: Sequence[str]
     cwds: Sequence[str]
     nprocs: Sequence[int]
     addr: str
     port: int
-    mpi: Optional[_mpi.Launch] = None
+    mpi: Optional[mpi_runner.Launch] = None
 
     @property
     def world_size(self) -> int:
@@ -77,7 +84,7 @@ def _node(chosen: Chosen, rank: int) -> Node:
     env = {name: value for name, value in _environment(chosen, rank).items() if name not in request.env}
     env.update(_own_environment(chosen, rank, runner))
     script = request.shape == "script"
-    rank_argv = _argv.rank_argv(request.work, chosen.pythons[rank]) if script else None
+    rank_argv = command_line.rank_argv(request.work, chosen.pythons[rank]) if script else None
     return Node(
         host=chosen.hosts[rank],
         node_rank=rank,
@@ -88,7 +95,7 @@ def _node(chosen: Chosen, rank: int) -> Node:
         argv=_command(chosen, rank, runner),
         env=env,
         run_dir=run_dir(request, fact),
-        clock_offset=round(_checks.lead(fact["time"]), 3),
+        clock_offset=round(checks.lead(fact["time"]), 3),
         python=chosen.pythons[rank],
         rank_argv=rank_argv if chosen.mpi else None,
         model=_model(chosen, rank) if request.shape == "model" else None,
@@ -102,13 +109,15 @@ def _command(chosen: Chosen, rank: int, runner: List[Word]) -> List[Word]:
         return []
     if request.shape == "command":
         return list(request.work)
+    python = [chosen.facts[rank]["interpreter"], "-I", "-S"]
+    programs = run_dir(request, chosen.facts[rank]) + "/bin/"
     if request.shape == "model":
-        return [chosen.facts[rank]["interpreter"], "-I", "-S", run_dir(request, chosen.facts[rank]) + "/bin/_model.py"]
+        return [*python, programs + "madctl_node.py", "madengine_wrapper"]
     if chosen.mpi:
         return runner
-    shim = [chosen.facts[rank]["interpreter"], "-I", "-S", run_dir(request, chosen.facts[rank]) + "/bin/_rank.py"]
+    shim = [*python, programs + "_supervise/rank_wrapper.py"]
     # The work's own options are none of torchrun's, whatever they are called.
-    return [*runner, "--", *shim, *_argv.rank_argv(request.work, chosen.pythons[rank])]
+    return [*runner, "--", *shim, *command_line.rank_argv(request.work, chosen.pythons[rank])]
 
 
 def _multi_node_args(chosen: Chosen, rank: int) -> Dict[str, Any]:
@@ -123,7 +132,7 @@ def _multi_node_args(chosen: Chosen, rank: int) -> Dict[str, Any]:
         "MASTER_ADDR": chosen.addr,
         "MASTER_PORT": chosen.port,
         "HOST_LIST": "",
-        "NCCL_SOCKET_IFNAME": _cards.for_nccl(chosen.candidates[rank], chosen.facts[rank]),
+        "NCCL_SOCKET_IFNAME": network_cards.for_nccl(chosen.candidates[rank], chosen.facts[rank]),
         "GLOO_SOCKET_IFNAME": interface,
     }
 
@@ -138,22 +147,22 @@ def _is_counted(chosen: Chosen) -> bool:
 def _model(chosen: Chosen, rank: int) -> Dict[str, Any]:
     """Say what this node's madengine is to do."""
     request, fact = chosen.request, chosen.facts[rank]
-    found, version = fact.get("madengine") or {"containers": []}, _madengine.major_of(fact, chosen.facts)
-    own = _madengine.merge(request.additional_context, version != 2)
-    merged = _madengine.context(own, _multi_node_args(chosen, rank), request.run_id)
+    found, version = fact.get("madengine") or {"containers": []}, madengine_runner.major_of(fact, chosen.facts)
+    own = madengine_runner.merge(request.additional_context, version != 2)
+    merged = madengine_runner.context(own, _multi_node_args(chosen, rank), request.run_id)
     is_limited = any(model["timeout"] for model in fact.get("models") or [])
     program = found.get("program") or "madengine"
-    kept = [entry for entry in found["containers"] if _madengine.is_replaced(entry, request.replace_containers)]
+    kept = [entry for entry in found["containers"] if madengine_runner.is_replaced(entry, request.replace_containers)]
     return {
-        "argv": _madengine.argv(
+        "argv": madengine_runner.argv(
             program, version, request.tags, merged, request.force_mirror_local, request.work, is_limited
         ),
         "replaced": [entry["name"] for entry in kept],
         "leads": rank == 0,
         "many": len(chosen.hosts) > 1,
         "version": version,
-        "table": _madengine.table(request.work),
-        "skips": _madengine.skips(request.work, merged),
+        "table": madengine_options.table(request.work),
+        "skips": madengine_options.skips(request.work, merged),
     }
 
 
@@ -167,19 +176,19 @@ def _torchrun(chosen: Chosen, rank: int) -> List[Word]:
         "local_addr": chosen.addr if rank == 0 else chosen.candidates[rank].address,
     }
     nproc = chosen.nprocs[rank]
-    return list(_argv.torchrun_argv(rendezvous, len(chosen.hosts), rank, nproc, chosen.pythons[rank], []))
+    return list(command_line.torchrun_argv(rendezvous, len(chosen.hosts), rank, nproc, chosen.pythons[rank], []))
 
 
 def _mpi_runner(chosen: Chosen, rank: int) -> List[Word]:
     """Write mpirun's command line for programs of any kind, which is of use on the first node only."""
     assert chosen.mpi is not None
-    return [] if rank else list(_mpi.argv(chosen.mpi))
+    return [] if rank else list(mpi_runner.argv(chosen.mpi))
 
 
 def _environment(chosen: Chosen, rank: int) -> Dict[str, Word]:
     """Write what the job finds in its environment, unless the user says otherwise."""
     request, fact, candidate, nproc = chosen.request, chosen.facts[rank], chosen.candidates[rank], chosen.nprocs[rank]
-    threads = nproc > 1 and request.shape == "script" and (not chosen.mpi or _argv.is_python(request.work))
+    threads = nproc > 1 and request.shape == "script" and (not chosen.mpi or command_line.is_python(request.work))
     return {
         "MASTER_ADDR": chosen.addr,
         "MASTER_PORT": str(chosen.port),
@@ -187,13 +196,13 @@ def _environment(chosen: Chosen, rank: int) -> Dict[str, Word]:
         "NODE_RANK": str(rank),
         "NPROC_PER_NODE": str(nproc),
         "WORLD_SIZE": str(chosen.world_size),
-        "NCCL_SOCKET_IFNAME": _cards.for_nccl(candidate, fact),
+        "NCCL_SOCKET_IFNAME": network_cards.for_nccl(candidate, fact),
         "GLOO_SOCKET_IFNAME": candidate.interface,
         **({"NCCL_SOCKET_FAMILY": "AF_INET6"} if ":" in candidate.address else {}),
         "PYTHONUNBUFFERED": "1",
         # torchrun sets this too, with a banner on every node.
         **({"OMP_NUM_THREADS": "1"} if threads else {}),
-        **(_mpi.environment(chosen.mpi) if chosen.mpi else {}),
+        **(mpi_runner.environment(chosen.mpi) if chosen.mpi else {}),
     }
 
 
@@ -208,5 +217,5 @@ def _own_environment(chosen: Chosen, rank: int, runner: List[Word]) -> Dict[str,
         "MADCTL_HOSTFILE": own + "/hostfile",
     }
     if chosen.request.shape == "model":
-        return {**_madengine.environment(_multi_node_args(chosen, rank), chosen.nprocs[rank], rank), **found}
+        return {**madengine_runner.environment(_multi_node_args(chosen, rank), chosen.nprocs[rank], rank), **found}
     return {"MAD_MULTI_NODE_RUNNER": shlex.join(map(str, prefix)), **found} if prefix else found

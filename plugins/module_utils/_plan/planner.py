@@ -11,21 +11,23 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import (
-    _argv,
-    _catalog,
-    _checks,
-    _entry,
-    _madengine,
-    _mounts,
-    _mpi,
-    _network,
-    _share,
-    _storage,
-    _visible,
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    catalog,
+    command_line,
+    filesystems,
+    visible_gpus,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._words import Word, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
+    checks,
+    entry_point,
+    madengine_runner,
+    mpi_runner,
+    network_choice,
+    node_plan,
+    shared_storage,
+)
 
 STOP_GRACE_SECONDS = 35.0  # torchrun gives its workers 30
 
@@ -97,17 +99,17 @@ def make(request: Request, hosts: Sequence[str], facts: Sequence[Facts], no_spar
         facts: What ``node_info`` returned, in the same order.
         no_spares: Whether no other node can take the place of one that the proof may yet refuse.
     """
-    python = _argv.chosen_python(request.work, request.shape, request.python)
+    python = command_line.chosen_python(request.work, request.shape, request.python)
     if python != request.python:
         request = replace(request, python=python, python_required=True)
     judge = _Judge(request, hosts, facts, no_spares)
     found = judge.findings()
-    problems = [entry for entry in found if not _catalog.is_warning(entry["code"])]
-    warnings = [entry for entry in found if _catalog.is_warning(entry["code"])]
+    problems = [entry for entry in found if not catalog.is_warning(entry["code"])]
+    warnings = [entry for entry in found if catalog.is_warning(entry["code"])]
     proof = judge.proof()
-    candidates = _network.explain(hosts, facts, judge.candidates)
+    candidates = network_choice.explain(hosts, facts, judge.candidates)
     plan = None if problems or not request.is_given else dict(judge.plan(), proof=proof)
-    prints = {host: _checks.fingerprint(fact, report) for (host, fact), report in zip(judge.each, judge.reports)}
+    prints = {host: checks.fingerprint(fact, report) for (host, fact), report in zip(judge.each, judge.reports)}
     return Outcome(plan, problems, warnings, proof, candidates, prints)
 
 
@@ -128,9 +130,9 @@ _NO_PYTHON: Dict[str, Any] = {"wanted": None, "own": None, "wanted_exists": Fals
 
 def wanted(request: Request, check: str) -> bool:
     """Tell whether a check counts: what a launch cannot do without always does."""
-    if _catalog.ONLY_FOR.get(check, request.shape) not in (request.shape, request.runner):
+    if catalog.ONLY_FOR.get(check, request.shape) not in (request.shape, request.runner):
         return False
-    if check not in _catalog.SKIPPABLE:
+    if check not in catalog.SKIPPABLE:
         return True
     return check not in request.skip and (not request.only or check in request.only)
 
@@ -139,8 +141,8 @@ def _as_the_job_sees_it(request: Request, fact: Facts) -> Facts:
     """Leave out GPUs that variables hide from the job; a model's container gets all of its node."""
     if request.shape == "model":
         return fact
-    own = {name: unpack(request.env[name]) for name in _visible.NAMES if name in request.env}
-    return dict(fact, gpus=_visible.seen(fact["gpus"], {**(fact.get("visible") or {}), **own}))
+    own = {name: unpack(request.env[name]) for name in visible_gpus.NAMES if name in request.env}
+    return dict(fact, gpus=visible_gpus.seen(fact["gpus"], {**(fact.get("visible") or {}), **own}))
 
 
 class _Judge:
@@ -157,10 +159,10 @@ class _Judge:
         self.candidates, network = self._network()
         self.nprocs, processes = self._processes()
         self.pythons, self.reports, python = self._python()
-        self.cwds, files = _entry.files(request, each, self.reports)
+        self.cwds, files = entry_point.files(request, each, self.reports)
         self.port, port = self._port()
         found = [
-            *_checks.machines(each),
+            *checks.machines(each),
             *python,
             *files,
             *network,
@@ -169,23 +171,25 @@ class _Judge:
             *self._mpirun(),
             *self._models(),
         ]
-        found += _checks.gpus(each) + _storage.judge(each, self.request.shared_fstypes, self.no_spares)
+        found += checks.gpus(each) + shared_storage.judge(each, self.request.shared_fstypes, self.no_spares)
         if self.candidates and len(self.hosts) > 1:
-            found += _checks.network(each, self.candidates)
-        found += _checks.names(each) + _checks.versions(each, self.reports, any(fact["mounts"] for fact in self.facts))
-        found += _checks.limits(each) + _checks.clocks(each)
-        return [entry for entry in found if wanted(self.request, _catalog.CHECK_OF[entry["code"]])]
+            found += checks.network(each, self.candidates)
+        found += checks.names(each) + checks.versions(each, self.reports, any(fact["mounts"] for fact in self.facts))
+        found += checks.limits(each) + checks.clocks(each)
+        return [entry for entry in found if wanted(self.request, catalog.CHECK_OF[entry["code"]])]
 
     def proof(self) -> Dict[str, Dict[str, Any]]:
         """Say what every node has to prove."""
-        reading = _storage.reading(self.each, self.request.shared_fstypes) if wanted(self.request, "storage") else {}
+        reading = (
+            shared_storage.reading(self.each, self.request.shared_fstypes) if wanted(self.request, "storage") else {}
+        )
         peers = sorted({fact["hostname"] for fact in self.facts})
         proof: Dict[str, Dict[str, Any]] = {}
         for host, fact in self.each:
             own = fact["hostname"]
             proof[host] = {
                 "read": reading.get(host, []),
-                "written": _storage.written(fact),
+                "written": shared_storage.written(fact),
                 "peers": [name for name in peers if name != own] if wanted(self.request, "names") else [],
             }
         if not self.candidates or len(self.hosts) < 2 or not wanted(self.request, "proof"):
@@ -201,18 +205,18 @@ class _Judge:
         for host, candidate in zip(self.hosts[1:], self.candidates[1:]):
             proof[host]["connect"] = {"address": address, "source": candidate.address, "token": token}
         for (host, fact), candidate in zip(self.each, self.candidates):
-            proof[host]["routes"] = _network.routed(candidate, fact)
+            proof[host]["routes"] = network_choice.routed(candidate, fact)
         return proof
 
     # -- network ----------------------------------------------------------------------------------
 
-    def _network(self) -> Tuple[List[_network.Candidate], List[Problem]]:
+    def _network(self) -> Tuple[List[network_choice.Candidate], List[Problem]]:
         if len(self.hosts) == 1 and self.request.interface is None and self.request.master_addr is None:
-            return [_network.Candidate("lo", "127.0.0.1", "127.0.0.0/8")], []
-        unreadable = _network.unreadable(self.each)
+            return [network_choice.Candidate("lo", "127.0.0.1", "127.0.0.0/8")], []
+        unreadable = network_choice.unreadable(self.each)
         if unreadable:
             return [], unreadable
-        choice: Tuple[List[_network.Candidate], List[Problem]] = _network.choose(
+        choice: Tuple[List[network_choice.Candidate], List[Problem]] = network_choice.choose(
             self.hosts, self.facts, self.request.interface, self.request.master_addr
         )
         return choice
@@ -244,8 +248,8 @@ class _Judge:
             unequal = self._unequal(slots, most)
             if self.request.runner == "mpirun":
                 numbers, unequal = [count or 1 for count in slots], []
-            return numbers, unequal + _checks.too_few(self.each, numbers)
-        nprocs, found = _checks.processes(self.each, self.request.nproc_per_node, self.request.gpus)
+            return numbers, unequal + checks.too_few(self.each, numbers)
+        nprocs, found = checks.processes(self.each, self.request.nproc_per_node, self.request.gpus)
         if self.request.shape == "model" and found and found[0]["code"] == "NO_GPU":
             message = "no GPU is counted on any node: version 1 of madengine counts itself, 2 starts 1 process per node"
             found = [problem("NO_GPU", None, message, "--nproc-per-node")]
@@ -269,9 +273,9 @@ class _Judge:
         request = self.request
         if request.runner != "mpirun":
             return []
-        found: List[Problem] = _mpi.judge(self.each, request.mpirun, request.mpi_args, request.allow_run_as_root)
-        run_dirs = [_share.run_dir(request, fact) for fact in self.facts]
-        found += _mpi.judge_paths(self.hosts, [fact["interpreter"] for fact in self.facts], run_dirs)
+        found: List[Problem] = mpi_runner.judge(self.each, request.mpirun, request.mpi_args, request.allow_run_as_root)
+        run_dirs = [node_plan.run_dir(request, fact) for fact in self.facts]
+        found += mpi_runner.judge_paths(self.hosts, [fact["interpreter"] for fact in self.facts], run_dirs)
         return found + [
             problem("MPI_ADDRESS_FAMILY", host, "the network of the job is %s here" % candidate.network)
             for host, candidate in zip(self.hosts, self.candidates)
@@ -283,18 +287,20 @@ class _Judge:
         request = self.request
         if request.shape != "model":
             return []
-        versions = {_madengine.major_of(fact, self.facts) for fact in self.facts}
-        own = _madengine.merge(request.additional_context, versions != {2})
-        found: List[Problem] = _madengine.judge(self.each, request.replace_containers, own.get("MAD_CONTAINER_IMAGE"))
-        found += _madengine.alone(self.each) + _madengine.overridden(own)
+        versions = {madengine_runner.major_of(fact, self.facts) for fact in self.facts}
+        own = madengine_runner.merge(request.additional_context, versions != {2})
+        found: List[Problem] = madengine_runner.judge(
+            self.each, request.replace_containers, own.get("MAD_CONTAINER_IMAGE")
+        )
+        found += madengine_runner.alone(self.each) + madengine_runner.overridden(own)
         if versions != {2}:
             env = {name: unpack(value) for name, value in request.env.items()}
-            found += _madengine.unsafe(own, request.tags, request.force_mirror_local, env)
+            found += madengine_runner.unsafe(own, request.tags, request.force_mirror_local, env)
         if request.runner == "mpirun":
             found.append(problem("MODEL_RUNNER", None, "madengine's own containers cannot take daemons of mpirun"))
         shared = [mount["path"] for mount in self.facts[0]["mounts"]]
         mirror = request.force_mirror_local
-        if mirror and not (wanted(request, "storage") and any(_mounts.is_below(mirror, path) for path in shared)):
+        if mirror and not (wanted(request, "storage") and any(filesystems.is_below(mirror, path) for path in shared)):
             message = "%s is no shared storage that is checked" % mirror
             found.append(problem("MIRROR_UNPROVEN", None, message))
         return found
@@ -322,9 +328,9 @@ class _Judge:
                 found.append(problem("PYTHON_MISSING", host, "%s does not answer" % python[key]))
             elif not report["torch"] and request.runner == "torchrun":
                 found.append(problem("TORCH_MISSING", host, "torch is not installed for %s" % python[key]))
-            elif not _is_version(_argv.named_python(request.work), report["version"]):
+            elif not _is_version(command_line.named_python(request.work), report["version"]):
                 message = "the job's Python is %s, the work begins with %s"
-                named = _argv.named_python(request.work)
+                named = command_line.named_python(request.work)
                 found.append(problem("PYTHON_MISSING", host, message % (report["version"], named)))
         return [str(python[key]) for python in self.python], reports, found
 
@@ -334,10 +340,10 @@ class _Judge:
         single = len(self.hosts) == 1 and self.candidates[0].interface == "lo"
         addr = self.request.master_addr or ("localhost" if single else self.candidates[0].address)
         port = self.port or int(self.request.master_port)
-        chosen = _share.Chosen(
+        chosen = node_plan.Chosen(
             self.request, self.hosts, self.facts, self.candidates, self.pythons, self.cwds, self.nprocs, addr, port
         )
-        network = ",".join(_network.cover(self.facts, self.candidates, self.request.interface))
+        network = ",".join(network_choice.cover(self.facts, self.candidates, self.request.interface))
         if self.request.runner == "mpirun":
             chosen = replace(chosen, mpi=self._launch(None if single else network))
         slots = zip(self.candidates, self.nprocs)
@@ -352,24 +358,24 @@ class _Judge:
             "start_timeout": self.request.start_timeout,
             "grace": STOP_GRACE_SECONDS,
             "lock": wanted(self.request, "machine"),
-            "beacon": _storage.proven(self.facts),
+            "beacon": shared_storage.proven(self.facts),
             "work": list(self.request.work),
             "hostfile": "".join("%s slots=%d\n" % (candidate.address, count) for candidate, count in slots),
             "network": network,
-            "nodes": [asdict(node) for node in _share.nodes(chosen)],
+            "nodes": [asdict(node) for node in node_plan.nodes(chosen)],
         }
 
-    def _launch(self, network: Optional[str]) -> _mpi.Launch:
-        request, mpi = self.request, _mpi.recognise(self.facts[0]["mpi"])
+    def _launch(self, network: Optional[str]) -> mpi_runner.Launch:
+        request, mpi = self.request, mpi_runner.recognise(self.facts[0]["mpi"])
         assert mpi is not None
-        return _mpi.Launch(
+        return mpi_runner.Launch(
             mpi=mpi,
             addresses=[candidate.address for candidate in self.candidates] if network else ["localhost"],
             slots=self.nprocs,
             network=network,
             interface=self.candidates[0].interface,
             interpreter=self.facts[0]["interpreter"],
-            run_dir=_share.run_dir(request, self.facts[0]),
+            run_dir=node_plan.run_dir(request, self.facts[0]),
             words=request.mpi_args,
             names=tuple(request.env),
             as_root=request.allow_run_as_root,

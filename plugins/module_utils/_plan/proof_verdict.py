@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _storage
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import shared_storage
 
 _CONNECT = {
     "ECONNREFUSED": ("CONNECT_REFUSED", "is refused"),
@@ -45,7 +45,7 @@ def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) 
         for name, address in result.get("peers", {}).items():
             found.append(problem("PEER_IS_LOOPBACK", host, "%s resolves to %s here" % (name, address)))
     answers = {host: results[host]["read"] for host in proof if "read" in results.get(host, {})}
-    found += _storage.judge_reading(proof, answers)
+    found += shared_storage.judge_reading(proof, answers)
     return found
 
 

@@ -11,10 +11,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Dict, List, Sequence, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _cards
-from ansible_collections.madctl.multinode.plugins.module_utils._cards import Candidate, Facts
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._group import (
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_networks import (
     Choice,
     Each,
     Group,
@@ -23,6 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._group import (
     mixed,
     network_of,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate, Facts
 
 _NARROWER = "give one interface, or a network that only it is in: --interface NAME or CIDR"
 
@@ -62,21 +62,25 @@ class Asked:
 
     def _matches(self, fact: Facts) -> List[Candidate]:
         """Find what matches; what several nodes have or the rule rejects anyway only where nothing else does."""
-        names = _cards.by_name(fact)
+        names = network_cards.by_name(fact)
         if not self._by_network:
             entry = names.get(self._wanted, {"addresses": []})
-            named: List[Candidate] = _cards.addresses(entry) or _cards.addresses(entry, link_local=True)
+            named: List[Candidate] = network_cards.addresses(entry) or network_cards.addresses(entry, link_local=True)
             return [c for c in named if c.address not in self._group.repeated] or named
         network = network_of(self._wanted)
         found = [
             (entry, c)
             for entry in fact["interfaces"]
-            for c in _cards.addresses(entry, link_local=True)
-            if _cards.parsed(c.address) in network
+            for c in network_cards.addresses(entry, link_local=True)
+            if network_cards.parsed(c.address) in network
         ]
-        good = [(entry, c) for entry, c in found if _cards.rejection(entry, names) in (None, "link-local address only")]
+        good = [
+            (entry, c)
+            for entry, c in found
+            if network_cards.rejection(entry, names) in (None, "link-local address only")
+        ]
         good = [(entry, c) for entry, c in good if c.address not in self._group.repeated] or good
-        real = [c for entry, c in good if _cards.software(entry, names) is None]
+        real = [c for entry, c in good if network_cards.software(entry, names) is None]
         return real or [c for _, c in good] or [c for _, c in found]
 
     def _unusable(self, number: int, own: List[Candidate]) -> List[Problem]:
@@ -86,7 +90,7 @@ class Asked:
             message = ("interface %s has no address" if known else "no interface matches %s") % self._wanted
             remedy = "interfaces here: " + (", ".join(names) or "none")
             return [problem("INTERFACE_UNKNOWN", host, message, remedy)]
-        reasons = {c.interface: _cards.rejection(names[c.interface], names) for c in own}
+        reasons = {c.interface: network_cards.rejection(names[c.interface], names) for c in own}
         if all(reason in ("down", "no carrier") for reason in reasons.values()):
             faults = ", ".join(fault(name, str(reason)) for name, reason in reasons.items())
             return [problem("INTERFACE_DOWN", host, "%s, and %s was asked for" % (faults, self._wanted))]

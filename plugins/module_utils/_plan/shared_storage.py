@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _mounts
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 
 Facts = Dict[str, Any]
 Mounts = Sequence[Tuple[str, Dict[str, Any]]]
@@ -47,7 +47,7 @@ def _own(mounts: Mounts, more_types: Sequence[str]) -> Dict[str, Problem]:
     return {
         host: _not_shared(host, mount)
         for host, mount in mounts
-        if mount.get("exists") and _mounts.is_local(mount.get("fstype"), more_types)
+        if mount.get("exists") and filesystems.is_local(mount.get("fstype"), more_types)
     }
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _plan, _visible
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common import visible_gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
 
 # A node of these cannot take part again; a job or a supervisor that failed can be started anew where it was.
 LOST = ("NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR")
@@ -23,13 +24,16 @@ class Choice:
     """The nodes that are taken, in rank order, how they were judged, and why others were left out."""
 
     hosts: List[str]
-    outcome: _plan.Outcome
+    outcome: planner.Outcome
     left_out: List[Problem]
     spares: List[str]
 
 
 def choose(
-    request: _plan.Request, nodes: Sequence[Tuple[str, Optional[_plan.Facts]]], failed: Sequence[Problem], wanted: int
+    request: planner.Request,
+    nodes: Sequence[Tuple[str, Optional[planner.Facts]]],
+    failed: Sequence[Problem],
+    wanted: int,
 ) -> Choice:
     """
     Take the first ``wanted`` nodes that nothing stands against.
@@ -49,7 +53,7 @@ def choose(
         taken = good[:wanted]
         own = replace(request, slots=tuple(slots.get(host) for host in taken))
         each = [facts[host] for host in taken]
-        outcome = _plan.make(own, taken, each, no_spares=False) if taken else _plan.Outcome(None, [], [])
+        outcome = planner.make(own, taken, each, no_spares=False) if taken else planner.Outcome(None, [], [])
         blamed = {entry["host"] for entry in outcome.problems} & set(taken)
         installable = {entry["code"] for entry in outcome.problems} == {"NET_TOOLS_MISSING"}
         if len(taken) < wanted:
@@ -73,10 +77,10 @@ def _replaced(meant: List[str], taken: List[str], bad: List[Problem]) -> List[Pr
     return found
 
 
-def keep(request: _plan.Request, choice: Choice, nodes: Sequence[Tuple[str, Any]], restarts: int) -> Dict[str, Any]:
+def keep(request: planner.Request, choice: Choice, nodes: Sequence[Tuple[str, Any]], restarts: int) -> Dict[str, Any]:
     """Keep what a restart needs to plan anew; of the user's environment only which GPUs the job sees."""
     wanted = {*choice.hosts, *choice.spares}
-    env = {name: value if name in _visible.NAMES else "" for name, value in request.env.items()}
+    env = {name: value if name in visible_gpus.NAMES else "" for name, value in request.env.items()}
     bare = {**asdict(request), "env": env, "slots": ()}
     known = [(host, fact) for host, fact in nodes if host in wanted and fact is not None]
     facts = {host: _without_files(fact, host in choice.hosts) for host, fact in known}
@@ -118,7 +122,7 @@ def again(
     }
     fields["run_id"] = "%s.%d" % (plan["run_id"].partition(".")[0], attempt)
     fields["slots"] = tuple(kept["slots"].get(host) for host in hosts)
-    outcome = _plan.make(_plan.Request(**fields), hosts, [kept["facts"][host] for host in hosts])
+    outcome = planner.make(planner.Request(**fields), hosts, [kept["facts"][host] for host in hosts])
     if outcome.plan is None:
         return None
     more = {"restart": kept, "spares": spares[len(lost) :], "beacon": plan["beacon"]}

@@ -14,7 +14,7 @@ import os
 import resource
 from typing import Any, Dict, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _log, _program
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, log_segments
 
 # The distributions whose versions have to be the same everywhere, as names of metadata directories begin.
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
@@ -91,7 +91,7 @@ def python(
         ``wanted`` and ``own`` (paths or None), each with ``_exists``, and with ``_report`` (what that Python
         says of itself, None where it was not asked or did not answer); ``mpi``, as ``mpi`` gives it.
     """
-    own = _program.which("python3")
+    own = executables.which("python3")
     result: Dict[str, Any] = {"wanted": wanted, "own": own}
     for key in ("wanted", "own"):
         path = result[key]
@@ -109,7 +109,7 @@ def _ask(
 ) -> Optional[Dict[str, Any]]:
     report = _REPORT % ((PACKAGES, module, _base(chdir)),)
     try:
-        return dict(json.loads(_program.output([path, "-c", report], dict(os.environ, **(env or {})))))
+        return dict(json.loads(executables.output([path, "-c", report], dict(os.environ, **(env or {})))))
     except (OSError, ValueError):
         return None
 
@@ -146,10 +146,10 @@ def _base(chdir: Optional[str]) -> str:
 
 def _program_fault(base: str, program: str, search: Optional[str]) -> Optional[str]:
     beside = os.path.join(base, program)
-    found = beside if "/" in program else _program.which(program, search)
+    found = beside if "/" in program else executables.which(program, search)
     if found is None:
         return "is not on the PATH" + (", but in the working directory" if os.path.isfile(beside) else "")
-    fault: Optional[str] = _program.fault(found, search)
+    fault: Optional[str] = executables.fault(found, search)
     return fault and fault[:_FAULT_CHARACTERS]
 
 
@@ -195,7 +195,7 @@ def space(run_base: str) -> Dict[str, Any]:
 def lock_holder(run_base: str) -> Optional[str]:
     """Name the run whose supervisor holds this node, or None."""
     try:
-        with os.fdopen(_log.open_regular(os.path.join(run_base, "lock")), "rb") as stream:
+        with os.fdopen(log_segments.open_regular(os.path.join(run_base, "lock")), "rb") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
@@ -233,12 +233,12 @@ def mpi(wanted: Optional[str], pythons: Sequence[Optional[str]]) -> Optional[Dic
         ``program``, its path, and ``text``, how it describes itself; None when there is none.
     """
     beside = [os.path.join(os.path.dirname(python), "mpirun") for python in pythons if python]
-    places = [wanted] if wanted else [*beside, _program.which("mpirun")]
+    places = [wanted] if wanted else [*beside, executables.which("mpirun")]
     program = next((path for path in places if path and os.path.isfile(path) and os.access(path, os.X_OK)), None)
     if program is None:
         return None
     try:
-        text = _program.output([program, "--version"]).decode("utf-8", "replace")[:MPI_CHARACTERS]
+        text = executables.output([program, "--version"]).decode("utf-8", "replace")[:MPI_CHARACTERS]
     except OSError:
         text = ""
     return {"program": program, "text": text}

@@ -16,7 +16,8 @@ import re
 import signal
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _holders, _program
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpu_holders
 
 TOOL_SECONDS = 5.0
 KILLED_SECONDS = 0.5
@@ -90,7 +91,7 @@ def amd_smi(path: str, root: str, run: Run) -> Found:
         models.append(_first(_said(board, "product_name"), _said(asic, "market_name", "target_graphics_version")))
         # The driver's version was called otherwise once.
         drivers.append(_said(driver, "version", "driver_version"))
-    return _answered(Found(models, drivers[0] if drivers else None, _holders.amd(root, {}), None, words), failure)
+    return _answered(Found(models, drivers[0] if drivers else None, gpu_holders.amd(root, {}), None, words), failure)
 
 
 def _part(entry: Dict[str, Any], name: str) -> Dict[str, Any]:
@@ -110,7 +111,7 @@ def rocm_smi(path: str, root: str, run: Run) -> Found:
     wanted = ("card series", "device name", "card model", "gfx version")
     models = [_first(_said(answer[name], *wanted)) for name in cards]
     driver = _said(answer.get("system", {}), "driver version")
-    return _answered(Found(models, driver, _holders.amd(root, {}), None, words), failure)
+    return _answered(Found(models, driver, gpu_holders.amd(root, {}), None, words), failure)
 
 
 def nvidia_smi(path: str, root: str, run: Run) -> Found:
@@ -129,7 +130,7 @@ def nvidia_smi(path: str, root: str, run: Run) -> Found:
         for pid, uuid in _rows(said_by(run, [path, _APPS, "--format=csv,noheader"])[0], 2)[0]:
             if uuid in index_of:
                 held.setdefault(int(pid), []).append(index_of[uuid])
-    holders = [entry for pid in sorted(held) for entry in _holders.holder(root, pid, sorted(held[pid]))]
+    holders = [entry for pid in sorted(held) for entry in gpu_holders.holder(root, pid, sorted(held[pid]))]
     driver = rows[0][2] if rows else None
     return _answered(Found([row[1] for row in rows], driver, holders, {"uuids": uuids}, words), failure)
 
@@ -146,7 +147,7 @@ def _answered(found: Found, failure: Optional[Exception]) -> Found:
 
 def find(root: str, name: str) -> Optional[str]:
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.join(root, "opt/rocm/bin")])
-    found: Optional[str] = _program.which(name, path)
+    found: Optional[str] = executables.which(name, path)
     return found
 
 
@@ -207,7 +208,7 @@ def _said(entry: Dict[str, Any], *names: str) -> Optional[str]:
 
 
 def _first(*values: Optional[str]) -> str:
-    return next((value for value in values if value), _holders.UNKNOWN)
+    return next((value for value in values if value), gpu_holders.UNKNOWN)
 
 
 def reason(error: Exception) -> str:

@@ -16,7 +16,8 @@ import os
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _gpu_tools, _holders, _shape
+from ansible_collections.madctl.multinode.plugins.module_utils._common import schema
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpu_holders, gpu_tools
 
 _NVIDIA = "proc/driver/nvidia"
 _NAME_CHARACTERS = 256
@@ -24,7 +25,7 @@ _PERMISSION = re.compile("permission|denied|group", re.IGNORECASE)
 _PCI = r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
 
-def gpus(root: str = "/", run: _gpu_tools.Run = _gpu_tools.run_bounded) -> Dict[str, Any]:
+def gpus(root: str = "/", run: gpu_tools.Run = gpu_tools.run_bounded) -> Dict[str, Any]:
     """
     Look at this node's GPUs.
 
@@ -46,73 +47,74 @@ def gpus(root: str = "/", run: _gpu_tools.Run = _gpu_tools.run_bounded) -> Dict[
         if found.models or (found.more or {}).get("dead"):
             return _result(vendor, "kernel", found)
     notes: List[str] = []
-    for name, vendor, ask in _gpu_tools.TOOLS:
-        path = _gpu_tools.find(root, name)
+    for name, vendor, ask in gpu_tools.TOOLS:
+        path = gpu_tools.find(root, name)
         if path is None:
             continue
         try:
             found = ask(path, root, run)
-        except _gpu_tools.ToolError as error:
+        except gpu_tools.ToolError as error:
             notes.append("%s: %s" % (name, error))
             continue
         except Exception as error:  # noqa: BLE001
             # Whatever a tool prints in place of what its documentation says, it is a note and no crash.
-            notes.append("%s: %s" % (name, _gpu_tools.reason(error)))
+            notes.append("%s: %s" % (name, gpu_tools.reason(error)))
             continue
         if found.words and (found.models or _PERMISSION.search(found.words)):
-            notes.append("%s: %s" % (name, _gpu_tools.shortened(found.words)))
+            notes.append("%s: %s" % (name, gpu_tools.shortened(found.words)))
         if found.models:
             return _result(vendor, name, found, notes)
-    return _result(None, None, _gpu_tools.Found([]), notes)
+    return _result(None, None, gpu_tools.Found([]), notes)
 
 
 def unknown(why: str) -> Dict[str, Any]:
     """Give the facts of a node whose GPUs could not be looked at."""
-    return _result(None, None, _gpu_tools.Found([]), [why])
+    return _result(None, None, gpu_tools.Found([]), [why])
 
 
 def _result(
-    vendor: Optional[str], source: Optional[str], found: _gpu_tools.Found, notes: Sequence[str] = ()
+    vendor: Optional[str], source: Optional[str], found: gpu_tools.Found, notes: Sequence[str] = ()
 ) -> Dict[str, Any]:
     result = {
         "vendor": vendor,
         "count": len(found.models),
-        "models": [_shape.cut(model, _NAME_CHARACTERS) for model in found.models],
-        "driver": found.driver and _shape.cut(found.driver, _NAME_CHARACTERS),
+        "models": [schema.cut(model, _NAME_CHARACTERS) for model in found.models],
+        "driver": found.driver and schema.cut(found.driver, _NAME_CHARACTERS),
         "source": source,
         "holders": list(found.holders),
         **{name: list(map(_told, value)) for name, value in (found.more or {}).items() if value},
     }
-    return dict(result, note=_shape.cut("; ".join(notes))) if notes else result
+    return dict(result, note=schema.cut("; ".join(notes))) if notes else result
 
 
 def _told(value: Any) -> Any:
-    return _shape.cut(value, _NAME_CHARACTERS) if isinstance(value, str) else value
+    return schema.cut(value, _NAME_CHARACTERS) if isinstance(value, str) else value
 
 
-def _amd_kernel(root: str, _: _gpu_tools.Run) -> _gpu_tools.Found:
+def _amd_kernel(root: str, _: gpu_tools.Run) -> gpu_tools.Found:
     """Read KFD's topology, in which a node with SIMD units is a GPU; nodes without are processors."""
     nodes = [
-        (node, _properties(node)) for node in _holders.numbered(os.path.join(root, _holders.KFD, "topology/nodes"))
+        (node, _properties(node))
+        for node in gpu_holders.numbered(os.path.join(root, gpu_holders.KFD, "topology/nodes"))
     ]
     found = [(node, properties) for node, properties in nodes if properties.get("simd_count", "0") != "0"]
     # A processor with a GPU in it draws a screen where there are others, and is the GPU where it is the only one.
     real = [entry for entry in found if entry[1].get("cpu_cores_count", "0") == "0"] or found
     if not real:
-        return _gpu_tools.Found([])
-    index_of = {_holders.read(os.path.join(node, "gpu_id")) or "": index for index, (node, _) in enumerate(real)}
+        return gpu_tools.Found([])
+    index_of = {gpu_holders.read(os.path.join(node, "gpu_id")) or "": index for index, (node, _) in enumerate(real)}
     minors = [properties.get("drm_render_minor", "") for _, properties in real]
     devices = ["dev/kfd", *("dev/dri/renderD" + minor for minor in minors if minor not in ("", "0", "-1"))]
-    return _gpu_tools.Found(
+    return gpu_tools.Found(
         [_amd_model(root, node, properties) for node, properties in real],
-        _holders.read(os.path.join(root, "sys/module/amdgpu/version")),
-        _holders.amd(root, index_of),
+        gpu_holders.read(os.path.join(root, "sys/module/amdgpu/version")),
+        gpu_holders.amd(root, index_of),
         {"denied": _denied(root, devices, must_exist=True)},
     )
 
 
 def _properties(node: str) -> Dict[str, str]:
-    lines = [line.split(None, 1) for line in (_holders.read(os.path.join(node, "properties")) or "").splitlines()]
+    lines = [line.split(None, 1) for line in (gpu_holders.read(os.path.join(node, "properties")) or "").splitlines()]
     return {line[0]: line[1] for line in lines if len(line) == 2}
 
 
@@ -152,10 +154,10 @@ def _amd_model(root: str, node: str, properties: Dict[str, str]) -> str:
     if version.isdigit() and int(version):
         # 90402 is 9, 4, 2; the last two are written as hexadecimal digits: 90010 is gfx90a.
         target = "gfx%d%x%x" % (int(version) // 10000, int(version) // 100 % 100, int(version) % 100)
-    return _holders.read(card) or target or _holders.read(os.path.join(node, "name")) or _holders.UNKNOWN
+    return gpu_holders.read(card) or target or gpu_holders.read(os.path.join(node, "name")) or gpu_holders.UNKNOWN
 
 
-def _nvidia_kernel(root: str, run: _gpu_tools.Run) -> _gpu_tools.Found:
+def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
     """Read the driver's directory, one entry a GPU named by PCI address, which is nvidia-smi's order."""
     all_of_them = [_nvidia_gpu(path) for path in sorted(glob.glob(os.path.join(root, _NVIDIA, "gpus/*/information")))]
     listed = [known for known in all_of_them if known.get("GPU Excluded") != "Yes"]
@@ -166,38 +168,38 @@ def _nvidia_kernel(root: str, run: _gpu_tools.Run) -> _gpu_tools.Found:
     index_of = {"/dev/nvidia" + minor: index for index, minor in enumerate(minors)}
     uuids = [known.get("GPU UUID", "") for known in real]
     version = re.search(
-        r"Kernel Module(?: for \S+)?\s+(\d[\d.]*)", _holders.read(os.path.join(root, _NVIDIA, "version")) or ""
+        r"Kernel Module(?: for \S+)?\s+(\d[\d.]*)", gpu_holders.read(os.path.join(root, _NVIDIA, "version")) or ""
     )
-    return _gpu_tools.Found(
-        [known.get("Model") or _holders.UNKNOWN for known in real],
+    return gpu_tools.Found(
+        [known.get("Model") or gpu_holders.UNKNOWN for known in real],
         version.group(1) if version else None,
-        _holders.nvidia(root, index_of) if real else [],
+        gpu_holders.nvidia(root, index_of) if real else [],
         {
             "uuids": uuids if all(uuids) and not silent else [],
-            "dead": ["%s (%s)" % (known["address"], known.get("Model") or _holders.UNKNOWN) for known in dead],
+            "dead": ["%s (%s)" % (known["address"], known.get("Model") or gpu_holders.UNKNOWN) for known in dead],
             "denied": _denied(root, ["dev/nvidiactl", *(device[1:] for device in index_of)], False) if real else [],
         },
     )
 
 
 def _nvidia_gpu(path: str) -> Dict[str, str]:
-    lines = [line.partition(":") for line in (_holders.read(path) or "").splitlines()]
+    lines = [line.partition(":") for line in (gpu_holders.read(path) or "").splitlines()]
     known = {name.strip(): value.strip() for name, _, value in lines}
     return {**known, "address": os.path.basename(os.path.dirname(path)).lower()}
 
 
 def _dead(
-    silent: List[Dict[str, str]], listed: List[Dict[str, str]], root: str, run: _gpu_tools.Run
+    silent: List[Dict[str, str]], listed: List[Dict[str, str]], root: str, run: gpu_tools.Run
 ) -> List[Dict[str, str]]:
     """
     Tell GPUs that are dead from those that only were not used yet, both of which have no UUID.
 
     nvidia-smi wakes them up, and does not list what is dead. Without its answer, one that alone has no UUID is dead.
     """
-    path, alive = _gpu_tools.find(root, "nvidia-smi"), ""
+    path, alive = gpu_tools.find(root, "nvidia-smi"), ""
     if path is not None:
         try:
-            alive, _ = _gpu_tools.said_by(run, [path, "--query-gpu=pci.bus_id", "--format=csv,noheader"])
+            alive, _ = gpu_tools.said_by(run, [path, "--query-gpu=pci.bus_id", "--format=csv,noheader"])
         except Exception:  # noqa: BLE001  the kernel's word stands
             alive = ""
     # It writes eight digits of the domain, the kernel four.

@@ -13,7 +13,7 @@ import os
 import stat
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _shape
+from ansible_collections.madctl.multinode.plugins.module_utils._common import schema
 
 RUNNER = b"MAD_MULTI_NODE_RUNNER"
 _CARDS_BYTES = 16 << 20
@@ -64,7 +64,7 @@ def _cards(base: str) -> Iterator[Dict[str, Any]]:
             }
 
 
-_is_seconds, _is_text = _shape.number(), _shape.text(2000)
+_is_seconds, _is_text = schema.number(), schema.text(2000)
 
 
 def _is_name(value: str) -> bool:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Look at one node and say what is there. Facts only, never a judgement: ``_plan`` judges.
+Look at one node and say what is there. Facts only, never a judgement: ``planner`` judges.
 
 Everything that can hang is touched in a child process with a deadline. Private to the collection.
 """
@@ -15,19 +15,20 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import (
-    _argv,
-    _bounded,
-    _checkout,
-    _containers,
-    _fingerprint,
-    _gpus,
-    _ifconfig,
-    _mounts,
-    _netlink,
-    _program,
-    _proof,
-    _visible,
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, visible_gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._node import (
+    deadlines,
+    docker,
+    executables,
+    mount_table,
+    netlink,
+    resolver,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
+    fingerprint,
+    gpus,
+    ifconfig_text,
+    model_cards,
 )
 
 ARGUMENTS: Dict[str, Any] = {
@@ -73,30 +74,30 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     work, script = request["work"], request["shape"] == "script"
     model = request["shape"] == "model"
     shape, env = request["shape"], request["env"]
-    entry, program = _argv.entry_script(work, shape), _argv.program(work, shape)
+    entry, program = command_line.entry_script(work, shape), command_line.program(work, shape)
     python = (
-        *(_argv.chosen_python(work, shape, request["python"]), script, request["mpirun"]),
-        *(_argv.module(work, shape), request["chdir"], env),
+        *(command_line.chosen_python(work, shape, request["python"]), script, request["mpirun"]),
+        *(command_line.module(work, shape), request["chdir"], env),
     )
     port_number = 0 if request["port"] == "auto" else int(request["port"])
     hostname = socket.gethostname()
     run_base = request["run_dir"] or "/var/tmp/madctl-%d" % os.geteuid()
-    answers = _bounded.together(
+    answers = deadlines.together(
         {
-            "files": (_fingerprint.files, (request["chdir"], entry, program, env.get("PATH"))),
-            "python": (_fingerprint.python, python),
-            "names": (_proof.resolve, (hostname,)),
-            "gpus": (_gpus.gpus, ()),
-            "space": (_fingerprint.space, (run_base,)),
+            "files": (fingerprint.files, (request["chdir"], entry, program, env.get("PATH"))),
+            "python": (fingerprint.python, python),
+            "names": (resolver.resolve, (hostname,)),
+            "gpus": (gpus.gpus, ()),
+            "space": (fingerprint.space, (run_base,)),
             **_storage(request),
             **(_models(request) if model else {}),
         },
         # A first start of a large Python installation is slow without being ill.
-        patience={"python": _fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS, "madengine": _MADENGINE_SECONDS},
+        patience={"python": fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS, "madengine": _MADENGINE_SECONDS},
     )
     values = {name: answer.get("value") for name, answer in answers.items() if not name.startswith("mount")}
-    values["gpus"] = values["gpus"] or _gpus.unknown("the node's GPUs do not answer")
-    ifconfig = _program.which("ifconfig", _SYSTEM_PATH)
+    values["gpus"] = values["gpus"] or gpus.unknown("the node's GPUs do not answer")
+    ifconfig = executables.which("ifconfig", _SYSTEM_PATH)
     cards, unreadable = interfaces(ifconfig) if ifconfig else ([], None)
     return {
         "hostname": hostname,
@@ -110,12 +111,12 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "ifconfig": ifconfig,
         "ifconfig_error": unreadable,
         "interfaces": cards,
-        "routes": _netlink.routes(),
+        "routes": netlink.routes(),
         "management_address": _came_in_by(os.environ.get("SSH_CONNECTION", ""), cards),
         "port": port(port_number),
         "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
-        "limits": _fingerprint.limits(),
-        "visible": {name: os.environ[name] for name in _visible.NAMES if name in os.environ},
+        "limits": fingerprint.limits(),
+        "visible": {name: os.environ[name] for name in visible_gpus.NAMES if name in os.environ},
         # None where it could not be found out; why is in "trouble".
         **values,
         "nccl_files": (values["files"] or {}).get("nccl_files"),
@@ -127,18 +128,18 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _models(request: Dict[str, Any]) -> Dict[str, _bounded.Call]:
+def _models(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
     return {
-        "madengine": (_containers.look, (request["python"],)),
-        "models": (_checkout.look, (request["chdir"], request.get("tags") or [])),
+        "madengine": (docker.look, (request["python"],)),
+        "models": (model_cards.look, (request["chdir"], request.get("tags") or [])),
     }
 
 
-def _storage(request: Dict[str, Any]) -> Dict[str, _bounded.Call]:
+def _storage(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
     types = request["shared_fstypes"]
     return {
         "mount%d" % number: (
-            _mounts.look,
+            mount_table.look,
             (path[:-3] if path.endswith(":ro") else path, path.endswith(":ro"), request["write"], types),
         )
         for number, path in enumerate(request["shared_paths"])
@@ -154,7 +155,7 @@ def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
         "hung": answer.get("hung"),
         "error": answer.get("error"),
     }
-    return dict(answer.get("value") or _mounts.entry(os.path.normpath(real)), **described)
+    return dict(answer.get("value") or mount_table.entry(os.path.normpath(real)), **described)
 
 
 def _came_in_by(connection: str, cards: Sequence[Dict[str, Any]] = ()) -> Optional[str]:
@@ -181,20 +182,20 @@ def _read(path: str, most: int = -1) -> Optional[str]:
 
 def interfaces(ifconfig: str) -> Tuple[List[Dict[str, Any]], Optional[str]]:
     """Join what ifconfig prints with what the kernel says of each device, or say why it cannot be read."""
-    links = _netlink.links()
+    links = netlink.links()
     try:
-        text = _program.output([ifconfig, "-a"], dict(os.environ, LC_ALL="C")).decode("utf-8", "replace")
-        found = _ifconfig.parse(text)
+        text = executables.output([ifconfig, "-a"], dict(os.environ, LC_ALL="C")).decode("utf-8", "replace")
+        found = ifconfig_text.parse(text)
         # An old ifconfig cuts long names off: what it says is of another interface, or of none.
         cut = [entry["name"] for entry in found if links and entry["addresses"] and entry["name"] not in links]
         if cut:
-            raise _ifconfig.Unreadable("the kernel has no interface %s" % ascii(cut[0][:60]))
-    except (OSError, _ifconfig.Unreadable) as error:
+            raise ifconfig_text.Unreadable("the kernel has no interface %s" % ascii(cut[0][:60]))
+    except (OSError, ifconfig_text.Unreadable) as error:
         return [], str(error)[:_ERROR_CHARACTERS]
     return [dict(entry, **device(entry["name"], links.get(entry["name"], {}))) for entry in found], None
 
 
-def device(name: str, kernel: _netlink.Link) -> Dict[str, Any]:
+def device(name: str, kernel: netlink.Link) -> Dict[str, Any]:
     """Read a network device's place in sysfs: what it is, what it belongs to, what belongs to it."""
     base = "/sys/class/net/" + name
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read host files as people and schedulers write them, with the names and ranges of ``_hostlist``.
+Read host files as people and schedulers write them, with the names and ranges of ``hostlist``.
 
 Pure; private to the collection.
 """
@@ -11,9 +11,14 @@ import re
 from dataclasses import replace
 from typing import Dict, Iterable, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostlist
-from ansible_collections.madctl.multinode.plugins.module_utils._hostlist import MAX_HOSTS, MAX_SLOTS, Host, HostsError
-from ansible_collections.madctl.multinode.plugins.module_utils._number import number
+from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import (
+    MAX_HOSTS,
+    MAX_SLOTS,
+    Host,
+    HostsError,
+)
 
 _QUEUE = re.compile(r"[^@]+@[^@]+")
 
@@ -31,7 +36,7 @@ def from_lines(text: str, path: str) -> List[Host]:
     lines = enumerate(text.lstrip("\ufeff").splitlines(), start=1)
     found = ((_file_words(line), "%s:%d" % (path, number)) for number, line in lines)
     entries = (entry for words, where in found if words for entry in _line(words, where))
-    return list(_hostlist.checked(_counted(entries), path))
+    return list(hostlist.checked(_counted(entries), path))
 
 
 def from_pairs(text: str, variable: str) -> List[Host]:
@@ -46,7 +51,7 @@ def from_pairs(text: str, variable: str) -> List[Host]:
     if len(names) != len(counts):
         raise _malformed(variable, "a number of slots is missing")
     entries = ((Host(name), count) for name, count in zip(names, counts))
-    return list(_hostlist.checked(_counted(entries), variable))
+    return list(hostlist.checked(_counted(entries), variable))
 
 
 def without_launcher(hosts: List[Host]) -> List[Host]:
@@ -65,7 +70,7 @@ _Entry = Tuple[Host, Optional[int]]  # What a line names, and how much it counts
 
 
 def _line(words: List[str], where: str) -> List[_Entry]:
-    _hostlist.refuse_at(words[0])
+    hostlist.refuse_at(words[0])
     count: Optional[int] = 1
     if len(words) in (3, 4) and _QUEUE.fullmatch(words[2]):
         name, slots, count = words[0], None, _slots(words[1], where)
@@ -74,8 +79,8 @@ def _line(words: List[str], where: str) -> List[_Entry]:
         count = count if slots is None else None
     return [
         (replace(host, slots=slots), count)
-        for part in _hostlist.split(name, where)
-        for host in _hostlist.expand(part, None)
+        for part in hostlist.split(name, where)
+        for host in hostlist.expand(part, None)
     ]
 
 
@@ -85,7 +90,7 @@ def _counted(entries: Iterable[_Entry]) -> List[Host]:
     counts: Dict[str, int] = {}
     for host, count in entries:
         if host.name in hosts and (count is None or host.name not in counts):
-            raise _hostlist.twice(host.name)
+            raise hostlist.twice(host.name)
         hosts.setdefault(host.name, host)
         if count is not None:
             counts[host.name] = counts.get(host.name, 0) + count
@@ -111,7 +116,7 @@ def _slots_of(words: List[str], where: str) -> Tuple[str, Optional[int]]:
         if key not in ("slots", "max_slots") or key in given:
             raise _malformed(where, "%r is not understood" % word)
         given[key] = _slots(value, where)
-    name, after = _hostlist.colon(words[0])
+    name, after = hostlist.colon(words[0])
     if after is not None:
         if "slots" in given:
             raise _malformed(where, "two numbers of slots")
@@ -130,7 +135,7 @@ def _slots(text: str, where: str) -> int:
 
 def _slots_not_port(text: str, where: str) -> int:
     count: Optional[int] = number(text, 1, 65535)
-    if count is not None and (count == _hostlist.SSH_PORT or count > _hostlist.MANY_SLOTS):
+    if count is not None and (count == hostlist.SSH_PORT or count > hostlist.MANY_SLOTS):
         remedy = "a port is user@host:port in --hosts, or Port in your ssh configuration; slots are name slots=N"
         raise _malformed(where, ":%d reads like an SSH port" % count, remedy)
     return _slots(text, where)

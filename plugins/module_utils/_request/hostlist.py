@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes
-from ansible_collections.madctl.multinode.plugins.module_utils._number import number
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 
 MAX_HOSTS = 4096
 MAX_SLOTS = 1024
@@ -38,8 +38,8 @@ class HostsError(ValueError):
     """A list that cannot be meant; ``problem`` says why."""
 
     def __init__(self, code: str, message: str, remedy: Optional[str] = None, host: Optional[str] = None) -> None:
-        self.problem = _codes.problem(code, host, message, remedy)
-        super().__init__(_codes.line(self.problem))
+        self.problem = codes.problem(code, host, message, remedy)
+        super().__init__(codes.line(self.problem))
 
 
 @dataclass(frozen=True)

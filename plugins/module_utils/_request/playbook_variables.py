@@ -11,7 +11,7 @@ import difflib
 import re
 from typing import Dict, Iterable, List, Match
 
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 
 PREFIX = "madctl_"
 NAMES = frozenset(

@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils import (
-    _argv,
-    _catalog,
-    _hostlist,
-    _launchers,
-    _madengine,
-    _mpi,
-    _words,
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    catalog,
+    command_line,
+    launchers,
+    raw_words,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._number import number
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, madengine_options
 
 _MOST = 4096
-_NUMBERS = {"madctl_slots": (1, _hostlist.MAX_SLOTS), "madctl_node_rank": (0, 10**9)}
+_NUMBERS = {"madctl_slots": (1, hostlist.MAX_SLOTS), "madctl_node_rank": (0, 10**9)}
+# How many ranks, on which nodes, and how they are reached is the plan's.
+_MPI_RESERVED = re.compile(
+    r"--?(np?|N|c|host|H|hostfile|machinefile|hosts|f|ppn|perhost|n?pernode|npersocket|app|configfile"
+    r"|launcher(-exec)?|prefix)(=.*)?$",
+    re.DOTALL,
+)
 
 
 def judge(given: Dict[str, Any]) -> List[Problem]:
@@ -35,8 +40,8 @@ def judge(given: Dict[str, Any]) -> List[Problem]:
         if given.get(name) not in (None, "") and not _CHECKS[name](str(given[name]))
     ]
     found += work(given.get("work") or [], str(given.get("shape") or "script"), given.get("python"))
-    for name, known in (("skip", _catalog.SKIPPABLE), ("only", _catalog.NAMES)):
-        ordered = ", ".join(check for check in _catalog.NAMES if check in known)
+    for name, known in (("skip", catalog.SKIPPABLE), ("only", catalog.NAMES)):
+        ordered = ", ".join(check for check in catalog.NAMES if check in known)
         wrong = [check for check in given.get(name) or [] if check not in known]
         found += [
             problem("USAGE", None, "%s takes some of %s, not %r" % (name, ordered, check), "set madctl_%s" % name)
@@ -48,7 +53,7 @@ def judge(given: Dict[str, Any]) -> List[Problem]:
     for name in given.get("env") or {}:
         if not str(name).isidentifier():
             found.append(problem("USAGE", None, "%r is no name of a variable" % str(name), "set madctl_env"))
-    for word in _mpi.reserved([str(word) for word in given.get("mpi_args") or []]):
+    for word in reserved([str(word) for word in given.get("mpi_args") or []]):
         found.append(problem("MPI_ARGS_RESERVED", None, "%s is the plan's to decide" % word, "leave it out"))
     if given.get("shape") == "model":
         found += _models(given)
@@ -58,13 +63,18 @@ def judge(given: Dict[str, Any]) -> List[Problem]:
     return found
 
 
+def reserved(words: Sequence[str]) -> List[str]:
+    """Give the words of mpirun's options that the plan alone decides on."""
+    return [word for word in words if _MPI_RESERVED.match(word)]
+
+
 def _models(given: Dict[str, Any]) -> List[Problem]:
-    words = [_words.unpack(word) for word in given.get("work") or []]
-    refused = _madengine.refused(given.get("tags") or [], words)
+    words = [raw_words.unpack(word) for word in given.get("work") or []]
+    refused = madengine_options.refused(given.get("tags") or [], words)
     remedy = "set madctl_tags and the other variables, or leave it out of madctl_work"
     found = [problem("USAGE", None, message, remedy) for message, _ in refused]
     checkout = (given.get("env") or {}).get("MODEL_DIR")
-    if checkout is not None and _words.unpack(checkout) != given.get("chdir"):
+    if checkout is not None and raw_words.unpack(checkout) != given.get("chdir"):
         found.append(problem("USAGE", None, "MODEL_DIR is not passed on to madengine", "set madctl_chdir to it"))
     return found
 
@@ -79,14 +89,14 @@ def work(words: Sequence[Any], shape: str, python: Optional[str] = None) -> List
     """
     if shape != "script" or not words:
         return []
-    plain = [_words.unpack(word) for word in words]
-    inner = _launchers.launcher(plain)
+    plain = [raw_words.unpack(word) for word in words]
+    inner = launchers.launcher(plain)
     if inner:
         message = "%s starts processes itself, and so does madctl: every rank would be a job of its own"
         name = inner[0].rpartition("/")[2]
-        return [problem("WORK_IS_LAUNCHER", None, message % name, _launchers.instead(inner))]
-    named = _argv.named_python(plain)
-    if named and _launchers.python_target(plain[1:])[0] == "nothing" and not set(plain[1:]) & _SAYS_ONLY:
+        return [problem("WORK_IS_LAUNCHER", None, message % name, launchers.instead(inner))]
+    named = command_line.named_python(plain)
+    if named and launchers.python_target(plain[1:])[0] == "nothing" and not set(plain[1:]) & _SAYS_ONLY:
         return [problem("WORK_MISSING", None, "%s is given nothing to run" % named, "write: %s train.py" % named)]
     if named and named.startswith("/") and python and os.path.normpath(named) != os.path.normpath(python):
         message = "two Pythons for one job: %s, and the work begins with %s" % (python, named)
@@ -99,7 +109,7 @@ _SAYS_ONLY = {"-V", "-VV", "--version", "-h", "--help"}
 
 def judge_hosts(hosts: Dict[str, Any]) -> List[Problem]:
     """Find what cannot be meant in an inventory: names of hosts, and the numbers among their variables."""
-    found = [_hostlist.hostile(host).problem for host in hosts if not _hostlist.is_name(host)]
+    found = [hostlist.hostile(host).problem for host in hosts if not hostlist.is_name(host)]
     for host, variables in hosts.items():
         for name, (least, most) in _NUMBERS.items():
             value = variables.get(name)

@@ -14,7 +14,8 @@ import stat
 import time
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _attic, _log
+from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 
 # A launch makes its directory and its programs well within this; nothing younger is ever taken for lost.
 ARMING_SECONDS = 3600.0
@@ -35,9 +36,9 @@ def clear(request: Dict[str, Any]) -> Dict[str, Any]:
     # Directories first, processes second: a run that is armed in between is in neither list, and one that is armed
     # while we look is young. Its directory was made for it, so the newest time in it is the time of its arming or
     # later, and nothing that young is ever old or lost. That is why this needs no lock.
-    bases = _attic.bases(request)
-    names = {base: _attic.names(base) for base in bases}
-    processes, mounts, now = _attic.Processes(), _mount_points(), time.time()
+    bases = survey.bases(request)
+    names = {base: survey.names(base) for base in bases}
+    processes, mounts, now = survey.Processes(), _mount_points(), time.time()
     age = max(0.0, float(request["days"])) * DAY_SECONDS
     found: Dict[str, Any] = {"removed": [], "programs": [], "held": [], "stuck": []}
 
@@ -52,22 +53,22 @@ def clear(request: Dict[str, Any]) -> Dict[str, Any]:
         gone = set()
         for name in names[base]:
             path = os.path.join(base, name)
-            if name.startswith(_attic.GONE):
+            if name.startswith(survey.GONE):
                 # Left by a removal that was interrupted; a removal that goes on makes it young all the time.
                 if not request["dry_run"] and now - _measure(path)[0] > ARMING_SECONDS:
                     _erase(path, found["stuck"])
                 continue
-            if not _attic.is_run(name, path):
+            if not survey.is_run(name, path):
                 continue
             size = None
             if name not in request["keep"] and not processes.use(name, path) and not _has_lock(base, name):
-                size = old(path, 0.0 if _attic.has_ended(path) else ARMING_SECONDS)
+                size = old(path, 0.0 if survey.has_ended(path) else ARMING_SECONDS)
             if size is None or not (request["dry_run"] or _remove(base, name, found["stuck"])):
                 found["held"].append(name)
             else:
                 gone.add(name)
                 found["removed"].append({"run_id": name, "bytes": size})
-        for name in filter(_attic.PROGRAMS.match, names[base]):
+        for name in filter(survey.PROGRAMS.match, names[base]):
             path = os.path.join(base, name)
             if name in _referred(base, gone) or processes.use(name, path):
                 continue
@@ -105,7 +106,7 @@ def _has_lock(base: str, name: str) -> bool:
     """Tell whether any process still has the node's lock open that this run took, whatever else it says of itself."""
     try:
         path = os.path.join(base, "lock")
-        with os.fdopen(_log.open_regular(path), "rb") as stream:
+        with os.fdopen(log_segments.open_regular(path), "rb") as stream:
             if stream.read(300).strip() != os.fsencode(name):
                 return False
         lock = os.stat(path)
@@ -131,7 +132,7 @@ def _open_files(directory: str) -> Iterator[os.stat_result]:
 
 def _mount_points() -> List[str]:
     """List where anything is mounted: what is mounted in a run's directory is not the run's."""
-    lines = _attic.read("/proc/self/mountinfo").decode("utf-8", "surrogateescape").splitlines()
+    lines = survey.read("/proc/self/mountinfo").decode("utf-8", "surrogateescape").splitlines()
     fields = [line.split(" ")[4] for line in lines if line.count(" ") > 4]
     return [re.sub(r"\\(\d{3})", lambda found: chr(int(found.group(1), 8)), field) for field in fields]
 
@@ -142,7 +143,7 @@ def _mount_points() -> List[str]:
 def _referred(base: str, gone: Set[str]) -> Set[str]:
     """Name the programs that run directories use, except those that are gone."""
     found = set()
-    for name in _attic.names(base):
+    for name in survey.names(base):
         try:
             if name not in gone:
                 found.add(os.path.basename(os.readlink(os.path.join(base, name, "bin"))))
@@ -153,7 +154,7 @@ def _referred(base: str, gone: Set[str]) -> Set[str]:
 
 def _remove(base: str, name: str, stuck: List[Dict[str, str]]) -> bool:
     """Take a directory out of sight at once, so that nobody ever sees half of it, then erase it."""
-    away = os.path.join(base, "%s%d-%s" % (_attic.GONE, os.getpid(), name))
+    away = os.path.join(base, "%s%d-%s" % (survey.GONE, os.getpid(), name))
     try:
         os.rename(os.path.join(base, name), away)
     except OSError as error:
@@ -165,7 +166,7 @@ def _remove(base: str, name: str, stuck: List[Dict[str, str]]) -> bool:
 
 def _remove_programs(base: str, name: str, limit: float, stuck: List[Dict[str, str]]) -> bool:
     """Remove programs, unless a run that is armed right now has begun to use them: arming makes them young."""
-    path, away = os.path.join(base, name), os.path.join(base, "%s%d-%s" % (_attic.GONE, os.getpid(), name))
+    path, away = os.path.join(base, name), os.path.join(base, "%s%d-%s" % (survey.GONE, os.getpid(), name))
     try:
         os.rename(path, away)
         if _measure(away)[0] > limit or name in _referred(base, set()):

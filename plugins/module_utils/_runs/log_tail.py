@@ -14,7 +14,9 @@ import select
 import signal
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _log, _processes, _runs, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments, processes
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
 # The kernel tells when a file grows; this is only how late the loss of a supervisor may be seen.
 LOOK_SECONDS = 1.0
@@ -34,7 +36,7 @@ class Tail:
                 last event that is known; ``since``: seconds of the node's clock, or ``end``, where to begin instead;
                 ``follow``: whether to wait for more.
         """
-        self.run_id, self.run_dir = request["run_id"], _runs.directory(request)
+        self.run_id, self.run_dir = request["run_id"], run_state.directory(request)
         self.follow, self.write = request["follow"], write
         self.offsets: Dict[str, int] = dict(request.get("offsets") or {})
         self.seq = int(request.get("seq") or 0)
@@ -44,13 +46,15 @@ class Tail:
         self._supervisor = 0
         since = request.get("since")
         if since is not None:
-            for name, parts in _log.segments(self._logs_dir).items():
+            for name, parts in log_segments.segments(self._logs_dir).items():
                 path = os.path.join(self._logs_dir, name)
-                self.offsets[name] = _log.end(parts) if since == "end" else _log.offset_at(path, float(since))
+                self.offsets[name] = (
+                    log_segments.end(parts) if since == "end" else log_segments.offset_at(path, float(since))
+                )
 
     def run(self) -> None:
         """Send what is there, then what comes, to the run's end."""
-        self._frame({"event": "ready", "run_id": self.run_id, "boot_id": _runs.boot_id(), "tail": True})
+        self._frame({"event": "ready", "run_id": self.run_id, "boot_id": run_state.boot_id(), "tail": True})
         changes = self._watch()
         while not self.ended:
             if self._logs() + self._events():
@@ -80,30 +84,30 @@ class Tail:
 
     def _obey(self) -> bool:
         orders = os.read(0, 64)
-        supervisors, marked = _processes.find(self.run_id)
-        for order, number in _wire.SIGNALS.items():
+        supervisors, marked = processes.find(self.run_id)
+        for order, number in wire.SIGNALS.items():
             if order in orders:
-                _processes.send(supervisors, number)
-        if not supervisors and (_wire.STOP in orders or _wire.KILL in orders):
-            _processes.kill_marked(self.run_id, marked, signal.SIGKILL)
+                processes.send(supervisors, number)
+        if not supervisors and (wire.STOP in orders or wire.KILL in orders):
+            processes.kill_marked(self.run_id, marked, signal.SIGKILL)
         return bool(orders)
 
     def _look_for_loss(self) -> None:
         """A supervisor that was killed leaves no record, and on a full disk a record may come without its event."""
-        if self._supervisor and _processes.supervised(self._supervisor) == self.run_id:
+        if self._supervisor and processes.supervised(self._supervisor) == self.run_id:
             return
-        if _processes.find(self.run_id)[0] or self._logs() + self._events():
+        if processes.find(self.run_id)[0] or self._logs() + self._events():
             return
-        record = _runs.exit_record(self.run_dir)
+        record = run_state.exit_record(self.run_dir)
         lost = {"event": "exit", "outcome": "lost", "exit_code": None, "signal": None, "ranks_joined": 0}
         self._frame(dict(record or lost, seq=self.seq + 1))
         self.ended = True
 
     def _logs(self) -> int:
         moved = 0
-        for name, parts in _log.segments(self._logs_dir).items():
+        for name, parts in log_segments.segments(self._logs_dir).items():
             known = self.offsets.get(name, 0)
-            offset, data = _log.read(parts, known)
+            offset, data = log_segments.read(parts, known)
             if not data:
                 continue
             if offset > known:
@@ -131,14 +135,14 @@ class Tail:
     def _new_events(self) -> Tuple[int, List[Dict[str, Any]]]:
         """Read what whole lines came, some at a time; give how many bytes they are, and the events in them."""
         try:
-            with os.fdopen(_log.open_regular(os.path.join(self.run_dir, "events.jsonl")), "rb") as stream:
+            with os.fdopen(log_segments.open_regular(os.path.join(self.run_dir, "events.jsonl")), "rb") as stream:
                 stream.seek(self._position)
                 data = stream.read(_EVENTS_BYTES)
         except OSError:
             return 0, []
         size = data.rfind(b"\n") + 1 or len(data) // _EVENTS_BYTES * _EVENTS_BYTES  # No event is that long.
         self._position += size
-        return size, _runs.parse(data[:size])
+        return size, run_state.parse(data[:size])
 
     def _frame(self, header: Dict[str, Any], data: bytes = b"") -> None:
         self.write(json.dumps(header).encode() + b"\n" + data)
@@ -146,7 +150,7 @@ class Tail:
 
 def tail(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """Follow on standard output, after a line that says where the frames begin."""
-    run_dir = _runs.directory(request)
+    run_dir = run_state.directory(request)
     if not os.path.isdir(run_dir):
         return {"failed": True, "msg": "there is no %s" % run_dir}
     tell({"frames": True})

@@ -13,7 +13,7 @@ import os
 import stat
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 
 ENTRIES, DEPTH = 100000, 64
 PART_BYTES, NAME_BYTES = 255, 2048
@@ -34,7 +34,7 @@ def packed(run_dir: str, without: Iterable[str] = ()) -> Iterator[bytes]:
     """
     packing = _Packing()
     yield from packing.directory(os.fsencode(run_dir), "", frozenset(map(os.fsencode, without)))
-    yield _wire.encode({"end": True, **packing.left_out()})
+    yield wire.encode({"end": True, **packing.left_out()})
 
 
 def is_name(name: Any) -> bool:
@@ -88,11 +88,11 @@ class _Packing:
             if stat.S_ISREG(status.st_mode):
                 yield self._begin({"file": name, "time": min(max(0.0, status.st_mtime), LAST_SECOND - 1.0)})
                 for data in iter(lambda: stream.read(_PIECE), b""):
-                    yield _wire.encode({}, data)
+                    yield wire.encode({}, data)
 
     def _begin(self, header: Dict[str, Any]) -> bytes:
         self._entries += 1
-        frame: bytes = _wire.encode(header)
+        frame: bytes = wire.encode(header)
         return frame
 
     def _leave_out(self, name: str) -> None:

@@ -17,16 +17,16 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils import (
-    _beacon,
-    _bounded,
-    _container,
-    _containers,
-    _halt,
-    _log,
-    _packing,
-    _processes,
+from ansible_collections.madctl.multinode.plugins.module_utils._node import (
+    deadlines,
+    docker,
+    failure_flag,
+    log_segments,
+    processes,
+    service,
+    stop_mark,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
 
 KILL_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
@@ -40,7 +40,7 @@ _ANSWERS = (0, errno.ECONNREFUSED)
 
 def left(run_id: str, base: str) -> List[int]:
     """Find all processes of a run: by its id, by its lock, which nobody else can have inherited, and by its record."""
-    supervisors, marked = _processes.find(run_id)
+    supervisors, marked = processes.find(run_id)
     found = [*supervisors, *marked] or _lock_holders(run_id, os.path.join(base, "lock"))
     return found or _recorded(exit_record(os.path.join(base, run_id)) or {})
 
@@ -48,7 +48,7 @@ def left(run_id: str, base: str) -> List[int]:
 def _recorded(record: Dict[str, Any]) -> List[int]:
     """Name the processes that a supervisor could not end and that live on."""
     try:
-        return [int(pid) for pid, started in record.get("left") or [] if started == _processes.started(int(pid))]
+        return [int(pid) for pid, started in record.get("left") or [] if started == processes.started(int(pid))]
     except (TypeError, ValueError):
         return []
 
@@ -59,7 +59,7 @@ def unseen(run_id: str, base: str) -> List[str]:
     if _is_locked(run_id, path) and not _holders(path) and _is_locked(run_id, path):
         return ["a process that you may not see, which has the run's lock"]
     record = exit_record(os.path.join(base, run_id)) or {}
-    if record.get("unseen") and not _processes.is_still():
+    if record.get("unseen") and not processes.is_still():
         return ["processes that start each other too fast to be found"]
     return []
 
@@ -67,7 +67,7 @@ def unseen(run_id: str, base: str) -> List[str]:
 def _is_locked(run_id: str, path: str) -> bool:
     """Tell whether a run's supervisor, or what inherited it from there, holds the lock."""
     try:
-        with os.fdopen(_log.open_regular(path), "rb") as stream:
+        with os.fdopen(log_segments.open_regular(path), "rb") as stream:
             if stream.read(300).strip() != run_id.encode():
                 return False
             try:
@@ -97,19 +97,19 @@ def _lock_holders(run_id: str, path: str) -> List[int]:
     if not _is_locked(run_id, path):
         return []
     # A supervisor that takes the lock just now has not written yet whose it is.
-    return [pid for pid in _holders(path) if _processes.named(pid) in (None, run_id)]
+    return [pid for pid in _holders(path) if processes.named(pid) in (None, run_id)]
 
 
 def stop(run_id: str, base: str, grace: float) -> List[str]:
     """End a run's share of this node within ``grace`` seconds and describe what could not be ended."""
-    supervisors, _ = _processes.find(run_id)
-    _processes.send(supervisors, signal.SIGTERM)
+    supervisors, _ = processes.find(run_id)
+    processes.send(supervisors, signal.SIGTERM)
     # A supervisor that needs all of its own time still has to write what it could not end.
     _end(run_id, base, grace + (_RECORD_SECONDS if grace else 0.0))
-    _processes.send(left(run_id, base), signal.SIGKILL)
+    processes.send(left(run_id, base), signal.SIGKILL)
     _end(run_id, base, KILL_SECONDS)
-    _container.forget(run_id)
-    remaining = [*map(_processes.describe, left(run_id, base))] or unseen(run_id, base)
+    service.forget(run_id)
+    remaining = [*map(processes.describe, left(run_id, base))] or unseen(run_id, base)
     if remaining:
         return remaining
     _tidy(os.path.join(base, run_id))
@@ -122,12 +122,12 @@ def _end(run_id: str, base: str, seconds: float) -> None:
     while empty < _EMPTY_LOOKS and time.monotonic() < deadline:
         found = left(run_id, base)
         empty = 0 if found else empty + 1
-        supervisors, marked = _processes.find(run_id)
+        supervisors, marked = processes.find(run_id)
         if found and not supervisors:
-            if not any(map(_processes.is_ours_to_end, found)):
+            if not any(map(processes.is_ours_to_end, found)):
                 return  # No time helps.
-            _processes.kill_marked(run_id, marked, signal.SIGKILL)
-            _processes.send([] if marked else found, signal.SIGKILL)
+            processes.kill_marked(run_id, marked, signal.SIGKILL)
+            processes.send([] if marked else found, signal.SIGKILL)
         time.sleep(_LOOK_SECONDS)
 
 
@@ -145,8 +145,8 @@ def _tidy(run_dir: str) -> None:
     """Remove what a supervisor left that was killed, here and on shared storage."""
     armed = next((event for event in events(run_dir) if event["event"] == "armed"), {})
     if isinstance(armed.get("storage"), str) and type(armed.get("node_rank")) is int:
-        place = _beacon.directory(armed["storage"], os.path.basename(run_dir))
-        _bounded.together({"leave": (_beacon.leave, (place, str(armed["node_rank"])))}, _STORAGE_SECONDS)
+        place = failure_flag.directory(armed["storage"], os.path.basename(run_dir))
+        deadlines.together({"leave": (failure_flag.leave, (place, str(armed["node_rank"])))}, _STORAGE_SECONDS)
     for name in _ITS_OWN:
         try:
             os.unlink(os.path.join(run_dir, name))
@@ -171,7 +171,7 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
     if not request["dry_run"] and request.get("halt", True):
         try:
             # First, so that whatever is armed from now on sees it, and what was armed before is seen below.
-            _halt.halt(base, request["run_id"])
+            stop_mark.halt(base, request["run_id"])
         except OSError as error:
             if not left(request["run_id"], base) and exit_record(run_dir) is None:
                 return {
@@ -179,7 +179,7 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
                     "msg": "a launch may still start it here, for %s cannot be written: %s" % (run_dir, error),
                 }
     if is_over(request["run_id"], base):
-        known = os.path.isdir(run_dir) and not _halt.is_only_halted(run_dir)
+        known = os.path.isdir(run_dir) and not stop_mark.is_only_halted(run_dir)
         left_there = [] if request["dry_run"] else containers_left(request["run_id"], run_dir)
         return {"changed": False, "known": known, "left": left_there}
     left_there = [] if request["dry_run"] else stop(request["run_id"], base, request["grace"])
@@ -191,7 +191,7 @@ def containers_left(run_id: str, run_dir: str) -> List[str]:
     if not os.path.exists(os.path.join(run_dir, "model.json")):
         return []
     try:
-        _containers.remove_of(run_id)
+        docker.remove_of(run_id)
     except (OSError, ValueError) as error:
         return ["containers: %s" % error]
     return []
@@ -232,7 +232,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
         ``processes`` (how many of the job's), ``joined``.
     """
     run_dir = directory(request)
-    supervisors, marked = _processes.find(request["run_id"])
+    supervisors, marked = processes.find(request["run_id"])
     record, happened = exit_record(run_dir), events(run_dir)
     names = [event["event"] for event in happened]
     armed = next((event for event in happened if event["event"] == "armed"), {})
@@ -259,7 +259,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
 def exit_record(run_dir: str) -> Optional[Dict[str, Any]]:
     """Read how a run ended on this node; None while it has not."""
     try:
-        found = _object(_log.read_regular(os.path.join(run_dir, _processes.RECORD), _RECORD_BYTES))
+        found = _object(log_segments.read_regular(os.path.join(run_dir, processes.RECORD), _RECORD_BYTES))
     except OSError:
         return None
     return found if found is not None and _is_record(found) else None
@@ -275,7 +275,7 @@ def _is_record(found: Dict[str, Any]) -> bool:
 def events(run_dir: str) -> List[Dict[str, Any]]:
     """Read what happened to a run on this node, as far as the disk had room for it."""
     try:
-        data = _log.read_regular(os.path.join(run_dir, "events.jsonl"), _EVENTS_BYTES)
+        data = log_segments.read_regular(os.path.join(run_dir, "events.jsonl"), _EVENTS_BYTES)
     except OSError:
         return []
     return parse(data)
@@ -334,6 +334,6 @@ def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
         return {"failed": True, "msg": "%s may not be read" % run_dir}
     tell({"archive": True})
     with open(1, "wb", closefd=False) as out, gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6) as archive:
-        for frame in _packing.packed(run_dir, _ITS_OWN):
+        for frame in packing.packed(run_dir, _ITS_OWN):
             archive.write(frame)
     os._exit(0)

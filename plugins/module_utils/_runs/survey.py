@@ -16,13 +16,15 @@ import re
 import stat
 from typing import Any, Dict, List, Optional, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _halt, _log, _runs
+from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments, processes, stop_mark
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
 # With a number after a restart.
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
 # With a number while they are written.
 PROGRAMS = re.compile(r"bin-[0-9a-f]{8,64}(\.\d+)?\Z")
-GONE = _halt.GONE
+GONE = stop_mark.GONE
 RECORD_BYTES, EVENTS_BYTES = 1 << 20, 1 << 26
 _MAX_HOSTS = 100000
 _MOST_CODE = 1024
@@ -45,8 +47,9 @@ class Processes:
     def _look(self, process: str) -> None:
         words = read(process + "/cmdline").split(b"\0")
         self._words += words
-        if any(word.endswith(b"/_supervisor.py") for word in words):
-            self.supervised.update(os.path.basename(word) for word in words)
+        run_dir = processes.run_dir_of(words)
+        if run_dir is not None:
+            self.supervised.add(os.path.basename(run_dir))
         for line in read(process + "/environ").split(b"\0"):
             if line.startswith(b"MADCTL_RUN_ID="):
                 self.marked.add(line.partition(b"=")[2])
@@ -79,12 +82,12 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
     processes = Processes()
     runs = []
     for name, path in places:
-        if _answers.is_run_id(name) and is_run(name, path) and not _halt.is_only_halted(path):
+        if node_answers.is_run_id(name) and is_run(name, path) and not stop_mark.is_only_halted(path):
             record = _exit(path)
             state = "exited" if record else _state(name, path, os.fsencode(name) in processes.supervised)
             known = {"run_id": name, "run_dir": path, "state": state, "exit": record}
             runs.append(dict(known, described=description(path, name)))
-    return {"runs": sorted(runs, key=lambda run: str(run["run_id"]))[-_answers.RUNS :]}
+    return {"runs": sorted(runs, key=lambda run: str(run["run_id"]))[-node_answers.RUNS :]}
 
 
 def alive(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -132,7 +135,7 @@ def is_run(name: str, path: str) -> bool:
         parts = set(os.listdir(path))
     except OSError:
         return False
-    if _halt.is_only_halted(path):
+    if stop_mark.is_only_halted(path):
         return not name.startswith(GONE)
     if RUN_ID.match(name):
         return parts <= {"logs"} or {"bin", "logs"} <= parts
@@ -148,7 +151,7 @@ def _state(name: str, path: str, supervised: bool) -> str:
         sound = stat.S_ISREG(events.st_mode) and events.st_size <= EVENTS_BYTES
         if not sound or os.path.lexists(os.path.join(path, "exit.json")):
             return usual
-        return str(_runs.look({"run_id": name, "run_dir": path})["state"])
+        return str(run_state.look({"run_id": name, "run_dir": path})["state"])
     except (OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
         return usual  # There are no events, or they are not what a supervisor writes.
 
@@ -166,7 +169,9 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
         return None
     record = _json(os.path.join(path, "exit.json")) or {}
     code = record.get("exit_code")
-    evidence = {key: record[key] for key, shape in _answers.EVIDENCE.items() if key in record and shape(record[key])}
+    evidence = {
+        key: record[key] for key, shape in node_answers.EVIDENCE.items() if key in record and shape(record[key])
+    }
     return {
         **evidence,
         "outcome": record["outcome"] if _is_text(record.get("outcome"), 64) else "unknown",
@@ -178,7 +183,7 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
 def description(path: str, name: str) -> Optional[Dict[str, Any]]:
     """Read what a run's directory says of the whole run; None unless all of it can be meant."""
     found = described(_json(os.path.join(path, "run.json")) or {}, name)
-    return found if _answers.is_described(found) else None
+    return found if node_answers.is_described(found) else None
 
 
 def described(found: Dict[str, Any], name: str) -> Optional[Dict[str, Any]]:
@@ -223,7 +228,7 @@ def _is_text(value: Any, most: int = 255) -> bool:
 
 
 def _is_word(value: Any) -> bool:
-    """Tell whether a value is a carried word; see ``_words``."""
+    """Tell whether a value is a carried word; see ``raw_words``."""
     try:
         if isinstance(value, dict):
             return list(value) == ["base64"] and isinstance(base64.b64decode(value["base64"], validate=True), bytes)
@@ -235,7 +240,7 @@ def _is_word(value: Any) -> bool:
 def _json(path: str) -> Optional[Dict[str, Any]]:
     """Read an object from a regular file of bounded size."""
     try:
-        data = _log.read_regular(path, RECORD_BYTES + 1)
+        data = log_segments.read_regular(path, RECORD_BYTES + 1)
         found = json.loads(data) if len(data) <= RECORD_BYTES else None
     except (OSError, ValueError, RecursionError):
         return None

@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import Problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
 
 OK, WARN, FAIL, NONE = "ok", "warn", "FAIL", "-"
 _NUMBERED = re.compile(r"([^:]*?)([0-9]{1,9})([^0-9:]*)")
@@ -27,10 +27,10 @@ def cells(
     Returns:
         By host and check ``ok``, ``warn``, ``FAIL`` or ``-``.
     """
-    table = {host: {name: NONE if name in not_run.get(host, ()) else OK for name in _catalog.NAMES} for host in hosts}
+    table = {host: {name: NONE if name in not_run.get(host, ()) else OK for name in catalog.NAMES} for host in hosts}
     for mark, findings in ((WARN, warnings), (FAIL, problems)):
         for finding in findings:
-            check = _catalog.CHECK_OF.get(finding["code"], "reach")
+            check = catalog.CHECK_OF.get(finding["code"], "reach")
             # What is said of all nodes says nothing of one that could not be looked at.
             everybody = [host for host in hosts if table[host][check] != NONE]
             for host in everybody if finding["host"] is None else [finding["host"]]:
@@ -46,7 +46,7 @@ def lines(table: Cells, fold: Any) -> List[str]:
         fold: Writes a list of hosts as short as it can.
     """
     said = {name for row in table.values() for name, mark in row.items() if mark != NONE}
-    checks = [name for name in _catalog.NAMES if name in said or name not in _catalog.ONLY_FOR]
+    checks = [name for name in catalog.NAMES if name in said or name not in catalog.ONLY_FOR]
     groups: Dict[Tuple[str, ...], List[str]] = {}
     for host, row in table.items():
         groups.setdefault(tuple(row[name] for name in checks), []).append(host)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._masking import Mask
-from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 
 LONGEST = 64 * 1024
 CUT = " …"

@@ -13,7 +13,7 @@ import json
 import re
 from typing import Any, AnyStr, Dict, FrozenSet, Iterable, Iterator, List, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._words import pack, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import pack, unpack
 
 MARK = "***"
 _LONG, _LONG_ENOUGH = 8, 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._plain import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 
 STAGES = ("probe", "arm", "go", "ranks")
 _MARKS = {None: "·", True: "✓", False: "✗"}

@@ -15,8 +15,8 @@ import selectors
 import socket
 from typing import Any, Callable, Dict, List, Optional, Set
 
-from _log import CHUNK, Log  # type: ignore[import-not-found]
-from _wire import Orders, encode  # type: ignore[import-not-found]
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import Orders, encode
+from ansible_collections.madctl.multinode.plugins.module_utils._node.log_segments import CHUNK, Log
 
 LAG_BYTES = 1 << 26  # a follower that is further behind a log than this
 RESUME_BYTES = 1 << 20  # goes on this far before its end
@@ -62,7 +62,7 @@ class Feed:
         listener = listen("control.sock")
         selector.register(listener, selectors.EVENT_READ, self._accept)
 
-    def emit(self, last: bool = False, **event: Any) -> None:
+    def emit(self, *, last: bool = False, **event: Any) -> None:
         """Tell the follower, and whoever follows later; the ``last`` event waits for all output."""
         self._number += 1
         frame = encode(dict(event, seq=self._number))

@@ -13,9 +13,9 @@ import signal
 import time
 from typing import Any, Callable, Dict, List, Set, Tuple
 
-import _claim  # type: ignore[import-not-found]
-import _processes  # type: ignore[import-not-found]
-from _runners import how  # type: ignore[import-not-found]
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.runner_processes import how
 
 CHASES = 100
 KILL_SECONDS = 10.0
@@ -35,8 +35,8 @@ class Sweep:
     def strike(self, collect: Callable[[], None]) -> bool:
         """Signal all that is left; tell whether it was nothing."""
         marked, ours = self._find()
-        _processes.kill_marked(self._run_id, marked, self.signal)
-        _processes.send(ours, self.signal)
+        processes.kill_marked(self._run_id, marked, self.signal)
+        processes.send(ours, self.signal)
         if self.signal == signal.SIGKILL:
             self._chase(collect)
         return not marked and not ours and self._is_empty()
@@ -50,10 +50,10 @@ class Sweep:
         """Kill what starts another process and ends, faster than a look at all processes takes."""
         before: Set[int] = set()
         for _ in range(CHASES):
-            children = _processes.children(os.getpid()) - self._helpers()
+            children = processes.children(os.getpid()) - self._helpers()
             if children <= before:
                 return  # They are dead already, or do not end.
-            _processes.send(children, signal.SIGKILL)
+            processes.send(children, signal.SIGKILL)
             before = children
             collect()
 
@@ -71,12 +71,12 @@ class Sweep:
         if self.is_childless:
             return True
         helpers = self._helpers()
-        return bool(helpers) and not _processes.children(os.getpid()) - helpers
+        return bool(helpers) and not processes.children(os.getpid()) - helpers
 
     def _find(self) -> Tuple[List[int], List[int]]:
         """Find what carries this run's id, and what descends from us without it."""
-        _, marked = _processes.find(self._run_id)
-        ours = _processes.descendants(os.getpid(), self._helpers())
+        _, marked = processes.find(self._run_id)
+        ours = processes.descendants(os.getpid(), self._helpers())
         return marked, sorted(ours - set(marked))
 
 
@@ -91,7 +91,7 @@ def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) ->
         "outcome": outcome,
         "time": time.time(),
         **how(status),
-        "oom": status == -signal.SIGKILL and _processes.oom_kills() > supervisor.oom_kills,
+        "oom": status == -signal.SIGKILL and processes.oom_kills() > supervisor.oom_kills,
         "ranks_joined": len(ranks.joined),
         "rank_exits": ranks.exits,
         "apart": sorted(rank for rank in supervisor.worlds.apart if rank is not None),
@@ -99,9 +99,9 @@ def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) ->
         "reason": supervisor.reason,
         "trouble": supervisor.trouble,
         "daemon": supervisor.relay and supervisor.relay.held_up,
-        "left_behind": [*map(_processes.describe, left), *unseen, *runners.left()],
+        "left_behind": [*map(processes.describe, left), *unseen, *runners.left()],
         # What names a process for good, for who looks later.
-        "left": [[pid, _processes.started(pid)] for pid in left],
+        "left": [[pid, processes.started(pid)] for pid in left],
         "unseen": bool(unseen),
         "bytes_lost": sum(log.lost for log in supervisor.feed.logs.values()),
     }
@@ -113,10 +113,10 @@ def give_up(supervisor: Any) -> None:
         os.closerange(3, 1 << 16)  # To look needs files, and a lack of them may have led here.
         left, unseen = _end_all(supervisor)
         if supervisor.state != "done":
-            _claim.keep_record(record(supervisor, "exited", left, unseen))
-        _claim.remove("control.sock", "ranks.sock")
+            node_claim.keep_record(record(supervisor, "exited", left, unseen))
+        node_claim.remove("control.sock", "ranks.sock")
     except Exception as error:  # noqa: BLE001
-        _claim.explain(error)
+        node_claim.explain(error)
     finally:
         os._exit(1)
 
@@ -126,7 +126,7 @@ def _end_all(supervisor: Any) -> Tuple[List[int], List[str]]:
     deadline = time.monotonic() + KILL_SECONDS
     while True:
         try:
-            return _processes.end_all(supervisor.spec["run_id"], set(), KILL_SECONDS), []
+            return processes.end_all(supervisor.spec["run_id"], set(), KILL_SECONDS), []
         except OSError:
             supervisor.runners.signal(signal.SIGKILL)
             if time.monotonic() > deadline:

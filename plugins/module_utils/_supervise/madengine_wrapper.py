@@ -2,7 +2,7 @@
 """
 Run madengine on one node in a working directory of its own, and tell the supervisor how its models did.
 
-Started as ``python3 -I -S _model.py`` in the run directory's environment; ``model.json`` there says what to
+Started as ``madctl_node.py madengine_wrapper`` in the run directory's environment; ``model.json`` there says what to
 run. Version 1 of madengine ends with exit code 0 whether its models succeed or fail, so what counts is the table
 that it writes. Delivered beside the supervisor; private to the collection.
 """
@@ -23,10 +23,7 @@ import subprocess
 import sys
 from typing import Any, Dict, List, Optional, Set
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-sys.dont_write_bytecode = True  # Runs share the directory of programs.
-
-import _containers  # type: ignore[import-not-found]  # noqa: E402
+from ansible_collections.madctl.multinode.plugins.module_utils._node import docker
 
 REASON_CHARACTERS = 300
 TABLE_BYTES = 8 << 20
@@ -202,7 +199,7 @@ def main() -> None:
     with open("model.json", encoding="utf-8") as stream:
         job = json.load(stream)
     try:
-        _containers.remove(job["replaced"])
+        docker.remove(job["replaced"])
         prepare(checkout, "work")
         table = os.path.join("work", job["table"])
         forget(table)
@@ -222,7 +219,3 @@ def main() -> None:
         failed[-1] += hint("work")
     tell(event="models", rows=shortened(found or []), failed=failed[:FAILED], alone=own[:FAILED], exit_code=status)
     sys.exit(1 if failed or own else 0)
-
-
-if __name__ == "__main__":
-    main()

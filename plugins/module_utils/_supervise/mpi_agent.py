@@ -2,7 +2,7 @@
 """
 Stand where mpirun expects ssh: have a node's supervisor start MPI's daemon there.
 
-Called as ``_agent.py HOST WORDS…``; like ssh, it joins the words with spaces to a line for a shell. Its
+Called as ``mpi_agent.py HOST WORDS…``; like ssh, it joins the words with spaces to a line for a shell. Its
 exit status is what mpirun takes for the start of that daemon. MPICH takes an agent that ends before its
 daemon has come back for one that failed, so that is waited for. Private to the collection.
 """

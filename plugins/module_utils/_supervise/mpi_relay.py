@@ -2,7 +2,7 @@
 """
 Carry the start of MPI's daemons from mpirun, on the first node, to the other nodes' supervisors.
 
-mpirun calls ``_agent.py`` where it would call ssh. The agent asks the first node's supervisor, whoever
+mpirun calls ``mpi_agent.py`` where it would call ssh. The agent asks the first node's supervisor, whoever
 follows the run carries the request to the node that it is for, and that node's supervisor starts the
 daemon. Both ends know a key of this run, which whoever carries the request has no use for. Delivered
 beside the supervisor; private to the collection.
@@ -17,10 +17,10 @@ import socket
 import sys
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
-import _processes  # type: ignore[import-not-found]
-from _feed import accept, listen  # type: ignore[import-not-found]
-from _shape import text  # type: ignore[import-not-found]
-from _wire import parse  # type: ignore[import-not-found]
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import text
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import accept, listen
 
 SOCKET, KEY = "relay.sock", "relay.key"
 REQUEST_BYTES = 1 << 18
@@ -105,7 +105,7 @@ class Relay:
         except (ValueError, KeyError, TypeError):
             given, address, command = "", "", ""
         if user != os.geteuid() or not same(given, self.spec["key"]):
-            self.emit(event="relay_refused", message="process %s knows no key" % _processes.describe(pid))
+            self.emit(event="relay_refused", message="process %s knows no key" % processes.describe(pid))
             return address, "this run's key was not given"
         if not is_daemon(command) or not COMMAND(command):
             self.emit(event="relay_refused", message="no daemon of MPI: %s" % ascii(command[-200:]))

@@ -18,11 +18,11 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-import _processes  # type: ignore[import-not-found]
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 
 PR_SET_CHILD_SUBREAPER = 36
 OOM_SCORE = -500
-PARTIAL = _processes.RECORD + ".partial"
+PARTIAL = processes.RECORD + ".partial"
 RECORD_BYTES = 1 << 18
 # Whoever looks who is here holds the lock as well, for a moment.
 _LOOKERS_SECONDS = 0.5
@@ -96,8 +96,8 @@ def take(path: str, run_id: str) -> int:
                 raise OSError("run %s is here" % os.read(lock, 200).decode("utf-8", "replace").strip()) from error
         time.sleep(_LOOK_SECONDS)
     # A lock proves a living supervisor or runner, its absence no empty node: workers close what they inherit.
-    for other, pids in _processes.others(run_id).items():
-        raise OSError("run %s is here: process %s" % (other, _processes.describe(pids[0])))
+    for other, pids in processes.others(run_id).items():
+        raise OSError("run %s is here: process %s" % (other, processes.describe(pids[0])))
     os.ftruncate(lock, 0)
     os.write(lock, run_id.encode() + b"\n")
     return lock
@@ -159,9 +159,9 @@ def _write_record(record: Dict[str, Any]) -> bool:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    if os.path.isdir(_processes.RECORD) and not os.path.islink(_processes.RECORD):
-        _move_away(_processes.RECORD)
-    os.rename(PARTIAL, _processes.RECORD)
+    if os.path.isdir(processes.RECORD) and not os.path.islink(processes.RECORD):
+        _move_away(processes.RECORD)
+    os.rename(PARTIAL, processes.RECORD)
     return True
 
 

@@ -2,7 +2,7 @@
 """
 Hear from every rank of this node when it joined and how it ended, and collect what it prints.
 
-A rank's own ``_rank.py`` reports on ``ranks.sock``. Delivered beside the supervisor; private to the
+A rank's own ``rank_wrapper.py`` reports on ``ranks.sock``. Delivered beside the supervisor; private to the
 collection.
 """
 
@@ -18,9 +18,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
-import _processes  # type: ignore[import-not-found]
-from _feed import Feed, accept, listen  # type: ignore[import-not-found]
-from _shape import (  # type: ignore[import-not-found]
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     Shape,
     fields,
     listed,
@@ -30,11 +28,13 @@ from _shape import (  # type: ignore[import-not-found]
     text,
     whole,
 )
-from _wire import parse  # type: ignore[import-not-found]
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed, accept, listen
 
 MESSAGE_BYTES = 1 << 20
 ERRORS = 16
-TAKEN, KEPT = b"+", b"-"  # the answer to a rank that joins, as _rank.py reads it
+TAKEN, KEPT = b"+", b"-"  # the answer to a rank that joins, as rank_wrapper.py reads it
 _JOINING = ("joined", "exec_failed")
 _number, _status, _program = maybe(whole(0, 1 << 17)), maybe(whole(0, 1 << 16)), text()
 _NUMBERS = dict.fromkeys(("local_rank", "world_size", "local_world_size"), _number)
@@ -108,7 +108,7 @@ class Ranks:
             return
         if message["event"] == "rank_exit":
             rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
-            oom = message["signal"] == signal.SIGKILL and _processes.oom_kills() > self.oom_kills
+            oom = message["signal"] == signal.SIGKILL and processes.oom_kills() > self.oom_kills
             ended = dict(message, rank=rank, stopping=self._is_stopping(), oom=oom)
             # The record is one frame, which has a bound; the first failures are what counts.
             self.exits.append(ended if len(self.exits) < ERRORS else dict(ended, error=None))

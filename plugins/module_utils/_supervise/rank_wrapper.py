@@ -2,7 +2,8 @@
 """
 Run one rank's program and tell the supervisor when it joined and how it ended.
 
-The runner starts ``python3 -I -S _rank.py PROGRAM ARGS…`` for every rank. The program's output goes
+The runner starts ``python3 -I -S rank_wrapper.py PROGRAM ARGS…`` for every rank: a
+file that imports nothing of ours, so that a rank starts without a wait. The program's output goes
 through pipes to the supervisor, so that a full disk or a flood of lines never blocks it, and its
 exit status is reported as it is, not as a runner retells it. Private to the collection.
 

@@ -12,8 +12,8 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-import _claim  # type: ignore[import-not-found]
-from _feed import Feed  # type: ignore[import-not-found]
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed
 
 SIGNALLED = 128
 
@@ -55,7 +55,7 @@ class Runners:
                 start_new_session=True,
                 # Should this supervisor be killed, the node stays taken as long as the runner lives.
                 pass_fds=[self._lock] if self._lock is not None else [],
-                preexec_fn=lambda: _claim.give_up(spec["oom_score"], spec["umask"], self._files),
+                preexec_fn=lambda: node_claim.give_up(spec["oom_score"], spec["umask"], self._files),
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._feed.emit(event="start_failed", message=str(error))
@@ -100,7 +100,7 @@ class Runners:
         environment = {key: value for key, value in self._spec["env"].items() if key != "MADCTL_RUN_ID"}
         self._cleaned = False
         try:
-            self.cleaner = _claim.spawn(self._spec["after"], environment)
+            self.cleaner = node_claim.spawn(self._spec["after"], environment)
         except OSError:
             self.cleaner = -1  # Nothing starts any more; what it would have removed is said to be left.
         self.is_cleaning = self.cleaner > 0
@@ -116,7 +116,7 @@ class Runners:
         return [] if self._cleaned else ["containers, which docker does not remove"]
 
 
-def how(status: Optional[int]) -> Dict[str, Optional[int]]:
+def how(status: Optional[int]) -> Dict[str, Any]:
     """Say how something ended by its status, which is negative for a signal."""
     signalled = status is not None and status < 0
     return {"exit_code": None if signalled else status, "signal": -status if status is not None and signalled else None}

@@ -13,8 +13,8 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-import _launchers  # type: ignore[import-not-found]
-import _processes  # type: ignore[import-not-found]
+from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 
 FIRST_SECONDS = 1.0
 GROWTH = 0.25
@@ -52,7 +52,7 @@ class Worlds:
             return
         self.at = now + max(FIRST_SECONDS, (now - self._begun) * GROWTH)
         try:
-            children = _processes.by_parent()
+            children = processes.by_parent()
             for rank, entry in ranks.items():
                 found = (
                     None
@@ -72,7 +72,7 @@ def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int
 
     Args:
         own: Its rank, and the size of its world.
-        children: By process, as ``_processes.by_parent`` gives them.
+        children: By process, as ``processes.by_parent`` gives them.
 
     Returns:
         ``launcher``, its name, and ``size`` of the world that it made; None where there is none.
@@ -80,7 +80,7 @@ def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int
     waiting: List[Tuple[int, Optional[str]]] = [(pid, None)]
     while waiting:
         current, launcher = waiting.pop()
-        found = _launchers.launcher(_processes.command_line(current))
+        found = launchers.launcher(processes.command_line(current))
         if launcher:
             other = next((size for rank, size in _identities(current) if (rank, size) != own), None)
             if other is not None:
@@ -91,7 +91,7 @@ def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int
 
 
 def _identities(pid: int) -> Iterator[Tuple[int, int]]:
-    environment = dict(entry.partition(b"=")[::2] for entry in _processes.environment(pid))
+    environment = dict(entry.partition(b"=")[::2] for entry in processes.environment(pid))
     for names in _IDENTITIES:
         rank, size = (environment.get(name, b"") for name in names)
         if rank.isdigit() and size.isdigit() and len(rank + size) < 20:

@@ -2,7 +2,7 @@
 """
 Own one run on one node: wait for go, start the runner, keep its output, leave nothing behind.
 
-Started as ``python3 -I -S _supervisor.py RUN_DIR`` in a container of its own: a systemd service, or a
+Started as ``madctl_node.py supervisor RUN_DIR`` in a container of its own: a systemd service, or a
 session. It never depends on a connection after go: output goes to files first, and a follower gets it
 from there. Under mpirun, the first node's runner is mpirun, and every other node's is the daemon that
 mpirun asks for. Private to the collection.
@@ -21,19 +21,14 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-# Delivered beside this file.
-import _claim  # type: ignore[import-not-found]  # noqa: E402
-import _halt  # type: ignore[import-not-found]  # noqa: E402
-import _processes  # type: ignore[import-not-found]  # noqa: E402
-import _sweep  # type: ignore[import-not-found]  # noqa: E402
-from _beacon import LOOK_SECONDS, Beacon  # type: ignore[import-not-found]  # noqa: E402
-from _feed import Feed  # type: ignore[import-not-found]  # noqa: E402
-from _ranks import Ranks  # type: ignore[import-not-found]  # noqa: E402
-from _runners import Runners, how  # type: ignore[import-not-found]  # noqa: E402
-from _wire import DUMP, END, GO, KILL, SIGNALS, STOP  # type: ignore[import-not-found]  # noqa: E402
-from _worlds import Worlds  # type: ignore[import-not-found]  # noqa: E402
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import DUMP, END, GO, KILL, SIGNALS, STOP
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, stop_mark
+from ansible_collections.madctl.multinode.plugins.module_utils._node.failure_flag import LOOK_SECONDS, Beacon
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import final_sweep, node_claim
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.rank_reports import Ranks
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.runner_processes import Runners, how
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.separate_worlds import Worlds
 
 SWEEP_TERM_SECONDS = 3.0
 # Processes outside our tree report nothing when they die, so a sweep looks again.
@@ -66,26 +61,26 @@ class Supervisor:
         self.timeout: Optional[float] = None
         self.look_at: Optional[float] = None
         self.selector = selectors.DefaultSelector()
-        storage, helper = spec["beacon"], _processes.HELPER
+        storage, helper = spec["beacon"], processes.HELPER
         self.beacon = Beacon(storage, spec["run_id"], spec["node_rank"], helper) if storage else None
-        about = {"boot_id": spec["boot_id"], "container": _claim.container(spec["run_id"]), "pid": os.getpid()}
+        about = {"boot_id": spec["boot_id"], "container": node_claim.container(spec["run_id"]), "pid": os.getpid()}
         hello = dict(about, event="ready", run_id=spec["run_id"])
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
         self.runners = Runners(spec, lock, self.feed, files)
-        self.sweep = _sweep.Sweep(spec["run_id"], self.runners, self.beacon)
+        self.sweep = final_sweep.Sweep(spec["run_id"], self.runners, self.beacon)
         self.ranks = Ranks(self.selector, self.feed, lambda: self.reason is not None)
         self.ranks.on_failure = self._failed
         self.worlds = Worlds(self.feed.emit)
         self.relay: Any = self._open_relay() if spec["mpi"] else None
         self.ranks.on_joined = lambda: self.worlds.joined(self.relay, len(self.ranks.joined))
-        self._wake = _claim.watch_signals(self.selector, SIGNALS.values(), self._signalled)
-        _claim.reserve_record()
+        self._wake = node_claim.watch_signals(self.selector, SIGNALS.values(), self._signalled)
+        node_claim.reserve_record()
         if self.beacon:
             self.beacon.begin()
         self.feed.emit(event="armed", time=time.time(), storage=storage, node_rank=spec["node_rank"], **about)
 
     def _open_relay(self) -> Any:
-        from _relay import Relay  # type: ignore[import-not-found]  # Read by no run without MPI.
+        from ansible_collections.madctl.multinode.plugins.module_utils._supervise.mpi_relay import Relay
 
         relay = Relay(self.spec["mpi"], self.spec["run_id"])
         relay.emit, relay.is_followed = self.feed.emit, lambda: self.feed.follower is not None
@@ -109,7 +104,7 @@ class Supervisor:
                 self._turn()
             except Exception as error:  # noqa: BLE001  whatever it is, the job must not outlive us
                 self._broke(error)
-        _claim.remove("control.sock", "ranks.sock")
+        node_claim.remove("control.sock", "ranks.sock")
 
     def _turn(self) -> None:
         for key, _ in self.selector.select(self._patience()):
@@ -135,10 +130,10 @@ class Supervisor:
         self._breaks = [at for at in self._breaks if now - at < BREAK_SECONDS] + [now]
         time.sleep(PAUSE_SECONDS * (len(self._breaks) - 1))
         self.trouble = self.trouble or "%s: %s" % (type(error).__name__, error)
-        _claim.explain(error)
+        node_claim.explain(error)
         try:
             if len(self._breaks) > BREAKS:
-                _sweep.give_up(self)
+                final_sweep.give_up(self)
             elif self.state == "armed":
                 self._finish("disarmed")
             elif self.state == "running":
@@ -146,8 +141,8 @@ class Supervisor:
                 self.kill()
             self.feed.send()
         except Exception as another:  # noqa: BLE001
-            _claim.explain(another)
-            _sweep.give_up(self)
+            node_claim.explain(another)
+            final_sweep.give_up(self)
 
     def _patience(self) -> Optional[float]:
         if self.state == "sweeping":
@@ -180,7 +175,7 @@ class Supervisor:
             self.kill()
         elif self.state == "sweeping" and self.sweep.signal == signal.SIGTERM:
             self.sweep.signal = signal.SIGKILL
-            self.deadline = time.monotonic() + _sweep.KILL_SECONDS
+            self.deadline = time.monotonic() + final_sweep.KILL_SECONDS
         elif self.state == "sweeping":
             self._finish("exited")
         else:
@@ -212,13 +207,13 @@ class Supervisor:
 
     def _leave_armed(self) -> None:
         """Nobody reads the proof's files any more: their janitors, which may hang, may go to work."""
-        _processes.send(self.spec["proof_janitors"], signal.SIGTERM)
+        processes.send(self.spec["proof_janitors"], signal.SIGTERM)
 
     def go(self) -> None:
         """Start the runner; the answer says whether it really was exec'd."""
         self._leave_armed()
         self.state, self.deadline = "running", None
-        self.oom_kills = self.ranks.oom_kills = _processes.oom_kills()
+        self.oom_kills = self.ranks.oom_kills = processes.oom_kills()
         now = time.monotonic()
         self.timeout = now + self.spec["timeout"] if self.spec["timeout"] else None
         self.look_at = now + LOOK_SECONDS if self.beacon else None
@@ -277,7 +272,7 @@ class Supervisor:
             self.runners.signal(signal.SIGKILL)
             self.sweep.signal = signal.SIGKILL
             self.state = "sweeping"
-            self.deadline = time.monotonic() + _sweep.KILL_SECONDS
+            self.deadline = time.monotonic() + final_sweep.KILL_SECONDS
 
     def end(self) -> None:
         """Wait for no more daemons: mpirun has ended, or nobody can bring its requests."""
@@ -298,7 +293,7 @@ class Supervisor:
         """Under mpirun, find out whether ranks are missing here, and what keeps their daemon."""
         if not self.relay:
             return False
-        pids = _processes.descendants(os.getpid()) if self.runners else ()
+        pids = processes.descendants(os.getpid()) if self.runners else ()
         return bool(self.relay.look(len(self.ranks.joined), pids))
 
     # -- the runner and its ranks ---------------------------------------------------------------
@@ -360,8 +355,8 @@ class Supervisor:
     def _finish(self, outcome: str) -> None:
         if self.state == "armed":
             self._leave_armed()
-        record = _sweep.record(self, outcome, *(self.sweep.left() if outcome == "exited" else ([], [])))
-        _claim.keep_record(record)
+        record = final_sweep.record(self, outcome, *(self.sweep.left() if outcome == "exited" else ([], [])))
+        node_claim.keep_record(record)
         if self.beacon:
             self.beacon.end()
         if self.lock is not None:
@@ -378,22 +373,18 @@ class Supervisor:
 
 def main() -> None:
     """Read the spec, take the node, report readiness, leave the terminal behind, supervise."""
-    ready, spec = _claim.enter(sys.argv[1])
-    if _halt.is_halted(os.getcwd(), spec["origin"]):
+    ready, spec = node_claim.enter(sys.argv[1])
+    if stop_mark.is_halted(os.getcwd(), spec["origin"]):
         os.write(ready, b"the run was stopped\n")
         return
     try:
-        lock = _claim.take(spec["lock"], spec["run_id"]) if spec["lock"] else None
+        lock = node_claim.take(spec["lock"], spec["run_id"]) if spec["lock"] else None
     except OSError as error:
         os.write(ready, b"%s\n" % str(error).encode())
         return
-    _claim.set_oom_score(_claim.OOM_SCORE)
-    _claim.adopt_orphans()
-    supervisor = Supervisor(spec, lock, _claim.raise_files())
+    node_claim.set_oom_score(node_claim.OOM_SCORE)
+    node_claim.adopt_orphans()
+    supervisor = Supervisor(spec, lock, node_claim.raise_files())
     os.write(ready, b"ready\n")
     os.close(ready)
     supervisor.run()
-
-
-if __name__ == "__main__":
-    main()

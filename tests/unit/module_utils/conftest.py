@@ -5,7 +5,7 @@ import fcntl
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _runs
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 from tests.unit.module_utils.supervised import Armed
 
 
@@ -27,5 +27,5 @@ def arm(alone, tmp_path):
 
     yield make
     for run in runs:
-        _runs.stop(run.run_id, str(tmp_path), 0.0)
+        run_state.stop(run.run_id, str(tmp_path), 0.0)
         run.process.wait(20)

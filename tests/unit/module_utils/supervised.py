@@ -3,15 +3,26 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import uuid
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.plugin_utils import _arming
 
-PROGRAMS = os.path.dirname(_arm.__file__)
+
+def deliver(place, broken=()):
+    """Write what nodes keep below a directory, once, and give the program that starts the others."""
+    if not place.exists():
+        for name, text in _arming.delivered().items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text(text)
+    for name, old, new in broken:
+        file = place / f"{name}.py"
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new, 1))
+    return place / "madctl_node.py"
 
 
 class Armed:
@@ -51,12 +62,8 @@ class Armed:
         }
         (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
         ready = os.open(self.run_dir / "ready", os.O_RDWR)
-        program = shutil.copytree(PROGRAMS, base / "bin", dirs_exist_ok=True) / "_supervisor.py"
-        for name, old, new in broken:
-            file = base / "bin" / f"{name}.py"
-            assert old in file.read_text()
-            file.write_text(file.read_text().replace(old, new, 1))
-        argv = [sys.executable, "-I", "-S", "-B", program, self.run_dir]
+        program = deliver(base / "bin", broken)
+        argv = [sys.executable, "-I", "-S", program, "supervisor", self.run_dir]
         self.process = subprocess.Popen(argv, preexec_fn=preexec)
         self.said = os.read(ready, 500).decode().strip()
         os.close(ready)
@@ -73,7 +80,7 @@ class Armed:
 
     def follow(self, channel):
         """Read to the last frame."""
-        decoder, frames = _wire.Decoder(), []
+        decoder, frames = wire.Decoder(), []
         while data := channel.recv(1 << 16):
             frames += decoder.feed(data)
             if frames and frames[-1][0]["event"] == "exit":
@@ -89,12 +96,12 @@ class Armed:
 
 def read(channel):
     """Read one frame, and whatever comes with it."""
-    return next(iter(_wire.Decoder().feed(channel.recv(1 << 16))))[0]
+    return next(iter(wire.Decoder().feed(channel.recv(1 << 16))))[0]
 
 
 def start(run):
     """Have the runner started, and give the channel."""
-    channel, decoder, seen = run.connect(), _wire.Decoder(), []
+    channel, decoder, seen = run.connect(), wire.Decoder(), []
     channel.send(b"g")
     while "started" not in seen:
         data = channel.recv(1 << 16)

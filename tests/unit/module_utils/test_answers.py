@@ -11,24 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import (
-    _answers,
-    _attic,
-    _bounded,
-    _codes,
-    _containers,
-    _facts,
-    _fingerprint,
-    _gpu_tools,
-    _gpus,
-    _holders,
-    _mounts,
-    _network,
-    _plan,
-    _standing,
-    _verdict,
-    _wire,
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, docker, mount_table
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice, planner, proof_verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
+    fingerprint,
+    gpu_holders,
+    gpu_tools,
+    gpus,
+    node_facts,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
+from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 from madctl import attic, cleaning
 from madctl.commands.status import how_it_ended
@@ -112,12 +106,12 @@ WORKS = [
 
 
 def test_what_the_probe_gives_has_its_shape(tmp_path):
-    assert _answers.odd_fact(node(1), PATHS) is None
-    asked = {name: entry.get("default") for name, entry in _facts.ARGUMENTS.items()}
+    assert node_answers.odd_fact(node(1), PATHS) is None
+    asked = {name: entry.get("default") for name, entry in node_facts.ARGUMENTS.items()}
     asked.update(shared_paths=[str(tmp_path), f"{tmp_path}/none:ro"], write=True, shape="model")
-    real = json.loads(json.dumps(_facts.collect(asked)))
-    assert _answers.odd_fact(real, asked["shared_paths"]) is None
-    assert _answers.odd_fact(real, [str(tmp_path)]) == "mounts"
+    real = json.loads(json.dumps(node_facts.collect(asked)))
+    assert node_answers.odd_fact(real, asked["shared_paths"]) is None
+    assert node_answers.odd_fact(real, [str(tmp_path)]) == "mounts"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +119,7 @@ def test_what_the_probe_gives_has_its_shape(tmp_path):
     [("", None), ("10.0.0.1 5 10.0.0.2 22", "10.0.0.2"), ("UNKNOWN 65535 UNKNOWN 65535", None), ("a", None)],
 )
 def test_the_address_that_ssh_came_in_by_is_one_or_none(connection, address):
-    assert _facts._came_in_by(connection) == address
+    assert node_facts._came_in_by(connection) == address
 
 
 @pytest.mark.parametrize(
@@ -142,7 +136,7 @@ def test_the_address_that_ssh_came_in_by_is_one_or_none(connection, address):
 def test_a_link_local_address_that_ssh_came_in_by_is_that_of_its_device(local, address):
     cards = [healthy.interface("eth1"), healthy.interface("eth0", "10.0.0.2")]
 
-    assert _facts._came_in_by(f"fe80::2%eth0 5 {local} 22", cards) == address
+    assert node_facts._came_in_by(f"fe80::2%eth0 5 {local} 22", cards) == address
 
 
 @pytest.mark.parametrize(
@@ -160,42 +154,44 @@ def test_a_link_local_address_that_ssh_came_in_by_is_that_of_its_device(local, a
     ],
 )
 def test_a_node_with_odd_facts_is_named(name, value):
-    assert _answers.odd_fact({**node(1), name: value}, PATHS) == name
+    assert node_answers.odd_fact({**node(1), name: value}, PATHS) == name
 
 
 def test_facts_that_are_none_at_all_are_named():
-    assert [_answers.odd_fact(facts, []) for facts in (None, [], "x", 1)] == ["all of it"] * 4
-    assert _answers.odd_fact({}, []) == "hostname"
+    assert [node_answers.odd_fact(facts, []) for facts in (None, [], "x", 1)] == ["all of it"] * 4
+    assert node_answers.odd_fact({}, []) == "hostname"
 
 
 def test_a_device_that_stands_on_all_others_is_judged_in_time():
     every = [f"d{number}" for number in range(200)]
     odd = healthy.node(2)
     odd["interfaces"] += [healthy.interface(name, physical=False, bridge=True, lower=every) for name in every]
-    assert _answers.odd_fact(odd, []) == "interfaces"
+    assert node_answers.odd_fact(odd, []) == "interfaces"
     del odd["interfaces"][24:]
-    assert _answers.odd_fact(odd, []) is None
-    request = _plan.Request(run_id="r", work=("train.py",), chdir="/srv")
-    _plan.make(request, ["n1", "n2"], [healthy.node(1), odd])
+    assert node_answers.odd_fact(odd, []) is None
+    request = planner.Request(run_id="r", work=("train.py",), chdir="/srv")
+    planner.make(request, ["n1", "n2"], [healthy.node(1), odd])
 
 
 @pytest.mark.fuzz
 def test_facts_of_one_node_never_break_the_judgement_of_all(rounds):
     source = random.Random(5)
-    requests = [_plan.Request(run_id="20261129-120000-1a2b3c4d", **{"python": "/opt/python", **work}) for work in WORKS]
+    requests = [
+        planner.Request(run_id="20261129-120000-1a2b3c4d", **{"python": "/opt/python", **work}) for work in WORKS
+    ]
     taken = 0
     for number in range(rounds):
         odd = changed(node(2), source)
-        if _answers.odd_fact(odd, PATHS) is not None:
+        if node_answers.odd_fact(odd, PATHS) is not None:
             continue
         taken += 1
         if number % 4:
             continue  # A judgement takes longer than a look.
-        odd = _answers.dated(odd, {"sent": 99.0, "received": 100.5})
+        odd = node_answers.dated(odd, {"sent": 99.0, "received": 100.5})
         request = source.choice(requests)
-        outcome = _plan.make(request, ["n1", "n2"], [node(1), odd])
+        outcome = planner.make(request, ["n1", "n2"], [node(1), odd])
         json.dumps([outcome.plan, outcome.problems, outcome.warnings, outcome.proof])
-        _codes.exit_code(outcome.problems)
+        codes.exit_code(outcome.problems)
     assert taken > rounds / 50
 
 
@@ -243,20 +239,20 @@ GOOD["clear"].update(held=["y"], stuck=[{"path": "/r/x", "reason": "Permission d
 
 
 def test_every_function_that_is_called_has_a_shape():
-    text = "".join(path.read_text() for kind in ("action", "plugin_utils") for path in (PLUGINS / kind).glob("*.py"))
+    text = "".join(path.read_text() for kind in ("action", "plugin_utils") for path in (PLUGINS / kind).rglob("*.py"))
     called = set(re.findall(r'(?:Program\(|ask\(\w+, \S+, |_call\(\w+, )"(\w+)"', text))
-    assert {"node_info", "arm", "survey", "end", "is_alive"} < called <= set(_answers.SHAPES)
+    assert {"node_info", "arm", "survey", "end", "is_alive"} < called <= set(node_answers.SHAPES)
 
 
 @pytest.mark.parametrize(("function", "answer"), GOOD.items(), ids=GOOD)
 def test_what_a_function_gives_is_taken(function, answer):
-    assert _answers.checked(function, answer) == answer
+    assert node_answers.checked(function, answer) == answer
 
 
 @pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "/x", "x/y", "\x1b[2J", "x\n", "x" * 256, 5, ["x"]])
 def test_a_run_s_id_can_be_the_name_of_a_directory_here(run_id):
     good = {**HELD, "run_id": "my run"}
-    assert _answers.checked("survey", {"runs": [{**HELD, "run_id": run_id}, good, None, "x"]}) == {"runs": [good]}
+    assert node_answers.checked("survey", {"runs": [{**HELD, "run_id": run_id}, good, None, "x"]}) == {"runs": [good]}
 
 
 @pytest.mark.parametrize(
@@ -278,16 +274,16 @@ def test_what_is_read_of_an_answer_is_there(function, place):
     for key in path:
         within = within[key]
     del within[last]
-    assert _answers.checked(function, answer)["failed"]
+    assert node_answers.checked(function, answer)["failed"]
 
 
 def test_a_node_s_own_words_for_a_failure_are_text():
     for answer in ({"failed": True}, {"failed": 1, "msg": None}, {"failed": True, "msg": ["x"]}):
-        assert isinstance(_answers.checked("end", answer)["msg"], str)
+        assert isinstance(node_answers.checked("end", answer)["msg"], str)
 
 
 def test_an_answer_that_is_another_one_is_that_node_s_failure():
-    program = _direct.Program("end", _direct.parts("_runs"), {})
+    program = _direct.Program("end", _direct.parts("_runs.run_state"), {})
     for text in ("[]", "{}", "{", '{"left": []}', "[" * 200_000, '{"changed": 1, "known": true, "left": []}'):
         found = program.answer(0, program._mark + text, "")
         assert found["failed"] and "rc" not in found
@@ -309,18 +305,18 @@ def test_answers_of_one_node_break_nothing(rounds):
     proof = {"n1": {**wanted, "listen": {"ports": [5], "address": "b"}}, "n2": wanted}
     for _ in range(rounds):
         function = source.choice(list(GOOD))
-        found = _answers.checked(function, changed(GOOD[function], source))
+        found = node_answers.checked(function, changed(GOOD[function], source))
         if found.get("failed"):
             assert isinstance(found["msg"], str)
         elif function == "look":
-            _standing.rows([{"host": "n2", **found}])
+            status_table.rows([{"host": "n2", **found}])
             how_it_ended([found], 1, DESCRIBED["plan"])
         elif function == "clear":
             cleaned = cleaning.Cleaning([], 7.0, None, True)
             cleaned._take(attic.split(TARGETS)[1], "n2", found)
             cleaned.lines([], [])
         elif function == "prove":
-            json.dumps(_verdict.judge(proof, {"n1": {**GOOD["prove"]}, "n2": found}))
+            json.dumps(proof_verdict.judge(proof, {"n1": {**GOOD["prove"]}, "n2": found}))
         elif function == "survey" and found["runs"]:
             for one in attic.held({"n2": found}, TARGETS):
                 one.record(TARGETS)
@@ -341,12 +337,12 @@ def test_no_line_of_mountinfo_costs_the_look(rounds):
     ]
     for data in hostile.mutated([b"".join(lines), *lines], rounds):
         text = data.decode("utf-8", "surrogateescape")
-        assert set(_mounts.entry("/nfs/a", text)) in (
+        assert set(mount_table.entry("/nfs/a", text)) in (
             set(),
             {"point", "root", "fstype", "source", "options", "super_options"},
         )
     odd = "junk\n1 2\n" + lines[1].decode() + "36 22 0:40 / / rw - \n"
-    assert _mounts.entry("/nfs/a", odd)["fstype"] == "nfs4"
+    assert mount_table.entry("/nfs/a", odd)["fstype"] == "nfs4"
 
 
 @pytest.mark.fuzz
@@ -354,22 +350,22 @@ def test_no_description_of_a_run_breaks_the_survey(rounds, tmp_path):
     sample = json.dumps({**DESCRIBED, "more": 1}).encode()
     for number, data in enumerate(hostile.mutated([sample, json.dumps(ENDED).encode()], rounds)):
         (tmp_path / ("run.json", "exit.json")[number % 2]).write_bytes(data)
-        found = {"run_id": DESCRIBED["run_id"], "run_dir": "/r", "state": "exited", "exit": _attic._exit(str(tmp_path))}
-        found["described"] = _attic.description(str(tmp_path), DESCRIBED["run_id"])
-        assert "runs" in _answers.checked("survey", {"runs": [json.loads(json.dumps(found))]})
+        found = {"run_id": DESCRIBED["run_id"], "run_dir": "/r", "state": "exited", "exit": survey._exit(str(tmp_path))}
+        found["described"] = survey.description(str(tmp_path), DESCRIBED["run_id"])
+        assert "runs" in node_answers.checked("survey", {"runs": [json.loads(json.dumps(found))]})
 
 
 def test_a_parser_of_objects_refuses_everything_else():
     for text in ("", "1", "null", '"x"', "[" * 100_000, "\ud800", b"\xff"):
-        with pytest.raises(_wire.WireError):
-            _wire.parse(text)
+        with pytest.raises(wire.WireError):
+            wire.parse(text)
 
 
 def test_arming_that_was_refused_since_the_run_was_stopped_says_so():
     refused = {"failed": True, "stopped": True, "msg": "the run was stopped"}
 
-    assert _answers.checked("arm", dict(refused)) == refused
-    assert _answers.checked("arm", {**refused, "stopped": "yes"}) == {"failed": True, "msg": "the run was stopped"}
+    assert node_answers.checked("arm", dict(refused)) == refused
+    assert node_answers.checked("arm", {**refused, "stopped": "yes"}) == {"failed": True, "msg": "the run was stopped"}
 
 
 LONG = "é" * 200_000
@@ -382,29 +378,29 @@ def test_a_holder_of_a_gpu_with_a_long_command_line_is_told_in_short(tmp_path):
     (process / "comm").write_text("python")
     (process / "environ").write_text(f"MADCTL_RUN_ID={LONG}\0")
     found = node(1)
-    found["gpus"]["holders"] = _holders.holder(str(tmp_path), 77, [0])
+    found["gpus"]["holders"] = gpu_holders.holder(str(tmp_path), 77, [0])
 
     assert found["gpus"]["holders"][0]["command"].startswith("python é")
     assert len(found["gpus"]["holders"][0]["command"]) == 300
-    assert _answers.odd_fact(found, PATHS) is None
+    assert node_answers.odd_fact(found, PATHS) is None
 
 
 def test_names_of_gpus_are_of_bounded_length():
     found = node(1)
-    found["gpus"] = _gpus._result("amd", "x" * 300, _gpu_tools.Found([LONG], LONG, [], {"dead": [LONG]}), [LONG])
+    found["gpus"] = gpus._result("amd", "x" * 300, gpu_tools.Found([LONG], LONG, [], {"dead": [LONG]}), [LONG])
 
     assert found["gpus"]["count"] == 1
-    assert _answers.odd_fact(found, PATHS) is None
+    assert node_answers.odd_fact(found, PATHS) is None
 
 
 def test_mounts_have_options_of_any_length():
     layers = "lowerdir=" + ":".join(f"/var/lib/containers/storage/overlay/l/{number:026}" for number in range(500))
     line = f"36 22 0:40 / /nfs rw - overlay {'server,' * 900}:/x rw,{layers}{',x' * 2000}\n"
     found = node(1)
-    found["mounts"][0].update(_mounts.entry("/nfs", line), real="/nfs")
+    found["mounts"][0].update(mount_table.entry("/nfs", line), real="/nfs")
 
     assert len(found["mounts"][0]["super_options"]) == 2002
-    assert _answers.odd_fact(found, PATHS) is None
+    assert node_answers.odd_fact(found, PATHS) is None
 
 
 def test_what_a_child_says_of_its_failure_is_of_bounded_length():
@@ -412,11 +408,11 @@ def test_what_a_child_says_of_its_failure_is_of_bounded_length():
         raise ValueError(LONG)
 
     found = node(1)
-    found["trouble"] = _bounded.together({"names": (fail, ())})
+    found["trouble"] = deadlines.together({"names": (fail, ())})
     found["mounts"][0].update(error=found["trouble"]["names"]["error"])
 
     assert found["trouble"]["names"]["error"].startswith("ValueError: é")
-    assert _answers.odd_fact(found, PATHS) is None
+    assert node_answers.odd_fact(found, PATHS) is None
 
 
 def test_what_a_container_runtime_and_madengine_say_is_of_bounded_length(tmp_path, monkeypatch):
@@ -430,26 +426,26 @@ def test_what_a_container_runtime_and_madengine_say_is_of_bounded_length(tmp_pat
         program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     found = node(1)
-    found["madengine"] = _containers.look(None)
+    found["madengine"] = docker.look(None)
 
     assert [entry["name"][:10] for entry in found["madengine"]["containers"]] == ["container_"]
-    assert _answers.odd_fact(found, PATHS) is None
+    assert node_answers.odd_fact(found, PATHS) is None
     runtime.write_text("#!/bin/sh\nhead -c 300000 /dev/zero | tr '\\0' x >&2\nexit 3\n")
-    found["madengine"] = _containers.look(None)
+    found["madengine"] = docker.look(None)
     assert found["madengine"]["trouble"].startswith("xxx")
-    assert _answers.odd_fact(found, PATHS) is None
+    assert node_answers.odd_fact(found, PATHS) is None
 
 
 def test_files_of_a_node_that_hold_more_than_they_should_are_cut(tmp_path, monkeypatch):
     (tmp_path / "lock").write_bytes(b"\xff" + b"x" * 9000)
     with open(tmp_path / "lock") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        holder = _fingerprint.lock_holder(str(tmp_path))
+        holder = fingerprint.lock_holder(str(tmp_path))
     (tmp_path / "machine-id").write_text(LONG)
-    found = {**node(1), "locked_by": holder, "machine_id": _facts._read(str(tmp_path / "machine-id"), 256)}
+    found = {**node(1), "locked_by": holder, "machine_id": node_facts._read(str(tmp_path / "machine-id"), 256)}
 
     assert holder.endswith("xxx")
-    assert _answers.odd_fact(found, PATHS) is None
+    assert node_answers.odd_fact(found, PATHS) is None
 
 
 def services(count):
@@ -463,9 +459,9 @@ def test_a_device_may_have_the_addresses_of_all_services_of_a_cluster():
     found = node(1)
     found["interfaces"] = [*found["interfaces"], services(20_000)]
 
-    assert _answers.odd_fact(found, PATHS) is None
+    assert node_answers.odd_fact(found, PATHS) is None
     found["interfaces"] = [*found["interfaces"], *(dict(services(1 << 15), name=f"x{n}") for n in range(2))]
-    assert _answers.odd_fact(found, PATHS) == "interfaces"
+    assert node_answers.odd_fact(found, PATHS) == "interfaces"
 
 
 def test_few_of_the_addresses_of_a_device_are_explained_and_the_chosen_one_always():
@@ -474,8 +470,8 @@ def test_few_of_the_addresses_of_a_device_are_explained_and_the_chosen_one_alway
         own = {**services(1000), "kind": None, "name": "eth9"}
         own["addresses"] = [*own["addresses"], {"address": last, "prefix": 24}]
         fact["interfaces"] = [*fact["interfaces"], own]
-    chosen, _ = _network.choose(["n1", "n2"], facts, "203.0.113.0/24")
-    rows = [row for row in _network.explain(["n1", "n2"], facts, chosen)["n1"] if row["interface"] == "eth9"]
+    chosen, _ = network_choice.choose(["n1", "n2"], facts, "203.0.113.0/24")
+    rows = [row for row in network_choice.explain(["n1", "n2"], facts, chosen)["n1"] if row["interface"] == "eth9"]
 
     assert len(rows) == 65
     assert [row["address"] for row in rows if row["verdict"] == "chosen"] == ["203.0.113.1"]
@@ -489,4 +485,4 @@ def test_few_of_the_addresses_of_a_device_are_explained_and_the_chosen_one_alway
     ],
 )
 def test_an_address_is_as_the_standard_library_reads_it(address, prefix, is_one):
-    assert _answers._is_interface({"address": address, "prefix": prefix}) == is_one
+    assert node_answers._is_interface({"address": address, "prefix": prefix}) == is_one

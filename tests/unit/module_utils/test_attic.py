@@ -13,7 +13,9 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _attic, _clearing, _fingerprint
+from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import fingerprint
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, survey
 
 RUN, OTHER, THIRD = "20261101-120000-aaaaaaaa", "20261102-120000-bbbbbbbb", "20261103-120000-cccccccc"
 DIGEST = "bin-" + "0123456789abcdef" * 4
@@ -66,12 +68,12 @@ def about(name=RUN, **more):
 
 def clear(base, days=7, keep=(), dry_run=False):
     request = {"run_dir": str(base), "days": days, "keep": list(keep), "dry_run": dry_run}
-    found = _clearing.clear(request)
+    found = cleanup.clear(request)
     return [entry["run_id"] for entry in found["removed"]], found
 
 
 def surveyed(base):
-    return {entry["run_id"]: entry for entry in _attic.survey({"run_dir": str(base)})["runs"]}
+    return {entry["run_id"]: entry for entry in survey.survey({"run_dir": str(base)})["runs"]}
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def test_a_run_with_a_process_stays(base, process, trace):
     path = run(base)
     how = {
         "environment": {"env": {"MADCTL_RUN_ID": RUN}},
-        "supervisor": {"argv": [str(base / DIGEST / "_supervisor.py"), str(path)]},
+        "supervisor": {"argv": [str(base / DIGEST / "madctl_node.py"), "supervisor", str(path)]},
         "argument": {"argv": [str(path / "logs" / "rank-0.out")]},
         "directory": {"cwd": path / "logs"},
         "lock": {},
@@ -147,7 +149,7 @@ def test_a_run_with_a_process_stays(base, process, trace):
     else:
         child = process(**how)
         assert clear(base, days=0)[0] == []
-        assert RUN in _attic.alive({"run_dir": str(base)})["alive"]
+        assert RUN in survey.alive({"run_dir": str(base)})["alive"]
         child.kill()
         child.wait()
 
@@ -193,7 +195,7 @@ def test_young_programs_stay_without_any_run(base):
 
 def test_programs_that_a_launch_takes_up_at_that_moment_come_back(base, monkeypatch):
     (base / DIGEST).mkdir()
-    (base / DIGEST / "_supervisor.py").write_text("")
+    (base / DIGEST / "madctl_node.py").write_text("")
     age(base / DIGEST, 10)
     rename = os.rename
 
@@ -203,10 +205,10 @@ def test_programs_that_a_launch_takes_up_at_that_moment_come_back(base, monkeypa
             os.utime(source)
         rename(source, target)
 
-    monkeypatch.setattr(_clearing.os, "rename", arm_then_rename)
+    monkeypatch.setattr(cleanup.os, "rename", arm_then_rename)
 
     assert clear(base)[1]["programs"] == []
-    assert (base / DIGEST / "_supervisor.py").exists()
+    assert (base / DIGEST / "madctl_node.py").exists()
 
 
 # -- what never goes -----------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ def test_somebody_elses_base_is_left_alone(base, monkeypatch):
 
 def test_what_is_mounted_in_a_run_stays(base, monkeypatch):
     path = run(base)
-    monkeypatch.setattr(_clearing, "_mount_points", lambda: ["/", f"{path}/data"])
+    monkeypatch.setattr(cleanup, "_mount_points", lambda: ["/", f"{path}/data"])
 
     assert clear(base)[0] == []
 
@@ -278,7 +280,7 @@ def test_what_resists_is_named_and_tried_again(base, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", refuse)
         stuck = clear(base)[1]["stuck"]
-    left = [name for name in os.listdir(base) if name.startswith(_attic.GONE)]
+    left = [name for name in os.listdir(base) if name.startswith(survey.GONE)]
     age(base / left[0], 10)
     clear(base)
 
@@ -310,7 +312,7 @@ def test_addresses_that_cannot_be_meant_are_none(base, addresses):
 def test_lost_and_running(base, process):
     run(base, RUN, ended=False)
     path = run(base, OTHER, ended=False)
-    process([str(base / "x" / "_supervisor.py"), str(path)])
+    process([str(base / "x" / "madctl_node.py"), "supervisor", str(path)])
 
     assert {name: entry["state"] for name, entry in surveyed(base).items()} == {RUN: "lost", OTHER: "running"}
 
@@ -375,10 +377,10 @@ def test_what_is_found_travels_as_json(base):
     run(base, about=about())
 
     json.dumps(surveyed(base))
-    json.dumps(_attic.alive({"run_dir": str(base)}))
+    json.dumps(survey.alive({"run_dir": str(base)}))
 
 
-@pytest.mark.parametrize("look", [lambda base: _clearing._has_lock(base, RUN), _fingerprint.lock_holder])
+@pytest.mark.parametrize("look", [lambda base: cleanup._has_lock(base, RUN), fingerprint.lock_holder])
 def test_a_pipe_in_the_place_of_the_lock_holds_up_nobody(base, look):
     (base / "lock").unlink()
     os.mkfifo(base / "lock")
@@ -406,25 +408,25 @@ def test_whose_lock_it_is_may_be_any_bytes(base):
     (base / "lock").write_bytes(b"\xff" * 1000)
     with open(base / "lock", "rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        assert _fingerprint.lock_holder(str(base)) == "\ufffd" * 256
+        assert fingerprint.lock_holder(str(base)) == "\ufffd" * 256
 
 
 def test_a_copy_of_a_run_under_a_hidden_name_costs_no_other(base):
     run(base, about=about())
     run(base, ".saved-run")
     (base / RUN / "events.jsonl").touch()
-    found = _attic.survey({"run_dir": str(base)})
+    found = survey.survey({"run_dir": str(base)})
 
     assert [entry["run_id"] for entry in found["runs"]] == [RUN]
-    assert _answers.checked("survey", json.loads(json.dumps(found))) == found
+    assert node_answers.checked("survey", json.loads(json.dumps(found))) == found
 
 
 def test_a_run_of_more_words_than_a_description_has_is_listed_without_it(base):
     run(base, about=about(work=["x"] * 70_000))
     run(base, OTHER, about=about(OTHER))
-    found = _attic.survey({"run_dir": str(base)})
+    found = survey.survey({"run_dir": str(base)})
 
-    assert [bool(entry["described"]) for entry in _answers.checked("survey", found)["runs"]] == [False, True]
+    assert [bool(entry["described"]) for entry in node_answers.checked("survey", found)["runs"]] == [False, True]
 
 
 def test_what_a_verdict_rests_on_is_told_of_a_run(base):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _beacon as module
+from ansible_collections.madctl.multinode.plugins.module_utils._node import failure_flag as module
 
 RUN = "20260101-000000-0123abcd"
 

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _answers, _checkout
+from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import model_cards
 
 USES = 'run_cmd="$MAD_MULTI_NODE_RUNNER train.py"\neval $run_cmd\n'
 
@@ -52,7 +53,7 @@ def checkout(tmp_path):
     ],
 )
 def test_tags_select(checkout, tags, expected):
-    found = _checkout.look(str(checkout), tags)
+    found = model_cards.look(str(checkout), tags)
 
     assert {card["name"]: (card["uses_runner"], card["timeout"]) for card in found} == expected
 
@@ -63,27 +64,27 @@ def test_tags_select(checkout, tags, expected):
 def test_cards_of_any_kind_are_read(tmp_path, text):
     (tmp_path / "models.json").write_text(text)
 
-    assert _checkout.look(str(tmp_path), ["x"]) == []
+    assert model_cards.look(str(tmp_path), ["x"]) == []
 
 
 def test_what_cannot_be_read_to_the_end_is_not_judged(checkout, monkeypatch):
     os.mkfifo(checkout / "scripts/alone/fifo")
-    assert _checkout.uses_runner(str(checkout / "scripts/alone")) is False
+    assert model_cards.uses_runner(str(checkout / "scripts/alone")) is False
     (checkout / "scripts/alone/big.txt").write_text("x" * (1 << 20) + " ")
-    assert _checkout.uses_runner(str(checkout / "scripts/alone")) is None
-    monkeypatch.setattr(_checkout, "_FILES", 1)
-    assert _checkout.uses_runner(str(checkout / "scripts/uses/run.sh")) in (True, None)
-    assert _checkout.uses_runner(str(checkout / "none")) is None
+    assert model_cards.uses_runner(str(checkout / "scripts/alone")) is None
+    monkeypatch.setattr(model_cards, "_FILES", 1)
+    assert model_cards.uses_runner(str(checkout / "scripts/uses/run.sh")) in (True, None)
+    assert model_cards.uses_runner(str(checkout / "none")) is None
 
 
 @pytest.mark.parametrize("timeout", ["Infinity", "NaN", "-Infinity", "1e400", "1" + "0" * 400, "true", "-1", "[]"])
 def test_a_time_that_is_none_is_left_out(tmp_path, timeout):
     (tmp_path / "models.json").write_text('[{"name": "a", "tags": ["t"], "timeout": %s}]' % timeout)
 
-    (found,) = _checkout.look(str(tmp_path), ["t"])
+    (found,) = model_cards.look(str(tmp_path), ["t"])
     assert found["timeout"] is None
     json.dumps(found, allow_nan=False)
-    assert _answers._model(found)
+    assert node_answers._model(found)
 
 
 @pytest.mark.parametrize(("key", "left"), [("name", ["b"]), ("scripts", ["a", "b"])])
@@ -92,7 +93,7 @@ def test_a_text_that_is_none_is_left_out(tmp_path, key, left, text):
     cards = [{"name": "a", "tags": ["t"], key: text}, {"name": "b", "tags": ["t"]}]
     (tmp_path / "models.json").write_text(json.dumps(cards))
 
-    found = _checkout.look(str(tmp_path), ["t"])
+    found = model_cards.look(str(tmp_path), ["t"])
     assert [card["name"] for card in found] == left
     assert [card["scripts"] for card in found] == [None] * len(left)
-    assert all(map(_answers._model, found))
+    assert all(map(node_answers._model, found))

@@ -3,7 +3,8 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _checks, _plan
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import checks, planner
 from tests.unit.module_utils.facts import changed, interface, node, report
 
 REQUEST = {"run_id": "r", "work": ("train.py",), "python": "/opt/python", "chdir": "/job"}
@@ -11,7 +12,7 @@ REQUEST = {"run_id": "r", "work": ("train.py",), "python": "/opt/python", "chdir
 
 def make(facts, **request):
     hosts = [f"n{index}" for index in range(1, len(facts) + 1)]
-    return _plan.make(_plan.Request(**{**REQUEST, **request}), hosts, facts)
+    return planner.make(planner.Request(**{**REQUEST, **request}), hosts, facts)
 
 
 def found(outcome):
@@ -201,17 +202,17 @@ def test_a_fingerprint_sums_a_node_up():
 
 
 def test_every_code_of_the_catalog_is_there_once_and_errors_say_what_to_do():
-    codes = [finding.code for check in _catalog.CHECKS for finding in check.findings]
+    codes = [finding.code for check in catalog.CHECKS for finding in check.findings]
 
     assert len(codes) == len(set(codes))
-    assert all(check.looks_at and check.cost for check in _catalog.CHECKS)
+    assert all(check.looks_at and check.cost for check in catalog.CHECKS)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (90, "1 min"), (7300, "2 h"), (200000, "2 d")])
 def test_duration(seconds, text):
-    assert _checks.duration(seconds) == text
+    assert checks.duration(seconds) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(5, "5 B"), (65536, "64 KiB"), (1 << 29, "512 MiB"), (3 << 30, "3 GiB")])
 def test_size(number, text):
-    assert _checks.size(number) == text
+    assert checks.size(number) == text

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _containers
+from ansible_collections.madctl.multinode.plugins.module_utils._node import docker
 
 FIRST_SAYS = "MAD_MINIO environment variable is not set.\nMAD_MINIO is using default values.\n"
 
@@ -31,7 +31,7 @@ def prefix(tmp_path, version, head="#!{python}\n"):
 )
 @pytest.mark.parametrize("version", ["1.0.0", "2.1.0.dev8+g6517b4f"])
 def test_the_version_stands_beside_the_program(tmp_path, head, version):
-    assert _containers.version(prefix(tmp_path, version, head)) == version
+    assert docker.version(prefix(tmp_path, version, head)) == version
 
 
 def test_two_distributions_beside_it_say_nothing(tmp_path):
@@ -40,15 +40,15 @@ def test_two_distributions_beside_it_say_nothing(tmp_path):
     other.parent.mkdir(parents=True)
     other.write_text("Version: 2.0.0\n\n")
 
-    assert _containers.installed(found) is None
+    assert docker.installed(found) is None
 
 
 def test_a_program_whose_python_is_gone_is_broken(tmp_path, monkeypatch):
     found = prefix(tmp_path, "1.0.0")
     (tmp_path / "venv/bin/python3").unlink()
-    monkeypatch.setattr(_containers, "which", lambda name: found if name == "madengine" else None)
+    monkeypatch.setattr(docker, "which", lambda name: found if name == "madengine" else None)
 
-    looked = _containers.look(None)
+    looked = docker.look(None)
     assert (looked["version"], looked["broken"], looked["silent"]) == (None, "No such file or directory", False)
 
 
@@ -67,7 +67,7 @@ def test_what_a_madengine_says_of_itself(tmp_path, said, expected):
     text = tmp_path / "said"
     text.write_text(said)
 
-    assert _containers.version(program(tmp_path / "bin/madengine", f"#!/bin/sh\ncat {text}\n")) == expected
+    assert docker.version(program(tmp_path / "bin/madengine", f"#!/bin/sh\ncat {text}\n")) == expected
 
 
 def test_to_ask_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -81,15 +81,15 @@ def test_to_ask_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(home)
     script = '#!/bin/sh\ntouch madengine.log\n[ -z "$MODEL_DIR" ] || cp -R $MODEL_DIR/* .\necho 1.0.0\n'
 
-    assert _containers.version(program(tmp_path / "bin/madengine", script)) == "1.0.0"
+    assert docker.version(program(tmp_path / "bin/madengine", script)) == "1.0.0"
     assert (os.listdir(home), os.listdir(places)) == ([], [])
 
 
 def test_one_that_does_not_answer_is_silent(tmp_path, monkeypatch):
-    monkeypatch.setattr(_containers, "_VERSION_SECONDS", 0.3)
+    monkeypatch.setattr(docker, "_VERSION_SECONDS", 0.3)
     found = program(tmp_path / "bin/madengine", "#!/bin/sh\nexec sleep 60\n")
-    monkeypatch.setattr(_containers, "which", lambda name: found if name == "madengine" else None)
-    looked = _containers.look(None)
+    monkeypatch.setattr(docker, "which", lambda name: found if name == "madengine" else None)
+    looked = docker.look(None)
 
     assert (looked["silent"], looked["version"], looked["broken"]) == (True, None, None)
 
@@ -104,4 +104,4 @@ esac
     program(tmp_path / "bin/docker", script)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
 
-    assert [entry["name"] for entry in _containers.containers()] == ["container_a", "old_container_M"]
+    assert [entry["name"] for entry in docker.containers()] == ["container_a", "old_container_M"]

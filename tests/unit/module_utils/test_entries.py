@@ -6,14 +6,17 @@ import sys
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv, _fingerprint, _plan, _program
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import fingerprint
 from tests.unit.module_utils.facts import changed, node, report
 
 
 def make(facts, *work, **request):
     hosts = [f"n{index}" for index in range(1, len(facts) + 1)]
     fields = {"run_id": "r", "work": work, "python": "/opt/python", "chdir": "/job", **request}
-    return _plan.make(_plan.Request(**fields), hosts, facts)
+    return planner.make(planner.Request(**fields), hosts, facts)
 
 
 def codes(outcome):
@@ -41,7 +44,7 @@ def codes(outcome):
     ],
 )
 def test_python_as_the_first_word_is_the_job_s(work, executed):
-    assert _argv.rank_argv(work, "P") == executed
+    assert command_line.rank_argv(work, "P") == executed
 
 
 def test_the_path_of_a_python_wins_over_the_usual_one_and_has_to_be_there():
@@ -89,10 +92,10 @@ def test_a_python_that_is_named_with_a_version_has_it(name, is_it):
     ],
 )
 def test_what_a_node_must_have_for_the_work(work, shape, entry, program, module, relative):
-    assert _argv.entry_script(work, shape) == entry
-    assert _argv.program(work, shape) == program
-    assert _argv.module(work, shape) == module
-    assert _argv.relative(work, shape) == relative
+    assert command_line.entry_script(work, shape) == entry
+    assert command_line.program(work, shape) == program
+    assert command_line.module(work, shape) == module
+    assert command_line.relative(work, shape) == relative
 
 
 @pytest.mark.parametrize(
@@ -180,27 +183,27 @@ def program(path, text, mode=0o755):
 def test_why_the_kernel_would_not_execute_a_file(tmp_path, text, mode, fault):
     path = program(tmp_path / "run.sh", text, mode)
 
-    assert _program.fault(path) == fault
-    assert _fingerprint.files(str(tmp_path), None, "./run.sh")["program_fault"] == fault
+    assert executables.fault(path) == fault
+    assert fingerprint.files(str(tmp_path), None, "./run.sh")["program_fault"] == fault
 
 
 def test_a_directory_and_nothing_at_all(tmp_path):
-    assert _program.fault(str(tmp_path)) == "is a directory"
-    assert _program.fault(str(tmp_path / "none")) == "does not exist"
+    assert executables.fault(str(tmp_path)) == "is a directory"
+    assert executables.fault(str(tmp_path / "none")) == "does not exist"
 
 
 def test_a_name_is_looked_up_on_the_path_that_the_job_has(tmp_path):
     program(tmp_path / "tool", b"#!/bin/sh\n")
     job, here = {"PATH": str(tmp_path)}, str(tmp_path)
 
-    assert _fingerprint.files("/", None, "tool", job["PATH"])["program_fault"] is None
-    assert _fingerprint.files("/", None, "tool")["program_fault"] == "is not on the PATH"
+    assert fingerprint.files("/", None, "tool", job["PATH"])["program_fault"] is None
+    assert fingerprint.files("/", None, "tool")["program_fault"] == "is not on the PATH"
     beside = "is not on the PATH, but in the working directory"
-    assert _fingerprint.files(here, None, "tool")["program_fault"] == beside
+    assert fingerprint.files(here, None, "tool")["program_fault"] == beside
 
 
 def module_is_there(place, name, **env):
-    return _fingerprint.python(sys.executable, True, None, name, str(place), env)["wanted_report"]["module"]
+    return fingerprint.python(sys.executable, True, None, name, str(place), env)["wanted_report"]["module"]
 
 
 def test_a_module_is_found_without_running_its_packages(tmp_path):

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _codes, _outcome, _wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 
-REASON = _codes.problem("INTERRUPTED", None, "interrupted")
+REASON = codes.problem("INTERRUPTED", None, "interrupted")
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_interrupts_stop_and_kill_and_let_go(followed):
         follower.interrupt(REASON)
         seen.append((b"" if follower.detached else node.recv(9), follower.detached))
 
-    assert seen == [(_wire.STOP, False), (_wire.KILL, False), (b"", True)]
+    assert seen == [(wire.STOP, False), (wire.KILL, False), (b"", True)]
 
 
 def test_whoever_only_reads_leaves_at_the_first():
@@ -54,7 +55,7 @@ def test_the_first_failure_is_found_also_where_the_probe_s_answer_came_late():
         exits = {"event": "rank_exit", "time": at, "seq": 2, "rank": run.node_rank, "exit_code": 1, "signal": None}
         follower._event(run, exits, b"")
 
-    problems, _ = _outcome.judge(follower.runs, follower.plan, None)
+    problems, _ = run_outcome.judge(follower.runs, follower.plan, None)
     assert [entry["host"] for entry in problems] == ["a"]
 
 
@@ -63,8 +64,8 @@ RECORD = {"event": "exit", "seq": 9, "exit_code": None, "signal": None, "stopped
 
 def ended(follower, **more):
     follower._event(follower.runs[0], {**RECORD, "outcome": "exited", **more}, b"")
-    problems, _ = _outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.interrupted)
-    return [(entry["code"], entry["message"]) for entry in problems], _codes.exit_code(problems)
+    problems, _ = run_outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.interrupted)
+    return [(entry["code"], entry["message"]) for entry in problems], codes.exit_code(problems)
 
 
 def test_a_run_that_was_stopped_while_it_was_armed_is_called_stopped(followed):
@@ -78,8 +79,8 @@ def test_a_run_that_was_stopped_before_it_was_armed_is_called_stopped_and_no_nod
     follower.halted("a")
 
     assert follower.wait_ready(5) is False
-    assert node.recv(9) == _wire.STOP
-    problems, _ = _outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.interrupted)
+    assert node.recv(9) == wire.STOP
+    problems, _ = run_outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.interrupted)
     assert [(entry["code"], entry["message"]) for entry in problems] == [
         ("RUN_STOPPED", "the run was stopped before it started")
     ]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _events, _outcome, _wire
-from ansible_collections.madctl.multinode.plugins.module_utils._channels import Ways
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels, node_events, run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Ways
 from tests import hostile
 
 SOURCES = Path(__file__).parents[3] / "plugins" / "module_utils"
@@ -83,7 +84,7 @@ class Two:
                 self.follower._judge_suspect(run)
         for end in self.ends.values():
             end.close()
-        return _outcome.judge(self.follower.runs, self.plan, self.follower.interrupted)
+        return run_outcome.judge(self.follower.runs, self.plan, self.follower.interrupted)
 
 
 def frames(node_rank, **more):
@@ -107,7 +108,7 @@ EXIT = {"event": "exit", "outcome": "exited", "exit_code": 0, "signal": None, "r
 
 
 def text(*pairs):
-    return b"".join(_wire.encode(*pair) for pair in pairs)
+    return b"".join(wire.encode(*pair) for pair in pairs)
 
 
 def test_two_nodes_that_keep_to_it_succeed():
@@ -161,7 +162,7 @@ def test_a_node_that_sends_what_no_supervisor_sends_is_lost_alone(data):
     run.send("odd", data)
     assert run.odd.failure_code == "PROTOCOL_ERROR" and run.ways.swept == ["odd"]
     assert "odd" not in run.follower.channels and "honest" in run.follower.channels
-    assert run.ends["honest"].recv(9) == _wire.STOP
+    assert run.ends["honest"].recv(9) == wire.STOP
 
     run.send("honest", text(*frames(0)))
     problems, _ = run.finish("honest", "odd")
@@ -186,7 +187,7 @@ def test_what_comes_before_an_odd_frame_counts():
 
 
 def test_a_node_has_so_many_logs_and_no_more(monkeypatch):
-    monkeypatch.setattr(_events, "MOST_LOGS", 3)
+    monkeypatch.setattr(node_events, "MOST_LOGS", 3)
     run = Two(runner="mpirun")
     run.send("odd", text(*(({"event": "log", "log": f"rank-{rank}.out", "offset": 0}, b"x") for rank in range(1000))))
     assert run.odd.failure_code is None and len(run.odd.offsets) == 3
@@ -209,7 +210,7 @@ def test_ranks_of_a_second_mpirun_are_heard_again():
 
 
 def test_events_without_end_are_not_kept(monkeypatch):
-    monkeypatch.setattr(_events, "MOST_EVENTS", 10)
+    monkeypatch.setattr(node_events, "MOST_EVENTS", 10)
     run = Two()
     run.send("odd", text(*(({"event": "no_dump", "seq": number}, b"") for number in range(1, 1000))))
     run.send("odd", text(({**EXIT, "exit_code": 7, "seq": 1000}, b"")))
@@ -249,7 +250,7 @@ def test_a_channel_that_ends_before_the_run_is_no_success():
 
 
 def test_nobody_takes_a_run_for_a_success_whose_end_nobody_knows():
-    problems, _ = _outcome.judge([_outcome.NodeRun("a", 0)], {"shape": "command", "nodes": [{"host": "a"}]}, None)
+    problems, _ = run_outcome.judge([run_outcome.NodeRun("a", 0)], {"shape": "command", "nodes": [{"host": "a"}]}, None)
     assert [(entry["code"], entry["host"]) for entry in problems] == [("NODE_LOST", "a")]
 
 
@@ -266,7 +267,7 @@ def test_mpirun_is_not_blamed_by_a_node_that_it_asked(asked):
 
 
 def test_a_node_that_takes_no_orders_holds_up_nobody(monkeypatch):
-    monkeypatch.setattr(_channels, "ORDER_SECONDS", 0.1)
+    monkeypatch.setattr(node_channels, "ORDER_SECONDS", 0.1)
     run = Two(runner="mpirun")
     wanted = {"event": "daemon_wanted", "address": "odd", "serial": 1, "command": "x" * 200_000, "seal": "x"}
     for number in range(1, 9):
@@ -278,16 +279,16 @@ def test_a_node_that_takes_no_orders_holds_up_nobody(monkeypatch):
 
 
 def test_an_event_of_a_later_version_is_left_alone():
-    with pytest.raises(_wire.WireError):
-        _events.check({"event": None})
+    with pytest.raises(wire.WireError):
+        node_events.check({"event": None})
     run = Two()
     run.send("odd", text(({"event": "something_new", "seq": 1, "x": 1}, b"")))
     assert run.odd.failure is None and run.told == []
 
 
 def test_every_event_that_is_told_has_its_row():
-    told = {kind for path in SOURCES.glob("*.py") for kind in re.findall(r'emit\(\s*event="(\w+)"', path.read_text())}
-    assert {"armed", "started", "late", "daemon_wanted"} < told <= set(_events.KINDS)
+    told = {kind for path in SOURCES.glob("*/*.py") for kind in re.findall(r'emit\(\s*event="(\w+)"', path.read_text())}
+    assert {"armed", "started", "late", "daemon_wanted"} < told <= set(node_events.KINDS)
 
 
 def test_what_is_told_of_a_node_is_what_has_a_row():
@@ -322,14 +323,14 @@ def test_the_decoder_takes_anything(rounds):
         *(data for data in ODD.values() if len(data) < 1000),
     ]
     for number, data in enumerate(hostile.mutated(samples, rounds)):
-        whole, pieces, size = _wire.Decoder(), _wire.Decoder(), 1 + number % 7
+        whole, pieces, size = wire.Decoder(), wire.Decoder(), 1 + number % 7
         seen = []
         for decoder, cuts in ((whole, [data]), (pieces, [data[at : at + size] for at in range(0, len(data), size)])):
             found = []
             try:
                 for cut in cuts:
                     found += decoder.feed(cut)
-            except _wire.WireError:
+            except wire.WireError:
                 found.append("odd")
             seen.append(found)
         # However it arrives, it is the same.
@@ -340,5 +341,5 @@ def test_the_decoder_takes_anything(rounds):
 def test_orders_take_anything(rounds):
     samples = [b"g", b'{"address": "a", "serial": 1}\n', b'gs{"a": [1, {}]}\nk', b"{" * 100, b'{"a":\n{"b": 1}\nd']
     for data in hostile.mutated(samples, rounds):
-        orders, messages = _wire.Orders().feed(data)
+        orders, messages = wire.Orders().feed(data)
         assert b"\n" not in orders and all(isinstance(message, dict) for message in messages)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _gpu_tools, _gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpu_tools, gpus
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 SEEN = Path(__file__).parent / "gpus"
@@ -118,7 +118,7 @@ def amd(tmp_path):
 
 
 def test_amd_in_the_kernel_s_view(amd, no_tools):
-    assert _gpus.gpus(str(amd), never) == {
+    assert gpus.gpus(str(amd), never) == {
         "vendor": "amd",
         "count": 2,
         "models": ["AMD Instinct MI300X", "gfx90a"],
@@ -134,15 +134,15 @@ def test_amd_in_the_kernel_s_view(amd, no_tools):
 def test_the_instruction_set_s_name(amd, version, model):
     write(amd, {f"{NODES}/10/properties": GPU.format(target=version, minor=136)})
 
-    assert _gpus.gpus(str(amd), never)["models"][1] == model
+    assert gpus.gpus(str(amd), never)["models"][1] == model
 
 
 def test_amd_with_nothing_but_a_name(amd):
     write(amd, {f"{NODES}/10/properties": "simd_count 8\n", f"{NODES}/10/name": "vega20\n"})
     (amd / "sys/module/amdgpu/version").unlink()
 
-    assert _gpus.gpus(str(amd), never)["models"] == ["AMD Instinct MI300X", "vega20"]
-    assert _gpus.gpus(str(amd), never)["driver"] is None
+    assert gpus.gpus(str(amd), never)["models"] == ["AMD Instinct MI300X", "vega20"]
+    assert gpus.gpus(str(amd), never)["driver"] is None
 
 
 def test_amd_gpus_that_are_hidden_from_this_process_do_not_count(amd, no_tools):
@@ -150,7 +150,7 @@ def test_amd_gpus_that_are_hidden_from_this_process_do_not_count(amd, no_tools):
         (amd / f"{NODES}/{number}/properties").unlink()
         (amd / f"{NODES}/{number}/properties").mkdir()  # Cannot be read, by root neither.
 
-    assert _gpus.gpus(str(amd), never) == NOTHING
+    assert gpus.gpus(str(amd), never) == NOTHING
 
 
 def test_amd_holders(amd):
@@ -173,7 +173,7 @@ def test_amd_holders(amd):
         },
     )
 
-    assert _gpus.gpus(str(amd), never)["holders"] == [
+    assert gpus.gpus(str(amd), never)["holders"] == [
         {
             "pid": 700,
             "user": ME,
@@ -189,7 +189,7 @@ def test_amd_holders(amd):
 def test_a_holder_that_proc_does_not_show_is_still_one(amd):
     write(amd, {"sys/class/kfd/kfd/proc/4242/vram_28851": "1\n"})
 
-    assert _gpus.gpus(str(amd), never)["holders"] == [
+    assert gpus.gpus(str(amd), never)["holders"] == [
         {"pid": 4242, "user": "unknown", "command": "", "age_seconds": None, "run_id": None, "gpus": [0]}
     ]
 
@@ -201,7 +201,7 @@ def test_what_can_hang_is_not_read_of_a_stuck_process(amd):
         path = amd / "proc/700" / name
         path.unlink()
         os.mkfifo(path)  # Whoever opens it to read waits for ever.
-    (holder,) = _gpus.gpus(str(amd), never)["holders"]
+    (holder,) = gpus.gpus(str(amd), never)["holders"]
 
     assert (holder["command"], holder["run_id"], holder["user"]) == ("python3", None, ME)
 
@@ -210,7 +210,7 @@ def test_a_name_with_parentheses_does_not_shift_the_age(amd):
     process(amd, 700, ["x"], name="a) S 1 (b", started=1000.0)
     write(amd, {"sys/class/kfd/kfd/proc/700/vram_28851": "1\n"})
 
-    assert _gpus.gpus(str(amd), never)["holders"][0]["age_seconds"] == 0.5
+    assert gpus.gpus(str(amd), never)["holders"][0]["age_seconds"] == 0.5
 
 
 INFORMATION = "Model: \t\t {model}\nIRQ:   \t\t 120\nGPU UUID: \t {uuid}\nBus Location: \t 0000:{bus}:00.0\nDevice Minor: \t {minor}\n{more}"
@@ -233,7 +233,7 @@ def nvidia(tmp_path):
 
 
 def test_nvidia_in_the_kernel_s_view(nvidia, no_tools):
-    assert _gpus.gpus(str(nvidia), never) == {
+    assert gpus.gpus(str(nvidia), never) == {
         "vendor": "nvidia",
         "count": 2,
         "models": ["NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3"],
@@ -248,7 +248,7 @@ def test_the_open_driver_s_version(nvidia):
     text = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (builder@host)\n"
     write(nvidia, {"proc/driver/nvidia/version": text})
 
-    assert _gpus.gpus(str(nvidia), never)["driver"] == "570.86.15"
+    assert gpus.gpus(str(nvidia), never)["driver"] == "570.86.15"
 
 
 def test_nvidia_holders(nvidia):
@@ -262,7 +262,7 @@ def test_nvidia_holders(nvidia):
     opens(nvidia, os.getpid(), "/dev/nvidia0")
     process(nvidia, 703, ["sh"])
 
-    assert _gpus.gpus(str(nvidia), never)["holders"] == [
+    assert gpus.gpus(str(nvidia), never)["holders"] == [
         {
             "pid": 700,
             "user": ME,
@@ -279,15 +279,15 @@ def test_the_index_of_an_nvidia_gpu_is_by_address_and_not_by_minor(nvidia):
     process(nvidia, 700, ["python3"])
     opens(nvidia, 700, "/dev/nvidia0")
 
-    assert _gpus.gpus(str(nvidia), never)["holders"][0]["gpus"] == [1]
+    assert gpus.gpus(str(nvidia), never)["holders"][0]["gpus"] == [1]
 
 
 def test_nothing_at_all(tmp_path, no_tools):
-    assert _gpus.gpus(str(tmp_path), never) == NOTHING
+    assert gpus.gpus(str(tmp_path), never) == NOTHING
 
 
 def test_this_machine_answers():
-    found = _gpus.gpus()
+    found = gpus.gpus()
 
     assert found["count"] == len(found["models"])
     assert json.loads(json.dumps(found)) == found
@@ -336,7 +336,7 @@ OLD = {"driver_name": "amdgpu", "driver_version": "6.1.5"}
 )
 def test_amd_smi(tmp_path, tools, text, models, driver):
     tools("amd-smi")
-    found = _gpus.gpus(str(tmp_path), answers({"amd-smi": text}))
+    found = gpus.gpus(str(tmp_path), answers({"amd-smi": text}))
 
     said = {"note": "amd-smi: WARNING: User is missing the following required groups: render"}
     assert found == {
@@ -355,7 +355,7 @@ def test_rocm_smi(tmp_path, tools, series):
     tools("rocm-smi", directory=tmp_path / "opt/rocm/bin")
     answer = {f"card{index}": {series: f"AMD Instinct MI{index}", "Card model": "0x0c34"} for index in (10, 2)}
     text = "\n" + json.dumps({**answer, "system": {"Driver version": "5.16.9.22.20"}}) + "\n"
-    found = _gpus.gpus(str(tmp_path), answers({"rocm-smi": text}))
+    found = gpus.gpus(str(tmp_path), answers({"rocm-smi": text}))
 
     assert (found["vendor"], found["source"], found["driver"]) == ("amd", "rocm-smi", "5.16.9.22.20")
     assert found["models"] == ["AMD Instinct MI2", "AMD Instinct MI10"]
@@ -364,14 +364,14 @@ def test_rocm_smi(tmp_path, tools, series):
 def test_rocm_smi_without_gpus(tmp_path, tools):
     tools("rocm-smi")
 
-    assert _gpus.gpus(str(tmp_path), answers({"rocm-smi": "WARNING: No JSON data to report\n"})) == NOTHING
+    assert gpus.gpus(str(tmp_path), answers({"rocm-smi": "WARNING: No JSON data to report\n"})) == NOTHING
 
 
 def test_a_tool_of_amd_leaves_holders_to_the_kernel(tmp_path, tools):
     tools("amd-smi")
     process(tmp_path, 700, ["python3"])
     write(tmp_path, {"sys/class/kfd/kfd/proc/700/vram_28851": "1\n"})
-    found = _gpus.gpus(str(tmp_path), answers({"amd-smi": json.dumps(amd_smi((0, "X", "N/A", NEW)))}))
+    found = gpus.gpus(str(tmp_path), answers({"amd-smi": json.dumps(amd_smi((0, "X", "N/A", NEW)))}))
 
     assert [(holder["pid"], holder["gpus"]) for holder in found["holders"]] == [(700, [])]
 
@@ -388,7 +388,7 @@ def nvidia_smi(apps):
 def test_nvidia_smi(tmp_path, tools):
     tools("nvidia-smi")
     process(tmp_path, 700, ["python3", "train.py"])
-    found = _gpus.gpus(
+    found = gpus.gpus(
         str(tmp_path), nvidia_smi(f"700, GPU-b\n700, GPU-a\n701, GPU-b\n{os.getpid()}, GPU-a\n[N/A], GPU-a\n")
     )
 
@@ -405,7 +405,7 @@ def test_nvidia_smi(tmp_path, tools):
 def test_nvidia_smi_without_gpus(tmp_path, tools, text):
     tools("nvidia-smi")
 
-    assert _gpus.gpus(str(tmp_path), answers({"nvidia-smi": text})) == NOTHING
+    assert gpus.gpus(str(tmp_path), answers({"nvidia-smi": text})) == NOTHING
 
 
 @pytest.mark.parametrize("name", ["amd-smi", "rocm-smi", "nvidia-smi"])
@@ -421,7 +421,7 @@ def test_nvidia_smi_without_gpus(tmp_path, tools, text):
 def test_a_tool_that_fails_is_noted_and_counts_nothing(tmp_path, tools, name, answer, note):
     tools(name)
 
-    assert _gpus.gpus(str(tmp_path), answers({name: answer})) == {**NOTHING, "note": f"{name}: {note}"}
+    assert gpus.gpus(str(tmp_path), answers({name: answer})) == {**NOTHING, "note": f"{name}: {note}"}
 
 
 @pytest.mark.parametrize("name", ["amd-smi", "rocm-smi", "nvidia-smi"])
@@ -442,7 +442,7 @@ def test_a_tool_that_fails_is_noted_and_counts_nothing(tmp_path, tools, name, an
 )
 def test_garbage_is_noted_and_counts_nothing(tmp_path, tools, name, garbage):
     tools(name)
-    found = _gpus.gpus(str(tmp_path), answers({name: garbage}))
+    found = gpus.gpus(str(tmp_path), answers({name: garbage}))
 
     assert found.pop("note").startswith(f"{name}: ")
     assert found == NOTHING
@@ -452,7 +452,7 @@ def test_the_next_tool_is_asked_when_one_fails_and_both_are_told(tmp_path, tools
     tools("amd-smi")
     tools("rocm-smi")
     text = json.dumps({"card0": {"Card Series": "AMD Instinct MI250X"}, "system": {"Driver version": "6.7.0"}})
-    found = _gpus.gpus(str(tmp_path), answers({"amd-smi": subprocess.CalledProcessError(255, "x"), "rocm-smi": text}))
+    found = gpus.gpus(str(tmp_path), answers({"amd-smi": subprocess.CalledProcessError(255, "x"), "rocm-smi": text}))
 
     assert (found["count"], found["source"], found["note"]) == (1, "rocm-smi", "amd-smi: exit code 255")
 
@@ -461,14 +461,14 @@ def test_a_real_program_is_run(tmp_path, tools):
     text = json.dumps(amd_smi((0, "AMD Instinct MI300A", "N/A", NEW)))
     tools("amd-smi", f"[ \"$*\" = 'static --asic --board --driver --json' ] || exit 2\necho '{text}'\necho noise >&2")
 
-    assert _gpus.gpus(str(tmp_path))["models"] == ["AMD Instinct MI300A"]
+    assert gpus.gpus(str(tmp_path))["models"] == ["AMD Instinct MI300A"]
 
 
 def test_a_real_program_that_hangs_is_ended_with_its_children(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(_gpu_tools, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(gpu_tools, "TOOL_SECONDS", 2)
     tools("amd-smi", f"echo $$ > {tmp_path}/pid; sleep 300 & sleep 300")
     started = time.monotonic()
-    found = _gpus.gpus(str(tmp_path))
+    found = gpus.gpus(str(tmp_path))
 
     # Not a measurement: it is told from the 300 seconds that the tool would take.
     assert time.monotonic() - started < 30
@@ -493,12 +493,12 @@ def alive_in_group(group):
 
 
 def test_a_tool_that_cannot_be_ended_is_left_alone(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(_gpu_tools, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(gpu_tools, "TOOL_SECONDS", 2)
     # Nothing can ignore being killed; a session of its own that keeps the output open comes near it.
     tools("amd-smi", f"setsid sleep 300 & echo $! > {tmp_path}/pid; wait")
     started = time.monotonic()
     try:
-        found = _gpus.gpus(str(tmp_path))
+        found = gpus.gpus(str(tmp_path))
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
@@ -512,7 +512,7 @@ def test_a_real_program_that_fails_or_does_not_start(tmp_path, tools):
     with open(path, "w") as stream:
         stream.write("#!/no/such/interpreter\n")
 
-    assert _gpus.gpus(str(tmp_path)) == {
+    assert gpus.gpus(str(tmp_path)) == {
         **NOTHING,
         "note": "rocm-smi: exit code 7: boom; nvidia-smi: could not be started: No such file or directory",
     }
@@ -531,7 +531,7 @@ def test_rows_of_nvidia_smi_count_whatever_it_says_beside_them(tmp_path, tools, 
     tools("nvidia-smi")
     text = seen(name)
     answer = subprocess.CalledProcessError(code, "x", text) if code else text
-    found = _gpus.gpus(str(tmp_path), answers({"nvidia-smi": lambda argv: answer if "gpu=" in argv[1] else ""}))
+    found = gpus.gpus(str(tmp_path), answers({"nvidia-smi": lambda argv: answer if "gpu=" in argv[1] else ""}))
 
     assert (found["count"], found["vendor"]) == (count, "nvidia")
     assert ("infoROM is corrupted" in found["note"]) == (count == 2)
@@ -542,21 +542,21 @@ def test_rows_of_nvidia_smi_count_whatever_it_says_beside_them(tmp_path, tools, 
 def test_a_real_nvidia_smi_that_fails_with_rows(tmp_path, tools):
     tools("nvidia-smi", f"case $1 in --query-gpu*) cat {SEEN}/nvidia-smi-lost.csv;; esac; exit 15")
 
-    assert _gpus.gpus(str(tmp_path))["count"] == 3
+    assert gpus.gpus(str(tmp_path))["count"] == 3
 
 
 def test_the_words_of_a_tool_that_fails_are_told(tmp_path, tools):
     tools("nvidia-smi", "echo 'NVIDIA-SMI has failed because it could not communicate'; exit 9")
-    found = _gpus.gpus(str(tmp_path))
+    found = gpus.gpus(str(tmp_path))
 
     assert found["note"] == "nvidia-smi: exit code 9: NVIDIA-SMI has failed because it could not communicate"
-    assert len(_gpus.gpus(str(tmp_path), answers({"nvidia-smi": "x" * 100000}))["note"]) < 300
+    assert len(gpus.gpus(str(tmp_path), answers({"nvidia-smi": "x" * 100000}))["note"]) < 300
 
 
 def test_lost_gpus_in_rows_are_no_gpus(tmp_path, tools):
     tools("nvidia-smi")
     text = "0, [GPU is lost], 550.1, [GPU is lost]\n1, NVIDIA A100, 550.1, GPU-b\n"
-    found = _gpus.gpus(str(tmp_path), answers({"nvidia-smi": lambda argv: text if "gpu=" in argv[1] else ""}))
+    found = gpus.gpus(str(tmp_path), answers({"nvidia-smi": lambda argv: text if "gpu=" in argv[1] else ""}))
 
     assert (found["count"], "GPU is lost" in found["note"]) == (1, True)
 
@@ -564,7 +564,7 @@ def test_lost_gpus_in_rows_are_no_gpus(tmp_path, tools):
 def test_no_devices_is_no_failure_whatever_the_exit_code(tmp_path, tools):
     tools("nvidia-smi", "echo No devices were found; exit 6")
 
-    assert _gpus.gpus(str(tmp_path)) == NOTHING
+    assert gpus.gpus(str(tmp_path)) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -576,7 +576,7 @@ def test_no_devices_is_no_failure_whatever_the_exit_code(tmp_path, tools):
 )
 def test_amd_smi_with_more_than_one_document_of_json(tmp_path, tools, name, models, words):
     tools("amd-smi")
-    found = _gpus.gpus(str(tmp_path), answers({"amd-smi": seen(name)}))
+    found = gpus.gpus(str(tmp_path), answers({"amd-smi": seen(name)}))
 
     assert (found["count"], found["models"]) == (2, models)
     assert (words in found["note"]) if words else ("note" not in found)
@@ -594,12 +594,12 @@ def test_amd_smi_with_more_than_one_document_of_json(tmp_path, tools, name, mode
 def test_amd_smi_with_words_around_its_json(tmp_path, tools, text):
     tools("amd-smi")
 
-    assert _gpus.gpus(str(tmp_path), answers({"amd-smi": text}))["models"] == ["X"]
+    assert gpus.gpus(str(tmp_path), answers({"amd-smi": text}))["models"] == ["X"]
 
 
 def test_amd_smi_that_fails_with_an_answer(tmp_path, tools):
     tools("amd-smi", f"cat {SEEN}/amd-smi-two-documents.txt; exit 1")
-    found = _gpus.gpus(str(tmp_path))
+    found = gpus.gpus(str(tmp_path))
 
     assert (found["count"], "exit code 1" in found["note"]) == (2, True)
 
@@ -621,27 +621,27 @@ def four(tmp_path):
 
 
 def test_a_dead_nvidia_gpu_is_not_counted_and_is_named(four, no_tools):
-    found = _gpus.gpus(four(1), never)
+    found = gpus.gpus(four(1), never)
 
     assert (found["count"], found["dead"]) == (3, ["0000:18:00.0 (NVIDIA H100 80GB HBM3)"])
 
 
 def test_gpus_that_nobody_used_yet_are_not_dead(four, no_tools):
-    assert _gpus.gpus(four(0, 1, 2, 3), never)["count"] == 4
+    assert gpus.gpus(four(0, 1, 2, 3), never)["count"] == 4
 
 
 @pytest.mark.parametrize(("listed", "count"), [("0123", 4), ("023", 3), ("0", 1)])
 def test_nvidia_smi_tells_dead_from_asleep(four, tools, listed, count):
     tools("nvidia-smi")
     text = "".join(f"00000000:{number}8:00.0\n" for number in listed)
-    found = _gpus.gpus(four(1, 2, 3), answers({"nvidia-smi": text}))
+    found = gpus.gpus(four(1, 2, 3), answers({"nvidia-smi": text}))
 
     assert (found["count"], len(found.get("dead", []))) == (count, 4 - count)
 
 
 def test_all_dead_is_not_no_gpu(four, tools):
     tools("nvidia-smi")
-    found = _gpus.gpus(four(0, 1, 2, 3), answers({"nvidia-smi": "00000000:99:00.0\n"}))
+    found = gpus.gpus(four(0, 1, 2, 3), answers({"nvidia-smi": "00000000:99:00.0\n"}))
 
     assert (found["vendor"], found["count"], len(found["dead"])) == ("nvidia", 0, 4)
 
@@ -667,7 +667,7 @@ def kfd(root, *properties):
     ],
 )
 def test_a_processor_s_own_gpu_counts_only_where_there_is_no_other(tmp_path, no_tools, nodes, models):
-    assert _gpus.gpus(kfd(tmp_path, *nodes), never)["models"] == models
+    assert gpus.gpus(kfd(tmp_path, *nodes), never)["models"] == models
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's files")
@@ -681,10 +681,10 @@ def test_a_device_that_may_not_be_opened_is_told(tmp_path, closed):
         path.chmod(0o755)
     for name in ("dev/kfd", "dev/dri/renderD129"):
         (tmp_path / name).chmod(0o600 if name == closed else 0o666)
-    assert "denied" not in _gpus.gpus(root, never)
+    assert "denied" not in gpus.gpus(root, never)
     os.seteuid(65534)
     try:
-        found = _gpus.gpus(root, never)
+        found = gpus.gpus(root, never)
     finally:
         os.seteuid(0)
 
@@ -695,6 +695,6 @@ def test_a_device_that_may_not_be_opened_is_told(tmp_path, closed):
 def test_a_device_that_is_missing_beside_the_kernel_s_view(tmp_path):
     root = kfd(tmp_path, "mi300x")
     write(tmp_path, {"dev/null": ""})
-    found = _gpus.gpus(root, never)["denied"]
+    found = gpus.gpus(root, never)["denied"]
 
     assert found == [{"path": "/dev/kfd", "group": None}, {"path": "/dev/dri/renderD129", "group": None}]

@@ -7,7 +7,9 @@ import stat
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _attic, _clearing, _halt, _runs
+from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
+from ansible_collections.madctl.multinode.plugins.module_utils._node import stop_mark
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, run_state, survey
 
 pytestmark = pytest.mark.slow
 
@@ -20,15 +22,15 @@ def base(tmp_path):
 
 
 def end(base, run_id=RUN, **more):
-    return _runs.end({"run_id": run_id, "base": str(base), "grace": 0.0, "dry_run": False, **more})
+    return run_state.end({"run_id": run_id, "base": str(base), "grace": 0.0, "dry_run": False, **more})
 
 
 def armed(base, monkeypatch, run_id=RUN, origin=RUN):
     """Arm as far as the run directory, and give the answer."""
-    monkeypatch.setattr(_arm._proof, "prove", lambda *_: {})
+    monkeypatch.setattr(arming.prove, "prove", lambda *_: {})
     request = {"run_dir": f"{base}/{run_id}", "origin": origin, "digest": "0" * 64, "programs": {}, "proof": {}}
     # The next thing that it would need is not there.
-    return _arm.arm({**request, "hostfile": None, "about": None}, lambda _: None)
+    return arming.arm({**request, "hostfile": None, "about": None}, lambda _: None)
 
 
 def test_what_is_stopped_before_it_is_armed_is_not_armed(base, monkeypatch):
@@ -59,7 +61,7 @@ def test_later_attempts_are_meant_too(base, monkeypatch):
     end(base, RUN + ".1")
 
     assert armed(base, monkeypatch, RUN + ".2")["stopped"] is True
-    assert not _halt.is_halted(f"{base}/{RUN}.3", f"{RUN}.3"), "an id of its own"
+    assert not stop_mark.is_halted(f"{base}/{RUN}.3", f"{RUN}.3"), "an id of its own"
 
 
 @pytest.mark.parametrize("name", [RUN, RUN + ".1"])
@@ -76,7 +78,7 @@ def test_a_stop_in_the_middle_of_arming_is_seen(base, arm, tmp_path):
     """Between the directory and the process there is nothing that could be signalled."""
     (base / RUN).mkdir(parents=True)
     assert end(base)["left"] == []
-    assert _halt.is_halted(str(base / RUN), RUN)
+    assert stop_mark.is_halted(str(base / RUN), RUN)
 
 
 def test_a_stop_before_go_is_told_as_one(arm, tmp_path):
@@ -90,10 +92,10 @@ def test_a_stop_before_go_is_told_as_one(arm, tmp_path):
 
 def test_a_run_that_never_was_is_called_ended(base):
     end(base)
-    seen = _runs.look({"run_id": RUN, "run_dir": str(base / RUN)})
+    seen = run_state.look({"run_id": RUN, "run_dir": str(base / RUN)})
 
     assert (seen["state"], seen["exit"]["outcome"], seen["exit"]["stopped"]) == ("exited", "disarmed", True)
-    assert _attic.survey({"run_dir": str(base)}) == {"runs": []}
+    assert survey.survey({"run_dir": str(base)}) == {"runs": []}
 
 
 @pytest.mark.parametrize("name", [RUN, "chosen"])
@@ -104,7 +106,7 @@ def test_gc_removes_it(base, name):
         os.utime(base / name / part, (0, 0))
     request = {"run_dir": str(base), "days": 1, "keep": [], "dry_run": False}
 
-    assert [run["run_id"] for run in _clearing.clear(request)["removed"]] == [name]
+    assert [run["run_id"] for run in cleanup.clear(request)["removed"]] == [name]
     assert os.listdir(base) == []
 
 
@@ -127,7 +129,7 @@ def test_where_nothing_can_be_written_nobody_says_that_it_is_over(base, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_halt.os, "mkdir", full)
+    monkeypatch.setattr(stop_mark.os, "mkdir", full)
     answer = end(base)
 
     assert (answer["failed"], "a launch may still start it here" in answer["msg"]) == (True, True)

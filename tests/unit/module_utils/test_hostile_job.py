@@ -3,18 +3,14 @@
 
 import json
 import socket
-import sys
-from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _events, _runs, _tail, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_events
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import log_tail, run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import mpi_relay, rank_reports, rank_wrapper
 from tests import hostile
-
-sys.path.insert(0, str(Path(_wire.__file__).parent))
-import _rank  # noqa: E402
-import _ranks  # noqa: E402
-import _relay  # noqa: E402
 
 IDENTITY = {"rank": 0, "local_rank": 0, "world_size": 2, "local_world_size": 2}
 MESSAGES = [
@@ -33,14 +29,14 @@ def told(message):
 
 @pytest.mark.parametrize("message", MESSAGES, ids=[message["event"] for message in MESSAGES])
 def test_what_ours_say_is_taken_and_understood(message):
-    assert _ranks._message(json.dumps(message).encode()) == message
-    assert _events.check(told(message)) == told(message)
+    assert rank_reports._message(json.dumps(message).encode()) == message
+    assert node_events.check(told(message)) == told(message)
 
 
 @pytest.mark.parametrize("name", ["last", "self", "time", "stopping", "seq", "host", "name"])
 def test_nothing_else_of_a_message_is_passed_on(name):
     for message in MESSAGES:
-        found = _ranks._message(json.dumps({**message, name: 1}).encode())
+        found = rank_reports._message(json.dumps({**message, name: 1}).encode())
         assert found is None or name not in found or name in message
 
 
@@ -48,9 +44,9 @@ def test_nothing_else_of_a_message_is_passed_on(name):
 def test_messages_of_a_job_are_taken_or_left(rounds):
     samples = [json.dumps(message).encode() for message in MESSAGES]
     for data in hostile.mutated(samples, rounds):
-        message = _ranks._message(data)
+        message = rank_reports._message(data)
         if message is not None:
-            assert _events.check(told(message)), data
+            assert node_events.check(told(message)), data
 
 
 @pytest.fixture
@@ -63,7 +59,7 @@ def relay():
         "ranks": 2,
         "many": False,
     }
-    made = _relay.Relay({**spec, "seconds": 1.0}, "r")
+    made = mpi_relay.Relay({**spec, "seconds": 1.0}, "r")
     made.is_followed = lambda: True
     return made
 
@@ -79,17 +75,17 @@ def test_requests_for_daemons_are_taken_or_left(relay, rounds):
         for data in hostile.mutated([good, good.replace(b"ab", b"\\ud800")], rounds):
             address, refused = relay._ask(ours, data)
             assert refused or address == "10.0.0.2"
-            assert _events.check({**events.pop(), "seq": 1}) if events else refused
+            assert node_events.check({**events.pop(), "seq": 1}) if events else refused
 
 
 @pytest.mark.fuzz
 def test_orders_to_start_daemons_are_taken_or_left(relay, rounds):
     relay.leads = False
     good = {"address": "10.0.0.1", "serial": 1, "command": "/usr/bin/orted -x"}
-    good["seal"] = _relay.seal("ab" * 32, "r", *good.values())
+    good["seal"] = mpi_relay.seal("ab" * 32, "r", *good.values())
     assert relay.opened(good) == good["command"] and relay.opened(good) is None
     for data in hostile.mutated([json.dumps({**good, "serial": 9}).encode() + b"\n"], rounds):
-        for message in _wire.Orders().feed(data)[1]:
+        for message in wire.Orders().feed(data)[1]:
             assert relay.opened(message) is None
 
 
@@ -98,7 +94,7 @@ def test_orders_to_start_daemons_are_taken_or_left(relay, rounds):
 )
 def test_an_error_file_gives_text_or_nothing(tmp_path, text):
     (tmp_path / "error").write_text(text)
-    found = _rank.error_text(str(tmp_path / "error"))
+    found = rank_wrapper.error_text(str(tmp_path / "error"))
     assert found is None or found.encode()
 
 
@@ -110,10 +106,10 @@ def test_files_of_a_run_are_read_as_far_as_they_are_ours(tmp_path, monkeypatch, 
     request = {"run_id": "r", "run_dir": str(tmp_path), "follow": False}
     for number, data in enumerate(hostile.mutated([b"".join(lines), *lines], rounds)):
         (tmp_path / "events.jsonl").write_bytes(data)
-        assert all(isinstance(event["event"], str) for event in _runs.events(str(tmp_path)))
+        assert all(isinstance(event["event"], str) for event in run_state.events(str(tmp_path)))
         if number % 4:
             continue
         frames = []
-        _tail.Tail(request, frames.append)._events()
+        log_tail.Tail(request, frames.append)._events()
         for frame in frames:
-            assert len(list(_wire.Decoder().feed(frame))) <= 1
+            assert len(list(wire.Decoder().feed(frame))) <= 1

@@ -6,7 +6,7 @@ from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _hostfile, _hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
 from madctl import hosts
 from madctl.errors import UsageError
 from tests.hostile import LANGUAGES, mutated
@@ -55,14 +55,14 @@ def said(read, *given):
     """Give what a parser reads, or the code of its refusal; any other exception is one that nobody meant."""
     try:
         return [(host.name, host.user, host.port, host.slots) for host in read(*given)]
-    except _hostlist.HostsError as error:
+    except hostlist.HostsError as error:
         return error.problem["code"]
     except UsageError as error:
         return error.problems[0].code
 
 
 def ours(text):
-    return said(_hostlist.from_list, text)
+    return said(hostlist.from_list, text)
 
 
 def theirs(text):
@@ -121,7 +121,7 @@ def test_host_files_mean_what_they_mean_to_madctl(tmp_path, text):
     path = tmp_path / "hosts"
     path.write_text(text)
 
-    assert said(hosts.from_file, str(path)) == said(_hostfile.from_lines, text, str(path))
+    assert said(hosts.from_file, str(path)) == said(host_files.from_lines, text, str(path))
 
 
 SEEDS = [
@@ -152,7 +152,7 @@ def test_no_list_is_anything_but_names_or_a_refusal(rounds, nothing_runs):
     for data in mutated([seed.encode("utf-8", "surrogatepass") for seed in SEEDS], rounds):
         text = data.decode("utf-8", "surrogateescape")
         found = ours(text)
-        assert isinstance(found, str) or all(_hostlist.is_name(name) for name, *_ in found), text
+        assert isinstance(found, str) or all(hostlist.is_name(name) for name, *_ in found), text
         # What a group is only madctl knows.
         assert said(hosts.from_list, text) == found or "@" in text, text
         assert said(hosts.from_environment, {"SLURM_JOB_NODELIST": text}) in (found, "HOST_INVALID") or not text
@@ -164,10 +164,10 @@ def test_no_host_file_is_anything_but_names_or_a_refusal(rounds, nothing_runs, t
     for data in mutated([seed.encode("utf-8", "surrogatepass") for seed in [*SEEDS, *FILES]], rounds):
         path.write_bytes(data)
         found = said(hosts.from_file, str(path))
-        assert isinstance(found, str) or all(_hostlist.is_name(name) for name, *_ in found), data
+        assert isinstance(found, str) or all(hostlist.is_name(name) for name, *_ in found), data
         try:
             text = data.decode()
         except UnicodeDecodeError:
             assert found == "HOSTFILE_UNREADABLE"
         else:
-            assert said(_hostfile.from_lines, text, str(path)) == found, data
+            assert said(host_files.from_lines, text, str(path)) == found, data

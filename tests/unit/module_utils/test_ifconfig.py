@@ -14,7 +14,7 @@ from pathlib import Path
 import jc
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._ifconfig import Unreadable, parse
+from ansible_collections.madctl.multinode.plugins.module_utils._probe.ifconfig_text import Unreadable, parse
 from tests import hostile
 
 GOLDEN = Path(__file__).parent / "ifconfig"

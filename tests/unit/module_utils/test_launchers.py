@@ -5,7 +5,8 @@ import shlex
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _launchers, _wanted, _words
+from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from tests.hostile import LANGUAGES, mutated
 
 LAUNCHERS = [
@@ -84,7 +85,7 @@ OTHERS = [
 
 @pytest.mark.parametrize("line", LAUNCHERS)
 def test_a_launcher_is_seen(line):
-    (found,) = _wanted.work(shlex.split(line), "script")
+    (found,) = validation.work(shlex.split(line), "script")
 
     assert found["code"] == "WORK_IS_LAUNCHER"
     assert found["remedy"]
@@ -92,20 +93,20 @@ def test_a_launcher_is_seen(line):
 
 @pytest.mark.parametrize("work", ["torchrun world.py", ["env", "A=1", "torchrun", "world.py"]])
 def test_a_playbook_is_refused_as_madctl_is(work):
-    found = _wanted.judge({"work": _words.split(work), "shape": "script"})
+    found = validation.judge({"work": raw_words.split(work), "shape": "script"})
 
     assert [entry["code"] for entry in found] == ["WORK_IS_LAUNCHER"]
 
 
 @pytest.mark.parametrize("line", OTHERS)
 def test_what_starts_no_ranks_is_none(line):
-    assert _launchers.launcher(shlex.split(line)) is None
+    assert launchers.launcher(shlex.split(line)) is None
 
 
 @pytest.mark.parametrize("shape", ["command", "model"])
 @pytest.mark.parametrize("line", LAUNCHERS)
 def test_a_command_may_be_a_launcher(line, shape):
-    assert _wanted.work(shlex.split(line), shape) == []
+    assert validation.work(shlex.split(line), shape) == []
 
 
 @pytest.mark.parametrize(
@@ -121,13 +122,13 @@ def test_a_command_may_be_a_launcher(line, shape):
     ],
 )
 def test_what_to_write_instead(line, instead):
-    (found,) = _wanted.work(shlex.split(line), "script")
+    (found,) = validation.work(shlex.split(line), "script")
 
     assert found["remedy"].endswith(instead)
 
 
 def test_what_to_write_instead_has_an_end():
-    (found,) = _wanted.work(["accelerate", "launch", *["word"] * 1000], "script")
+    (found,) = validation.work(["accelerate", "launch", *["word"] * 1000], "script")
 
     assert len(found["remedy"]) < 200
 
@@ -146,7 +147,7 @@ def test_what_to_write_instead_has_an_end():
     ],
 )
 def test_what_a_python_runs(words, target):
-    assert _launchers.python_target(words) == target
+    assert launchers.python_target(words) == target
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_what_a_python_runs(words, target):
     ],
 )
 def test_what_an_interpreter_reads(line, script):
-    assert _launchers.script_of(shlex.split(line)) == script
+    assert launchers.script_of(shlex.split(line)) == script
 
 
 @pytest.mark.fuzz
@@ -172,7 +173,7 @@ def test_no_words_break_it(rounds):
     for data in mutated(seeds, rounds):
         words = data.decode("utf-8", "surrogateescape").split(" ")
         for shape in ("script", "command"):
-            for found in _wanted.work(words, shape):
+            for found in validation.work(words, shape):
                 assert found["code"] in ("WORK_IS_LAUNCHER", "WORK_MISSING", "USAGE")
 
 
@@ -192,7 +193,7 @@ def test_no_words_break_it(rounds):
     ],
 )
 def test_a_program_of_one_s_own_may_have_any_name(text):
-    assert _launchers.launcher(text.split()) is None
+    assert launchers.launcher(text.split()) is None
 
 
 @pytest.mark.parametrize(
@@ -213,17 +214,17 @@ def test_a_program_of_one_s_own_may_have_any_name(text):
     ],
 )
 def test_a_launcher_is_seen_behind_more(text):
-    assert _launchers.launcher(text.split())
+    assert launchers.launcher(text.split())
 
 
 @pytest.mark.parametrize(
     "words", [["env", "--split-string=torchrun t.py"], ["env", "-Storchrun t.py"], ["env", "-vS", "torchrun t.py"]]
 )
 def test_a_launcher_is_seen_in_a_text_that_env_splits(words):
-    assert _launchers.launcher(words)[0] == "torchrun"
+    assert launchers.launcher(words)[0] == "torchrun"
 
 
 def test_what_to_write_for_a_module_can_be_run():
-    found = _launchers.launcher(["python", "-m", "accelerate.commands.launch", "t.py"])
+    found = launchers.launcher(["python", "-m", "accelerate.commands.launch", "t.py"])
 
-    assert _launchers.instead(found).endswith("--command -- python3 -m accelerate.commands.launch t.py")
+    assert launchers.instead(found).endswith("--command -- python3 -m accelerate.commands.launch t.py")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _literal, _madengine
+from ansible_collections.madctl.multinode.plugins.module_utils._request import literal, madengine_options
 from madctl import cli
 from tests import hostile
 
@@ -42,10 +42,10 @@ REFUSED = {
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: ascii(text)[:30])
 def test_what_is_no_data_is_refused_in_one_way(text):
     if REFUSED[text] is None:
-        assert json.dumps(_literal.mapping(text))
+        assert json.dumps(literal.mapping(text))
         return
     with pytest.raises(ValueError, match=REFUSED[text]):
-        _literal.mapping(text)
+        literal.mapping(text)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_is_no_data_is_refused_in_one_way(text):
     {"{'a': (1, None)}": {"a": (1, None)}, '{"a": true}': {"a": True}, "{'a': '\\d'}": {"a": "\\d"}}.items(),
 )
 def test_what_is_data(text, expected):
-    assert _literal.mapping(text) == expected
+    assert literal.mapping(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_any_text_is_a_mapping_or_refused(rounds):
     read = 0
     for data in hostile.mutated(samples, rounds):
         try:
-            found = _madengine.parse(data.decode("utf-8", "surrogateescape"))
+            found = madengine_options.parse(data.decode("utf-8", "surrogateescape"))
         except ValueError:
             continue
         read += 1

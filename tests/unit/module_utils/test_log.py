@@ -5,13 +5,13 @@ import os
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _log
+from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments
 
 CAP = 400
 
 
 def write(directory, pieces, cap=CAP):
-    log = _log.Log(str(directory), "rank-0.out", cap)
+    log = log_segments.Log(str(directory), "rank-0.out", cap)
     for piece in pieces:
         log.append(piece)
     return log
@@ -20,8 +20,8 @@ def write(directory, pieces, cap=CAP):
 def read_all(directory, offset=0):
     data = b""
     while True:
-        [parts] = _log.segments(str(directory)).values()
-        start, piece = _log.read(parts, offset, 7)
+        [parts] = log_segments.segments(str(directory)).values()
+        start, piece = log_segments.read(parts, offset, 7)
         if not piece:
             return data
         assert data == b"" or start == offset, "no gap in the middle"
@@ -34,7 +34,7 @@ def test_what_is_below_the_cap_is_read_back_whole(tmp_path):
     write(tmp_path, pieces)
 
     assert read_all(tmp_path) == b"".join(pieces)
-    assert len(_log.segments(str(tmp_path))["rank-0.out"]) == 3
+    assert len(log_segments.segments(str(tmp_path))["rank-0.out"]) == 3
 
 
 @pytest.mark.parametrize("offset", [0, 1, 99, 100, 101, 250, 299])
@@ -48,12 +48,12 @@ def test_any_offset_goes_on_at_the_exact_byte(tmp_path, offset):
 def test_beyond_the_cap_the_newest_is_kept_and_the_gap_is_known(tmp_path):
     pieces = [b"%04d," % number for number in range(1000)]
     log = write(tmp_path, pieces)
-    parts = _log.segments(str(tmp_path))["rank-0.out"]
-    start, _ = _log.read(parts, 0)
+    parts = log_segments.segments(str(tmp_path))["rank-0.out"]
+    start, _ = log_segments.read(parts, 0)
     kept = sum(os.path.getsize(path) for _, path in parts)
 
     assert (log.size, log.lost) == (5000, 0)
-    assert CAP - CAP // _log.SEGMENTS <= kept <= CAP
+    assert CAP - CAP // log_segments.SEGMENTS <= kept <= CAP
     assert start == 5000 - kept
     assert read_all(tmp_path) == b"".join(pieces)[start:]
 
@@ -64,7 +64,7 @@ def test_a_full_disk_costs_bytes_that_are_counted(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_log.os, "write", full)
+    monkeypatch.setattr(log_segments.os, "write", full)
     log.append(b"lost")
     monkeypatch.undo()
     log.append(b"!")
@@ -74,12 +74,19 @@ def test_a_full_disk_costs_bytes_that_are_counted(tmp_path, monkeypatch):
 
 def test_a_moment_leads_to_what_was_there(tmp_path, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr(_log.time, "time", lambda: clock[0])
-    log = _log.Log(str(tmp_path), "rank-0.out", CAP)
+    monkeypatch.setattr(log_segments.time, "time", lambda: clock[0])
+    log = log_segments.Log(str(tmp_path), "rank-0.out", CAP)
     for clock[0] in (1000.0, 1005.0, 1020.0, 1040.0):
         log.append(b"x" * 10)
     path = str(tmp_path / "rank-0.out")
 
     # Ten seconds are the grain of the table, and a little too much beats too little.
-    assert [_log.offset_at(path, at) for at in (0.0, 1000.0, 1019.9, 1020.0, 1039.0, 2000.0)] == [0, 0, 0, 20, 20, 30]
-    assert _log.offset_at(str(tmp_path / "none"), 1000.0) == 0
+    assert [log_segments.offset_at(path, at) for at in (0.0, 1000.0, 1019.9, 1020.0, 1039.0, 2000.0)] == [
+        0,
+        0,
+        0,
+        20,
+        20,
+        30,
+    ]
+    assert log_segments.offset_at(str(tmp_path / "none"), 1000.0) == 0

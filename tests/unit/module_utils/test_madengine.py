@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _madengine
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import madengine_runner
+from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 from tests import hostile
 from tests.unit.module_utils.facts import node
 from tests.unit.module_utils.test_plan import codes, make
@@ -16,7 +17,7 @@ from tests.unit.module_utils.test_plan import codes, make
     "text", ["{'a': 'x\\'y', 'b': None, 'c': True}", '{"a": "x\'y", "b": null, "c": true}'], ids=["python", "json"]
 )
 def test_a_context_is_python_or_json(text):
-    assert _madengine.parse(text) == {"a": "x'y", "b": None, "c": True}
+    assert madengine_options.parse(text) == {"a": "x'y", "b": None, "c": True}
 
 
 @pytest.mark.parametrize(
@@ -35,19 +36,19 @@ def test_a_context_is_python_or_json(text):
 )
 def test_what_is_no_mapping_is_refused(text):
     with pytest.raises(ValueError, match="no mapping"):
-        _madengine.parse(text)
+        madengine_options.parse(text)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("madengine 1.0.0", 1), ("CLI v2.1.0.dev3", 2), ("", None), (None, None), ("unknown", None)]
 )
 def test_versions(text, expected):
-    assert _madengine.major(text) == expected
+    assert madengine_runner.major(text) == expected
 
 
 def test_the_users_values_win_but_for_ranks():
     own = {"x": 1, "multi_node_args": {"NNODES": 7, "MASTER_PORT": 6006}, "docker_env_vars": {"A": "b"}}
-    merged = _madengine.context(own, {"NNODES": 2, "NODE_RANK": 1, "MASTER_PORT": 29500}, "r")
+    merged = madengine_runner.context(own, {"NNODES": 2, "NODE_RANK": 1, "MASTER_PORT": 29500}, "r")
 
     assert merged == {
         "x": 1,
@@ -55,7 +56,7 @@ def test_the_users_values_win_but_for_ranks():
         "docker_env_vars": {"A": "b", "MADCTL_RUN_ID": "r"},
     }
     assert ast.literal_eval(repr(merged)) == merged
-    assert [entry["code"] for entry in _madengine.overridden(own)] == ["CONTEXT_REPLACED", "CONTEXT_KEPT"]
+    assert [entry["code"] for entry in madengine_runner.overridden(own)] == ["CONTEXT_REPLACED", "CONTEXT_KEPT"]
 
 
 def engine(**more):
@@ -267,7 +268,7 @@ def test_what_version_1_passes_on_is_left_alone(case):
     ],
 )
 def test_words_that_would_undo_the_plan_are_refused(tags, given, reason):
-    (found,) = _madengine.refused(tags, given)
+    (found,) = madengine_options.refused(tags, given)
 
     assert reason in found[0]
     assert "\x1b" not in found[0]
@@ -276,7 +277,7 @@ def test_words_that_would_undo_the_plan_are_refused(tags, given, reason):
 def test_other_words_are_the_users():
     given = ["--keep-model-dir", "--skip-model-run", "-o", "sub/res.csv", "--timeout", "8", "--manifest-file", "m.json"]
 
-    assert _madengine.refused(["a:b=c", "dir/m", "A,B"], given) == []
+    assert madengine_options.refused(["a:b=c", "dir/m", "A,B"], given) == []
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ def test_other_words_are_the_users():
     ],
 )
 def test_the_table_is_where_it_was_asked_for(given, expected):
-    assert _madengine.table(given) == expected
+    assert madengine_options.table(given) == expected
     assert planned("1.0.0", "1.0.0", work=tuple(given)).plan["nodes"][1]["model"]["table"] == expected
 
 
@@ -320,7 +321,13 @@ def test_the_shares_of_two_nodes():
     ).plan
     argv = plan["nodes"][1]["model"]["argv"]
 
-    assert plan["nodes"][1]["argv"] == ["/usr/bin/python3", "-I", "-S", "/var/tmp/madctl-0/r/bin/_model.py"]
+    assert plan["nodes"][1]["argv"] == [
+        "/usr/bin/python3",
+        "-I",
+        "-S",
+        "/var/tmp/madctl-0/r/bin/madctl_node.py",
+        "madengine_wrapper",
+    ]
     assert (argv[:5], argv[6:]) == (
         ["/usr/bin/madengine", "run", "--tags", "m", "--additional-context"],
         ["--live-output", "--timeout", "31536000", "-v"],
@@ -347,7 +354,9 @@ def test_hostile_names_are_shown_without_harm(text):
 
     assert found.problems
     assert all(hostile.is_harmless(entry["message"]) for entry in found.problems)
-    assert all(hostile.is_harmless(message) for message, _ in _madengine.refused([text], [text, "-o", "/" + text]))
+    assert all(
+        hostile.is_harmless(message) for message, _ in madengine_options.refused([text], [text, "-o", "/" + text])
+    )
 
 
 @pytest.mark.fuzz
@@ -358,7 +367,7 @@ def test_what_is_let_through_is_one_word_to_a_shell(rounds):
     for data in hostile.mutated(samples, rounds // 4):
         text = data.decode("utf-8", "replace")
         context = {"docker_env_vars": {"A": text}, "docker_mounts": {"/x": text}}
-        refused = {entry["message"].split(" ")[0] for entry in _madengine.unsafe(context, (), None, {})}
+        refused = {entry["message"].split(" ")[0] for entry in madengine_runner.unsafe(context, (), None, {})}
         if "A" not in refused:
             let_through += 1
             assert shlex.split("--env A='%s' " % text) == ["--env", "A=" + text]

@@ -12,8 +12,11 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _arm, _model, _outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import madengine_wrapper, runner_processes
 from tests import hostile
+from tests.unit.module_utils.supervised import deliver
 
 HEAD = "model, n_gpus, gpu_architecture, performance, metric, status, test_duration\n"
 FIRST = {"leads": True, "many": True, "version": 1, "skips": False}
@@ -29,8 +32,8 @@ def judged(tmp_path, table, status, job):
     path = tmp_path / "perf.csv"
     if table is not None:
         path.write_text(HEAD + table)
-    found = _model.rows(str(path))
-    return _model.judge(found, status, job), _model.alone(found, job)
+    found = madengine_wrapper.rows(str(path))
+    return madengine_wrapper.judge(found, status, job), madengine_wrapper.alone(found, job)
 
 
 HERE = ": its container or script failed here"
@@ -85,7 +88,7 @@ def test_a_strange_table_is_no_success_of_version_2(table, tmp_path):
     path = tmp_path / "perf.csv"
     path.write_text(table)
 
-    assert _model.judge(_model.rows(str(path)), 0, {**FIRST, **SECOND})
+    assert madengine_wrapper.judge(madengine_wrapper.rows(str(path)), 0, {**FIRST, **SECOND})
 
 
 @pytest.mark.parametrize("text", hostile.LANGUAGES.values(), ids=hostile.LANGUAGES)
@@ -93,15 +96,15 @@ def test_what_a_model_writes_of_itself_is_harmless(text, tmp_path):
     path = tmp_path / "perf.csv"
     with path.open("w", newline="") as stream:
         csv.writer(stream).writerows([["model", "status", text], [text, text, text]])
-    rows = _model.rows(str(path))
-    told = [*rows[0], *rows[0].values(), *_model.judge(rows, 0, FIRST)]
+    rows = madengine_wrapper.rows(str(path))
+    told = [*rows[0], *rows[0].values(), *madengine_wrapper.judge(rows, 0, FIRST)]
 
     assert len(told) == 7
     assert all(hostile.is_harmless(value) for value in told)
 
 
 def test_a_table_without_an_end_is_judged_as_bad(tmp_path, monkeypatch):
-    monkeypatch.setattr(_model, "TABLE_BYTES", 100)
+    monkeypatch.setattr(madengine_wrapper, "TABLE_BYTES", 100)
     failed, _ = judged(tmp_path, row("SUCCESS", "1", "1") * 10, 0, FIRST)
 
     assert failed == ["model ?: a table too long to read"]
@@ -110,17 +113,19 @@ def test_a_table_without_an_end_is_judged_as_bad(tmp_path, monkeypatch):
 def test_a_script_without_eval_is_named_as_the_cause(tmp_path):
     (tmp_path / "m_x.live.log").write_text("run.sh: line 3: NCCL_SOCKET_IFNAME=ens14np0: command not found\n")
 
-    assert _model.hint(str(tmp_path)) == " (exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER)"
-    assert _model.hint(str(tmp_path / "other")) == ""
+    assert (
+        madengine_wrapper.hint(str(tmp_path)) == " (exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER)"
+    )
+    assert madengine_wrapper.hint(str(tmp_path / "other")) == ""
 
 
 def test_a_world_of_its_own_is_a_failure_with_a_remedy():
     event = {"failed": [], "alone": ["m"], "stopping": False, "exit_code": 0}
-    found = _outcome.model_failure("n2", event)
+    found = run_outcome.model_failure("n2", event)
 
     assert (found["code"], found["host"]) == ("WORLD_DIFFERS", "n2")
     assert "MAD_MULTI_NODE_RUNNER" in found["remedy"]
-    assert _outcome.model_failure("n2", {**event, "stopping": True}) is None
+    assert run_outcome.model_failure("n2", {**event, "stopping": True}) is None
 
 
 ENGINE = """
@@ -147,7 +152,7 @@ def test_what_madengine_makes_elsewhere_is_for_others_too(tmp_path, stale):
     listener.bind(str(run_dir / "ranks.sock"))
     listener.listen()
     environment = {**os.environ, "MADCTL_RUN_DIR": str(run_dir), "MIRROR": str(mirror), "MODEL_DIR": "/elsewhere"}
-    program = [sys.executable, "-I", "-S", os.path.join(os.path.dirname(_arm.__file__), "_model.py")]
+    program = [sys.executable, "-I", "-S", deliver(tmp_path / "bin"), "madengine_wrapper"]
     done = subprocess.run(program, cwd=checkout, env=environment, umask=0o022)
     said = json.loads(listener.accept()[0].makefile().readline())
     listener.close()
@@ -170,7 +175,7 @@ def test_what_madengine_makes_elsewhere_is_for_others_too(tmp_path, stale):
 )
 def test_a_model_runs_on_all_nodes_or_on_none(tables, expected):
     runs = [
-        _outcome.NodeRun(
+        run_outcome.NodeRun(
             f"n{rank + 1}",
             rank,
             models=[{"model": "m", "status": status}] if status else [],
@@ -179,19 +184,15 @@ def test_a_model_runs_on_all_nodes_or_on_none(tables, expected):
         for rank, status in enumerate(tables)
     ]
     plan = {"shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}
-    problems, _ = _outcome.judge(runs, plan, None)
+    problems, _ = run_outcome.judge(runs, plan, None)
 
     assert [(entry["code"], entry["host"]) for entry in problems] == ([("MODEL_FAILED", expected)] if expected else [])
 
 
-def test_to_clean_is_over_when_its_end_was_taken_down(monkeypatch):
-    monkeypatch.syspath_prepend(os.path.dirname(_arm.__file__))
-    import _processes
-    import _runners
-
-    runners = _runners.Runners({"after": ["/bin/true"], "env": {}, "mpi": None}, None, None, None)
+def test_to_clean_is_over_when_its_end_was_taken_down():
+    runners = runner_processes.Runners({"after": ["/bin/true"], "env": {}, "mpi": None}, None, None, None)
     assert (runners.clean(), runners.clean()) == (True, False)
-    while _processes.stat(runners.cleaner)[0] != "Z":
+    while processes.stat(runners.cleaner)[0] != "Z":
         time.sleep(0.01)
 
     assert (runners.is_cleaning, runners.left()) == (True, ["containers, which docker does not remove"])
@@ -202,9 +203,9 @@ def test_to_clean_is_over_when_its_end_was_taken_down(monkeypatch):
 def whole_run(*tables):
     ended = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
     rows = [None if names is None else [{"model": name, "status": "SUCCESS"} for name in names] for names in tables]
-    runs = [_outcome.NodeRun(f"n{rank + 1}", rank, models=own, exit=ended) for rank, own in enumerate(rows)]
+    runs = [run_outcome.NodeRun(f"n{rank + 1}", rank, models=own, exit=ended) for rank, own in enumerate(rows)]
     plan = {"shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}
-    return [(entry["host"], entry["message"]) for entry in _outcome.judge(runs, plan, None)[0]]
+    return [(entry["host"], entry["message"]) for entry in run_outcome.judge(runs, plan, None)[0]]
 
 
 def test_each_model_runs_on_all_nodes():

@@ -2,18 +2,15 @@
 """Kinds of MPI by what they print, mpirun's command line and environment, and the seal of a request."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _daemons, _mpi
-from ansible_collections.madctl.multinode.plugins.module_utils._outcome import NodeRun
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import mpi_daemons
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import mpi_runner
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import mpi_relay
 from tests.unit.module_utils.facts import node
 from tests.unit.module_utils.test_plan import codes, make
-
-sys.path.insert(0, str(Path(_mpi.__file__).parent))
-import _relay  # noqa: E402
 
 TEXTS = {
     "Open MPI 4.1.4": "mpirun.openmpi (OpenRTE) 4.1.4\n\nReport bugs to http://www.open-mpi.org/community/help/",
@@ -27,17 +24,17 @@ TEXTS = {
 
 @pytest.mark.parametrize("expected", TEXTS)
 def test_kinds_and_versions(expected):
-    found = _mpi.recognise({"program": "/m/mpirun", "text": TEXTS[expected]})
+    found = mpi_runner.recognise({"program": "/m/mpirun", "text": TEXTS[expected]})
 
     assert str(found) == expected
 
 
 def test_no_mpi_is_none():
-    assert _mpi.recognise(None) is None
+    assert mpi_runner.recognise(None) is None
 
 
-OPENMPI = _mpi.Launch(
-    mpi=_mpi.Mpi("/usr/bin/mpirun", "Open MPI", "4.1.4"),
+OPENMPI = mpi_runner.Launch(
+    mpi=mpi_runner.Mpi("/usr/bin/mpirun", "Open MPI", "4.1.4"),
     addresses=["198.51.100.1", "198.51.100.2"],
     slots=[2, 1],
     network="198.51.100.0/24",
@@ -48,24 +45,24 @@ OPENMPI = _mpi.Launch(
     names=(),
     as_root=False,
 )
-MPICH = dataclasses.replace(OPENMPI, mpi=_mpi.Mpi("/usr/bin/mpiexec", "MPICH", "4.0.2"))
-FIVE = dataclasses.replace(OPENMPI, mpi=_mpi.Mpi("/o/mpirun", "Open MPI", "5.0.11"))
+MPICH = dataclasses.replace(OPENMPI, mpi=mpi_runner.Mpi("/usr/bin/mpiexec", "MPICH", "4.0.2"))
+FIVE = dataclasses.replace(OPENMPI, mpi=mpi_runner.Mpi("/o/mpirun", "Open MPI", "5.0.11"))
 
 
 def test_command_lines():
-    rank = ["/usr/bin/python3", "-I", "-S", "/var/tmp/r/bin/_rank.py"]
+    rank = ["/usr/bin/python3", "-I", "-S", "/var/tmp/r/bin/_supervise/rank_wrapper.py"]
 
-    assert _mpi.argv(OPENMPI) == [
+    assert mpi_runner.argv(OPENMPI) == [
         *["/usr/bin/mpirun", "--host", "198.51.100.1:2,198.51.100.2:1", "-np", "3"],
         *["--bind-to", "none", "--map-by", "slot", *rank],
     ]
-    assert _mpi.argv(MPICH) == ["/usr/bin/mpiexec", "-hosts", "198.51.100.1:2,198.51.100.2:1", "-np", "3", *rank]
+    assert mpi_runner.argv(MPICH) == ["/usr/bin/mpiexec", "-hosts", "198.51.100.1:2,198.51.100.2:1", "-np", "3", *rank]
 
 
 def test_environments():
-    agent = "/usr/bin/python3 -I -S /var/tmp/r/bin/_agent.py"
+    agent = "/usr/bin/python3 -I -S /var/tmp/r/bin/_supervise/mpi_agent.py"
 
-    assert _mpi.environment(OPENMPI) == {
+    assert mpi_runner.environment(OPENMPI) == {
         "OMPI_MCA_plm": "rsh",
         "OMPI_MCA_plm_rsh_agent": agent,
         "OMPI_MCA_plm_rsh_no_tree_spawn": "1",
@@ -73,7 +70,7 @@ def test_environments():
         "OMPI_MCA_oob_tcp_if_include": "198.51.100.0/24",
         "OMPI_MCA_btl_tcp_if_include": "198.51.100.0/24",
     }
-    assert _mpi.environment(FIVE) == {
+    assert mpi_runner.environment(FIVE) == {
         "PRTE_MCA_plm": "ssh",
         "PRTE_MCA_plm_ssh_agent": agent,
         "PRTE_MCA_plm_ssh_no_tree_spawn": "1",
@@ -81,10 +78,10 @@ def test_environments():
         "PRTE_MCA_prte_if_include": "198.51.100.0/24",
         "OMPI_MCA_btl_tcp_if_include": "198.51.100.0/24",
     }
-    assert _mpi.environment(MPICH) == {
+    assert mpi_runner.environment(MPICH) == {
         "HYDRA_LAUNCHER": "rsh",
         "HYDRA_LAUNCHER_EXEC": "/usr/bin/python3",
-        "HYDRA_LAUNCHER_EXTRA_ARGS": "-I -S /var/tmp/r/bin/_agent.py",
+        "HYDRA_LAUNCHER_EXTRA_ARGS": "-I -S /var/tmp/r/bin/_supervise/mpi_agent.py",
         "HYDRA_ENV": "none",
         "HYDRA_IFACE": "ib0",
     }
@@ -110,9 +107,9 @@ CONTRADICTIONS = {
 @pytest.mark.parametrize("case", CONTRADICTIONS)
 def test_nothing_is_set_where_the_user_says_the_opposite(case):
     launch, change, name = CONTRADICTIONS[case]
-    changed = _mpi.environment(dataclasses.replace(launch, **change))
+    changed = mpi_runner.environment(dataclasses.replace(launch, **change))
 
-    assert set(_mpi.environment(launch)) - set(changed) == {name}
+    assert set(mpi_runner.environment(launch)) - set(changed) == {name}
 
 
 def mpi_node(number, text="(Open MPI) 4.1.4", **more):
@@ -160,7 +157,7 @@ KEY = "ab" * 32
 
 
 def end():
-    relay = _relay.Relay(
+    relay = mpi_relay.Relay(
         {"key": KEY, "address": "198.51.100.2", "leads": False, "ranks": 1, "many": True, "seconds": 5, "places": {}},
         "r",
     )
@@ -171,7 +168,7 @@ def end():
 
 def request(**change):
     fields = {"address": "198.51.100.2", "serial": 1, "command": "/usr/bin/orted -mca x 1"}
-    seal = _relay.seal(KEY, "r", *fields.values())
+    seal = mpi_relay.seal(KEY, "r", *fields.values())
     return {**fields, "seal": seal, **change}
 
 
@@ -188,8 +185,8 @@ FORGED = {
     "another node's": {"address": "198.51.100.3"},
     "another number": {"serial": 2},
     "no seal": {"seal": ""},
-    "a seal of another key": {"seal": _relay.seal("cd" * 32, "r", "198.51.100.2", 1, "/usr/bin/orted -mca x 1")},
-    "another run's": {"seal": _relay.seal(KEY, "s", "198.51.100.2", 1, "/usr/bin/orted -mca x 1")},
+    "a seal of another key": {"seal": mpi_relay.seal("cd" * 32, "r", "198.51.100.2", 1, "/usr/bin/orted -mca x 1")},
+    "another run's": {"seal": mpi_relay.seal(KEY, "s", "198.51.100.2", 1, "/usr/bin/orted -mca x 1")},
     "nonsense": {"serial": None},
 }
 
@@ -204,7 +201,7 @@ def test_forged_requests_are_refused(change):
 
 def test_a_run_that_is_known_by_its_id_alone_has_no_time_to_name():
     told, runs = [], [NodeRun("n1", 0), NodeRun("n2", 1)]
-    daemons = _daemons.Daemons({"nodes": []}, runs, lambda *order: told.append(order))
+    daemons = mpi_daemons.Daemons({"nodes": []}, runs, lambda *order: told.append(order))
     daemons.late(runs[1], {"daemon": "unasked", "time": 1.0})
     daemons.late(runs[1], {"daemon": "198.51.100.1:4", "time": 1.0})
 

@@ -2,7 +2,7 @@
 """
 The interface rule on hosts with bonds, VLANs and bridges.
 
-The interfaces are shaped as ``_facts.interfaces`` gives them: what ifconfig prints in a golden file,
+The interfaces are shaped as ``node_facts.interfaces`` gives them: what ifconfig prints in a golden file,
 joined with what sysfs would say of each device.
 """
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _cards, _network
-from ansible_collections.madctl.multinode.plugins.module_utils._ifconfig import parse
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards, network_choice
+from ansible_collections.madctl.multinode.plugins.module_utils._probe.ifconfig_text import parse
 
 GOLDEN = Path(__file__).parent / "ifconfig"
 RHEL7 = {
@@ -53,11 +53,11 @@ def node(name, devices, number, management=None, **changed):
 def rejections(name, devices):
     found = interfaces(name, devices)
     names = {entry["name"]: entry for entry in found}
-    return {entry["name"]: _cards.rejection(entry, names) for entry in found}
+    return {entry["name"]: network_cards.rejection(entry, names) for entry in found}
 
 
 def choose(facts, wanted=None):
-    chosen, problems = _network.choose([f"n{index}" for index, _ in enumerate(facts, 1)], facts, wanted)
+    chosen, problems = network_choice.choose([f"n{index}" for index, _ in enumerate(facts, 1)], facts, wanted)
     return [(entry.interface, entry.address) for entry in chosen], [problem["code"] for problem in problems]
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _cards, _catalog, _ifconfig, _network
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards, network_choice
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import ifconfig_text
 from tests.unit.module_utils import facts as plain
 from tests.unit.module_utils.test_plan import make
 
@@ -21,7 +23,7 @@ def node(name, number, management=None, routes=None, **devices):
     text = (NODES / f"{name}-node{number}.txt").read_text()
     known = {"kind": None, "peer": None, "bridge": False, "bond": False, "vrf": False, "master": None, "lower": []}
     found = []
-    for entry in _ifconfig.parse(text):
+    for entry in ifconfig_text.parse(text):
         own = {"physical": entry["name"].startswith(HARDWARE), "bridge": entry["name"] == "docker0"}
         found.append({**entry, **known, **own, **devices.get(entry["name"], {})})
     return plain.node(number, interfaces=found, management_address=management, routes=routes)
@@ -36,12 +38,12 @@ def hosts_of(facts):
 
 
 def choose(facts, wanted=None, master=None):
-    chosen, problems = _network.choose(hosts_of(facts), facts, wanted, master)
+    chosen, problems = network_choice.choose(hosts_of(facts), facts, wanted, master)
     return [(c.interface, c.address) for c in chosen], [(entry["code"], entry["host"]) for entry in problems]
 
 
 def messages(facts, wanted=None):
-    return [entry["message"] for entry in _network.choose(hosts_of(facts), facts, wanted)[1]]
+    return [entry["message"] for entry in network_choice.choose(hosts_of(facts), facts, wanted)[1]]
 
 
 def by(interface, *gateways):
@@ -120,7 +122,7 @@ def test_a_routed_card_comes_before_the_management_network():
 
 def test_several_routed_cards_are_ambiguous_and_a_network_takes_them_all():
     facts = [rails(number, 3) for number in (1, 2)]
-    chosen, problems = _network.choose(["n1", "n2"], facts, "10.168.0.0/16")
+    chosen, problems = network_choice.choose(["n1", "n2"], facts, "10.168.0.0/16")
 
     assert choose(facts)[1] == [("INTERFACE_AMBIGUOUS", "n1"), ("INTERFACE_AMBIGUOUS", "n2")]
     assert problems == []
@@ -227,7 +229,7 @@ def test_the_management_network_is_not_used_without_a_word(fault, word):
 
     assert choose(facts) == ([("eno1", "192.0.2.1"), ("eno1", "192.0.2.2")], [("MANAGEMENT_NETWORK", "n2")])
     assert word in messages(facts)[0]
-    assert _catalog.is_warning("MANAGEMENT_NETWORK")
+    assert catalog.is_warning("MANAGEMENT_NETWORK")
 
 
 def test_all_data_cards_down_are_a_warning_of_every_node():
@@ -375,23 +377,23 @@ def test_every_node_says_by_which_devices_it_is_to_reach_the_others():
 )
 def test_networks_for_programs_that_take_the_same_on_all_nodes(name, wanted, expected):
     facts = pair(name)
-    chosen, _ = _network.choose(["n1", "n2"], facts, wanted)
+    chosen, _ = network_choice.choose(["n1", "n2"], facts, wanted)
 
-    assert _network.cover(facts, chosen, wanted) == expected
+    assert network_choice.cover(facts, chosen, wanted) == expected
 
 
 def test_networks_are_listed_where_none_covers_them_alone():
     facts = pair("slash32")
     facts[0]["interfaces"].append(plain.interface("eth1", "198.51.100.10", 32))
-    chosen, _ = _network.choose(["n1", "n2"], facts, "enp0s31f6")
+    chosen, _ = network_choice.choose(["n1", "n2"], facts, "enp0s31f6")
 
-    assert _network.cover(facts, chosen, "enp0s31f6") == ["198.51.100.11/32", "198.51.100.12/32"]
+    assert network_choice.cover(facts, chosen, "enp0s31f6") == ["198.51.100.11/32", "198.51.100.12/32"]
 
 
 def test_verdicts_name_the_reason():
     facts = pair("linklocal-cable", ("192.168.1.51", "192.168.1.52"))
-    chosen, _ = _network.choose(["n1", "n2"], facts, "enp1s0f1np1")
-    verdicts = {row["interface"]: row["verdict"] for row in _network.explain(["n1", "n2"], facts, chosen)["n1"]}
+    chosen, _ = network_choice.choose(["n1", "n2"], facts, "enp1s0f1np1")
+    verdicts = {row["interface"]: row["verdict"] for row in network_choice.explain(["n1", "n2"], facts, chosen)["n1"]}
 
     assert verdicts["enp1s0f1np1"] == "chosen"
     assert verdicts["enP2p1s0f1np1"] == "link-local address only"
@@ -400,11 +402,11 @@ def test_verdicts_name_the_reason():
 
 def test_verdicts_of_a_tunnel_and_of_rails():
     facts = pair("wireguard", ("192.168.1.121", "192.168.1.122"), wg0={"kind": "wireguard"})
-    chosen, _ = _network.choose(["n1", "n2"], facts)
-    tunnel = {row["interface"]: row["verdict"] for row in _network.explain(["n1", "n2"], facts, chosen)["n2"]}
+    chosen, _ = network_choice.choose(["n1", "n2"], facts)
+    tunnel = {row["interface"]: row["verdict"] for row in network_choice.explain(["n1", "n2"], facts, chosen)["n2"]}
     facts = pair("roce8", ("172.16.0.11", "172.16.0.12"))
-    chosen, _ = _network.choose(["n1", "n2"], facts, "10.10.0.0/24")
-    rows = [row["verdict"] for row in _network.explain(["n1", "n2"], facts, chosen)["n1"]]
+    chosen, _ = network_choice.choose(["n1", "n2"], facts, "10.10.0.0/24")
+    rows = [row["verdict"] for row in network_choice.explain(["n1", "n2"], facts, chosen)["n1"]]
 
     assert (tunnel["eno1"], tunnel["wg0"]) == ("chosen", "tunnel (wireguard): only by request")
     assert rows[1:] == ["chosen", *["chosen as well, for NCCL"] * 7]
@@ -421,8 +423,8 @@ def test_an_ifconfig_that_cannot_be_read_is_an_error_of_that_node():
 def test_cards_are_told_by_their_devices_not_by_their_names():
     names = {"wg0": plain.interface("wg0", "10.0.0.1"), "eth0": plain.interface("eth0", physical=False, kind="tun")}
 
-    assert _cards.software(names["wg0"], names) is None
-    assert _cards.software(names["eth0"], names) == "tunnel (tun)"
+    assert network_cards.software(names["wg0"], names) is None
+    assert network_cards.software(names["eth0"], names) == "tunnel (tun)"
 
 
 # -- several addresses of one card ----------------------------------------------------------------

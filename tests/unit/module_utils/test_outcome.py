@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _channels, _outcome, _wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels, run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 
 EXIT = {"event": "exit", "outcome": "exited", "signal": None, "ranks_joined": 1, "left_behind": []}
 
@@ -22,19 +23,19 @@ def plan(offsets):
 
 def follow(offsets, frames, **more):
     """Let a follower read these frames, by node, in the order of the nodes; give the problems and the summary."""
-    from ansible_collections.madctl.multinode.plugins.module_utils import _outcome
+    from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 
     told = []
     follower = Follower(plan(offsets), lambda event, _: told.append(event), **more)
     for node, own in zip(follower.plan["nodes"], frames, strict=True):
         ours, theirs = socket.socketpair()
         follower.armed(node["host"], ours)
-        theirs.sendall(b"".join(_wire.encode(frame) for frame in own))
+        theirs.sendall(b"".join(wire.encode(frame) for frame in own))
         follower._read(node["host"])
         threading.Thread(target=lambda end=theirs: (end.recv(9), end.close()), daemon=True).start()
-        _channels.order(ours, b"x")
+        node_channels.order(ours, b"x")
     follower.follow()
-    return (*_outcome.judge(follower.runs, follower.plan, follower.interrupted), told)
+    return (*run_outcome.judge(follower.runs, follower.plan, follower.interrupted), told)
 
 
 def node(number, at, code=1, boot="b"):
@@ -91,9 +92,9 @@ def test_another_start_of_the_machine_is_a_loss():
 
 
 def test_pieces_of_a_log_that_overlap_are_shown_once():
-    from ansible_collections.madctl.multinode.plugins.module_utils import _outcome
+    from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 
-    run = _outcome.NodeRun("node1", 0)
+    run = run_outcome.NodeRun("node1", 0)
     pieces = [(0, b"abcd"), (2, b"cdef"), (0, b"abc"), (6, b"gh")]
 
     assert [run.fresh({"log": "l", "offset": at}, data) for at, data in pieces] == [b"abcd", b"ef", b"", b"gh"]
@@ -113,5 +114,5 @@ def test_pieces_of_a_log_that_overlap_are_shown_once():
 def test_causes_come_before_consequences_under_mpirun(earlier, later):
     cause, consequence = ({"event": e, "exit_code": code, "signal": number} for e, code, number in (earlier, later))
 
-    assert _outcome.lag({"runner": "mpirun"}, cause) < _outcome.lag({"runner": "mpirun"}, consequence)
-    assert _outcome.lag({"runner": "torchrun"}, consequence) == 0.0
+    assert run_outcome.lag({"runner": "mpirun"}, cause) < run_outcome.lag({"runner": "mpirun"}, consequence)
+    assert run_outcome.lag({"runner": "torchrun"}, consequence) == 0.0

@@ -3,14 +3,14 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _plan
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
 from tests.unit.module_utils.facts import changed, interface, node, report
 
 
 def make(facts, **request):
     hosts = [f"n{index}" for index in range(1, len(facts) + 1)]
     fields = {"run_id": "r", "work": ("train.py",), "python": "/opt/python", "chdir": "/job", **request}
-    return _plan.make(_plan.Request(**fields), hosts, facts)
+    return planner.make(planner.Request(**fields), hosts, facts)
 
 
 def codes(outcome):
@@ -33,7 +33,14 @@ def test_ranks_addresses_and_argv():
         *["--rdzv-backend", "static", "--master-addr", "198.51.100.1", "--master-port", "29500"],
         *["--local-addr", "198.51.100.2", "--rdzv-id", "r"],
         *["--log-dir", "/var/tmp/madctl-0/r/torchrun", "--max-restarts", "0", "--no-python", "--"],
-        *["/usr/bin/python3", "-I", "-S", "/var/tmp/madctl-0/r/bin/_rank.py", "/opt/python", "train.py"],
+        *[
+            "/usr/bin/python3",
+            "-I",
+            "-S",
+            "/var/tmp/madctl-0/r/bin/_supervise/rank_wrapper.py",
+            "/opt/python",
+            "train.py",
+        ],
     ]
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _plan
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
 from tests.unit.module_utils.facts import interface, node, report
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def facts(draw, number):
 @st.composite
 def situations(draw):
     nodes = [draw(facts(number)) for number in range(1, draw(st.integers(1, 5)) + 1)]
-    request = _plan.Request(
+    request = planner.Request(
         run_id="r",
         work=("train.py",),
         shape=draw(st.sampled_from(["script", "command"])),
@@ -87,7 +88,7 @@ def situations(draw):
         interface=draw(st.sampled_from([None, None, None, "ib0", "198.51.100.0/24", "2001:db8::/32"])),
         chdir=draw(st.sampled_from([None, "/job"])),
         chdir_required=draw(st.booleans()),
-        skip=tuple(draw(st.sets(st.sampled_from(sorted(_catalog.SKIPPABLE)), max_size=13))),
+        skip=tuple(draw(st.sets(st.sampled_from(sorted(catalog.SKIPPABLE)), max_size=13))),
     )
     return request, nodes
 
@@ -97,10 +98,10 @@ def situations(draw):
 def test_a_plan_is_sound_or_a_problem_is_named(situation):
     request, nodes = situation
     hosts = [f"n{number}" for number in range(1, len(nodes) + 1)]
-    outcome = _plan.make(request, hosts, nodes)
+    outcome = planner.make(request, hosts, nodes)
 
     assert bool(outcome.plan) != bool(outcome.problems)
-    assert all(entry["code"] in _catalog.CHECK_OF for entry in outcome.problems + outcome.warnings)
+    assert all(entry["code"] in catalog.CHECK_OF for entry in outcome.problems + outcome.warnings)
     if outcome.plan:
         planned = outcome.plan["nodes"]
         assert sorted(entry["node_rank"] for entry in planned) == list(range(len(nodes)))

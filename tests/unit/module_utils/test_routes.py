@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _netlink, _proof, _routes
+from ansible_collections.madctl.multinode.plugins.module_utils._arm import prove
+from ansible_collections.madctl.multinode.plugins.module_utils._node import netlink, resolver
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import route_tables
 from tests import hostile
 
-HAS_NETLINK = hasattr(socket, "AF_NETLINK") and bool(_netlink.links())
+HAS_NETLINK = hasattr(socket, "AF_NETLINK") and bool(netlink.links())
 linux = pytest.mark.skipif(not HAS_NETLINK, reason="no netlink here")
 
 
 @linux
 def test_this_machine_s_devices_are_those_of_sysfs():
-    found = _netlink.links()
+    found = netlink.links()
 
     assert set(found) == {path.name for path in Path("/sys/class/net").iterdir() if path.is_dir()}
     assert found["lo"] == {"kind": None, "peer": None}
@@ -27,7 +29,7 @@ def test_this_machine_s_devices_are_those_of_sysfs():
 
 @linux
 def test_this_machine_reaches_itself_by_loopback():
-    assert _netlink.devices_to("127.0.0.1", ["127.0.0.2", "127.0.0.3"]) == {
+    assert netlink.devices_to("127.0.0.1", ["127.0.0.2", "127.0.0.3"]) == {
         "127.0.0.2": ["lo"],
         "127.0.0.3": ["lo"],
     }
@@ -37,11 +39,11 @@ def test_a_kernel_that_does_not_answer_is_no_error(monkeypatch):
     def closed(*_):
         raise OSError("no such family")
 
-    monkeypatch.setattr(_netlink.socket, "socket", closed)
+    monkeypatch.setattr(netlink.socket, "socket", closed)
 
-    assert (_netlink.links(), _netlink.routes(), _netlink.devices_to("127.0.0.1", ["127.0.0.2"])) == ({}, None, {})
-    assert _proof.elsewhere("127.0.0.1", ["eth0"], ["127.0.0.2"]) is None
-    assert _proof.elsewhere("127.0.0.1", ["eth0"], []) == {}
+    assert (netlink.links(), netlink.routes(), netlink.devices_to("127.0.0.1", ["127.0.0.2"])) == ({}, None, {})
+    assert prove.elsewhere("127.0.0.1", ["eth0"], ["127.0.0.2"]) is None
+    assert prove.elsewhere("127.0.0.1", ["eth0"], []) == {}
 
 
 class Kernel:
@@ -68,9 +70,9 @@ class Kernel:
 
 def elsewhere(monkeypatch, *answers):
     """Give what is found of one peer for each answer of the kernel, 10.0.0.1 and so on."""
-    monkeypatch.setattr(_netlink, "_open", lambda: Kernel(*answers))
-    monkeypatch.setattr(_netlink, "_name_of", lambda number: f"eth{number}")
-    return _proof.elsewhere("10.0.0.9", ["eth1"], [f"10.0.0.{number}" for number in range(1, len(answers) + 1)])
+    monkeypatch.setattr(netlink, "_open", lambda: Kernel(*answers))
+    monkeypatch.setattr(netlink, "_name_of", lambda number: f"eth{number}")
+    return prove.elsewhere("10.0.0.9", ["eth1"], [f"10.0.0.{number}" for number in range(1, len(answers) + 1)])
 
 
 REFUSALS = [errno.EACCES, errno.EINVAL, errno.ENETUNREACH, errno.EHOSTUNREACH]
@@ -102,7 +104,7 @@ def test_a_peer_that_the_kernel_says_nothing_of_is_not_proven(monkeypatch, silen
 
 
 def test_a_name_that_no_resolver_takes_hides_no_other():
-    assert _proof.loopback_names(["a" * 64, "localhost"]) == {"localhost": _proof.resolve("localhost")[0]}
+    assert resolver.loopback_names(["a" * 64, "localhost"]) == {"localhost": resolver.resolve("localhost")[0]}
 
 
 def route(network, length, index, kind=1, table=254, metric=None, gateways=()):
@@ -117,9 +119,9 @@ def route(network, length, index, kind=1, table=254, metric=None, gateways=()):
 
 
 def routes_of(monkeypatch, *messages):
-    monkeypatch.setattr(_netlink, "_dump", lambda *_: iter(messages))
-    monkeypatch.setattr(_netlink, "_name_of", lambda number: f"eth{number}")
-    return _netlink.routes()
+    monkeypatch.setattr(netlink, "_dump", lambda *_: iter(messages))
+    monkeypatch.setattr(netlink, "_name_of", lambda number: f"eth{number}")
+    return netlink.routes()
 
 
 def test_routes_are_as_short_as_what_they_say(monkeypatch):
@@ -182,7 +184,7 @@ def test_a_table_answers_as_a_search_through_all_routes_does():
                 (source.choice([0x0A000000, 0x0A010200, 0]) + source.getrandbits(10), length), strict=False
             )
             routes[network] = source.choice([["a"], ["b"], ["a", "b"], []])
-        table = _routes.Table([[str(n.network_address), n.prefixlen, names] for n, names in routes.items()])
+        table = route_tables.Table([[str(n.network_address), n.prefixlen, names] for n, names in routes.items()])
         for _ in range(40):
             address = ip_address(source.choice([0x0A000000, 0x0A010200, 0, 0xFFFFFF00]) + source.getrandbits(8))
             best = max((n for n in routes if address in n), key=lambda n: n.prefixlen, default=None)
@@ -197,4 +199,4 @@ def test_a_table_answers_as_a_search_through_all_routes_does():
     [None, [], 7, "routes", [7], [["10.0.0.0", 8]], [["x", 8, ["a"]]], [["10.0.0.0", 99, ["a"]]], [["::", 0, ["a"]]]],
 )
 def test_what_can_be_no_table_is_an_empty_one(routes):
-    assert not _routes.Table(routes).carries("a", "10.0.0.1")
+    assert not route_tables.Table(routes).carries("a", "10.0.0.1")

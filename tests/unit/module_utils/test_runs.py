@@ -6,13 +6,14 @@ import socket
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _packing, _runs, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing, run_state
 
 
 def packed(run_dir):
     """What is packed, by name; None for directories."""
     found, name = {}, ""
-    for header, payload in _wire.Decoder().feed(b"".join(_packing.packed(str(run_dir), _runs._ITS_OWN))):
+    for header, payload in wire.Decoder().feed(b"".join(packing.packed(str(run_dir), run_state._ITS_OWN))):
         name = header.get("file") or header.get("directory") or name
         found[name] = None if "directory" in header else found.get(name, b"") + payload
     return found
@@ -58,7 +59,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_holds_up_nobody(tmp_path, monkeyp
 
 def entries(run_dir):
     """Give the headers of an archive without those of bytes."""
-    frames = _wire.Decoder().feed(b"".join(_packing.packed(str(run_dir))))
+    frames = wire.Decoder().feed(b"".join(packing.packed(str(run_dir))))
     return [header for header, _ in frames if header.keys() != {"bytes"}]
 
 
@@ -98,12 +99,12 @@ def test_directories_are_packed_as_deep_as_an_archive_goes(tmp_path):
     (tmp_path / "file").touch()
     found = entries(tmp_path)
 
-    assert sum("directory" in header for header in found) == _packing.DEPTH
+    assert sum("directory" in header for header in found) == packing.DEPTH
     assert found[-2]["file"] == "file" and found[-1]["left_out"] == 1
 
 
 def test_no_more_entries_are_packed_than_an_archive_may_hold(tmp_path, monkeypatch):
-    monkeypatch.setattr(_packing, "ENTRIES", 4)
+    monkeypatch.setattr(packing, "ENTRIES", 4)
     for number in range(10):
         (tmp_path / str(number)).touch()
     found = entries(tmp_path)
@@ -113,6 +114,6 @@ def test_no_more_entries_are_packed_than_an_archive_may_hold(tmp_path, monkeypat
 
 
 def test_names_that_begin_alike_are_all_spelled(tmp_path):
-    found = _packing._spelled([b"\x1b" * 60 + b"%d" % number for number in range(30_000)])
+    found = packing._spelled([b"\x1b" * 60 + b"%d" % number for number in range(30_000)])
 
     assert len({name for name, _ in found}) == 30_000

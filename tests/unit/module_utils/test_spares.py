@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _plan, _spares
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
 from tests.unit.module_utils import facts
 
-REQUEST = _plan.Request(
+REQUEST = planner.Request(
     "20260101-000000-0123abcd",
     ("train.py",),
     python="/opt/python",
@@ -31,7 +31,7 @@ def nodes(without_script=(), unreached=()):
 
 def choose(wanted, without_script=(), unreached=()):
     failed = [dict(UNREACHED, host=host) for host in unreached]
-    return _spares.choose(REQUEST, nodes(without_script, unreached), failed, wanted)
+    return spare_nodes.choose(REQUEST, nodes(without_script, unreached), failed, wanted)
 
 
 CASES = [
@@ -70,12 +70,12 @@ def test_too_few_good_nodes_give_every_reason_and_no_plan():
 
 def started(wanted=2, restarts=2):
     choice = choose(wanted)
-    kept = _spares.keep(REQUEST, choice, nodes(), restarts)
+    kept = spare_nodes.keep(REQUEST, choice, nodes(), restarts)
     return {**choice.outcome.plan, "spares": choice.spares, "restart": kept}
 
 
 def test_a_failed_job_is_planned_again_on_the_same_nodes_under_another_id():
-    plan, replaced = _spares.again(started(), {"a": "RANK_FAILED"}, 1)
+    plan, replaced = spare_nodes.again(started(), {"a": "RANK_FAILED"}, 1)
 
     assert ([node["host"] for node in plan["nodes"]], replaced) == (["a", "b"], {})
     assert (plan["run_id"], plan["spares"]) == (REQUEST.run_id + ".1", ["c", "d"])
@@ -83,8 +83,8 @@ def test_a_failed_job_is_planned_again_on_the_same_nodes_under_another_id():
 
 
 def test_a_lost_node_gives_its_rank_to_the_next_spare():
-    first, replaced = _spares.again(started(), {"a": "NODE_LOST"}, 1)
-    second, also = _spares.again(first, {"b": "NODE_REBOOTED"}, 2)
+    first, replaced = spare_nodes.again(started(), {"a": "NODE_LOST"}, 1)
+    second, also = spare_nodes.again(first, {"b": "NODE_REBOOTED"}, 2)
 
     assert (replaced, also) == ({"a": "c"}, {"b": "d"})
     assert [node["host"] for node in second["nodes"]] == ["c", "d"]
@@ -102,7 +102,7 @@ def test_a_lost_node_gives_its_rank_to_the_next_spare():
     ids=["no more restarts", "no spare", "never asked for"],
 )
 def test_when_there_is_nothing_left_to_try(plan, failures, number):
-    assert _spares.again(plan, failures, number) is None
+    assert spare_nodes.again(plan, failures, number) is None
 
 
 def test_what_is_kept_for_a_restart_holds_no_value_of_the_user():
@@ -111,9 +111,9 @@ def test_what_is_kept_for_a_restart_holds_no_value_of_the_user():
 
 def test_a_restart_sees_the_gpus_that_the_run_saw():
     request = replace(REQUEST, env={"T": "secret", "HIP_VISIBLE_DEVICES": "0,1"}, slots=(None,) * 2)
-    outcome = _plan.make(request, ["a", "b"], [fact for _, fact in nodes()[:2]])
-    kept = _spares.keep(request, _spares.Choice(["a", "b"], outcome, [], []), nodes()[:2], 1)
-    again, _ = _spares.again({**outcome.plan, "spares": [], "restart": kept}, {"a": "RANK_FAILED"}, 1)
+    outcome = planner.make(request, ["a", "b"], [fact for _, fact in nodes()[:2]])
+    kept = spare_nodes.keep(request, spare_nodes.Choice(["a", "b"], outcome, [], []), nodes()[:2], 1)
+    again, _ = spare_nodes.again({**outcome.plan, "spares": [], "restart": kept}, {"a": "RANK_FAILED"}, 1)
 
     assert outcome.plan["world_size"] == again["world_size"] == 4
 
@@ -137,9 +137,9 @@ def test_a_file_server_that_was_proven_runs_again_and_a_spare_that_was_not_does_
     server = {**mount, "fstype": "ext4", "source": "/dev/sdb1", "writable": True}
     each = [(host, {**fact, "mounts": [own]}) for (host, fact), own in zip(nodes(), (server, client, server))]
     request = replace(REQUEST, slots=(None,) * 3)
-    outcome = _plan.make(request, ["a", "b"], [fact for _, fact in each[:2]])
-    kept = _spares.keep(request, _spares.Choice(["a", "b"], outcome, [], ["c"]), each, 1)
+    outcome = planner.make(request, ["a", "b"], [fact for _, fact in each[:2]])
+    kept = spare_nodes.keep(request, spare_nodes.Choice(["a", "b"], outcome, [], ["c"]), each, 1)
     plan = {**outcome.plan, "spares": ["c"], "restart": kept}
 
-    assert _spares.again(plan, {"b": "RANK_FAILED"}, 1) is not None
-    assert _spares.again(plan, {"b": "NODE_LOST"}, 1) is None
+    assert spare_nodes.again(plan, {"b": "RANK_FAILED"}, 1) is not None
+    assert spare_nodes.again(plan, {"b": "NODE_LOST"}, 1) is None

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _mounts, _storage
+from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
+from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import shared_storage
 from tests.hostile import mutated
 
 MOUNTINFO = """\
@@ -27,7 +29,7 @@ MOUNTINFO = """\
     ],
 )
 def test_the_mount_in_sight_is_found(path, point, fstype, root):
-    found = _mounts.entry(path, MOUNTINFO.replace("/mnt - tmpfs", "/mnt rw - tmpfs none rw"))
+    found = mount_table.entry(path, MOUNTINFO.replace("/mnt - tmpfs", "/mnt rw - tmpfs none rw"))
 
     assert (found["point"], found["fstype"], found["root"]) == (point, fstype, root)
 
@@ -79,12 +81,12 @@ def codes(found):
     ],
 )
 def test_one_odd_mount(wrong, code):
-    assert codes(_storage.judge(nodes(mount(1), mount(2, **wrong), mount(3)))) == [(code, "n2")]
+    assert codes(shared_storage.judge(nodes(mount(1), mount(2, **wrong), mount(3)))) == [(code, "n2")]
 
 
 def test_a_stuck_child_is_reported_with_where_it_waits():
     hung = {"pid": 7, "state": "D", "wait": "rpc_wait"}
-    (found,) = _storage.judge(nodes(mount(1, hung=hung)))
+    (found,) = shared_storage.judge(nodes(mount(1, hung=hung)))
 
     assert "process 7 is stuck in rpc_wait" in found["message"]
 
@@ -92,21 +94,21 @@ def test_a_stuck_child_is_reported_with_where_it_waits():
 def test_a_read_only_path_is_compared_by_its_content():
     mounts = [mount(n, read_only=True, options=["ro"], mark="b" if n == 2 else "a") for n in (1, 2, 3)]
 
-    assert codes(_storage.judge(nodes(*mounts))) == [("STORAGE_DIFFERS", "n2")]
+    assert codes(shared_storage.judge(nodes(*mounts))) == [("STORAGE_DIFFERS", "n2")]
 
 
 def test_a_type_can_be_added():
     mounts = nodes(mount(1, fstype="xfs"), mount(2, fstype="xfs"))
 
-    assert codes(_storage.judge(mounts)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
-    assert _storage.judge(mounts, ["xfs"]) == []
+    assert codes(shared_storage.judge(mounts)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
+    assert shared_storage.judge(mounts, ["xfs"]) == []
 
 
 def prove(*islands):
     """Let every node read what it can see: the files of the nodes on its own island."""
     given = nodes(*(mount(n) for n in range(1, len(islands) + 1)))
-    reading = _storage.reading(given)
-    proof = {host: {"read": reading[host], "written": _storage.written(facts)} for host, facts in given}
+    reading = shared_storage.reading(given)
+    proof = {host: {"read": reading[host], "written": shared_storage.written(facts)} for host, facts in given}
     island = {host: place for (host, _), place in zip(given, islands)}
     nonce = {host: f"x{number}" for number, (host, _) in enumerate(given, 1)}
     answers = {
@@ -116,7 +118,7 @@ def prove(*islands):
         ]
         for host, wanted in proof.items()
     }
-    return codes(_storage.judge_reading(proof, answers))
+    return codes(shared_storage.judge_reading(proof, answers))
 
 
 @pytest.mark.parametrize(
@@ -129,11 +131,11 @@ def test_who_sees_other_files_is_blamed(islands, blamed):
 
 def test_hung_and_failed_reading():
     given = nodes(mount(1), mount(2), mount(3))
-    reading = _storage.reading(given)
-    proof = {host: {"read": reading[host], "written": _storage.written(facts)} for host, facts in given}
+    reading = shared_storage.reading(given)
+    proof = {host: {"read": reading[host], "written": shared_storage.written(facts)} for host, facts in given}
     answers = {"n2": [{"hung": {"pid": 1, "state": "D", "wait": None}}], "n3": [{"error": "OSError: x"}]}
 
-    assert codes(_storage.judge_reading(proof, answers)) == [("MOUNT_HUNG", "n2"), ("STORAGE_UNPROVEN", "n3")]
+    assert codes(shared_storage.judge_reading(proof, answers)) == [("MOUNT_HUNG", "n2"), ("STORAGE_UNPROVEN", "n3")]
 
 
 # -- types of file systems, and mounts over mounts ------------------------------------------------
@@ -143,33 +145,33 @@ SEEN = Path(__file__).parent / "mountinfo"
 
 @pytest.mark.parametrize("name", ["ceph-fuse", "quobyte", "hf3fs", "mountpoint-s3", "panfs"])
 def test_a_type_that_is_not_known_to_be_local_gets_its_chance(name):
-    found = _mounts.entry("/mnt/data/x", (SEEN / f"{name}.txt").read_text())
+    found = mount_table.entry("/mnt/data/x", (SEEN / f"{name}.txt").read_text())
     mounts = nodes(*(mount(number, path="/mnt/data", real="/mnt/data", **found) for number in (1, 2)))
 
     assert found["point"] == "/mnt/data"
-    assert _storage.judge(mounts) == []
-    assert all(_storage.reading(mounts).values())
+    assert shared_storage.judge(mounts) == []
+    assert all(shared_storage.reading(mounts).values())
 
 
 @pytest.mark.parametrize("fstype", ["fuse.somebody-s", "orangefs", "pvfs2", "fuse", "dvs", "afs"])
 def test_nobody_has_to_list_all_types(fstype):
-    assert not _mounts.is_local(fstype)
+    assert not filesystems.is_local(fstype)
 
 
 @pytest.mark.parametrize("fstype", ["ext4", "xfs", "tmpfs", "overlay", "zfs", "fuse.fuse-overlayfs", "fuseblk", None])
 def test_what_is_certainly_local(fstype):
-    assert _mounts.is_local(fstype)
-    assert not _mounts.is_local("ext4", ["ext4"])
+    assert filesystems.is_local(fstype)
+    assert not filesystems.is_local("ext4", ["ext4"])
 
 
 def test_the_remedy_names_the_option():
-    (found,) = _storage.judge(nodes(mount(1), mount(2, fstype="ext4", point="/"), mount(3)), proof_follows=False)
+    (found,) = shared_storage.judge(nodes(mount(1), mount(2, fstype="ext4", point="/"), mount(3)), proof_follows=False)
 
     assert "--shared-fstype ext4" in found["remedy"]
 
 
 def test_a_mount_over_a_parent_hides_what_was_mounted_below():
-    found = _mounts.entry("/mnt/data/x", (SEEN / "overmounted-parent.txt").read_text())
+    found = mount_table.entry("/mnt/data/x", (SEEN / "overmounted-parent.txt").read_text())
 
     assert (found["point"], found["fstype"]) == ("/mnt", "xfs")
 
@@ -186,14 +188,14 @@ def test_mounts_are_followed_from_the_root(name):
     line, fstype = WALKS[name]
     text = (SEEN / "overmounted-parent.txt").read_text() + line + "\n"
 
-    assert _mounts.entry("/mnt/data/x", text)["fstype"] == fstype
+    assert mount_table.entry("/mnt/data/x", text)["fstype"] == fstype
 
 
 def test_a_root_whose_own_mount_is_not_shown():
     text = "30 20 0:5 / /proc rw - proc proc rw\n31 20 0:6 / /nfs rw - nfs4 fs:/a rw\n"
 
-    assert _mounts.entry("/nfs/x", text)["fstype"] == "nfs4"
-    assert _mounts.entry("/home", text) == {}
+    assert mount_table.entry("/nfs/x", text)["fstype"] == "nfs4"
+    assert mount_table.entry("/home", text) == {}
 
 
 @pytest.mark.parametrize(
@@ -212,20 +214,20 @@ def test_a_root_whose_own_mount_is_not_shown():
     ],
 )
 def test_an_odd_line_costs_itself_alone(line):
-    assert _mounts.entry("/nfs/x", MOUNTINFO + line + "\n")["source"] == "fs:/export/a"
+    assert mount_table.entry("/nfs/x", MOUNTINFO + line + "\n")["source"] == "fs:/export/a"
 
 
 def test_mounts_that_go_round_in_a_circle_come_to_an_end():
     text = "1 1 0:1 / / rw - ext4 a rw\n2 1 0:2 / /a rw - nfs b rw\n1 2 0:3 / /a rw - xfs c rw\n"
 
-    assert _mounts.entry("/a/b", text)
+    assert mount_table.entry("/a/b", text)
 
 
 @pytest.mark.fuzz
 def test_no_mountinfo_breaks_it(rounds):
     samples = [MOUNTINFO.encode(), *(path.read_bytes() for path in sorted(SEEN.iterdir()))]
     for data in mutated(samples, rounds):
-        found = _mounts.entry("/mnt/data/x", data.decode("utf-8", "surrogateescape"))
+        found = mount_table.entry("/mnt/data/x", data.decode("utf-8", "surrogateescape"))
         assert not found or {"point", "fstype", "source", "root", "options", "super_options"} == set(found)
 
 
@@ -235,47 +237,47 @@ SERVER = {"fstype": "ext4", "source": "/dev/sdb1", "point": "/", "file": None, "
 
 
 def proof_of(given):
-    reading = _storage.reading(given)
-    return {host: {"read": reading[host], "written": _storage.written(facts)} for host, facts in given}
+    reading = shared_storage.reading(given)
+    return {host: {"read": reading[host], "written": shared_storage.written(facts)} for host, facts in given}
 
 
 def test_a_server_reads_what_the_others_wrote_and_writes_nothing():
     given = nodes(mount(1, **SERVER), mount(2), mount(3))
     proof = proof_of(given)
 
-    assert codes(_storage.judge(given)) == []
+    assert codes(shared_storage.judge(given)) == []
     assert proof["n1"]["read"][0]["names"] == {"n2": "f2"}
     assert proof["n1"]["written"] == []
     sees = {"n1": [{"value": {"n2": "x2"}}], "n2": [{"value": {"n3": "x3"}}], "n3": [{"value": {"n2": "x2"}}]}
-    assert _storage.judge_reading(proof, sees) == []
+    assert shared_storage.judge_reading(proof, sees) == []
     sees["n1"] = [{"value": {"n2": None}}]
-    assert codes(_storage.judge_reading(proof, sees)) == [("MOUNT_NOT_SHARED", "n1")]
+    assert codes(shared_storage.judge_reading(proof, sees)) == [("MOUNT_NOT_SHARED", "n1")]
 
 
 def test_two_nodes_of_which_one_serves():
     given = nodes(mount(1), mount(2, **SERVER))
     proof = proof_of(given)
 
-    assert codes(_storage.judge_reading(proof, {"n2": [{"value": {"n1": None}}]})) == [("MOUNT_NOT_SHARED", "n2")]
-    assert _storage.judge_reading(proof, {"n2": [{"value": {"n1": "x1"}}]}) == []
+    assert codes(shared_storage.judge_reading(proof, {"n2": [{"value": {"n1": None}}]})) == [("MOUNT_NOT_SHARED", "n2")]
+    assert shared_storage.judge_reading(proof, {"n2": [{"value": {"n1": "x1"}}]}) == []
 
 
 def test_a_path_that_is_local_everywhere_is_refused_without_a_proof():
     given = nodes(mount(1, **SERVER), mount(2, **SERVER))
 
-    assert codes(_storage.judge(given)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
-    assert not any(_storage.reading(given).values())
+    assert codes(shared_storage.judge(given)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
+    assert not any(shared_storage.reading(given).values())
 
 
 @pytest.mark.parametrize("more", [{"file": None}, {"file": None, "write_error": "Disk quota exceeded"}])
 def test_without_anything_to_read_a_local_path_is_refused_at_once(more):
-    assert ("MOUNT_NOT_SHARED", "n1") in codes(_storage.judge(nodes(mount(1, **SERVER), mount(2, **more))))
+    assert ("MOUNT_NOT_SHARED", "n1") in codes(shared_storage.judge(nodes(mount(1, **SERVER), mount(2, **more))))
 
 
 def test_a_server_that_may_not_write_is_told():
     given = nodes(mount(1, **{**SERVER, "writable": False}), mount(2))
 
-    assert ("MOUNT_UNWRITABLE", "n1") in codes(_storage.judge(given))
+    assert ("MOUNT_UNWRITABLE", "n1") in codes(shared_storage.judge(given))
 
 
 def test_a_path_that_is_only_read_is_compared_with_the_server_s_at_once():
@@ -283,13 +285,13 @@ def test_a_path_that_is_only_read_is_compared_with_the_server_s_at_once():
     same = nodes(mount(1, **{**SERVER, **reading}, mark="a"), mount(2, mark="a", **reading))
     other = nodes(mount(1, **{**SERVER, **reading}, mark="b"), mount(2, mark="a", **reading))
 
-    assert codes(_storage.judge(same)) == []
-    assert codes(_storage.judge(other)) == [("MOUNT_NOT_SHARED", "n1")]
+    assert codes(shared_storage.judge(same)) == []
+    assert codes(shared_storage.judge(other)) == [("MOUNT_NOT_SHARED", "n1")]
 
 
 def test_nothing_is_written_on_a_file_system_of_the_node_itself(tmp_path):
-    found = _mounts.look(str(tmp_path), False, True, [])
+    found = mount_table.look(str(tmp_path), False, True, [])
 
-    assert _mounts.is_local(found["fstype"])
+    assert filesystems.is_local(found["fstype"])
     assert list(tmp_path.iterdir()) == []
     assert found["writable"] is True

@@ -10,7 +10,8 @@ import uuid
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _processes, _runs
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 from tests.unit.module_utils.supervised import read, start
 
 pytestmark = pytest.mark.slow
@@ -70,10 +71,10 @@ def test_a_run_that_was_begun_is_told_from_its_files_too(arm):
     channel.send(b"g")
     run.follow(channel)
 
-    assert [event["event"] for event in _runs.events(str(run.run_dir))] == [
+    assert [event["event"] for event in run_state.events(str(run.run_dir))] == [
         *["armed", "started", "runner_exit", "exit"]
     ]
-    seen = _runs.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})
+    seen = run_state.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})
     assert (seen["state"], seen["container"], seen["processes"]) == ("exited", "session", 0)
 
 
@@ -105,7 +106,7 @@ def test_a_run_is_here_as_long_as_its_runner_is(arm, tmp_path):
     second = arm("sleep", "60", lock=lock)
 
     assert second.said == f"run {first.run_id} is here"
-    assert _runs.stop(first.run_id, str(tmp_path), 0.0) == []
+    assert run_state.stop(first.run_id, str(tmp_path), 0.0) == []
     assert arm("sleep", "60", lock=lock).said == "ready"
 
 
@@ -133,7 +134,7 @@ def test_what_runs_without_a_lock_is_seen_too(arm, tmp_path):
     other = f"20260101-000000-{uuid.uuid4().hex[:8]}"
     stray = subprocess.Popen(["sleep", "60"], env={"MADCTL_RUN_ID": other})
     try:
-        while _processes.run_of(stray.pid) != other:
+        while processes.run_of(stray.pid) != other:
             assert stray.poll() is None
         said = arm("sleep", "60", lock=str(tmp_path / "lock")).said
     finally:
@@ -148,9 +149,9 @@ def test_only_what_is_provably_of_the_run_is_ended(arm, tmp_path):
     started = {run: subprocess.Popen(["sleep", "60"], env={"MADCTL_RUN_ID": run}) for run in (ours, other)}
     try:
         pids = [process.pid for process in started.values()]
-        while any(_processes.run_of(pid) is None for pid in pids):
+        while any(processes.run_of(pid) is None for pid in pids):
             pass
-        _processes.kill_marked(ours, pids, 9)
+        processes.kill_marked(ours, pids, 9)
         assert started[ours].wait(20) == -9
         assert started[other].poll() is None
     finally:
@@ -170,7 +171,7 @@ def test_a_supervisor_that_waits_costs_nothing(arm):
             [awakened] = [int(line.split()[1]) for line in stream if line.startswith("voluntary")]
         return fields[11:13], awakened
 
-    while _processes.stat(run.process.pid)[0] != "S":
+    while processes.stat(run.process.pid)[0] != "S":
         pass  # It still writes down what it told.
     ticks, awakened = spent()
     time.sleep(1.5)  # Nothing can be waited for: that nothing happens is what is shown.

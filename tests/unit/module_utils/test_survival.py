@@ -11,21 +11,23 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _processes, _runs
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import rank_wrapper
 from tests.unit.module_utils.supervised import start
 
 pytestmark = pytest.mark.slow
 
-SHORT = [("_supervisor", "SWEEP_TERM_SECONDS = 3.0", "SWEEP_TERM_SECONDS = 0.3")]
-SHORT += [("_sweep", "KILL_SECONDS = 10.0", "KILL_SECONDS = 0.5")]
-RANK = os.path.join(os.path.dirname(_processes.__file__), "_rank.py")
+SHORT = [("_supervise/supervisor", "SWEEP_TERM_SECONDS = 3.0", "SWEEP_TERM_SECONDS = 0.3")]
+SHORT += [("_supervise/final_sweep", "KILL_SECONDS = 10.0", "KILL_SECONDS = 0.5")]
+RANK = rank_wrapper.__file__
 
 
 def deny(error):
     """Have the kernel refuse signals to all but our own helpers, as it does where a process became root."""
     refuse = f"def refuse(*_): raise {error}(1, 'refused')\nos.killpg = os.kill = refuse\n"
     handle = "signal.pidfd_send_signal = refuse\n"
-    return [("_processes", "_LOOKS = 10", refuse + handle + "_LOOKS = 10")]
+    return [("_node/processes", "_LOOKS = 10", refuse + handle + "_LOOKS = 10")]
 
 
 def finish(run, order=b"s"):
@@ -42,9 +44,9 @@ def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_pa
     pid = int(left.split()[0])
     try:
         # Whoever asks later is told, too, for as long as it lives.
-        assert _runs.left(run.run_id, str(tmp_path)) == [pid]
+        assert run_state.left(run.run_id, str(tmp_path)) == [pid]
         assert "(sleep, state S" in left
-        assert _runs.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})["processes"] == 1
+        assert run_state.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})["processes"] == 1
     finally:
         os.kill(pid, signal.SIGKILL)
     record = run.record
@@ -56,9 +58,9 @@ def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_pa
 
 def test_a_process_that_the_record_names_is_only_that_one(tmp_path):
     own = os.getpid()
-    for started, found in ((_processes.started(own), [own]), (_processes.started(own) - 1, []), (None, [])):
-        assert _runs._recorded({"left": [[own, started]]}) == found
-    assert _runs._recorded({"left": [["x"]]}) == _runs._recorded({"left": 3}) == []
+    for started, found in ((processes.started(own), [own]), (processes.started(own) - 1, []), (None, [])):
+        assert run_state._recorded({"left": [[own, started]]}) == found
+    assert run_state._recorded({"left": [["x"]]}) == run_state._recorded({"left": 3}) == []
 
 
 def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeypatch):
@@ -69,12 +71,12 @@ def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeyp
     run.process.wait(20)
     with monkeypatch.context() as blind:
         # As for a user who may not read the processes of root.
-        blind.setattr(_processes, "find", lambda _: ([], []))
-        blind.setattr(_runs, "_holders", lambda _: [])
-        told = _runs.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})
+        blind.setattr(processes, "find", lambda _: ([], []))
+        blind.setattr(run_state, "_holders", lambda _: [])
+        told = run_state.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})
 
     assert told["left"] == ["a process that you may not see, which has the run's lock"]
-    assert _runs.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})["left"] == []
+    assert run_state.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})["left"] == []
 
 
 def test_whoever_takes_the_lock_just_now_is_not_of_the_run_before(arm, tmp_path):
@@ -82,7 +84,7 @@ def test_whoever_takes_the_lock_just_now_is_not_of_the_run_before(arm, tmp_path)
     run = arm("sleep", "60", lock=str(lock))
     lock.write_text("20250101-000000-aaaaaaaa\n")
 
-    assert _runs.left("20250101-000000-aaaaaaaa", str(tmp_path)) == []
+    assert run_state.left("20250101-000000-aaaaaaaa", str(tmp_path)) == []
     lock.write_text(run.run_id + "\n")
 
 
@@ -121,13 +123,15 @@ def test_a_chain_of_forks_is_ended_or_told(arm, tmp_path):
 
 def test_one_look_at_nothing_is_no_proof(arm):
     # As when all looks come between a parent's end and the sight of its child.
-    blind = [("_processes", "found: Set[int] = set()\n    waiting", "return set()\n    waiting")]
-    blind += [("_processes", "supervisors, marked = [], []", "return [], []\n    supervisors, marked = [], []")]
-    blind += [("_processes", '    found = _read("/proc/%d/task', '    return set()\n    found = _read("/proc/%d/task')]
+    blind = [("_node/processes", "found: Set[int] = set()\n    waiting", "return set()\n    waiting")]
+    blind += [("_node/processes", "supervisors, marked = [], []", "return [], []\n    supervisors, marked = [], []")]
+    blind += [
+        ("_node/processes", '    found = _read("/proc/%d/task', '    return set()\n    found = _read("/proc/%d/task')
+    ]
     run = arm("sh", "-c", "setsid sleep 60 >/dev/null 2>&1 & sleep 0.2", broken=[*SHORT, *blind])
     channel = start(run)
     run.follow(channel)
-    _, seen = _processes.find(run.run_id)
+    _, seen = processes.find(run.run_id)
     for pid in seen:
         os.kill(pid, signal.SIGKILL)
 
@@ -138,9 +142,9 @@ def test_one_look_at_nothing_is_no_proof(arm):
 
 def test_what_comes_while_we_look_is_looked_at(monkeypatch):
     lists = iter([[1, 2], [2, 3], [3, 4], [4], [4]])
-    monkeypatch.setattr(_processes, "_pids", lambda: next(lists))
+    monkeypatch.setattr(processes, "_pids", lambda: next(lists))
 
-    assert list(_processes._arrivals()) == [1, 2, 3, 4]
+    assert list(processes._arrivals()) == [1, 2, 3, 4]
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -169,7 +173,7 @@ def ranks(arm, tmp_path, count, files, broken=()):
     run = arm(sys.executable, "-S", "-c", RANKS, str(count), RANK, *words, preexec=limited(*files), broken=broken)
     channel = start(run)
     deadline = time.monotonic() + 240
-    while len([e for e in _runs.events(str(run.run_dir)) if e["event"] == "joined"]) < count:
+    while len([e for e in run_state.events(str(run.run_dir)) if e["event"] == "joined"]) < count:
         assert time.monotonic() < deadline and run.process.poll() is None
         time.sleep(0.1)
     os.close(os.open(gate, os.O_WRONLY))
@@ -232,7 +236,7 @@ def test_what_a_job_puts_in_place_of_our_files_costs_no_record(arm, make):
     frames = run.follow(start(run))
 
     assert frames[-1][0]["exit_code"] == 3
-    assert _runs.exit_record(str(run.run_dir))["exit_code"] == 3
+    assert run_state.exit_record(str(run.run_dir))["exit_code"] == 3
     assert (run.run_dir / "supervisor.log").read_text() == ""
 
 
@@ -260,36 +264,36 @@ def test_a_torn_event_costs_itself_alone(arm, tmp_path):
     gate.touch()
     run.follow(channel)
 
-    assert [event["event"] for event in _runs.events(str(run.run_dir))] == ["armed", "runner_exit", "exit"]
-    assert _runs.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})["container"] == "session"
+    assert [event["event"] for event in run_state.events(str(run.run_dir))] == ["armed", "runner_exit", "exit"]
+    assert run_state.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})["container"] == "session"
 
 
 # -- errors of our own ----------------------------------------------------------------------------
 
 BREAK = "raise ValueError('no such thing')"
 PLACES = {
-    "a rank": ("_ranks", "        connection = accept(listener)\n", f"        {BREAK}\n"),
-    "a log": ("_log", "        self._note_time(time.time())\n", f"        {BREAK}\n"),
+    "a rank": ("_supervise/rank_reports", "        connection = accept(listener)\n", f"        {BREAK}\n"),
+    "a log": ("_node/log_segments", "        self._note_time(time.time())\n", f"        {BREAK}\n"),
     "the clock": (
-        "_supervisor",
+        "_supervise/supervisor",
         "        now = time.monotonic()\n        if self.timeout is not None and",
         f"        now = time.monotonic()\n        if self.state == 'running':\n            {BREAK}\n        if self.timeout is not None and",
     ),
     "an order": (
-        "_supervisor",
+        "_supervise/supervisor",
         "        if KILL in orders:",
         f"        if KILL in orders: {BREAK}\n        if KILL in orders:",
     ),
     "the runner's end": (
-        "_runners",
+        "_supervise/runner_processes",
         "        status = self._running.pop(pid).wait()\n",
         f"        status = self._running.pop(pid).wait(); {BREAK}\n",
     ),
-    "the sweep": ("_sweep", "        marked, ours = self._find()\n", f"        {BREAK}\n"),
+    "the sweep": ("_supervise/final_sweep", "        marked, ours = self._find()\n", f"        {BREAK}\n"),
     "the record": (
-        "_supervisor",
-        "        _claim.keep_record(record)\n",
-        f"        if self.state == 'sweeping' and not self._breaks:\n            {BREAK}\n        _claim.keep_record(record)\n",
+        "_supervise/supervisor",
+        "        node_claim.keep_record(record)\n",
+        f"        if self.state == 'sweeping' and not self._breaks:\n            {BREAK}\n        node_claim.keep_record(record)\n",
     ),
 }
 
@@ -304,14 +308,18 @@ def test_an_error_of_our_own_ends_the_job_and_is_told(arm, place):
     run.process.wait(60)
     channel.close()
 
-    assert _processes.find(run.run_id) == ([], [])
+    assert processes.find(run.run_id) == ([], [])
     assert "ValueError: no such thing" in (run.run_dir / "supervisor.log").read_text()
     assert run.record["trouble"] == "ValueError: no such thing"
     assert run.record["left_behind"] == []
 
 
 def test_an_error_before_the_start_starts_nothing(arm):
-    place = ("_supervisor", "        self._leave_armed()\n        self.state", f"        {BREAK}\n        self.state")
+    place = (
+        "_supervise/supervisor",
+        "        self._leave_armed()\n        self.state",
+        f"        {BREAK}\n        self.state",
+    )
     run = arm("sh", "-c", "echo started", broken=[place])
     channel = run.connect()
     channel.send(b"g")

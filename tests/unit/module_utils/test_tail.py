@@ -8,7 +8,9 @@ import threading
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _log, _runs, _tail, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import log_tail, run_state
 
 RUN = "20261101-120000-aaaaaaaa"
 EXIT = {"event": "exit", "seq": 2, "outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
@@ -30,9 +32,9 @@ def write(run_dir, *events):
 
 def read(run_dir, follow=False, **more):
     """Read a run to where the reader ends, and give events without the first, and logs."""
-    frames, decoder = [], _wire.Decoder()
+    frames, decoder = [], wire.Decoder()
     request = {"run_id": RUN, "run_dir": str(run_dir), "follow": follow, **more}
-    _tail.Tail(request, lambda data: frames.extend(decoder.feed(data))).run()
+    log_tail.Tail(request, lambda data: frames.extend(decoder.feed(data))).run()
     logs = {}
     for header, payload in frames:
         if header["event"] == "log":
@@ -85,7 +87,7 @@ def test_what_is_no_file_of_ours_is_not_waited_for(run_dir, name, kind):
     (run_dir / name).unlink(missing_ok=True)
     OBSTACLES[kind](run_dir / name)
     events, logs = read(run_dir)
-    seen = _runs.look({"run_id": RUN, "run_dir": str(run_dir)})
+    seen = run_state.look({"run_id": RUN, "run_dir": str(run_dir)})
 
     assert (events[-1]["event"], logs) == ("end", {"rank-0.out": b"one\n"})
     assert (seen["state"], seen["exit"]) == ("lost", None)
@@ -106,14 +108,14 @@ def test_names_that_a_supervisor_does_not_give_are_none_of_its(run_dir):
     for number in range(3000):
         (run_dir / "logs" / f"events.out.tfevents.{number}").touch()
 
-    assert list(_log.segments(str(run_dir / "logs"))) == ["rank-0.out"]
+    assert list(log_segments.segments(str(run_dir / "logs"))) == ["rank-0.out"]
 
 
 @pytest.mark.parametrize("text", ["x y\n", "1.0 -5\n", "1.0 99999999999999999999999\n", "nan 3\n", "1 2 3\n", "\x00\n"])
 def test_a_table_of_times_that_is_none_costs_the_moment(run_dir, text):
     (run_dir / "logs" / "rank-0.out.times").write_text(text)
 
-    assert _log.offset_at(str(run_dir / "logs" / "rank-0.out"), 2.0) >= 0
+    assert log_segments.offset_at(str(run_dir / "logs" / "rank-0.out"), 2.0) >= 0
 
 
 TORN = [
@@ -135,13 +137,13 @@ def test_a_line_that_is_no_event_costs_itself_alone(run_dir, torn):
         stream.write(torn + b"\n")
     write(run_dir, {"event": "joined", "seq": 7, "rank": 0}, {"event": "odd", "seq": "x"}, dict(EXIT, seq=8))
 
-    assert [event["event"] for event in _runs.events(str(run_dir))] == ["armed", "joined", "odd", "exit"]
+    assert [event["event"] for event in run_state.events(str(run_dir))] == ["armed", "joined", "odd", "exit"]
     events, _ = read(run_dir, follow=True)
     assert [event["event"] for event in events] == ["armed", "joined", "exit"]
 
 
 def test_events_without_an_end_are_read_in_pieces(run_dir, monkeypatch):
-    monkeypatch.setattr(_tail, "_EVENTS_BYTES", 256)
+    monkeypatch.setattr(log_tail, "_EVENTS_BYTES", 256)
     with open(run_dir / "events.jsonl", "ab") as stream:
         stream.write(b"x" * 1000 + b"\n")
     write(run_dir, EXIT)
@@ -156,8 +158,8 @@ def test_events_without_an_end_are_read_in_pieces(run_dir, monkeypatch):
 def test_a_record_that_is_none_is_none(run_dir, record):
     (run_dir / "exit.json").write_text(record)
 
-    assert _runs.exit_record(str(run_dir)) is None
-    assert _runs.look({"run_id": RUN, "run_dir": str(run_dir)})["state"] == "lost"
+    assert run_state.exit_record(str(run_dir)) is None
+    assert run_state.look({"run_id": RUN, "run_dir": str(run_dir)})["state"] == "lost"
 
 
 class Exhausted:
@@ -175,9 +177,9 @@ class Exhausted:
 
 @pytest.mark.parametrize("instances", [False, True])
 def test_where_nothing_more_can_be_watched_files_are_looked_at(run_dir, monkeypatch, instances):
-    monkeypatch.setattr(_tail.ctypes, "CDLL", lambda _: Exhausted(instances))
-    monkeypatch.setattr(_tail, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(_tail._processes, "supervised", lambda _: RUN)
+    monkeypatch.setattr(log_tail.ctypes, "CDLL", lambda _: Exhausted(instances))
+    monkeypatch.setattr(log_tail, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(log_tail.processes, "supervised", lambda _: RUN)
     reader, writer = os.pipe()  # where orders come from
     standard = os.dup(0)
     os.dup2(reader, 0)

@@ -5,7 +5,7 @@ import importlib.util
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _argv
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line
 
 OPTIONS = [
     "--m",
@@ -30,7 +30,7 @@ def test_options_of_the_work_are_none_of_torchrun_s():
     from torch.distributed.run import parse_args
 
     rendezvous = dict.fromkeys(("addr", "id", "log_dir", "local_addr"), "x")
-    runner = _argv.torchrun_argv({**rendezvous, "port": "1"}, 2, 0, 1, "python3", ["--", "bench.py", *OPTIONS])
+    runner = command_line.torchrun_argv({**rendezvous, "port": "1"}, 2, 0, 1, "python3", ["--", "bench.py", *OPTIONS])
     found = parse_args(runner[3:])
 
     assert (found.training_script, found.training_script_args) == ("bench.py", OPTIONS)

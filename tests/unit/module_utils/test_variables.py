@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _catalog, _variables
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 
 ROOT = Path(__file__).parents[3]
 OPTION = re.compile(r"--[a-z]|\bmadctl (?!itself|never|tries|does|counts)[a-z]+")
@@ -35,13 +36,13 @@ OPTION = re.compile(r"--[a-z]|\bmadctl (?!itself|never|tries|does|counts)[a-z]+"
     ],
 )
 def test_a_remedy_in_the_words_of_playbooks(text, expected):
-    assert _variables.in_words_of_playbooks(text) == expected
+    assert playbook_variables.in_words_of_playbooks(text) == expected
 
 
 def literals():
     """List every string of the brain's judges and of actions, in which a remedy may stand."""
     for folder in ("module_utils", "plugin_utils", "action"):
-        for path in sorted((ROOT / "plugins" / folder).glob("*.py")):
+        for path in sorted((ROOT / "plugins" / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "problem":
                     for remedy in node.args[3:4]:
@@ -50,9 +51,9 @@ def literals():
 
 
 def test_no_remedy_keeps_an_option_of_madctl():
-    remedies = {finding.remedy for check in _catalog.CHECKS for finding in check.findings if finding.remedy}
+    remedies = {finding.remedy for check in catalog.CHECKS for finding in check.findings if finding.remedy}
     remedies |= set(literals())
-    told = {remedy: _variables.in_words_of_playbooks(remedy) for remedy in remedies}
+    told = {remedy: playbook_variables.in_words_of_playbooks(remedy) for remedy in remedies}
 
     assert len(told) > 60
     assert {remedy: text for remedy, text in told.items() if OPTION.search(text)} == {}
@@ -64,16 +65,16 @@ def test_the_names_are_those_that_roles_playbooks_and_documents_have():
     page = (ROOT / "docs/reference/playbooks.md").read_text()
     documented = set(re.findall(r"`(madctl_[a-z_]+)", page))
 
-    assert used <= _variables.NAMES | _variables.INTERNAL
-    assert documented <= _variables.NAMES
+    assert used <= playbook_variables.NAMES | playbook_variables.INTERNAL
+    assert documented <= playbook_variables.NAMES
     # These two belong to hosts, and the inventory sets them.
-    assert _variables.NAMES - used <= {"madctl_node_rank", "madctl_slots"}
-    assert documented == _variables.NAMES
+    assert playbook_variables.NAMES - used <= {"madctl_node_rank", "madctl_slots"}
+    assert documented == playbook_variables.NAMES
 
 
 def test_a_misspelled_name_is_told_with_the_one_that_was_meant():
     given = ["madctl_nprocpernode", "madctl_zzz", "madctl_work", "madctl_plan", "other_nprocpernode", "madctl"]
-    found = _variables.unknown(given)
+    found = playbook_variables.unknown(given)
 
     assert [(entry["code"], entry["message"]) for entry in found] == [
         ("VARIABLE_UNKNOWN", "there is no variable madctl_nprocpernode"),
@@ -84,8 +85,8 @@ def test_a_misspelled_name_is_told_with_the_one_that_was_meant():
 
 
 def test_a_tag_that_no_task_has():
-    assert _variables.unknown_tags(["all", "check", "always"], ["check", "launch"]) == []
-    (found,) = _variables.unknown_tags(["chekc"], ["check", "launch"])
+    assert playbook_variables.unknown_tags(["all", "check", "always"], ["check", "launch"]) == []
+    (found,) = playbook_variables.unknown_tags(["chekc"], ["check", "launch"])
     assert (found["code"], found["remedy"]) == ("TAG_UNKNOWN", "did you mean check?")
 
 

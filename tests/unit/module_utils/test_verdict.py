@@ -3,7 +3,7 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict
 
 HEAD = {"listen": {"address": "198.51.100.1", "ports": [29500, 0]}, "read": [], "written": []}
 OTHER = {"connect": {"address": "198.51.100.1", "source": "198.51.100.2"}, "read": [], "written": []}
@@ -12,7 +12,7 @@ FINE = {"listen": None, "connect": CONNECTED, "read": [], "peers": {}}
 
 
 def judge(head=FINE, other=FINE):
-    return _verdict.judge({"n1": HEAD, "n2": OTHER}, {"n1": head, "n2": other})
+    return proof_verdict.judge({"n1": HEAD, "n2": OTHER}, {"n1": head, "n2": other})
 
 
 def tried(*errors):
@@ -67,7 +67,7 @@ ROUTES = {"source": "198.51.100.2", "devices": ["ib0"]}
 
 def routed(result, **other):
     wanted = {**OTHER, "routes": ROUTES}
-    return _verdict.judge({"n1": HEAD, "n2": wanted}, {"n1": FINE, "n2": {**FINE, **other, "routes": result}})
+    return proof_verdict.judge({"n1": HEAD, "n2": wanted}, {"n1": FINE, "n2": {**FINE, **other, "routes": result}})
 
 
 def test_a_peer_that_is_reached_over_another_card():
@@ -120,7 +120,7 @@ ANSWER = {**FINE, "routes": {}, "read": [{"value": {"n1": "1"}}]}
 
 def answered(answer, head=FINE):
     first = {**HEAD, "written": [{"path": "/nfs", "file": "f", "nonce": "1"}]}
-    return _verdict.judge({"n1": first, "n2": FULL}, {"n1": head, "n2": answer})
+    return proof_verdict.judge({"n1": first, "n2": FULL}, {"n1": head, "n2": answer})
 
 
 def test_an_answer_with_all_that_was_wanted():
@@ -168,4 +168,4 @@ def test_what_was_not_wanted_need_not_be_there():
     only = {"read": FULL["read"], "written": FULL["written"]}
     first = {"read": [], "written": [{"path": "/nfs", "file": "f", "nonce": "1"}]}
 
-    assert _verdict.judge({"n1": first, "n2": only}, {"n1": {}, "n2": {"read": ANSWER["read"]}}) == []
+    assert proof_verdict.judge({"n1": first, "n2": only}, {"n1": {}, "n2": {"read": ANSWER["read"]}}) == []

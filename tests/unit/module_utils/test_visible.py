@@ -3,7 +3,8 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _plan, _visible
+from ansible_collections.madctl.multinode.plugins.module_utils._common import visible_gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
 from tests.hostile import mutated
 from tests.unit.module_utils.facts import node
 
@@ -16,7 +17,7 @@ def gpus(vendor="nvidia", count=8, **more):
 
 
 def places(vendor="nvidia", uuids=None, **environment):
-    found = _visible.seen(gpus(vendor, uuids=uuids), environment)
+    found = visible_gpus.seen(gpus(vendor, uuids=uuids), environment)
     assert found["count"] == len(found["models"])
     return [int(model[1:]) for model in found["models"]]
 
@@ -83,31 +84,34 @@ def test_variables_of_amd_hide_nothing_of_nvidia():
 def test_only_holders_of_what_is_seen_matter():
     holders = [{"gpus": [0]}, {"gpus": [7, 2]}, {"gpus": []}]
 
-    assert _visible.seen(gpus(holders=holders), {"CUDA_VISIBLE_DEVICES": "2"})["holders"] == holders[1:]
+    assert visible_gpus.seen(gpus(holders=holders), {"CUDA_VISIBLE_DEVICES": "2"})["holders"] == holders[1:]
 
 
 @pytest.mark.parametrize("name", ["HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"])
 def test_a_plan_counts_what_the_job_sees(name):
-    given = _plan.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job", env={name: "0,1"})
-    bare = _plan.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job")
+    given = planner.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job", env={name: "0,1"})
+    bare = planner.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job")
     on_nodes = [node(number, visible={name: "0,1"}) for number in (1, 2)]
 
-    assert [one["nproc_per_node"] for one in _plan.make(given, ["a", "b"], [node(1), node(2)]).plan["nodes"]] == [2, 2]
-    assert [one["nproc_per_node"] for one in _plan.make(bare, ["a", "b"], on_nodes).plan["nodes"]] == [2, 2]
+    assert [one["nproc_per_node"] for one in planner.make(given, ["a", "b"], [node(1), node(2)]).plan["nodes"]] == [
+        2,
+        2,
+    ]
+    assert [one["nproc_per_node"] for one in planner.make(bare, ["a", "b"], on_nodes).plan["nodes"]] == [2, 2]
 
 
 def test_what_the_job_is_given_wins_over_what_nodes_have():
     wide = {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}
-    request = _plan.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job", env=wide)
+    request = planner.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job", env=wide)
     facts = [node(number, visible={"CUDA_VISIBLE_DEVICES": "0"}) for number in (1, 2)]
 
-    assert _plan.make(request, ["a", "b"], facts).plan["world_size"] == 8
+    assert planner.make(request, ["a", "b"], facts).plan["world_size"] == 8
 
 
 def test_a_node_that_hides_more_than_others_is_named():
-    request = _plan.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job")
+    request = planner.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job")
     facts = [node(1), node(2, visible={"HIP_VISIBLE_DEVICES": "0"}), node(3)]
-    found = _plan.make(request, ["a", "b", "c"], facts).problems
+    found = planner.make(request, ["a", "b", "c"], facts).problems
 
     assert [(entry["code"], entry["host"]) for entry in found] == [("GPU_COUNT_DIFFERS", "b")]
     assert "HIP_VISIBLE_DEVICES" in found[0]["message"]
@@ -116,5 +120,5 @@ def test_a_node_that_hides_more_than_others_is_named():
 @pytest.mark.fuzz
 def test_no_text_breaks_it(rounds):
     for data in mutated([b"0,1,2", b"GPU-aaaa,MIG-1", b"-1", b""], rounds):
-        found = _visible.seen(gpus(uuids=UUIDS), {"CUDA_VISIBLE_DEVICES": data.decode("utf-8", "surrogateescape")})
+        found = visible_gpus.seen(gpus(uuids=UUIDS), {"CUDA_VISIBLE_DEVICES": data.decode("utf-8", "surrogateescape")})
         assert 0 <= found["count"] == len(found["models"])

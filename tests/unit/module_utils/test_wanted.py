@@ -3,8 +3,8 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _wanted
-from ansible_collections.madctl.multinode.plugins.module_utils._number import number
+from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 
 NOT_NUMBERS = ["²", "٣", "1_0", "+1", "-1", " 1", "1 ", "1.0", "0x1", "1e3", "", "9" * 5000, "१", "①", "\x00", "1\n"]
 NAMES = [
@@ -28,27 +28,27 @@ def test_numbers_have_bounds():
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("text", [text for text in NOT_NUMBERS if text])
 def test_variables_take_plain_numbers(name, text):
-    assert [found["code"] for found in _wanted.judge({name: text})] == ["USAGE"]
+    assert [found["code"] for found in validation.judge({name: text})] == ["USAGE"]
 
 
 @pytest.mark.parametrize("name", ["timeout", "idle_timeout", "start_timeout", "grace", "days"])
 @pytest.mark.parametrize("text", ["x", "²", "nan", "inf", "-1", "1e999"])
 def test_times_are_numbers(name, text):
-    assert [found["code"] for found in _wanted.judge({name: text})] == ["USAGE"]
+    assert [found["code"] for found in validation.judge({name: text})] == ["USAGE"]
 
 
 def test_what_can_be_meant_passes():
     given = {"timeout": 0, "idle_timeout": "1.5", "log_cap": 1 << 30, "grace": 0, "days": 0.5, "nnodes": "0"}
 
-    assert _wanted.judge(given) == []
+    assert validation.judge(given) == []
 
 
 @pytest.mark.parametrize("value", [*NOT_NUMBERS, 0, 4097, True, 1.5, [], {}])
 def test_slots_of_an_inventory_are_a_number(value):
-    assert [(one["host"], one["code"]) for one in _wanted.judge_hosts({"a": {"madctl_slots": value}})] == [
+    assert [(one["host"], one["code"]) for one in validation.judge_hosts({"a": {"madctl_slots": value}})] == [
         ("a", "USAGE")
     ]
 
 
 def test_inventories_that_can_be_meant_pass():
-    assert _wanted.judge_hosts({"a": {"madctl_slots": "8", "madctl_node_rank": 0}, "fd00::1": {}}) == []
+    assert validation.judge_hosts({"a": {"madctl_slots": "8", "madctl_node_rank": 0}, "fd00::1": {}}) == []

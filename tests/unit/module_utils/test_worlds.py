@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranks that start a launcher: seen by the supervisor in real processes, and judged by who follows."""
 
-import importlib
 import os
 import sys
 import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _outcome, _wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import separate_worlds
 from madctl.commands.status import how_it_ended
-from tests.unit.module_utils.supervised import PROGRAMS
 
 # A launcher is known by its name; this one starts one rank, in a world that its words name.
 LAUNCHER = """#!/bin/sh
@@ -31,13 +32,6 @@ def write(path, text):
 
 
 @pytest.fixture
-def worlds(monkeypatch):
-    """Import what is delivered beside the supervisor as it is imported there."""
-    monkeypatch.syspath_prepend(PROGRAMS)
-    return importlib.import_module("_worlds")
-
-
-@pytest.fixture
 def rank(arm, tmp_path):
     """Start one rank of two whose program is a script that calls something of a name."""
 
@@ -46,7 +40,16 @@ def rank(arm, tmp_path):
         words = f"{inner_rank} {inner_size} {tmp_path}/enough"
         text = WRAPPERS[wrapper].format(launcher=launcher, words=words, python=sys.executable)
         script = write(tmp_path / "run.sh", text)
-        return arm("env", "RANK=1", "WORLD_SIZE=2", sys.executable, "-I", "-S", f"{tmp_path}/bin/_rank.py", str(script))
+        return arm(
+            "env",
+            "RANK=1",
+            "WORLD_SIZE=2",
+            sys.executable,
+            "-I",
+            "-S",
+            f"{tmp_path}/bin/_supervise/rank_wrapper.py",
+            str(script),
+        )
 
     return make
 
@@ -56,7 +59,7 @@ def events(run, enough):
     channel = run.connect()
     channel.send(b"g")
     frames = []
-    decoder, deadline = _wire.Decoder(), time.monotonic() + 30
+    decoder, deadline = wire.Decoder(), time.monotonic() + 30
     channel.settimeout(30)
     while not any(header["event"] == "apart" for header, _ in frames) and time.monotonic() < deadline:
         frames += decoder.feed(channel.recv(1 << 16))
@@ -85,16 +88,16 @@ def test_a_world_of_the_same_size_is_another_where_the_rank_is_another(rank, tmp
 
 
 @pytest.mark.parametrize(("name", "inner"), [("torchrun", (1, 2)), ("worker", (0, 1))])
-def test_what_belongs_to_the_world_or_was_started_by_no_launcher_is_left_alone(rank, tmp_path, worlds, name, inner):
+def test_what_belongs_to_the_world_or_was_started_by_no_launcher_is_left_alone(rank, tmp_path, name, inner):
     run = rank(name, "child", *inner)
     channel = run.connect()
     channel.send(b"g")
     pid = None
     deadline = time.monotonic() + 20
     # The last process that the rank's program starts.
-    while not (pid and b"sleep" in b" ".join(map(os.fsencode, _below(worlds, pid)))) and time.monotonic() < deadline:
-        pid = next((one for one in worlds._processes.find(run.run_id)[1] if _is_script(worlds, one, tmp_path)), None)
-    found = worlds.inner(pid, (1, 2), worlds._processes.by_parent())
+    while not (pid and b"sleep" in b" ".join(map(os.fsencode, _below(pid)))) and time.monotonic() < deadline:
+        pid = next((one for one in processes.find(run.run_id)[1] if _is_script(one, tmp_path)), None)
+    found = separate_worlds.inner(pid, (1, 2), processes.by_parent())
     (tmp_path / "enough").touch()
     run.process.wait(20)
     channel.close()
@@ -103,14 +106,14 @@ def test_what_belongs_to_the_world_or_was_started_by_no_launcher_is_left_alone(r
     assert run.record["apart"] == []
 
 
-def _is_script(worlds, pid, tmp_path):
-    words = worlds._processes.command_line(pid)
+def _is_script(pid, tmp_path):
+    words = processes.command_line(pid)
     return words[-1:] == [str(tmp_path / "run.sh")] and not any("_rank.py" in word for word in words)
 
 
-def _below(worlds, pid):
-    found = worlds._processes.descendants(pid)
-    return [word for one in found for word in worlds._processes.command_line(one)]
+def _below(pid):
+    found = processes.descendants(pid)
+    return [word for one in found for word in processes.command_line(one)]
 
 
 def follower(size, *hosts):
@@ -131,7 +134,7 @@ def problems(follower):
     for run in follower.runs:
         # How it ended is not what these are about.
         run.exit = run.exit or {"outcome": "exited", "exit_code": 0, "signal": None}
-    return [(entry["code"], entry["host"]) for entry in _outcome.judge(follower.runs, follower.plan, None)[0]]
+    return [(entry["code"], entry["host"]) for entry in run_outcome.judge(follower.runs, follower.plan, None)[0]]
 
 
 def test_a_run_whose_ranks_all_made_worlds_of_their_own_fails_at_once():
@@ -145,7 +148,7 @@ def test_a_run_whose_ranks_all_made_worlds_of_their_own_fails_at_once():
     found._event(found.runs[1], apart(2, 1), b"")
     assert problems(found) == [("WORLD_DIFFERS", "b")]
     assert found._stopping
-    message = _outcome.judge(found.runs, found.plan, None)[0][0]["message"]
+    message = run_outcome.judge(found.runs, found.plan, None)[0][0]["message"]
     assert message == "rank 1 of 2 started torchrun, which made a world of its own, of size 1; so did every rank"
 
 

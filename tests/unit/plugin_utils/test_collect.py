@@ -12,7 +12,8 @@ import tarfile
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.action import run_collect
-from ansible_collections.madctl.multinode.plugins.module_utils import _packing, _wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _hearing, _unpacking
 from tests import hostile
 
@@ -103,7 +104,7 @@ END = {"end": True}
 def archive(*frames):
     """Pack frames: headers, or pairs of a header and bytes."""
     pairs = [frame if isinstance(frame, tuple) else (frame, b"") for frame in frames]
-    return gzip.compress(b"".join(_wire.encode(*pair) for pair in pairs))
+    return gzip.compress(b"".join(wire.encode(*pair) for pair in pairs))
 
 
 def written(place):
@@ -155,7 +156,7 @@ ODD = {
     "no end": archive(FILE),
     "cut": WHOLE[:-9],
     "no check sum": WHOLE[:-8] + b"\0" * 8,
-    "a frame that is cut": gzip.compress(_wire.encode(FILE) + b'{"end": tr'),
+    "a frame that is cut": gzip.compress(wire.encode(FILE) + b'{"end": tr'),
     "bytes after it": WHOLE + b"\0",
     "another after it": WHOLE + WHOLE,
     "frames after the end": archive(FILE, END, FILE, END),
@@ -171,8 +172,8 @@ ODD = {
     "a time that is none": archive({"file": "a", "time": float("nan")}, END),
     "a time that is none either": archive({"file": "a", "time": True}, END),
     "a time without end": archive({"file": "a", "time": 1e300}, END),
-    "a size that is none": gzip.compress(_wire.encode(FILE) + b'{"bytes": -1}\n'),
-    "a size of a truth": gzip.compress(_wire.encode(FILE) + b'{"bytes": true}\nx'),
+    "a size that is none": gzip.compress(wire.encode(FILE) + b'{"bytes": -1}\n'),
+    "a size of a truth": gzip.compress(wire.encode(FILE) + b'{"bytes": true}\nx'),
     "nested": gzip.compress(b'{"a": ' + b"[" * 100_000),
     "nested, a line": gzip.compress(b'{"a": ' + b"[" * 100_000 + b"\n"),
     "more than it may": archive(FILE, ({}, b"x" * 1000), ({}, b"x" * 25), END),
@@ -229,7 +230,7 @@ def test_an_archive_that_stands_still_is_given_up(tmp_path, monkeypatch):
 @pytest.mark.fuzz
 def test_no_archive_writes_anywhere_else(tmp_path, outside, rounds):
     samples = [
-        b"".join(_wire.encode(*pair) for pair in pairs)
+        b"".join(wire.encode(*pair) for pair in pairs)
         for pairs in (
             [({"directory": "a"}, b""), ({"file": "a/b", "time": 1}, b""), ({}, b"text"), (END, b"")],
             [({"file": "../outside/flag", "time": 1}, b""), ({}, b"text"), (END, b"")],
@@ -278,7 +279,7 @@ def test_names_of_a_job_are_spelled_so_that_they_come(tmp_path):
     for name in names:
         with open(os.path.join(os.fsencode(run), name), "wb") as stream:
             stream.write(name)
-    unpack(gzip.compress(b"".join(_packing.packed(str(run)))), to)
+    unpack(gzip.compress(b"".join(packing.packed(str(run)))), to)
 
     assert sorted(path.read_bytes() for path in to.iterdir()) == sorted(names)
     found = {path.name: path.read_bytes() for path in to.iterdir()}

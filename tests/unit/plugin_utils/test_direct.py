@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
 
 @pytest.mark.parametrize("same_version", [True, False])
 def test_a_program_runs(same_version):
-    parts = _direct.parts("_words")
+    parts = _direct.parts("_common.raw_words")
     if not same_version:
         # Whoever took the compiled part in spite of the version would fail on it.
         parts = tuple((name, text, "AAAA", "eJwDAAAAAAE=") for name, text, _, _ in parts)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Problems as playbooks print them."""
 
-from ansible_collections.madctl.multinode.plugins.module_utils._codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.plugin_utils import _screen
 
 

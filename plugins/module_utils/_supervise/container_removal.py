@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Remove the containers of a run, once everything else of it has ended on this node.
+
+Started as ``madctl_node.py container_removal RUN_ID``. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ansible_collections.madctl.multinode.plugins.module_utils._node import docker
+
+
+def main() -> None:
+    """Remove them."""
+    docker.remove_of(sys.argv[1])
