@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from madctl import terminal
 from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
 from madctl.errors import ExitCode, MadctlError, Problem, UsageError, unexpected
+from madctl.screen import terminal
 
 COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
 

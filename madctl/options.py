@@ -93,7 +93,9 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     Raises:
         UsageError: If the lists cannot be read, or contradict each other.
     """
-    from madctl import inventory, settings, terminal
+    from madctl import collection
+    from madctl.nodes import inventory
+    from madctl.screen import terminal
 
     password, config = options.become_password_file, options.ssh_config
     _require(password, Problem("BECOME_PASSWORD_FILE_MISSING", f"no file {password}"))
@@ -102,7 +104,7 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     found = _find(options, environment, inventory.ssh_args(config, options.accept_new_host_keys))
     if config:
         found = replace(found, inventory=inventory.own_connections(found.inventory, config))
-    for path in settings.unread(options.inventory or ()):
+    for path in collection.unread(options.inventory or ()):
         why = "Ansible reads that of the current directory, unless everybody may write there, or that of ANSIBLE_CONFIG"
         terminal.tell(f"notice: {path} is not read: {why}")
     wrong = inventory.wrong_login(found.inventory)
@@ -115,7 +117,8 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
 
 
 def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments: str) -> Targets:
-    from madctl import engine, hosts, inventory
+    from madctl.nodes import hosts, inventory
+    from madctl.playbook import engine
 
     given = [name for name in ("hosts", "hostfile", "inventory") if getattr(options, name) is not None]
     if len(given) > 1:
@@ -146,8 +149,8 @@ def _require(path: str | None, problem: Problem) -> None:
 
 
 def _lab(options: argparse.Namespace, arguments: str) -> Targets:
-    from madctl import inventory
     from madctl.lab import power, state
+    from madctl.nodes import inventory
 
     power.require_machine()
     lab = state.load(options.lab)
@@ -160,7 +163,7 @@ def _lab(options: argparse.Namespace, arguments: str) -> Targets:
 
 def _named(options: argparse.Namespace) -> list[Host]:
     """Read the hosts that --hosts or --hostfile names; none where neither is given."""
-    from madctl import hosts
+    from madctl.nodes import hosts
 
     if options.hosts is not None:
         return hosts.from_list(options.hosts)

@@ -25,12 +25,12 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Follow, and return the exit code that tells how the run ended."""
-    from madctl import rundir
-    from madctl.report import report_run
-    from madctl.session import RunSession
-    from madctl.view import View
+    from madctl.nodes import record_store
+    from madctl.playbook.report import report_run
+    from madctl.playbook.session import RunSession
+    from madctl.screen.view import View
 
-    record = rundir.load(options.run_id)
+    record = record_store.load(options.run_id)
     nodes = record.reach()
     view = View(nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=())
     view.attached(record.plan)

@@ -33,9 +33,9 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check, and return 0 only if a launch would pass."""
-    from madctl.report import report_check
-    from madctl.session import Session
-    from madctl.view import View
+    from madctl.playbook.report import report_check
+    from madctl.playbook.session import Session
+    from madctl.screen.view import View
 
     wanted = check_variables(options)
     hidden = secrets(options, wanted)

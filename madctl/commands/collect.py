@@ -25,14 +25,15 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 4 when a node gave nothing, 2 when there is no room for what it would give."""
-    from madctl import rundir, terminal
+    from madctl.nodes import record_store
+    from madctl.playbook.session import ask
     from madctl.request import size
     from madctl.result import Result, to_json, to_problem
-    from madctl.session import ask
-    from madctl.view import fold, print_problems
+    from madctl.screen import terminal
+    from madctl.screen.view import fold, print_problems
 
     most = size("--max-size", options.max_size)
-    record = rundir.load(options.run_id)
+    record = record_store.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
     found = ask("collect", "run_collect", record, {"madctl_dest": place, "madctl_max_size": most})
     problems = [to_problem(entry) for entry in found.get("problems", [])]

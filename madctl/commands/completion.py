@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     import shtab
 
     from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
-    from madctl import terminal
+    from madctl.screen import terminal
 
     for action in _actions(options.parser):
         if action.metavar in _FILES:

@@ -32,16 +32,17 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each node where something went; 4 when a node did not answer."""
-    from madctl import attic, cleaning, leftovers, terminal
+    from madctl.housekeeping import cleaning, held_runs, leftovers
     from madctl.result import Result, to_json
-    from madctl.view import print_problems
+    from madctl.screen import terminal
+    from madctl.screen.view import print_problems
 
     if not 0 <= options.days < 1e6:
         raise UsageError(Problem("USAGE", f"--days takes a number of days, not {options.days}"))
-    records = attic.records()
-    reaches = [targets(options)] if attic.hosts_given(options) else [record.reach() for record in records]
+    records = held_runs.records()
+    reaches = [targets(options)] if held_runs.hosts_given(options) else [record.reach() for record in records]
     cleaned = cleaning.Cleaning(records, options.days, options.run_dir, options.dry_run)
-    cleaned.ask(attic.groups(reaches))
+    cleaned.ask(held_runs.groups(reaches))
     over = cleaned.over()
     left = leftovers.find()
     if not options.dry_run:

@@ -21,8 +21,9 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print YAML that plain ansible-playbook takes with -i."""
-    from madctl import engine, terminal
-    from madctl.inventory import plain
+    from madctl.nodes.inventory import plain
+    from madctl.playbook import engine
+    from madctl.screen import terminal
 
     found = targets(options)
     if found.sources:

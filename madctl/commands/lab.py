@@ -11,7 +11,7 @@ from typing import Any
 
 from madctl.errors import ExitCode, Problem, UsageError
 from madctl.options import whole
-from madctl.terminal import say, tell
+from madctl.screen.terminal import say, tell
 
 # Runs in the host: the caller's directory if the host has it, then the command in its place.
 _ENTER = 'cd "$0" 2>/dev/null || cd; exec "$@"'

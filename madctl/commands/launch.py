@@ -31,15 +31,15 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code that tells how it ended."""
-    from madctl import rundir
-    from madctl.report import report_run
-    from madctl.session import RunSession
-    from madctl.view import View
+    from madctl.nodes import record_store
+    from madctl.playbook.report import report_run
+    from madctl.playbook.session import RunSession
+    from madctl.screen.view import View
 
     wanted = launch_variables(options)
     nodes = targets(options)
     if not options.dry_run:
-        rundir.prepare()
+        record_store.prepare()
     view = View(
         nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, secrets=secrets(options, wanted)
     )
@@ -54,11 +54,11 @@ def run(options: argparse.Namespace) -> int:
 
 def disarm(session: Any) -> None:
     """Stop what was armed when Ansible was ended in the middle of it."""
-    from madctl import attic
+    from madctl.housekeeping import held_runs
 
     run_id = session.plan["run_id"]
     try:
-        found = attic.ask("stop", "run_stop", session.nodes, {"madctl_run_id": run_id})
+        found = held_runs.ask("stop", "run_stop", session.nodes, {"madctl_run_id": run_id})
     except RunError as error:
         remedy = f"the run may go on: madctl stop {run_id}"
         raise RunError(error.exit_code, *(replace(problem, remedy=remedy) for problem in error.problems)) from error

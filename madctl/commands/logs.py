@@ -27,13 +27,13 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print lines, each with its node and rank."""
-    from madctl import rundir
-    from madctl.lines import one_line
-    from madctl.report import own_failure
-    from madctl.session import RunSession
-    from madctl.view import View, print_problems
+    from madctl.nodes import record_store
+    from madctl.playbook.report import own_failure
+    from madctl.playbook.session import RunSession
+    from madctl.screen.lines import one_line
+    from madctl.screen.view import View, print_problems
 
-    record = rundir.load(options.run_id)
+    record = record_store.load(options.run_id)
     unknown = [host for host in options.host if host not in record.targets["names"]]
     if unknown:
         raise UsageError(

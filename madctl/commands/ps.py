@@ -28,9 +28,9 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line a run, the latest last; 4 when a node that was asked did not answer."""
-    from madctl import attic
+    from madctl.housekeeping import held_runs
 
-    if attic.hosts_given(options):
+    if held_runs.hosts_given(options):
         return _held(options)
     if options.run_dir:
         raise UsageError(Problem("USAGE", "--run-dir needs nodes to ask", remedy="add --hosts"))
@@ -38,11 +38,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _remembered(options: argparse.Namespace) -> int:
-    from madctl import rundir, terminal
+    from madctl.nodes import record_store
     from madctl.result import Result, to_json
-    from madctl.view import fold, print_problems
+    from madctl.screen import terminal
+    from madctl.screen.view import fold, print_problems
 
-    records, broken = rundir.known()
+    records, broken = record_store.known()
     if options.output == "json":
         runs = [
             {
@@ -65,19 +66,21 @@ def _remembered(options: argparse.Namespace) -> int:
 
 def _held(options: argparse.Namespace) -> int:
     """Ask nodes, and remember what was forgotten or launched elsewhere: the nodes are the truth."""
-    from madctl import attic, rundir, terminal
+    from madctl.housekeeping import held_runs
+    from madctl.nodes import record_store
     from madctl.result import Result, to_json, to_problem
-    from madctl.view import fold, print_problems
+    from madctl.screen import terminal
+    from madctl.screen.view import fold, print_problems
 
     nodes = targets(options)
-    found = attic.ask("ps", "run_list", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
+    found = held_runs.ask("ps", "run_list", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
     problems = [to_problem(entry) for entry in found["problems"]]
-    runs = attic.held(found["nodes"], nodes)
+    runs = held_runs.held(found["nodes"], nodes)
     known, notices = _known()
     fresh = [one for one in runs if one.run_id not in known]
     for one in fresh:
         record = one.record(nodes)
-        unsaved = rundir.save(record) if record else None
+        unsaved = record_store.save(record) if record else None
         if unsaved:
             notices = [*notices, unsaved]
         elif record:
@@ -113,15 +116,15 @@ def _known() -> tuple[set[str], list[Problem]]:
 
     A run that was restarted is on its nodes under its id with a number, and remembered under its first.
     """
-    from madctl import rundir
+    from madctl.nodes import record_store
 
-    records, broken = rundir.known()
+    records, broken = record_store.known()
     return {name for record in records for name in (record.run_id, record.plan["run_id"])}, broken
 
 
 def _named(run_id: str) -> str:
     """Write the id that a node gives a run; what can be none is quoted, since it begins a line."""
-    from madctl.record import RUN_ID
+    from madctl.nodes.run_record import RUN_ID
 
     return run_id if RUN_ID.fullmatch(run_id) else repr(run_id)
 

@@ -26,19 +26,20 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one line a node; 4 when one did not answer."""
     from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
-    from madctl import rundir, terminal
+    from madctl.nodes import record_store
+    from madctl.playbook.session import ask
     from madctl.result import Result, to_json, to_problem
-    from madctl.session import ask
-    from madctl.view import print_problems
+    from madctl.screen import terminal
+    from madctl.screen.view import print_problems
 
-    record = rundir.load(options.run_id)
+    record = record_store.load(options.run_id)
     found = ask("status", "run_status", record, {})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
     notices = []
     ended = how_it_ended(list(found.get("nodes", {}).values()), len(record.targets["names"]), record.plan)
     if ended and record.status == "running":
-        unsaved = rundir.save(rundir.ended(record, ended, exit_code(ended)))
+        unsaved = record_store.save(record_store.ended(record, ended, exit_code(ended)))
         notices = [unsaved] if unsaved else []
     nodes = [{"host": host, **node} for host, node in found.get("nodes", {}).items()]
     if options.output == "json":

@@ -25,12 +25,13 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 only when every node proved that nothing is left, else 9."""
-    from madctl import rundir, terminal
+    from madctl.nodes import record_store
+    from madctl.playbook.session import ask
     from madctl.result import Result, to_json, to_problem
-    from madctl.session import ask
-    from madctl.view import fold, print_problems
+    from madctl.screen import terminal
+    from madctl.screen.view import fold, print_problems
 
-    record = rundir.load(options.run_id)
+    record = record_store.load(options.run_id)
     grace = FORCED_SECONDS if options.force else GRACE_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
     # Where Ansible itself fails, it is an error of its own: of nodes that were not asked nobody can say anything.
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     notices = []
     if not problems:
         ended = record.status if record.status != "running" else "stopped"
-        unsaved = rundir.save(rundir.ended(record, ended, record.exit_code or 0))
+        unsaved = record_store.save(record_store.ended(record, ended, record.exit_code or 0))
         notices = [unsaved] if unsaved else []
     if options.output == "json":
         status = "failed" if problems else "stopped"

@@ -15,12 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from madctl import rundir
 from madctl.errors import ExitCode, Problem, RunError
-from madctl.inventory import GROUP, narrowed
-from madctl.lines import one_line
+from madctl.nodes import record_store
+from madctl.nodes.inventory import GROUP, narrowed
+from madctl.nodes.run_record import Record, sound
 from madctl.options import Targets
-from madctl.record import Record, sound
+from madctl.screen.lines import one_line
 
 # How a host is reached: its name and everything that an inventory says of it. Two labs may both have a node1.
 Way = tuple[str, str]
@@ -120,7 +120,7 @@ def ask(playbook: str, action: str, targets: Targets, variables: dict[str, Any])
     Raises:
         RunError: If Ansible ended without a result.
     """
-    from madctl.engine import Engine
+    from madctl.playbook.engine import Engine
 
     found: dict[str, Any] = {}
 
@@ -194,4 +194,4 @@ def split(targets: Targets) -> list[Group]:
 
 def records() -> list[Record]:
     """Read all records that can be read."""
-    return rundir.known()[0]
+    return record_store.known()[0]

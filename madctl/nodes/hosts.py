@@ -66,7 +66,7 @@ def _of_lsf(given: Mapping[str, str]) -> list[Host]:
 
 
 def _group(text: str) -> list[str]:
-    from madctl import groups
+    from madctl.nodes import groups
 
     return groups.nodes(text)
 

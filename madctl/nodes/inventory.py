@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from madctl.errors import Problem
-from madctl.hosts import Host
+from madctl.nodes.hosts import Host
 
 GROUP = "madctl_nodes"
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from madctl import record as records
 from madctl.errors import Problem, UsageError
+from madctl.nodes import run_record as records
+from madctl.nodes.run_record import RUN_ID
+from madctl.nodes.run_record import Record as Record
 from madctl.options import Targets
-from madctl.record import RUN_ID
-from madctl.record import Record as Record
 
 _MOST_BYTES = 64 << 20  # some ten thousand nodes
 _PROBE_BYTES = 64 << 10

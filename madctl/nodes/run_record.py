@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
-from madctl.inventory import GROUP, narrowed, wrong_login
+from madctl.nodes.inventory import GROUP, narrowed, wrong_login
 from madctl.options import Targets
 
 SCHEMA = 1

@@ -23,11 +23,11 @@ import yaml
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from madctl.collection import environment
 from madctl.errors import Problem, UsageError
-from madctl.inventory import GROUP, control_directory, typed
-from madctl.lines import one_line
+from madctl.nodes.inventory import GROUP, control_directory, typed
 from madctl.options import Targets
-from madctl.settings import environment
+from madctl.screen.lines import one_line
 
 COLLECTION = "madctl.multinode"
 RECEIVER = "madctl-events"

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from madctl import terminal
 from madctl.errors import ExitCode, Problem
-from madctl.lines import one_line
-from madctl.planned import show_plan
+from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
-from madctl.session import RunSession, Session
-from madctl.view import View, fold, print_problems
+from madctl.screen import terminal
+from madctl.screen.lines import one_line
+from madctl.screen.plan_text import show_plan
+from madctl.screen.view import View, fold, print_problems
 
 
 def report_check(session: Session, options: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
 
 def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool = False) -> int:
     """Print how a run ended, or that it goes on, remember it, and return the exit code."""
-    from madctl import rundir
+    from madctl.nodes import record_store
 
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
@@ -62,7 +62,7 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     ended = "running" if session.detached else _status(code, "planned" if dry_run else "succeeded")
     # Where Ansible died in the middle, nobody here knows how the run ends.
     if session.record and not (final is None and code == ExitCode.INTERNAL):
-        session.remember(rundir.ended(session.record, ended, code))
+        session.remember(record_store.ended(session.record, ended, code))
     broken = own_failure(session)
     view.errors += broken
     if session.detached:
@@ -91,12 +91,13 @@ def own_failure(session: Session) -> list[Problem]:
 
 
 def _results(view: View, plan: dict[str, Any], data: dict[str, Any], ended: str) -> None:
-    from madctl import models, rundir
+    from madctl.nodes import record_store
+    from madctl.screen import models
 
     if plan["shape"] == "model" and ended == "succeeded" and not models.ran(data["nodes"]):
         remedy = "see the output of madengine"
         view.notice(Problem("MODELS_SKIPPED", "madengine ran no model: all are skipped, or deprecated", remedy=remedy))
-    path = rundir.results(plan["run_id"])
+    path = record_store.results(plan["run_id"])
     try:
         written = models.merge(path, data["nodes"])
     except OSError as error:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from madctl import terminal
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
-from madctl.lines import is_forged
 from madctl.options import Targets
 from madctl.result import to_problem
-from madctl.view import View
+from madctl.screen import terminal
+from madctl.screen.lines import is_forged
+from madctl.screen.view import View
 
 STOP, KILL, DETACH = b"s", b"k", b"d"
 
@@ -43,7 +43,7 @@ class Session:
 
     def run(self) -> None:
         """Run the playbook to its end."""
-        from madctl.engine import Engine
+        from madctl.playbook.engine import Engine
 
         with Engine(self._kept_up(self.on_task), self._kept_up(self.on_event)) as engine:
             self.engine = engine
@@ -168,17 +168,17 @@ class RunSession(Session):
         if is_forged(event):
             return
         if event["event"] == "restart" and self.record:
-            from madctl import rundir
+            from madctl.nodes import record_store
 
-            self.remember(rundir.restarted(self.record, event["plan"]))
+            self.remember(record_store.restarted(self.record, event["plan"]))
         super().on_event(event, payload)
 
     def remember(self, record: Any) -> None:
         """Write the record of the run; where that fails, say so and how to find the run again, once."""
-        from madctl import rundir
+        from madctl.nodes import record_store
 
         self.record = record
-        problem = rundir.save(record)
+        problem = record_store.save(record)
         if problem and not self.is_forgotten:
             self.view.notice(problem)
         self.is_forgotten = problem is not None
@@ -188,10 +188,10 @@ class RunSession(Session):
         super().on_task(action, host, result)
         if action.endswith("multinode.plan"):
             if self.plan and not self.wanted.get("madctl_dry_run"):
-                from madctl import rundir
+                from madctl.nodes import record_store
 
                 # Before anybody hears of it: whoever is killed now leaves a run that can be found.
-                self.remember(rundir.create(self.plan, self.nodes, self.wanted["madctl_work"]))
+                self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"]))
             self.view.planned(self.plan, result.get("without_ifconfig", []))
         elif action.endswith(("run_start", "run_follow")) and not result.get("planned") and "exit_code" in result:
             # Without an exit code it is how the action ended, not how the run did.
@@ -206,6 +206,6 @@ def ask(playbook: str, action: str, record: Any, variables: dict[str, Any]) -> d
     Raises:
         RunError: If Ansible ended without a result: then nobody knows anything of the nodes.
     """
-    from madctl import attic
+    from madctl.housekeeping import held_runs
 
-    return attic.ask(playbook, action, record.reach(), {"madctl_plan": record.plan, **variables})
+    return held_runs.ask(playbook, action, record.reach(), {"madctl_plan": record.plan, **variables})

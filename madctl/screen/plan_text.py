@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined, quoted, unpack
-from madctl.terminal import plain, say
+from madctl.screen.terminal import plain, say
 
 
 def ranks(counts: Sequence[int]) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from madctl.terminal import plain
+from madctl.screen.terminal import plain
 
 
 class StageTable:

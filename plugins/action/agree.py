@@ -15,7 +15,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
     proof_verdict,
     shared_storage,
 )
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _proving, _reach, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, proving
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
 class ActionModule(ActionBase):
@@ -26,21 +28,26 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes`` by host, or fail with ``problems``."""
         super().run(tmp, task_vars)
-        _play.require(self._task, task_vars)
+        play_rules.require(self._task, task_vars)
         arguments = self._task.args
         hosts = list(task_vars["ansible_play_hosts_all"])
         results = {host: task_vars["hostvars"][host].get(arguments["facts_from"], {}) for host in hosts}
-        facts = {host: _direct.plain(result["node"]) for host, result in results.items() if "node" in result}
-        found = [_direct.plain(result["problem"]) for result in results.values() if "problem" in result]
+        facts = {host: remote_program.plain(result["node"]) for host, result in results.items() if "node" in result}
+        found = [remote_program.plain(result["problem"]) for result in results.values() if "problem" in result]
         nodes: dict[str, Any] = {}
         if facts:
             judge = {"network": self._network, "storage": self._storage, "gpus": self._gpus}[arguments["about"]]
             nodes, judged = judge(facts, arguments, task_vars["hostvars"])
             found += judged
         problems = [entry for entry in found if not catalog.is_warning(entry["code"])]
-        warnings = _screen.lines([entry for entry in found if catalog.is_warning(entry["code"])])
+        warnings = playbook_screen.lines([entry for entry in found if catalog.is_warning(entry["code"])])
         if problems:
-            return {"failed": True, "msg": _screen.message(problems), "problems": problems, "warnings": warnings}
+            return {
+                "failed": True,
+                "msg": playbook_screen.message(problems),
+                "problems": problems,
+                "warnings": warnings,
+            }
         return {"changed": False, "nodes": nodes, "warnings": warnings}
 
     @staticmethod
@@ -58,13 +65,13 @@ class ActionModule(ActionBase):
         self, facts: dict[str, Any], arguments: dict[str, Any], hostvars: Any
     ) -> tuple[dict[str, Any], list[Any]]:
         nodes = list(facts.items())
-        types = _direct.plain(arguments.get("fstypes") or [])
+        types = remote_program.plain(arguments.get("fstypes") or [])
         problems, reading = shared_storage.judge(nodes, types), shared_storage.reading(nodes, types)
         proof = {host: {"read": reading[host], "written": shared_storage.written(fact)} for host, fact in nodes}
         if any(wanted["written"] for wanted in proof.values()):
-            reach = {host: _reach.Reach(host, self, hostvars[host]) for host in facts}
-            results = _proving.run(proof, reach)
-            due = {host: wanted for host, wanted in proof.items() if _proving.is_due(wanted)}
+            reach = {host: way.Reach(host, self, hostvars[host]) for host in facts}
+            results = proving.run(proof, reach)
+            due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
             problems += proof_verdict.judge(due, results)
         return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems
 

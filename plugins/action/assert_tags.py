@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _play
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
 
 
 class ActionModule(ActionBase):
@@ -18,5 +18,5 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return nothing, or fail with a line for each tag."""
         super().run(tmp, task_vars)
-        _play.require_tags(task_vars, self._task.args["known"])
+        play_rules.require_tags(task_vars, self._task.args["known"])
         return {"changed": False}

@@ -25,9 +25,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import no
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import line, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, validation
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
 
-_MODULES = _direct.parts("_probe.node_facts")
+_MODULES = remote_program.parts("_probe.node_facts")
 
 # Two attempts and Ansible's own start stay below 15 seconds.
 FIRST_SECONDS, SECOND_SECONDS = 4, 8
@@ -79,7 +80,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return the module's result, or an unreachable one with ``problem``."""
         super().run(tmp, task_vars)
-        _play.warn(self._task, task_vars)
+        play_rules.warn(self._task, task_vars)
         host = task_vars["inventory_hostname"]
         if not hostlist.is_name(host):
             found = hostlist.hostile(host).problem
@@ -88,7 +89,7 @@ class ActionModule(ActionBase):
         self._adapt()
         if not self._is_ssh():
             return self._look(task_vars)
-        arguments = _reach.adapt(self._connection, task_vars)
+        arguments = way.adapt(self._connection, task_vars)
         try:
             # Other modules of a role need the same.
             return dict(self._look(task_vars), ssh_extra_args=arguments)
@@ -138,8 +139,8 @@ class ActionModule(ActionBase):
             )
             return result
         _, arguments = self.validate_argument_spec(argument_spec=node_facts.ARGUMENTS)
-        program = _direct.Program("node_info", _MODULES, arguments)
-        command = program.command(_direct.python_of(task_vars))
+        program = remote_program.Program("node_info", _MODULES, arguments)
+        command = program.command(remote_program.python_of(task_vars))
         environment = self._compute_environment_string()
         sent = time.time()
         done = self._low_level_execute_command(" ".join(filter(None, [environment, command])), in_data=program.text)
@@ -157,7 +158,7 @@ class ActionModule(ActionBase):
             if odd is None:
                 return {"changed": False, "node": node_answers.dated(node, self._times)}
             return self._problem(problem("PROBE_MALFORMED", host, "the probe does not give such facts: %s" % odd))
-        interpreter = _direct.python_of(task_vars)
+        interpreter = remote_program.python_of(task_vars)
         text = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr")).strip()
         if result.get("rc") in (126, 127) or "interpreter" in text:
             message, remedy = "no Python at %s" % interpreter, "install python3 there"

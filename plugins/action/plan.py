@@ -15,7 +15,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _play, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
 class ActionModule(ActionBase):
@@ -30,17 +32,17 @@ class ActionModule(ActionBase):
         Problems are no failure of this task: ``prove`` adds its own and fails with all of them at once.
         """
         super().run(tmp, task_vars)
-        variables = _play.require(self._task, task_vars)
+        variables = play_rules.require(self._task, task_vars)
         arguments = dict(self._task.args)
         key = arguments.pop("facts_from")
         known_tags = validation.listed(arguments.pop("known_tags", None))
         if known_tags:
-            _play.require_tags(task_vars, known_tags)
+            play_rules.require_tags(task_vars, known_tags)
         net_tools_follow = boolean(arguments.pop("net_tools_follow", False))
         for name in _LISTS:
             arguments[name] = validation.listed(arguments.get(name))
         arguments["work"] = raw_words.split(arguments.get("work"))
-        _screen.refuse(validation.judge(arguments) + validation.judge_hosts(variables))
+        playbook_screen.refuse(validation.judge(arguments) + validation.judge_hosts(variables))
         hosts = in_rank_order(variables)
         results = [variables[host].get(key, {}) for host in hosts]
         problems = [_problem_of(host, result) for host, result in zip(hosts, results) if "node" not in result]
@@ -71,9 +73,9 @@ class ActionModule(ActionBase):
         complete = outcome.plan is not None and not problems
         warnings = [*choice.left_out, *outcome.warnings]
         if complete and outcome.plan:
-            _screen.planned(outcome.plan, warnings)
+            playbook_screen.planned(outcome.plan, warnings)
         elif wait:
-            _screen.tell("install", "net-tools on %s" % check_table.brief(wait))
+            playbook_screen.tell("install", "net-tools on %s" % check_table.brief(wait))
         return {
             "changed": False,
             "plan": outcome.plan if complete else None,
@@ -150,10 +152,10 @@ def _context(given: Any) -> dict[str, Any]:
     try:
         if isinstance(given, str):
             return madengine_options.parse(given)
-        return madengine_options.checked(dict(_direct.plain(given)))
+        return madengine_options.checked(dict(remote_program.plain(given)))
     except (ValueError, TypeError) as error:
         found = codes.problem("CONTEXT_MALFORMED", None, "additional_context: %s" % error)
-        raise _screen.refusal([found]) from error
+        raise playbook_screen.refusal([found]) from error
 
 
 def _plain(word: Any) -> Any:

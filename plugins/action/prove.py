@@ -11,7 +11,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _following, _proving, _reach, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following, proving
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
 class ActionModule(ActionBase):
@@ -22,24 +24,22 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return the ``checks`` of every node; fail with all ``problems``."""
         super().run(tmp, task_vars)
-        judged = _direct.plain(self._task.args["judged"])
+        judged = remote_program.plain(self._task.args["judged"])
         skip, proof = set(judged["left_out"]), judged["proof"]
-        due = any(_proving.is_due(wanted) for wanted in proof.values())
-        reach = {host: _reach.Reach(host, self, task_vars["hostvars"][host]) for host in proof if due}
-        results = _proving.run(proof, reach)
-        found = proof_verdict.judge(
-            {host: wanted for host, wanted in proof.items() if _proving.is_due(wanted)}, results
-        )
+        due = any(proving.is_due(wanted) for wanted in proof.values())
+        reach = {host: way.Reach(host, self, task_vars["hostvars"][host]) for host in proof if due}
+        results = proving.run(proof, reach)
+        found = proof_verdict.judge({host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}, results)
         problems = judged["problems"] + [entry for entry in found if catalog.CHECK_OF[entry["code"]] not in skip]
         checks = check_table.cells(judged["hosts"], problems, judged["warning_list"], not_run(judged))
         result = {"changed": False, "checks": checks, "candidates": judged["candidates"]}
         if boolean(self._task.args.get("show", False)):
-            _screen.say(check_table.lines(checks, check_table.brief))
+            playbook_screen.say(check_table.lines(checks, check_table.brief))
         if not judged["plan"]:
             # With a plan they were shown beside it.
-            _screen.notices(judged["warning_list"])
-        _screen.problems(problems)
-        return _following.left_to_role(_following.judged(result, problems), self._task.args)
+            playbook_screen.notices(judged["warning_list"])
+        playbook_screen.problems(problems)
+        return following.left_to_role(following.judged(result, problems), self._task.args)
 
 
 def not_run(judged: dict[str, Any]) -> dict[str, list[str]]:

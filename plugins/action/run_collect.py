@@ -12,18 +12,11 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
-from ansible_collections.madctl.multinode.plugins.plugin_utils import (
-    _direct,
-    _finding,
-    _following,
-    _hearing,
-    _play,
-    _reach,
-    _screen,
-    _unpacking,
-)
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output, remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, following, play_rules, unpacking
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_MODULES = _direct.parts("_runs.run_state")
+_MODULES = remote_program.parts("_runs.run_state")
 MAX_BYTES = 1 << 32
 SILENCE_SECONDS = 60.0
 _RUN_BYTES = 1 << 20
@@ -37,16 +30,16 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes``, the directory of each here, and ``problems`` of nodes that gave nothing."""
         super().run(tmp, task_vars)
-        _play.require(self._task, task_vars)
-        arguments = _direct.plain(self._task.args)
+        play_rules.require(self._task, task_vars)
+        arguments = remote_program.plain(self._task.args)
         try:
-            plan = _finding.plan_of(arguments, self, task_vars)
-        except _finding.Unknown as unknown:
-            return _following.left_to_role(unknown.result, arguments)
+            plan = find_run.plan_of(arguments, self, task_vars)
+        except find_run.Unknown as unknown:
+            return following.left_to_role(unknown.result, arguments)
         size = int(arguments.get("max_size") or MAX_BYTES)
         base = os.path.abspath(arguments.get("dest") or plan["run_id"])
         if self._task.check_mode:
-            _screen.tell("collect", "run %s would be fetched to %s" % (plan["run_id"], base))
+            playbook_screen.tell("collect", "run %s would be fetched to %s" % (plan["run_id"], base))
             absent = [node for node in plan["nodes"] if not os.path.isdir(os.path.join(base, node["host"]))]
             return {"changed": bool(absent), "nodes": {}, "problems": [], "run_id": plan["run_id"]}
         taken = [
@@ -55,16 +48,16 @@ class ActionModule(ActionBase):
             if not is_replaced(place, plan["run_id"])
         ]
         if taken:
-            _screen.problems(taken)
-            refused = _following.judged({"changed": False, "nodes": {}, "run_id": plan["run_id"]}, taken)
-            return _following.left_to_role(refused, arguments)
+            playbook_screen.problems(taken)
+            refused = following.judged({"changed": False, "nodes": {}, "run_id": plan["run_id"]}, taken)
+            return following.left_to_role(refused, arguments)
 
         def fetch(node: dict[str, Any]) -> tuple[bool, str | None, str | None]:
-            reach = _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
+            reach = way.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
             request = {"run_id": plan["run_id"], "run_dir": node.get("run_dir")}
             return collect(reach, request, os.path.join(base, node["host"]), size)
 
-        with ThreadPoolExecutor(_reach.AT_ONCE) as pool:
+        with ThreadPoolExecutor(way.AT_ONCE) as pool:
             fetched = list(pool.map(fetch, plan["nodes"]))
         hosts = [node["host"] for node in plan["nodes"]]
         outcomes = list(zip(hosts, [why for _, why, _ in fetched]))
@@ -75,16 +68,16 @@ class ActionModule(ActionBase):
         ]
         nodes = {host: os.path.join(base, host) for host, why in outcomes if not why}
         reasons = {host: why for host, why in outcomes if why}
-        result = _following.answered(nodes, reasons, changed=any(changed for changed, _, _ in fetched))
-        _screen.tell("collect", "run %s" % plan["run_id"])
-        _screen.say("%s: %s" % (host, place) for host, place in nodes.items())
-        _screen.notices(left_out)
-        _screen.problems(result["problems"])
-        return _following.left_to_role(dict(result, run_id=plan["run_id"], warning_list=left_out), arguments)
+        result = following.answered(nodes, reasons, changed=any(changed for changed, _, _ in fetched))
+        playbook_screen.tell("collect", "run %s" % plan["run_id"])
+        playbook_screen.say("%s: %s" % (host, place) for host, place in nodes.items())
+        playbook_screen.notices(left_out)
+        playbook_screen.problems(result["problems"])
+        return following.left_to_role(dict(result, run_id=plan["run_id"], warning_list=left_out), arguments)
 
 
 def collect(
-    reach: _reach.Reach, request: dict[str, Any], directory: str, size: int
+    reach: way.Reach, request: dict[str, Any], directory: str, size: int
 ) -> tuple[bool, str | None, str | None]:
     """
     Fetch one node's share into a directory.
@@ -95,19 +88,19 @@ def collect(
         size: How many bytes the node's files may have.
     """
     partial = directory + ".partial"
-    program = _direct.Program("pack", _MODULES, request, speaks=True)
+    program = remote_program.Program("pack", _MODULES, request, speaks=True)
     process = reach.start(program.command(reach.python))
-    hearing = _hearing.Hearing(process, _hearing.BEFORE_BYTES, SILENCE_SECONDS)
+    hearing = program_output.Hearing(process, program_output.BEFORE_BYTES, SILENCE_SECONDS)
     try:
-        _direct.give(process, program)
+        remote_program.give(process, program)
         if hearing.news(program) is None:
             return False, str(hearing.answer(program)["msg"]), None
         _renew(partial)
-        left_out = _unpacking.unpack(hearing.read, partial, size)
+        left_out = unpacking.unpack(hearing.read, partial, size)
         if process.wait():
             return False, "the connection ended in the middle: " + hearing.words, None
         return _replace(directory, partial), None, left_out
-    except (_hearing.Refused, OSError) as error:
+    except (program_output.Refused, OSError) as error:
         return False, "its archive is refused: %s" % error, None
     finally:
         process.kill()

@@ -16,15 +16,9 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
-from ansible_collections.madctl.multinode.plugins.plugin_utils import (
-    _direct,
-    _finding,
-    _following,
-    _links,
-    _play,
-    _reach,
-    _screen,
-)
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, following, play_rules, reconnect
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 # What keeps a reader from output that there may be; how the job ended is not what it asks.
 _UNSEEN = ("NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR", "CHANNEL_FAILED", "RUN_UNKNOWN")
@@ -38,34 +32,33 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
-        _play.require(self._task, task_vars)
-        arguments = _direct.plain(self._task.args)
+        play_rules.require(self._task, task_vars)
+        arguments = remote_program.plain(self._task.args)
         try:
-            plan = _finding.plan_of(arguments, self, task_vars)
-        except _finding.Unknown as unknown:
-            return _following.left_to_role(unknown.result, arguments)
+            plan = find_run.plan_of(arguments, self, task_vars)
+        except find_run.Unknown as unknown:
+            return following.left_to_role(unknown.result, arguments)
         quiet = bool(arguments.get("event_socket"))
         if not quiet:
-            _screen.tell("run", plan["run_id"])
-        return _following.left_to_role(self._follow(plan, arguments, task_vars, quiet), arguments)
+            playbook_screen.tell("run", plan["run_id"])
+        return following.left_to_role(self._follow(plan, arguments, task_vars, quiet), arguments)
 
     def _follow(self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, quiet: bool) -> dict[str, Any]:
         follow = boolean(arguments.get("follow", True))
         read_only = self._task.check_mode or boolean(arguments.get("read_only", False))
-        screen = _screen.Screen(plan, attached=True)
-        events = _following.Events(arguments.get("event_socket"), screen, exact=True)
+        screen = playbook_screen.Screen(plan, attached=True)
+        events = following.Events(arguments.get("event_socket"), screen, exact=True)
         follower = Follower(plan, events.tell, read_only=read_only, begun=follow, to_end=follow)
-        _following.obey(follower, events)
+        following.obey(follower, events)
         started = time.monotonic()
         reach = {
-            node["host"]: _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
-            for node in plan["nodes"]
+            node["host"]: way.Reach(node["host"], self, task_vars["hostvars"][node["host"]]) for node in plan["nodes"]
         }
         begin = {"since": moments.since(arguments.get("since"), time.time())}
-        with events, _links.Links(plan, reach, follower) as links:
+        with events, reconnect.Links(plan, reach, follower) as links:
             for node in plan["nodes"]:
                 position = _at(begin, node.get("clock_offset") or 0.0)
-                channel = _links.open_tail(reach[node["host"]], links.request(node["host"], position, follow))
+                channel = reconnect.open_tail(reach[node["host"]], links.request(node["host"], position, follow))
                 assert channel is not None
                 follower.armed(node["host"], channel)
             follower.follow()
@@ -73,15 +66,15 @@ class ActionModule(ActionBase):
             # Whoever only reads what is there judges nothing, but must know what is missing.
             missing = [run for run in follower.runs if run.failure and run.failure_code in _UNSEEN]
             silent = {run.host: run.failure["message"] for run in missing if run.failure}
-            result = dict(_following.answered({}, silent, changed=False), exit_code=0)
-            _screen.problems(result["problems"])
+            result = dict(following.answered({}, silent, changed=False), exit_code=0)
+            playbook_screen.problems(result["problems"])
             return result
-        result = _following.result(follower, plan, time.monotonic() - started)
+        result = following.result(follower, plan, time.monotonic() - started)
         # How the job ended is not what a reader asks; which output is missing is.
         asked = [entry for entry in result["problems"] if not read_only or entry["code"] in _UNSEEN]
         if not quiet:
             screen.done(result, asked)
-        return _following.judged(dict(result, changed=not read_only), asked)
+        return following.judged(dict(result, changed=not read_only), asked)
 
 
 def _at(begin: dict[str, Any], clock_offset: float) -> dict[str, Any]:

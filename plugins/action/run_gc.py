@@ -11,9 +11,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import job_lines
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _play, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following, play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_LOOK, _CLEAR = _direct.parts("_runs.survey"), _direct.parts("_runs.cleanup")
+_LOOK, _CLEAR = remote_program.parts("_runs.survey"), remote_program.parts("_runs.cleanup")
 # To look takes moments; to remove millions of files takes minutes.
 _LOOK_SECONDS, _REMOVE_SECONDS = 25.0, 600.0
 _DAYS = 7.0
@@ -27,10 +29,10 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return by host what was removed, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
-        _play.require(self._task, task_vars)
-        arguments = _direct.plain(self._task.args)
-        _screen.refuse(validation.judge(arguments))
-        reach = _asking.ways(self, task_vars)
+        play_rules.require(self._task, task_vars)
+        arguments = remote_program.plain(self._task.args)
+        playbook_screen.refuse(validation.judge(arguments))
+        reach = ask_nodes.ways(self, task_vars)
         bases = arguments.get("bases") or {}
         dry_run = self._task.check_mode or boolean(arguments.get("dry_run", False))
 
@@ -38,22 +40,24 @@ class ActionModule(ActionBase):
             return {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []}
 
         # A run that lives on one node is kept on all: its other shares may be all that tells how it ended there.
-        living = _asking.ask(reach, _LOOK, "alive", request, _LOOK_SECONDS)
+        living = ask_nodes.ask(reach, _LOOK, "alive", request, _LOOK_SECONDS)
         answered = {host: way for host, way in reach.items() if "alive" in living[host]}
         order = {
             "keep": sorted({name for host in answered for name in living[host]["alive"]}),
             "days": float(arguments.get("days", _DAYS)),
             "dry_run": dry_run,
         }
-        cleared = _asking.ask(answered, _CLEAR, "clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
+        cleared = ask_nodes.ask(answered, _CLEAR, "clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
         nodes = {host: cleared[host] for host in reach if "removed" in cleared.get(host, {})}
         reasons = {host: cleared.get(host, living[host])["msg"] for host in reach if host not in nodes}
         changed = (self._task.check_mode or not dry_run) and any(
             node["removed"] or node["programs"] for node in nodes.values()
         )
-        result = _following.answered(nodes, reasons, changed=changed)
-        _screen.say(_said(host, node, dry_run) for host, node in nodes.items() if node["removed"] or node["programs"])
-        _screen.problems(result["problems"])
+        result = following.answered(nodes, reasons, changed=changed)
+        playbook_screen.say(
+            _said(host, node, dry_run) for host, node in nodes.items() if node["removed"] or node["programs"]
+        )
+        playbook_screen.problems(result["problems"])
         if self._task.diff:
             gone = [
                 plain_text.plain("%s: %s" % (host, run["run_id"])) + "\n"
@@ -61,7 +65,7 @@ class ActionModule(ActionBase):
                 for run in node["removed"]
             ]
             result["diff"] = {"before": "".join(gone), "after": ""}
-        return _following.left_to_role(result, arguments)
+        return following.left_to_role(result, arguments)
 
 
 def _said(host: str, node: dict[str, Any], dry_run: bool) -> str:

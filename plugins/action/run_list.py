@@ -10,9 +10,11 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _play, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following, play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_MODULES = _direct.parts("_runs.survey")
+_MODULES = remote_program.parts("_runs.survey")
 _SECONDS = 25.0
 
 
@@ -24,17 +26,17 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes`` with their ``runs`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
-        _play.require(self._task, task_vars)
-        arguments = _direct.plain(self._task.args)
+        play_rules.require(self._task, task_vars)
+        arguments = remote_program.plain(self._task.args)
         request = {"run_dir": arguments.get("run_dir")}
-        reach = _asking.ways(self, task_vars)
-        answers = _asking.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
+        reach = ask_nodes.ways(self, task_vars)
+        answers = ask_nodes.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
         nodes = {host: answers[host] for host in reach if "runs" in answers[host]}
         reasons = {host: answers[host]["msg"] for host in reach if host not in nodes}
-        result = _following.answered(nodes, reasons, changed=False)
-        _screen.table(_rows(nodes))
-        _screen.problems(result["problems"])
-        return _following.left_to_role(result, arguments)
+        result = following.answered(nodes, reasons, changed=False)
+        playbook_screen.table(_rows(nodes))
+        playbook_screen.problems(result["problems"])
+        return following.left_to_role(result, arguments)
 
 
 def _rows(nodes: dict[str, Any]) -> list[list[str]]:

@@ -20,16 +20,15 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower 
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import masking
-from ansible_collections.madctl.multinode.plugins.plugin_utils import (
-    _arming,
-    _direct,
-    _following,
-    _links,
-    _play,
-    _proving,
-    _reach,
-    _screen,
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
+    arm_nodes,
+    following,
+    play_rules,
+    proving,
+    reconnect,
 )
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _LOG_CAP_BYTES = 1 << 30
 _WORK = "set madctl_work"
@@ -43,25 +42,25 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
-        _play.require(self._task, task_vars)
-        arguments = _direct.plain(self._task.args)
+        play_rules.require(self._task, task_vars)
+        arguments = remote_program.plain(self._task.args)
         plan = arguments.get("plan")
         if not plan:
-            raise _screen.refusal([codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)])
-        _screen.refuse(validation.judge(arguments))
+            raise playbook_screen.refusal([codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)])
+        playbook_screen.refuse(validation.judge(arguments))
         quiet = bool(arguments.get("event_socket"))
         secrets = _secrets(plan, arguments.get("user_env") or {})
         if self._task.check_mode or boolean(arguments.get("dry_run", False)):
             return self._planned(plan, arguments, secrets, quiet)
-        screen = _screen.Screen(plan, secrets)
+        screen = playbook_screen.Screen(plan, secrets)
         if not quiet:
-            _screen.tell("run", plan["run_id"])
+            playbook_screen.tell("run", plan["run_id"])
         result = self._start(plan, arguments, task_vars, screen)
         if not quiet:
             screen.done(result)
         if self._task.diff:
-            result["diff"] = masking.Mask(secrets).data(_screen.difference(plan))
-        return _following.left_to_role(result, arguments)
+            result["diff"] = masking.Mask(secrets).data(playbook_screen.difference(plan))
+        return following.left_to_role(result, arguments)
 
     def _planned(
         self, plan: dict[str, Any], arguments: dict[str, Any], secrets: Sequence[str], quiet: bool
@@ -70,19 +69,19 @@ class ActionModule(ActionBase):
         names = arguments.get("user_env") or {}
         mask = masking.Mask(secrets)
         if not quiet:
-            _screen.say(map(mask.text, ["", *_screen.commands(plan, names), ""]))
+            playbook_screen.say(map(mask.text, ["", *playbook_screen.commands(plan, names), ""]))
         found = {"changed": True, "planned": True, "run_id": plan["run_id"], "problems": []}
-        diff = {"diff": mask.data(_screen.difference(plan))} if self._task.diff else {}
+        diff = {"diff": mask.data(playbook_screen.difference(plan))} if self._task.diff else {}
         return {**found, **diff, "_ansible_verbose_override": True}
 
     def _start(
-        self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, screen: _screen.Screen
+        self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, screen: playbook_screen.Screen
     ) -> dict[str, Any]:
         restarts: list[dict[str, Any]] = []
-        with _following.Events(arguments.get("event_socket"), screen) as events:
+        with following.Events(arguments.get("event_socket"), screen) as events:
             while True:
                 reach = {
-                    node["host"]: _reach.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
+                    node["host"]: way.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
                     for node in plan["nodes"]
                 }
                 result = attempt(plan, arguments, reach, events)
@@ -121,11 +120,11 @@ def _again(plan: dict[str, Any], result: dict[str, Any], number: int) -> Any:
 
 
 def attempt(
-    plan: dict[str, Any], arguments: dict[str, Any], reach: dict[str, _reach.Reach], events: _following.Events
+    plan: dict[str, Any], arguments: dict[str, Any], reach: dict[str, way.Reach], events: following.Events
 ) -> dict[str, Any]:
     """Start a plan once and follow it to its end."""
     follower = Follower(plan, events.tell)
-    _following.obey(follower, events)
+    following.obey(follower, events)
     idle_timeout = float(arguments.get("idle_timeout") or 0) or None
     given = {
         "user_env": arguments.get("user_env") or {},
@@ -133,7 +132,7 @@ def attempt(
         "log_cap": int(arguments.get("log_cap") or _LOG_CAP_BYTES),
     }
     started = time.monotonic()
-    with _arming.Arming(plan, given, reach) as arming, _links.Links(plan, reach, follower):
+    with arm_nodes.Arming(plan, given, reach) as arming, reconnect.Links(plan, reach, follower):
         follower.watch(arming.news, lambda: arming.pass_on(follower))
         ready = follower.wait_ready(float(plan["start_timeout"]))
         refusals = proof_verdict.judge(plan["proof"], arming.proof) if ready else []
@@ -151,5 +150,5 @@ def attempt(
         follower.follow(idle_timeout)
     # A supervisor has the proof's files removed; where there is none, we do.
     unarmed = {host: plan["proof"][host]["written"] for host in reach if host not in arming.armed}
-    _proving.release(unarmed, reach)
-    return _following.result(follower, plan, time.monotonic() - started)
+    proving.release(unarmed, reach)
+    return following.result(follower, plan, time.monotonic() - started)

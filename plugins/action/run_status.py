@@ -8,17 +8,11 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils import (
-    _direct,
-    _finding,
-    _following,
-    _play,
-    _reach,
-    _round,
-    _screen,
-)
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import fan_out, remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, following, play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_MODULES = _direct.parts("_runs.run_state")
+_MODULES = remote_program.parts("_runs.run_state")
 _SECONDS = 25.0
 
 
@@ -30,28 +24,28 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
-        _play.require(self._task, task_vars)
-        arguments = _direct.plain(self._task.args)
+        play_rules.require(self._task, task_vars)
+        arguments = remote_program.plain(self._task.args)
         try:
-            plan = _finding.plan_of(arguments, self, task_vars)
-        except _finding.Unknown as unknown:
-            return _following.left_to_role(unknown.result, arguments)
+            plan = find_run.plan_of(arguments, self, task_vars)
+        except find_run.Unknown as unknown:
+            return following.left_to_role(unknown.result, arguments)
         run_dirs = {node["host"]: node.get("run_dir") for node in plan["nodes"]}
-        reach = {host: _reach.Reach(host, self, task_vars["hostvars"][host]) for host in run_dirs}
+        reach = {host: way.Reach(host, self, task_vars["hostvars"][host]) for host in run_dirs}
         answers: dict[str, dict[str, Any]] = {}
 
-        def program(host: str, _: Any) -> _direct.Program:
-            return _direct.Program("look", _MODULES, {"run_id": plan["run_id"], "run_dir": run_dirs[host]})
+        def program(host: str, _: Any) -> remote_program.Program:
+            return remote_program.Program("look", _MODULES, {"run_id": plan["run_id"], "run_dir": run_dirs[host]})
 
-        round_of_all = _round.Round(reach, None, program, lambda host, answer: answers.update({host: answer}))
+        round_of_all = fan_out.Round(reach, None, program, lambda host, answer: answers.update({host: answer}))
         round_of_all.start()
         round_of_all.close(_SECONDS)
         silent = [host for host in run_dirs if "state" not in answers[host]]
         reasons = {host: answers[host]["msg"] for host in silent}
         nodes = {host: answers[host] for host in run_dirs if host not in silent}
-        result = _following.answered(nodes, reasons, changed=False)
-        _screen.tell("run", plan["run_id"])
+        result = following.answered(nodes, reasons, changed=False)
+        playbook_screen.tell("run", plan["run_id"])
         if nodes:
-            _screen.table(status_table.rows([{"host": host, **node} for host, node in nodes.items()]))
-        _screen.problems(result["problems"])
-        return _following.left_to_role(dict(result, run_id=plan["run_id"]), arguments)
+            playbook_screen.table(status_table.rows([{"host": host, **node} for host, node in nodes.items()]))
+        playbook_screen.problems(result["problems"])
+        return following.left_to_role(dict(result, run_id=plan["run_id"]), arguments)

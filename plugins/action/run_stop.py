@@ -10,16 +10,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils import (
-    _asking,
-    _direct,
-    _finding,
-    _following,
-    _play,
-    _screen,
-)
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, following, play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_MODULES = _direct.parts("_runs.run_state")
+_MODULES = remote_program.parts("_runs.run_state")
 _GRACE_SECONDS = 45.0
 # To look, to kill, and to have systemd forget the service.
 _MORE_SECONDS = 40.0
@@ -33,18 +28,20 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return by host what is ``left``, and ``problems`` of nodes that gave no proof."""
         super().run(tmp, task_vars)
-        _play.require(self._task, task_vars)
-        arguments = _direct.plain(self._task.args)
-        _screen.refuse(validation.judge(arguments))
+        play_rules.require(self._task, task_vars)
+        arguments = remote_program.plain(self._task.args)
+        playbook_screen.refuse(validation.judge(arguments))
         grace = float(arguments.get("grace", _GRACE_SECONDS))
         run_id = str(arguments.get("run_id") or "")
         request = {"base": arguments.get("run_dir"), "grace": grace, "dry_run": bool(self._task.check_mode)}
-        reach = _asking.ways(self, task_vars)
+        reach = ask_nodes.ways(self, task_vars)
         nodes: dict[str, Any] = {}
         silent: dict[str, str] = {}
 
         def end(run_id: str) -> None:
-            answers = _asking.ask(reach, _MODULES, "end", lambda _: dict(request, run_id=run_id), grace + _MORE_SECONDS)
+            answers = ask_nodes.ask(
+                reach, _MODULES, "end", lambda _: dict(request, run_id=run_id), grace + _MORE_SECONDS
+            )
             nodes.update({host: answers[host] for host in reach if "left" in answers[host]})
             silent.update({host: answers[host]["msg"] for host in reach if "left" not in answers[host]})
 
@@ -53,36 +50,36 @@ class ActionModule(ActionBase):
         # Who names no run, or one that is over, may mean one that goes on: also a later start of the same run.
         if not silent and not any(node["changed"] and node["known"] for node in nodes.values()):
             try:
-                found = str(_finding.plan_of(arguments, self, task_vars, alive=True)["run_id"])
-            except _finding.Unknown as error:
+                found = str(find_run.plan_of(arguments, self, task_vars, alive=True)["run_id"])
+            except find_run.Unknown as error:
                 # Nodes that hold nothing of the named run have proved that nothing is left, all the same.
-                return _following.left_to_role(dict(error.result, nodes=nodes), arguments)
+                return following.left_to_role(dict(error.result, nodes=nodes), arguments)
             if found != run_id and (not run_id or found.startswith(run_id + ".")):
                 run_id = found
                 end(run_id)
-        result = _following.answered(nodes, silent, changed=any(node["changed"] for node in nodes.values()))
+        result = following.answered(nodes, silent, changed=any(node["changed"] for node in nodes.values()))
         stuck = [
             codes.problem("LEFT_BEHIND", host, "these do not end: %s" % ", ".join(node["left"]), "look at them there")
             for host, node in nodes.items()
             if node["left"]
         ]
         unknown = [
-            codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % run_id, _finding.SEE)
+            codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % run_id, find_run.SEE)
             for host in nodes
             if not any(node["known"] for node in nodes.values())
         ]
-        result = _following.judged(result, [*result["problems"], *stuck, *unknown])
-        _screen.problems(result["problems"])
+        result = following.judged(result, [*result["problems"], *stuck, *unknown])
+        playbook_screen.problems(result["problems"])
         empty = [host for host, node in nodes.items() if not node["left"]]
         going = [host for host, node in nodes.items() if node["changed"]]
         if request["dry_run"] and not unknown:
             said = "would be stopped on %s" % check_table.brief(going) if going else "there is nothing to stop"
-            _screen.tell("stop", "run %s: %s" % (run_id, said))
+            playbook_screen.tell("stop", "run %s: %s" % (run_id, said))
         elif empty and not unknown:
-            _screen.tell("stop", "run %s: nothing is left on %s" % (run_id, check_table.brief(empty)))
+            playbook_screen.tell("stop", "run %s: nothing is left on %s" % (run_id, check_table.brief(empty)))
         if self._task.diff:
             result["diff"] = _difference(str(run_id), nodes)
-        return _following.left_to_role(dict(result, run_id=run_id), arguments)
+        return following.left_to_role(dict(result, run_id=run_id), arguments)
 
 
 def _difference(run_id: str, nodes: dict[str, Any]) -> dict[str, str]:

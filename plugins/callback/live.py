@@ -31,7 +31,8 @@ from ansible.plugins.callback.default import CallbackModule as Default
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text, private_places, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _OURS = "madctl.multinode"
 _LAST_WORDS_SECONDS = 10.0
@@ -77,7 +78,7 @@ class CallbackModule(Default):
         listener.bind("/proc/self/fd/%d/live.sock" % place)
         os.close(place)
         listener.listen(8)
-        os.environ[_screen.LIVE_SOCKET] = self._place()
+        os.environ[playbook_screen.LIVE_SOCKET] = self._place()
         threading.Thread(target=self._listen, args=(listener,), daemon=True).start()
 
     def _step_aside(self) -> None:
@@ -169,7 +170,7 @@ class CallbackModule(Default):
         if not self._directory:
             return
         self._barrier.clear()
-        with _reach.connect(self._place()) as own:
+        with way.connect(self._place()) as own:
             own.sendall(wire.encode({"event": "barrier"}))
             self._barrier.wait(_LAST_WORDS_SECONDS)
 
@@ -194,7 +195,7 @@ class CallbackModule(Default):
         """Show other people's tasks as usual."""
         if self._is_ours(task):
             if task.action == _OURS + ".plan" and self._table.passed("probe"):
-                self._say("%-7s %s answered" % ("probe", _screen.nodes(self._table.passed("probe"))))
+                self._say("%-7s %s answered" % ("probe", playbook_screen.nodes(self._table.passed("probe"))))
             return
         with self._lock:
             self._erase()
@@ -273,7 +274,7 @@ class CallbackModule(Default):
         with self._lock:
             self._erase()
         if self._directory:
-            os.environ.pop(_screen.LIVE_SOCKET, None)
+            os.environ.pop(playbook_screen.LIVE_SOCKET, None)
         if self._has_others or not self._directory:
             super().v2_playbook_on_stats(stats)
 

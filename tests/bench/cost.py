@@ -17,8 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from madctl import engine
 from madctl.lab import power, state
+from madctl.playbook import engine
 
 BIN = Path(sys.executable).parent
 

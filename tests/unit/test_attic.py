@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from madctl import attic, cleaning, inventory, leftovers, rundir
 from madctl.errors import ExitCode
-from madctl.hosts import Host
+from madctl.housekeeping import cleaning, held_runs, leftovers
+from madctl.nodes import inventory, record_store
+from madctl.nodes.hosts import Host
 from madctl.options import Targets
 
 RUN = "20261101-120000-aaaaaaaa"
@@ -36,7 +37,7 @@ def share(rank, hosts=("a", "b"), state="running", code=None, run_id=RUN, **more
 
 def test_a_run_is_put_together_in_rank_order():
     targets = asked("b", "x", "a")
-    (run,) = attic.held({"a": share(0), "b": share(1), "x": {"runs": []}}, targets)
+    (run,) = held_runs.held({"a": share(0), "b": share(1), "x": {"runs": []}}, targets)
     record = run.record(targets)
 
     assert (run.states, run.not_asked) == (["running"], [])
@@ -50,34 +51,34 @@ def test_a_run_is_put_together_in_rank_order():
         ["train.py"],
         2,
     )
-    rundir.save(record)
-    assert rundir.load(RUN).reach().names == ("a", "b")
+    record_store.save(record)
+    assert record_store.load(RUN).reach().names == ("a", "b")
 
 
 def test_nodes_may_have_been_called_otherwise_at_the_launch():
     targets = asked("b.example", "a.example")
-    (run,) = attic.held({"a.example": share(0), "b.example": share(1)}, targets)
+    (run,) = held_runs.held({"a.example": share(0), "b.example": share(1)}, targets)
 
     assert run.record(targets).targets["names"] == ("a.example", "b.example")
 
 
 def test_a_node_that_was_not_asked_is_named_and_nothing_is_remembered():
     targets = asked("a")
-    (run,) = attic.held({"a": share(0)}, targets)
+    (run,) = held_runs.held({"a": share(0)}, targets)
 
     assert (run.not_asked, run.record(targets)) == (["b"], None)
 
 
 def test_a_node_that_was_asked_but_holds_nothing_or_is_silent_belongs_to_it():
     targets = asked("a", "b")
-    (run,) = attic.held({"a": share(0)}, targets)
+    (run,) = held_runs.held({"a": share(0)}, targets)
 
     assert run.record(targets).plan["nodes"][1]["run_dir"] == f"/var/tmp/madctl-0/{RUN}"
 
 
 def test_two_names_for_one_machine_are_one_node():
     targets = asked("a", "a2", "b")
-    (run,) = attic.held({"a": share(0), "a2": share(0), "b": share(1)}, targets)
+    (run,) = held_runs.held({"a": share(0), "a2": share(0), "b": share(1)}, targets)
 
     assert run.record(targets).targets["names"] == ("a", "b")
 
@@ -89,7 +90,7 @@ def test_two_names_for_one_machine_are_one_node():
 def test_the_end_is_remembered(codes, status, code):
     targets = asked("a", "b")
     shares = [share(rank, state="exited", code=codes[rank]) for rank in (0, 1)]
-    (run,) = attic.held(dict(zip("ab", shares)), targets)
+    (run,) = held_runs.held(dict(zip("ab", shares)), targets)
     record = run.record(targets)
 
     assert (record.status, record.exit_code) == (status, code)
@@ -98,7 +99,7 @@ def test_the_end_is_remembered(codes, status, code):
 def test_a_node_that_was_asked_by_two_names_has_ended_once():
     targets = asked("a", "also-a", "b")
     first = share(0, state="exited", code=0)
-    (run,) = attic.held({"a": first, "also-a": first, "b": {"runs": []}}, targets)
+    (run,) = held_runs.held({"a": first, "also-a": first, "b": {"runs": []}}, targets)
 
     assert (run.record(targets).status, run.record(targets).exit_code) == ("running", None)
 
@@ -106,7 +107,7 @@ def test_a_node_that_was_asked_by_two_names_has_ended_once():
 @pytest.mark.parametrize("run_id", ["../../evil", "a/b", ".hidden", "", "x" * 300, "a\nb"])
 def test_no_node_names_a_file_of_this_machine(run_id):
     targets = asked("a", "b")
-    (run,) = attic.held({"a": share(0, run_id=run_id), "b": share(1, run_id=run_id)}, targets)
+    (run,) = held_runs.held({"a": share(0, run_id=run_id), "b": share(1, run_id=run_id)}, targets)
 
     assert run.record(targets) is None
 
@@ -115,14 +116,14 @@ def test_a_run_that_says_nothing_of_itself_has_no_record():
     targets = asked("a")
     silent = share(0)
     silent["runs"][0]["described"] = None
-    (run,) = attic.held({"a": silent}, targets)
+    (run,) = held_runs.held({"a": silent}, targets)
 
     assert (run.described, run.not_asked, run.record(targets)) == (None, [], None)
 
 
 def test_nodes_of_many_runs_are_asked_in_as_few_plays_as_can_be():
     one = [asked("a", "b"), asked("b", "c"), asked("a")]
-    found = attic.groups([*one, asked("a", user="root"), asked("a", "d", sources=("lab.yml",))])
+    found = held_runs.groups([*one, asked("a", user="root"), asked("a", "d", sources=("lab.yml",))])
 
     assert [(list(group.hosts), group.sources) for group in found] == [
         (["a", "b", "c"], ()),
@@ -138,11 +139,13 @@ def remembered(days=10.0, hosts=("a", "b"), run_id=RUN):
     targets = asked(*hosts)
     nodes = [{"host": host, "node_rank": 0, "run_dir": f"/data/runs/{run_id}"} for host in hosts]
     reach = {"names": hosts, "inventory": targets.inventory, "sources": ()}
-    record = rundir.Record(run_id, time.time() - days * 86400, [], reach, {**PLAN, "run_id": run_id, "nodes": nodes})
-    rundir.save(record)
-    path = rundir.directory() / f"{run_id}.json"
+    record = record_store.Record(
+        run_id, time.time() - days * 86400, [], reach, {**PLAN, "run_id": run_id, "nodes": nodes}
+    )
+    record_store.save(record)
+    path = record_store.directory() / f"{run_id}.json"
     os.utime(path, (record.created, record.created))
-    return rundir.load(run_id)
+    return record_store.load(run_id)
 
 
 def answer(removed=(), held=()):
@@ -156,9 +159,9 @@ def cleaned(monkeypatch, record, answers, problems=(), run_dir=None, targets=Non
         asks.append(variables)
         return {"nodes": answers, "problems": list(problems)}
 
-    monkeypatch.setattr(attic, "ask", ask)
+    monkeypatch.setattr(held_runs, "ask", ask)
     found = cleaning.Cleaning([record], 7, run_dir, dry_run=False)
-    found.ask(attic.groups([targets or record.reach()]))
+    found.ask(held_runs.groups([targets or record.reach()]))
     return found, asks
 
 
@@ -180,7 +183,7 @@ def test_a_record_goes_with_its_run(monkeypatch, answers, days, goes):
     assert (found.over() == [record]) == goes
     assert asks[0]["madctl_bases"] == {"a": ["/data/runs"], "b": ["/data/runs"]}
     cleaning.forget(found.over())
-    assert (rundir.names() == []) == goes
+    assert (record_store.names() == []) == goes
 
 
 def test_a_node_of_the_same_name_elsewhere_says_nothing_of_a_run(monkeypatch):
@@ -201,9 +204,9 @@ def test_another_directory_says_nothing_of_a_run(monkeypatch):
 
 def test_a_record_that_cannot_be_read_is_left_alone():
     record = remembered()
-    (rundir.directory() / "broken.json").write_text("{")
+    (record_store.directory() / "broken.json").write_text("{")
 
-    assert attic.records() == [record]
+    assert held_runs.records() == [record]
 
 
 # -- temporary directories ---------------------------------------------------------------------------------

@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from madctl import cli, engine, inventory, request, rundir
+from madctl import cli, request
 from madctl.errors import LabError, Problem
-from madctl.hosts import Host
 from madctl.lab import power, state
 from madctl.lab.spec import check_name
+from madctl.nodes import inventory, record_store
+from madctl.nodes.hosts import Host
+from madctl.playbook import engine
 from tests.hostile import LANGUAGES, is_harmless
 
 pytestmark = pytest.mark.slow
@@ -91,7 +93,9 @@ def alone(tmp_path, monkeypatch):
         "shape": "command",
     }
     plan |= {"nnodes": 1, "world_size": 1, "master_addr": "127.0.0.1", "master_port": 1, "runner": "torchrun"}
-    rundir.save(rundir.Record("run", 0.0, ["true"], {"names": ["localhost"], "inventory": data, "sources": []}, plan))
+    record_store.save(
+        record_store.Record("run", 0.0, ["true"], {"names": ["localhost"], "inventory": data, "sources": []}, plan)
+    )
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield tmp_path
     for number, handler in kept.items():

@@ -3,7 +3,7 @@
 
 import socket
 
-from madctl.engine import Engine
+from madctl.playbook.engine import Engine
 
 
 def test_an_order_that_comes_too_early_waits_for_whoever_follows():

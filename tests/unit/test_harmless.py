@@ -11,16 +11,20 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _following, _screen
-from madctl import attic, cli, report, rundir
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
+from madctl import cli
 from madctl.errors import Problem
-from madctl.hosts import Host
-from madctl.inventory import build
+from madctl.housekeeping import held_runs
+from madctl.nodes import record_store
+from madctl.nodes.hosts import Host
+from madctl.nodes.inventory import build
 from madctl.options import Targets
-from madctl.planned import show_plan
+from madctl.playbook import report
+from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
-from madctl.session import RunSession, Session
-from madctl.view import View, print_problems
+from madctl.screen.plan_text import show_plan
+from madctl.screen.view import View, print_problems
 from tests import hostile
 from tests.unit.test_docs import codes_in_source
 
@@ -104,13 +108,13 @@ def test_events_on_the_screen(text, terminal, as_json, monkeypatch):
 def told(monkeypatch):
     """All lines that a playbook shows, with the callback that draws and without it."""
     said = []
-    monkeypatch.setattr(_screen, "send", lambda event: event["event"] != "text")
-    monkeypatch.setattr(_screen.Display, "display", lambda _, piece: said.extend(piece.split("\n")))
+    monkeypatch.setattr(playbook_screen, "send", lambda event: event["event"] != "text")
+    monkeypatch.setattr(playbook_screen.Display, "display", lambda _, piece: said.extend(piece.split("\n")))
     return said
 
 
 def test_events_in_a_playbook(text, told):
-    screen = _screen.Screen({"shape": "script", "nodes": [{"host": "node1"}], "world_size": 1, "run_id": text})
+    screen = playbook_screen.Screen({"shape": "script", "nodes": [{"host": "node1"}], "world_size": 1, "run_id": text})
     for event, payload in events(text):
         screen.on_event(event, payload)
     screen.flush()
@@ -142,10 +146,10 @@ def test_problems_of_every_code(code, shown, told):
         raw = Problem(code, text, text, text)
         print_problems([raw], [raw])
         assert len(shown()) == 2
-        _screen.problems([problem, {**problem, "message": "other"}])
+        playbook_screen.problems([problem, {**problem, "message": "other"}])
         assert checked(told) and len(told) == 2
         told.clear()
-        message = _following.judged({}, [problem, {**problem, "message": "other"}])["msg"]
+        message = following.judged({}, [problem, {**problem, "message": "other"}])["msg"]
         assert len(checked(message.split("\n"))) == 2
 
 
@@ -156,7 +160,7 @@ FAILURES = {
         "node1", {"event": "rank_exit", "rank": text, "exit_code": text, "signal": None}
     ),
     "models": lambda text: run_outcome.model_failure("node1", {"failed": [text], "stopping": False, "exit_code": 1}),
-    "silence": lambda text: _following.silence("node1", text),
+    "silence": lambda text: following.silence("node1", text),
 }
 
 
@@ -191,10 +195,10 @@ PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_por
 def remembered(text="x"):
     targets = Targets(("node1",), build([Host("node1")], None, None, ""))
     node = {"host": "node1", "run_dir": text, "interface": text, "node_rank": 0}
-    record = rundir.create(
+    record = record_store.create(
         {**PLAN, "run_id": RUN, "nodes": [node]}, targets, [text.encode("utf-8", "replace").decode()]
     )
-    assert rundir.save(rundir.ended(record, text, 0)) is None
+    assert record_store.save(record_store.ended(record, text, 0)) is None
     return record
 
 
@@ -239,7 +243,7 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_that_ask_nodes(command, output, text, shown, monkeypatch):
     remembered()
-    monkeypatch.setattr(attic, "ask", lambda *_: answers(text)[command])
+    monkeypatch.setattr(held_runs, "ask", lambda *_: answers(text)[command])
     code = cli.main([*COMMANDS[command], "--output", output])
 
     assert code in (4, 9)
@@ -294,10 +298,10 @@ def test_a_plan_is_shown_in_lines_of_its_own(text, shown, told):
     show_plan({"nodes": [node]})
     assert len(shown()) == 7
     plan = {"run_id": text, "nodes": [node], "world_size": 1, "master_addr": text, "master_port": text}
-    _screen.planned(plan, [codes.problem("X", None, text)])
-    _screen.say(_screen.commands(plan, [text]))
+    playbook_screen.planned(plan, [codes.problem("X", None, text)])
+    playbook_screen.say(playbook_screen.commands(plan, [text]))
     checked(told)
-    checked(_screen.difference(plan)["after"].rstrip("\n").split("\n"))
+    checked(playbook_screen.difference(plan)["after"].rstrip("\n").split("\n"))
 
 
 def test_logs_of_one_host(text, shown, monkeypatch):
@@ -328,7 +332,7 @@ def test_a_node_cannot_tell_of_the_whole_run(kind, told, monkeypatch, shown):
     record = remembered()
     session = RunSession(None, {}, View(["node1"], as_json=False, single=True, stages=()), record)
     session.on_event(forged, b"")
-    screen = _screen.Screen({"shape": "script", "nodes": [{"host": "node1"}], "world_size": 1, "run_id": RUN})
+    screen = playbook_screen.Screen({"shape": "script", "nodes": [{"host": "node1"}], "world_size": 1, "run_id": RUN})
     screen.on_event(forged, b"")
 
     assert session.record == record and not told

@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import h
 from madctl import options
 from madctl.cli import build_parser
 from madctl.errors import UsageError
-from madctl.hosts import from_environment, from_file, from_list
+from madctl.nodes.hosts import from_environment, from_file, from_list
 
 FILES = Path(__file__).with_name("hosts")
 A, B = "nodeA.cluster.example", "nodeB.cluster.example"

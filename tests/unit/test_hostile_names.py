@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
-from madctl import engine, groups
 from madctl.commands import logs
 from madctl.errors import UsageError
-from madctl.hosts import from_environment, from_file, from_list
-from madctl.lines import fold
+from madctl.nodes import groups
+from madctl.nodes.hosts import from_environment, from_file, from_list
+from madctl.playbook import engine
+from madctl.screen.lines import fold
 from tests.hostile import LANGUAGES, is_harmless
 
 MORE = {
@@ -120,7 +121,7 @@ def test_only_what_is_typed_names_groups_and_users(text):
 @named
 def test_logs_show_no_host_of_that_name(monkeypatch, text):
     record = Namespace(run_id="one", targets={"names": ["gpu1"]}, plan={"nodes": []})
-    monkeypatch.setattr("madctl.rundir.load", lambda run: record)
+    monkeypatch.setattr("madctl.nodes.record_store.load", lambda run: record)
 
     assert refusal(logs.run, Namespace(run_id="one", host=[text])) == "RUN_HOST_UNKNOWN"
 

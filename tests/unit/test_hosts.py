@@ -4,7 +4,7 @@
 import pytest
 
 from madctl.errors import UsageError
-from madctl.hosts import Host, from_environment, from_file, from_list
+from madctl.nodes.hosts import Host, from_environment, from_file, from_list
 
 LISTS = {
     "a,b,c": ["a", "b", "c"],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
-from madctl.lines import CUT, Line, Logs, Ticker, Window, excerpt, fold, harmless, size, split, victims_line
+from madctl.screen.lines import CUT, Line, Logs, Ticker, Window, excerpt, fold, harmless, size, split, victims_line
 
 LINES = {
     b"plain": "plain",

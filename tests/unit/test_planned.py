@@ -3,7 +3,7 @@
 
 import pytest
 
-from madctl.planned import ranks, show_plan
+from madctl.screen.plan_text import ranks, show_plan
 
 
 @pytest.mark.parametrize(

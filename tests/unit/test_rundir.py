@@ -8,13 +8,15 @@ import stat
 
 import pytest
 
-from madctl import attic, cli, record, rundir
+from madctl import cli
 from madctl.errors import MadctlError, UsageError
-from madctl.hosts import Host
-from madctl.inventory import build
+from madctl.housekeeping import held_runs
+from madctl.nodes import record_store, run_record
+from madctl.nodes.hosts import Host
+from madctl.nodes.inventory import build
 from madctl.options import Targets
-from madctl.session import RunSession
-from madctl.view import View
+from madctl.playbook.session import RunSession
+from madctl.screen.view import View
 from tests import hostile
 
 RUN = "20261101-120000-aaaaaaaa"
@@ -30,8 +32,8 @@ def own_records(tmp_path, monkeypatch):
 
 
 def remember(run_id=RUN, **changes):
-    found = rundir.create({**PLAN, "run_id": run_id, "nodes": NODES}, TARGETS, ["train.py", {"base64": "/w=="}])
-    assert rundir.save(found) is None
+    found = record_store.create({**PLAN, "run_id": run_id, "nodes": NODES}, TARGETS, ["train.py", {"base64": "/w=="}])
+    assert record_store.save(found) is None
     place = path(run_id)
     if changes:
         place.write_text(json.dumps({**json.loads(place.read_text()), **changes}))
@@ -39,12 +41,12 @@ def remember(run_id=RUN, **changes):
 
 
 def path(run_id=RUN):
-    return rundir.directory() / f"{run_id}.json"
+    return record_store.directory() / f"{run_id}.json"
 
 
 def refused(run_id=RUN):
     with pytest.raises(UsageError) as caught:
-        rundir.load(run_id)
+        record_store.load(run_id)
     (problem,) = caught.value.problems
     return problem
 
@@ -77,27 +79,27 @@ def test_which_run_is_meant(case):
     if expected is None:
         assert refused(wanted).code == "RUN_UNKNOWN"
     else:
-        assert rundir.load(wanted).run_id == expected
+        assert record_store.load(wanted).run_id == expected
 
 
 def test_asking_nodes_after_a_restart_remembers_no_second_run(monkeypatch, capsys):
     found = remember()
     restarted = {**PLAN, "run_id": f"{RUN}.1", "nodes": NODES}
-    assert rundir.save(rundir.restarted(found, restarted)) is None
+    assert record_store.save(record_store.restarted(found, restarted)) is None
     described = {"run_id": f"{RUN}.1", "created": 1.0, "hosts": ["a", "b"], "plan": PLAN, "work": ["x"]}
     share = {"run_id": f"{RUN}.1", "run_dir": f"/r/{RUN}.1", "state": "running", "exit": None}
     runs = {
         host: {"runs": [{**share, "described": {**described, "host": host, "node_rank": rank}}]}
         for rank, host in enumerate("ab")
     }
-    monkeypatch.setattr(attic, "ask", lambda *_: {"nodes": runs, "problems": []})
+    monkeypatch.setattr(held_runs, "ask", lambda *_: {"nodes": runs, "problems": []})
 
     assert cli.main(["ps", "--hosts", "a,b", "--output", "json"]) == 0
-    assert rundir.names() == [RUN]
+    assert record_store.names() == [RUN]
     assert json.loads(capsys.readouterr().out)["data"]["runs"][0]["remembered"] is True
     path().unlink()
     assert cli.main(["ps", "--hosts", "a,b"]) == 0
-    assert rundir.names() == [f"{RUN}.1"]
+    assert record_store.names() == [f"{RUN}.1"]
 
 
 @pytest.mark.parametrize("said", ["../../../x", "/etc/x", "x/y", "x\0y", "-rf", ".x", "", "x" * 300, "madctl: forged"])
@@ -115,10 +117,10 @@ def test_no_node_chooses_a_path_here(said, field, monkeypatch, tmp_path):
         "work": ["x"],
     }
     run = {"run_id": run_id, "run_dir": "/r", "state": "running", "exit": None, "described": described}
-    monkeypatch.setattr(attic, "ask", lambda *_: {"nodes": {"a": {"runs": [run]}}, "problems": []})
+    monkeypatch.setattr(held_runs, "ask", lambda *_: {"nodes": {"a": {"runs": [run]}}, "problems": []})
 
     assert cli.main(["ps", "--hosts", "a"]) == 0
-    assert [found.plan["run_id"] for found in rundir.known()[0]] == ([RUN] if field == "plan" else [])
+    assert [found.plan["run_id"] for found in record_store.known()[0]] == ([RUN] if field == "plan" else [])
     assert {entry.name for entry in tmp_path.rglob("*") if entry.is_file()} <= {f"{RUN}.json"}
 
 
@@ -219,7 +221,7 @@ def test_a_record_that_cannot_be_meant(case, capsys):
     said = capsys.readouterr()
     assert said.out.count("\n") == 2 and "20261031-120000-cccccccc" in said.out
     assert said.err.startswith("notice: ") and said.err.count("\n") == 1
-    assert [found.run_id for found in attic.records()] == ["20261031-120000-cccccccc"]
+    assert [found.run_id for found in held_runs.records()] == ["20261031-120000-cccccccc"]
 
 
 def test_many_broken_records_are_one_notice(capsys):
@@ -235,23 +237,23 @@ def test_many_broken_records_are_one_notice(capsys):
 def test_a_later_madctl_may_have_more_to_say():
     found = remember(note="x", schema=1)
 
-    assert rundir.load(RUN) == record.parsed(RUN, path().read_bytes())
-    assert rundir.load(RUN).run_id == found.run_id
+    assert record_store.load(RUN) == run_record.parsed(RUN, path().read_bytes())
+    assert record_store.load(RUN).run_id == found.run_id
 
 
 def test_records_of_before_had_no_schema():
     remember()
     without("schema")(path())
 
-    assert rundir.load(RUN).reach().names == ("a", "b")
+    assert record_store.load(RUN).reach().names == ("a", "b")
 
 
 def test_a_file_that_cannot_be_the_record_of_a_run_is_none():
     remember()
     for name in ("-rf.json", "a b.json", "\x1b.json", ".hidden.json", "x\nmadctl: y.json"):
-        (rundir.directory() / name).write_text("{")
+        (record_store.directory() / name).write_text("{")
 
-    assert rundir.names() == [RUN] and rundir.load(None).run_id == RUN
+    assert record_store.names() == [RUN] and record_store.load(None).run_id == RUN
 
 
 @pytest.mark.fuzz
@@ -261,21 +263,21 @@ def test_mutated_records_are_read_or_refused(rounds, monkeypatch):
     samples = [path(run_id).read_bytes() for run_id in (RUN, f"{RUN}.1")]
     samples.append(json.dumps(json.loads(samples[0]), indent=1).encode())
     content = {}
-    monkeypatch.setattr(rundir, "_content", lambda _: content["now"])
-    monkeypatch.setattr(rundir, "names", lambda: [RUN])
+    monkeypatch.setattr(record_store, "_content", lambda _: content["now"])
+    monkeypatch.setattr(record_store, "names", lambda: [RUN])
     status = {"state": "running", "container": None, "joined": 1, "processes": 1, "storage": None, "exit": None}
-    monkeypatch.setattr(attic, "ask", lambda *_: {"nodes": {"a": status, "b": status}, "problems": []})
+    monkeypatch.setattr(held_runs, "ask", lambda *_: {"nodes": {"a": status, "b": status}, "problems": []})
     read = 0
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         for data in hostile.mutated(samples, rounds):
             content["now"] = data
-            found, problems = rundir.known()
+            found, problems = record_store.known()
             assert len(found) + len(problems) == 1
             read += len(found)
             for one in found:
-                one.base(), attic.groups([one.reach()])
+                one.base(), held_runs.groups([one.reach()])
             with contextlib.suppress(MadctlError):
-                rundir.load(RUN)
+                record_store.load(RUN)
             if found or read % 50 == 0:
                 assert cli.main(["ps"]) == 0
                 assert cli.main(["status", RUN]) == (0 if found else 2)
@@ -314,7 +316,7 @@ def test_a_full_disk_is_found_before_the_launch(capsys, monkeypatch):
 
     assert cli.main(["launch", "--hosts", "a", "--", "train.py"]) == 2
     assert "No space left on device" in capsys.readouterr().err
-    assert list(rundir.directory().iterdir()) == []
+    assert list(record_store.directory().iterdir()) == []
 
 
 def full(monkeypatch):
@@ -323,7 +325,7 @@ def full(monkeypatch):
 
     def opened(place, flags, *more, **options):
         descriptor = real(place, flags, *more, **options)
-        if flags & os.O_CREAT and str(place).startswith(str(rundir.directory())):
+        if flags & os.O_CREAT and str(place).startswith(str(record_store.directory())):
             os.close(descriptor)
             return real("/dev/full", os.O_WRONLY)
         return descriptor
@@ -343,12 +345,12 @@ def test_a_record_is_private_and_whole(monkeypatch):
     remember()
     before = path().read_bytes()
     full(monkeypatch)
-    problem = rundir.save(rundir.ended(rundir.load(RUN), "failed", 6))
+    problem = record_store.save(record_store.ended(record_store.load(RUN), "failed", 6))
 
     assert problem.code == "RECORD_UNWRITABLE" and "ps --hosts a,b" in problem.remedy
     assert path().read_bytes() == before
     assert stat.S_IMODE(path().stat().st_mode) == 0o600
-    assert [entry.name for entry in rundir.directory().iterdir()] == [path().name]
+    assert [entry.name for entry in record_store.directory().iterdir()] == [path().name]
 
 
 def session(detached=False):
@@ -364,7 +366,7 @@ def session(detached=False):
 
 @pytest.mark.parametrize("detached", [True, False])
 def test_a_quota_in_the_middle_is_a_notice_with_the_way_back(detached, monkeypatch, capsys):
-    from madctl import report
+    from madctl.playbook import report
 
     found, news = session(detached)
     full(monkeypatch)
@@ -391,7 +393,7 @@ def test_a_command_that_cannot_write_what_it_learned_says_so(command, monkeypatc
     ended = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
     known = {"container": None, "joined": 1, "processes": 0, "storage": None, "exit": ended, "left": [], "known": True}
     nodes = {host: {"state": "exited", "changed": True, **known} for host in "ab"}
-    monkeypatch.setattr(attic, "ask", lambda *_: {"nodes": nodes, "problems": []})
+    monkeypatch.setattr(held_runs, "ask", lambda *_: {"nodes": nodes, "problems": []})
     full(monkeypatch)
 
     assert cli.main([command, RUN]) == 0
@@ -403,7 +405,7 @@ def test_a_command_that_cannot_write_what_it_learned_says_so(command, monkeypatc
 
 @pytest.mark.parametrize("where", ["plan", "event"])
 def test_a_failure_of_our_own_is_told_and_no_success(where, monkeypatch, capsys):
-    from madctl import report
+    from madctl.playbook import report
 
     found, news = session()
     listener = found._kept_up(found.on_task)
@@ -426,7 +428,7 @@ def test_a_failure_of_our_own_is_told_and_no_success(where, monkeypatch, capsys)
     assert code == whole["exit_code"] == 1 and whole["status"] == "failed"
     assert whole["errors"][0]["code"] == "INTERNAL" and "ZeroDivisionError" in whole["errors"][0]["message"]
     assert [entry["host"] for entry in whole["data"]["nodes"]] == ["a", "b"]
-    assert rundir.load(RUN).status == "succeeded"  # That is what its nodes said.
+    assert record_store.load(RUN).status == "succeeded"  # That is what its nodes said.
     assert "madctl: some of what happened could not be shown: ZeroDivisionError: x\\x1b" in said.err
 
 
@@ -448,7 +450,7 @@ FAILED = {"failed": True, "msg": "KeyError: 'seq'"}
 
 @pytest.mark.parametrize("result", [FAILED, {**FAILED, "problems": [{"code": "X", "message": "y"}]}, {}])
 def test_an_action_that_fails_says_nothing_of_how_the_run_ended(result, capsys):
-    from madctl import report
+    from madctl.playbook import report
 
     found, news = session()
     found.on_task(*news[0])
@@ -457,14 +459,14 @@ def test_an_action_that_fails_says_nothing_of_how_the_run_ended(result, capsys):
     whole = json.loads(capsys.readouterr().out)
 
     assert code == 1
-    assert rundir.load(RUN).status == "running" and rundir.load(RUN).exit_code is None
+    assert record_store.load(RUN).status == "running" and record_store.load(RUN).exit_code is None
     assert whole["errors"][-1]["code"] == "INTERNAL"
     assert f"the run may go on: madctl status {RUN}, madctl stop {RUN}" in whole["errors"][-1]["remedy"]
 
 
 @pytest.mark.parametrize("command", ["status", "collect", "stop"])
 def test_an_answer_that_is_none_is_no_success(command, monkeypatch, capsys):
-    from madctl import engine
+    from madctl.playbook import engine
 
     remember()
     monkeypatch.setattr(
@@ -475,4 +477,4 @@ def test_an_answer_that_is_none_is_no_success(command, monkeypatch, capsys):
 
     assert code == 1
     assert whole["status"] == "failed" and "KeyError: 'seq'" in whole["errors"][0]["message"]
-    assert rundir.load(RUN).status == "running"
+    assert record_store.load(RUN).status == "running"

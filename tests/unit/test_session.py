@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from madctl import hosts, inventory, report, rundir
+from madctl.nodes import hosts, inventory, record_store
 from madctl.options import Targets
-from madctl.session import RunSession
-from madctl.view import View
+from madctl.playbook import report
+from madctl.playbook.session import RunSession
+from madctl.screen.view import View
 from tests import hostile
 
 NODES = [
@@ -30,11 +31,11 @@ PLAN = {
 @pytest.fixture
 def session(tmp_path, monkeypatch):
     """A launch whose run is remembered."""
-    monkeypatch.setattr(rundir, "directory", lambda: tmp_path)
+    monkeypatch.setattr(record_store, "directory", lambda: tmp_path)
     built = inventory.build([hosts.Host("node1"), hosts.Host("node2")], None, None, "")
     made = RunSession(Targets(("node1", "node2"), built), {}, View(("node1", "node2"), as_json=True, single=False))
     made.judged = {"plan": PLAN}
-    made.remember(rundir.create(PLAN, made.nodes, []))
+    made.remember(record_store.create(PLAN, made.nodes, []))
     return made
 
 
@@ -55,7 +56,7 @@ def test_an_action_that_broke_is_no_end_of_a_run(session, result, capsys):
     data = json.loads(told.out)
     assert (data["status"], data["exit_code"]) == ("failed", 1) and len(data["data"]["nodes"]) == 2
     assert f"the run may go on: madctl status {PLAN['run_id']}" in told.err
-    assert rundir.load(PLAN["run_id"]).status == "running"
+    assert record_store.load(PLAN["run_id"]).status == "running"
 
 
 @pytest.mark.fuzz

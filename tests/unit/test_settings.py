@@ -14,11 +14,13 @@ import yaml
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
-from madctl import engine, inventory, options, rundir, settings
-from madctl import record as records
+from madctl import collection, options
 from madctl.cli import build_parser, main
 from madctl.errors import MadctlError, UsageError
-from madctl.hosts import Host
+from madctl.nodes import inventory, record_store
+from madctl.nodes import run_record as records
+from madctl.nodes.hosts import Host
+from madctl.playbook import engine
 from tests.hostile import LANGUAGES
 
 PROGRAMS = Path(sys.executable).parent
@@ -31,7 +33,9 @@ def targets(*words):
 def shown(path, where):
     """Read an inventory the way Ansible does, templates expanded."""
     argv = [str(PROGRAMS / "ansible"), "all", "-i", str(path), "-m", "ansible.builtin.debug", "-a", "var=hostvars"]
-    done = subprocess.run(argv, cwd=where, env={**os.environ, **settings.environment()}, capture_output=True, text=True)
+    done = subprocess.run(
+        argv, cwd=where, env={**os.environ, **collection.environment()}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -83,7 +87,7 @@ def test_a_record_logs_in_as_nobody_who_cannot_be(record, place, variable):
     data = {"all": {"children": {inventory.GROUP: group}}}
 
     assert inventory.wrong_login(data) is not None
-    kept = rundir.load("run")
+    kept = record_store.load("run")
     with pytest.raises(ValueError, match="targets"):
         records.sound(replace(kept, targets={**kept.targets, "inventory": data}))
 
@@ -154,7 +158,7 @@ LOCALES = [
 @pytest.mark.parametrize(("variable", "value"), LOCALES)
 def test_ansible_gets_a_locale_that_it_takes(variable, value):
     clean = {name: text for name, text in os.environ.items() if name != "LANG" and not name.startswith("LC_")}
-    code = "import os; from madctl import settings; os.environ.update(settings.environment());"
+    code = "import os; from madctl import collection; os.environ.update(collection.environment());"
     code += "os.execvp('ansible', ['ansible', '--version'])"
     done = subprocess.run([sys.executable, "-c", code], env={**clean, variable: value}, capture_output=True, text=True)
 
@@ -165,7 +169,7 @@ def test_a_locale_that_works_stays(monkeypatch):
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     before = locale.setlocale(locale.LC_ALL)
 
-    assert "LC_ALL" not in settings.environment()
+    assert "LC_ALL" not in collection.environment()
     assert locale.setlocale(locale.LC_ALL) == before
 
 
@@ -173,7 +177,7 @@ def effective(tmp_path, text, **env):
     """Ask Ansible for its settings as madctl has it started, beside an ansible.cfg."""
     (tmp_path / "ansible.cfg").write_text(text)
     given = {**os.environ, **env}
-    code = "import json, os; from madctl import settings; print(json.dumps(settings.environment()))"
+    code = "import json, os; from madctl import collection; print(json.dumps(collection.environment()))"
     asked = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=given, capture_output=True, check=True)
     argv = [str(PROGRAMS / "ansible-config"), "dump", "--format", "json"]
     given.update(json.loads(asked.stdout))
@@ -251,14 +255,14 @@ def test_settings_are_those_that_ansible_finds(tmp_path, monkeypatch):
     other.mkdir()
     (other / "ansible.cfg").write_text("[ssh_connection]\nssh_args=-6\n")
 
-    assert settings.environment({})["ANSIBLE_SSH_ARGS"] == "-4"
-    assert settings.environment({"ANSIBLE_CONFIG": str(other)})["ANSIBLE_SSH_ARGS"] == "-6"
-    assert settings.environment({"ANSIBLE_SSH_ARGS": "-v"})["ANSIBLE_SSH_ARGS"] == "-v"
+    assert collection.environment({})["ANSIBLE_SSH_ARGS"] == "-4"
+    assert collection.environment({"ANSIBLE_CONFIG": str(other)})["ANSIBLE_SSH_ARGS"] == "-6"
+    assert collection.environment({"ANSIBLE_SSH_ARGS": "-v"})["ANSIBLE_SSH_ARGS"] == "-v"
     tmp_path.chmod(0o777)
-    assert settings.environment({})["ANSIBLE_SSH_ARGS"] == ""
+    assert collection.environment({})["ANSIBLE_SSH_ARGS"] == ""
     tmp_path.chmod(0o755)
     (tmp_path / "ansible.cfg").write_text("no section\n")
-    assert settings.environment({})["ANSIBLE_SSH_ARGS"] == ""
+    assert collection.environment({})["ANSIBLE_SSH_ARGS"] == ""
 
 
 def test_settings_that_are_not_read_are_named(tmp_path, monkeypatch, capsys):
@@ -269,22 +273,22 @@ def test_settings_that_are_not_read_are_named(tmp_path, monkeypatch, capsys):
         (place / "ansible.cfg").write_text("[defaults]\n")
     (beside / "hosts.ini").write_text("a\n")
 
-    assert settings.unread(["site/hosts.ini"], {}) == ["site/ansible.cfg"]
-    assert settings.unread(["site/hosts.ini"], {"ANSIBLE_CONFIG": str(beside)}) == ["ansible.cfg"]
-    assert settings.unread([], {}) == []
+    assert collection.unread(["site/hosts.ini"], {}) == ["site/ansible.cfg"]
+    assert collection.unread(["site/hosts.ini"], {"ANSIBLE_CONFIG": str(beside)}) == ["ansible.cfg"]
+    assert collection.unread([], {}) == []
     tmp_path.chmod(0o777)
-    assert settings.unread([], {}) == ["ansible.cfg"]
+    assert collection.unread([], {}) == ["ansible.cfg"]
     assert main(["inventory", "--hosts", "a"]) == 0
     assert "notice: ansible.cfg is not read" in capsys.readouterr().err
 
 
 def test_a_question_that_nobody_sees_is_refused():
     with pytest.raises(UsageError):
-        settings.environment({"ANSIBLE_VAULT_IDENTITY_LIST": "a@prompt"})
+        collection.environment({"ANSIBLE_VAULT_IDENTITY_LIST": "a@prompt"})
 
 
 def test_text_that_is_not_utf8_goes_to_no_program_that_cannot_take_it():
-    found = settings.environment({"A": "\udcff", "B": "é", "HOME": "\udcff"})
+    found = collection.environment({"A": "\udcff", "B": "é", "HOME": "\udcff"})
 
     assert (found["A"], "B" in found, "HOME" in found) == ("", False, False)
 
@@ -303,7 +307,9 @@ def record(tmp_path, monkeypatch):
         "master_port": 1,
         "runner": "torchrun",
     }
-    rundir.save(rundir.Record("run", 0.0, ["true"], {"names": ["localhost"], "inventory": data, "sources": []}, plan))
+    record_store.save(
+        record_store.Record("run", 0.0, ["true"], {"names": ["localhost"], "inventory": data, "sources": []}, plan)
+    )
     return tmp_path
 
 
@@ -316,7 +322,7 @@ def broken_program(place):
 
 
 def broken_source(place):
-    path = rundir.directory() / "run.json"
+    path = record_store.directory() / "run.json"
     data = json.loads(path.read_text())
     data["targets"]["sources"] = [str(place / "gone.yml")]
     path.write_text(json.dumps(data))
@@ -336,7 +342,7 @@ def test_where_ansible_fails_no_node_is_judged(record, monkeypatch, capsys, brea
         assert "[INTERNAL]" in said
         assert "localhost" not in said
         assert any(word in said for word in ("ansible.cfg", "/nowhere/at/all", "gone.yml")), said
-    assert rundir.load("run").status == "running"
+    assert record_store.load("run").status == "running"
 
 
 def test_an_inventory_that_cannot_be_read_says_why(tmp_path):

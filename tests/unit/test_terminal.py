@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined, pack, quoted
-from madctl import terminal
+from madctl.screen import terminal
 from tests import hostile
 
 CLI = [sys.executable, "-m", "madctl"]
@@ -145,12 +145,13 @@ def test_errors_about_arguments_are_one_harmless_line_each(capsys, tmp_path, mon
 
 
 def test_what_nobody_thought_of_is_a_line(capsys, monkeypatch, tmp_path):
-    from madctl import cli, rundir
+    from madctl import cli
+    from madctl.nodes import record_store
 
     def fail(_):
         raise KeyError("x\x1b\nmadctl: forged")
 
-    monkeypatch.setattr(rundir, "load", fail)
+    monkeypatch.setattr(record_store, "load", fail)
     code = cli.main(["status", "--output", "json"])
     said = capsys.readouterr()
 
@@ -164,12 +165,13 @@ def test_what_nobody_thought_of_is_a_line(capsys, monkeypatch, tmp_path):
 
 
 def test_what_a_machine_lacks_is_no_defect(capsys, monkeypatch):
-    from madctl import cli, rundir
+    from madctl import cli
+    from madctl.nodes import record_store
 
     def fail(_):
         raise OSError(28, "No space left on device", "/tmp/\x1bx")
 
-    monkeypatch.setattr(rundir, "load", fail)
+    monkeypatch.setattr(record_store, "load", fail)
 
     assert cli.main(["status"]) == 1
     assert capsys.readouterr().err == "madctl: /tmp/\\x1bx: No space left on device [INTERNAL]\n"

@@ -9,10 +9,10 @@ import types
 
 import pytest
 
-from madctl import view as module
 from madctl.errors import Problem
-from madctl.session import RunSession
-from madctl.view import View, folded
+from madctl.playbook.session import RunSession
+from madctl.screen import view as module
+from madctl.screen.view import View, folded
 
 HOSTS = ("node1", "node2", "node3")
 

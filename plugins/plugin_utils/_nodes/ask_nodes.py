@@ -6,20 +6,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach, _round
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import fan_out, remote_program, way
 
 Answers = dict[str, dict[str, Any]]
 
 
-def ways(action: Any, task_vars: Any) -> dict[str, _reach.Reach]:
+def ways(action: Any, task_vars: Any) -> dict[str, way.Reach]:
     """Give the way to every host of the play, also to those that failed before."""
     hosts = task_vars["ansible_play_hosts_all"]
-    return {host: _reach.Reach(host, action, task_vars["hostvars"][host]) for host in hosts}
+    return {host: way.Reach(host, action, task_vars["hostvars"][host]) for host in hosts}
 
 
 def ask(
-    reach: dict[str, _reach.Reach],
-    modules: tuple[_direct.Part, ...],
+    reach: dict[str, way.Reach],
+    modules: tuple[remote_program.Part, ...],
     function: str,
     request: Callable[[str], dict[str, Any]],
     seconds: float,
@@ -27,10 +27,10 @@ def ask(
     """Call a function of the last module on many nodes, each with its own request; give the answers by host."""
     answers: Answers = {}
 
-    def program(host: str, _: Any) -> _direct.Program:
-        return _direct.Program(function, modules, request(host))
+    def program(host: str, _: Any) -> remote_program.Program:
+        return remote_program.Program(function, modules, request(host))
 
-    round_of_all = _round.Round(reach, None, program, lambda host, answer: answers.update({host: answer}))
+    round_of_all = fan_out.Round(reach, None, program, lambda host, answer: answers.update({host: answer}))
     round_of_all.start()
     round_of_all.close(seconds)
     return answers

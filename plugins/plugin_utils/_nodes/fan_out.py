@@ -14,17 +14,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _hearing, _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output, remote_program, way
 
 News = dict[str, Any]
-Make = Callable[[str, News], _direct.Program]
+Make = Callable[[str, News], remote_program.Program]
 Done = Callable[[str, dict[str, Any]], None]
 
 
 class Round:
     """One program a node; ``done`` gets every node's answer, in a thread of its own."""
 
-    def __init__(self, reach: dict[str, _reach.Reach], head: str | None, make: Make, done: Done) -> None:
+    def __init__(self, reach: dict[str, way.Reach], head: str | None, make: Make, done: Done) -> None:
         """
         Prepare a round.
 
@@ -39,7 +39,7 @@ class Round:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._left = len(reach) - (head is not None)
         self._cancelled = False
-        self._pool = ThreadPoolExecutor(_reach.AT_ONCE)
+        self._pool = ThreadPoolExecutor(way.AT_ONCE)
         if head is None:
             self._spoken.set()
         if not self._left:
@@ -85,7 +85,7 @@ class Round:
                     self._others_done.set()
         self._done(host, answer)
 
-    def _open(self, host: str, options: Sequence[str], program: _direct.Program) -> subprocess.Popen[bytes]:
+    def _open(self, host: str, options: Sequence[str], program: remote_program.Program) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._cancelled:
                 raise InterruptedError("cancelled")
@@ -97,24 +97,24 @@ class Round:
         self._spoken.wait()
         program = self._make(host, self._news)
         process = self._open(host, options, program)
-        _direct.give(process, program)
-        return self._answer(process, program, _hearing.Hearing(process, _hearing.ANSWER_BYTES))
+        remote_program.give(process, program)
+        return self._answer(process, program, program_output.Hearing(process, program_output.ANSWER_BYTES))
 
     def _speak(self, host: str, options: Sequence[str]) -> dict[str, Any]:
         program = self._make(host, {})
         process = self._open(host, options, program)
-        hearing = _hearing.Hearing(process, _hearing.ANSWER_BYTES)
-        _direct.give(process, program, is_all=False)
+        hearing = program_output.Hearing(process, program_output.ANSWER_BYTES)
+        remote_program.give(process, program, is_all=False)
         news = hearing.news(program)
         if news is not None:
             self._news = news
             self._spoken.set()
             self._others_done.wait()
-        _direct.end(process)
+        remote_program.end(process)
         return self._answer(process, program, hearing)
 
     def _answer(
-        self, process: subprocess.Popen[bytes], program: _direct.Program, hearing: _hearing.Hearing
+        self, process: subprocess.Popen[bytes], program: remote_program.Program, hearing: program_output.Hearing
     ) -> dict[str, Any]:
         try:
             return hearing.answer(program)

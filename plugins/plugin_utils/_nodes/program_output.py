@@ -13,7 +13,7 @@ import subprocess
 import threading
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
 
 PIECE = 1 << 18
 # What login scripts print before something that has bounds of its own; and that with an answer.
@@ -86,7 +86,7 @@ class Hearing:
                 break
         return bytes(found)
 
-    def news(self, program: _direct.Program) -> dict[str, Any] | None:
+    def news(self, program: remote_program.Program) -> dict[str, Any] | None:
         """
         Return what the program tells next, or None when it ended; what else it prints is kept.
 
@@ -105,7 +105,7 @@ class Hearing:
                 raise Refused("it printed more than %d bytes" % self._most)
         return None
 
-    def answer(self, program: _direct.Program) -> dict[str, Any]:
+    def answer(self, program: remote_program.Program) -> dict[str, Any]:
         """
         Wait for the end of the process, and return what the program answered.
 

@@ -23,7 +23,7 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, wire
 
 _PACKAGE = "ansible_collections.madctl.multinode.plugins.module_utils"
-_DIRECTORY = Path(__file__).parents[1] / "module_utils"
+_DIRECTORY = Path(__file__).parents[2] / "module_utils"
 # Runs on the node: make the modules, dependencies first, then call one function of the last. Standard
 # input stays open for the function, so only so many bytes of it are the program.
 _BOOT = """\

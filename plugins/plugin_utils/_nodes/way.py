@@ -21,7 +21,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.loader import connection_loader
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
 
 AT_ONCE = 16
 # Connections are kept and shared, and notice a dead peer within seconds. They come last, and ssh takes the first of
@@ -63,7 +63,7 @@ class Reach:
         if not hostlist.is_name(host):
             raise AnsibleActionFail(str(hostlist.hostile(host)))
         self.host = host
-        self.python = _direct.python_of(variables)
+        self.python = remote_program.python_of(variables)
         self.ssh = _ssh(host, action, variables)
 
     def start(self, command: str, *options: str) -> subprocess.Popen[bytes]:

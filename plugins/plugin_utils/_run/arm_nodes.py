@@ -20,11 +20,12 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _proving, _reach, _round
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, fan_out, remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import proving
 
 # What nodes start from files; madctl_node starts all but those that stand alone, the wrapper of a rank and the agent.
 _PROGRAMS = ("supervisor", "rank_wrapper", "mpi_agent", "madengine_wrapper", "container_removal")
-_MODULES = _direct.parts("_arm.arming")
+_MODULES = remote_program.parts("_arm.arming")
 _FIRST_FRAME_SECONDS = 10
 _END_SECONDS = 15.0
 
@@ -32,7 +33,7 @@ _END_SECONDS = 15.0
 class Arming:
     """Prove and arm all nodes, a bounded number at a time, beside the loop of the follower."""
 
-    def __init__(self, plan: dict[str, Any], given: dict[str, Any], reach: dict[str, _reach.Reach]) -> None:
+    def __init__(self, plan: dict[str, Any], given: dict[str, Any], reach: dict[str, way.Reach]) -> None:
         """
         Prepare to arm.
 
@@ -58,10 +59,10 @@ class Arming:
         self._cut_off: set[str] = set()
         self.news, self._post = os.pipe()
         head = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
-        self._round = _round.Round(reach, head, self._program, self._armed)
+        self._round = fan_out.Round(reach, head, self._program, self._armed)
 
     def __enter__(self) -> Arming:
-        self._round.start(lambda host: _reach.forwarding(self._forward(host)))
+        self._round.start(lambda host: way.forwarding(self._forward(host)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,18 +101,18 @@ class Arming:
         def request(host: str) -> dict[str, Any]:
             return {**asked, "base": os.path.dirname(self._nodes[host]["run_dir"])}
 
-        _asking.ask(ways, _direct.parts("_runs.run_state"), "end", request, _END_SECONDS)
+        ask_nodes.ask(ways, remote_program.parts("_runs.run_state"), "end", request, _END_SECONDS)
 
     def _forward(self, host: str) -> str:
         node = self._nodes[host]
         return "%s/%d:%s/control.sock" % (self._private, node["node_rank"], node["run_dir"])
 
-    def _program(self, host: str, news: dict[str, Any]) -> _direct.Program:
+    def _program(self, host: str, news: dict[str, Any]) -> remote_program.Program:
         keys = ("run_id", "runner", "shape", "hostfile", "lock", "beacon", "start_timeout", "grace")
         request = {**{key: self._plan[key] for key in keys}, **self._nodes[host], **self._shared}
         request["about"] = {**request["about"], "host": host, "node_rank": request["node_rank"]}
-        request["proof"] = _proving.request(self._plan["proof"], host, news)
-        return _direct.Program("arm", _MODULES, request, speaks=True)
+        request["proof"] = proving.request(self._plan["proof"], host, news)
+        return remote_program.Program("arm", _MODULES, request, speaks=True)
 
     def _armed(self, host: str, answer: dict[str, Any]) -> None:
         channel = None
@@ -128,8 +129,8 @@ class Arming:
     def _connect(self, host: str) -> socket.socket:
         reach, run_dir, forward = self._reach[host], self._nodes[host]["run_dir"], self._forward(host)
         if reach.ssh is None:
-            return _reach.connect(run_dir + "/control.sock")
-        channel = _reach.connect(forward.partition(":")[0])
+            return way.connect(run_dir + "/control.sock")
+        channel = way.connect(forward.partition(":")[0])
         # A server that forbids forwarding closes at once; one that allows it says ready first.
         channel.settimeout(_FIRST_FRAME_SECONDS)
         try:
@@ -145,9 +146,9 @@ class Arming:
 
 def delivered() -> dict[str, str]:
     """Give the text of every file that nodes keep, by its path: the programs, and all that they import."""
-    modules = _direct.closure(*("_supervise." + name for name in _PROGRAMS))
-    files = {name.replace(".", "/") + ".py": _direct.source(name) for name in modules}
-    return {**files, "madctl_node.py": _direct.source("_supervise.madctl_node")}
+    modules = remote_program.closure(*("_supervise." + name for name in _PROGRAMS))
+    files = {name.replace(".", "/") + ".py": remote_program.source(name) for name in modules}
+    return {**files, "madctl_node.py": remote_program.source("_supervise.madctl_node")}
 
 
 def _reason(answer: dict[str, Any]) -> str:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _asking, _direct, _following, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_MODULES = _direct.parts("_runs.survey")
+_MODULES = remote_program.parts("_runs.survey")
 _SECONDS = 25.0
 _ALIVE = ("armed", "running", "stopping")
 SEE = "see what the nodes hold: ansible-playbook madctl.multinode.ps"
@@ -24,8 +26,8 @@ class Unknown(Exception):  # noqa: N818  it is an answer, not an error of ours
 
     def __init__(self, problems: list[codes.Problem]) -> None:
         super().__init__()
-        self.result = _following.judged({"changed": False, "nodes": {}, "exit_code": 2}, problems)
-        _screen.problems(problems)
+        self.result = following.judged({"changed": False, "nodes": {}, "exit_code": 2}, problems)
+        playbook_screen.problems(problems)
 
 
 def plan_of(arguments: dict[str, Any], action: Any, task_vars: Any, alive: bool = False) -> dict[str, Any]:
@@ -40,9 +42,9 @@ def plan_of(arguments: dict[str, Any], action: Any, task_vars: Any, alive: bool 
     """
     if arguments.get("plan"):
         return dict(arguments["plan"])
-    reach = _asking.ways(action, task_vars)
+    reach = ask_nodes.ways(action, task_vars)
     request = {"run_dir": arguments.get("run_dir")}
-    answers = _asking.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
+    answers = ask_nodes.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
     held = {host: {run["run_id"]: run for run in answers[host].get("runs", [])} for host in reach}
     silent = {host: answers[host]["msg"] for host in reach if "runs" not in answers[host]}
     wanted = str(arguments.get("run_id") or "")
@@ -82,7 +84,7 @@ def _unknown(wanted: Any, reach: Any, silent: dict[str, str]) -> list[codes.Prob
     found = []
     for host in reach:
         if host in silent:
-            found.append(_following.silence(host, silent[host]))
+            found.append(following.silence(host, silent[host]))
         elif wanted:
             found.append(codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % wanted, SEE))
         else:
@@ -108,7 +110,7 @@ def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str], is_named:
     missing = sorted(set(range(len(hosts))) - {ranks[host] for host in here if host in ranks})
     if missing:
         names = ", ".join(hosts[rank] for rank in missing)
-        _screen.tell("notice", "RUN_INCOMPLETE: run %s also has %s, not among these hosts" % (run_id, names))
+        playbook_screen.tell("notice", "RUN_INCOMPLETE: run %s also has %s, not among these hosts" % (run_id, names))
     place = next(iter(shares.values()))["run_dir"]
     addresses = (described or {}).get("addresses") or []
     nodes = [

@@ -16,7 +16,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _reach, _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _WAITING_BYTES = 1 << 24
 _EVENT_BYTES = 256  # about what its bookkeeping costs
@@ -103,8 +104,8 @@ class Events:
     of how much. Where ``exact`` asks for every byte, it waits on the nodes instead: see ``is_full``.
     """
 
-    def __init__(self, path: str | None, screen: _screen.Screen, exact: bool = False) -> None:
-        self.orders = _reach.connect(path) if path else None
+    def __init__(self, path: str | None, screen: playbook_screen.Screen, exact: bool = False) -> None:
+        self.orders = way.connect(path) if path else None
         self._screen = screen
         self._exact = exact
         self._frames: deque[tuple[dict[str, Any], bytes]] = deque()
@@ -208,7 +209,7 @@ def judged(found: dict[str, Any], problems: list[codes.Problem]) -> dict[str, An
     kept.update(problems=problems, _ansible_verbose_override=True)
     if not problems:
         return kept
-    return dict(kept, failed=True, msg=_screen.message(problems), failure=_screen.summary(problems))
+    return dict(kept, failed=True, msg=playbook_screen.message(problems), failure=playbook_screen.summary(problems))
 
 
 def left_to_role(result: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:

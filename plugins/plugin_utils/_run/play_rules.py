@@ -11,7 +11,7 @@ from ansible import context
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _NEEDS_ALL = "this role needs all hosts of the play at once"
 _TOGETHER = ("linear", "debug")  # by what a strategy's name ends with
@@ -30,7 +30,7 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
     }
     found = parted(task.play) + playbook_variables.unknown(names)
     if found:
-        raise _screen.refusal(found)
+        raise playbook_screen.refusal(found)
     return variables
 
 
@@ -47,11 +47,11 @@ def require_tags(task_vars: Any, known: Sequence[str]) -> None:
     found = playbook_variables.unknown_tags(typed, known)
     playbooks = context.CLIARGS.get("args", ())
     if found and len(playbooks) == 1 and _is_ours(playbooks[0]):
-        raise _screen.refusal(found)
+        raise playbook_screen.refusal(found)
 
 
 def _is_ours(playbook: str) -> bool:
-    directory = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../playbooks"))
+    directory = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../../playbooks"))
     return playbook.startswith("madctl.multinode.") or os.path.dirname(os.path.realpath(playbook)) == directory
 
 
@@ -72,7 +72,7 @@ def warn(task: Any, task_vars: Any) -> None:
     """
     is_first = task_vars["inventory_hostname"] == task_vars["ansible_play_hosts_all"][0]
     if is_first and set(_wanting(task._role)) - {"net_tools"}:
-        _screen.problems([entry for entry in parted(task.play) if not task.play.serial])
+        playbook_screen.problems([entry for entry in parted(task.play) if not task.play.serial])
 
 
 def _wanting(role: Any) -> Iterator[str]:

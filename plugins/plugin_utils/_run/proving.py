@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _reach, _round
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import fan_out, remote_program, way
 
-_MODULES = _direct.parts("_arm.prove")
-_RELEASE = _direct.parts("_node.mount_table")
+_MODULES = remote_program.parts("_arm.prove")
+_RELEASE = remote_program.parts("_node.mount_table")
 
 # What nodes do is bounded by itself; these are for a node that stops doing anything.
 PROOF_SECONDS, RELEASE_SECONDS = 20.0, 8.0
@@ -35,30 +35,30 @@ def is_due(wanted: dict[str, Any]) -> bool:
     return any(wanted.get(key) for key in ("listen", "connect", "routes", "read", "written", "peers"))
 
 
-def run(proof: dict[str, dict[str, Any]], reach: dict[str, _reach.Reach]) -> dict[str, dict[str, Any]]:
+def run(proof: dict[str, dict[str, Any]], reach: dict[str, way.Reach]) -> dict[str, dict[str, Any]]:
     """Run the round and return what each node reported, by host; nodes with nothing to prove are left out."""
     due = {host: wanted for host, wanted in proof.items() if is_due(wanted)}
     results: dict[str, dict[str, Any]] = {}
     head = next((host for host, wanted in due.items() if "listen" in wanted), None)
 
-    def program(host: str, news: dict[str, Any]) -> _direct.Program:
-        return _direct.Program("prove", _MODULES, request(due, host, news), speaks=True)
+    def program(host: str, news: dict[str, Any]) -> remote_program.Program:
+        return remote_program.Program("prove", _MODULES, request(due, host, news), speaks=True)
 
     ways = {host: reach[host] for host in due}
-    round_of_all = _round.Round(ways, head, program, lambda host, answer: results.update({host: answer}))
+    round_of_all = fan_out.Round(ways, head, program, lambda host, answer: results.update({host: answer}))
     round_of_all.start()
     round_of_all.close(PROOF_SECONDS)
     release({host: wanted["written"] for host, wanted in due.items()}, reach)
     return results
 
 
-def release(written: dict[str, list[dict[str, Any]]], reach: dict[str, _reach.Reach]) -> None:
+def release(written: dict[str, list[dict[str, Any]]], reach: dict[str, way.Reach]) -> None:
     """Have the proof's files removed, now that everybody has read them."""
     ways = {host: reach[host] for host, files in written.items() if files}
 
-    def program(host: str, _: dict[str, Any]) -> _direct.Program:
-        return _direct.Program("release", _RELEASE, written[host])
+    def program(host: str, _: dict[str, Any]) -> remote_program.Program:
+        return remote_program.Program("release", _RELEASE, written[host])
 
-    round_of_all = _round.Round(ways, None, program, lambda *_: None)
+    round_of_all = fan_out.Round(ways, None, program, lambda *_: None)
     round_of_all.start()
     round_of_all.close(RELEASE_SECONDS)

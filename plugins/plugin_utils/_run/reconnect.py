@@ -20,9 +20,9 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct, _hearing, _reach
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output, remote_program, way
 
-_TAIL, _RUNS = _direct.parts("_runs.log_tail"), _direct.parts("_runs.run_state")
+_TAIL, _RUNS = remote_program.parts("_runs.log_tail"), remote_program.parts("_runs.run_state")
 # Between attempts, in seconds; the last one again and again.
 _PAUSES = (0.5, 1, 2, 4, 8)
 _ATTEMPT_SECONDS = 12.0
@@ -34,7 +34,7 @@ _MESSAGE = 4096  # Characters.
 class Links(node_channels.Ways):
     """The ways of Ansible's connections; a context that ends all attempts."""
 
-    def __init__(self, plan: dict[str, Any], reach: dict[str, _reach.Reach], follower: Follower) -> None:
+    def __init__(self, plan: dict[str, Any], reach: dict[str, way.Reach], follower: Follower) -> None:
         self._plan, self._reach, self._follower = plan, reach, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}
         self._found: queue.Queue[Callable[[], None]] = queue.Queue()
@@ -101,16 +101,16 @@ class Links(node_channels.Ways):
 
     def _call(self, host: str, function: str, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         reach = self._reach[host]
-        program = _direct.Program(function, _RUNS, request)
+        program = remote_program.Program(function, _RUNS, request)
         process = reach.start(program.command(reach.python))
         watch = threading.Timer(seconds, process.kill)
         watch.daemon = True
         watch.start()
         try:
-            hearing = _hearing.Hearing(process, _hearing.BEFORE_BYTES)
-            _direct.give(process, program)
+            hearing = program_output.Hearing(process, program_output.BEFORE_BYTES)
+            remote_program.give(process, program)
             return hearing.answer(program)
-        except _hearing.Refused as refused:
+        except program_output.Refused as refused:
             return {"failed": True, "msg": str(refused)}
         finally:
             watch.cancel()
@@ -118,14 +118,14 @@ class Links(node_channels.Ways):
             process.wait()
 
 
-def open_tail(reach: _reach.Reach, request: dict[str, Any], seconds: float | None = None) -> socket.socket | None:
+def open_tail(reach: way.Reach, request: dict[str, Any], seconds: float | None = None) -> socket.socket | None:
     """
     Start the reader on a node and give a channel of its frames, whatever a login script printed before.
 
     Args:
         seconds: Give up and return None when it does not speak in this time; None does not wait for it.
     """
-    program = _direct.Program("tail", _TAIL, request, speaks=True)
+    program = remote_program.Program("tail", _TAIL, request, speaks=True)
     process = reach.start(program.command(reach.python))
     ours, theirs = socket.socketpair()
     spoken, failed = threading.Event(), threading.Event()
@@ -140,14 +140,14 @@ def open_tail(reach: _reach.Reach, request: dict[str, Any], seconds: float | Non
 
 def _send(
     process: subprocess.Popen[bytes],
-    program: _direct.Program,
+    program: remote_program.Program,
     channel: socket.socket,
     spoken: threading.Event,
     failed: threading.Event,
 ) -> None:
     try:
-        hearing = _hearing.Hearing(process, _hearing.BEFORE_BYTES)
-        _direct.give(process, program, is_all=False)
+        hearing = program_output.Hearing(process, program_output.BEFORE_BYTES)
+        remote_program.give(process, program, is_all=False)
         if hearing.news(program) is None:
             answer = hearing.answer(program)
             if "rc" in answer:
@@ -157,7 +157,7 @@ def _send(
         spoken.set()
         while data := hearing.read():
             channel.sendall(data)
-    except (_hearing.Refused, OSError):
+    except (program_output.Refused, OSError):
         failed.set()  # Nobody follows any more, nobody is there, or somebody who says anything but what was asked.
     finally:
         spoken.set()

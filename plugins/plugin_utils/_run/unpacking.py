@@ -25,7 +25,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._runs.packing imp
     PART_BYTES,
     is_name,
 )
-from ansible_collections.madctl.multinode.plugins.plugin_utils._hearing import PIECE, Refused
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.program_output import PIECE, Refused
 
 
 def _is_shown(value: Any) -> bool:

@@ -23,10 +23,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _direct
-from madctl import attic, cleaning
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
 from madctl.commands.status import how_it_ended
-from madctl.inventory import GROUP
+from madctl.housekeeping import cleaning, held_runs
+from madctl.nodes.inventory import GROUP
 from madctl.options import Targets
 from tests import hostile
 from tests.unit.module_utils import facts as healthy
@@ -283,7 +283,7 @@ def test_a_node_s_own_words_for_a_failure_are_text():
 
 
 def test_an_answer_that_is_another_one_is_that_node_s_failure():
-    program = _direct.Program("end", _direct.parts("_runs.run_state"), {})
+    program = remote_program.Program("end", remote_program.parts("_runs.run_state"), {})
     for text in ("[]", "{}", "{", '{"left": []}', "[" * 200_000, '{"changed": 1, "known": true, "left": []}'):
         found = program.answer(0, program._mark + text, "")
         assert found["failed"] and "rc" not in found
@@ -294,7 +294,7 @@ def test_an_answer_that_is_another_one_is_that_node_s_failure():
 
 @pytest.mark.fuzz
 def test_answers_of_one_node_break_nothing(rounds):
-    from ansible_collections.madctl.multinode.plugins.plugin_utils import _finding
+    from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run
 
     source = random.Random(6)
     wanted = {
@@ -313,16 +313,16 @@ def test_answers_of_one_node_break_nothing(rounds):
             how_it_ended([found], 1, DESCRIBED["plan"])
         elif function == "clear":
             cleaned = cleaning.Cleaning([], 7.0, None, True)
-            cleaned._take(attic.split(TARGETS)[1], "n2", found)
+            cleaned._take(held_runs.split(TARGETS)[1], "n2", found)
             cleaned.lines([], [])
         elif function == "prove":
             json.dumps(proof_verdict.judge(proof, {"n1": {**GOOD["prove"]}, "n2": found}))
         elif function == "survey" and found["runs"]:
-            for one in attic.held({"n2": found}, TARGETS):
+            for one in held_runs.held({"n2": found}, TARGETS):
                 one.record(TARGETS)
             held = {"n2": {run["run_id"]: run for run in found["runs"]}}
-            run_id = _finding._choose(held, "")
-            _finding._plan(run_id, {"n2": held["n2"][run_id]}, {}, is_named=False)
+            run_id = find_run._choose(held, "")
+            find_run._plan(run_id, {"n2": held["n2"][run_id]}, {}, is_named=False)
             assert "/" not in run_id and not run_id.startswith(".")
         else:
             json.dumps(found)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
-from madctl import hosts
 from madctl.errors import UsageError
+from madctl.nodes import hosts
 from tests.hostile import LANGUAGES, mutated
 from tests.unit.test_hosts import LISTS, REFUSED
 

@@ -14,7 +14,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.action import run_collect
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _hearing, _unpacking
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import unpacking
 from tests import hostile
 
 RUN = {"run_id": "20261129-120000-1a2b3c4d"}
@@ -114,7 +115,7 @@ def written(place):
 
 def unpack(data, place, size=1 << 20, piece=1 << 16):
     pieces = (data[at : at + piece] for at in range(0, len(data), piece))
-    return _unpacking.unpack(lambda: next(pieces, b""), str(place), size)
+    return unpacking.unpack(lambda: next(pieces, b""), str(place), size)
 
 
 NAMES = {
@@ -143,7 +144,7 @@ def test_a_name_is_that_of_something_new_below_the_directory(tmp_path, kind, nam
     place = tmp_path / "place"
     place.mkdir()
     frame = {key: name if value is None else value for key, value in kind.items()}
-    with pytest.raises(_hearing.Refused):
+    with pytest.raises(program_output.Refused):
         unpack(archive({"directory": "a"}, frame, END), place)
     assert written(tmp_path) == ["place", "place/a"]
 
@@ -201,15 +202,15 @@ def test_files_are_nobody_elses_and_keep_their_times(tmp_path):
 
 
 def test_files_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(_unpacking, "ENTRIES", 2)
-    with pytest.raises(_hearing.Refused, match="more than 2 files"):
+    monkeypatch.setattr(unpacking, "ENTRIES", 2)
+    with pytest.raises(program_output.Refused, match="more than 2 files"):
         unpack(archive(*({"directory": name} for name in "abc"), END), tmp_path)
 
 
 def test_an_archive_that_holds_nothing_has_an_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(_unpacking, "ENTRIES", 2)
+    monkeypatch.setattr(unpacking, "ENTRIES", 2)
     blocks = gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 10_000  # Blocks of no bytes.
-    with pytest.raises(_hearing.Refused, match="larger than"):
+    with pytest.raises(program_output.Refused, match="larger than"):
         unpack(blocks, tmp_path, size=1024, piece=100)
 
 
@@ -243,7 +244,7 @@ def test_no_archive_writes_anywhere_else(tmp_path, outside, rounds):
     for number, data in enumerate(hostile.mutated(samples, rounds)):
         # What is within, and now and then the packing itself.
         data = gzip.compress(data, 1) if number % 10 else next(hostile.mutated(packed, 1, seed=number))
-        with contextlib.suppress(_hearing.Refused):
+        with contextlib.suppress(program_output.Refused):
             unpack(data, place, size=100)
         made = os.listdir(place)
         if made:
@@ -308,7 +309,7 @@ def test_what_a_node_left_out_is_said(tmp_path):
     "odd", [{"left_out": 0, "names": []}, {"left_out": 1, "names": ["\x1b[2J"]}, {"left_out": 9, "names": ["a"] * 9}]
 )
 def test_what_a_node_left_out_has_bounds(tmp_path, odd):
-    with pytest.raises(_hearing.Refused):
+    with pytest.raises(program_output.Refused):
         unpack(archive({"end": True, **odd}), tmp_path)
-    with pytest.raises(_hearing.Refused):
+    with pytest.raises(program_output.Refused):
         unpack(archive({"end": False, "left_out": 1, "names": ["a"]}), tmp_path)

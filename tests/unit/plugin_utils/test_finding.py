@@ -3,7 +3,7 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils import _finding
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run
 
 A, B = "20261101-100000-aaaaaaaa", "20261102-100000-bbbbbbbb"
 
@@ -32,4 +32,4 @@ BROKEN = {"n1": {A: run("exited", 1.0), B: run("running", 2.0)}, "n2": {B: run("
     ],
 )
 def test_the_run_that_is_meant(held, wanted, alive, expected):
-    assert _finding._choose(held, wanted, alive) == expected
+    assert find_run._choose(held, wanted, alive) == expected
