@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Ways
 from tests import hostile
 
-SOURCES = Path(__file__).parents[3] / "plugins" / "module_utils"
+SOURCES = Path(__file__).parents[4] / "plugins" / "module_utils"
 
 
 class Ways(Ways):

@@ -31,7 +31,7 @@ from madctl.options import Targets
 from tests import hostile
 from tests.unit.module_utils import facts as healthy
 
-PLUGINS = Path(__file__).parents[3] / "plugins"
+PLUGINS = Path(__file__).parents[4] / "plugins"
 ODD = [
     *(None, True, False, 0, -1, 1, 1 << 70, -(1 << 70), 1e300, -1e300, math.inf, math.nan, 0.5),
     *("", "x", "x" * 5000, "\ud800", "\udcff", "10.0.0.1", "fe80::1%x", "999.0.0.1", "../../x"),

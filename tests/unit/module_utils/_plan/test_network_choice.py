@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards, network_choice
 from ansible_collections.madctl.multinode.plugins.module_utils._probe.ifconfig_text import parse
 
-GOLDEN = Path(__file__).parent / "ifconfig"
+GOLDEN = Path(__file__).parents[1] / "_probe/ifconfig"
 RHEL7 = {
     "em1": {"physical": True, "master": "bond0"},
     "em2": {"physical": True, "master": "bond0"},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 # Calls the completion as bash does when Tab is pressed after these words.
 TAB = """
 source <(madctl completion bash)

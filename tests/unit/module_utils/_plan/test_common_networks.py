@@ -13,7 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards, network_choice
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import ifconfig_text
 from tests.unit.module_utils import facts as plain
-from tests.unit.module_utils.test_plan import make
+from tests.unit.module_utils._plan.test_planner import make
 
 NODES = Path(__file__).parent / "nodes"
 HARDWARE = ("en", "eth", "ib")

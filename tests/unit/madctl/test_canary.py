@@ -28,7 +28,7 @@ from tests.hostile import LANGUAGES, is_harmless
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 JOB = ("launch", "check")
 NODES = (*JOB, "ps", "inventory", "gc")
 FILES = ("FILE", "PATH", "PATTERN")
