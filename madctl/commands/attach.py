@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.options import add_output_option, add_run_argument, add_since_option, since
+from madctl.request.options import add_output_option, add_run_argument, add_since_option, since
 
 
 def register(commands: Any) -> None:
@@ -25,9 +25,9 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Follow, and return the exit code that tells how the run ended."""
-    from madctl.nodes import record_store
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
+    from madctl.runs import record_store
     from madctl.screen.view import View
 
     record = record_store.load(options.run_id)

@@ -6,8 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.options import add_host_options, add_output_option, targets
-from madctl.request import add_check_options, add_job_options, check_variables, secrets
+from madctl.request.options import add_check_options, add_host_options, add_job_options, add_output_option
 
 
 def register(commands: Any) -> None:
@@ -33,13 +32,15 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check, and return 0 only if a launch would pass."""
+    from madctl.nodes import choose
     from madctl.playbook.report import report_check
     from madctl.playbook.session import Session
+    from madctl.request.role_variables import check_variables, secrets
     from madctl.screen.view import View
 
     wanted = check_variables(options)
     hidden = secrets(options, wanted)
-    nodes = targets(options)
+    nodes = choose.targets(options)
     view = View(
         nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=("probe",), secrets=hidden
     )

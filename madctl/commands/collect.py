@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from madctl.errors import ExitCode
-from madctl.options import add_output_option, add_run_argument
+from madctl.request.options import add_output_option, add_run_argument
 
 
 def register(commands: Any) -> None:
@@ -25,17 +25,18 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 4 when a node gave nothing, 2 when there is no room for what it would give."""
-    from madctl.nodes import record_store
-    from madctl.playbook.session import ask
-    from madctl.request import size
+    from madctl.playbook import ask
+    from madctl.request.role_variables import size
     from madctl.result import Result, to_json, to_problem
+    from madctl.runs import record_store
     from madctl.screen import terminal
-    from madctl.screen.view import fold, print_problems
+    from madctl.screen.lines import fold
+    from madctl.screen.view import print_problems
 
     most = size("--max-size", options.max_size)
     record = record_store.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
-    found = ask("collect", "run_collect", record, {"madctl_dest": place, "madctl_max_size": most})
+    found = ask.nodes_of_run("collect", "run_collect", record, {"madctl_dest": place, "madctl_max_size": most})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = [to_problem(entry) for entry in found.get("warning_list", [])]
     nodes = found.get("nodes", {})

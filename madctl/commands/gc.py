@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, UsageError
-from madctl.options import add_host_options, add_output_option, targets
+from madctl.request.options import add_host_options, add_output_option, hosts_given
 
 DAYS = 7.0
 
@@ -32,17 +32,19 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each node where something went; 4 when a node did not answer."""
-    from madctl.housekeeping import cleaning, held_runs, leftovers
+    from madctl.housekeeping import cleaning, leftovers, plays
+    from madctl.nodes import choose
     from madctl.result import Result, to_json
+    from madctl.runs import record_store
     from madctl.screen import terminal
     from madctl.screen.view import print_problems
 
     if not 0 <= options.days < 1e6:
         raise UsageError(Problem("USAGE", f"--days takes a number of days, not {options.days}"))
-    records = held_runs.records()
-    reaches = [targets(options)] if held_runs.hosts_given(options) else [record.reach() for record in records]
+    records, _ = record_store.known()
+    reaches = [choose.targets(options)] if hosts_given(options) else [record.reach() for record in records]
     cleaned = cleaning.Cleaning(records, options.days, options.run_dir, options.dry_run)
-    cleaned.ask(held_runs.groups(reaches))
+    cleaned.ask(plays.groups(reaches))
     over = cleaned.over()
     left = leftovers.find()
     if not options.dry_run:

@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from madctl.errors import ExitCode
-from madctl.options import add_host_options, targets
+from madctl.request.options import add_host_options
 
 
 def register(commands: Any) -> None:
@@ -21,11 +21,12 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print YAML that plain ansible-playbook takes with -i."""
+    from madctl.nodes import choose
     from madctl.nodes.inventory import plain
     from madctl.playbook import engine
     from madctl.screen import terminal
 
-    found = targets(options)
+    found = choose.targets(options)
     if found.sources:
         terminal.tell(f"# use after: {' '.join(f'-i {source}' for source in found.sources)}")
     terminal.say(*engine.dump_inventory(plain(found.inventory)).rstrip("\n").split("\n"))

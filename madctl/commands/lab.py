@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, UsageError
-from madctl.options import whole
+from madctl.request.options import whole
 from madctl.screen.terminal import say, tell
 
 # Runs in the host: the caller's directory if the host has it, then the command in its place.

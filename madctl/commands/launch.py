@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError
-from madctl.options import add_host_options, add_output_option, targets
-from madctl.request import add_check_options, add_job_options, launch_variables, secrets
+from madctl.request.options import add_check_options, add_host_options, add_job_options, add_output_option
 
 
 def register(commands: Any) -> None:
@@ -31,13 +30,15 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code that tells how it ended."""
-    from madctl.nodes import record_store
+    from madctl.nodes import choose
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
+    from madctl.request.role_variables import launch_variables, secrets
+    from madctl.runs import record_store
     from madctl.screen.view import View
 
     wanted = launch_variables(options)
-    nodes = targets(options)
+    nodes = choose.targets(options)
     if not options.dry_run:
         record_store.prepare()
     view = View(
@@ -54,11 +55,11 @@ def run(options: argparse.Namespace) -> int:
 
 def disarm(session: Any) -> None:
     """Stop what was armed when Ansible was ended in the middle of it."""
-    from madctl.housekeeping import held_runs
+    from madctl.playbook import ask
 
     run_id = session.plan["run_id"]
     try:
-        found = held_runs.ask("stop", "run_stop", session.nodes, {"madctl_run_id": run_id})
+        found = ask.nodes("stop", "run_stop", session.nodes, {"madctl_run_id": run_id})
     except RunError as error:
         remedy = f"the run may go on: madctl stop {run_id}"
         raise RunError(error.exit_code, *(replace(problem, remedy=remedy) for problem in error.problems)) from error

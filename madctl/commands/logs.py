@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, UsageError
-from madctl.options import add_run_argument, add_since_option, since, whole
+from madctl.request.options import add_run_argument, add_since_option, since, whole
 
 UNSEEN = ("NODE_SILENT", "NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR", "RUN_UNKNOWN")
 
@@ -27,9 +27,9 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print lines, each with its node and rank."""
-    from madctl.nodes import record_store
     from madctl.playbook.report import own_failure
     from madctl.playbook.session import RunSession
+    from madctl.runs import record_store
     from madctl.screen.lines import one_line
     from madctl.screen.view import View, print_problems
 

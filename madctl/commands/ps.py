@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, UsageError
-from madctl.options import add_host_options, add_output_option, targets
+from madctl.request.options import add_host_options, add_output_option, hosts_given
 
 
 def register(commands: Any) -> None:
@@ -28,9 +28,7 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line a run, the latest last; 4 when a node that was asked did not answer."""
-    from madctl.housekeeping import held_runs
-
-    if held_runs.hosts_given(options):
+    if hosts_given(options):
         return _held(options)
     if options.run_dir:
         raise UsageError(Problem("USAGE", "--run-dir needs nodes to ask", remedy="add --hosts"))
@@ -38,10 +36,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _remembered(options: argparse.Namespace) -> int:
-    from madctl.nodes import record_store
     from madctl.result import Result, to_json
+    from madctl.runs import record_store
     from madctl.screen import terminal
-    from madctl.screen.view import fold, print_problems
+    from madctl.screen.lines import fold
+    from madctl.screen.view import print_problems
 
     records, broken = record_store.known()
     if options.output == "json":
@@ -66,14 +65,16 @@ def _remembered(options: argparse.Namespace) -> int:
 
 def _held(options: argparse.Namespace) -> int:
     """Ask nodes, and remember what was forgotten or launched elsewhere: the nodes are the truth."""
-    from madctl.housekeeping import held_runs
-    from madctl.nodes import record_store
+    from madctl.nodes import choose
+    from madctl.playbook import ask
     from madctl.result import Result, to_json, to_problem
+    from madctl.runs import held_runs, record_store
     from madctl.screen import terminal
-    from madctl.screen.view import fold, print_problems
+    from madctl.screen.lines import fold
+    from madctl.screen.view import print_problems
 
-    nodes = targets(options)
-    found = held_runs.ask("ps", "run_list", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
+    nodes = choose.targets(options)
+    found = ask.nodes("ps", "run_list", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
     problems = [to_problem(entry) for entry in found["problems"]]
     runs = held_runs.held(found["nodes"], nodes)
     known, notices = _known()
@@ -116,7 +117,7 @@ def _known() -> tuple[set[str], list[Problem]]:
 
     A run that was restarted is on its nodes under its id with a number, and remembered under its first.
     """
-    from madctl.nodes import record_store
+    from madctl.runs import record_store
 
     records, broken = record_store.known()
     return {name for record in records for name in (record.run_id, record.plan["run_id"])}, broken
@@ -124,7 +125,7 @@ def _known() -> tuple[set[str], list[Problem]]:
 
 def _named(run_id: str) -> str:
     """Write the id that a node gives a run; what can be none is quoted, since it begins a line."""
-    from madctl.nodes.run_record import RUN_ID
+    from madctl.runs.run_record import RUN_ID
 
     return run_id if RUN_ID.fullmatch(run_id) else repr(run_id)
 

@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from madctl.errors import ExitCode, Problem
-from madctl.options import add_output_option, add_run_argument
+from madctl.request.options import add_output_option, add_run_argument
 
 GRACE_SECONDS, FORCED_SECONDS = 45, 0
 
@@ -25,17 +25,18 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 only when every node proved that nothing is left, else 9."""
-    from madctl.nodes import record_store
-    from madctl.playbook.session import ask
+    from madctl.playbook import ask
     from madctl.result import Result, to_json, to_problem
+    from madctl.runs import record_store
     from madctl.screen import terminal
-    from madctl.screen.view import fold, print_problems
+    from madctl.screen.lines import fold
+    from madctl.screen.view import print_problems
 
     record = record_store.load(options.run_id)
     grace = FORCED_SECONDS if options.force else GRACE_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
     # Where Ansible itself fails, it is an error of its own: of nodes that were not asked nobody can say anything.
-    found = ask("stop", "run_stop", record, wanted)
+    found = ask.nodes_of_run("stop", "run_stop", record, wanted)
     nodes = found.get("nodes", {})
     said = {entry["host"]: to_problem(entry).message for entry in found.get("problems", [])}
     empty = [host for host in record.targets["names"] if nodes.get(host, {}).get("left") == []]

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import size
 from madctl.errors import Problem
-from madctl.housekeeping import held_runs
-from madctl.nodes import record_store
-from madctl.nodes.record_store import Record
+from madctl.housekeeping import plays
+from madctl.playbook import ask
 from madctl.result import to_problem
-from madctl.screen.lines import size
+from madctl.runs import record_store
+from madctl.runs.run_record import Record
 
 DAY_SECONDS = 86400.0
 
@@ -24,12 +25,12 @@ class Cleaning:
 
     def __init__(self, records: Sequence[Record], days: float, run_dir: str | None, dry_run: bool) -> None:
         self._records, self._days, self._run_dir, self._dry_run = records, days, run_dir, dry_run
-        self._answers: dict[held_runs.Way, dict[str, Any]] = {}
+        self._answers: dict[plays.Way, dict[str, Any]] = {}
         self._removed_on: dict[str, set[str]] = {}
         self.problems: list[Problem] = []
         self.notices: list[Problem] = []
 
-    def ask(self, groups: Sequence[held_runs.Group]) -> None:
+    def ask(self, groups: Sequence[plays.Group]) -> None:
         """Have all nodes cleaned, one play after the other."""
         bases = self._bases()
         for group in groups:
@@ -42,12 +43,12 @@ class Cleaning:
                 variables["madctl_run_dir"] = self._run_dir
             else:
                 variables["madctl_bases"] = {host: sorted(bases.get(group.way(host), ())) for host in group.hosts}
-            found = held_runs.ask("gc", "run_gc", group.targets(), variables)
+            found = ask.nodes("gc", "run_gc", group.targets(), variables)
             self.problems += [to_problem(entry) for entry in found["problems"]]
             for host, answer in found["nodes"].items():
                 self._take(group, host, answer)
 
-    def _take(self, group: held_runs.Group, host: str, answer: dict[str, Any]) -> None:
+    def _take(self, group: plays.Group, host: str, answer: dict[str, Any]) -> None:
         self._answers[group.way(host)] = answer
         for run in answer["removed"]:
             self._removed_on.setdefault(run["run_id"], set()).add(host)
@@ -55,9 +56,9 @@ class Cleaning:
             message = f"{entry['path']} could not be removed: {entry['reason']}"
             self.notices.append(Problem("RUN_NOT_REMOVED", message, host, "remove it there, as root if need be"))
 
-    def _bases(self) -> dict[held_runs.Way, set[str]]:
+    def _bases(self) -> dict[plays.Way, set[str]]:
         """Find where the remembered runs have their directories, by the way to each node."""
-        found: dict[held_runs.Way, set[str]] = {}
+        found: dict[plays.Way, set[str]] = {}
         for record in self._records:
             for node in record.plan["nodes"]:
                 run_dir, way = str(node.get("run_dir") or ""), _way(record, node["host"])
@@ -65,7 +66,7 @@ class Cleaning:
                     found.setdefault(way, set()).add(os.path.dirname(run_dir))
         return found
 
-    def _out_of_reach(self, group: held_runs.Group, source: str) -> list[Problem]:
+    def _out_of_reach(self, group: plays.Group, source: str) -> list[Problem]:
         names = [r.run_id for r in self._records if source in r.targets["sources"]]
         remedy = f"to forget its runs: rm {record_store.directory()}/{names[0]}.json" if names else None
         remedy = f"{remedy} and {len(names) - 1} more" if len(names) > 1 else remedy
@@ -136,8 +137,8 @@ def _file(record: Record) -> Path:
     return record_store.directory() / f"{record.run_id}.json"
 
 
-def _way(record: Record, host: str) -> held_runs.Way:
-    return next(group.way(host) for group in held_runs.split(record.reach()) if host in group.hosts)
+def _way(record: Record, host: str) -> plays.Way:
+    return next(group.way(host) for group in plays.split(record.reach()) if host in group.hosts)
 
 
 def _count(number: int, one: str, many: str | None = None) -> list[str]:

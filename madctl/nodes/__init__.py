@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who takes part in a run, how they are reached, and what this machine remembers of runs."""
+"""Who takes part in a run, and how they are reached."""

@@ -13,21 +13,18 @@ import os
 import shlex
 import shutil
 import socket
-import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
-from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
-from madctl.collection import environment
-from madctl.errors import Problem, UsageError
+from madctl.ansible_settings import environment
 from madctl.nodes.inventory import GROUP, control_directory, typed
-from madctl.options import Targets
-from madctl.screen.lines import one_line
+from madctl.nodes.own_inventory import located, strict
+from madctl.nodes.targets import Targets
 
 COLLECTION = "madctl.multinode"
 RECEIVER = "madctl-events"
@@ -202,49 +199,6 @@ class Engine:
 def forks(hosts: int) -> int:
     """Bound the handshakes that run at once by what this machine's cores can carry."""
     return max(1, min(hosts, _MAX_FORKS, _FORKS_A_CORE * (os.cpu_count() or 1)))
-
-
-def inventory_hosts(sources: Sequence[str], limit: str | None) -> list[str]:
-    """
-    List the hosts of a user's own inventory, in its order.
-
-    Raises:
-        UsageError: If Ansible cannot read it or nothing matches.
-    """
-    argv = ["ansible", "--list-hosts", *(f"--inventory={source}" for source in sources), "--", limit or "all"]
-    done = subprocess.run(
-        argv,
-        env={**os.environ, **environment(), **strict(sources)},
-        capture_output=True,
-        encoding="utf-8",
-        errors="surrogateescape",
-        check=False,
-    )
-    names = [line.strip() for line in done.stdout.splitlines()[1:] if line.strip()]
-    if done.returncode or not names:
-        said = done.stderr.strip().splitlines() or ["no host matches"]
-        reason = one_line(next((line for line in said if "ERROR" in line), said[-1])).rstrip(".")
-        raise UsageError(Problem("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {reason}"))
-    wrong = [name for name in names if not hostlist.is_name(name)]
-    # A name that holds a new line looks like two; Ansible says how many it wrote.
-    if wrong or f"({len(names)})" not in done.stdout.partition("\n")[0]:
-        raise UsageError(Problem("HOST_INVALID", f"{wrong[0] if wrong else names!r} of the inventory cannot be a host"))
-    return names
-
-
-def located(source: str) -> str:
-    """Name an inventory so that it is found from everywhere; a list of hosts is its own name."""
-    return os.path.abspath(source) if os.path.exists(source) or "," not in source else source
-
-
-def strict(sources: Sequence[str]) -> dict[str, str]:
-    """
-    Have Ansible end where an inventory cannot be read.
-
-    It would go on with what is left, and reach another machine of the same name. A directory may hold other files.
-    """
-    has_directory = any(os.path.isdir(source) for source in sources)
-    return {} if has_directory else {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True"}
 
 
 class _Unsafe(str):

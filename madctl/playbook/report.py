@@ -11,10 +11,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import chec
 from madctl.errors import ExitCode, Problem
 from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
+from madctl.runs import record_store
 from madctl.screen import terminal
-from madctl.screen.lines import one_line
+from madctl.screen.lines import fold, one_line
 from madctl.screen.plan_text import show_plan
-from madctl.screen.view import View, fold, print_problems
+from madctl.screen.view import View, print_problems
 
 
 def report_check(session: Session, options: argparse.Namespace) -> int:
@@ -54,8 +55,6 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
 
 def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool = False) -> int:
     """Print how a run ended, or that it goes on, remember it, and return the exit code."""
-    from madctl.nodes import record_store
-
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
     data = _data(plan, final) if plan else None
@@ -91,7 +90,6 @@ def own_failure(session: Session) -> list[Problem]:
 
 
 def _results(view: View, plan: dict[str, Any], data: dict[str, Any], ended: str) -> None:
-    from madctl.nodes import record_store
     from madctl.screen import models
 
     if plan["shape"] == "model" and ended == "succeeded" and not models.ran(data["nodes"]):

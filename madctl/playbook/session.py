@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import UNREACHABLE
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import is_forged
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
-from madctl.options import Targets
+from madctl.nodes.targets import Targets
 from madctl.result import to_problem
+from madctl.runs import record_store
+from madctl.runs.run_record import Record
 from madctl.screen import terminal
-from madctl.screen.lines import is_forged
 from madctl.screen.view import View
 
 STOP, KILL, DETACH = b"s", b"k", b"d"
@@ -127,8 +130,6 @@ class Session:
 
     def check_code(self) -> ExitCode:
         """Give the exit code of everything before a start."""
-        from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import UNREACHABLE
-
         if any(problem.code in UNREACHABLE for problem in self.view.errors):
             return ExitCode.UNREACHABLE
         return ExitCode.CHECK_FAILED if self.view.errors else ExitCode.INTERNAL
@@ -139,7 +140,7 @@ class RunSession(Session):
 
     playbook = "launch"
 
-    def __init__(self, nodes: Targets, wanted: dict[str, Any], view: View, record: Any = None) -> None:
+    def __init__(self, nodes: Targets, wanted: dict[str, Any], view: View, record: Record | None = None) -> None:
         super().__init__(nodes, wanted, view)
         self.record = record
         self.is_forgotten = False
@@ -168,15 +169,11 @@ class RunSession(Session):
         if is_forged(event):
             return
         if event["event"] == "restart" and self.record:
-            from madctl.nodes import record_store
-
             self.remember(record_store.restarted(self.record, event["plan"]))
         super().on_event(event, payload)
 
-    def remember(self, record: Any) -> None:
+    def remember(self, record: Record) -> None:
         """Write the record of the run; where that fails, say so and how to find the run again, once."""
-        from madctl.nodes import record_store
-
         self.record = record
         problem = record_store.save(record)
         if problem and not self.is_forgotten:
@@ -188,8 +185,6 @@ class RunSession(Session):
         super().on_task(action, host, result)
         if action.endswith("multinode.plan"):
             if self.plan and not self.wanted.get("madctl_dry_run"):
-                from madctl.nodes import record_store
-
                 # Before anybody hears of it: whoever is killed now leaves a run that can be found.
                 self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"]))
             self.view.planned(self.plan, result.get("without_ifconfig", []))
@@ -197,15 +192,3 @@ class RunSession(Session):
             # Without an exit code it is how the action ended, not how the run did.
             self.final = result
             self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
-
-
-def ask(playbook: str, action: str, record: Any, variables: dict[str, Any]) -> dict[str, Any]:
-    """
-    Run a playbook that asks all nodes of a run once, and give what ``action`` returned.
-
-    Raises:
-        RunError: If Ansible ended without a result: then nobody knows anything of the nodes.
-    """
-    from madctl.housekeeping import held_runs
-
-    return held_runs.ask(playbook, action, record.reach(), {"madctl_plan": record.plan, **variables})

@@ -4,24 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
-from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.errors import Problem, UsageError
-
-
-@dataclass(frozen=True)
-class Targets:
-    """The nodes of a request: their names in rank order, and the inventory that reaches them."""
-
-    names: tuple[str, ...]
-    inventory: dict[str, Any]
-    sources: tuple[str, ...] = ()
-    become_password_file: str | None = None
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
@@ -49,6 +35,101 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ssh-config", metavar="FILE", help="use this ssh configuration instead of your own")
     group.add_argument("--become-password-file", metavar="FILE", help="holds the password for sudo on nodes")
     group.add_argument("--accept-new-host-keys", action="store_true", help="trust hosts that were never seen before")
+
+
+def hosts_given(options: argparse.Namespace) -> bool:
+    """Tell whether the command line names nodes; a scheduler's allocation, or this machine, is not meant by silence."""
+    named = (options.hosts, options.hostfile, options.inventory, options.limit, options.lab)
+    return any(value is not None for value in named)
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how the job runs."""
+    group = parser.add_argument_group("job")
+    group.add_argument(
+        "--command",
+        dest="as_command",
+        action="store_true",
+        help="run the work once a node, with mpirun on the first",
+    )
+    group.add_argument(
+        "--runner", choices=["torchrun", "mpirun"], default="torchrun", help="what starts the ranks (default torchrun)"
+    )
+    group.add_argument("--mpirun", metavar="PATH", help="mpirun of every node (default: beside --python, or on PATH)")
+    group.add_argument("--mpi-args", metavar="WORDS", help="more words for mpirun, quoted as for a shell")
+    group.add_argument("--allow-run-as-root", action="store_true", help="let root run mpirun")
+    group.add_argument("--python", metavar="PATH", help="the job's Python (default: python3 of your PATH)")
+    group.add_argument("--nproc-per-node", default="auto", metavar="N|auto|gpu", help="processes a node (default auto)")
+    group.add_argument("--master-addr", metavar="ADDRESS", help="address of the first node to meet at")
+    group.add_argument("--master-port", default="29500", metavar="N|auto", help="port to meet at (default 29500)")
+    group.add_argument("--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
+    group.add_argument(
+        "--shared-path", action="append", default=[], metavar="PATH[:ro]", help="must be shared storage (repeatable)"
+    )
+    group.add_argument(
+        "--shared-fstype", action="append", default=[], metavar="TYPE", help="counts as shared too (repeatable)"
+    )
+    group.add_argument(
+        "--gpus", choices=["same", "min", "per-node"], default="same", help="what unequal numbers mean (default same)"
+    )
+    group.add_argument(
+        "--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass a variable (repeatable)"
+    )
+    group.add_argument("--env-file", metavar="FILE", help="variables, one NAME=VALUE a line")
+    group.add_argument("--chdir", metavar="PATH", help="working directory on every node (default: this one)")
+    group.add_argument(
+        "--run-dir", metavar="PATH", help="where nodes keep run directories (default /var/tmp/madctl-UID)"
+    )
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="stop the job after this long")
+    group.add_argument(
+        "--idle-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="write all stacks and stop the job when no rank prints anything for so long",
+    )
+    group.add_argument(
+        "--log-cap", default="1G", metavar="SIZE", help="keep so much of each log on the nodes, the newest (default 1G)"
+    )
+    group.add_argument(
+        "--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)"
+    )
+    group.add_argument(
+        "--nnodes",
+        type=whole(1, 4096),
+        metavar="N",
+        help="take the first N nodes that pass all checks; the others are spares",
+    )
+    group.add_argument(
+        "--max-restarts",
+        type=whole(0, 4096),
+        default=0,
+        metavar="N",
+        help="start all ranks anew so often after a failure",
+    )
+    models = parser.add_argument_group("models of madengine")
+    models.add_argument("--tags", nargs="+", action="extend", default=[], metavar="TAG", help="run these models")
+    models.add_argument("--additional-context", metavar="TEXT", help="madengine's own, Python literal or JSON")
+    models.add_argument("--additional-context-file", metavar="FILE", help="the same from a file; the text wins")
+    models.add_argument(
+        "--force-mirror-local", metavar="PATH", help="mirror data to here, which must be shared storage"
+    )
+    models.add_argument(
+        "--replace-containers",
+        nargs="?",
+        const="",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="remove containers that earlier runs left, or the one of that name (repeatable)",
+    )
+    group.add_argument("--dry-run", action="store_true", help="check and print the plan, start nothing")
+
+
+def add_check_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how nodes are checked."""
+    group = parser.add_argument_group("checks")
+    group.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out (repeatable)")
+    group.add_argument("--no-install", action="store_true", help="do not install net-tools where ifconfig is missing")
 
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
@@ -84,87 +165,3 @@ def since(options: argparse.Namespace) -> dict[str, str]:
         wanted = "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00"
         raise UsageError(Problem("USAGE", f"--since takes {wanted}, not {text!r}")) from error
     return {"madctl_since": text}
-
-
-def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Targets:
-    """
-    Find out which nodes take part.
-
-    Raises:
-        UsageError: If the lists cannot be read, or contradict each other.
-    """
-    from madctl import collection
-    from madctl.nodes import inventory
-    from madctl.screen import terminal
-
-    password, config = options.become_password_file, options.ssh_config
-    _require(password, Problem("BECOME_PASSWORD_FILE_MISSING", f"no file {password}"))
-    _require(config, Problem("SSH_CONFIG_MISSING", f"no file {config}"))
-    config = config and os.path.abspath(config)
-    found = _find(options, environment, inventory.ssh_args(config, options.accept_new_host_keys))
-    if config:
-        found = replace(found, inventory=inventory.own_connections(found.inventory, config))
-    for path in collection.unread(options.inventory or ()):
-        why = "Ansible reads that of the current directory, unless everybody may write there, or that of ANSIBLE_CONFIG"
-        terminal.tell(f"notice: {path} is not read: {why}")
-    wrong = inventory.wrong_login(found.inventory)
-    if wrong:
-        raise UsageError(wrong)
-    wanted = getattr(options, "nnodes", None) or 0
-    if wanted > len(found.names):
-        raise UsageError(Problem("USAGE", f"--nnodes {wanted} of {len(found.names)} hosts", remedy="name more hosts"))
-    return replace(found, become_password_file=password and os.path.abspath(password))
-
-
-def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments: str) -> Targets:
-    from madctl.nodes import hosts, inventory
-    from madctl.playbook import engine
-
-    given = [name for name in ("hosts", "hostfile", "inventory") if getattr(options, name) is not None]
-    if len(given) > 1:
-        raise UsageError(Problem("USAGE", " and ".join(f"--{name}" for name in given) + " exclude each other"))
-    if options.lab is not None and options.inventory is not None:
-        raise UsageError(Problem("USAGE", "--lab and --inventory exclude each other"))
-    if options.limit is not None and not (options.limit and options.inventory):
-        message = "--limit takes a pattern" if options.inventory else "--limit needs --inventory"
-        raise UsageError(Problem("USAGE", message, remedy="name the hosts: --hosts gpu[01-16]"))
-    if options.lab is not None:
-        return _lab(options, arguments)
-    if options.inventory:
-        for source in options.inventory:
-            if not os.path.exists(source) and "," not in source:
-                raise UsageError(Problem("INVENTORY_MISSING", f"no inventory {source}"))
-        names = engine.inventory_hosts(options.inventory, options.limit)
-        found = inventory.overlay(names, options.user, options.port, arguments)
-        # A later command may be given elsewhere.
-        return Targets(tuple(names), found, tuple(map(engine.located, options.inventory)))
-    entries = _named(options) or hosts.from_environment(environment) or [hosts.Host("localhost")]
-    built = inventory.build(entries, options.user, options.port, arguments)
-    return Targets(tuple(entry.name for entry in entries), built)
-
-
-def _require(path: str | None, problem: Problem) -> None:
-    if path is not None and not os.path.isfile(path):
-        raise UsageError(problem)
-
-
-def _lab(options: argparse.Namespace, arguments: str) -> Targets:
-    from madctl.lab import power, state
-    from madctl.nodes import inventory
-
-    power.require_machine()
-    lab = state.load(options.lab)
-    entries = _named(options) or [Host(host.name) for host in lab.hosts]
-    names = [lab.host(entry.name).name for entry in entries]
-    source = str(state.directory(options.lab) / "inventory.yml")
-    overlay = inventory.overlay(names, options.user, options.port, arguments)
-    return Targets(tuple(names), inventory.as_listed(overlay, entries), (source,))
-
-
-def _named(options: argparse.Namespace) -> list[Host]:
-    """Read the hosts that --hosts or --hostfile names; none where neither is given."""
-    from madctl.nodes import hosts
-
-    if options.hosts is not None:
-        return hosts.from_list(options.hosts)
-    return hosts.from_file(options.hostfile) if options.hostfile is not None else []

@@ -16,101 +16,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, pack, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
-from madctl import model_request
 from madctl.errors import Problem, UsageError
-from madctl.options import whole
+from madctl.request import model_variables
 
 _MOST_BYTES = 1 << 60
 _ENV_FILE_CHARACTERS = 1 << 20
-
-
-def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says how the job runs."""
-    group = parser.add_argument_group("job")
-    group.add_argument(
-        "--command",
-        dest="as_command",
-        action="store_true",
-        help="run the work once a node, with mpirun on the first",
-    )
-    group.add_argument(
-        "--runner", choices=["torchrun", "mpirun"], default="torchrun", help="what starts the ranks (default torchrun)"
-    )
-    group.add_argument("--mpirun", metavar="PATH", help="mpirun of every node (default: beside --python, or on PATH)")
-    group.add_argument("--mpi-args", metavar="WORDS", help="more words for mpirun, quoted as for a shell")
-    group.add_argument("--allow-run-as-root", action="store_true", help="let root run mpirun")
-    group.add_argument("--python", metavar="PATH", help="the job's Python (default: python3 of your PATH)")
-    group.add_argument("--nproc-per-node", default="auto", metavar="N|auto|gpu", help="processes a node (default auto)")
-    group.add_argument("--master-addr", metavar="ADDRESS", help="address of the first node to meet at")
-    group.add_argument("--master-port", default="29500", metavar="N|auto", help="port to meet at (default 29500)")
-    group.add_argument("--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
-    group.add_argument(
-        "--shared-path", action="append", default=[], metavar="PATH[:ro]", help="must be shared storage (repeatable)"
-    )
-    group.add_argument(
-        "--shared-fstype", action="append", default=[], metavar="TYPE", help="counts as shared too (repeatable)"
-    )
-    group.add_argument(
-        "--gpus", choices=["same", "min", "per-node"], default="same", help="what unequal numbers mean (default same)"
-    )
-    group.add_argument(
-        "--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass a variable (repeatable)"
-    )
-    group.add_argument("--env-file", metavar="FILE", help="variables, one NAME=VALUE a line")
-    group.add_argument("--chdir", metavar="PATH", help="working directory on every node (default: this one)")
-    group.add_argument(
-        "--run-dir", metavar="PATH", help="where nodes keep run directories (default /var/tmp/madctl-UID)"
-    )
-    group.add_argument("--timeout", type=float, metavar="SECONDS", help="stop the job after this long")
-    group.add_argument(
-        "--idle-timeout",
-        type=float,
-        metavar="SECONDS",
-        help="write all stacks and stop the job when no rank prints anything for so long",
-    )
-    group.add_argument(
-        "--log-cap", default="1G", metavar="SIZE", help="keep so much of each log on the nodes, the newest (default 1G)"
-    )
-    group.add_argument(
-        "--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)"
-    )
-    group.add_argument(
-        "--nnodes",
-        type=whole(1, 4096),
-        metavar="N",
-        help="take the first N nodes that pass all checks; the others are spares",
-    )
-    group.add_argument(
-        "--max-restarts",
-        type=whole(0, 4096),
-        default=0,
-        metavar="N",
-        help="start all ranks anew so often after a failure",
-    )
-    models = parser.add_argument_group("models of madengine")
-    models.add_argument("--tags", nargs="+", action="extend", default=[], metavar="TAG", help="run these models")
-    models.add_argument("--additional-context", metavar="TEXT", help="madengine's own, Python literal or JSON")
-    models.add_argument("--additional-context-file", metavar="FILE", help="the same from a file; the text wins")
-    models.add_argument(
-        "--force-mirror-local", metavar="PATH", help="mirror data to here, which must be shared storage"
-    )
-    models.add_argument(
-        "--replace-containers",
-        nargs="?",
-        const="",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="remove containers that earlier runs left, or the one of that name (repeatable)",
-    )
-    group.add_argument("--dry-run", action="store_true", help="check and print the plan, start nothing")
-
-
-def add_check_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says how nodes are checked."""
-    group = parser.add_argument_group("checks")
-    group.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out (repeatable)")
-    group.add_argument("--no-install", action="store_true", help="do not install net-tools where ifconfig is missing")
 
 
 def launch_variables(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -159,11 +69,11 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         raise UsageError(
             Problem("USAGE", "torchrun needs the same number of processes on every node", remedy="--gpus min")
         )
-    variables, checkout = model_request.checkout(options, _environment(options, environment))
+    variables, checkout = model_variables.checkout(options, _environment(options, environment))
     result: dict[str, Any] = {
         "madctl_work": [pack(word) for word in work],
         "madctl_shape": shape,
-        **model_request.variables(options),
+        **model_variables.variables(options),
         "madctl_runner": options.runner,
         "madctl_mpirun": options.mpirun,
         "madctl_mpi_args": _mpi_args(options),

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from madctl.errors import Problem, UsageError
-from madctl.nodes import run_record as records
-from madctl.nodes.run_record import RUN_ID
-from madctl.nodes.run_record import Record as Record
-from madctl.options import Targets
+from madctl.nodes.targets import Targets
+from madctl.runs import run_record
+from madctl.runs.run_record import RUN_ID, Record
 
 _MOST_BYTES = 64 << 20  # some ten thousand nodes
 _PROBE_BYTES = 64 << 10
@@ -85,7 +84,7 @@ def save(record: Record) -> Problem | None:
     place = directory()
     partial = place / f".{record.run_id}.{os.getpid()}"
     try:
-        _write(partial, records.dumped(record))
+        _write(partial, run_record.dumped(record))
         partial.replace(place / f"{record.run_id}.json")
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -180,7 +179,7 @@ def read(run_id: str) -> Record:
     """
     path = directory() / f"{run_id}.json"
     try:
-        return records.parsed(run_id, _content(path))
+        return run_record.parsed(run_id, _content(path))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         remedy = f"to forget the run here: rm -r {path}; its nodes still know it: madctl ps --hosts …"

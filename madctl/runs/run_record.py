@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
 from madctl.nodes.inventory import GROUP, narrowed, wrong_login
-from madctl.options import Targets
+from madctl.nodes.targets import Targets
 
 SCHEMA = 1
 # An id becomes a file's name, and neither a node nor a file is trusted with paths of this machine.

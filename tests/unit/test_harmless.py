@@ -10,19 +10,18 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 from madctl import cli
 from madctl.errors import Problem
-from madctl.housekeeping import held_runs
-from madctl.nodes import record_store
-from madctl.nodes.hosts import Host
 from madctl.nodes.inventory import build
-from madctl.options import Targets
-from madctl.playbook import report
+from madctl.nodes.targets import Targets
+from madctl.playbook import ask, report
 from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
+from madctl.runs import record_store
 from madctl.screen.plan_text import show_plan
 from madctl.screen.view import View, print_problems
 from tests import hostile
@@ -243,7 +242,7 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_that_ask_nodes(command, output, text, shown, monkeypatch):
     remembered()
-    monkeypatch.setattr(held_runs, "ask", lambda *_: answers(text)[command])
+    monkeypatch.setattr(ask, "nodes", lambda *_: answers(text)[command])
     code = cli.main([*COMMANDS[command], "--output", output])
 
     assert code in (4, 9)

@@ -14,9 +14,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
 from madctl.commands import logs
 from madctl.errors import UsageError
-from madctl.nodes import groups
+from madctl.nodes import groups, own_inventory
 from madctl.nodes.hosts import from_environment, from_file, from_list
-from madctl.playbook import engine
 from madctl.screen.lines import fold
 from tests.hostile import LANGUAGES, is_harmless
 
@@ -121,7 +120,7 @@ def test_only_what_is_typed_names_groups_and_users(text):
 @named
 def test_logs_show_no_host_of_that_name(monkeypatch, text):
     record = Namespace(run_id="one", targets={"names": ["gpu1"]}, plan={"nodes": []})
-    monkeypatch.setattr("madctl.nodes.record_store.load", lambda run: record)
+    monkeypatch.setattr("madctl.runs.record_store.load", lambda run: record)
 
     assert refusal(logs.run, Namespace(run_id="one", host=[text])) == "RUN_HOST_UNKNOWN"
 
@@ -208,7 +207,7 @@ def test_an_inventory_names_hosts_alone(text):
     path = Path("inventory.yml")
     path.write_text(json.dumps({"all": {"hosts": {text: {}, "gpu1": {}}}}))
 
-    assert refusal(engine.inventory_hosts, [str(path)], None) in ("HOST_INVALID", "INVENTORY_EMPTY")
+    assert refusal(own_inventory.hosts, [str(path)], None) in ("HOST_INVALID", "INVENTORY_EMPTY")
 
 
 @pytest.mark.parametrize("text", LANGUAGES.values(), ids=LANGUAGES)
@@ -216,7 +215,7 @@ def test_a_limit_names_hosts_alone(text):
     Path("inventory.yml").write_text(json.dumps({"all": {"hosts": {"node1": {}}}}))
 
     # Ansible takes "x: node1" for two patterns.
-    assert taken(engine.inventory_hosts, ["inventory.yml"], text)
+    assert taken(own_inventory.hosts, ["inventory.yml"], text)
 
 
 def test_the_plugin_takes_names_alone():

@@ -15,7 +15,7 @@ import yaml
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from madctl.commands import launch
-from madctl.request import launch_variables
+from madctl.request.role_variables import launch_variables
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

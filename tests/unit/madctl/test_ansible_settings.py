@@ -14,27 +14,29 @@ import yaml
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
-from madctl import collection, options
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
+from madctl import ansible_settings
 from madctl.cli import build_parser, main
 from madctl.errors import MadctlError, UsageError
-from madctl.nodes import inventory, record_store
-from madctl.nodes import run_record as records
-from madctl.nodes.hosts import Host
+from madctl.nodes import choose, inventory, own_inventory
 from madctl.playbook import engine
+from madctl.runs import record_store
+from madctl.runs import run_record as records
+from madctl.runs.run_record import Record
 from tests.hostile import LANGUAGES
 
 PROGRAMS = Path(sys.executable).parent
 
 
 def targets(*words):
-    return options.targets(build_parser().parse_args(["inventory", *words]), {})
+    return choose.targets(build_parser().parse_args(["inventory", *words]), {})
 
 
 def shown(path, where):
     """Read an inventory the way Ansible does, templates expanded."""
     argv = [str(PROGRAMS / "ansible"), "all", "-i", str(path), "-m", "ansible.builtin.debug", "-a", "var=hostvars"]
     done = subprocess.run(
-        argv, cwd=where, env={**os.environ, **collection.environment()}, capture_output=True, text=True
+        argv, cwd=where, env={**os.environ, **ansible_settings.environment()}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -110,8 +112,8 @@ def test_a_list_of_hosts_is_no_path_and_a_path_is_found_from_elsewhere(tmp_path,
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hosts").write_text("a\n")
 
-    assert engine.located("a,b,") == "a,b,"
-    assert engine.located("hosts") == str(tmp_path / "hosts")
+    assert own_inventory.located("a,b,") == "a,b,"
+    assert own_inventory.located("hosts") == str(tmp_path / "hosts")
 
 
 @pytest.mark.parametrize("name", ["t m p", "q'u\"o", "j{{ x }}", "n\nl", "p%h", "x" * 90])
@@ -158,7 +160,7 @@ LOCALES = [
 @pytest.mark.parametrize(("variable", "value"), LOCALES)
 def test_ansible_gets_a_locale_that_it_takes(variable, value):
     clean = {name: text for name, text in os.environ.items() if name != "LANG" and not name.startswith("LC_")}
-    code = "import os; from madctl import collection; os.environ.update(collection.environment());"
+    code = "import os; from madctl import ansible_settings; os.environ.update(ansible_settings.environment());"
     code += "os.execvp('ansible', ['ansible', '--version'])"
     done = subprocess.run([sys.executable, "-c", code], env={**clean, variable: value}, capture_output=True, text=True)
 
@@ -169,7 +171,7 @@ def test_a_locale_that_works_stays(monkeypatch):
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     before = locale.setlocale(locale.LC_ALL)
 
-    assert "LC_ALL" not in collection.environment()
+    assert "LC_ALL" not in ansible_settings.environment()
     assert locale.setlocale(locale.LC_ALL) == before
 
 
@@ -177,7 +179,7 @@ def effective(tmp_path, text, **env):
     """Ask Ansible for its settings as madctl has it started, beside an ansible.cfg."""
     (tmp_path / "ansible.cfg").write_text(text)
     given = {**os.environ, **env}
-    code = "import json, os; from madctl import collection; print(json.dumps(collection.environment()))"
+    code = "import json, os; from madctl import ansible_settings; print(json.dumps(ansible_settings.environment()))"
     asked = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=given, capture_output=True, check=True)
     argv = [str(PROGRAMS / "ansible-config"), "dump", "--format", "json"]
     given.update(json.loads(asked.stdout))
@@ -255,14 +257,14 @@ def test_settings_are_those_that_ansible_finds(tmp_path, monkeypatch):
     other.mkdir()
     (other / "ansible.cfg").write_text("[ssh_connection]\nssh_args=-6\n")
 
-    assert collection.environment({})["ANSIBLE_SSH_ARGS"] == "-4"
-    assert collection.environment({"ANSIBLE_CONFIG": str(other)})["ANSIBLE_SSH_ARGS"] == "-6"
-    assert collection.environment({"ANSIBLE_SSH_ARGS": "-v"})["ANSIBLE_SSH_ARGS"] == "-v"
+    assert ansible_settings.environment({})["ANSIBLE_SSH_ARGS"] == "-4"
+    assert ansible_settings.environment({"ANSIBLE_CONFIG": str(other)})["ANSIBLE_SSH_ARGS"] == "-6"
+    assert ansible_settings.environment({"ANSIBLE_SSH_ARGS": "-v"})["ANSIBLE_SSH_ARGS"] == "-v"
     tmp_path.chmod(0o777)
-    assert collection.environment({})["ANSIBLE_SSH_ARGS"] == ""
+    assert ansible_settings.environment({})["ANSIBLE_SSH_ARGS"] == ""
     tmp_path.chmod(0o755)
     (tmp_path / "ansible.cfg").write_text("no section\n")
-    assert collection.environment({})["ANSIBLE_SSH_ARGS"] == ""
+    assert ansible_settings.environment({})["ANSIBLE_SSH_ARGS"] == ""
 
 
 def test_settings_that_are_not_read_are_named(tmp_path, monkeypatch, capsys):
@@ -273,22 +275,22 @@ def test_settings_that_are_not_read_are_named(tmp_path, monkeypatch, capsys):
         (place / "ansible.cfg").write_text("[defaults]\n")
     (beside / "hosts.ini").write_text("a\n")
 
-    assert collection.unread(["site/hosts.ini"], {}) == ["site/ansible.cfg"]
-    assert collection.unread(["site/hosts.ini"], {"ANSIBLE_CONFIG": str(beside)}) == ["ansible.cfg"]
-    assert collection.unread([], {}) == []
+    assert ansible_settings.unread(["site/hosts.ini"], {}) == ["site/ansible.cfg"]
+    assert ansible_settings.unread(["site/hosts.ini"], {"ANSIBLE_CONFIG": str(beside)}) == ["ansible.cfg"]
+    assert ansible_settings.unread([], {}) == []
     tmp_path.chmod(0o777)
-    assert collection.unread([], {}) == ["ansible.cfg"]
+    assert ansible_settings.unread([], {}) == ["ansible.cfg"]
     assert main(["inventory", "--hosts", "a"]) == 0
     assert "notice: ansible.cfg is not read" in capsys.readouterr().err
 
 
 def test_a_question_that_nobody_sees_is_refused():
     with pytest.raises(UsageError):
-        collection.environment({"ANSIBLE_VAULT_IDENTITY_LIST": "a@prompt"})
+        ansible_settings.environment({"ANSIBLE_VAULT_IDENTITY_LIST": "a@prompt"})
 
 
 def test_text_that_is_not_utf8_goes_to_no_program_that_cannot_take_it():
-    found = collection.environment({"A": "\udcff", "B": "é", "HOME": "\udcff"})
+    found = ansible_settings.environment({"A": "\udcff", "B": "é", "HOME": "\udcff"})
 
     assert (found["A"], "B" in found, "HOME" in found) == ("", False, False)
 
@@ -307,9 +309,7 @@ def record(tmp_path, monkeypatch):
         "master_port": 1,
         "runner": "torchrun",
     }
-    record_store.save(
-        record_store.Record("run", 0.0, ["true"], {"names": ["localhost"], "inventory": data, "sources": []}, plan)
-    )
+    record_store.save(Record("run", 0.0, ["true"], {"names": ["localhost"], "inventory": data, "sources": []}, plan))
     return tmp_path
 
 

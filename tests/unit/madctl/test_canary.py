@@ -17,13 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from madctl import cli, request
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
+from madctl import cli
 from madctl.errors import LabError, Problem
 from madctl.lab import power, state
 from madctl.lab.spec import check_name
-from madctl.nodes import inventory, record_store
-from madctl.nodes.hosts import Host
-from madctl.playbook import engine
+from madctl.nodes import inventory, own_inventory
+from madctl.request import role_variables
+from madctl.runs import record_store
+from madctl.runs.run_record import Record
 from tests.hostile import LANGUAGES, is_harmless
 
 pytestmark = pytest.mark.slow
@@ -83,9 +85,11 @@ def alone(tmp_path, monkeypatch):
     monkeypatch.setattr(state, "ROOT", tmp_path / "labs")
     for name in ("up", "down"):
         monkeypatch.setattr(power, name, no_lab)
-    monkeypatch.setattr(engine, "inventory_hosts", lambda *_: ["localhost"])
+    monkeypatch.setattr(own_inventory, "hosts", lambda *_: ["localhost"])
     monkeypatch.setattr("ansible_runner.run", look)
-    monkeypatch.setattr(request, "caller_python", lambda _: sys.executable)  # A shim would be run a thousand times.
+    monkeypatch.setattr(
+        role_variables, "caller_python", lambda _: sys.executable
+    )  # A shim would be run a thousand times.
     data = inventory.build([Host("localhost")], None, None, "")
     plan = {
         "run_id": "run",
@@ -93,9 +97,7 @@ def alone(tmp_path, monkeypatch):
         "shape": "command",
     }
     plan |= {"nnodes": 1, "world_size": 1, "master_addr": "127.0.0.1", "master_port": 1, "runner": "torchrun"}
-    record_store.save(
-        record_store.Record("run", 0.0, ["true"], {"names": ["localhost"], "inventory": data, "sources": []}, plan)
-    )
+    record_store.save(Record("run", 0.0, ["true"], {"names": ["localhost"], "inventory": data, "sources": []}, plan))
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield tmp_path
     for number, handler in kept.items():

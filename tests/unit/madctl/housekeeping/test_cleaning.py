@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs from what nodes say of them: put together, remembered, forgotten."""
+"""What earlier runs left: which nodes are asked, which records go, and which directories."""
 
 import os
 import time
@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from madctl.errors import ExitCode
-from madctl.housekeeping import cleaning, held_runs, leftovers
-from madctl.nodes import inventory, record_store
-from madctl.nodes.hosts import Host
-from madctl.options import Targets
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
+from madctl.housekeeping import cleaning, leftovers, plays
+from madctl.nodes import inventory
+from madctl.nodes.targets import Targets
+from madctl.playbook import ask
+from madctl.runs import record_store
+from madctl.runs.run_record import Record
 
 RUN = "20261101-120000-aaaaaaaa"
 PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_port": 1, "nnodes": 2, "world_size": 2}
@@ -26,104 +28,9 @@ def asked(*names, user=None, sources=()):
     return Targets(names, inventory.build([Host(name) for name in names], user, None, ""), sources)
 
 
-def share(rank, hosts=("a", "b"), state="running", code=None, run_id=RUN, **more):
-    described = {"run_id": run_id, "created": 1.0, "host": hosts[rank], "node_rank": rank, "hosts": list(hosts)}
-    described.update(work=["train.py"], plan=PLAN, **more)
-    ended = {"outcome": "exited", "exit_code": code, "stopped": False, "left_behind": [], "trouble": None}
-    exit_record = {**ended, "ranks_joined": 1, "apart": []} if state == "exited" else None
-    known = {"run_id": run_id, "run_dir": f"/var/tmp/madctl-0/{run_id}", "state": state, "exit": exit_record}
-    return {"runs": [{**known, "described": described}]}
-
-
-def test_a_run_is_put_together_in_rank_order():
-    targets = asked("b", "x", "a")
-    (run,) = held_runs.held({"a": share(0), "b": share(1), "x": {"runs": []}}, targets)
-    record = run.record(targets)
-
-    assert (run.states, run.not_asked) == (["running"], [])
-    assert record.targets["names"] == ("a", "b")
-    hosts = record.reach().inventory["all"]["children"]["madctl_nodes"]["hosts"]
-    assert {host: variables["madctl_node_rank"] for host, variables in hosts.items()} == {"a": 0, "b": 1}
-    assert [(node["host"], node["node_rank"]) for node in record.plan["nodes"]] == [("a", 0), ("b", 1)]
-    assert (record.status, record.exit_code, record.work, record.plan["world_size"]) == (
-        "running",
-        None,
-        ["train.py"],
-        2,
-    )
-    record_store.save(record)
-    assert record_store.load(RUN).reach().names == ("a", "b")
-
-
-def test_nodes_may_have_been_called_otherwise_at_the_launch():
-    targets = asked("b.example", "a.example")
-    (run,) = held_runs.held({"a.example": share(0), "b.example": share(1)}, targets)
-
-    assert run.record(targets).targets["names"] == ("a.example", "b.example")
-
-
-def test_a_node_that_was_not_asked_is_named_and_nothing_is_remembered():
-    targets = asked("a")
-    (run,) = held_runs.held({"a": share(0)}, targets)
-
-    assert (run.not_asked, run.record(targets)) == (["b"], None)
-
-
-def test_a_node_that_was_asked_but_holds_nothing_or_is_silent_belongs_to_it():
-    targets = asked("a", "b")
-    (run,) = held_runs.held({"a": share(0)}, targets)
-
-    assert run.record(targets).plan["nodes"][1]["run_dir"] == f"/var/tmp/madctl-0/{RUN}"
-
-
-def test_two_names_for_one_machine_are_one_node():
-    targets = asked("a", "a2", "b")
-    (run,) = held_runs.held({"a": share(0), "a2": share(0), "b": share(1)}, targets)
-
-    assert run.record(targets).targets["names"] == ("a", "b")
-
-
-@pytest.mark.parametrize(
-    ("codes", "status", "code"),
-    [((0, 0), "succeeded", ExitCode.SUCCEEDED), ((0, 1), "failed", ExitCode.JOB_FAILED)],
-)
-def test_the_end_is_remembered(codes, status, code):
-    targets = asked("a", "b")
-    shares = [share(rank, state="exited", code=codes[rank]) for rank in (0, 1)]
-    (run,) = held_runs.held(dict(zip("ab", shares)), targets)
-    record = run.record(targets)
-
-    assert (record.status, record.exit_code) == (status, code)
-
-
-def test_a_node_that_was_asked_by_two_names_has_ended_once():
-    targets = asked("a", "also-a", "b")
-    first = share(0, state="exited", code=0)
-    (run,) = held_runs.held({"a": first, "also-a": first, "b": {"runs": []}}, targets)
-
-    assert (run.record(targets).status, run.record(targets).exit_code) == ("running", None)
-
-
-@pytest.mark.parametrize("run_id", ["../../evil", "a/b", ".hidden", "", "x" * 300, "a\nb"])
-def test_no_node_names_a_file_of_this_machine(run_id):
-    targets = asked("a", "b")
-    (run,) = held_runs.held({"a": share(0, run_id=run_id), "b": share(1, run_id=run_id)}, targets)
-
-    assert run.record(targets) is None
-
-
-def test_a_run_that_says_nothing_of_itself_has_no_record():
-    targets = asked("a")
-    silent = share(0)
-    silent["runs"][0]["described"] = None
-    (run,) = held_runs.held({"a": silent}, targets)
-
-    assert (run.described, run.not_asked, run.record(targets)) == (None, [], None)
-
-
 def test_nodes_of_many_runs_are_asked_in_as_few_plays_as_can_be():
     one = [asked("a", "b"), asked("b", "c"), asked("a")]
-    found = held_runs.groups([*one, asked("a", user="root"), asked("a", "d", sources=("lab.yml",))])
+    found = plays.groups([*one, asked("a", user="root"), asked("a", "d", sources=("lab.yml",))])
 
     assert [(list(group.hosts), group.sources) for group in found] == [
         (["a", "b", "c"], ()),
@@ -139,9 +46,7 @@ def remembered(days=10.0, hosts=("a", "b"), run_id=RUN):
     targets = asked(*hosts)
     nodes = [{"host": host, "node_rank": 0, "run_dir": f"/data/runs/{run_id}"} for host in hosts]
     reach = {"names": hosts, "inventory": targets.inventory, "sources": ()}
-    record = record_store.Record(
-        run_id, time.time() - days * 86400, [], reach, {**PLAN, "run_id": run_id, "nodes": nodes}
-    )
+    record = Record(run_id, time.time() - days * 86400, [], reach, {**PLAN, "run_id": run_id, "nodes": nodes})
     record_store.save(record)
     path = record_store.directory() / f"{run_id}.json"
     os.utime(path, (record.created, record.created))
@@ -155,13 +60,13 @@ def answer(removed=(), held=()):
 def cleaned(monkeypatch, record, answers, problems=(), run_dir=None, targets=None):
     asks = []
 
-    def ask(playbook, action, targets, variables):
+    def answered(playbook, action, targets, variables):
         asks.append(variables)
         return {"nodes": answers, "problems": list(problems)}
 
-    monkeypatch.setattr(held_runs, "ask", ask)
+    monkeypatch.setattr(ask, "nodes", answered)
     found = cleaning.Cleaning([record], 7, run_dir, dry_run=False)
-    found.ask(held_runs.groups([targets or record.reach()]))
+    found.ask(plays.groups([targets or record.reach()]))
     return found, asks
 
 
@@ -206,7 +111,7 @@ def test_a_record_that_cannot_be_read_is_left_alone():
     record = remembered()
     (record_store.directory() / "broken.json").write_text("{")
 
-    assert held_runs.records() == [record]
+    assert record_store.known()[0] == [record]
 
 
 # -- temporary directories ---------------------------------------------------------------------------------

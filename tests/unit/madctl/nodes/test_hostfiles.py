@@ -8,9 +8,9 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.action.node_info import ActionModule
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
-from madctl import options
 from madctl.cli import build_parser
 from madctl.errors import UsageError
+from madctl.nodes import choose
 from madctl.nodes.hosts import from_environment, from_file, from_list
 
 FILES = Path(__file__).with_name("hosts")
@@ -227,7 +227,7 @@ def lab(monkeypatch, tmp_path):
 
 
 def chosen(*words):
-    found = options.targets(build_parser().parse_args(["inventory", *words]), {})
+    found = choose.targets(build_parser().parse_args(["inventory", *words]), {})
     return found.names, found.inventory["all"]["children"]["madctl_nodes"]["hosts"]
 
 

@@ -3,8 +3,9 @@
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.errors import UsageError
-from madctl.nodes.hosts import Host, from_environment, from_file, from_list
+from madctl.nodes.hosts import from_environment, from_file, from_list
 
 LISTS = {
     "a,b,c": ["a", "b", "c"],

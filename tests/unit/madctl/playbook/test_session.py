@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from madctl.nodes import hosts, inventory, record_store
-from madctl.options import Targets
+from madctl.nodes import hosts, inventory
+from madctl.nodes.targets import Targets
 from madctl.playbook import report
 from madctl.playbook.session import RunSession
+from madctl.runs import record_store
 from madctl.screen.view import View
 from tests import hostile
 

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from madctl.commands import launch
 from madctl.errors import UsageError
-from madctl.request import launch_variables
+from madctl.request.role_variables import launch_variables
 
 
 def variables(*words, work=(), environment=None):

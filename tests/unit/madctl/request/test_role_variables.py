@@ -6,15 +6,16 @@ import types
 
 import pytest
 
-from madctl import cli, request
+from madctl import cli
 from madctl.errors import ExitCode, UsageError
+from madctl.request import role_variables
 
 
 def variables(line):
     own, work = cli.split_work(["launch", "--hosts", "a,b", *shlex.split(line)])
     options = cli.build_parser().parse_args(cli.glued(own))
     options.work = work
-    return request.launch_variables(options, {"PATH": "/usr/bin:/bin"})
+    return role_variables.launch_variables(options, {"PATH": "/usr/bin:/bin"})
 
 
 def refused(line):
@@ -59,12 +60,12 @@ def test_a_line_of_an_env_file_ends_at_its_newline_and_is_never_shown(tmp_path):
     path = tmp_path / "env"
     path.write_bytes("\ufeffA=1\x0cLD_PRELOAD=x\r\n# no\nB=2\u2028C=3\n".encode())
     options = types.SimpleNamespace(env=[], env_file=str(path))
-    assert request._environment(options, {}) == {"A": "1\x0cLD_PRELOAD=x", "B": "2\u2028C=3"}
+    assert role_variables._environment(options, {}) == {"A": "1\x0cLD_PRELOAD=x", "B": "2\u2028C=3"}
 
     path.write_text("A=1\ntok SECRET\n")
     with pytest.raises(UsageError) as refused:
-        request._environment(options, {})
+        role_variables._environment(options, {})
     assert "line 2" in str(refused.value) and "SECRET" not in str(refused.value)
     options.env_file = "/dev/zero"
     with pytest.raises(UsageError, match="longer than"):
-        request._environment(options, {})
+        role_variables._environment(options, {})

@@ -3,7 +3,7 @@
 
 import pytest
 
-from madctl.commands.status import exit_code, how_it_ended
+from madctl.runs.exit_records import exit_code, how_it_ended
 
 SCRIPT = {"shape": "script", "world_size": 4}
 COMMAND = {"shape": "command", "world_size": 0}

@@ -8,14 +8,15 @@ import stat
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl import cli
 from madctl.errors import MadctlError, UsageError
-from madctl.housekeeping import held_runs
-from madctl.nodes import record_store, run_record
-from madctl.nodes.hosts import Host
+from madctl.housekeeping import plays
 from madctl.nodes.inventory import build
-from madctl.options import Targets
+from madctl.nodes.targets import Targets
+from madctl.playbook import ask
 from madctl.playbook.session import RunSession
+from madctl.runs import record_store, run_record
 from madctl.screen.view import View
 from tests import hostile
 
@@ -92,7 +93,7 @@ def test_asking_nodes_after_a_restart_remembers_no_second_run(monkeypatch, capsy
         host: {"runs": [{**share, "described": {**described, "host": host, "node_rank": rank}}]}
         for rank, host in enumerate("ab")
     }
-    monkeypatch.setattr(held_runs, "ask", lambda *_: {"nodes": runs, "problems": []})
+    monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": runs, "problems": []})
 
     assert cli.main(["ps", "--hosts", "a,b", "--output", "json"]) == 0
     assert record_store.names() == [RUN]
@@ -117,7 +118,7 @@ def test_no_node_chooses_a_path_here(said, field, monkeypatch, tmp_path):
         "work": ["x"],
     }
     run = {"run_id": run_id, "run_dir": "/r", "state": "running", "exit": None, "described": described}
-    monkeypatch.setattr(held_runs, "ask", lambda *_: {"nodes": {"a": {"runs": [run]}}, "problems": []})
+    monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": {"a": {"runs": [run]}}, "problems": []})
 
     assert cli.main(["ps", "--hosts", "a"]) == 0
     assert [found.plan["run_id"] for found in record_store.known()[0]] == ([RUN] if field == "plan" else [])
@@ -221,7 +222,7 @@ def test_a_record_that_cannot_be_meant(case, capsys):
     said = capsys.readouterr()
     assert said.out.count("\n") == 2 and "20261031-120000-cccccccc" in said.out
     assert said.err.startswith("notice: ") and said.err.count("\n") == 1
-    assert [found.run_id for found in held_runs.records()] == ["20261031-120000-cccccccc"]
+    assert [found.run_id for found in record_store.known()[0]] == ["20261031-120000-cccccccc"]
 
 
 def test_many_broken_records_are_one_notice(capsys):
@@ -266,7 +267,7 @@ def test_mutated_records_are_read_or_refused(rounds, monkeypatch):
     monkeypatch.setattr(record_store, "_content", lambda _: content["now"])
     monkeypatch.setattr(record_store, "names", lambda: [RUN])
     status = {"state": "running", "container": None, "joined": 1, "processes": 1, "storage": None, "exit": None}
-    monkeypatch.setattr(held_runs, "ask", lambda *_: {"nodes": {"a": status, "b": status}, "problems": []})
+    monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": {"a": status, "b": status}, "problems": []})
     read = 0
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         for data in hostile.mutated(samples, rounds):
@@ -275,7 +276,7 @@ def test_mutated_records_are_read_or_refused(rounds, monkeypatch):
             assert len(found) + len(problems) == 1
             read += len(found)
             for one in found:
-                one.base(), held_runs.groups([one.reach()])
+                one.base(), plays.groups([one.reach()])
             with contextlib.suppress(MadctlError):
                 record_store.load(RUN)
             if found or read % 50 == 0:
@@ -393,7 +394,7 @@ def test_a_command_that_cannot_write_what_it_learned_says_so(command, monkeypatc
     ended = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
     known = {"container": None, "joined": 1, "processes": 0, "storage": None, "exit": ended, "left": [], "known": True}
     nodes = {host: {"state": "exited", "changed": True, **known} for host in "ab"}
-    monkeypatch.setattr(held_runs, "ask", lambda *_: {"nodes": nodes, "problems": []})
+    monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": nodes, "problems": []})
     full(monkeypatch)
 
     assert cli.main([command, RUN]) == 0

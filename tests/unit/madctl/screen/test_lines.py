@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, Logs, harmless, size, split
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
-from madctl.screen.lines import CUT, Line, Logs, Ticker, Window, excerpt, fold, harmless, size, split, victims_line
+from madctl.screen.lines import Line, Ticker, Window, excerpt, fold, victims_line
 
 LINES = {
     b"plain": "plain",

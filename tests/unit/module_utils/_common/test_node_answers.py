@@ -24,10 +24,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
-from madctl.commands.status import how_it_ended
-from madctl.housekeeping import cleaning, held_runs
+from madctl.housekeeping import cleaning, plays
 from madctl.nodes.inventory import GROUP
-from madctl.options import Targets
+from madctl.nodes.targets import Targets
+from madctl.runs import held_runs
+from madctl.runs.exit_records import how_it_ended
 from tests import hostile
 from tests.unit.module_utils import facts as healthy
 
@@ -313,7 +314,7 @@ def test_answers_of_one_node_break_nothing(rounds):
             how_it_ended([found], 1, DESCRIBED["plan"])
         elif function == "clear":
             cleaned = cleaning.Cleaning([], 7.0, None, True)
-            cleaned._take(held_runs.split(TARGETS)[1], "n2", found)
+            cleaned._take(plays.split(TARGETS)[1], "n2", found)
             cleaned.lines([], [])
         elif function == "prove":
             json.dumps(proof_verdict.judge(proof, {"n1": {**GOOD["prove"]}, "n2": found}))

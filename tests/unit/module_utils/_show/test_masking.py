@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask, named_like_a_secret, values
 from madctl.errors import Problem
-from madctl.request import _environment, secrets
+from madctl.request.role_variables import _environment, secrets
 from madctl.result import Result, to_json
 
 NAMES = {

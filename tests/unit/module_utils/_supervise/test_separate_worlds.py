@@ -12,7 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import separate_worlds
-from madctl.commands.status import how_it_ended
+from madctl.runs.exit_records import how_it_ended
 
 # A launcher is known by its name; this one starts one rank, in a world that its words name.
 LAUNCHER = """#!/bin/sh

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes of many requests, sorted into as few plays as can reach them all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from madctl.nodes.inventory import GROUP, narrowed
+from madctl.nodes.targets import Targets
+
+# How a host is reached: its name and everything that an inventory says of it. Two labs may both have a node1.
+Way = tuple[str, str]
+
+
+@dataclass
+class Group:
+    """Nodes that one play can reach: the same sources and variables, and no name twice."""
+
+    sources: tuple[str, ...]
+    variables: dict[str, Any]
+    hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bases: dict[str, list[str]] = field(default_factory=dict)
+
+    def targets(self) -> Targets:
+        """Give the nodes as commands take them."""
+        inventory = {"all": {"children": {GROUP: {"hosts": self.hosts, "vars": self.variables}}}}
+        return Targets(tuple(self.hosts), narrowed(inventory, self.hosts), self.sources)
+
+    def way(self, host: str) -> Way:
+        """Name the way to a host."""
+        return host, json.dumps([self.sources, self.variables, self.hosts[host]], sort_keys=True)
+
+    def add(self, host: str, variables: dict[str, Any]) -> bool:
+        """Take a host in, unless another one of that name is here."""
+        return self.hosts.setdefault(host, variables) == variables
+
+    def missing_source(self) -> str | None:
+        """Name an inventory that has gone since, with a lab that was taken down, for example."""
+        return next((path for path in self.sources if "," not in path and not os.path.exists(path)), None)
+
+
+def groups(reaches: Iterable[Targets]) -> list[Group]:
+    """Sort nodes of many requests into as few plays as can reach them all."""
+    found: list[Group] = []
+    for targets in reaches:
+        for one in split(targets):
+            fitting = [group for group in found if (group.sources, group.variables) == (one.sources, one.variables)]
+            ((host, variables),) = one.hosts.items()
+            if not any(group.add(host, variables) for group in fitting):
+                found.append(one)
+    return found
+
+
+def split(targets: Targets) -> list[Group]:
+    """Give every node of a request as a group of its own."""
+    group = targets.inventory["all"]["children"][GROUP]
+    return [
+        Group(
+            tuple(targets.sources),
+            group["vars"],
+            {host: {key: value for key, value in group["hosts"][host].items() if key != "madctl_node_rank"}},
+        )
+        for host in targets.names
+    ]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choose the nodes of a request: by host lists, an inventory, a lab, or what a scheduler gave."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
+from madctl import ansible_settings
+from madctl.errors import Problem, UsageError
+from madctl.nodes import hosts, inventory, own_inventory
+from madctl.nodes.targets import Targets
+from madctl.screen import terminal
+
+
+def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Targets:
+    """
+    Find out which nodes take part.
+
+    Raises:
+        UsageError: If the lists cannot be read, or contradict each other.
+    """
+    password, config = options.become_password_file, options.ssh_config
+    _require(password, Problem("BECOME_PASSWORD_FILE_MISSING", f"no file {password}"))
+    _require(config, Problem("SSH_CONFIG_MISSING", f"no file {config}"))
+    config = config and os.path.abspath(config)
+    found = _find(options, environment, inventory.ssh_args(config, options.accept_new_host_keys))
+    if config:
+        found = replace(found, inventory=inventory.own_connections(found.inventory, config))
+    for path in ansible_settings.unread(options.inventory or ()):
+        why = "Ansible reads that of the current directory, unless everybody may write there, or that of ANSIBLE_CONFIG"
+        terminal.tell(f"notice: {path} is not read: {why}")
+    wrong = inventory.wrong_login(found.inventory)
+    if wrong:
+        raise UsageError(wrong)
+    wanted = getattr(options, "nnodes", None) or 0
+    if wanted > len(found.names):
+        raise UsageError(Problem("USAGE", f"--nnodes {wanted} of {len(found.names)} hosts", remedy="name more hosts"))
+    return replace(found, become_password_file=password and os.path.abspath(password))
+
+
+def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments: str) -> Targets:
+    given = [name for name in ("hosts", "hostfile", "inventory") if getattr(options, name) is not None]
+    if len(given) > 1:
+        raise UsageError(Problem("USAGE", " and ".join(f"--{name}" for name in given) + " exclude each other"))
+    if options.lab is not None and options.inventory is not None:
+        raise UsageError(Problem("USAGE", "--lab and --inventory exclude each other"))
+    if options.limit is not None and not (options.limit and options.inventory):
+        message = "--limit takes a pattern" if options.inventory else "--limit needs --inventory"
+        raise UsageError(Problem("USAGE", message, remedy="name the hosts: --hosts gpu[01-16]"))
+    if options.lab is not None:
+        return _lab(options, arguments)
+    if options.inventory:
+        for source in options.inventory:
+            if not os.path.exists(source) and "," not in source:
+                raise UsageError(Problem("INVENTORY_MISSING", f"no inventory {source}"))
+        names = own_inventory.hosts(options.inventory, options.limit)
+        found = inventory.overlay(names, options.user, options.port, arguments)
+        # A later command may be given elsewhere.
+        return Targets(tuple(names), found, tuple(map(own_inventory.located, options.inventory)))
+    entries = _named(options) or hosts.from_environment(environment) or [Host("localhost")]
+    built = inventory.build(entries, options.user, options.port, arguments)
+    return Targets(tuple(entry.name for entry in entries), built)
+
+
+def _require(path: str | None, problem: Problem) -> None:
+    if path is not None and not os.path.isfile(path):
+        raise UsageError(problem)
+
+
+def _lab(options: argparse.Namespace, arguments: str) -> Targets:
+    from madctl.lab import power, state
+
+    power.require_machine()
+    lab = state.load(options.lab)
+    entries = _named(options) or [Host(host.name) for host in lab.hosts]
+    names = [lab.host(entry.name).name for entry in entries]
+    source = str(state.directory(options.lab) / "inventory.yml")
+    overlay = inventory.overlay(names, options.user, options.port, arguments)
+    return Targets(tuple(names), inventory.as_listed(overlay, entries), (source,))
+
+
+def _named(options: argparse.Namespace) -> list[Host]:
+    """Read the hosts that --hosts or --hostfile names; none where neither is given."""
+    if options.hosts is not None:
+        return hosts.from_list(options.hosts)
+    return hosts.from_file(options.hostfile) if options.hostfile is not None else []

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A user's own Ansible inventories: which hosts they have, as Ansible itself reads them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from madctl.ansible_settings import environment
+from madctl.errors import Problem, UsageError
+from madctl.screen.lines import one_line
+
+
+def hosts(sources: Sequence[str], limit: str | None) -> list[str]:
+    """
+    List the hosts of a user's own inventory, in its order.
+
+    Raises:
+        UsageError: If Ansible cannot read it or nothing matches.
+    """
+    argv = ["ansible", "--list-hosts", *(f"--inventory={source}" for source in sources), "--", limit or "all"]
+    done = subprocess.run(
+        argv,
+        env={**os.environ, **environment(), **strict(sources)},
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=False,
+    )
+    names = [line.strip() for line in done.stdout.splitlines()[1:] if line.strip()]
+    if done.returncode or not names:
+        said = done.stderr.strip().splitlines() or ["no host matches"]
+        reason = one_line(next((line for line in said if "ERROR" in line), said[-1])).rstrip(".")
+        raise UsageError(Problem("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {reason}"))
+    wrong = [name for name in names if not hostlist.is_name(name)]
+    # A name that holds a new line looks like two; Ansible says how many it wrote.
+    if wrong or f"({len(names)})" not in done.stdout.partition("\n")[0]:
+        raise UsageError(Problem("HOST_INVALID", f"{wrong[0] if wrong else names!r} of the inventory cannot be a host"))
+    return names
+
+
+def located(source: str) -> str:
+    """Name an inventory so that it is found from everywhere; a list of hosts is its own name."""
+    return os.path.abspath(source) if os.path.exists(source) or "," not in source else source
+
+
+def strict(sources: Sequence[str]) -> dict[str, str]:
+    """
+    Have Ansible end where an inventory cannot be read.
+
+    It would go on with what is left, and reach another machine of the same name. A directory may hold other files.
+    """
+    has_directory = any(os.path.isdir(source) for source in sources)
+    return {} if has_directory else {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True"}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run ended, by the exit records of its nodes; pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from madctl.errors import ExitCode
+
+
+def how_it_ended(nodes: list[dict[str, Any]], count: int, plan: dict[str, Any]) -> str | None:
+    """Sum up exit records of all nodes; None while one of them runs on or is silent."""
+    records = [node["exit"] for node in nodes if node["exit"]]
+    if len(records) < count:
+        return None
+    if any((record.get("reason") or "stopped") == "stopped" for record in records if record["stopped"]):
+        return "stopped"
+    is_script = plan["shape"] == "script"
+    if any(map(_failed, records)) or is_script and _is_short(records, plan["world_size"]):
+        return "failed"
+    # No success without its proof: a job can write over a record.
+    proof = {"left_behind", "trouble", *(("ranks_joined", "apart") if is_script else ())}
+    return "succeeded" if all(proof <= set(record) for record in records) else "unknown"
+
+
+def _failed(record: dict[str, Any]) -> bool:
+    ended = record["outcome"] == "exited" and record["exit_code"] == 0 and not record.get("signal")
+    return not ended or bool(record["stopped"] or record.get("left_behind") or record.get("trouble"))
+
+
+def _is_short(records: list[dict[str, Any]], size: float) -> bool:
+    """Tell whether ranks are missing, or every rank made a world of its own, as far as nodes say."""
+    joined = [record["ranks_joined"] for record in records if "ranks_joined" in record]
+    missing = len(joined) == len(records) and sum(joined) < size
+    return missing or sum(len(record.get("apart", ())) for record in records) >= max(size, 2)
+
+
+def exit_code(ended: str | None) -> ExitCode | None:
+    """Give the exit code of a run that ended; None where it is not known."""
+    if ended in (None, "unknown"):
+        return None
+    return ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED
