@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
-from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host as Host
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.errors import Problem, UsageError
 
 

@@ -16,13 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import NAME
-from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT as CUT
-from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT as KEPT
-from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs as Logs
-from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import harmless as harmless
-from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import is_forged as is_forged
-from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import size as size
-from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import split as split
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, harmless
 
 _LABEL = 40
 

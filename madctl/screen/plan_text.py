@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined, quoted, unpack
-from madctl.screen.terminal import plain, say
+from madctl.screen.terminal import say
 
 
 def ranks(counts: Sequence[int]) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from madctl.screen.terminal import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 
 
 class StageTable:

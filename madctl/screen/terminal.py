@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain as plain
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from madctl.errors import DEBUG
 

@@ -16,14 +16,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, KEPT, Logs, size
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from madctl.errors import Problem
 from madctl.screen import models
-from madctl.screen.lines import CUT, KEPT, Line, Logs, Ticker, Window, excerpt, shortened, size, victims_line
-from madctl.screen.lines import fold as fold
+from madctl.screen.lines import Line, Ticker, Window, excerpt, fold, shortened, victims_line
 from madctl.screen.plan_text import ranks
 from madctl.screen.stages import StageTable
-from madctl.screen.terminal import ERR, OUT, plain, tell
+from madctl.screen.terminal import ERR, OUT, tell
 
 LAST_LINES = 20
 JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS", "START_FAILED", "DAEMON_NOT_READY")
