@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One playbook of the collection, run with a person in front of it."""
+"""Playbooks of the collection: run with a person in front of them, or to ask nodes once."""

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import Decoder
 from madctl.ansible_settings import environment
 from madctl.nodes.inventory import GROUP, control_directory, typed
 from madctl.nodes.own_inventory import located, strict
@@ -156,8 +157,6 @@ class Engine:
         return listener
 
     def _receive(self, listener: socket.socket) -> None:
-        from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import Decoder
-
         try:
             channel, _ = listener.accept()
         except OSError:

@@ -12,7 +12,7 @@ from madctl.errors import ExitCode, Problem
 from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
 from madctl.runs import record_store
-from madctl.screen import terminal
+from madctl.screen import models, terminal
 from madctl.screen.lines import fold, one_line
 from madctl.screen.plan_text import show_plan
 from madctl.screen.view import View, print_problems
@@ -90,8 +90,6 @@ def own_failure(session: Session) -> list[Problem]:
 
 
 def _results(view: View, plan: dict[str, Any], data: dict[str, Any], ended: str) -> None:
-    from madctl.screen import models
-
     if plan["shape"] == "model" and ended == "succeeded" and not models.ran(data["nodes"]):
         remedy = "see the output of madengine"
         view.notice(Problem("MODELS_SKIPPED", "madengine ran no model: all are skipped, or deprecated", remedy=remedy))

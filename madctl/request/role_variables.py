@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, pack, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
+from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import values
 from madctl.errors import Problem, UsageError
 from madctl.request import model_variables
 
@@ -262,8 +263,6 @@ def secrets(options: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[str
         options: The parsed command line.
         wanted: What was made of it. The file is not read again: it may be a pipe, and empty by now.
     """
-    from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import values
-
     # The last entry of a name counts: it alone says where the value came from.
     typed = {name: equals for name, equals, _ in (entry.partition("=") for entry in options.env)}
     untyped = ((name, unpack(word)) for name, word in wanted["madctl_env"].items() if not typed.get(name))
