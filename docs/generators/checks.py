@@ -2,6 +2,7 @@
 """The reference pages of checks and of faults that are known to be found."""
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ssh
 
 INTRODUCTION = """\
 # Checks
@@ -27,15 +28,17 @@ file server that hangs. This page is written from the tests by `make docs`.
 
 def checks() -> str:
     """Write the page of all checks: what each looks at, what it costs, its codes and remedies."""
+    # Of the ways to nodes, the page describes the usual one.
+    remedies, hint = ssh.remedies("HOST"), ssh.Ssh.hint("HOST")
     parts = [INTRODUCTION]
     for check in catalog.CHECKS:
         skip = f"`--skip {check.name}`" if check.skippable else "never skipped"
-        parts.append(f"## {check.name}\n\nLooks at: {check.looks_at}.  \nCosts: {check.cost}.  \nSkip: {skip}.\n")
+        looks_at = check.looks_at.replace("{way}", ssh.LOOKS_AT)
+        parts.append(f"## {check.name}\n\nLooks at: {looks_at}.  \nCosts: {check.cost}.  \nSkip: {skip}.\n")
         rows = ["| code | level | meaning | remedy |", "|---|---|---|---|"]
-        rows += [
-            f"| `{finding.code}` | {finding.level} | {finding.meaning} | {finding.remedy or ''} |"
-            for finding in check.findings
-        ]
+        for finding in check.findings:
+            remedy = catalog.remedy_of(finding.code, hint) or remedies.get(finding.code, "")
+            rows.append(f"| `{finding.code}` | {finding.level} | {finding.meaning} | {remedy} |")
         parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)
 

@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
     proof_verdict,
     shared_storage,
 )
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, proving
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -69,8 +69,7 @@ class ActionModule(ActionBase):
         problems, reading = shared_storage.judge(nodes, types), shared_storage.reading(nodes, types)
         proof = {host: {"read": reading[host], "written": shared_storage.written(fact)} for host, fact in nodes}
         if any(wanted["written"] for wanted in proof.values()):
-            reach = {host: way.Reach(host, self, hostvars[host]) for host in facts}
-            results = proving.run(proof, reach)
+            results = proving.run(proof, choose_way.to(facts, self, hostvars))
             due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
             problems += proof_verdict.judge(due, results)
         return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems

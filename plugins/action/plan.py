@@ -15,7 +15,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -45,7 +46,11 @@ class ActionModule(ActionBase):
         playbook_screen.refuse(validation.judge(arguments) + validation.judge_hosts(variables))
         hosts = in_rank_order(variables)
         results = [variables[host].get(key, {}) for host in hosts]
-        problems = [_problem_of(host, result) for host, result in zip(hosts, results) if "node" not in result]
+        problems = [
+            _problem_of(host, result, choose_way.kind(self, variables[host]))
+            for host, result in zip(hosts, results)
+            if "node" not in result
+        ]
         reached = [(host, result["node"]) for host, result in zip(hosts, results) if "node" in result]
         nodes = [(host, result.get("node") if hasattr(result, "get") else None) for host, result in zip(hosts, results)]
         nnodes = int(arguments.get("nnodes") or 0)
@@ -167,8 +172,10 @@ def new_run_id() -> str:
     return "%s-%s" % (time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(4))
 
 
-def _problem_of(host: str, result: Any) -> dict[str, Any]:
+def _problem_of(host: str, result: Any, kind: type[Way]) -> dict[str, Any]:
     found = result.get("problem") if hasattr(result, "get") else None
     if found:
         return dict(found)
-    return codes.problem("PROBE_FAILED", host, str(result.get("msg", "the node was not looked at")))
+    return codes.problem(
+        "PROBE_FAILED", host, str(result.get("msg", "the node was not looked at")), hint=kind.hint("HOST")
+    )

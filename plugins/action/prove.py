@@ -11,8 +11,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program, way
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following, proving
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import proving, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
@@ -27,9 +27,9 @@ class ActionModule(ActionBase):
         judged = remote_program.plain(self._task.args["judged"])
         skip, proof = set(judged["left_out"]), judged["proof"]
         due = any(proving.is_due(wanted) for wanted in proof.values())
-        reach = {host: way.Reach(host, self, task_vars["hostvars"][host]) for host in proof if due}
-        results = proving.run(proof, reach)
-        found = proof_verdict.judge({host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}, results)
+        ways = choose_way.to(proof if due else (), self, task_vars["hostvars"])
+        proved = proving.run(proof, ways)
+        found = proof_verdict.judge({host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}, proved)
         problems = judged["problems"] + [entry for entry in found if catalog.CHECK_OF[entry["code"]] not in skip]
         checks = check_table.cells(judged["hosts"], problems, judged["warning_list"], not_run(judged))
         result = {"changed": False, "checks": checks, "candidates": judged["candidates"]}
@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
             # With a plan they were shown beside it.
             playbook_screen.notices(judged["warning_list"])
         playbook_screen.problems(problems)
-        return following.left_to_role(following.judged(result, problems), self._task.args)
+        return results.left_to_role(results.judged(result, problems), self._task.args)
 
 
 def not_run(judged: dict[str, Any]) -> dict[str, list[str]]:

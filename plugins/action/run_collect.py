@@ -12,8 +12,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output, remote_program, way
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, following, play_rules, unpacking
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, program_output, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import AT_ONCE, Way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, play_rules, results, unpacking
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _MODULES = remote_program.parts("_runs.run_state")
@@ -35,7 +36,7 @@ class ActionModule(ActionBase):
         try:
             plan = find_run.plan_of(arguments, self, task_vars)
         except find_run.Unknown as unknown:
-            return following.left_to_role(unknown.result, arguments)
+            return results.left_to_role(unknown.result, arguments)
         size = int(arguments.get("max_size") or MAX_BYTES)
         base = os.path.abspath(arguments.get("dest") or plan["run_id"])
         if self._task.check_mode:
@@ -49,17 +50,18 @@ class ActionModule(ActionBase):
         ]
         if taken:
             playbook_screen.problems(taken)
-            refused = following.judged({"changed": False, "nodes": {}, "run_id": plan["run_id"]}, taken)
-            return following.left_to_role(refused, arguments)
+            refused = results.judged({"changed": False, "nodes": {}, "run_id": plan["run_id"]}, taken)
+            return results.left_to_role(refused, arguments)
+
+        hosts = [node["host"] for node in plan["nodes"]]
+        ways = choose_way.to(hosts, self, task_vars["hostvars"])
 
         def fetch(node: dict[str, Any]) -> tuple[bool, str | None, str | None]:
-            reach = way.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
             request = {"run_id": plan["run_id"], "run_dir": node.get("run_dir")}
-            return collect(reach, request, os.path.join(base, node["host"]), size)
+            return collect(ways[node["host"]], request, os.path.join(base, node["host"]), size)
 
-        with ThreadPoolExecutor(way.AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             fetched = list(pool.map(fetch, plan["nodes"]))
-        hosts = [node["host"] for node in plan["nodes"]]
         outcomes = list(zip(hosts, [why for _, why, _ in fetched]))
         left_out = [
             codes.problem("FILES_LEFT_OUT", host, found, "look at them on the node, as root if need be")
@@ -68,17 +70,15 @@ class ActionModule(ActionBase):
         ]
         nodes = {host: os.path.join(base, host) for host, why in outcomes if not why}
         reasons = {host: why for host, why in outcomes if why}
-        result = following.answered(nodes, reasons, changed=any(changed for changed, _, _ in fetched))
+        result = results.answered(nodes, reasons, ways, changed=any(changed for changed, _, _ in fetched))
         playbook_screen.tell("collect", "run %s" % plan["run_id"])
         playbook_screen.say("%s: %s" % (host, place) for host, place in nodes.items())
         playbook_screen.notices(left_out)
         playbook_screen.problems(result["problems"])
-        return following.left_to_role(dict(result, run_id=plan["run_id"], warning_list=left_out), arguments)
+        return results.left_to_role(dict(result, run_id=plan["run_id"], warning_list=left_out), arguments)
 
 
-def collect(
-    reach: way.Reach, request: dict[str, Any], directory: str, size: int
-) -> tuple[bool, str | None, str | None]:
+def collect(way: Way, request: dict[str, Any], directory: str, size: int) -> tuple[bool, str | None, str | None]:
     """
     Fetch one node's share into a directory.
 
@@ -89,7 +89,7 @@ def collect(
     """
     partial = directory + ".partial"
     program = remote_program.Program("pack", _MODULES, request, speaks=True)
-    process = reach.start(program.command(reach.python))
+    process = way.start(program.command(way.python))
     hearing = program_output.Hearing(process, program_output.BEFORE_BYTES, SILENCE_SECONDS)
     try:
         remote_program.give(process, program)

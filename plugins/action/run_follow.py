@@ -16,8 +16,15 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program, way
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, following, play_rules, reconnect
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
+    event_queue,
+    find_run,
+    play_rules,
+    reconnect,
+    results,
+    signals,
+)
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 # What keeps a reader from output that there may be; how the job ended is not what it asks.
@@ -37,28 +44,26 @@ class ActionModule(ActionBase):
         try:
             plan = find_run.plan_of(arguments, self, task_vars)
         except find_run.Unknown as unknown:
-            return following.left_to_role(unknown.result, arguments)
+            return results.left_to_role(unknown.result, arguments)
         quiet = bool(arguments.get("event_socket"))
         if not quiet:
             playbook_screen.tell("run", plan["run_id"])
-        return following.left_to_role(self._follow(plan, arguments, task_vars, quiet), arguments)
+        return results.left_to_role(self._follow(plan, arguments, task_vars, quiet), arguments)
 
     def _follow(self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, quiet: bool) -> dict[str, Any]:
         follow = boolean(arguments.get("follow", True))
         read_only = self._task.check_mode or boolean(arguments.get("read_only", False))
         screen = playbook_screen.Screen(plan, attached=True)
-        events = following.Events(arguments.get("event_socket"), screen, exact=True)
-        follower = Follower(plan, events.tell, read_only=read_only, begun=follow, to_end=follow)
-        following.obey(follower, events)
+        events = event_queue.Events(arguments.get("event_socket"), screen, exact=True)
+        ways = choose_way.to((node["host"] for node in plan["nodes"]), self, task_vars["hostvars"])
+        follower = Follower(plan, events.tell, ways, read_only=read_only, begun=follow, to_end=follow)
+        signals.obey(follower, events)
         started = time.monotonic()
-        reach = {
-            node["host"]: way.Reach(node["host"], self, task_vars["hostvars"][node["host"]]) for node in plan["nodes"]
-        }
         begin = {"since": moments.since(arguments.get("since"), time.time())}
-        with events, reconnect.Links(plan, reach, follower) as links:
+        with events, reconnect.Links(plan, ways, follower) as links:
             for node in plan["nodes"]:
                 position = _at(begin, node.get("clock_offset") or 0.0)
-                channel = reconnect.open_tail(reach[node["host"]], links.request(node["host"], position, follow))
+                channel = reconnect.open_tail(ways[node["host"]], links.request(node["host"], position, follow))
                 assert channel is not None
                 follower.armed(node["host"], channel)
             follower.follow()
@@ -66,15 +71,15 @@ class ActionModule(ActionBase):
             # Whoever only reads what is there judges nothing, but must know what is missing.
             missing = [run for run in follower.runs if run.failure and run.failure_code in _UNSEEN]
             silent = {run.host: run.failure["message"] for run in missing if run.failure}
-            result = dict(following.answered({}, silent, changed=False), exit_code=0)
+            result = dict(results.answered({}, silent, ways, changed=False), exit_code=0)
             playbook_screen.problems(result["problems"])
             return result
-        result = following.result(follower, plan, time.monotonic() - started)
+        result = results.of_run(follower, plan, time.monotonic() - started)
         # How the job ended is not what a reader asks; which output is missing is.
         asked = [entry for entry in result["problems"] if not read_only or entry["code"] in _UNSEEN]
         if not quiet:
             screen.done(result, asked)
-        return following.judged(dict(result, changed=not read_only), asked)
+        return results.judged(dict(result, changed=not read_only), asked)
 
 
 def _at(begin: dict[str, Any], clock_offset: float) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import job_lines
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following, play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _LOOK, _CLEAR = remote_program.parts("_runs.survey"), remote_program.parts("_runs.cleanup")
@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         play_rules.require(self._task, task_vars)
         arguments = remote_program.plain(self._task.args)
         playbook_screen.refuse(validation.judge(arguments))
-        reach = ask_nodes.ways(self, task_vars)
+        ways = choose_way.to_all(self, task_vars)
         bases = arguments.get("bases") or {}
         dry_run = self._task.check_mode or boolean(arguments.get("dry_run", False))
 
@@ -40,20 +40,20 @@ class ActionModule(ActionBase):
             return {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []}
 
         # A run that lives on one node is kept on all: its other shares may be all that tells how it ended there.
-        living = ask_nodes.ask(reach, _LOOK, "alive", request, _LOOK_SECONDS)
-        answered = {host: way for host, way in reach.items() if "alive" in living[host]}
+        living = ask_nodes.ask(ways, _LOOK, "alive", request, _LOOK_SECONDS)
+        answered = {host: way for host, way in ways.items() if "alive" in living[host]}
         order = {
             "keep": sorted({name for host in answered for name in living[host]["alive"]}),
             "days": float(arguments.get("days", _DAYS)),
             "dry_run": dry_run,
         }
         cleared = ask_nodes.ask(answered, _CLEAR, "clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
-        nodes = {host: cleared[host] for host in reach if "removed" in cleared.get(host, {})}
-        reasons = {host: cleared.get(host, living[host])["msg"] for host in reach if host not in nodes}
+        nodes = {host: cleared[host] for host in ways if "removed" in cleared.get(host, {})}
+        reasons = {host: cleared.get(host, living[host])["msg"] for host in ways if host not in nodes}
         changed = (self._task.check_mode or not dry_run) and any(
             node["removed"] or node["programs"] for node in nodes.values()
         )
-        result = following.answered(nodes, reasons, changed=changed)
+        result = results.answered(nodes, reasons, ways, changed=changed)
         playbook_screen.say(
             _said(host, node, dry_run) for host, node in nodes.items() if node["removed"] or node["programs"]
         )
@@ -65,7 +65,7 @@ class ActionModule(ActionBase):
                 for run in node["removed"]
             ]
             result["diff"] = {"before": "".join(gone), "after": ""}
-        return following.left_to_role(result, arguments)
+        return results.left_to_role(result, arguments)
 
 
 def _said(host: str, node: dict[str, Any], dry_run: bool) -> str:

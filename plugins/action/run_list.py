@@ -10,8 +10,8 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following, play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _MODULES = remote_program.parts("_runs.survey")
@@ -29,14 +29,14 @@ class ActionModule(ActionBase):
         play_rules.require(self._task, task_vars)
         arguments = remote_program.plain(self._task.args)
         request = {"run_dir": arguments.get("run_dir")}
-        reach = ask_nodes.ways(self, task_vars)
-        answers = ask_nodes.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
-        nodes = {host: answers[host] for host in reach if "runs" in answers[host]}
-        reasons = {host: answers[host]["msg"] for host in reach if host not in nodes}
-        result = following.answered(nodes, reasons, changed=False)
+        ways = choose_way.to_all(self, task_vars)
+        answers = ask_nodes.ask(ways, _MODULES, "survey", lambda _: request, _SECONDS)
+        nodes = {host: answers[host] for host in ways if "runs" in answers[host]}
+        reasons = {host: answers[host]["msg"] for host in ways if host not in nodes}
+        result = results.answered(nodes, reasons, ways, changed=False)
         playbook_screen.table(_rows(nodes))
         playbook_screen.problems(result["problems"])
-        return following.left_to_role(result, arguments)
+        return results.left_to_role(result, arguments)
 
 
 def _rows(nodes: dict[str, Any]) -> list[list[str]]:

@@ -20,13 +20,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower 
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import masking
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
     arm_nodes,
-    following,
+    event_queue,
     play_rules,
     proving,
     reconnect,
+    results,
+    signals,
 )
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -60,7 +63,7 @@ class ActionModule(ActionBase):
             screen.done(result)
         if self._task.diff:
             result["diff"] = masking.Mask(secrets).data(playbook_screen.difference(plan))
-        return following.left_to_role(result, arguments)
+        return results.left_to_role(result, arguments)
 
     def _planned(
         self, plan: dict[str, Any], arguments: dict[str, Any], secrets: Sequence[str], quiet: bool
@@ -78,13 +81,10 @@ class ActionModule(ActionBase):
         self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, screen: playbook_screen.Screen
     ) -> dict[str, Any]:
         restarts: list[dict[str, Any]] = []
-        with following.Events(arguments.get("event_socket"), screen) as events:
+        with event_queue.Events(arguments.get("event_socket"), screen) as events:
             while True:
-                reach = {
-                    node["host"]: way.Reach(node["host"], self, task_vars["hostvars"][node["host"]])
-                    for node in plan["nodes"]
-                }
-                result = attempt(plan, arguments, reach, events)
+                ways = choose_way.to((node["host"] for node in plan["nodes"]), self, task_vars["hostvars"])
+                result = attempt(plan, arguments, ways, events)
                 result["restarts"] = restarts
                 again = _again(plan, result, len(restarts) + 1)
                 if again is None:
@@ -119,12 +119,10 @@ def _again(plan: dict[str, Any], result: dict[str, Any], number: int) -> Any:
     return spare_nodes.again(plan, failures, number)
 
 
-def attempt(
-    plan: dict[str, Any], arguments: dict[str, Any], reach: dict[str, way.Reach], events: following.Events
-) -> dict[str, Any]:
+def attempt(plan: dict[str, Any], arguments: dict[str, Any], ways: Ways, events: event_queue.Events) -> dict[str, Any]:
     """Start a plan once and follow it to its end."""
-    follower = Follower(plan, events.tell)
-    following.obey(follower, events)
+    follower = Follower(plan, events.tell, ways)
+    signals.obey(follower, events)
     idle_timeout = float(arguments.get("idle_timeout") or 0) or None
     given = {
         "user_env": arguments.get("user_env") or {},
@@ -132,7 +130,7 @@ def attempt(
         "log_cap": int(arguments.get("log_cap") or _LOG_CAP_BYTES),
     }
     started = time.monotonic()
-    with arm_nodes.Arming(plan, given, reach) as arming, reconnect.Links(plan, reach, follower):
+    with arm_nodes.Arming(plan, given, ways) as arming, reconnect.Links(plan, ways, follower):
         follower.watch(arming.news, lambda: arming.pass_on(follower))
         ready = follower.wait_ready(float(plan["start_timeout"]))
         refusals = proof_verdict.judge(plan["proof"], arming.proof) if ready else []
@@ -149,6 +147,6 @@ def attempt(
                 follower.detach()
         follower.follow(idle_timeout)
     # A supervisor has the proof's files removed; where there is none, we do.
-    unarmed = {host: plan["proof"][host]["written"] for host in reach if host not in arming.armed}
-    proving.release(unarmed, reach)
-    return following.result(follower, plan, time.monotonic() - started)
+    unarmed = {host: plan["proof"][host]["written"] for host in ways if host not in arming.armed}
+    proving.release(unarmed, ways)
+    return results.of_run(follower, plan, time.monotonic() - started)

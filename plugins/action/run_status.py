@@ -8,8 +8,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import fan_out, remote_program, way
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, following, play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, fan_out, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, play_rules, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _MODULES = remote_program.parts("_runs.run_state")
@@ -29,23 +29,23 @@ class ActionModule(ActionBase):
         try:
             plan = find_run.plan_of(arguments, self, task_vars)
         except find_run.Unknown as unknown:
-            return following.left_to_role(unknown.result, arguments)
+            return results.left_to_role(unknown.result, arguments)
         run_dirs = {node["host"]: node.get("run_dir") for node in plan["nodes"]}
-        reach = {host: way.Reach(host, self, task_vars["hostvars"][host]) for host in run_dirs}
+        ways = choose_way.to(run_dirs, self, task_vars["hostvars"])
         answers: dict[str, dict[str, Any]] = {}
 
         def program(host: str, _: Any) -> remote_program.Program:
             return remote_program.Program("look", _MODULES, {"run_id": plan["run_id"], "run_dir": run_dirs[host]})
 
-        round_of_all = fan_out.Round(reach, None, program, lambda host, answer: answers.update({host: answer}))
+        round_of_all = fan_out.Round(ways, None, program, lambda host, answer: answers.update({host: answer}))
         round_of_all.start()
         round_of_all.close(_SECONDS)
         silent = [host for host in run_dirs if "state" not in answers[host]]
         reasons = {host: answers[host]["msg"] for host in silent}
         nodes = {host: answers[host] for host in run_dirs if host not in silent}
-        result = following.answered(nodes, reasons, changed=False)
+        result = results.answered(nodes, reasons, ways, changed=False)
         playbook_screen.tell("run", plan["run_id"])
         if nodes:
             playbook_screen.table(status_table.rows([{"host": host, **node} for host, node in nodes.items()]))
         playbook_screen.problems(result["problems"])
-        return following.left_to_role(dict(result, run_id=plan["run_id"]), arguments)
+        return results.left_to_role(dict(result, run_id=plan["run_id"]), arguments)

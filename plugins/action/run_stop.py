@@ -10,8 +10,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, following, play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, play_rules, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _MODULES = remote_program.parts("_runs.run_state")
@@ -34,16 +34,16 @@ class ActionModule(ActionBase):
         grace = float(arguments.get("grace", _GRACE_SECONDS))
         run_id = str(arguments.get("run_id") or "")
         request = {"base": arguments.get("run_dir"), "grace": grace, "dry_run": bool(self._task.check_mode)}
-        reach = ask_nodes.ways(self, task_vars)
+        ways = choose_way.to_all(self, task_vars)
         nodes: dict[str, Any] = {}
         silent: dict[str, str] = {}
 
         def end(run_id: str) -> None:
             answers = ask_nodes.ask(
-                reach, _MODULES, "end", lambda _: dict(request, run_id=run_id), grace + _MORE_SECONDS
+                ways, _MODULES, "end", lambda _: dict(request, run_id=run_id), grace + _MORE_SECONDS
             )
-            nodes.update({host: answers[host] for host in reach if "left" in answers[host]})
-            silent.update({host: answers[host]["msg"] for host in reach if "left" not in answers[host]})
+            nodes.update({host: answers[host] for host in ways if "left" in answers[host]})
+            silent.update({host: answers[host]["msg"] for host in ways if "left" not in answers[host]})
 
         if run_id:
             end(run_id)
@@ -53,11 +53,11 @@ class ActionModule(ActionBase):
                 found = str(find_run.plan_of(arguments, self, task_vars, alive=True)["run_id"])
             except find_run.Unknown as error:
                 # Nodes that hold nothing of the named run have proved that nothing is left, all the same.
-                return following.left_to_role(dict(error.result, nodes=nodes), arguments)
+                return results.left_to_role(dict(error.result, nodes=nodes), arguments)
             if found != run_id and (not run_id or found.startswith(run_id + ".")):
                 run_id = found
                 end(run_id)
-        result = following.answered(nodes, silent, changed=any(node["changed"] for node in nodes.values()))
+        result = results.answered(nodes, silent, ways, changed=any(node["changed"] for node in nodes.values()))
         stuck = [
             codes.problem("LEFT_BEHIND", host, "these do not end: %s" % ", ".join(node["left"]), "look at them there")
             for host, node in nodes.items()
@@ -68,7 +68,7 @@ class ActionModule(ActionBase):
             for host in nodes
             if not any(node["known"] for node in nodes.values())
         ]
-        result = following.judged(result, [*result["problems"], *stuck, *unknown])
+        result = results.judged(result, [*result["problems"], *stuck, *unknown])
         playbook_screen.problems(result["problems"])
         empty = [host for host, node in nodes.items() if not node["left"]]
         going = [host for host, node in nodes.items() if node["changed"]]
@@ -79,7 +79,7 @@ class ActionModule(ActionBase):
             playbook_screen.tell("stop", "run %s: nothing is left on %s" % (run_id, check_table.brief(empty)))
         if self._task.diff:
             result["diff"] = _difference(str(run_id), nodes)
-        return following.left_to_role(dict(result, run_id=run_id), arguments)
+        return results.left_to_role(dict(result, run_id=run_id), arguments)
 
 
 def _difference(run_id: str, nodes: dict[str, Any]) -> dict[str, str]:

@@ -31,7 +31,7 @@ from ansible.plugins.callback.default import CallbackModule as Default
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text, private_places, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _OURS = "madctl.multinode"
@@ -170,7 +170,7 @@ class CallbackModule(Default):
         if not self._directory:
             return
         self._barrier.clear()
-        with way.connect(self._place()) as own:
+        with unix_sockets.connect(self._place()) as own:
             own.sendall(wire.encode({"event": "barrier"}))
             self._barrier.wait(_LAST_WORDS_SECONDS)
 

@@ -2,6 +2,7 @@
 """The import law: madctl → roles → plugins → module_utils → standard library, never back."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -115,6 +116,62 @@ def test_no_import_goes_in_circles():
 
     assert sum(map(len, graph.values())) > 500
     graphlib.TopologicalSorter(graph).prepare()
+
+
+# Where the brain may say ssh, in which words, and why.
+_FIRST_CARD = "the management network is what ssh comes in by, where it does"
+_NAMES = "names of options, and of variables of Ansible's"
+_SSH_PORT = "no port of a host list is below that of ssh: such a number is one of slots"
+_LAUNCHER = "MPI starts its daemons with ssh, and our agent stands in its place"
+_TEXT = "sockets that ssh makes have the longest names"
+SSH = {
+    "_common/catalog.py": {"the network that SSH comes in by": _FIRST_CARD},
+    "_common/private_places.py": {
+        "ssh, ansible-runner and Ansible give a meaning": _TEXT,
+        "for what ssh adds to one": _TEXT,
+    },
+    "_plan/common_networks.py": {"SSH came in by": _FIRST_CARD, "the one that SSH comes in by": _FIRST_CARD},
+    "_plan/mpi_runner.py": {"on the PATH of its ssh": _LAUNCHER, '"PRTE_MCA_", "ssh"': _LAUNCHER, '"rsh"': _LAUNCHER},
+    "_plan/network_choice.py": {"the one that SSH came in by": _FIRST_CARD, "SSH comes in here": _FIRST_CARD},
+    "_probe/node_facts.py": {
+        "SSH_CONNECTION": _FIRST_CARD,
+        "address of an SSH connection": _FIRST_CARD,
+        "where sshd knows none": _FIRST_CARD,
+    },
+    "_request/host_files.py": {
+        "hostlist.SSH_PORT": _SSH_PORT,
+        "reads like an SSH port": _SSH_PORT,
+        "or Port in your ssh configuration": _SSH_PORT,
+    },
+    "_request/hostlist.py": {"SSH_PORT": _SSH_PORT},
+    "_request/playbook_variables.py": {
+        '"ssh_args"': _NAMES,
+        '"ssh-config"': _NAMES,
+        "ansible_ssh_common_args": _NAMES,
+    },
+    "_supervise/mpi_agent.py": {
+        "where mpirun expects ssh": _LAUNCHER,
+        "like ssh, it joins the words": _LAUNCHER,
+        "as ssh would": _LAUNCHER,
+    },
+    "_supervise/mpi_relay.py": {"where it would call ssh": _LAUNCHER},
+}
+
+
+@pytest.mark.parametrize("path", files("plugins/module_utils/*/*.py"))
+def test_the_brain_does_not_know_by_which_way_nodes_are_reached(path):
+    text = path.read_text()
+    for words in SSH.get(f"{path.parent.name}/{path.name}", {}):
+        assert words in text
+        text = text.replace(words, "")
+
+    assert not re.findall(r".*ssh.*", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("path", files("plugins/plugin_utils/**/*.py"))
+def test_of_our_ways_only_ssh_says_how_it_does_it(path):
+    assert path.name == "ssh.py" or not re.search(r"ControlPersist|Forward|\"-[LoT]\"|ssh_\w+args", path.read_text())
+    assert path.name in ("ssh.py", "choose_way.py") or "ssh" not in path.read_text().lower()
 
 
 @pytest.mark.parametrize("path", files("plugins/modules/*.py"))

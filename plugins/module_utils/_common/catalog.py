@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from typing import Dict, FrozenSet, Optional, Tuple
 
 ERROR, WARNING = "error", "warning"
+NO_HINT = "log in there"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check can find; ``remedy`` is the default, a judge may know better."""
+    """
+    One thing that a check can find; ``remedy`` is the default, a judge may know better.
+
+    ``{hint}`` stands for how to look at a node by hand, which the way to it knows. Codes that a way alone finds have
+    their remedies there.
+    """
 
     code: str
     level: str
@@ -29,7 +35,8 @@ class Check:
     """
     One column of the table; what a launch cannot do without is not skippable.
 
-    ``only_for`` names the runner or the shape of work without which there is nothing to check.
+    ``only_for`` names the runner or the shape of work without which there is nothing to check. ``{way}`` stands for
+    what the way to a node goes through.
     """
 
     name: str
@@ -53,18 +60,16 @@ _MOUNT_IT = "mount it there; madctl never creates it"
 CHECKS = (
     Check(
         "reach",
-        "SSH: name, handshake, host key, login, a Python to look with",
+        "{way}, a Python to look with",
         "the handshake that a launch needs anyway",
         (
-            _error("HOST_UNREACHABLE", "The node does not answer.", "check that it is up: ssh HOST"),
-            _error("HOST_UNRESOLVED", "The node's name does not resolve.", "check the spelling"),
-            _error("HOST_KEY_UNKNOWN", "The node's host key was never seen.", "ssh HOST, or --accept-new-host-keys"),
-            _error("HOST_KEY_CHANGED", "The node's host key is not the known one.", "ssh-keygen -R HOST, if right"),
-            _error("AUTHENTICATION_FAILED", "The node accepts none of your keys.", "check --user and your key"),
-            _error("PROBE_FAILED", "The node could not be looked at.", "see what it says: ssh HOST"),
-            _error(
-                "PROBE_MALFORMED", "The node's answer is not one of the probe.", "see what its python3 is: ssh HOST"
-            ),
+            _error("HOST_UNREACHABLE", "The node does not answer."),
+            _error("HOST_UNRESOLVED", "The node's name does not resolve."),
+            _error("HOST_KEY_UNKNOWN", "The node's host key was never seen."),
+            _error("HOST_KEY_CHANGED", "The node's host key is not the known one."),
+            _error("AUTHENTICATION_FAILED", "The node accepts none of your keys."),
+            _error("PROBE_FAILED", "The node could not be looked at.", "see what it says: {hint}"),
+            _error("PROBE_MALFORMED", "The node's answer is not one of the probe.", "see what its python3 is: {hint}"),
             _warning("NODE_REPLACED", "The node failed a check, and there are spares.", "mend it, or leave it out"),
         ),
         skippable=False,
@@ -350,9 +355,10 @@ ONLY_FOR: Dict[str, str] = {check.name: check.only_for for check in CHECKS if ch
 SKIPPABLE: FrozenSet[str] = frozenset(check.name for check in CHECKS if check.skippable)
 
 
-def remedy_of(code: str) -> Optional[str]:
-    """Give the default remedy of a code, None for codes of no check."""
-    return _FINDINGS[code].remedy if code in _FINDINGS else None
+def remedy_of(code: str, hint: Optional[str] = None) -> Optional[str]:
+    """Return the default remedy of a code, None where it has none; ``hint`` is that of the way to the node."""
+    remedy = _FINDINGS[code].remedy if code in _FINDINGS else None
+    return remedy.replace("{hint}", hint or NO_HINT) if remedy else None
 
 
 def is_warning(code: str) -> bool:

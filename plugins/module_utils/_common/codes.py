@@ -40,13 +40,23 @@ _EXIT = {
 Problem = Dict[str, Any]
 
 
-def problem(code: str, host: Optional[str], message: str, remedy: Optional[str] = None, **extra: Any) -> Problem:
+def problem(
+    code: str,
+    host: Optional[str],
+    message: str,
+    remedy: Optional[str] = None,
+    hint: Optional[str] = None,
+    **extra: Any,
+) -> Problem:
     """
     Write one problem as plain data; without a remedy of its own it gets the usual one of its code.
 
-    Both may quote what a node said, and end up on a screen whoever prints them.
+    Message and remedy may quote what a node said, and end up on a screen whoever prints them.
+
+    Args:
+        hint: How to look at the node by hand, for the usual remedy.
     """
-    remedy = remedy or catalog.remedy_of(code)
+    remedy = remedy or catalog.remedy_of(code, hint)
     found = {"code": code, "host": host, "message": plain(message), "remedy": remedy and plain(remedy)}
     return dict(found, **extra)
 

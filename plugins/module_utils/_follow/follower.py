@@ -3,7 +3,7 @@
 Say go on every channel at once and follow all of them to the end. Private to the collection.
 
 Knows sockets and frames, nothing of Ansible. A channel is a socket to one node's supervisor, or to a
-reader of its files. When one ends too early, the node is suspected, not lost: ``Ways`` looks for
+reader of its files. When one ends too early, the node is suspected, not lost: ``Links`` looks for
 another way to it, and asks the other nodes whether it is alive.
 """
 
@@ -12,23 +12,20 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import Decoder, WireError
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels, run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.mpi_daemons import Daemons
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Ways
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_events import Door
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
 Listener = Callable[[Dict[str, Any], bytes], None]
 
-# SSH itself gives a silent node up after 12 s; the sum of both stays below a minute.
+# With the time after which a way gives a silent node up, the sum stays below a minute.
 ASK_SECONDS = 20.0
 LOST_SECONDS = 40.0
-SSH_SECONDS = 12.0
 HELD_SECONDS = 0.05
 
 
@@ -36,22 +33,27 @@ class Follower:
     """Follow one run; ``tell`` gets every event with its ``host``, in order of arrival."""
 
     def __init__(
-        self, plan: Dict[str, Any], tell: Listener, read_only: bool = False, begun: bool = False, to_end: bool = True
+        self,
+        plan: Dict[str, Any],
+        tell: Listener,
+        ways: Mapping[str, node_channels.Way],
+        read_only: bool = False,
+        begun: bool = False,
+        to_end: bool = True,
     ) -> None:
         """
         Prepare to follow.
 
         Args:
+            ways: What is known of the way to each node.
             read_only: Whether neither a failure nor an interrupt may stop the run.
             begun: Whether the run was started before, by somebody else.
             to_end: Whether the run is followed to its end, and not only read as far as it is.
         """
-        self.plan = plan
-        self._begun = begun
-        self.ways: Optional[Ways] = None
-        self._read_only = read_only
+        self.plan, self.tell, self._ways = plan, tell, ways
+        self._begun, self._read_only = begun, read_only
+        self.links: Optional[node_channels.Links] = None
         self.channels: Dict[str, socket.socket] = {}
-        self.tell = tell
         self.runs = [
             NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0, own=own)
             for node, own in zip(plan["nodes"], run_outcome.shares(plan))
@@ -63,9 +65,8 @@ class Follower:
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
         self._doors = {run.host: Door(run, plan, to_end) for run in self.runs}
-        self._decoders: Dict[str, Decoder] = {}
-        self._selector = selectors.DefaultSelector()
-        self._side = selectors.DefaultSelector()
+        self._decoders: Dict[str, wire.Decoder] = {}
+        self._selector, self._side = selectors.DefaultSelector(), selectors.DefaultSelector()
         # Whether whoever looks takes no more for now; orders and time are watched all the same.
         self.is_held: Callable[[], bool] = lambda: False
         self._stopping = self._killing = False
@@ -90,7 +91,7 @@ class Follower:
         self._by_host[host].suspected_at = None
         node_channels.prepare(channel)
         self.channels[host] = channel
-        self._decoders[host] = Decoder()
+        self._decoders[host] = wire.Decoder()
         self._selector.register(channel, selectors.EVENT_READ, host)
         if self._stopping:
             node_channels.order(channel, wire.KILL if self._killing else wire.STOP)
@@ -223,10 +224,10 @@ class Follower:
         if not run.ready and not self._begun:
             found = problem("CHANNEL_FAILED", run.host, "its supervisor cannot be reached", "check the node")
             run.fail(time.time(), found)
-        elif self._gone and self.ways:
+        elif self._gone and self.links:
             run.suspected_at, run.asked_at, run.alive = now, None, None
             self.tell({"event": "suspect", "host": run.host}, b"")
-            self.ways.look_for(run.host, {"offsets": dict(run.offsets), "seq": run.seq})
+            self.links.look_for(run.host, {"offsets": dict(run.offsets), "seq": run.seq})
         else:
             self._lost(run, "NODE_LOST", "the connection to it was lost", time.time())
 
@@ -237,15 +238,15 @@ class Follower:
         now = time.monotonic()
         others = [other for other in self.runs if other is not run]
         peers = [other.host for other in others if other.suspected_at is None and other.failure_code != "NODE_LOST"]
-        if now - (run.asked_at or run.suspected_at) > ASK_SECONDS and peers and self.ways:
+        if now - (run.asked_at or run.suspected_at) > ASK_SECONDS and peers and self.links:
             run.asked_at = now
-            self.ways.ask(run.host, peers)
+            self.links.ask(run.host, peers)
         # Nobody answers any more: that is this machine's own link, and the run goes on.
         all_silent = bool(others) and not peers
         if now - run.suspected_at > LOST_SECONDS and not run.alive and not all_silent:
             about = "it has not answered for %d s" % (now - run.suspected_at)
             why = ", and node %s cannot reach it either" % peers[0] if run.alive is False else ""
-            last_heard = time.time() - (now - run.suspected_at) - SSH_SECONDS
+            last_heard = time.time() - (now - run.suspected_at) - self._ways[run.host].silence_seconds
             run.suspected_at = None
             self._lost(run, "NODE_LOST", about + why, last_heard)
 
@@ -263,19 +264,18 @@ class Follower:
         self.armed(host, channel)
 
     def _sweep(self, run: NodeRun) -> None:
-        if self.ways and not self._read_only:
+        if self.links and not self._read_only:
             run.sweeping = True
-            self.ways.sweep(run.host)
+            self.links.sweep(run.host)
 
     def swept(self, host: str, left: List[str]) -> None:
         """Take down what could not be ended where a supervisor was killed."""
         run = self._by_host[host]
         run.sweeping, run.left = False, left
 
-    def _lost(
-        self, run: NodeRun, code: str, message: str, at: float, remedy: str = "see whether it is up: ssh %s"
-    ) -> None:
-        run.fail(at, problem(code, run.host, message, remedy % run.host))
+    def _lost(self, run: NodeRun, code: str, message: str, at: float, remedy: str = "see whether it is up") -> None:
+        hint = self._ways[run.host].hint(run.host)
+        run.fail(at, problem(code, run.host, message, "%s: %s" % (remedy, hint)))
         self.tell({"event": "lost", "host": run.host, "message": message}, b"")
         if run.ready:
             self.stop_all()
@@ -297,7 +297,7 @@ class Follower:
                     self._event(run, known, payload)
                 if self.channels.get(host) is not channel:
                     return
-        except WireError as error:
+        except wire.WireError as error:
             self._drop(host)
             self._odd(run, error)
             return
@@ -305,10 +305,10 @@ class Follower:
             self._drop(host)
             self._closed(run)
 
-    def _odd(self, run: NodeRun, error: WireError) -> None:
+    def _odd(self, run: NodeRun, error: wire.WireError) -> None:
         """Give up a node that sends what no supervisor sends: no other channel to it would be any better."""
         if run.exit is None:
-            message, remedy = "it sent what no supervisor sends: %s" % error, "look at what answers there: ssh %s"
+            message, remedy = "it sent what no supervisor sends: %s" % error, "look at what answers there"
             self._lost(run, "PROTOCOL_ERROR", message, time.time(), remedy)
             self._sweep(run)
 

@@ -8,13 +8,23 @@ Private to the collection.
 from __future__ import annotations
 
 import socket
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Protocol
 
 # A node takes an order at once, or not at all.
 ORDER_SECONDS = 5.0
 
 
-class Ways:
+class Way(Protocol):
+    """What is known of the way to a node, whatever carries it."""
+
+    # For how long the node can be silent before its channel ends.
+    silence_seconds: float
+
+    def hint(self, host: str) -> str:
+        """Say how to look at a host by hand, to stand behind a colon."""
+
+
+class Links:
     """How to come back to a node; answers come later, by ``back``, ``alive`` and ``swept`` of the follower."""
 
     def look_for(self, host: str, position: Dict[str, Any]) -> None:

@@ -316,7 +316,7 @@ def lead(time: Dict[str, float]) -> float:
     """
     Estimate how many seconds a node's clock is ahead of ours.
 
-    From the answer's way alone: the question's way may hold a whole SSH handshake.
+    From the answer's way alone: the question's way may hold a whole handshake.
     """
     return time["ended"] - time["received"] if "received" in time else 0.0
 

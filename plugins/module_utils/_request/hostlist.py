@@ -92,12 +92,10 @@ def meant(text: str) -> Optional[str]:
     return "%s[%s-%s]%s" % (before, first, last, after) if is_range else None
 
 
-def unreachable(host: str, port: Any) -> str:
-    """Say what to do about a host that does not answer; a low port may have been meant for slots."""
+def slots_meant(host: str, port: Any) -> Optional[str]:
+    """Say what to do about a host that does not answer on a low port: it may have been meant for slots."""
     found = number(str(port), SSH_PORT + 1, MANY_SLOTS)
-    if found:
-        return ":%d is a port; slots go into a host file: %s slots=%d" % (found, host, found)
-    return "check that it is up: ssh %s" % host
+    return ":%d is a port; slots go into a host file: %s slots=%d" % (found, host, found) if found else None
 
 
 def is_name(text: str) -> bool:

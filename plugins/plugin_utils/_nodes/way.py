@@ -1,161 +1,111 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Reach many nodes from one action, over the connections that Ansible already has.
+What a way to a node is, whatever carries it.
 
-An action that runs once a play does not depend on ``forks``. Commands and channels go through the
-control sockets of Ansible's own connections: no further handshake.
+Every way is a file of its own beside this one, and ``choose_way`` is the only one that knows them all. What a way has
+for Ansible's own connection (``arguments``, ``limit``, ``explain``, ``may_pass``, ``is_mine``) serves the tasks that
+Ansible runs on a node; the rest serves actions that reach many nodes at once.
 """
 
 from __future__ import annotations
 
-import functools
-import os
-import re
 import shlex
 import socket
 import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
-from ansible import constants
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.loader import connection_loader
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
 
 AT_ONCE = 16
-# Connections are kept and shared, and notice a dead peer within seconds. They come last, and ssh takes the first of
-# each: what an inventory or settings say stays.
-_KEPT = ("ControlMaster=auto", "ControlPersist=60s", "ServerAliveInterval=3", "ServerAliveCountMax=4")
-# An ssh configuration may be made for shells: these carry programs, whatever it says. Which ssh knows them first.
-_BARE = (
-    ("ClearAllForwardings=yes", (2, 9)),
-    ("ExitOnForwardFailure=no", (4, 4)),
-    ("RequestTTY=no", (5, 9)),
-    ("Tunnel=no", (4, 3)),
-    ("RemoteCommand=none", (7, 6)),
-    ("SessionType=default", (8, 7)),
-    ("StdinNull=no", (8, 7)),
-    ("ForkAfterAuthentication=no", (8, 7)),
-)
-_RELAY = (
-    "import os,select,socket,sys\n"
-    "s=socket.socket(socket.AF_UNIX);os.chdir(sys.argv[1]);s.connect('control.sock')\n"
-    "while True:\n"
-    " for f in select.select([0,s],[],[])[0]:\n"
-    "  d=os.read(0,65536) if f==0 else s.recv(65536)\n"
-    "  if not d: sys.exit()\n"
-    "  s.sendall(d) if f==0 else os.write(1,d)\n"
-)
+CONTROL_SOCKET = "control.sock"
 
 
-class Reach:
-    """The way to one node; ``ssh`` is None where it is this machine."""
+class Way(ABC):
+    """The way to one node."""
 
-    def __init__(self, host: str, action: Any, variables: Any) -> None:
+    # For how long a node can be silent before its channel ends.
+    silence_seconds = 0.0
+
+    def __init__(self, host: str, variables: Any) -> None:
         """
-        Find the way.
+        Describe the way; nothing is reached yet.
 
         Args:
-            action: The action plugin that asks.
             variables: All variables of the host.
+
+        Raises:
+            AnsibleActionFail: If the host has a name that no host can have.
         """
         if not hostlist.is_name(host):
             raise AnsibleActionFail(str(hostlist.hostile(host)))
         self.host = host
         self.python = remote_program.python_of(variables)
-        self.ssh = _ssh(host, action, variables)
+        # Variables with which other tasks reach the node in the same way.
+        self.arguments: dict[str, str] = {}
 
-    def start(self, command: str, *options: str) -> subprocess.Popen[bytes]:
-        """Start a command on the node, its standard streams on pipes; ``options`` are for ssh."""
-        argv = ["/bin/sh", "-c", command]
-        if self.ssh is not None:
-            *words, target = self.ssh
-            # First come the options of this command: ssh takes the first of each.
-            argv = [words[0], *options, *words[1:], "--", target, "/bin/sh -c " + shlex.quote(command)]
-        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    @classmethod
+    def reaching(cls, host: str, action: Any, variables: Any) -> Way:
+        """Make the way that an action's task has to a host."""
+        del action
+        return cls(host, variables)
 
-    def relay(self, run_dir: str) -> socket.socket:
-        """Open a channel to a supervisor through a process on the node, where forwarding is not allowed."""
-        ours, theirs = socket.socketpair()
-        assert self.ssh is not None
-        *words, target = self.ssh
-        command = "exec %s -I -S -c %s %s" % (self.python, shlex.quote(_RELAY), shlex.quote(run_dir))
-        argv = [*words, "--", target, "/bin/sh -c " + shlex.quote(command)]
-        subprocess.Popen(argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL)
-        theirs.close()
-        return ours
+    @abstractmethod
+    def start(self, command: str, run_dir: str | None = None) -> subprocess.Popen[bytes]:
+        """
+        Start a command on the node, its standard streams on pipes.
 
+        Args:
+            run_dir: Where the command makes a supervisor to which a channel will be wanted; None if it makes none.
+        """
 
-def _ssh(host: str, action: Any, variables: Any) -> list[str] | None:
-    """Write the ssh command line for a host as Ansible does, the host last."""
-    # Of an action that runs once a play, the play context is that of the first host, with its user and port.
-    task, play_context = action._task, action._play_context
-    kind = variables.get("ansible_connection", task.connection)
-    if kind in ("local", "ansible.builtin.local"):
-        return None
-    connection = connection_loader.get("ansible.builtin.ssh", play_context, None)
-    # Ansible logged in before, so no password is needed, and nobody would be there to give it to ssh.
-    names = [n for n in constants.config.get_plugin_vars("connection", connection._load_name) if "pass" not in n]
-    connection.set_options(
-        task_keys={"remote_user": task.remote_user, "port": task.port},
-        var_options={name: variables[name] for name in names if name in variables},
-    )
-    adapt(connection, variables)
-    # The path of the control socket is a hash of these, which Ansible sets just before it connects.
-    connection.host = connection.get_option("host") or host
-    words = connection._build_command(connection.get_option("ssh_executable"), "ssh")
-    return [*map(os.fsdecode, words), "-T", str(connection.host)]
+    @abstractmethod
+    def channel(self, run_dir: str) -> socket.socket:
+        """Open a channel to the supervisor of a run; one that cannot be reached ends at once."""
 
+    def close(self) -> None:  # noqa: B027  not every way has something to remove
+        """Remove what channels needed on this machine."""
 
-def forwarding(place: str) -> tuple[str, ...]:
-    """Give the options that forward a socket, which none of ours does otherwise."""
-    return ("-o", "ClearAllForwardings=no", "-L", place)
+    @staticmethod
+    @abstractmethod
+    def hint(host: str) -> str:
+        """Say how to look at a host by hand, to stand behind a colon."""
 
+    def limit(self, seconds: float) -> None:  # noqa: B027  not every way waits
+        """Have Ansible's connection wait so long for the node, where its user chose no time."""
 
-def adapt(connection: Any, variables: Any) -> str:
-    """
-    Add to a connection's arguments what all of ours need; give the last of them, where ours are.
+    def explain(self, text: str) -> codes.Problem:
+        """Turn what was said where the node could not be reached into a problem."""
+        said = [part.strip() for part in text.replace("\r", "\n").split("\n") if part.strip()]
+        return codes.problem("HOST_UNREACHABLE", self.host, said[-1] if said else "no answer", self._look())
 
-    Args:
-        connection: Ansible's own, its options set.
-        variables: All variables of the host; ``madctl_ssh_args`` is what the command line of madctl wants.
-    """
-    version = _version(str(connection.get_option("ssh_executable")))
-    options = [*(option for option, since in _BARE if since <= version), *_KEPT]
-    if not connection.get_option("password"):
-        options.append("BatchMode=yes")  # Nobody is there to be asked.
-    ours = [word for option in options for word in ("-o", option)]
-    wanted = shlex.join([*ours, *shlex.split(str(variables.get("madctl_ssh_args") or ""))])
-    text = " ".join(filter(None, [connection.get_option("ssh_extra_args"), wanted]))
-    connection.set_option("ssh_extra_args", text)
-    return text
+    def may_pass(self, text: str) -> bool:
+        """Return whether what was said need not come again when the node is tried once more."""
+        del text
+        return False
+
+    def is_mine(self, text: str) -> bool:
+        """Return whether an error is one of the way, although Ansible does not call it one of the connection."""
+        del text
+        return False
+
+    def _look(self) -> str:
+        return "check that it is up: %s" % self.hint(self.host)
 
 
-@functools.lru_cache
-def _version(executable: str) -> tuple[int, ...]:
-    """Ask an ssh for its version; one that does not say OpenSSH is taken for an old one."""
-    try:
-        done = subprocess.run(
-            [executable, "-V"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return (7, 6)
-    said = re.search(rb"OpenSSH_(\d+)\.(\d+)", done.stderr + done.stdout)
-    return (int(said[1]), int(said[2])) if said else (7, 6)
+Ways = dict[str, Way]
 
 
-_version("ssh")  # Known before Ansible's workers are forked, one for each node.
+def shell(command: str) -> str:
+    """Write a command for whatever shell a user has on a node."""
+    return "/bin/sh -c " + shlex.quote(command)
 
 
-def connect(path: str) -> socket.socket:
-    """Connect to a Unix socket, however long its path is."""
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        channel.connect("/proc/self/fd/%d/%s" % (directory, os.path.basename(path)))
-    except OSError:
-        pass  # Reading from it fails, which the follower reports with the node's name.
-    finally:
-        os.close(directory)
-    return channel
+def popen(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a process of this machine, its standard streams on pipes."""
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

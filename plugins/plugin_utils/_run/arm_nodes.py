@@ -2,8 +2,7 @@
 """
 Arm all nodes of a plan: deliver a supervisor to each and open a channel to it.
 
-The channel is a Unix socket that is forwarded through Ansible's own connection: no handshake and no
-process on the node.
+The way to a node opens the channel, a Unix socket of the node, and is told of it before the supervisor is started.
 """
 
 from __future__ import annotations
@@ -12,35 +11,33 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import threading
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, fan_out, remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, fan_out, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import proving
 
 # What nodes start from files; madctl_node starts all but those that stand alone, the wrapper of a rank and the agent.
 _PROGRAMS = ("supervisor", "rank_wrapper", "mpi_agent", "madengine_wrapper", "container_removal")
 _MODULES = remote_program.parts("_arm.arming")
-_FIRST_FRAME_SECONDS = 10
 _END_SECONDS = 15.0
 
 
 class Arming:
     """Prove and arm all nodes, a bounded number at a time, beside the loop of the follower."""
 
-    def __init__(self, plan: dict[str, Any], given: dict[str, Any], reach: dict[str, way.Reach]) -> None:
+    def __init__(self, plan: dict[str, Any], given: dict[str, Any], ways: Ways) -> None:
         """
         Prepare to arm.
 
         Args:
             given: What is no part of the plan but of every node's spec: ``user_env``, ``timeout``, ``log_cap``.
         """
-        self._plan, self._reach = plan, reach
+        self._plan, self._ways = plan, ways
         self._nodes = {node["host"]: node for node in plan["nodes"]}
         programs = delivered()
         digest = hashlib.sha256(json.dumps(programs, sort_keys=True).encode()).hexdigest()
@@ -51,7 +48,6 @@ class Arming:
         first = (plan.get("restart") or {}).get("request") or plan
         self._shared = {"origin": first["run_id"], "programs": programs, "digest": digest, "about": about, **given}
         self._shared["relay_key"] = secrets.token_hex(32)
-        self._private = private_places.private()
         self._lock = threading.Lock()
         self._done: list[tuple[str, socket.socket | None, dict[str, Any]]] = []
         self.proof: dict[str, dict[str, Any]] = {}
@@ -59,10 +55,10 @@ class Arming:
         self._cut_off: set[str] = set()
         self.news, self._post = os.pipe()
         head = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
-        self._round = fan_out.Round(reach, head, self._program, self._armed)
+        self._round = fan_out.Round(ways, head, self._program, self._armed)
 
     def __enter__(self) -> Arming:
-        self._round.start(lambda host: way.forwarding(self._forward(host)))
+        self._round.start({host: node["run_dir"] for host, node in self._nodes.items()})
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,7 +66,8 @@ class Arming:
         self._round.close()
         if self._cut_off:
             self._end()
-        shutil.rmtree(self._private, ignore_errors=True)
+        for way in self._ways.values():
+            way.close()
 
     def pass_on(self, follower: Follower) -> None:
         """Give the follower what became of a node."""
@@ -95,17 +92,13 @@ class Arming:
         One that arms after we looked notices that nobody waits for its word; one that does not answer us
         disarms itself after the time for the start.
         """
-        ways = {host: self._reach[host] for host in self._cut_off}
+        ways = {host: self._ways[host] for host in self._cut_off}
         asked = {"run_id": self._plan["run_id"], "grace": 0.0, "dry_run": False, "halt": False}
 
         def request(host: str) -> dict[str, Any]:
             return {**asked, "base": os.path.dirname(self._nodes[host]["run_dir"])}
 
         ask_nodes.ask(ways, remote_program.parts("_runs.run_state"), "end", request, _END_SECONDS)
-
-    def _forward(self, host: str) -> str:
-        node = self._nodes[host]
-        return "%s/%d:%s/control.sock" % (self._private, node["node_rank"], node["run_dir"])
 
     def _program(self, host: str, news: dict[str, Any]) -> remote_program.Program:
         keys = ("run_id", "runner", "shape", "hostfile", "lock", "beacon", "start_timeout", "grace")
@@ -118,30 +111,13 @@ class Arming:
         channel = None
         if "container" in answer:
             self.armed.add(host)
-            channel = self._connect(host)
+            channel = self._ways[host].channel(self._nodes[host]["run_dir"])
         elif answer.get("rc") == -signal.SIGKILL:
             self._cut_off.add(host)
         with self._lock:
             self.proof[host] = answer.get("proof", {"msg": _reason(answer)})
             self._done.append((host, channel, answer))
         os.write(self._post, b".")
-
-    def _connect(self, host: str) -> socket.socket:
-        reach, run_dir, forward = self._reach[host], self._nodes[host]["run_dir"], self._forward(host)
-        if reach.ssh is None:
-            return way.connect(run_dir + "/control.sock")
-        channel = way.connect(forward.partition(":")[0])
-        # A server that forbids forwarding closes at once; one that allows it says ready first.
-        channel.settimeout(_FIRST_FRAME_SECONDS)
-        try:
-            alive = channel.recv(1, socket.MSG_PEEK)
-        except OSError:
-            alive = b""
-        if alive:
-            # The forwarding is left to the connection, which ends by itself; to cancel it costs one more ssh.
-            return channel
-        channel.close()
-        return reach.relay(run_dir)
 
 
 def delivered() -> dict[str, str]:

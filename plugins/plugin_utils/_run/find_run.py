@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import following
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _MODULES = remote_program.parts("_runs.survey")
@@ -26,7 +27,7 @@ class Unknown(Exception):  # noqa: N818  it is an answer, not an error of ours
 
     def __init__(self, problems: list[codes.Problem]) -> None:
         super().__init__()
-        self.result = following.judged({"changed": False, "nodes": {}, "exit_code": 2}, problems)
+        self.result = results.judged({"changed": False, "nodes": {}, "exit_code": 2}, problems)
         playbook_screen.problems(problems)
 
 
@@ -42,15 +43,15 @@ def plan_of(arguments: dict[str, Any], action: Any, task_vars: Any, alive: bool 
     """
     if arguments.get("plan"):
         return dict(arguments["plan"])
-    reach = ask_nodes.ways(action, task_vars)
+    ways = choose_way.to_all(action, task_vars)
     request = {"run_dir": arguments.get("run_dir")}
-    answers = ask_nodes.ask(reach, _MODULES, "survey", lambda _: request, _SECONDS)
-    held = {host: {run["run_id"]: run for run in answers[host].get("runs", [])} for host in reach}
-    silent = {host: answers[host]["msg"] for host in reach if "runs" not in answers[host]}
+    answers = ask_nodes.ask(ways, _MODULES, "survey", lambda _: request, _SECONDS)
+    held = {host: {run["run_id"]: run for run in answers[host].get("runs", [])} for host in ways}
+    silent = {host: answers[host]["msg"] for host in ways if "runs" not in answers[host]}
     wanted = str(arguments.get("run_id") or "")
     run_id = _choose(held, wanted, alive)
     if run_id is None:
-        raise Unknown(_unknown(arguments.get("run_id"), reach, silent))
+        raise Unknown(_unknown(arguments.get("run_id"), ways, silent))
     shares = {host: runs[run_id] for host, runs in held.items() if run_id in runs}
     return _plan(run_id, shares, silent, is_named=run_id == wanted)
 
@@ -80,11 +81,11 @@ def _created(run: dict[str, Any]) -> float:
     return float((run["described"] or {}).get("created") or 0.0)
 
 
-def _unknown(wanted: Any, reach: Any, silent: dict[str, str]) -> list[codes.Problem]:
+def _unknown(wanted: Any, ways: Ways, silent: dict[str, str]) -> list[codes.Problem]:
     found = []
-    for host in reach:
+    for host in ways:
         if host in silent:
-            found.append(following.silence(host, silent[host]))
+            found.append(results.silence(ways[host], silent[host]))
         elif wanted:
             found.append(codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % wanted, SEE))
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import fan_out, remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import fan_out, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
 
 _MODULES = remote_program.parts("_arm.prove")
 _RELEASE = remote_program.parts("_node.mount_table")
@@ -35,7 +36,7 @@ def is_due(wanted: dict[str, Any]) -> bool:
     return any(wanted.get(key) for key in ("listen", "connect", "routes", "read", "written", "peers"))
 
 
-def run(proof: dict[str, dict[str, Any]], reach: dict[str, way.Reach]) -> dict[str, dict[str, Any]]:
+def run(proof: dict[str, dict[str, Any]], ways: Ways) -> dict[str, dict[str, Any]]:
     """Run the round and return what each node reported, by host; nodes with nothing to prove are left out."""
     due = {host: wanted for host, wanted in proof.items() if is_due(wanted)}
     results: dict[str, dict[str, Any]] = {}
@@ -44,21 +45,22 @@ def run(proof: dict[str, dict[str, Any]], reach: dict[str, way.Reach]) -> dict[s
     def program(host: str, news: dict[str, Any]) -> remote_program.Program:
         return remote_program.Program("prove", _MODULES, request(due, host, news), speaks=True)
 
-    ways = {host: reach[host] for host in due}
-    round_of_all = fan_out.Round(ways, head, program, lambda host, answer: results.update({host: answer}))
+    round_of_all = fan_out.Round(
+        {host: ways[host] for host in due}, head, program, lambda host, answer: results.update({host: answer})
+    )
     round_of_all.start()
     round_of_all.close(PROOF_SECONDS)
-    release({host: wanted["written"] for host, wanted in due.items()}, reach)
+    release({host: wanted["written"] for host, wanted in due.items()}, ways)
     return results
 
 
-def release(written: dict[str, list[dict[str, Any]]], reach: dict[str, way.Reach]) -> None:
+def release(written: dict[str, list[dict[str, Any]]], ways: Ways) -> None:
     """Have the proof's files removed, now that everybody has read them."""
-    ways = {host: reach[host] for host, files in written.items() if files}
+    due = {host: ways[host] for host, files in written.items() if files}
 
     def program(host: str, _: dict[str, Any]) -> remote_program.Program:
         return remote_program.Program("release", _RELEASE, written[host])
 
-    round_of_all = fan_out.Round(ways, None, program, lambda *_: None)
+    round_of_all = fan_out.Round(due, None, program, lambda *_: None)
     round_of_all.start()
     round_of_all.close(RELEASE_SECONDS)

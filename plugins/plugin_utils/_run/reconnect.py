@@ -2,7 +2,7 @@
 """
 Come back to nodes whose connection ended in the middle of a run, and learn from others how they are.
 
-Every attempt is a new SSH connection in a thread; what it leads to is passed to the follower's loop
+Every attempt is a new connection in a thread; what it leads to is passed to the follower's loop
 through a pipe.
 """
 
@@ -20,7 +20,8 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output, remote_program, way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Way, Ways
 
 _TAIL, _RUNS = remote_program.parts("_runs.log_tail"), remote_program.parts("_runs.run_state")
 # Between attempts, in seconds; the last one again and again.
@@ -31,16 +32,16 @@ _SWEEP_SECONDS = 30.0
 _MESSAGE = 4096  # Characters.
 
 
-class Links(node_channels.Ways):
-    """The ways of Ansible's connections; a context that ends all attempts."""
+class Links(node_channels.Links):
+    """Links over the ways of one play; a context that ends all attempts."""
 
-    def __init__(self, plan: dict[str, Any], reach: dict[str, way.Reach], follower: Follower) -> None:
-        self._plan, self._reach, self._follower = plan, reach, follower
+    def __init__(self, plan: dict[str, Any], ways: Ways, follower: Follower) -> None:
+        self._plan, self._ways, self._follower = plan, ways, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}
         self._found: queue.Queue[Callable[[], None]] = queue.Queue()
         self._news, self._post = os.pipe()
         self._over = threading.Event()
-        follower.ways = self
+        follower.links = self
         follower.watch(self._news, self._pass_on)
 
     def __enter__(self) -> Links:
@@ -70,7 +71,7 @@ class Links(node_channels.Ways):
         attempt = 0
         while not self._over.wait(_PAUSES[min(attempt, len(_PAUSES) - 1)]):
             attempt += 1
-            channel = open_tail(self._reach[host], self.request(host, position), _ATTEMPT_SECONDS)
+            channel = open_tail(self._ways[host], self.request(host, position), _ATTEMPT_SECONDS)
             if channel is not None:
                 self._tell(functools.partial(self._follower.back, host, channel))
                 return
@@ -100,9 +101,9 @@ class Links(node_channels.Ways):
         self._tell(lambda: self._follower.swept(host, left))
 
     def _call(self, host: str, function: str, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        reach = self._reach[host]
+        way = self._ways[host]
         program = remote_program.Program(function, _RUNS, request)
-        process = reach.start(program.command(reach.python))
+        process = way.start(program.command(way.python))
         watch = threading.Timer(seconds, process.kill)
         watch.daemon = True
         watch.start()
@@ -118,7 +119,7 @@ class Links(node_channels.Ways):
             process.wait()
 
 
-def open_tail(reach: way.Reach, request: dict[str, Any], seconds: float | None = None) -> socket.socket | None:
+def open_tail(way: Way, request: dict[str, Any], seconds: float | None = None) -> socket.socket | None:
     """
     Start the reader on a node and give a channel of its frames, whatever a login script printed before.
 
@@ -126,7 +127,7 @@ def open_tail(reach: way.Reach, request: dict[str, Any], seconds: float | None =
         seconds: Give up and return None when it does not speak in this time; None does not wait for it.
     """
     program = remote_program.Program("tail", _TAIL, request, speaks=True)
-    process = reach.start(program.command(reach.python))
+    process = way.start(program.command(way.python))
     ours, theirs = socket.socketpair()
     spoken, failed = threading.Event(), threading.Event()
     threading.Thread(target=_send, args=(process, program, theirs, spoken, failed), daemon=True).start()

@@ -20,7 +20,7 @@ from ansible.utils.display import Display
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text, raw_words, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, job_lines, masking
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
 _HIDDEN = "***"
@@ -35,7 +35,7 @@ def send(event: dict[str, Any]) -> bool:
     if not path:
         return False
     if own not in _live:
-        _live[own] = way.connect(path)
+        _live[own] = unix_sockets.connect(path)
     try:
         _live[own].sendall(wire.encode(event))
     except OSError:

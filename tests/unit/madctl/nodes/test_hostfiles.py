@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.action.node_info import ActionModule
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.ssh import Ssh
 from madctl.cli import build_parser
 from madctl.errors import UsageError
 from madctl.nodes import choose
@@ -185,11 +185,9 @@ def test_what_was_meant(text):
 def test_a_name_like_a_range_is_a_name_until_nothing_answers_to_it():
     assert [host.name for host in from_list("gpu01-16")] == ["gpu01-16"]
     text = "ssh: Could not resolve hostname gpu01-16: Name or service not known"
-    found = ActionModule._unreachable(None, text, {"inventory_hostname": "gpu01-16"})["problem"]
+    found = Ssh("gpu01-16", {}, Namespace(transport="other")).explain(text)
 
     assert (found["code"], found["remedy"]) == ("HOST_UNRESOLVED", "did you mean gpu[01-16]?")
-    other = ActionModule._unreachable(None, text, {"inventory_hostname": "gpu1", "ansible_host": "gpu.example"})
-    assert other["problem"]["remedy"] == "check the spelling: ssh gpu.example"
 
 
 @pytest.mark.parametrize("text", ["gpu{01..16}", "gpu[01:16]", "gpu(01-16)"])
@@ -207,8 +205,7 @@ def test_a_number_of_slots_is_not_a_port(text):
 
 def test_a_low_port_that_does_not_answer_may_have_been_slots():
     def remedy(**variables):
-        found = ActionModule._unreachable(None, "Connection refused", {"inventory_hostname": "node1", **variables})
-        return found["problem"]["remedy"]
+        return Ssh("node1", variables, Namespace(transport="other")).explain("Connection refused")["remedy"]
 
     assert remedy(ansible_port=64) == ":64 is a port; slots go into a host file: node1 slots=64"
     assert remedy(ansible_port=22) == remedy(ansible_port=2222) == remedy() == "check that it is up: ssh node1"

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from tests.unit.module_utils.ways import WAYS
 
 REASON = codes.problem("INTERRUPTED", None, "interrupted")
 
@@ -18,7 +19,7 @@ def followed():
     """A follower of one node, and the node's end."""
     plan = {"run_id": "r", "shape": "script", "world_size": 1}
     node = {"host": "a", "node_rank": 0, "run_dir": "/r", "clock_offset": 0.0}
-    follower = Follower({**plan, "nodes": [node]}, lambda *_: None)
+    follower = Follower({**plan, "nodes": [node]}, lambda *_: None, WAYS)
     ours, theirs = socket.socketpair()
     follower.armed("a", ours)
     theirs.settimeout(5)
@@ -37,7 +38,7 @@ def test_interrupts_stop_and_kill_and_let_go(followed):
 
 
 def test_whoever_only_reads_leaves_at_the_first():
-    follower = Follower({"run_id": "r", "shape": "script", "world_size": 0, "nodes": []}, print, read_only=True)
+    follower = Follower({"run_id": "r", "shape": "script", "world_size": 0, "nodes": []}, print, WAYS, read_only=True)
     follower.interrupt(REASON)
 
     assert (follower.detached, follower.interrupted) == (True, None)
@@ -48,7 +49,7 @@ def test_the_first_failure_is_found_also_where_the_probe_s_answer_came_late():
         {"host": "a", "node_rank": 0, "run_dir": "/r", "clock_offset": -0.4},  # It seems 0.4 s behind, and is not.
         {"host": "b", "node_rank": 1, "run_dir": "/r", "clock_offset": 0.0},
     ]
-    follower = Follower({"run_id": "r", "shape": "script", "world_size": 2, "nodes": nodes}, lambda *_: None)
+    follower = Follower({"run_id": "r", "shape": "script", "world_size": 2, "nodes": nodes}, lambda *_: None, WAYS)
     now = time.time()
     for run, at in zip(follower.runs, (now - 0.2, now)):
         follower._event(run, {"event": "started", "time": time.time(), "seq": 1}, b"")
@@ -91,3 +92,15 @@ def test_a_supervisor_that_broke_is_no_success(followed):
     told, code = ended(follower, reason="broken", trouble="ValueError: x")
 
     assert (told, code) == ([("SUPERVISOR_LOST", "its supervisor broke, and ended the job: ValueError: x")], 7)
+
+
+def test_a_node_that_is_lost_was_last_heard_before_its_way_ended(followed):
+    follower, node = followed
+    (run,) = follower.runs
+    run.ready, follower._gone = True, True
+    run.suspected_at = time.monotonic() - 50
+    follower._judge_suspect(run)
+
+    assert run.failure["remedy"] == "see whether it is up: walk to a"
+    assert run.failed_at == pytest.approx(time.time() - 50 - WAYS["a"].silence_seconds, abs=5)
+    assert node.recv(9) == wire.STOP

@@ -12,14 +12,15 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels, node_events, run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Ways
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Links
 from tests import hostile
+from tests.unit.module_utils.ways import WAYS
 
 SOURCES = Path(__file__).parents[4] / "plugins" / "module_utils"
 
 
-class Ways(Ways):
-    """Ways to nodes of which none comes back, and where a sweep finds nothing."""
+class NoLinks(Links):
+    """Links to nodes of which none comes back, and where a sweep finds nothing."""
 
     def __init__(self, follower):
         self.follower, self.swept = follower, []
@@ -52,8 +53,8 @@ class Two:
         ]
         self.plan = {"run_id": "r", "runner": "torchrun", "shape": "script", "world_size": 4, "nodes": nodes, **more}
         self.told = []
-        self.follower = Follower(self.plan, lambda event, _: self.told.append(event))
-        self.follower.ways = self.ways = Ways(self.follower)
+        self.follower = Follower(self.plan, lambda event, _: self.told.append(event), WAYS)
+        self.follower.links = self.links = NoLinks(self.follower)
         self.ends = {}
         for node in nodes:
             ours, self.ends[node["host"]] = socket.socketpair()
@@ -160,7 +161,7 @@ def test_a_node_that_sends_what_no_supervisor_sends_is_lost_alone(data):
     run.send("odd", text(*frames(1)[:-3]))
     run.send("honest", text(*frames(0)[:-3]))
     run.send("odd", data)
-    assert run.odd.failure_code == "PROTOCOL_ERROR" and run.ways.swept == ["odd"]
+    assert run.odd.failure_code == "PROTOCOL_ERROR" and run.links.swept == ["odd"]
     assert "odd" not in run.follower.channels and "honest" in run.follower.channels
     assert run.ends["honest"].recv(9) == wire.STOP
 

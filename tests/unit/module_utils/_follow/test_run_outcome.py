@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels, run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from tests.unit.module_utils.ways import WAYS
 
 EXIT = {"event": "exit", "outcome": "exited", "signal": None, "ranks_joined": 1, "left_behind": []}
 
@@ -26,7 +27,7 @@ def follow(offsets, frames, **more):
     from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 
     told = []
-    follower = Follower(plan(offsets), lambda event, _: told.append(event), **more)
+    follower = Follower(plan(offsets), lambda event, _: told.append(event), WAYS, **more)
     for node, own in zip(follower.plan["nodes"], frames, strict=True):
         ours, theirs = socket.socketpair()
         follower.armed(node["host"], ours)

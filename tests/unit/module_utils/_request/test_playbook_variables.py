@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ssh
 
 ROOT = Path(__file__).parents[4]
 OPTION = re.compile(r"--[a-z]|\bmadctl (?!itself|never|tries|does|counts)[a-z]+")
@@ -52,7 +53,7 @@ def literals():
 
 def test_no_remedy_keeps_an_option_of_madctl():
     remedies = {finding.remedy for check in catalog.CHECKS for finding in check.findings if finding.remedy}
-    remedies |= set(literals())
+    remedies |= {*literals(), *ssh.remedies("HOST").values()}
     told = {remedy: playbook_variables.in_words_of_playbooks(remedy) for remedy in remedies}
 
     assert len(told) > 60

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Results of actions: what they found, their problems, and whether they fail with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Way, Ways
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
+
+
+def of_run(follower: Follower, plan: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Give an action's result: how the run ended, or that it goes on without us."""
+    problems, summary = run_outcome.judge(follower.runs, plan, follower.interrupted)
+    summary["duration_seconds"] = round(seconds, 3)
+    found = {"changed": True, "summary": summary, "run_id": plan["run_id"], "detached": follower.detached}
+    if follower.detached:
+        return dict(found, exit_code=0, problems=[])
+    problems = follower.refused or problems
+    found["exit_code"] = codes.exit_code(problems)
+    return judged(found, problems)
+
+
+def judged(found: dict[str, Any], problems: list[codes.Problem]) -> dict[str, Any]:
+    """Add problems to a result, which fails with them; what is in it is for other tasks, not for the screen."""
+    kept = {key: value for key, value in found.items() if key not in ("failed", "msg")}
+    kept.update(problems=problems, _ansible_verbose_override=True)
+    if not problems:
+        return kept
+    return dict(kept, failed=True, msg=playbook_screen.message(problems), failure=playbook_screen.summary(problems))
+
+
+def left_to_role(result: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Leave it to another task to fail where the role has one, so that a failure is a line and not a whole result."""
+    if not boolean(arguments.get("fail_on_problems", True)):
+        result.pop("failed", None)
+    return result
+
+
+def answered(nodes: dict[str, Any], silent: dict[str, str], ways: Ways, changed: bool) -> dict[str, Any]:
+    """Give the result of an action that asked all nodes; it fails when some, with their reasons, were silent."""
+    return judged({"changed": changed, "nodes": nodes}, [silence(ways[host], why) for host, why in silent.items()])
+
+
+def silence(way: Way, why: str) -> codes.Problem:
+    """Describe a node that did not answer, or not as it should."""
+    remedy = "see whether it is up: %s" % way.hint(way.host)
+    return codes.problem("NODE_SILENT", way.host, " ".join(why.split()), remedy)
