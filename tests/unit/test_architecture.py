@@ -119,24 +119,25 @@ def test_no_import_goes_in_circles():
 
 
 # Where the brain may say ssh, in which words, and why.
-_FIRST_CARD = "the management network is what ssh comes in by, where it does"
+_MANAGEMENT = "the management network is what ssh comes in by, where it does"
 _NAMES = "names of options, and of variables of Ansible's"
 _SSH_PORT = "no port of a host list is below that of ssh: such a number is one of slots"
 _LAUNCHER = "MPI starts its daemons with ssh, and our agent stands in its place"
-_TEXT = "sockets that ssh makes have the longest names"
+_SHELL = "mpirun is looked for on the PATH of a shell that nobody types in, which is the one of ssh"
+_SOCKETS = "sockets that ssh makes have the longest names"
 SSH = {
-    "_common/catalog.py": {"the network that SSH comes in by": _FIRST_CARD},
+    "_common/catalog.py": {"the network that SSH comes in by": _MANAGEMENT},
     "_common/private_places.py": {
-        "ssh, ansible-runner and Ansible give a meaning": _TEXT,
-        "for what ssh adds to one": _TEXT,
+        "ssh, ansible-runner and Ansible give a meaning": _SOCKETS,
+        "for what ssh adds to one": _SOCKETS,
     },
-    "_plan/common_networks.py": {"SSH came in by": _FIRST_CARD, "the one that SSH comes in by": _FIRST_CARD},
-    "_plan/mpi_runner.py": {"on the PATH of its ssh": _LAUNCHER, '"PRTE_MCA_", "ssh"': _LAUNCHER, '"rsh"': _LAUNCHER},
-    "_plan/network_choice.py": {"the one that SSH came in by": _FIRST_CARD, "SSH comes in here": _FIRST_CARD},
+    "_plan/common_networks.py": {"SSH came in by": _MANAGEMENT, "the one that SSH comes in by": _MANAGEMENT},
+    "_plan/mpi_runner.py": {"on the PATH of its ssh": _SHELL, '"PRTE_MCA_", "ssh"': _LAUNCHER, '"rsh"': _LAUNCHER},
+    "_plan/network_choice.py": {"the one that SSH came in by": _MANAGEMENT, "SSH comes in here": _MANAGEMENT},
     "_probe/node_facts.py": {
-        "SSH_CONNECTION": _FIRST_CARD,
-        "address of an SSH connection": _FIRST_CARD,
-        "where sshd knows none": _FIRST_CARD,
+        "SSH_CONNECTION": _MANAGEMENT,
+        "address of an SSH connection": _MANAGEMENT,
+        "where sshd knows none": _MANAGEMENT,
     },
     "_request/host_files.py": {
         "hostlist.SSH_PORT": _SSH_PORT,
@@ -166,6 +167,10 @@ def test_the_brain_does_not_know_by_which_way_nodes_are_reached(path):
         text = text.replace(words, "")
 
     assert not re.findall(r".*ssh.*", text, re.IGNORECASE)
+
+
+def test_files_that_may_say_ssh_exist():
+    assert [name for name in SSH if not (ROOT / "plugins/module_utils" / name).exists()] == []
 
 
 WAYS = ("ssh.py", "choose_way.py")
