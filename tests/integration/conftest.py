@@ -2,47 +2,20 @@
 """One lab for all integration tests: four real hosts, of which node3 names its data interface otherwise."""
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from madctl.lab import power
-from madctl.lab.spec import Lab
-
-JOBS = Path(__file__).parent / "jobs"
-MADCTL = Path(sys.executable).with_name("madctl")
-
-
-@dataclass(frozen=True)
-class Finished:
-    """How a madctl command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        return json.loads(self.out)
-
-    @property
-    def codes(self):
-        return [error["code"] for error in self.json["errors"]]
-
-
-def madctl(*words, cwd=JOBS, env=None, timeout=120):
-    """Run madctl as a user does."""
-    argv = [str(MADCTL), *map(os.fsencode, words)]
-    done = subprocess.run(argv, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, timeout=timeout)
-    return Finished(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+from tests.integration import bare_ansible, launchers
+from tests.integration import storage_cluster as storage
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
+from tests.integration.host_processes import left_behind, processes_of
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,63 +82,7 @@ def on(lab):
 @pytest.fixture(scope="session")
 def tarball(tmp_path_factory):
     """Build the collection as it is published."""
-    from tests.integration import alone
-
-    return alone.build(tmp_path_factory.mktemp("dist"))
-
-
-def wait_for(condition, seconds=30):
-    """Wait until something is so; that it never is fails the test."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def left_behind(lab: Lab):
-    """
-    List what carries a run's mark on any host: the same question after every test.
-
-    Nothing of a job outlives the word of its end; the supervisor that gave it may take a moment to go.
-    """
-    deadline = time.monotonic() + 10
-    while True:
-        found = marked(lab)
-        is_over = time.monotonic() > deadline
-        if is_over or not found or any(b"madctl_node.py\0supervisor\0" not in words for _, _, words in found):
-            return found
-        time.sleep(0.05)
-
-
-def marked(lab: Lab):
-    """List supervisors, and the processes that carry a run's mark, on any host."""
-    found = []
-    for host in lab.hosts:
-        for pid in processes_of(host.init_pid):
-            try:
-                environment = Path(f"/proc/{pid}/environ").read_bytes()
-                words = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"MADCTL_RUN_ID=" in environment or b"madctl_node.py\0supervisor\0" in words:
-                found.append((host.name, pid, words))
-    return found
-
-
-def processes_of(init_pid):
-    """List the processes of a host, by its PID namespace."""
-    try:
-        namespace = os.readlink(f"/proc/{init_pid}/ns/pid")
-    except OSError:
-        return []
-    result = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{entry}/ns/pid") == namespace:
-                result.append(int(entry))
-        except OSError:
-            continue
-    return result
+    return bare_ansible.build(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(autouse=True)
@@ -179,6 +96,63 @@ def nothing_left(request):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         assert found == []
+
+
+@pytest.fixture
+def own_records(tmp_path, monkeypatch):
+    """Give every test a memory of runs of its own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def detached(launch):
+    """A run that was let go after its start."""
+    done = launch("--detach", "--", "wait.py", "leak")
+    assert (done.code, done.json["status"]) == (0, "running"), done.err
+    yield done.json["run_id"]
+    madctl("stop", "--force")
+
+
+@pytest.fixture(scope="module")
+def storage_cluster(lab):
+    """The lab with storage mounted on three of its hosts."""
+    with storage.mounted(lab) as found:
+        yield found
+
+
+LEFT_ON_A_HOST = """
+cd /var/tmp/madctl-0 2>/dev/null || exit 0
+flock --nonblock --shared lock true || echo "the lock is held"
+ls -d */control.sock */ranks.sock */ready */spec.json */exit.json.partial 2>/dev/null
+find . -maxdepth 2 ! -name torchrun -perm /077 ! -type l -print
+find . -path './*/logs/runner.*' -perm /077 -print
+ss -Hlnt 'sport = :29500'
+ls -d /tmp/madctl-* /nfs/.madctl-* 2>/dev/null
+true
+"""
+
+
+@pytest.fixture
+def hosts_as_before(request):
+    """Hold that no process, lock, listener, unit or temporary file of a run is left on any host."""
+    yield
+    for process in launchers.FOLLOWERS:
+        # Of a test that failed in the middle; one whose hosts are gone would look for them for ever.
+        process.kill()
+        process.wait()
+    launchers.FOLLOWERS.clear()
+    if request.node.has_failed:
+        madctl("stop", "--force")  # Or all tests that follow fail, too, and hide which one was the first.
+    if "lab" not in request.fixturenames:
+        return
+    lab = request.getfixturevalue("lab")
+    wait_for(lambda: left_behind(lab) == [])
+    for host in lab.hosts:
+        if not processes_of(host.init_pid):
+            continue  # Its power is off.
+        argv = [str(MADCTL), "lab", "exec", "--name", lab.name, host.name, "--", "sh", "-c", LEFT_ON_A_HOST]
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        assert (said.stdout, said.returncode) == ("", 0), host.name
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import JOBS, left_behind, madctl, wait_for
-from tests.integration.test_life import detached, own_records, states
+from tests.integration.command import JOBS, madctl, wait_for
+from tests.integration.host_processes import left_behind
+from tests.integration.run_answers import states
 
-__all__ = ["detached", "own_records"]
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records")]
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import madctl
+from tests.integration.command import madctl
 
 pytestmark = pytest.mark.lab
 

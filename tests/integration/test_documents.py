@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration import shared
-from tests.integration.desk import BIN, ROOT, Command, Desk, File, missing, read
+from tests.integration import glusterfs
+from tests.integration.reader_shell import BIN, ROOT, Command, File, ReaderShell, missing, read
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 
@@ -114,9 +114,9 @@ def on(desk):
 def mount_nfs(desk, hosts=("node1", "node2")):
     """Mount /nfs, as shared storage that everybody may write."""
     address = re.search(r"node4 .* (10\.82\S+)", desk.type("madctl lab status --name desk")[1])[1]
-    clients = shared.serve(on(desk), address)
+    clients = glusterfs.serve(on(desk), address)
     for host in hosts:
-        shared.mount(on(desk), host, clients)
+        glusterfs.mount(on(desk), host, clients)
     on(desk)("node1", "sh", "-c", "chmod 1777 /nfs && mkdir /nfs/data")
 
 
@@ -180,7 +180,7 @@ def test_a_document_can_be_typed(document, home):
     # A document types "make setup", which would install the reader's copy.
     assert installed.stat().st_mtime >= (ROOT / "pyproject.toml").stat().st_mtime, "run make setup first"
     environment = {"XDG_STATE_HOME": str(home / ".state"), "ANSIBLE_SSH_CONTROL_PATH_DIR": str(home / ".cp")}
-    with Desk(home, environment) as desk:
+    with ReaderShell(home, environment) as desk:
         (home / ".train.py").write_text(TRAIN)
         code, printed = desk.type(PREPARE.get(name(document), CLUSTER))
         assert code == 0, printed

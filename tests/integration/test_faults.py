@@ -6,7 +6,6 @@ Each test first sees the healthy cluster pass with the same words, then injects,
 matrix is printed at the end of the run, and ``docs/reference/faults.md`` holds the same rows.
 """
 
-import shutil
 import subprocess
 import sys
 import time
@@ -14,13 +13,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.integration import shared
-from tests.integration.conftest import MADCTL, left_behind, madctl
+from tests.integration import glusterfs
+from tests.integration.command import madctl
+from tests.integration.host_processes import left_behind
+from tests.integration.storage_cluster import HOSTS, MASTER, NODE2, traces
 
 pytestmark = pytest.mark.lab
 
 LIMIT_SECONDS = 30
-HOSTS = ("node1", "node2", "node3")
 # The data interface has another name on node3.
 DATA = "D=$(basename $(ls -d /sys/class/net/ens14np0 /sys/class/net/ib0 2>/dev/null)); "
 GPU_TOOL = """\
@@ -34,9 +34,9 @@ esac
 
 def gpus(count, driver="550.54", holders="true"):
     """A stand-in for nvidia-smi: there is no GPU in a lab, and no kernel driver to make one appear."""
-    return shared.write("/usr/local/bin/nvidia-smi", GPU_TOOL.format(count=count, driver=driver, holders=holders)) + (
-        "chmod +x /usr/local/bin/nvidia-smi"
-    )
+    return glusterfs.write(
+        "/usr/local/bin/nvidia-smi", GPU_TOOL.format(count=count, driver=driver, holders=holders)
+    ) + ("chmod +x /usr/local/bin/nvidia-smi")
 
 
 NO_GPUS = "rm -f /usr/local/bin/nvidia-smi"
@@ -48,12 +48,12 @@ WRAPPER = "/opt/job/python"
 def wrapper(prefix=""):
     """A job's Python of its own on every host, so that one of them can differ."""
     text = f'#!/bin/sh\n{prefix}exec {sys.executable} "$@"\n'
-    return f"mkdir -p /opt/job; {shared.write(WRAPPER, text)}chmod +x {WRAPPER}"
+    return f"mkdir -p /opt/job; {glusterfs.write(WRAPPER, text)}chmod +x {WRAPPER}"
 
 
 OTHER_TORCH = (
     "mkdir -p /opt/other/torch; echo > /opt/other/torch/__init__.py; "
-    + shared.write("/opt/other/torch/version.py", "__version__ = '2.0.1+cpu'\n")
+    + glusterfs.write("/opt/other/torch/version.py", "__version__ = '2.0.1+cpu'\n")
     + wrapper("export PYTHONPATH=/opt/other\n")
 )
 # A second after the data interface comes back, everything is as before.
@@ -105,8 +105,6 @@ def listener(port):
 
 FIREWALL = "iptables -F INPUT"
 REMOUNT = "/root/nfs.sh down; /root/nfs.sh up a"
-MASTER = "MASTER_DATA"
-NODE2 = "NODE2_DATA"
 NET = "DATA_NET"
 
 FAULTS = [
@@ -622,45 +620,6 @@ FAULTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def cluster(lab):
-    """The lab with storage mounted, and what stands for its addresses in the commands of faults."""
-    missing = [name for name in ("glusterfsd", "glusterfs", "iptables", "faketime") if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"not installed: {' '.join(missing)}")
-
-    def on(host, *words, check=True):
-        argv = [*LAB_EXEC, lab.name, host, "--", *words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
-        assert not check or done.returncode == 0, (host, words, done.stdout, done.stderr)
-        return done.stdout
-
-    clients = shared.serve(on, lab.host(shared.SERVER).data_address)
-    for host in HOSTS:
-        shared.mount(on, host, clients)
-    values = {
-        MASTER: lab.host("node1").data_address,
-        NODE2: lab.host("node2").data_address,
-        "NODE3_DATA": lab.host("node3").data_address,
-        "NODE2_ID": on("node2", "cat", "/etc/machine-id").strip(),
-        "NODE2_BOOT": on("node2", "cat", "/run/boot_id").strip(),
-    }
-
-    def run(commands, check=True):
-        for host, text in commands.items():
-            for name, value in values.items():
-                text = text.replace(name, value)
-            on(host, "sh", "-c", text, check=check)
-
-    yield lab, on, run
-    for host in HOSTS:
-        on(host, "/root/nfs.sh", "down", check=False)
-    on(shared.SERVER, "sh", "-c", "kill $(cat /run/brick-a.pid /run/brick-b.pid)")
-
-
-LAB_EXEC = [str(MADCTL), "lab", "exec", "--name"]
-
-
 def row(fault):
     """Write one row of the page of faults."""
     where = "all" if fault.hosts == HOSTS else ", ".join(fault.hosts)
@@ -678,17 +637,6 @@ def check(lab, fault, words=()):
     return done, time.monotonic() - started
 
 
-def traces(on):
-    """List what a check could have left: files of proofs, listeners, janitors, programs."""
-    found = []
-    for host in HOSTS:
-        files = on(host, "sh", "-c", "timeout 2 ls -A /nfs 2>/dev/null | grep madctl", check=False)
-        listeners = on(host, "sh", "-c", "ss -ltnH | grep -v ':22 '", check=False)
-        programs = on(host, "sh", "-c", "pgrep -af '[s]tdin.buffer.read'", check=False)
-        found += [(host, text) for text in (files, listeners, programs) if text.strip()]
-    return found
-
-
 def disconnect(lab):
     """End the open connections, so that the next command has to shake hands."""
     from madctl.lab import state
@@ -698,8 +646,8 @@ def disconnect(lab):
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_fault(cluster, fault, record_property):
-    lab, on, run = cluster
+def test_fault(storage_cluster, fault, record_property):
+    lab, on, run = storage_cluster
     run(fault.prepare)
     try:
         healthy, _ = check(lab, fault)

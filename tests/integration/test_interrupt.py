@@ -3,47 +3,14 @@
 
 import os
 import signal
-import subprocess
 import sys
-import threading
 
 import pytest
 
-from tests.integration.conftest import JOBS, MADCTL, madctl, wait_for
+from tests.integration.command import madctl, wait_for
+from tests.integration.launchers import read_until, start
 
 pytestmark = pytest.mark.lab
-
-
-def start(lab, *words):
-    """Launch on two hosts, with everything it says on one stream."""
-    argv = [
-        str(MADCTL),
-        "launch",
-        "--lab",
-        lab.name,
-        "--hosts",
-        "node1,node2",
-        "--python",
-        sys.executable,
-        "--",
-        *words,
-    ]
-    return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
-
-
-def read_until(process, marker):
-    """Read up to the line that holds ``marker`` and give it all; a line that is not there fails the test, a late one, too."""
-    seen = []
-    watch = threading.Timer(90, process.kill)
-    watch.start()
-    try:
-        for line in process.stdout:
-            seen.append(line)
-            if marker in line:
-                return "".join(seen)
-    finally:
-        watch.cancel()
-    pytest.fail("never seen: " + "".join(seen))
 
 
 @pytest.mark.parametrize("marker", ["probe ", "plan ", "arm ", "go ", "waiting"])

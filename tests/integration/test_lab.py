@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import power, state
-from tests.integration.conftest import MADCTL, madctl
+from tests.integration.command import MADCTL, madctl
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 

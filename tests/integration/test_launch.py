@@ -9,15 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import JOBS, madctl
+from tests.integration.command import EXAMPLE, JOBS, madctl
+from tests.integration.run_answers import reports
 
 pytestmark = pytest.mark.lab
-EXAMPLE = str(Path(__file__).parents[2] / "examples" / "all_reduce.py")
-
-
-def reports(finished):
-    lines = re.findall(r"REPORT (\{.*\})", finished.err)
-    return sorted((json.loads(line) for line in lines), key=lambda report: int(report["rank"]))
 
 
 def test_two_hosts_two_ranks_each_reduce(launch):

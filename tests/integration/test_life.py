@@ -8,30 +8,12 @@ import sys
 
 import pytest
 
-from tests.integration.conftest import JOBS, MADCTL, left_behind, madctl, wait_for
-from tests.integration.test_interrupt import read_until, start
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
+from tests.integration.host_processes import left_behind
+from tests.integration.launchers import read_until, start
+from tests.integration.run_answers import states
 
-pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(autouse=True)
-def own_records(tmp_path, monkeypatch):
-    """Give every test a memory of runs of its own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def detached(launch):
-    """A run that was let go after its start."""
-    done = launch("--detach", "--", "wait.py", "leak")
-    assert (done.code, done.json["status"]) == (0, "running"), done.err
-    yield done.json["run_id"]
-    madctl("stop", "--force")
-
-
-def states(run_id):
-    done = madctl("status", run_id, "--output", "json")
-    return {node["host"]: node["state"] for node in done.json["data"]["nodes"]}
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records")]
 
 
 def test_a_detached_run_is_seen_and_stopped_from_another_shell(lab, detached):

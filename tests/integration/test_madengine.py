@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration import shared
-from tests.integration.conftest import MADCTL, left_behind, madctl, wait_for
-from tests.integration.test_interrupt import read_until
-from tests.integration.test_life import own_records  # noqa: F401
+from tests.integration import glusterfs
+from tests.integration.command import EXAMPLE, MADCTL, madctl, wait_for
+from tests.integration.host_processes import left_behind
+from tests.integration.launchers import read_until
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records")]
 
 STANDIN = Path(__file__).parent / "standin"
 HOSTS = "node1,node2"
@@ -235,9 +235,9 @@ def test_an_unmounted_mirror_is_refused_and_not_created(models, lab):
 
 
 def test_a_shared_mirror_and_a_shared_checkout(models, lab, on):
-    clients = shared.serve(on, lab.host(shared.SERVER).data_address)
+    clients = glusterfs.serve(on, lab.host(glusterfs.SERVER).data_address)
     for host in HOSTS.split(","):
-        shared.mount(on, host, clients)
+        glusterfs.mount(on, host, clients)
     on("node1", "cp", "-r", "/opt/models", "/nfs/models")
     on("node1", "mkdir", "/nfs/data")
     try:
@@ -414,7 +414,6 @@ def test_mpirun_with_models_is_refused_with_a_reason(models):
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_a_script_of_ones_own_uses_the_runner_in_both_ways(launch, shell, tmp_path):
-    from tests.integration.test_launch import EXAMPLE
 
     script = f'TRAIN={EXAMPLE}; run_cmd="$MAD_MULTI_NODE_RUNNER $TRAIN"; $MAD_MULTI_NODE_RUNNER $TRAIN && eval $run_cmd'
     done = launch("--command", "--nproc-per-node", "2", "--", shell, "-c", script)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import power
-from tests.integration.conftest import JOBS, left_behind, madctl, processes_of, wait_for
-from tests.integration.test_launch import EXAMPLE, reports
-from tests.integration.test_life import own_records  # noqa: F401
-from tests.integration.test_supervision import follow, oracle, sleepers  # noqa: F401
+from tests.integration.command import EXAMPLE, JOBS, madctl, wait_for
+from tests.integration.host_processes import left_behind, processes_of, sleepers
+from tests.integration.launchers import follow
+from tests.integration.run_answers import reports
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records", "hosts_as_before")]
 
 HOSTS = "node1,node2,node3"
 PLACE = Path(sys.prefix) / "mpi"

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from tests.integration import uml
-from tests.integration.conftest import madctl
-from tests.integration.uml import UmlCluster
+from tests.integration import uml_cluster
+from tests.integration.command import madctl
+from tests.integration.uml_cluster import UmlCluster
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="User Mode Linux hosts need root"),
-    pytest.mark.skipif(bool(uml.missing()), reason=f"not installed: {' '.join(uml.missing())}"),
+    pytest.mark.skipif(bool(uml_cluster.missing()), reason=f"not installed: {' '.join(uml_cluster.missing())}"),
 ]
 
 

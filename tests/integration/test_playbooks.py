@@ -18,9 +18,9 @@ import pyte
 import pytest
 
 from madctl.lab import state
-from tests.integration import alone
-from tests.integration.conftest import JOBS, madctl
-from tests.integration.test_interrupt import read_until
+from tests.integration import bare_ansible
+from tests.integration.command import JOBS, madctl
+from tests.integration.launchers import read_until
 
 pytestmark = pytest.mark.lab
 SECRET = "hunter2-hunter2"
@@ -35,7 +35,7 @@ ECHO = {
 def tree(tarball, tmp_path_factory):
     """The collection in a tree of its own, beside an operator's inventory."""
     place = tmp_path_factory.mktemp("tree")
-    alone.install(alone.OLDEST, tarball, place)
+    bare_ansible.install(bare_ansible.OLDEST, tarball, place)
     return place
 
 
@@ -52,7 +52,7 @@ def site(tree, lab):
     (place / "hosts.yml").write_text(json.dumps(inventory))
     (tree / "password").write_text("open sesame")
     argv = [
-        str(alone.environment(alone.OLDEST) / "ansible-vault"),
+        str(bare_ansible.environment(bare_ansible.OLDEST) / "ansible-vault"),
         "encrypt_string",
         "--vault-password-file",
         "password",
@@ -83,7 +83,7 @@ def play(tree, options):
 
     def run(playbook, *words, variables=None, **more):
         given = options(variables)
-        return alone.play(alone.OLDEST, tree, f"madctl.multinode.{playbook}", *given, *words, **more)
+        return bare_ansible.play(bare_ansible.OLDEST, tree, f"madctl.multinode.{playbook}", *given, *words, **more)
 
     return run
 
@@ -95,7 +95,9 @@ def begin(tree, options, play):
 
     def begin(variables):
         env = {"ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live"}
-        started.append(alone.start(alone.OLDEST, tree, "madctl.multinode.launch", *options(variables), env=env))
+        started.append(
+            bare_ansible.start(bare_ansible.OLDEST, tree, "madctl.multinode.launch", *options(variables), env=env)
+        )
         return started[-1]
 
     yield begin
@@ -209,7 +211,7 @@ ALL_HOSTS = "PLAY_PARTED: this role needs all hosts of the play at once; "
 def test_a_play_that_parts_its_hosts_is_refused(tree, options, setting, role, told):
     path = tree / "parted.yml"
     path.write_text(f"- hosts: all\n  gather_facts: false\n  {setting}\n  roles: [madctl.multinode.{role}]\n")
-    done = alone.play(alone.OLDEST, tree, path, *options())
+    done = bare_ansible.play(bare_ansible.OLDEST, tree, path, *options())
 
     assert done.code != 0
     assert told in done.all
@@ -220,7 +222,7 @@ def test_a_playbook_that_imports_ours_may_have_tags_of_its_own(tree, options):
     path = tree / "site.yml"
     own = "- hosts: all\n  gather_facts: false\n  tasks:\n    - {ansible.builtin.debug: {msg: own}, tags: own}\n"
     path.write_text("- import_playbook: madctl.multinode.stop\n" + own)
-    done = alone.play(alone.OLDEST, tree, path, *options(), "--tags", "own")
+    done = bare_ansible.play(bare_ansible.OLDEST, tree, path, *options(), "--tags", "own")
 
     assert (done.code, '"msg": "own"' in done.out, "stop    run" in done.out) == (0, True, False), done.all
 
@@ -317,7 +319,7 @@ sys.exit(done.rc)
 
 def test_the_callback_inside_ansible_runner(lab, tmp_path):
     work = {"madctl_shape": "command", "madctl_work": ["sh", "-c", "seq 200"]}
-    argv = [sys.executable, "-c", RUNNER, str(tmp_path), str(alone.inventory(lab)), json.dumps(work)]
+    argv = [sys.executable, "-c", RUNNER, str(tmp_path), str(bare_ansible.inventory(lab)), json.dumps(work)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100, env={**os.environ, "PATH": path})
 
@@ -384,7 +386,7 @@ def test_both_doors_make_the_same_plan_and_check_mode_starts_nothing(play, tree,
     }
     (tree / "plan_variables.json").write_text(json.dumps({**JOB, **variables}))
     words = ["-i", site, "--limit", "gpu", "--vault-password-file", "password", "-e", "@plan_variables.json"]
-    done = alone.play(alone.OLDEST, tree, "plan.yml", *words, "--check", "--diff")
+    done = bare_ansible.play(bare_ansible.OLDEST, tree, "plan.yml", *words, "--check", "--diff")
     assert done.code == 0, done.all
     ours = json.loads((tree / "plan.json").read_text())
 
@@ -476,8 +478,12 @@ def test_a_host_list_as_inventory_with_the_callback(tree, lab):
     words = ["-i", place / "lab.hostlist.yml", "-e", json.dumps({"madctl_shape": "command"})]
     script = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done"
     words += ["-e", json.dumps({"madctl_work": ["sh", "-c", script]})]
-    done = alone.play(
-        alone.OLDEST, tree, "madctl.multinode.launch", *words, env={"ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live"}
+    done = bare_ansible.play(
+        bare_ansible.OLDEST,
+        tree,
+        "madctl.multinode.launch",
+        *words,
+        env={"ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live"},
     )
     lines = done.out.splitlines()
     story = [line for line in lines if " | " not in line]
@@ -509,9 +515,14 @@ class CallbackModule(CallbackBase):
 
 def on_terminal(tree, core, words, env):
     """Play the launch on a terminal; give its end, all that it wrote, and what is then to be seen."""
-    argv = [str(alone.environment(core) / "ansible-playbook"), "madctl.multinode.launch", *map(str, words)]
+    argv = [str(bare_ansible.environment(core) / "ansible-playbook"), "madctl.multinode.launch", *map(str, words)]
     screen, theirs = pty.openpty()
-    environment = {**alone.variables(tree), "ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live", "TERM": "xterm", **env}
+    environment = {
+        **bare_ansible.variables(tree),
+        "ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live",
+        "TERM": "xterm",
+        **env,
+    }
     process = subprocess.Popen(argv, cwd=tree, env=environment, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
     os.close(theirs)
     written = b""
@@ -528,7 +539,7 @@ def on_terminal(tree, core, words, env):
 
 
 def test_the_callback_draws_on_a_terminal(tree, options):
-    code, text, seen = on_terminal(tree, alone.OLDEST, options(ECHO), {})
+    code, text, seen = on_terminal(tree, bare_ansible.OLDEST, options(ECHO), {})
 
     assert code == 0, text
     tables = re.findall(r"node   probe.*?(?=\x1b|\Z)", text, re.S)
@@ -542,13 +553,13 @@ def test_the_callback_draws_on_a_terminal(tree, options):
     assert not [line for line in seen if "TASK" in line or line.startswith("node   probe")]
 
 
-@pytest.mark.parametrize("core", alone.PYTHONS)
+@pytest.mark.parametrize("core", bare_ansible.PYTHONS)
 def test_a_warning_of_ansible_stays_beside_the_table(core, tarball, tmp_path, lab):
-    alone.need(core)
-    alone.install(core, tarball, tmp_path)
+    bare_ansible.need(core)
+    bare_ansible.install(core, tarball, tmp_path)
     (tmp_path / "noisy.py").write_text(NOISY)
     work = {"madctl_shape": "command", "madctl_work": ["echo", "done that"]}
-    words = ["-i", alone.inventory(lab), "--limit", "node1,node2", "-e", json.dumps(work)]
+    words = ["-i", bare_ansible.inventory(lab), "--limit", "node1,node2", "-e", json.dumps(work)]
     env = {"ANSIBLE_CALLBACK_PLUGINS": str(tmp_path), "ANSIBLE_CALLBACKS_ENABLED": "noisy"}
     code, text, seen = on_terminal(tmp_path, core, words, env)
 

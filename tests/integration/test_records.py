@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import MADCTL, madctl
+from tests.integration.command import MADCTL, madctl
 
 pytestmark = pytest.mark.lab
 

@@ -6,12 +6,10 @@ import uuid
 import pytest
 
 from madctl.lab import power
-from tests.integration.conftest import JOBS, madctl
-from tests.integration.test_interrupt import read_until
-from tests.integration.test_life import own_records  # noqa: F401
-from tests.integration.test_supervision import follow, oracle  # noqa: F401
+from tests.integration.command import JOBS, madctl
+from tests.integration.launchers import follow, read_until
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records", "hosts_as_before")]
 
 
 def test_a_job_that_fails_is_started_anew_on_all_nodes(launch, on):

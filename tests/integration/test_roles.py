@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import state
-from tests.integration.test_faults import HOSTS, cluster, traces
+from tests.integration.storage_cluster import HOSTS, traces
 
-__all__ = ["cluster"]
 pytestmark = pytest.mark.lab
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
@@ -42,8 +41,8 @@ def play(lab, tmp_path, role, variables, result):
     return done, found
 
 
-def test_network_interface_alone(cluster, tmp_path):
-    lab, _, _ = cluster
+def test_network_interface_alone(storage_cluster, tmp_path):
+    lab, _, _ = storage_cluster
     done, found = play(lab, tmp_path, "network_interface", {}, "network_interface_result")
 
     assert done.returncode == 0, done.stdout
@@ -59,8 +58,8 @@ def test_network_interface_alone(cluster, tmp_path):
     assert verdicts["eno1"].startswith("management network")
 
 
-def test_shared_storage_alone(cluster, tmp_path):
-    lab, on, _ = cluster
+def test_shared_storage_alone(storage_cluster, tmp_path):
+    lab, on, _ = storage_cluster
     good, found = play(lab, tmp_path, "shared_storage", {"shared_storage_paths": ["/nfs"]}, "shared_storage_result")
     on("node2", "/root/nfs.sh", "down")
     on("node2", "/root/nfs.sh", "up", "b")
@@ -77,16 +76,16 @@ def test_shared_storage_alone(cluster, tmp_path):
     assert traces(on) == []
 
 
-def test_gpu_alone(cluster, tmp_path):
-    lab, _, _ = cluster
+def test_gpu_alone(storage_cluster, tmp_path):
+    lab, _, _ = storage_cluster
     done, found = play(lab, tmp_path, "gpu", {}, "gpu_result")
 
     assert done.returncode == 0, done.stdout
     assert found["nodes"]["node1"]["count"] == 0
 
 
-def test_rendezvous_alone(cluster, tmp_path):
-    lab, _, _ = cluster
+def test_rendezvous_alone(storage_cluster, tmp_path):
+    lab, _, _ = storage_cluster
     variables = {"rendezvous_work": ["true"], "rendezvous_shape": "command", "rendezvous_nproc_per_node": 2}
     done, found = play(lab, tmp_path, "rendezvous", variables, "rendezvous_result")
 
@@ -94,8 +93,8 @@ def test_rendezvous_alone(cluster, tmp_path):
     assert (found["plan"]["world_size"], found["plan"]["nodes"][2]["interface"]) == (6, "ib0")
 
 
-def test_the_check_without_the_command_line(cluster):
-    lab, on, _ = cluster
+def test_the_check_without_the_command_line(storage_cluster):
+    lab, on, _ = storage_cluster
     argv = [str(PLAYBOOK), "-i", str(state.directory(lab.name) / "inventory.yml"), "madctl.multinode.check"]
     variables = {"madctl_shape": "command", "madctl_shared_paths": ["/nfs"]}
     argv += ["--limit", ",".join(HOSTS), "-e", json.dumps(variables)]

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from madctl.lab import state
-from tests.integration.conftest import JOBS, MADCTL, madctl, wait_for
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 
 pytestmark = pytest.mark.lab
 

@@ -18,69 +18,14 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import power, state
-from tests.integration.conftest import JOBS, MADCTL, left_behind, madctl, processes_of, wait_for
-from tests.integration.test_interrupt import read_until, start
-from tests.integration.test_life import own_records, states  # noqa: F401
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
+from tests.integration.host_processes import is_supervisor, left_behind, processes_of, sleepers
+from tests.integration.launchers import FOLLOWERS, follow, launching, read_until, start
+from tests.integration.run_answers import running, states
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records", "hosts_as_before")]
 
 UNIT = "madctl-"
-
-
-FOLLOWERS = []
-
-
-@pytest.fixture(autouse=True)
-def oracle(request):
-    """Hold that no process, lock, listener, unit or temporary file of a run is left on any host."""
-    yield
-    for process in FOLLOWERS:
-        # Of a test that failed in the middle; one whose hosts are gone would look for them for ever.
-        process.kill()
-        process.wait()
-    FOLLOWERS.clear()
-    if request.node.has_failed:
-        madctl("stop", "--force")  # Or all tests that follow fail, too, and hide which one was the first.
-    if "lab" not in request.fixturenames:
-        return
-    lab = request.getfixturevalue("lab")
-    wait_for(lambda: left_behind(lab) == [])
-    for host in lab.hosts:
-        if not processes_of(host.init_pid):
-            continue  # Its power is off.
-        argv = [str(MADCTL), "lab", "exec", "--name", lab.name, host.name, "--", "sh", "-c", ORACLE]
-        said = subprocess.run(argv, capture_output=True, text=True, timeout=60)
-        assert (said.stdout, said.returncode) == ("", 0), host.name
-
-
-ORACLE = """
-cd /var/tmp/madctl-0 2>/dev/null || exit 0
-flock --nonblock --shared lock true || echo "the lock is held"
-ls -d */control.sock */ranks.sock */ready */spec.json */exit.json.partial 2>/dev/null
-find . -maxdepth 2 ! -name torchrun -perm /077 ! -type l -print
-find . -path './*/logs/runner.*' -perm /077 -print
-ss -Hlnt 'sport = :29500'
-ls -d /tmp/madctl-* /nfs/.madctl-* 2>/dev/null
-true
-"""
-
-
-def running(lab, run_id):
-    """Hold that a fault meets a run that goes: else the test would pass for the wrong reason."""
-    assert set(states(run_id).values()) == {"running"}
-
-
-def follow(lab, *words, hosts="node1,node2,node3", marker="waiting"):
-    """Launch attached and wait for a job that goes; also give the run's id."""
-    argv = [str(MADCTL), "launch", "--lab", lab.name, "--hosts", hosts, "--python", sys.executable, *words]
-    process = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
-    FOLLOWERS.append(process)
-    if marker:
-        read_until(process, marker)
-        run_id = madctl("ps", "--output", "json").json["data"]["runs"][-1]["run_id"]
-        running(lab, run_id)
-        return process, run_id
-    return process
 
 
 # -- failures of the job --------------------------------------------------------------------------
@@ -128,20 +73,6 @@ def test_what_a_job_started_is_ended_when_it_fails(launch, kind, lab):
 
     assert done.code == 6, done.err
     assert sleepers(lab) == []
-
-
-def sleepers(lab):
-    """List what the jobs started, marked or not."""
-    found = []
-    for host in lab.hosts:
-        for pid in processes_of(host.init_pid):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as stream:
-                    words = stream.read().split(b"\0")
-            except OSError:
-                continue
-            found += [(host.name, pid)] if b"300" in words else []
-    return found
 
 
 def test_a_runner_that_is_missing_on_one_node_starts_nothing_for_long(launch, on):
@@ -200,10 +131,6 @@ def test_a_link_that_is_cut_and_mended_costs_no_byte(lab, on, tmp_path):
     shown = [line.partition("│ ")[2] for line in out.read_text().splitlines() if line.startswith("node2:1")]
 
     assert "\n".join(shown) + "\n" == on("node2", "cat", f"{run_dir}/logs/rank-1.out")
-
-
-def launching(lab, hosts):
-    return ["launch", "--lab", lab.name, "--hosts", hosts, "--python", sys.executable]
 
 
 def test_a_node_without_power_is_lost_and_the_others_are_stopped(own_lab):
@@ -321,14 +248,6 @@ def test_the_third_interrupt_lets_go_and_says_how_to_finish(lab):
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
     assert madctl("stop", "--force").code == 0
-
-
-def is_supervisor(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return b"madctl_node.py\0supervisor\0" in stream.read()
-    except OSError:
-        return False
 
 
 def test_a_terminated_launcher_lets_go(lab):

@@ -7,14 +7,16 @@ import sys
 
 import pytest
 
-from tests.integration import uml
-from tests.integration.conftest import madctl
-from tests.integration.uml import UmlCluster
+from tests.integration import uml_cluster
+from tests.integration.command import madctl
+from tests.integration.uml_cluster import UmlCluster
 
 KIND = {"server": False, "systemd": True}
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="User Mode Linux hosts need root"),
-    pytest.mark.skipif(bool(uml.missing(**KIND)), reason=f"not installed: {' '.join(uml.missing(**KIND))}"),
+    pytest.mark.skipif(
+        bool(uml_cluster.missing(**KIND)), reason=f"not installed: {' '.join(uml_cluster.missing(**KIND))}"
+    ),
 ]
 
 # Two processes that end by SIGKILL only, the second in a session of its own. Each makes a file when it ignores SIGTERM.

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration import uml
-from tests.integration.uml import UmlCluster, UmlError
+from tests.integration import uml_cluster
+from tests.integration.uml_cluster import UmlCluster, UmlError
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="User Mode Linux hosts need root"),
-    pytest.mark.skipif(bool(uml.missing()), reason=f"not installed: {' '.join(uml.missing())}"),
+    pytest.mark.skipif(bool(uml_cluster.missing()), reason=f"not installed: {' '.join(uml_cluster.missing())}"),
 ]
 
 
@@ -141,7 +141,7 @@ def test_a_frozen_server_hangs_its_clients_until_it_thaws(cluster):
     cluster.umount("u1")
 
 
-@pytest.mark.skipif(bool(uml.missing(systemd=True)), reason="systemd is not installed")
+@pytest.mark.skipif(bool(uml_cluster.missing(systemd=True)), reason="systemd is not installed")
 def test_hosts_that_systemd_runs_leave_nothing(tmp_path):
     directory = tmp_path / "uml"
     with UmlCluster(directory, count=1, server=False, systemd=True) as cluster:
@@ -158,7 +158,7 @@ def test_hosts_that_systemd_runs_leave_nothing(tmp_path):
 
 
 def test_a_failed_start_says_why_and_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(uml, "INIT", "echo the last words\nexit 1\n")
+    monkeypatch.setattr(uml_cluster, "INIT", "echo the last words\nexit 1\n")
     directory = tmp_path / "uml"
     cluster = UmlCluster(directory, count=1)
 
@@ -172,9 +172,9 @@ def test_a_failed_start_says_why_and_leaves_nothing(tmp_path, monkeypatch):
 
 def test_hosts_do_not_outlive_their_starter(tmp_path):
     directory = tmp_path / "uml"
-    program = "import sys; from tests.integration.uml import UmlCluster; UmlCluster(sys.argv[1], count=1).up()"
+    program = "import sys; from tests.integration.uml_cluster import UmlCluster; UmlCluster(sys.argv[1], count=1).up()"
     starter = subprocess.Popen([sys.executable, "-c", program, str(directory)], cwd=Path(__file__).parents[2])
-    deadline = time.monotonic() + uml.BOOT_SECONDS
+    deadline = time.monotonic() + uml_cluster.BOOT_SECONDS
     while "mmapper_init" not in (log.read_text() if (log := directory / "u1.log").exists() else ""):
         assert time.monotonic() < deadline, "u1 does not start"
         time.sleep(0.02)

@@ -13,23 +13,24 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration import alone
-from tests.integration.conftest import JOBS, left_behind, wait_for
-from tests.integration.test_interrupt import read_until
+from tests.integration import bare_ansible
+from tests.integration.command import JOBS, wait_for
+from tests.integration.host_processes import left_behind
+from tests.integration.launchers import read_until
 
 pytestmark = pytest.mark.lab
 
 
-@pytest.mark.parametrize("core", alone.PYTHONS)
+@pytest.mark.parametrize("core", bare_ansible.PYTHONS)
 def test_a_job_on_two_nodes_with_the_tarball_alone(core, lab, tarball, tmp_path):
-    alone.need(core)
-    alone.install(core, tarball, tmp_path)
-    packages = [str(alone.environment(core) / "pip"), "list", "--format", "json"]
+    bare_ansible.need(core)
+    bare_ansible.install(core, tarball, tmp_path)
+    packages = [str(bare_ansible.environment(core) / "pip"), "list", "--format", "json"]
     names = {entry["name"]: entry["version"] for entry in json.loads(subprocess.check_output(packages))}
     # On the command line all is text; in a file it is what it is.
     words = ["-e", f"madctl_python={sys.executable} madctl_nproc_per_node=2 madctl_work={JOBS / 'report.py'}"]
-    done = alone.play(
-        core, tmp_path, "madctl.multinode.launch", "-i", alone.inventory(lab), "--limit", "node1,node3", *words
+    done = bare_ansible.play(
+        core, tmp_path, "madctl.multinode.launch", "-i", bare_ansible.inventory(lab), "--limit", "node1,node3", *words
     )
 
     assert "madctl" not in names
@@ -47,16 +48,16 @@ class Launcher:
 
     def __init__(self, core, lab, tree):
         self.core, self.tree = core, tree
-        self.options = ["-i", alone.inventory(lab), "--limit", "node1,node2"]
+        self.options = ["-i", bare_ansible.inventory(lab), "--limit", "node1,node2"]
 
     def start(self, work, playbook="launch", **env):
         (self.tree / "job.json").write_text(json.dumps({"madctl_shape": "command", "madctl_work": work}))
         words = [f"madctl.multinode.{playbook}", *self.options, "-e", "@job.json"]
-        self.process = alone.start(self.core, self.tree, *words, env=env)
+        self.process = bare_ansible.start(self.core, self.tree, *words, env=env)
         return self.process
 
     def play(self, playbook):
-        return alone.play(self.core, self.tree, f"madctl.multinode.{playbook}", *self.options)
+        return bare_ansible.play(self.core, self.tree, f"madctl.multinode.{playbook}", *self.options)
 
     def processes(self):
         """List what goes on of the launch on this machine, its parent or not."""
@@ -71,10 +72,10 @@ class Launcher:
         return found
 
 
-@pytest.fixture(params=alone.PYTHONS)
+@pytest.fixture(params=bare_ansible.PYTHONS)
 def launcher(request, lab, tarball, tmp_path):
-    alone.need(request.param)
-    alone.install(request.param, tarball, tmp_path)
+    bare_ansible.need(request.param)
+    bare_ansible.install(request.param, tarball, tmp_path)
     launcher = Launcher(request.param, lab, tmp_path)
     yield launcher
     for pid in launcher.processes():
@@ -162,7 +163,7 @@ def test_a_killed_playbook_lets_the_run_go_on_and_leaves_no_process(lab, launche
 
 
 def test_what_is_declared_is_what_is_tested():
-    declared = yaml.safe_load((alone.ROOT / "meta/runtime.yml").read_text())["requires_ansible"]
+    declared = yaml.safe_load((bare_ansible.ROOT / "meta/runtime.yml").read_text())["requires_ansible"]
 
     assert declared == ">=2.17.0,<2.20.0"
-    assert list(alone.PYTHONS) == ["2.17", "2.18", "2.19"]
+    assert list(bare_ansible.PYTHONS) == ["2.17", "2.18", "2.19"]

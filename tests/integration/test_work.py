@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.integration.conftest import JOBS
+from tests.integration.command import JOBS
 
 pytestmark = pytest.mark.lab
 

@@ -13,6 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from docs import generate
 from docs.generators import command_line
 from madctl.errors import ExitCode
+from tests.unit.problem_codes import codes_in_source
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -21,20 +22,6 @@ FOREIGN = (
     *("--bind-to", "--check", "--diff", "--keep-alive", "--lr", "--map-by", "--mca", "--no-python", "--skip-model-run"),
     "--skip-tags",
 )
-
-
-def codes_in_source():
-    found = set()
-    for path in [*ROOT.glob("madctl/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
-        text = path.read_text()
-        found |= set(re.findall(r'(?:Problem|problem|HostsError)\(\s*"([A-Z][A-Z_]+)"', text))
-        found |= set(re.findall(r'"([A-Z]+_[A-Z_]+)",\s*re\.compile', text))
-        found |= set(re.findall(r'\(\s*"([A-Z]+_[A-Z]+)",\s*"[a-z]', text))
-        found |= set(re.findall(r'"([A-Z]+_[A-Z]+)"\) if', text))
-        found |= set(re.findall(r'_lost\(run, "([A-Z_]+)"', text))
-        found |= set(re.findall(r'what, code = .*"([A-Z]+_[A-Z]+)"', text))
-        found |= set(re.findall(r'msg="([A-Z_]+):', text))
-    return found
 
 
 def documented(page):

@@ -26,7 +26,7 @@ from madctl.runs import record_store
 from madctl.screen.plan_text import show_plan
 from madctl.screen.view import View, print_problems
 from tests import hostile
-from tests.unit.test_docs import codes_in_source
+from tests.unit.problem_codes import codes_in_source
 
 TEXTS = [
     *hostile.LANGUAGES.values(),

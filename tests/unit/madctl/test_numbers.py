@@ -4,7 +4,7 @@
 import pytest
 
 from madctl import cli
-from tests.unit.module_utils._request.test_validation import NOT_NUMBERS
+from tests.unit.not_numbers import NOT_NUMBERS
 
 OPTIONS = {
     "--nproc-per-node": "check",

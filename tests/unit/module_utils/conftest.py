@@ -6,7 +6,7 @@ import fcntl
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
-from tests.unit.module_utils.supervised import Armed
+from tests.unit.module_utils.real_supervisor import Armed
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from madctl.nodes.targets import Targets
 from madctl.runs import held_runs
 from madctl.runs.exit_records import how_it_ended
 from tests import hostile
-from tests.unit.module_utils import facts as healthy
+from tests.unit.module_utils import healthy_facts as healthy
 
 PLUGINS = Path(__file__).parents[4] / "plugins"
 ODD = [

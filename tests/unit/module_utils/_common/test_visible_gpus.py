@@ -6,7 +6,7 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import visible_gpus
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
 from tests.hostile import mutated
-from tests.unit.module_utils.facts import node
+from tests.unit.module_utils.healthy_facts import node
 
 UUIDS = [f"GPU-{digit * 8}-0000" for digit in "abcdefgh"]
 

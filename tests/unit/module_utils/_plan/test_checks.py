@@ -5,7 +5,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import checks, planner
-from tests.unit.module_utils.facts import changed, interface, node, report
+from tests.unit.module_utils.healthy_facts import changed, interface, node, report
 
 REQUEST = {"run_id": "r", "work": ("train.py",), "python": "/opt/python", "chdir": "/job"}
 

@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards, network_choice
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import ifconfig_text
-from tests.unit.module_utils import facts as plain
-from tests.unit.module_utils._plan.test_planner import make
+from tests.unit.module_utils import healthy_facts as plain
+from tests.unit.module_utils.plans import make
 
 NODES = Path(__file__).parent / "nodes"
 HARDWARE = ("en", "eth", "ib")

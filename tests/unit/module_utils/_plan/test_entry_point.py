@@ -10,7 +10,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import fingerprint
-from tests.unit.module_utils.facts import changed, node, report
+from tests.unit.module_utils.healthy_facts import changed, node, report
 
 
 def make(facts, *work, **request):

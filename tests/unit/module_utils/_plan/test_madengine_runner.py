@@ -9,8 +9,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import madengine_runner
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 from tests import hostile
-from tests.unit.module_utils._plan.test_planner import codes, make
-from tests.unit.module_utils.facts import node
+from tests.unit.module_utils.healthy_facts import node
+from tests.unit.module_utils.plans import codes, make
 
 
 @pytest.mark.parametrize(

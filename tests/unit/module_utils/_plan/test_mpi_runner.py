@@ -9,8 +9,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import mp
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import mpi_runner
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import mpi_relay
-from tests.unit.module_utils._plan.test_planner import codes, make
-from tests.unit.module_utils.facts import node
+from tests.unit.module_utils.healthy_facts import node
+from tests.unit.module_utils.plans import codes, make
 
 TEXTS = {
     "Open MPI 4.1.4": "mpirun.openmpi (OpenRTE) 4.1.4\n\nReport bugs to http://www.open-mpi.org/community/help/",

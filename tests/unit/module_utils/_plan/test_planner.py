@@ -3,18 +3,8 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
-from tests.unit.module_utils.facts import changed, interface, node, report
-
-
-def make(facts, **request):
-    hosts = [f"n{index}" for index in range(1, len(facts) + 1)]
-    fields = {"run_id": "r", "work": ("train.py",), "python": "/opt/python", "chdir": "/job", **request}
-    return planner.make(planner.Request(**fields), hosts, facts)
-
-
-def codes(outcome):
-    return [(entry["code"], entry["host"]) for entry in outcome.problems]
+from tests.unit.module_utils.healthy_facts import changed, interface, node, report
+from tests.unit.module_utils.plans import codes, make
 
 
 def test_ranks_addresses_and_argv():

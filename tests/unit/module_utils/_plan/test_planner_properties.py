@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
-from tests.unit.module_utils.facts import interface, node, report
+from tests.unit.module_utils.healthy_facts import interface, node, report
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
-from tests.unit.module_utils import facts
+from tests.unit.module_utils import healthy_facts
 
 REQUEST = planner.Request(
     "20260101-000000-0123abcd",
@@ -23,7 +23,7 @@ UNREACHED = problem("HOST_UNREACHABLE", "b", "it does not answer")
 def nodes(without_script=(), unreached=()):
     found = []
     for number, host in enumerate("abcd", 1):
-        fact = facts.node(number)
+        fact = healthy_facts.node(number)
         fact["files"]["entry_exists"] = host not in without_script
         found.append((host, None if host in unreached else fact))
     return found

@@ -10,7 +10,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import h
 from madctl.errors import UsageError
 from madctl.nodes import hosts
 from tests.hostile import LANGUAGES, mutated
-from tests.unit.madctl.nodes.test_hosts import LISTS, REFUSED
+from tests.unit.host_lists import LISTS, REFUSED
 
 MORE = [
     "gpu[08-12]",

@@ -5,8 +5,8 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
+from tests.unit.not_numbers import NOT_NUMBERS
 
-NOT_NUMBERS = ["²", "٣", "1_0", "+1", "-1", " 1", "1 ", "1.0", "0x1", "1e3", "", "9" * 5000, "१", "①", "\x00", "1\n"]
 NAMES = [
     "nproc_per_node",
     "master_port",

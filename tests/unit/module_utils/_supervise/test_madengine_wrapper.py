@@ -16,7 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import madengine_wrapper, runner_processes
 from tests import hostile
-from tests.unit.module_utils.supervised import deliver
+from tests.unit.module_utils.real_supervisor import deliver
 
 HEAD = "model, n_gpus, gpu_architecture, performance, metric, status, test_duration\n"
 FIRST = {"leads": True, "many": True, "version": 1, "skips": False}

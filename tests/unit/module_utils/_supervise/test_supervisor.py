@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
-from tests.unit.module_utils.supervised import read, start
+from tests.unit.module_utils.real_supervisor import read, start
 
 pytestmark = pytest.mark.slow
 

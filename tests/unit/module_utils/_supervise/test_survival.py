@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import rank_wrapper
-from tests.unit.module_utils.supervised import start
+from tests.unit.module_utils.real_supervisor import start
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A reader's desk: a shell that types what a document shows, and a lab that only it can see.
+A reader's shell, which types what a document shows, and a lab that only it can see.
 
 The shell has mounts and processes of its own, so the lab may be called ``lab`` and the configuration of ssh may be
 written, whatever else runs on this machine; with the shell, everything that it started ends.
@@ -99,7 +99,7 @@ def _loose(line):
 
 
 @dataclass
-class Desk:
+class ReaderShell:
     """The shell: ``home`` is the reader's home, where it starts."""
 
     home: Path

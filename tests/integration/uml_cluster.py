@@ -36,7 +36,7 @@ import uuid
 from ipaddress import ip_network
 from pathlib import Path
 
-from tests.integration import small_registers
+from tests.integration import uml_registers
 
 PROGRAMS = {
     "insmod": "kmod",
@@ -407,7 +407,7 @@ class UmlCluster:
         # The host's memory is a file and its control socket another: both go with this mount. It is as large as
         # wanted, which a container's /dev/shm often is not.
         argv += ["sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
-        argv += [sys.executable, "-I", small_registers.__file__] if small_registers.needed() else []
+        argv += [sys.executable, "-I", uml_registers.__file__] if uml_registers.needed() else []
         # The root must be "ro": with "rw" it is this machine's own, written by root.
         argv += ["linux.uml", f"mem={self.memory}", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}", "quiet"]
         argv += [f"eth0=tuntap,{host},{hardware_address}", "con0=null,fd:1", "con=null", "ssl=null"]
@@ -416,7 +416,7 @@ class UmlCluster:
 
     def _init(self, host: str, authorized_key: str) -> str:
         names = "".join(f"{address} {name}\n" for name, address in self.addresses.items())
-        environment = small_registers.ENVIRONMENT if small_registers.needed() else {}
+        environment = uml_registers.ENVIRONMENT if uml_registers.needed() else {}
         words = " ".join(f"{key}={value}" for key, value in environment.items())
         values = {
             "environment": words,

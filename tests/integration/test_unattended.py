@@ -6,24 +6,24 @@ import time
 
 import pytest
 
-from tests.integration import shared
-from tests.integration.conftest import madctl, wait_for
-from tests.integration.test_life import own_records, states  # noqa: F401
-from tests.integration.test_supervision import follow, oracle, running  # noqa: F401
+from tests.integration import glusterfs
+from tests.integration.command import madctl, wait_for
+from tests.integration.launchers import follow
+from tests.integration.run_answers import running, states
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records", "hosts_as_before")]
 
 
 @pytest.fixture
 def storage(lab, on):
     """/nfs on node1 and node2, served by another host."""
-    clients = shared.serve(on, lab.host(shared.SERVER).data_address)
+    clients = glusterfs.serve(on, lab.host(glusterfs.SERVER).data_address)
     for host in ("node1", "node2"):
-        shared.mount(on, host, clients)
+        glusterfs.mount(on, host, clients)
     yield
     for host in ("node1", "node2"):
         on(host, "sh", "-c", "/root/nfs.sh down; rmdir /nfs")
-    on(shared.SERVER, "sh", "-c", "kill $(cat /run/brick-a.pid /run/brick-b.pid)")
+    on(glusterfs.SERVER, "sh", "-c", "kill $(cat /run/brick-a.pid /run/brick-b.pid)")
 
 
 # Rank 0 would wait for five minutes; with commands no runner could tell it that the other node failed.

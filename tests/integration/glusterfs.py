@@ -3,7 +3,7 @@
 Real shared storage on hosts of a lab: GlusterFS over FUSE, without its management daemon.
 
 ``node4`` serves two directories; a small script on every other host mounts one of them at /nfs. A
-kernel's own NFS cannot be had in a namespace; see ``uml`` for that.
+kernel's own NFS cannot be had in a namespace; see ``uml_cluster`` for that.
 """
 
 import shutil

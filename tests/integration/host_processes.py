@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes on hosts of a lab, seen from outside: what a run has there, and what it left."""
+
+import os
+import time
+from pathlib import Path
+
+from madctl.lab.spec import Lab
+
+
+def left_behind(lab: Lab):
+    """
+    List what carries a run's mark on any host: the same question after every test.
+
+    Nothing of a job outlives the word of its end; the supervisor that gave it may take a moment to go.
+    """
+    deadline = time.monotonic() + 10
+    while True:
+        found = marked(lab)
+        is_over = time.monotonic() > deadline
+        if is_over or not found or any(b"madctl_node.py\0supervisor\0" not in words for _, _, words in found):
+            return found
+        time.sleep(0.05)
+
+
+def marked(lab: Lab):
+    """List supervisors, and the processes that carry a run's mark, on any host."""
+    found = []
+    for host in lab.hosts:
+        for pid in processes_of(host.init_pid):
+            try:
+                environment = Path(f"/proc/{pid}/environ").read_bytes()
+                words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"MADCTL_RUN_ID=" in environment or b"madctl_node.py\0supervisor\0" in words:
+                found.append((host.name, pid, words))
+    return found
+
+
+def sleepers(lab):
+    """List what the jobs started, marked or not."""
+    found = []
+    for host in lab.hosts:
+        for pid in processes_of(host.init_pid):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as stream:
+                    words = stream.read().split(b"\0")
+            except OSError:
+                continue
+            found += [(host.name, pid)] if b"300" in words else []
+    return found
+
+
+def is_supervisor(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return b"madctl_node.py\0supervisor\0" in stream.read()
+    except OSError:
+        return False
+
+
+def processes_of(init_pid):
+    """List the processes of a host, by its PID namespace."""
+    try:
+        namespace = os.readlink(f"/proc/{init_pid}/ns/pid")
+    except OSError:
+        return []
+    result = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{entry}/ns/pid") == namespace:
+                result.append(int(entry))
+        except OSError:
+            continue
+    return result
