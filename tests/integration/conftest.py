@@ -4,7 +4,6 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -14,8 +13,8 @@ import pytest
 from madctl.lab import power
 from tests.integration import bare_ansible, launchers
 from tests.integration import storage_cluster as storage
-from tests.integration.command import JOBS, MADCTL, madctl, wait_for
-from tests.integration.host_processes import left_behind, processes_of
+from tests.integration.command import JOBS, madctl, wait_for
+from tests.integration.host_processes import left_behind, on_host, processes_of
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,8 +72,7 @@ def on(lab):
     """Run a command on a host, past SSH."""
 
     def run(host, *words, check=True):
-        argv = [str(MADCTL), "lab", "exec", "--name", lab.name, host, "--", *words]
-        return subprocess.run(argv, capture_output=True, text=True, check=check, timeout=60).stdout
+        return on_host(lab, host, *words, check=check).stdout
 
     return run
 
@@ -150,8 +148,7 @@ def hosts_as_before(request):
     for host in lab.hosts:
         if not processes_of(host.init_pid):
             continue  # Its power is off.
-        argv = [str(MADCTL), "lab", "exec", "--name", lab.name, host.name, "--", "sh", "-c", LEFT_ON_A_HOST]
-        said = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        said = on_host(lab, host.name, "sh", "-c", LEFT_ON_A_HOST, check=False)
         assert (said.stdout, said.returncode) == ("", 0), host.name
 
 

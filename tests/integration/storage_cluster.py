@@ -3,12 +3,11 @@
 
 import contextlib
 import shutil
-import subprocess
 
 import pytest
 
 from tests.integration import glusterfs
-from tests.integration.command import MADCTL
+from tests.integration.host_processes import on_host
 
 HOSTS = ("node1", "node2", "node3")
 # What stands for addresses in the commands of faults.
@@ -24,10 +23,7 @@ def mounted(lab):
         pytest.skip(f"not installed: {' '.join(missing)}")
 
     def on(host, *words, check=True):
-        argv = [str(MADCTL), "lab", "exec", "--name", lab.name, host, "--", *words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
-        assert not check or done.returncode == 0, (host, words, done.stdout, done.stderr)
-        return done.stdout
+        return on_host(lab, host, *words, check=check).stdout
 
     clients = glusterfs.serve(on, lab.host(glusterfs.SERVER).data_address)
     for host in HOSTS:

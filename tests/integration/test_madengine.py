@@ -17,7 +17,7 @@ import pytest
 
 from tests.integration import glusterfs
 from tests.integration.command import EXAMPLE, MADCTL, madctl, wait_for
-from tests.integration.host_processes import left_behind
+from tests.integration.host_processes import left_behind, on_host
 from tests.integration.launchers import read_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records")]
@@ -72,8 +72,7 @@ def checkout(lab, tmp_path_factory):
 
 
 def run(lab, host, *words, text=None, check=True):
-    argv = [str(MADCTL), "lab", "exec", "--name", lab.name, host, "--", *words]
-    return subprocess.run(argv, input=text, capture_output=True, text=True, check=check, timeout=60).stdout
+    return on_host(lab, host, *words, check=check, text=text).stdout
 
 
 def write(lab, host, path, text, mode="644"):

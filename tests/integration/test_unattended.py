@@ -71,7 +71,7 @@ def test_dead_storage_holds_no_run_up(storage, launch, on):
 
 def test_what_a_killed_supervisor_left_on_storage_goes_with_the_stop(storage, launch, on):
     done = launch("--shared-path", "/nfs", "--detach", *WORK)
-    on("node2", "sh", "-c", "pkill -9 -f [_]supervisor.py")
+    on("node2", "sh", "-c", "pkill -9 -f '[m]adctl_node.py supervisor'")
     stopped = madctl("stop", done.json["run_id"])
 
     assert stopped.code == 0, stopped.err
@@ -86,7 +86,7 @@ def test_a_node_that_comes_back_from_a_reboot_is_lost(lab, on):
         "node2",
         "sh",
         "-c",
-        "pkill -9 -f [_]supervisor.py; pkill -9 -f [t]orch.distributed; pkill -9 -f [w]ait.py; true",
+        "pkill -9 -f '[m]adctl_node.py supervisor'; pkill -9 -f [t]orch.distributed; pkill -9 -f [w]ait.py; true",
     )
     on("node2", "sh", "-c", "cat /proc/sys/kernel/random/uuid > /run/boot_id")
     on("node2", "mount", "--bind", "/run/boot_id", "/proc/sys/kernel/random/boot_id")
