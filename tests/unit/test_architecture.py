@@ -233,7 +233,13 @@ def test_every_file_is_short_enough_to_read(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
-@pytest.mark.parametrize("path", files("tests/**/*.py"))
-def test_no_test_module_imports_another_one(path):
-    """What tests share is a fixture of a conftest or a module of its own, or one cannot be read or moved without the other."""
-    assert not [name for name in imports(path) if name.startswith("tests.") and re.search(r"\.test_\w+(\.|$)", name)]
+def test_no_test_module_imports_another_one():
+    """What tests share is a fixture of a conftest or a module of its own, or none can be read or moved by itself."""
+    found = {
+        (str(path.relative_to(ROOT)), name)
+        for path in ROOT.glob("tests/**/*.py")
+        for name in imports(path)
+        if name.startswith("tests.") and re.search(r"\.test_\w+(\.|$)", name)
+    }
+
+    assert found == set()

@@ -202,6 +202,7 @@ def test_a_group_in_a_group_reaches_no_shell_either(configured, monkeypatch, tex
 # -- inventories: Ansible reads them -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", LANGUAGES.values(), ids=LANGUAGES)
 def test_an_inventory_names_hosts_alone(text):
     path = Path("inventory.yml")
@@ -210,6 +211,7 @@ def test_an_inventory_names_hosts_alone(text):
     assert refusal(own_inventory.hosts, [str(path)], None) in ("HOST_INVALID", "INVENTORY_EMPTY")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", LANGUAGES.values(), ids=LANGUAGES)
 def test_a_limit_names_hosts_alone(text):
     Path("inventory.yml").write_text(json.dumps({"all": {"hosts": {"node1": {}}}}))

@@ -2,6 +2,7 @@
 """What every role promises: its specification, its defaults and its README say the same."""
 
 import argparse
+import functools
 import importlib.util
 import json
 import re
@@ -27,6 +28,7 @@ OMIT = "left out"
 GIVEN = "given"
 
 
+@functools.cache
 def tables():
     spec = importlib.util.spec_from_file_location("role_tables", ROOT / "docs" / "role_tables.py")
     module = importlib.util.module_from_spec(spec)
@@ -34,10 +36,12 @@ def tables():
     return module
 
 
+@functools.cache
 def specification(role):
     return yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]["main"]
 
 
+@functools.cache
 def defaults(role):
     path = ROOT / f"roles/{role}/defaults/main.yml"
     return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
@@ -157,6 +161,7 @@ VALUES = {
 }
 
 
+@functools.cache
 def parser():
     commands = argparse.ArgumentParser().add_subparsers()
     launch.register(commands)
@@ -179,7 +184,7 @@ def job_options():
 
 
 @pytest.mark.parametrize(("option", "action"), job_options(), ids=[option for option, _ in job_options()])
-def test_every_option_of_a_launch_is_a_variable_of_a_role(option, action):
+def test_every_option_of_a_launch_is_a_variable_of_a_role(option, action, known_python):
     def variables(*words):
         options = parser().parse_args(list(words))
         options.work = ["train.py"]

@@ -66,7 +66,9 @@ def test_a_printed_inventory_is_safe_and_plain_where_it_can_be(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("name", [*LANGUAGES.values(), "", "-oProxyCommand=x", "a b", 'a"b', "a@b"])
-def test_a_user_is_a_name(name):
+def test_a_user_is_a_name(name, monkeypatch):
+    # Ansible would be started for each, and is told of no user.
+    monkeypatch.setattr(own_inventory, "hosts", lambda *_: ["a"])
     for words in (["--hosts", "a"], ["-i", "a,"]):
         with pytest.raises(UsageError) as caught:
             targets(*words, f"--user={name}")
@@ -157,6 +159,7 @@ LOCALES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variable", "value"), LOCALES)
 def test_ansible_gets_a_locale_that_it_takes(variable, value):
     clean = {name: text for name, text in os.environ.items() if name != "LANG" and not name.startswith("LC_")}

@@ -23,7 +23,6 @@ from madctl.errors import LabError, Problem
 from madctl.lab import power, state
 from madctl.lab.spec import check_name
 from madctl.nodes import inventory, own_inventory
-from madctl.request import role_variables
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
 from tests.hostile import LANGUAGES, is_harmless
@@ -77,7 +76,7 @@ def line_for(words, action, text):
 
 
 @pytest.fixture
-def alone(tmp_path, monkeypatch):
+def alone(tmp_path, monkeypatch, known_python):
     """Be in an empty directory with one remembered run, where Ansible is looked at and not run, and labs are none."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -87,9 +86,6 @@ def alone(tmp_path, monkeypatch):
         monkeypatch.setattr(power, name, no_lab)
     monkeypatch.setattr(own_inventory, "hosts", lambda *_: ["localhost"])
     monkeypatch.setattr("ansible_runner.run", look)
-    monkeypatch.setattr(
-        role_variables, "caller_python", lambda _: sys.executable
-    )  # A shim would be run a thousand times.
     data = inventory.build([Host("localhost")], None, None, "")
     plan = {
         "run_id": "run",

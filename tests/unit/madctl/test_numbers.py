@@ -6,6 +6,8 @@ import pytest
 from madctl import cli
 from tests.unit.not_numbers import NOT_NUMBERS
 
+pytestmark = pytest.mark.usefixtures("known_python")
+
 OPTIONS = {
     "--nproc-per-node": "check",
     "--master-port": "check",

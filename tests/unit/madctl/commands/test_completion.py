@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What madctl gives to shells: completion that a real bash uses, a manual page, and no slow start."""
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[4]
 # Calls the completion as bash does when Tab is pressed after these words.
 TAB = """
-source <(madctl completion bash)
+source "$COMPLETION"
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
 function=$(complete -p madctl | sed 's/.* -F \\([^ ]*\\) .*/\\1/')
 "$function" madctl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
@@ -20,10 +22,19 @@ echo "${COMPREPLY[@]}"
 """
 
 
+@functools.cache
+def for_bash():
+    """Write what bash is to read, once for all tests."""
+    return subprocess.check_output([sys.executable, "-m", "madctl", "completion", "bash"])
+
+
 def completed(*words, **environment):
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     argv = ["bash", "--norc", "-c", TAB, "bash", *words]
-    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "PATH": path, **environment})
+    with tempfile.NamedTemporaryFile() as script:
+        script.write(for_bash())
+        script.flush()
+        environment = {**os.environ, "COMPLETION": script.name, **environment}
+        done = subprocess.run(argv, capture_output=True, text=True, env=environment)
     assert done.stderr == ""
     return done.stdout.split()
 

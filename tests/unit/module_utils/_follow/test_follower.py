@@ -79,7 +79,7 @@ def test_a_run_that_was_stopped_before_it_was_armed_is_called_stopped_and_no_nod
     follower, node = followed
     follower.halted("a")
 
-    assert follower.wait_ready(5) is False
+    assert follower.wait_ready(0.1) is False
     assert node.recv(9) == wire.STOP
     problems, _ = run_outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.interrupted)
     assert [(entry["code"], entry["message"]) for entry in problems] == [

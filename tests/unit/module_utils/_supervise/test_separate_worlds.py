@@ -109,7 +109,7 @@ def test_what_belongs_to_the_world_or_was_started_by_no_launcher_is_left_alone(r
 
 def _is_script(pid, tmp_path):
     words = processes.command_line(pid)
-    return words[-1:] == [str(tmp_path / "run.sh")] and not any("_rank.py" in word for word in words)
+    return words[-1:] == [str(tmp_path / "run.sh")] and not any("rank_wrapper.py" in word for word in words)
 
 
 def _below(pid):
