@@ -21,16 +21,13 @@ from tests.integration.launchers import read_until
 pytestmark = pytest.mark.lab
 
 
-@pytest.mark.parametrize("core", bare_ansible.PYTHONS)
-def test_a_job_on_two_nodes_with_the_tarball_alone(core, lab, tarball, tmp_path):
-    bare_ansible.need(core)
-    bare_ansible.install(core, tarball, tmp_path)
+def test_a_job_on_two_nodes_with_the_tarball_alone(core, lab, tree):
     packages = [str(bare_ansible.environment(core) / "pip"), "list", "--format", "json"]
     names = {entry["name"]: entry["version"] for entry in json.loads(subprocess.check_output(packages))}
     # On the command line all is text; in a file it is what it is.
     words = ["-e", f"madctl_python={sys.executable} madctl_nproc_per_node=2 madctl_work={JOBS / 'report.py'}"]
     done = bare_ansible.play(
-        core, tmp_path, "madctl.multinode.launch", "-i", bare_ansible.inventory(lab), "--limit", "node1,node3", *words
+        core, tree, "madctl.multinode.launch", "-i", bare_ansible.inventory(lab), "--limit", "node1,node3", *words
     )
 
     assert "madctl" not in names
@@ -72,11 +69,24 @@ class Launcher:
         return found
 
 
-@pytest.fixture(params=bare_ansible.PYTHONS)
-def launcher(request, lab, tarball, tmp_path):
+@pytest.fixture(params=bare_ansible.PYTHONS, scope="module")
+def core(request):
+    """Each line of ansible-core, one after the other."""
     bare_ansible.need(request.param)
-    bare_ansible.install(request.param, tarball, tmp_path)
-    launcher = Launcher(request.param, lab, tmp_path)
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tree(core, tarball, tmp_path_factory):
+    """The collection in a tree of its own."""
+    place = tmp_path_factory.mktemp("tree")
+    bare_ansible.install(core, tarball, place)
+    return place
+
+
+@pytest.fixture
+def launcher(core, lab, tree):
+    launcher = Launcher(core, lab, tree)
     yield launcher
     for pid in launcher.processes():
         with contextlib.suppress(ProcessLookupError):
