@@ -96,8 +96,9 @@ test-setup: torch mpi ## what tests on hosts need, system packages too
 	fi
 
 test: lint test-setup ## linters and every test, on real hosts where root
-	@# Tests wait more than they compute. A file's tests share hosts and stay together.
-	$(BIN)/pytest --numprocesses 2 --dist loadfile tests
+	@# Tests wait more than they compute. A file's tests share hosts and stay together. Those on hosts come first, and what
+	# needs no hosts fills what is left of the shorter half; by the number of tests, the longest files would come last.
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests
 
 test-long: test-setup ## what takes long and rarely breaks: fuzzing at full length
 	$(BIN)/pytest --long -m "long or fuzz" --numprocesses 2 tests

@@ -111,6 +111,15 @@ def detached(launch):
     madctl("stop", "--force")
 
 
+@pytest.fixture
+def detached_command(launch):
+    """A command that was let go after its start, and leaks a process: as good where no rank matters, and starts no torch."""
+    done = launch("--detach", "--command", "--", "sh", "-c", "setsid sleep 300 & echo waiting; sleep 300")
+    assert (done.code, done.json["status"]) == (0, "running"), done.err
+    yield done.json["run_id"]
+    madctl("stop", "--force")
+
+
 @pytest.fixture(scope="module")
 def storage_cluster(lab):
     """The lab with storage mounted on three of its hosts."""

@@ -77,7 +77,7 @@ def test_a_forgotten_run_is_found_on_its_nodes_and_can_be_stopped(lab, detached,
     assert left_behind(lab) == []
 
 
-def test_a_forgotten_run_has_its_output(detached, asked):
+def test_a_forgotten_run_has_its_output(detached_command, asked):
     forget()
     asked("ps")
     wait_for(lambda: madctl("logs").out.count("waiting") == 2)
@@ -104,7 +104,7 @@ def test_a_run_that_ended_is_found_with_its_end(launch, asked):
 
 
 def test_a_run_that_says_nothing_of_itself_is_listed_all_the_same(launch, asked, on):
-    run_id = run_of(launch("--", "report.py"))
+    run_id = run_of(launch("--command", "--", "true"))
     for host in ("node1", "node2"):
         on(host, "sh", "-c", f"echo '[]' > /var/tmp/madctl-0/{run_id}/run.json")
     forget()
@@ -114,7 +114,7 @@ def test_a_run_that_says_nothing_of_itself_is_listed_all_the_same(launch, asked,
     assert madctl("status").code == 2
 
 
-def test_a_silent_node_is_named_and_its_run_is_remembered(detached, asked, on):
+def test_a_silent_node_is_named_and_its_run_is_remembered(detached_command, asked, on):
     forget()
     on("node2", "ip", "link", "set", "eno1", "down")
     try:
@@ -126,12 +126,12 @@ def test_a_silent_node_is_named_and_its_run_is_remembered(detached, asked, on):
     assert (done.code, done.codes) == (4, ["NODE_SILENT"])
     assert (cleaned.code, cleaned.codes) == (4, ["NODE_SILENT"])
     assert [one["hosts"] for one in done.json["data"]["runs"]] == [["node1"]]
-    assert states(detached) == {"node1": "running", "node2": "running"}
+    assert states(detached_command) == {"node1": "running", "node2": "running"}
 
 
 def test_gc_removes_what_is_old_and_nothing_else(launch, on):
-    old, fresh = run_of(launch("--", "report.py")), run_of(launch("--", "report.py"))
-    live = run_of(launch("--detach", "--", "wait.py"))
+    old, fresh = run_of(launch("--command", "--", "true")), run_of(launch("--command", "--", "true"))
+    live = run_of(launch("--detach", "--command", "--", "sleep", "300"))
     try:
         age(on, old)
         age(on, live)
@@ -158,14 +158,14 @@ def test_gc_removes_what_is_old_and_nothing_else(launch, on):
 
 
 def test_programs_go_with_the_last_run_that_used_them(launch, asked, on):
-    age(on, run_of(launch("--", "report.py")))
+    age(on, run_of(launch("--command", "--", "true")))
     cleaned = asked("gc", "--output", "json")
 
     assert cleaned.code == 0, cleaned.err
     assert held(on, "node1") == held(on, "node2") == ["lock"]
     assert [len(node["programs"]) for node in cleaned.json["data"]["nodes"]] == [1, 1]
     assert madctl("ps", "--output", "json").json["data"]["runs"] == []
-    assert launch("--", "report.py").code == 0
+    assert launch("--command", "--", "true").code == 0
 
 
 def test_a_run_that_lives_on_one_node_is_kept_on_the_other(lab, detached, asked, on):
@@ -188,7 +188,7 @@ def test_a_run_that_lives_on_one_node_is_kept_on_the_other(lab, detached, asked,
 
 
 def test_a_lab_that_is_gone_is_a_silent_node(launch, tmp_path):
-    run_id = run_of(launch("--", "report.py"))
+    run_id = run_of(launch("--command", "--", "true"))
     path = Path(os.environ["XDG_STATE_HOME"]) / "madctl" / "runs" / f"{run_id}.json"
     record = json.loads(path.read_text())
     record["targets"]["sources"] = [str(tmp_path / "inventory.yml")]
@@ -226,7 +226,7 @@ def test_what_a_killed_madctl_left_here_goes_after_a_day(tmp_path_factory):
 def test_without_the_command_line(lab, launch, on):
     from madctl.lab import state
 
-    run_id = run_of(launch("--", "report.py"))
+    run_id = run_of(launch("--command", "--", "true"))
     age(on, run_id)
     playbook = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
     common = ["-i", str(state.directory(lab.name) / "inventory.yml"), "--limit", "node1,node2"]

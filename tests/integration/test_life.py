@@ -70,7 +70,7 @@ def test_a_launcher_that_is_hung_up_lets_go(lab):
     assert madctl("stop").code == 0
 
 
-def test_a_stop_is_told_to_whoever_is_attached(lab, detached):
+def test_a_stop_is_told_to_whoever_is_attached(lab, detached_command):
     process = subprocess.Popen([str(MADCTL), "attach"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     read_until(process, "waiting")
     assert madctl("stop").code == 0
@@ -80,14 +80,14 @@ def test_a_stop_is_told_to_whoever_is_attached(lab, detached):
     assert "RUN_STOPPED" in output
 
 
-def test_whoever_only_reads_does_not_stop_the_run(detached):
+def test_whoever_only_reads_does_not_stop_the_run(detached_command):
     process = subprocess.Popen([str(MADCTL), "logs", "-f"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     read_until(process, "waiting")
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60)[0]
 
     assert process.returncode == 130, output
-    assert states(detached) == {"node1": "running", "node2": "running"}
+    assert states(detached_command) == {"node1": "running", "node2": "running"}
 
 
 def test_a_killed_supervisor_is_seen_and_its_leftovers_are_ended(lab, detached, on):
@@ -101,15 +101,15 @@ def test_a_killed_supervisor_is_seen_and_its_leftovers_are_ended(lab, detached, 
     assert left_behind(lab) == []
 
 
-def test_a_second_launch_on_the_same_nodes_is_refused_and_the_first_goes_on(detached, launch):
+def test_a_second_launch_on_the_same_nodes_is_refused_and_the_first_goes_on(detached_command, launch):
     second = launch("--master-port", "auto", "--", "report.py", hosts="node2,node4")
 
     assert (second.code, second.codes) == (3, ["NODE_BUSY"])
-    assert detached in second.json["errors"][0]["message"]
-    assert states(detached) == {"node1": "running", "node2": "running"}
+    assert detached_command in second.json["errors"][0]["message"]
+    assert states(detached_command) == {"node1": "running", "node2": "running"}
 
 
-def test_a_node_that_does_not_answer_is_never_taken_for_stopped(detached, on):
+def test_a_node_that_does_not_answer_is_never_taken_for_stopped(detached_command, on):
     on("node2", "ip", "link", "set", "eno1", "down")
     try:
         done = madctl("stop", "--output", "json")
@@ -122,12 +122,12 @@ def test_a_node_that_does_not_answer_is_never_taken_for_stopped(detached, on):
     assert madctl("stop").code == 0
 
 
-def test_runs_without_the_command_line(lab, detached, tmp_path):
+def test_runs_without_the_command_line(lab, detached_command, tmp_path):
     from madctl.lab import state
 
     playbook = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
     common = ["-i", str(state.directory(lab.name) / "inventory.yml"), "--limit", "node1,node2"]
-    common += ["-e", f"madctl_run_id={detached}"]
+    common += ["-e", f"madctl_run_id={detached_command}"]
 
     def play(name, *more):
         argv = [playbook, f"madctl.multinode.{name}", *common, *more]
@@ -162,7 +162,7 @@ def test_logs_and_records_are_collected_byte_for_byte(launch, on, tmp_path):
     assert (tmp_path / "run" / "node1" / "exit.json").exists()
 
 
-def test_logs_of_a_silent_node_are_missed_and_not_passed_over(detached, on):
+def test_logs_of_a_silent_node_are_missed_and_not_passed_over(detached_command, on):
     on("node2", "ip", "link", "set", "eno1", "down")
     try:
         done = madctl("logs")
@@ -173,7 +173,7 @@ def test_logs_of_a_silent_node_are_missed_and_not_passed_over(detached, on):
 
 
 def test_a_run_that_is_gone_from_a_node_is_said_to_be(launch, on):
-    done = launch("--", "report.py")
+    done = launch("--command", "--", "true")
     on("node2", "rm", "-r", done.json["data"]["nodes"][1]["run_dir"])
     attached = madctl("attach", "--output", "json")
     logs = madctl("logs")
@@ -185,7 +185,7 @@ def test_a_run_that_is_gone_from_a_node_is_said_to_be(launch, on):
 
 def test_a_run_that_no_node_holds_is_stopped(launch, on):
     # So it is after a launcher was killed before it had armed the nodes.
-    done = launch("--", "report.py")
+    done = launch("--command", "--", "true")
     for number, host in enumerate(("node1", "node2")):
         on(host, "rm", "-r", done.json["data"]["nodes"][number]["run_dir"])
     stopped = madctl("stop")

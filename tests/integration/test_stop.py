@@ -14,13 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import proc
 from madctl.lab import state
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 
-pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(autouse=True)
-def own_records(tmp_path, monkeypatch):
-    """Give every test a memory of runs of its own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records")]
 
 
 def signal_tree(pid, number):

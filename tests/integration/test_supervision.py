@@ -428,12 +428,22 @@ def test_a_screen_that_takes_nothing_does_not_delay_the_stop(lab):
     assert b"not shown; they are in the file" in output
 
 
+@pytest.fixture(scope="module")
+def ended_run(lab, tmp_path_factory):
+    """A run that ended and left more than any buffer on the way holds, and where it is remembered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        words = ["--detach", "--output", "json", "--", "flood.py", str(100 << 20)]
+        run_id = madctl(*launching(lab, "node1,node2"), *words).json["run_id"]
+        wait_for(lambda: set(states(run_id).values()) == {"exited"}, 60)
+        return run_id, os.environ["XDG_STATE_HOME"]
+
+
 @pytest.fixture
-def long_log(lab):
-    """A run that ended and left more than any buffer on the way holds."""
-    done = madctl(*launching(lab, "node1,node2"), "--detach", "--output", "json", "--", "flood.py", str(100 << 20))
-    wait_for(lambda: set(states(done.json["run_id"]).values()) == {"exited"}, 60)
-    return done.json["run_id"]
+def long_log(ended_run, monkeypatch):
+    """Remember that run; its log is read, and stays as it is."""
+    monkeypatch.setenv("XDG_STATE_HOME", ended_run[1])
+    return ended_run[0]
 
 
 def test_logs_end_with_their_reader(long_log):
