@@ -55,7 +55,7 @@ def test_the_tarball_has_the_collection_and_nothing_else(dist):
 
 
 def test_the_wheel_alone_runs(dist, tmp_path):
-    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", str(tmp_path)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", str(tmp_path)], check=True)
     python = tmp_path / "bin" / "python"
     # What madctl depends on comes from the tests' own environment; madctl itself does not.
     site = next((tmp_path / "lib").iterdir()) / "site-packages"
