@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Output of jobs, however much, whatever is in it, and however slowly it is read, on real hosts."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
+from tests.integration.launchers import launching
+from tests.integration.run_answers import states
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records", "hosts_as_before")]
+
+
+def test_a_flood_neither_blocks_the_job_nor_is_kept_beyond_the_cap(launch, on):
+    done = launch("--log-cap", "64M", "--", "flood.py", str(256 << 20), timeout=300)
+
+    assert done.code == 0, done.err[-2000:]
+    run_dir = done.json["data"]["nodes"][0]["run_dir"]
+    sizes = on("node1", "sh", "-c", f"cat {run_dir}/logs/rank-0.out* | wc -c").split()
+    assert (48 << 20) < int(sizes[0]) < (66 << 20)
+    last = on("node1", "sh", "-c", f"tail -qc 8 $(ls -v {run_dir}/logs/rank-0.out.[0-9]* | tail -1)")
+    assert last == "the end\n"
+    assert on("node1", "cat", f"{run_dir}/exit.json").count('"bytes_lost": 0') == 1
+
+
+def test_no_byte_harms_the_terminal_and_files_keep_all(launch, on):
+    done = launch("--", "bytes.py", timeout=300)
+
+    assert done.code == 0, done.err[-2000:]
+    assert "\x1b" not in done.err
+    assert "\0" not in done.err
+    run_dir = done.json["data"]["nodes"][0]["run_dir"]
+    size = on("node1", "sh", "-c", f"wc -c < {run_dir}/logs/rank-0.out")
+    assert int(size) == 50_000_001 + len(b"nul \x00 end\n\xff\xfe invalid\n\x1b[2J\x1b[31mred\n10%\r50%\r100%\n")
+
+
+# Fills the disk under its own logs, then prints 64 MB.
+FILL = "fallocate -l 1097M $MADCTL_RUN_DIR/filler; head -c 67108864 /dev/zero | tr '\\0' x; rm $MADCTL_RUN_DIR/filler"
+
+
+def test_a_full_disk_costs_lines_and_neither_the_job_nor_its_record(launch, on):
+    on("node1", "sh", "-c", "mkdir -p /mnt/small && mount -t tmpfs -o size=1100m tmpfs /mnt/small")
+    try:
+        done = launch("--run-dir", "/mnt/small", "--command", "--", "sh", "-c", FILL, hosts="node1")
+        record = json.loads(on("node1", "sh", "-c", "cat /mnt/small/*/exit.json"))
+    finally:
+        on("node1", "umount", "/mnt/small")
+
+    assert done.code == 0, done.err[-2000:]
+    assert "node1: the disk is full" in done.err
+    assert record["exit_code"] == 0
+    assert 50 << 20 < record["bytes_lost"] < 64 << 20
+
+
+# -- whoever reads --------------------------------------------------------------------------------
+
+
+def test_a_reader_that_leaves_early_changes_neither_the_run_nor_its_code(lab):
+    words = [str(MADCTL), *launching(lab, "node1,node2"), "--", "count.py", "3"]
+    process = subprocess.Popen(words, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read()
+
+    assert process.wait(60) == 0, said
+    assert "2 of 2 ranks joined" in said
+
+
+def test_a_screen_that_takes_nothing_does_not_delay_the_stop(lab):
+    """A pager waits at its first page while a rank fails."""
+    words = [str(MADCTL), *launching(lab, "node1,node2"), "--", "flood.py", str(256 << 20)]
+    process = subprocess.Popen(words, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(1)
+    run_id = madctl("ps", "--output", "json").json["data"]["runs"][-1]["run_id"]
+    wait_for(lambda: set(states(run_id).values()) == {"exited"}, 60)
+    output = process.stdout.read()
+    said = process.stderr.read().decode()
+
+    assert process.wait(60) == 0, said
+    assert b"not shown; they are in the file" in output
+
+
+@pytest.fixture(scope="module")
+def ended_run(lab, tmp_path_factory):
+    """A run that ended and left more than any buffer on the way holds, and where it is remembered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        words = ["--detach", "--output", "json", "--", "flood.py", str(100 << 20)]
+        run_id = madctl(*launching(lab, "node1,node2"), *words).json["run_id"]
+        wait_for(lambda: set(states(run_id).values()) == {"exited"}, 60)
+        return run_id, os.environ["XDG_STATE_HOME"]
+
+
+@pytest.fixture
+def long_log(ended_run, monkeypatch):
+    """Remember that run; its log is read, and stays as it is."""
+    monkeypatch.setenv("XDG_STATE_HOME", ended_run[1])
+    return ended_run[0]
+
+
+def test_logs_end_with_their_reader(long_log):
+    process = subprocess.Popen([str(MADCTL), "logs", long_log], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert process.wait(20) == 0, process.stderr.read()
+
+
+def test_who_is_attached_to_a_stopped_screen_can_still_leave(long_log):
+    process = subprocess.Popen([str(MADCTL), "attach", long_log], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(1)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(20) == 143, process.stderr.read()
+    process.stdout.close()
+
+
+def test_every_byte_of_a_long_log_reaches_a_slow_reader(long_log):
+    process = subprocess.Popen([str(MADCTL), "attach", long_log], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    lines = 0
+    for line in process.stdout:
+        lines += b"\xe2\x94\x82 xxxx" in line
+
+    assert (process.wait(20), lines) == (0, (100 << 20) // 1024)
