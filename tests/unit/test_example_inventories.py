@@ -12,7 +12,7 @@ import pytest
 
 from madctl.cli import build_parser
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[2]
 DOCUMENTATION = [ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")]
 EXPECTED = {"example.yml": 2, "site": 3, "gpu.hostlist.yml": 17}
 
