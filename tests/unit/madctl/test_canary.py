@@ -134,14 +134,14 @@ def hold(place, capsys, line, code):
 
 
 @pytest.mark.parametrize(("words", "action"), inputs())
-def test_no_option_is_taken_for_another_language(alone, capsys, words, action):
+def test_no_option_is_taken_for_another_language(alone, capsys, one_parser, words, action):
     for text in LANGUAGES.values():
         line = line_for(words, action, text)
         hold(alone, capsys, line, cli.main(line))
 
 
 @pytest.mark.parametrize(("words", "action"), files())
-def test_no_file_is_taken_for_another_language(alone, capsys, words, action):
+def test_no_file_is_taken_for_another_language(alone, capsys, one_parser, words, action):
     for text in LANGUAGES.values():
         Path(text).write_text("\n".join(["A=1", *LANGUAGES.values()]))
         line = line_for(words, action, text)
@@ -153,7 +153,7 @@ def test_no_file_is_taken_for_another_language(alone, capsys, words, action):
 def variables():
     """List what the sources read from the environment."""
     found = set()
-    for path in [*ROOT.glob("madctl/**/*.py"), *ROOT.glob("plugins/*_utils/*.py")]:
+    for path in [*ROOT.glob("madctl/**/*.py"), *ROOT.glob("plugins/*_utils/**/*.py")]:
         found |= set(re.findall(r'(?:environ|environment|given)(?:\.get\(|\[)"([A-Z][A-Z0-9_]+)"', path.read_text()))
         found |= set(re.findall(r'setting\("([A-Z_]+)"', path.read_text()))
     return sorted(found | {"TMPDIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TERM", "COLUMNS", "LANG"})

@@ -6,7 +6,7 @@ import pytest
 from madctl import cli
 from tests.unit.not_numbers import NOT_NUMBERS
 
-pytestmark = pytest.mark.usefixtures("known_python")
+pytestmark = pytest.mark.usefixtures("known_python", "one_parser")
 
 OPTIONS = {
     "--nproc-per-node": "check",

@@ -133,7 +133,7 @@ ARGUMENTS = [
 ]
 
 
-def test_errors_about_arguments_are_one_harmless_line_each(capsys, tmp_path, monkeypatch):
+def test_errors_about_arguments_are_one_harmless_line_each(capsys, tmp_path, monkeypatch, one_parser):
     from madctl import cli
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
