@@ -39,5 +39,5 @@ def _state():
 
 @pytest.fixture
 def rounds(request):
-    """Give the number of mutated inputs to try: 2,000, or 1,000,000 with --long."""
-    return 1_000_000 if request.config.getoption("--long") else 2_000
+    """Give the number of mutated inputs to try: 10,000, or 1,000,000 with --long."""
+    return 1_000_000 if request.config.getoption("--long") else 10_000
