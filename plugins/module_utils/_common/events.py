@@ -57,6 +57,8 @@ _LONG = 1 << 14
 
 _rank, _size = whole(0, MOST_RANKS), whole(0, 1 << 62)
 _status, _signal = maybe(whole(0, 1 << 16)), maybe(whole(0, 128))
+# As Python tells of a process, a signal as a number below zero.
+_popen = maybe(whole(-128, 1 << 16))
 _ended: Dict[str, Shape] = {"exit_code": _status, "signal": _signal}
 _identity: Dict[str, Shape] = dict.fromkeys(("local_rank", "world_size", "local_world_size"), maybe(_rank))
 _program: Dict[str, Shape] = {**_identity, "rank": maybe(_rank), "pid": whole(), "argv0": text(), "reason": text(64)}
@@ -90,7 +92,7 @@ SAID_BY_RANKS: Dict[str, Kind] = {
         {**_identity, "reason": text(64)},
     ),
     RANK_EXIT: Kind(_ended, {"time": second, "error": maybe(text())}),
-    MODELS: Kind({"rows": _rows, "failed": _models, "exit_code": _status}, {"alone": _models}),
+    MODELS: Kind({"rows": _rows, "failed": _models, "exit_code": _popen}, {"alone": _models}),
 }
 
 TOLD_BY_NODES: Dict[str, Kind] = {
@@ -113,7 +115,7 @@ TOLD_BY_NODES: Dict[str, Kind] = {
             "rows": _rows,
             "failed": listed(text(_LONG), 4096),
             "stopping": truth,
-            "exit_code": maybe(whole(-128, 1 << 16)),
+            "exit_code": _popen,
         },
         {"alone": listed(text(_LONG), 4096)},
     ),

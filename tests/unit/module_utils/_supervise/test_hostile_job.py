@@ -18,6 +18,8 @@ MESSAGES = [
     {**IDENTITY, "event": "exec_failed", "pid": 5, "argv0": "python", "errno": 2, "reason": "ENOENT"},
     {"event": "rank_exit", "time": 1.5, "exit_code": 1, "signal": None, "error": "x"},
     {"event": "models", "rows": [{"model": "a", "status": "SUCCESS"}], "failed": [], "exit_code": 0},
+    # As Popen says that a signal ended it.
+    {"event": "models", "rows": [], "failed": ["madengine failed: SIGKILL"], "alone": [], "exit_code": -9},
 ]
 
 
