@@ -15,7 +15,9 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from enum import IntEnum
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode as ExitCode
+from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import of_signal as of_signal
 
 DEBUG = "MADCTL_DEBUG"
 _LONGEST = 400  # of what an exception says
@@ -30,24 +32,6 @@ _MACHINE = (
     errno.ENFILE,
     errno.ENOMEM,
 )
-
-
-class ExitCode(IntEnum):
-    """The exit codes of every command; ``docs/reference/exit_codes.md`` explains them."""
-
-    SUCCEEDED = 0
-    INTERNAL = 1
-    USAGE = 2
-    CHECK_FAILED = 3
-    UNREACHABLE = 4
-    START_FAILED = 5
-    JOB_FAILED = 6
-    NODE_LOST = 7
-    TIMED_OUT = 8
-    STOP_UNVERIFIED = 9
-    HANGUP = 129
-    INTERRUPTED = 130
-    TERMINATED = 143
 
 
 @dataclass(frozen=True)

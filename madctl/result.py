@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES
 from madctl.errors import Problem
 
 SCHEMA = 1
@@ -58,7 +59,7 @@ def _finite(value: Any) -> Any:
 
 def _problem(problem: Problem) -> dict[str, Any]:
     fields = {key: getattr(problem, key) for key in ("code", "host", "message", "remedy")}
-    if problem.code in ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS"):
+    if problem.code in JOB_CODES:
         fields |= {"rank": problem.rank, "exit_code": problem.exit_code}
     return fields
 

@@ -6,10 +6,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.errors import ExitCode, Problem, UsageError
+from madctl.errors import ExitCode, Problem, UsageError, of_signal
 from madctl.request.options import add_run_argument, add_since_option, since, whole
-
-UNSEEN = ("NODE_SILENT", "NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR", "RUN_UNKNOWN")
 
 
 def register(commands: Any) -> None:
@@ -27,6 +25,7 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print lines, each with its node and rank."""
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST
     from madctl.playbook.report import own_failure
     from madctl.playbook.session import RunSession
     from madctl.runs import record_store
@@ -54,9 +53,9 @@ def run(options: argparse.Namespace) -> int:
         print_problems(view.errors, [])
         return ExitCode.INTERNAL
     if session.interrupted:
-        return 128 + int(session.signal)
+        return of_signal(session.signal)
     # How the job ended is not what was asked; which output is missing is.
-    missing = [problem for problem in view.errors if problem.code in UNSEEN]
+    missing = [problem for problem in view.errors if problem.code in ("NODE_SILENT", *LOST, "RUN_UNKNOWN")]
     broken = own_failure(session)
     print_problems([*missing, *broken], [])
     if missing:

@@ -9,7 +9,7 @@ from typing import Any
 from madctl.errors import ExitCode, Problem
 from madctl.request.options import add_output_option, add_run_argument
 
-GRACE_SECONDS, FORCED_SECONDS = 45, 0
+FORCED_SECONDS = 0.0
 
 
 def register(commands: Any) -> None:
@@ -25,6 +25,7 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 only when every node proved that nothing is left, else 9."""
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
     from madctl.playbook import ask
     from madctl.result import Result, to_json, to_problem
     from madctl.runs import record_store
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen.view import print_problems
 
     record = record_store.load(options.run_id)
-    grace = FORCED_SECONDS if options.force else GRACE_SECONDS
+    grace = FORCED_SECONDS if options.force else STOP_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
     # Where Ansible itself fails, it is an error of its own: of nodes that were not asked nobody can say anything.
     found = ask.nodes_of_run("stop", "run_stop", record, wanted)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from madctl.errors import ExitCode, Problem
+from madctl.errors import ExitCode, Problem, of_signal
 from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
 from madctl.runs import record_store
@@ -22,9 +22,10 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
     """Print the table of nodes and checks, then what it means."""
     view, verdict = session.view, session.verdict
     broken = own_failure(session)
+    code: int
     if session.interrupted:
         view.errors = [Problem("INTERRUPTED", "interrupted")]
-        code = 128 + int(session.signal)
+        code = of_signal(session.signal)
     elif verdict is None:
         code = _internal(session)
     else:
@@ -108,7 +109,7 @@ def _results(view: View, plan: dict[str, Any], data: dict[str, Any], ended: str)
 
 
 def _run_code(session: RunSession, dry_run: bool) -> int:
-    signalled = 128 + int(session.signal)
+    signalled = of_signal(session.signal)
     if session.detached:
         return signalled if session.interrupted else ExitCode.SUCCEEDED
     if session.final is not None and not session.final.get("detached"):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import UNREACHABLE
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import DETACH, KILL, STOP
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import is_forged
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.nodes.targets import Targets
@@ -18,8 +19,6 @@ from madctl.runs import record_store
 from madctl.runs.run_record import Record
 from madctl.screen import terminal
 from madctl.screen.view import View
-
-STOP, KILL, DETACH = b"s", b"k", b"d"
 
 
 class Session:
@@ -129,10 +128,9 @@ class Session:
         return replace(problem, message=f"{problem.message}; installing it: {self.said[problem.host]}")
 
     def check_code(self) -> ExitCode:
-        """Give the exit code of everything before a start."""
-        if any(problem.code in UNREACHABLE for problem in self.view.errors):
-            return ExitCode.UNREACHABLE
-        return ExitCode.CHECK_FAILED if self.view.errors else ExitCode.INTERNAL
+        """Return the exit code of everything before a start."""
+        found = [{"code": problem.code} for problem in self.view.errors]
+        return codes.exit_code(found) if found else ExitCode.INTERNAL
 
 
 class RunSession(Session):
@@ -168,7 +166,7 @@ class RunSession(Session):
         """Remember the new plan when a run is started again."""
         if is_forged(event):
             return
-        if event["event"] == "restart" and self.record:
+        if event["event"] == events.RESTART and self.record:
             self.remember(record_store.restarted(self.record, event["plan"]))
         super().on_event(event, payload)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import EXITED, Reason
 from madctl.errors import ExitCode
 
 
@@ -13,7 +14,7 @@ def how_it_ended(nodes: list[dict[str, Any]], count: int, plan: dict[str, Any]) 
     records = [node["exit"] for node in nodes if node["exit"]]
     if len(records) < count:
         return None
-    if any((record.get("reason") or "stopped") == "stopped" for record in records if record["stopped"]):
+    if any((record.get("reason") or Reason.STOPPED) == Reason.STOPPED for record in records if record["stopped"]):
         return "stopped"
     is_script = plan["shape"] == "script"
     if any(map(_failed, records)) or is_script and _is_short(records, plan["world_size"]):
@@ -24,7 +25,7 @@ def how_it_ended(nodes: list[dict[str, Any]], count: int, plan: dict[str, Any]) 
 
 
 def _failed(record: dict[str, Any]) -> bool:
-    ended = record["outcome"] == "exited" and record["exit_code"] == 0 and not record.get("signal")
+    ended = record["outcome"] == EXITED and record["exit_code"] == 0 and not record.get("signal")
     return not ended or bool(record["stopped"] or record.get("left_behind") or record.get("trouble"))
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import is_usual_base
 from madctl.nodes.inventory import GROUP, narrowed, wrong_login
 from madctl.nodes.targets import Targets
 
@@ -46,7 +47,7 @@ class Record:
     def base(self) -> dict[str, str]:
         """Give the directory of run directories where it is not the usual one, as a variable of the roles."""
         places = {os.path.dirname(node.get("run_dir") or "") for node in self.plan["nodes"]}
-        own = {place for place in places if place and not place.startswith("/var/tmp/madctl-")}
+        own = {place for place in places if place and not is_usual_base(place)}
         return {"madctl_run_dir": own.pop()} if len(own) == 1 else {}
 
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, harmless
 
@@ -94,9 +95,9 @@ class Line:
     def about_links(self) -> str:
         """What it says of the connections to hosts; nothing where it is a line of the job."""
         many = len(self.hosts) > 1
-        if self.kind == "suspect":
+        if self.kind == events.SUSPECT:
             return f"{fold(self.hosts)} do{'' if many else 'es'} not answer; the run goes on, trying again"
-        return f"{fold(self.hosts)} {'are' if many else 'is'} back" if self.kind == "back" else ""
+        return f"{fold(self.hosts)} {'are' if many else 'is'} back" if self.kind == events.BACK else ""
 
 
 @dataclass

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, KEPT, Logs, size
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
@@ -27,7 +28,6 @@ from madctl.screen.stages import StageTable
 from madctl.screen.terminal import ERR, OUT, tell
 
 LAST_LINES = 20
-JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS", "START_FAILED", "DAEMON_NOT_READY")
 _LAST_LENGTH = 4096  # of a last line: each rank has twenty of them in memory
 _WIDEST = 32
 _PATIENCE = 0.5
@@ -154,8 +154,12 @@ class View:
 
     def interrupted(self, order: bytes) -> None:
         """Somebody pressed Ctrl-C, or hung up."""
-        self._is_left = self._is_left or order == b"d"
-        words = {b"s": "stopping; Ctrl-C again to kill", b"k": "killing; Ctrl-C again to let go", b"d": "letting go"}
+        self._is_left = self._is_left or order == wire.DETACH
+        words = {
+            wire.STOP: "stopping; Ctrl-C again to kill",
+            wire.KILL: "killing; Ctrl-C again to let go",
+            wire.DETACH: "letting go",
+        }
         self._at_once("stop", words[order])
 
     def goes_on(self, run_id: str, is_forgotten: bool = False) -> None:
@@ -191,41 +195,41 @@ class View:
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Take in one event from the nodes."""
         kind = event["event"]
-        if kind == "log":
+        if kind == events.LOG:
             self._lines(event["host"], event["log"], self._logs.feed(event["host"], event["log"], payload))
-        elif kind == "ready":
+        elif kind == events.READY:
             self._armed(event["host"])
-        elif kind == "started":
+        elif kind == events.STARTED:
             self._counts["run"] += 1
             self._mark(event["host"], "go", True)
             if self._counts["run"] == len(self.names) and not self._attached:
                 self.stage("go", f"started on {self._nodes()}")
-        elif kind == "joined":
+        elif kind == events.JOINED:
             self._counts["joined"] += 1
             if self._planned and self._counts["joined"] == self._planned["world_size"] and not self._attached:
                 self.stage("ranks", f"all {self._counts['joined']} joined")
-        elif kind == "stopping":
+        elif kind == events.STOPPING:
             self._stopping = True
             self.stage("stop", "telling all nodes to stop")
-        elif kind == "exit":
+        elif kind == events.EXIT:
             self._flush(event["host"])
-        elif kind == "skipped":
+        elif kind == events.SKIPPED:
             self._skipped(event["host"], event["log"], event["size"])
-        elif kind in ("suspect", "back"):
+        elif kind in (events.SUSPECT, events.BACK):
             self._give((event["host"], ""), "", kind)
-        elif kind == "lost":
+        elif kind == events.LOST:
             self._flush(event["host"])
             reason = event.get("message")
             self.stage("lost", f"{event['host']} is lost" + (f": {reason}" if reason else ""))
-        elif kind == "log_degraded":
+        elif kind == events.LOG_DEGRADED:
             self.stage("notice", f"{event['host']}: the disk is full, output of {event['log']} is lost")
-        elif kind == "files_short":
+        elif kind == events.FILES_SHORT:
             self.stage("notice", f"{event['host']}: too few open files, see runner.* for rank {event['rank']}")
-        elif kind == "no_dump":
+        elif kind == events.NO_DUMP:
             self.stage("notice", f"{event['host']}: no py-spy there, so no stacks")
-        elif kind == "idle":
+        elif kind == events.IDLE:
             self.stage("idle", f"no output for {event['seconds']:g} s; stopping")
-        elif kind == "restart":
+        elif kind == events.RESTART:
             self._restart(event["attempt"], event["of"], event.get("replaced") or {})
 
     def _restart(self, attempt: int, of: int, replaced: dict[str, str]) -> None:
@@ -331,7 +335,7 @@ class View:
         ranks = f", {joined} of {data['world_size']} ranks joined" if joined is not None else ""
         self.stage("done", f"{status} after {seconds:.1f} s on {self._nodes()}{ranks}")
         if status != "succeeded":
-            self.stage("logs", f"{data['nodes'][0]['run_dir']}/logs on each node")
+            self.stage("logs", f"{data['nodes'][0]['run_dir']}/{run_directory.LOGS} on each node")
 
     @_alone
     def results(self, lines: Sequence[str], path: str) -> None:
@@ -359,7 +363,7 @@ class View:
             self._block("error", problem, lines)
 
     def _last_words(self, problem: Problem) -> None:
-        if problem.host is None or problem.code not in JOB_CODES:
+        if problem.host is None or problem.code not in codes.WITH_LAST_LINES:
             return
         source = f"rank-{problem.rank}" if problem.rank is not None else "runner"
         lines = self._last.get((problem.host, source))

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, program_output, remote_program
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import AT_ONCE, Way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, play_rules, results, unpacking
@@ -130,7 +130,7 @@ def is_replaced(directory: str, run_id: str) -> bool:
         if not os.listdir(directory):
             return True
         # A node wrote this file.
-        with open(os.path.join(directory, "run.json"), "rb") as stream:
+        with open(os.path.join(directory, run_directory.DESCRIPTION), "rb") as stream:
             return bool(wire.parse(stream.read(_RUN_BYTES)).get("run_id") == run_id)
     except FileNotFoundError:
         return not os.path.isdir(directory)

@@ -14,6 +14,8 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
@@ -28,7 +30,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 # What keeps a reader from output that there may be; how the job ended is not what it asks.
-_UNSEEN = ("NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR", "CHANNEL_FAILED", "RUN_UNKNOWN")
+_UNSEEN = (*codes.LOST, "CHANNEL_FAILED", "RUN_UNKNOWN")
 
 
 class ActionModule(ActionBase):
@@ -71,7 +73,7 @@ class ActionModule(ActionBase):
             # Whoever only reads what is there judges nothing, but must know what is missing.
             missing = [run for run in follower.runs if run.failure and run.failure_code in _UNSEEN]
             silent = {run.host: run.failure["message"] for run in missing if run.failure}
-            result = dict(results.answered({}, silent, ways, changed=False), exit_code=0)
+            result = dict(results.answered({}, silent, ways, changed=False), exit_code=int(ExitCode.SUCCEEDED))
             playbook_screen.problems(result["problems"])
             return result
         result = results.of_run(follower, plan, time.monotonic() - started)

@@ -15,7 +15,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
@@ -81,10 +81,10 @@ class ActionModule(ActionBase):
         self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, screen: playbook_screen.Screen
     ) -> dict[str, Any]:
         restarts: list[dict[str, Any]] = []
-        with event_queue.Events(arguments.get("event_socket"), screen) as events:
+        with event_queue.Events(arguments.get("event_socket"), screen) as queue:
             while True:
                 ways = choose_way.to((node["host"] for node in plan["nodes"]), self, task_vars["hostvars"])
-                result = attempt(plan, arguments, ways, events)
+                result = attempt(plan, arguments, ways, queue)
                 result["restarts"] = restarts
                 again = _again(plan, result, len(restarts) + 1)
                 if again is None:
@@ -92,9 +92,8 @@ class ActionModule(ActionBase):
                 plan, replaced = again
                 restarts.append({"run_id": plan["run_id"], "replaced": replaced, "after": result["problems"][0]})
                 told = {key: plan[key] for key in plan if key not in ("restart", "proof")}
-                most = plan["restart"]["most"]
-                about = {"event": "restart", "attempt": len(restarts), "of": most, "replaced": replaced, "plan": told}
-                events.tell(about, b"")
+                tried = {"attempt": len(restarts), "of": plan["restart"]["most"]}
+                queue.tell({"event": events.RESTART, **tried, "replaced": replaced, "plan": told}, b"")
 
 
 def _secrets(plan: dict[str, Any], user_env: dict[str, Any]) -> tuple[str, ...]:
@@ -113,16 +112,16 @@ def _secrets(plan: dict[str, Any], user_env: dict[str, Any]) -> tuple[str, ...]:
 def _again(plan: dict[str, Any], result: dict[str, Any], number: int) -> Any:
     """Plan a restart where the run failed in a way that may not come again."""
     problems = result.get("problems") or []
-    if not problems or any(entry["code"] not in spare_nodes.RESTARTABLE for entry in problems):
+    if not problems or any(entry["code"] not in codes.RESTARTABLE for entry in problems):
         return None
     failures = {entry["host"]: entry["code"] for entry in reversed(problems) if entry["host"]}
     return spare_nodes.again(plan, failures, number)
 
 
-def attempt(plan: dict[str, Any], arguments: dict[str, Any], ways: Ways, events: event_queue.Events) -> dict[str, Any]:
+def attempt(plan: dict[str, Any], arguments: dict[str, Any], ways: Ways, queue: event_queue.Events) -> dict[str, Any]:
     """Start a plan once and follow it to its end."""
-    follower = Follower(plan, events.tell, ways)
-    signals.obey(follower, events)
+    follower = Follower(plan, queue.tell, ways)
+    signals.obey(follower, queue)
     idle_timeout = float(arguments.get("idle_timeout") or 0) or None
     given = {
         "user_env": arguments.get("user_env") or {},

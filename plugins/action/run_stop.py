@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
@@ -15,7 +15,6 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _MODULES = remote_program.parts("_runs.run_state")
-_GRACE_SECONDS = 45.0
 # To look, to kill, and to have systemd forget the service.
 _MORE_SECONDS = 40.0
 
@@ -31,7 +30,7 @@ class ActionModule(ActionBase):
         play_rules.require(self._task, task_vars)
         arguments = remote_program.plain(self._task.args)
         playbook_screen.refuse(validation.judge(arguments))
-        grace = float(arguments.get("grace", _GRACE_SECONDS))
+        grace = float(arguments.get("grace", wire.STOP_SECONDS))
         run_id = str(arguments.get("run_id") or "")
         request = {"base": arguments.get("run_dir"), "grace": grace, "dry_run": bool(self._task.check_mode)}
         ways = choose_way.to_all(self, task_vars)

@@ -29,7 +29,7 @@ from typing import Any
 
 from ansible.plugins.callback.default import CallbackModule as Default
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text, private_places, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, plain_text, private_places, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
@@ -127,7 +127,7 @@ class CallbackModule(Default):
         except OSError:
             return False
         for event, _ in key.data.feed(data):
-            if event["event"] == "barrier":
+            if event["event"] == events.BARRIER:
                 self._asking = key.fileobj
             else:
                 self._on_event(event)
@@ -135,9 +135,9 @@ class CallbackModule(Default):
 
     def _on_event(self, event: dict[str, Any]) -> None:
         with self._lock:
-            if event["event"] == "text":
+            if event["event"] == events.TEXT:
                 self._say(event["text"], is_job=bool(event.get("job")))
-            elif event["event"] == "nodes":
+            elif event["event"] == events.NODES:
                 self._table.begin(event["nodes"])
                 self._draw()
             elif self._table.take(event):
@@ -171,7 +171,7 @@ class CallbackModule(Default):
             return
         self._barrier.clear()
         with unix_sockets.connect(self._place()) as own:
-            own.sendall(wire.encode({"event": "barrier"}))
+            own.sendall(wire.encode({"event": events.BARRIER}))
             self._barrier.wait(_LAST_WORDS_SECONDS)
 
     def _place(self) -> str:

@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, Dict, List
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import prove
-from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, raw_words, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, service, stop_mark
 
 
@@ -92,7 +92,7 @@ def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
     Raises:
         OSError: If what lies there under that name is something else.
     """
-    name = "bin-" + digest
+    name = run_directory.PROGRAMS + digest
     place = os.path.join(base, name)
     try:
         os.utime(place)  # In use again, so nothing that is old.
@@ -120,47 +120,49 @@ def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
 def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str:
     """Write the run directory, start the supervisor in it and wait until it listens."""
     run_dir = request["run_dir"]
-    os.mkdir(os.path.join(run_dir, "logs"))
-    os.symlink(os.path.join("..", programs), os.path.join(run_dir, "bin"))
-    files = {"hostfile": request["hostfile"], "run.json": json.dumps(dict(request["about"], created=time.time()))}
+    os.mkdir(os.path.join(run_dir, run_directory.LOGS))
+    os.symlink(os.path.join("..", programs), os.path.join(run_dir, run_directory.BIN))
+    about = dict(request["about"], created=time.time())
+    files = {run_directory.HOST_FILE: request["hostfile"], run_directory.DESCRIPTION: json.dumps(about)}
     for name, text in files.items():
         _write(os.path.join(run_dir, name), text)
     if request["runner"] == "mpirun":
         words = [raw_words.unpack(word) for word in request["rank_argv"] or []]
         ranks = {"python": request["python"], "argv": words, "start_timeout": request["start_timeout"]}
-        _write(os.path.join(run_dir, "ranks.json"), json.dumps(ranks))
+        _write(os.path.join(run_dir, run_directory.RANKS), json.dumps(ranks))
         if request["node_rank"] == 0:
-            _write(os.path.join(run_dir, "relay.key"), request["relay_key"])
+            _write(os.path.join(run_dir, run_directory.RELAY_KEY), request["relay_key"])
     if request["model"]:
         job = {**request["model"], "argv": [raw_words.unpack(word) for word in request["model"]["argv"]]}
-        _write(os.path.join(run_dir, "model.json"), json.dumps(job))
-    fifo_path = os.path.join(run_dir, "ready")
+        _write(os.path.join(run_dir, run_directory.MODEL), json.dumps(job))
+    fifo_path = os.path.join(run_dir, run_directory.READY)
     os.mkfifo(fifo_path, 0o600)
     fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK)
-    argv = [*_program(os.path.join(base, programs), "supervisor"), run_dir]
+    argv = [*_program(os.path.join(base, programs), run_directory.SUPERVISOR), run_dir]
     _write(
-        os.path.join(run_dir, "spec.json"),
+        os.path.join(run_dir, run_directory.SPEC),
         json.dumps(dict(_spec(request, base, os.path.join(base, programs)), umask=umask)),
     )
     kind, pid, refused = service.start(argv, request["run_id"], request["grace"])
     said = service.wait_ready(fifo, pid, request["start_timeout"])
     os.close(fifo)
     if said != "ready":
-        raise OSError(said or "the supervisor did not start: %s" % _last_line(os.path.join(run_dir, "supervisor.log")))
+        last = _last_line(os.path.join(run_dir, run_directory.SUPERVISOR_LOG))
+        raise OSError(said or "the supervisor did not start: %s" % last)
     os.unlink(fifo_path)
     return "%s (systemd: %s)" % (kind, refused) if refused else kind
 
 
 def _program(programs: str, name: str) -> List[str]:
     """Write the command of a delivered program, as ``processes`` recognises a supervisor."""
-    return [sys.executable, "-I", "-S", os.path.join(programs, "madctl_node.py"), name]
+    return [sys.executable, "-I", "-S", os.path.join(programs, run_directory.LAUNCHER), name]
 
 
 def _disarm(run_dir: str) -> None:
     """Come to the supervisor as who follows it, and go: it ends before a start."""
     os.chdir(run_dir)  # A path may be too long for a socket's name.
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-        channel.connect("control.sock")
+        channel.connect(run_directory.CONTROL_SOCKET)
 
 
 def _spec(request: Dict[str, Any], base: str, programs: str) -> Dict[str, Any]:
@@ -177,13 +179,13 @@ def _spec(request: Dict[str, Any], base: str, programs: str) -> Dict[str, Any]:
         {key: request[key] for key in keys},
         argv=argv,
         env=environment,
-        lock=os.path.join(base, "lock") if request["lock"] else None,
+        lock=os.path.join(base, run_directory.LOCK) if request["lock"] else None,
         proof_janitors=[entry["janitor"] for entry in request["proof"]["written"]],
         boot_id=_read("/proc/sys/kernel/random/boot_id"),
         oom_score=_read("/proc/self/oom_score_adj"),
         py_spy=found,
         mpi=_mpi(request) if request["runner"] == "mpirun" else None,
-        after=[*_program(programs, "container_removal"), request["run_id"]] if request["model"] else None,
+        after=[*_program(programs, run_directory.CONTAINER_REMOVAL), request["run_id"]] if request["model"] else None,
     )
 
 

@@ -2,39 +2,51 @@
 """
 The stable error codes that come out of roles and madctl alike, with the exit code each leads to.
 
-Exit codes: 3 a check failed, 4 a node was unreachable, 5 the start failed, 6 the job failed, 7 a
-node was lost, 8 timed out, 130 interrupted. Private to the collection.
+Private to the collection.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 
 UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
+# How the job itself fails on a node. After the first one these are consequences: a peer was lost, or all were stopped.
+JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS")
+# What the last lines of the rank or the runner explain: also a start that failed, and daemons that did not come.
+WITH_LAST_LINES = (*JOB_CODES, "START_FAILED", "DAEMON_NOT_READY")
+# A node of these can neither take part again nor be read.
+LOST = ("NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR")
+# What need not happen again at a restart; a job that makes a world of its own does so every time.
+RESTARTABLE = (
+    *LOST,
+    *(code for code in JOB_CODES if code != "WORLD_DIFFERS"),
+    *("SUPERVISOR_LOST", "RANKS_MISSING"),
+)
 _EXIT = {
-    "START_FAILED": 5,
-    "NODE_NOT_READY": 5,
-    "CHANNEL_FAILED": 5,
-    "DAEMON_NOT_READY": 5,
-    "RANK_FAILED": 6,
-    "COMMAND_FAILED": 6,
-    "MODEL_FAILED": 6,
-    "RANKS_MISSING": 6,
-    "WORLD_DIFFERS": 6,
-    "RUN_UNKNOWN": 2,
-    "WORK_IS_LAUNCHER": 2,
-    "DEST_IN_USE": 2,
-    "NODE_LOST": 7,
-    "NODE_REBOOTED": 7,
-    "PROTOCOL_ERROR": 7,
-    "SUPERVISOR_LOST": 7,
-    "TIMED_OUT": 8,
-    "LEFT_BEHIND": 9,
-    "INTERRUPTED": 130,
-    "RUN_STOPPED": 130,
+    "START_FAILED": ExitCode.START_FAILED,
+    "NODE_NOT_READY": ExitCode.START_FAILED,
+    "CHANNEL_FAILED": ExitCode.START_FAILED,
+    "DAEMON_NOT_READY": ExitCode.START_FAILED,
+    "RANK_FAILED": ExitCode.JOB_FAILED,
+    "COMMAND_FAILED": ExitCode.JOB_FAILED,
+    "MODEL_FAILED": ExitCode.JOB_FAILED,
+    "RANKS_MISSING": ExitCode.JOB_FAILED,
+    "WORLD_DIFFERS": ExitCode.JOB_FAILED,
+    "RUN_UNKNOWN": ExitCode.USAGE,
+    "WORK_IS_LAUNCHER": ExitCode.USAGE,
+    "DEST_IN_USE": ExitCode.USAGE,
+    "NODE_LOST": ExitCode.NODE_LOST,
+    "NODE_REBOOTED": ExitCode.NODE_LOST,
+    "PROTOCOL_ERROR": ExitCode.NODE_LOST,
+    "SUPERVISOR_LOST": ExitCode.NODE_LOST,
+    "TIMED_OUT": ExitCode.TIMED_OUT,
+    "LEFT_BEHIND": ExitCode.STOP_UNVERIFIED,
+    "INTERRUPTED": ExitCode.INTERRUPTED,
+    "RUN_STOPPED": ExitCode.INTERRUPTED,
 }
 
 Problem = Dict[str, Any]
@@ -61,11 +73,11 @@ def problem(
     return dict(found, **extra)
 
 
-def exit_code(problems: List[Problem]) -> int:
-    """Choose the exit code: 4 beats all others, else the first problem decides; unknown codes are checks."""
+def exit_code(problems: Sequence[Problem]) -> ExitCode:
+    """Choose the exit code: an unreachable node wins, else the first problem decides; unknown codes are checks."""
     if any(entry["code"] in UNREACHABLE for entry in problems):
-        return 4
-    return _EXIT.get(problems[0]["code"], 3) if problems else 0
+        return ExitCode.UNREACHABLE
+    return _EXIT.get(problems[0]["code"], ExitCode.CHECK_FAILED) if problems else ExitCode.SUCCEEDED
 
 
 def line(entry: Problem) -> str:

@@ -15,6 +15,8 @@ import signal
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 GO, STOP, KILL, DUMP, END, DETACH = b"g", b"s", b"k", b"p", b"e", b"d"
+# How long a stop waits for a run to end in order before it kills what is left.
+STOP_SECONDS = 45.0
 # The same orders where there is no channel to a supervisor.
 SIGNALS = {
     STOP: signal.SIGTERM,

@@ -14,11 +14,11 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels, run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.door import Door
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.mpi_daemons import Daemons
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_events import Door
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
 Listener = Callable[[Dict[str, Any], bytes], None]
@@ -137,7 +137,6 @@ class Follower:
         self._spoke_at = self._daemons.began = time.monotonic()
         for channel in self.channels.values():
             node_channels.order(channel, wire.GO)
-        self.tell({"event": "go"}, b"")
 
     def wait_started(self, seconds: float) -> None:
         """Wait until every runner was started, or one could not be."""
@@ -187,7 +186,7 @@ class Follower:
         if not self._stopping and not self._read_only:
             self._stopping = True
             if self._gone:
-                self.tell({"event": "stopping"}, b"")
+                self.tell({"event": events.STOPPING}, b"")
             for channel in self.channels.values():
                 node_channels.order(channel, wire.STOP)
 
@@ -196,7 +195,7 @@ class Follower:
         message = "no rank printed anything for %g s" % seconds
         self.interrupted = problem("TIMED_OUT", None, message, "look where the ranks wait: logs/rank-*.stack")
         self._stopping = True
-        self.tell({"event": "idle", "seconds": seconds}, b"")
+        self.tell({"event": events.IDLE, "seconds": seconds}, b"")
         for channel in self.channels.values():
             node_channels.order(channel, wire.DUMP)
 
@@ -226,7 +225,7 @@ class Follower:
             run.fail(time.time(), found)
         elif self._gone and self.links:
             run.suspected_at, run.asked_at, run.alive = now, None, None
-            self.tell({"event": "suspect", "host": run.host}, b"")
+            self.tell({"event": events.SUSPECT, "host": run.host}, b"")
             self.links.look_for(run.host, {"offsets": dict(run.offsets), "seq": run.seq})
         else:
             self._lost(run, "NODE_LOST", "the connection to it was lost", time.time())
@@ -256,7 +255,7 @@ class Follower:
 
     def back(self, host: str, channel: socket.socket) -> None:
         """Follow a node again that was silent."""
-        self.tell({"event": "back", "host": host}, b"")
+        self.tell({"event": events.BACK, "host": host}, b"")
         for run in self.runs:
             if run.suspected_at is not None:
                 # Perhaps it was our own link; then the others get as long as this one had.
@@ -276,7 +275,7 @@ class Follower:
     def _lost(self, run: NodeRun, code: str, message: str, at: float, remedy: str = "see whether it is up") -> None:
         hint = self._ways[run.host].hint(run.host)
         run.fail(at, problem(code, run.host, message, "%s: %s" % (remedy, hint)))
-        self.tell({"event": "lost", "host": run.host, "message": message}, b"")
+        self.tell({"event": events.LOST, "host": run.host, "message": message}, b"")
         if run.ready:
             self.stop_all()
 
@@ -319,45 +318,45 @@ class Follower:
 
     def _event(self, run: NodeRun, header: Dict[str, Any], payload: bytes) -> None:
         event = header["event"]
-        if event == "log":
+        if event == events.LOG:
             self._spoke_at, payload = time.monotonic(), run.fresh(header, payload)
-        elif event == "skipped":
+        elif event == events.SKIPPED:
             run.offsets[header["log"]] = run.offsets.get(header["log"], 0) + header["size"]
-        elif event == "ready":
+        elif event == events.READY:
             return self._ready(run, header)
-        elif event == "refused":
+        elif event == events.REFUSED:
             self._drop(run.host)
             run.fail(time.time(), problem("RUN_UNKNOWN", run.host, header["message"], "gc may have removed it"))
             return None
-        elif event == "end":
+        elif event == events.END:
             return self._drop(run.host)  # Whoever only reads what is there wants no more.
         at = run.date(header["time"], time.time()) if "time" in header else time.time()
         failure: Optional[Problem] = None
-        if event == "started":
+        if event == events.STARTED:
             run.started_at = time.monotonic()
             self._gone = True
-        elif event == "stopping":
+        elif event == events.STOPPING:
             self._stopping_there(header)
             return None
-        elif event == "daemon_wanted":
+        elif event == events.DAEMON_WANTED:
             # Whoever came later does not bring what was brought when it was asked for.
             if not self._begun:
                 self._daemons.bring(header)
             return None
-        elif event == "late":
+        elif event == events.LATE:
             self._daemons.late(run, header)
             self.stop_all()
             return None
-        elif event == "rank_exit" and header.get("stopping") and (header["exit_code"] or header["signal"]):
+        elif event == events.RANK_EXIT and header.get("stopping") and (header["exit_code"] or header["signal"]):
             return None  # It ended because it was told to.
-        elif event == "exit":
+        elif event == events.EXIT:
             failure = self._exit(run, header)
-        elif event != "runner_exit" or not self.interrupted:
+        elif event != events.RUNNER_EXIT or not self.interrupted:
             failure, late = run_outcome.failure(run, self.runs, self.plan, header)
             at += late
         if failure:
             run.fail(at, failure)
-        if payload or event != "log" and self._doors[run.host].lets_out(event):
+        if payload or event != events.LOG and self._doors[run.host].lets_out(event):
             self.tell(dict(header, host=run.host), payload)
         if failure:
             self.stop_all()
@@ -376,25 +375,25 @@ class Follower:
 
     def _stopping_there(self, header: Dict[str, Any]) -> None:
         """A node stops; when nobody here asked for it, learn why."""
-        if header.get("reason") == "timed_out" and self.interrupted is None:
+        if header.get("reason") == run_directory.Reason.TIMED_OUT and self.interrupted is None:
             self.interrupted = problem("TIMED_OUT", None, "the job did not end in time", "raise --timeout")
             self.stop_all()
 
     def _exit(self, run: NodeRun, header: Dict[str, Any]) -> Optional[Problem]:
         run.exit = header
         self._daemons.ended(run, header)
-        if header["outcome"] == "lost":
+        if header["outcome"] == run_directory.LOST:
             self._sweep(run)
             return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", run_outcome.KILLED)
         if header.get("trouble"):
             about = "its supervisor broke, and ended the job: %s" % str(header["trouble"])[:200]
             return problem("SUPERVISOR_LOST", run.host, about, "see supervisor.log in the run directory")
         if header.get("stopped"):
-            if header.get("reason") == "stopped" and not self._stopping and self.interrupted is None:
-                before = " before it started" if header["outcome"] == "disarmed" else ""
+            if header.get("reason") == run_directory.Reason.STOPPED and not self._stopping and self.interrupted is None:
+                before = " before it started" if header["outcome"] == run_directory.DISARMED else ""
                 self.interrupted = problem("RUN_STOPPED", None, "the run was stopped" + before)
             return None
-        bad = header["outcome"] != "exited" or header["exit_code"] != 0 or bool(header["signal"])
+        bad = header["outcome"] != run_directory.EXITED or header["exit_code"] != 0 or bool(header["signal"])
         if bad and not self._stopping and run.failure is None:
             return run_outcome.runner_failure(run, self.plan, header)
         return None

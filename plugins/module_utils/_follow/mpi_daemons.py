@@ -11,11 +11,10 @@ import json
 import time
 from typing import Any, Callable, Dict, Optional, Sequence, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
-_UNASKED = "unasked"
 _LOGS = "what it says is in logs/runner.* of the run directory"
 
 Order = Callable[[str, bytes], None]  # host, what its supervisor is to get
@@ -61,10 +60,10 @@ class Daemons:
         within = " in %g s" % seconds if seconds else ""
         now, first = time.time(), self._runs[0]
         at = run.date(header.get("time", now), now)
-        if daemon == _UNASKED and self._is_known_better(run, seconds):
+        if daemon == events.UNASKED and self._is_known_better(run, seconds):
             message = "it did not start its MPI daemon, and says that nobody asked for it"
             run.fail(at - seconds, problem("DAEMON_NOT_READY", run.host, message, _LOGS))
-        elif daemon == _UNASKED:
+        elif daemon == events.UNASKED:
             message = "mpirun did not ask for the daemon of %s%s" % (run.host, within)
             first.fail(at - seconds, problem("DAEMON_NOT_READY", first.host, message, _LOGS))
         elif daemon:

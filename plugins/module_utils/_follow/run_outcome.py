@@ -12,9 +12,9 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES, Problem, problem
 
-JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS")
 # Nobody of ours kills a job that nobody stopped; the kernel does.
 _SHOWN, _LISTED = 200, 8  # Characters of a name, and entries of a list, in a message.
 KILLED = "look for an out-of-memory kill on the node: dmesg"
@@ -160,7 +160,7 @@ def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Dict[str, Any], event: Di
 
 def start_failure(host: str, event: Dict[str, Any]) -> Problem:
     """Describe a runner or a rank's program that could not be executed."""
-    if event["event"] == "start_failed":
+    if event["event"] == events.START_FAILED:
         message = "the runner could not be started: " + event["message"]
     else:
         message = "%s could not be started: %s" % (event["argv0"][:_SHOWN], os.strerror(event["errno"]))
@@ -209,18 +209,18 @@ def failure(
 ) -> Tuple[Optional[Problem], float]:
     """Say whether an event of one of the nodes is a failure, and by how many seconds later it is dated."""
     name = event["event"]
-    if name == "joined":
+    if name == events.JOINED:
         return joined(run, plan, event), 0.0
-    if name == "apart":
+    if name == events.APART:
         return apart(runs, run, plan, event), 0.0
-    if name in ("start_failed", "exec_failed"):
+    if name in (events.START_FAILED, events.EXEC_FAILED):
         return start_failure(run.host, event), 0.0
-    if name == "models":
+    if name == events.MODELS:
         run.models = event["rows"]
         return model_failure(run.host, event), 0.0
-    if name == "runner_exit":
+    if name == events.RUNNER_EXIT:
         return runner_failure(run, plan, event), lag(plan, event)
-    if name == "rank_exit" and (event["exit_code"] or event["signal"]):
+    if name == events.RANK_EXIT and (event["exit_code"] or event["signal"]):
         run.failed_ranks += 1
         return rank_failure(run.host, event), lag(plan, event)
     return None, 0.0
@@ -259,7 +259,7 @@ def lag(plan: Dict[str, Any], event: Dict[str, Any]) -> float:
     """
     if plan.get("runner") != "mpirun":
         return 0.0
-    if event["event"] == "rank_exit":
+    if event["event"] == events.RANK_EXIT:
         return 0.5 if event["signal"] else 0.0
     return 0.0 if event["signal"] else 1.0
 

@@ -13,10 +13,9 @@ import os
 import re
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.marks import CONTAINER_PREFIX
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 
 RUNTIME = "docker"  # what madengine calls; podman's stand-in goes by the same name
-MARK = "MADCTL_RUN_ID="
 GPU_TOOLS = ("rocm-smi", "amd-smi", "nvidia-smi")
 _SECONDS = 10.0
 _VERSION_SECONDS = 60.0  # it imports a lot before it says its version, on a cold file system for long
@@ -158,17 +157,22 @@ def spoken(text: str) -> Optional[str]:
 def containers() -> List[Dict[str, Any]]:
     """List all containers that may be madengine's, or that version 1 may take for its own, running or not."""
     names = output([RUNTIME, "ps", "--all", "--format", "{{.Names}}"]).split()
-    names = [name for name in names if CONTAINER_PREFIX in name]
+    names = [name for name in names if run_directory.CONTAINER_PREFIX in name]
     if not names:
         return []
     return [
         {
             "name": str(entry["Name"]).lstrip("/"),
             "created": str(entry.get("Created", ""))[:19],
-            "run_id": next((v[len(MARK) :] for v in entry["Config"]["Env"] or [] if v.startswith(MARK)), None),
+            "run_id": _run_of(entry["Config"]["Env"] or []),
         }
         for entry in json.loads(output([RUNTIME, "inspect", *names]))
     ]
+
+
+def _run_of(environment: List[str]) -> Optional[str]:
+    mark = run_directory.MARK
+    return next((entry[len(mark) :] for entry in environment if entry.startswith(mark)), None)
 
 
 def remove(names: List[str]) -> None:

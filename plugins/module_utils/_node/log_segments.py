@@ -15,12 +15,13 @@ import stat
 import time
 from typing import Dict, List, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+
 CHUNK = 1 << 18  # bytes at a time
 SEGMENTS = 4
 TIME_SECONDS = 10.0  # between two lines of the table of times
 
-# What a supervisor calls a log; whatever else lies beside them is the job's.
-_NAME = re.compile(r"(rank-(?:\d{1,7}|None)|runner)\.(out|err|stack)(?:\.(\d{1,18}))?\Z", re.ASCII)
+_NAME = re.compile(r"(?P<log>%s)(?:\.(?P<offset>\d{1,18}))?\Z" % run_directory.LOG_NAME.pattern, re.ASCII)
 _TIMES_BYTES = 1 << 26
 
 Segment = Tuple[int, str]  # offset of its first byte, path
@@ -59,9 +60,8 @@ def segments(directory: str) -> Dict[str, List[Segment]]:
     except OSError:
         return {}
     for match in filter(None, map(_NAME.match, sorted(files))):
-        name = "%s.%s" % (match.group(1), match.group(2))
         if _is_regular(os.path.join(directory, match.group())):
-            found.setdefault(name, []).append((int(match.group(3) or 0), match.group()))
+            found.setdefault(match["log"], []).append((int(match["offset"] or 0), match.group()))
     return {name: [(s, os.path.join(directory, f)) for s, f in sorted(parts)] for name, parts in found.items()}
 
 

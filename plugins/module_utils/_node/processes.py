@@ -14,10 +14,12 @@ import signal
 import time
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
-_MARK = b"MADCTL_RUN_ID="
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+
+_MARK = run_directory.MARK.encode()
+_LAUNCHER, _SUPERVISOR = ("/" + run_directory.LAUNCHER).encode(), run_directory.SUPERVISOR.encode()
 _LOOK_SECONDS = 0.05
 _LOOKS = 10  # a busy node never stands still
-RECORD = "exit.json"  # how a run ended on a node, in its directory
 HELPER = b"madctl-storage"  # the name of a supervisor's child that may hang on storage, and holds nothing
 
 
@@ -69,14 +71,14 @@ def _run_dir(pid: int) -> Optional[bytes]:
 def run_dir_of(words: Sequence[bytes]) -> Optional[bytes]:
     """Read the directory of the run that a command line supervises; None when it supervises none."""
     for program, name, run_dir in zip(words, words[1:], words[2:]):
-        if program.endswith(b"/madctl_node.py") and name == b"supervisor":
+        if program.endswith(_LAUNCHER) and name == _SUPERVISOR:
             return run_dir
     return None
 
 
 def _is_over(pid: int) -> bool:
     """Tell whether a supervisor's run is over, and it only waits until whoever follows has heard the last of it."""
-    return os.path.exists(os.path.join(_run_dir(pid) or b"", RECORD.encode()))
+    return os.path.exists(os.path.join(_run_dir(pid) or b"", run_directory.RECORD.encode()))
 
 
 def _pids() -> List[int]:

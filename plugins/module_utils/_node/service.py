@@ -16,6 +16,7 @@ import signal
 import time
 from typing import Dict, List, Optional, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 
 LIMITS = {
@@ -42,11 +43,6 @@ def systemd() -> Optional[List[str]]:
     name = pwd.getpwuid(os.geteuid()).pw_name
     needed = ["/run/user/%d/systemd/private" % os.geteuid(), "/var/lib/systemd/linger/" + name]
     return ["systemd-run", "--user"] if all(map(os.path.exists, needed)) else None
-
-
-def unit_of(run_id: str) -> str:
-    """Name the service of a run."""
-    return "madctl-%s.service" % run_id
 
 
 def start(argv: List[str], run_id: str, grace: float) -> Tuple[str, Optional[int], str]:
@@ -82,13 +78,14 @@ def _service(command: List[str], argv: List[str], run_id: str, grace: float) -> 
         properties[name] = ":".join("infinity" if v < 0 else str(v) for v in resource.getrlimit(limit))
     import subprocess  # Slow to import, and not needed on a node without systemd.
 
+    unit = run_directory.unit(run_id)
     words = [word for name, value in properties.items() for word in ("-p", "%s=%s" % (name, value))]
     environment: Dict[str, str] = dict(os.environ)
     environment.setdefault("XDG_RUNTIME_DIR", "/run/user/%d" % os.geteuid())
     try:
         done = subprocess.run(
             # In a service's command line, a dollar sign begins a variable.
-            [*command, "--quiet", "--unit", unit_of(run_id), *words, "--", *(word.replace("$", "$$") for word in argv)],
+            [*command, "--quiet", "--unit", unit, *words, "--", *(word.replace("$", "$$") for word in argv)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -129,7 +126,7 @@ def forget(run_id: str) -> None:
     control = ["systemctl", *command[1:]]
     for verb in ("stop", "reset-failed"):
         subprocess.run(
-            [*control, verb, unit_of(run_id)],
+            [*control, verb, run_directory.unit(run_id)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -16,8 +16,8 @@ import os
 import re
 import time
 
-MARK, RECORD = "stopped", "exit.json"
-GONE = ".madctl-gone-"  # what gc removes where its maker was interrupted
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+
 # Nothing that leads out of the directory of runs.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@=,-]{0,199}\Z")
 
@@ -47,21 +47,21 @@ def halt(base: str, run_id: str) -> None:
 def _mark(run_dir: str) -> None:
     if not os.path.isdir(run_dir):
         _make(run_dir)
-    if not os.path.lexists(os.path.join(run_dir, MARK)):
-        _write(os.path.join(run_dir, MARK), b"")
+    if not os.path.lexists(os.path.join(run_dir, run_directory.STOPPED)):
+        _write(os.path.join(run_dir, run_directory.STOPPED), b"")
 
 
 def _make(run_dir: str) -> None:
     """Make a directory that is whole from its first moment; one that a launch makes first is left to it."""
     base, run_id = os.path.split(run_dir)
-    away = os.path.join(base, "%s%d-%s" % (GONE, os.getpid(), run_id))
+    away = os.path.join(base, "%s%d-%s" % (run_directory.GONE, os.getpid(), run_id))
     os.mkdir(away, 0o700)
-    _write(os.path.join(away, RECORD), json.dumps(_record()).encode())
-    _write(os.path.join(away, MARK), b"")
+    _write(os.path.join(away, run_directory.RECORD), json.dumps(_record()).encode())
+    _write(os.path.join(away, run_directory.STOPPED), b"")
     try:
         os.rename(away, run_dir)
     except OSError:
-        for name in (RECORD, MARK):
+        for name in (run_directory.RECORD, run_directory.STOPPED):
             os.unlink(os.path.join(away, name))
         os.rmdir(away)
         if not os.path.isdir(run_dir):
@@ -78,8 +78,7 @@ def _write(path: str, data: bytes) -> None:
 
 def _record() -> object:
     return {
-        "event": "exit",
-        "outcome": "disarmed",
+        "outcome": run_directory.DISARMED,
         "time": time.time(),
         "exit_code": None,
         "signal": None,
@@ -87,7 +86,7 @@ def _record() -> object:
         "ranks_joined": 0,
         "rank_exits": [],
         "stopped": True,
-        "reason": "stopped",
+        "reason": run_directory.Reason.STOPPED,
         "daemon": None,
         "left_behind": [],
         "bytes_lost": 0,
@@ -103,7 +102,7 @@ def is_halted(run_dir: str, origin: str) -> bool:
     """
     base, run_id = os.path.split(run_dir)
     attempts = [name for name in os.listdir(base) if name == origin or name.startswith(origin + ".")]
-    return any(os.path.lexists(os.path.join(base, name, MARK)) for name in {run_id, *attempts})
+    return any(os.path.lexists(os.path.join(base, name, run_directory.STOPPED)) for name in {run_id, *attempts})
 
 
 def is_only_halted(run_dir: str) -> bool:
@@ -112,4 +111,4 @@ def is_only_halted(run_dir: str) -> bool:
         parts = set(os.listdir(run_dir))
     except OSError:
         return False
-    return MARK in parts and parts <= {MARK, RECORD}
+    return run_directory.STOPPED in parts and parts <= {run_directory.STOPPED, run_directory.RECORD}

@@ -13,8 +13,8 @@ import re
 import shlex
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._common.marks import CONTAINER_PREFIX
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 
 Nodes = Sequence[Tuple[str, Dict[str, Any]]]
@@ -94,13 +94,13 @@ def is_in_the_way(name: str, facts: Dict[str, Any], image: Optional[str] = None)
     Version 1 looks for its name anywhere in the list of containers; what begins like one of madengine's is taken for
     a leftover, whoever's model it was.
     """
-    if name.startswith(CONTAINER_PREFIX):
+    if name.startswith(run_directory.CONTAINER_PREFIX):
         return True
     if major((facts.get("madengine") or {}).get("version")) == 2:
         return False
     models = [model["name"].replace("/", "_").lower() for model in facts.get("models") or []]
     images = [str(image).replace("/", "_").replace(":", "_")] if image else []
-    return not models or any(CONTAINER_PREFIX + own in name for own in [*models, *images])
+    return not models or any(run_directory.CONTAINER_PREFIX + own in name for own in [*models, *images])
 
 
 def is_replaced(container: Dict[str, Any], replace: Sequence[str]) -> bool:
@@ -131,7 +131,7 @@ def overridden(context: Dict[str, Any]) -> List[Problem]:
 def alone(nodes: Nodes) -> List[Problem]:
     """Warn of models whose scripts start no ranks of one world: every node would then run its own."""
     models = {model["name"]: model for _, facts in nodes[:1] for model in facts.get("models") or []}
-    message = "model %s: nothing in %s mentions MAD_MULTI_NODE_RUNNER"
+    message = "model %s: nothing in %s mentions " + run_directory.RUNNER
     return [
         problem("MODEL_ALONE", None, message % (_shown(name), _shown(model["scripts"])))
         for name, model in models.items()
@@ -160,7 +160,7 @@ def context(own: Dict[str, Any], chosen: Dict[str, Any], run_id: str) -> Dict[st
     given = dict(own.get("multi_node_args") or {})
     for key in RANKS:
         given.pop(key, None)
-    variables = {**(own.get("docker_env_vars") or {}), "MADCTL_RUN_ID": run_id}
+    variables = {**(own.get("docker_env_vars") or {}), run_directory.RUN_ID: run_id}
     return {**own, "multi_node_args": {**chosen, **given}, "docker_env_vars": variables}
 
 
@@ -262,4 +262,4 @@ def environment(runner: Dict[str, Any], nproc: int, node_rank: int) -> Dict[str,
         *("--master_addr", str(runner["MASTER_ADDR"]), "--master_port", str(runner["MASTER_PORT"])),
     ]
     metrics = {} if node_rank == 0 else {"MAD_COLLECT_METRICS": "false"}
-    return {"MAD_MULTI_NODE_RUNNER": " ".join(words), **metrics}
+    return {run_directory.RUNNER: " ".join(words), **metrics}

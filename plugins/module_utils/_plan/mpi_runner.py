@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._request.validation import reserved
 
@@ -135,12 +136,16 @@ def argv(launch: Launch) -> List[str]:
             if option not in launch.words and option[1:] not in launch.words:
                 words += [option, value]
     words += launch.words
-    return [*words, launch.interpreter, "-I", "-S", launch.run_dir + "/bin/_supervise/rank_wrapper.py"]
+    return [*words, launch.interpreter, "-I", "-S", _program(launch, run_directory.RANK_WRAPPER)]
+
+
+def _program(launch: Launch, name: str) -> str:
+    return "%s/%s/%s" % (launch.run_dir, run_directory.BIN, name)
 
 
 def environment(launch: Launch) -> Dict[str, str]:
     """Give the variables that mpirun and its daemons need, without those that the user set otherwise."""
-    agent = [launch.interpreter, "-I", "-S", launch.run_dir + "/bin/_supervise/mpi_agent.py"]
+    agent = [launch.interpreter, "-I", "-S", _program(launch, run_directory.MPI_AGENT)]
     wanted = _openmpi(launch, agent) if launch.mpi.kind == OPENMPI else _hydra(launch, agent)
     return {name: value for name, value in wanted.items() if not _contradicted(name, launch)}
 

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
     checks,
@@ -68,7 +68,7 @@ class Chosen:
 
 def run_dir(request: Any, fact: Dict[str, Any]) -> str:
     """Name a node's directory for this run."""
-    base = request.run_dir or "/var/tmp/madctl-%d" % fact["user_id"]
+    base = request.run_dir or run_directory.base(fact["user_id"])
     return "%s/%s" % (base.rstrip("/"), request.run_id)
 
 
@@ -110,12 +110,12 @@ def _command(chosen: Chosen, rank: int, runner: List[Word]) -> List[Word]:
     if request.shape == "command":
         return list(request.work)
     python = [chosen.facts[rank]["interpreter"], "-I", "-S"]
-    programs = run_dir(request, chosen.facts[rank]) + "/bin/"
+    programs = "%s/%s/" % (run_dir(request, chosen.facts[rank]), run_directory.BIN)
     if request.shape == "model":
-        return [*python, programs + "madctl_node.py", "madengine_wrapper"]
+        return [*python, programs + run_directory.LAUNCHER, run_directory.MADENGINE_WRAPPER]
     if chosen.mpi:
         return runner
-    shim = [*python, programs + "_supervise/rank_wrapper.py"]
+    shim = [*python, programs + run_directory.RANK_WRAPPER]
     # The work's own options are none of torchrun's, whatever they are called.
     return [*runner, "--", *shim, *command_line.rank_argv(request.work, chosen.pythons[rank])]
 
@@ -172,7 +172,7 @@ def _torchrun(chosen: Chosen, rank: int) -> List[Word]:
         "addr": chosen.addr,
         "port": str(chosen.port),
         "id": chosen.request.run_id,
-        "log_dir": run_dir(chosen.request, chosen.facts[rank]) + "/torchrun",
+        "log_dir": "%s/%s" % (run_dir(chosen.request, chosen.facts[rank]), run_directory.TORCHRUN),
         "local_addr": chosen.addr if rank == 0 else chosen.candidates[rank].address,
     }
     nproc = chosen.nprocs[rank]
@@ -212,10 +212,10 @@ def _own_environment(chosen: Chosen, rank: int, runner: List[Word]) -> Dict[str,
     # torchrun is to start Python scripts when a person or a script appends them.
     prefix = runner if chosen.mpi else runner[:-1]
     found: Dict[str, Word] = {
-        "MADCTL_RUN_ID": chosen.request.run_id,
-        "MADCTL_RUN_DIR": own,
-        "MADCTL_HOSTFILE": own + "/hostfile",
+        run_directory.RUN_ID: chosen.request.run_id,
+        run_directory.RUN_DIR: own,
+        run_directory.HOST_FILE_PATH: "%s/%s" % (own, run_directory.HOST_FILE),
     }
     if chosen.request.shape == "model":
         return {**madengine_runner.environment(_multi_node_args(chosen, rank), chosen.nprocs[rank], rank), **found}
-    return {"MAD_MULTI_NODE_RUNNER": shlex.join(map(str, prefix)), **found} if prefix else found
+    return {run_directory.RUNNER: shlex.join(map(str, prefix)), **found} if prefix else found

@@ -11,12 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import visible_gpus
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST, Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
-
-# A node of these cannot take part again; a job or a supervisor that failed can be started anew where it was.
-LOST = ("NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR")
-RESTARTABLE = (*LOST, "RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "SUPERVISOR_LOST", "RANKS_MISSING")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ import pwd
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+
 KFD = "sys/class/kfd/kfd"
 UNKNOWN = "unknown"
 # A command line may have megabytes.
@@ -58,7 +60,7 @@ def holder(root: str, pid: int, indices: List[int]) -> List[Dict[str, Any]]:
     stat = (read(os.path.join(process, "stat")) or "").rpartition(")")[2].split()
     stuck = stat[:1] == ["D"]
     environment = "" if stuck else read(os.path.join(process, "environ")) or ""
-    marks = [word.partition("=")[2] for word in environment.split("\0") if word.startswith("MADCTL_RUN_ID=")]
+    marks = [word.partition("=")[2] for word in environment.split("\0") if word.startswith(run_directory.MARK)]
     words = "" if stuck else read(os.path.join(process, "cmdline")) or ""
     return [
         {

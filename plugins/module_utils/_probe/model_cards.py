@@ -13,9 +13,9 @@ import os
 import stat
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import schema
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, schema
 
-RUNNER = b"MAD_MULTI_NODE_RUNNER"
+_RUNNER = run_directory.RUNNER.encode()
 _CARDS_BYTES = 16 << 20
 # A model's scripts are read to the end, within reason: weights may lie beside them.
 _FILE_BYTES, _FILES = 1 << 20, 2000
@@ -112,4 +112,4 @@ def _mentions(path: str) -> Optional[bool]:
             text = stream.read(_FILE_BYTES + 1)
     except OSError:
         return None
-    return True if RUNNER in text else None if len(text) > _FILE_BYTES and b"\0" not in text else False
+    return True if _RUNNER in text else None if len(text) > _FILE_BYTES and b"\0" not in text else False

@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, visible_gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, run_directory, visible_gpus
 from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     deadlines,
     docker,
@@ -81,7 +81,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     )
     port_number = 0 if request["port"] == "auto" else int(request["port"])
     hostname = socket.gethostname()
-    run_base = request["run_dir"] or "/var/tmp/madctl-%d" % os.geteuid()
+    run_base = request["run_dir"] or run_directory.base(os.geteuid())
     answers = deadlines.together(
         {
             "files": (fingerprint.files, (request["chdir"], entry, program, env.get("PATH"))),

@@ -14,6 +14,7 @@ import stat
 import time
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 
@@ -53,7 +54,7 @@ def clear(request: Dict[str, Any]) -> Dict[str, Any]:
         gone = set()
         for name in names[base]:
             path = os.path.join(base, name)
-            if name.startswith(survey.GONE):
+            if name.startswith(run_directory.GONE):
                 # Left by a removal that was interrupted; a removal that goes on makes it young all the time.
                 if not request["dry_run"] and now - _measure(path)[0] > ARMING_SECONDS:
                     _erase(path, found["stuck"])
@@ -105,7 +106,7 @@ def _measure(path: str) -> Tuple[float, int]:
 def _has_lock(base: str, name: str) -> bool:
     """Tell whether any process still has the node's lock open that this run took, whatever else it says of itself."""
     try:
-        path = os.path.join(base, "lock")
+        path = os.path.join(base, run_directory.LOCK)
         with os.fdopen(log_segments.open_regular(path), "rb") as stream:
             if stream.read(300).strip() != os.fsencode(name):
                 return False
@@ -146,7 +147,7 @@ def _referred(base: str, gone: Set[str]) -> Set[str]:
     for name in survey.names(base):
         try:
             if name not in gone:
-                found.add(os.path.basename(os.readlink(os.path.join(base, name, "bin"))))
+                found.add(os.path.basename(os.readlink(os.path.join(base, name, run_directory.BIN))))
         except OSError:
             continue
     return found
@@ -154,7 +155,7 @@ def _referred(base: str, gone: Set[str]) -> Set[str]:
 
 def _remove(base: str, name: str, stuck: List[Dict[str, str]]) -> bool:
     """Take a directory out of sight at once, so that nobody ever sees half of it, then erase it."""
-    away = os.path.join(base, "%s%d-%s" % (survey.GONE, os.getpid(), name))
+    away = os.path.join(base, "%s%d-%s" % (run_directory.GONE, os.getpid(), name))
     try:
         os.rename(os.path.join(base, name), away)
     except OSError as error:
@@ -166,7 +167,7 @@ def _remove(base: str, name: str, stuck: List[Dict[str, str]]) -> bool:
 
 def _remove_programs(base: str, name: str, limit: float, stuck: List[Dict[str, str]]) -> bool:
     """Remove programs, unless a run that is armed right now has begun to use them: arming makes them young."""
-    path, away = os.path.join(base, name), os.path.join(base, "%s%d-%s" % (survey.GONE, os.getpid(), name))
+    path, away = os.path.join(base, name), os.path.join(base, "%s%d-%s" % (run_directory.GONE, os.getpid(), name))
     try:
         os.rename(path, away)
         if _measure(away)[0] > limit or name in _referred(base, set()):

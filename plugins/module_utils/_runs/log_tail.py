@@ -14,7 +14,7 @@ import select
 import signal
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments, processes
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
@@ -41,7 +41,7 @@ class Tail:
         self.offsets: Dict[str, int] = dict(request.get("offsets") or {})
         self.seq = int(request.get("seq") or 0)
         self.ended = False
-        self._logs_dir = os.path.join(self.run_dir, "logs")
+        self._logs_dir = os.path.join(self.run_dir, run_directory.LOGS)
         self._position = 0
         self._supervisor = 0
         since = request.get("since")
@@ -54,13 +54,13 @@ class Tail:
 
     def run(self) -> None:
         """Send what is there, then what comes, to the run's end."""
-        self._frame({"event": "ready", "run_id": self.run_id, "boot_id": run_state.boot_id(), "tail": True})
+        self._frame({"event": events.READY, "run_id": self.run_id, "boot_id": run_state.boot_id(), "tail": True})
         changes = self._watch()
         while not self.ended:
             if self._logs() + self._events():
                 continue
             if not self.follow:
-                return self._frame({"event": "end"})
+                return self._frame({"event": events.END})
             ready = select.select([0] if changes is None else [0, changes], [], [], LOOK_SECONDS)[0]
             if changes in ready:
                 os.read(changes, 1 << 16)
@@ -99,8 +99,8 @@ class Tail:
         if processes.find(self.run_id)[0] or self._logs() + self._events():
             return
         record = run_state.exit_record(self.run_dir)
-        lost = {"event": "exit", "outcome": "lost", "exit_code": None, "signal": None, "ranks_joined": 0}
-        self._frame(dict(record or lost, seq=self.seq + 1))
+        lost = {"outcome": run_directory.LOST, "exit_code": None, "signal": None, "ranks_joined": 0}
+        self._frame(dict(record or lost, event=events.EXIT, seq=self.seq + 1))
         self.ended = True
 
     def _logs(self) -> int:
@@ -111,31 +111,31 @@ class Tail:
             if not data:
                 continue
             if offset > known:
-                self._frame({"event": "skipped", "log": name, "size": offset - known})
+                self._frame({"event": events.SKIPPED, "log": name, "size": offset - known})
             self.offsets[name] = offset + len(data)
-            self._frame({"event": "log", "log": name, "offset": offset, "bytes": len(data)}, data)
+            self._frame({"event": events.LOG, "log": name, "offset": offset, "bytes": len(data)}, data)
             moved += 1
         return moved
 
     def _events(self) -> int:
         size, found = self._new_events()
         for event in found:
-            if event["event"] == "armed" and type(event.get("pid")) is int:
+            if event["event"] == events.ARMED and type(event.get("pid")) is int:
                 self._supervisor = event["pid"]
             if type(event.get("seq")) is not int or event["seq"] <= self.seq:
                 continue
             # Output first, so that an exit comes after its last words.
-            while event["event"] == "exit" and self._logs():
+            while event["event"] == events.EXIT and self._logs():
                 pass
             self.seq = event["seq"]
             self._frame(event)
-            self.ended = self.ended or event["event"] == "exit"
+            self.ended = self.ended or event["event"] == events.EXIT
         return size
 
     def _new_events(self) -> Tuple[int, List[Dict[str, Any]]]:
         """Read what whole lines came, some at a time; give how many bytes they are, and the events in them."""
         try:
-            with os.fdopen(log_segments.open_regular(os.path.join(self.run_dir, "events.jsonl")), "rb") as stream:
+            with os.fdopen(log_segments.open_regular(os.path.join(self.run_dir, run_directory.EVENTS)), "rb") as stream:
                 stream.seek(self._position)
                 data = stream.read(_EVENTS_BYTES)
         except OSError:

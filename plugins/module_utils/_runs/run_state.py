@@ -17,6 +17,7 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, Optional
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     deadlines,
     docker,
@@ -41,7 +42,7 @@ _ANSWERS = (0, errno.ECONNREFUSED)
 def left(run_id: str, base: str) -> List[int]:
     """Find all processes of a run: by its id, by its lock, which nobody else can have inherited, and by its record."""
     supervisors, marked = processes.find(run_id)
-    found = [*supervisors, *marked] or _lock_holders(run_id, os.path.join(base, "lock"))
+    found = [*supervisors, *marked] or _lock_holders(run_id, os.path.join(base, run_directory.LOCK))
     return found or _recorded(exit_record(os.path.join(base, run_id)) or {})
 
 
@@ -55,7 +56,7 @@ def _recorded(record: Dict[str, Any]) -> List[int]:
 
 def unseen(run_id: str, base: str) -> List[str]:
     """Say what lives of a run though no process of it can be named."""
-    path = os.path.join(base, "lock")
+    path = os.path.join(base, run_directory.LOCK)
     if _is_locked(run_id, path) and not _holders(path) and _is_locked(run_id, path):
         return ["a process that you may not see, which has the run's lock"]
     record = exit_record(os.path.join(base, run_id)) or {}
@@ -131,23 +132,19 @@ def _end(run_id: str, base: str, seconds: float) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-# What only a living supervisor needs; the spec may hold secrets.
-_ITS_OWN = ("control.sock", "ranks.sock", "ready", "spec.json", "exit.json.partial", "relay.sock", "relay.key")
-
-
 def is_over(run_id: str, base: str) -> bool:
     """Tell whether nothing of a run is left here, no process and nothing that only a supervisor needs."""
     gone = not left(run_id, base) and not unseen(run_id, base)
-    return gone and not any(os.path.lexists(os.path.join(base, run_id, name)) for name in _ITS_OWN)
+    return gone and not any(os.path.lexists(os.path.join(base, run_id, name)) for name in run_directory.OF_SUPERVISOR)
 
 
 def _tidy(run_dir: str) -> None:
     """Remove what a supervisor left that was killed, here and on shared storage."""
-    armed = next((event for event in events(run_dir) if event["event"] == "armed"), {})
+    armed = next((event for event in read_events(run_dir) if event["event"] == events.ARMED), {})
     if isinstance(armed.get("storage"), str) and type(armed.get("node_rank")) is int:
         place = failure_flag.directory(armed["storage"], os.path.basename(run_dir))
         deadlines.together({"leave": (failure_flag.leave, (place, str(armed["node_rank"])))}, _STORAGE_SECONDS)
-    for name in _ITS_OWN:
+    for name in run_directory.OF_SUPERVISOR:
         try:
             os.unlink(os.path.join(run_dir, name))
         except OSError:
@@ -166,7 +163,7 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
         ``changed``; ``known``, whether the run was ever here; and ``left``: descriptions of what could not be ended.
         ``failed`` with ``msg`` where a launch that is under way may still start it here.
     """
-    base = request["base"] or default_base()
+    base = request["base"] or run_directory.base(os.geteuid())
     run_dir = os.path.join(base, request["run_id"])
     if not request["dry_run"] and request.get("halt", True):
         try:
@@ -188,7 +185,7 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
 
 def containers_left(run_id: str, run_dir: str) -> List[str]:
     """Remove the containers of models whose supervisor could not, and say why some are left."""
-    if not os.path.exists(os.path.join(run_dir, "model.json")):
+    if not os.path.exists(os.path.join(run_dir, run_directory.MODEL)):
         return []
     try:
         docker.remove_of(run_id)
@@ -202,14 +199,9 @@ def stop_now(request: Dict[str, Any]) -> Dict[str, Any]:
     return {"left": stop(request["run_id"], os.path.dirname(directory(request)), 0.0)}
 
 
-def default_base() -> str:
-    """Name the directory that holds run directories where nobody named one."""
-    return "/var/tmp/madctl-%d" % os.geteuid()
-
-
 def directory(request: Dict[str, Any]) -> str:
     """Name the run's directory on this node."""
-    return request["run_dir"] or os.path.join(default_base(), request["run_id"])
+    return request["run_dir"] or os.path.join(run_directory.base(os.geteuid()), request["run_id"])
 
 
 def boot_id() -> str:
@@ -233,13 +225,13 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
     """
     run_dir = directory(request)
     supervisors, marked = processes.find(request["run_id"])
-    record, happened = exit_record(run_dir), events(run_dir)
+    record, happened = exit_record(run_dir), read_events(run_dir)
     names = [event["event"] for event in happened]
-    armed = next((event for event in happened if event["event"] == "armed"), {})
+    armed = next((event for event in happened if event["event"] == events.ARMED), {})
     if record is not None:
         state = "exited"
     elif supervisors:
-        state = "stopping" if "stopping" in names else "running" if "started" in names else "armed"
+        state = "stopping" if events.STOPPING in names else "running" if events.STARTED in names else "armed"
     elif not os.path.isdir(run_dir):
         state = "unknown"
     else:
@@ -252,14 +244,14 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
         "container": armed.get("container"),
         "storage": armed.get("storage"),
         "processes": len({*marked, *_recorded(record or {})}),
-        "joined": names.count("joined"),
+        "joined": names.count(events.JOINED),
     }
 
 
 def exit_record(run_dir: str) -> Optional[Dict[str, Any]]:
     """Read how a run ended on this node; None while it has not."""
     try:
-        found = _object(log_segments.read_regular(os.path.join(run_dir, processes.RECORD), _RECORD_BYTES))
+        found = _object(log_segments.read_regular(os.path.join(run_dir, run_directory.RECORD), _RECORD_BYTES))
     except OSError:
         return None
     return found if found is not None and _is_record(found) else None
@@ -272,10 +264,10 @@ def _is_record(found: Dict[str, Any]) -> bool:
     return whole and isinstance(found.get("outcome"), str) and isinstance(found.get("stopped"), bool)
 
 
-def events(run_dir: str) -> List[Dict[str, Any]]:
+def read_events(run_dir: str) -> List[Dict[str, Any]]:
     """Read what happened to a run on this node, as far as the disk had room for it."""
     try:
-        data = log_segments.read_regular(os.path.join(run_dir, "events.jsonl"), _EVENTS_BYTES)
+        data = log_segments.read_regular(os.path.join(run_dir, run_directory.EVENTS), _EVENTS_BYTES)
     except OSError:
         return []
     return parse(data)
@@ -334,6 +326,6 @@ def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
         return {"failed": True, "msg": "%s may not be read" % run_dir}
     tell({"archive": True})
     with open(1, "wb", closefd=False) as out, gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6) as archive:
-        for frame in packing.packed(run_dir, _ITS_OWN):
+        for frame in packing.packed(run_dir, run_directory.OF_SUPERVISOR):
             archive.write(frame)
     os._exit(0)

@@ -16,15 +16,15 @@ import re
 import stat
 from typing import Any, Dict, List, Optional, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments, processes, stop_mark
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
 # With a number after a restart.
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
 # With a number while they are written.
-PROGRAMS = re.compile(r"bin-[0-9a-f]{8,64}(\.\d+)?\Z")
-GONE = stop_mark.GONE
+PROGRAMS = re.compile(run_directory.PROGRAMS + r"[0-9a-f]{8,64}(\.\d+)?\Z")
+_OF_A_RUN = {run_directory.BIN, run_directory.LOGS, run_directory.HOST_FILE, run_directory.EVENTS}
 RECORD_BYTES, EVENTS_BYTES = 1 << 20, 1 << 26
 _MAX_HOSTS = 100000
 _MOST_CODE = 1024
@@ -51,7 +51,7 @@ class Processes:
         if run_dir is not None:
             self.supervised.add(os.path.basename(run_dir))
         for line in read(process + "/environ").split(b"\0"):
-            if line.startswith(b"MADCTL_RUN_ID="):
+            if line.startswith(run_directory.MARK.encode()):
                 self.marked.add(line.partition(b"=")[2])
         try:
             self._places.append(os.fsencode(os.readlink(process + "/cwd")))
@@ -103,7 +103,7 @@ def alive(request: Dict[str, Any]) -> Dict[str, Any]:
 
 def bases(request: Dict[str, Any]) -> List[str]:
     """List the base directories that are here and this user's own, each once."""
-    default = "/var/tmp/madctl-%d" % os.geteuid()
+    default = run_directory.base(os.geteuid())
     found: List[str] = []
     for base in [request.get("run_dir") or default, *(request.get("bases") or [])]:
         try:
@@ -136,20 +136,20 @@ def is_run(name: str, path: str) -> bool:
     except OSError:
         return False
     if stop_mark.is_only_halted(path):
-        return not name.startswith(GONE)
+        return not name.startswith(run_directory.GONE)
     if RUN_ID.match(name):
-        return parts <= {"logs"} or {"bin", "logs"} <= parts
+        return parts <= {run_directory.LOGS} or {run_directory.BIN, run_directory.LOGS} <= parts
     # An id that somebody chose can be any name; a supervisor was here, then.
-    return not name.startswith(GONE) and {"bin", "logs", "hostfile", "events.jsonl"} <= parts
+    return not name.startswith(run_directory.GONE) and parts >= _OF_A_RUN
 
 
 def _state(name: str, path: str, supervised: bool) -> str:
     """Say how a run stands that has not ended, as ``status`` does."""
     usual = "running" if supervised else "lost"
     try:
-        events = os.lstat(os.path.join(path, "events.jsonl"))
+        events = os.lstat(os.path.join(path, run_directory.EVENTS))
         sound = stat.S_ISREG(events.st_mode) and events.st_size <= EVENTS_BYTES
-        if not sound or os.path.lexists(os.path.join(path, "exit.json")):
+        if not sound or os.path.lexists(os.path.join(path, run_directory.RECORD)):
             return usual
         return str(run_state.look({"run_id": name, "run_dir": path})["state"])
     except (OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
@@ -158,7 +158,7 @@ def _state(name: str, path: str, supervised: bool) -> str:
 
 def has_ended(path: str) -> bool:
     try:
-        return stat.S_ISREG(os.lstat(os.path.join(path, "exit.json")).st_mode)
+        return stat.S_ISREG(os.lstat(os.path.join(path, run_directory.RECORD)).st_mode)
     except OSError:
         return False
 
@@ -167,7 +167,7 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
     """Say how a run ended; None while it has not. A record that cannot be read is one all the same."""
     if not has_ended(path):
         return None
-    record = _json(os.path.join(path, "exit.json")) or {}
+    record = _json(os.path.join(path, run_directory.RECORD)) or {}
     code = record.get("exit_code")
     evidence = {
         key: record[key] for key, shape in node_answers.EVIDENCE.items() if key in record and shape(record[key])
@@ -182,7 +182,7 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
 
 def description(path: str, name: str) -> Optional[Dict[str, Any]]:
     """Read what a run's directory says of the whole run; None unless all of it can be meant."""
-    found = described(_json(os.path.join(path, "run.json")) or {}, name)
+    found = described(_json(os.path.join(path, run_directory.DESCRIPTION)) or {}, name)
     return found if node_answers.is_described(found) else None
 
 

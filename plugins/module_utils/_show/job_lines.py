@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 
 LONGEST = 64 * 1024
 CUT = " …"
 KEPT = "\t"
-_OF_THE_RUN = ("restart", "stopping", "idle")
 
 
 def is_forged(event: Dict[str, Any]) -> bool:
     """Tell whether one node tells what only who follows all of them can say; whatever a node tells has its host."""
-    return event["event"] in _OF_THE_RUN and "host" in event
+    return event["event"] in events.OF_THE_RUN and "host" in event
 
 
 def harmless(line: bytes) -> str:

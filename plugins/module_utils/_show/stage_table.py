@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 
 STAGES = ("probe", "arm", "go", "ranks")
 _MARKS = {None: "·", True: "✓", False: "✗"}
-_BY_EVENT = {"node_ready": "arm", "node_started": "go"}
+_BY_EVENT = {events.on_node(events.READY): "arm", events.on_node(events.STARTED): "go"}
+_JOINED = events.on_node(events.JOINED)
+_FAILED = (events.on_node(events.LOST), events.on_node(events.START_FAILED))
 
 
 class Table:
@@ -55,10 +58,10 @@ class Table:
             return False
         if kind in _BY_EVENT:
             return self.mark(str(host), _BY_EVENT[kind], True)
-        if kind == "node_joined":
+        if kind == _JOINED:
             self._counts[host] = self._counts.get(host, 0) + 1
             return True
-        if kind in ("node_lost", "node_start_failed"):
+        if kind in _FAILED:
             return self.mark(str(host), "go", False)
         return False
 

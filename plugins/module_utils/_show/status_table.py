@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import EXITED, Reason
+
 HEAD = ("NODE", "STATE", "CONTAINER", "RANKS", "PROCESSES", "EXIT")
 _REASONS = {
-    "stopped": "stopped",
-    "timed_out": "timed out",
-    "idle": "silent",
-    "peer_failed": "another node failed",
-    "broken": "supervisor broke",
+    Reason.STOPPED: "stopped",
+    Reason.TIMED_OUT: "timed out",
+    Reason.IDLE: "silent",
+    Reason.PEER_FAILED: "another node failed",
+    Reason.BROKEN: "supervisor broke",
 }
 
 
@@ -37,7 +39,7 @@ def ending(record: Optional[Dict[str, Any]]) -> str:
     """Say in a few words how a node's share of a run ended."""
     if record is None:
         return "-"
-    if record["outcome"] != "exited":
+    if record["outcome"] != EXITED:
         return str(record["outcome"]).replace("_", " ")
     why = _REASONS.get(str(record.get("reason")))
     how = "signal %s" % record["signal"] if record["signal"] else str(record["exit_code"])

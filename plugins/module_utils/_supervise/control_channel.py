@@ -15,6 +15,7 @@ import selectors
 import socket
 from typing import Any, Callable, Dict, List, Optional, Set
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import Orders, encode
 from ansible_collections.madctl.multinode.plugins.module_utils._node.log_segments import CHUNK, Log
 
@@ -51,7 +52,7 @@ class Feed:
         self._degraded = False
         self.follower: Optional[socket.socket] = None
         self._number = 0
-        self._events = os.open("events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._events = os.open(run_directory.EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._torn = False
         self._frames: List[bytes] = []
         self._last: Optional[bytes] = None
@@ -59,7 +60,7 @@ class Feed:
         self._turns: List[str] = []
         self._outgoing = b""
         # Relative, because an absolute run directory may not fit into a socket address.
-        listener = listen("control.sock")
+        listener = listen(run_directory.CONTROL_SOCKET)
         selector.register(listener, selectors.EVENT_READ, self._accept)
 
     def emit(self, *, last: bool = False, **event: Any) -> None:
@@ -86,7 +87,7 @@ class Feed:
         """Keep what comes out of a pipe in the log of that name, and send it, from the first byte to the last."""
         os.set_blocking(descriptor, False)
         if name not in self.logs:
-            self.logs[name] = Log("logs", name, self._log_cap)
+            self.logs[name] = Log(run_directory.LOGS, name, self._log_cap)
             self._turns.append(name)
         log = self.logs[name]
         self.pipes.add(descriptor)
@@ -106,7 +107,7 @@ class Feed:
             log.append(data)
             if log.lost and not self._degraded:
                 self._degraded = True
-                self.emit(event="log_degraded", log=name, size=log.size)
+                self.emit(event=events.LOG_DEGRADED, log=name, size=log.size)
 
         try:
             self._selector.register(descriptor, selectors.EVENT_READ, read)
@@ -194,8 +195,8 @@ class Feed:
             self._turns.remove(name)
             self._turns.append(name)
             self._sent[name] = offset + len(data)
-            gap = encode({"event": "skipped", "log": name, "size": offset - sent}) if offset > sent else b""
-            return bytes(gap + encode({"event": "log", "log": name, "offset": offset}, data))
+            gap = encode({"event": events.SKIPPED, "log": name, "size": offset - sent}) if offset > sent else b""
+            return bytes(gap + encode({"event": events.LOG, "log": name, "offset": offset}, data))
         return b""
 
 

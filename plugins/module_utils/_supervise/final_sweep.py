@@ -13,6 +13,7 @@ import signal
 import time
 from typing import Any, Callable, Dict, List, Set, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.runner_processes import how
@@ -84,10 +85,10 @@ def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) ->
     """Write down how a node's share ended; see docs/reference/run_directory.md."""
     runners, ranks = supervisor.runners, supervisor.ranks
     # A node whose daemon nobody asked for has nothing that could have failed.
-    nothing = runners.status is None and outcome == "exited" and not runners
+    nothing = runners.status is None and outcome == run_directory.EXITED and not runners
     status = 0 if nothing else runners.status
     return {
-        "event": "exit",
+        "event": events.EXIT,
         "outcome": outcome,
         "time": time.time(),
         **how(status),
@@ -113,8 +114,8 @@ def give_up(supervisor: Any) -> None:
         os.closerange(3, 1 << 16)  # To look needs files, and a lack of them may have led here.
         left, unseen = _end_all(supervisor)
         if supervisor.state != "done":
-            node_claim.keep_record(record(supervisor, "exited", left, unseen))
-        node_claim.remove("control.sock", "ranks.sock")
+            node_claim.keep_record(record(supervisor, run_directory.EXITED, left, unseen))
+        node_claim.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
     except Exception as error:  # noqa: BLE001
         node_claim.explain(error)
     finally:

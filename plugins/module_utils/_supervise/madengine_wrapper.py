@@ -23,6 +23,7 @@ import subprocess
 import sys
 from typing import Any, Dict, List, Optional, Set
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import docker
 
 REASON_CHARACTERS = 300
@@ -183,7 +184,7 @@ def tell(**message: Any) -> None:
     """Tell the supervisor, if it is still there."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as supervisor:
-            supervisor.connect("ranks.sock")
+            supervisor.connect(run_directory.RANKS_SOCKET)
             supervisor.sendall(json.dumps(message).encode() + b"\n")
     except OSError:
         pass
@@ -195,19 +196,20 @@ def main() -> None:
     umask = os.umask(0o077)
     # The copy is what it would be copied to by version 1, with tables of earlier runs.
     environment = {name: value for name, value in os.environ.items() if name != "MODEL_DIR"}
-    os.chdir(os.environ["MADCTL_RUN_DIR"])
-    with open("model.json", encoding="utf-8") as stream:
+    os.chdir(os.environ[run_directory.RUN_DIR])
+    with open(run_directory.MODEL, encoding="utf-8") as stream:
         job = json.load(stream)
+    place = run_directory.WORK
     try:
         docker.remove(job["replaced"])
-        prepare(checkout, "work")
-        table = os.path.join("work", job["table"])
+        prepare(checkout, place)
+        table = os.path.join(place, job["table"])
         forget(table)
         # What madengine makes elsewhere, such as a mirror, is for others too, as by hand; the copy is private anyway.
-        engine = subprocess.Popen(job["argv"], cwd="work", env=environment, preexec_fn=lambda: _umask(umask))
+        engine = subprocess.Popen(job["argv"], cwd=place, env=environment, preexec_fn=lambda: _umask(umask))
     except (OSError, subprocess.SubprocessError) as error:
         reason = "madengine could not be started: %s" % " ".join(str(error).split())[:REASON_CHARACTERS]
-        tell(event="models", rows=[], failed=[reason], alone=[], exit_code=None)
+        tell(event=events.MODELS, rows=[], failed=[reason], alone=[], exit_code=None)
         sys.exit(1)
     # The whole group is signalled; whoever reports how it ended outlives it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -216,6 +218,6 @@ def main() -> None:
     found = rows(table)
     failed, own = judge(found, status, job), alone(found, job)
     if failed and job["version"] != 2:
-        failed[-1] += hint("work")
-    tell(event="models", rows=shortened(found or []), failed=failed[:FAILED], alone=own[:FAILED], exit_code=status)
+        failed[-1] += hint(place)
+    tell(event=events.MODELS, rows=shortened(found or []), failed=failed[:FAILED], alone=own[:FAILED], exit_code=status)
     sys.exit(1 if failed or own else 0)

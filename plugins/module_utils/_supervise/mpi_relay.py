@@ -17,18 +17,17 @@ import socket
 import sys
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import accept, listen
 
-SOCKET, KEY = "relay.sock", "relay.key"
 REQUEST_BYTES = 1 << 18
 COMMAND = text(REQUEST_BYTES)
 # The programs that an MPI may ask for; what starts them is a line for a shell.
 DAEMONS = ("orted", "prted", "hydra_pmi_proxy")
 SYN_SENT = "02"
-UNASKED = "unasked"
 
 
 def seal(key: str, run_id: str, address: str, serial: int, command: str) -> str:
@@ -65,11 +64,11 @@ class Relay:
     def serve(self, selector: selectors.BaseSelector) -> None:
         """Listen for agents, on the first node."""
         self._selector = selector
-        selector.register(listen(SOCKET), selectors.EVENT_READ, self._accept)
+        selector.register(listen(run_directory.RELAY_SOCKET), selectors.EVENT_READ, self._accept)
 
     def close(self) -> None:
         """Leave nothing that could be asked, or ask."""
-        for name in (SOCKET, KEY):
+        for name in (run_directory.RELAY_SOCKET, run_directory.RELAY_KEY):
             try:
                 os.unlink(name)
             except FileNotFoundError:
@@ -105,19 +104,20 @@ class Relay:
         except (ValueError, KeyError, TypeError):
             given, address, command = "", "", ""
         if user != os.geteuid() or not same(given, self.spec["key"]):
-            self.emit(event="relay_refused", message="process %s knows no key" % processes.describe(pid))
+            self.emit(event=events.RELAY_REFUSED, message="process %s knows no key" % processes.describe(pid))
             return address, "this run's key was not given"
         if not is_daemon(command) or not COMMAND(command):
-            self.emit(event="relay_refused", message="no daemon of MPI: %s" % ascii(command[-200:]))
+            self.emit(event=events.RELAY_REFUSED, message="no daemon of MPI: %s" % ascii(command[-200:]))
             return address, "that is no daemon of MPI"
         address = self.spec["places"].get(address, address)
         if address not in self.spec["places"].values():
-            return address, "it is no node of this run; those are in the file that MADCTL_HOSTFILE names"
+            hosts = run_directory.HOST_FILE_PATH
+            return address, "it is no node of this run; those are in the file that %s names" % hosts
         if not self.is_followed():
             return address, "nobody follows the run, so nobody can start its daemon"
         self._serial += 1
         sealed = seal(self.spec["key"], self._run_id, address, self._serial, command)
-        self.emit(event="daemon_wanted", address=address, serial=self._serial, command=command, seal=sealed)
+        self.emit(event=events.DAEMON_WANTED, address=address, serial=self._serial, command=command, seal=sealed)
         return address, ""
 
     def opened(self, message: Dict[str, Any]) -> Optional[str]:
@@ -129,7 +129,7 @@ class Relay:
         except (KeyError, TypeError, ValueError, OverflowError):
             good, serial, command = False, 0, ""
         if self.leads or not good or not is_daemon(command):
-            self.emit(event="relay_refused", message="an order that this run's mpirun did not give")
+            self.emit(event=events.RELAY_REFUSED, message="an order that this run's mpirun did not give")
             return None
         self._serial = serial
         return command
@@ -154,7 +154,7 @@ class Relay:
         """
         missing = self.ranks is None or count < self.ranks
         if missing and not self.leads and self.held_up is None:
-            unasked = UNASKED if self.ranks is not None else ""
+            unasked = events.UNASKED if self.ranks is not None else ""
             self.held_up = unanswered(pids) if pids else unasked
         return missing if self.ranks is not None else bool(self.held_up)
 

@@ -18,11 +18,11 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 
 PR_SET_CHILD_SUBREAPER = 36
 OOM_SCORE = -500
-PARTIAL = processes.RECORD + ".partial"
 RECORD_BYTES = 1 << 18
 # Whoever looks who is here holds the lock as well, for a moment.
 _LOOKERS_SECONDS = 0.5
@@ -35,13 +35,14 @@ def enter(run_dir: str) -> Tuple[int, Dict[str, Any]]:
     os.umask(0o077)
     if os.getpid() != os.getsid(0):
         os.setsid()
-    ready = os.open("ready", os.O_RDWR | os.O_CLOEXEC)  # Read-write never waits for the other side.
-    null, errors = os.open(os.devnull, os.O_RDWR), os.open("supervisor.log", os.O_WRONLY | os.O_CREAT, 0o600)
+    ready = os.open(run_directory.READY, os.O_RDWR | os.O_CLOEXEC)  # Read-write never waits for the other side.
+    null = os.open(os.devnull, os.O_RDWR)
+    errors = os.open(run_directory.SUPERVISOR_LOG, os.O_WRONLY | os.O_CREAT, 0o600)
     for descriptor, target in ((null, 0), (null, 1), (errors, 2)):
         os.dup2(descriptor, target)
-    with open("spec.json", encoding="utf-8") as stream:
+    with open(run_directory.SPEC, encoding="utf-8") as stream:
         spec = json.load(stream)
-    os.unlink("spec.json")  # It holds the job's environment, which may hold secrets.
+    os.unlink(run_directory.SPEC)  # It holds the job's environment, which may hold secrets.
     return ready, spec
 
 
@@ -106,7 +107,7 @@ def take(path: str, run_id: str) -> int:
 def container(run_id: str) -> str:
     """Say what holds this process together: a service of systemd that is the run's own, or just a session."""
     with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as stream:
-        return "systemd" if "/madctl-%s.service" % run_id in stream.read() else "session"
+        return "systemd" if "/" + run_directory.unit(run_id) in stream.read() else "session"
 
 
 def reserve_record() -> None:
@@ -123,15 +124,15 @@ def _partial() -> int:
     """Open the file that becomes the record; what a job put in its place goes out of the way."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(PARTIAL, flags, 0o600)
+        descriptor = os.open(run_directory.PARTIAL_RECORD, flags, 0o600)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
     except OSError as error:
-        if not os.path.lexists(PARTIAL):
+        if not os.path.lexists(run_directory.PARTIAL_RECORD):
             raise error
-    _move_away(PARTIAL)
-    return os.open(PARTIAL, flags | os.O_EXCL, 0o600)
+    _move_away(run_directory.PARTIAL_RECORD)
+    return os.open(run_directory.PARTIAL_RECORD, flags | os.O_EXCL, 0o600)
 
 
 def _move_away(name: str) -> None:
@@ -159,9 +160,9 @@ def _write_record(record: Dict[str, Any]) -> bool:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    if os.path.isdir(processes.RECORD) and not os.path.islink(processes.RECORD):
-        _move_away(processes.RECORD)
-    os.rename(PARTIAL, processes.RECORD)
+    if os.path.isdir(run_directory.RECORD) and not os.path.islink(run_directory.RECORD):
+        _move_away(run_directory.RECORD)
+    os.rename(run_directory.PARTIAL_RECORD, run_directory.RECORD)
     return True
 
 

@@ -16,18 +16,10 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
-    Shape,
-    fields,
-    listed,
-    mapped,
-    maybe,
-    second,
-    text,
-    whole,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed, accept, listen
@@ -35,26 +27,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._supervise.contro
 MESSAGE_BYTES = 1 << 20
 ERRORS = 16
 TAKEN, KEPT = b"+", b"-"  # the answer to a rank that joins, as rank_wrapper.py reads it
-_JOINING = ("joined", "exec_failed")
-_number, _status, _program = maybe(whole(0, 1 << 17)), maybe(whole(0, 1 << 16)), text()
-_NUMBERS = dict.fromkeys(("local_rank", "world_size", "local_world_size"), _number)
-# What a message has to hold, and what it may: a job can send anything, and every follower has to understand it.
-_MESSAGES: Dict[str, Tuple[Dict[str, Shape], Dict[str, Shape]]] = {
-    "joined": ({"rank": _number, "pid": whole(1)}, {**_NUMBERS, "argv0": _program}),
-    "exec_failed": (
-        {"rank": _number, "pid": whole(1), "errno": whole(0, 4096), "argv0": _program},
-        {**_NUMBERS, "reason": text(64)},
-    ),
-    "rank_exit": ({"exit_code": _status, "signal": maybe(whole(0, 128))}, {"time": second, "error": maybe(text())}),
-    "models": (
-        {
-            "rows": listed(mapped(text(1 << 18), 1024, text(1 << 14)), 1 << 14),
-            "failed": listed(text(), 4096),
-            "exit_code": _status,
-        },
-        {"alone": listed(text(), 4096)},
-    ),
-}
+_JOINING = (events.JOINED, events.EXEC_FAILED)
 
 
 class Ranks:
@@ -76,7 +49,7 @@ class Ranks:
         # The rest is for sockets of more ranks, and for looks at what is left.
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
         self._unread: Dict[socket.socket, bytes] = {}
-        selector.register(listen("ranks.sock"), selectors.EVENT_READ, self._accept)
+        selector.register(listen(run_directory.RANKS_SOCKET), selectors.EVENT_READ, self._accept)
 
     def _accept(self, listener: socket.socket) -> None:
         connection = accept(listener)
@@ -103,10 +76,10 @@ class Ranks:
             os.close(descriptor)
 
     def _hear(self, connection: socket.socket, message: Dict[str, Any], descriptors: List[int]) -> None:
-        if message["event"] == "models":
+        if message["event"] == events.MODELS:
             self._feed.emit(**dict(message, time=time.time(), stopping=self._is_stopping()))
             return
-        if message["event"] == "rank_exit":
+        if message["event"] == events.RANK_EXIT:
             rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
             oom = message["signal"] == signal.SIGKILL and processes.oom_kills() > self.oom_kills
             ended = dict(message, rank=rank, stopping=self._is_stopping(), oom=oom)
@@ -127,13 +100,13 @@ class Ranks:
         for stream, descriptor in zip(("out", "err"), descriptors):
             try:
                 if taken:
-                    self._feed.collect("rank-%s.%s" % (rank, stream), descriptor)
+                    self._feed.collect(run_directory.log_name(rank, stream), descriptor)
                     continue
             except OSError:
                 taken = False  # It is nothing that could be read.
             os.close(descriptor)
         if not taken:
-            self._feed.emit(event="files_short", rank=rank)
+            self._feed.emit(event=events.FILES_SHORT, rank=rank)
         try:
             connection.send(TAKEN if taken else KEPT, socket.MSG_DONTWAIT)
         except OSError:
@@ -147,10 +120,10 @@ class Ranks:
                 argv = [str(py_spy), "dump", "--pid", str(entry["pid"])]
                 dump = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
             except OSError:
-                self._feed.emit(event="no_dump")
+                self._feed.emit(event=events.NO_DUMP)
                 return set()
             assert dump.stdout is not None
-            self._feed.collect("rank-%s.stack" % rank, os.dup(dump.stdout.fileno()))
+            self._feed.collect(run_directory.log_name(rank, "stack"), os.dup(dump.stdout.fileno()))
             dump.stdout.close()
             dumps.add(dump.pid)
         return dumps
@@ -165,7 +138,7 @@ def _message(line: bytes) -> Optional[Dict[str, Any]]:
     """Read what a rank said; None for what none of ours says: any process of the job can connect."""
     try:
         message: Dict[str, Any] = parse(line)
-        required, optional = _MESSAGES[str(message.get("event"))]
+        required, optional = events.SAID_BY_RANKS[str(message.get("event"))]
     except (ValueError, KeyError):
         return None
     if not fields(required, optional)(message):

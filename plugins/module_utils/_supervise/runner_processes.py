@@ -12,6 +12,7 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed
 
@@ -58,11 +59,14 @@ class Runners:
                 preexec_fn=lambda: node_claim.give_up(spec["oom_score"], spec["umask"], self._files),
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            self._feed.emit(event="start_failed", message=str(error))
+            self._feed.emit(event=events.START_FAILED, message=str(error))
             return False
         self._running[runner.pid] = runner
-        self._feed.emit(event="started", pid=runner.pid, time=time.time())
-        for name, pipe in (("runner.out", runner.stdout), ("runner.err", runner.stderr)):
+        self._feed.emit(event=events.STARTED, pid=runner.pid, time=time.time())
+        for name, pipe in (
+            (run_directory.RUNNER_OUT, runner.stdout),
+            (run_directory.RUNNER_ERR, runner.stderr),
+        ):
             assert pipe is not None
             # Of our own, since the feed closes it, and the one that Python holds is closed with the runner.
             self._feed.collect(name, os.dup(pipe.fileno()))
@@ -97,7 +101,7 @@ class Runners:
         """
         if not self._spec["after"] or self.cleaner:
             return False
-        environment = {key: value for key, value in self._spec["env"].items() if key != "MADCTL_RUN_ID"}
+        environment = {key: value for key, value in self._spec["env"].items() if key != run_directory.RUN_ID}
         self._cleaned = False
         try:
             self.cleaner = node_claim.spawn(self._spec["after"], environment)

@@ -13,16 +13,11 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, launchers, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 
 FIRST_SECONDS = 1.0
 GROWTH = 0.25
-_IDENTITIES = (
-    (b"RANK", b"WORLD_SIZE"),
-    (b"OMPI_COMM_WORLD_RANK", b"OMPI_COMM_WORLD_SIZE"),
-    (b"PMI_RANK", b"PMI_SIZE"),
-)
 
 
 class Worlds:
@@ -61,7 +56,7 @@ class Worlds:
                 )
                 if found:
                     self.apart[rank] = found
-                    self._emit(event="apart", time=time.time(), rank=rank, **found)
+                    self._emit(event=events.APART, time=time.time(), rank=rank, **found)
         except Exception:  # noqa: BLE001  what only looks must not end the job
             self.at = None
 
@@ -92,7 +87,7 @@ def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int
 
 def _identities(pid: int) -> Iterator[Tuple[int, int]]:
     environment = dict(entry.partition(b"=")[::2] for entry in processes.environment(pid))
-    for names in _IDENTITIES:
-        rank, size = (environment.get(name, b"") for name in names)
+    for names in run_directory.IDENTITIES:
+        rank, size = (environment.get(name.encode(), b"") for name in names)
         if rank.isdigit() and size.isdigit() and len(rank + size) < 20:
             yield int(rank), int(size)

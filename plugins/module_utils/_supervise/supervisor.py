@@ -21,6 +21,8 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import Reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import DUMP, END, GO, KILL, SIGNALS, STOP
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, stop_mark
 from ansible_collections.madctl.multinode.plugins.module_utils._node.failure_flag import LOOK_SECONDS, Beacon
@@ -64,7 +66,7 @@ class Supervisor:
         storage, helper = spec["beacon"], processes.HELPER
         self.beacon = Beacon(storage, spec["run_id"], spec["node_rank"], helper) if storage else None
         about = {"boot_id": spec["boot_id"], "container": node_claim.container(spec["run_id"]), "pid": os.getpid()}
-        hello = dict(about, event="ready", run_id=spec["run_id"])
+        hello = dict(about, event=events.READY, run_id=spec["run_id"])
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
         self.runners = Runners(spec, lock, self.feed, files)
         self.sweep = final_sweep.Sweep(spec["run_id"], self.runners, self.beacon)
@@ -77,7 +79,7 @@ class Supervisor:
         node_claim.reserve_record()
         if self.beacon:
             self.beacon.begin()
-        self.feed.emit(event="armed", time=time.time(), storage=storage, node_rank=spec["node_rank"], **about)
+        self.feed.emit(event=events.ARMED, time=time.time(), storage=storage, node_rank=spec["node_rank"], **about)
 
     def _open_relay(self) -> Any:
         from ansible_collections.madctl.multinode.plugins.module_utils._supervise.mpi_relay import Relay
@@ -104,7 +106,7 @@ class Supervisor:
                 self._turn()
             except Exception as error:  # noqa: BLE001  whatever it is, the job must not outlive us
                 self._broke(error)
-        node_claim.remove("control.sock", "ranks.sock")
+        node_claim.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
 
     def _turn(self) -> None:
         for key, _ in self.selector.select(self._patience()):
@@ -135,9 +137,9 @@ class Supervisor:
             if len(self._breaks) > BREAKS:
                 final_sweep.give_up(self)
             elif self.state == "armed":
-                self._finish("disarmed")
+                self._finish(run_directory.DISARMED)
             elif self.state == "running":
-                self.reason = "broken"
+                self.reason = Reason.BROKEN
                 self.kill()
             self.feed.send()
         except Exception as another:  # noqa: BLE001
@@ -156,7 +158,7 @@ class Supervisor:
         now = time.monotonic()
         if self.timeout is not None and now >= self.timeout:
             self.timeout = None
-            self.stop("timed_out")
+            self.stop(Reason.TIMED_OUT)
         if self.relay and self.relay.join_by is not None and now >= self.relay.join_by:
             self._late()
         if self.look_at is not None and now >= self.look_at and self.beacon:
@@ -168,16 +170,16 @@ class Supervisor:
 
     def _deadline_passed(self) -> None:
         if self.state == "armed":
-            self._finish("disarmed")
+            self._finish(run_directory.DISARMED)
         elif self.state == "running":
-            self.stop("idle")  # The stacks were dumped, or cannot be.
+            self.stop(Reason.IDLE)  # The stacks were dumped, or cannot be.
         elif self.state == "stopping":
             self.kill()
         elif self.state == "sweeping" and self.sweep.signal == signal.SIGTERM:
             self.sweep.signal = signal.SIGKILL
             self.deadline = time.monotonic() + final_sweep.KILL_SECONDS
         elif self.state == "sweeping":
-            self._finish("exited")
+            self._finish(run_directory.EXITED)
         else:
             self.deadline = None
             self.feed.drop()
@@ -190,7 +192,7 @@ class Supervisor:
         if KILL in orders:
             self.kill()
         elif STOP in orders:
-            self.stop("stopped")
+            self.stop(Reason.STOPPED)
         elif DUMP in orders:
             self.dump()
         elif GO in orders and self.state == "armed":
@@ -201,7 +203,7 @@ class Supervisor:
     def follower_dropped(self) -> None:
         """Disarm, since nobody else can say go; a run that goes on does not care."""
         if self.state == "armed":
-            self._finish("disarmed")
+            self._finish(run_directory.DISARMED)
         else:
             self.end()  # Nobody else can bring a request for a daemon.
 
@@ -236,7 +238,7 @@ class Supervisor:
 
     def _start(self, argv: Sequence[str]) -> None:
         if not self.runners.start(argv):
-            self._finish("start_failed")
+            self._finish(run_directory.START_FAILED)
 
     def dump(self) -> None:
         """Write every rank's stack to its error log where py-spy is at hand, then stop."""
@@ -249,10 +251,10 @@ class Supervisor:
         """End the run gracefully: the runner first, so that it can end its ranks in order."""
         if self.state == "armed":
             self.reason = reason
-            self._finish("disarmed")
+            self._finish(run_directory.DISARMED)
         elif self.state == "running":
             self.state, self.reason = "stopping", self.reason or reason
-            self.feed.emit(event="stopping", time=time.time(), reason=self.reason)
+            self.feed.emit(event=events.STOPPING, time=time.time(), reason=self.reason)
             self._are_ranks_missing()
             self.deadline = time.monotonic() + self.spec["grace"]
             if not self.awaits_daemons:
@@ -267,7 +269,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """End the run at once."""
-        self.stop("stopped")
+        self.stop(Reason.STOPPED)
         if self.state in ("stopping", "sweeping"):
             self.runners.signal(signal.SIGKILL)
             self.sweep.signal = signal.SIGKILL
@@ -285,8 +287,9 @@ class Supervisor:
         """End a run of MPI whose ranks did not come; the follower finds out whose fault it is."""
         self.relay.join_by = None
         if self.state == "running" and self._are_ranks_missing():
-            self.feed.emit(event="late", time=time.time(), daemon=self.relay.held_up, joined=len(self.ranks.joined))
-            self.stop("late")
+            joined = len(self.ranks.joined)
+            self.feed.emit(event=events.LATE, time=time.time(), daemon=self.relay.held_up, joined=joined)
+            self.stop(Reason.LATE)
             self.kill()
 
     def _are_ranks_missing(self) -> bool:
@@ -311,7 +314,7 @@ class Supervisor:
         if self.runners.clean():  # What comes after everything else.
             self.deadline = time.monotonic() + CLEAN_SECONDS
         if not self.runners.is_cleaning:
-            self._finish("exited")
+            self._finish(run_directory.EXITED)
 
     def _collect(self) -> None:
         """Collect every child that ended: the runner, our own helpers, and orphans of the job."""
@@ -330,9 +333,9 @@ class Supervisor:
             _, status = os.waitpid(ended.si_pid, 0)
             self.runners.cleaned(ended.si_pid, status)
             if self.beacon and self.beacon.ended(ended.si_pid, status):
-                self.stop("peer_failed")
+                self.stop(Reason.PEER_FAILED)
             if self.dumps == {ended.si_pid}:
-                self.stop("idle")
+                self.stop(Reason.IDLE)
             self.dumps.discard(ended.si_pid)
 
     def _runner_ended(self, status: int) -> None:
@@ -342,7 +345,7 @@ class Supervisor:
                 # A daemon that is told to stop is not signalled yet: others may only be faster to tell that it died.
                 if self.state == "running" or (self.awaits_daemons and status < 0):
                     # Its end is dated here; the exit record comes after the sweep.
-                    self.feed.emit(event="runner_exit", time=time.time(), **how(status))
+                    self.feed.emit(event=events.RUNNER_EXIT, time=time.time(), **how(status))
             if not self.runners and not (self.awaits_daemons and self.relay.many and not status):
                 self._all_ended()
 
@@ -355,7 +358,8 @@ class Supervisor:
     def _finish(self, outcome: str) -> None:
         if self.state == "armed":
             self._leave_armed()
-        record = final_sweep.record(self, outcome, *(self.sweep.left() if outcome == "exited" else ([], [])))
+        left, unseen = self.sweep.left() if outcome == run_directory.EXITED else ([], [])
+        record = final_sweep.record(self, outcome, left, unseen)
         node_claim.keep_record(record)
         if self.beacon:
             self.beacon.end()

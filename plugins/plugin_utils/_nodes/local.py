@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 import subprocess
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets, way
 
 
@@ -19,7 +20,7 @@ class Local(way.Way):
 
     def channel(self, run_dir: str) -> socket.socket:
         """Open a channel to the supervisor of a run."""
-        return unix_sockets.connect("%s/%s" % (run_dir, way.CONTROL_SOCKET))
+        return unix_sockets.connect("%s/%s" % (run_dir, run_directory.CONTROL_SOCKET))
 
     @staticmethod
     def hint(host: str) -> str:

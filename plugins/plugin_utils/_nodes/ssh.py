@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ansible import constants
 from ansible.plugins.loader import connection_loader
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, private_places
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, private_places, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets, way
 
@@ -54,7 +54,7 @@ _RELAY = (
     "  d=os.read(0,65536) if f==0 else s.recv(65536)\n"
     "  if not d: sys.exit()\n"
     "  s.sendall(d) if f==0 else os.write(1,d)\n"
-) % way.CONTROL_SOCKET
+) % run_directory.CONTROL_SOCKET
 _FIRST_FRAME_SECONDS = 10
 
 
@@ -106,14 +106,14 @@ class Ssh(way.Way):
         """Give the options that forward a socket, which none of ours does otherwise."""
         if self._place is None:
             self._place = private_places.private()
-        sockets = "%s/%s:%s/%s" % (self._place, way.CONTROL_SOCKET, run_dir, way.CONTROL_SOCKET)
+        sockets = "%s/%s:%s/%s" % (self._place, run_directory.CONTROL_SOCKET, run_dir, run_directory.CONTROL_SOCKET)
         return ("-o", "ClearAllForwardings=no", "-L", sockets)
 
     def channel(self, run_dir: str) -> socket.socket:
         """Open a channel to the supervisor of a run: the socket that was forwarded, else a process on the node."""
         if self._place is None:
             return self._relay(run_dir)
-        channel = unix_sockets.connect("%s/%s" % (self._place, way.CONTROL_SOCKET))
+        channel = unix_sockets.connect("%s/%s" % (self._place, run_directory.CONTROL_SOCKET))
         # A server that forbids forwarding closes at once; one that allows it says ready first.
         channel.settimeout(_FIRST_FRAME_SECONDS)
         try:

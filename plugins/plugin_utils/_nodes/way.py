@@ -23,7 +23,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import h
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
 
 AT_ONCE = 16
-CONTROL_SOCKET = "control.sock"
 
 
 class Way(ABC):

@@ -16,13 +16,17 @@ import socket
 import threading
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, fan_out, remote_program
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import proving
 
 # What nodes start from files; madctl_node starts all but those that stand alone, the wrapper of a rank and the agent.
-_PROGRAMS = ("supervisor", "rank_wrapper", "mpi_agent", "madengine_wrapper", "container_removal")
+_PROGRAMS = (
+    *(run_directory.SUPERVISOR, run_directory.MADENGINE_WRAPPER, run_directory.CONTAINER_REMOVAL),
+    *("rank_wrapper", "mpi_agent"),
+)
 _MODULES = remote_program.parts("_arm.arming")
 _END_SECONDS = 15.0
 
@@ -124,7 +128,7 @@ def delivered() -> dict[str, str]:
     """Give the text of every file that nodes keep, by its path: the programs, and all that they import."""
     modules = remote_program.closure(*("_supervise." + name for name in _PROGRAMS))
     files = {name.replace(".", "/") + ".py": remote_program.source(name) for name in modules}
-    return {**files, "madctl_node.py": remote_program.source("_supervise.madctl_node")}
+    return {**files, run_directory.LAUNCHER: remote_program.source("_supervise.madctl_node")}
 
 
 def _reason(answer: dict[str, Any]) -> str:

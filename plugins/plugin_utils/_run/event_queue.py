@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -83,7 +83,7 @@ class Events:
     def _say_left_out(self, source: tuple[str, str]) -> None:
         gap = self._left_out.pop(source, 0)
         if gap:
-            self._put({"event": "skipped", "host": source[0], "log": source[1], "size": gap}, b"")
+            self._put({"event": events.SKIPPED, "host": source[0], "log": source[1], "size": gap}, b"")
 
     def _put(self, event: dict[str, Any], payload: bytes) -> None:
         self._frames.append((event, payload))

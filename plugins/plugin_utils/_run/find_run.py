@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import results
@@ -27,7 +28,7 @@ class Unknown(Exception):  # noqa: N818  it is an answer, not an error of ours
 
     def __init__(self, problems: list[codes.Problem]) -> None:
         super().__init__()
-        self.result = results.judged({"changed": False, "nodes": {}, "exit_code": 2}, problems)
+        self.result = results.judged({"changed": False, "nodes": {}, "exit_code": int(ExitCode.USAGE)}, problems)
         playbook_screen.problems(problems)
 
 

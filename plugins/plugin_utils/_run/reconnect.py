@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output, remote_program
@@ -154,7 +154,7 @@ def _send(
             if "rc" in answer:
                 failed.set()  # It did not even start.
             else:
-                channel.sendall(wire.encode({"event": "refused", "message": str(answer.get("msg"))[:_MESSAGE]}))
+                channel.sendall(wire.encode({"event": events.REFUSED, "message": str(answer.get("msg"))[:_MESSAGE]}))
         spoken.set()
         while data := hearing.read():
             channel.sendall(data)

@@ -8,6 +8,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Way, Ways
@@ -20,9 +21,9 @@ def of_run(follower: Follower, plan: dict[str, Any], seconds: float) -> dict[str
     summary["duration_seconds"] = round(seconds, 3)
     found = {"changed": True, "summary": summary, "run_id": plan["run_id"], "detached": follower.detached}
     if follower.detached:
-        return dict(found, exit_code=0, problems=[])
+        return dict(found, exit_code=int(ExitCode.SUCCEEDED), problems=[])
     problems = follower.refused or problems
-    found["exit_code"] = codes.exit_code(problems)
+    found["exit_code"] = int(codes.exit_code(problems))
     return judged(found, problems)
 
 

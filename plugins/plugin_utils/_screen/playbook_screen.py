@@ -17,7 +17,14 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text, raw_words, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    codes,
+    events,
+    plain_text,
+    raw_words,
+    run_directory,
+    wire,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, job_lines, masking
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
@@ -50,7 +57,7 @@ def say(lines: Iterable[str], is_job: bool = False) -> None:
         # A message has a bound, and a job may say much at once.
         text = "\n".join(waiting[:_LINES_AT_ONCE])
         for piece in (text[at : at + _CHARACTERS_AT_ONCE] for at in range(0, len(text), _CHARACTERS_AT_ONCE)):
-            if not send({"event": "text", "text": piece, "job": is_job}):
+            if not send({"event": events.TEXT, "text": piece, "job": is_job}):
                 Display().display(piece)
         del waiting[:_LINES_AT_ONCE]
 
@@ -140,7 +147,7 @@ def planned(plan: dict[str, Any], warnings: Sequence[dict[str, Any]]) -> None:
     interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
     where = "on %s, master %s:%s" % (interfaces, plan["master_addr"], plan["master_port"])
     shown = [{key: node[key] for key in ("host", "nproc_per_node")} for node in plan["nodes"]]
-    send({"event": "nodes", "nodes": shown})
+    send({"event": events.NODES, "nodes": shown})
     tell("plan", "%s = %s ranks %s" % (parts, plan["world_size"], where))
 
 
@@ -194,7 +201,7 @@ class Screen:
         self._size, self._world_size = len(plan["nodes"]), plan.get("world_size")
         self._mask = masking.Mask(secrets)
         self._logs = job_lines.Logs(self._mask)
-        self._counts = dict.fromkeys(("ready", "started", "joined"), 0)
+        self._counts = dict.fromkeys((events.READY, events.STARTED, events.JOINED), 0)
         self._stopping = False
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
@@ -202,18 +209,18 @@ class Screen:
         kind, host = event["event"], event.get("host")
         if job_lines.is_forged(event):
             return None
-        if kind == "log":
+        if kind == events.LOG:
             return self._show(host, event["log"], self._logs.feed(str(host), event["log"], payload))
         if not self._attached:
-            send({**event, "event": "node_" + kind})
+            send({**event, "event": events.on_node(kind)})
         if kind in self._counts:
             self._count(kind)
-        elif kind == "exit":
+        elif kind == events.EXIT:
             self.flush(host)
-        elif kind == "skipped":
+        elif kind == events.SKIPPED:
             left_out = "… %s not shown; they are in the file" % job_lines.size(event["size"])
             self._show(host, event["log"], [left_out])
-        elif kind == "restart":
+        elif kind == events.RESTART:
             self.flush()
             self._counts = dict.fromkeys(self._counts, 0)
             self._stopping = False
@@ -221,33 +228,36 @@ class Screen:
             run_id = event["plan"]["run_id"]
             self._tell("restart", "%s of %s: run %s%s" % (event["attempt"], event["of"], run_id, changes))
         else:
-            self._stopping = self._stopping or kind == "stopping"
+            self._stopping = self._stopping or kind == events.STOPPING
             self._happened(kind, event)
         return None
 
     def _count(self, kind: str) -> None:
         self._counts[kind] += 1
-        due = self._world_size if kind == "joined" else self._size
+        due = self._world_size if kind == events.JOINED else self._size
         if self._counts[kind] != due or self._attached:
             return
         stages = {
-            "ready": ("arm", "%s ready" % nodes(self._size)),
-            "started": ("go", "started on %s" % nodes(self._size)),
-            "joined": ("ranks", "all %s joined" % due),
+            events.READY: ("arm", "%s ready" % nodes(self._size)),
+            events.STARTED: ("go", "started on %s" % nodes(self._size)),
+            events.JOINED: ("ranks", "all %s joined" % due),
         }
         tell(*stages[kind])
 
     def _happened(self, kind: str, event: dict[str, Any]) -> None:
-        host = event.get("host")
+        host, rank = event.get("host"), event.get("rank")
         told = {
-            "stopping": ("stop", "telling all nodes to stop"),
-            "suspect": ("link", "%s does not answer; the run goes on, trying again" % host),
-            "back": ("link", "%s is back" % host),
-            "lost": ("lost", "%s is lost: %s" % (host, event.get("message"))),
-            "log_degraded": ("notice", "%s: the disk is full, output of %s is lost" % (host, event.get("log"))),
-            "files_short": ("notice", "%s: too few open files, see runner.* for rank %s" % (host, event.get("rank"))),
-            "no_dump": ("notice", "%s: no py-spy there, so no stacks" % host),
-            "idle": ("idle", "no output for %s s; stopping" % event.get("seconds")),
+            events.STOPPING: ("stop", "telling all nodes to stop"),
+            events.SUSPECT: ("link", "%s does not answer; the run goes on, trying again" % host),
+            events.BACK: ("link", "%s is back" % host),
+            events.LOST: ("lost", "%s is lost: %s" % (host, event.get("message"))),
+            events.LOG_DEGRADED: ("notice", "%s: the disk is full, output of %s is lost" % (host, event.get("log"))),
+            events.FILES_SHORT: (
+                "notice",
+                "%s: too few open files, see runner.* for rank %s" % (host, rank),
+            ),
+            events.NO_DUMP: ("notice", "%s: no py-spy there, so no stacks" % host),
+            events.IDLE: ("idle", "no output for %s s; stopping" % event.get("seconds")),
         }
         if kind in told:
             self._tell(*told[kind])
@@ -290,4 +300,4 @@ class Screen:
         after = "" if self._attached else " after %.1f s" % summary["duration_seconds"]
         tell("done", "%s%s on %s%s" % (ended, after, nodes(self._size), ranks))
         if found:
-            tell("logs", "%s/logs on each node" % summary["nodes"][0]["run_dir"])
+            tell("logs", "%s/%s on each node" % (summary["nodes"][0]["run_dir"], run_directory.LOGS))

@@ -9,6 +9,7 @@ import sys
 import uuid
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import door
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import arm_nodes
 
 
@@ -82,7 +83,10 @@ class Armed:
         """Read to the last frame."""
         decoder, frames = wire.Decoder(), []
         while data := channel.recv(1 << 16):
-            frames += decoder.feed(data)
+            fresh = list(decoder.feed(data))
+            # Whoever follows understands all that is told.
+            assert all(door.check(header) for header, _ in fresh)
+            frames += fresh
             if frames and frames[-1][0]["event"] == "exit":
                 break
         channel.close()

@@ -137,7 +137,7 @@ def test_a_line_that_is_no_event_costs_itself_alone(run_dir, torn):
         stream.write(torn + b"\n")
     write(run_dir, {"event": "joined", "seq": 7, "rank": 0}, {"event": "odd", "seq": "x"}, dict(EXIT, seq=8))
 
-    assert [event["event"] for event in run_state.events(str(run_dir))] == ["armed", "joined", "odd", "exit"]
+    assert [event["event"] for event in run_state.read_events(str(run_dir))] == ["armed", "joined", "odd", "exit"]
     events, _ = read(run_dir, follow=True)
     assert [event["event"] for event in events] == ["armed", "joined", "exit"]
 

@@ -6,14 +6,14 @@ import socket
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing, run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
 
 
 def packed(run_dir):
     """What is packed, by name; None for directories."""
     found, name = {}, ""
-    for header, payload in wire.Decoder().feed(b"".join(packing.packed(str(run_dir), run_state._ITS_OWN))):
+    for header, payload in wire.Decoder().feed(b"".join(packing.packed(str(run_dir), run_directory.OF_SUPERVISOR))):
         name = header.get("file") or header.get("directory") or name
         found[name] = None if "directory" in header else found.get(name, b"") + payload
     return found

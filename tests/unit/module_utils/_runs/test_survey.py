@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import fingerprint
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, survey
 
@@ -280,7 +280,7 @@ def test_what_resists_is_named_and_tried_again(base, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", refuse)
         stuck = clear(base)[1]["stuck"]
-    left = [name for name in os.listdir(base) if name.startswith(survey.GONE)]
+    left = [name for name in os.listdir(base) if name.startswith(run_directory.GONE)]
     age(base / left[0], 10)
     clear(base)
 

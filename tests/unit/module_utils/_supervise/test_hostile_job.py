@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_events
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import door
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import log_tail, run_state
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import mpi_relay, rank_reports, rank_wrapper
 from tests import hostile
@@ -18,6 +18,8 @@ MESSAGES = [
     {**IDENTITY, "event": "exec_failed", "pid": 5, "argv0": "python", "errno": 2, "reason": "ENOENT"},
     {"event": "rank_exit", "time": 1.5, "exit_code": 1, "signal": None, "error": "x"},
     {"event": "models", "rows": [{"model": "a", "status": "SUCCESS"}], "failed": [], "exit_code": 0},
+    # As Popen says that a signal ended it.
+    {"event": "models", "rows": [], "failed": ["madengine failed: SIGKILL"], "alone": [], "exit_code": -9},
 ]
 
 
@@ -30,7 +32,7 @@ def told(message):
 @pytest.mark.parametrize("message", MESSAGES, ids=[message["event"] for message in MESSAGES])
 def test_what_ours_say_is_taken_and_understood(message):
     assert rank_reports._message(json.dumps(message).encode()) == message
-    assert node_events.check(told(message)) == told(message)
+    assert door.check(told(message)) == told(message)
 
 
 @pytest.mark.parametrize("name", ["last", "self", "time", "stopping", "seq", "host", "name"])
@@ -46,7 +48,7 @@ def test_messages_of_a_job_are_taken_or_left(rounds):
     for data in hostile.mutated(samples, rounds):
         message = rank_reports._message(data)
         if message is not None:
-            assert node_events.check(told(message)), data
+            assert door.check(told(message)), data
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_requests_for_daemons_are_taken_or_left(relay, rounds):
         for data in hostile.mutated([good, good.replace(b"ab", b"\\ud800")], rounds):
             address, refused = relay._ask(ours, data)
             assert refused or address == "10.0.0.2"
-            assert node_events.check({**events.pop(), "seq": 1}) if events else refused
+            assert door.check({**events.pop(), "seq": 1}) if events else refused
 
 
 @pytest.mark.fuzz
@@ -106,7 +108,7 @@ def test_files_of_a_run_are_read_as_far_as_they_are_ours(tmp_path, monkeypatch, 
     request = {"run_id": "r", "run_dir": str(tmp_path), "follow": False}
     for number, data in enumerate(hostile.mutated([b"".join(lines), *lines], rounds)):
         (tmp_path / "events.jsonl").write_bytes(data)
-        assert all(isinstance(event["event"], str) for event in run_state.events(str(tmp_path)))
+        assert all(isinstance(event["event"], str) for event in run_state.read_events(str(tmp_path)))
         if number % 4:
             continue
         frames = []

@@ -71,7 +71,7 @@ def test_a_run_that_was_begun_is_told_from_its_files_too(arm):
     channel.send(b"g")
     run.follow(channel)
 
-    assert [event["event"] for event in run_state.events(str(run.run_dir))] == [
+    assert [event["event"] for event in run_state.read_events(str(run.run_dir))] == [
         *["armed", "started", "runner_exit", "exit"]
     ]
     seen = run_state.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})

@@ -173,7 +173,7 @@ def ranks(arm, tmp_path, count, files, broken=()):
     run = arm(sys.executable, "-S", "-c", RANKS, str(count), RANK, *words, preexec=limited(*files), broken=broken)
     channel = start(run)
     deadline = time.monotonic() + 240
-    while len([e for e in run_state.events(str(run.run_dir)) if e["event"] == "joined"]) < count:
+    while len([e for e in run_state.read_events(str(run.run_dir)) if e["event"] == "joined"]) < count:
         assert time.monotonic() < deadline and run.process.poll() is None
         time.sleep(0.1)
     os.close(os.open(gate, os.O_WRONLY))
@@ -264,7 +264,7 @@ def test_a_torn_event_costs_itself_alone(arm, tmp_path):
     gate.touch()
     run.follow(channel)
 
-    assert [event["event"] for event in run_state.events(str(run.run_dir))] == ["armed", "runner_exit", "exit"]
+    assert [event["event"] for event in run_state.read_events(str(run.run_dir))] == ["armed", "runner_exit", "exit"]
     assert run_state.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})["container"] == "session"
 
 
