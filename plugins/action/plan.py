@@ -73,7 +73,7 @@ class ActionModule(ActionBase):
         if outcome.plan:
             kept = spare_nodes.keep(request, choice, nodes, restarts) if restarts else None
             outcome.plan.update(spares=choice.spares, restart=kept)
-        missing = [entry["host"] for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
+        missing = [str(entry["host"]) for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
         wait = missing if net_tools_follow and len(missing) == len(problems) else []
         complete = outcome.plan is not None and not problems
         warnings = [*choice.left_out, *outcome.warnings]
@@ -172,10 +172,11 @@ def new_run_id() -> str:
     return "%s-%s" % (time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(4))
 
 
-def _problem_of(host: str, result: Any, kind: type[Way]) -> dict[str, Any]:
-    found = result.get("problem") if hasattr(result, "get") else None
-    if found:
-        return dict(found)
+def _problem_of(host: str, result: Any, kind: type[Way]) -> codes.Problem:
+    given = result.get("problem") if hasattr(result, "get") else None
+    if given:
+        found: codes.Problem = remote_program.plain(given)
+        return found
     return codes.problem(
         "PROBE_FAILED", host, str(result.get("msg", "the node was not looked at")), hint=kind.hint("HOST")
     )

@@ -8,10 +8,13 @@ node was lost, 8 timed out, 130 interrupted. Private to the collection.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Problem
+
+__all__ = ["UNREACHABLE", "Problem", "exit_code", "line", "problem"]
 
 UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
 _EXIT = {
@@ -37,8 +40,6 @@ _EXIT = {
     "RUN_STOPPED": 130,
 }
 
-Problem = Dict[str, Any]
-
 
 def problem(
     code: str,
@@ -46,7 +47,6 @@ def problem(
     message: str,
     remedy: Optional[str] = None,
     hint: Optional[str] = None,
-    **extra: Any,
 ) -> Problem:
     """
     Write one problem as plain data; without a remedy of its own it gets the usual one of its code.
@@ -57,8 +57,7 @@ def problem(
         hint: How to look at the node by hand, for the usual remedy.
     """
     remedy = remedy or catalog.remedy_of(code, hint)
-    found = {"code": code, "host": host, "message": plain(message), "remedy": remedy and plain(remedy)}
-    return dict(found, **extra)
+    return {"code": code, "host": host, "message": plain(message), "remedy": remedy and plain(remedy)}
 
 
 def exit_code(problems: List[Problem]) -> int:
@@ -72,4 +71,4 @@ def line(entry: Problem) -> str:
     """Write one problem as a role's message: code first, then host, cause and remedy."""
     where = entry["host"] + ": " if entry["host"] else ""
     remedy = "; " + entry["remedy"] if entry["remedy"] else ""
-    return str(plain("%s: %s%s%s" % (entry["code"], where, entry["message"], remedy)))
+    return plain("%s: %s%s%s" % (entry["code"], where, entry["message"], remedy))

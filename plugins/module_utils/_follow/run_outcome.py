@@ -122,16 +122,15 @@ def _how(record: Dict[str, Any]) -> Tuple[str, str]:
 def rank_failure(host: str, event: Dict[str, Any]) -> Problem:
     """Describe a rank that ended badly."""
     how, remedy = _how(event)
-    return problem(
-        "RANK_FAILED",
-        host,
-        "rank %s failed: %s" % (event["rank"], how),
-        remedy or "its output is in logs/rank-%s.* of the run directory" % event["rank"],
-        rank=event["rank"],
-        exit_code=event["exit_code"],
-        signal=event["signal"],
-        error=event.get("error"),
-    )
+    message = "rank %s failed: %s" % (event["rank"], how)
+    remedy = remedy or "its output is in logs/rank-%s.* of the run directory" % event["rank"]
+    return {
+        **problem("RANK_FAILED", host, message, remedy),
+        "rank": event["rank"],
+        "exit_code": event["exit_code"],
+        "signal": event["signal"],
+        "error": event.get("error"),
+    }
 
 
 def joined(run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optional[Problem]:
@@ -180,9 +179,8 @@ def runner_failure(run: NodeRun, plan: Dict[str, Any], record: Dict[str, Any]) -
     else:
         what, code = "mpirun" if mpi else "torchrun", "RANK_FAILED"
     remedy = remedy or "its output is in logs/runner.* of the run directory"
-    return problem(
-        code, host, "%s failed: %s" % (what, how), remedy, exit_code=record["exit_code"], signal=record["signal"]
-    )
+    found = problem(code, host, "%s failed: %s" % (what, how), remedy)
+    return {**found, "exit_code": record["exit_code"], "signal": record["signal"]}
 
 
 def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
@@ -192,11 +190,12 @@ def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
     if event.get("alone") and not event["failed"]:
         message = "model %s printed its own performance here: not one world, but one on each node"
         remedy = "start ranks with $MAD_MULTI_NODE_RUNNER, and print performance on rank 0 alone"
-        return problem("WORLD_DIFFERS", host, message % ", ".join(event["alone"]), remedy, exit_code=event["exit_code"])
+        found = problem("WORLD_DIFFERS", host, message % ", ".join(event["alone"]), remedy)
+        return {**found, "exit_code": event["exit_code"]}
     if not event["failed"]:
         return None
     remedy = "their output is in logs/runner.* and work/*.live.log of the run directory"
-    return problem("MODEL_FAILED", host, _brief(event["failed"]), remedy, exit_code=event["exit_code"])
+    return {**problem("MODEL_FAILED", host, _brief(event["failed"]), remedy), "exit_code": event["exit_code"]}
 
 
 def _brief(entries: List[str]) -> str:

@@ -78,7 +78,5 @@ def _program(host: str, name: Optional[str], fault: Optional[str]) -> List[Probl
 
 def _other_bytes(nodes: Nodes) -> List[Problem]:
     """Find nodes whose script has other bytes."""
-    found: List[Problem] = checks.odd(
-        "ENTRY_DIFFERS", nodes, lambda facts: facts["files"].get("entry_sha256"), "script"
-    )
-    return [dict(entry, message="the script is another one than on most nodes") for entry in found]
+    found = checks.odd("ENTRY_DIFFERS", nodes, lambda facts: facts["files"].get("entry_sha256"), "script")
+    return [{**entry, "message": "the script is another one than on most nodes"} for entry in found]

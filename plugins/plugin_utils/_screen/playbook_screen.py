@@ -60,14 +60,14 @@ def tell(stage: str, text: str) -> None:
     say(["%-7s %s" % (stage, text)])
 
 
-def line(entry: dict[str, Any]) -> str:
+def line(entry: codes.Problem) -> str:
     """Write one problem as a role's message: code, host, cause, and a remedy in the words of playbooks."""
-    return codes.line(dict(entry, remedy=playbook_variables.in_words_of_playbooks(entry["remedy"] or "")))
+    return codes.line({**entry, "remedy": playbook_variables.in_words_of_playbooks(entry["remedy"] or "")})
 
 
-def lines(found: Sequence[dict[str, Any]]) -> list[str]:
+def lines(found: Sequence[codes.Problem]) -> list[str]:
     """Write problems, one line for all hosts that have the same."""
-    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    alike: dict[tuple[str, ...], list[codes.Problem]] = {}
     for entry in found:
         host = entry["host"]
         texts = (entry["message"], entry["remedy"] or "")
@@ -81,41 +81,41 @@ def lines(found: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _hosts(found: Sequence[dict[str, Any]]) -> str:
+def _hosts(found: Sequence[codes.Problem]) -> str:
     return check_table.fold([entry["host"] for entry in found if entry["host"]])
 
 
-def problems(found: Sequence[dict[str, Any]]) -> None:
+def problems(found: Sequence[codes.Problem]) -> None:
     """Show problems, one line for all hosts that have the same."""
     say(lines(found))
 
 
-def notices(found: Sequence[dict[str, Any]]) -> None:
+def notices(found: Sequence[codes.Problem]) -> None:
     """Show what was noticed and stands against nothing."""
     for text in lines(found):
         tell("notice", text)
 
 
-def message(found: Sequence[dict[str, Any]]) -> str:
+def message(found: Sequence[codes.Problem]) -> str:
     """Write what a task fails with that has shown nothing before."""
     return "\n".join(lines(found))
 
 
-def refusal(found: Sequence[dict[str, Any]]) -> AnsibleActionFail:
+def refusal(found: Sequence[codes.Problem]) -> AnsibleActionFail:
     """Give the error of a task that looked at no node; a traceback would say nothing more."""
     error = AnsibleActionFail(message(found))
     error.result.pop("exception", None)
     return error
 
 
-def summary(found: Sequence[dict[str, Any]]) -> str:
+def summary(found: Sequence[codes.Problem]) -> str:
     """Write what a task fails with where ``problems`` has shown causes and remedies: codes and hosts."""
     order = dict.fromkeys(entry["code"] for entry in found)
     hosts = {code: _hosts([entry for entry in found if entry["code"] == code]) for code in order}
     return ", ".join("%s: %s" % pair if pair[1] else pair[0] for pair in hosts.items()) + "; causes are above"
 
 
-def refuse(found: Sequence[dict[str, Any]]) -> None:
+def refuse(found: Sequence[codes.Problem]) -> None:
     """Fail with what was found, if anything was."""
     if found:
         raise refusal(found)
@@ -132,7 +132,7 @@ def nodes(count: int) -> str:
     return "1 node" if count == 1 else "%d nodes" % count
 
 
-def planned(plan: dict[str, Any], warnings: Sequence[dict[str, Any]]) -> None:
+def planned(plan: dict[str, Any], warnings: Sequence[codes.Problem]) -> None:
     """Show a plan in a few words, and what was noticed."""
     notices(warnings)
     counts = [node["nproc_per_node"] for node in plan["nodes"]]
