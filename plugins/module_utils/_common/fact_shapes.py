@@ -81,7 +81,7 @@ class Report(ReportParts):
     torch: bool
 
 
-class Mpi(TypedDict):
+class Mpirun(TypedDict):
     """An mpirun: its path, and how it describes itself."""
 
     program: str
@@ -91,7 +91,7 @@ class Mpi(TypedDict):
 class _PythonParts(TypedDict, total=False):
     wanted_report: Optional[Report]
     own_report: Optional[Report]
-    mpi: Optional[Mpi]
+    mpi: Optional[Mpirun]
 
 
 class Python(_PythonParts):
@@ -272,7 +272,7 @@ class Facts(_FactsParts):
     gpus: Gpus
     space: Optional[Space]
     nccl_files: Optional[Dict[str, str]]
-    mpi: Optional[Mpi]
+    mpi: Optional[Mpirun]
     locked_by: Optional[str]
     mounts: List[Mount]
     time: Times

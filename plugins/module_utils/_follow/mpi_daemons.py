@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
 _UNASKED = "unasked"
@@ -24,7 +25,7 @@ Order = Callable[[str, bytes], None]  # host, what its supervisor is to get
 class Daemons:
     """The daemons of MPI of one run."""
 
-    def __init__(self, plan: Dict[str, Any], runs: Sequence[NodeRun], order: Order) -> None:
+    def __init__(self, plan: Plan, runs: Sequence[NodeRun], order: Order) -> None:
         self._plan, self._runs, self._order = plan, runs, order
         self._late = False
         # What is known without asking: when all began, and whose daemons mpirun asked for.

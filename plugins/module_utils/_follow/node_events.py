@@ -26,6 +26,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     truth,
     whole,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import WireError
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
@@ -151,7 +152,7 @@ def check(header: Dict[str, Any]) -> Optional[Dict[str, Any]]:
 class Door:
     """The way in for all that one node tells in one run."""
 
-    def __init__(self, run: NodeRun, plan: Dict[str, Any], to_end: bool) -> None:
+    def __init__(self, run: NodeRun, plan: Plan, to_end: bool) -> None:
         self._run, self._to_end = run, to_end
         self._may_be_mpi = plan.get("runner", "mpirun") == "mpirun"
         self._once: Set[Tuple[str, Optional[int]]] = set()

@@ -18,6 +18,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text, raw_words, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, job_lines, masking
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
@@ -132,7 +133,7 @@ def nodes(count: int) -> str:
     return "1 node" if count == 1 else "%d nodes" % count
 
 
-def planned(plan: dict[str, Any], warnings: Sequence[codes.Problem]) -> None:
+def planned(plan: Plan, warnings: Sequence[codes.Problem]) -> None:
     """Show a plan in a few words, and what was noticed."""
     notices(warnings)
     counts = [node["nproc_per_node"] for node in plan["nodes"]]
@@ -144,7 +145,7 @@ def planned(plan: dict[str, Any], warnings: Sequence[codes.Problem]) -> None:
     tell("plan", "%s = %s ranks %s" % (parts, plan["world_size"], where))
 
 
-def ranks(plan: dict[str, Any]) -> list[str]:
+def ranks(plan: Plan) -> list[str]:
     """Write nodes × rank."""
     rows = [["RANK", "HOST", "ADDRESS", "INTERFACE", "PROCESSES"]]
     for node in plan["nodes"]:
@@ -153,7 +154,7 @@ def ranks(plan: dict[str, Any]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
-def difference(plan: dict[str, Any]) -> dict[str, str]:
+def difference(plan: Plan) -> dict[str, str]:
     """Show a start as what is there afterwards and was not before."""
     words = [(node["host"], raw_words.joined((node.get("model") or node)["argv"])) for node in plan["nodes"]]
     after = [*ranks(plan), *("%s: %s" % (host, command) for host, command in words)]
@@ -161,7 +162,7 @@ def difference(plan: dict[str, Any]) -> dict[str, str]:
     return {**headers, "before": "", "after": "".join(plain_text.plain(line) + "\n" for line in after)}
 
 
-def commands(plan: dict[str, Any], names: Iterable[str]) -> list[str]:
+def commands(plan: Plan, names: Iterable[str]) -> list[str]:
     """
     Write what every node of a plan is to run.
 
@@ -175,14 +176,15 @@ def commands(plan: dict[str, Any], names: Iterable[str]) -> list[str]:
         lines += ["  %s=%s" % (name, raw_words.quoted(raw_words.unpack(value))) for name, value in given.items()]
         words = raw_words.joined((node.get("model") or node)["argv"])
         lines.append("  " + (words or "the daemon that mpirun asks for"))
-        lines += ["  each rank: " + raw_words.joined(node["rank_argv"])] if node.get("rank_argv") else []
+        rank_argv = node.get("rank_argv")
+        lines += ["  each rank: " + raw_words.joined(rank_argv)] if rank_argv else []
     return lines
 
 
 class Screen:
     """Shows the events of one run."""
 
-    def __init__(self, plan: dict[str, Any], secrets: Sequence[str] = (), attached: bool = False) -> None:
+    def __init__(self, plan: Plan, secrets: Sequence[str] = (), attached: bool = False) -> None:
         """
         Prepare.
 

@@ -4,13 +4,14 @@
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils.facts import changed, interface, node, report
 
 
 def make(facts, **request):
     hosts = [f"n{index}" for index in range(1, len(facts) + 1)]
     fields = {"run_id": "r", "work": ("train.py",), "python": "/opt/python", "chdir": "/job", **request}
-    return planner.make(planner.Request(**fields), hosts, facts)
+    return planner.make(Request(**fields), hosts, facts)
 
 
 def codes(outcome):
