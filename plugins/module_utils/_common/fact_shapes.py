@@ -66,19 +66,17 @@ class Files(_FilesParts):
     entry_exists: Optional[bool]
 
 
-class ReportParts(TypedDict, total=False):
-    """Versions that a Python tells; ``module`` is whether it finds the one that it is to run."""
-
+class _ReportParts(TypedDict, total=False):
     module: Optional[bool]
-    version: Optional[str]
     packages: Dict[str, str]
     torch_build: Optional[Dict[str, str]]
 
 
-class Report(ReportParts):
-    """What a Python says of itself."""
+class Report(_ReportParts):
+    """What a Python says of itself; ``module`` is whether it finds the one that it is to run."""
 
     torch: bool
+    version: str
 
 
 class Mpirun(TypedDict):
@@ -117,14 +115,11 @@ class Holder(_HolderParts):
     run_id: Optional[str]
 
 
-class _DeniedParts(TypedDict, total=False):
-    group: Optional[str]
-
-
-class Denied(_DeniedParts):
+class Denied(TypedDict):
     """A device that the user may not open; the ``group`` that may is None where the device is missing."""
 
     path: str
+    group: Optional[str]
 
 
 class _GpusParts(TypedDict, total=False):
@@ -179,16 +174,13 @@ class Madengine(_MadengineParts):
     containers: List[Container]
 
 
-class _ModelParts(TypedDict, total=False):
-    scripts: Optional[str]
-    timeout: Optional[float]
-    uses_runner: Optional[bool]
-
-
-class Model(_ModelParts):
+class Model(TypedDict):
     """A model's card; ``uses_runner`` is None where that was not found out."""
 
     name: str
+    scripts: Optional[str]
+    timeout: Optional[float]
+    uses_runner: Optional[bool]
 
 
 class Hung(TypedDict):

@@ -18,7 +18,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shap
     Holder,
     Nodes,
     Report,
-    ReportParts,
     Times,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import mpi_runner, network_cards
@@ -206,9 +205,9 @@ def versions(nodes: Nodes, reports: Sequence[Optional[Report]], shared: bool) ->
         reports: What the job's Python says of itself on each node, in the order of ``nodes``.
         shared: Whether nodes share storage, where numbers of users must agree.
     """
-    pairs: List[Tuple[str, ReportParts]] = [(host, report or {}) for (host, _), report in zip(nodes, reports)]
+    pairs = [(host, report) for (host, _), report in zip(nodes, reports) if report]
 
-    def build(report: ReportParts) -> Optional[str]:
+    def build(report: Report) -> Optional[str]:
         parts = report.get("torch_build") or {}
         names_of = (("version", ""), ("cuda", "CUDA "), ("hip", "ROCm "))
         return ", ".join(name + parts[key] for key, name in names_of if key in parts) or None
@@ -216,7 +215,7 @@ def versions(nodes: Nodes, reports: Sequence[Optional[Report]], shared: bool) ->
     found = odd("TORCH_DIFFERS", pairs, build, "torch")
     for package in ("nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13"):
         found += odd("NCCL_DIFFERS", pairs, _version_of(package), package)
-    found += odd("PYTHON_VERSION_DIFFERS", pairs, lambda report: report.get("version"), "Python")
+    found += odd("PYTHON_VERSION_DIFFERS", pairs, lambda report: report["version"], "Python")
     for package in ("numpy", "mpi4py", "madengine"):
         found += odd("PACKAGE_DIFFERS", pairs, _version_of(package), package)
     found += odd("MPI_DIFFERS", nodes, _mpi_of, "MPI is")
@@ -225,7 +224,7 @@ def versions(nodes: Nodes, reports: Sequence[Optional[Report]], shared: bool) ->
     return found + odd(code, nodes, _user, "user and group")
 
 
-def _version_of(package: str) -> Callable[[ReportParts], Optional[str]]:
+def _version_of(package: str) -> Callable[[Report], Optional[str]]:
     return lambda report: report.get("packages", {}).get(package)
 
 
@@ -240,10 +239,10 @@ def _mpi_of(facts: Facts) -> Optional[str]:
 
 def fingerprint(facts: Facts, report: Optional[Report]) -> Dict[str, Any]:
     """Sum up what a node is, for a person or a program that compares nodes; None where it is not known."""
-    told: ReportParts = report or {}
-    build, packages, gpus_of = told.get("torch_build") or {}, told.get("packages") or {}, facts["gpus"]
+    packages = report.get("packages", {}) if report else {}
+    build, gpus_of = (report.get("torch_build") or {}) if report else {}, facts["gpus"]
     return {
-        "python": told.get("version"),
+        "python": report["version"] if report else None,
         "torch": build.get("version"),
         "cuda": build.get("cuda"),
         "rocm": build.get("hip"),

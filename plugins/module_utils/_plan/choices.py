@@ -127,15 +127,15 @@ def _python(case: Case) -> Tuple[List[str], List[Optional[Report]], List[Problem
             found.append(problem("PYTHON_MISSING", host, "%s does not answer" % one.path))
         elif not one.report["torch"] and request.runner == "torchrun":
             found.append(problem("TORCH_MISSING", host, "torch is not installed for %s" % one.path))
-        elif not _is_version(named, one.report.get("version")):
-            message = "the job's Python is %s, the work begins with %s" % (one.report.get("version"), named)
+        elif not _is_version(named, one.report["version"]):
+            message = "the job's Python is %s, the work begins with %s" % (one.report["version"], named)
             found.append(problem("PYTHON_MISSING", host, message))
     return [str(one.path) for one in chosen], [one.report for one in chosen], found
 
 
-def _is_version(named: Optional[str], version: Optional[str]) -> bool:
+def _is_version(named: Optional[str], version: str) -> bool:
     """Tell whether a Python of a version goes by a name such as python3.11; a path is taken as it is."""
-    if not named or "/" in named or version is None:
+    if not named or "/" in named:
         return True
     return (version + ".").startswith(named[len("python") :].rstrip(".") + "." if named != "python" else "")
 

@@ -153,6 +153,9 @@ def test_a_link_local_address_that_ssh_came_in_by_is_that_of_its_device(local, a
         ("mounts", []),
         ("mounts", [mount(file="../../etc/shadow"), mount(), mount()]),
         ("python", {}),
+        ("python", {**healthy.node(1)["python"], "wanted_report": {"torch": True}}),
+        ("gpus", {"vendor": "amd", "count": 1, "denied": [{"path": "/dev/kfd"}]}),
+        ("models", [{"name": "m", "scripts": None, "timeout": None}]),
     ],
 )
 def test_a_node_with_odd_facts_is_named(name, value):
