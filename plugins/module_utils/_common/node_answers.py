@@ -275,7 +275,7 @@ _described_plan = fields(
 
 def _is_word(value: Any) -> bool:
     """Tell whether it is a word as it is carried; see ``raw_words``."""
-    return bool(_plain(value) or _packed(value))
+    return _plain(value) or _packed(value)
 
 
 _plain = text(1 << 20)

@@ -58,7 +58,7 @@ class Daemons:
         """A node whose daemon did not reach mpirun is the cause; all others, and mpirun, only waited for it."""
         daemon: Optional[str] = header.get("daemon")
         # Unknown to whoever attaches to a run by its id alone.
-        seconds = float(self._plan.get("start_timeout") or 0.0)
+        seconds = self._plan.get("start_timeout") or 0.0
         within = " in %g s" % seconds if seconds else ""
         now, first = time.time(), self._runs[0]
         at = run.date(header.get("time", now), now)

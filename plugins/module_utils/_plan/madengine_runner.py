@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Container, Facts, Nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.marks import CONTAINER_PREFIX
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 
 # Nobody can choose these for one node without being wrong on another.
@@ -174,9 +175,9 @@ def argv(
     tags: Sequence[str],
     merged: Dict[str, Any],
     mirror: Optional[str],
-    more: Sequence[Any],
+    more: Sequence[Word],
     is_limited: bool = False,
-) -> List[Any]:
+) -> List[Word]:
     """
     Write madengine's command line; the context is one word, a Python literal.
 
@@ -187,7 +188,7 @@ def argv(
         is_limited: Whether a model's card has a timeout, which counts as it does by hand.
     """
     selected = [word for tag in tags for word in ("--tags", tag)] if version == 2 else ["--tags", *tags]
-    words: List[Any] = [program, "run", *selected, "--additional-context", repr(merged)]
+    words: List[Word] = [program, "run", *selected, "--additional-context", repr(merged)]
     if mirror:
         words += ["--force-mirror-local", mirror]
     if "--live-output" not in more:

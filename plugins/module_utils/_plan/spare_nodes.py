@@ -115,7 +115,7 @@ def again(plan: Plan, failures: Dict[str, str], attempt: int) -> Optional[Tuple[
         return None
     hosts = [node["host"] for node in plan["nodes"]]
     lost = [host for host in hosts if failures.get(host) in LOST]
-    spares = list(plan["spares"])
+    spares = plan["spares"]
     if len(lost) > len(spares):
         return None
     replaced = dict(zip(lost, spares))
