@@ -129,8 +129,8 @@ class Session:
 
     def check_code(self) -> ExitCode:
         """Return the exit code of everything before a start."""
-        found = [{"code": problem.code} for problem in self.view.errors]
-        return codes.exit_code(found) if found else ExitCode.INTERNAL
+        found = [problem.code for problem in self.view.errors]
+        return codes.exit_code_of(found) if found else ExitCode.INTERNAL
 
 
 class RunSession(Session):

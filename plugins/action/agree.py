@@ -9,6 +9,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, visible_gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
     checks,
     network_choice,
@@ -51,7 +53,7 @@ class ActionModule(ActionBase):
         return {"changed": False, "nodes": nodes, "warnings": warnings}
 
     @staticmethod
-    def _network(facts: dict[str, Any], arguments: dict[str, Any], _: Any) -> tuple[dict[str, Any], list[Any]]:
+    def _network(facts: dict[str, Facts], arguments: dict[str, Any], _: Any) -> tuple[dict[str, Any], list[Any]]:
         unreadable = network_choice.unreadable(list(facts.items()))
         if unreadable:
             return {}, unreadable
@@ -62,12 +64,14 @@ class ActionModule(ActionBase):
         return found, problems + (checks.network(list(facts.items()), chosen) if chosen else [])
 
     def _storage(
-        self, facts: dict[str, Any], arguments: dict[str, Any], hostvars: Any
+        self, facts: dict[str, Facts], arguments: dict[str, Any], hostvars: Any
     ) -> tuple[dict[str, Any], list[Any]]:
         nodes = list(facts.items())
         types = remote_program.plain(arguments.get("fstypes") or [])
         problems, reading = shared_storage.judge(nodes, types), shared_storage.reading(nodes, types)
-        proof = {host: {"read": reading[host], "written": shared_storage.written(fact)} for host, fact in nodes}
+        proof: dict[str, Proof] = {
+            host: {"read": reading[host], "written": shared_storage.written(fact)} for host, fact in nodes
+        }
         if any(wanted["written"] for wanted in proof.values()):
             results = proving.run(proof, choose_way.to(facts, self, hostvars))
             due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
@@ -75,10 +79,10 @@ class ActionModule(ActionBase):
         return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems
 
     @staticmethod
-    def _gpus(facts: dict[str, Any], _: Any, __: Any) -> tuple[dict[str, Any], list[Any]]:
-        nodes = [
-            (host, dict(fact, gpus=visible_gpus.seen(fact["gpus"], fact.get("visible") or {})))
+    def _gpus(facts: dict[str, Facts], _: Any, __: Any) -> tuple[dict[str, Any], list[Any]]:
+        nodes: list[tuple[str, Facts]] = [
+            (host, {**fact, "gpus": visible_gpus.seen(fact["gpus"], fact.get("visible") or {})})
             for host, fact in facts.items()
         ]
         _, problems = checks.processes(nodes, "auto", "same")
-        return {host: dict(fact["gpus"]) for host, fact in nodes}, problems + checks.gpus(nodes)
+        return {host: fact["gpus"] for host, fact in nodes}, problems + checks.gpus(nodes)

@@ -21,7 +21,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, raw_words
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import line, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, line, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, validation
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
@@ -122,7 +122,7 @@ class ActionModule(ActionBase):
         return self._problem(found)
 
     @staticmethod
-    def _problem(found: dict[str, Any]) -> dict[str, Any]:
+    def _problem(found: Problem) -> dict[str, Any]:
         return {"failed": True, "msg": line(found), "problem": found}
 
     def _unreachable(self, text: str) -> dict[str, Any]:

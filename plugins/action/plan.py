@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Way
@@ -72,8 +73,8 @@ class ActionModule(ActionBase):
         outcome = choice.outcome
         if outcome.plan:
             kept = spare_nodes.keep(request, choice, nodes, restarts) if restarts else None
-            outcome.plan.update(spares=choice.spares, restart=kept)
-        missing = [entry["host"] for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
+            outcome.plan["spares"], outcome.plan["restart"] = choice.spares, kept
+        missing = [str(entry["host"]) for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
         wait = missing if net_tools_follow and len(missing) == len(problems) else []
         complete = outcome.plan is not None and not problems
         warnings = [*choice.left_out, *outcome.warnings]
@@ -94,7 +95,7 @@ class ActionModule(ActionBase):
             "fingerprints": outcome.fingerprints,
             "hosts": hosts,
             "shared_paths": validation.mirrored(arguments["shared_paths"], arguments.get("force_mirror_local")),
-            "left_out": [name for name in catalog.NAMES if not planner.wanted(request, name)],
+            "left_out": [name for name in catalog.NAMES if not request.wants(name)],
             "_ansible_verbose_override": True,
         }
 
@@ -125,9 +126,9 @@ def _number(given: Any) -> int | None:
 _TYPES: dict[str, Any] = {"bool": boolean, "float": float, "str": str, "Optional[str]": str}
 
 
-def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> planner.Request:
+def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> Request:
     """Turn a task's arguments into a request; what is None keeps its default."""
-    names = {field.name for field in fields(planner.Request)}
+    names = {field.name for field in fields(Request)}
     given = {name: value for name, value in arguments.items() if name in names and value is not None and value != ""}
     for name in ("work", "mpi_args", "shared_fstypes", "skip", "only"):
         if name in given:
@@ -139,12 +140,12 @@ def to_request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> plan
         given["additional_context"] = _contexts(given["additional_context"])
     given["env"] = {str(name): _plain(value) for name, value in (given.get("env") or {}).items()}
     # Ansible before 2.19 makes text of every number that a template gives.
-    for field in fields(planner.Request):
+    for field in fields(Request):
         if field.name in given and field.type in _TYPES:
             given[field.name] = _TYPES[str(field.type)](given[field.name])
     given.setdefault("run_id", new_run_id())
     given.setdefault("work", ())
-    return planner.Request(slots=slots, **given)
+    return Request(slots=slots, **given)
 
 
 def _contexts(given: Any) -> tuple[dict[str, Any], ...]:
@@ -172,10 +173,11 @@ def new_run_id() -> str:
     return "%s-%s" % (time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(4))
 
 
-def _problem_of(host: str, result: Any, kind: type[Way]) -> dict[str, Any]:
-    found = result.get("problem") if hasattr(result, "get") else None
-    if found:
-        return dict(found)
+def _problem_of(host: str, result: Any, kind: type[Way]) -> codes.Problem:
+    given = result.get("problem") if hasattr(result, "get") else None
+    if given:
+        found: codes.Problem = remote_program.plain(given)
+        return found
     return codes.problem(
         "PROBE_FAILED", host, str(result.get("msg", "the node was not looked at")), hint=kind.hint("HOST")
     )

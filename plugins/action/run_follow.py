@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
@@ -52,7 +53,7 @@ class ActionModule(ActionBase):
             playbook_screen.tell("run", plan["run_id"])
         return results.left_to_role(self._follow(plan, arguments, task_vars, quiet), arguments)
 
-    def _follow(self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, quiet: bool) -> dict[str, Any]:
+    def _follow(self, plan: Plan, arguments: dict[str, Any], task_vars: Any, quiet: bool) -> dict[str, Any]:
         follow = boolean(arguments.get("follow", True))
         read_only = self._task.check_mode or boolean(arguments.get("read_only", False))
         screen = playbook_screen.Screen(plan, attached=True)

@@ -16,6 +16,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
@@ -65,9 +66,7 @@ class ActionModule(ActionBase):
             result["diff"] = masking.Mask(secrets).data(playbook_screen.difference(plan))
         return results.left_to_role(result, arguments)
 
-    def _planned(
-        self, plan: dict[str, Any], arguments: dict[str, Any], secrets: Sequence[str], quiet: bool
-    ) -> dict[str, Any]:
+    def _planned(self, plan: Plan, arguments: dict[str, Any], secrets: Sequence[str], quiet: bool) -> dict[str, Any]:
         """Show what would start, and start nothing."""
         names = arguments.get("user_env") or {}
         mask = masking.Mask(secrets)
@@ -78,7 +77,7 @@ class ActionModule(ActionBase):
         return {**found, **diff, "_ansible_verbose_override": True}
 
     def _start(
-        self, plan: dict[str, Any], arguments: dict[str, Any], task_vars: Any, screen: playbook_screen.Screen
+        self, plan: Plan, arguments: dict[str, Any], task_vars: Any, screen: playbook_screen.Screen
     ) -> dict[str, Any]:
         restarts: list[dict[str, Any]] = []
         with event_queue.Events(arguments.get("event_socket"), screen) as queue:
@@ -91,16 +90,19 @@ class ActionModule(ActionBase):
                     return result
                 plan, replaced = again
                 restarts.append({"run_id": plan["run_id"], "replaced": replaced, "after": result["problems"][0]})
-                told = {key: plan[key] for key in plan if key not in ("restart", "proof")}
-                tried = {"attempt": len(restarts), "of": plan["restart"]["most"]}
+                told = {key: value for key, value in plan.items() if key not in ("restart", "proof")}
+                kept = plan["restart"]
+                assert kept is not None
+                tried = {"attempt": len(restarts), "of": kept["most"]}
                 queue.tell({"event": events.RESTART, **tried, "replaced": replaced, "plan": told}, b"")
 
 
-def _secrets(plan: dict[str, Any], user_env: dict[str, Any]) -> tuple[str, ...]:
+def _secrets(plan: Plan, user_env: dict[str, Any]) -> tuple[str, ...]:
     """Pick what no screen shows: values of the user's variables, and of those that a context gives to containers."""
     given = [(name, raw_words.unpack(word)) for name, word in user_env.items()]
     for node in plan["nodes"][:1]:  # All have the same.
-        words = list(map(raw_words.unpack, (node.get("model") or {}).get("argv") or []))
+        model = node.get("model")
+        words = [raw_words.unpack(word) for word in model["argv"]] if model else []
         for at, word in enumerate(words[:-1]):
             if word == "--additional-context":
                 variables = madengine_options.parse(words[at + 1]).get("docker_env_vars") or {}
@@ -109,7 +111,7 @@ def _secrets(plan: dict[str, Any], user_env: dict[str, Any]) -> tuple[str, ...]:
     return masking.values(given)
 
 
-def _again(plan: dict[str, Any], result: dict[str, Any], number: int) -> Any:
+def _again(plan: Plan, result: dict[str, Any], number: int) -> tuple[Plan, dict[str, str]] | None:
     """Plan a restart where the run failed in a way that may not come again."""
     problems = result.get("problems") or []
     if not problems or any(entry["code"] not in codes.RESTARTABLE for entry in problems):
@@ -118,7 +120,7 @@ def _again(plan: dict[str, Any], result: dict[str, Any], number: int) -> Any:
     return spare_nodes.again(plan, failures, number)
 
 
-def attempt(plan: dict[str, Any], arguments: dict[str, Any], ways: Ways, queue: event_queue.Events) -> dict[str, Any]:
+def attempt(plan: Plan, arguments: dict[str, Any], ways: Ways, queue: event_queue.Events) -> dict[str, Any]:
     """Start a plan once and follow it to its end."""
     follower = Follower(plan, queue.tell, ways)
     signals.obey(follower, queue)

@@ -8,14 +8,17 @@ import os
 import socket
 import sys
 import time
-from typing import Any, Callable, Dict, List
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import prove
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, raw_words, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, service, stop_mark
 
+if TYPE_CHECKING:
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, MpiSpec, Spec
 
-def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+
+def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """
     Take part in the proof, then arm, or say why not.
 
@@ -40,7 +43,7 @@ def arm(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict
 
 
 def _arm(
-    request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None], umask: int, proof: Dict[str, Any]
+    request: ArmingRequest, tell: Callable[[Dict[str, Any]], None], umask: int, proof: Dict[str, Any]
 ) -> Dict[str, Any]:
     try:
         base = _own_base(request["run_dir"])
@@ -67,7 +70,7 @@ def _arm(
     return {"container": kind, "proof": proof}
 
 
-def _failed(request: Dict[str, Any], message: str) -> Dict[str, Any]:
+def _failed(request: ArmingRequest, message: str) -> Dict[str, Any]:
     try:
         stopped = stop_mark.is_halted(request["run_dir"], request["origin"])
     except OSError:
@@ -117,7 +120,7 @@ def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
     return name
 
 
-def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str:
+def _start(request: ArmingRequest, base: str, programs: str, umask: int) -> str:
     """Write the run directory, start the supervisor in it and wait until it listens."""
     run_dir = request["run_dir"]
     os.mkdir(os.path.join(run_dir, run_directory.LOGS))
@@ -139,10 +142,8 @@ def _start(request: Dict[str, Any], base: str, programs: str, umask: int) -> str
     os.mkfifo(fifo_path, 0o600)
     fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK)
     argv = [*_program(os.path.join(base, programs), run_directory.SUPERVISOR), run_dir]
-    _write(
-        os.path.join(run_dir, run_directory.SPEC),
-        json.dumps(dict(_spec(request, base, os.path.join(base, programs)), umask=umask)),
-    )
+    spec = _spec(request, base, os.path.join(base, programs), umask)
+    _write(os.path.join(run_dir, run_directory.SPEC), json.dumps(spec))
     kind, pid, refused = service.start(argv, request["run_id"], request["grace"])
     said = service.wait_ready(fifo, pid, request["start_timeout"])
     os.close(fifo)
@@ -165,9 +166,8 @@ def _disarm(run_dir: str) -> None:
         channel.connect(run_directory.CONTROL_SOCKET)
 
 
-def _spec(request: Dict[str, Any], base: str, programs: str) -> Dict[str, Any]:
+def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
     """Write down all that the supervisor needs to know; it removes this file before it starts anything."""
-    keys = ("run_id", "origin", "node_rank", "cwd", "start_timeout", "timeout", "grace", "beacon", "log_cap")
     given = dict(request["user_env"], **request["env"])
     stale = command_line.stale(list(os.environ))
     environment = {name: value for name, value in os.environ.items() if name not in stale}
@@ -175,21 +175,35 @@ def _spec(request: Dict[str, Any], base: str, programs: str) -> Dict[str, Any]:
     argv = [raw_words.unpack(word) for word in request["argv"]]
     beside = os.path.join(os.path.dirname(request["python"]), "py-spy")
     found = beside if os.access(beside, os.X_OK) else executables.which("py-spy", environment.get("PATH"))
-    return dict(
-        {key: request[key] for key in keys},
-        argv=argv,
-        env=environment,
-        lock=os.path.join(base, run_directory.LOCK) if request["lock"] else None,
-        proof_janitors=[entry["janitor"] for entry in request["proof"]["written"]],
-        boot_id=_read("/proc/sys/kernel/random/boot_id"),
-        oom_score=_read("/proc/self/oom_score_adj"),
-        py_spy=found,
-        mpi=_mpi(request) if request["runner"] == "mpirun" else None,
-        after=[*_program(programs, run_directory.CONTAINER_REMOVAL), request["run_id"]] if request["model"] else None,
-    )
+    return {
+        "run_id": request["run_id"],
+        "origin": request["origin"],
+        "node_rank": request["node_rank"],
+        "cwd": request["cwd"],
+        "start_timeout": request["start_timeout"],
+        "timeout": request["timeout"],
+        "grace": request["grace"],
+        "beacon": request["beacon"],
+        "log_cap": request["log_cap"],
+        "argv": argv,
+        "env": environment,
+        "lock": os.path.join(base, run_directory.LOCK) if request["lock"] else None,
+        "proof_janitors": [entry["janitor"] for entry in request["proof"]["written"]],
+        "boot_id": _read("/proc/sys/kernel/random/boot_id"),
+        "oom_score": _read("/proc/self/oom_score_adj"),
+        "py_spy": found,
+        "mpi": _mpi(request) if request["runner"] == "mpirun" else None,
+        "after": _after(request, programs),
+        "umask": umask,
+    }
 
 
-def _mpi(request: Dict[str, Any]) -> Dict[str, Any]:
+def _after(request: ArmingRequest, programs: str) -> Optional[List[str]]:
+    """Write what the supervisor runs when everything else has ended."""
+    return [*_program(programs, run_directory.CONTAINER_REMOVAL), request["run_id"]] if request["model"] else None
+
+
+def _mpi(request: ArmingRequest) -> MpiSpec:
     """Say what this node has to do with mpirun: run it, or start the daemons that it asks for."""
     script = request["shape"] == "script"
     return {

@@ -12,9 +12,12 @@ import errno
 import select
 import socket
 import sys
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, mount_table, netlink, resolver
+
+if TYPE_CHECKING:
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Listening, Proof
 
 CONNECT_SECONDS = 4.0
 READ_SECONDS = 3.0
@@ -22,7 +25,7 @@ READ_SECONDS = 3.0
 Tell = Callable[[Dict[str, Any]], None]
 
 
-def prove(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
+def prove(request: Proof, tell: Tell) -> Dict[str, Any]:
     """
     Take part in the proof round.
 
@@ -43,18 +46,20 @@ def prove(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
     return dict(_look(request), listen=error)
 
 
-def _look(request: Dict[str, Any]) -> Dict[str, Any]:
+def _look(request: Proof) -> Dict[str, Any]:
     calls: Dict[str, deadlines.Call] = {}
     for number, wanted in enumerate(request.get("read", [])):
         calls["read%d" % number] = (mount_table.read, (wanted["path"], wanted["names"], READ_SECONDS))
     if request.get("peers"):
         calls["peers"] = (resolver.loopback_names, (request["peers"],))
-    connect = request.get("connect") or {"ports": []}
-    for port in connect["ports"]:
-        calls["connect%d" % port] = (_connect, ((connect["address"], port), connect["source"], connect["token"]))
+    connect = request.get("connect")
+    ports = connect["ports"] if connect else []
+    if connect:
+        for port in ports:
+            calls["connect%d" % port] = (_connect, ((connect["address"], port), connect["source"], connect["token"]))
     answers = deadlines.together(calls, CONNECT_SECONDS * 2 + 1)
     return {
-        "connect": [{"port": port, "error": _error(answers["connect%d" % port])} for port in connect["ports"]],
+        "connect": [{"port": port, "error": _error(answers["connect%d" % port])} for port in ports],
         "read": [answers["read%d" % number] for number in range(len(request.get("read", [])))],
         "peers": answers.get("peers", {}).get("value", {}),
         "routes": elsewhere(**request["routes"]) if request.get("routes") else {},
@@ -84,7 +89,7 @@ def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def _listen(request: Dict[str, Any], tell: Tell) -> Optional[str]:
+def _listen(request: Listening, tell: Tell) -> Optional[str]:
     """Listen until standard input ends; answer every connection with the token."""
     listeners: List[Any] = []
     connections: List[socket.socket] = []

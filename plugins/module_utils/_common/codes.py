@@ -7,11 +7,14 @@ Private to the collection.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Problem
+
+__all__ = ["UNREACHABLE", "Problem", "exit_code", "exit_code_of", "line", "problem"]
 
 UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
 # How the job itself fails on a node. After the first one these are consequences: a peer was lost, or all were stopped.
@@ -49,8 +52,6 @@ _EXIT = {
     "RUN_STOPPED": ExitCode.INTERRUPTED,
 }
 
-Problem = Dict[str, Any]
-
 
 def problem(
     code: str,
@@ -58,7 +59,6 @@ def problem(
     message: str,
     remedy: Optional[str] = None,
     hint: Optional[str] = None,
-    **extra: Any,
 ) -> Problem:
     """
     Write one problem as plain data; without a remedy of its own it gets the usual one of its code.
@@ -69,19 +69,23 @@ def problem(
         hint: How to look at the node by hand, for the usual remedy.
     """
     remedy = remedy or catalog.remedy_of(code, hint)
-    found = {"code": code, "host": host, "message": plain(message), "remedy": remedy and plain(remedy)}
-    return dict(found, **extra)
+    return {"code": code, "host": host, "message": plain(message), "remedy": remedy and plain(remedy)}
 
 
 def exit_code(problems: Sequence[Problem]) -> ExitCode:
+    """Return the exit code that problems lead to."""
+    return exit_code_of([entry["code"] for entry in problems])
+
+
+def exit_code_of(codes: Sequence[str]) -> ExitCode:
     """Choose the exit code: an unreachable node wins, else the first problem decides; unknown codes are checks."""
-    if any(entry["code"] in UNREACHABLE for entry in problems):
+    if UNREACHABLE.intersection(codes):
         return ExitCode.UNREACHABLE
-    return _EXIT.get(problems[0]["code"], ExitCode.CHECK_FAILED) if problems else ExitCode.SUCCEEDED
+    return _EXIT.get(codes[0], ExitCode.CHECK_FAILED) if codes else ExitCode.SUCCEEDED
 
 
 def line(entry: Problem) -> str:
     """Write one problem as a role's message: code first, then host, cause and remedy."""
     where = entry["host"] + ": " if entry["host"] else ""
     remedy = "; " + entry["remedy"] if entry["remedy"] else ""
-    return str(plain("%s: %s%s%s" % (entry["code"], where, entry["message"], remedy)))
+    return plain("%s: %s%s%s" % (entry["code"], where, entry["message"], remedy))

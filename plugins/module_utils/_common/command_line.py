@@ -41,13 +41,13 @@ def stale(names: Sequence[str]) -> List[str]:
 
 def is_python(work: Sequence[Word]) -> bool:
     """Tell whether the job's Python runs this work, rather than the system executing it."""
-    first: str = unpack(work[0])
+    first = unpack(work[0])
     return first == "-m" or first.endswith(".py") or named_python(work) is not None
 
 
 def named_python(work: Sequence[Word]) -> Optional[str]:
     """Give the Python that the work itself begins with, by its path or by its name."""
-    first: str = unpack(work[0]) if work else ""
+    first = unpack(work[0]) if work else ""
     # A relative path is another program on every node that has none there; it is executed as it stands.
     is_ours = first.startswith("/") or "/" not in first
     return first if is_ours and launchers.is_python(first) and "pypy" not in first else None
@@ -69,7 +69,7 @@ def module(work: Sequence[Word], shape: str) -> Optional[str]:
     if not work or shape != "script" or not is_python(work):
         return None
     kind, target, _ = launchers.python_target([unpack(word) for word in after_python(work)])
-    return str(target) if kind == "module" else None
+    return target if kind == "module" else None
 
 
 def entry_script(work: Sequence[Word], shape: str) -> Optional[str]:
@@ -78,21 +78,20 @@ def entry_script(work: Sequence[Word], shape: str) -> Optional[str]:
         return "models.json"
     words = [unpack(word) for word in work]
     if shape == "script" and words and words[0].endswith(".py"):
-        return str(words[0])
-    script: Optional[str] = launchers.script_of(words) if words else None
-    return script
+        return words[0]
+    return launchers.script_of(words) if words else None
 
 
 def program(work: Sequence[Word], shape: str) -> Optional[str]:
     """Name what the system executes for this work, as it was typed; None where the job's Python runs it."""
     if not work or shape == "model" or (shape == "script" and is_python(work)):
         return None
-    return str(unpack(work[0]))
+    return unpack(work[0])
 
 
 def relative(work: Sequence[Word], shape: str) -> Optional[str]:
     """Name what of the work means something in its own working directory only: a script, a program, a module."""
-    inner: List[Word] = list(launchers.unwrapped([unpack(word) for word in work]))
+    inner = launchers.unwrapped([unpack(word) for word in work])
     executed = program(inner, shape)
     named = module(inner, "script") if shape != "model" and inner and named_python(inner) else module(work, shape)
     found = (entry_script(work, shape), executed if executed and "/" in executed else None, named)

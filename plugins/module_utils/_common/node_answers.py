@@ -96,10 +96,9 @@ def _are_devices(value: Any) -> bool:
 
 
 _report = fields(
-    {"torch": truth},
+    {"torch": truth, "version": _name},
     {
         "module": maybe(truth),
-        "version": maybe(_name),
         "packages": mapped(text(), 256),
         "torch_build": maybe(mapped(text(), 16)),
     },
@@ -119,7 +118,7 @@ _holder = fields(
     },
     {"gpus": listed(whole(0, 4096), 4096)},
 )
-_denied = fields({"path": text()}, {"group": maybe(_name)})
+_denied = fields({"path": text(), "group": maybe(_name)})
 _gpus = fields(
     {"vendor": maybe(_name), "count": whole(0, 4096)},
     {
@@ -151,8 +150,7 @@ _madengine = fields(
     {"silent": truth},
 )
 _model = fields(
-    {"name": _name},
-    {"scripts": maybe(text()), "timeout": maybe(number(-(1 << 53))), "uses_runner": maybe(truth)},
+    {"name": _name, "scripts": maybe(text()), "timeout": maybe(number(-(1 << 53))), "uses_runner": maybe(truth)}
 )
 _hung = fields({"pid": _ID, "state": maybe(_name), "wait": maybe(text())})
 # Overlays name all their layers here.
@@ -277,7 +275,7 @@ _described_plan = fields(
 
 def _is_word(value: Any) -> bool:
     """Tell whether it is a word as it is carried; see ``raw_words``."""
-    return bool(_plain(value) or _packed(value))
+    return _plain(value) or _packed(value)
 
 
 _plain = text(1 << 20)

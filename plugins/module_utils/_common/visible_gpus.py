@@ -10,7 +10,10 @@ https://rocm.docs.amd.com (GPU isolation techniques).
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
+
+if TYPE_CHECKING:
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Gpus, Holder
 
 NAMES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
 # One after the other, each counts among what the one before leaves; of names beside each other the first that is set.
@@ -27,7 +30,7 @@ _MOST = 1024
 Place = Optional[int]
 
 
-def seen(gpus: Dict[str, Any], environment: Dict[str, str]) -> Dict[str, Any]:
+def seen(gpus: Gpus, environment: Dict[str, str]) -> Gpus:
     """
     Give the facts of a node's GPUs as a job sees them.
 
@@ -50,16 +53,16 @@ def seen(gpus: Dict[str, Any], environment: Dict[str, str]) -> Dict[str, Any]:
     models, known = gpus.get("models") or [], {place for place in places if place is not None}
     usual = models[0] if models else "unknown"
     holders = [entry for entry in gpus.get("holders") or [] if _matters(entry, places, known)]
-    return dict(
-        gpus,
-        count=len(places),
-        models=[usual if place is None or place >= len(models) else models[place] for place in places],
-        holders=holders,
-        hidden_by=hidden_by,
-    )
+    return {
+        **gpus,
+        "count": len(places),
+        "models": [usual if place is None or place >= len(models) else models[place] for place in places],
+        "holders": holders,
+        "hidden_by": hidden_by,
+    }
 
 
-def _matters(holder: Dict[str, Any], places: List[Place], known: Set[int]) -> bool:
+def _matters(holder: Holder, places: List[Place], known: Set[int]) -> bool:
     """Tell whether a process holds a GPU that the job sees, as far as both are known."""
     return bool(places) and (None in places or not holder.get("gpus") or bool(known & set(holder["gpus"])))
 

@@ -14,6 +14,7 @@ from typing import Any, Dict, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import rank_of
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import WireError
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
@@ -52,7 +53,7 @@ def check(header: Dict[str, Any]) -> Optional[Dict[str, Any]]:
 class Door:
     """The way in for all that one node tells in one run."""
 
-    def __init__(self, run: NodeRun, plan: Dict[str, Any], to_end: bool) -> None:
+    def __init__(self, run: NodeRun, plan: Plan, to_end: bool) -> None:
         self._run, self._to_end = run, to_end
         self._may_be_mpi = plan.get("runner", "mpirun") == "mpirun"
         self._once: Set[Tuple[str, Optional[int]]] = set()

@@ -16,9 +16,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels, run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import mpi_daemons, node_channels, run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.door import Door
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.mpi_daemons import Daemons
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
 Listener = Callable[[Dict[str, Any], bytes], None]
@@ -34,7 +34,7 @@ class Follower:
 
     def __init__(
         self,
-        plan: Dict[str, Any],
+        plan: Plan,
         tell: Listener,
         ways: Mapping[str, node_channels.Way],
         read_only: bool = False,
@@ -61,7 +61,7 @@ class Follower:
         self.interrupted: Optional[Problem] = None
         self.refused: List[Problem] = []
         self.detached = False
-        self._daemons = Daemons(plan, self.runs, self._order_host)
+        self._daemons = mpi_daemons.Daemons(plan, self.runs, self._order_host)
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
         self._doors = {run.host: Door(run, plan, to_end) for run in self.runs}

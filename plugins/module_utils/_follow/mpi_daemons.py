@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
 
 _LOGS = "what it says is in logs/runner.* of the run directory"
@@ -23,7 +24,7 @@ Order = Callable[[str, bytes], None]  # host, what its supervisor is to get
 class Daemons:
     """The daemons of MPI of one run."""
 
-    def __init__(self, plan: Dict[str, Any], runs: Sequence[NodeRun], order: Order) -> None:
+    def __init__(self, plan: Plan, runs: Sequence[NodeRun], order: Order) -> None:
         self._plan, self._runs, self._order = plan, runs, order
         self._late = False
         # What is known without asking: when all began, and whose daemons mpirun asked for.
@@ -56,7 +57,7 @@ class Daemons:
         """A node whose daemon did not reach mpirun is the cause; all others, and mpirun, only waited for it."""
         daemon: Optional[str] = header.get("daemon")
         # Unknown to whoever attaches to a run by its id alone.
-        seconds = float(self._plan.get("start_timeout") or 0.0)
+        seconds = self._plan.get("start_timeout") or 0.0
         within = " in %g s" % seconds if seconds else ""
         now, first = time.time(), self._runs[0]
         at = run.date(header.get("time", now), now)

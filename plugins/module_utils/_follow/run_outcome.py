@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES, Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 
 # Nobody of ours kills a job that nobody stopped; the kernel does.
 _SHOWN, _LISTED = 200, 8  # Characters of a name, and entries of a list, in a message.
@@ -91,9 +92,9 @@ class NodeRun:
         return payload[max(0, known - start) :]
 
 
-def shares(plan: Dict[str, Any]) -> List[Optional[range]]:
+def shares(plan: Plan) -> List[Optional[range]]:
     """Give the ranks of every node; None where the plan does not say, or the runner may deal them otherwise."""
-    counts = [node.get("nproc_per_node") for node in plan["nodes"]]
+    counts = [node.get("nproc_per_node") or 0 for node in plan["nodes"]]
     if plan.get("runner") != "torchrun" or not all(counts) or sum(counts) != plan["world_size"]:
         return [None] * len(counts)
     ends = list(itertools.accumulate(counts))
@@ -122,19 +123,18 @@ def _how(record: Dict[str, Any]) -> Tuple[str, str]:
 def rank_failure(host: str, event: Dict[str, Any]) -> Problem:
     """Describe a rank that ended badly."""
     how, remedy = _how(event)
-    return problem(
-        "RANK_FAILED",
-        host,
-        "rank %s failed: %s" % (event["rank"], how),
-        remedy or "its output is in logs/rank-%s.* of the run directory" % event["rank"],
-        rank=event["rank"],
-        exit_code=event["exit_code"],
-        signal=event["signal"],
-        error=event.get("error"),
-    )
+    message = "rank %s failed: %s" % (event["rank"], how)
+    remedy = remedy or "its output is in logs/rank-%s.* of the run directory" % event["rank"]
+    return {
+        **problem("RANK_FAILED", host, message, remedy),
+        "rank": event["rank"],
+        "exit_code": event["exit_code"],
+        "signal": event["signal"],
+        "error": event.get("error"),
+    }
 
 
-def joined(run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optional[Problem]:
+def joined(run: NodeRun, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]:
     """Count a rank; only one in a world of the planned size is one of ours, unless a command made the world."""
     size = event.get("world_size")
     is_ours = size in (None, plan["world_size"] or size)
@@ -146,7 +146,7 @@ def joined(run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optiona
     return problem("WORLD_DIFFERS", run.host, message, "leave the number of ranks to the plan")
 
 
-def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Dict[str, Any], event: Dict[str, Any]) -> Optional[Problem]:
+def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]:
     """Note a rank whose program made a world of its own; where all did, nobody is in the one that was planned."""
     run.apart[event["rank"]] = event
     # A single rank has nobody to be apart from: it may well lead something of its own.
@@ -167,7 +167,7 @@ def start_failure(host: str, event: Dict[str, Any]) -> Problem:
     return problem("START_FAILED", host, message, "install it there, or give its path")
 
 
-def runner_failure(run: NodeRun, plan: Dict[str, Any], record: Dict[str, Any]) -> Problem:
+def runner_failure(run: NodeRun, plan: Plan, record: Dict[str, Any]) -> Problem:
     """Describe a runner, or a command, that ended badly."""
     how, remedy = _how(record)
     host, mpi = run.host, plan.get("runner") == "mpirun"
@@ -180,9 +180,8 @@ def runner_failure(run: NodeRun, plan: Dict[str, Any], record: Dict[str, Any]) -
     else:
         what, code = "mpirun" if mpi else "torchrun", "RANK_FAILED"
     remedy = remedy or "its output is in logs/runner.* of the run directory"
-    return problem(
-        code, host, "%s failed: %s" % (what, how), remedy, exit_code=record["exit_code"], signal=record["signal"]
-    )
+    found = problem(code, host, "%s failed: %s" % (what, how), remedy)
+    return {**found, "exit_code": record["exit_code"], "signal": record["signal"]}
 
 
 def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
@@ -192,11 +191,12 @@ def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
     if event.get("alone") and not event["failed"]:
         message = "model %s printed its own performance here: not one world, but one on each node"
         remedy = "start ranks with $MAD_MULTI_NODE_RUNNER, and print performance on rank 0 alone"
-        return problem("WORLD_DIFFERS", host, message % ", ".join(event["alone"]), remedy, exit_code=event["exit_code"])
+        found = problem("WORLD_DIFFERS", host, message % ", ".join(event["alone"]), remedy)
+        return {**found, "exit_code": event["exit_code"]}
     if not event["failed"]:
         return None
     remedy = "their output is in logs/runner.* and work/*.live.log of the run directory"
-    return problem("MODEL_FAILED", host, _brief(event["failed"]), remedy, exit_code=event["exit_code"])
+    return {**problem("MODEL_FAILED", host, _brief(event["failed"]), remedy), "exit_code": event["exit_code"]}
 
 
 def _brief(entries: List[str]) -> str:
@@ -205,7 +205,7 @@ def _brief(entries: List[str]) -> str:
 
 
 def failure(
-    run: NodeRun, runs: Sequence[NodeRun], plan: Dict[str, Any], event: Dict[str, Any]
+    run: NodeRun, runs: Sequence[NodeRun], plan: Plan, event: Dict[str, Any]
 ) -> Tuple[Optional[Problem], float]:
     """Say whether an event of one of the nodes is a failure, and by how many seconds later it is dated."""
     name = event["event"]
@@ -249,7 +249,7 @@ def _is_same_model(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def lag(plan: Dict[str, Any], event: Dict[str, Any]) -> float:
+def lag(plan: Plan, event: Dict[str, Any]) -> float:
     """
     Give the seconds by which an end is dated later when failures are put in order.
 
@@ -274,9 +274,7 @@ def _unfinished(run: NodeRun) -> Optional[Problem]:
     return None
 
 
-def judge(
-    runs: List[NodeRun], plan: Dict[str, Any], interrupted: Optional[Problem]
-) -> Tuple[List[Problem], Dict[str, Any]]:
+def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tuple[List[Problem], Dict[str, Any]]:
     """
     Sum up a run.
 

@@ -9,13 +9,20 @@ launch. Pure; private to the collection.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import (
+    Facts,
+    Gpus,
+    Holder,
+    Nodes,
+    Report,
+    Times,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import mpi_runner, network_cards
 
-Facts = Dict[str, Any]
-Nodes = Sequence[Tuple[str, Facts]]
+Known = TypeVar("Known")
 
 GIB = 1 << 30
 DISK_FULL_BYTES, DISK_FULL_INODES = 16 << 20, 64
@@ -37,7 +44,7 @@ _DISPLAYS = frozenset(
 CLOCK_ERROR_SECONDS, CLOCK_WARNING_SECONDS = 30.0, 1.0
 
 
-def odd(code: str, nodes: Nodes, value: Callable[[Facts], Any], what: str) -> List[Problem]:
+def odd(code: str, nodes: Sequence[Tuple[str, Known]], value: Callable[[Known], Any], what: str) -> List[Problem]:
     """Report nodes whose value is not that of most nodes; nodes without a value are not judged."""
     values = [(host, value(facts)) for host, facts in nodes]
     known = [entry for _, entry in values if entry is not None]
@@ -150,11 +157,12 @@ def gpus(nodes: Nodes) -> List[Problem]:
     return found
 
 
-def _own_faults(host: str, gpus: Dict[str, Any], counted: bool) -> List[Tuple[str, ...]]:
+def _own_faults(host: str, gpus: Gpus, counted: bool) -> List[Tuple[str, ...]]:
     """List what is wrong with a node's GPUs by themselves: code, host, message, and a remedy of its own."""
     found: List[Tuple[str, ...]] = []
-    if gpus.get("note"):
-        found.append(("GPU_UNKNOWN" if counted else "GPU_TOOL_FAILED", host, gpus["note"]))
+    note = gpus.get("note")
+    if note:
+        found.append(("GPU_UNKNOWN" if counted else "GPU_TOOL_FAILED", host, note))
     for name in gpus.get("dead") or []:
         found.append(("GPU_DEAD", host, "GPU %s does not answer its driver" % name))
     for entry in gpus.get("denied") or []:
@@ -170,7 +178,7 @@ def _own_faults(host: str, gpus: Dict[str, Any], counted: bool) -> List[Tuple[st
     return found
 
 
-def _is_display(holder: Dict[str, Any]) -> bool:
+def _is_display(holder: Holder) -> bool:
     """Tell whether a process draws a screen, or watches GPUs, and computes nothing."""
     words = holder["command"].split()
     return bool(words) and words[0].rpartition("/")[2].rstrip(":") in _DISPLAYS
@@ -189,7 +197,7 @@ def duration(seconds: float) -> str:
     return "%d s" % seconds
 
 
-def versions(nodes: Nodes, reports: Sequence[Optional[Dict[str, Any]]], shared: bool) -> List[Problem]:
+def versions(nodes: Nodes, reports: Sequence[Optional[Report]], shared: bool) -> List[Problem]:
     """
     Compare versions.
 
@@ -197,25 +205,31 @@ def versions(nodes: Nodes, reports: Sequence[Optional[Dict[str, Any]]], shared: 
         reports: What the job's Python says of itself on each node, in the order of ``nodes``.
         shared: Whether nodes share storage, where numbers of users must agree.
     """
-    by_host = {host: report or {} for (host, _), report in zip(nodes, reports)}
-    pairs = [(host, by_host[host]) for host, _ in nodes]
+    pairs = [(host, report) for (host, _), report in zip(nodes, reports) if report]
 
-    def build(report: Facts) -> Optional[str]:
+    def build(report: Report) -> Optional[str]:
         parts = report.get("torch_build") or {}
         names_of = (("version", ""), ("cuda", "CUDA "), ("hip", "ROCm "))
         return ", ".join(name + parts[key] for key, name in names_of if key in parts) or None
 
     found = odd("TORCH_DIFFERS", pairs, build, "torch")
     for package in ("nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13"):
-        found += odd("NCCL_DIFFERS", pairs, lambda r, p=package: r.get("packages", {}).get(p), package)  # type: ignore[misc]
-    found += odd("PYTHON_VERSION_DIFFERS", pairs, lambda report: report.get("version"), "Python")
+        found += odd("NCCL_DIFFERS", pairs, _version_of(package), package)
+    found += odd("PYTHON_VERSION_DIFFERS", pairs, lambda report: report["version"], "Python")
     for package in ("numpy", "mpi4py", "madengine"):
-        found += odd("PACKAGE_DIFFERS", pairs, lambda r, p=package: r.get("packages", {}).get(p), package)  # type: ignore[misc]
+        found += odd("PACKAGE_DIFFERS", pairs, _version_of(package), package)
     found += odd("MPI_DIFFERS", nodes, _mpi_of, "MPI is")
     found += odd("KERNEL_DIFFERS", nodes, lambda facts: facts["kernel"], "kernel")
     code = "USER_DIFFERS" if shared else "USER_NUMBER_DIFFERS"
-    user = lambda facts: "%d:%d" % (facts["user_id"], facts["group_id"])  # noqa: E731
-    return found + odd(code, nodes, user, "user and group")
+    return found + odd(code, nodes, _user, "user and group")
+
+
+def _version_of(package: str) -> Callable[[Report], Optional[str]]:
+    return lambda report: report.get("packages", {}).get(package)
+
+
+def _user(facts: Facts) -> str:
+    return "%d:%d" % (facts["user_id"], facts["group_id"])
 
 
 def _mpi_of(facts: Facts) -> Optional[str]:
@@ -223,12 +237,12 @@ def _mpi_of(facts: Facts) -> Optional[str]:
     return None if mpi is None else str(mpi)
 
 
-def fingerprint(facts: Facts, report: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+def fingerprint(facts: Facts, report: Optional[Report]) -> Dict[str, Any]:
     """Sum up what a node is, for a person or a program that compares nodes; None where it is not known."""
-    report = report or {}
-    build, packages, gpus_of = report.get("torch_build") or {}, report.get("packages") or {}, facts["gpus"]
+    packages = report.get("packages", {}) if report else {}
+    build, gpus_of = (report.get("torch_build") or {}) if report else {}, facts["gpus"]
     return {
-        "python": report.get("version"),
+        "python": report["version"] if report else None,
         "torch": build.get("version"),
         "cuda": build.get("cuda"),
         "rocm": build.get("hip"),
@@ -236,14 +250,14 @@ def fingerprint(facts: Facts, report: Optional[Dict[str, Any]]) -> Dict[str, Any
         "mpi": _mpi_of(facts),
         "madengine": packages.get("madengine"),
         "kernel": facts["kernel"],
-        "user": "%d:%d" % (facts["user_id"], facts["group_id"]),
-        "gpus": {key: gpus_of.get(key) for key in ("vendor", "count", "driver")},
+        "user": _user(facts),
+        "gpus": {"vendor": gpus_of["vendor"], "count": gpus_of["count"], "driver": gpus_of.get("driver")},
         "gpu_models": _model(facts),
         "limits": facts["limits"],
         "space": facts["space"],
         "clock_offset_seconds": round(offset(facts["time"])[1], 3),
         "clock_uncertainty_seconds": round(uncertainty(facts["time"]), 3),
-        "entry_sha256": (facts["files"] or {}).get("entry_sha256"),
+        "entry_sha256": facts["files"].get("entry_sha256") if facts["files"] else None,
         "nccl_files": sorted(facts["nccl_files"] or {}),
     }
 
@@ -295,7 +309,7 @@ def clocks(nodes: Nodes) -> List[Problem]:
     return found
 
 
-def offset(time: Dict[str, float]) -> Tuple[float, float]:
+def offset(time: Times) -> Tuple[float, float]:
     """
     Bound a node's clock offset.
 
@@ -312,7 +326,7 @@ def offset(time: Dict[str, float]) -> Tuple[float, float]:
     return certain, (low + high) / 2
 
 
-def lead(time: Dict[str, float]) -> float:
+def lead(time: Times) -> float:
     """
     Estimate how many seconds a node's clock is ahead of ours.
 
@@ -321,7 +335,7 @@ def lead(time: Dict[str, float]) -> float:
     return time["ended"] - time["received"] if "received" in time else 0.0
 
 
-def uncertainty(time: Dict[str, float]) -> float:
+def uncertainty(time: Times) -> float:
     """Give the half of what a clock's offset could be between, in seconds: the round trip's share."""
     if "sent" not in time:
         return 0.0
@@ -335,7 +349,7 @@ def network(nodes: Nodes, chosen: Sequence[network_cards.Candidate]) -> List[Pro
         host: next((entry["mtu"] for entry in facts["interfaces"] if entry["name"] == own[host].interface), None)
         for host, facts in nodes
     }
-    found = odd("MTU_DIFFERS", [(host, {"mtu": mtu[host]}) for host, _ in nodes], lambda facts: facts["mtu"], "MTU")
+    found = odd("MTU_DIFFERS", list(mtu.items()), lambda number: number, "MTU")
     for host, facts in nodes:
         for path, text in (facts["nccl_files"] or {}).items():
             for line in text.splitlines():

@@ -14,8 +14,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Dict, List, Sequence, Set, Tuple, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards, route_tables
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate, Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate
 
 Choice = Tuple[List[Candidate], List[Problem]]
 Each = List[List[Candidate]]
@@ -211,7 +212,7 @@ class Group:
 
 def _place(candidate: Candidate) -> str:
     """Tell what cards of several nodes have alike: a network, or a name where every node has a network of its own."""
-    return str(candidate.interface if network_of(candidate.network).num_addresses <= _FEW else candidate.network)
+    return candidate.interface if network_of(candidate.network).num_addresses <= _FEW else candidate.network
 
 
 def _dark_rdma(names: network_cards.Names) -> List[str]:

@@ -7,17 +7,19 @@ Pure; private to the collection.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Files, Nodes, Report
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import checks
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
-Nodes = Sequence[Tuple[str, Dict[str, Any]]]
-Reports = Sequence[Optional[Dict[str, Any]]]
+Reports = Sequence[Optional[Report]]
+_Looked = Sequence[Tuple[str, Files]]
 
 
-def files(request: Any, nodes: Nodes, reports: Reports) -> Tuple[List[str], List[Problem]]:
+def files(request: Request, nodes: Nodes, reports: Reports) -> Tuple[List[str], List[Problem]]:
     """
     Choose the working directory of every node, and look for what the job begins with in it.
 
@@ -25,16 +27,17 @@ def files(request: Any, nodes: Nodes, reports: Reports) -> Tuple[List[str], List
         reports: What the job's Python says of itself on each node.
     """
     relative = command_line.relative(request.work, request.shape)
-    homes = [str(facts["home"]) for _, facts in nodes]
+    homes = [facts["home"] for _, facts in nodes]
     hung = [host for host, facts in nodes if facts["files"] is None]
     if hung:
         return homes, [problem("ENTRY_HUNG", host, "%s does not answer" % request.chdir) for host in hung]
-    without = [host for host, facts in nodes if not facts["files"]["chdir_exists"]]
-    found = entries(request, nodes, reports)
+    looked = [(host, facts["files"]) for host, facts in nodes if facts["files"]]
+    without = [host for host, own in looked if not own["chdir_exists"]]
+    found = _entries(request, looked, reports)
     if request.chdir is None:
         return homes, found
     if not without:
-        return [str(request.chdir) for _ in nodes], found
+        return [request.chdir for _ in nodes], found
     if request.chdir_required:
         return homes, [problem("CHDIR_MISSING", host, "no directory %s" % request.chdir) for host in without]
     if relative is not None:
@@ -45,19 +48,19 @@ def files(request: Any, nodes: Nodes, reports: Reports) -> Tuple[List[str], List
     return homes, [problem("CHDIR_HOME", None, message), *found]
 
 
-def entries(request: Any, nodes: Nodes, reports: Reports) -> List[Problem]:
+def _entries(request: Request, nodes: _Looked, reports: Reports) -> List[Problem]:
     """Find nodes that lack the script, the program or the module, and programs that cannot be executed."""
     # mpirun runs a command on the first node only.
     taken = nodes[:1] if request.shape == "command" and request.runner == "mpirun" else nodes
     script, program = (look(request.work, request.shape) for look in (command_line.entry_script, command_line.program))
     module = command_line.module(request.work, request.shape)
     found: List[Problem] = []
-    for host, facts in taken:
-        if facts["files"]["entry_exists"] is False:
+    for host, own in taken:
+        if own["entry_exists"] is False:
             found.append(problem("ENTRY_MISSING", host, "no file %s" % script))
-        found += _program(host, program, facts["files"].get("program_fault"))
+        found += _program(host, program, own.get("program_fault"))
     for (host, _), report in zip(nodes, reports):
-        if module and (report or {}).get("module") is False:
+        if module and report and report.get("module") is False:
             message = "the job's Python finds no module %s" % module
             found.append(problem("ENTRY_MISSING", host, message, "install it there, or give --chdir its place"))
     return found if request.shape == "command" else found + _other_bytes(nodes)
@@ -76,9 +79,7 @@ def _program(host: str, name: Optional[str], fault: Optional[str]) -> List[Probl
     return [problem("ENTRY_UNUSABLE", host, "%s %s" % (name, fault), remedy)]
 
 
-def _other_bytes(nodes: Nodes) -> List[Problem]:
+def _other_bytes(nodes: _Looked) -> List[Problem]:
     """Find nodes whose script has other bytes."""
-    found: List[Problem] = checks.odd(
-        "ENTRY_DIFFERS", nodes, lambda facts: facts["files"].get("entry_sha256"), "script"
-    )
-    return [dict(entry, message="the script is another one than on most nodes") for entry in found]
+    found = checks.odd("ENTRY_DIFFERS", nodes, lambda own: own.get("entry_sha256"), "script")
+    return [{**entry, "message": "the script is another one than on most nodes"} for entry in found]

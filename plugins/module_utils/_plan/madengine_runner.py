@@ -15,9 +15,9 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Container, Facts, Nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
-
-Nodes = Sequence[Tuple[str, Dict[str, Any]]]
 
 # Nobody can choose these for one node without being wrong on another.
 RANKS = ("NNODES", "NODE_RANK")
@@ -31,17 +31,22 @@ def major(version: Optional[str]) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
-def usual(facts: Sequence[Dict[str, Any]]) -> Optional[str]:
+def _version_of(fact: Facts) -> Optional[str]:
+    found = fact.get("madengine")
+    return found["version"] if found else None
+
+
+def usual(facts: Sequence[Facts]) -> Optional[str]:
     """Name the version that most nodes have, of those that say it."""
-    found = [(fact.get("madengine") or {}).get("version") for fact in facts]
+    found = [_version_of(fact) for fact in facts]
     majors = [major(version) for version in found if major(version)]
     most = max(majors, key=majors.count) if majors else None
     return next((version for version in found if most and major(version) == most), None)
 
 
-def major_of(fact: Dict[str, Any], facts: Sequence[Dict[str, Any]]) -> Optional[int]:
+def major_of(fact: Facts, facts: Sequence[Facts]) -> Optional[int]:
     """Tell a node's major version; one that does not say it is taken to be what the others are."""
-    return major((fact.get("madengine") or {}).get("version")) or major(usual(facts))
+    return major(_version_of(fact)) or major(usual(facts))
 
 
 def judge(nodes: Nodes, replace: Sequence[str], image: Optional[str] = None) -> List[Problem]:
@@ -87,7 +92,7 @@ def judge(nodes: Nodes, replace: Sequence[str], image: Optional[str] = None) -> 
     return found
 
 
-def is_in_the_way(name: str, facts: Dict[str, Any], image: Optional[str] = None) -> bool:
+def is_in_the_way(name: str, facts: Facts, image: Optional[str] = None) -> bool:
     """
     Tell whether a container keeps madengine from making its own.
 
@@ -96,19 +101,19 @@ def is_in_the_way(name: str, facts: Dict[str, Any], image: Optional[str] = None)
     """
     if name.startswith(run_directory.CONTAINER_PREFIX):
         return True
-    if major((facts.get("madengine") or {}).get("version")) == 2:
+    if major(_version_of(facts)) == 2:
         return False
     models = [model["name"].replace("/", "_").lower() for model in facts.get("models") or []]
     images = [str(image).replace("/", "_").replace(":", "_")] if image else []
     return not models or any(run_directory.CONTAINER_PREFIX + own in name for own in [*models, *images])
 
 
-def is_replaced(container: Dict[str, Any], replace: Sequence[str]) -> bool:
+def is_replaced(container: Container, replace: Sequence[str]) -> bool:
     """Tell whether a container may be removed."""
     return container["name"] in replace or ("" in replace and container["run_id"] is not None)
 
 
-def _remedy(container: Dict[str, Any]) -> str:
+def _remedy(container: Container) -> str:
     return (
         "--replace-containers" if container["run_id"] else "--replace-containers %s, if it is yours" % container["name"]
     )
@@ -170,9 +175,9 @@ def argv(
     tags: Sequence[str],
     merged: Dict[str, Any],
     mirror: Optional[str],
-    more: Sequence[Any],
+    more: Sequence[Word],
     is_limited: bool = False,
-) -> List[Any]:
+) -> List[Word]:
     """
     Write madengine's command line; the context is one word, a Python literal.
 
@@ -183,7 +188,7 @@ def argv(
         is_limited: Whether a model's card has a timeout, which counts as it does by hand.
     """
     selected = [word for tag in tags for word in ("--tags", tag)] if version == 2 else ["--tags", *tags]
-    words: List[Any] = [program, "run", *selected, "--additional-context", repr(merged)]
+    words: List[Word] = [program, "run", *selected, "--additional-context", repr(merged)]
     if mirror:
         words += ["--force-mirror-local", mirror]
     if "--live-output" not in more:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Mpirun, Nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request.validation import reserved
-
-Nodes = Sequence[Tuple[str, Dict[str, Any]]]
 
 OPENMPI, MPICH = "Open MPI", "MPICH"
 # Major versions that the tests run.
@@ -63,7 +62,7 @@ class Launch:
     as_root: bool
 
 
-def recognise(found: Optional[Dict[str, str]]) -> Optional[Mpi]:
+def recognise(found: Optional[Mpirun]) -> Optional[Mpi]:
     """Tell the kind and version of an MPI by what ``mpirun --version`` prints; None without one."""
     if not found:
         return None

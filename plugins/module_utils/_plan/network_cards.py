@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address, ip_interface
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
-Facts = Dict[str, Any]
-Entry = Dict[str, Any]
-Names = Dict[str, Entry]
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Interface
+
+Names = Dict[str, Interface]
 
 # Kinds that the kernel makes of software, none of which carries a packet anywhere by itself.
 _TUNNELS = {
@@ -69,7 +69,7 @@ def by_name(facts: Facts) -> Names:
     return {entry["name"]: entry for entry in facts["interfaces"]}
 
 
-def rejection(entry: Entry, names: Names) -> Optional[str]:
+def rejection(entry: Interface, names: Names) -> Optional[str]:
     """Say why an interface is out of the question, or None when it is not."""
     if "UP" not in entry["flags"]:
         return "down"
@@ -78,8 +78,9 @@ def rejection(entry: Entry, names: Names) -> Optional[str]:
     if entry["bridge"] and not any(_is_real(port, names) for port in entry["lower"]):
         return "bridge without a physical port"
     # A member of a VRF has a master too, but keeps its own traffic.
-    if entry["master"] and not names.get(entry["master"], {}).get("vrf"):
-        return "port of " + str(entry["master"])
+    master = entry["master"]
+    if master and not (master in names and names[master].get("vrf")):
+        return "port of " + master
     if "RUNNING" not in entry["flags"]:
         return "no carrier"
     if not addresses(entry):
@@ -97,7 +98,9 @@ def _is_real(name: str, names: Names) -> bool:
     return any(device["physical"] or device["bond"] for device in _stack([name], names))
 
 
-def _stack(waiting: List[str], names: Names, is_end: Callable[[Entry], Any] = lambda _: False) -> Iterator[Entry]:
+def _stack(
+    waiting: List[str], names: Names, is_end: Callable[[Interface], bool] = lambda _: False
+) -> Iterator[Interface]:
     """Walk down through devices, each once, but not below one that is an end."""
     seen: Set[str] = set()
     waiting = list(waiting)
@@ -109,24 +112,24 @@ def _stack(waiting: List[str], names: Names, is_end: Callable[[Entry], Any] = la
             waiting += [] if is_end(names[name]) else names[name]["lower"]
 
 
-def software(entry: Entry, names: Names) -> Optional[str]:
+def software(entry: Interface, names: Names) -> Optional[str]:
     """Say what an interface is that is no card: a tunnel, an overlay, an end on its node; None of a card."""
 
-    def is_bottom(device: Entry) -> bool:
+    def is_bottom(device: Interface) -> bool:
         return _is_bottom(device, names)
 
     if is_bottom(entry):
         return _made_of(entry)
     below = [_made_of(device) for device in _stack(entry["lower"], names, is_bottom) if is_bottom(device)]
-    return "on a " + str(below[0]) if below and all(below) else None
+    return "on a %s" % below[0] if below and all(below) else None
 
 
-def _is_bottom(entry: Entry, names: Names) -> bool:
+def _is_bottom(entry: Interface, names: Names) -> bool:
     """Tell whether a device itself says what it is, rather than those that it stands on."""
     return bool(entry["physical"] or entry["bond"] or _made_of(entry)) or not any(map(names.get, entry["lower"]))
 
 
-def _made_of(entry: Entry) -> Optional[str]:
+def _made_of(entry: Interface) -> Optional[str]:
     """Name what a device is made of when that is software, whatever it stands on."""
     if entry["physical"] or entry["bond"]:
         return None
@@ -140,15 +143,15 @@ def _made_of(entry: Entry) -> Optional[str]:
     return "tunnel" if {"POINTOPOINT", "NOARP"} & set(entry["flags"]) else None
 
 
-def is_routed(entry: Entry) -> bool:
+def is_routed(entry: Interface) -> bool:
     """Tell whether nodes that share no network with it may be sought behind a card."""
     return entry.get("kind") not in _SWITCHES
 
 
-def addresses(entry: Entry, link_local: bool = False) -> List[Candidate]:
+def addresses(entry: Interface, link_local: bool = False) -> List[Candidate]:
     """List an interface's addresses; link-local ones are left out unless they are asked for."""
-    found = [(entry["name"], *_parsed("%(address)s/%(prefix)s" % address)) for address in entry["addresses"]]
-    return [Candidate(*own) for *own, is_local in found if link_local or not is_local]
+    found = [_parsed("%(address)s/%(prefix)s" % own) for own in entry["addresses"]]
+    return [Candidate(entry["name"], own, network) for own, network, is_local in found if link_local or not is_local]
 
 
 # The addresses of a cluster's services are on all of its nodes.

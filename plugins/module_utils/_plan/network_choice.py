@@ -17,9 +17,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Interface, Nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Routing
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_networks import (
     Choice,
@@ -27,14 +29,17 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_netw
     Network,
     network_of,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate, Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.requested_network import Asked
 
 _EXPLAINED = 64
-__all__ = ["Candidate", "choose", "cover", "explain", "routed", "unreadable"]
+__all__ = ["Candidate", "Row", "choose", "cover", "explain", "routed", "unreadable"]
+
+# ``interface``, ``address``, ``network`` (None without an address) and ``verdict``.
+Row = Dict[str, Optional[str]]
 
 
-def unreadable(nodes: Sequence[Tuple[str, Facts]]) -> List[Problem]:
+def unreadable(nodes: Nodes) -> List[Problem]:
     """Find nodes of which it is not known what interfaces they have."""
     found = []
     for host, fact in nodes:
@@ -83,19 +88,17 @@ def _by_master(group: Group, master: str) -> Choice:
     return chosen, problems
 
 
-def explain(
-    hosts: Sequence[str], facts: Sequence[Facts], chosen: Sequence[Candidate]
-) -> Dict[str, List[Dict[str, Any]]]:
+def explain(hosts: Sequence[str], facts: Sequence[Facts], chosen: Sequence[Candidate]) -> Dict[str, List[Row]]:
     """
     Give every address of every node with the reason why it was chosen or not.
 
     Of an interface with more addresses than anyone reads, the first ones and those that were chosen.
 
     Returns:
-        By host a list of ``interface``, ``address``, ``network`` (None without an address) and ``verdict``.
+        Rows by host.
     """
     group = Group(hosts, facts)
-    rows: Dict[str, List[Dict[str, Any]]] = {}
+    rows: Dict[str, List[Row]] = {}
     for number, host in enumerate(hosts):
         own = chosen[number] if number < len(chosen) else None
         taken = [replace(card, also=()) for card in own.cards] if own else []
@@ -104,16 +107,16 @@ def explain(
             each = network_cards.addresses(entry, link_local=True) or [Candidate(entry["name"], "", "")]
             for candidate in each[:_EXPLAINED] + [candidate for candidate in each[_EXPLAINED:] if candidate in taken]:
                 verdict = _verdict(group, number, entry, candidate, taken)
-                row = {"interface": candidate.interface, "address": candidate.address or None}
-                rows[host].append(dict(row, network=candidate.network or None, verdict=verdict))
+                place = {"interface": candidate.interface, "address": candidate.address or None}
+                rows[host].append({**place, "network": candidate.network or None, "verdict": verdict})
     return rows
 
 
-def _verdict(group: Group, number: int, entry: Facts, candidate: Candidate, cards: List[Candidate]) -> str:
+def _verdict(group: Group, number: int, entry: Interface, candidate: Candidate, cards: List[Candidate]) -> str:
     names = group.names[number]
     if candidate in cards:
         return "chosen" if candidate == cards[0] else "chosen as well, for NCCL"
-    reason: Optional[str] = network_cards.rejection(entry, names)
+    reason = network_cards.rejection(entry, names)
     if reason:
         return reason
     if ip_address(candidate.address).is_link_local:
@@ -130,7 +133,7 @@ def _verdict(group: Group, number: int, entry: Facts, candidate: Candidate, card
     return "qualifies, not chosen" if cards else "qualifies"
 
 
-def routed(candidate: Candidate, fact: Facts) -> Dict[str, Any]:
+def routed(candidate: Candidate, fact: Facts) -> Routing:
     """Say by which devices a node is to reach all others from its address; no question where nothing leaves by it."""
     names = network_cards.by_name(fact)
     ends_here = "LOOPBACK" in names[candidate.interface]["flags"] or names[candidate.interface].get("kind") == "dummy"

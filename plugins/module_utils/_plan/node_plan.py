@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ModelWork, NodePlan
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
     checks,
     madengine_runner,
@@ -16,42 +18,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
     network_cards,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
-
-
-@dataclass(frozen=True)
-class Node:
-    """
-    One node's share of the plan; ``argv`` is what its runner gets, and ``env`` beside the user's own.
-
-    ``clock_offset`` is how many seconds the node's clock is ahead of the controller's. Under mpirun every node but
-    the first has no ``argv``, since it starts what mpirun asks for; ``rank_argv`` is what each of its ranks executes,
-    where a plan knows that, and ``python`` the job's. ``model`` is what a node's madengine gets: ``argv``;
-    ``replaced``, containers that are removed before; and what its results are judged by: its ``table``, whether it
-    ``leads``, whether there are ``many`` nodes, its ``version``, and whether it ``skips`` its table.
-    """
-
-    host: str
-    node_rank: int
-    address: str
-    interface: str
-    nproc_per_node: int
-    cwd: str
-    argv: List[Word]
-    env: Dict[str, Word]
-    run_dir: str
-    clock_offset: float
-    python: str
-    rank_argv: Optional[List[Word]] = None
-    model: Optional[Dict[str, Any]] = None
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
 
 @dataclass(frozen=True)
 class Chosen:
     """What was decided, everything but the request in rank order; ``mpi`` where mpirun is the runner."""
 
-    request: Any
+    request: Request
     hosts: Sequence[str]
-    facts: Sequence[Dict[str, Any]]
+    facts: Sequence[Facts]
     candidates: Sequence[network_cards.Candidate]
     pythons: Sequence[str]
     cwds: Sequence[str]
@@ -66,18 +42,18 @@ class Chosen:
         return sum(self.nprocs)
 
 
-def run_dir(request: Any, fact: Dict[str, Any]) -> str:
+def run_dir(request: Request, fact: Facts) -> str:
     """Name a node's directory for this run."""
     base = request.run_dir or run_directory.base(fact["user_id"])
     return "%s/%s" % (base.rstrip("/"), request.run_id)
 
 
-def nodes(chosen: Chosen) -> List[Node]:
+def nodes(chosen: Chosen) -> List[NodePlan]:
     """Write the shares of all nodes."""
     return [_node(chosen, rank) for rank in range(len(chosen.hosts))]
 
 
-def _node(chosen: Chosen, rank: int) -> Node:
+def _node(chosen: Chosen, rank: int) -> NodePlan:
     request, fact, candidate = chosen.request, chosen.facts[rank], chosen.candidates[rank]
     runner = _mpi_runner(chosen, rank) if chosen.mpi else _torchrun(chosen, rank)
     # The user's own values win, and stay out of the plan, since plans are shown and logged.
@@ -85,21 +61,21 @@ def _node(chosen: Chosen, rank: int) -> Node:
     env.update(_own_environment(chosen, rank, runner))
     script = request.shape == "script"
     rank_argv = command_line.rank_argv(request.work, chosen.pythons[rank]) if script else None
-    return Node(
-        host=chosen.hosts[rank],
-        node_rank=rank,
-        address=candidate.address,
-        interface=candidate.interface,
-        nproc_per_node=chosen.nprocs[rank],
-        cwd=chosen.cwds[rank],
-        argv=_command(chosen, rank, runner),
-        env=env,
-        run_dir=run_dir(request, fact),
-        clock_offset=round(checks.lead(fact["time"]), 3),
-        python=chosen.pythons[rank],
-        rank_argv=rank_argv if chosen.mpi else None,
-        model=_model(chosen, rank) if request.shape == "model" else None,
-    )
+    return {
+        "host": chosen.hosts[rank],
+        "node_rank": rank,
+        "address": candidate.address,
+        "interface": candidate.interface,
+        "nproc_per_node": chosen.nprocs[rank],
+        "cwd": chosen.cwds[rank],
+        "argv": _command(chosen, rank, runner),
+        "env": env,
+        "run_dir": run_dir(request, fact),
+        "clock_offset": round(checks.lead(fact["time"]), 3),
+        "python": chosen.pythons[rank],
+        "rank_argv": rank_argv if chosen.mpi else None,
+        "model": _model(chosen, rank) if request.shape == "model" else None,
+    }
 
 
 def _command(chosen: Chosen, rank: int, runner: List[Word]) -> List[Word]:
@@ -144,20 +120,21 @@ def _is_counted(chosen: Chosen) -> bool:
     return request.nproc_per_node != "auto" or any(request.slots) or counted
 
 
-def _model(chosen: Chosen, rank: int) -> Dict[str, Any]:
+def _model(chosen: Chosen, rank: int) -> ModelWork:
     """Say what this node's madengine is to do."""
     request, fact = chosen.request, chosen.facts[rank]
-    found, version = fact.get("madengine") or {"containers": []}, madengine_runner.major_of(fact, chosen.facts)
+    found, version = fact.get("madengine"), madengine_runner.major_of(fact, chosen.facts)
     own = madengine_runner.merge(request.additional_context, version != 2)
     merged = madengine_runner.context(own, _multi_node_args(chosen, rank), request.run_id)
     is_limited = any(model["timeout"] for model in fact.get("models") or [])
-    program = found.get("program") or "madengine"
-    kept = [entry for entry in found["containers"] if madengine_runner.is_replaced(entry, request.replace_containers)]
+    program = (found and found["program"]) or "madengine"
+    containers = found["containers"] if found else []
+    replaced = [entry for entry in containers if madengine_runner.is_replaced(entry, request.replace_containers)]
     return {
         "argv": madengine_runner.argv(
             program, version, request.tags, merged, request.force_mirror_local, request.work, is_limited
         ),
-        "replaced": [entry["name"] for entry in kept],
+        "replaced": [entry["name"] for entry in replaced],
         "leads": rank == 0,
         "many": len(chosen.hosts) > 1,
         "version": version,
@@ -176,7 +153,7 @@ def _torchrun(chosen: Chosen, rank: int) -> List[Word]:
         "local_addr": chosen.addr if rank == 0 else chosen.candidates[rank].address,
     }
     nproc = chosen.nprocs[rank]
-    return list(command_line.torchrun_argv(rendezvous, len(chosen.hosts), rank, nproc, chosen.pythons[rank], []))
+    return command_line.torchrun_argv(rendezvous, len(chosen.hosts), rank, nproc, chosen.pythons[rank], [])
 
 
 def _mpi_runner(chosen: Chosen, rank: int) -> List[Word]:

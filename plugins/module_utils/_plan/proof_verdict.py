@@ -6,6 +6,12 @@ from __future__ import annotations
 from typing import Any, Dict, List, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import (
+    Connecting,
+    Listening,
+    Proof,
+    Routing,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import shared_storage
 
 _CONNECT = {
@@ -20,7 +26,7 @@ _NO_ANSWER = (
 )
 
 
-def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) -> List[Problem]:
+def judge(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[Problem]:
     """
     Judge the proof of all nodes.
 
@@ -49,16 +55,16 @@ def judge(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) 
     return found
 
 
-def _ports(proof: Dict[str, Dict[str, Any]], results: Dict[str, Dict[str, Any]]) -> List[int]:
+def _ports(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[int]:
     """Give the ports that the first node listened on, 0 for one of its choice; none where it could not."""
     for host, wanted in proof.items():
         result = results.get(host, {})
         if "listen" in wanted and "msg" not in result and result.get("listen", "it did not say") is None:
-            return list(wanted["listen"]["ports"])
+            return wanted["listen"]["ports"]
     return []
 
 
-def _missing(wanted: Dict[str, Any], result: Dict[str, Any], ports: Sequence[int]) -> List[str]:
+def _missing(wanted: Proof, result: Dict[str, Any], ports: Sequence[int]) -> List[str]:
     """Name what a node was to prove and says nothing of, or not of all: silence is not a proof."""
     tried = {entry["port"] for entry in result.get("connect", [])}
     lacks = {
@@ -71,13 +77,13 @@ def _missing(wanted: Dict[str, Any], result: Dict[str, Any], ports: Sequence[int
     return [name for name, is_lacking in lacks.items() if is_lacking]
 
 
-def _listening(host: str, wanted: Dict[str, Any], error: str) -> Problem:
+def _listening(host: str, wanted: Listening, error: str) -> Problem:
     code = "PORT_IN_USE" if error == "EADDRINUSE" else "PORT_UNUSABLE"
     ports = " or ".join(str(port) for port in wanted["ports"] if port)
     return problem(code, host, "cannot listen on %s port %s: %s" % (wanted["address"], ports or "any", error))
 
 
-def _connecting(host: str, wanted: Dict[str, Any], tries: Sequence[Dict[str, Any]]) -> List[Problem]:
+def _connecting(host: str, wanted: Connecting, tries: Sequence[Dict[str, Any]]) -> List[Problem]:
     failed = [entry for entry in tries if entry["error"]]
     if not failed:
         return []
@@ -90,9 +96,9 @@ def _connecting(host: str, wanted: Dict[str, Any], tries: Sequence[Dict[str, Any
     return [problem(code, host, message)]
 
 
-def _ways(host: str, wanted: Dict[str, Any], result: Dict[str, Any]) -> List[Problem]:
+def _ways(host: str, wanted: Proof, result: Dict[str, Any]) -> List[Problem]:
     """Judge the connections to the first node and the routes to all; of two findings with one cause, name the cause."""
-    connect, elsewhere = wanted.get("connect") or {}, result.get("routes", {})
+    connect, elsewhere = wanted.get("connect"), result.get("routes", {})
     failed = _connecting(host, connect, result.get("connect", [])) if connect else []
     if elsewhere is None:
         message = "the kernel did not say over which card its peers are reached"
@@ -100,7 +106,7 @@ def _ways(host: str, wanted: Dict[str, Any], result: Dict[str, Any]) -> List[Pro
     if not _are_routes(elsewhere):
         return [problem("PROOF_FAILED", host, "its answer about routes cannot be meant")]
     elsewhere = dict(elsewhere)
-    if any(device and connect.get("address") in addresses for device, addresses in elsewhere.items()):
+    if connect and any(device and connect["address"] in addresses for device, addresses in elsewhere.items()):
         failed = []
     if failed:
         elsewhere.pop("", None)
@@ -114,7 +120,7 @@ def _are_routes(value: Any) -> bool:
     )
 
 
-def _routes(host: str, wanted: Dict[str, Any], elsewhere: Dict[str, List[str]]) -> List[Problem]:
+def _routes(host: str, wanted: Routing, elsewhere: Dict[str, List[str]]) -> List[Problem]:
     """Name the devices that packets to other nodes leave by instead of the chosen ones."""
     found = []
     for device, addresses in elsewhere.items():

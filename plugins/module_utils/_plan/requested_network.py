@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Dict, List, Sequence, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_networks import (
     Choice,
@@ -22,7 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_netw
     mixed,
     network_of,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate, Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate
 
 _NARROWER = "give one interface, or a network that only it is in: --interface NAME or CIDR"
 
@@ -64,8 +65,10 @@ class Asked:
         """Find what matches; what several nodes have or the rule rejects anyway only where nothing else does."""
         names = network_cards.by_name(fact)
         if not self._by_network:
-            entry = names.get(self._wanted, {"addresses": []})
-            named: List[Candidate] = network_cards.addresses(entry) or network_cards.addresses(entry, link_local=True)
+            if self._wanted not in names:
+                return []
+            entry = names[self._wanted]
+            named = network_cards.addresses(entry) or network_cards.addresses(entry, link_local=True)
             return [c for c in named if c.address not in self._group.repeated] or named
         network = network_of(self._wanted)
         found = [

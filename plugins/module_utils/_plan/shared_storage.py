@@ -8,18 +8,17 @@ Pure; private to the collection.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Mount, Nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Proof, Reading, Written
 
-Facts = Dict[str, Any]
-Mounts = Sequence[Tuple[str, Dict[str, Any]]]
+Mounts = Sequence[Tuple[str, Mount]]
 
 
-def judge(
-    nodes: Sequence[Tuple[str, Facts]], more_types: Sequence[str] = (), proof_follows: bool = True
-) -> List[Problem]:
+def judge(nodes: Nodes, more_types: Sequence[str] = (), proof_follows: bool = True) -> List[Problem]:
     """
     Judge the mounts of every node, as far as one look at each tells.
 
@@ -29,17 +28,22 @@ def judge(
         proof_follows: Whether a node's own directory may be what the others mount, which only the proof shows.
     """
     found: List[Problem] = []
-    for paths in zip(*(facts["mounts"] for _, facts in nodes)):
-        mounts = [(host, mount) for (host, _), mount in zip(nodes, paths)]
+    for mounts in _by_path(nodes):
         own = _own(mounts, more_types)
         hopeful = _hopeful(mounts, own) if proof_follows else {}
         wrong = [
-            entry for host, mount in mounts for entry in _wrong(host, mount, host not in hopeful and own.get(host))
+            entry for host, mount in mounts for entry in _wrong(host, mount, None if host in hopeful else own.get(host))
         ]
         bad = {entry["host"] for entry in wrong}
         # A file server names its own disk, which says nothing.
         found += wrong + _compare([(host, mount) for host, mount in mounts if host not in bad and host not in hopeful])
     return found
+
+
+def _by_path(nodes: Nodes) -> List[Mounts]:
+    """Give what every node has at each shared path, in rank order."""
+    paths: Iterable[Tuple[Mount, ...]] = zip(*(facts["mounts"] for _, facts in nodes))
+    return [[(host, mount) for (host, _), mount in zip(nodes, mounts)] for mounts in paths]
 
 
 def _own(mounts: Mounts, more_types: Sequence[str]) -> Dict[str, Problem]:
@@ -51,7 +55,7 @@ def _own(mounts: Mounts, more_types: Sequence[str]) -> Dict[str, Problem]:
     }
 
 
-def _not_shared(host: str, mount: Dict[str, Any]) -> Problem:
+def _not_shared(host: str, mount: Mount) -> Problem:
     path = mount["path"]
     if mount.get("real") and mount.get("point") == mount["real"] and mount["root"] != "/":
         text = "%s is no network storage: %s of this machine is bound there" % (path, mount["root"])
@@ -79,7 +83,7 @@ def _hopeful(mounts: Mounts, own: Dict[str, Problem]) -> Dict[str, Problem]:
     }
 
 
-def _wrong(host: str, mount: Dict[str, Any], own: Any) -> List[Problem]:
+def _wrong(host: str, mount: Mount, own: Optional[Problem]) -> List[Problem]:
     """Say what is wrong with one mount, as a list of at most one; ``own`` is what is wrong with a node's own."""
     fault = _unreadable(mount)
     if fault is None and own:
@@ -88,11 +92,11 @@ def _wrong(host: str, mount: Dict[str, Any], own: Any) -> List[Problem]:
     return [problem(fault[0], host, fault[1])] if fault else []
 
 
-def _where(mount: Dict[str, Any]) -> str:
+def _where(mount: Mount) -> str:
     return "%s (%s) at %s" % (mount.get("source"), mount.get("fstype"), mount.get("point"))
 
 
-def _unreadable(mount: Dict[str, Any]) -> Optional[Tuple[str, str]]:
+def _unreadable(mount: Mount) -> Optional[Tuple[str, str]]:
     path = mount["path"]
     if mount["hung"]:
         stuck = mount["hung"]
@@ -104,7 +108,7 @@ def _unreadable(mount: Dict[str, Any]) -> Optional[Tuple[str, str]]:
     return None if mount["exists"] else ("MOUNT_MISSING", "%s does not exist" % path)
 
 
-def _unwritable(mount: Dict[str, Any]) -> Optional[Tuple[str, str]]:
+def _unwritable(mount: Mount) -> Optional[Tuple[str, str]]:
     path, error = mount["path"], mount.get("write_error")
     if mount["read_only"]:
         return None
@@ -147,7 +151,7 @@ def _compare(mounts: Mounts) -> List[Problem]:
 # -- the proof ----------------------------------------------------------------------------------
 
 
-def reading(nodes: Sequence[Tuple[str, Facts]], more_types: Sequence[str] = ()) -> Dict[str, List[Dict[str, Any]]]:
+def reading(nodes: Nodes, more_types: Sequence[str] = ()) -> Dict[str, List[Reading]]:
     """
     Say what every node has to read: all read the first writer's file, and that one reads all others'.
 
@@ -155,40 +159,41 @@ def reading(nodes: Sequence[Tuple[str, Facts]], more_types: Sequence[str] = ()) 
         By host a list of ``path`` and ``names`` (file name by the host that wrote it); ``otherwise``, what is wrong
         with a node that wrote nothing itself, unless it reads it.
     """
-    wanted: Dict[str, List[Dict[str, Any]]] = {host: [] for host, _ in nodes}
-    for paths in zip(*(facts["mounts"] for _, facts in nodes)):
-        mounts = [(host, mount) for (host, _), mount in zip(nodes, paths)]
-        files = {host: mount["file"] for host, mount in mounts if mount.get("file")}
+    wanted: Dict[str, List[Reading]] = {host: [] for host, _ in nodes}
+    for mounts in _by_path(nodes):
+        files = {host: mount["file"] for host, mount in mounts if "file" in mount and mount["file"]}
         hopeful = {host: entry for host, entry in _hopeful(mounts, _own(mounts, more_types)).items() if files}
         if len(files) + len(hopeful) < 2:
             continue
         first = next(iter(files))
         for host in (*files, *hopeful):
             names = {first: files[first]} if host != first else {h: n for h, n in files.items() if h != first}
-            otherwise = {"otherwise": hopeful[host]} if host in hopeful else {}
             if names:
-                wanted[host].append({"path": paths[0]["path"], "names": names, **otherwise})
+                wanted[host].append({"path": mounts[0][1]["path"], "names": names})
+                if host in hopeful:
+                    wanted[host][-1]["otherwise"] = hopeful[host]
     return wanted
 
 
-def written(facts: Facts) -> List[Dict[str, Any]]:
+def written(facts: Facts) -> List[Written]:
     """List the files that a node wrote for the proof."""
     return [
         {"path": mount["path"], "file": mount["file"], "janitor": mount["janitor"], "nonce": mount["nonce"]}
         for mount in facts["mounts"]
-        if mount.get("file")
+        if "file" in mount and mount["file"]
     ]
 
 
 def proven(facts: Sequence[Facts]) -> Optional[str]:
     """Name the first path that all of several nodes could write to, to tell each other when nobody else can."""
-    for mounts in zip(*(fact["mounts"] for fact in facts)):
+    paths: Iterable[Tuple[Mount, ...]] = zip(*(fact["mounts"] for fact in facts))
+    for mounts in paths:
         if len(mounts) > 1 and all(mount.get("file") for mount in mounts):
-            return str(mounts[0]["path"])
+            return mounts[0]["path"]
     return None
 
 
-def judge_reading(proof: Dict[str, Dict[str, Any]], answers: Dict[str, List[Dict[str, Any]]]) -> List[Problem]:
+def judge_reading(proof: Dict[str, Proof], answers: Dict[str, List[Dict[str, Any]]]) -> List[Problem]:
     """
     Judge what nodes read of each other.
 

@@ -12,7 +12,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import visible_gpus
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST, Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Restart
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
+
+# All hosts and their facts, None where one could not be looked at.
+_Tried = Sequence[Tuple[str, Optional[Facts]]]
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,8 @@ class Choice:
 
 
 def choose(
-    request: planner.Request,
-    nodes: Sequence[Tuple[str, Optional[planner.Facts]]],
+    request: Request,
+    nodes: _Tried,
     failed: Sequence[Problem],
     wanted: int,
 ) -> Choice:
@@ -36,8 +42,7 @@ def choose(
 
     Args:
         request: Its ``slots`` belong to ``nodes``.
-        nodes: All hosts and their facts, None where one could not be looked at.
-        failed: Why, for each of those.
+        failed: Why nodes could not be looked at.
 
     Returns:
         What was chosen. When too few are good, all problems of all nodes stand in its outcome.
@@ -73,7 +78,7 @@ def _replaced(meant: List[str], taken: List[str], bad: List[Problem]) -> List[Pr
     return found
 
 
-def keep(request: planner.Request, choice: Choice, nodes: Sequence[Tuple[str, Any]], restarts: int) -> Dict[str, Any]:
+def keep(request: Request, choice: Choice, nodes: _Tried, restarts: int) -> Restart:
     """Keep what a restart needs to plan anew; of the user's environment only which GPUs the job sees."""
     wanted = {*choice.hosts, *choice.spares}
     env = {name: value if name in visible_gpus.NAMES else "" for name, value in request.env.items()}
@@ -84,14 +89,12 @@ def keep(request: planner.Request, choice: Choice, nodes: Sequence[Tuple[str, An
     return {"request": bare, "facts": facts, "slots": slots, "most": restarts}
 
 
-def _without_files(facts: Dict[str, Any], proven: bool) -> Dict[str, Any]:
+def _without_files(facts: Facts, proven: bool) -> Facts:
     """The files that nodes wrote to prove their storage are gone by then; what they proved of nodes that ran is not."""
     return {**facts, "mounts": [{**mount, "file": None, "proven": proven} for mount in facts["mounts"]]}
 
 
-def again(
-    plan: Dict[str, Any], failures: Dict[str, str], attempt: int
-) -> Optional[Tuple[Dict[str, Any], Dict[str, str]]]:
+def again(plan: Plan, failures: Dict[str, str], attempt: int) -> Optional[Tuple[Plan, Dict[str, str]]]:
     """
     Plan a run anew after it failed.
 
@@ -108,7 +111,7 @@ def again(
         return None
     hosts = [node["host"] for node in plan["nodes"]]
     lost = [host for host in hosts if failures.get(host) in LOST]
-    spares = list(plan["spares"])
+    spares = plan["spares"]
     if len(lost) > len(spares):
         return None
     replaced = dict(zip(lost, spares))
@@ -118,8 +121,8 @@ def again(
     }
     fields["run_id"] = "%s.%d" % (plan["run_id"].partition(".")[0], attempt)
     fields["slots"] = tuple(kept["slots"].get(host) for host in hosts)
-    outcome = planner.make(planner.Request(**fields), hosts, [kept["facts"][host] for host in hosts])
+    outcome = planner.make(Request(**fields), hosts, [kept["facts"][host] for host in hosts])
     if outcome.plan is None:
         return None
-    more = {"restart": kept, "spares": spares[len(lost) :], "beacon": plan["beacon"]}
-    return {**outcome.plan, **more}, replaced
+    spares = spares[len(lost) :]
+    return {**outcome.plan, "spares": spares, "restart": kept, "beacon": plan["beacon"]}, replaced

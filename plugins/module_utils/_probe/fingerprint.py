@@ -149,7 +149,7 @@ def _program_fault(base: str, program: str, search: Optional[str]) -> Optional[s
     found = beside if "/" in program else executables.which(program, search)
     if found is None:
         return "is not on the PATH" + (", but in the working directory" if os.path.isfile(beside) else "")
-    fault: Optional[str] = executables.fault(found, search)
+    fault = executables.fault(found, search)
     return fault and fault[:_FAULT_CHARACTERS]
 
 

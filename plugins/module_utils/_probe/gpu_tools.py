@@ -147,8 +147,7 @@ def _answered(found: Found, failure: Optional[Exception]) -> Found:
 
 def find(root: str, name: str) -> Optional[str]:
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.join(root, "opt/rocm/bin")])
-    found: Optional[str] = executables.which(name, path)
-    return found
+    return executables.which(name, path)
 
 
 def said_by(run: Run, argv: Sequence[str]) -> Tuple[str, Optional[Exception]]:

@@ -72,7 +72,7 @@ def _is_name(value: str) -> bool:
 
 
 def _is_path(value: Any) -> bool:
-    return bool(_is_text(value) and "\0" not in value)
+    return _is_text(value) and "\0" not in value
 
 
 def _read(path: str) -> List[Any]:

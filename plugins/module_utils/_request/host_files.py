@@ -36,7 +36,7 @@ def from_lines(text: str, path: str) -> List[Host]:
     lines = enumerate(text.lstrip("\ufeff").splitlines(), start=1)
     found = ((_file_words(line), "%s:%d" % (path, number)) for number, line in lines)
     entries = (entry for words, where in found if words for entry in _line(words, where))
-    return list(hostlist.checked(_counted(entries), path))
+    return hostlist.checked(_counted(entries), path)
 
 
 def from_pairs(text: str, variable: str) -> List[Host]:
@@ -51,7 +51,7 @@ def from_pairs(text: str, variable: str) -> List[Host]:
     if len(names) != len(counts):
         raise _malformed(variable, "a number of slots is missing")
     entries = ((Host(name), count) for name, count in zip(names, counts))
-    return list(hostlist.checked(_counted(entries), variable))
+    return hostlist.checked(_counted(entries), variable)
 
 
 def without_launcher(hosts: List[Host]) -> List[Host]:

@@ -92,8 +92,7 @@ class _Packing:
 
     def _begin(self, header: Dict[str, Any]) -> bytes:
         self._entries += 1
-        frame: bytes = wire.encode(header)
-        return frame
+        return wire.encode(header)
 
     def _leave_out(self, name: str) -> None:
         self._count += 1

@@ -15,13 +15,16 @@ import os
 import selectors
 import socket
 import sys
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import accept, listen
+
+if TYPE_CHECKING:
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import MpiSpec
 
 REQUEST_BYTES = 1 << 18
 COMMAND = text(REQUEST_BYTES)
@@ -42,7 +45,7 @@ def seal(key: str, run_id: str, address: str, serial: int, command: str) -> str:
 class Relay:
     """One node's end: the first node asks for daemons, every other node is told to start its own."""
 
-    def __init__(self, spec: Dict[str, Any], run_id: str) -> None:
+    def __init__(self, spec: MpiSpec, run_id: str) -> None:
         """
         Prepare one end.
 
@@ -52,7 +55,7 @@ class Relay:
                 mpirun may be called more than once; ``seconds`` that daemons have to get ready.
         """
         self.spec, self._run_id = spec, run_id
-        self.leads, self.ranks, self.many = bool(spec["leads"]), spec["ranks"], bool(spec["many"])
+        self.leads, self.ranks, self.many = spec["leads"], spec["ranks"], spec["many"]
         # Until when ranks are to join, and what held their daemon up: an address, or that nobody asked for it.
         self.join_by: Optional[float] = None
         self.held_up: Optional[str] = None

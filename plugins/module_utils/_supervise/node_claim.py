@@ -16,10 +16,13 @@ import signal
 import stat
 import sys
 import time
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+
+if TYPE_CHECKING:
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Spec
 
 PR_SET_CHILD_SUBREAPER = 36
 OOM_SCORE = -500
@@ -29,7 +32,7 @@ _LOOKERS_SECONDS = 0.5
 _LOOK_SECONDS = 0.02
 
 
-def enter(run_dir: str) -> Tuple[int, Dict[str, Any]]:
+def enter(run_dir: str) -> Tuple[int, Spec]:
     """Enter a run's directory, leave the terminal behind, and give the pipe for the first word, and the spec."""
     os.chdir(run_dir)
     os.umask(0o077)
@@ -41,7 +44,7 @@ def enter(run_dir: str) -> Tuple[int, Dict[str, Any]]:
     for descriptor, target in ((null, 0), (null, 1), (errors, 2)):
         os.dup2(descriptor, target)
     with open(run_directory.SPEC, encoding="utf-8") as stream:
-        spec = json.load(stream)
+        spec: Spec = json.load(stream)
     os.unlink(run_directory.SPEC)  # It holds the job's environment, which may hold secrets.
     return ready, spec
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed
+
+if TYPE_CHECKING:
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Spec
 
 SIGNALLED = 128
 
@@ -22,7 +25,7 @@ SIGNALLED = 128
 class Runners:
     """What this node runs for the job, by process id; ``status`` of those that ended, the first bad one for all."""
 
-    def __init__(self, spec: Dict[str, Any], lock: Optional[int], feed: Feed, files: Tuple[int, int]) -> None:
+    def __init__(self, spec: Spec, lock: Optional[int], feed: Feed, files: Tuple[int, int]) -> None:
         """
         Prepare to start.
 

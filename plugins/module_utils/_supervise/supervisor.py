@@ -19,7 +19,7 @@ import selectors
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import Reason
@@ -31,6 +31,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._supervise.contro
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.rank_reports import Ranks
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.runner_processes import Runners, how
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.separate_worlds import Worlds
+
+if TYPE_CHECKING:
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import MpiSpec, Spec
 
 SWEEP_TERM_SECONDS = 3.0
 # Processes outside our tree report nothing when they die, so a sweep looks again.
@@ -50,7 +53,7 @@ BREAKS, BREAK_SECONDS, PAUSE_SECONDS = (
 class Supervisor:
     """The state machine of one run on one node."""
 
-    def __init__(self, spec: Dict[str, Any], lock: Optional[int], files: Tuple[int, int]) -> None:
+    def __init__(self, spec: Spec, lock: Optional[int], files: Tuple[int, int]) -> None:
         self.spec = spec
         self.lock = lock
         self.state = "armed"
@@ -65,7 +68,8 @@ class Supervisor:
         self.selector = selectors.DefaultSelector()
         storage, helper = spec["beacon"], processes.HELPER
         self.beacon = Beacon(storage, spec["run_id"], spec["node_rank"], helper) if storage else None
-        about = {"boot_id": spec["boot_id"], "container": node_claim.container(spec["run_id"]), "pid": os.getpid()}
+        about: Dict[str, Any] = {"boot_id": spec["boot_id"], "container": node_claim.container(spec["run_id"])}
+        about["pid"] = os.getpid()
         hello = dict(about, event=events.READY, run_id=spec["run_id"])
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
         self.runners = Runners(spec, lock, self.feed, files)
@@ -73,7 +77,7 @@ class Supervisor:
         self.ranks = Ranks(self.selector, self.feed, lambda: self.reason is not None)
         self.ranks.on_failure = self._failed
         self.worlds = Worlds(self.feed.emit)
-        self.relay: Any = self._open_relay() if spec["mpi"] else None
+        self.relay: Any = self._open_relay(spec["mpi"]) if spec["mpi"] else None
         self.ranks.on_joined = lambda: self.worlds.joined(self.relay, len(self.ranks.joined))
         self._wake = node_claim.watch_signals(self.selector, SIGNALS.values(), self._signalled)
         node_claim.reserve_record()
@@ -81,10 +85,10 @@ class Supervisor:
             self.beacon.begin()
         self.feed.emit(event=events.ARMED, time=time.time(), storage=storage, node_rank=spec["node_rank"], **about)
 
-    def _open_relay(self) -> Any:
+    def _open_relay(self, spec: MpiSpec) -> Any:
         from ansible_collections.madctl.multinode.plugins.module_utils._supervise.mpi_relay import Relay
 
-        relay = Relay(self.spec["mpi"], self.spec["run_id"])
+        relay = Relay(spec, self.spec["run_id"])
         relay.emit, relay.is_followed = self.feed.emit, lambda: self.feed.follower is not None
         self.feed.hear = self._start_daemon
         if relay.leads:

@@ -82,7 +82,11 @@ def closure(*modules: str) -> list[str]:
 
 
 def _imported(text: str) -> Iterator[str]:
-    for item in ast.walk(ast.parse(text)):
+    waiting: list[ast.AST] = [ast.parse(text)]
+    for item in waiting:
+        if isinstance(item, ast.If) and ast.unparse(item.test) == "TYPE_CHECKING":
+            continue  # Types are of no use on a node.
+        waiting += ast.iter_child_nodes(item)
         if isinstance(item, ast.ImportFrom) and (item.module or "").startswith(_PACKAGE + "."):
             room = str(item.module)[len(_PACKAGE) + 1 :]
             # What is imported from a module is in it; what is imported from a room is a module.

@@ -17,6 +17,7 @@ import threading
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, fan_out, remote_program
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
@@ -34,24 +35,28 @@ _END_SECONDS = 15.0
 class Arming:
     """Prove and arm all nodes, a bounded number at a time, beside the loop of the follower."""
 
-    def __init__(self, plan: dict[str, Any], given: dict[str, Any], ways: Ways) -> None:
+    def __init__(self, plan: Plan, given: dict[str, Any], ways: Ways) -> None:
         """
         Prepare to arm.
 
         Args:
             given: What is no part of the plan but of every node's spec: ``user_env``, ``timeout``, ``log_cap``.
         """
-        self._plan, self._ways = plan, ways
+        self._plan, self._given, self._ways = plan, given, ways
         self._nodes = {node["host"]: node for node in plan["nodes"]}
-        programs = delivered()
-        digest = hashlib.sha256(json.dumps(programs, sort_keys=True).encode()).hexdigest()
+        self._programs = delivered()
+        self._digest = hashlib.sha256(json.dumps(self._programs, sort_keys=True).encode()).hexdigest()
         shown = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
-        about = {"run_id": plan["run_id"], "hosts": list(self._nodes), "work": plan["work"]}
-        about["addresses"] = [node["address"] for node in plan["nodes"]]
-        about["plan"] = {key: plan[key] for key in shown}
-        first = (plan.get("restart") or {}).get("request") or plan
-        self._shared = {"origin": first["run_id"], "programs": programs, "digest": digest, "about": about, **given}
-        self._shared["relay_key"] = secrets.token_hex(32)
+        self._about = {
+            "run_id": plan["run_id"],
+            "hosts": list(self._nodes),
+            "work": plan["work"],
+            "addresses": [node["address"] for node in plan["nodes"]],
+            "plan": {key: value for key, value in plan.items() if key in shown},
+        }
+        kept = plan.get("restart")
+        self._origin = kept["request"]["run_id"] if kept else plan["run_id"]
+        self._relay_key = secrets.token_hex(32)
         self._lock = threading.Lock()
         self._done: list[tuple[str, socket.socket | None, dict[str, Any]]] = []
         self.proof: dict[str, dict[str, Any]] = {}
@@ -105,10 +110,27 @@ class Arming:
         ask_nodes.ask(ways, remote_program.parts("_runs.run_state"), "end", request, _END_SECONDS)
 
     def _program(self, host: str, news: dict[str, Any]) -> remote_program.Program:
-        keys = ("run_id", "runner", "shape", "hostfile", "lock", "beacon", "start_timeout", "grace")
-        request = {**{key: self._plan[key] for key in keys}, **self._nodes[host], **self._shared}
-        request["about"] = {**request["about"], "host": host, "node_rank": request["node_rank"]}
-        request["proof"] = proving.request(self._plan["proof"], host, news)
+        plan, node = self._plan, self._nodes[host]
+        request: ArmingRequest = {
+            **node,
+            "run_id": plan["run_id"],
+            "origin": self._origin,
+            "runner": plan["runner"],
+            "shape": plan["shape"],
+            "hostfile": plan["hostfile"],
+            "lock": plan["lock"],
+            "beacon": plan["beacon"],
+            "start_timeout": plan["start_timeout"],
+            "grace": plan["grace"],
+            "timeout": self._given["timeout"],
+            "log_cap": self._given["log_cap"],
+            "user_env": self._given["user_env"],
+            "relay_key": self._relay_key,
+            "proof": proving.request(plan["proof"], host, news),
+            "about": {**self._about, "host": host, "node_rank": node["node_rank"]},
+            "programs": self._programs,
+            "digest": self._digest,
+        }
         return remote_program.Program("arm", _MODULES, request, speaks=True)
 
     def _armed(self, host: str, answer: dict[str, Any]) -> None:

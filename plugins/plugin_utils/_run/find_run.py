@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import NodePlan, Plan
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import results
@@ -32,7 +33,7 @@ class Unknown(Exception):  # noqa: N818  it is an answer, not an error of ours
         playbook_screen.problems(problems)
 
 
-def plan_of(arguments: dict[str, Any], action: Any, task_vars: Any, alive: bool = False) -> dict[str, Any]:
+def plan_of(arguments: dict[str, Any], action: Any, task_vars: Any, alive: bool = False) -> Plan:
     """
     Give the plan of a run, or what its nodes know of it.
 
@@ -43,7 +44,8 @@ def plan_of(arguments: dict[str, Any], action: Any, task_vars: Any, alive: bool 
         Unknown: If none of the nodes that answered holds such a run.
     """
     if arguments.get("plan"):
-        return dict(arguments["plan"])
+        given: Plan = arguments["plan"]
+        return given
     ways = choose_way.to_all(action, task_vars)
     request = {"run_dir": arguments.get("run_dir")}
     answers = ask_nodes.ask(ways, _MODULES, "survey", lambda _: request, _SECONDS)
@@ -94,7 +96,7 @@ def _unknown(wanted: Any, ways: Ways, silent: dict[str, str]) -> list[codes.Prob
     return found
 
 
-def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str], is_named: bool) -> dict[str, Any]:
+def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str], is_named: bool) -> Plan:
     """
     Write down of a plan what following, asking and fetching need.
 
@@ -115,7 +117,7 @@ def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str], is_named:
         playbook_screen.tell("notice", "RUN_INCOMPLETE: run %s also has %s, not among these hosts" % (run_id, names))
     place = next(iter(shares.values()))["run_dir"]
     addresses = (described or {}).get("addresses") or []
-    nodes = [
+    nodes: list[NodePlan] = [
         {
             "host": host,
             "node_rank": ranks.get(host, number),
@@ -124,6 +126,10 @@ def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str], is_named:
         }
         for number, host in enumerate(here)
     ]
-    known = described["plan"] if described else {"shape": "command", "world_size": 0, "nnodes": len(nodes)}
-    whole = known if not missing else {**known, "shape": "command"}
-    return {**whole, "run_id": run_id, "nodes": nodes}
+    plan: Plan = {"run_id": run_id, "shape": "command", "world_size": 0, "nnodes": len(nodes), "nodes": nodes}
+    if described:
+        known: Plan = described["plan"]
+        plan = {**known, "run_id": run_id, "nodes": nodes}
+    if missing:
+        plan["shape"] = "command"
+    return plan

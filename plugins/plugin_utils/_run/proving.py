@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Proof, Written
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import fan_out, remote_program
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
 
@@ -15,28 +16,28 @@ _RELEASE = remote_program.parts("_node.mount_table")
 PROOF_SECONDS, RELEASE_SECONDS = 20.0, 8.0
 
 
-def request(proof: dict[str, dict[str, Any]], host: str, news: dict[str, Any]) -> dict[str, Any]:
+def request(proof: dict[str, Proof], host: str, news: dict[str, Any]) -> Proof:
     """
     Write what a node is asked: its part, all other nodes' addresses, and the ports that the head listens on.
 
     Without any there is nothing to connect to. A plan of many nodes does not hold the addresses for each of them.
     """
-    own = dict(proof[host])
+    own: Proof = {**proof[host]}
     if own.get("routes"):
         sources = (other["routes"]["source"] for name, other in proof.items() if name != host and other.get("routes"))
         own["routes"] = {**own["routes"], "to": list(sources)}
-    if "connect" in own:
-        ports = news.get("listening", [])
-        own["connect"] = {**own["connect"], "ports": ports} if ports else None
+    connect, ports = own.get("connect"), news.get("listening", [])
+    if connect:
+        own["connect"] = {**connect, "ports": ports} if ports else None
     return own
 
 
-def is_due(wanted: dict[str, Any]) -> bool:
+def is_due(wanted: Proof) -> bool:
     """Tell whether a node has anything to prove or to clean."""
     return any(wanted.get(key) for key in ("listen", "connect", "routes", "read", "written", "peers"))
 
 
-def run(proof: dict[str, dict[str, Any]], ways: Ways) -> dict[str, dict[str, Any]]:
+def run(proof: dict[str, Proof], ways: Ways) -> dict[str, dict[str, Any]]:
     """Run the round and return what each node reported, by host; nodes with nothing to prove are left out."""
     due = {host: wanted for host, wanted in proof.items() if is_due(wanted)}
     results: dict[str, dict[str, Any]] = {}
@@ -54,7 +55,7 @@ def run(proof: dict[str, dict[str, Any]], ways: Ways) -> dict[str, dict[str, Any
     return results
 
 
-def release(written: dict[str, list[dict[str, Any]]], ways: Ways) -> None:
+def release(written: dict[str, list[Written]], ways: Ways) -> None:
     """Have the proof's files removed, now that everybody has read them."""
     due = {host: ways[host] for host, files in written.items() if files}
 

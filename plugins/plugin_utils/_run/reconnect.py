@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output, remote_program
@@ -35,7 +36,7 @@ _MESSAGE = 4096  # Characters.
 class Links(node_channels.Links):
     """Links over the ways of one play; a context that ends all attempts."""
 
-    def __init__(self, plan: dict[str, Any], ways: Ways, follower: Follower) -> None:
+    def __init__(self, plan: Plan, ways: Ways, follower: Follower) -> None:
         self._plan, self._ways, self._follower = plan, ways, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}
         self._found: queue.Queue[Callable[[], None]] = queue.Queue()

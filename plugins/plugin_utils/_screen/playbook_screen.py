@@ -25,6 +25,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     run_directory,
     wire,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, job_lines, masking
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
@@ -67,14 +68,14 @@ def tell(stage: str, text: str) -> None:
     say(["%-7s %s" % (stage, text)])
 
 
-def line(entry: dict[str, Any]) -> str:
+def line(entry: codes.Problem) -> str:
     """Write one problem as a role's message: code, host, cause, and a remedy in the words of playbooks."""
-    return codes.line(dict(entry, remedy=playbook_variables.in_words_of_playbooks(entry["remedy"] or "")))
+    return codes.line({**entry, "remedy": playbook_variables.in_words_of_playbooks(entry["remedy"] or "")})
 
 
-def lines(found: Sequence[dict[str, Any]]) -> list[str]:
+def lines(found: Sequence[codes.Problem]) -> list[str]:
     """Write problems, one line for all hosts that have the same."""
-    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    alike: dict[tuple[str, ...], list[codes.Problem]] = {}
     for entry in found:
         host = entry["host"]
         texts = (entry["message"], entry["remedy"] or "")
@@ -88,41 +89,41 @@ def lines(found: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _hosts(found: Sequence[dict[str, Any]]) -> str:
+def _hosts(found: Sequence[codes.Problem]) -> str:
     return check_table.fold([entry["host"] for entry in found if entry["host"]])
 
 
-def problems(found: Sequence[dict[str, Any]]) -> None:
+def problems(found: Sequence[codes.Problem]) -> None:
     """Show problems, one line for all hosts that have the same."""
     say(lines(found))
 
 
-def notices(found: Sequence[dict[str, Any]]) -> None:
+def notices(found: Sequence[codes.Problem]) -> None:
     """Show what was noticed and stands against nothing."""
     for text in lines(found):
         tell("notice", text)
 
 
-def message(found: Sequence[dict[str, Any]]) -> str:
+def message(found: Sequence[codes.Problem]) -> str:
     """Write what a task fails with that has shown nothing before."""
     return "\n".join(lines(found))
 
 
-def refusal(found: Sequence[dict[str, Any]]) -> AnsibleActionFail:
+def refusal(found: Sequence[codes.Problem]) -> AnsibleActionFail:
     """Give the error of a task that looked at no node; a traceback would say nothing more."""
     error = AnsibleActionFail(message(found))
     error.result.pop("exception", None)
     return error
 
 
-def summary(found: Sequence[dict[str, Any]]) -> str:
+def summary(found: Sequence[codes.Problem]) -> str:
     """Write what a task fails with where ``problems`` has shown causes and remedies: codes and hosts."""
     order = dict.fromkeys(entry["code"] for entry in found)
     hosts = {code: _hosts([entry for entry in found if entry["code"] == code]) for code in order}
     return ", ".join("%s: %s" % pair if pair[1] else pair[0] for pair in hosts.items()) + "; causes are above"
 
 
-def refuse(found: Sequence[dict[str, Any]]) -> None:
+def refuse(found: Sequence[codes.Problem]) -> None:
     """Fail with what was found, if anything was."""
     if found:
         raise refusal(found)
@@ -139,7 +140,7 @@ def nodes(count: int) -> str:
     return "1 node" if count == 1 else "%d nodes" % count
 
 
-def planned(plan: dict[str, Any], warnings: Sequence[dict[str, Any]]) -> None:
+def planned(plan: Plan, warnings: Sequence[codes.Problem]) -> None:
     """Show a plan in a few words, and what was noticed."""
     notices(warnings)
     counts = [node["nproc_per_node"] for node in plan["nodes"]]
@@ -151,7 +152,7 @@ def planned(plan: dict[str, Any], warnings: Sequence[dict[str, Any]]) -> None:
     tell("plan", "%s = %s ranks %s" % (parts, plan["world_size"], where))
 
 
-def ranks(plan: dict[str, Any]) -> list[str]:
+def ranks(plan: Plan) -> list[str]:
     """Write nodes × rank."""
     rows = [["RANK", "HOST", "ADDRESS", "INTERFACE", "PROCESSES"]]
     for node in plan["nodes"]:
@@ -160,7 +161,7 @@ def ranks(plan: dict[str, Any]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
-def difference(plan: dict[str, Any]) -> dict[str, str]:
+def difference(plan: Plan) -> dict[str, str]:
     """Show a start as what is there afterwards and was not before."""
     words = [(node["host"], raw_words.joined((node.get("model") or node)["argv"])) for node in plan["nodes"]]
     after = [*ranks(plan), *("%s: %s" % (host, command) for host, command in words)]
@@ -168,7 +169,7 @@ def difference(plan: dict[str, Any]) -> dict[str, str]:
     return {**headers, "before": "", "after": "".join(plain_text.plain(line) + "\n" for line in after)}
 
 
-def commands(plan: dict[str, Any], names: Iterable[str]) -> list[str]:
+def commands(plan: Plan, names: Iterable[str]) -> list[str]:
     """
     Write what every node of a plan is to run.
 
@@ -182,14 +183,15 @@ def commands(plan: dict[str, Any], names: Iterable[str]) -> list[str]:
         lines += ["  %s=%s" % (name, raw_words.quoted(raw_words.unpack(value))) for name, value in given.items()]
         words = raw_words.joined((node.get("model") or node)["argv"])
         lines.append("  " + (words or "the daemon that mpirun asks for"))
-        lines += ["  each rank: " + raw_words.joined(node["rank_argv"])] if node.get("rank_argv") else []
+        rank_argv = node.get("rank_argv")
+        lines += ["  each rank: " + raw_words.joined(rank_argv)] if rank_argv else []
     return lines
 
 
 class Screen:
     """Shows the events of one run."""
 
-    def __init__(self, plan: dict[str, Any], secrets: Sequence[str] = (), attached: bool = False) -> None:
+    def __init__(self, plan: Plan, secrets: Sequence[str] = (), attached: bool = False) -> None:
         """
         Prepare.
 

@@ -21,6 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
     gpus,
     node_facts,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
@@ -152,6 +153,9 @@ def test_a_link_local_address_that_ssh_came_in_by_is_that_of_its_device(local, a
         ("mounts", []),
         ("mounts", [mount(file="../../etc/shadow"), mount(), mount()]),
         ("python", {}),
+        ("python", {**healthy.node(1)["python"], "wanted_report": {"torch": True}}),
+        ("gpus", {"vendor": "amd", "count": 1, "denied": [{"path": "/dev/kfd"}]}),
+        ("models", [{"name": "m", "scripts": None, "timeout": None}]),
     ],
 )
 def test_a_node_with_odd_facts_is_named(name, value):
@@ -170,16 +174,14 @@ def test_a_device_that_stands_on_all_others_is_judged_in_time():
     assert node_answers.odd_fact(odd, []) == "interfaces"
     del odd["interfaces"][24:]
     assert node_answers.odd_fact(odd, []) is None
-    request = planner.Request(run_id="r", work=("train.py",), chdir="/srv")
+    request = Request(run_id="r", work=("train.py",), chdir="/srv")
     planner.make(request, ["n1", "n2"], [healthy.node(1), odd])
 
 
 @pytest.mark.fuzz
 def test_facts_of_one_node_never_break_the_judgement_of_all(rounds):
     source = random.Random(5)
-    requests = [
-        planner.Request(run_id="20261129-120000-1a2b3c4d", **{"python": "/opt/python", **work}) for work in WORKS
-    ]
+    requests = [Request(run_id="20261129-120000-1a2b3c4d", **{"python": "/opt/python", **work}) for work in WORKS]
     taken = 0
     for number in range(rounds):
         odd = changed(node(2), source)

@@ -5,6 +5,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import visible_gpus
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.hostile import mutated
 from tests.unit.module_utils.healthy_facts import node
 
@@ -89,8 +90,8 @@ def test_only_holders_of_what_is_seen_matter():
 
 @pytest.mark.parametrize("name", ["HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"])
 def test_a_plan_counts_what_the_job_sees(name):
-    given = planner.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job", env={name: "0,1"})
-    bare = planner.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job")
+    given = Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job", env={name: "0,1"})
+    bare = Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job")
     on_nodes = [node(number, visible={name: "0,1"}) for number in (1, 2)]
 
     assert [one["nproc_per_node"] for one in planner.make(given, ["a", "b"], [node(1), node(2)]).plan["nodes"]] == [
@@ -102,14 +103,14 @@ def test_a_plan_counts_what_the_job_sees(name):
 
 def test_what_the_job_is_given_wins_over_what_nodes_have():
     wide = {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}
-    request = planner.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job", env=wide)
+    request = Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job", env=wide)
     facts = [node(number, visible={"CUDA_VISIBLE_DEVICES": "0"}) for number in (1, 2)]
 
     assert planner.make(request, ["a", "b"], facts).plan["world_size"] == 8
 
 
 def test_a_node_that_hides_more_than_others_is_named():
-    request = planner.Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job")
+    request = Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job")
     facts = [node(1), node(2, visible={"HIP_VISIBLE_DEVICES": "0"}), node(3)]
     found = planner.make(request, ["a", "b", "c"], facts).problems
 

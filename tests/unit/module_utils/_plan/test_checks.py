@@ -5,6 +5,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import checks, planner
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils.healthy_facts import changed, interface, node, report
 
 REQUEST = {"run_id": "r", "work": ("train.py",), "python": "/opt/python", "chdir": "/job"}
@@ -12,7 +13,7 @@ REQUEST = {"run_id": "r", "work": ("train.py",), "python": "/opt/python", "chdir
 
 def make(facts, **request):
     hosts = [f"n{index}" for index in range(1, len(facts) + 1)]
-    return planner.make(planner.Request(**{**REQUEST, **request}), hosts, facts)
+    return planner.make(Request(**{**REQUEST, **request}), hosts, facts)
 
 
 def found(outcome):

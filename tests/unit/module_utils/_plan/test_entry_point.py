@@ -10,13 +10,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import fingerprint
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils.healthy_facts import changed, node, report
 
 
 def make(facts, *work, **request):
     hosts = [f"n{index}" for index in range(1, len(facts) + 1)]
     fields = {"run_id": "r", "work": work, "python": "/opt/python", "chdir": "/job", **request}
-    return planner.make(planner.Request(**fields), hosts, facts)
+    return planner.make(Request(**fields), hosts, facts)
 
 
 def codes(outcome):

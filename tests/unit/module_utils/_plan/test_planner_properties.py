@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils.healthy_facts import interface, node, report
 
 pytestmark = pytest.mark.slow
@@ -77,7 +78,7 @@ def facts(draw, number):
 @st.composite
 def situations(draw):
     nodes = [draw(facts(number)) for number in range(1, draw(st.integers(1, 5)) + 1)]
-    request = planner.Request(
+    request = Request(
         run_id="r",
         work=("train.py",),
         shape=draw(st.sampled_from(["script", "command"])),

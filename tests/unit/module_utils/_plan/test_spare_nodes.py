@@ -7,9 +7,10 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils import healthy_facts
 
-REQUEST = planner.Request(
+REQUEST = Request(
     "20260101-000000-0123abcd",
     ("train.py",),
     python="/opt/python",

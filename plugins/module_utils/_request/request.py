@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the user asks for, whichever door it came in by. Pure; private to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for; every field is an option of madctl and a variable of the roles."""
+
+    run_id: str
+    work: Tuple[Word, ...]
+    shape: str = "script"
+    runner: str = "torchrun"
+    mpirun: Optional[str] = None
+    mpi_args: Tuple[str, ...] = ()
+    allow_run_as_root: bool = False
+    python: Optional[str] = None
+    python_required: bool = False
+    nproc_per_node: str = "auto"
+    master_addr: Optional[str] = None
+    master_port: str = "29500"
+    interface: Optional[str] = None
+    gpus: str = "same"
+    shared_fstypes: Tuple[str, ...] = ()
+    env: Dict[str, Word] = field(default_factory=dict)
+    chdir: Optional[str] = None
+    chdir_required: bool = False
+    run_dir: Optional[str] = None
+    start_timeout: float = 60.0
+    skip: Tuple[str, ...] = ()
+    only: Tuple[str, ...] = ()
+    slots: Tuple[Optional[int], ...] = ()
+    tags: Tuple[str, ...] = ()
+    additional_context: Tuple[Dict[str, Any], ...] = ()  # later ones win
+    force_mirror_local: Optional[str] = None
+    replace_containers: Tuple[str, ...] = ()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is anything to run."""
+        return bool(self.work or self.tags)
+
+    def wants(self, check: str) -> bool:
+        """Tell whether a check counts: what a launch cannot do without always does."""
+        if catalog.ONLY_FOR.get(check, self.shape) not in (self.shape, self.runner):
+            return False
+        if check not in catalog.SKIPPABLE:
+            return True
+        return check not in self.skip and (not self.only or check in self.only)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types are of no use at run time; so what they say is compared with what is checked, and with what is written."""
+
+import inspect
+import json
+import typing
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
+from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_shapes, node_answers, shapes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
+from tests.unit.module_utils import facts
+
+# What is said of a node, and not by it.
+OURS = {"gpus.hidden_by", "mounts.proven", "time.sent", "time.received"}
+
+
+def typed(kind, path=""):
+    """Give every field of a TypedDict, and of what is in it, and whether it may be missing."""
+    if typing.is_typeddict(kind):
+        hints = typing.get_type_hints(kind)
+        for name, hint in hints.items():
+            yield path + name, name in kind.__required_keys__
+            yield from typed(hint, f"{path}{name}.")
+    elif typing.get_origin(kind) is not dict:
+        for inner in typing.get_args(kind):
+            yield from typed(inner, path)
+
+
+def checked(shape, path=""):
+    """Give the same of a shape, which is a function that knows the shapes of its parts."""
+    known = inspect.getclosurevars(shape).nonlocals
+    if "required" in known:
+        for names, is_required in ((known["required"], True), (known["more"], False)):
+            for name, inner in names.items():
+                yield path + name, is_required
+                yield from checked(inner, f"{path}{name}.")
+    elif "shape" in known and "named" not in known:  # Keys of a mapping are not fields.
+        yield from checked(known["shape"], path)
+    elif shape is node_answers._are_devices:
+        yield from checked(node_answers._devices, path)
+    elif shape is node_answers._is_interface:
+        yield from checked(node_answers._pair, path)
+    elif shape is node_answers._is_mount:
+        yield from checked(node_answers._any_mount, path)
+
+
+def without(data, *names):
+    return {key: value for key, value in data.items() if key not in names}
+
+
+def test_facts_have_the_fields_that_are_checked_where_they_come_in():
+    tops = ((node_answers.FACTS, True), (node_answers._MORE_FACTS, False))
+    known = {}
+    for names, is_required in tops:
+        for name, shape in names.items():
+            known[name] = is_required
+            known.update(checked(shape, name + "."))
+
+    assert {"gpus.holders.pid", "interfaces.addresses.prefix", "mounts.hung.wait", "madengine.silent"} <= set(known)
+    assert {name: must for name, must in typed(fact_shapes.Facts) if name not in OURS} == known
+
+
+def test_facts_are_what_the_probe_gives():
+    asked = {name: entry.get("default") for name, entry in node_facts.ARGUMENTS.items()}
+    asked.update(shape="model", work=[])
+    real = node_facts.collect(asked)
+
+    assert set(real) == set(fact_shapes.Facts.__annotations__)
+
+
+def plan_of(**more):
+    request = Request("r", ("train.py",), python="/opt/python", chdir="/work", **more)
+    each = [facts.node(1), facts.node(2)]
+    outcome = planner.make(request, ["a", "b"], each)
+    assert not outcome.problems
+    kept = spare_nodes.keep(request, spare_nodes.Choice(["a", "b"], outcome, [], []), list(zip("ab", each)), 1)
+    return {**outcome.plan, "spares": [], "restart": kept}
+
+
+def test_a_plan_has_every_field_of_its_type():
+    plan = plan_of()
+
+    assert set(plan) == set(shapes.Plan.__annotations__)
+    assert set(plan["restart"]) == set(shapes.Restart.__annotations__)
+    for node in plan["nodes"]:
+        assert set(node) == set(shapes.NodePlan.__annotations__)
+    assert set(shapes.Proof.__annotations__) == set().union(*plan["proof"].values())
+
+
+def test_the_work_of_a_model_has_every_field_of_its_type():
+    each = [facts.node(1), facts.node(2)]
+    for fact in each:
+        fact["madengine"] = {"program": "/m", "version": "2.0", "broken": None, "runtime": "/d", "trouble": None}
+        fact["madengine"].update(gpu_tool="/g", containers=[])
+    outcome = planner.make(Request("r", (), shape="model", tags=("a",), chdir="/work"), ["a", "b"], each)
+
+    assert outcome.plan is not None, outcome.problems
+    for node in outcome.plan["nodes"]:
+        assert set(node["model"]) == set(shapes.ModelWork.__annotations__)
+
+
+@pytest.mark.parametrize("runner", ["torchrun", "mpirun"])
+def test_a_spec_has_every_field_of_its_type(runner):
+    plan = plan_of()
+    shared = {"origin": "r", "relay_key": "00", "programs": {}, "digest": "x", "about": {"hosts": [], "addresses": []}}
+    given = {"timeout": None, "log_cap": 1, "user_env": {}, **shared, "proof": plan["proof"]["a"], "runner": runner}
+    rest = without(plan, "nodes", "nnodes", "world_size", "master_addr", "master_port", "work", "network", "spares")
+    request = {**plan["nodes"][0], **without(rest, "restart", "proof", "runner"), **given}
+    spec = arming._spec(request, "/base", "/base/bin-x", 0o022)
+
+    assert set(request) == set(shapes.ArmingRequest.__annotations__)
+    assert set(json.loads(json.dumps(spec))) == set(shapes.Spec.__annotations__)
+    if runner == "mpirun":
+        assert set(spec["mpi"]) == set(shapes.MpiSpec.__annotations__)
+
+
+def test_a_problem_has_the_fields_of_its_type():
+    evidence = set(shapes._Evidence.__annotations__)
+
+    assert set(problem("NO_GPU", None, "none")) == set(shapes.Problem.__annotations__) - evidence
+
+
+@pytest.mark.parametrize("module", ["_probe.node_facts", "_arm.arming", "_arm.prove", "_supervise.supervisor"])
+def test_nodes_get_no_types(module):
+    assert not {"_common.shapes", "_common.fact_shapes"} & set(remote_program.closure(module))
