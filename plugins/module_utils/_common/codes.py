@@ -12,9 +12,7 @@ from typing import Optional, Sequence
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
-from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Problem
-
-__all__ = ["UNREACHABLE", "Problem", "exit_code", "exit_code_of", "line", "problem"]
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Problem as Problem
 
 UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
 # How the job itself fails on a node. After the first one these are consequences: a peer was lost, or all were stopped.

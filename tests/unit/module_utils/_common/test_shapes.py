@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan import plan
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
-from tests.unit.module_utils import facts
+from tests.unit.module_utils import healthy_facts
 
 # What is said of a node, and not by it.
 OURS = {"gpus.hidden_by", "mounts.proven", "time.sent", "time.received"}
@@ -76,7 +76,7 @@ def test_facts_are_what_the_probe_gives():
 
 def plan_of(**more):
     request = Request("r", ("train.py",), python="/opt/python", chdir="/work", **more)
-    each = [facts.node(1), facts.node(2)]
+    each = [healthy_facts.node(1), healthy_facts.node(2)]
     outcome = planner.make(request, ["a", "b"], each)
     assert not outcome.problems
     kept = spare_nodes.keep(request, spare_nodes.Choice(["a", "b"], outcome, [], []), list(zip("ab", each)), 1)
@@ -94,7 +94,7 @@ def test_a_plan_has_every_field_of_its_type():
 
 
 def test_the_work_of_a_model_has_every_field_of_its_type():
-    each = [facts.node(1), facts.node(2)]
+    each = [healthy_facts.node(1), healthy_facts.node(2)]
     for fact in each:
         fact["madengine"] = {"program": "/m", "version": "2.0", "broken": None, "runtime": "/d", "trouble": None}
         fact["madengine"].update(gpu_tool="/g", containers=[])
