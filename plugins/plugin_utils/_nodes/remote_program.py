@@ -8,14 +8,16 @@ Python start. Here the sources go over the connection's standard input to ``pyth
 
 from __future__ import annotations
 
-import ast
 import base64
+import functools
 import json
 import marshal
+import re
 import secrets
 import subprocess
 import zlib
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import no
 
 _PACKAGE = "ansible_collections.madctl.multinode.plugins.module_utils"
 _DIRECTORY = Path(__file__).parents[2] / "module_utils"
+_IMPORT = re.compile(r"^ *from %s\.([\w.]+) import (\([^)]*\)|[^\n#]*)" % re.escape(_PACKAGE), re.MULTILINE)
+_FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: +[^\n]*\n|\n)+", re.MULTILINE)  # Of no use on a node.
 # Runs on the node: make the modules, dependencies first, then call one function of the last. Standard
 # input stays open for the function, so only so many bytes of it are the program.
 _BOOT = """\
@@ -58,11 +62,12 @@ def parts(module: str) -> tuple[Part, ...]:
     return tuple(_part(name) for name in closure(module))
 
 
+@functools.lru_cache(maxsize=None)
 def _part(name: str) -> Part:
-    text = source(name)
-    code = marshal.dumps(compile(text, name + ".py", "exec", dont_inherit=True))
+    # From Python's own cache of compiled files: Ansible's import system has none, and would compile all in each worker.
+    code = SourceFileLoader("%s.%s" % (_PACKAGE, name), str(_path(name))).get_code("%s.%s" % (_PACKAGE, name))
     magic = base64.b64encode(MAGIC_NUMBER).decode()
-    return (name, _pack(text.encode()), magic, _pack(code))
+    return (name, _pack(source(name).encode()), magic, _pack(marshal.dumps(code)))
 
 
 def closure(*modules: str) -> list[str]:
@@ -82,15 +87,10 @@ def closure(*modules: str) -> list[str]:
 
 
 def _imported(text: str) -> Iterator[str]:
-    waiting: list[ast.AST] = [ast.parse(text)]
-    for item in waiting:
-        if isinstance(item, ast.If) and ast.unparse(item.test) == "TYPE_CHECKING":
-            continue  # Types are of no use on a node.
-        waiting += ast.iter_child_nodes(item)
-        if isinstance(item, ast.ImportFrom) and (item.module or "").startswith(_PACKAGE + "."):
-            room = str(item.module)[len(_PACKAGE) + 1 :]
-            # What is imported from a module is in it; what is imported from a room is a module.
-            yield from [room] if "." in room else ["%s.%s" % (room, alias.name) for alias in item.names]
+    """Read the imports of a module from its text, which costs a hundredth of parsing it."""
+    for room, names in _IMPORT.findall(_FOR_TYPES.sub("", text)):
+        # What is imported from a module is in it; what is imported from a room is a module.
+        yield from [room] if "." in room else ["%s.%s" % (room, name) for name in re.findall(r"\w+", names)]
 
 
 def _pack(data: bytes) -> str:
@@ -182,7 +182,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def source(name: str) -> str:
     """Read a module of ``module_utils``; nothing is executed."""
-    return _DIRECTORY.joinpath(*name.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+    return _path(name).read_text(encoding="utf-8")
+
+
+def _path(name: str) -> Path:
+    return _DIRECTORY.joinpath(*name.split(".")).with_suffix(".py")
 
 
 def python_of(variables: Any) -> str:
