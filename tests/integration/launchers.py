@@ -19,18 +19,7 @@ def launching(lab, hosts):
 
 def start(lab, *words):
     """Launch on two hosts, with everything it says on one stream."""
-    argv = [
-        str(MADCTL),
-        "launch",
-        "--lab",
-        lab.name,
-        "--hosts",
-        "node1,node2",
-        "--python",
-        sys.executable,
-        "--",
-        *words,
-    ]
+    argv = [str(MADCTL), *launching(lab, "node1,node2"), "--", *words]
     return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
 
 

@@ -7,25 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.housekeeping import cleaning, leftovers, plays
-from madctl.nodes import inventory
-from madctl.nodes.targets import Targets
 from madctl.playbook import ask
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
+from tests.unit.madctl.remembered_runs import PLAN, RUN, asked
 
-RUN = "20261101-120000-aaaaaaaa"
-PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_port": 1, "nnodes": 2, "world_size": 2}
-
-
-@pytest.fixture(autouse=True)
-def own_records(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-def asked(*names, user=None, sources=()):
-    return Targets(names, inventory.build([Host(name) for name in names], user, None, ""), sources)
+pytestmark = pytest.mark.usefixtures("own_records")
 
 
 def test_nodes_of_many_runs_are_asked_in_as_few_plays_as_can_be():
