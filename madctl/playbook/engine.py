@@ -34,7 +34,7 @@ _MAX_FORKS = 64
 # A screen may be slow to take what was said before the end; one that takes nothing is not waited for.
 _LAST_WORDS_SECONDS, _LEAVING_SECONDS = 30.0, 0.5
 _CANCEL_SECONDS = 0.5  # how often it is looked whether Ansible is to be ended
-_FOLLOWING = ("launch", "logs")  # playbooks that send the events of a run
+_FOLLOWING = ("launch", "check", "logs")  # playbooks that send the events of a run
 
 TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
 EventListener = Callable[[dict[str, Any], bytes], None]
@@ -157,10 +157,15 @@ class Engine:
         return listener
 
     def _receive(self, listener: socket.socket) -> None:
-        try:
-            channel, _ = listener.accept()
-        except OSError:
-            return
+        while True:
+            try:
+                channel, _ = listener.accept()
+            except OSError:
+                return
+            self._hear(channel)
+
+    def _hear(self, channel: socket.socket) -> None:
+        """Hear one action out; another one comes where net-tools were installed in between."""
         with self._lock:
             self._orders = channel
             if self._missed:

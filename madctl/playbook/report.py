@@ -37,7 +37,7 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
     candidates = verdict.get("candidates", {}) if verdict else {}
     view.close()
     if options.output == "json":
-        prints = session.judged.get("fingerprints", {}) if session.judged else {}
+        prints = verdict.get("fingerprints", {}) if verdict else {}
         nodes = [
             {"host": host, "checks": row, "addresses": candidates.get(host, []), "fingerprint": prints.get(host)}
             for host, row in checks.items()

@@ -98,8 +98,20 @@ class Session:
             self.engine.cancel()
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
-        """Take in what happens on the nodes."""
-        self.view.on_event(event, payload)
+        """Take in what happens on the nodes, and what whoever conducts it tells of all of them."""
+        if is_forged(event):
+            return
+        if event["event"] == events.PROBED:
+            self.view.probed(event["host"], event["answered"])
+        elif event["event"] == events.PLANNED:
+            self.judged = event
+            self.view.warnings = [to_problem(entry) for entry in event["warnings"]]
+            self.planned(event["without_ifconfig"])
+        else:
+            self.view.on_event(event, payload)
+
+    def planned(self, without_ifconfig: list[str]) -> None:
+        """Take in that there is a plan, or why there is none yet."""
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
         """Take in what Ansible reports of a task."""
@@ -109,16 +121,9 @@ class Session:
             # A package manager's last words; the role tries another way, and the judge has the final say.
             words = str(result.get("stderr") or result.get("msg") or "").strip().splitlines()
             self.said[host] = words[-1] if words else "it failed"
-        if action.endswith("node_info"):
-            self.view.probed(host, "node" in result)
-        elif action.endswith("multinode.plan"):
-            self.judged = result
-            for node in (self.plan or {}).get("nodes", []):
-                # The user's own variables never travel in a plan; a person who asks sees them.
-                node["env"] = {**self.wanted["madctl_env"], **node["env"]}
-            self.view.warnings = [to_problem(entry) for entry in result.get("warning_list", [])]
-        elif action.endswith("multinode.prove"):
+        if action.endswith(("multinode.plan", "multinode.run_start")) and "checks" in result:
             self.verdict = result
+            self.view.warnings = [to_problem(entry) for entry in result.get("warning_list", [])]
             self.view.errors = [self._explained(to_problem(entry)) for entry in result.get("problems", [])]
 
     def _explained(self, problem: Problem) -> Problem:
@@ -164,11 +169,16 @@ class RunSession(Session):
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Remember the new plan when a run is started again."""
-        if is_forged(event):
-            return
-        if event["event"] == events.RESTART and self.record:
+        if event["event"] == events.RESTART and self.record and not is_forged(event):
             self.remember(record_store.restarted(self.record, event["plan"]))
         super().on_event(event, payload)
+
+    def planned(self, without_ifconfig: list[str]) -> None:
+        """Remember the run before anything of it starts."""
+        if self.plan and not self.wanted.get("madctl_dry_run"):
+            # Before anybody hears of it: whoever is killed now leaves a run that can be found.
+            self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"]))
+        self.view.planned(self.plan, without_ifconfig)
 
     def remember(self, record: Record) -> None:
         """Write the record of the run; where that fails, say so and how to find the run again, once."""
@@ -179,14 +189,15 @@ class RunSession(Session):
         self.is_forgotten = problem is not None
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Take in the plan and the end of a run as well."""
+        """Take in the end of a run as well."""
         super().on_task(action, host, result)
-        if action.endswith("multinode.plan"):
-            if self.plan and not self.wanted.get("madctl_dry_run"):
-                # Before anybody hears of it: whoever is killed now leaves a run that can be found.
-                self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"]))
-            self.view.planned(self.plan, result.get("without_ifconfig", []))
-        elif action.endswith(("run_start", "run_follow")) and not result.get("planned") and "exit_code" in result:
+        if result.get("planned"):
+            self.judged = result
+            for node in result["plan"]["nodes"]:
+                # The user's own variables never travel in a plan; a person who asks sees them.
+                node["env"] = {**self.wanted["madctl_env"], **node["env"]}
+        elif action.endswith(("run_start", "run_follow")) and "exit_code" in result:
             # Without an exit code it is how the action ended, not how the run did.
             self.final = result
-            self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
+            if "checks" not in result:
+                self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]

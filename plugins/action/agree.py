@@ -11,14 +11,15 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, visible_gpus
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Proof
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import proving
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
     checks,
     network_choice,
     proof_verdict,
     shared_storage,
 )
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, proving
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
@@ -34,12 +35,12 @@ class ActionModule(ActionBase):
         arguments = self._task.args
         hosts = list(task_vars["ansible_play_hosts_all"])
         results = {host: task_vars["hostvars"][host].get(arguments["facts_from"], {}) for host in hosts}
-        facts = {host: remote_program.plain(result["node"]) for host, result in results.items() if "node" in result}
-        found = [remote_program.plain(result["problem"]) for result in results.values() if "problem" in result]
+        facts = {host: plain(result["node"]) for host, result in results.items() if "node" in result}
+        found = [plain(result["problem"]) for result in results.values() if "problem" in result]
         nodes: dict[str, Any] = {}
         if facts:
             judge = {"network": self._network, "storage": self._storage, "gpus": self._gpus}[arguments["about"]]
-            nodes, judged = judge(facts, arguments, task_vars["hostvars"])
+            nodes, judged = judge(facts, arguments, task_vars)
             found += judged
         problems = [entry for entry in found if not catalog.is_warning(entry["code"])]
         warnings = playbook_screen.lines([entry for entry in found if catalog.is_warning(entry["code"])])
@@ -64,16 +65,17 @@ class ActionModule(ActionBase):
         return found, problems + (checks.network(list(facts.items()), chosen) if chosen else [])
 
     def _storage(
-        self, facts: dict[str, Facts], arguments: dict[str, Any], hostvars: Any
+        self, facts: dict[str, Facts], arguments: dict[str, Any], task_vars: Any
     ) -> tuple[dict[str, Any], list[Any]]:
         nodes = list(facts.items())
-        types = remote_program.plain(arguments.get("fstypes") or [])
+        types = plain(arguments.get("fstypes") or [])
         problems, reading = shared_storage.judge(nodes, types), shared_storage.reading(nodes, types)
         proof: dict[str, Proof] = {
             host: {"read": reading[host], "written": shared_storage.written(fact)} for host, fact in nodes
         }
         if any(wanted["written"] for wanted in proof.values()):
-            results = proving.run(proof, choose_way.to(facts, self, hostvars))
+            with hosting.agents_of(self, task_vars, list(facts)) as agents:
+                results = proving.run(proof, agents)
             due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
             problems += proof_verdict.judge(due, results)
         return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems

@@ -1,37 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Connect with care, then run the module of the same name.
+Connect with care, then look at one node.
 
-A handshake that times out on a busy machine is no proof of a dead node: it is tried once more with
-few beside it before the node is called unreachable. The way to the node knows the reason.
+The way to the node knows what its errors mean. A connection that carries no stream of bytes runs the module of the
+same name instead.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from ansible import constants
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._common import raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, line, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import look
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, validation
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ansible_ssh, choose_way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
 
-_MODULES = remote_program.parts("_probe.node_facts")
-
-# Two attempts and Ansible's own start stay below 15 seconds.
-FIRST_SECONDS, SECOND_SECONDS = 4, 8
-RETRY_SLOTS = 8
+# Connections of which Ansible's own is left as it is, and ours goes the same way.
+_STREAMS = ("ssh", "local")
+# What is wrong with a node that was reached.
+_REACHED = ("PYTHON_MISSING", "PROBE_FAILED", "PROBE_MALFORMED")
 
 
 class ActionModule(ActionBase):
@@ -43,36 +40,21 @@ class ActionModule(ActionBase):
         play_rules.warn(self._task, task_vars)
         host = task_vars["inventory_hostname"]
         if not hostlist.is_name(host):
-            found = hostlist.hostile(host).problem
-            return {"failed": True, "msg": line(found), "problem": found}
-        self._times: dict[str, float] = {}
+            return _failed(hostlist.hostile(host).problem)
         self._adapt()
-        self._way = choose_way.along(self._connection, host, task_vars)
-        try:
-            # Other modules of a role need the same.
-            return dict(self._look(task_vars), **self._way.arguments)
-        except AnsibleError as error:
-            if not self._way.is_mine(str(error)):
-                raise
-            return self._unreachable(str(error))
-
-    def _look(self, task_vars: Any) -> dict[str, Any]:
-        self._way.limit(FIRST_SECONDS)
-        begun = time.monotonic()
-        try:
-            return self._explain(self._probe(task_vars), task_vars)
-        except AnsibleConnectionFailure as error:
-            if not self._way.may_pass(str(error)):
-                return self._unreachable(str(error))
-        # What took this long was an old connection that died: the next is a first handshake again.
-        was_open = time.monotonic() - begun > 2 * FIRST_SECONDS
-        with retry_slot():
-            self._way.limit(FIRST_SECONDS if was_open else SECOND_SECONDS)
-            self._connection.reset()
-            try:
-                return self._explain(self._probe(task_vars), task_vars)
-            except AnsibleConnectionFailure as error:
-                return self._unreachable(str(error))
+        if self._connection.transport not in _STREAMS:
+            return self._by_module(host, task_vars)
+        # Other modules of a role need the same.
+        more = {}
+        if self._connection.transport == "ssh":
+            more = {"ssh_extra_args": ansible_ssh.adapt(self._connection, task_vars)}
+        _, request = self.validate_argument_spec(argument_spec=node_facts.ARGUMENTS)
+        with Agents(Loop(), choose_way.to([host], self, {host: task_vars})) as agents:
+            seen = look.at_all(agents, [host], request, lambda *_: None)[host]
+        if seen.facts is not None:
+            return {"changed": False, "node": seen.facts, **more}
+        assert seen.problem is not None
+        return {**_failed(seen.problem), **more}
 
     def _adapt(self) -> None:
         """Take arguments as people write them, and look as who logs in, whatever the inventory says of becoming."""
@@ -84,57 +66,27 @@ class ActionModule(ActionBase):
         self._connection.set_become_plugin(None)
         self._play_context.become = False
 
-    def _probe(self, task_vars: Any) -> dict[str, Any]:
-        if not self._connection.has_pipelining:
+    def _by_module(self, host: str, task_vars: Any) -> dict[str, Any]:
+        """Look with a module task of Ansible's, which any connection carries."""
+        sent = time.time()
+        try:
             result: dict[str, Any] = self._execute_module(
                 module_name="madctl.multinode.node_info", module_args=self._task.args, task_vars=task_vars
             )
-            return result
-        _, arguments = self.validate_argument_spec(argument_spec=node_facts.ARGUMENTS)
-        program = remote_program.Program("node_info", _MODULES, arguments)
-        command = program.command(remote_program.python_of(task_vars))
-        environment = self._compute_environment_string()
-        sent = time.time()
-        done = self._low_level_execute_command(" ".join(filter(None, [environment, command])), in_data=program.text)
-        received = time.time()
-        result = program.answer(done["rc"], done["stdout"], done["stderr"])
-        self._times = {"sent": sent, "received": received}
-        return result
-
-    def _explain(self, result: dict[str, Any], task_vars: Any) -> dict[str, Any]:
-        """Take facts that are what the probe gives, and nothing else that a node says; or say why there are none."""
-        host = task_vars["inventory_hostname"]
+        except AnsibleConnectionFailure as error:
+            return _failed(problem("HOST_UNREACHABLE", host, str(error), "look at its connection"))
         if "node" in result:
-            node = result["node"]
-            odd = node_answers.odd_fact(node, self._task.args["shared_paths"])
-            if odd is None:
-                return {"changed": False, "node": node_answers.dated(node, self._times)}
-            message = "the probe does not give such facts: %s" % odd
-            return self._problem(problem("PROBE_MALFORMED", host, message, hint=self._way.hint("HOST")))
-        interpreter = remote_program.python_of(task_vars)
+            way = choose_way.to([host], self, {host: task_vars})[host]
+            seen = look.judge(way, result, self._task.args["shared_paths"], sent)
+            return {"changed": False, "node": seen.facts} if seen.facts is not None else _failed(seen.problem)
         text = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr")).strip()
         if result.get("rc") in (126, 127) or "interpreter" in text:
-            message, remedy = "no Python at %s" % interpreter, "install python3 there"
-            found = problem("PYTHON_MISSING", host, message, remedy)
-        else:
-            message = "the node could not be looked at: %s" % " ".join(text.split())[-300:]
-            found = problem("PROBE_FAILED", host, message, hint=self._way.hint("HOST"))
-        return self._problem(found)
-
-    @staticmethod
-    def _problem(found: Problem) -> dict[str, Any]:
-        return {"failed": True, "msg": line(found), "problem": found}
-
-    def _unreachable(self, text: str) -> dict[str, Any]:
-        found = self._way.explain(text)
-        return {"unreachable": True, "msg": line(found), "problem": found}
+            return _failed(problem("PYTHON_MISSING", host, "no Python at %s" % python_of(task_vars), "install python3"))
+        message = "the node could not be looked at: %s" % " ".join(text.split())[-300:]
+        return _failed(problem("PROBE_FAILED", host, message, "look at it through its connection"))
 
 
-@contextmanager
-def retry_slot() -> Iterator[None]:
-    """Hold one of few places; the workers of a run share the directory that the places are in."""
-    number = random.randrange(RETRY_SLOTS)
-    path = os.path.join(constants.DEFAULT_LOCAL_TMP, "madctl-retry-%d" % number)
-    with open(path, "w", encoding="utf-8") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+def _failed(found: Problem | None) -> dict[str, Any]:
+    assert found is not None
+    kind = "failed" if found["code"] in _REACHED or found["code"] == "HOST_INVALID" else "unreachable"
+    return {kind: True, "msg": line(found), "problem": found}

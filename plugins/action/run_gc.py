@@ -11,11 +11,10 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import job_lines
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_LOOK, _CLEAR = remote_program.parts("_runs.survey"), remote_program.parts("_runs.cleanup")
 # To look takes moments; to remove millions of files takes minutes.
 _LOOK_SECONDS, _REMOVE_SECONDS = 25.0, 600.0
 _DAYS = 7.0
@@ -30,24 +29,27 @@ class ActionModule(ActionBase):
         """Return by host what was removed, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
         play_rules.require(self._task, task_vars)
-        arguments = remote_program.plain(self._task.args)
+        arguments = plain(self._task.args)
         playbook_screen.refuse(validation.judge(arguments))
-        ways = choose_way.to_all(self, task_vars)
         bases = arguments.get("bases") or {}
         dry_run = self._task.check_mode or boolean(arguments.get("dry_run", False))
 
         def request(host: str) -> dict[str, Any]:
             return {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []}
 
-        # A run that lives on one node is kept on all: its other shares may be all that tells how it ended there.
-        living = ask_nodes.ask(ways, _LOOK, "alive", request, _LOOK_SECONDS)
-        answered = {host: way for host, way in ways.items() if "alive" in living[host]}
-        order = {
-            "keep": sorted({name for host in answered for name in living[host]["alive"]}),
-            "days": float(arguments.get("days", _DAYS)),
-            "dry_run": dry_run,
-        }
-        cleared = ask_nodes.ask(answered, _CLEAR, "clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
+        with hosting.agents_of(self, task_vars) as agents:
+            ways = agents.ways
+            # A run that lives on one node is kept on all: its other shares may be all that tells how it ended there.
+            living = agents.ask(ways, "_runs.survey:alive", request, _LOOK_SECONDS)
+            answered = [host for host in ways if "alive" in living[host]]
+            order = {
+                "keep": sorted({name for host in answered for name in living[host]["alive"]}),
+                "days": float(arguments.get("days", _DAYS)),
+                "dry_run": dry_run,
+            }
+            cleared = agents.ask(
+                answered, "_runs.cleanup:clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS
+            )
         nodes = {host: cleared[host] for host in ways if "removed" in cleared.get(host, {})}
         reasons = {host: cleared.get(host, living[host])["msg"] for host in ways if host not in nodes}
         changed = (self._task.check_mode or not dry_run) and any(

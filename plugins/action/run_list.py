@@ -10,11 +10,10 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_MODULES = remote_program.parts("_runs.survey")
 _SECONDS = 25.0
 
 
@@ -27,10 +26,11 @@ class ActionModule(ActionBase):
         """Return ``nodes`` with their ``runs`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
         play_rules.require(self._task, task_vars)
-        arguments = remote_program.plain(self._task.args)
+        arguments = plain(self._task.args)
         request = {"run_dir": arguments.get("run_dir")}
-        ways = choose_way.to_all(self, task_vars)
-        answers = ask_nodes.ask(ways, _MODULES, "survey", lambda _: request, _SECONDS)
+        with hosting.agents_of(self, task_vars) as agents:
+            ways = agents.ways
+            answers = agents.ask(ways, "_runs.survey:survey", lambda _: request, _SECONDS)
         nodes = {host: answers[host] for host in ways if "runs" in answers[host]}
         reasons = {host: answers[host]["msg"] for host in ways if host not in nodes}
         result = results.answered(nodes, reasons, ways, changed=False)

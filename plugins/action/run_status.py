@@ -8,11 +8,10 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way, fan_out, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, play_rules, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, hosting, play_rules, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_MODULES = remote_program.parts("_runs.run_state")
 _SECONDS = 25.0
 
 
@@ -25,21 +24,18 @@ class ActionModule(ActionBase):
         """Return ``nodes`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
         play_rules.require(self._task, task_vars)
-        arguments = remote_program.plain(self._task.args)
-        try:
-            plan = find_run.plan_of(arguments, self, task_vars)
-        except find_run.Unknown as unknown:
-            return results.left_to_role(unknown.result, arguments)
-        run_dirs = {node["host"]: node.get("run_dir") for node in plan["nodes"]}
-        ways = choose_way.to(run_dirs, self, task_vars["hostvars"])
-        answers: dict[str, dict[str, Any]] = {}
+        arguments = plain(self._task.args)
+        with hosting.agents_of(self, task_vars) as agents:
+            try:
+                plan = find_run.plan_of(arguments, agents)
+            except find_run.Unknown as unknown:
+                return results.left_to_role(unknown.result, arguments)
+            ways, run_dirs = agents.ways, {node["host"]: node.get("run_dir") for node in plan["nodes"]}
 
-        def program(host: str, _: Any) -> remote_program.Program:
-            return remote_program.Program("look", _MODULES, {"run_id": plan["run_id"], "run_dir": run_dirs[host]})
+            def request(host: str) -> dict[str, Any]:
+                return {"run_id": plan["run_id"], "run_dir": run_dirs[host]}
 
-        round_of_all = fan_out.Round(ways, None, program, lambda host, answer: answers.update({host: answer}))
-        round_of_all.start()
-        round_of_all.close(_SECONDS)
+            answers = agents.ask(run_dirs, "_runs.run_state:look", request, _SECONDS)
         silent = [host for host in run_dirs if "state" not in answers[host]]
         reasons = {host: answers[host]["msg"] for host in silent}
         nodes = {host: answers[host] for host in run_dirs if host not in silent}

@@ -8,13 +8,13 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, play_rules, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, hosting, play_rules, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_MODULES = remote_program.parts("_runs.run_state")
 # To look, to kill, and to have systemd forget the service.
 _MORE_SECONDS = 40.0
 
@@ -28,19 +28,24 @@ class ActionModule(ActionBase):
         """Return by host what is ``left``, and ``problems`` of nodes that gave no proof."""
         super().run(tmp, task_vars)
         play_rules.require(self._task, task_vars)
-        arguments = remote_program.plain(self._task.args)
+        arguments = plain(self._task.args)
         playbook_screen.refuse(validation.judge(arguments))
         grace = float(arguments.get("grace", wire.STOP_SECONDS))
         run_id = str(arguments.get("run_id") or "")
         request = {"base": arguments.get("run_dir"), "grace": grace, "dry_run": bool(self._task.check_mode)}
-        ways = choose_way.to_all(self, task_vars)
+        with hosting.agents_of(self, task_vars) as agents:
+            return self._stop(agents, arguments, request, run_id, grace)
+
+    def _stop(
+        self, agents: Agents, arguments: dict[str, Any], request: dict[str, Any], run_id: str, grace: float
+    ) -> dict[str, Any]:
+        ways = agents.ways
         nodes: dict[str, Any] = {}
         silent: dict[str, str] = {}
 
         def end(run_id: str) -> None:
-            answers = ask_nodes.ask(
-                ways, _MODULES, "end", lambda _: dict(request, run_id=run_id), grace + _MORE_SECONDS
-            )
+            wanted = dict(request, run_id=run_id)
+            answers = agents.ask(ways, "_runs.run_state:end", lambda _: wanted, grace + _MORE_SECONDS)
             nodes.update({host: answers[host] for host in ways if "left" in answers[host]})
             silent.update({host: answers[host]["msg"] for host in ways if "left" not in answers[host]})
 
@@ -49,7 +54,7 @@ class ActionModule(ActionBase):
         # Who names no run, or one that is over, may mean one that goes on: also a later start of the same run.
         if not silent and not any(node["changed"] and node["known"] for node in nodes.values()):
             try:
-                found = str(find_run.plan_of(arguments, self, task_vars, alive=True)["run_id"])
+                found = str(find_run.plan_of(arguments, agents, alive=True)["run_id"])
             except find_run.Unknown as error:
                 # Nodes that hold nothing of the named run have proved that nothing is left, all the same.
                 return results.left_to_role(dict(error.result, nodes=nodes), arguments)

@@ -194,8 +194,6 @@ class CallbackModule(Default):
     def v2_playbook_on_task_start(self, task: Any, is_conditional: Any) -> None:
         """Show other people's tasks as usual."""
         if self._is_ours(task):
-            if task.action == _OURS + ".plan" and self._table.passed("probe"):
-                self._say("%-7s %s answered" % ("probe", playbook_screen.nodes(self._table.passed("probe"))))
             return
         with self._lock:
             self._erase()

@@ -66,7 +66,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable):
@@ -91,7 +91,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             self._add(inventory, group, rank, host)
 
     def _hosts(self, directory: Path) -> list[hostlist.Host]:
-        given = remote_program.plain(self.get_option("hosts")) or []
+        given = plain(self.get_option("hosts")) or []
         texts = [given] if isinstance(given, str) else [str(text) for text in given]
         found = [host for text in texts for host in hostlist.from_list(text)]
         for name in self.get_option("hostfiles"):

@@ -1,25 +1,24 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Start a planned run on all nodes at once, or on none; the work is done by the action plugin of this name."""
+"""Start a run on all nodes at once, or on none; the work is done by the action plugin of this name."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run_start
-short_description: Start a planned run on all nodes at once, or on none, and follow it to the end
+short_description: Start a job on all nodes at once, or on none, and follow it to the end
 description:
+  - Looks at every host of the play and plans, as M(madctl.multinode.plan) does, unless O(plan) is given.
   - Delivers a supervisor to every node. Only when all of them are ready does any runner start, and then on all at once.
   - Runs once a play and does not depend on forks.
 author: The madctl authors
+extends_documentation_fragment:
+  - madctl.multinode.request
+  - madctl.multinode.run
 options:
   plan:
-    description: What M(madctl.multinode.plan) returned as RV(madctl.multinode.plan#module:plan).
+    description: What to start instead of looking and planning; RV(madctl.multinode.plan#module:plan) of an earlier task.
     type: dict
-    required: true
-  user_env:
-    description: The user's variables for the job, in no result and no log; they win over the plan's.
-    type: dict
-    default: {}
   timeout:
     description: Seconds after which the job is stopped; V(0) is no limit.
     type: float
@@ -43,13 +42,6 @@ options:
     description: Whether to show what would start, and start nothing, as in check mode.
     type: bool
     default: false
-  event_socket:
-    description: Path of a socket that gets the events instead of the screen.
-    type: str
-  fail_on_problems:
-    description: Whether to fail with the problems, or only to return them.
-    type: bool
-    default: true
 attributes:
   check_mode:
     description: Can run in check mode; then nothing is started.
@@ -59,7 +51,7 @@ attributes:
 EXAMPLES = r"""
 - name: Start
   madctl.multinode.run_start:
-    plan: "{{ rendezvous_result.plan }}"
+    work: [/nfs/train.py]
   run_once: true
 """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import prove
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, raw_words, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, service, stop_mark
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, own_sources, service, stop_mark
 
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, MpiSpec, Spec
@@ -26,8 +26,8 @@ def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[
         request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``, ``node_rank``), what all nodes share
             (``run_id``, ``origin``, the id of the first attempt, ``runner``, ``hostfile``, ``lock``, ``beacon``,
             ``log_cap`` in bytes, ``start_timeout``, ``timeout`` and ``grace`` in seconds), ``relay_key`` for mpirun,
-            ``proof``, ``user_env``, ``about`` (what the run tells of itself), ``programs``: the text of every delivered
-            file by its path, and ``digest`` of them.
+            ``proof``, ``user_env``, ``about`` (what the run tells of itself), ``programs``: the module that every
+            delivered file is, by its path, and ``digest`` of their texts.
         tell: Gets news of the proof, and that the node is armed.
 
     Returns:
@@ -88,13 +88,14 @@ def _own_base(run_dir: str) -> str:
     return base
 
 
-def _deliver_programs(base: str, digest: str, programs: Dict[str, str]) -> str:
+def _deliver_programs(base: str, digest: str, modules: Dict[str, str]) -> str:
     """
     Have the programs on this node, once for all runs that use the same, in a directory named by their content.
 
     Raises:
         OSError: If what lies there under that name is something else.
     """
+    programs = {file: own_sources.text(module) for file, module in modules.items()}
     name = run_directory.PROGRAMS + digest
     place = os.path.join(base, name)
     try:

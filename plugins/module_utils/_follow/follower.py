@@ -2,20 +2,19 @@
 """
 Say go on every channel at once and follow all of them to the end. Private to the collection.
 
-Knows sockets and frames, nothing of Ansible. A channel is a socket to one node's supervisor, or to a
-reader of its files. When one ends too early, the node is suspected, not lost: ``Links`` looks for
-another way to it, and asks the other nodes whether it is alive.
+Knows channels and frames, nothing of Ansible. A channel leads to one node's supervisor, or to a reader of its files.
+When one ends too early, the node is suspected, not lost: ``Links`` looks for another way to it, and asks the other
+nodes whether it is alive.
 """
 
 from __future__ import annotations
 
-import selectors
-import socket
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import mpi_daemons, node_channels, run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.door import Door
@@ -36,6 +35,7 @@ class Follower:
         self,
         plan: Plan,
         tell: Listener,
+        loop: Loop,
         ways: Mapping[str, node_channels.Way],
         read_only: bool = False,
         begun: bool = False,
@@ -50,10 +50,10 @@ class Follower:
             begun: Whether the run was started before, by somebody else.
             to_end: Whether the run is followed to its end, and not only read as far as it is.
         """
-        self.plan, self.tell, self._ways = plan, tell, ways
+        self.plan, self.tell, self._loop, self._ways = plan, tell, loop, ways
         self._begun, self._read_only = begun, read_only
         self.links: Optional[node_channels.Links] = None
-        self.channels: Dict[str, socket.socket] = {}
+        self.channels: Dict[str, node_channels.Channel] = {}
         self.runs = [
             NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0, own=own)
             for node, own in zip(plan["nodes"], run_outcome.shares(plan))
@@ -66,35 +66,22 @@ class Follower:
         self._awaited = set(self._by_host)
         self._doors = {run.host: Door(run, plan, to_end) for run in self.runs}
         self._decoders: Dict[str, wire.Decoder] = {}
-        self._selector, self._side = selectors.DefaultSelector(), selectors.DefaultSelector()
         # Whether whoever looks takes no more for now; orders and time are watched all the same.
         self.is_held: Callable[[], bool] = lambda: False
         self._stopping = self._killing = False
         self._gone = begun
         self._spoke_at = time.monotonic()
 
-    def watch(self, descriptor: Any, callback: Callable[[], None]) -> None:
-        """Call back when something else, such as a source of orders, can be read."""
-        for selector in (self._selector, self._side):
-            selector.register(descriptor, selectors.EVENT_READ, callback)
-
-    def unwatch(self, descriptor: Any) -> None:
-        """Forget a source of orders."""
-        for selector in (self._selector, self._side):
-            selector.unregister(descriptor)
-
     # -- before the start -------------------------------------------------------------------------
 
-    def armed(self, host: str, channel: socket.socket) -> None:
+    def armed(self, host: str, channel: node_channels.Channel) -> None:
         """Follow a node from now on; one that comes too late is stopped like the others."""
         self._awaited.discard(host)
         self._by_host[host].suspected_at = None
-        node_channels.prepare(channel)
         self.channels[host] = channel
         self._decoders[host] = wire.Decoder()
-        self._selector.register(channel, selectors.EVENT_READ, host)
         if self._stopping:
-            node_channels.order(channel, wire.KILL if self._killing else wire.STOP)
+            channel.give(wire.KILL if self._killing else wire.STOP)
 
     def not_armed(self, host: str, reason: str) -> None:
         """Take down that a node will not take part, so that none does."""
@@ -102,6 +89,15 @@ class Follower:
         if not self.interrupted:
             found = problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
             self._by_host[host].fail(time.time(), found)
+
+    def unreached(self, host: str) -> None:
+        """Take down that no channel to a node could be opened."""
+        self._awaited.discard(host)
+        self._closed(self._by_host[host])
+
+    def given_up(self, host: str) -> None:
+        """Take down that a node is not waited for any more, through no fault of its own."""
+        self._awaited.discard(host)
 
     def halted(self, host: str) -> None:
         """Take down that the run was stopped before a node was armed, so that no node starts."""
@@ -136,7 +132,7 @@ class Follower:
         self._gone = True
         self._spoke_at = self._daemons.began = time.monotonic()
         for channel in self.channels.values():
-            node_channels.order(channel, wire.GO)
+            channel.give(wire.GO)
 
     def wait_started(self, seconds: float) -> None:
         """Wait until every runner was started, or one could not be."""
@@ -179,7 +175,7 @@ class Follower:
         """End everything at once."""
         self._stopping = self._killing = True
         for channel in self.channels.values():
-            node_channels.order(channel, wire.KILL)
+            channel.give(wire.KILL)
 
     def stop_all(self) -> None:
         """Ask every node to stop, once."""
@@ -188,7 +184,7 @@ class Follower:
             if self._gone:
                 self.tell({"event": events.STOPPING}, b"")
             for channel in self.channels.values():
-                node_channels.order(channel, wire.STOP)
+                channel.give(wire.STOP)
 
     def _give_up_idle(self, seconds: float) -> None:
         """Have every rank's stack written, then the run stopped: the supervisors do both."""
@@ -197,22 +193,15 @@ class Follower:
         self._stopping = True
         self.tell({"event": events.IDLE, "seconds": seconds}, b"")
         for channel in self.channels.values():
-            node_channels.order(channel, wire.DUMP)
+            channel.give(wire.DUMP)
 
     def _order_host(self, host: str, order: bytes) -> None:
         if host in self.channels and not self._read_only:
-            node_channels.order(self.channels[host], order)
+            self.channels[host].give(order)
 
     def _turn(self, seconds: Optional[float]) -> None:
-        if self.is_held():
-            for key, _ in self._side.select(HELD_SECONDS):
-                key.data()
-            return
-        for key, _ in self._selector.select(None if seconds is None else max(0.0, seconds)):
-            if callable(key.data):
-                key.data()
-            else:
-                self._read(key.data)
+        held = self.is_held()
+        self._loop.turn(HELD_SECONDS if held else seconds, without_nodes=held)
 
     # -- nodes that fall silent -------------------------------------------------------------------
 
@@ -253,7 +242,7 @@ class Follower:
         """Take down what another node says of one that is silent; None when that one did not answer either."""
         self._by_host[host].alive = answer
 
-    def back(self, host: str, channel: socket.socket) -> None:
+    def back(self, host: str, channel: node_channels.Channel) -> None:
         """Follow a node again that was silent."""
         self.tell({"event": events.BACK, "host": host}, b"")
         for run in self.runs:
@@ -281,14 +270,11 @@ class Follower:
 
     # -- frames -----------------------------------------------------------------------------------
 
-    def _read(self, host: str) -> None:
+    def heard(self, host: str, data: bytes) -> None:
+        """Take what came over a node's channel."""
         channel, run = self.channels.get(host), self._by_host[host]
         if channel is None:
             return
-        try:
-            data = channel.recv(1 << 18)
-        except OSError:
-            data = b""
         try:
             for header, payload in self._decoders[host].feed(data):
                 known = self._doors[host].take(header)
@@ -299,10 +285,11 @@ class Follower:
         except wire.WireError as error:
             self._drop(host)
             self._odd(run, error)
-            return
-        if not data:
-            self._drop(host)
-            self._closed(run)
+
+    def ended(self, host: str) -> None:
+        """Take down that a node's channel has ended."""
+        if self.channels.pop(host, None) is not None:
+            self._closed(self._by_host[host])
 
     def _odd(self, run: NodeRun, error: wire.WireError) -> None:
         """Give up a node that sends what no supervisor sends: no other channel to it would be any better."""
@@ -312,9 +299,7 @@ class Follower:
             self._sweep(run)
 
     def _drop(self, host: str) -> None:
-        channel = self.channels.pop(host)
-        self._selector.unregister(channel)
-        channel.close()
+        self.channels.pop(host).drop()
 
     def _event(self, run: NodeRun, header: Dict[str, Any], payload: bytes) -> None:
         event = header["event"]

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Channels to supervisors: how to come to one again, how an order goes into one.
+Channels to supervisors: what one takes, and how to come to one again.
 
 Private to the collection.
 """
 
 from __future__ import annotations
 
-import socket
 from typing import Any, Dict, List, Protocol
-
-# A node takes an order at once, or not at all.
-ORDER_SECONDS = 5.0
 
 
 class Way(Protocol):
@@ -22,6 +18,16 @@ class Way(Protocol):
 
     def hint(self, host: str) -> str:
         """Say how to look at a host by hand, to stand behind a colon."""
+
+
+class Channel(Protocol):
+    """The way into one supervisor; what comes out of it is for ``heard`` and ``ended`` of the follower."""
+
+    def give(self, data: bytes) -> None:
+        """Send an order or a message; this never waits."""
+
+    def drop(self) -> None:
+        """End it; nothing more is heard of it."""
 
 
 class Links:
@@ -38,19 +44,3 @@ class Links:
     def sweep(self, host: str) -> None:
         """End what a supervisor left that was killed."""
         raise NotImplementedError
-
-
-def prepare(channel: socket.socket) -> None:
-    """Have a channel hold up nobody, whether its node reads or not."""
-    channel.settimeout(ORDER_SECONDS)
-
-
-def order(channel: socket.socket, what: bytes) -> None:
-    """Send an order; a channel that does not take it ends, which who reads from it hears."""
-    try:
-        channel.sendall(what)
-    except OSError:
-        try:
-            channel.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # The other end was faster.

@@ -9,15 +9,17 @@ the supervisor empties by descent and by the run's id.
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import select
 import signal
+import sys
 import time
 from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, own_sources, title
 
 LIMITS = {
     "LimitNOFILE": resource.RLIMIT_NOFILE,
@@ -29,6 +31,7 @@ LIMITS = {
 # The service's own end comes after the supervisor's: runner's grace, two sweeps, and some room.
 STOP_MARGIN_SECONDS = 30
 _SYSTEMD_SECONDS = 20.0
+_DESCRIPTORS = 1024  # more than an agent has
 
 
 def systemd() -> Optional[List[str]]:
@@ -58,10 +61,38 @@ def start(argv: List[str], run_id: str, grace: float) -> Tuple[str, Optional[int
         refused = _service(command, argv, run_id, grace)
         if not refused:
             return "systemd", None, ""
+    # A session of its own is among the first things that the supervisor makes.
+    return "session", _forked(argv) if own_sources.is_installed() else _executed(argv), refused
+
+
+def _executed(argv: List[str]) -> int:
     null = os.open(os.devnull, os.O_RDWR)
     actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1, 2)]
-    # A session of its own is among the first things that the supervisor makes.
-    return "session", os.posix_spawn(argv[0], argv, os.environ, file_actions=actions), refused
+    return os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+
+
+def _forked(argv: List[str]) -> int:
+    """Be that program in a child of this warm interpreter, which has all that it needs: no second Python starts."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.closerange(3, _DESCRIPTORS)
+        if not title.become(argv):
+            os.execv(argv[0], argv)
+        name, sys.argv = argv[-2], argv[-2:]
+        importlib.import_module("%s._supervise.%s" % (own_sources.PACKAGE, name)).main()
+        code = 0
+    except Exception:  # noqa: BLE001  as Python does with a program of its own
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def _service(command: List[str], argv: List[str], run_id: str, grace: float) -> str:

@@ -11,6 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 STAGES = ("probe", "arm", "go", "ranks")
 _MARKS = {None: "·", True: "✓", False: "✗"}
 _BY_EVENT = {events.on_node(events.READY): "arm", events.on_node(events.STARTED): "go"}
+_PROBED = events.on_node(events.PROBED)
 _JOINED = events.on_node(events.JOINED)
 _FAILED = (events.on_node(events.LOST), events.on_node(events.START_FAILED))
 
@@ -54,6 +55,8 @@ class Table:
     def take(self, event: Dict[str, Any]) -> bool:
         """Take in what happened on a node; False where the table does not change."""
         kind, host = event["event"], event.get("host")
+        if kind == _PROBED:
+            return self.mark(str(host), "probe", bool(event.get("answered")))
         if host not in self._marks:
             return False
         if kind in _BY_EVENT:

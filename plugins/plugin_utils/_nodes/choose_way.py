@@ -2,8 +2,8 @@
 """
 Choose the way to a node: as Ansible reaches it.
 
-An action that runs once per play does not depend on ``forks``: it reaches many nodes at once, over the connections
-that Ansible already has.
+An action that runs once per play does not depend on ``forks``: it reaches many nodes at once, as Ansible's own
+connections would.
 """
 
 from __future__ import annotations
@@ -11,29 +11,38 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import local, ssh, way
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Ssh
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ansible_ssh
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
 
 _LOCAL = ("local", "ansible.builtin.local")
 
 
-def kind(action: Any, variables: Any) -> type[way.Way]:
+def kind(action: Any, variables: Any) -> type[Way]:
     """Choose by the connection that an action's task has to a host with these variables."""
-    return local.Local if variables.get("ansible_connection", action._task.connection) in _LOCAL else ssh.Ssh
+    return Local if variables.get("ansible_connection", action._task.connection) in _LOCAL else Ssh
 
 
-def to(hosts: Iterable[str], action: Any, hostvars: Any) -> way.Ways:
-    """Return the way to each of some hosts."""
-    each = {host: hostvars[host] for host in hosts}
-    return {host: kind(action, variables).reaching(host, action, variables) for host, variables in each.items()}
+def to(hosts: Iterable[str], action: Any, hostvars: Any) -> Ways:
+    """
+    Return the way to each of some hosts.
+
+    Raises:
+        AnsibleActionFail: If one has a name that no host can have.
+    """
+    environment = action._compute_environment_string()
+    return {host: _way(host, action, hostvars[host], environment) for host in hosts}
 
 
-def to_all(action: Any, task_vars: Any) -> way.Ways:
-    """Return the way to every host of the play, also to those that failed before."""
-    return to(task_vars["ansible_play_hosts_all"], action, task_vars["hostvars"])
-
-
-def along(connection: Any, host: str, variables: Any) -> way.Way:
-    """Describe the way that one of Ansible's connections goes."""
-    if connection.transport == "local":
-        return local.Local(host, variables)
-    return ssh.Ssh(host, variables, connection)
+def _way(host: str, action: Any, variables: Any, environment: str) -> Way:
+    if not hostlist.is_name(host):
+        raise AnsibleActionFail(str(hostlist.hostile(host)))
+    python = python_of(variables)
+    if kind(action, variables) is Local:
+        return Local(host, python, environment)
+    return Ssh(host, python, ansible_ssh.login(host, action, variables), environment)

@@ -12,12 +12,11 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import NodePlan, Plan
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ask_nodes, choose_way, remote_program
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Ways
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-_MODULES = remote_program.parts("_runs.survey")
 _SECONDS = 25.0
 _ALIVE = ("armed", "running", "stopping")
 SEE = "see what the nodes hold: ansible-playbook madctl.multinode.ps"
@@ -33,7 +32,7 @@ class Unknown(Exception):  # noqa: N818  it is an answer, not an error of ours
         playbook_screen.problems(problems)
 
 
-def plan_of(arguments: dict[str, Any], action: Any, task_vars: Any, alive: bool = False) -> Plan:
+def plan_of(arguments: dict[str, Any], agents: Agents, alive: bool = False) -> Plan:
     """
     Give the plan of a run, or what its nodes know of it.
 
@@ -46,9 +45,8 @@ def plan_of(arguments: dict[str, Any], action: Any, task_vars: Any, alive: bool 
     if arguments.get("plan"):
         given: Plan = arguments["plan"]
         return given
-    ways = choose_way.to_all(action, task_vars)
-    request = {"run_dir": arguments.get("run_dir")}
-    answers = ask_nodes.ask(ways, _MODULES, "survey", lambda _: request, _SECONDS)
+    ways, request = agents.ways, {"run_dir": arguments.get("run_dir")}
+    answers = agents.ask(ways, "_runs.survey:survey", lambda _: request, _SECONDS)
     held = {host: {run["run_id"]: run for run in answers[host].get("runs", [])} for host in ways}
     silent = {host: answers[host]["msg"] for host in ways if "runs" not in answers[host]}
     wanted = str(arguments.get("run_id") or "")

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible import context
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
+from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables, validation
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _NEEDS_ALL = "this role needs all hosts of the play at once"
@@ -48,6 +49,37 @@ def require_tags(task_vars: Any, known: Sequence[str]) -> None:
     playbooks = context.CLIARGS.get("args", ())
     if found and len(playbooks) == 1 and _is_ours(playbooks[0]):
         raise playbook_screen.refusal(found)
+
+
+class Stages(NamedTuple):
+    """How far a task goes, by the tags that were asked for: whether net-tools follow, and whether the job starts."""
+
+    installs: bool
+    starts: bool
+
+
+def stages(task: Any, task_vars: Any, arguments: dict[str, Any]) -> Stages:
+    """
+    Take from a task's arguments those that say how far it goes, and judge the tags of the command line by them.
+
+    ``known_tags`` are the tags of the playbook; where it has none, tags are none of our business. ``net_tools_follow``
+    is whether its next play installs net-tools.
+
+    Raises:
+        AnsibleActionFail: For tags that no task has, with a line for each.
+    """
+    known = validation.listed(arguments.pop("known_tags", None))
+    follow = boolean(arguments.pop("net_tools_follow", False))
+    dry = task.check_mode or boolean(arguments.get("dry_run", False))
+    if not known:
+        return Stages(follow and not dry, True)
+    require_tags(task_vars, known)
+    asked, skipped = set(task_vars.get("ansible_run_tags", ())), set(task_vars.get("ansible_skip_tags", ()))
+    # What installs and starts has these tags; looking is always done.
+    changing = set(known) - {"check"}
+    installs = bool(asked & {"all", *changing}) and not skipped & changing
+    starts = bool(asked & {"all", "launch"}) and "launch" not in skipped
+    return Stages(follow and installs and not dry, starts)
 
 
 def _is_ours(playbook: str) -> bool:

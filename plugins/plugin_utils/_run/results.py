@@ -8,24 +8,8 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
-from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.way import Way, Ways
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
-
-
-def of_run(follower: Follower, plan: Plan, seconds: float) -> dict[str, Any]:
-    """Give an action's result: how the run ended, or that it goes on without us."""
-    problems, summary = run_outcome.judge(follower.runs, plan, follower.interrupted)
-    summary["duration_seconds"] = round(seconds, 3)
-    found = {"changed": True, "summary": summary, "run_id": plan["run_id"], "detached": follower.detached}
-    if follower.detached:
-        return dict(found, exit_code=int(ExitCode.SUCCEEDED), problems=[])
-    problems = follower.refused or problems
-    found["exit_code"] = int(codes.exit_code(problems))
-    return judged(found, problems)
 
 
 def judged(found: dict[str, Any], problems: list[codes.Problem]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import signal
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import event_queue
 
 # Where Ansible was interrupted, and may not listen any more.
@@ -18,10 +18,10 @@ _HURRY_SECONDS = 5.0
 _STOPPING_SECONDS = 90.0
 
 
-def obey(follower: Follower, events: event_queue.Events) -> None:
+def obey(conductor: Conductor, events: event_queue.Events) -> None:
     """Stop on a signal to this process and on an order from whoever listens; let go when ansible-playbook has died."""
     listener = events.listener
-    follower.is_held = events.is_full
+    conductor.is_held = events.is_full
     reason = codes.problem("INTERRUPTED", None, "interrupted")
     wake, waker = os.pipe()
     os.set_blocking(wake, False)
@@ -37,44 +37,41 @@ def obey(follower: Follower, events: event_queue.Events) -> None:
             return
         # Ansible that is interrupted terminates its workers, too, and which signal comes first is nobody's promise:
         # that is no second interrupt.
-        times = numbers.count(signal.SIGINT) or int(signal.SIGTERM in numbers and not follower.interrupted)
+        times = numbers.count(signal.SIGINT) or int(signal.SIGTERM in numbers and not conductor.interrupted)
         for _ in range(times):
-            follower.interrupt(reason)
+            conductor.interrupt(reason)
             events.hurry(_HURRY_SECONDS)
-        if follower.detached:
+        if conductor.detached:
             events.leave(_HURRY_SECONDS)
 
-    follower.watch(wake, on_signal)
+    conductor.loop.watch(wake, on_signal)
     parent = multiprocessing.parent_process()
 
     def on_death(sentinel: int) -> None:
-        follower.unwatch(sentinel)
+        conductor.loop.unwatch(sentinel)
         on_signal()  # It may have passed on what killed it.
         events.hurry(0)
         events.leave()
-        if follower.interrupted:
+        if conductor.interrupted:
             event_queue.end_process(_STOPPING_SECONDS)  # Nodes that cannot be told to stop keep nobody here.
         else:
-            follower.detach()
+            conductor.detach()
 
     if parent is not None:
-        follower.watch(parent.sentinel, functools.partial(on_death, parent.sentinel))
+        conductor.loop.watch(parent.sentinel, functools.partial(on_death, parent.sentinel))
     if listener is None:
         return
 
     def on_order() -> None:
         order = listener.recv(1)
-        if order == wire.KILL and follower.interrupted:
-            follower.kill_all()
-        elif order == wire.KILL:
-            follower.interrupt(reason)
-            follower.interrupt(reason)
+        if order == wire.KILL:
+            conductor.kill(reason)
         elif order == wire.STOP:
-            follower.interrupt(reason)
+            conductor.interrupt(reason)
         else:
             # Whoever listened has gone, or wants to go: a run belongs to its nodes.
-            follower.unwatch(listener)
-            follower.detach()
+            conductor.loop.unwatch(listener)
+            conductor.detach()
             events.leave()
 
-    follower.watch(listener, on_order)
+    conductor.loop.watch(listener, on_order)

@@ -191,20 +191,31 @@ def commands(plan: Plan, names: Iterable[str]) -> list[str]:
 class Screen:
     """Shows the events of one run."""
 
-    def __init__(self, plan: Plan, secrets: Sequence[str] = (), attached: bool = False) -> None:
+    def __init__(self, attached: bool = False) -> None:
         """
         Prepare.
 
         Args:
-            secrets: What no line may show.
             attached: Whether the run began before: then it has no story, only lines.
         """
-        self._shape, self._attached = plan["shape"], attached
-        self._size, self._world_size = len(plan["nodes"]), plan.get("world_size")
-        self._mask = masking.Mask(secrets)
+        self._attached = attached
+        self._shape, self._size = "", 0
+        self._world_size: int | None = None
+        self._mask = masking.Mask(())
         self._logs = job_lines.Logs(self._mask)
         self._counts = dict.fromkeys((events.READY, events.STARTED, events.JOINED), 0)
         self._stopping = False
+
+    def begin(self, plan: Plan, secrets: Sequence[str] = ()) -> None:
+        """
+        Take the plan of the run.
+
+        Args:
+            secrets: What no line may show.
+        """
+        self._shape, self._size, self._world_size = plan["shape"], len(plan["nodes"]), plan.get("world_size")
+        self._mask = masking.Mask(secrets)
+        self._logs = job_lines.Logs(self._mask)
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Take in one event."""
@@ -213,7 +224,7 @@ class Screen:
             return None
         if kind == events.LOG:
             return self._show(host, event["log"], self._logs.feed(str(host), event["log"], payload))
-        if not self._attached:
+        if not self._attached and kind not in (events.PLANNED, events.TIMED):
             send({**event, "event": events.on_node(kind)})
         if kind in self._counts:
             self._count(kind)

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-License-Identifier: Apache-2.0
 """
 Write the files that a node packed, which may send anything: no node is trusted with paths of this machine.
 
@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Callable, Dict, Iterator, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, listed, text, whole
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import PIECE, Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._runs.packing import (
     ENTRIES,
     LAST_SECOND,
@@ -25,7 +25,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._runs.packing imp
     PART_BYTES,
     is_name,
 )
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.program_output import PIECE, Refused
 
 
 def _is_shown(value: Any) -> bool:
@@ -36,7 +35,7 @@ _text = text(PART_BYTES)
 _ending = fields({"end": lambda value: value is True, "left_out": whole(1), "names": listed(_is_shown, NAMED)})
 
 
-def unpack(read: Callable[[], bytes], directory: str, size: int) -> str | None:
+def unpack(read: Callable[[], bytes], directory: str, size: int) -> Optional[str]:
     """
     Write an archive into a directory that is new, empty and nobody else's.
 
@@ -96,13 +95,13 @@ class _Files:
 
     def __init__(self, directory: str, size: int) -> None:
         self.ended = False
-        self.left_out: str | None = None
+        self.left_out: Optional[str] = None
         self._directory, self._size = directory, size
         self._entries = self._bytes = 0
-        self._open: int | None = None
+        self._open: Optional[int] = None
         self._time = 0.0
 
-    def take(self, header: dict[str, Any], payload: bytes) -> None:
+    def take(self, header: Dict[str, Any], payload: bytes) -> None:
         keys = set(header)
         if self.ended:
             raise Refused("something comes after its end")

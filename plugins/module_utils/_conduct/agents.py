@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The agents of all nodes: whoever asks a node for something finds its agent, or has it started.
+
+Handshakes are bounded by what this machine carries, and one that fails as on a busy machine is tried once more, with
+few beside it. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections import deque
+from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Call, Link, Relayed
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
+
+# Two attempts and Ansible's own start stay below 15 seconds.
+FIRST_SECONDS, SECOND_SECONDS = 4.0, 8.0
+# A connection that was kept and has died is noticed by then; a Python that does not start is not waited for longer.
+_SPEAK_SECONDS = 14.0
+_AGAIN_AT_ONCE = 8
+_A_CORE = 8
+
+Told = Callable[[Dict[str, Any]], None]
+
+
+def at_once() -> int:
+    """Bound the handshakes that run at once by what this machine's cores can carry."""
+    return _A_CORE * (os.cpu_count() or 1)
+
+
+class Node:
+    """One node: what waits for its agent, and the agent once it has spoken."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self.link: Optional[Link] = None
+        self.waiting: List[Callable[[Link], None]] = []
+        self.refused: List[Callable[[codes.Problem], None]] = []
+        self.attempt = 0
+        self.begun = 0.0
+        self.watch: Optional[Timer] = None
+
+
+class Agents:
+    """All agents of one command; a context that ends them."""
+
+    def __init__(self, loop: Loop, ways: Ways) -> None:
+        self.loop, self.ways = loop, ways
+        self._nodes = {host: Node(way) for host, way in ways.items()}
+        self._due: Deque[Node] = deque()
+        self._again: Deque[Node] = deque()
+        self._running = self._running_again = 0
+        self._is_closed = False
+        # What is counted, for whoever asks where the time goes.
+        self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
+        self.sent = self.received = 0
+
+    def __enter__(self) -> Agents:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, ways: Ways) -> None:
+        """Know more nodes."""
+        for host, way in ways.items():
+            if host not in self._nodes:
+                self._nodes[host] = Node(way)
+                self.ways[host] = way
+                self.sessions[host] = 0
+
+    # -- what is asked --------------------------------------------------------------------------
+
+    def call(
+        self,
+        host: str,
+        function: str,
+        request: Any,
+        seconds: float,
+        answered: Callable[[Answer], None],
+        told: Optional[Told] = None,
+        started: Optional[Callable[[Call], None]] = None,
+        finishes: bool = False,
+        delivers: bool = False,
+    ) -> None:
+        """
+        Call a function on a node, see ``Link.call``; a node that is not reached answers that with ``problem``.
+
+        Args:
+            started: Gets the call as soon as it is sent.
+        """
+
+        def begin(link: Link) -> None:
+            call = link.call(function, request, seconds, answered, told=told, finishes=finishes, delivers=delivers)
+            if started:
+                started(call)
+
+        self._with_link(host, begin, lambda problem: answered(_unreached(problem)))
+
+    def become(
+        self,
+        host: str,
+        function: str,
+        request: Any,
+        answered: Callable[[Answer], None],
+        told: Told,
+        raw: Callable[[bytes], None],
+        started: Callable[[Call], None],
+    ) -> None:
+        """Have a node's agent be one function from now on, see ``Link.become``; its next call gets another agent."""
+
+        def begin(link: Link) -> None:
+            self._nodes[host].link = None
+            started(link.become(function, request, answered, told, raw))
+
+        self._with_link(host, begin, lambda problem: answered(_unreached(problem)))
+
+    def relay(self, host: str, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> Relayed:
+        """Connect with a run's supervisor on a node whose agent has spoken."""
+        link = self._nodes[host].link
+        assert link is not None
+        return link.relay(directory, heard, over)
+
+    def ask(
+        self,
+        hosts: Iterable[str],
+        function: str,
+        request: Callable[[str], Any],
+        seconds: float,
+    ) -> Dict[str, Answer]:
+        """
+        Call a function on many nodes at once and wait for all of them; give the answers by host.
+
+        Args:
+            request: What each node's call takes.
+            seconds: When a node is given up, from now.
+        """
+        wanted = list(hosts)
+        answers: Dict[str, Answer] = {}
+        for host in wanted:
+            self.call(host, function, request(host), seconds, lambda answer, host=host: answers.update({host: answer}))  # type: ignore[misc]
+        deadline = time.monotonic() + seconds
+        while len(answers) < len(wanted) and time.monotonic() < deadline:
+            self.loop.turn(deadline - time.monotonic())
+        for host in wanted:
+            if host not in answers:
+                self.give_up(host, "it did not answer in %g s" % seconds)
+        return answers
+
+    def give_up(self, host: str, why: str) -> None:
+        """End a node's agent, or the attempt to start it."""
+        node = self._nodes[host]
+        if node.link is not None:
+            node.link.close(why)
+        for refuse in node.refused:
+            refuse(codes.problem("HOST_UNREACHABLE", host, why, node.way.look()))
+        node.waiting, node.refused = [], []
+
+    def close(self) -> None:
+        """End all agents."""
+        self._is_closed = True
+        self._due.clear()
+        self._again.clear()
+        for node in self._nodes.values():
+            if node.watch:
+                node.watch.cancel()
+            node.waiting, node.refused = [], []
+            if node.link is not None:
+                node.link.close()
+
+    # -- links ----------------------------------------------------------------------------------
+
+    def _with_link(self, host: str, begin: Callable[[Link], None], refused: Callable[[codes.Problem], None]) -> None:
+        node = self._nodes[host]
+        if node.link is not None and node.link.is_ready and not node.link.is_over:
+            begin(node.link)
+            return
+        is_first = not node.waiting
+        node.waiting.append(begin)
+        node.refused.append(refused)
+        if is_first:
+            node.attempt = 0
+            self._due.append(node)
+            self._start_more()
+
+    def _start_more(self) -> None:
+        while self._due and self._running < at_once() and not self._is_closed:
+            self._running += 1
+            self._start(self._due.popleft(), FIRST_SECONDS)
+        while self._again and self._running_again < _AGAIN_AT_ONCE and not self._is_closed:
+            self._running_again += 1
+            node = self._again.popleft()
+            node.way.reset()
+            # What took this long was an old connection that died: the next is a first handshake again.
+            was_open = time.monotonic() - node.begun > 2 * FIRST_SECONDS
+            self._start(node, FIRST_SECONDS if was_open else SECOND_SECONDS)
+
+    def _start(self, node: Node, seconds: float) -> None:
+        node.attempt += 1
+        node.begun = time.monotonic()
+        self.sessions[node.way.host] += 1
+        mark = secrets.token_hex(8)
+        try:
+            connection = node.way.start(node.way.command(bundles.boot(mark)), seconds)
+        except OSError as error:
+            text = str(error)
+            self.loop.after(0.0, lambda: self._ended(node, None, text, None))
+            return
+        link: Link = Link(
+            self.loop,
+            connection,
+            mark,
+            lambda: self._ready(node),
+            lambda why, code: self._ended(node, link, why, code),
+        )
+        node.link = link
+        node.watch = self.loop.after(_SPEAK_SECONDS, lambda: link.close("Connection timed out: it says nothing"))
+
+    def _ready(self, node: Node) -> None:
+        self._attempt_over(node)
+        assert node.link is not None
+        link, waiting = node.link, node.waiting
+        node.waiting, node.refused = [], []
+        for begin in waiting:
+            begin(link)
+        self._start_more()
+
+    def _attempt_over(self, node: Node) -> None:
+        if node.watch:
+            node.watch.cancel()
+            node.watch = None
+        if node.attempt == 1:
+            self._running -= 1
+        else:
+            self._running_again -= 1
+
+    def _ended(self, node: Node, link: Optional[Link], why: str, code: Optional[int]) -> None:
+        if link is not None:
+            self.sent += link.sent
+            self.received += link.received
+            if node.link is link:
+                node.link = None
+            if link.is_ready:
+                return
+        self._attempt_over(node)
+        of_way = not node.way.is_of_node(code)
+        if of_way and node.attempt == 1 and node.way.may_pass(why) and node.waiting:
+            self._again.append(node)
+        elif node.waiting:
+            problem = node.way.explain(why, code) if of_way else _broken(node, why, code)
+            refused = node.refused
+            node.waiting, node.refused = [], []
+            for refuse in refused:
+                refuse(problem)
+        self._start_more()
+
+
+def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:
+    """Describe a node that was reached, and where our program did not come to its first word."""
+    host = node.way.host
+    if code in (126, 127) or "interpreter" in why:
+        return codes.problem("PYTHON_MISSING", host, "no Python at %s" % node.way.python, "install python3 there")
+    message = "the node could not be looked at: %s" % why[-300:]
+    return codes.problem("PROBE_FAILED", host, message, "look at it: %s" % node.way.hint(host))
+
+
+def _unreached(problem: codes.Problem) -> Answer:
+    return {"failed": True, "rc": None, "msg": problem["message"], "problem": problem}

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prove and arm all nodes of a plan, and open a channel to each supervisor. Private to the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from typing import Any, Dict, Optional, Set
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, Plan
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, proving
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+
+_END_SECONDS = 15.0
+# Beside the time that a supervisor has: for the proof, and for what a busy node needs.
+_MORE_SECONDS = 30.0
+
+
+class Arming:
+    """Proves and arms all nodes while the follower's loop turns; a context that leaves nothing armed behind."""
+
+    def __init__(self, plan: Plan, given: Dict[str, Any], agents: Agents, follower: Follower) -> None:
+        """
+        Prepare to arm.
+
+        Args:
+            given: What is no part of the plan but of every node's spec: ``user_env``, ``timeout``, ``log_cap``.
+        """
+        self._plan, self._given, self._agents, self._follower = plan, given, agents, follower
+        self._nodes = {node["host"]: node for node in plan["nodes"]}
+        delivered = bundles.delivered()
+        self._programs = {bundles.path(name): name for name in bundles.programs()}
+        self._digest = hashlib.sha256(json.dumps(delivered, sort_keys=True).encode()).hexdigest()
+        shown = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
+        self._about = {
+            "run_id": plan["run_id"],
+            "hosts": list(self._nodes),
+            "work": plan["work"],
+            "addresses": [node["address"] for node in plan["nodes"]],
+            "plan": {key: value for key, value in plan.items() if key in shown},
+        }
+        kept = plan.get("restart")
+        self._origin = kept["request"]["run_id"] if kept else plan["run_id"]
+        self._relay_key = secrets.token_hex(32)
+        self.proof: Dict[str, Dict[str, Any]] = {}
+        self.armed: Set[str] = set()
+        self._cut_off: Set[str] = set()
+        head: Optional[str] = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
+        seconds = float(plan["start_timeout"]) + _MORE_SECONDS
+        self._round = Round(
+            agents,
+            self._nodes,
+            head,
+            "_arm.arming:arm",
+            self._request,
+            self._answered,
+            seconds,
+            finishes=True,
+            delivers=True,
+        )
+
+    def __enter__(self) -> Arming:
+        self._round.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+        if self._cut_off:
+            self._end()
+
+    def cancel(self) -> None:
+        """Arm no more nodes, and wait for none."""
+        self._cut_off |= self._round.cancel()
+        for host in self._nodes:
+            self._follower.given_up(host)
+
+    def _end(self) -> None:
+        """End what was armed on nodes that were cut off before they could say so."""
+        asked = {"run_id": self._plan["run_id"], "grace": 0.0, "dry_run": False, "halt": False}
+
+        def request(host: str) -> Dict[str, Any]:
+            return {**asked, "base": os.path.dirname(self._nodes[host]["run_dir"])}
+
+        # One that does not answer us disarms itself: nobody follows it, or after the time for the start.
+        self._agents.ask(self._cut_off, "_runs.run_state:end", request, _END_SECONDS)
+
+    def _request(self, host: str, news: Dict[str, Any]) -> ArmingRequest:
+        plan, node = self._plan, self._nodes[host]
+        return {
+            **node,
+            "run_id": plan["run_id"],
+            "origin": self._origin,
+            "runner": plan["runner"],
+            "shape": plan["shape"],
+            "hostfile": plan["hostfile"],
+            "lock": plan["lock"],
+            "beacon": plan["beacon"],
+            "start_timeout": plan["start_timeout"],
+            "grace": plan["grace"],
+            "timeout": self._given["timeout"],
+            "log_cap": self._given["log_cap"],
+            "user_env": self._given["user_env"],
+            "relay_key": self._relay_key,
+            "proof": proving.request(plan["proof"], host, news),
+            "about": {**self._about, "host": host, "node_rank": node["node_rank"]},
+            "programs": self._programs,
+            "digest": self._digest,
+        }
+
+    def _answered(self, host: str, answer: Answer) -> None:
+        self.proof[host] = answer.get("proof", {"msg": _reason(answer)})
+        if "container" in answer:
+            self.armed.add(host)
+            follower = self._follower
+            channel = self._agents.relay(
+                host,
+                self._nodes[host]["run_dir"],
+                lambda data: follower.heard(host, data),
+                lambda: follower.ended(host),
+            )
+            follower.armed(host, channel)
+        elif answer.get("stopped"):
+            self._follower.halted(host)
+        else:
+            self._follower.not_armed(host, _reason(answer))
+
+
+def _reason(answer: Answer) -> str:
+    return " ".join(answer.get("msg", "").split())[-400:]

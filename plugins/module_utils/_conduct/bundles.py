@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Pack modules of ours for nodes: the closure of what a function needs, as code or as text.
+
+A node whose Python is of our version gets code, which saves half of its work; any other gets text. Private to the
+collection.
+"""
+
+from __future__ import annotations
+
+import functools
+import marshal
+import os
+import re
+import zlib
+from importlib.machinery import SourceFileLoader
+from importlib.util import MAGIC_NUMBER
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Sequence, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
+
+_DIRECTORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_IMPORT = re.compile(r"^ *from %s\.([\w.]+) import (\([^)]*\)|[^\n#]*)" % re.escape(own_sources.PACKAGE), re.MULTILINE)
+_FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: +[^\n]*\n|\n)+", re.MULTILINE)  # Of no use on a node.
+_MARSHAL_VERSION = 2  # which every Python 3 reads
+# What nodes start from files; madctl_node starts all but those that stand alone, the wrapper of a rank and the agent.
+_PROGRAMS = (
+    *(run_directory.SUPERVISOR, run_directory.MADENGINE_WRAPPER, run_directory.CONTAINER_REMOVAL),
+    *("rank_wrapper", "mpi_agent"),
+)
+_LAUNCHER = "_supervise.madctl_node"
+OURS = MAGIC_NUMBER.hex()
+
+
+@functools.lru_cache(maxsize=None)
+def closure(*modules: str) -> Tuple[str, ...]:
+    """Name modules and all that they import from the package, wherever they do, dependencies first."""
+    found: List[str] = []
+
+    def add(name: str) -> None:
+        for other in _imported(name):
+            if other not in found:
+                add(other)
+        if name not in found:
+            found.append(name)
+
+    for module in modules:
+        add(module)
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=None)
+def _imported(name: str) -> Tuple[str, ...]:
+    return tuple(_imports(own_sources.text(name)))
+
+
+def _imports(text: str) -> Iterator[str]:
+    """Read the imports of a module from its text, which costs a hundredth of parsing it."""
+    for room, names in _IMPORT.findall(_FOR_TYPES.sub("", text)):
+        # What is imported from a module is in it; what is imported from a room is a module.
+        yield from [room] if "." in room else ["%s.%s" % (room, name) for name in re.findall(r"\w+", names)]
+
+
+def programs() -> Tuple[str, ...]:
+    """Name what nodes keep as files: the programs, and all that they import."""
+    return (*closure(*("_supervise." + name for name in _PROGRAMS)), _LAUNCHER)
+
+
+def delivered() -> Dict[str, str]:
+    """Return the text of every file that nodes keep, by its path."""
+    return {path(name): own_sources.text(name) for name in programs()}
+
+
+def path(name: str) -> str:
+    """Return where a module lies among the delivered files."""
+    return run_directory.LAUNCHER if name == _LAUNCHER else name.replace(".", "/") + ".py"
+
+
+@functools.lru_cache(maxsize=None)
+def packed(names: Tuple[str, ...], as_text: FrozenSet[str], magic: str) -> bytes:
+    """
+    Pack modules for nodes with one version of Python.
+
+    Args:
+        as_text: Those whose text is wanted as well.
+        magic: What the node's Python calls its version.
+    """
+    same = magic == OURS
+    parts: own_sources.Parts = {
+        name: (
+            own_sources.text(name) if not same or name in as_text else None,
+            marshal.dumps(_code(name)) if same else None,
+        )
+        for name in names
+    }
+    return zlib.compress(marshal.dumps(parts, _MARSHAL_VERSION))
+
+
+def first(magic: str) -> bytes:
+    """Pack what a node's boot needs to take the rest: a byte that says whether it is code, its size, and it."""
+    name = "_node.own_sources"
+    same = magic == OURS
+    data = zlib.compress(marshal.dumps(_code(name)) if same else own_sources.text(name).encode())
+    rest = packed(closure("_node.agent"), frozenset(), magic)
+    return b"%s%08x%s%08x%s" % (b"c" if same else b"t", len(data), data, len(rest), rest)
+
+
+@functools.lru_cache(maxsize=None)
+def _code(name: str) -> Any:
+    # From Python's own cache of compiled files: Ansible's import system has none, and would compile all in each worker.
+    full = "%s.%s" % (own_sources.PACKAGE, name)
+    return SourceFileLoader(full, os.path.join(_DIRECTORY, *name.split(".")) + ".py").get_code(full)
+
+
+def missing(wanted: Iterable[str], known: Iterable[str]) -> Tuple[str, ...]:
+    """Name what a node does not have yet, in the order of its dependencies."""
+    there = set(known)
+    return tuple(name for name in wanted if name not in there)
+
+
+BOOT = """\
+import marshal,os,sys,zlib
+from _frozen_importlib_external import MAGIC_NUMBER
+os.write(1,("\\n%s "+MAGIC_NUMBER.hex()+"\\n").encode())
+def take(n):
+ d=b""
+ while len(d)<n:
+  p=os.read(0,n-len(d))
+  if not p:sys.exit()
+  d+=p
+ return d
+k=take(1)
+t=zlib.decompress(take(int(take(8),16)))
+m=type(sys)("own_sources")
+sys.modules["own_sources"]=m
+exec(marshal.loads(t) if k==b"c" else t,m.__dict__)
+m.start(take(int(take(8),16)))
+"""
+
+
+def boot(mark: str) -> str:
+    """Write the program of an agent's beginning: it says a mark and its Python's version, and takes ``first``."""
+    return BOOT % mark
+
+
+def needed(module: str, more: Sequence[str] = ()) -> Tuple[str, ...]:
+    """Name all that a call of a function of a module needs."""
+    return closure(module, *more)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Conduct a launch: probe, plan, prove, arm, go, follow, over whatever ways lead to the nodes.
+
+    conductor = Conductor(loop, agents, tell)
+    judgement = conductor.look(hosts, request, …)      probe and plan
+    conductor.prove(judgement.proof)                   a check ends here
+    conductor.start(plan, given)                       arm, go, follow; once more after some failures
+
+Nothing here knows Ansible, nor how a node is reached. This is the one stage that imports the others. Private to the
+collection.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, links, look, proving
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower, Listener
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, spare_nodes
+
+LOG_CAP_BYTES = 1 << 30
+
+Result = Dict[str, Any]
+
+
+class Conductor:
+    """One command's work on its nodes, which whoever asked for it may interrupt at any time."""
+
+    def __init__(self, loop: Loop, agents: Agents, tell: Listener) -> None:
+        """
+        Prepare.
+
+        Args:
+            tell: Gets every event.
+        """
+        self.loop, self._agents, self._tell = loop, agents, tell
+        self.follower: Optional[Follower] = None
+        self._interrupted: Optional[codes.Problem] = None
+        self._detached = False
+        # Whether whoever looks takes no more for now.
+        self.is_held: Callable[[], bool] = lambda: False
+
+    # -- whoever asked --------------------------------------------------------------------------
+
+    @property
+    def interrupted(self) -> Optional[codes.Problem]:
+        """Why it was stopped; None where it was not."""
+        return self._interrupted or (self.follower.interrupted if self.follower else None)
+
+    @property
+    def detached(self) -> bool:
+        """Whether whoever asked has let go."""
+        return self._detached or (self.follower is not None and self.follower.detached)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for what comes before a start."""
+        return self.detached or self.interrupted is not None
+
+    def interrupt(self, reason: codes.Problem) -> None:
+        """Stop gracefully; asked again, kill, and then let go."""
+        if self.follower is not None:
+            self.follower.interrupt(reason)
+        self._interrupted = self._interrupted or reason
+
+    def kill(self, reason: codes.Problem) -> None:
+        """End everything at once."""
+        if self.follower is not None:
+            if not self.follower.interrupted:
+                self.follower.interrupt(reason)
+            self.follower.kill_all()
+        self._interrupted = self._interrupted or reason
+
+    def detach(self) -> None:
+        """Let go; what runs goes on."""
+        self._detached = True
+        if self.follower is not None:
+            self.follower.detach()
+
+    def tell(self, event: Dict[str, Any]) -> None:
+        """Tell of something that concerns the whole command."""
+        self._tell(event, b"")
+
+    # -- the flow -------------------------------------------------------------------------------
+
+    def probe(self, hosts: Sequence[str], request: Dict[str, Any]) -> Dict[str, look.Seen]:
+        """Look at all nodes."""
+
+        def told(host: str, answered: bool) -> None:
+            self._tell({"event": events.PROBED, "host": host, "answered": answered}, b"")
+
+        return look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over)
+
+    def prove(self, proof: Dict[str, Proof], skip: Sequence[str] = ()) -> List[codes.Problem]:
+        """Prove on real sockets and files what a plan assumes, and give what is wrong with it."""
+        from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+
+        proved = proving.run(proof, self._agents, lambda: self.is_over)
+        due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
+        found = proof_verdict.judge(due, proved)
+        return [entry for entry in found if catalog.CHECK_OF[entry["code"]] not in skip]
+
+    def start(self, plan: Plan, given: Mapping[str, Any]) -> Result:
+        """
+        Arm all nodes, say go to all of them, follow every one to the end; after a failure perhaps once more.
+
+        Args:
+            given: ``user_env``, ``timeout``, ``idle_timeout`` in seconds, ``log_cap`` in bytes, ``detach``.
+        """
+        restarts: List[Dict[str, Any]] = []
+        while True:
+            result = self._attempt(plan, given)
+            result["restarts"] = restarts
+            again = None if self.is_over else _again(plan, result, len(restarts) + 1)
+            if again is None:
+                return result
+            plan, replaced = again
+            restarts.append({"run_id": plan["run_id"], "replaced": replaced, "after": result["problems"][0]})
+            told = {key: value for key, value in plan.items() if key not in ("restart", "proof")}
+            kept = plan["restart"]
+            assert kept is not None
+            tried = {"attempt": len(restarts), "of": kept["most"]}
+            self._tell({"event": events.RESTART, **tried, "replaced": replaced, "plan": told}, b"")
+
+    def _attempt(self, plan: Plan, given: Mapping[str, Any]) -> Result:
+        follower = self.follow(plan)
+        armed = {"user_env": given["user_env"], "timeout": given["timeout"], "log_cap": given["log_cap"]}
+        started = time.monotonic()
+        links.Links(plan, self._agents, follower)
+        seconds = float(plan["start_timeout"])
+        with arm_nodes.Arming(plan, armed, self._agents, follower) as arming:
+            ready = follower.wait_ready(seconds)
+            refusals = proof_verdict.judge(plan["proof"], arming.proof) if ready else []
+            if ready and not refusals:
+                started = time.monotonic()
+                follower.go()
+            else:
+                follower.refuse(refusals)
+                arming.cancel()
+                follower.stop_all()
+            if given.get("detach") and ready and not refusals:
+                follower.wait_started(seconds)
+                if not any(run.failure for run in follower.runs):
+                    follower.detach()
+            follower.follow(given.get("idle_timeout"))
+        # A supervisor has the proof's files removed; where there is none, we do.
+        unarmed = {node["host"] for node in plan["nodes"]} - arming.armed
+        proving.release({host: plan["proof"][host]["written"] for host in unarmed}, self._agents)
+        return result_of(follower, plan, time.monotonic() - started)
+
+    def follow(self, plan: Plan, **how: bool) -> Follower:
+        """Make the follower of a run, which takes the orders of whoever asked from now on."""
+        follower = Follower(plan, self._tell, self.loop, self._agents.ways, **how)
+        follower.is_held = self.is_held
+        self.follower = follower
+        return follower
+
+
+def result_of(follower: Follower, plan: Plan, seconds: float) -> Result:
+    """Give how a run ended, or that it goes on without us."""
+    problems, summary = run_outcome.judge(follower.runs, plan, follower.interrupted)
+    summary["duration_seconds"] = round(seconds, 3)
+    problems = [] if follower.detached else follower.refused or problems
+    return {
+        "summary": summary,
+        "run_id": plan["run_id"],
+        "detached": follower.detached,
+        "problems": problems,
+        "exit_code": int(codes.exit_code(problems)) if problems else 0,
+    }
+
+
+def _again(plan: Plan, result: Result, number: int) -> Any:
+    """Plan a restart where the run failed in a way that may not come again."""
+    problems = result["problems"]
+    if not problems or any(entry["code"] not in codes.RESTARTABLE for entry in problems):
+        return None
+    failures = {entry["host"]: entry["code"] for entry in reversed(problems) if entry["host"]}
+    return spare_nodes.again(plan, failures, number)

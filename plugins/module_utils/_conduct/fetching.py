@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetch what a run left on its nodes into directories of this machine. Private to the collection."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Deque, Dict, List, NamedTuple, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import unpacking
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents, at_once
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
+
+MAX_BYTES = 1 << 32
+SILENCE_SECONDS = 60.0
+_RUN_BYTES = 1 << 20
+_PACK = "_runs.run_state:pack"
+
+
+class Fetched(NamedTuple):
+    """What came of one node's share: whether it changed what is here, why there is none, and what it left out."""
+
+    changed: bool
+    failure: Optional[str] = None
+    left_out: Optional[str] = None
+
+
+def from_all(ways: Ways, requests: Dict[str, Dict[str, Any]], base: str, size: int) -> Dict[str, Fetched]:
+    """
+    Fetch the shares of many nodes, a bounded number at once, each into a directory of its name below ``base``.
+
+    Args:
+        requests: ``run_id`` and ``run_dir`` by host.
+        size: How many bytes each node's files may have.
+    """
+
+    def fetch(host: str) -> Fetched:
+        return from_node(ways[host], requests[host], os.path.join(base, host), size)
+
+    with ThreadPoolExecutor(at_once()) as pool:
+        return dict(zip(requests, pool.map(fetch, requests)))
+
+
+def from_node(way: Way, request: Dict[str, Any], directory: str, size: int) -> Fetched:
+    """Fetch one node's share into a directory."""
+    partial = directory + ".partial"
+    with Agents(Loop(), {way.host: way}) as agents:
+        source = _Source(agents, way.host, request)
+        try:
+            if not source.begins():
+                return Fetched(False, source.failure)
+            _renew(partial)
+            left_out = unpacking.unpack(source.read, partial, size)
+            return Fetched(_replace(directory, partial), None, left_out)
+        except (Refused, OSError) as error:
+            return Fetched(False, "its archive is refused: %s" % error)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+class _Source:
+    """The bytes of one node's archive, as they are asked for."""
+
+    def __init__(self, agents: Agents, host: str, request: Dict[str, Any]) -> None:
+        self._loop = agents.loop
+        self._pieces: Deque[bytes] = deque()
+        self._has_begun = self._is_over = False
+        self.failure: Optional[str] = None
+        agents.become(host, _PACK, request, self._answered, self._told, self._pieces.append, _ignore)
+
+    def _told(self, _: Dict[str, Any]) -> None:
+        self._has_begun = True
+
+    def _answered(self, answer: Answer) -> None:
+        self._is_over, self.failure = True, str(answer.get("msg"))
+
+    def _wait(self, silence: float) -> None:
+        """Wait for something to happen."""
+        deadline = time.monotonic() + silence
+        while not self._pieces and not self._is_over and time.monotonic() < deadline:
+            self._loop.turn(deadline - time.monotonic())
+
+    def begins(self) -> bool:
+        """Wait until the archive begins, and tell whether it does."""
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while not self._has_begun and not self._is_over and time.monotonic() < deadline:
+            self._loop.turn(deadline - time.monotonic())
+        if not self._has_begun and not self._is_over:
+            self.failure = "it sent nothing for %g s" % SILENCE_SECONDS
+        return self._has_begun
+
+    def read(self) -> bytes:
+        """
+        Return the next bytes, none at the end.
+
+        Raises:
+            Refused: If there is nothing for too long.
+        """
+        self._wait(SILENCE_SECONDS)
+        if self._pieces:
+            return self._pieces.popleft()
+        if not self._is_over:
+            raise Refused("it sent nothing for %g s" % SILENCE_SECONDS)
+        return b""
+
+
+def _ignore(_: Any) -> None:
+    """Take a call that is ended with its agent."""
+
+
+def _renew(directory: str) -> None:
+    """Make a directory that is empty and this user's alone."""
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(os.path.dirname(directory), 0o700, exist_ok=True)
+    os.mkdir(directory, 0o700)
+
+
+def _replace(directory: str, by: str) -> bool:
+    """Put a directory in the place of another, and say whether it is any different."""
+    if os.path.isdir(directory) and same(by, directory):
+        return False
+    shutil.rmtree(directory, ignore_errors=True)
+    os.rename(by, directory)
+    return True
+
+
+def is_replaced(directory: str, run_id: str) -> bool:
+    """Tell whether a directory may give way to what is fetched: it is empty, or holds the same run."""
+    try:
+        if not os.listdir(directory):
+            return True
+        # A node wrote this file.
+        with open(os.path.join(directory, run_directory.DESCRIPTION), "rb") as stream:
+            return bool(wire.parse(stream.read(_RUN_BYTES)).get("run_id") == run_id)
+    except FileNotFoundError:
+        return not os.path.isdir(directory)
+    except (OSError, ValueError):
+        return False
+
+
+def same(one: str, other: str) -> bool:
+    """Tell whether two directories hold the same files, byte for byte."""
+    found = filecmp.dircmp(one, other, ignore=[])
+    if found.left_only or found.right_only or found.common_funny:
+        return False
+    _, different, unread = filecmp.cmpfiles(one, other, found.common_files, shallow=False)
+    below: List[bool] = [same(os.path.join(one, name), os.path.join(other, name)) for name in found.common_dirs]
+    return not different and not unread and all(below)

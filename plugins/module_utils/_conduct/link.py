@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The controller's end of one agent's channel: calls of functions there, and streams to supervisors.
+
+A node may send anything and as much as it likes. Whatever is kept here has a bound; what goes beyond it, or is no
+frame, is that node's error and ends its channel, nobody else's. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Connection
+
+PIECE = 1 << 18
+# What login scripts print before our program speaks, and what one answer may have.
+BEFORE_BYTES, ANSWER_BYTES = 1 << 20, 1 << 26
+_WORDS_BYTES = 1 << 12
+_GIVE_BYTES = 1 << 19
+_VERSION = re.compile(rb"[0-9a-f]{4,16}")
+# Once its output has ended, whatever carried the program is about to end as well.
+_END_SECONDS, _LOOK_SECONDS = 2.0, 0.01
+
+Answer = Dict[str, Any]
+
+
+class Refused(Exception):  # noqa: N818  it is an answer of a node, not an error of ours
+    """A node sent what it may not send."""
+
+
+class Stream:
+    """What comes from one call or one supervisor, and what goes to it."""
+
+    def __init__(self, link: Link, number: int) -> None:
+        self._link, self._number = link, number
+
+    def give(self, data: bytes) -> None:
+        """Send bytes to it."""
+        self._link.give(self._number, data)
+
+    def end_input(self) -> None:
+        """Tell it that nothing more comes."""
+        self._link.tell({"close": self._number})
+
+    def drop(self) -> None:
+        """End it; nothing is heard of it any more."""
+        self._link.forget(self._number)
+
+    def hear(self, data: bytes) -> None:
+        """Take what it sent."""
+        raise NotImplementedError
+
+    def ended(self, why: Optional[str]) -> None:
+        """Take down that nothing more comes; why, where its node is not to be heard any more."""
+        raise NotImplementedError
+
+
+class Relayed(Stream):
+    """The way to a supervisor: bytes."""
+
+    def __init__(self, link: Link, number: int, heard: Callable[[bytes], None], over: Callable[[], None]) -> None:
+        super().__init__(link, number)
+        self._heard, self._over = heard, over
+
+    def hear(self, data: bytes) -> None:
+        """Pass on what it sent."""
+        self._heard(data)
+
+    def ended(self, why: Optional[str]) -> None:
+        """Pass on that it is over."""
+        del why
+        self._over()
+
+
+class Call(Stream):
+    """
+    A function that runs on a node.
+
+    ``answered`` gets its answer once, in the shape of that function's, or ``failed`` with ``msg``; ``told`` its news
+    while it runs; ``raw`` what it writes after the news that say so.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        number: int,
+        function: str,
+        answered: Callable[[Answer], None],
+        told: Optional[Callable[[Dict[str, Any]], None]] = None,
+        raw: Optional[Callable[[bytes], None]] = None,
+    ) -> None:
+        super().__init__(link, number)
+        self._function, self._answered, self._told, self._raw = function, answered, told, raw
+        self._kept = bytearray()
+        self._seen = 0
+        self._is_raw = False
+
+    def hear(self, data: bytes) -> None:
+        """
+        Take what it wrote.
+
+        Raises:
+            Refused: If that is too much, or not what our functions write.
+        """
+        if self._is_raw and self._raw:
+            self._raw(data)
+            return
+        self._kept += data
+        if len(self._kept) > ANSWER_BYTES:
+            raise Refused("it printed more than %d bytes" % ANSWER_BYTES)
+        while not self._is_raw:
+            end = self._kept.find(b"\n", self._seen)
+            if end < 0:
+                self._seen = len(self._kept)
+                return
+            line = bytes(self._kept[:end])
+            del self._kept[: end + 1]
+            self._seen = 0
+            self._line(line)
+        rest, self._kept = bytes(self._kept), bytearray()
+        if rest and self._raw:
+            self._raw(rest)
+
+    def _line(self, line: bytes) -> None:
+        if line[:1] == b"N" and self._told:
+            try:
+                news = wire.parse(line[1:])
+            except wire.WireError as error:
+                raise Refused(str(error)) from error
+            if not node_answers.NEWS(news):
+                raise Refused("these are no news: %r" % line[:80])
+            self._is_raw = self._raw is not None
+            self._told(news)
+        elif line[:1] == b"A":
+            try:
+                self._answer(node_answers.checked(self._function, wire.parse(line[1:])))
+            except wire.WireError as error:
+                self._answer({"failed": True, "msg": "its answer cannot be read: %s" % error})
+
+    def ended(self, why: Optional[str]) -> None:
+        """Answer that there is none."""
+        self._answer({"failed": True, "rc": None, "msg": why or "it ended without an answer"})
+
+    def _answer(self, answer: Answer) -> None:
+        answered, self._answered = self._answered, _nothing
+        answered(answer)
+
+
+def _nothing(_: Answer) -> None:
+    """Take an answer that came before."""
+
+
+class Link:
+    """One agent, from its start to its end; ``on_end`` hears why it is over, and whether it ever spoke."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        connection: Connection,
+        mark: str,
+        on_ready: Callable[[], None],
+        on_end: Callable[[str, Optional[int]], None],
+    ) -> None:
+        self._loop, self._connection, self._mark = loop, connection, b"\n" + mark.encode() + b" "
+        self._on_ready, self._on_end = on_ready, on_end
+        self._magic: Optional[str] = None
+        self._before = bytearray(b"\n")
+        self._decoder = wire.Decoder()
+        self._streams: Dict[int, Stream] = {}
+        self._numbers = 0
+        self._known: Set[str] = set()
+        self._waiting = bytearray()
+        self._words = b""
+        self._raw: Optional[Stream] = None
+        self.is_over = False
+        self.sent = self.received = 0
+        loop.watch(connection.link, self._read, is_node=True)
+        if connection.words is not None:
+            loop.watch(connection.words, self._read_words)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the agent has spoken."""
+        return self._magic is not None
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def call(
+        self,
+        function: str,
+        request: Any,
+        seconds: float,
+        answered: Callable[[Answer], None],
+        told: Optional[Callable[[Dict[str, Any]], None]] = None,
+        raw: Optional[Callable[[bytes], None]] = None,
+        finishes: bool = False,
+        delivers: bool = False,
+    ) -> Call:
+        """
+        Call a function of ours on the node.
+
+        Args:
+            function: Such as ``_arm.prove:prove``.
+            request: What it takes, JSON data.
+            seconds: When the node ends it.
+            answered: Gets the answer.
+            told: Gets news while it runs; a function that tells none takes no second argument.
+            raw: Gets what it writes after its first news.
+            finishes: Whether it notices by itself that nobody asks any more, and must not be killed then.
+            delivers: Whether it writes our programs to files.
+        """
+        module, _, name = function.partition(":")
+        self._load(bundles.closure(module))
+        if delivers:
+            self._load(bundles.programs(), as_text=True)
+        self._numbers += 1
+        call = Call(self, self._numbers, name, answered, told, raw)
+        self._streams[self._numbers] = call
+        words = {"call": self._numbers, "module": module, "function": name, "seconds": seconds}
+        self.tell({**words, "speaks": told is not None, "finishes": finishes})
+        self.give(self._numbers, _request(request))
+        return call
+
+    def become(
+        self,
+        function: str,
+        request: Any,
+        answered: Callable[[Answer], None],
+        told: Callable[[Dict[str, Any]], None],
+        raw: Callable[[bytes], None],
+    ) -> Call:
+        """Have the whole channel be one function's from now on: no byte of it is framed."""
+        module, _, name = function.partition(":")
+        self._load(bundles.closure(module))
+        call = Call(self, 0, name, answered, told, raw)
+        self.tell({"become": True, "module": module, "function": name})
+        self._raw = self._streams[0] = call
+        self.give(0, _request(request))
+        return call
+
+    def relay(self, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> Relayed:
+        """Connect with the supervisor of a run."""
+        self._numbers += 1
+        stream = Relayed(self, self._numbers, heard, over)
+        self._streams[self._numbers] = stream
+        self.tell({"relay": self._numbers, "directory": directory})
+        return stream
+
+    def _load(self, wanted: Sequence[str], as_text: bool = False) -> None:
+        """Send what the agent does not have yet."""
+        assert self._magic is not None
+        names = bundles.missing(wanted, () if as_text else self._known)
+        if names:
+            texts = frozenset(names) if as_text else frozenset()
+            self.tell({"load": True}, bundles.packed(tuple(names), texts, self._magic))
+            self._known.update(names)
+
+    def tell(self, header: Dict[str, Any], payload: bytes = b"") -> None:
+        """Send a frame, as soon as the agent takes it."""
+        self._send(wire.encode(header, payload))
+
+    def give(self, number: int, data: bytes) -> None:
+        """Send bytes to a stream."""
+        if self._raw is not None:
+            self._send(data)
+            return
+        for at in range(0, len(data), _GIVE_BYTES):
+            self.tell({"give": number}, data[at : at + _GIVE_BYTES])
+
+    def forget(self, number: int) -> None:
+        """End a stream, and hear nothing of it any more."""
+        if self._streams.pop(number, None) is None or self.is_over:
+            return
+        if self._raw is not None:
+            self.close()
+        else:
+            self.tell({"drop": number})
+
+    # -- bytes ----------------------------------------------------------------------------------
+
+    def _send(self, data: bytes) -> None:
+        if not self.is_over:
+            self._waiting += data
+            self._flush()
+
+    def _flush(self) -> None:
+        link = self._connection.link
+        try:
+            while self._waiting:
+                count = link.send(memoryview(self._waiting)[:PIECE])
+                self.sent += count
+                del self._waiting[:count]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._waiting.clear()  # Why it does not listen any more is heard by reading.
+        self._loop.write(link, self._flush if self._waiting else None)
+
+    def _read(self) -> None:
+        try:
+            data = self._connection.link.recv(PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.received += len(data)
+        try:
+            if not data:
+                self._ended()
+            elif self._magic is None:
+                self._greet(data)
+            elif self._raw is not None:
+                self._raw.hear(data)
+            else:
+                self._hear(data)
+        except (Refused, wire.WireError) as error:
+            self.close(str(error))
+
+    def _greet(self, data: bytes) -> None:
+        """Wait for the agent's first words, whatever a login script printed before."""
+        self._before += data
+        at = self._before.find(self._mark)
+        end = self._before.find(b"\n", at + 1) if at >= 0 else -1
+        if end < 0:
+            if len(self._before) > BEFORE_BYTES:
+                raise Refused("it printed more than %d bytes" % BEFORE_BYTES)
+            return
+        magic = bytes(self._before[at + len(self._mark) : end])
+        if not _VERSION.fullmatch(magic):
+            raise Refused("its Python says no version: %r" % magic[:40])
+        rest = bytes(self._before[end + 1 :])
+        self._before.clear()
+        self._magic = magic.decode()
+        self._send(bundles.first(self._magic))
+        self._known.update(bundles.closure("_node.agent"))
+        self._on_ready()
+        if rest:
+            self._hear(rest)
+
+    def _hear(self, data: bytes) -> None:
+        for header, payload in self._decoder.feed(data):
+            number = header.get("of")
+            if type(number) is not int:
+                raise Refused("it sent what no agent sends: %r" % str(header)[:80])
+            stream = self._streams.get(number)
+            if stream is None:
+                continue  # It was given up, and does not know yet.
+            if "ended" in header:
+                del self._streams[number]
+                stream.ended(None)
+            else:
+                stream.hear(payload)
+            if self.is_over:
+                return
+
+    def _read_words(self) -> None:
+        assert self._connection.words is not None
+        try:
+            piece = os.read(self._connection.words, PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        self._words = (self._words + piece)[-_WORDS_BYTES:]
+        if not piece:
+            self._loop.unwatch(self._connection.words)
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _ended(self) -> None:
+        """Wait for the exit code of what carried it, which comes a moment later."""
+        self._loop.unwatch(self._connection.link)
+        self._look(_END_SECONDS)
+
+    def _look(self, seconds: float) -> None:
+        if self.is_over:
+            return
+        code = self._connection.code()
+        if code is None and self._connection.words is not None and seconds > 0:
+            self._loop.after(_LOOK_SECONDS, lambda: self._look(seconds - _LOOK_SECONDS))
+            return
+        if self._connection.words is not None:
+            self._read_words()
+        said = self._words + (b" " + bytes(self._before) if self._magic is None else b"")
+        self._over(" ".join(said.decode(errors="replace").split())[-400:], code)
+
+    def close(self, why: str = "it was given up") -> None:
+        """End the agent, and all that it does."""
+        if not self.is_over:
+            self._over(why, None)
+
+    def _over(self, why: str, code: Optional[int]) -> None:
+        self.is_over = True
+        self._loop.unwatch(self._connection.link)
+        if self._connection.words is not None:
+            self._loop.unwatch(self._connection.words)
+        self._connection.close()
+        streams: List[Tuple[int, Stream]] = list(self._streams.items())
+        self._streams.clear()
+        for _, stream in streams:
+            stream.ended("the connection ended" + (": %s" % why if why else ""))
+        self._on_end(why, code)
+
+
+def _request(request: Any) -> bytes:
+    data = json.dumps(request).encode()
+    return b"%08x%s" % (len(data), data)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Look at all nodes at once: the probe, and what its answers are worth. Private to the collection."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way
+
+PROBE = "_probe.node_facts:node_info"
+# Whatever may hang has a deadline on the node; this one is for a node that does not even start to look. A madengine
+# that has to be started to say its version may take a minute.
+_SECONDS, _MODEL_SECONDS = 22.0, 100.0
+
+
+class Seen(NamedTuple):
+    """What a look at one node gave: its facts, or why there are none."""
+
+    facts: Optional[Facts] = None
+    problem: Optional[codes.Problem] = None
+
+
+def at_all(
+    agents: Agents,
+    hosts: List[str],
+    request: Dict[str, Any],
+    told: Callable[[str, bool], None],
+    is_over: Callable[[], bool] = lambda: False,
+) -> Dict[str, Seen]:
+    """
+    Probe all nodes.
+
+    Args:
+        request: See ``node_facts.ARGUMENTS``.
+        told: Hears of each node, and whether it answered.
+        is_over: Whether nobody waits for it any more.
+    """
+    seen: Dict[str, Seen] = {}
+    begun = dict.fromkeys(hosts, 0.0)
+
+    def take(host: str, answer: Answer) -> None:
+        found = judge(agents.ways[host], answer, request["shared_paths"], begun[host])
+        seen[host] = found
+        told(host, found.facts is not None)
+
+    seconds = _MODEL_SECONDS if request["shape"] == "model" else _SECONDS
+
+    def ask(host: str) -> None:
+        agents.call(
+            host,
+            PROBE,
+            request,
+            seconds,
+            lambda answer: take(host, answer),
+            started=lambda _: begun.update({host: time.time()}),
+        )
+
+    for host in hosts:
+        ask(host)
+    while len(seen) < len(hosts) and not is_over():
+        agents.loop.turn()
+    return seen
+
+
+def judge(way: Way, answer: Answer, paths: List[str], sent: float) -> Seen:
+    """Take facts that are what the probe gives, and nothing else that a node says; or say why there are none."""
+    host, received = way.host, time.time()
+    if "node" in answer:
+        node = answer["node"]
+        odd = node_answers.odd_fact(node, paths)
+        if odd is None:
+            facts: Facts = node_answers.dated(node, {"sent": sent, "received": received})  # type: ignore[assignment]
+            return Seen(facts=facts)
+        message = "the probe does not give such facts: %s" % odd
+        return Seen(problem=codes.problem("PROBE_MALFORMED", host, message, hint=way.hint("HOST")))
+    if "problem" in answer:
+        return Seen(problem=answer["problem"])
+    message = "the node could not be looked at: %s" % " ".join(str(answer.get("msg", "")).split())[-300:]
+    return Seen(problem=codes.problem("PROBE_FAILED", host, message, hint=way.hint("HOST")))

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Do on a node what is asked over one channel: run functions of ours, and be the way to a supervisor.
+
+One Python start serves all of it. A function runs in a child that is forked from this warm interpreter, with a
+deadline, so that one that hangs or crashes costs nobody else anything. The channel is standard input and output;
+frames are those of ``wire``. From the controller:
+
+    {"load": true} + modules              what may be imported from now on
+    {"call": N, "module", "function", "seconds", "speaks", "finishes"}
+    {"relay": N, "directory"}             connect stream N with the supervisor of a run
+    {"give": N} + bytes                   for the standard input of call N, or the supervisor
+    {"close": N}                          nothing more comes for it
+    {"drop": N}                           end it
+    {"become": true, "module", "function"}  the channel is that function's from now on
+
+and to it ``{"of": N} + bytes``, then ``{"of": N, "ended": STATUS}``. A call reads its arguments from its standard
+input, eight hexadecimal digits and so many bytes of JSON, and writes lines: ``N`` with news, ``A`` with its answer.
+When the channel ends, so does what was started, but for calls that say they ``finish``: these notice by themselves.
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+from typing import Any, Dict, List, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources, title
+
+PIECE = 1 << 18
+# What may wait for a controller that does not read, and for a function that does not.
+OUT_MOST, IN_MOST = 1 << 20, 1 << 26
+STREAMS_MOST = 1 << 10
+_REAP_SECONDS, _LOOK_SECONDS = 0.5, 0.01
+_ERROR_CHARACTERS = 2000
+
+
+class Stream:
+    """A call, or the way to a supervisor: a socket, and a process where there is one."""
+
+    def __init__(self, number: int, link: socket.socket, pid: Optional[int], deadline: Optional[float]) -> None:
+        self.number, self.link, self.pid, self.deadline = number, link, pid, deadline
+        self.finishes = False
+        self.waiting = bytearray()
+        self.is_closing = False
+        link.setblocking(False)
+
+    def feed(self) -> None:
+        """Pass on what waits, as far as it is taken."""
+        try:
+            while self.waiting:
+                del self.waiting[: self.link.send(memoryview(self.waiting)[:PIECE])]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.waiting.clear()
+        if self.is_closing:
+            self.is_closing = False
+            try:
+                self.link.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+
+class Agent:
+    """Serves one channel to its end."""
+
+    def __init__(self, channel_in: int, channel_out: int) -> None:
+        self._in, self._out = channel_in, channel_out
+        self._decoder = wire.Decoder()
+        self._waiting = bytearray()
+        self._streams: Dict[int, Stream] = {}
+        # Children that are over but for being collected, and until when they are waited for.
+        self._ended: Dict[int, Stream] = {}
+        self._is_open = True
+        os.set_blocking(channel_out, False)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Serve until the channel has ended, and what has to finish has."""
+        while self._is_open or self._ended or any(stream.pid for stream in self._streams.values()):
+            self._turn()
+
+    def _turn(self) -> None:
+        poll = select.poll()
+        by_descriptor: Dict[int, Stream] = {}
+        is_full = len(self._waiting) >= OUT_MOST
+        for stream in self._streams.values():
+            wanted = (0 if is_full else select.POLLIN) | (select.POLLOUT if stream.waiting else 0)
+            by_descriptor[stream.link.fileno()] = stream
+            poll.register(stream.link, wanted)
+        if self._is_open:
+            poll.register(self._in, select.POLLIN)
+            if self._waiting:
+                poll.register(self._out, select.POLLOUT)
+        for descriptor, _ in poll.poll(self._patience()):
+            if descriptor in by_descriptor:
+                self._serve(by_descriptor[descriptor], is_full)
+            elif descriptor == self._in:
+                self._hear()
+        self._send()
+        self._watch_clock()
+
+    def _patience(self) -> Optional[float]:
+        if self._ended:
+            return _LOOK_SECONDS * 1000
+        known = [stream.deadline for stream in self._streams.values() if stream.deadline is not None]
+        return max(0.0, min(known) - time.monotonic()) * 1000 + 1 if known else None
+
+    def _watch_clock(self) -> None:
+        now = time.monotonic()
+        for stream in list(self._streams.values()):
+            if stream.deadline is not None and now >= stream.deadline:
+                self._end(stream)
+        for stream in list(self._ended.values()):
+            pid, status = os.waitpid(stream.pid or 0, os.WNOHANG)
+            if pid or now >= (stream.deadline or 0.0):
+                # One that the kernel holds is left to it.
+                del self._ended[stream.number]
+                self._tell({"of": stream.number, "ended": status if pid else None})
+
+    # -- the channel ----------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        try:
+            data = os.read(self._in, PIECE)
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up()
+        for header, payload in self._decoder.feed(data):
+            self._obey(header, payload)
+
+    def _tell(self, header: Dict[str, Any], payload: bytes = b"") -> None:
+        if self._is_open:
+            self._waiting += wire.encode(header, payload)
+
+    def _send(self) -> None:
+        try:
+            while self._waiting and self._is_open:
+                del self._waiting[: os.write(self._out, memoryview(self._waiting)[:PIECE])]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Nobody asks any more: end what was started, but for what notices by itself and has to."""
+        self._is_open = False
+        self._waiting.clear()
+        for stream in list(self._streams.values()):
+            if stream.finishes:
+                stream.link.close()
+                del self._streams[stream.number]
+                self._ended[stream.number] = stream
+            else:
+                self._end(stream)
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def _obey(self, header: Dict[str, Any], payload: bytes) -> None:
+        if header.get("load"):
+            own_sources.install().add(payload)
+        elif header.get("become"):
+            self._become(header)
+        elif "call" in header:
+            self._call(header)
+        elif "relay" in header:
+            self._relay(header["relay"], header["directory"])
+        else:
+            number = header.get("give", header.get("close", header.get("drop")))
+            stream = self._streams.get(number) if isinstance(number, int) else None
+            if stream is not None:
+                self._give(stream, header, payload)
+
+    def _give(self, stream: Stream, header: Dict[str, Any], payload: bytes) -> None:
+        if "drop" in header:
+            self._end(stream)
+            return
+        stream.waiting += payload
+        stream.is_closing = stream.is_closing or "close" in header
+        if len(stream.waiting) > IN_MOST:
+            self._end(stream)
+        else:
+            stream.feed()
+
+    def _call(self, header: Dict[str, Any]) -> None:
+        # Imported here, once for all calls, and before the clock of this one runs.
+        ours, theirs = socket.socketpair()
+        try:
+            function = _function(header)
+            pid = os.fork()
+        except Exception as error:  # noqa: BLE001  it is this call's, and nobody else's
+            ours.close()
+            theirs.close()
+            self._tell({"of": header["call"]}, _answer(_failure(error)))
+            self._tell({"of": header["call"], "ended": 0})
+            return
+        if not pid:
+            self._run(theirs, function, bool(header.get("speaks")))
+        theirs.close()
+        stream = Stream(header["call"], ours, pid, time.monotonic() + float(header["seconds"]))
+        stream.finishes = bool(header.get("finishes"))
+        self._streams[stream.number] = stream
+
+    def _run(self, link: socket.socket, function: Any, speaks: bool) -> None:
+        """Be the child that a function runs in."""
+        try:
+            os.setsid()
+            for stream in self._streams.values():
+                stream.link.close()
+            for descriptor in (0, 1):
+                os.dup2(link.fileno(), descriptor)
+            for descriptor in {link.fileno(), self._in, self._out} - {0, 1}:
+                os.close(descriptor)
+            call(function, speaks)
+        finally:
+            os._exit(0)
+
+    def _become(self, header: Dict[str, Any]) -> None:
+        os.set_blocking(self._out, True)
+        call(_function(header), speaks=True)
+        os._exit(0)
+
+    def _relay(self, number: int, directory: str) -> None:
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # A run's directory may be longer than the name of a socket.
+            place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                link.connect("/proc/self/fd/%d/%s" % (place, run_directory.CONTROL_SOCKET))
+            finally:
+                os.close(place)
+        except OSError:
+            link.close()
+            self._tell({"of": number, "ended": 1})
+            return
+        self._streams[number] = Stream(number, link, None, None)
+
+    # -- streams --------------------------------------------------------------------------------
+
+    def _serve(self, stream: Stream, is_full: bool) -> None:
+        if stream.waiting:
+            stream.feed()
+        if is_full:
+            return
+        try:
+            data = stream.link.recv(PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._tell({"of": stream.number}, data)
+        else:
+            self._end(stream)
+
+    def _end(self, stream: Stream) -> None:
+        """End a stream, and with it all that its call started in its own session."""
+        del self._streams[stream.number]
+        stream.link.close()
+        if stream.pid is None:
+            self._tell({"of": stream.number, "ended": 0})
+            return
+        for kill in (os.killpg, os.kill):  # It may not have made its session yet.
+            try:
+                kill(stream.pid, signal.SIGKILL)
+            except OSError:
+                pass
+        stream.deadline = time.monotonic() + _REAP_SECONDS
+        self._ended[stream.number] = stream
+
+
+def call(function: Any, speaks: bool) -> None:
+    """Read arguments from standard input, call a function with them, and write its answer, or why there is none."""
+    more: List[Any] = [lambda news: _write(b"N" + json.dumps(news).encode() + b"\n")] if speaks else []
+    try:
+        answer = function(json.loads(_take(int(_take(8), 16))), *more)
+        data = _answer(answer)
+    except Exception as error:  # noqa: BLE001  whatever it is, whoever asked has to hear of it
+        data = _answer(_failure(error))
+    _write(data)
+
+
+def _function(header: Dict[str, Any]) -> Any:
+    module = importlib.import_module("%s.%s" % (own_sources.PACKAGE, header["module"]))
+    return getattr(module, header["function"])
+
+
+def _failure(error: Exception) -> Dict[str, Any]:
+    return {"failed": True, "msg": ("%s: %s" % (type(error).__name__, error))[:_ERROR_CHARACTERS]}
+
+
+def _answer(answer: Any) -> bytes:
+    return b"A" + json.dumps(answer).encode() + b"\n"
+
+
+def _take(count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = os.read(0, count - len(data))
+        if not piece:
+            raise EOFError("the request ends in the middle")
+        data += piece
+    return data
+
+
+def _write(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def main() -> None:
+    """Serve standard input and output."""
+    title.become(["madctl", "agent"])
+    Agent(0, 1).serve()
+    os._exit(0)

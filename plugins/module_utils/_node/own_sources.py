@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Our own modules on a node that has no files of them: what came over a channel, to import and to read.
+
+It imports nothing of ours, since it is what makes that possible. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import importlib
+import marshal
+import os
+import sys
+import zlib
+from importlib.machinery import ModuleSpec
+from typing import Any, Dict, Optional, Set, Tuple
+
+PACKAGE = "ansible_collections.madctl.multinode.plugins.module_utils"
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) if "__file__" in globals() else ""
+# Text, code as this version of Python marshals it, or both, by a module's name below the package.
+Parts = Dict[str, Tuple[Optional[str], Optional[bytes]]]
+
+
+class Loader:
+    """Imports what came over the channel, at the first ``import`` that asks for it."""
+
+    def __init__(self) -> None:
+        self.texts: Dict[str, str] = {}
+        self._codes: Dict[str, bytes] = {}
+        self._modules: Set[str] = set()
+        self._packages: Set[str] = set()
+
+    def add(self, packed: bytes) -> None:
+        """Take more modules, as ``bundles`` packs them."""
+        parts: Parts = marshal.loads(zlib.decompress(packed))
+        for name, (text, code) in parts.items():
+            full = "%s.%s" % (PACKAGE, name)
+            if text is not None:
+                self.texts[name] = text
+            if code is not None:
+                self._codes[full] = code
+            self._modules.add(full)
+            words = full.split(".")
+            self._packages.update(".".join(words[:end]) for end in range(1, len(words)))
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+        """Find a module of ours, or a package that leads to one."""
+        del path, target
+        if name in self._packages:
+            return ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]  # what Python asks of a loader
+        return ModuleSpec(name, self) if name in self._modules else None  # type: ignore[arg-type]
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> None:
+        """Leave it to Python to make the module."""
+        del spec
+
+    def exec_module(self, module: Any) -> None:
+        """Run a module's code; a package has none."""
+        if module.__name__ in self._packages:
+            return
+        code = self._codes.pop(module.__name__, None)
+        text = self.texts.get(module.__name__[len(PACKAGE) + 1 :], "")
+        exec(marshal.loads(code) if code else compile(text, module.__name__, "exec"), module.__dict__)  # noqa: S102
+
+
+_loader = Loader()
+
+
+def install() -> Loader:
+    """Have ``import`` find what comes over the channel."""
+    if not is_installed():
+        sys.meta_path.insert(0, _loader)  # type: ignore[arg-type]
+    return _loader
+
+
+def start(packed: bytes) -> None:
+    """Take the first modules, and be the agent that is among them; the boot calls it."""
+    sys.modules["%s._node.own_sources" % PACKAGE] = sys.modules.pop(__name__)
+    install().add(packed)
+    importlib.import_module("%s._node.agent" % PACKAGE).main()
+
+
+def is_installed() -> bool:
+    """Tell whether this process has our modules from a channel."""
+    return _loader in sys.meta_path
+
+
+def text(name: str) -> str:
+    """
+    Return the text of a module below the package, such as ``_supervise.supervisor``.
+
+    Raises:
+        OSError: If it neither came over the channel nor lies beside this file.
+    """
+    if name in _loader.texts:
+        return _loader.texts[name]
+    with open(os.path.join(_ROOT, *name.split(".")) + ".py", encoding="utf-8") as stream:
+        return stream.read()

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Give this process another command line, which is what ``ps`` shows and what a run's supervisor is known by.
+
+A process that is forked and not executed has that of its parent. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Sequence, Tuple
+
+
+def become(words: Sequence[str]) -> bool:
+    """Write other words over the command line; False where they do not fit, or the kernel does not let us."""
+    try:
+        begin, end = _place()
+        data = b"\0".join(map(os.fsencode, words)) + b"\0"
+        if not begin or len(data) > end - begin:
+            return False
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(begin)
+            memory.write(data.ljust(end - begin, b"\0"))
+        with open("/proc/self/cmdline", "rb") as stream:
+            return stream.read().startswith(data)
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _place() -> Tuple[int, int]:
+    """Read where in memory the command line is; proc_pid_stat(5), fields 48 and 49."""
+    with open("/proc/self/stat", "rb") as stream:
+        fields = stream.read().rpartition(b")")[2].split()
+    return int(fields[45]), int(fields[46])

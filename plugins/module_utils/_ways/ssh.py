@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The way to a node over SSH, and all that says ssh: its command line, its errors. Private to the collection.
+
+Who knows the command line, such as Ansible, says it; here is what it is used for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import Any, Dict, List, NamedTuple, Optional, Pattern
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
+
+# What a handshake comes to, in words of the reference page of checks.
+LOOKS_AT = "SSH: name, handshake, host key, login"
+# Connections notice a dead peer within seconds.
+ALIVE_SECONDS, ALIVE_TIMES = 3, 4
+_FAILED = 255  # what ssh ends with for reasons of its own
+_RESET_SECONDS = 3.0
+# What sshpass ends with: a password that is refused, and a host key that nobody accepts.
+_PASSWORD_REFUSED, _KEY_UNKNOWN = 5, 6
+
+
+@dataclass(frozen=True)
+class Login:
+    """
+    How ssh reaches a node.
+
+    ``words`` is its command line without the target, ``chosen_patience`` whether its user says how long to wait.
+    ``password``, with the beginning of the prompt that asks for it, is never written down; see ``without_secret``.
+    """
+
+    words: List[str]
+    target: str
+    address: str
+    port: Optional[int] = None
+    chosen_patience: bool = False
+    password: Optional[str] = None
+    prompt: Optional[str] = None
+
+    def without_secret(self) -> Optional[Dict[str, Any]]:
+        """Give it as data that may be kept; None where a password is in it."""
+        if self.password is not None:
+            return None
+        kept = ("words", "target", "address", "port", "chosen_patience")
+        return {name: getattr(self, name) for name in kept}
+
+
+class Ssh(way.Way):
+    """A node that ssh reaches."""
+
+    silence_seconds = float(ALIVE_SECONDS * ALIVE_TIMES)
+
+    def __init__(self, host: str, python: str, login: Login, environment: str = "") -> None:
+        super().__init__(host, python, environment)
+        self.login = login
+
+    def start(self, command: str, seconds: Optional[float] = None) -> way.Connection:
+        """Start a command on the node, over the connection that is kept where there is one."""
+        options = [] if seconds is None or self.login.chosen_patience else ["-o", "ConnectTimeout=%d" % seconds]
+        words = [self.login.words[0], *options, *self.login.words[1:]]
+        words += ["-T", "--", self.login.target, way.shell(command)]
+        if self.login.password is None:
+            return way.Child(words)
+        reader, writer = os.pipe()
+        try:
+            prompt = ["-P", self.login.prompt] if self.login.prompt else []
+            child = way.Child(["sshpass", "-d%d" % reader, *prompt, *words], (reader,))
+            os.write(writer, self.login.password.encode("utf-8", "surrogateescape") + b"\n")
+        finally:
+            os.close(reader)
+            os.close(writer)
+        return child
+
+    def reset(self) -> None:
+        """End the connection that is kept."""
+        words = [self.login.words[0], "-O", "exit", *self.login.words[1:], "--", self.login.target]
+        try:
+            subprocess.run(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                timeout=_RESET_SECONDS,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            pass  # Then the next attempt fails as well, and says why.
+
+    @staticmethod
+    def hint(host: str) -> str:
+        """Say how to look at a host by hand."""
+        return "ssh %s" % host
+
+    def is_of_node(self, code: Optional[int]) -> bool:
+        """Tell whether an exit code is one of a program on the node, not of the way to it."""
+        own = (_FAILED, _PASSWORD_REFUSED, _KEY_UNKNOWN) if self.login.password is not None else (_FAILED,)
+        return code is not None and code >= 0 and code not in own
+
+    def explain(self, text: str, code: Optional[int] = None) -> codes.Problem:
+        """Turn what ssh or Ansible said where the node could not be reached into a problem."""
+        cause = next((cause for cause in _CAUSES if cause.pattern.search(text)), None)
+        if self.login.password is not None and code in (_PASSWORD_REFUSED, _KEY_UNKNOWN):
+            cause = _NO_PASSWORD if code == _PASSWORD_REFUSED else _UNKNOWN_KEY
+        if cause is None:
+            return super().explain(text.replace("Failed to connect to the host via ssh: ", ""))
+        if cause.message == _NO_KEY and self.login.password is not None:
+            cause = _NO_PASSWORD
+        guess = hostlist.meant(self.host) if cause.code == "HOST_UNRESOLVED" else None
+        remedy = "did you mean %s?" % guess if guess else cause.remedy % self.login.address
+        return codes.problem(cause.code, self.host, cause.message, remedy)
+
+    def may_pass(self, text: str) -> bool:
+        """Return whether a handshake failed as it does on a busy machine."""
+        return bool(_TRANSIENT.search(text))
+
+    def look(self) -> str:
+        """Say what to do about a node that does not answer."""
+        return hostlist.slots_meant(self.host, self.login.port) or super().look()
+
+
+# -- what ssh says ---------------------------------------------------------------------------------
+
+_TRANSIENT = re.compile(
+    r"timed out|Connection (closed|reset) by|kex_exchange_identification|banner exchange|Broken pipe|mux_client",
+    re.IGNORECASE,
+)
+
+
+class _Cause(NamedTuple):
+    """What a text of ssh means; the remedy has a place for the node's address."""
+
+    code: str
+    pattern: Pattern[str]
+    message: str
+    remedy: str
+
+
+_NO_KEY = "it accepts none of your keys"
+_DENIED = re.compile(r"Permission denied")
+_NO_PASSWORD = _Cause(
+    "AUTHENTICATION_FAILED",
+    _DENIED,
+    "it does not accept the password that the inventory has for it",
+    "try it: ssh %s",
+)
+_UNKNOWN_KEY = _Cause(
+    "HOST_KEY_UNKNOWN",
+    re.compile(r"Host key verification failed|No .* host key is known"),
+    "its host key is unknown",
+    "enrol it: ssh %s, or pass --accept-new-host-keys",
+)
+_CAUSES = (
+    _Cause(
+        "HOST_KEY_CHANGED",
+        re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED"),
+        "its host key has changed",
+        "if that is right, remove the old key: ssh-keygen -R %s",
+    ),
+    _UNKNOWN_KEY,
+    _Cause(
+        "AUTHENTICATION_FAILED",
+        re.compile(r"install the sshpass program"),
+        "the inventory has a password for it, which only the program sshpass can give to ssh",
+        "install sshpass here, or enrol a key: ssh-copy-id %s",
+    ),
+    _Cause("AUTHENTICATION_FAILED", _DENIED, _NO_KEY, "check --user and your key: ssh %s"),
+    _Cause(
+        "HOST_UNRESOLVED",
+        re.compile(r"Could not resolve hostname|Name or service not known"),
+        "its name does not resolve",
+        "check the spelling: ssh %s",
+    ),
+)
+
+
+def remedies(host: str) -> Dict[str, str]:
+    """Give the usual remedy of every code that this way alone finds."""
+    usual = {cause.code: cause.remedy % host for cause in _CAUSES}
+    return {**usual, "HOST_UNREACHABLE": "check that it is up: %s" % Ssh.hint(host)}

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+Ask Ansible how it logs in with ssh: all its options, keys, jumps and kept connections are honoured.
+
+The command line is the one that Ansible's own ssh connection writes, with what all of ours need.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shlex
+import subprocess
+from typing import Any
+
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.plugins.loader import connection_loader
+
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh
+
+ANSIBLE_DEFAULT_SECONDS = 10
+# Connections are kept and shared, and notice a dead peer within seconds. They come last, and ssh takes the first of
+# each: what an inventory or settings say stays.
+_KEPT = (
+    "ControlMaster=auto",
+    "ControlPersist=60s",
+    "ServerAliveInterval=%d" % ssh.ALIVE_SECONDS,
+    "ServerAliveCountMax=%d" % ssh.ALIVE_TIMES,
+)
+# An ssh configuration may be made for shells: these carry programs, whatever it says. Which ssh knows them first.
+_BARE = (
+    ("ClearAllForwardings=yes", (2, 9)),
+    ("ExitOnForwardFailure=no", (4, 4)),
+    ("RequestTTY=no", (5, 9)),
+    ("Tunnel=no", (4, 3)),
+    ("RemoteCommand=none", (7, 6)),
+    ("SessionType=default", (8, 7)),
+    ("StdinNull=no", (8, 7)),
+    ("ForkAfterAuthentication=no", (8, 7)),
+)
+
+
+def login(host: str, action: Any, variables: Any) -> ssh.Login:
+    """Return how a task of Ansible's would log in to a host with these variables."""
+    connection = _connection(action, variables)
+    patient = connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
+    adapt(connection, variables)
+    password = connection.get_option("password")
+    prompt = connection.get_option("sshpass_prompt") if password else None
+    # The path of the control socket is a hash of this, which Ansible sets just before it connects.
+    connection.host = connection.get_option("host") or host
+    executable = str(connection.get_option("ssh_executable"))
+    try:
+        words = [os.fsdecode(word) for word in connection._build_command(executable, "ssh")]
+    except AnsibleError as error:
+        words, password = [_REFUSED, str(error)], None
+    if words[0] == "sshpass":
+        for descriptor in connection.sshpass_pipe:
+            os.close(descriptor)
+        words = words[words.index(executable) :]
+    return ssh.Login(
+        words=words,
+        target=str(connection.host),
+        address=str(variables.get("ansible_host", host)),
+        port=_port(variables.get("ansible_port")),
+        chosen_patience=patient,
+        password=None if password is None else str(password),
+        prompt=None if prompt is None else str(prompt),
+    )
+
+
+_REFUSED = "/bin/false"
+
+
+def _port(given: Any) -> int | None:
+    try:
+        return int(given)
+    except (TypeError, ValueError):
+        return None
+
+
+def _connection(action: Any, variables: Any) -> Any:
+    """Make a connection of Ansible's as a task has it to a host with these variables."""
+    # Of an action that runs once a play, the play context is that of the first host, with its user and port.
+    task, play_context = action._task, action._play_context
+    connection = connection_loader.get("ansible.builtin.ssh", play_context, None)
+    names = constants.config.get_plugin_vars("connection", connection._load_name)
+    connection.set_options(
+        task_keys={"remote_user": task.remote_user, "port": task.port},
+        var_options={name: variables[name] for name in names if name in variables},
+    )
+    return connection
+
+
+def adapt(connection: Any, variables: Any) -> str:
+    """
+    Add to a connection's arguments what all of ours need; give the last of them, where ours are.
+
+    Args:
+        connection: Ansible's own, its options set.
+        variables: All variables of the host; ``madctl_ssh_args`` is what the command line of madctl wants.
+    """
+    version = _version(str(connection.get_option("ssh_executable")))
+    options = [*(option for option, since in _BARE if since <= version), *_KEPT]
+    if not connection.get_option("password"):
+        options.append("BatchMode=yes")  # Nobody is there to be asked.
+    ours = [word for option in options for word in ("-o", option)]
+    wanted = shlex.join([*ours, *shlex.split(str(variables.get("madctl_ssh_args") or ""))])
+    text = " ".join(filter(None, [connection.get_option("ssh_extra_args"), wanted]))
+    connection.set_option("ssh_extra_args", text)
+    return text
+
+
+@functools.lru_cache
+def _version(executable: str) -> tuple[int, ...]:
+    """Ask an ssh for its version; one that does not say OpenSSH is taken for an old one."""
+    try:
+        done = subprocess.run(
+            [executable, "-V"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return (7, 6)
+    said = re.search(rb"OpenSSH_(\d+)\.(\d+)", done.stderr + done.stdout)
+    return (int(said[1]), int(said[2])) if said else (7, 6)

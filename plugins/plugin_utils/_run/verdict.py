@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at all nodes of the play and judge them, for a check and before a launch; show what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import request_of, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
+
+# Command lines, and what a user may have written into them: no screen needs them before a start.
+_NOT_TOLD = ("env", "argv", "rank_argv", "model")
+
+
+def look(
+    conductor: Conductor, arguments: dict[str, Any], variables: dict[str, Any], write: bool, net_tools_follow: bool
+) -> judgement.Judgement:
+    """
+    Probe all hosts of the play, judge and plan.
+
+    Args:
+        arguments: As ``request_of.read`` gives them.
+        variables: Those of every host, by host.
+        write: Whether nodes write files for a proof that follows.
+        net_tools_follow: Whether nodes without ifconfig are only listed, since net-tools are installed next.
+    """
+    hosts = request_of.in_rank_order(variables)
+    seen = conductor.probe(hosts, request_of.probe(arguments, write))
+    nothing: Any = None, None
+    nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
+    failed = [problem for _, problem in (seen.get(host, nothing) for host in hosts) if problem]
+    nnodes = int(arguments.get("nnodes") or 0)
+    counted = hosts if nnodes else [host for host, facts in nodes if facts is not None]
+    request = request_of.request(arguments, request_of.slots(variables, counted))
+    restarts = int(arguments.get("max_restarts") or 0)
+    return judgement.judge(request, nodes, failed, nnodes, restarts, net_tools_follow)
+
+
+def tell(conductor: Conductor, judged: judgement.Judgement, quiet: bool) -> None:
+    """Tell of the plan, or of what it waits for."""
+    kept = None
+    if judged.plan:
+        left_out = ("proof", "restart", "hostfile", "work")
+        kept = {key: value for key, value in judged.plan.items() if key not in left_out}
+        kept["nodes"] = [
+            {key: value for key, value in node.items() if key not in _NOT_TOLD} for node in judged.plan["nodes"]
+        ]
+    told = {"plan": kept, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
+    conductor.tell({"event": events.PLANNED, **told})
+    if quiet:
+        return
+    if judged.plan:
+        playbook_screen.planned(judged.plan, judged.warnings)
+    elif judged.without_ifconfig:
+        playbook_screen.tell("install", "net-tools on %s" % check_table.brief(judged.without_ifconfig))
+
+
+def prove(
+    conductor: Conductor, judged: judgement.Judgement, paths: list[str], show: bool
+) -> tuple[dict[str, Any], list[codes.Problem]]:
+    """
+    Prove what is to be proven, give the table of all checks and all problems, and show them.
+
+    Args:
+        paths: The shared paths that were asked for.
+        show: Whether to show the table as well.
+    """
+    problems = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
+    checks = check_table.cells(judged.hosts, problems, judged.warnings, not_run(judged, paths))
+    if show:
+        playbook_screen.say(check_table.lines(checks, check_table.brief))
+    if not judged.plan:
+        # With a plan they were shown beside it.
+        playbook_screen.notices(judged.warnings)
+    playbook_screen.problems(problems)
+    return checks, problems
+
+
+def found(judged: judgement.Judgement) -> dict[str, Any]:
+    """Give what tasks that come after want to know of a judgement."""
+    return {
+        "changed": False,
+        "plan": judged.plan,
+        "nodes": {node["host"]: node for node in judged.plan["nodes"]} if judged.plan else {},
+        "without_ifconfig": judged.without_ifconfig,
+        "warning_list": judged.warnings,
+        "candidates": judged.candidates,
+        "fingerprints": judged.fingerprints,
+    }
+
+
+def interrupted(conductor: Conductor) -> dict[str, Any]:
+    """Give the result of an action that was interrupted before anything started."""
+    reason = conductor.interrupted or codes.problem("INTERRUPTED", None, "interrupted")
+    return results.judged({"changed": False, "exit_code": int(codes.exit_code([reason]))}, [reason])
+
+
+def not_run(judged: judgement.Judgement, paths: list[str]) -> dict[str, list[str]]:
+    """Name the checks that say nothing of a node: skipped, without an object, or cut off by another failure."""
+    unreached = {entry["host"] for entry in judged.problems if catalog.CHECK_OF.get(entry["code"]) == "reach"}
+    silent = {}
+    for host in judged.hosts:
+        wanted: Any = judged.proof.get(host, {})
+        names = set(judged.left_out)
+        if not paths:
+            names.add("storage")
+        if not (wanted.get("listen") or wanted.get("connect")):
+            names.add("proof")
+        if host in unreached:
+            names = set(catalog.NAMES) - {"reach"}
+        silent[host] = sorted(names)
+    return silent
