@@ -86,6 +86,11 @@ class Decoder:
         """Whether a frame has begun that is not complete."""
         return bool(self._buffer)
 
+    @property
+    def rest(self) -> bytes:
+        """What came and is of no frame that was taken yet."""
+        return bytes(self._buffer)
+
     @staticmethod
     def _header(line: bytes) -> Dict[str, Any]:
         header = parse(line)

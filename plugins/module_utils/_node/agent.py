@@ -227,7 +227,7 @@ class Agent:
 
     def _become(self, header: Dict[str, Any]) -> None:
         os.set_blocking(self._out, True)
-        call(_function(header), speaks=True)
+        call(_function(header), speaks=True, before=self._decoder.rest)
         os._exit(0)
 
     def _relay(self, number: int, directory: str) -> None:
@@ -279,11 +279,17 @@ class Agent:
         self._ended[stream.number] = stream
 
 
-def call(function: Any, speaks: bool) -> None:
-    """Read arguments from standard input, call a function with them, and write its answer, or why there is none."""
+def call(function: Any, speaks: bool, before: bytes = b"") -> None:
+    """
+    Read arguments from standard input, call a function with them, and write its answer, or why there is none.
+
+    Args:
+        before: What of the input was read already.
+    """
     more: List[Any] = [lambda news: _write(b"N" + json.dumps(news).encode() + b"\n")] if speaks else []
+    source = _Input(before)
     try:
-        answer = function(json.loads(_take(int(_take(8), 16))), *more)
+        answer = function(json.loads(source.take(int(source.take(8), 16))), *more)
         data = _answer(answer)
     except Exception as error:  # noqa: BLE001  whatever it is, whoever asked has to hear of it
         data = _answer(_failure(error))
@@ -303,14 +309,20 @@ def _answer(answer: Any) -> bytes:
     return b"A" + json.dumps(answer).encode() + b"\n"
 
 
-def _take(count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        piece = os.read(0, count - len(data))
-        if not piece:
-            raise EOFError("the request ends in the middle")
-        data += piece
-    return data
+class _Input:
+    """Standard input, of which some may have been read already."""
+
+    def __init__(self, before: bytes) -> None:
+        self._before = before
+
+    def take(self, count: int) -> bytes:
+        data, self._before = self._before[:count], self._before[count:]
+        while len(data) < count:
+            piece = os.read(0, count - len(data))
+            if not piece:
+                raise EOFError("the request ends in the middle")
+            data += piece
+        return data
 
 
 def _write(data: bytes) -> None:

@@ -70,7 +70,7 @@ _loader = Loader()
 def install() -> Loader:
     """Have ``import`` find what comes over the channel."""
     if not is_installed():
-        sys.meta_path.insert(0, _loader)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _loader)
     return _loader
 
 
