@@ -239,6 +239,8 @@ class Agent:
 
     def _become(self, header: Dict[str, Any]) -> None:
         os.set_blocking(self._out, True)
+        while self._armed:
+            self._armed.popitem()[1].close()
         call(_function(header), speaks=True, before=self._decoder.rest)
         os._exit(0)
 

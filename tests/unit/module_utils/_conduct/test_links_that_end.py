@@ -3,12 +3,15 @@
 
 import socket
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.links import Links
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 
@@ -179,6 +182,43 @@ def test_a_node_that_is_given_up_before_its_turn_is_not_started_twice(scripted, 
     agents.call("node1", QUICK, NO_PORTS, SECONDS, answers.append)
 
     assert (len(answers), len(route.started)) == (1, 1)
+
+
+PLAN = {"run_id": "20300101-000000", "shape": "command", "world_size": 0, "nodes": []}
+
+
+def test_a_follower_knows_when_it_is_over(scripted):
+    agents, route = scripted
+    follower = Follower(PLAN, lambda *_: None, agents.loop, agents.ways)
+    before = follower.is_over
+    follower.follow()
+
+    assert (before, follower.is_over) == (False, True)
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_node_that_was_lost_is_looked_for_only_while_somebody_follows(scripted, is_over):
+    """The nodes of a run that was started anew would tell of the run before."""
+    agents, route = scripted
+    follower = SimpleNamespace(is_over=False)
+    Links({**PLAN, "nodes": [{"host": "node1"}]}, agents, follower).look_for("node1", {})
+    follower.is_over = is_over
+    later = []
+    agents.loop.after(1.0, lambda: later.append(True))
+    turn_until(agents, lambda: later)
+
+    assert bool(route.started) is not is_over
+
+
+def test_a_reader_that_comes_when_nobody_follows_any_more_is_ended(scripted):
+    agents, route = scripted
+    follower = SimpleNamespace(is_over=False, channels={})
+    Links({**PLAN, "nodes": [{"host": "node1"}]}, agents, follower).open("node1", {}, lambda _: None)
+    route.started[0].speak()
+    turn_until(agents, lambda: b'"become"' in route.started[0].heard())
+    follower.is_over = True
+    route.started[0].node.sendall(b'N{"frames": true}\n')
+    turn_until(agents, lambda: route.started[0].link.fileno() == -1)
 
 
 # -- what a call arms --------------------------------------------------------------------------------
