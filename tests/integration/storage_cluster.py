@@ -3,6 +3,7 @@
 
 import contextlib
 import shutil
+import time
 
 import pytest
 
@@ -49,11 +50,22 @@ def mounted(lab):
 
 
 def traces(on):
-    """List what a check could have left: files of proofs, listeners, janitors, programs."""
+    """
+    List what a check could have left: files of proofs, listeners, agents and what they started.
+
+    An agent ends when its channel has, a moment later.
+    """
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and (found := _traces(on)):
+        time.sleep(0.1)
+    return found
+
+
+def _traces(on):
     found = []
     for host in HOSTS:
         files = on(host, "sh", "-c", "timeout 2 ls -A /nfs 2>/dev/null | grep madctl", check=False)
         listeners = on(host, "sh", "-c", "ss -ltnH | grep -v ':22 '", check=False)
-        programs = on(host, "sh", "-c", "pgrep -af '[s]tdin.buffer.read'", check=False)
+        programs = on(host, "sh", "-c", "pgrep -af '^madctl agent'", check=False)
         found += [(host, text) for text in (files, listeners, programs) if text.strip()]
     return found

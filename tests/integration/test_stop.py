@@ -103,7 +103,7 @@ def test_what_a_job_puts_beside_its_logs_hides_none(launch, on):
     assert done.code == 0, done.err
     assert (attached.code, "is back" in attached.err) == (0, False), attached.err
     assert (logs.code, [line.split()[-1] for line in logs.out.splitlines()]) == (0, ["one", "two"]), logs.err
-    assert on("node1", "sh", "-c", "pgrep -f 'sys.stdin.buffer.rea[d]' || true") == ""
+    wait_for(lambda: on("node1", "sh", "-c", "pgrep -f '^madctl agent' || true") == "")
 
 
 def test_playbooks_start_nothing_that_was_stopped_before(lab, on):

@@ -23,7 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import a
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower, Listener
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, shared_storage, spare_nodes
 
 LOG_CAP_BYTES = 1 << 30
 
@@ -96,7 +96,12 @@ class Conductor:
         def told(host: str, answered: bool) -> None:
             self._tell({"event": events.PROBED, "host": host, "answered": answered}, b"")
 
-        return look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over)
+        seen = look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over)
+        if self.is_over:
+            # Nobody will read what nodes wrote for the proof.
+            written = {host: shared_storage.written(found.facts) for host, found in seen.items() if found.facts}
+            proving.release(written, self._agents)
+        return seen
 
     def prove(self, proof: Dict[str, Proof], skip: Sequence[str] = ()) -> List[codes.Problem]:
         """Prove on real sockets and files what a plan assumes, and give what is wrong with it."""
