@@ -41,6 +41,8 @@ OUT_MOST, IN_MOST = 1 << 20, 1 << 26
 STREAMS_MOST = 1 << 10
 _REAP_SECONDS, _LOOK_SECONDS = 0.5, 0.01
 _ERROR_CHARACTERS = 2000
+# What is killed may have started something just before.
+_SESSION_LOOKS = 3
 _NOT_ARMED = 1  # what the child of a call exits with that says it failed
 
 
@@ -288,13 +290,33 @@ class Agent:
         if stream.pid is None:
             self._tell({"of": stream.number, "ended": 0})
             return
-        for kill in (os.killpg, os.kill):  # It may not have made its session yet.
-            try:
-                kill(stream.pid, signal.SIGKILL)
-            except OSError:
-                pass
+        _kill(stream.pid)  # First, so that it starts nothing more; it may not have made its session yet.
+        for _ in range(_SESSION_LOOKS):
+            killed = [pid for pid in _session(stream.pid) if _kill(pid)]
+            if not killed:
+                break
         stream.deadline = time.monotonic() + _REAP_SECONDS
         self._ended[stream.number] = stream
+
+
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        return False
+    return True
+
+
+def _session(leader: int) -> List[int]:
+    """List the processes of a session, whatever their groups, but for its leader."""
+    found = []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            if pid != leader and os.getsid(pid) == leader:
+                found.append(pid)
+        except OSError:
+            pass
+    return found
 
 
 def _connected(directory: str) -> Optional[socket.socket]:

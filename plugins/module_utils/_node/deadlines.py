@@ -73,7 +73,8 @@ def _start(function: Callable[..., Any], arguments: Tuple[Any, ...]) -> Tuple[in
         os.close(writer)
         return pid, reader
     try:
-        os.setsid()
+        # A group, to be ended with all that it starts; the session stays the caller's, and ends with that.
+        os.setpgid(0, 0)
         os.close(reader)
         # A child that the kernel holds must not hold the connection open as well.
         null = os.open(os.devnull, os.O_RDWR)

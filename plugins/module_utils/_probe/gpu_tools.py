@@ -58,7 +58,7 @@ def run_bounded(argv: Sequence[str]) -> str:
 
     pipe = subprocess.PIPE
     with open(os.devnull, "rb") as null:
-        tool = subprocess.Popen(argv, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True)
+        tool = subprocess.Popen(argv, stdin=null, stdout=pipe, stderr=pipe, preexec_fn=os.setpgrp)
     try:
         text, errors = (each.decode("utf-8", "replace") for each in tool.communicate(timeout=TOOL_SECONDS))
     except subprocess.TimeoutExpired:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was asked of a node whose agent ends, comes late, or was taken by somebody else in the meantime."""
 
+import os
+import select
 import socket
 import sys
 from types import SimpleNamespace
@@ -219,6 +221,31 @@ def test_a_reader_that_comes_when_nobody_follows_any_more_is_ended(scripted):
     follower.is_over = True
     route.started[0].node.sendall(b'N{"frames": true}\n')
     turn_until(agents, lambda: route.started[0].link.fileno() == -1)
+
+
+def test_what_a_call_started_ends_with_it_also_where_it_hangs(here, tmp_path):
+    """A call has its own children for what may hang; it is killed, and cannot end them."""
+    os.mkfifo(tmp_path / "hangs")
+    proof = {"read": [{"path": str(tmp_path), "names": {"other": "hangs"}}]}
+    here.call("node1", "_arm.prove:prove", proof, SECONDS, lambda _: None, told=lambda _: None)
+    writers = []
+
+    def is_read():
+        try:
+            writers.append(os.open(tmp_path / "hangs", os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
+
+    turn_until(here, is_read)
+    here.close()
+    # As long as the reader lives there is no end.
+    poll = select.poll()
+    poll.register(writers[0], select.POLLERR)
+    ended = poll.poll(SECONDS * 1000)
+    os.close(writers[0])
+
+    assert ended
 
 
 # -- what a call arms --------------------------------------------------------------------------------
