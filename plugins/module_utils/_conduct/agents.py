@@ -241,7 +241,9 @@ class Agents:
         )
         node.link = link
         self._links.add(link)
-        node.watch = self.loop.after(_SPEAK_SECONDS, lambda: link.close("Connection timed out: it says nothing"))
+        # A way that leads nowhere has ended by itself before: what is silent is the node's own Python.
+        silent = "its Python says nothing for %g s" % _SPEAK_SECONDS
+        node.watch = self.loop.after(_SPEAK_SECONDS, lambda: link.close(silent, 0))
 
     def _ready(self, node: Node) -> None:
         self._attempt_over(node)

@@ -403,10 +403,10 @@ class Link:
         said = self._words + (b" " + bytes(self._before) if self._magic is None else b"")
         self._over(" ".join(said.decode(errors="replace").split())[-400:], code)
 
-    def close(self, why: str = "it was given up") -> None:
-        """End the agent, and all that it does."""
+    def close(self, why: str = "it was given up", code: Optional[int] = None) -> None:
+        """End the agent, and all that it does, as if what carried it had ended with a code."""
         if not self.is_over:
-            self._over(why, None)
+            self._over(why, code)
 
     def _over(self, why: str, code: Optional[int]) -> None:
         self.is_over = True

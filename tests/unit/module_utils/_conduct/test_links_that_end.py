@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents i
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.links import Links
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
-from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh, way
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 
 QUICK = "_runs.run_state:is_alive"
@@ -47,11 +47,11 @@ class Scripted(way.Connection):
         return data
 
 
-class ByScript(Local):
+class ByScript(ssh.Ssh):
     """A way whose programs are all played by the test."""
 
     def __init__(self, host):
-        super().__init__(host, "python")
+        super().__init__(host, "python", ssh.Login(["false"], host, host))
         self.started = []
 
     def start(self, command, seconds=None):
@@ -184,6 +184,17 @@ def test_a_node_that_is_given_up_before_its_turn_is_not_started_twice(scripted, 
     agents.call("node1", QUICK, NO_PORTS, SECONDS, answers.append)
 
     assert (len(answers), len(route.started)) == (1, 1)
+
+
+def test_a_python_that_says_nothing_is_named_and_not_started_again(scripted, monkeypatch):
+    agents, route = scripted
+    monkeypatch.setattr("%s._SPEAK_SECONDS" % Agents.__module__, 0.1)
+    answers = []
+    agents.call("node1", QUICK, NO_PORTS, SECONDS, answers.append)
+    turn_until(agents, lambda: answers)
+
+    assert (answers[0]["problem"]["code"], len(route.started)) == ("PROBE_FAILED", 1)
+    assert "its Python says nothing" in answers[0]["msg"]
 
 
 PLAN = {"run_id": "20300101-000000", "shape": "command", "world_size": 0, "nodes": []}
