@@ -16,6 +16,8 @@ PROBE = "_probe.node_facts:node_info"
 # Whatever may hang has a deadline on the node; this one is for a node that does not even start to look. A madengine
 # that has to be started to say its version may take a minute.
 _SECONDS, _MODEL_SECONDS = 22.0, 100.0
+# The agent keeps that deadline; this much later, it is the agent that does not do anything any more.
+_MORE_SECONDS = 5.0
 
 
 class Seen(NamedTuple):
@@ -50,6 +52,14 @@ def at_all(
 
     seconds = _MODEL_SECONDS if request["shape"] == "model" else _SECONDS
 
+    def begin(host: str) -> None:
+        begun[host] = time.time()
+        agents.loop.after(seconds + _MORE_SECONDS, lambda: give_up(host))
+
+    def give_up(host: str) -> None:
+        if host not in seen:
+            agents.give_up(host, "it did not answer in %g s" % (seconds + _MORE_SECONDS))
+
     def ask(host: str) -> None:
         agents.call(
             host,
@@ -57,7 +67,7 @@ def at_all(
             request,
             seconds,
             lambda answer: take(host, answer),
-            started=lambda _: begun.update({host: time.time()}),
+            started=lambda _: begin(host),
         )
 
     for host in hosts:

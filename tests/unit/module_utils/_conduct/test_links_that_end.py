@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import look
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.links import Links
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
@@ -195,6 +196,17 @@ def test_a_python_that_says_nothing_is_named_and_not_started_again(scripted, mon
 
     assert (answers[0]["problem"]["code"], len(route.started)) == ("PROBE_FAILED", 1)
     assert "its Python says nothing" in answers[0]["msg"]
+
+
+def test_an_agent_that_spoke_and_then_does_nothing_holds_no_probe_up(scripted, monkeypatch):
+    agents, route = scripted
+    monkeypatch.setattr(look, "_SECONDS", 0.1)
+    monkeypatch.setattr(look, "_MORE_SECONDS", 0.1)
+    agents.loop.after(0.0, lambda: route.started[0].speak())
+    request = {"shape": "command", "shared_paths": []}
+    [seen] = look.at_all(agents, ["node1"], request, lambda *_: None).values()
+
+    assert (seen.problem["code"], "it did not answer in" in seen.problem["message"]) == ("PROBE_FAILED", True)
 
 
 PLAN = {"run_id": "20300101-000000", "shape": "command", "world_size": 0, "nodes": []}
