@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     most = size("--max-size", options.max_size)
     record = record_store.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
-    found = ask.nodes_of_run("collect", "run_collect", record, {"madctl_dest": place, "madctl_max_size": most})
+    wanted = {"madctl_dest": place, "madctl_max_size": most}
+    found, _ = ask.nodes_of_run("collect", "run_collect", record, wanted)
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = [to_problem(entry) for entry in found.get("warning_list", [])]
     nodes = found.get("nodes", {})

@@ -49,10 +49,15 @@ def prepare() -> None:
         raise UsageError(Problem("RECORD_UNWRITABLE", message, remedy=remedy)) from error
 
 
-def create(plan: dict[str, Any], targets: Targets, work: list[Any]) -> Record:
-    """Write down a run that is about to start."""
+def create(plan: dict[str, Any], targets: Targets, work: list[Any], ways: dict[str, Any] | None = None) -> Record:
+    """
+    Write down a run that is about to start.
+
+    Args:
+        ways: How its nodes are reached, see ``nodes.reach``.
+    """
     reach = {"names": _hosts(plan), "inventory": targets.inventory, "sources": list(targets.sources)}
-    return Record(plan["run_id"], time.time(), work, reach, _kept(plan))
+    return Record(plan["run_id"], time.time(), work, reach, _kept(plan), ways=ways)
 
 
 def restarted(record: Record, plan: dict[str, Any]) -> Record:

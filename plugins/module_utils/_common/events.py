@@ -147,7 +147,7 @@ ONLY_RECORDED = ("rank_exits", "left", "unseen")
 
 # Whatever a node told is passed on with its ``host``; these come from who follows all nodes. A screen trusts them.
 TOLD_BY_FOLLOWER: Dict[str, Kind] = {
-    PROBED: Kind({"host": text(), "answered": truth}),
+    PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
     PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}),
     TIMED: Kind({"stages": anything, "sessions": whole(), "starts": whole(), "sent": whole(), "received": whole()}),
     STOPPING: Kind({}),

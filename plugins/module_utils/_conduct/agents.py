@@ -152,7 +152,7 @@ class Agents:
         for host in wanted:
             if host not in answers:
                 self.give_up(host, "it did not answer in %g s" % seconds)
-        return answers
+        return {host: answers[host] for host in wanted}
 
     def give_up(self, host: str, why: str) -> None:
         """End a node's agent, or the attempt to start it."""

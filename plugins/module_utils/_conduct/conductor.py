@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, links, look, proving
@@ -24,8 +24,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents i
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower, Listener
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 
 LOG_CAP_BYTES = 1 << 30
+_INTERRUPTED = codes.problem("INTERRUPTED", None, "interrupted")
 
 Result = Dict[str, Any]
 
@@ -84,6 +86,15 @@ class Conductor:
         if self.follower is not None:
             self.follower.detach()
 
+    def obey(self, order: bytes) -> None:
+        """Take an order of whoever listens: stop, kill, or, whatever else it is, let go."""
+        if order == wire.KILL:
+            self.kill(_INTERRUPTED)
+        elif order == wire.STOP:
+            self.interrupt(_INTERRUPTED)
+        else:
+            self.detach()
+
     def tell(self, event: Dict[str, Any]) -> None:
         """Tell of something that concerns the whole command."""
         self._tell(event, b"")
@@ -94,7 +105,8 @@ class Conductor:
         """Look at all nodes."""
 
         def told(host: str, answered: bool) -> None:
-            self._tell({"event": events.PROBED, "host": host, "answered": answered}, b"")
+            way = kept.dumped(self._agents.ways[host])
+            self._tell({"event": events.PROBED, "host": host, "answered": answered, "way": way}, b"")
 
         return look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over)
 
