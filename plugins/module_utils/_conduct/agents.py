@@ -58,6 +58,8 @@ class Agents:
         self._again: Deque[Node] = deque()
         self._running = self._running_again = 0
         self._is_closed = False
+        # Agents that became one function each.
+        self._others: List[Link] = []
         # What is counted, for whoever asks where the time goes.
         self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
         self.sent = self.received = 0
@@ -118,6 +120,7 @@ class Agents:
 
         def begin(link: Link) -> None:
             self._nodes[host].link = None
+            self._others.append(link)
             started(link.become(function, request, answered, told, raw))
 
         self._with_link(host, begin, lambda problem: answered(_unreached(problem)))
@@ -168,6 +171,8 @@ class Agents:
         self._is_closed = True
         self._due.clear()
         self._again.clear()
+        for other in self._others:
+            other.close()
         for node in self._nodes.values():
             if node.watch:
                 node.watch.cancel()
