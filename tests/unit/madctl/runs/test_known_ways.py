@@ -55,3 +55,11 @@ def test_what_is_at_hand_is_not_looked_for():
     own = replace(asked("a"), reach={"seal": "s", "ways": {}})
 
     assert known_ways.found(own) is own
+
+
+def test_a_record_that_others_can_write_says_nothing_of_ways():
+    ran_on("20260101-000000-aaaaaaaa", "a")
+    assert known_ways.found(asked("a")).reach
+    (record_store.directory() / "20260101-000000-aaaaaaaa.json").chmod(0o660)
+
+    assert known_ways.found(asked("a")).reach is None
