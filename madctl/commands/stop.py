@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.screen import terminal
     from madctl.screen.lines import fold
-    from madctl.screen.view import print_problems
+    from madctl.screen.problems import print_problems
 
     record = record_store.load(options.run_id)
     grace = FORCED_SECONDS if options.force else STOP_SECONDS

@@ -2,8 +2,9 @@
 """
 How Ansible reaches nodes, kept so that a later command need not ask it again.
 
-What is kept holds as long as everything that Ansible made it from is as it was: inventories, their variables,
-its settings. Inventories that are programs, or plugins, or have secrets in them, are never kept: Ansible is asked each time.
+What is kept holds as long as everything that Ansible made it from is as it was: inventories, their variables, its
+settings. Of inventories that are programs, or plugins, or have secrets in them, nothing is kept: Ansible is asked each
+time.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
 from madctl.runs import record_store
 from madctl.screen.plan_text import show_plan
-from madctl.screen.view import View, print_problems
+from madctl.screen.problems import print_problems
+from madctl.screen.view import View
 from tests import hostile
 from tests.unit.problem_codes import codes_in_source
 

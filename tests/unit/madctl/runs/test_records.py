@@ -264,7 +264,7 @@ def test_mutated_records_are_read_or_refused(rounds, monkeypatch):
     samples = [path(run_id).read_bytes() for run_id in (RUN, f"{RUN}.1")]
     samples.append(json.dumps(json.loads(samples[0]), indent=1).encode())
     content = {}
-    monkeypatch.setattr(record_store, "_content", lambda _: content["now"])
+    monkeypatch.setattr(record_store, "_content", lambda _: (content["now"], True))
     monkeypatch.setattr(record_store, "names", lambda: [RUN])
     status = {"state": "running", "container": None, "joined": 1, "processes": 1, "storage": None, "exit": None}
     monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": {"a": status, "b": status}, "problems": []})
