@@ -266,12 +266,12 @@ def test_the_page_lists_every_file():
 
 
 def test_every_program_is_delivered():
-    from ansible_collections.madctl.multinode.plugins.plugin_utils._run import arm_nodes
+    from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 
     names = (run_directory.SUPERVISOR, run_directory.MADENGINE_WRAPPER, run_directory.CONTAINER_REMOVAL)
     expected = {run_directory.LAUNCHER, run_directory.RANK_WRAPPER, run_directory.MPI_AGENT}
 
-    assert expected | {f"_supervise/{name}.py" for name in names} <= set(arm_nodes.delivered())
+    assert expected | {f"_supervise/{name}.py" for name in names} <= set(bundles.delivered())
 
 
 @pytest.mark.parametrize(

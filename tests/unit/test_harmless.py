@@ -12,7 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.local import Local
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 from madctl import cli
@@ -160,7 +160,7 @@ FAILURES = {
         "node1", {"event": "rank_exit", "rank": text, "exit_code": text, "signal": None}
     ),
     "models": lambda text: run_outcome.model_failure("node1", {"failed": [text], "stopping": False, "exit_code": 1}),
-    "silence": lambda text: results.silence(Local("node1", {}), text),
+    "silence": lambda text: results.silence(Local("node1", "python3"), text),
 }
 
 

@@ -28,6 +28,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import 
 PIECE = 1 << 18
 # What login scripts print before our program speaks.
 BEFORE_BYTES = 1 << 20
+# What may wait for a node that does not read.
+WAITING_BYTES = 1 << 26
 _WORDS_BYTES = 1 << 12
 _GIVE_BYTES = 1 << 19
 _VERSION = re.compile(rb"[0-9a-f]{4,16}")
@@ -167,6 +169,10 @@ class Link:
         if not self.is_over:
             self._waiting += data
             self._flush()
+            if len(self._waiting) > WAITING_BYTES:
+                # Not at once: whoever sends may be going through all nodes.
+                self._waiting.clear()
+                self._loop.after(0.0, lambda: self.close("it takes nothing of what is sent to it"))
 
     def _flush(self) -> None:
         link = self._connection.link

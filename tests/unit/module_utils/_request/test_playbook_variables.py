@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ssh
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh
 
 ROOT = Path(__file__).parents[4]
 OPTION = re.compile(r"--[a-z]|\bmadctl (?!itself|never|tries|does|counts)[a-z]+")
