@@ -281,7 +281,8 @@ def test_a_report_of_a_run(output, text, shown):
     session = RunSession(None, {"madctl_env": {}, "madctl_work": []}, view)
     session.nodes = Targets(("node1",), build([Host("node1")], None, None, ""))
     plan = {**PLAN, "run_id": RUN, "nodes": [{**node, "env": {}}]}
-    session.on_task("madctl.multinode.plan", "node1", {"plan": plan, "warning_list": [{"code": "W", "message": text}]})
+    warning = {"code": "W", "host": None, "message": text}
+    session.on_event({"event": "planned", "plan": plan, "warnings": [warning], "without_ifconfig": []}, b"")
     problem = {"code": "RANK_FAILED", "host": "node1", "message": text, "remedy": text, "error": f"{text}\n{text}"}
     models = [{"model": text, "performance": text, "status": text}]
     summary = {"nodes": [{**node, "exit_code": 1, "models": models}], "start_spread_seconds": 0.0, "victims": {}}

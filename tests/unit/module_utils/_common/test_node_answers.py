@@ -3,6 +3,7 @@
 
 import copy
 import fcntl
+import importlib
 import json
 import math
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import streams
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, streams
 from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, docker, mount_table
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice, planner, proof_verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
@@ -242,9 +243,12 @@ GOOD["clear"].update(held=["y"], stuck=[{"path": "/r/x", "reason": "Permission d
 
 
 def test_every_function_that_is_called_has_a_shape():
-    text = "".join(path.read_text() for kind in ("action", "plugin_utils") for path in (PLUGINS / kind).rglob("*.py"))
-    called = set(re.findall(r'(?:Program\(|ask\(\w+, \S+, |_call\(\w+, )"(\w+)"', text))
-    assert {"node_info", "arm", "survey", "end", "is_alive"} < called <= set(node_answers.SHAPES)
+    text = "".join(path.read_text() for path in PLUGINS.rglob("*.py"))
+    called = dict(reversed(name.split(":")) for name in re.findall(r'"(_\w+\.\w+:\w+)"', text))
+
+    assert set(called) == set(node_answers.SHAPES)
+    for function, module in called.items():
+        assert callable(getattr(importlib.import_module(f"{bundles.own_sources.PACKAGE}.{module}"), function))
 
 
 @pytest.mark.parametrize(("function", "answer"), GOOD.items(), ids=GOOD)
