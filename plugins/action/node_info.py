@@ -21,12 +21,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import l
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, validation
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ansible_ssh, choose_way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
 
-# Connections of which Ansible's own is left as it is, and ours goes the same way.
-_STREAMS = ("ssh", "local")
 # What is wrong with a node that was reached.
 _REACHED = ("PYTHON_MISSING", "PROBE_FAILED", "PROBE_MALFORMED")
 
@@ -42,12 +40,10 @@ class ActionModule(ActionBase):
         if not hostlist.is_name(host):
             return _failed(hostlist.hostile(host).problem)
         self._adapt()
-        if self._connection.transport not in _STREAMS:
+        if not choose_way.carries_bytes(self._connection):
             return self._by_module(host, task_vars)
         # Other modules of a role need the same.
-        more = {}
-        if self._connection.transport == "ssh":
-            more = {"ssh_extra_args": ansible_ssh.adapt(self._connection, task_vars)}
+        more = choose_way.arguments(self._connection, task_vars)
         _, request = self.validate_argument_spec(argument_spec=node_facts.ARGUMENTS)
         with Agents(Loop(), choose_way.to([host], self, {host: task_vars})) as agents:
             seen = look.at_all(agents, [host], request, lambda *_: None)[host]

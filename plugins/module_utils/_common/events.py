@@ -44,8 +44,8 @@ DAEMON_WANTED, RELAY_REFUSED, LATE = "daemon_wanted", "relay_refused", "late"
 LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "exit"
 # A node fell silent, answers again, is given up; no rank printed anything; the run is started again.
 SUSPECT, BACK, LOST, IDLE, RESTART = "suspect", "back", "lost", "idle", "restart"
-# A node was looked at; the plan was made, refused, or waits for net-tools; a stage of it has ended, and what it cost.
-PROBED, PLANNED, TIMED = "probed", "planned", "timed"
+# A node was looked at; the plan was made, refused, or waits for net-tools.
+PROBED, PLANNED = "probed", "planned"
 # Lines to show; the nodes of the plan; "tell me when all before this was taken in".
 TEXT, NODES, BARRIER = "text", "nodes", "barrier"
 
@@ -149,7 +149,6 @@ ONLY_RECORDED = ("rank_exits", "left", "unseen")
 TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
     PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}),
-    TIMED: Kind({"stages": anything, "sessions": whole(), "starts": whole(), "sent": whole(), "received": whole()}),
     STOPPING: Kind({}),
     SKIPPED: Kind({"host": text(), "log": like(LOG_NAME), "size": _size}),
     SUSPECT: Kind({"host": text()}),
@@ -159,7 +158,7 @@ TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     RESTART: Kind({"attempt": whole(1), "of": whole(1), "replaced": mapped(text(), 1 << 17), "plan": anything}),
 }
 # What concerns the whole run and no single node: one that tells it, and so has a host, forges it.
-OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED, TIMED)
+OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED)
 
 # To the callback that draws, beside these, ``on_node(kind)`` for each event of the two tables above.
 TOLD_TO_CALLBACK: Dict[str, Kind] = {

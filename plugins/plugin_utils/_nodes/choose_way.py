@@ -21,11 +21,25 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ans
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
 
 _LOCAL = ("local", "ansible.builtin.local")
+# Connections of which Ansible's own is left as it is, and ours goes the same way.
+_STREAMS = ("ssh", "local")
 
 
 def kind(action: Any, variables: Any) -> type[Way]:
     """Choose by the connection that an action's task has to a host with these variables."""
     return Local if variables.get("ansible_connection", action._task.connection) in _LOCAL else Ssh
+
+
+def carries_bytes(connection: Any) -> bool:
+    """Tell whether what a connection of Ansible's reaches is also reached by a way of ours."""
+    return connection.transport in _STREAMS
+
+
+def arguments(connection: Any, variables: Any) -> dict[str, str]:
+    """Add to a connection of Ansible's what all of ours need, and give what other modules of a role need for that."""
+    if connection.transport != "ssh":
+        return {}
+    return {"ssh_extra_args": ansible_ssh.adapt(connection, variables)}
 
 
 def to(hosts: Iterable[str], action: Any, hostvars: Any) -> Ways:

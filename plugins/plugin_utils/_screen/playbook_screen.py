@@ -224,7 +224,7 @@ class Screen:
             return None
         if kind == events.LOG:
             return self._show(host, event["log"], self._logs.feed(str(host), event["log"], payload))
-        if not self._attached and kind not in (events.PLANNED, events.TIMED):
+        if not self._attached and kind != events.PLANNED:
             send({**event, "event": events.on_node(kind)})
         if kind in self._counts:
             self._count(kind)
