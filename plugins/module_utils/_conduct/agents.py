@@ -273,7 +273,7 @@ def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:
     host = node.way.host
     if code in (126, 127) or "interpreter" in why:
         return codes.problem("PYTHON_MISSING", host, "no Python at %s" % node.way.python, "install python3 there")
-    message = "the node could not be looked at: %s" % why[-300:]
+    message = "the node could not be looked at: %s" % " ".join(why.split())[-300:]
     return codes.problem("PROBE_FAILED", host, message, "look at it: %s" % node.way.hint(host))
 
 

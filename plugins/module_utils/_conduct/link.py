@@ -31,6 +31,7 @@ BEFORE_BYTES = 1 << 20
 # What may wait for a node that does not read.
 WAITING_BYTES = 1 << 26
 _WORDS_BYTES = 1 << 12
+_SHOWN = 400  # characters of them in a sentence
 _GIVE_BYTES = 1 << 19
 _VERSION = re.compile(rb"[0-9a-f]{4,16}")
 # Once its output has ended, whatever carried the program is about to end as well.
@@ -272,8 +273,9 @@ class Link:
             return
         if self._connection.words is not None:
             self._read_words()
-        said = self._words + (b" " + bytes(self._before) if self._magic is None else b"")
-        self._over(" ".join(said.decode(errors="replace").split())[-400:], code)
+        # Whole: what ssh says of a cause may stand before twenty lines of advice.
+        said = bytes(self._before[-_SHOWN:]) + b"\n" + self._words if self._magic is None else self._words
+        self._over(said.decode(errors="replace").strip(), code)
 
     def close(self, why: str = "it was given up") -> None:
         """End the agent, and all that it does."""
@@ -289,7 +291,7 @@ class Link:
         streams: List[Tuple[int, Stream]] = list(self._streams.items())
         self._streams.clear()
         for _, stream in streams:
-            stream.ended("the connection ended" + (": %s" % why if why else ""))
+            stream.ended("the connection ended" + (": %s" % " ".join(why.split())[-_SHOWN:] if why else ""))
         self._on_end(why, code)
 
 

@@ -34,6 +34,7 @@ class Login:
 
     ``words`` is its command line without the target, ``chosen_patience`` whether its user says how long to wait.
     ``password``, with the beginning of the prompt that asks for it, is never written down; see ``without_secret``.
+    ``refusal`` is why nobody can log in with what the user gave.
     """
 
     words: List[str]
@@ -84,6 +85,8 @@ class Ssh(way.Way):
 
     def reset(self) -> None:
         """End the connection that is kept."""
+        if self.login.refusal is not None:
+            return
         words = [self.login.words[0], "-O", "exit", *self.login.words[1:], "--", self.login.target]
         try:
             subprocess.run(

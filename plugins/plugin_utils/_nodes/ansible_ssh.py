@@ -52,11 +52,11 @@ def login(host: str, action: Any, variables: Any) -> ssh.Login:
     # The path of the control socket is a hash of this, which Ansible sets just before it connects.
     connection.host = connection.get_option("host") or host
     executable = str(connection.get_option("ssh_executable"))
-    refusal = None
+    words, refusal = [executable], None
     try:
         words = [os.fsdecode(word) for word in connection._build_command(executable, "ssh")]
     except AnsibleError as error:
-        words, password, refusal = [executable], None, str(error)
+        refusal = str(error)
     if words[0] == "sshpass":
         for descriptor in connection.sshpass_pipe:
             os.close(descriptor)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ _HIDDEN = "***"
 _LINES_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 16
 _ENDED = {"RUN_STOPPED": "stopped", "INTERRUPTED": "interrupted", "TIMED_OUT": "timed out"}
 _live: dict[int, socket.socket] = {}
+# An action tells its story while a thread of its own tells what happens on nodes.
+_speaking = threading.Lock()
 
 
 def send(event: dict[str, Any]) -> bool:
@@ -42,12 +45,13 @@ def send(event: dict[str, Any]) -> bool:
     path, own = os.environ.get(LIVE_SOCKET), os.getpid()
     if not path:
         return False
-    if own not in _live:
-        _live[own] = unix_sockets.connect(path)
-    try:
-        _live[own].sendall(wire.encode(event))
-    except OSError:
-        pass  # It has gone; so has the screen.
+    with _speaking:
+        if own not in _live:
+            _live[own] = unix_sockets.connect(path)
+        try:
+            _live[own].sendall(wire.encode(event))
+        except OSError:
+            pass  # It has gone; so has the screen.
     return True
 
 
@@ -138,6 +142,11 @@ def table(rows: Sequence[Sequence[str]]) -> None:
 def nodes(count: int) -> str:
     """Write a number of nodes."""
     return "1 node" if count == 1 else "%d nodes" % count
+
+
+def looking(hosts: Sequence[str]) -> None:
+    """Begin a line for each node that is looked at, where a callback draws them."""
+    send({"event": events.NODES, "nodes": [{"host": host} for host in hosts]})
 
 
 def planned(plan: Plan, warnings: Sequence[codes.Problem]) -> None:
