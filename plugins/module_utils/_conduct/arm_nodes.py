@@ -60,6 +60,7 @@ class Arming:
             self._request,
             self._answered,
             seconds,
+            arms=lambda host: self._nodes[host]["run_dir"],
             finishes=True,
             delivers=True,
         )

@@ -60,7 +60,7 @@ class Link:
         self._waiting = bytearray()
         self._words = b""
         self._raw: Optional[Stream] = None
-        self.is_over = False
+        self._is_ending = self.is_over = False
         self.sent = self.received = 0
         loop.watch(connection.link, self._read, is_node=True)
         if connection.words is not None:
@@ -70,6 +70,16 @@ class Link:
     def is_ready(self) -> bool:
         """Whether the agent has spoken."""
         return self._magic is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it takes calls and has none to answer."""
+        return self.is_open and not self._streams
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes calls."""
+        return self.is_ready and self._raw is None and not self._is_ending and not self.is_over
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -83,6 +93,7 @@ class Link:
         raw: Optional[Callable[[bytes], None]] = None,
         finishes: bool = False,
         delivers: bool = False,
+        arms: Optional[str] = None,
     ) -> Call:
         """
         Call a function of ours on the node.
@@ -96,6 +107,7 @@ class Link:
             raw: Gets what it writes after its first news.
             finishes: Whether it notices by itself that nobody asks any more, and must not be killed then.
             delivers: Whether it writes our programs to files.
+            arms: The directory of the run whose supervisor it starts, which is then followed until ``relay``.
         """
         module, _, name = function.partition(":")
         self._load(bundles.closure(module))
@@ -105,7 +117,7 @@ class Link:
         call = Call(self, self._numbers, name, answered, told, raw)
         self._streams[self._numbers] = call
         words = {"call": self._numbers, "module": module, "function": name, "seconds": seconds}
-        self.tell({**words, "speaks": told is not None, "finishes": finishes})
+        self.tell({**words, "speaks": told is not None, "finishes": finishes, "arms": arms})
         self.give(self._numbers, _request(request))
         return call
 
@@ -167,7 +179,7 @@ class Link:
     # -- bytes ----------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
-        if not self.is_over:
+        if not self._is_ending and not self.is_over:
             self._waiting += data
             self._flush()
             if len(self._waiting) > WAITING_BYTES:
@@ -261,6 +273,7 @@ class Link:
 
     def _ended(self) -> None:
         """Wait for the exit code of what carried it, which comes a moment later."""
+        self._is_ending = True
         self._loop.unwatch(self._connection.link)
         self._look(_END_SECONDS)
 
