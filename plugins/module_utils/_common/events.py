@@ -149,7 +149,7 @@ ONLY_RECORDED = ("rank_exits", "left", "unseen")
 TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth}),
     PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}),
-    TIMED: Kind({"stages": anything, "sessions": whole(), "starts": whole(), "sent": whole(), "received": whole()}),
+    TIMED: Kind({"stages": anything, **dict.fromkeys(("nodes", "sessions", "starts", "sent", "received"), whole())}),
     STOPPING: Kind({}),
     SKIPPED: Kind({"host": text(), "log": like(LOG_NAME), "size": _size}),
     SUSPECT: Kind({"host": text()}),

@@ -12,11 +12,11 @@ import os
 import secrets
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
+from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Call, Link, Relayed
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
@@ -51,8 +51,14 @@ class Node:
 class Agents:
     """All agents of one command; a context that ends them."""
 
-    def __init__(self, loop: Loop, ways: Ways) -> None:
-        self.loop, self.ways = loop, ways
+    def __init__(self, loop: Loop, ways: Ways, clock: Optional[timing.Clock] = None) -> None:
+        """
+        Prepare; nothing is reached yet.
+
+        Args:
+            clock: Measures the stages of the command, since before the ways were known.
+        """
+        self.loop, self.ways, self.clock = loop, ways, clock or timing.Clock("")
         self._nodes = {host: Node(way) for host, way in ways.items()}
         self._due: Deque[Node] = deque()
         self._again: Deque[Node] = deque()
@@ -60,7 +66,8 @@ class Agents:
         self._is_closed = False
         # What is counted, for whoever asks where the time goes.
         self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
-        self.sent = self.received = 0
+        self.starts = self.sent = self.received = 0
+        self._links: Set[Link] = set()
 
     def __enter__(self) -> Agents:
         return self
@@ -175,6 +182,16 @@ class Agents:
             if node.link is not None:
                 node.link.close()
 
+    def counted(self) -> Dict[str, int]:
+        """Give what all nodes were asked for so far, over agents that have ended and those that live."""
+        return {
+            "nodes": len(self.sessions),
+            "sessions": sum(self.sessions.values()),
+            "starts": self.starts,
+            "sent": self.sent + sum(link.sent for link in self._links),
+            "received": self.received + sum(link.received for link in self._links),
+        }
+
     # -- links ----------------------------------------------------------------------------------
 
     def _with_link(self, host: str, begin: Callable[[Link], None], refused: Callable[[codes.Problem], None]) -> None:
@@ -221,11 +238,13 @@ class Agents:
             lambda why, code: self._ended(node, link, why, code),
         )
         node.link = link
+        self._links.add(link)
         node.watch = self.loop.after(_SPEAK_SECONDS, lambda: link.close("Connection timed out: it says nothing"))
 
     def _ready(self, node: Node) -> None:
         self._attempt_over(node)
         assert node.link is not None
+        self.starts += 1
         link, waiting = node.link, node.waiting
         node.waiting, node.refused = [], []
         for begin in waiting:
@@ -243,6 +262,7 @@ class Agents:
 
     def _ended(self, node: Node, link: Optional[Link], why: str, code: Optional[int]) -> None:
         if link is not None:
+            self._links.discard(link)
             self.sent += link.sent
             self.received += link.received
             if node.link is link:

@@ -27,7 +27,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, job_lines, masking
+from ansible_collections.madctl.multinode.plugins.module_utils._show import (
+    check_table,
+    job_lines,
+    masking,
+    timing_table,
+)
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
@@ -230,6 +235,8 @@ class Screen:
             self._count(kind)
         elif kind == events.EXIT:
             self.flush(host)
+        elif kind == events.TIMED:
+            say(timing_table.lines(event))
         elif kind == events.SKIPPED:
             left_out = "… %s not shown; they are in the file" % job_lines.size(event["size"])
             self._show(host, event["log"], [left_out])
