@@ -9,6 +9,7 @@ few beside it. Private to the collection.
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import time
 from collections import deque
@@ -68,6 +69,7 @@ class Agents:
         self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
         self.starts = self.sent = self.received = 0
         self._links: Set[Link] = set()
+        _raise_open_files()
 
     def __enter__(self) -> Agents:
         return self
@@ -280,6 +282,15 @@ class Agents:
             for refuse in refused:
                 refuse(problem)
         self._start_more()
+
+
+def _raise_open_files() -> None:
+    """Have as many open files as this process may: every agent costs two, and a usual bound is 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        pass  # Where more may be said than is allowed, as on macOS, it stays.
 
 
 def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:
