@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._show import timing_table
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, KEPT, Logs, size
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from madctl.errors import Problem
@@ -231,6 +232,9 @@ class View:
             self.stage("idle", f"no output for {event['seconds']:g} s; stopping")
         elif kind == events.RESTART:
             self._restart(event["attempt"], event["of"], event.get("replaced") or {})
+        elif kind == events.TIMED:
+            self.close()
+            tell(*timing_table.lines(event))
 
     def _restart(self, attempt: int, of: int, replaced: dict[str, str]) -> None:
         self._flush()

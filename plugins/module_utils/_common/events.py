@@ -45,7 +45,7 @@ LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "
 # A node fell silent, answers again, is given up; no rank printed anything; the run is started again.
 SUSPECT, BACK, LOST, IDLE, RESTART = "suspect", "back", "lost", "idle", "restart"
 # A node was looked at; the plan was made, refused, or waits for net-tools.
-PROBED, PLANNED = "probed", "planned"
+PROBED, PLANNED, TIMED = "probed", "planned", "timed"
 # Lines to show; the nodes of the plan; "tell me when all before this was taken in".
 TEXT, NODES, BARRIER = "text", "nodes", "barrier"
 
@@ -149,6 +149,7 @@ ONLY_RECORDED = ("rank_exits", "left", "unseen")
 TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
     PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}),
+    TIMED: Kind({"stages": anything, **dict.fromkeys(("nodes", "sessions", "starts", "sent", "received"), whole())}),
     STOPPING: Kind({}),
     SKIPPED: Kind({"host": text(), "log": like(LOG_NAME), "size": _size}),
     SUSPECT: Kind({"host": text()}),
@@ -158,7 +159,7 @@ TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     RESTART: Kind({"attempt": whole(1), "of": whole(1), "replaced": mapped(text(), 1 << 17), "plan": anything}),
 }
 # What concerns the whole run and no single node: one that tells it, and so has a host, forges it.
-OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED)
+OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED, TIMED)
 
 # To the callback that draws, beside these, ``on_node(kind)`` for each event of the two tables above.
 TOLD_TO_CALLBACK: Dict[str, Kind] = {

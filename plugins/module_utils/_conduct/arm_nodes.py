@@ -117,6 +117,8 @@ class Arming:
         self.proof[host] = answer.get("proof", {"msg": _reason(answer)})
         if "container" in answer:
             self.armed.add(host)
+            # What runs as a service was started by systemd, and by no agent.
+            self._agents.starts += answer["container"] == "systemd"
             follower = self._follower
             channel = self._agents.relay(
                 host,

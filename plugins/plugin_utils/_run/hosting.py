@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue, find_run, questions
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue, find_run, questions, timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
@@ -23,7 +23,8 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 def agents_of(action: Any, task_vars: Any, hosts: Sequence[str] | None = None) -> Iterator[Agents]:
     """Give the agents of some hosts of the play, or of all."""
     named = task_vars["ansible_play_hosts_all"] if hosts is None else hosts
-    with Agents(Loop(), choose_way.to(named, action, task_vars["hostvars"])) as agents:
+    clock = timing.Clock("reach, probe", timing.is_wanted())
+    with Agents(Loop(), choose_way.to(named, action, task_vars["hostvars"]), clock) as agents:
         yield agents
 
 
@@ -65,4 +66,7 @@ def conducted(
     with event_queue.Events(event_socket, screen, exact=exact) as queue:
         conductor = Conductor(agents.loop, agents, queue.tell)
         signals.obey(conductor, queue)
-        yield conductor
+        try:
+            yield conductor
+        finally:
+            conductor.tell_times()

@@ -29,7 +29,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._node import unix_sockets
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, job_lines, masking
+from ansible_collections.madctl.multinode.plugins.module_utils._show import (
+    check_table,
+    job_lines,
+    masking,
+    timing_table,
+)
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
 _HIDDEN = "***"
@@ -239,6 +244,8 @@ class Screen:
             self._count(kind)
         elif kind == events.EXIT:
             self.flush(host)
+        elif kind == events.TIMED:
+            say(timing_table.lines(event))
         elif kind == events.SKIPPED:
             left_out = "… %s not shown; they are in the file" % job_lines.size(event["size"])
             self._show(host, event["log"], [left_out])
