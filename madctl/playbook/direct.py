@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -41,14 +41,14 @@ class Reader:
 
     def __init__(self, on_task: TaskListener, on_event: EventListener, ways: Ways) -> None:
         self._on_task, self._on_event, self._ways = on_task, on_event, ways
-        self._orders, self._order = os.pipe()
+        self._orders, self._order = socket.socketpair()
 
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._order)
-        os.close(self._orders)
+        self._order.close()
+        self._orders.close()
 
     def run(self, playbook: str, targets: Targets, variables: dict[str, Any]) -> None:
         """Read to the end of the run, or of what there is."""
@@ -65,7 +65,7 @@ class Reader:
                 conductor.is_held = queue.is_full
 
                 def obey() -> None:
-                    order = os.read(self._orders, 1)
+                    order = self._orders.recv(1)
                     conductor.obey(order)
                     if order not in (wire.STOP, wire.KILL):
                         queue.leave()
@@ -79,7 +79,7 @@ class Reader:
     def stop(self, order: bytes, leaving: bool = False) -> bool:
         """Send an order to whoever follows the run."""
         del leaving
-        os.write(self._order, order)
+        self._order.send(order)
         return True
 
     def cancel(self) -> None:

@@ -9,6 +9,7 @@ import types
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
@@ -161,7 +162,7 @@ FAILURES = {
         "node1", {"event": "rank_exit", "rank": text, "exit_code": text, "signal": None}
     ),
     "models": lambda text: run_outcome.model_failure("node1", {"failed": [text], "stopping": False, "exit_code": 1}),
-    "silence": lambda text: results.silence(Local("node1", "python3"), text),
+    "silence": lambda text: find_run.silence(Local("node1", "python3"), text),
 }
 
 

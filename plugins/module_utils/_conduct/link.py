@@ -286,7 +286,7 @@ class Link:
             return
         if self._connection.words is not None:
             self._read_words()
-        # Whole: what ssh says of a cause may stand before twenty lines of advice.
+        # Whole: what is said of a cause may stand before twenty lines of advice.
         said = bytes(self._before[-_SHOWN:]) + b"\n" + self._words if self._magic is None else self._words
         self._over(said.decode(errors="replace").strip(), code)
 

@@ -27,7 +27,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     wire,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._node import unix_sockets
+from ansible_collections.madctl.multinode.plugins.module_utils._common import unix_sockets
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 from ansible_collections.madctl.multinode.plugins.module_utils._show import (
     check_table,
