@@ -8,8 +8,7 @@ import threading
 from collections import deque
 from typing import Any, Deque, Dict, Optional, Protocol, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._common import unix_sockets
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, unix_sockets, wire
 
 _WAITING_BYTES = 1 << 24
 _EVENT_BYTES = 256  # about what its bookkeeping costs

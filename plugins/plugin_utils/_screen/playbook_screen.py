@@ -24,10 +24,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     plain_text,
     raw_words,
     run_directory,
+    unix_sockets,
     wire,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._common import unix_sockets
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 from ansible_collections.madctl.multinode.plugins.module_utils._show import (
     check_table,
