@@ -59,6 +59,9 @@ class ActionModule(ActionBase):
             if plan is None or not tags.starts:
                 return results.left_to_role(result, arguments)
             result = {**result, **self._start(conductor, plan, arguments, screen)}
+        if not self._dry and not event_socket:
+            # Now that all lines of the job are shown.
+            screen.done(result)
         return results.left_to_role(result, arguments)
 
     @staticmethod
@@ -109,13 +112,7 @@ class ActionModule(ActionBase):
             "detach": boolean(arguments.get("detach") or False),
         }
         result = {"changed": True, **conductor.start(plan, given)}
-        self._ended(result, screen, quiet)
         return {**results.judged(result, result["problems"]), **diff}
-
-    @staticmethod
-    def _ended(result: dict[str, Any], screen: playbook_screen.Screen, quiet: bool) -> None:
-        if not quiet:
-            screen.done(result)
 
 
 def _secrets(plan: Plan, user_env: dict[str, Any]) -> tuple[str, ...]:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes are reached as the user's own inventory, settings and ssh configuration say, whatever these are made for."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.command import madctl
+from tests.integration.host_processes import on_host
 
 pytestmark = pytest.mark.lab
 HERE = ["--python", sys.executable, "--output", "json"]
@@ -104,7 +107,73 @@ def test_cron_and_batch_systems_set_no_locale(launch, lab):
     assert stopped.code == 0, stopped.err
 
 
-def test_a_password_that_is_wrong_is_the_cause(config, tmp_path):
+PASSWORD = "open {{ sesame }} 'n' \"ü\""
+ASKS = """\
+Port 2222
+HostKey /run/lab/host_key
+PermitRootLogin yes
+PasswordAuthentication yes
+PubkeyAuthentication no
+UsePAM no
+UseDNS no
+PidFile /run/lab/asks.pid
+"""
+REACHES = "Port 2222\n  User root\n  UserKnownHostsFile /dev/null\n  StrictHostKeyChecking no\n"
+
+
+@pytest.fixture
+def asking(lab, tmp_path, monkeypatch):
+    """Have two nodes ask for a password, and write an inventory; give a function that sets what it has for each."""
+    monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", str(tmp_path / "cp"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    names = ("node1", "node2")
+    start = 'cp -p /etc/shadow /root/shadow && usermod -p $(printf %s "$1" | openssl passwd -6 -stdin) root && '
+    start += 'printf %s "$2" > /run/lab/asks && /usr/sbin/sshd -f /run/lab/asks'
+    for name in names:
+        on_host(lab, name, "sh", "-c", start, "sh", PASSWORD, ASKS)
+    config = tmp_path / "config"
+    config.write_text(
+        "".join(f"Host {name}\n  HostName {lab.host(name).management_address}\n  {REACHES}" for name in names)
+    )
+
+    def write(**passwords):
+        hosts = {name: {"ansible_password": {"__ansible_unsafe": words}} for name, words in passwords.items()}
+        (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+        return ["-i", "hosts.json", "--ssh-config", str(config), *HERE]
+
+    yield write
+    for name in names:
+        on_host(lab, name, "sh", "-c", "kill $(cat /run/lab/asks.pid); mv /root/shadow /etc/shadow")
+
+
+@pytest.fixture
+def sshpass():
+    if not shutil.which("sshpass"):
+        pytest.skip("no sshpass here")
+
+
+def test_a_password_of_the_inventory_carries_a_run_and_what_asks_for_it_later(asking, sshpass, tmp_path):
+    options = asking(node1=PASSWORD, node2=PASSWORD)
+    done = madctl("launch", *options, "--detach", "--command", "--", "sleep", "300", cwd=tmp_path)
+    later = [madctl(command, done.json["run_id"], cwd=tmp_path) for command in ("status", "logs", "stop")]
+
+    assert done.code == 0, done.err
+    assert [asked.code for asked in later] == [0, 0, 0], later
+    said = "".join(asked.out + asked.err for asked in [done, *later])
+    kept = "".join(path.read_text() for path in (tmp_path / "state").rglob("*") if path.is_file())
+    assert "sesame" not in said + kept
+
+
+def test_a_password_that_is_wrong_is_the_cause_on_its_node_alone(asking, sshpass, tmp_path):
+    done = madctl("check", *asking(node1=PASSWORD, node2="open barley"), cwd=tmp_path)
+
+    assert (done.code, done.codes) == (4, ["AUTHENTICATION_FAILED"])
+    (error,) = done.json["errors"]
+    assert (error["host"], "password" in error["message"]) == ("node2", True)
+    assert "barley" not in done.out + done.err
+
+
+def test_a_password_that_nobody_asks_for_is_the_cause(config, sshpass, tmp_path):
     (tmp_path / "hosts.ini").write_text("node1 ansible_user=nobody ansible_password=wrong\n")
     own = tmp_path / "config"
     own.write_text(config.read_text().replace("IdentityFile", "IdentityFile none\n  #"))
@@ -112,3 +181,15 @@ def test_a_password_that_is_wrong_is_the_cause(config, tmp_path):
 
     assert (done.code, done.codes) == (4, ["AUTHENTICATION_FAILED"])
     assert "password" in done.json["errors"][0]["message"]
+
+
+def test_where_nothing_gives_passwords_to_ssh_the_remedy_says_so(asking, tmp_path):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for path in Path("/usr/bin").iterdir():
+        if path.name != "sshpass":
+            (programs / path.name).symlink_to(path)
+    done = madctl("check", *asking(node1=PASSWORD), cwd=tmp_path, env={"PATH": str(programs)})
+
+    assert (done.code, done.codes) == (4, ["AUTHENTICATION_FAILED"])
+    assert "install sshpass" in done.json["errors"][0]["remedy"]

@@ -9,6 +9,7 @@ few beside it. Private to the collection.
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import time
 from collections import deque
@@ -16,8 +17,9 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optio
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Call, Link, Relayed
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, timing
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Link
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Relayed
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
 # Two attempts and Ansible's own start stay below 15 seconds.
@@ -58,8 +60,14 @@ class Node:
 class Agents:
     """All agents of one command; a context that ends them."""
 
-    def __init__(self, loop: Loop, ways: Ways) -> None:
-        self.loop, self.ways = loop, ways
+    def __init__(self, loop: Loop, ways: Ways, clock: Optional[timing.Clock] = None) -> None:
+        """
+        Prepare; nothing is reached yet.
+
+        Args:
+            clock: Measures the stages of the command, since before the ways were known.
+        """
+        self.loop, self.ways, self.clock = loop, ways, clock or timing.Clock("")
         self._nodes = {host: Node(way) for host, way in ways.items()}
         self._due: Deque[Node] = deque()
         self._again: Deque[Node] = deque()
@@ -68,7 +76,8 @@ class Agents:
         self._links: Set[Link] = set()
         # What is counted, for whoever asks where the time goes.
         self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
-        self.sent = self.received = 0
+        self.starts = self.sent = self.received = 0
+        _raise_open_files()
 
     def __enter__(self) -> Agents:
         return self
@@ -170,7 +179,7 @@ class Agents:
         for host in wanted:
             if host not in answers:
                 self.give_up(host, "it did not answer in %g s" % seconds)
-        return answers
+        return {host: answers[host] for host in wanted}
 
     def give_up(self, host: str, why: str) -> None:
         """End a node's agent, or the attempt to start it."""
@@ -193,6 +202,16 @@ class Agents:
             node.waiting = []
         for link in list(self._links):
             link.close()
+
+    def counted(self) -> Dict[str, int]:
+        """Give what all nodes were asked for so far, over agents that have ended and those that live."""
+        return {
+            "nodes": len(self.sessions),
+            "sessions": sum(self.sessions.values()),
+            "starts": self.starts,
+            "sent": self.sent + sum(link.sent for link in self._links),
+            "received": self.received + sum(link.received for link in self._links),
+        }
 
     # -- links ----------------------------------------------------------------------------------
 
@@ -247,6 +266,7 @@ class Agents:
 
     def _ready(self, node: Node) -> None:
         self._attempt_over(node)
+        self.starts += 1
         waiting, node.waiting = node.waiting, []
         for one in waiting:
             self._with_link(node.way.host, one)  # One before may have taken the agent for itself, or have ended it.
@@ -285,12 +305,21 @@ class Agents:
             one.refused(problem)
 
 
+def _raise_open_files() -> None:
+    """Have as many open files as this process may: every agent costs two, and a usual bound is 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        pass  # Where more may be said than is allowed, as on macOS, it stays.
+
+
 def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:
     """Describe a node that was reached, and where our program did not come to its first word."""
     host = node.way.host
     if code in (126, 127) or "interpreter" in why:
         return codes.problem("PYTHON_MISSING", host, "no Python at %s" % node.way.python, "install python3 there")
-    message = "the node could not be looked at: %s" % why[-300:]
+    message = "the node could not be looked at: %s" % " ".join(why.split())[-300:]
     return codes.problem("PROBE_FAILED", host, message, "look at it: %s" % node.way.hint(host))
 
 

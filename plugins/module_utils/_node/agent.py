@@ -217,19 +217,20 @@ class Agent:
             self._tell({"of": header["call"], "ended": 0})
             return
         if not pid:
-            self._run(theirs, function, bool(header.get("speaks")))
+            self._run(ours, theirs, function, bool(header.get("speaks")))
         theirs.close()
         stream = Stream(header["call"], ours, pid, time.monotonic() + float(header["seconds"]))
         stream.finishes, stream.arms = bool(header.get("finishes")), header.get("arms")
         self._streams[stream.number] = stream
 
-    def _run(self, link: socket.socket, function: Any, speaks: bool) -> None:
+    def _run(self, other: socket.socket, link: socket.socket, function: Any, speaks: bool) -> None:
         """Be the child that a function runs in."""
         code = 0
         try:
             os.setsid()
-            for own in [*(stream.link for stream in self._streams.values()), *self._armed.values()]:
-                own.close()
+            # Its own other end as well: held here, it would never be seen to end.
+            for held in [other, *(stream.link for stream in self._streams.values()), *self._armed.values()]:
+                held.close()
             for descriptor in (0, 1):
                 os.dup2(link.fileno(), descriptor)
             for descriptor in {link.fileno(), self._in, self._out} - {0, 1}:

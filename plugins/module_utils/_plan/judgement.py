@@ -34,7 +34,8 @@ class Judgement:
     What came of the look at all nodes.
 
     ``plan`` is there only where nothing stands against it. ``without_ifconfig`` names nodes where net-tools are to be
-    installed next, where that is all that is missing. ``left_out`` names checks that were not wanted.
+    installed next, where that is all that is missing. ``left_out`` names checks that were not wanted. ``answered`` is
+    how many nodes could be looked at, spares and those that are left out with them.
     """
 
     hosts: List[str]
@@ -46,6 +47,7 @@ class Judgement:
     candidates: Dict[str, Any] = field(default_factory=dict)
     fingerprints: Dict[str, Any] = field(default_factory=dict)
     left_out: List[str] = field(default_factory=list)
+    answered: int = 0
 
 
 def judge(
@@ -96,4 +98,5 @@ def judge(
         candidates=outcome.candidates,
         fingerprints=outcome.fingerprints,
         left_out=[name for name in catalog.NAMES if not request.wants(name)],
+        answered=len(reached),
     )

@@ -22,13 +22,13 @@ class Table:
     def __init__(self) -> None:
         self._marks: Dict[str, Dict[str, Any]] = {}
         self._counts: Dict[str, int] = {}
-        self._sizes: Dict[str, int] = {}
+        self._sizes: Dict[str, Any] = {}
         self._over = False
 
     def begin(self, nodes: Sequence[Dict[str, Any]]) -> None:
-        """Take the nodes of a plan, in rank order; spares take no part from here on."""
+        """Take the nodes that are looked at, or those of a plan, in rank order: spares take no part from there on."""
         self._marks = {node["host"]: self._marks.get(node["host"], {}) for node in nodes}
-        self._sizes = {node["host"]: node["nproc_per_node"] for node in nodes}
+        self._sizes = {node["host"]: node.get("nproc_per_node", "?") for node in nodes}
 
     def end(self) -> None:
         """From here on the screen belongs to the job."""
@@ -55,7 +55,7 @@ class Table:
     def take(self, event: Dict[str, Any]) -> bool:
         """Take in what happened on a node; False where the table does not change."""
         kind, host = event["event"], event.get("host")
-        if kind == _PROBED:
+        if kind == _PROBED and (host in self._marks or not self._sizes):
             return self.mark(str(host), "probe", bool(event.get("answered")))
         if host not in self._marks:
             return False

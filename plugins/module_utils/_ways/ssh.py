@@ -34,6 +34,7 @@ class Login:
 
     ``words`` is its command line without the target, ``chosen_patience`` whether its user says how long to wait.
     ``password``, with the beginning of the prompt that asks for it, is never written down; see ``without_secret``.
+    ``refusal`` is why nobody can log in with what the user gave.
     """
 
     words: List[str]
@@ -43,10 +44,12 @@ class Login:
     chosen_patience: bool = False
     password: Optional[str] = None
     prompt: Optional[str] = None
+    # Why it cannot even be tried.
+    refusal: Optional[str] = None
 
     def without_secret(self) -> Optional[Dict[str, Any]]:
-        """Give it as data that may be kept; None where a password is in it."""
-        if self.password is not None:
+        """Give it as data that may be kept; None where a password is in it, or in a command that jumps to the node."""
+        if self.password is not None or any("sshpass" in word for word in self.words):
             return None
         kept = ("words", "target", "address", "port", "chosen_patience")
         return {name: getattr(self, name) for name in kept}
@@ -63,6 +66,8 @@ class Ssh(way.Way):
 
     def start(self, command: str, seconds: Optional[float] = None) -> way.Connection:
         """Start a command on the node, over the connection that is kept where there is one."""
+        if self.login.refusal is not None:
+            raise OSError(self.login.refusal)
         options = [] if seconds is None or self.login.chosen_patience else ["-o", "ConnectTimeout=%d" % seconds]
         words = [self.login.words[0], *options, *self.login.words[1:]]
         words += ["-T", "--", self.login.target, way.shell(command)]
@@ -80,6 +85,8 @@ class Ssh(way.Way):
 
     def reset(self) -> None:
         """End the connection that is kept."""
+        if self.login.refusal is not None:
+            return
         words = [self.login.words[0], "-O", "exit", *self.login.words[1:], "--", self.login.target]
         try:
             subprocess.run(
@@ -166,7 +173,7 @@ _CAUSES = (
     _UNKNOWN_KEY,
     _Cause(
         "AUTHENTICATION_FAILED",
-        re.compile(r"install the sshpass program"),
+        re.compile(r"install the sshpass program|No such file or directory: 'sshpass'"),
         "the inventory has a password for it, which only the program sshpass can give to ssh",
         "install sshpass here, or enrol a key: ssh-copy-id %s",
     ),

@@ -127,7 +127,7 @@ class Way(ABC):
         """Turn what was said where the node could not be reached into a problem."""
         del code
         said = [part.strip() for part in text.replace("\r", "\n").split("\n") if part.strip()]
-        return codes.problem("HOST_UNREACHABLE", self.host, said[-1] if said else "no answer", self.look())
+        return codes.problem("HOST_UNREACHABLE", self.host, said[-1][-400:] if said else "no answer", self.look())
 
     def is_of_node(self, code: Optional[int]) -> bool:
         """Tell whether an exit code is one of a program on the node, not of the way to it."""

@@ -52,10 +52,11 @@ def login(host: str, action: Any, variables: Any) -> ssh.Login:
     # The path of the control socket is a hash of this, which Ansible sets just before it connects.
     connection.host = connection.get_option("host") or host
     executable = str(connection.get_option("ssh_executable"))
+    words, refusal = [executable], None
     try:
         words = [os.fsdecode(word) for word in connection._build_command(executable, "ssh")]
     except AnsibleError as error:
-        words, password = [_REFUSED, str(error)], None
+        refusal = str(error)
     if words[0] == "sshpass":
         for descriptor in connection.sshpass_pipe:
             os.close(descriptor)
@@ -68,10 +69,8 @@ def login(host: str, action: Any, variables: Any) -> ssh.Login:
         chosen_patience=patient,
         password=None if password is None else str(password),
         prompt=None if prompt is None else str(prompt),
+        refusal=refusal,
     )
-
-
-_REFUSED = "/bin/false"
 
 
 def _port(given: Any) -> int | None:

@@ -29,6 +29,7 @@ def look(
         net_tools_follow: Whether nodes without ifconfig are only listed, since net-tools are installed next.
     """
     hosts = request_of.in_rank_order(variables)
+    playbook_screen.looking(hosts)
     seen = conductor.probe(hosts, request_of.probe(arguments, write))
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
@@ -41,7 +42,7 @@ def look(
 
 
 def tell(conductor: Conductor, judged: judgement.Judgement, quiet: bool) -> None:
-    """Tell of the plan, or of what it waits for."""
+    """Tell how many nodes answered, and of the plan or what it waits for."""
     kept = None
     if judged.plan:
         left_out = ("proof", "restart", "hostfile", "work")
@@ -53,6 +54,8 @@ def tell(conductor: Conductor, judged: judgement.Judgement, quiet: bool) -> None
     conductor.tell({"event": events.PLANNED, **told})
     if quiet:
         return
+    if judged.answered:
+        playbook_screen.tell("probe", "%s answered" % playbook_screen.nodes(judged.answered))
     if judged.plan:
         playbook_screen.planned(judged.plan, judged.warnings)
     elif judged.without_ifconfig:

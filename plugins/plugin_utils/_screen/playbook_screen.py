@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,18 +24,25 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     plain_text,
     raw_words,
     run_directory,
+    unix_sockets,
     wire,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, job_lines, masking
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
+from ansible_collections.madctl.multinode.plugins.module_utils._show import (
+    check_table,
+    job_lines,
+    masking,
+    timing_table,
+)
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
 _HIDDEN = "***"
 _LINES_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 16
 _ENDED = {"RUN_STOPPED": "stopped", "INTERRUPTED": "interrupted", "TIMED_OUT": "timed out"}
 _live: dict[int, socket.socket] = {}
+# An action tells its story while a thread of its own tells what happens on nodes.
+_speaking = threading.Lock()
 
 
 def send(event: dict[str, Any]) -> bool:
@@ -42,12 +50,13 @@ def send(event: dict[str, Any]) -> bool:
     path, own = os.environ.get(LIVE_SOCKET), os.getpid()
     if not path:
         return False
-    if own not in _live:
-        _live[own] = unix_sockets.connect(path)
-    try:
-        _live[own].sendall(wire.encode(event))
-    except OSError:
-        pass  # It has gone; so has the screen.
+    with _speaking:
+        if own not in _live:
+            _live[own] = unix_sockets.connect(path)
+        try:
+            _live[own].sendall(wire.encode(event))
+        except OSError:
+            pass  # It has gone; so has the screen.
     return True
 
 
@@ -140,6 +149,11 @@ def nodes(count: int) -> str:
     return "1 node" if count == 1 else "%d nodes" % count
 
 
+def looking(hosts: Sequence[str]) -> None:
+    """Begin a line for each node that is looked at, where a callback draws them."""
+    send({"event": events.NODES, "nodes": [{"host": host} for host in hosts]})
+
+
 def planned(plan: Plan, warnings: Sequence[codes.Problem]) -> None:
     """Show a plan in a few words, and what was noticed."""
     notices(warnings)
@@ -224,12 +238,14 @@ class Screen:
             return None
         if kind == events.LOG:
             return self._show(host, event["log"], self._logs.feed(str(host), event["log"], payload))
-        if not self._attached and kind not in (events.PLANNED, events.TIMED):
+        if not self._attached and kind != events.PLANNED:
             send({**event, "event": events.on_node(kind)})
         if kind in self._counts:
             self._count(kind)
         elif kind == events.EXIT:
             self.flush(host)
+        elif kind == events.TIMED:
+            say(timing_table.lines(event))
         elif kind == events.SKIPPED:
             left_out = "… %s not shown; they are in the file" % job_lines.size(event["size"])
             self._show(host, event["log"], [left_out])

@@ -4,7 +4,7 @@
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import conductor, look
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import conductor, look, timing
 
 FILE = {"path": "/shared", "file": ".madctl-proof", "janitor": 7, "nonce": "n"}
 
@@ -14,6 +14,7 @@ class Nodes:
 
     def __init__(self):
         self.asked = []
+        self.clock = timing.Clock("")
 
     def ask(self, hosts, function, request, seconds):
         self.asked += [(host, function, request(host)) for host in hosts]
