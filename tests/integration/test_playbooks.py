@@ -229,6 +229,7 @@ def test_a_playbook_that_imports_ours_may_have_tags_of_its_own(tree, options):
 
 SITE = """
 - import_playbook: madctl.multinode.check
+  vars: {madctl_work: [echo, none]}
 - import_playbook: madctl.multinode.launch
   vars: {madctl_work: [echo, first]}
 - import_playbook: madctl.multinode.launch
