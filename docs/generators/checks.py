@@ -2,7 +2,7 @@
 """The reference pages of checks and of faults that are known to be found."""
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ssh
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh
 
 INTRODUCTION = """\
 # Checks

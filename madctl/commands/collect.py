@@ -31,12 +31,13 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.screen import terminal
     from madctl.screen.lines import fold
-    from madctl.screen.view import print_problems
+    from madctl.screen.problems import print_problems
 
     most = size("--max-size", options.max_size)
     record = record_store.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
-    found = ask.nodes_of_run("collect", "run_collect", record, {"madctl_dest": place, "madctl_max_size": most})
+    wanted = {"madctl_dest": place, "madctl_max_size": most}
+    found, _ = ask.nodes_of_run("collect", "run_collect", record, wanted)
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = [to_problem(entry) for entry in found.get("warning_list", [])]
     nodes = found.get("nodes", {})

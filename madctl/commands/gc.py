@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     from madctl.result import Result, to_json
     from madctl.runs import record_store
     from madctl.screen import terminal
-    from madctl.screen.view import print_problems
+    from madctl.screen.problems import print_problems
 
     if not 0 <= options.days < 1e6:
         raise UsageError(Problem("USAGE", f"--days takes a number of days, not {options.days}"))

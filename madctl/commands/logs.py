@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
     from madctl.playbook.session import RunSession
     from madctl.runs import record_store
     from madctl.screen.lines import one_line
-    from madctl.screen.view import View, print_problems
+    from madctl.screen.problems import print_problems
+    from madctl.screen.view import View
 
     record = record_store.load(options.run_id)
     unknown = [host for host in options.host if host not in record.targets["names"]]

@@ -40,7 +40,7 @@ def _remembered(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.screen import terminal
     from madctl.screen.lines import fold
-    from madctl.screen.view import print_problems
+    from madctl.screen.problems import print_problems
 
     records, broken = record_store.known()
     if options.output == "json":
@@ -71,7 +71,7 @@ def _held(options: argparse.Namespace) -> int:
     from madctl.runs import held_runs, record_store
     from madctl.screen import terminal
     from madctl.screen.lines import fold
-    from madctl.screen.view import print_problems
+    from madctl.screen.problems import print_problems
 
     nodes = choose.targets(options)
     found = ask.nodes("ps", "run_list", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})

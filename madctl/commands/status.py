@@ -31,10 +31,10 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.runs.exit_records import exit_code, how_it_ended
     from madctl.screen import terminal
-    from madctl.screen.view import print_problems
+    from madctl.screen.problems import print_problems
 
     record = record_store.load(options.run_id)
-    found = ask.nodes_of_run("status", "run_status", record, {})
+    found, record = ask.nodes_of_run("status", "run_status", record, {})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
     notices = []

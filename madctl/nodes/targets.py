@@ -15,3 +15,5 @@ class Targets:
     inventory: dict[str, Any]
     sources: tuple[str, ...] = ()
     become_password_file: str | None = None
+    # How Ansible reaches them, where that is known; see ``reach``.
+    reach: dict[str, Any] | None = None

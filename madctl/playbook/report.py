@@ -15,7 +15,8 @@ from madctl.runs import record_store
 from madctl.screen import models, terminal
 from madctl.screen.lines import fold, one_line
 from madctl.screen.plan_text import show_plan
-from madctl.screen.view import View, print_problems
+from madctl.screen.problems import print_problems
+from madctl.screen.view import View
 
 
 def report_check(session: Session, options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import DETACH, KILL, STOP
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import is_forged
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
+from madctl.nodes import reach
 from madctl.nodes.targets import Targets
 from madctl.result import to_problem
 from madctl.runs import record_store
@@ -36,6 +37,7 @@ class Session:
         self.failure: str | None = None
         self.broken: Problem | None = None
         self.said: dict[str, str] = {}
+        self.ways: dict[str, Any] = {}
         self.only_reads = False
 
     @property
@@ -45,9 +47,7 @@ class Session:
 
     def run(self) -> None:
         """Run the playbook to its end."""
-        from madctl.playbook.engine import Engine
-
-        with Engine(self._kept_up(self.on_task), self._kept_up(self.on_event)) as engine:
+        with self._engine() as engine:
             self.engine = engine
             thread = threading.Thread(target=self._play, daemon=True)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -58,6 +58,18 @@ class Session:
                 if self.only_reads and self.view.reader_gone:
                     self.engine.stop(DETACH, leaving=True)
             self.failure = self.failure or engine.failure
+
+    def _engine(self) -> Any:
+        """Make what plays: our own reader where a run is read and its nodes are reached without Ansible."""
+        listeners = self._kept_up(self.on_task), self._kept_up(self.on_event)
+        ways = reach.ways(self.nodes) if self.playbook == "logs" else None
+        if ways is not None:
+            from madctl.playbook.direct import Reader
+
+            return Reader(*listeners, ways)
+        from madctl.playbook.engine import Engine
+
+        return Engine(*listeners)
 
     def _play(self) -> None:
         try:
@@ -102,6 +114,7 @@ class Session:
         if is_forged(event):
             return
         if event["event"] == events.PROBED:
+            self.ways[event["host"]] = event["way"]
             self.view.probed(event["host"], event["answered"])
         elif event["event"] == events.PLANNED:
             self.judged = event
@@ -177,7 +190,8 @@ class RunSession(Session):
         """Remember the run before anything of it starts."""
         if self.plan and not self.wanted.get("madctl_dry_run"):
             # Before anybody hears of it: whoever is killed now leaves a run that can be found.
-            self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"]))
+            ways = reach.keep(self.nodes, self.ways)
+            self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"], ways))
         self.view.planned(self.plan, without_ifconfig)
 
     def remember(self, record: Record) -> None:

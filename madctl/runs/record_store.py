@@ -49,10 +49,15 @@ def prepare() -> None:
         raise UsageError(Problem("RECORD_UNWRITABLE", message, remedy=remedy)) from error
 
 
-def create(plan: dict[str, Any], targets: Targets, work: list[Any]) -> Record:
-    """Write down a run that is about to start."""
+def create(plan: dict[str, Any], targets: Targets, work: list[Any], ways: dict[str, Any] | None = None) -> Record:
+    """
+    Write down a run that is about to start.
+
+    Args:
+        ways: How its nodes are reached, see ``nodes.reach``.
+    """
     reach = {"names": _hosts(plan), "inventory": targets.inventory, "sources": list(targets.sources)}
-    return Record(plan["run_id"], time.time(), work, reach, _kept(plan))
+    return Record(plan["run_id"], time.time(), work, reach, _kept(plan), ways=ways)
 
 
 def restarted(record: Record, plan: dict[str, Any]) -> Record:
@@ -179,19 +184,23 @@ def read(run_id: str) -> Record:
     """
     path = directory() / f"{run_id}.json"
     try:
-        return run_record.parsed(run_id, _content(path))
+        text, is_own = _content(path)
+        record = run_record.parsed(run_id, text)
+        # A way to a node is a command line of this machine.
+        return record if is_own else replace(record, ways=None)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         remedy = f"to forget the run here: rm -r {path}; its nodes still know it: madctl ps --hosts …"
         raise UsageError(Problem("RECORD_UNREADABLE", f"{path}: {reason}", remedy=remedy)) from error
 
 
-def _content(path: Path) -> bytes:
-    """Read a file, if it is one."""
+def _content(path: Path) -> tuple[bytes, bool]:
+    """Read a file, if it is one, and tell whether nobody but this user can have written it."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is not a file")
         if status.st_size > _MOST_BYTES:
             raise ValueError("it is too large for a record")
-        return stream.read(_MOST_BYTES)
+        is_own = status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        return stream.read(_MOST_BYTES), is_own

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import is_usual_base
+from madctl.nodes import reach
 from madctl.nodes.inventory import GROUP, narrowed, wrong_login
 from madctl.nodes.targets import Targets
 
@@ -36,13 +37,15 @@ class Record:
     plan: dict[str, Any]
     status: str = "running"
     exit_code: int | None = None
+    # How Ansible reached its nodes; see ``nodes.reach``.
+    ways: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
         """Give the nodes as commands take them."""
         found = self.targets
         # The record keeps spares, too, but a command is for the nodes that the run is on.
         inventory = narrowed(found["inventory"], found["names"])
-        return Targets(tuple(found["names"]), inventory, tuple(found["sources"]))
+        return Targets(tuple(found["names"]), inventory, tuple(found["sources"]), reach=self.ways)
 
     def base(self) -> dict[str, str]:
         """Give the directory of run directories where it is not the usual one, as a variable of the roles."""
@@ -168,6 +171,10 @@ def _are_texts(values: Any) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(value, str) for value in values)
 
 
+def _are_ways(record: Record) -> bool:
+    return reach.is_sound(record.ways)
+
+
 _CHECKS = {
     "run_id": _is_id,
     "created": _is_time,
@@ -175,4 +182,5 @@ _CHECKS = {
     "targets": _are_targets,
     "plan": _is_plan,
     "status": _is_end,
+    "ways": _are_ways,
 }

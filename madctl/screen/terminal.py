@@ -11,14 +11,18 @@ us. ``failure`` tells what got lost, so that the exit code can say so.
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from madctl.errors import DEBUG
+
+# Encodings in which ASCII is what it is.
+_LIKE_ASCII = ("utf-8", "ascii", "iso8859-1")
 
 
 class Stream:
@@ -31,11 +35,17 @@ class Stream:
 
     def lines(self, texts: Iterable[object], kept: str = "") -> None:
         """Write texts, each of them as one line, all in one piece."""
+        self._write("".join(plain(text, kept) + "\n" for text in texts))
+
+    def _write(self, text: str) -> None:
         stream: TextIO | None = getattr(sys, self._name)
         if stream is None:
             return
+        self._guarded(stream, lambda: stream.write(text))
+
+    def _guarded(self, stream: TextIO, write: Callable[[], object]) -> None:
         try:
-            stream.write("".join(plain(text, kept) + "\n" for text in texts))
+            write()
             stream.flush()
         except BrokenPipeError:
             # Who read it has seen enough, as ``head`` does.
@@ -47,6 +57,17 @@ class Stream:
     def job(self, label: str, texts: Iterable[str]) -> None:
         """Write lines of a job, which may have tabs, behind who said them."""
         self.lines((f"{plain(label)} │ {text}" for text in texts), KEPT)
+
+    def block(self, label: str, lines: bytes) -> None:
+        """Write whole lines of a job, all of it ASCII that is known to be harmless, behind who said them."""
+        before = f"{plain(label)} │ "
+        stream = getattr(sys, self._name)
+        bare = getattr(stream, "buffer", None)
+        if bare is None or codecs.lookup(stream.encoding).name not in _LIKE_ASCII:
+            self._write(before + lines.decode().replace("\n", "\n" + before) + "\n")
+            return
+        head = before.encode(stream.encoding, stream.errors)
+        self._guarded(stream, lambda: bare.write(b"".join((head, lines.replace(b"\n", b"\n" + head), b"\n"))))
 
     def is_terminal(self) -> bool:
         """Tell whether somebody looks at it."""

@@ -13,17 +13,18 @@ import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._show import timing_table
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, KEPT, Logs, size
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from madctl.errors import Problem
 from madctl.screen import models
 from madctl.screen.lines import Line, Ticker, Window, excerpt, fold, shortened, victims_line
 from madctl.screen.plan_text import ranks
+from madctl.screen.problems import folded, print_problems
 from madctl.screen.stages import StageTable
 from madctl.screen.terminal import ERR, OUT, tell
 
@@ -196,7 +197,7 @@ class View:
         """Take in one event from the nodes."""
         kind = event["event"]
         if kind == events.LOG:
-            self._lines(event["host"], event["log"], self._logs.feed(event["host"], event["log"], payload))
+            self._log(event["host"], event["log"], payload)
         elif kind == events.READY:
             self._armed(event["host"])
         elif kind == events.STARTED:
@@ -231,6 +232,9 @@ class View:
             self.stage("idle", f"no output for {event['seconds']:g} s; stopping")
         elif kind == events.RESTART:
             self._restart(event["attempt"], event["of"], event.get("replaced") or {})
+        elif kind == events.TIMED:
+            self.close()
+            tell(*timing_table.lines(event))
 
     def _restart(self, attempt: int, of: int, replaced: dict[str, str]) -> None:
         self._flush()
@@ -252,17 +256,23 @@ class View:
             self._lines(host, log, [text + CUT])
         self._lines(host, log, [f"… {size(count)} not shown; they are in the file"])
 
+    def _log(self, host: str, log: str, data: bytes) -> None:
+        """Show what a log has grown by, as a whole where nothing in it wants a look at each line."""
+        is_plain = self._ticker is None and not (self._planned and self._planned.get("shape") == "model")
+        lines = self._logs.block(host, log, data) if is_plain else None
+        if lines is None:
+            self._lines(host, log, self._logs.feed(host, log, data))
+            return
+        rank = self._keep(host, log, [line.decode() for line in lines.rsplit(b"\n", LAST_LINES)[-LAST_LINES:]])
+        if rank is not None:
+            self._leave_table()
+            self._output.block(self._label(Line("line", "", ((host, rank),))), lines)
+
     def _lines(self, host: str, log: str, texts: Sequence[str]) -> None:
-        source = log.partition(".")[0]
         if self._planned and self._planned.get("shape") == "model":
             texts = [models.without_credentials(text) for text in texts]
-        last = self._last.setdefault((host, source), deque(maxlen=LAST_LINES))
-        last.extend(shortened(text, _LAST_LENGTH) for text in texts[-LAST_LINES:])
-        rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
-        if self._stopping and not rank and self._planned and self._planned["shape"] == "script":
-            # What torchrun says of being stopped buries the cause; the files keep it.
-            return
-        if self._rank is not None and rank != str(self._rank):
+        rank = self._keep(host, log, texts[-LAST_LINES:])
+        if rank is None:
             return
         if self._ticker:
             for text in texts:
@@ -271,6 +281,17 @@ class View:
             # Nothing waits for its like, so a whole piece of a log is one write.
             self._leave_table()
             self._output.job(self._label(Line("line", "", ((host, rank),))), texts)
+
+    def _keep(self, host: str, log: str, last: Sequence[str]) -> str | None:
+        """Keep the last lines of a log, and give the rank that it is of; None where it is not shown."""
+        source = log.partition(".")[0]
+        kept = self._last.setdefault((host, source), deque(maxlen=LAST_LINES))
+        kept.extend(shortened(text, _LAST_LENGTH) for text in last)
+        rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
+        if self._stopping and not rank and self._planned and self._planned["shape"] == "script":
+            # What torchrun says of being stopped buries the cause; the files keep it.
+            return None
+        return rank if self._rank is None or rank == str(self._rank) else None
 
     def _give(self, source: tuple[str, str], text: str, kind: str = "line") -> None:
         """Show a line now, or on a terminal when others had time to say the same."""
@@ -376,20 +397,3 @@ class View:
         rank = f" rank {problem.rank}" if problem.rank is not None else ""
         tell("", f"{what} of {problem.host}{rank}:")
         ERR.lines((f"  {text}" for text in lines), KEPT)
-
-
-def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False) -> None:
-    """Print warnings, then errors, one line each, after an empty one where wanted."""
-    lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
-    tell(*[""] * (blank and bool(lines)), *lines)
-
-
-def folded(problems: Sequence[Problem]) -> list[str]:
-    """Write problems as lines, one line for all nodes that have the same one, in order of appearance."""
-    groups: dict[Problem, list[str]] = {}
-    for problem in problems:
-        groups.setdefault(replace(problem, host=None), []).extend([problem.host] if problem.host else [])
-    lines = []
-    for problem, hosts in groups.items():
-        lines.append(str(replace(problem, host=fold(hosts) or None)))
-    return lines

@@ -21,12 +21,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import l
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, validation
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ansible_ssh, choose_way
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
 
-# Connections of which Ansible's own is left as it is, and ours goes the same way.
-_STREAMS = ("ssh", "local")
 # What is wrong with a node that was reached.
 _REACHED = ("PYTHON_MISSING", "PROBE_FAILED", "PROBE_MALFORMED")
 
@@ -42,12 +41,10 @@ class ActionModule(ActionBase):
         if not hostlist.is_name(host):
             return _failed(hostlist.hostile(host).problem)
         self._adapt()
-        if self._connection.transport not in _STREAMS:
+        if not choose_way.carries_bytes(self._connection):
             return self._by_module(host, task_vars)
         # Other modules of a role need the same.
-        more = {}
-        if self._connection.transport == "ssh":
-            more = {"ssh_extra_args": ansible_ssh.adapt(self._connection, task_vars)}
+        more = choose_way.arguments(self._connection, task_vars)
         _, request = self.validate_argument_spec(argument_spec=node_facts.ARGUMENTS)
         with Agents(Loop(), choose_way.to([host], self, {host: task_vars})) as agents:
             seen = look.at_all(agents, [host], request, lambda *_: None)[host]
@@ -76,14 +73,27 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             return _failed(problem("HOST_UNREACHABLE", host, str(error), "look at its connection"))
         if "node" in result:
-            way = choose_way.to([host], self, {host: task_vars})[host]
-            seen = look.judge(way, result, self._task.args["shared_paths"], sent)
+            seen = look.judge(_ByTask(host, ""), result, self._task.args["shared_paths"], sent)
             return {"changed": False, "node": seen.facts} if seen.facts is not None else _failed(seen.problem)
         text = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr")).strip()
         if result.get("rc") in (126, 127) or "interpreter" in text:
             return _failed(problem("PYTHON_MISSING", host, "no Python at %s" % python_of(task_vars), "install python3"))
         message = "the node could not be looked at: %s" % " ".join(text.split())[-300:]
         return _failed(problem("PROBE_FAILED", host, message, "look at it through its connection"))
+
+
+class _ByTask(way.Way):
+    """A way that only Ansible's own tasks go."""
+
+    def start(self, command: str, seconds: float | None = None) -> way.Connection:
+        """Refuse: it carries no stream of bytes."""
+        del command, seconds
+        raise OSError("its connection carries no stream of bytes")
+
+    @staticmethod
+    def hint(host: str) -> str:
+        """Say how to look at a host by hand."""
+        return "ansible %s -m ansible.builtin.ping" % host
 
 
 def _failed(found: Problem | None) -> dict[str, Any]:

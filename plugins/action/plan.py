@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look at all nodes of the play at once, judge what they report, and plan the launch where nothing stands against it."""
+"""Look at all nodes of the play at once, judge what they report, and plan where nothing stands against it."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import read_run
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run, read_run
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run, hosting, play_rules, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
@@ -34,9 +34,12 @@ class ActionModule(ActionBase):
         arguments = plain(self._task.args)
         with hosting.agents_of(self, task_vars) as agents:
             try:
-                plan = find_run.plan_of(arguments, agents)
+                plan, notices = find_run.plan_of(arguments, agents)
             except find_run.Unknown as unknown:
-                return results.left_to_role(unknown.result, arguments)
+                playbook_screen.problems(unknown.problems)
+                nothing = {"changed": False, "nodes": {}, "exit_code": int(ExitCode.USAGE)}
+                return results.left_to_role(results.judged(nothing, unknown.problems), arguments)
+            playbook_screen.notices(notices)
             quiet = bool(arguments.get("event_socket"))
             if not quiet:
                 playbook_screen.tell("run", plan["run_id"])
@@ -49,13 +52,9 @@ class ActionModule(ActionBase):
         screen.begin(plan)
         with hosting.conducted(agents, arguments.get("event_socket"), screen, exact=True) as conductor:
             result = read_run.read(conductor, agents, plan, follow, arguments.get("since"), read_only)
+        asked = read_run.answer(result, agents.ways, follow, read_only)
         if not follow:
-            # Whoever only reads what is there judges nothing, but must know what is missing.
-            found = results.answered({}, result["silent"], agents.ways, changed=False)
-            playbook_screen.problems(found["problems"])
-            return dict(found, exit_code=int(ExitCode.SUCCEEDED))
-        # How the job ended is not what a reader asks; which output is missing is.
-        asked = [entry for entry in result["problems"] if not read_only or entry["code"] in read_run.UNSEEN]
-        if not quiet:
-            screen.done(result, asked)
-        return results.judged(dict(result, changed=not read_only), asked)
+            playbook_screen.problems(asked["problems"])
+        elif not quiet:
+            screen.done(result, asked["problems"])
+        return results.judged(asked, asked["problems"])

@@ -9,12 +9,10 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import questions
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
-
-_SECONDS = 25.0
 
 
 class ActionModule(ActionBase):
@@ -25,18 +23,10 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return ``nodes`` with their ``runs`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
-        play_rules.require(self._task, task_vars)
-        arguments = plain(self._task.args)
-        request = {"run_dir": arguments.get("run_dir")}
-        with hosting.agents_of(self, task_vars) as agents:
-            ways = agents.ways
-            answers = agents.ask(ways, "_runs.survey:survey", lambda _: request, _SECONDS)
-        nodes = {host: answers[host] for host in ways if "runs" in answers[host]}
-        reasons = {host: answers[host]["msg"] for host in ways if host not in nodes}
-        result = results.answered(nodes, reasons, ways, changed=False)
-        playbook_screen.table(_rows(nodes))
-        playbook_screen.problems(result["problems"])
-        return results.left_to_role(result, arguments)
+        found, arguments = hosting.asked(self, task_vars, questions.ps)
+        playbook_screen.table(_rows(found["nodes"]))
+        playbook_screen.problems(found["problems"])
+        return results.left_to_role(results.judged(found, found["problems"]), arguments)
 
 
 def _rows(nodes: dict[str, Any]) -> list[list[str]]:

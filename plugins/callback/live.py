@@ -29,9 +29,14 @@ from typing import Any
 
 from ansible.plugins.callback.default import CallbackModule as Default
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, plain_text, private_places, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    events,
+    plain_text,
+    private_places,
+    unix_sockets,
+    wire,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _OURS = "madctl.multinode"

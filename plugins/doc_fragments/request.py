@@ -139,7 +139,8 @@ options:
     type: bool
     default: false
   write:
-    description: Whether a small file is written on shared storage for the proof, and removed after it; not in check mode.
+    description:
+      - Whether a small file is written on shared storage for the proof, and removed after it; not in check mode.
     type: bool
     default: true
   event_socket:

@@ -17,7 +17,8 @@ extends_documentation_fragment:
   - madctl.multinode.run
 options:
   plan:
-    description: What to start instead of looking and planning; RV(madctl.multinode.plan#module:plan) of an earlier task.
+    description:
+      - What to start instead of looking and planning; RV(madctl.multinode.plan#module:plan) of an earlier task.
     type: dict
   timeout:
     description: Seconds after which the job is stopped; V(0) is no limit.

@@ -43,7 +43,11 @@ ROOMS = {
     "_follow": {"_common"},
     "_runs": ON_NODES,
     "_show": {"_common"},
+    "_ways": {"_common", "_request"},
+    # The one stage that imports others: it conducts those that judge and follow, and calls by name what runs on nodes.
+    "_conduct": {"_common", "_node", "_request", "_ways", "_plan", "_follow", "_runs"},
 }
+CONDUCTOR = "_conduct"
 
 
 @pytest.mark.parametrize("path", files("plugins/module_utils/*/*.py"))
@@ -52,6 +56,21 @@ def test_a_stage_stands_on_the_ground_floors_and_imports_no_other_stage(path):
     ours = [name for name in imports(path) if not is_standard(name)]
 
     assert {name.removeprefix(OURS + ".").partition(".")[0] for name in ours} <= ROOMS[room] | {room}
+
+
+def test_only_the_conductor_stands_on_stages_and_on_ways():
+    ground = {"_common", "_node", "_request"}
+
+    assert {room for room, floors in ROOMS.items() if floors - ground} == {CONDUCTOR}
+    assert not [room for room, floors in ROOMS.items() if CONDUCTOR in floors]
+
+
+def test_the_conductor_imports_of_what_runs_on_nodes_only_what_both_ends_have_to_agree_on():
+    names = {name for path in (ROOT / "plugins/module_utils" / CONDUCTOR).glob("*.py") for name in imports(path)}
+    ours = {name.removeprefix(OURS + ".") for name in names if name.startswith(OURS)}
+    on_nodes = {".".join(name.split(".")[:2]) for name in ours if name.startswith(("_node.", "_runs."))}
+
+    assert on_nodes == {"_node.own_sources", "_runs.packing"}
 
 
 def test_the_brain_s_files_are_in_its_rooms():
@@ -100,7 +119,13 @@ def test_every_floor_of_madctl_stands_on_lower_ones():
 def test_madctl_imports_of_the_brain_only_what_runs_anywhere(path):
     ours = {name for name in imports(path) if name.startswith("ansible_collections.")}
 
-    assert {name.removeprefix(OURS + ".").partition(".")[0] for name in ours} <= {"_common", "_request", "_show"}
+    assert {name.removeprefix(OURS + ".").partition(".")[0] for name in ours} <= {
+        "_common",
+        "_request",
+        "_show",
+        "_ways",
+        CONDUCTOR,
+    }
 
 
 def test_no_import_goes_in_circles():
@@ -159,26 +184,42 @@ SSH = {
 }
 
 
-@pytest.mark.parametrize("path", files("plugins/module_utils/*/*.py"))
-def test_the_brain_does_not_know_by_which_way_nodes_are_reached(path):
+# All that says ssh: what it is, and how Ansible logs in with it.
+# The way itself, what writes down which way it is, and what asks Ansible for it.
+OF_SSH = {"module_utils/_ways/ssh.py", "module_utils/_ways/kept.py", "plugin_utils/_nodes/ansible_ssh.py"}
+
+
+def about_ssh(path, allowed):
+    """Find the lines of a file that say ssh beside what it may say, which it has to."""
     text = path.read_text()
-    for words in SSH.get(f"{path.parent.name}/{path.name}", {}):
+    for words in allowed:
         assert words in text
         text = text.replace(words, "")
-
-    assert not re.findall(r".*ssh.*", text, re.IGNORECASE)
-
-
-def test_files_that_may_say_ssh_exist():
-    assert [name for name in SSH if not (ROOT / "plugins/module_utils" / name).exists()] == []
+    return re.findall(r".*ssh.*", text, re.IGNORECASE)
 
 
-WAYS = ("ssh.py", "choose_way.py")
+@pytest.mark.parametrize("path", files("plugins/module_utils/*/*.py"))
+def test_the_brain_does_not_know_by_which_way_nodes_are_reached(path):
+    name = f"{path.parent.name}/{path.name}"
+
+    assert f"module_utils/{name}" in OF_SSH or about_ssh(path, SSH.get(name, {})) == []
+
+
+# Which ways there are, and the option of Ansible's that other modules get.
+CHOICE = ("_ways.ssh import Ssh", "ansible_ssh", '"ssh_extra_args"', '"ssh"', "else Ssh", "return Ssh(")
 
 
 @pytest.mark.parametrize("path", [*files("plugins/plugin_utils/**/*.py"), *files("plugins/[ac]*/*.py")])
 def test_one_of_our_ways_alone_says_ssh(path):
-    assert path.name in WAYS or "ssh" not in path.read_text().lower()
+    name = str(path.relative_to(ROOT / "plugins"))
+
+    assert name in OF_SSH or about_ssh(path, CHOICE if path.name == "choose_way.py" else ()) == []
+
+
+def test_files_that_may_say_ssh_exist():
+    names = {*OF_SSH, *(f"module_utils/{name}" for name in SSH)}
+
+    assert [name for name in names if not (ROOT / "plugins" / name).exists()] == []
 
 
 @pytest.mark.parametrize("path", files("plugins/modules/*.py"))

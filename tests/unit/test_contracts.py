@@ -89,22 +89,28 @@ USED = {path: set(map(kind_of, walk(tree))) for path, tree in SOURCES.items()}
 # Where there is no kind, an event is passed on that came from elsewhere.
 EMITTED = [(path, *event) for path, tree in SOURCES.items() for event in emitted(tree) if event[0]]
 
+# These follow nodes, and run where a screen is; one of them also says what a node would that cannot.
+FOLLOWING = ("plugins/module_utils/_conduct/", "plugins/module_utils/_follow/")
+FOR_NODES = ("plugins/module_utils/_conduct/links.py",)
+
 # Words of every program; as kinds of events they are found by what they are compared with.
 ORDINARY = {events.TEXT, events.NODES, events.END, events.EXIT}
 # What these words mean in a file besides a kind of event.
 STATES = {"armed", "stopping"}
 MEANINGS = {
     "madctl/commands/status.py": {"stopping"},  # a state
+    "madctl/playbook/report.py": {"planned"},  # how a dry run ended
     "madctl/runs/exit_records.py": {"apart"},  # a part of the record
     "madctl/runs/record_store.py": {"restart"},  # a part of the plan
     "madctl/screen/view.py": {"idle", "restart", "lost"},  # what a line of the story begins with
-    "plugins/action/run_start.py": {"restart"},
     "plugins/module_utils/_arm/arming.py": {"ready"},  # the supervisor's first word
     "plugins/module_utils/_common/node_answers.py": {"armed"},  # news of arming
+    "plugins/module_utils/_conduct/conductor.py": {"restart"},  # a part of the plan
     "plugins/module_utils/_runs/run_state.py": {*STATES, "lost"},
     "plugins/module_utils/_runs/survey.py": {"lost"},
     "plugins/module_utils/_supervise/supervisor.py": STATES,
-    "plugins/plugin_utils/_run/find_run.py": STATES,
+    "plugins/module_utils/_conduct/find_run.py": STATES,
+    "plugins/plugin_utils/_run/verdict.py": {"restart"},  # a part of the plan
     "plugins/plugin_utils/_screen/playbook_screen.py": {"idle", "restart", "lost"},
 }
 CONTRACT = {COMMON + "events.py", COMMON + "run_directory.py", ALONE["rank_wrapper"]}
@@ -156,9 +162,7 @@ def test_every_kind_is_emitted_and_read(kind):
 @pytest.mark.parametrize(("path", "kind", "fields"), EMITTED, ids=[f"{path}-{kind}" for path, kind, _ in EMITTED])
 def test_what_is_emitted_has_the_fields_of_its_kind(path, kind, fields):
     is_rank = path.startswith("plugins/module_utils/_supervise/") and path.endswith("_wrapper.py")
-    is_node = (
-        path.startswith(("plugins/module_utils/", "plugins/plugin_utils/_run/reconnect")) and "_follow" not in path
-    )
+    is_node = path in FOR_NODES or path.startswith("plugins/module_utils/") and not path.startswith(FOLLOWING)
     tables = [events.SAID_BY_RANKS] if is_rank else [events.TOLD_BY_NODES] if is_node else TABLES[2:]
     known = next(table[kind] for table in tables if kind in table)
     # The wire counts bytes, a channel numbers what is kept; a record is kept whole.
@@ -174,7 +178,7 @@ ROOMS = (
     "plugins/plugin_utils/_screen/",
     "plugins/callback/",
 )
-READERS = [path for path in SOURCES if path.startswith((*ROOMS, "madctl/screen/"))]
+READERS = [path for path in SOURCES if path.startswith((*ROOMS, "madctl/screen/", "madctl/playbook/session.py"))]
 
 
 @pytest.mark.parametrize("path", READERS)
@@ -266,12 +270,12 @@ def test_the_page_lists_every_file():
 
 
 def test_every_program_is_delivered():
-    from ansible_collections.madctl.multinode.plugins.plugin_utils._run import arm_nodes
+    from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 
     names = (run_directory.SUPERVISOR, run_directory.MADENGINE_WRAPPER, run_directory.CONTAINER_REMOVAL)
     expected = {run_directory.LAUNCHER, run_directory.RANK_WRAPPER, run_directory.MPI_AGENT}
 
-    assert expected | {f"_supervise/{name}.py" for name in names} <= set(arm_nodes.delivered())
+    assert expected | {f"_supervise/{name}.py" for name in names} <= set(bundles.delivered())
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import types
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.local import Local
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 from madctl import cli
@@ -24,7 +25,8 @@ from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
 from madctl.runs import record_store
 from madctl.screen.plan_text import show_plan
-from madctl.screen.view import View, print_problems
+from madctl.screen.problems import print_problems
+from madctl.screen.view import View
 from tests import hostile
 from tests.unit.problem_codes import codes_in_source
 
@@ -160,7 +162,7 @@ FAILURES = {
         "node1", {"event": "rank_exit", "rank": text, "exit_code": text, "signal": None}
     ),
     "models": lambda text: run_outcome.model_failure("node1", {"failed": [text], "stopping": False, "exit_code": 1}),
-    "silence": lambda text: results.silence(Local("node1", {}), text),
+    "silence": lambda text: find_run.silence(Local("node1", "python3"), text),
 }
 
 
@@ -281,7 +283,8 @@ def test_a_report_of_a_run(output, text, shown):
     session = RunSession(None, {"madctl_env": {}, "madctl_work": []}, view)
     session.nodes = Targets(("node1",), build([Host("node1")], None, None, ""))
     plan = {**PLAN, "run_id": RUN, "nodes": [{**node, "env": {}}]}
-    session.on_task("madctl.multinode.plan", "node1", {"plan": plan, "warning_list": [{"code": "W", "message": text}]})
+    warning = {"code": "W", "host": None, "message": text}
+    session.on_event({"event": "planned", "plan": plan, "warnings": [warning], "without_ifconfig": []}, b"")
     problem = {"code": "RANK_FAILED", "host": "node1", "message": text, "remedy": text, "error": f"{text}\n{text}"}
     models = [{"model": text, "performance": text, "status": text}]
     summary = {"nodes": [{**node, "exit_code": 1, "models": models}], "start_spread_seconds": 0.0, "victims": {}}

@@ -44,7 +44,7 @@ DAEMON_WANTED, RELAY_REFUSED, LATE = "daemon_wanted", "relay_refused", "late"
 LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "exit"
 # A node fell silent, answers again, is given up; no rank printed anything; the run is started again.
 SUSPECT, BACK, LOST, IDLE, RESTART = "suspect", "back", "lost", "idle", "restart"
-# A node was looked at; the plan was made, refused, or waits for net-tools; a stage of it has ended, and what it cost.
+# A node was looked at; the plan was made, refused, or waits for net-tools.
 PROBED, PLANNED, TIMED = "probed", "planned", "timed"
 # Lines to show; the nodes of the plan; "tell me when all before this was taken in".
 TEXT, NODES, BARRIER = "text", "nodes", "barrier"
@@ -147,9 +147,9 @@ ONLY_RECORDED = ("rank_exits", "left", "unseen")
 
 # Whatever a node told is passed on with its ``host``; these come from who follows all nodes. A screen trusts them.
 TOLD_BY_FOLLOWER: Dict[str, Kind] = {
-    PROBED: Kind({"host": text(), "answered": truth}),
+    PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
     PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}),
-    TIMED: Kind({"stages": anything, "sessions": whole(), "starts": whole(), "sent": whole(), "received": whole()}),
+    TIMED: Kind({"stages": anything, **dict.fromkeys(("nodes", "sessions", "starts", "sent", "received"), whole())}),
     STOPPING: Kind({}),
     SKIPPED: Kind({"host": text(), "log": like(LOG_NAME), "size": _size}),
     SUSPECT: Kind({"host": text()}),

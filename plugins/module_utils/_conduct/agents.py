@@ -9,15 +9,17 @@ few beside it. Private to the collection.
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
+from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Call, Link, Relayed
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, timing
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Link
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Relayed
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
 # Two attempts and Ansible's own start stay below 15 seconds.
@@ -35,14 +37,21 @@ def at_once() -> int:
     return _A_CORE * (os.cpu_count() or 1)
 
 
+class Waiting(NamedTuple):
+    """What is to begin once an agent has spoken, as long as it is still wanted, and who hears where none does."""
+
+    begin: Callable[[Link], None]
+    refused: Callable[[codes.Problem], None]
+    is_wanted: Callable[[], bool]
+
+
 class Node:
     """One node: what waits for its agent, and the agent once it has spoken."""
 
     def __init__(self, way: Way) -> None:
         self.way = way
         self.link: Optional[Link] = None
-        self.waiting: List[Callable[[Link], None]] = []
-        self.refused: List[Callable[[codes.Problem], None]] = []
+        self.waiting: List[Waiting] = []
         self.attempt = 0
         self.begun = 0.0
         self.watch: Optional[Timer] = None
@@ -51,16 +60,24 @@ class Node:
 class Agents:
     """All agents of one command; a context that ends them."""
 
-    def __init__(self, loop: Loop, ways: Ways) -> None:
-        self.loop, self.ways = loop, ways
+    def __init__(self, loop: Loop, ways: Ways, clock: Optional[timing.Clock] = None) -> None:
+        """
+        Prepare; nothing is reached yet.
+
+        Args:
+            clock: Measures the stages of the command, since before the ways were known.
+        """
+        self.loop, self.ways, self.clock = loop, ways, clock or timing.Clock("")
         self._nodes = {host: Node(way) for host, way in ways.items()}
         self._due: Deque[Node] = deque()
         self._again: Deque[Node] = deque()
         self._running = self._running_again = 0
         self._is_closed = False
+        self._links: Set[Link] = set()
         # What is counted, for whoever asks where the time goes.
         self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
-        self.sent = self.received = 0
+        self.starts = self.sent = self.received = 0
+        _raise_open_files()
 
     def __enter__(self) -> Agents:
         return self
@@ -89,20 +106,25 @@ class Agents:
         started: Optional[Callable[[Call], None]] = None,
         finishes: bool = False,
         delivers: bool = False,
+        arms: Optional[str] = None,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         """
         Call a function on a node, see ``Link.call``; a node that is not reached answers that with ``problem``.
 
         Args:
             started: Gets the call as soon as it is sent.
+            is_wanted: Whether it is to be sent at all, once the node's agent has spoken.
         """
 
         def begin(link: Link) -> None:
-            call = link.call(function, request, seconds, answered, told=told, finishes=finishes, delivers=delivers)
+            call = link.call(
+                function, request, seconds, answered, told=told, finishes=finishes, delivers=delivers, arms=arms
+            )
             if started:
                 started(call)
 
-        self._with_link(host, begin, lambda problem: answered(_unreached(problem)))
+        self._with_link(host, Waiting(begin, lambda problem: answered(_unreached(problem)), is_wanted))
 
     def become(
         self,
@@ -115,12 +137,17 @@ class Agents:
         started: Callable[[Call], None],
     ) -> None:
         """Have a node's agent be one function from now on, see ``Link.become``; its next call gets another agent."""
+        node = self._nodes[host]
 
         def begin(link: Link) -> None:
-            self._nodes[host].link = None
-            started(link.become(function, request, answered, told, raw))
+            node.link = None
+            if link.is_idle:
+                started(link.become(function, request, answered, told, raw))
+            else:  # What it was asked before would get no answer.
+                self._with_link(host, waiting)
 
-        self._with_link(host, begin, lambda problem: answered(_unreached(problem)))
+        waiting = Waiting(begin, lambda problem: answered(_unreached(problem)), lambda: True)
+        self._with_link(host, waiting)
 
     def relay(self, host: str, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> Relayed:
         """Connect with a run's supervisor on a node whose agent has spoken."""
@@ -152,16 +179,17 @@ class Agents:
         for host in wanted:
             if host not in answers:
                 self.give_up(host, "it did not answer in %g s" % seconds)
-        return answers
+        return {host: answers[host] for host in wanted}
 
     def give_up(self, host: str, why: str) -> None:
         """End a node's agent, or the attempt to start it."""
         node = self._nodes[host]
         if node.link is not None:
             node.link.close(why)
-        for refuse in node.refused:
-            refuse(codes.problem("HOST_UNREACHABLE", host, why, node.way.look()))
-        node.waiting, node.refused = [], []
+        for queue in (self._due, self._again):
+            if node in queue:
+                queue.remove(node)
+        self._refuse(node, codes.problem("HOST_UNREACHABLE", host, why, node.way.look()))
 
     def close(self) -> None:
         """End all agents."""
@@ -171,20 +199,30 @@ class Agents:
         for node in self._nodes.values():
             if node.watch:
                 node.watch.cancel()
-            node.waiting, node.refused = [], []
-            if node.link is not None:
-                node.link.close()
+            node.waiting = []
+        for link in list(self._links):
+            link.close()
+
+    def counted(self) -> Dict[str, int]:
+        """Give what all nodes were asked for so far, over agents that have ended and those that live."""
+        return {
+            "nodes": len(self.sessions),
+            "sessions": sum(self.sessions.values()),
+            "starts": self.starts,
+            "sent": self.sent + sum(link.sent for link in self._links),
+            "received": self.received + sum(link.received for link in self._links),
+        }
 
     # -- links ----------------------------------------------------------------------------------
 
-    def _with_link(self, host: str, begin: Callable[[Link], None], refused: Callable[[codes.Problem], None]) -> None:
+    def _with_link(self, host: str, waiting: Waiting) -> None:
         node = self._nodes[host]
-        if node.link is not None and node.link.is_ready and not node.link.is_over:
-            begin(node.link)
+        if node.link is not None and node.link.is_open:
+            if waiting.is_wanted():
+                waiting.begin(node.link)
             return
         is_first = not node.waiting
-        node.waiting.append(begin)
-        node.refused.append(refused)
+        node.waiting.append(waiting)
         if is_first:
             node.attempt = 0
             self._due.append(node)
@@ -221,15 +259,15 @@ class Agents:
             lambda why, code: self._ended(node, link, why, code),
         )
         node.link = link
+        self._links.add(link)
         node.watch = self.loop.after(_SPEAK_SECONDS, lambda: link.close("Connection timed out: it says nothing"))
 
     def _ready(self, node: Node) -> None:
         self._attempt_over(node)
-        assert node.link is not None
-        link, waiting = node.link, node.waiting
-        node.waiting, node.refused = [], []
-        for begin in waiting:
-            begin(link)
+        self.starts += 1
+        waiting, node.waiting = node.waiting, []
+        for one in waiting:
+            self._with_link(node.way.host, one)  # One before may have taken the agent for itself, or have ended it.
         self._start_more()
 
     def _attempt_over(self, node: Node) -> None:
@@ -245,6 +283,7 @@ class Agents:
         if link is not None:
             self.sent += link.sent
             self.received += link.received
+            self._links.discard(link)
             if node.link is link:
                 node.link = None
             if link.is_ready:
@@ -254,12 +293,23 @@ class Agents:
         if of_way and node.attempt == 1 and node.way.may_pass(why) and node.waiting:
             self._again.append(node)
         elif node.waiting:
-            problem = node.way.explain(why, code) if of_way else _broken(node, why, code)
-            refused = node.refused
-            node.waiting, node.refused = [], []
-            for refuse in refused:
-                refuse(problem)
+            self._refuse(node, node.way.explain(why, code) if of_way else _broken(node, why, code))
         self._start_more()
+
+    @staticmethod
+    def _refuse(node: Node, problem: codes.Problem) -> None:
+        waiting, node.waiting = node.waiting, []
+        for one in waiting:
+            one.refused(problem)
+
+
+def _raise_open_files() -> None:
+    """Have as many open files as this process may: every agent costs two, and a usual bound is 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        pass  # Where more may be said than is allowed, as on macOS, it stays.
 
 
 def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:

@@ -12,8 +12,8 @@ from typing import Any, Dict, Optional, Set
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 
 _END_SECONDS = 15.0
@@ -60,6 +60,7 @@ class Arming:
             self._request,
             self._answered,
             seconds,
+            arms=lambda host: self._nodes[host]["run_dir"],
             finishes=True,
             delivers=True,
         )
@@ -116,6 +117,8 @@ class Arming:
         self.proof[host] = answer.get("proof", {"msg": _reason(answer)})
         if "container" in answer:
             self.armed.add(host)
+            # What runs as a service was started by systemd, and by no agent.
+            self._agents.starts += answer["container"] == "systemd"
             follower = self._follower
             channel = self._agents.relay(
                 host,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, links, look, proving
@@ -24,8 +24,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents i
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower, Listener
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 
 LOG_CAP_BYTES = 1 << 30
+_INTERRUPTED = codes.problem("INTERRUPTED", None, "interrupted")
 
 Result = Dict[str, Any]
 
@@ -41,6 +43,7 @@ class Conductor:
             tell: Gets every event.
         """
         self.loop, self._agents, self._tell = loop, agents, tell
+        self._clock = agents.clock
         self.follower: Optional[Follower] = None
         self._interrupted: Optional[codes.Problem] = None
         self._detached = False
@@ -84,9 +87,24 @@ class Conductor:
         if self.follower is not None:
             self.follower.detach()
 
+    def obey(self, order: bytes) -> None:
+        """Take an order of whoever listens: stop, kill, or, whatever else it is, let go."""
+        if order == wire.KILL:
+            self.kill(_INTERRUPTED)
+        elif order == wire.STOP:
+            self.interrupt(_INTERRUPTED)
+        else:
+            self.detach()
+
     def tell(self, event: Dict[str, Any]) -> None:
         """Tell of something that concerns the whole command."""
         self._tell(event, b"")
+
+    def tell_times(self) -> None:
+        """Tell what a launch or a check cost, where somebody asks for that."""
+        stages = self._clock.stages()
+        if stages:
+            self.tell({"event": events.TIMED, "stages": stages, **self._agents.counted()})
 
     # -- the flow -------------------------------------------------------------------------------
 
@@ -94,14 +112,18 @@ class Conductor:
         """Look at all nodes."""
 
         def told(host: str, answered: bool) -> None:
-            self._tell({"event": events.PROBED, "host": host, "answered": answered}, b"")
+            way = kept.dumped(self._agents.ways[host])
+            self._tell({"event": events.PROBED, "host": host, "answered": answered, "way": way}, b"")
 
-        return look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over)
+        seen = look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over)
+        self._clock.begin("plan")
+        return seen
 
     def prove(self, proof: Dict[str, Proof], skip: Sequence[str] = ()) -> List[codes.Problem]:
         """Prove on real sockets and files what a plan assumes, and give what is wrong with it."""
         from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 
+        self._clock.begin("prove")
         proved = proving.run(proof, self._agents, lambda: self.is_over)
         due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
         found = proof_verdict.judge(due, proved)
@@ -130,6 +152,7 @@ class Conductor:
             self._tell({"event": events.RESTART, **tried, "replaced": replaced, "plan": told}, b"")
 
     def _attempt(self, plan: Plan, given: Mapping[str, Any]) -> Result:
+        self._clock.begin("prove, arm")
         follower = self.follow(plan)
         armed = {"user_env": given["user_env"], "timeout": given["timeout"], "log_cap": given["log_cap"]}
         started = time.monotonic()
@@ -140,6 +163,7 @@ class Conductor:
             refusals = proof_verdict.judge(plan["proof"], arming.proof) if ready else []
             if ready and not refusals:
                 started = time.monotonic()
+                self._clock.begin("go to end")
                 follower.go()
             else:
                 follower.refuse(refusals)

@@ -13,148 +13,29 @@ import os
 import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import (
+    Answer,
+    Call,
+    Refused,
+    Relayed,
+    Stream,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Connection
 
 PIECE = 1 << 18
-# What login scripts print before our program speaks, and what one answer may have.
-BEFORE_BYTES, ANSWER_BYTES = 1 << 20, 1 << 26
+# What login scripts print before our program speaks.
+BEFORE_BYTES = 1 << 20
+# What may wait for a node that does not read.
+WAITING_BYTES = 1 << 26
 _WORDS_BYTES = 1 << 12
 _SHOWN = 400  # characters of them in a sentence
 _GIVE_BYTES = 1 << 19
 _VERSION = re.compile(rb"[0-9a-f]{4,16}")
 # Once its output has ended, whatever carried the program is about to end as well.
 _END_SECONDS, _LOOK_SECONDS = 2.0, 0.01
-
-Answer = Dict[str, Any]
-
-
-class Refused(Exception):  # noqa: N818  it is an answer of a node, not an error of ours
-    """A node sent what it may not send."""
-
-
-class Stream:
-    """What comes from one call or one supervisor, and what goes to it."""
-
-    def __init__(self, link: Link, number: int) -> None:
-        self._link, self._number = link, number
-
-    def give(self, data: bytes) -> None:
-        """Send bytes to it."""
-        self._link.give(self._number, data)
-
-    def end_input(self) -> None:
-        """Tell it that nothing more comes."""
-        self._link.tell({"close": self._number})
-
-    def drop(self) -> None:
-        """End it; nothing is heard of it any more."""
-        self._link.forget(self._number)
-
-    def hear(self, data: bytes) -> None:
-        """Take what it sent."""
-        raise NotImplementedError
-
-    def ended(self, why: Optional[str]) -> None:
-        """Take down that nothing more comes; why, where its node is not to be heard any more."""
-        raise NotImplementedError
-
-
-class Relayed(Stream):
-    """The way to a supervisor: bytes."""
-
-    def __init__(self, link: Link, number: int, heard: Callable[[bytes], None], over: Callable[[], None]) -> None:
-        super().__init__(link, number)
-        self._heard, self._over = heard, over
-
-    def hear(self, data: bytes) -> None:
-        """Pass on what it sent."""
-        self._heard(data)
-
-    def ended(self, why: Optional[str]) -> None:
-        """Pass on that it is over."""
-        del why
-        self._over()
-
-
-class Call(Stream):
-    """
-    A function that runs on a node.
-
-    ``answered`` gets its answer once, in the shape of that function's, or ``failed`` with ``msg``; ``told`` its news
-    while it runs; ``raw`` what it writes after the news that say so.
-    """
-
-    def __init__(
-        self,
-        link: Link,
-        number: int,
-        function: str,
-        answered: Callable[[Answer], None],
-        told: Optional[Callable[[Dict[str, Any]], None]] = None,
-        raw: Optional[Callable[[bytes], None]] = None,
-    ) -> None:
-        super().__init__(link, number)
-        self._function, self._answered, self._told, self._raw = function, answered, told, raw
-        self._kept = bytearray()
-        self._seen = 0
-        self._is_raw = False
-
-    def hear(self, data: bytes) -> None:
-        """
-        Take what it wrote.
-
-        Raises:
-            Refused: If that is too much, or not what our functions write.
-        """
-        if self._is_raw and self._raw:
-            self._raw(data)
-            return
-        self._kept += data
-        if len(self._kept) > ANSWER_BYTES:
-            raise Refused("it printed more than %d bytes" % ANSWER_BYTES)
-        while not self._is_raw:
-            end = self._kept.find(b"\n", self._seen)
-            if end < 0:
-                self._seen = len(self._kept)
-                return
-            line = bytes(self._kept[:end])
-            del self._kept[: end + 1]
-            self._seen = 0
-            self._line(line)
-        rest, self._kept = bytes(self._kept), bytearray()
-        if rest and self._raw:
-            self._raw(rest)
-
-    def _line(self, line: bytes) -> None:
-        if line[:1] == b"N" and self._told:
-            try:
-                news = wire.parse(line[1:])
-            except wire.WireError as error:
-                raise Refused(str(error)) from error
-            if not node_answers.NEWS(news):
-                raise Refused("these are no news: %r" % line[:80])
-            self._is_raw = self._raw is not None
-            self._told(news)
-        elif line[:1] == b"A":
-            try:
-                self._answer(node_answers.checked(self._function, wire.parse(line[1:])))
-            except wire.WireError as error:
-                self._answer({"failed": True, "msg": "its answer cannot be read: %s" % error})
-
-    def ended(self, why: Optional[str]) -> None:
-        """Answer that there is none."""
-        self._answer({"failed": True, "rc": None, "msg": why or "it ended without an answer"})
-
-    def _answer(self, answer: Answer) -> None:
-        answered, self._answered = self._answered, _nothing
-        answered(answer)
-
-
-def _nothing(_: Answer) -> None:
-    """Take an answer that came before."""
 
 
 class Link:
@@ -179,7 +60,7 @@ class Link:
         self._waiting = bytearray()
         self._words = b""
         self._raw: Optional[Stream] = None
-        self.is_over = False
+        self._is_ending = self.is_over = False
         self.sent = self.received = 0
         loop.watch(connection.link, self._read, is_node=True)
         if connection.words is not None:
@@ -189,6 +70,16 @@ class Link:
     def is_ready(self) -> bool:
         """Whether the agent has spoken."""
         return self._magic is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it takes calls and has none to answer."""
+        return self.is_open and not self._streams
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes calls."""
+        return self.is_ready and self._raw is None and not self._is_ending and not self.is_over
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -202,6 +93,7 @@ class Link:
         raw: Optional[Callable[[bytes], None]] = None,
         finishes: bool = False,
         delivers: bool = False,
+        arms: Optional[str] = None,
     ) -> Call:
         """
         Call a function of ours on the node.
@@ -215,6 +107,7 @@ class Link:
             raw: Gets what it writes after its first news.
             finishes: Whether it notices by itself that nobody asks any more, and must not be killed then.
             delivers: Whether it writes our programs to files.
+            arms: The directory of the run whose supervisor it starts, which is then followed until ``relay``.
         """
         module, _, name = function.partition(":")
         self._load(bundles.closure(module))
@@ -224,7 +117,7 @@ class Link:
         call = Call(self, self._numbers, name, answered, told, raw)
         self._streams[self._numbers] = call
         words = {"call": self._numbers, "module": module, "function": name, "seconds": seconds}
-        self.tell({**words, "speaks": told is not None, "finishes": finishes})
+        self.tell({**words, "speaks": told is not None, "finishes": finishes, "arms": arms})
         self.give(self._numbers, _request(request))
         return call
 
@@ -286,9 +179,13 @@ class Link:
     # -- bytes ----------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
-        if not self.is_over:
+        if not self._is_ending and not self.is_over:
             self._waiting += data
             self._flush()
+            if len(self._waiting) > WAITING_BYTES:
+                # Not at once: whoever sends may be going through all nodes.
+                self._waiting.clear()
+                self._loop.after(0.0, lambda: self.close("it takes nothing of what is sent to it"))
 
     def _flush(self) -> None:
         link = self._connection.link
@@ -376,6 +273,7 @@ class Link:
 
     def _ended(self) -> None:
         """Wait for the exit code of what carried it, which comes a moment later."""
+        self._is_ending = True
         self._loop.unwatch(self._connection.link)
         self._look(_END_SECONDS)
 
@@ -388,7 +286,7 @@ class Link:
             return
         if self._connection.words is not None:
             self._read_words()
-        # Whole: what ssh says of a cause may stand before twenty lines of advice.
+        # Whole: what is said of a cause may stand before twenty lines of advice.
         said = bytes(self._before[-_SHOWN:]) + b"\n" + self._words if self._magic is None else self._words
         self._over(said.decode(errors="replace").strip(), code)
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Call
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 
@@ -44,7 +44,8 @@ class Links(node_channels.Links):
         pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
 
         def again() -> None:
-            self.open(host, position, lambda _: self._try(host, position, attempt + 1))
+            if not self._follower.is_over:
+                self.open(host, position, lambda _: self._try(host, position, attempt + 1))
 
         self._agents.loop.after(pause, again)
 
@@ -67,10 +68,15 @@ class Links(node_channels.Links):
         calls: List[Call] = []
 
         def told(_: Dict[str, Any]) -> None:
-            (begin or follower.back)(host, calls[0])
+            if follower.is_over:
+                calls[0].drop()
+            else:
+                (begin or follower.back)(host, calls[0])
 
         def answered(answer: Answer) -> None:
-            if host in follower.channels and calls and follower.channels[host] is calls[0]:
+            if follower.is_over:
+                pass
+            elif host in follower.channels and calls and follower.channels[host] is calls[0]:
                 follower.ended(host)
             elif "problem" in answer or answer.get("rc", 0) is None:
                 failed(host)

@@ -8,10 +8,11 @@ from typing import Any, Dict
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import links
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run, links
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor, Result, result_of
 from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
 
 # What keeps a reader from output that there may be; how the job ended is not what it asks.
 UNSEEN = (*codes.LOST, "CHANNEL_FAILED", "RUN_UNKNOWN")
@@ -43,6 +44,15 @@ def read(
     missing = [run for run in follower.runs if run.failure and run.failure_code in UNSEEN]
     result["silent"] = {run.host: run.failure["message"] for run in missing if run.failure}
     return result
+
+
+def answer(result: Result, ways: Ways, follow: bool, read_only: bool) -> Result:
+    """Give of a result what a reader asked: how a job ended is not, which output is missing is."""
+    if not follow:
+        problems = [find_run.silence(ways[host], why) for host, why in result["silent"].items()]
+        return {"changed": False, "nodes": {}, "exit_code": 0, "problems": problems}
+    asked = [entry for entry in result["problems"] if not read_only or entry["code"] in UNSEEN]
+    return {**result, "changed": not read_only, "problems": asked}
 
 
 def _at(begin: Dict[str, Any], clock_offset: float) -> Dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterable, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Call
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call
 
 News = Dict[str, Any]
 LISTENING = "listening"
@@ -29,6 +29,7 @@ class Round:
         request: Callable[[str, News], Any],
         answered: Callable[[str, Answer], None],
         seconds: float,
+        arms: Callable[[str], Optional[str]] = lambda _: None,
         **how: bool,
     ) -> None:
         """
@@ -38,11 +39,12 @@ class Round:
             head: The node that speaks first, or None when nobody has to.
             request: What a node's call takes, from the node's name and the head's news.
             seconds: The time that each call has.
+            arms: The directory of the run that a node's call arms.
             how: More for ``Link.call``.
         """
         self._agents, self._hosts, self._head = agents, list(hosts), head
         self._function, self._request, self._answered = function, request, answered
-        self._seconds, self._how = seconds, how
+        self._seconds, self._arms, self._how = seconds, arms, how
         self._calls: Dict[str, Call] = {}
         self.awaited = set(self._hosts)
         self._has_spoken = self._is_cancelled = False
@@ -76,6 +78,9 @@ class Round:
             lambda answer: self._take(host, answer),
             told=told,
             started=lambda call: self._calls.update({host: call}),
+            # Whoever is reached only after that would take part in what nobody waits for.
+            is_wanted=lambda: not self._is_cancelled,
+            arms=self._arms(host),
             **self._how,
         )
 

@@ -60,7 +60,7 @@ class Follower:
         ]
         self.interrupted: Optional[Problem] = None
         self.refused: List[Problem] = []
-        self.detached = False
+        self.detached = self.is_over = False
         self._daemons = mpi_daemons.Daemons(plan, self.runs, self._order_host)
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
@@ -152,6 +152,7 @@ class Follower:
             silent = time.monotonic() - self._spoke_at
             if idle_timeout and silent > idle_timeout and not suspects and not self._stopping and self._gone:
                 self._give_up_idle(idle_timeout)
+        self.is_over = True
 
     def _is_open(self, run: NodeRun) -> bool:
         waiting = run.exit is None and (run.host in self.channels or run.suspected_at is not None)

@@ -7,7 +7,7 @@ deadline, so that one that hangs or crashes costs nobody else anything. The chan
 frames are those of ``wire``. From the controller:
 
     {"load": true} + modules              what may be imported from now on
-    {"call": N, "module", "function", "seconds", "speaks", "finishes"}
+    {"call": N, "module", "function", "seconds", "speaks", "finishes", "arms"}
     {"relay": N, "directory"}             connect stream N with the supervisor of a run
     {"give": N} + bytes                   for the standard input of call N, or the supervisor
     {"close": N}                          nothing more comes for it
@@ -17,6 +17,7 @@ frames are those of ``wire``. From the controller:
 and to it ``{"of": N} + bytes``, then ``{"of": N, "ended": STATUS}``. A call reads its arguments from its standard
 input, eight hexadecimal digits and so many bytes of JSON, and writes lines: ``N`` with news, ``A`` with its answer.
 When the channel ends, so does what was started, but for calls that say they ``finish``: these notice by themselves.
+What a call ``arms`` is followed from here until the controller does, so that it never waits for nobody.
 Private to the collection.
 """
 
@@ -29,7 +30,7 @@ import select
 import signal
 import socket
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources, title
@@ -40,6 +41,7 @@ OUT_MOST, IN_MOST = 1 << 20, 1 << 26
 STREAMS_MOST = 1 << 10
 _REAP_SECONDS, _LOOK_SECONDS = 0.5, 0.01
 _ERROR_CHARACTERS = 2000
+_NOT_ARMED = 1  # what the child of a call exits with that says it failed
 
 
 class Stream:
@@ -48,6 +50,7 @@ class Stream:
     def __init__(self, number: int, link: socket.socket, pid: Optional[int], deadline: Optional[float]) -> None:
         self.number, self.link, self.pid, self.deadline = number, link, pid, deadline
         self.finishes = False
+        self.arms: Optional[str] = None
         self.waiting = bytearray()
         self.is_closing = False
         link.setblocking(False)
@@ -79,6 +82,9 @@ class Agent:
         self._streams: Dict[int, Stream] = {}
         # Children that are over but for being collected, and until when they are waited for.
         self._ended: Dict[int, Stream] = {}
+        # Supervisors that the controller does not follow yet, by their directories, and those that it does.
+        self._armed: Dict[str, socket.socket] = {}
+        self._relayed: Set[str] = set()
         self._is_open = True
         os.set_blocking(channel_out, False)
 
@@ -96,7 +102,8 @@ class Agent:
         for stream in self._streams.values():
             wanted = (0 if is_full else select.POLLIN) | (select.POLLOUT if stream.waiting else 0)
             by_descriptor[stream.link.fileno()] = stream
-            poll.register(stream.link, wanted)
+            if wanted:  # Without it, an end is told all the same, again and again.
+                poll.register(stream.link, wanted)
         if self._is_open:
             poll.register(self._in, select.POLLIN)
             if self._waiting:
@@ -125,6 +132,7 @@ class Agent:
             if pid or now >= (stream.deadline or 0.0):
                 # One that the kernel holds is left to it.
                 del self._ended[stream.number]
+                self._care(stream, status if pid else None)
                 self._tell({"of": stream.number, "ended": status if pid else None})
 
     # -- the channel ----------------------------------------------------------------------------
@@ -156,6 +164,8 @@ class Agent:
         """Nobody asks any more: end what was started, but for what notices by itself and has to."""
         self._is_open = False
         self._waiting.clear()
+        while self._armed:
+            self._armed.popitem()[1].close()
         for stream in list(self._streams.values()):
             if stream.finishes:
                 stream.link.close()
@@ -208,42 +218,50 @@ class Agent:
             self._run(theirs, function, bool(header.get("speaks")))
         theirs.close()
         stream = Stream(header["call"], ours, pid, time.monotonic() + float(header["seconds"]))
-        stream.finishes = bool(header.get("finishes"))
+        stream.finishes, stream.arms = bool(header.get("finishes")), header.get("arms")
         self._streams[stream.number] = stream
 
     def _run(self, link: socket.socket, function: Any, speaks: bool) -> None:
         """Be the child that a function runs in."""
+        code = 0
         try:
             os.setsid()
-            for stream in self._streams.values():
-                stream.link.close()
+            for own in [*(stream.link for stream in self._streams.values()), *self._armed.values()]:
+                own.close()
             for descriptor in (0, 1):
                 os.dup2(link.fileno(), descriptor)
             for descriptor in {link.fileno(), self._in, self._out} - {0, 1}:
                 os.close(descriptor)
-            call(function, speaks)
+            answer = call(function, speaks)
+            code = _NOT_ARMED if isinstance(answer, dict) and answer.get("failed") else 0
         finally:
-            os._exit(0)
+            os._exit(code)
 
     def _become(self, header: Dict[str, Any]) -> None:
         os.set_blocking(self._out, True)
+        while self._armed:
+            self._armed.popitem()[1].close()
         call(_function(header), speaks=True, before=self._decoder.rest)
         os._exit(0)
 
     def _relay(self, number: int, directory: str) -> None:
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            # A run's directory may be longer than the name of a socket.
-            place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                link.connect("/proc/self/fd/%d/%s" % (place, run_directory.CONTROL_SOCKET))
-            finally:
-                os.close(place)
-        except OSError:
-            link.close()
+        self._relayed.add(directory)
+        link = self._armed.pop(directory, None) or _connected(directory)
+        if link is None:
             self._tell({"of": number, "ended": 1})
+        else:
+            self._streams[number] = Stream(number, link, None, None)
+
+    def _care(self, stream: Stream, status: Optional[int]) -> None:
+        """Follow what a call armed until the controller does; where nobody will, come and go, which disarms it."""
+        directory = stream.arms
+        if directory is None or directory in self._relayed or status == _NOT_ARMED << 8:
             return
-        self._streams[number] = Stream(number, link, None, None)
+        link = _connected(directory)
+        if link is not None and self._is_open and status == 0:
+            self._armed[directory] = link
+        elif link is not None:
+            link.close()
 
     # -- streams --------------------------------------------------------------------------------
 
@@ -279,12 +297,31 @@ class Agent:
         self._ended[stream.number] = stream
 
 
-def call(function: Any, speaks: bool, before: bytes = b"") -> None:
+def _connected(directory: str) -> Optional[socket.socket]:
+    """Connect with the supervisor of a run; None where there is none."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # A run's directory may be longer than the name of a socket.
+        place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            link.connect("/proc/self/fd/%d/%s" % (place, run_directory.CONTROL_SOCKET))
+        finally:
+            os.close(place)
+    except OSError:
+        link.close()
+        return None
+    return link
+
+
+def call(function: Any, speaks: bool, before: bytes = b"") -> Any:
     """
     Read arguments from standard input, call a function with them, and write its answer, or why there is none.
 
     Args:
         before: What of the input was read already.
+
+    Returns:
+        The answer.
     """
     more: List[Any] = [lambda news: _write(b"N" + json.dumps(news).encode() + b"\n")] if speaks else []
     source = _Input(before)
@@ -292,8 +329,10 @@ def call(function: Any, speaks: bool, before: bytes = b"") -> None:
         answer = function(json.loads(source.take(int(source.take(8), 16))), *more)
         data = _answer(answer)
     except Exception as error:  # noqa: BLE001  whatever it is, whoever asked has to hear of it
-        data = _answer(_failure(error))
+        answer = _failure(error)
+        data = _answer(answer)
     _write(data)
+    return answer
 
 
 def _function(header: Dict[str, Any]) -> Any:

@@ -64,7 +64,10 @@ NAMES = frozenset(
 # What madctl itself hands over; nobody types these.
 INTERNAL = frozenset(
     PREFIX + name
-    for name in ["bases", "chdir_required", "event_socket", "plan", "proof", "python_required", "read_only", "ssh_args"]
+    for name in [
+        *("bases", "chdir_required", "event_socket", "keep_ways", "plan", "proof", "python_required", "read_only"),
+        "ssh_args",
+    ]
 )
 
 # Options whose variable has another name or takes more than the bare value; {} is the value.

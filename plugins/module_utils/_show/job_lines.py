@@ -12,6 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.masking imp
 LONGEST = 64 * 1024
 CUT = " …"
 KEPT = "\t"
+_SHOWN = bytes(range(0x20, 0x7F)) + b"\n\t"
 
 
 def is_forged(event: Dict[str, Any]) -> bool:
@@ -66,11 +67,36 @@ class Logs:
         lines, self._rests[host, log] = split(self._rests.get((host, log), b""), data, self._mask)
         return [harmless(self._mask.line(line)) for line in lines]
 
+    def block(self, host: str, log: str, data: bytes) -> Optional[bytes]:
+        """
+        Take in what a log has grown by, and give the lines that ended as a whole; None where each has to be looked at.
+
+        That is where there may be secrets, where a line is too long, or has more than the characters of ASCII that any
+        terminal just shows. Most output is so, and costs a tenth; where it is None, ``feed`` has yet to take the data.
+        """
+        data = self._rests.get((host, log), b"") + data
+        end = data.rfind(b"\n")
+        if end < 0 or self._mask.longest or len(data) - end > LONGEST or _has_long_line(data, end):
+            return None
+        if data.translate(None, _SHOWN):
+            return None
+        self._rests[host, log] = data[end + 1 :]
+        return data[:end]
+
     def end(self, host: Optional[str] = None, log: Optional[str] = None) -> List[Tuple[str, str, str]]:
         """Give up the ends of all logs, or of some, each as its host, name and text."""
         found = [key for key in self._rests if host in (None, key[0]) and log in (None, key[1])]
         ends = [(*key, self._rests.pop(key)) for key in found]
         return [(owner, name, harmless(self._mask.line(rest))) for owner, name, rest in ends if rest]
+
+
+def _has_long_line(data: bytes, end: int) -> bool:
+    at = 0
+    while end - at > LONGEST:
+        at = data.rfind(b"\n", at, at + LONGEST + 1) + 1
+        if not at:
+            return True
+    return False
 
 
 def _pieces(line: bytes, mask: Mask, longest: int, limit: int) -> Tuple[List[bytes], bytes]:

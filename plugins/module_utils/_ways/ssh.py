@@ -44,11 +44,12 @@ class Login:
     chosen_patience: bool = False
     password: Optional[str] = None
     prompt: Optional[str] = None
+    # Why it cannot even be tried.
     refusal: Optional[str] = None
 
     def without_secret(self) -> Optional[Dict[str, Any]]:
-        """Give it as data that may be kept; None where a password is in it."""
-        if self.password is not None:
+        """Give it as data that may be kept; None where a password is in it, or in a command that jumps to the node."""
+        if self.password is not None or any("sshpass" in word for word in self.words):
             return None
         kept = ("words", "target", "address", "port", "chosen_patience")
         return {name: getattr(self, name) for name in kept}

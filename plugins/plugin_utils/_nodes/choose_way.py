@@ -8,33 +8,69 @@ connections would.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Ssh
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ansible_ssh
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _LOCAL = ("local", "ansible.builtin.local")
+# Ansible's own, and others that log in where ssh does.
+_SSH = ("ssh", "smart", "paramiko", "paramiko_ssh")
+_REMEDY = "set ansible_connection to ssh or local there; roles that look at one node work over any connection"
+# Connections of which Ansible's own is left as it is, and ours goes the same way.
+_STREAMS = ("ssh", "local")
+
+
+def _connection(action: Any, variables: Any) -> str:
+    return str(variables.get("ansible_connection", action._task.connection))
+
+
+def _is_stream(action: Any, variables: Any) -> bool:
+    name = _connection(action, variables)
+    return name in _LOCAL or name.removeprefix("ansible.builtin.") in _SSH
+
+
+def _unsupported(host: str, action: Any, variables: Any) -> codes.Problem:
+    message = "its connection %s carries no stream of bytes" % _connection(action, variables)
+    return codes.problem("CONNECTION_UNSUPPORTED", host, message, _REMEDY)
 
 
 def kind(action: Any, variables: Any) -> type[Way]:
     """Choose by the connection that an action's task has to a host with these variables."""
-    return Local if variables.get("ansible_connection", action._task.connection) in _LOCAL else Ssh
+    return Local if _connection(action, variables) in _LOCAL else Ssh
 
 
-def to(hosts: Iterable[str], action: Any, hostvars: Any) -> Ways:
+def carries_bytes(connection: Any) -> bool:
+    """Tell whether what a connection of Ansible's reaches is also reached by a way of ours."""
+    return connection.transport in _STREAMS
+
+
+def arguments(connection: Any, variables: Any) -> dict[str, str]:
+    """Add to a connection of Ansible's what all of ours need, and give what other modules of a role need for that."""
+    if connection.transport != "ssh":
+        return {}
+    return {"ssh_extra_args": ansible_ssh.adapt(connection, variables)}
+
+
+def to(hosts: Sequence[str], action: Any, hostvars: Any) -> Ways:
     """
     Return the way to each of some hosts.
 
     Raises:
-        AnsibleActionFail: If one has a name that no host can have.
+        AnsibleActionFail: If one has a name that no host can have, or a connection that carries no stream of bytes.
     """
+    others = [host for host in hosts if not _is_stream(action, hostvars[host])]
+    if others:
+        raise playbook_screen.refusal([_unsupported(host, action, hostvars[host]) for host in others])
     environment = action._compute_environment_string()
     return {host: _way(host, action, hostvars[host], environment) for host in hosts}
 

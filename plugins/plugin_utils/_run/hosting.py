@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue, find_run, questions, timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import event_queue, signals
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, signals
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
@@ -19,8 +23,34 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 def agents_of(action: Any, task_vars: Any, hosts: Sequence[str] | None = None) -> Iterator[Agents]:
     """Give the agents of some hosts of the play, or of all."""
     named = task_vars["ansible_play_hosts_all"] if hosts is None else hosts
-    with Agents(Loop(), choose_way.to(named, action, task_vars["hostvars"])) as agents:
+    clock = timing.Clock("reach, probe", timing.is_wanted())
+    with Agents(Loop(), choose_way.to(named, action, task_vars["hostvars"]), clock) as agents:
         yield agents
+
+
+def asked(action: Any, task_vars: Any, question: questions.Question, **more: Any) -> tuple[dict[str, Any], Any]:
+    """
+    Ask all hosts of the play, and give what came of it and the task's arguments.
+
+    Args:
+        more: Arguments that the task itself does not have.
+    """
+    play_rules.require(action._task, task_vars)
+    arguments = {**plain(action._task.args), **more}
+    with agents_of(action, task_vars) as agents:
+        try:
+            found = {**question(agents, arguments), **ways_of(agents, task_vars)}
+            return found, arguments
+        except find_run.Unknown as unknown:
+            nothing = {"changed": False, "exit_code": int(ExitCode.USAGE)}
+            return {**nothing, "nodes": unknown.nodes, "problems": unknown.problems}, arguments
+
+
+def ways_of(agents: Agents, task_vars: Any) -> dict[str, Any]:
+    """Give how all hosts are reached, as data, where whoever runs the play keeps it; secrets are in none of it."""
+    if not task_vars.get("madctl_keep_ways"):
+        return {}
+    return {"ways": {host: kept.dumped(way) for host, way in agents.ways.items()}}
 
 
 @contextmanager
@@ -36,4 +66,7 @@ def conducted(
     with event_queue.Events(event_socket, screen, exact=exact) as queue:
         conductor = Conductor(agents.loop, agents, queue.tell)
         signals.obey(conductor, queue)
-        yield conductor
+        try:
+            yield conductor
+        finally:
+            conductor.tell_times()

@@ -8,7 +8,6 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
@@ -26,14 +25,3 @@ def left_to_role(result: dict[str, Any], arguments: dict[str, Any]) -> dict[str,
     if not boolean(arguments.get("fail_on_problems", True)):
         result.pop("failed", None)
     return result
-
-
-def answered(nodes: dict[str, Any], silent: dict[str, str], ways: Ways, changed: bool) -> dict[str, Any]:
-    """Give the result of an action that asked all nodes; it fails when some, with their reasons, were silent."""
-    return judged({"changed": changed, "nodes": nodes}, [silence(ways[host], why) for host, why in silent.items()])
-
-
-def silence(way: Way, why: str) -> codes.Problem:
-    """Describe a node that did not answer, or not as it should."""
-    remedy = "see whether it is up: %s" % way.hint(way.host)
-    return codes.problem("NODE_SILENT", way.host, " ".join(why.split()), remedy)

@@ -9,8 +9,8 @@ import os
 import signal
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import event_queue
 
 # Where Ansible was interrupted, and may not listen any more.
 _HURRY_SECONDS = 5.0
@@ -64,14 +64,10 @@ def obey(conductor: Conductor, events: event_queue.Events) -> None:
 
     def on_order() -> None:
         order = listener.recv(1)
-        if order == wire.KILL:
-            conductor.kill(reason)
-        elif order == wire.STOP:
-            conductor.interrupt(reason)
-        else:
+        conductor.obey(order)
+        if order not in (wire.KILL, wire.STOP):
             # Whoever listened has gone, or wants to go: a run belongs to its nodes.
             conductor.loop.unwatch(listener)
-            conductor.detach()
             events.leave()
 
     conductor.loop.watch(listener, on_order)

@@ -24,12 +24,17 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     plain_text,
     raw_words,
     run_directory,
+    unix_sockets,
     wire,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, job_lines, masking
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
+from ansible_collections.madctl.multinode.plugins.module_utils._show import (
+    check_table,
+    job_lines,
+    masking,
+    timing_table,
+)
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
 _HIDDEN = "***"
@@ -233,12 +238,14 @@ class Screen:
             return None
         if kind == events.LOG:
             return self._show(host, event["log"], self._logs.feed(str(host), event["log"], payload))
-        if not self._attached and kind not in (events.PLANNED, events.TIMED):
+        if not self._attached and kind != events.PLANNED:
             send({**event, "event": events.on_node(kind)})
         if kind in self._counts:
             self._count(kind)
         elif kind == events.EXIT:
             self.flush(host)
+        elif kind == events.TIMED:
+            say(timing_table.lines(event))
         elif kind == events.SKIPPED:
             left_out = "… %s not shown; they are in the file" % job_lines.size(event["size"])
             self._show(host, event["log"], [left_out])

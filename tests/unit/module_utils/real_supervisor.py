@@ -9,14 +9,14 @@ import sys
 import uuid
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import door
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import arm_nodes
 
 
 def deliver(place, broken=()):
     """Write what nodes keep below a directory, once, and give the program that starts the others."""
     if not place.exists():
-        for name, text in arm_nodes.delivered().items():
+        for name, text in bundles.delivered().items():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_text(text)
     for name, old, new in broken:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.ssh import Ssh
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Login, Ssh
 from madctl.cli import build_parser
 from madctl.errors import UsageError
 from madctl.nodes import choose
@@ -185,7 +185,7 @@ def test_what_was_meant(text):
 def test_a_name_like_a_range_is_a_name_until_nothing_answers_to_it():
     assert [host.name for host in from_list("gpu01-16")] == ["gpu01-16"]
     text = "ssh: Could not resolve hostname gpu01-16: Name or service not known"
-    found = Ssh("gpu01-16", {}, Namespace(transport="other")).explain(text)
+    found = Ssh("gpu01-16", "python3", Login(["ssh"], "gpu01-16", "gpu01-16")).explain(text)
 
     assert (found["code"], found["remedy"]) == ("HOST_UNRESOLVED", "did you mean gpu[01-16]?")
 
@@ -204,11 +204,11 @@ def test_a_number_of_slots_is_not_a_port(text):
 
 
 def test_a_low_port_that_does_not_answer_may_have_been_slots():
-    def remedy(**variables):
-        return Ssh("node1", variables, Namespace(transport="other")).explain("Connection refused")["remedy"]
+    def remedy(port):
+        return Ssh("node1", "python3", Login(["ssh"], "node1", "node1", port)).explain("Connection refused")["remedy"]
 
-    assert remedy(ansible_port=64) == ":64 is a port; slots go into a host file: node1 slots=64"
-    assert remedy(ansible_port=22) == remedy(ansible_port=2222) == remedy() == "check that it is up: ssh node1"
+    assert remedy(64) == ":64 is a port; slots go into a host file: node1 slots=64"
+    assert remedy(22) == remedy(2222) == remedy(None) == "check that it is up: ssh node1"
 
 
 # -- options together ------------------------------------------------------------------------------

@@ -264,7 +264,7 @@ def test_mutated_records_are_read_or_refused(rounds, monkeypatch):
     samples = [path(run_id).read_bytes() for run_id in (RUN, f"{RUN}.1")]
     samples.append(json.dumps(json.loads(samples[0]), indent=1).encode())
     content = {}
-    monkeypatch.setattr(record_store, "_content", lambda _: content["now"])
+    monkeypatch.setattr(record_store, "_content", lambda _: (content["now"], True))
     monkeypatch.setattr(record_store, "names", lambda: [RUN])
     status = {"state": "running", "container": None, "joined": 1, "processes": 1, "storage": None, "exit": None}
     monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": {"a": status, "b": status}, "problems": []})
@@ -361,18 +361,18 @@ def session(detached=False):
     found = RunSession(TARGETS, {"madctl_env": {}, "madctl_work": ["x"]}, view)
     summary = {"nodes": nodes, "start_spread_seconds": 0.1, "victims": {}, "ranks_joined": 2, "duration_seconds": 1.0}
     final = {"summary": summary, "run_id": RUN, "exit_code": 0, "problems": [], "detached": detached}
-    news = [("madctl.multinode.plan", "a", {"plan": plan}), ("madctl.multinode.run_start", "a", final)]
-    return found, news
+    planned = {"event": "planned", "plan": plan, "warnings": [], "without_ifconfig": []}
+    return found, planned, ("madctl.multinode.run_start", "a", final)
 
 
 @pytest.mark.parametrize("detached", [True, False])
 def test_a_quota_in_the_middle_is_a_notice_with_the_way_back(detached, monkeypatch, capsys):
     from madctl.playbook import report
 
-    found, news = session(detached)
+    found, planned, ended = session(detached)
     full(monkeypatch)
-    for words in news:
-        found.on_task(*words)
+    found.on_event(planned, b"")
+    found.on_task(*ended)
     code = report.report_run(found, "launch", as_json=True)
     said = capsys.readouterr()
     whole = json.loads(said.out)
@@ -408,7 +408,7 @@ def test_a_command_that_cannot_write_what_it_learned_says_so(command, monkeypatc
 def test_a_failure_of_our_own_is_told_and_no_success(where, monkeypatch, capsys):
     from madctl.playbook import report
 
-    found, news = session()
+    found, planned, ended = session()
     listener = found._kept_up(found.on_task)
     listen = found._kept_up(found.on_event)
 
@@ -419,9 +419,9 @@ def test_a_failure_of_our_own_is_told_and_no_success(where, monkeypatch, capsys)
         monkeypatch.setattr(View, "planned", fail)
     if where == "event":
         monkeypatch.setattr(View, "on_event", fail)
-    listener(*news[0])
+    listen(planned, b"")
     listen({"event": "ready", "host": "a"}, b"")
-    listener(*news[1])
+    listener(*ended)
     code = report.report_run(found, "launch", as_json=True)
     said = capsys.readouterr()
     whole = json.loads(said.out)
@@ -453,8 +453,8 @@ FAILED = {"failed": True, "msg": "KeyError: 'seq'"}
 def test_an_action_that_fails_says_nothing_of_how_the_run_ended(result, capsys):
     from madctl.playbook import report
 
-    found, news = session()
-    found.on_task(*news[0])
+    found, planned, _ = session()
+    found.on_event(planned, b"")
     found.on_task("madctl.multinode.run_start", "a", result)
     code = report.report_run(found, "launch", as_json=True)
     whole = json.loads(capsys.readouterr().out)

@@ -12,7 +12,8 @@ import pytest
 from madctl.errors import Problem
 from madctl.playbook.session import RunSession
 from madctl.screen import view as module
-from madctl.screen.view import View, folded
+from madctl.screen.problems import folded
+from madctl.screen.view import View
 
 HOSTS = ("node1", "node2", "node3")
 

@@ -3,6 +3,7 @@
 
 import copy
 import fcntl
+import importlib
 import json
 import math
 import random
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, streams
 from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, docker, mount_table
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice, planner, proof_verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
@@ -24,7 +26,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
 from madctl.housekeeping import cleaning, plays
 from madctl.nodes.inventory import GROUP
 from madctl.nodes.targets import Targets
@@ -242,9 +243,12 @@ GOOD["clear"].update(held=["y"], stuck=[{"path": "/r/x", "reason": "Permission d
 
 
 def test_every_function_that_is_called_has_a_shape():
-    text = "".join(path.read_text() for kind in ("action", "plugin_utils") for path in (PLUGINS / kind).rglob("*.py"))
-    called = set(re.findall(r'(?:Program\(|ask\(\w+, \S+, |_call\(\w+, )"(\w+)"', text))
-    assert {"node_info", "arm", "survey", "end", "is_alive"} < called <= set(node_answers.SHAPES)
+    text = "".join(path.read_text() for path in PLUGINS.rglob("*.py"))
+    called = dict(reversed(name.split(":")) for name in re.findall(r'"(_\w+\.\w+:\w+)"', text))
+
+    assert set(called) == set(node_answers.SHAPES)
+    for function, module in called.items():
+        assert callable(getattr(importlib.import_module(f"{bundles.own_sources.PACKAGE}.{module}"), function))
 
 
 @pytest.mark.parametrize(("function", "answer"), GOOD.items(), ids=GOOD)
@@ -286,13 +290,28 @@ def test_a_node_s_own_words_for_a_failure_are_text():
 
 
 def test_an_answer_that_is_another_one_is_that_node_s_failure():
-    program = remote_program.Program("end", remote_program.parts("_runs.run_state"), {})
     for text in ("[]", "{}", "{", '{"left": []}', "[" * 200_000, '{"changed": 1, "known": true, "left": []}'):
-        found = program.answer(0, program._mark + text, "")
+        (found,) = answered("A" + text)
         assert found["failed"] and "rc" not in found
     for news in (b"[]", b'{"listening": ["x"]}', b'{"listening": [0]}', b"{" * 100_000):
-        with pytest.raises(ValueError, match="news|JSON"):
-            program.news(program._news_mark.encode() + news)
+        with pytest.raises(streams.Refused, match="news|JSON"):
+            streams.Call(None, 1, "end", print, told=print).hear(b"N" + news + b"\n")
+
+
+def answered(*lines):
+    """Give what a call answers whose node writes these lines, and ends."""
+    found = []
+    call = streams.Call(None, 1, "end", found.append)
+    call.hear("".join(f"{line}\n" for line in lines).encode())
+    call.ended(None)
+    return found
+
+
+def test_a_call_answers_once_whatever_else_is_written():
+    good = 'A{"changed": true, "known": true, "left": []}'
+
+    assert answered("junk of a login script", good, 'A{"failed": true, "msg": "x"}') == [json.loads(good[1:])]
+    assert [found["msg"] for found in answered("junk")] == ["it ended without an answer"]
 
 
 @pytest.mark.fuzz

@@ -10,10 +10,10 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
 from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_shapes, node_answers, shapes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import remote_program
 from tests.unit.module_utils import healthy_facts
 
 # What is said of a node, and not by it.
@@ -128,4 +128,4 @@ def test_a_problem_has_the_fields_of_its_type():
 
 @pytest.mark.parametrize("module", ["_probe.node_facts", "_arm.arming", "_arm.prove", "_supervise.supervisor"])
 def test_nodes_get_no_types(module):
-    assert not {"_common.shapes", "_common.fact_shapes"} & set(remote_program.closure(module))
+    assert not {"_common.shapes", "_common.fact_shapes"} & set(bundles.closure(module))

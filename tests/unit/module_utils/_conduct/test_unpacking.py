@@ -5,54 +5,48 @@ import contextlib
 import gzip
 import io
 import os
-import subprocess
+import re
 import sys
 import tarfile
+from importlib.util import MAGIC_NUMBER
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.action import run_collect
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import fetching, streams, unpacking
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import program_output
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import unpacking
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import local, way
 from tests import hostile
 
 RUN = {"run_id": "20261129-120000-1a2b3c4d"}
-# Stands for a node's Python: takes the program, gives the mark that it asks for, and then what it likes.
+HERE = local.Local("node1", sys.executable)
+# Stands for a node's agent: says the first word as it should, and then, to whatever is asked, what it likes.
 _NODE = """
-import json, re, sys
-text = sys.stdin.buffer.read().decode()
-given = json.loads(eval(re.search("^given = json.loads\\\\((.*)\\\\)$", text, re.M)[1]))
-sys.stdout.buffer.write(open(sys.argv[1], "rb").read())
-sys.stdout.buffer.write(("\\n" + given["news_mark"] + '{"archive": true}\\n').encode())
-sys.stdout.buffer.write(open(sys.argv[2], "rb").read())
+import os, sys
+before, answer, first = sys.argv[1:]
+sys.stdout.buffer.write(open(before, "rb").read() + ("\\n%s\\n" % first).encode())
+sys.stdout.buffer.flush()
+asked = b""
+while b'"become"' not in asked:
+    asked += os.read(0, 1 << 16)
+sys.stdout.buffer.write(b'N{"archive": true}\\n' + open(answer, "rb").read())
+sys.stdout.buffer.flush()
 """
 
 
-class Node:
+class Node(local.Local):
     """The way to a node that answers as it likes."""
 
-    python = sys.executable
-
-    def __init__(self, place, answer, before=b""):
+    def __init__(self, place, answer, before=b"", last=""):
+        super().__init__("node1", sys.executable)
         place.mkdir()
         for name, data in (("before", before), ("answer", answer)):
             (place / name).write_bytes(data)
-        self._argv = [sys.executable, "-c", _NODE, place / "before", place / "answer"]
+        self._argv = [sys.executable, "-c", _NODE + last, place / "before", place / "answer"]
 
-    def start(self, _command):
-        return subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-class Honest:
-    """The way to this machine."""
-
-    python = sys.executable
-
-    def start(self, command):
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        return subprocess.Popen(["/bin/sh", "-c", command], **pipes)
+    def start(self, command, seconds=None):
+        mark = re.search(r"[0-9a-f]{16}", command)[0]
+        return way.Child([*self._argv, f"{mark} {MAGIC_NUMBER.hex()}"])
 
 
 def archive_out_of_the_directory():
@@ -91,7 +85,7 @@ def outside(tmp_path):
 def test_no_archive_leads_out_of_the_directory(tmp_path, outside):
     node = Node(tmp_path / "node", archive_out_of_the_directory())
 
-    changed, why, _ = run_collect.collect(node, RUN, str(tmp_path / "to" / "node1"), 1 << 20)
+    changed, why, _ = fetching.from_node(node, RUN, str(tmp_path / "to" / "node1"), 1 << 20)
 
     assert [path.name for path in outside.iterdir()] == ["flag"] and (outside / "flag").read_text() == "ours"
     assert not changed and "archive" in why
@@ -144,7 +138,7 @@ def test_a_name_is_that_of_something_new_below_the_directory(tmp_path, kind, nam
     place = tmp_path / "place"
     place.mkdir()
     frame = {key: name if value is None else value for key, value in kind.items()}
-    with pytest.raises(program_output.Refused):
+    with pytest.raises(streams.Refused):
         unpack(archive({"directory": "a"}, frame, END), place)
     assert written(tmp_path) == ["place", "place/a"]
 
@@ -185,7 +179,7 @@ ODD = {
 
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
 def test_what_is_no_archive_is_refused_whole(tmp_path, data):
-    changed, why, _ = run_collect.collect(Node(tmp_path / "node", data), RUN, str(tmp_path / "to" / "node1"), 1024)
+    changed, why, _ = fetching.from_node(Node(tmp_path / "node", data), RUN, str(tmp_path / "to" / "node1"), 1024)
 
     assert not changed and why.startswith("its archive is refused: ") and why.isprintable()
     assert written(tmp_path / "to") == []
@@ -203,29 +197,43 @@ def test_files_are_nobody_elses_and_keep_their_times(tmp_path):
 
 def test_files_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "ENTRIES", 2)
-    with pytest.raises(program_output.Refused, match="more than 2 files"):
+    with pytest.raises(streams.Refused, match="more than 2 files"):
         unpack(archive(*({"directory": name} for name in "abc"), END), tmp_path)
 
 
 def test_an_archive_that_holds_nothing_has_an_end(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "ENTRIES", 2)
     blocks = gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 10_000  # Blocks of no bytes.
-    with pytest.raises(program_output.Refused, match="larger than"):
+    with pytest.raises(streams.Refused, match="larger than"):
         unpack(blocks, tmp_path, size=1024, piece=100)
 
 
 @pytest.mark.parametrize("before", [b"x" * (1 << 22), b"line\n" * (1 << 20)], ids=["a line", "lines"])
 def test_what_comes_before_an_archive_is_bounded(tmp_path, before):
-    _, why, _ = run_collect.collect(Node(tmp_path / "node", WHOLE, before), RUN, str(tmp_path / "to" / "node1"), 1024)
+    _, why, _ = fetching.from_node(Node(tmp_path / "node", WHOLE, before), RUN, str(tmp_path / "to" / "node1"), 1024)
     assert "more than 1048576 bytes" in why
 
 
-def test_an_archive_that_stands_still_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_collect, "SILENCE_SECONDS", 0.1)
+def test_a_node_that_never_begins_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "SILENCE_SECONDS", 0.1)
     node = Node(tmp_path / "node", WHOLE)
     node._argv = ["sh", "-c", "cat >/dev/null; exec sleep 60"]
-    _, why, _ = run_collect.collect(node, RUN, str(tmp_path / "to" / "node1"), 1024)
-    assert "sent nothing for 0.1 s" in why
+    _, why, _ = fetching.from_node(node, RUN, str(tmp_path / "to" / "node1"), 1024)
+    assert why == "it sent nothing for 0.1 s"
+
+
+def test_an_archive_that_stands_still_is_given_up(tmp_path, monkeypatch):
+    real = unpacking.unpack
+
+    def impatient(*words):
+        monkeypatch.setattr(fetching, "SILENCE_SECONDS", 0.1)
+        return real(*words)
+
+    monkeypatch.setattr(unpacking, "unpack", impatient)
+    node = Node(tmp_path / "node", WHOLE[:-9], last="import time; time.sleep(60)")
+    _, why, _ = fetching.from_node(node, RUN, str(tmp_path / "to" / "node1"), 1024)
+    assert why == "its archive is refused: it sent nothing for 0.1 s"
+    assert not list((tmp_path / "to").iterdir())
 
 
 @pytest.mark.fuzz
@@ -244,12 +252,12 @@ def test_no_archive_writes_anywhere_else(tmp_path, outside, rounds):
     for number, data in enumerate(hostile.mutated(samples, rounds)):
         # What is within, and now and then the packing itself.
         data = gzip.compress(data, 1) if number % 10 else next(hostile.mutated(packed, 1, seed=number))
-        with contextlib.suppress(program_output.Refused):
+        with contextlib.suppress(streams.Refused):
             unpack(data, place, size=100)
         made = os.listdir(place)
         if made:
             assert all(name.isprintable() for name in made)
-            run_collect._renew(str(place))
+            fetching._renew(str(place))
     assert written(tmp_path) == ["outside", "outside/flag", "place"] and (outside / "flag").read_text() == "ours"
 
 
@@ -262,14 +270,14 @@ def test_a_run_comes_as_it_is(tmp_path):
     request = dict(RUN, run_dir=str(run))
     to = tmp_path / "to" / "node1"
 
-    assert run_collect.collect(Honest(), request, str(to), 1 << 30) == (True, None, None)
+    assert fetching.from_node(HERE, request, str(to), 1 << 30) == (True, None, None)
     assert written(to) == written(run)
     assert (to / "logs" / "rank-0.out").read_bytes() == (run / "logs" / "rank-0.out").read_bytes()
-    assert run_collect.is_replaced(str(to), RUN["run_id"]) and not run_collect.is_replaced(str(to), "another")
-    assert run_collect.collect(Honest(), request, str(to), 1 << 30) == (False, None, None)
+    assert fetching.is_replaced(str(to), RUN["run_id"]) and not fetching.is_replaced(str(to), "another")
+    assert fetching.from_node(HERE, request, str(to), 1 << 30) == (False, None, None)
     (run / "exit.json").write_text("{}")
-    assert run_collect.collect(Honest(), request, str(to), 1 << 30) == (True, None, None)
-    assert run_collect.collect(Honest(), dict(RUN, run_dir="/none"), str(to), 1 << 30)[1] == "there is no /none"
+    assert fetching.from_node(HERE, request, str(to), 1 << 30) == (True, None, None)
+    assert fetching.from_node(HERE, dict(RUN, run_dir="/none"), str(to), 1 << 30)[1] == "there is no /none"
 
 
 def test_names_of_a_job_are_spelled_so_that_they_come(tmp_path):
@@ -290,7 +298,7 @@ def test_names_of_a_job_are_spelled_so_that_they_come(tmp_path):
 @pytest.mark.parametrize("text", [b"[" * 200_000, b"[]", b'{"run_id": ["x"]}', b"\xff", b""])
 def test_a_directory_whose_run_cannot_be_read_is_kept(tmp_path, text):
     (tmp_path / "run.json").write_bytes(text)
-    assert not run_collect.is_replaced(str(tmp_path), RUN["run_id"])
+    assert not fetching.is_replaced(str(tmp_path), RUN["run_id"])
 
 
 def test_what_a_node_left_out_is_said(tmp_path):
@@ -299,7 +307,7 @@ def test_what_a_node_left_out_is_said(tmp_path):
     (run / "file").write_text("text")
     os.utime(run / "file", (-5, -5))
 
-    changed, why, left_out = run_collect.collect(Honest(), dict(RUN, run_dir=str(run)), str(to), 1 << 30)
+    changed, why, left_out = fetching.from_node(HERE, dict(RUN, run_dir=str(run)), str(to), 1 << 30)
 
     assert (changed, why) == (True, None) and (to / "file").read_text() == "text"
     assert left_out.startswith("1 left out: d/d/d/")
@@ -309,7 +317,7 @@ def test_what_a_node_left_out_is_said(tmp_path):
     "odd", [{"left_out": 0, "names": []}, {"left_out": 1, "names": ["\x1b[2J"]}, {"left_out": 9, "names": ["a"] * 9}]
 )
 def test_what_a_node_left_out_has_bounds(tmp_path, odd):
-    with pytest.raises(program_output.Refused):
+    with pytest.raises(streams.Refused):
         unpack(archive({"end": True, **odd}), tmp_path)
-    with pytest.raises(program_output.Refused):
+    with pytest.raises(streams.Refused):
         unpack(archive({"end": False, "left_out": 1, "names": ["a"]}), tmp_path)

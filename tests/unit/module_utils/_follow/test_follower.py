@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orders of whoever follows."""
 
-import socket
 import time
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from tests.unit.module_utils.channels import Followed
 from tests.unit.module_utils.ways import WAYS
 
 REASON = codes.problem("INTERRUPTED", None, "interrupted")
@@ -19,12 +18,9 @@ def followed():
     """A follower of one node, and the node's end."""
     plan = {"run_id": "r", "shape": "script", "world_size": 1}
     node = {"host": "a", "node_rank": 0, "run_dir": "/r", "clock_offset": 0.0}
-    follower = Follower({**plan, "nodes": [node]}, lambda *_: None, WAYS)
-    ours, theirs = socket.socketpair()
-    follower.armed("a", ours)
-    theirs.settimeout(5)
-    with theirs:
-        yield follower, theirs
+    made = Followed({**plan, "nodes": [node]})
+    with made.connect("a") as theirs:
+        yield made.follower, theirs
 
 
 def test_interrupts_stop_and_kill_and_let_go(followed):
@@ -38,7 +34,7 @@ def test_interrupts_stop_and_kill_and_let_go(followed):
 
 
 def test_whoever_only_reads_leaves_at_the_first():
-    follower = Follower({"run_id": "r", "shape": "script", "world_size": 0, "nodes": []}, print, WAYS, read_only=True)
+    follower = Followed({"run_id": "r", "shape": "script", "world_size": 0, "nodes": []}, read_only=True).follower
     follower.interrupt(REASON)
 
     assert (follower.detached, follower.interrupted) == (True, None)
@@ -49,7 +45,7 @@ def test_the_first_failure_is_found_also_where_the_probe_s_answer_came_late():
         {"host": "a", "node_rank": 0, "run_dir": "/r", "clock_offset": -0.4},  # It seems 0.4 s behind, and is not.
         {"host": "b", "node_rank": 1, "run_dir": "/r", "clock_offset": 0.0},
     ]
-    follower = Follower({"run_id": "r", "shape": "script", "world_size": 2, "nodes": nodes}, lambda *_: None, WAYS)
+    follower = Followed({"run_id": "r", "shape": "script", "world_size": 2, "nodes": nodes}).follower
     now = time.time()
     for run, at in zip(follower.runs, (now - 0.2, now)):
         follower._event(run, {"event": "started", "time": time.time(), "seq": 1}, b"")

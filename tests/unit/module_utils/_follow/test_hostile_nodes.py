@@ -8,11 +8,12 @@ import time
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import door, node_channels, run_outcome
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, link
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import door, run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Links
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 from tests import hostile
-from tests.unit.module_utils.ways import WAYS
+from tests.unit.module_utils.channels import Followed
 
 
 class NoLinks(Links):
@@ -49,38 +50,29 @@ class Two:
         ]
         self.plan = {"run_id": "r", "runner": "torchrun", "shape": "script", "world_size": 4, "nodes": nodes, **more}
         self.told = []
-        self.follower = Follower(self.plan, lambda event, _: self.told.append(event), WAYS)
+        self.followed = Followed(self.plan, lambda event, _: self.told.append(event))
+        self.follower = self.followed.follower
         self.follower.links = self.links = NoLinks(self.follower)
         self.ends = {}
         for node in nodes:
-            ours, self.ends[node["host"]] = socket.socketpair()
-            self.follower.armed(node["host"], ours)
+            self.ends[node["host"]] = self.followed.connect(node["host"])
         self.honest, self.odd = self.follower.runs
 
     def send(self, host, data):
         """Send, and let the follower read as much of it as it wants."""
-        end, self.ends[host] = self.ends[host], None
-        end.setblocking(False)
-        while data and host in self.follower.channels:
-            try:
-                data = data[end.send(data[: 1 << 16]) :]
-            except OSError:
-                break
-            self.follower._read(host)
-        self.ends[host] = end
+        self.followed.send(host, self.ends[host], data)
 
     def finish(self, *hosts):
         """End the channels of nodes, as a supervisor does after its last event, and sum up."""
         for host in hosts:
-            self.ends[host].close()
-            while host in self.follower.channels:
-                self.follower._read(host)
+            self.followed.hang_up(host, self.ends[host])
         for run in self.follower.runs:
             if run.suspected_at is not None:
                 run.suspected_at -= 1000
                 self.follower._judge_suspect(run)
         for end in self.ends.values():
             end.close()
+        self.followed.close()
         return run_outcome.judge(self.follower.runs, self.plan, self.follower.interrupted)
 
 
@@ -264,15 +256,26 @@ def test_mpirun_is_not_blamed_by_a_node_that_it_asked(asked):
 
 
 def test_a_node_that_takes_no_orders_holds_up_nobody(monkeypatch):
-    monkeypatch.setattr(node_channels, "ORDER_SECONDS", 0.1)
+    monkeypatch.setattr(link, "WAITING_BYTES", 1 << 20)
     run = Two(runner="mpirun")
+    ours, theirs = socket.socketpair()
+    over = []
+    agent = link.Link(run.followed.loop, way.Connection(ours), "mark", lambda: None, lambda *why: over.append(why))
+    theirs.sendall(b"\nmark %s\n" % bundles.OURS.encode())
+    while not agent.is_ready:
+        run.followed.loop.turn(5)
+    channel = agent.relay("/r", lambda data: None, lambda: run.follower.ended("odd"))
+    run.follower.armed("odd", channel)
     wanted = {"event": "daemon_wanted", "address": "odd", "serial": 1, "command": "x" * 200_000, "seal": "x"}
-    for number in range(1, 9):
+    for number in range(1, 30):
         run.send("honest", text((dict(wanted, seq=number), b"")))
-    assert run.honest.failure is None and run.honest.seq == 8
-    while "odd" in run.follower.channels:
-        run.follower._read("odd")
-    assert run.odd.failure is not None
+    deadline = time.monotonic() + 10
+    while not over and time.monotonic() < deadline:
+        run.followed.loop.turn(1)
+    theirs.close()
+    assert run.honest.failure is None and run.honest.seq == 29
+    assert run.odd.failure is not None and "odd" not in run.follower.channels
+    assert over == [("it takes nothing of what is sent to it", None)]
 
 
 def test_an_event_of_a_later_version_is_left_alone():

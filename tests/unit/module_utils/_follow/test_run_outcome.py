@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who failed first, by clocks that differ, and who only lost a peer."""
 
-import socket
-import threading
-
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels, run_outcome
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
-from tests.unit.module_utils.ways import WAYS
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from tests.unit.module_utils.channels import Followed
 
 EXIT = {"event": "exit", "outcome": "exited", "signal": None, "ranks_joined": 1, "left_behind": []}
 
@@ -24,17 +20,14 @@ def plan(offsets):
 
 def follow(offsets, frames, **more):
     """Let a follower read these frames, by node, in the order of the nodes; give the problems and the summary."""
-    from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
-
     told = []
-    follower = Follower(plan(offsets), lambda event, _: told.append(event), WAYS, **more)
-    for node, own in zip(follower.plan["nodes"], frames, strict=True):
-        ours, theirs = socket.socketpair()
-        follower.armed(node["host"], ours)
-        theirs.sendall(b"".join(wire.encode(frame) for frame in own))
-        follower._read(node["host"])
-        threading.Thread(target=lambda end=theirs: (end.recv(9), end.close()), daemon=True).start()
-        node_channels.order(ours, b"x")
+    followed = Followed(plan(offsets), lambda event, _: told.append(event), **more)
+    follower = followed.follower
+    ends = {node["host"]: followed.connect(node["host"]) for node in follower.plan["nodes"]}
+    for (host, end), own in zip(ends.items(), frames, strict=True):
+        followed.send(host, end, b"".join(wire.encode(frame) for frame in own))
+    for end in ends.values():
+        end.close()
     follower.follow()
     return (*run_outcome.judge(follower.runs, follower.plan, follower.interrupted), told)
 
@@ -93,8 +86,6 @@ def test_another_start_of_the_machine_is_a_loss():
 
 
 def test_pieces_of_a_log_that_overlap_are_shown_once():
-    from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
-
     run = run_outcome.NodeRun("node1", 0)
     pieces = [(0, b"abcd"), (2, b"cdef"), (0, b"abc"), (6, b"gh")]
 

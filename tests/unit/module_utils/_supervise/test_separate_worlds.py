@@ -9,11 +9,10 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import separate_worlds
 from madctl.runs.exit_records import how_it_ended
-from tests.unit.module_utils.ways import WAYS
+from tests.unit.module_utils.channels import Followed
 
 # A launcher is known by its name; this one starts one rank, in a world that its words name.
 LAUNCHER = """#!/bin/sh
@@ -120,7 +119,7 @@ def _below(pid):
 def follower(size, *hosts):
     nodes = [{"host": host, "node_rank": rank, "run_dir": "/r"} for rank, host in enumerate(hosts)]
     plan = {"run_id": "r", "shape": "script", "runner": "torchrun", "world_size": size, "nodes": nodes}
-    return Follower(plan, lambda *_: None, WAYS)
+    return Followed(plan).follower
 
 
 def apart(seq, rank, size=1):

@@ -1,21 +1,18 @@
-# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-License-Identifier: Apache-2.0
 """
-Find the run that a playbook means: the one it names, or the latest that the nodes of the play hold.
+Find the run that is meant: the one that is named, or the latest that the nodes hold.
 
-There is no memory of runs here; the nodes are asked, and what they say stands in for the plan.
+Nodes are asked, and what they say stands in for the plan. Private to the collection.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import NodePlan, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import results
-from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
 _SECONDS = 25.0
 _ALIVE = ("armed", "running", "stopping")
@@ -24,19 +21,28 @@ _ELSEWHERE = "launch one, or name the directory of runs with madctl_run_dir"
 
 
 class Unknown(Exception):  # noqa: N818  it is an answer, not an error of ours
-    """No node holds the run; ``result`` is what the action returns."""
+    """No node holds the run, for these reasons."""
 
-    def __init__(self, problems: list[codes.Problem]) -> None:
+    def __init__(self, problems: List[codes.Problem]) -> None:
         super().__init__()
-        self.result = results.judged({"changed": False, "nodes": {}, "exit_code": int(ExitCode.USAGE)}, problems)
-        playbook_screen.problems(problems)
+        self.problems = problems
+        # Of a stop: what nodes proved of the run that was named.
+        self.nodes: Dict[str, Any] = {}
 
 
-def plan_of(arguments: dict[str, Any], agents: Agents, alive: bool = False) -> Plan:
+class Found(NamedTuple):
+    """What stands in for the plan, and what is to be noticed about it."""
+
+    plan: Plan
+    notices: List[codes.Problem]
+
+
+def plan_of(arguments: Dict[str, Any], agents: Agents, alive: bool = False) -> Found:
     """
     Give the plan of a run, or what its nodes know of it.
 
     Args:
+        arguments: ``plan`` itself, or ``run_id``, or its beginning, and ``run_dir``.
         alive: Whether a run that goes on somewhere is meant before one that is over.
 
     Raises:
@@ -44,7 +50,7 @@ def plan_of(arguments: dict[str, Any], agents: Agents, alive: bool = False) -> P
     """
     if arguments.get("plan"):
         given: Plan = arguments["plan"]
-        return given
+        return Found(given, [])
     ways, request = agents.ways, {"run_dir": arguments.get("run_dir")}
     answers = agents.ask(ways, "_runs.survey:survey", lambda _: request, _SECONDS)
     held = {host: {run["run_id"]: run for run in answers[host].get("runs", [])} for host in ways}
@@ -57,13 +63,19 @@ def plan_of(arguments: dict[str, Any], agents: Agents, alive: bool = False) -> P
     return _plan(run_id, shares, silent, is_named=run_id == wanted)
 
 
-def _choose(held: dict[str, dict[str, Any]], wanted: str, alive: bool = False) -> str | None:
+def silence(way: Way, why: str) -> codes.Problem:
+    """Describe a node that did not answer, or not as it should."""
+    remedy = "see whether it is up: %s" % way.hint(way.host)
+    return codes.problem("NODE_SILENT", way.host, " ".join(why.split()), remedy)
+
+
+def _choose(held: Dict[str, Dict[str, Any]], wanted: str, alive: bool = False) -> Optional[str]:
     """
     Choose the run by its id, or by the beginning of it; the latest of those that fit.
 
     A run that was started anew goes on under its id with a number, and is still meant by its first.
     """
-    shares: dict[str, list[dict[str, Any]]] = {}
+    shares: Dict[str, List[Dict[str, Any]]] = {}
     for share in held.values():
         for run_id, run in share.items():
             shares.setdefault(run_id, []).append(run)
@@ -74,19 +86,19 @@ def _choose(held: dict[str, dict[str, Any]], wanted: str, alive: bool = False) -
     return max(fitting, key=lambda run_id: (max(map(_created, shares[run_id])), run_id), default=None)
 
 
-def _goes_on(run: dict[str, Any]) -> bool:
+def _goes_on(run: Dict[str, Any]) -> bool:
     return run["state"] in _ALIVE
 
 
-def _created(run: dict[str, Any]) -> float:
+def _created(run: Dict[str, Any]) -> float:
     return float((run["described"] or {}).get("created") or 0.0)
 
 
-def _unknown(wanted: Any, ways: Ways, silent: dict[str, str]) -> list[codes.Problem]:
+def _unknown(wanted: Any, ways: Ways, silent: Dict[str, str]) -> List[codes.Problem]:
     found = []
     for host in ways:
         if host in silent:
-            found.append(results.silence(ways[host], silent[host]))
+            found.append(silence(ways[host], silent[host]))
         elif wanted:
             found.append(codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % wanted, SEE))
         else:
@@ -94,7 +106,7 @@ def _unknown(wanted: Any, ways: Ways, silent: dict[str, str]) -> list[codes.Prob
     return found
 
 
-def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str], is_named: bool) -> Plan:
+def _plan(run_id: str, shares: Dict[str, Any], silent: Dict[str, str], is_named: bool) -> Found:
     """
     Write down of a plan what following, asking and fetching need.
 
@@ -110,12 +122,14 @@ def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str], is_named:
     here = [*shares, *(host for host in silent if host in hosts or not (hosts and is_named))]
     here.sort(key=lambda host: ranks.get(host, len(ranks)))
     missing = sorted(set(range(len(hosts))) - {ranks[host] for host in here if host in ranks})
+    notices = []
     if missing:
         names = ", ".join(hosts[rank] for rank in missing)
-        playbook_screen.tell("notice", "RUN_INCOMPLETE: run %s also has %s, not among these hosts" % (run_id, names))
+        message = "run %s also has %s, not among these hosts" % (run_id, names)
+        notices = [codes.problem("RUN_INCOMPLETE", None, message)]
     place = next(iter(shares.values()))["run_dir"]
     addresses = (described or {}).get("addresses") or []
-    nodes: list[NodePlan] = [
+    nodes: List[NodePlan] = [
         {
             "host": host,
             "node_rank": ranks.get(host, number),
@@ -130,4 +144,4 @@ def _plan(run_id: str, shares: dict[str, Any], silent: dict[str, str], is_named:
         plan = {**known, "run_id": run_id, "nodes": nodes}
     if missing:
         plan["shape"] = "command"
-    return plan
+    return Found(plan, notices)

@@ -3,7 +3,7 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run
 
 A, B = "20261101-100000-aaaaaaaa", "20261102-100000-bbbbbbbb"
 

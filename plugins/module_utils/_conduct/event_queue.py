@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-License-Identifier: Apache-2.0
 """The queue of events between whoever follows nodes and whoever looks, who may be slow, stopped or gone."""
 
 from __future__ import annotations
@@ -6,15 +6,23 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from typing import Any
+from typing import Any, Deque, Dict, Optional, Protocol, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import unix_sockets
-from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, unix_sockets, wire
 
 _WAITING_BYTES = 1 << 24
 _EVENT_BYTES = 256  # about what its bookkeeping costs
 _LAST_WORDS_SECONDS = 30.0
+
+
+class Screen(Protocol):
+    """Whoever shows events where nobody listens on a socket."""
+
+    def on_event(self, event: Dict[str, Any], payload: bytes) -> None:
+        """Take one event."""
+
+    def flush(self) -> None:
+        """Show what is not complete yet."""
 
 
 class Events:
@@ -25,13 +33,13 @@ class Events:
     of how much. Where ``exact`` asks for every byte, it waits on the nodes instead: see ``is_full``.
     """
 
-    def __init__(self, path: str | None, screen: playbook_screen.Screen, exact: bool = False) -> None:
+    def __init__(self, path: Optional[str], screen: Screen, exact: bool = False) -> None:
         self.listener = unix_sockets.connect(path) if path else None
         self._screen = screen
         self._exact = exact
-        self._frames: deque[tuple[dict[str, Any], bytes]] = deque()
+        self._frames: Deque[Tuple[Dict[str, Any], bytes]] = deque()
         self._bytes = 0
-        self._left_out: dict[tuple[str, str], int] = {}
+        self._left_out: Dict[Tuple[str, str], int] = {}
         self._changed = threading.Condition()
         self._closed = self._is_last = False
         self._patience = _LAST_WORDS_SECONDS
@@ -55,7 +63,7 @@ class Events:
         if self.listener is None and not self._thread.is_alive():
             self._screen.flush()
 
-    def tell(self, event: dict[str, Any], payload: bytes) -> None:
+    def tell(self, event: Dict[str, Any], payload: bytes) -> None:
         """Take one event."""
         with self._changed:
             if payload:
@@ -85,7 +93,7 @@ class Events:
         if gap:
             self._put({"event": events.SKIPPED, "host": source[0], "log": source[1], "size": gap}, b"")
 
-    def _put(self, event: dict[str, Any], payload: bytes) -> None:
+    def _put(self, event: Dict[str, Any], payload: bytes) -> None:
         self._frames.append((event, payload))
         self._bytes += _EVENT_BYTES + len(payload)
         self._changed.notify_all()
@@ -102,7 +110,7 @@ class Events:
                 self._bytes -= _EVENT_BYTES + len(payload)
                 self._changed.notify_all()
 
-    def _pass_on(self, event: dict[str, Any], payload: bytes) -> None:
+    def _pass_on(self, event: Dict[str, Any], payload: bytes) -> None:
         if self.listener is None:
             self._screen.on_event(event, payload)
             return

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+How Ansible reaches nodes, kept so that a later command need not ask it again.
+
+What is kept holds as long as everything that Ansible made it from is as it was: inventories, their variables, its
+settings. Of inventories that are programs, or plugins, or have secrets in them, nothing is kept: Ansible is asked each
+time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
+from madctl.nodes.inventory import GROUP
+from madctl.nodes.targets import Targets
+
+_MOST_BYTES, _MOST_FILES = 16 << 20, 10_000
+_BESIDE = ("group_vars", "host_vars")
+_SECRET = (b"$ANSIBLE_VAULT", b"!vault")
+_PLUGIN = b"plugin:"
+_SETTINGS = ("./ansible.cfg", "~/.ansible.cfg", "/etc/ansible/ansible.cfg")
+
+
+class _Unkept(Exception):  # noqa: N818  it is an answer, not an error
+    """What nodes are reached with must not, or cannot, be kept."""
+
+
+def seal(targets: Targets, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Sum up what Ansible makes the ways to nodes from; None where they must not be kept."""
+    found = hashlib.sha256()
+    try:
+        for path in _files(targets.sources):
+            found.update(os.fsencode(path) + b"\0" + _content(path) + b"\0")
+        named = [environment["ANSIBLE_CONFIG"]] if environment.get("ANSIBLE_CONFIG") else []
+        for name in (*named, *_SETTINGS):
+            path = Path(os.path.expanduser(name)).absolute()
+            if path.is_file():
+                found.update(os.fsencode(path) + b"\0" + path.read_bytes() + b"\0")
+    except (OSError, _Unkept):
+        return None
+    names = sorted(name for name in environment if name.startswith("ANSIBLE_") or name in ("HOME", "USER", "LOGNAME"))
+    group = targets.inventory["all"]["children"][GROUP]
+    given = [[environment[name] for name in names], names, list(targets.sources), group["vars"], os.geteuid()]
+    found.update(json.dumps(given, sort_keys=True).encode())
+    return found.hexdigest()
+
+
+def _files(sources: tuple[str, ...]) -> Iterator[Path]:
+    """List all files that inventories consist of, with the variables beside them."""
+    count = 0
+    for source in sources:
+        path = Path(source)
+        if not path.exists():
+            if "," in source:
+                continue  # A list of hosts is all there is to it.
+            raise _Unkept
+        place = path if path.is_dir() else path.parent
+        roots = [path, *(place / name for name in _BESIDE)]
+        for root in roots:
+            for file in sorted(root.rglob("*")) if root.is_dir() else [root] if root.exists() else []:
+                if file.is_file():
+                    count += 1
+                    if count > _MOST_FILES:
+                        raise _Unkept
+                    if os.access(file, os.X_OK) and file.parent == (path if path.is_dir() else path.parent):
+                        raise _Unkept
+                    yield file
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > _MOST_BYTES:
+        raise _Unkept
+    data = path.read_bytes()
+    if any(mark in data for mark in _SECRET):
+        raise _Unkept
+    if any(line.startswith(_PLUGIN) for line in data.splitlines()):
+        raise _Unkept
+    return data
+
+
+def keep(targets: Targets, told: Mapping[str, Any]) -> dict[str, Any] | None:
+    """
+    Write down how all nodes of a request are reached, as part of a record.
+
+    Args:
+        told: The way to each node as data, None for one that must not be kept.
+    """
+    if not all(kept.is_kept(told.get(name)) for name in targets.names):
+        return None
+    sealed = seal(targets)
+    return None if sealed is None else {"seal": sealed, "ways": {name: told[name] for name in targets.names}}
+
+
+def is_sound(value: Any) -> bool:
+    """Tell whether it is what ``keep`` writes, or nothing."""
+    if value is None:
+        return True
+    ways = value["ways"]
+    return isinstance(value["seal"], str) and isinstance(ways, dict) and all(map(kept.is_kept, ways.values()))
+
+
+def ways(targets: Targets) -> Ways | None:
+    """Give the ways to nodes that were kept; None where there are none, or what they were made from has changed."""
+    known = targets.reach
+    if known is None or not set(targets.names) <= set(known["ways"]) or known["seal"] != seal(targets):
+        return None
+    return {name: kept.loaded(name, known["ways"][name]) for name in targets.names}

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What is asked of nodes about runs: how one stands, that it ends, what they hold and what may go, what it left.
+
+Every question takes the agents of its nodes and the arguments of the module of the same name, and gives what that
+module returns: ``nodes`` by host, ``problems`` of nodes that did not answer as they should, ``changed``, ``notices``.
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Dict, List, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import fetching, find_run
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+
+Found = Dict[str, Any]
+Question = Callable[[Agents, Dict[str, Any]], Found]
+
+_SECONDS = 25.0
+# To look, to kill, and to have systemd forget the service.
+_STOP_MORE_SECONDS = 40.0
+# To look takes moments; to remove millions of files takes minutes.
+_REMOVE_SECONDS = 600.0
+DAYS = 7.0
+
+
+def _found(nodes: Dict[str, Any], silent: Dict[str, str], agents: Agents, changed: bool = False) -> Found:
+    """Sum up what nodes said, and which of them, for what reasons, were silent."""
+    problems = [find_run.silence(agents.ways[host], why) for host, why in silent.items()]
+    return {"changed": changed, "nodes": nodes, "problems": problems, "notices": []}
+
+
+def _sorted(answers: Dict[str, Any], key: str) -> Tuple[Dict[str, Any], Dict[str, str]]:
+    """Part answers that have a key from those that have not."""
+    nodes = {host: answer for host, answer in answers.items() if key in answer}
+    return nodes, {host: answer["msg"] for host, answer in answers.items() if key not in answer}
+
+
+def status(agents: Agents, arguments: Dict[str, Any]) -> Found:
+    """
+    Ask all nodes of a run how it stands there.
+
+    Raises:
+        find_run.Unknown: If no node holds it.
+    """
+    plan, notices = find_run.plan_of(arguments, agents)
+    run_dirs = {node["host"]: node.get("run_dir") for node in plan["nodes"]}
+
+    def request(host: str) -> Dict[str, Any]:
+        return {"run_id": plan["run_id"], "run_dir": run_dirs[host]}
+
+    nodes, silent = _sorted(agents.ask(run_dirs, "_runs.run_state:look", request, _SECONDS), "state")
+    return {**_found(nodes, silent, agents), "run_id": plan["run_id"], "notices": notices}
+
+
+def ps(agents: Agents, arguments: Dict[str, Any]) -> Found:
+    """Ask all nodes which runs they hold."""
+    request = {"run_dir": arguments.get("run_dir")}
+    answers = agents.ask(agents.ways, "_runs.survey:survey", lambda _: request, _SECONDS)
+    nodes, silent = _sorted(answers, "runs")
+    return _found(nodes, silent, agents)
+
+
+def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
+    """
+    End a run on all nodes at once, and learn of each whether anything is left.
+
+    Args:
+        arguments: ``run_id`` or nothing for the latest that goes on, ``run_dir``, ``grace``, ``dry_run``.
+
+    Raises:
+        find_run.Unknown: If no run is named and no node holds one; its ``nodes`` have proved what they could.
+    """
+    grace = float(arguments.get("grace", wire.STOP_SECONDS))
+    run_id = str(arguments.get("run_id") or "")
+    request = {"base": arguments.get("run_dir"), "grace": grace, "dry_run": bool(arguments.get("dry_run"))}
+    nodes: Dict[str, Any] = {}
+    silent: Dict[str, str] = {}
+
+    def end(run_id: str) -> None:
+        wanted = dict(request, run_id=run_id)
+        answers = agents.ask(agents.ways, "_runs.run_state:end", lambda _: wanted, grace + _STOP_MORE_SECONDS)
+        known, unknown = _sorted(answers, "left")
+        nodes.update(known)
+        silent.update(unknown)
+
+    if run_id:
+        end(run_id)
+    notices: List[codes.Problem] = []
+    # Who names no run, or one that is over, may mean one that goes on: also a later start of the same run.
+    if not silent and not any(node["changed"] and node["known"] for node in nodes.values()):
+        try:
+            plan, notices = find_run.plan_of(arguments, agents, alive=True)
+        except find_run.Unknown as unknown:
+            # Nodes that hold nothing of the named run have proved that nothing is left, all the same.
+            unknown.nodes = nodes
+            raise
+        found = str(plan["run_id"])
+        if found != run_id and (not run_id or found.startswith(run_id + ".")):
+            run_id = found
+            end(run_id)
+    result = _found(nodes, silent, agents, changed=any(node["changed"] for node in nodes.values()))
+    stuck = [
+        codes.problem("LEFT_BEHIND", host, "these do not end: %s" % ", ".join(node["left"]), "look at them there")
+        for host, node in nodes.items()
+        if node["left"]
+    ]
+    is_unknown = bool(nodes) and not any(node["known"] for node in nodes.values())
+    unknown_there = [
+        codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % run_id, find_run.SEE) for host in nodes if is_unknown
+    ]
+    problems = [*result["problems"], *stuck, *unknown_there]
+    return {**result, "problems": problems, "run_id": run_id, "known": not is_unknown, "notices": notices}
+
+
+def gc(agents: Agents, arguments: Dict[str, Any]) -> Found:
+    """Remove what runs of long ago left on all nodes."""
+    bases = arguments.get("bases") or {}
+
+    def request(host: str) -> Dict[str, Any]:
+        return {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []}
+
+    # A run that lives on one node is kept on all: its other shares may be all that tells how it ended there.
+    living = agents.ask(agents.ways, "_runs.survey:alive", request, _SECONDS)
+    answered = [host for host in agents.ways if "alive" in living[host]]
+    order = {
+        "keep": sorted({name for host in answered for name in living[host]["alive"]}),
+        "days": float(arguments.get("days", DAYS)),
+        "dry_run": bool(arguments.get("dry_run")),
+    }
+    cleared = agents.ask(answered, "_runs.cleanup:clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
+    nodes, silent = _sorted({**living, **cleared}, "removed")
+    changed = not order["dry_run"] and any(node["removed"] or node["programs"] for node in nodes.values())
+    return _found(nodes, silent, agents, changed)
+
+
+def collect(agents: Agents, arguments: Dict[str, Any]) -> Found:
+    """
+    Fetch what a run left on its nodes.
+
+    Args:
+        arguments: As for ``status``, and ``dest``, ``max_size`` in bytes, ``dry_run``.
+
+    Raises:
+        find_run.Unknown: If no node holds it.
+    """
+    plan, notices = find_run.plan_of(arguments, agents)
+    base = os.path.abspath(arguments.get("dest") or plan["run_id"])
+    known = {"run_id": plan["run_id"], "dest": base}
+    places = {node["host"]: os.path.join(base, node["host"]) for node in plan["nodes"]}
+    if arguments.get("dry_run"):
+        absent = [host for host, place in places.items() if not os.path.isdir(place)]
+        return {**_found({}, {}, agents, changed=bool(absent)), **known, "notices": notices}
+    taken = [
+        codes.problem("DEST_IN_USE", host, "%s holds something else" % place, "name another directory")
+        for host, place in places.items()
+        if not fetching.is_replaced(place, plan["run_id"])
+    ]
+    if taken:
+        return {**_found({}, {}, agents), **known, "problems": taken, "notices": notices}
+    requests = {node["host"]: {"run_id": plan["run_id"], "run_dir": node.get("run_dir")} for node in plan["nodes"]}
+    size = int(arguments.get("max_size") or fetching.MAX_BYTES)
+    fetched = fetching.from_all(agents.ways, requests, base, size)
+    silent = {host: share.failure for host, share in fetched.items() if share.failure}
+    nodes = {host: places[host] for host in fetched if host not in silent}
+    left_out = [
+        codes.problem("FILES_LEFT_OUT", host, share.left_out, "look at them on the node, as root if need be")
+        for host, share in fetched.items()
+        if share.left_out
+    ]
+    changed = any(share.changed for share in fetched.values())
+    return {**_found(nodes, silent, agents, changed), **known, "notices": notices, "warning_list": left_out}
+
+
+BY_NAME: Dict[str, Question] = {"status": status, "ps": ps, "stop": stop, "gc": gc, "collect": collect}

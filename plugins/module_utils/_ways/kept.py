@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways to nodes as data, to be found again by a later command. No secret is in it. Private to the collection."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
+    fields,
+    listed,
+    maybe,
+    one_of,
+    text,
+    truth,
+    whole,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Login, Ssh
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way
+
+_word = text(1 << 14)
+_login = fields(
+    {
+        "words": listed(_word, 1 << 10),
+        "target": _word,
+        "address": _word,
+        "port": maybe(whole(0, 65535)),
+        "chosen_patience": truth,
+    }
+)
+_way = fields({"way": one_of("local", "ssh"), "python": _word, "environment": _word}, {"login": _login})
+
+
+def dumped(way: Way) -> Optional[Dict[str, Any]]:
+    """Write a way down; None where it has a secret, or is none that can be kept."""
+    found = {"python": way.python, "environment": way.environment}
+    if isinstance(way, Local):
+        return {"way": "local", **found}
+    login = way.login.without_secret() if isinstance(way, Ssh) else None
+    return None if login is None else {"way": "ssh", **found, "login": login}
+
+
+def is_kept(value: Any) -> bool:
+    """Tell whether it is a way that was written down."""
+    if not _way(value) or (value["way"] == "ssh") != ("login" in value):
+        return False
+    return value["way"] == "local" or bool(value["login"]["words"])
+
+
+def loaded(host: str, value: Dict[str, Any]) -> Way:
+    """Give a way back that was written down, see ``is_kept``."""
+    if value["way"] == "local":
+        return Local(host, value["python"], value["environment"])
+    return Ssh(host, value["python"], Login(**value["login"]), value["environment"])
