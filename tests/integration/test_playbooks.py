@@ -227,6 +227,25 @@ def test_a_playbook_that_imports_ours_may_have_tags_of_its_own(tree, options):
     assert (done.code, '"msg": "own"' in done.out, "stop    run" in done.out) == (0, True, False), done.all
 
 
+SITE = """
+- import_playbook: madctl.multinode.check
+  vars: {madctl_work: [echo, none]}
+- import_playbook: madctl.multinode.launch
+  vars: {madctl_work: [echo, first]}
+- import_playbook: madctl.multinode.launch
+  vars: {madctl_work: [echo, second]}
+"""
+
+
+def test_a_playbook_that_checks_and_launches_twice_plans_each_time(tree, options):
+    (tree / "site.yml").write_text(SITE)
+    done = bare_ansible.play(bare_ansible.OLDEST, tree, tree / "site.yml", *options({"madctl_shape": "command"}))
+
+    assert done.code == 0, done.all
+    assert {f"node{number} | {word}" for number in (1, 2) for word in ("first", "second")} <= set(done.out.splitlines())
+    assert len(set(re.findall(r"^run     (\S+)$", done.out, re.M))) == 2
+
+
 def test_nodes_that_fail_alike_are_told_once_in_the_words_of_playbooks(play):
     base = {"madctl_shape": "command", "madctl_detach": True}
     running = play("launch", variables={**base, "madctl_work": ["sleep", "300"]})

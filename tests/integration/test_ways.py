@@ -183,6 +183,13 @@ def test_a_password_that_nobody_asks_for_is_the_cause(config, sshpass, tmp_path)
     assert "password" in done.json["errors"][0]["message"]
 
 
+def test_a_password_that_is_empty_is_none(config, tmp_path):
+    (tmp_path / "hosts.ini").write_text("node1 ansible_password=''\n")
+    done = madctl("check", "-i", "hosts.ini", "--ssh-config", str(config), *HERE, cwd=tmp_path)
+
+    assert done.code == 0, done.err
+
+
 def test_where_nothing_gives_passwords_to_ssh_the_remedy_says_so(asking, tmp_path):
     programs = tmp_path / "programs"
     programs.mkdir()

@@ -47,8 +47,9 @@ def login(host: str, action: Any, variables: Any) -> ssh.Login:
     connection = _connection(action, variables)
     patient = connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
     adapt(connection, variables)
-    password = connection.get_option("password")
-    prompt = connection.get_option("sshpass_prompt") if password else None
+    password = connection.get_option("password") or None  # An empty one is none to Ansible.
+    default = _PIN_PROMPT if connection.get_option("pkcs11_provider") else None
+    prompt = (connection.get_option("sshpass_prompt") or default) if password else None
     # The path of the control socket is a hash of this, which Ansible sets just before it connects.
     connection.host = connection.get_option("host") or host
     executable = str(connection.get_option("ssh_executable"))
@@ -71,6 +72,10 @@ def login(host: str, action: Any, variables: Any) -> ssh.Login:
         prompt=None if prompt is None else str(prompt),
         refusal=refusal,
     )
+
+
+# What ssh asks for where keys are on a card, and Ansible has sshpass wait for.
+_PIN_PROMPT = "Enter PIN for "
 
 
 def _port(given: Any) -> int | None:
