@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
@@ -19,7 +19,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 def agents_of(action: Any, task_vars: Any, hosts: Sequence[str] | None = None) -> Iterator[Agents]:
     """Give the agents of some hosts of the play, or of all."""
     named = task_vars["ansible_play_hosts_all"] if hosts is None else hosts
-    with Agents(Loop(), choose_way.to(named, action, task_vars["hostvars"])) as agents:
+    with closing(Loop()) as loop, Agents(loop, choose_way.to(named, action, task_vars["hostvars"])) as agents:
         yield agents
 
 
