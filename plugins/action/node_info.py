@@ -9,6 +9,7 @@ same name instead.
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -46,7 +47,8 @@ class ActionModule(ActionBase):
         # Other modules of a role need the same.
         more = choose_way.arguments(self._connection, task_vars)
         _, request = self.validate_argument_spec(argument_spec=node_facts.ARGUMENTS)
-        with Agents(Loop(), choose_way.to([host], self, {host: task_vars})) as agents:
+        ways = choose_way.to([host], self, {host: task_vars})
+        with closing(Loop()) as loop, Agents(loop, ways) as agents:
             seen = look.at_all(agents, [host], request, lambda *_: None)[host]
         if seen.facts is not None:
             return {"changed": False, "node": seen.facts, **more}

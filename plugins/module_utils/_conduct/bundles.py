@@ -15,7 +15,7 @@ import re
 import zlib
 from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
@@ -142,8 +142,3 @@ m.start(take(int(take(8),16)))
 def boot(mark: str) -> str:
     """Write the program of an agent's beginning: it says a mark and its Python's version, and takes ``first``."""
     return BOOT % mark
-
-
-def needed(module: str, more: Sequence[str] = ()) -> Tuple[str, ...]:
-    """Name all that a call of a function of a module needs."""
-    return closure(module, *more)

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
@@ -51,7 +52,7 @@ def from_all(ways: Ways, requests: Dict[str, Dict[str, Any]], base: str, size: i
 def from_node(way: Way, request: Dict[str, Any], directory: str, size: int) -> Fetched:
     """Fetch one node's share into a directory."""
     partial = directory + ".partial"
-    with Agents(Loop(), {way.host: way}) as agents:
+    with closing(Loop()) as loop, Agents(loop, {way.host: way}) as agents:
         source = _Source(agents, way.host, request)
         try:
             if not source.begins():

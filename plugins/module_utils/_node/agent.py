@@ -38,7 +38,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import own_
 PIECE = 1 << 18
 # What may wait for a controller that does not read, and for a function that does not.
 OUT_MOST, IN_MOST = 1 << 20, 1 << 26
-STREAMS_MOST = 1 << 10
 _REAP_SECONDS, _LOOK_SECONDS = 0.5, 0.01
 _ERROR_CHARACTERS = 2000
 # What is killed may have started something just before.

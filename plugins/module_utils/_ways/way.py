@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 from abc import ABC, abstractmethod
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 
@@ -144,7 +144,6 @@ class Way(ABC):
 
 
 Ways = Dict[str, Way]
-Version = Tuple[int, int]
 
 
 def shell(command: str) -> str:

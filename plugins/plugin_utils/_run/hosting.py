@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
@@ -24,7 +24,8 @@ def agents_of(action: Any, task_vars: Any, hosts: Sequence[str] | None = None) -
     """Give the agents of some hosts of the play, or of all."""
     named = task_vars["ansible_play_hosts_all"] if hosts is None else hosts
     clock = timing.Clock("reach, probe", timing.is_wanted())
-    with Agents(Loop(), choose_way.to(named, action, task_vars["hostvars"]), clock) as agents:
+    ways = choose_way.to(named, action, task_vars["hostvars"])
+    with closing(Loop()) as loop, Agents(loop, ways, clock) as agents:
         yield agents
 
 

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One thread that waits for descriptors and for time."""
+
+import socket
+import time
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+
+
+@pytest.fixture
+def loop():
+    made = Loop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_what_can_be_read_calls_back_and_nothing_else_does(loop, pair):
+    ours, theirs = pair
+    heard = []
+    loop.watch(ours, lambda: heard.append(ours.recv(9)))
+    loop.turn(0)
+    assert heard == []
+
+    theirs.send(b"a")
+    loop.turn(20)
+    loop.turn(0)
+    assert heard == [b"a"]
+
+
+def test_nodes_wait_while_whoever_listens_to_them_takes_nothing(loop, pair):
+    ours, theirs = pair
+    heard = []
+    with_order, order = socket.socketpair()
+    with with_order, order:
+        loop.watch(ours, lambda: heard.append(ours.recv(9)), is_node=True)
+        loop.watch(with_order, lambda: heard.append(with_order.recv(9)))
+        theirs.send(b"node")
+        order.send(b"order")
+        loop.turn(20, without_nodes=True)
+        assert heard == [b"order"]
+
+        loop.turn(20)
+        assert heard == [b"order", b"node"]
+
+
+def test_a_node_that_is_not_listened_to_keeps_nobody_awake(loop, pair):
+    ours, theirs = pair
+    loop.watch(ours, pytest.fail, is_node=True)
+    theirs.send(b"x")
+    rung = []
+    loop.after(0.01, lambda: rung.append(True))
+    while not rung:
+        loop.turn(20, without_nodes=True)
+
+
+def test_what_takes_more_is_written_to_until_nothing_waits(loop, pair):
+    ours, theirs = pair
+    written = []
+
+    def write():
+        written.append(True)
+        loop.write(ours, None if len(written) == 2 else write)
+
+    loop.watch(ours, lambda: pytest.fail("nothing came"))
+    loop.write(ours, write)
+    for _ in range(5):
+        loop.turn(0)
+
+    assert len(written) == 2
+
+
+def test_a_descriptor_that_was_ended_by_another_callback_is_not_called(loop, pair):
+    both = pair
+    heard = []
+
+    def first(own, other):
+        heard.append(own)
+        loop.unwatch(other)
+
+    loop.watch(both[0], lambda: first(*both))
+    loop.watch(both[1], lambda: first(*reversed(both)))
+    both[0].send(b"x")
+    both[1].send(b"x")
+    loop.turn(20)
+
+    assert len(heard) == 1
+
+
+def test_a_descriptor_with_the_number_of_one_that_ended_is_another(loop, pair):
+    ours, theirs = pair
+    other, end = socket.socketpair()
+    heard = []
+
+    def replace():
+        heard.append("first")
+        for watched in (ours, other):
+            loop.unwatch(watched)
+        # As if one was closed and the next opened in its place, which has nothing to say yet.
+        loop.watch(ours, lambda: heard.append("new"))
+        loop.watch(other, lambda: heard.append("new"))
+
+    with other, end:
+        loop.watch(ours, replace)
+        loop.watch(other, replace)
+        theirs.send(b"x")
+        end.send(b"x")
+        loop.turn(20)
+
+    assert heard == ["first"]
+
+
+def test_to_forget_what_nobody_watches_is_no_error(loop, pair):
+    loop.unwatch(pair[0])
+    closed = socket.socket()
+    closed.close()
+    loop.unwatch(closed)
+
+
+def test_timers_ring_once_in_the_order_of_their_time(loop):
+    rung = []
+    loop.after(0.02, lambda: rung.append("late"))
+    loop.after(0.0, lambda: rung.append("soon"))
+    loop.after(0.0, lambda: rung.append("as soon, and later"))
+    loop.after(0.01, lambda: rung.append("never")).cancel()
+    while "late" not in rung:
+        loop.turn(20)
+    loop.turn(0)
+
+    assert rung == ["soon", "as soon, and later", "late"]
+
+
+def test_a_timer_that_is_set_by_another_rings_too(loop):
+    rung = []
+    loop.after(0.0, lambda: loop.after(0.0, lambda: rung.append(True)))
+    while not rung:
+        loop.turn(20)
+
+
+def test_a_turn_ends_at_the_time_that_was_said_though_a_timer_is_due_later(loop):
+    loop.after(1000, pytest.fail)
+    began = time.monotonic()
+    loop.turn(0.01)
+
+    assert time.monotonic() - began < 500
+
+
+def test_a_time_that_has_passed_is_now(loop):
+    loop.turn(-5.0)
