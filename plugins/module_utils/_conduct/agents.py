@@ -17,7 +17,8 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Call, Link, Relayed
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Link
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Relayed
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
 # Two attempts and Ansible's own start stay below 15 seconds.

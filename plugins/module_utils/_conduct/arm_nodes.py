@@ -12,8 +12,8 @@ from typing import Any, Dict, Optional, Set
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 
 _END_SECONDS = 15.0

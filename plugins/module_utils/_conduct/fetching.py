@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import unpacking
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents, at_once
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
 MAX_BYTES = 1 << 32

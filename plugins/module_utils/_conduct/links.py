@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Call
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way
 
 PROBE = "_probe.node_facts:node_info"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterable, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Answer, Call
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call
 
 News = Dict[str, Any]
 LISTENING = "listening"

@@ -16,7 +16,8 @@ from typing import Any, Callable, Dict, Iterator, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, listed, text, whole
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import PIECE, Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import PIECE
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._runs.packing import (
     ENTRIES,
     LAST_SECOND,
