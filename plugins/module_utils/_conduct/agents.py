@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
+from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
@@ -36,14 +36,23 @@ def at_once() -> int:
     return _A_CORE * (os.cpu_count() or 1)
 
 
+class Wish(NamedTuple):
+    """What waits for an agent: what is done with it, and what where there is none; alone, where it takes all of it."""
+
+    begin: Callable[[Link], None]
+    refused: Callable[[codes.Problem], None]
+    is_alone: bool
+
+
 class Node:
     """One node: what waits for its agent, and the agent once it has spoken."""
 
     def __init__(self, way: Way) -> None:
         self.way = way
         self.link: Optional[Link] = None
-        self.waiting: List[Callable[[Link], None]] = []
-        self.refused: List[Callable[[codes.Problem], None]] = []
+        self.waiting: List[Wish] = []
+        # Whether an agent is being started, or about to be.
+        self.is_due = False
         self.attempt = 0
         self.begun = 0.0
         self.watch: Optional[Timer] = None
@@ -58,6 +67,8 @@ class Agents:
         self._due: Deque[Node] = deque()
         self._again: Deque[Node] = deque()
         self._running = self._running_again = 0
+        # All that are open, also those that are one function's, or were left to what they had to do.
+        self._links: Set[Link] = set()
         self._is_closed = False
         # What is counted, for whoever asks where the time goes.
         self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
@@ -103,7 +114,7 @@ class Agents:
             if started:
                 started(call)
 
-        self._with_link(host, begin, lambda problem: answered(_unreached(problem)))
+        self._with_link(host, Wish(begin, lambda problem: answered(_unreached(problem)), is_alone=False))
 
     def become(
         self,
@@ -115,13 +126,16 @@ class Agents:
         raw: Callable[[bytes], None],
         started: Callable[[Call], None],
     ) -> None:
-        """Have a node's agent be one function from now on, see ``Link.become``; its next call gets another agent."""
+        """
+        Have an agent of a node be one function from now on, see ``Link.become``.
+
+        The node's next call gets another agent, and so does this where the agent is busy.
+        """
 
         def begin(link: Link) -> None:
-            self._nodes[host].link = None
             started(link.become(function, request, answered, told, raw))
 
-        self._with_link(host, begin, lambda problem: answered(_unreached(problem)))
+        self._with_link(host, Wish(begin, lambda problem: answered(_unreached(problem)), is_alone=True))
 
     def relay(self, host: str, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> Relayed:
         """Connect with a run's supervisor on a node whose agent has spoken."""
@@ -160,9 +174,7 @@ class Agents:
         node = self._nodes[host]
         if node.link is not None:
             node.link.close(why)
-        for refuse in node.refused:
-            refuse(codes.problem("HOST_UNREACHABLE", host, why, node.way.look()))
-        node.waiting, node.refused = [], []
+        _refuse(node, codes.problem("HOST_UNREACHABLE", host, why, node.way.look()))
 
     def close(self) -> None:
         """End all agents."""
@@ -172,32 +184,48 @@ class Agents:
         for node in self._nodes.values():
             if node.watch:
                 node.watch.cancel()
-            node.waiting, node.refused = [], []
-            if node.link is not None:
-                node.link.close()
+            node.waiting = []
+        for link in list(self._links):
+            link.close()
 
     # -- links ----------------------------------------------------------------------------------
 
-    def _with_link(self, host: str, begin: Callable[[Link], None], refused: Callable[[codes.Problem], None]) -> None:
+    def _with_link(self, host: str, wish: Wish) -> None:
         node = self._nodes[host]
-        if node.link is not None and node.link.is_ready and not node.link.is_over:
-            begin(node.link)
+        if self._taken(node, wish):
             return
-        is_first = not node.waiting
-        node.waiting.append(begin)
-        node.refused.append(refused)
-        if is_first:
-            node.attempt = 0
+        node.waiting.append(wish)
+        if not node.is_due:
+            node.is_due, node.attempt = True, 0
             self._due.append(node)
             self._start_more()
 
+    @staticmethod
+    def _taken(node: Node, wish: Wish) -> bool:
+        link = node.link
+        if link is None or not link.is_ready or link.is_over:
+            return False
+        if wish.is_alone:
+            node.link = None
+            if link.is_busy:
+                return False
+        wish.begin(link)
+        return True
+
     def _start_more(self) -> None:
         while self._due and self._running < at_once() and not self._is_closed:
-            self._running += 1
-            self._start(self._due.popleft(), FIRST_SECONDS)
+            node = self._due.popleft()
+            if node.waiting:
+                self._running += 1
+                self._start(node, FIRST_SECONDS)
+            else:
+                node.is_due = False  # It was given up before its turn came.
         while self._again and self._running_again < _AGAIN_AT_ONCE and not self._is_closed:
-            self._running_again += 1
             node = self._again.popleft()
+            if not node.waiting:
+                node.is_due = False
+                continue
+            self._running_again += 1
             node.way.reset()
             # What took this long was an old connection that died: the next is a first handshake again.
             was_open = time.monotonic() - node.begun > 2 * FIRST_SECONDS
@@ -222,15 +250,15 @@ class Agents:
             lambda why, code: self._ended(node, link, why, code),
         )
         node.link = link
+        self._links.add(link)
         node.watch = self.loop.after(_SPEAK_SECONDS, lambda: link.close("Connection timed out: it says nothing"))
 
     def _ready(self, node: Node) -> None:
         self._attempt_over(node)
-        assert node.link is not None
-        link, waiting = node.link, node.waiting
-        node.waiting, node.refused = [], []
-        for begin in waiting:
-            begin(link)
+        node.is_due = False
+        waiting, node.waiting = node.waiting, []
+        for wish in waiting:
+            self._with_link(node.way.host, wish)
         self._start_more()
 
     def _attempt_over(self, node: Node) -> None:
@@ -244,6 +272,7 @@ class Agents:
 
     def _ended(self, node: Node, link: Optional[Link], why: str, code: Optional[int]) -> None:
         if link is not None:
+            self._links.discard(link)
             self.sent += link.sent
             self.received += link.received
             if node.link is link:
@@ -254,13 +283,16 @@ class Agents:
         of_way = not node.way.is_of_node(code)
         if of_way and node.attempt == 1 and node.way.may_pass(why) and node.waiting:
             self._again.append(node)
-        elif node.waiting:
-            problem = node.way.explain(why, code) if of_way else _broken(node, why, code)
-            refused = node.refused
-            node.waiting, node.refused = [], []
-            for refuse in refused:
-                refuse(problem)
+        else:
+            node.is_due = False
+            _refuse(node, node.way.explain(why, code) if of_way else _broken(node, why, code))
         self._start_more()
+
+
+def _refuse(node: Node, problem: codes.Problem) -> None:
+    waiting, node.waiting = node.waiting, []
+    for wish in waiting:
+        wish.refused(problem)
 
 
 def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:

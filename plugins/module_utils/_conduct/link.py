@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
@@ -33,6 +34,8 @@ _GIVE_BYTES = 1 << 19
 _VERSION = re.compile(rb"[0-9a-f]{4,16}")
 # Once its output has ended, whatever carried the program is about to end as well.
 _END_SECONDS, _LOOK_SECONDS = 2.0, 0.01
+# A node ends a call in time by itself; one whose agent stands still is not waited for much longer.
+LATE_SECONDS = 10.0
 
 
 class Link:
@@ -57,6 +60,7 @@ class Link:
         self._waiting = bytearray()
         self._words = b""
         self._raw: Optional[Stream] = None
+        self._is_ending = False
         self.is_over = False
         self.sent = self.received = 0
         loop.watch(connection.link, self._read, is_node=True)
@@ -67,6 +71,11 @@ class Link:
     def is_ready(self) -> bool:
         """Whether the agent has spoken."""
         return self._magic is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is asked that has no answer yet."""
+        return bool(self._streams)
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -104,7 +113,29 @@ class Link:
         words = {"call": self._numbers, "module": module, "function": name, "seconds": seconds}
         self.tell({**words, "speaks": told is not None, "finishes": finishes})
         self.give(self._numbers, _request(request))
+        number = self._numbers
+        self._loop.after(seconds + LATE_SECONDS, lambda: self._late(number, seconds, None))
         return call
+
+    def _late(self, number: int, seconds: float, received: Optional[int]) -> None:
+        """
+        Answer for a node that says nothing, not even that a call was ended.
+
+        Args:
+            received: What had been read when it was looked at before.
+        """
+        stream = self._streams.get(number)
+        if stream is None:
+            return
+        poll = select.poll()
+        poll.register(self._connection.link, select.POLLIN)
+        if self._is_ending or poll.poll(0) and received in (None, self.received):
+            # It has spoken, and nobody has listened since.
+            before = self.received
+            self._loop.after(_LOOK_SECONDS, lambda: self._late(number, seconds, before))
+            return
+        self.forget(number)
+        stream.ended("it did not answer in %g s" % seconds)
 
     def become(
         self,
@@ -164,7 +195,7 @@ class Link:
     # -- bytes ----------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
-        if not self.is_over:
+        if not self.is_over and not self._is_ending:
             self._waiting += data
             self._flush()
 
@@ -254,6 +285,7 @@ class Link:
 
     def _ended(self) -> None:
         """Wait for the exit code of what carried it, which comes a moment later."""
+        self._is_ending = True
         self._loop.unwatch(self._connection.link)
         self._look(_END_SECONDS)
 
