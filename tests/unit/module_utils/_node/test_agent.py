@@ -289,11 +289,13 @@ def test_a_controller_that_does_not_read_costs_bounded_memory_and_no_deadline(ag
 
 def test_a_controller_that_does_not_read_costs_no_processor_time(agent, tmp_path):
     agent.begin(1, "flood")
-    # It ends while the channel is full.
-    agent.begin(2, "echo", 2)
+    agent.begin(2, "read_all")
     agent.begin(3, "hang", str(tmp_path / "pids"), seconds=2.0)
     running = pids(tmp_path / "pids")
+    # What floods it waits, and so does the agent: the channel is full.
+    until(lambda: {state(pid) for pid in (agent.process.pid, agent.children[0])} == {"S"} and not agent.unread())
     before = agent.ticks()
+    agent.tell({"close": 2})
     for pid in running:
         until(lambda pid=pid: is_gone(pid))
     assert agent.ticks() - before < 1.0
