@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
@@ -36,6 +37,8 @@ _GIVE_BYTES = 1 << 19
 _VERSION = re.compile(rb"[0-9a-f]{4,16}")
 # Once its output has ended, whatever carried the program is about to end as well.
 _END_SECONDS, _LOOK_SECONDS = 2.0, 0.01
+# A node ends a call in time by itself; one whose agent stands still is not waited for much longer.
+LATE_SECONDS = 10.0
 
 
 class Link:
@@ -119,7 +122,29 @@ class Link:
         words = {"call": self._numbers, "module": module, "function": name, "seconds": seconds}
         self.tell({**words, "speaks": told is not None, "finishes": finishes, "arms": arms})
         self.give(self._numbers, _request(request))
+        number = self._numbers
+        self._loop.after(seconds + LATE_SECONDS, lambda: self._late(number, seconds, None))
         return call
+
+    def _late(self, number: int, seconds: float, received: Optional[int]) -> None:
+        """
+        Answer for a node that says nothing, not even that a call was ended.
+
+        Args:
+            received: What had been read when it was looked at before.
+        """
+        stream = self._streams.get(number)
+        if stream is None:
+            return
+        poll = select.poll()
+        poll.register(self._connection.link, select.POLLIN)
+        if self._is_ending or poll.poll(0) and received in (None, self.received):
+            # It has spoken, and nobody has listened since.
+            before = self.received
+            self._loop.after(_LOOK_SECONDS, lambda: self._late(number, seconds, before))
+            return
+        self.forget(number)
+        stream.ended("it did not answer in %g s" % seconds)
 
     def become(
         self,

@@ -16,8 +16,9 @@ frames are those of ``wire``. From the controller:
 
 and to it ``{"of": N} + bytes``, then ``{"of": N, "ended": STATUS}``. A call reads its arguments from its standard
 input, eight hexadecimal digits and so many bytes of JSON, and writes lines: ``N`` with news, ``A`` with its answer.
-When the channel ends, so does what was started, but for calls that say they ``finish``: these notice by themselves.
-What a call ``arms`` is followed from here until the controller does, so that it never waits for nobody.
+When the channel ends, so does what was started, but for calls that say they ``finish``: these notice by themselves,
+and have what is left of their time for it. What a call ``arms`` is followed from here until the controller does, so that
+it never waits for nobody. A channel on which nonsense comes has ended.
 Private to the collection.
 """
 
@@ -38,7 +39,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import own_
 PIECE = 1 << 18
 # What may wait for a controller that does not read, and for a function that does not.
 OUT_MOST, IN_MOST = 1 << 20, 1 << 26
+STREAMS_MOST = 1 << 10
 _REAP_SECONDS, _LOOK_SECONDS = 0.5, 0.01
+# The kernel's clocks for waiting do not go on for ever; a deadline may be further away.
+_PATIENCE_SECONDS = 3600.0
 _ERROR_CHARACTERS = 2000
 # What is killed may have started something just before.
 _SESSION_LOOKS = 3
@@ -99,11 +103,11 @@ class Agent:
     def _turn(self) -> None:
         poll = select.poll()
         by_descriptor: Dict[int, Stream] = {}
-        is_full = len(self._waiting) >= OUT_MOST
         for stream in self._streams.values():
-            wanted = (0 if is_full else select.POLLIN) | (select.POLLOUT if stream.waiting else 0)
-            by_descriptor[stream.link.fileno()] = stream
-            if wanted:  # Without it, an end is told all the same, again and again.
+            wanted = (0 if self._is_full else select.POLLIN) | (select.POLLOUT if stream.waiting else 0)
+            # Of one that is polled for nothing, its end would be reported again and again.
+            if wanted:
+                by_descriptor[stream.link.fileno()] = stream
                 poll.register(stream.link, wanted)
         if self._is_open:
             poll.register(self._in, select.POLLIN)
@@ -111,17 +115,22 @@ class Agent:
                 poll.register(self._out, select.POLLOUT)
         for descriptor, _ in poll.poll(self._patience()):
             if descriptor in by_descriptor:
-                self._serve(by_descriptor[descriptor], is_full)
+                self._serve(by_descriptor[descriptor])
             elif descriptor == self._in:
                 self._hear()
         self._send()
         self._watch_clock()
 
-    def _patience(self) -> Optional[float]:
+    def _patience(self) -> float:
         if self._ended:
             return _LOOK_SECONDS * 1000
         known = [stream.deadline for stream in self._streams.values() if stream.deadline is not None]
-        return max(0.0, min(known) - time.monotonic()) * 1000 + 1 if known else None
+        patience = max(0.0, min(known) - time.monotonic()) if known else _PATIENCE_SECONDS
+        return min(patience, _PATIENCE_SECONDS) * 1000 + 1
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= OUT_MOST
 
     def _watch_clock(self) -> None:
         now = time.monotonic()
@@ -130,7 +139,10 @@ class Agent:
                 self._end(stream)
         for stream in list(self._ended.values()):
             pid, status = os.waitpid(stream.pid or 0, os.WNOHANG)
-            if pid or now >= (stream.deadline or 0.0):
+            if not pid and stream.finishes and now >= (stream.deadline or 0.0):
+                stream.finishes, stream.deadline = False, now + _REAP_SECONDS
+                _kill(stream.pid or 0)
+            elif pid or now >= (stream.deadline or 0.0):
                 # One that the kernel holds is left to it.
                 del self._ended[stream.number]
                 self._care(stream, status if pid else None)
@@ -145,8 +157,11 @@ class Agent:
             data = b""
         if not data:
             self._hang_up()
-        for header, payload in self._decoder.feed(data):
-            self._obey(header, payload)
+        try:
+            for header, payload in self._decoder.feed(data):
+                self._obey(header, payload)
+        except Exception:  # noqa: BLE001  whatever it is that no controller sends, nothing after it means anything
+            self._hang_up()
 
     def _tell(self, header: Dict[str, Any], payload: bytes = b"") -> None:
         if self._is_open:
@@ -183,14 +198,25 @@ class Agent:
         elif header.get("become"):
             self._become(header)
         elif "call" in header:
-            self._call(header)
+            self._call(self._fresh(header["call"]), float(header["seconds"]), header)
         elif "relay" in header:
-            self._relay(header["relay"], header["directory"])
+            self._relay(self._fresh(header["relay"]), header["directory"])
         else:
             number = header.get("give", header.get("close", header.get("drop")))
             stream = self._streams.get(number) if isinstance(number, int) else None
             if stream is not None:
                 self._give(stream, header, payload)
+
+    def _fresh(self, number: Any) -> int:
+        """
+        Give the number of a stream that is to begin.
+
+        Raises:
+            ValueError: If it is none, or that of another.
+        """
+        if type(number) is not int or number in self._streams or number in self._ended:
+            raise ValueError(number)
+        return number
 
     def _give(self, stream: Stream, header: Dict[str, Any], payload: bytes) -> None:
         if "drop" in header:
@@ -203,22 +229,26 @@ class Agent:
         else:
             stream.feed()
 
-    def _call(self, header: Dict[str, Any]) -> None:
+    def _call(self, number: int, seconds: float, header: Dict[str, Any]) -> None:
+        if not seconds > 0:
+            raise ValueError(seconds)
         # Imported here, once for all calls, and before the clock of this one runs.
         ours, theirs = socket.socketpair()
         try:
+            if len(self._streams) >= STREAMS_MOST:
+                raise OSError("too much is asked at once")
             function = _function(header)
             pid = os.fork()
         except Exception as error:  # noqa: BLE001  it is this call's, and nobody else's
             ours.close()
             theirs.close()
-            self._tell({"of": header["call"]}, _answer(_failure(error)))
-            self._tell({"of": header["call"], "ended": 0})
+            self._tell({"of": number}, _answer(_failure(error)))
+            self._tell({"of": number, "ended": 0})
             return
         if not pid:
             self._run(ours, theirs, function, bool(header.get("speaks")))
         theirs.close()
-        stream = Stream(header["call"], ours, pid, time.monotonic() + float(header["seconds"]))
+        stream = Stream(number, ours, pid, time.monotonic() + seconds)
         stream.finishes, stream.arms = bool(header.get("finishes")), header.get("arms")
         self._streams[stream.number] = stream
 
@@ -240,15 +270,21 @@ class Agent:
             os._exit(code)
 
     def _become(self, header: Dict[str, Any]) -> None:
+        for stream in list(self._streams.values()):
+            if not stream.finishes:
+                self._end(stream)
         os.set_blocking(self._out, True)
         while self._armed:
             self._armed.popitem()[1].close()
-        call(_function(header), speaks=True, before=self._decoder.rest)
+        self._send()
+        call(lambda *given: _function(header)(*given), speaks=True, before=self._decoder.rest)
         os._exit(0)
 
     def _relay(self, number: int, directory: str) -> None:
-        self._relayed.add(directory)
-        link = self._armed.pop(directory, None) or _connected(directory)
+        link = None
+        if len(self._streams) < STREAMS_MOST and isinstance(directory, str):
+            self._relayed.add(directory)
+            link = self._armed.pop(directory, None) or _connected(directory)
         if link is None:
             self._tell({"of": number, "ended": 1})
         else:
@@ -267,10 +303,10 @@ class Agent:
 
     # -- streams --------------------------------------------------------------------------------
 
-    def _serve(self, stream: Stream, is_full: bool) -> None:
+    def _serve(self, stream: Stream) -> None:
         if stream.waiting:
             stream.feed()
-        if is_full:
+        if self._is_full:
             return
         try:
             data = stream.link.recv(PIECE)
@@ -295,6 +331,7 @@ class Agent:
             killed = [pid for pid in _session(stream.pid) if _kill(pid)]
             if not killed:
                 break
+        stream.finishes = False
         stream.deadline = time.monotonic() + _REAP_SECONDS
         self._ended[stream.number] = stream
 
@@ -322,6 +359,8 @@ def _session(leader: int) -> List[int]:
 def _connected(directory: str) -> Optional[socket.socket]:
     """Connect with the supervisor of a run; None where there is none."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A supervisor that lets nobody in would have us wait, and all others with us.
+    link.setblocking(False)
     try:
         # A run's directory may be longer than the name of a socket.
         place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -329,7 +368,7 @@ def _connected(directory: str) -> Optional[socket.socket]:
             link.connect("/proc/self/fd/%d/%s" % (place, run_directory.CONTROL_SOCKET))
         finally:
             os.close(place)
-    except OSError:
+    except (OSError, ValueError):
         link.close()
         return None
     return link

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A launch on two nodes from the first look to the end, with real agents and supervisors, by every kind of way."""
+
+import contextlib
+import copy
+import os
+import signal
+import socket
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import conductor
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
+from tests.unit.module_utils import healthy_facts
+from tests.unit.module_utils.agent_by_hand import until
+from tests.unit.module_utils.three_ways import KINDS
+
+HOSTS = ("n1", "n2")
+pytestmark = pytest.mark.usefixtures("alone")
+
+
+class Launch:
+    """Two nodes that are this machine, each with a directory of its own for runs."""
+
+    def __init__(self, kind, place):
+        self.place = place
+        self.ways = {host: KINDS[kind](host, place) for host in HOSTS}
+        self.loop, self.events, self.output = Loop(), [], dict.fromkeys(HOSTS, b"")
+        self.agents = Agents(self.loop, dict(self.ways))
+        self.conductor = conductor.Conductor(self.loop, self.agents, self._tell)
+        self.run_id = f"20260101-000000-{uuid.uuid4().hex[:8]}"
+        # What is done as soon as something is told of a node.
+        self.on = {}
+
+    def _tell(self, event, payload):
+        key = event["event"], event.get("host")
+        self.events.append(key)
+        if event["event"] == events.LOG:
+            self.output[event["host"]] += payload
+        action = self.on.pop(key, None)
+        if action:
+            action()
+
+    def plan(self, script):
+        facts = []
+        for number, _ in enumerate(HOSTS, 1):
+            fact = healthy_facts.node(number)
+            # Addresses of the loopback stand for those of a network.
+            fact["interfaces"] = [healthy_facts.interface("ib0", f"127.0.0.{number}", 8)]
+            facts.append(fact)
+        request = Request(run_id=self.run_id, work=("/bin/sh", "-c", script), shape="command", chdir="/")
+        judged = judgement.judge(request, list(zip(HOSTS, facts)), [])
+        assert judged.plan, judged.problems
+        plan = copy.deepcopy(judged.plan)
+        for node in plan["nodes"]:
+            node["run_dir"] = str(self.place / node["host"] / self.run_id)
+            node["python"] = sys.executable
+            plan["proof"][node["host"]].update(routes=None, peers=[])
+        return plan
+
+    def start(self, plan, **more):
+        given = {"user_env": {}, "timeout": None, "idle_timeout": None, "log_cap": 1 << 20, "detach": False}
+        return self.conductor.start(plan, {**given, **more})
+
+    def left(self):
+        """Name the processes of the run: by its directory in their command line, or by its id among their variables."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes()
+                variables = (entry / "environ").read_bytes()
+                if str(self.place).encode() in words and b"supervisor" in words or self.run_id.encode() in variables:
+                    found.append((entry.name, words))
+        return found
+
+    def close(self):
+        self.agents.close()
+        self.loop.close()
+        for pid, _ in self.left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        for way in self.ways.values():
+            if hasattr(way, "wait"):
+                way.wait()
+
+
+@pytest.fixture(params=KINDS)
+def launch(request, tmp_path):
+    launch = Launch(request.param, tmp_path)
+    yield launch
+    launch.close()
+
+
+def codes_of(problems):
+    return [(entry["code"], entry["host"]) for entry in problems]
+
+
+def test_a_look_gives_facts_of_every_node(launch, tmp_path):
+    request = {name: about.get("default") for name, about in node_facts.ARGUMENTS.items()}
+    request.update(work=["/bin/true"], shape="command", run_dir=str(tmp_path))
+    seen = launch.conductor.probe(HOSTS, request)
+    for host in HOSTS:
+        assert seen[host].problem is None, seen[host].problem
+        assert node_answers.odd_fact(seen[host].facts, []) is None
+        assert seen[host].facts["hostname"] == socket.gethostname()
+    assert sorted(launch.events) == [(events.PROBED, host) for host in HOSTS]
+
+
+def test_a_node_that_cannot_be_looked_at_is_the_only_one(launch, tmp_path):
+    request = {name: about.get("default") for name, about in node_facts.ARGUMENTS.items()}
+    request.update(work=["/bin/true"], shape="command", run_dir=str(tmp_path))
+    launch.ways["n2"].python = "/no/such/python3"
+    seen = launch.conductor.probe(HOSTS, request)
+    assert seen["n1"].facts and not seen["n2"].facts
+    # What carries a program that dials in does not say how that ended.
+    assert seen["n2"].problem["code"] in ("PYTHON_MISSING", "HOST_UNREACHABLE")
+
+
+def test_the_proof_has_the_others_connect_to_the_head(launch):
+    proof = launch.plan("exit 0")["proof"]
+    assert "listen" in proof["n1"] and "connect" in proof["n2"]
+    assert launch.conductor.prove(proof) == []
+
+
+def test_the_proof_finds_a_node_that_does_not_come_to_the_head(launch):
+    proof = launch.plan("exit 0")["proof"]
+    proof["n2"]["connect"]["token"] = "of another run"
+    found = launch.conductor.prove(proof)
+    assert found and {entry["host"] for entry in found} == {"n2"}
+
+
+def test_a_job_runs_on_all_nodes(launch):
+    result = launch.start(launch.plan("echo hello"))
+    assert result["problems"] == [] and result["exit_code"] == 0 and not result["detached"]
+    assert launch.output == dict.fromkeys(HOSTS, b"hello\n")
+    # One channel a node carries all of it.
+    assert [len(way.connections) for way in launch.ways.values()] == [1, 1]
+    until(lambda: not launch.left())
+
+
+def test_a_job_that_fails_on_one_node_is_that_node_s_failure(launch):
+    result = launch.start(launch.plan('test "$NODE_RANK" != 1 || exit 7; exec sleep 600'))
+    assert result["problems"][0]["host"] == "n2" and "7" in result["problems"][0]["message"], result["problems"]
+    assert result["exit_code"] != 0
+    until(lambda: not launch.left())
+
+
+def test_an_agent_that_dies_in_the_middle_of_arming_leaves_nothing(launch):
+    marker = launch.place / "started"
+    # The head is still in its proof when the others are armed.
+    launch.on[events.READY, "n2"] = lambda: os.kill(launch.ways["n1"].pids[-1], signal.SIGKILL)
+    result = launch.start(launch.plan(f"echo x >> {marker}"))
+    assert ("NODE_NOT_READY", "n1") in codes_of(result["problems"]), result["problems"]
+    until(lambda: not launch.left())
+    assert not marker.exists()
+
+
+def test_an_interrupt_before_go_starts_nothing(launch):
+    marker = launch.place / "started"
+    reason = codes.problem("INTERRUPTED", None, "interrupted")
+    launch.on[events.READY, "n2"] = lambda: launch.conductor.interrupt(reason)
+    result = launch.start(launch.plan(f"echo x >> {marker}"))
+    assert codes_of(result["problems"])[:1] == [("INTERRUPTED", None)]
+    until(lambda: not launch.left())
+    assert not marker.exists()
+
+
+def test_a_channel_that_is_lost_after_go_comes_back(launch):
+    flag = launch.place / "back"
+    launch.on[events.LOG, "n2"] = lambda: launch.ways["n2"].connections[-1].link.shutdown(socket.SHUT_RDWR)
+    launch.on[events.BACK, "n2"] = flag.touch
+    result = launch.start(launch.plan(f"echo hello; until [ -e {flag} ]; do sleep 0.05; done; echo bye"))
+    assert result["problems"] == [] and result["exit_code"] == 0
+    assert launch.output == dict.fromkeys(HOSTS, b"hello\nbye\n")
+    assert (events.SUSPECT, "n2") in launch.events and (events.BACK, "n2") in launch.events
+    until(lambda: not launch.left())
