@@ -48,6 +48,7 @@ UseDNS no
 PrintMotd no
 PidFile none
 MaxStartups 100:30:200
+LogLevel VERBOSE
 Subsystem sftp internal-sftp
 """
 BOOT_SECONDS = 30
