@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import daily
-from ground import BIN, Cost, Done, close_connections, clush, descendants, lab_of, madctl, measured, memory
+from ground import BIN, Cost, Done, close_connections, clush, descendants, kept_by, lab_of, madctl, measured, memory
 
 from madctl.lab import state
 from madctl.lab.spec import Lab
@@ -155,7 +155,8 @@ def following(lab: Lab) -> None:
 def _memory(lab: Lab, processes: list[int]) -> None:
     count = len(lab.hosts)
     clients = [pid for pid in processes if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "ssh"]
-    for name, group in (("own", [pid for pid in processes if pid not in clients]), ("ssh", clients)):
+    own = [pid for pid in processes if pid not in clients]
+    for name, group in (("own", own), ("ssh", clients + kept_by(lab))):
         total = sum(map(memory, group)) / (1 << 20)
         what = f"memory, {name}"
         print(

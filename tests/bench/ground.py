@@ -91,6 +91,17 @@ def descendants(pid: int) -> Iterator[int]:
             yield from descendants(int(child))
 
 
+def kept_by(lab: Lab) -> list[int]:
+    """List the processes that keep connections to a lab's hosts, which descend from nobody any more."""
+    place, found = str(state.directory(lab.name) / "cp").encode(), []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found += [int(process.name)] if (process / "cmdline").read_bytes().startswith(b"ssh: " + place) else []
+        except OSError:
+            continue
+    return found
+
+
 def number(text: str, name: str) -> int:
     """Read a number that stands behind a name on a line of its own."""
     found = re.search(rf"^{name}:\s+(\d+)", text, re.MULTILINE)
