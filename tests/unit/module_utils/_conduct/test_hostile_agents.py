@@ -162,6 +162,7 @@ class Agent(agent.Agent):
 
 SAID = [
     wire.encode({"call": 1, "module": "_a.b", "function": "c", "seconds": 5.0, "speaks": True, "finishes": False}),
+    wire.encode({"call": 3, "module": "_a.b", "function": "c", "seconds": math.inf}),
     wire.encode({"give": 1}, b"00000002{}"),
     wire.encode({"relay": 2, "directory": "/runs/r"}),
     wire.encode({"give": 2}, b"g"),
@@ -177,7 +178,7 @@ def test_an_agent_takes_anything(rounds, monkeypatch):
     monkeypatch.setattr(own_sources, "install", own_sources.Loader)
     said, heard = socket.socketpair()
     outside = os.open(os.devnull, os.O_WRONLY)
-    samples = [*SAID, b"".join(SAID[:6]), SAID[0] + SAID[2], SAID[0] + SAID[1] * 3]
+    samples = [*SAID, b"".join(SAID[:7]), SAID[0] + SAID[3], SAID[0] + SAID[2] * 3]
     try:
         for data in hostile.mutated(samples, rounds):
             one = Agent(heard.fileno(), outside)
