@@ -53,8 +53,14 @@ class Child(Connection):
         ours, theirs = socket.socketpair()
         try:
             link = theirs.fileno()
+            # A session of its own: who interrupts us from a terminal asks for a graceful end, over this very channel.
             self._process = subprocess.Popen(
-                argv, stdin=link, stdout=link, stderr=subprocess.PIPE, pass_fds=tuple(descriptors)
+                argv,
+                stdin=link,
+                stdout=link,
+                stderr=subprocess.PIPE,
+                pass_fds=tuple(descriptors),
+                start_new_session=True,
             )
         except BaseException:
             ours.close()
