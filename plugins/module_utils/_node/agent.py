@@ -17,24 +17,20 @@ frames are those of ``wire``. From the controller:
 and to it ``{"of": N} + bytes``, then ``{"of": N, "ended": STATUS}``. A call reads its arguments from its standard
 input, eight hexadecimal digits and so many bytes of JSON, and writes lines: ``N`` with news, ``A`` with its answer.
 When the channel ends, so does what was started, but for calls that say they ``finish``: these notice by themselves,
-and have what is left of their time for it. What a call ``arms`` is followed from here until the controller does, so that
-it never waits for nobody. A channel on which nonsense comes has ended.
-Private to the collection.
+and have what is left of their time for it. A channel on which nonsense comes has ended. What a call ``arms`` is followed
+from here until the controller does, so that it never waits for nobody. Private to the collection.
 """
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
 import select
-import signal
 import socket
 import time
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources, title
+from ansible_collections.madctl.multinode.plugins.module_utils._node import calls, own_sources, sessions, title
 
 PIECE = 1 << 18
 # What may wait for a controller that does not read, and for a function that does not.
@@ -43,9 +39,6 @@ STREAMS_MOST = 1 << 10
 _REAP_SECONDS, _LOOK_SECONDS = 0.5, 0.01
 # The kernel's clocks for waiting do not go on for ever; a deadline may be further away.
 _PATIENCE_SECONDS = 3600.0
-_ERROR_CHARACTERS = 2000
-# What is killed may have started something just before.
-_SESSION_LOOKS = 3
 _NOT_ARMED = 1  # what the child of a call exits with that says it failed
 
 
@@ -141,7 +134,7 @@ class Agent:
             pid, status = os.waitpid(stream.pid or 0, os.WNOHANG)
             if not pid and stream.finishes and now >= (stream.deadline or 0.0):
                 stream.finishes, stream.deadline = False, now + _REAP_SECONDS
-                _kill(stream.pid or 0)
+                sessions.end(stream.pid or 0)
             elif pid or now >= (stream.deadline or 0.0):
                 # One that the kernel holds is left to it.
                 del self._ended[stream.number]
@@ -237,12 +230,12 @@ class Agent:
         try:
             if len(self._streams) >= STREAMS_MOST:
                 raise OSError("too much is asked at once")
-            function = _function(header)
+            function = calls.function_of(header)
             pid = os.fork()
         except Exception as error:  # noqa: BLE001  it is this call's, and nobody else's
             ours.close()
             theirs.close()
-            self._tell({"of": number}, _answer(_failure(error)))
+            self._tell({"of": number}, calls.line_of(calls.failure(error)))
             self._tell({"of": number, "ended": 0})
             return
         if not pid:
@@ -264,7 +257,7 @@ class Agent:
                 os.dup2(link.fileno(), descriptor)
             for descriptor in {link.fileno(), self._in, self._out} - {0, 1}:
                 os.close(descriptor)
-            answer = call(function, speaks)
+            answer = calls.call(function, speaks)
             code = _NOT_ARMED if isinstance(answer, dict) and answer.get("failed") else 0
         finally:
             os._exit(code)
@@ -277,7 +270,7 @@ class Agent:
         while self._armed:
             self._armed.popitem()[1].close()
         self._send()
-        call(lambda *given: _function(header)(*given), speaks=True, before=self._decoder.rest)
+        calls.call(lambda *given: calls.function_of(header)(*given), speaks=True, before=self._decoder.rest)
         os._exit(0)
 
     def _relay(self, number: int, directory: str) -> None:
@@ -326,34 +319,10 @@ class Agent:
         if stream.pid is None:
             self._tell({"of": stream.number, "ended": 0})
             return
-        _kill(stream.pid)  # First, so that it starts nothing more; it may not have made its session yet.
-        for _ in range(_SESSION_LOOKS):
-            killed = [pid for pid in _session(stream.pid) if _kill(pid)]
-            if not killed:
-                break
+        sessions.end(stream.pid)
         stream.finishes = False
         stream.deadline = time.monotonic() + _REAP_SECONDS
         self._ended[stream.number] = stream
-
-
-def _kill(pid: int) -> bool:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except OSError:
-        return False
-    return True
-
-
-def _session(leader: int) -> List[int]:
-    """List the processes of a session, whatever their groups, but for its leader."""
-    found = []
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        try:
-            if pid != leader and os.getsid(pid) == leader:
-                found.append(pid)
-        except OSError:
-            pass
-    return found
 
 
 def _connected(directory: str) -> Optional[socket.socket]:
@@ -372,62 +341,6 @@ def _connected(directory: str) -> Optional[socket.socket]:
         link.close()
         return None
     return link
-
-
-def call(function: Any, speaks: bool, before: bytes = b"") -> Any:
-    """
-    Read arguments from standard input, call a function with them, and write its answer, or why there is none.
-
-    Args:
-        before: What of the input was read already.
-
-    Returns:
-        The answer.
-    """
-    more: List[Any] = [lambda news: _write(b"N" + json.dumps(news).encode() + b"\n")] if speaks else []
-    source = _Input(before)
-    try:
-        answer = function(json.loads(source.take(int(source.take(8), 16))), *more)
-        data = _answer(answer)
-    except Exception as error:  # noqa: BLE001  whatever it is, whoever asked has to hear of it
-        answer = _failure(error)
-        data = _answer(answer)
-    _write(data)
-    return answer
-
-
-def _function(header: Dict[str, Any]) -> Any:
-    module = importlib.import_module("%s.%s" % (own_sources.PACKAGE, header["module"]))
-    return getattr(module, header["function"])
-
-
-def _failure(error: Exception) -> Dict[str, Any]:
-    return {"failed": True, "msg": ("%s: %s" % (type(error).__name__, error))[:_ERROR_CHARACTERS]}
-
-
-def _answer(answer: Any) -> bytes:
-    return b"A" + json.dumps(answer).encode() + b"\n"
-
-
-class _Input:
-    """Standard input, of which some may have been read already."""
-
-    def __init__(self, before: bytes) -> None:
-        self._before = before
-
-    def take(self, count: int) -> bytes:
-        data, self._before = self._before[:count], self._before[count:]
-        while len(data) < count:
-            piece = os.read(0, count - len(data))
-            if not piece:
-                raise EOFError("the request ends in the middle")
-            data += piece
-        return data
-
-
-def _write(data: bytes) -> None:
-    while data:
-        data = data[os.write(1, data) :]
 
 
 def main() -> None:
