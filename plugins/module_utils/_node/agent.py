@@ -17,8 +17,8 @@ frames are those of ``wire``. From the controller:
 and to it ``{"of": N} + bytes``, then ``{"of": N, "ended": STATUS}``. A call reads its arguments from its standard
 input, eight hexadecimal digits and so many bytes of JSON, and writes lines: ``N`` with news, ``A`` with its answer.
 When the channel ends, so does what was started, but for calls that say they ``finish``: these notice by themselves,
-and have what is left of their time for it. A channel on which nonsense comes has ended. What a call ``arms`` is followed
-from here until the controller does, so that it never waits for nobody. Private to the collection.
+and have what is left of their time for it. A channel on which nonsense comes has ended. What a call ``arms`` is
+followed from here until the controller does, so that it never waits for nobody. Private to the collection.
 """
 
 from __future__ import annotations
