@@ -177,7 +177,7 @@ def test_an_interrupt_before_go_starts_nothing(launch):
     reason = codes.problem("INTERRUPTED", None, "interrupted")
     launch.on[events.READY, "n2"] = lambda: launch.conductor.interrupt(reason)
     result = launch.start(launch.plan(f"echo x >> {marker}"))
-    assert codes_of(result["problems"])[:1] == [("INTERRUPTED", None)]
+    assert codes_of(result["problems"])[:1] == [("INTERRUPTED", None)], result["problems"]
     until(lambda: not launch.left())
     assert not marker.exists()
 
