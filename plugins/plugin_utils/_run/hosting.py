@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,11 +18,20 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 
 
 @contextmanager
-def agents_of(action: Any, task_vars: Any, hosts: Sequence[str] | None = None) -> Iterator[Agents]:
-    """Give the agents of some hosts of the play, or of all."""
+def agents_of(
+    action: Any, task_vars: Any, hosts: Sequence[str] | None = None, variables: dict[str, Any] | None = None
+) -> Iterator[Agents]:
+    """
+    Give the agents of some hosts of the play, or of all.
+
+    Args:
+        variables: Those of hosts that were read already: Ansible works them out anew whenever they are asked for.
+    """
     named = task_vars["ansible_play_hosts_all"] if hosts is None else hosts
     clock = timing.Clock("reach, probe", timing.is_wanted())
-    with Agents(Loop(), choose_way.to(named, action, task_vars["hostvars"]), clock) as agents:
+    with Agents(
+        Loop(), choose_way.to(named, action, ChainMap(variables or {}, task_vars["hostvars"])), clock
+    ) as agents:
         yield agents
 
 
