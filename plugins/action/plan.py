@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         arguments = request_of.read(given, variables)
         event_socket = arguments.get("event_socket")
         write = boolean(arguments.get("write", True)) and not self._task.check_mode
-        with hosting.agents_of(self, task_vars) as agents, hosting.conducted(
+        with hosting.agents_of(self, task_vars, variables=variables) as agents, hosting.conducted(
             agents, event_socket, playbook_screen.Screen()
         ) as conductor:
             judged = verdict.look(conductor, arguments, variables, write, tags.installs)

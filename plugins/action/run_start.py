@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         plan: Plan | None = plain(arguments["plan"]) if arguments.get("plan") else None
         hosts = [node["host"] for node in plan["nodes"]] if plan else None
         screen, event_socket = playbook_screen.Screen(), arguments.get("event_socket")
-        with hosting.agents_of(self, task_vars, hosts) as agents, hosting.conducted(
+        with hosting.agents_of(self, task_vars, hosts, variables) as agents, hosting.conducted(
             agents, event_socket, screen
         ) as conductor:
             result: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
@@ -20,11 +21,18 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 
 
 @contextmanager
-def agents_of(action: Any, task_vars: Any, hosts: Sequence[str] | None = None) -> Iterator[Agents]:
-    """Give the agents of some hosts of the play, or of all."""
+def agents_of(
+    action: Any, task_vars: Any, hosts: Sequence[str] | None = None, variables: dict[str, Any] | None = None
+) -> Iterator[Agents]:
+    """
+    Give the agents of some hosts of the play, or of all.
+
+    Args:
+        variables: Those of hosts that were read already: Ansible works them out anew whenever they are asked for.
+    """
     named = task_vars["ansible_play_hosts_all"] if hosts is None else hosts
     clock = timing.Clock("reach, probe", timing.is_wanted())
-    ways = choose_way.to(named, action, task_vars["hostvars"])
+    ways = choose_way.to(named, action, ChainMap(variables or {}, task_vars["hostvars"]))
     with closing(Loop()) as loop, Agents(loop, ways, clock) as agents:
         yield agents
 
