@@ -12,15 +12,17 @@ import os
 import re
 import shlex
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
-from ansible import constants
+from ansible import constants, context
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import connection_loader
 
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh
 
 ANSIBLE_DEFAULT_SECONDS = 10
+_PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
 # Connections are kept and shared, and notice a dead peer within seconds. They come last, and ssh takes the first of
 # each: what an inventory or settings say stays.
 _KEPT = (
@@ -42,9 +44,29 @@ _BARE = (
 )
 
 
-def login(host: str, action: Any, variables: Any) -> ssh.Login:
-    """Return how a task of Ansible's would log in to a host with these variables."""
+def typed_password(action: Any, hostvars: Any, hosts: Iterable[str]) -> str | None:
+    """
+    Return the password for all hosts that whoever started the play gave, by ``-k`` or a file; None where nobody did.
+
+    Of an action that runs once a play, the play context may have one host's own instead, which is no other host's.
+    """
+    if not any(context.CLIARGS.get(name) for name in ("ask_pass", "connection_password_file")):
+        return None
+    given = str(action._play_context.password or "")
+    own = {str(hostvars[host].get(name)) for host in hosts for name in _PASSWORDS if hostvars[host].get(name)}
+    return None if not given or given in own else given
+
+
+def login(host: str, action: Any, variables: Any, typed: str | None = None) -> ssh.Login:
+    """
+    Return how a task of Ansible's would log in to a host with these variables.
+
+    Args:
+        typed: The password for hosts that have none of their own, see ``typed_password``.
+    """
     connection = _connection(action, variables)
+    if typed and not connection.get_option("password"):
+        connection.set_option("password", typed)
     patient = connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
     adapt(connection, variables)
     password = connection.get_option("password") or None  # An empty one is none to Ansible.

@@ -72,13 +72,14 @@ def to(hosts: Sequence[str], action: Any, hostvars: Any) -> Ways:
     if others:
         raise playbook_screen.refusal([_unsupported(host, action, hostvars[host]) for host in others])
     environment = action._compute_environment_string()
-    return {host: _way(host, action, hostvars[host], environment) for host in hosts}
+    typed = ansible_ssh.typed_password(action, hostvars, hosts)
+    return {host: _way(host, action, hostvars[host], environment, typed) for host in hosts}
 
 
-def _way(host: str, action: Any, variables: Any, environment: str) -> Way:
+def _way(host: str, action: Any, variables: Any, environment: str, typed: str | None) -> Way:
     if not hostlist.is_name(host):
         raise AnsibleActionFail(str(hostlist.hostile(host)))
     python = python_of(variables)
     if kind(action, variables) is Local:
         return Local(host, python, environment)
-    return Ssh(host, python, ansible_ssh.login(host, action, variables), environment)
+    return Ssh(host, python, ansible_ssh.login(host, action, variables, typed), environment)

@@ -5,6 +5,7 @@ import os
 
 import pytest
 from ansible.plugins.loader import connection_loader
+from ansible.utils.context_objects import CLIArgs
 
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import ansible_ssh
 from tests.unit.plugin_utils._nodes.tasks import task_of
@@ -130,4 +131,34 @@ def test_a_password_that_nobody_here_can_give_is_said(monkeypatch):
     found = login(ansible_password="s3cret", ansible_ssh_password_mechanism="sshpass")  # noqa: S106
 
     assert "you must install the sshpass program" in found.refusal
-    assert found.password is None
+
+
+@pytest.mark.parametrize("how", ["ask_pass", "connection_password_file"])
+def test_a_password_that_was_typed_is_for_hosts_without_their_own(monkeypatch, how):
+    has_sshpass(monkeypatch, True)
+    monkeypatch.setattr(ansible_ssh.context, "CLIARGS", CLIArgs({how: True}))
+    action = task_of("ssh")
+    action._play_context.password = "typed"
+    hosts = {"n1": {}, "n2": {"ansible_password": "own"}}
+    typed = ansible_ssh.typed_password(action, hosts, hosts)
+
+    assert {host: ansible_ssh.login(host, action, own, typed).password for host, own in hosts.items()} == {
+        "n1": "typed",
+        "n2": "own",
+    }
+
+
+def test_a_host_s_own_password_is_no_other_host_s(monkeypatch):
+    monkeypatch.setattr(ansible_ssh.context, "CLIARGS", CLIArgs({"ask_pass": True}))
+    action = task_of("ssh")
+    action._play_context.password = "own"  # Ansible has the first host's in place of what was typed.
+
+    assert ansible_ssh.typed_password(action, {"n1": {"ansible_ssh_pass": "own"}, "n2": {}}, ["n1", "n2"]) is None
+
+
+def test_without_a_word_of_whoever_started_it_no_password_is_for_all(monkeypatch):
+    monkeypatch.setattr(ansible_ssh.context, "CLIARGS", CLIArgs({}))
+    action = task_of("ssh")
+    action._play_context.password = "of somebody"
+
+    assert ansible_ssh.typed_password(action, {"n1": {}}, ["n1"]) is None
