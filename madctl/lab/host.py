@@ -109,7 +109,9 @@ def start_sshd(spec: "dict[str, Any]") -> None:
     write("/run/lab/authorized_keys", spec["authorized_key"])
     write("/run/lab/host_key", spec["host_key"], 0o600)
     write("/run/lab/sshd_config", spec["sshd_config"])
-    subprocess.Popen([spec["sshd"], "-D", "-f", "/run/lab/sshd_config"], start_new_session=True)
+    subprocess.Popen(
+        [spec["sshd"], "-D", "-E", "/run/lab/sshd.log", "-f", "/run/lab/sshd_config"], start_new_session=True
+    )
 
 
 def unlock(line: str) -> str:

@@ -48,6 +48,7 @@ UseDNS no
 PrintMotd no
 PidFile none
 MaxStartups 100:30:200
+LogLevel VERBOSE
 Subsystem sftp internal-sftp
 """
 BOOT_SECONDS = 30
@@ -272,8 +273,8 @@ def _wait_for_ssh(host: Host) -> None:
             with socket.create_connection((host.management_address, 22), timeout=BOOT_SECONDS) as connection:
                 if connection.recv(4) == b"SSH-":
                     return
-        except ConnectionError:
-            pass
+        except OSError:
+            pass  # Refused, or not yet found in the network by a machine that is busy with all the others.
         if time.monotonic() > deadline:
             raise LabError(Problem("LAB_BOOT_FAILED", "sshd does not answer", host.name))
         time.sleep(0.01)

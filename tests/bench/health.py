@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 
-from cost import BIN
+from ground import BIN
 
 from madctl.lab import power
 

@@ -10,46 +10,20 @@ rank to the end of all shares. Prints a table; asserts nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-from cost import BIN, timed
+from daily import detach, header, inside, reading, row, wait
+from ground import TICKS, clush, lab_of, madctl, number, timed
 
-from madctl.lab import power, state
 from madctl.lab.spec import Host, Lab
 
 JOB = "import os, sys, time; print('up', os.environ['RANK'], flush=True); time.sleep(600)"
-LINE = "step 001234 loss 2.3145 lr 1.00e-04 grad_norm 0.8123 tokens/s 41234.5 mem 61.2 GiB rank 0"
-PATIENCE_SECONDS = 120.0
-TICK_SECONDS = 0.005
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def row(what: str, value: str, base: str = "", ratio: float | None = None) -> None:
-    """Print one row."""
-    print(f"{what:<54}{value:>16}{base:>16}{'' if ratio is None else f'{ratio:.2f}':>8}", flush=True)
-
-
-def madctl(*words: str) -> list[str]:
-    """Write a command line of madctl."""
-    return [str(BIN / "madctl"), *words]
-
-
-def detach(lab: Lab, *words: str) -> dict[str, Any]:
-    """Start a run that nobody follows, and give what its launch said."""
-    argv = madctl("launch", "--lab", lab.name, "--detach", "--output", "json", *words)
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return dict(json.loads(done.stdout))
 
 
 def processes(host: Host, wanted: bytes) -> list[Path]:
@@ -64,20 +38,12 @@ def processes(host: Host, wanted: bytes) -> list[Path]:
     return found
 
 
-def number(text: str, name: str) -> int:
-    """Read a number that stands behind a name on a line of its own."""
-    found = re.search(rf"^{name}:\s+(\d+)", text, re.MULTILINE)
-    return int(found[1]) if found else 0
-
-
 def stopping(lab: Lab) -> None:
     """Stop a run on all hosts of a lab."""
-    directory, count = state.directory(lab.name), len(lab.hosts)
-    clush = [str(BIN / "clush"), "-f", "64", "-O", f"ssh_options=-F {directory}/ssh_config"]
-    clush += ["-w", f"node[1-{count}]", "-q", "python3", "-c", "pass"]
+    count = len(lab.hosts)
     detach(lab, "--command", "--", "sleep", "600")
-    timed(clush)
-    base, _, _ = timed(clush)
+    timed(clush(lab))
+    base, _, _ = timed(clush(lab))
     wall, cpu, done = timed(madctl("stop"))
     said = "" if done.returncode == 0 else f", exit {done.returncode}"
     row(f"stop, {count} hosts | clush -f 64, connections open{said}", f"{wall:.2f} s", f"{base:.2f} s", wall / base)
@@ -116,56 +82,11 @@ def _switches(process: Path) -> int:
     return number((process / "status").read_text(), "voluntary_ctxt_switches")
 
 
-def reading(lab: Lab, size: int) -> None:
-    """Read the log of a run that is over."""
-    work = f"yes '{LINE}' | head -c {size}"
-    begun = time.monotonic()
-    said = detach(lab, "--hosts", "node1", "--log-cap", str(2 * size), "--command", "--", "sh", "-c", work)
-    run_dir = lab.host("node1"), said["data"]["nodes"][0]["run_dir"]
-    _wait(lambda: (_inside(*run_dir) / "exit.json").exists())
-    row("keep a log, from launch to the end of the job", _rate(size, time.monotonic() - begun))
-    files = sorted(_inside(*run_dir).glob("logs/runner.out*"))
-    kept = [path.name for path in files if not path.name.endswith(".times")]
-    held = sum((_inside(*run_dir) / "logs" / name).stat().st_size for name in kept)
-    paths = " ".join(f"{run_dir[1]}/logs/{name}" for name in kept)
-    cat = ["ssh", "-F", str(state.directory(lab.name) / "ssh_config"), "node1", "cat", paths]
-    _read(cat)
-    base = _read(cat)
-    lines = size // (len(LINE) + 1)
-    for what, words in (("logs --host node1", ["logs", "--host", "node1"]), ("attach", ["attach"])):
-        wall = _read(madctl(*words, said["run_id"]))
-        row(f"{what} | ssh cat, {held / 1e6:.0f} MB", _rate(held, wall), _rate(held, base), base / wall)
-        row("  lines a second", f"{lines / wall / 1000:.0f} k")
-
-
-def _read(argv: list[str]) -> float:
-    begun = time.monotonic()
-    with open(os.devnull, "wb") as nowhere:
-        subprocess.run(argv, stdout=nowhere, stderr=subprocess.DEVNULL, check=False)
-    return time.monotonic() - begun
-
-
-def _rate(size: int, seconds: float) -> str:
-    return f"{size / seconds / 1e6:.1f} MB/s"
-
-
-def _inside(host: Host, path: str) -> Path:
-    return Path(f"/proc/{host.init_pid}/root{path}")
-
-
-def _wait(condition: Any) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            sys.exit("nothing comes of it")
-        time.sleep(TICK_SECONDS)
-
-
 def dying(lab: Lab) -> None:
     """Kill one rank of an attached run, and wait for the ends of all shares, as their nodes record them."""
     argv = madctl("launch", "--lab", lab.name, "--nproc-per-node", "1", "--python", sys.executable, "--output", "json")
     for host in lab.hosts:
-        _inside(host, "/opt/job.py").write_text(JOB)
+        inside(host, "/opt/job.py").write_text(JOB)
     process = subprocess.Popen([*argv, "--", "/opt/job.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     seen = 0
@@ -175,11 +96,11 @@ def dying(lab: Lab) -> None:
             break
     # torchrun and the wrapper of a rank name the script, too; the rank itself is the youngest.
     victim = max(processes(lab.hosts[1], b"/opt/job.py"), key=lambda found: int(found.name))
-    [place] = {path.parent.name for path in _inside(lab.hosts[1], "/var/tmp/madctl-0").glob("*/control.sock")}
-    records = [_inside(host, f"/var/tmp/madctl-0/{place}/exit.json") for host in lab.hosts]
+    [place] = {path.parent.name for path in inside(lab.hosts[1], "/var/tmp/madctl-0").glob("*/control.sock")}
+    records = [inside(host, f"/var/tmp/madctl-0/{place}/exit.json") for host in lab.hosts]
     begun = time.monotonic()
     os.kill(int(victim.name), signal.SIGKILL)
-    _wait(lambda: all(record.exists() for record in records))
+    wait(lambda: all(record.exists() for record in records))
     over = time.monotonic() - begun
     process.communicate()
     row(f"kill -9 of a rank to the end of {len(lab.hosts)} shares", f"{over:.2f} s")
@@ -196,13 +117,15 @@ def main() -> None:
     options = parser.parse_args()
     os.chdir("/")
     print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores")
-    print(f"{'what | beside what':<54}{'madctl':>16}{'base':>16}{'ratio':>8}")
+    header()
     with tempfile.TemporaryDirectory() as memory:
         os.environ["XDG_STATE_HOME"] = memory
         if "stop" in options.what:
-            with_lab(options.hosts, stopping)
+            with lab_of("life", options.hosts) as lab:
+                stopping(lab)
         if {"idle", "logs", "death"} & set(options.what):
-            with_lab(4, lambda lab: small(lab, options))
+            with lab_of("life", 4) as lab:
+                small(lab, options)
 
 
 def small(lab: Lab, options: argparse.Namespace) -> None:
@@ -213,16 +136,6 @@ def small(lab: Lab, options: argparse.Namespace) -> None:
         dying(lab)
     if "logs" in options.what:
         reading(lab, options.log)
-
-
-def with_lab(count: int, measure: Any) -> None:
-    """Measure on a lab of its own."""
-    name = f"life{count}"
-    lab = power.up(name, count, {})
-    try:
-        measure(lab)
-    finally:
-        power.down(name)
 
 
 if __name__ == "__main__":

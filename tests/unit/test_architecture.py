@@ -206,7 +206,10 @@ def test_the_brain_does_not_know_by_which_way_nodes_are_reached(path):
 
 
 # Which ways there are, and the option of Ansible's that other modules get.
-CHOICE = ("_ways.ssh import Ssh", "ansible_ssh", '"ssh_extra_args"', '"ssh"', "else Ssh", "return Ssh(")
+CHOICE = (
+    *("_ways.ssh import Ssh", "ansible_ssh", '"ssh_extra_args"', '"ssh"', "else Ssh", "return Ssh("),
+    *("log in where ssh does", "_SSH = (", '"paramiko_ssh"', "in _SSH", "ansible_connection to ssh or local"),
+)
 
 
 @pytest.mark.parametrize("path", [*files("plugins/plugin_utils/**/*.py"), *files("plugins/[ac]*/*.py")])

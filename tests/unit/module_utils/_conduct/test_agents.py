@@ -146,7 +146,7 @@ def test_a_node_that_says_nothing_is_given_up(two, monkeypatch):
     monkeypatch.setattr(agents, "_SPEAK_SECONDS", 0.05)
     answers = two.call("odd")
     two.turn(lambda: answers)
-    assert code(answers) == "HOST_UNREACHABLE" and "says nothing" in answers[0]["msg"]
+    assert code(answers) == "PROBE_FAILED" and "its Python says nothing" in answers[0]["msg"]
     assert two.odd.connections[0].is_closed
 
 

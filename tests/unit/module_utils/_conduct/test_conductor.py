@@ -24,6 +24,8 @@ from tests.unit.module_utils.agent_by_hand import until
 from tests.unit.module_utils.three_ways import KINDS
 
 HOSTS = ("n1", "n2")
+# A variable that all has which a launch starts.
+MARK = "LAUNCH_UNDER_TEST"
 pytestmark = pytest.mark.usefixtures("alone")
 
 
@@ -37,6 +39,7 @@ class Launch:
         self.agents = Agents(self.loop, dict(self.ways))
         self.conductor = conductor.Conductor(self.loop, self.agents, self._tell)
         self.run_id = f"20260101-000000-{uuid.uuid4().hex[:8]}"
+        self.mark = uuid.uuid4().hex
         # What is done as soon as something is told of a node.
         self.on = {}
 
@@ -56,7 +59,10 @@ class Launch:
             # Addresses of the loopback stand for those of a network.
             fact["interfaces"] = [healthy_facts.interface("ib0", f"127.0.0.{number}", 8)]
             facts.append(fact)
-        request = Request(run_id=self.run_id, work=("/bin/sh", "-c", script), shape="command", chdir="/")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        work = ("/bin/sh", "-c", script)
+        request = Request(run_id=self.run_id, work=work, shape="command", chdir="/", master_port=port)
         judged = judgement.judge(request, list(zip(HOSTS, facts)), [])
         assert judged.plan, judged.problems
         plan = copy.deepcopy(judged.plan)
@@ -71,14 +77,13 @@ class Launch:
         return self.conductor.start(plan, {**given, **more})
 
     def left(self):
-        """Name the processes of the run: by its directory in their command line, or by its id among their variables."""
+        """Name what was started for the nodes and goes on, but for the agents that wait for more."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes()
-                variables = (entry / "environ").read_bytes()
-                if str(self.place).encode() in words and b"supervisor" in words or self.run_id.encode() in variables:
-                    found.append((entry.name, words))
+                is_ours = f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes()
+                if is_ours and not any(int(entry.name) in way.pids for way in self.ways.values()):
+                    found.append((entry.name, (entry / "cmdline").read_bytes()))
         return found
 
     def close(self):
@@ -93,8 +98,9 @@ class Launch:
 
 
 @pytest.fixture(params=KINDS)
-def launch(request, tmp_path):
+def launch(request, tmp_path, monkeypatch):
     launch = Launch(request.param, tmp_path)
+    monkeypatch.setenv(MARK, launch.mark)
     yield launch
     launch.close()
 
