@@ -17,8 +17,9 @@ frames are those of ``wire``. From the controller:
 and to it ``{"of": N} + bytes``, then ``{"of": N, "ended": STATUS}``. A call reads its arguments from its standard
 input, eight hexadecimal digits and so many bytes of JSON, and writes lines: ``N`` with news, ``A`` with its answer.
 When the channel ends, so does what was started, but for calls that say they ``finish``: these notice by themselves,
-and have what is left of their time for it. A channel on which nonsense comes has ended. What a call ``arms`` is
-followed from here until the controller does, so that it is never left waiting. Private to the collection.
+and have what is left of their time for it. What a call ``arms`` is followed from here until the controller does, so
+that it is never left waiting. A channel on which nonsense comes has ended.
+Private to the collection.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ import socket
 import time
 from typing import Any, Dict, Optional, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._node import calls, own_sources, sessions, title
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._node import agent_calls, own_sources, title
 
 PIECE = 1 << 18
 # What may wait for a controller that does not read, and for a function that does not.
@@ -134,7 +135,7 @@ class Agent:
             pid, status = os.waitpid(stream.pid or 0, os.WNOHANG)
             if not pid and stream.finishes and now >= (stream.deadline or 0.0):
                 stream.finishes, stream.deadline = False, now + _REAP_SECONDS
-                sessions.end(stream.pid or 0)
+                agent_calls.end_session(stream.pid or 0)
             elif pid or now >= (stream.deadline or 0.0):
                 # One that the kernel holds is left to it.
                 del self._ended[stream.number]
@@ -230,12 +231,12 @@ class Agent:
         try:
             if len(self._streams) >= STREAMS_MOST:
                 raise OSError("too much is asked at once")
-            function = calls.function_of(header)
+            function = agent_calls.function(header)
             pid = os.fork()
         except Exception as error:  # noqa: BLE001  it is this call's, and nobody else's
             ours.close()
             theirs.close()
-            self._tell({"of": number}, calls.line_of(calls.failure(error)))
+            self._tell({"of": number}, agent_calls.answered(agent_calls.failure(error)))
             self._tell({"of": number, "ended": 0})
             return
         if not pid:
@@ -257,7 +258,7 @@ class Agent:
                 os.dup2(link.fileno(), descriptor)
             for descriptor in {link.fileno(), self._in, self._out} - {0, 1}:
                 os.close(descriptor)
-            answer = calls.call(function, speaks)
+            answer = agent_calls.call(function, speaks)
             code = _NOT_ARMED if isinstance(answer, dict) and answer.get("failed") else 0
         finally:
             os._exit(code)
@@ -270,14 +271,14 @@ class Agent:
         while self._armed:
             self._armed.popitem()[1].close()
         self._send()
-        calls.call(lambda *given: calls.function_of(header)(*given), speaks=True, before=self._decoder.rest)
+        agent_calls.call(lambda *given: agent_calls.function(header)(*given), speaks=True, before=self._decoder.rest)
         os._exit(0)
 
     def _relay(self, number: int, directory: str) -> None:
         link = None
         if len(self._streams) < STREAMS_MOST and isinstance(directory, str):
             self._relayed.add(directory)
-            link = self._armed.pop(directory, None) or _connected(directory)
+            link = self._armed.pop(directory, None) or agent_calls.connected(directory)
         if link is None:
             self._tell({"of": number, "ended": 1})
         else:
@@ -288,7 +289,7 @@ class Agent:
         directory = stream.arms
         if directory is None or directory in self._relayed or status == _NOT_ARMED << 8:
             return
-        link = _connected(directory)
+        link = agent_calls.connected(directory)
         if link is not None and self._is_open and status == 0:
             self._armed[directory] = link
         elif link is not None:
@@ -319,28 +320,10 @@ class Agent:
         if stream.pid is None:
             self._tell({"of": stream.number, "ended": 0})
             return
-        sessions.end(stream.pid)
+        agent_calls.end_session(stream.pid)
         stream.finishes = False
         stream.deadline = time.monotonic() + _REAP_SECONDS
         self._ended[stream.number] = stream
-
-
-def _connected(directory: str) -> Optional[socket.socket]:
-    """Connect with the supervisor of a run; None where there is none."""
-    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # A supervisor that lets nobody in would have us wait, and all others with us.
-    link.setblocking(False)
-    try:
-        # A run's directory may be longer than the name of a socket.
-        place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            link.connect("/proc/self/fd/%d/%s" % (place, run_directory.CONTROL_SOCKET))
-        finally:
-            os.close(place)
-    except (OSError, ValueError):
-        link.close()
-        return None
-    return link
 
 
 def main() -> None:
