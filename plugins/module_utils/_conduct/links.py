@@ -20,6 +20,8 @@ TAIL = "_runs.log_tail:tail"
 # Between attempts, in seconds; the last one again and again.
 _PAUSES = (0.5, 1, 2, 4, 8)
 _ASK_SECONDS, _SWEEP_SECONDS = 15.0, 30.0
+# A reader speaks at once; one that does not on a node that stands still is tried again.
+_SPEAK_SECONDS = 12.0
 _MESSAGE = 4096  # Characters.
 
 
@@ -66,14 +68,27 @@ class Links(node_channels.Links):
         """
         follower = self._follower
         calls: List[Call] = []
+        heard: List[bool] = []
+
+        def begun(call: Call) -> None:
+            calls.append(call)
+            self._agents.loop.after(_SPEAK_SECONDS, give_up)
+
+        def give_up() -> None:
+            if not heard:
+                heard.append(False)
+                calls[0].drop()
+                failed(host)
 
         def told(_: Dict[str, Any]) -> None:
+            heard.append(True)
             if follower.is_over:
                 calls[0].drop()
             else:
                 (begin or follower.back)(host, calls[0])
 
         def answered(answer: Answer) -> None:
+            heard.append(True)
             if follower.is_over:
                 pass
             elif host in follower.channels and calls and follower.channels[host] is calls[0]:
@@ -90,7 +105,7 @@ class Links(node_channels.Links):
             answered,
             told,
             lambda data: follower.heard(host, data),
-            calls.append,
+            begun,
         )
 
     def _refused(self, host: str, message: str, begin: Callable[[str, node_channels.Channel], None]) -> None:

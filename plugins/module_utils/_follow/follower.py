@@ -379,6 +379,9 @@ class Follower:
                 before = " before it started" if header["outcome"] == run_directory.DISARMED else ""
                 self.interrupted = problem("RUN_STOPPED", None, "the run was stopped" + before)
             return None
+        if header["outcome"] == run_directory.DISARMED and not self._stopping:
+            message = "it disarmed: its connection ended before it was told to start"
+            return problem("NODE_NOT_READY", run.host, message, "see whether it is up, then launch again")
         bad = header["outcome"] != run_directory.EXITED or header["exit_code"] != 0 or bool(header["signal"])
         if bad and not self._stopping and run.failure is None:
             return run_outcome.runner_failure(run, self.plan, header)

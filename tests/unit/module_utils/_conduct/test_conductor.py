@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, node_answers
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import conductor
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
@@ -162,10 +162,17 @@ def test_a_job_that_fails_on_one_node_is_that_node_s_failure(launch):
     until(lambda: not launch.left())
 
 
-def test_an_agent_that_dies_in_the_middle_of_arming_leaves_nothing(launch):
+def test_an_agent_that_dies_in_the_middle_of_arming_leaves_nothing(launch, monkeypatch):
     marker = launch.place / "started"
-    # The head is still in its proof when the others are armed.
-    launch.on[events.READY, "n2"] = lambda: os.kill(launch.ways["n1"].pids[-1], signal.SIGKILL)
+    take = arm_nodes.Arming._answered
+
+    def armed(self, host, answer):
+        # The head is still in its proof until all others are armed.
+        if host == "n2":
+            os.kill(launch.ways["n1"].pids[-1], signal.SIGKILL)
+        take(self, host, answer)
+
+    monkeypatch.setattr(arm_nodes.Arming, "_answered", armed)
     result = launch.start(launch.plan(f"echo x >> {marker}"))
     assert ("NODE_NOT_READY", "n1") in codes_of(result["problems"]), result["problems"]
     until(lambda: not launch.left())

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import look
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import links, look
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.links import Links
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
@@ -244,6 +244,18 @@ def test_a_reader_that_comes_when_nobody_follows_any_more_is_ended(scripted):
     follower.is_over = True
     route.started[0].node.sendall(b'N{"frames": true}\n')
     turn_until(agents, lambda: route.started[0].link.fileno() == -1)
+
+
+def test_a_reader_that_never_speaks_is_given_up(scripted, monkeypatch):
+    monkeypatch.setattr(links, "_SPEAK_SECONDS", 0.05)
+    agents, route = scripted
+    follower = SimpleNamespace(is_over=False, channels={})
+    failed = []
+    Links({**PLAN, "nodes": [{"host": "node1"}]}, agents, follower).open("node1", {}, failed.append)
+    route.started[0].speak()
+    turn_until(agents, lambda: failed)
+
+    assert failed == ["node1"] and route.started[0].link.fileno() == -1
 
 
 def test_what_a_call_started_ends_with_it_also_where_it_hangs(here, tmp_path):
