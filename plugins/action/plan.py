@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
         with hosting.agents_of(self, task_vars, variables=variables) as agents, hosting.conducted(
             agents, event_socket, playbook_screen.Screen()
         ) as conductor:
-            judged = verdict.look(conductor, arguments, variables, write, tags.installs)
+            judged = verdict.look(conductor, arguments, variables, write, tags.installs, in_full=True)
             if conductor.is_over:
                 return results.left_to_role(verdict.interrupted(conductor), arguments)
             verdict.tell(conductor, judged, quiet=bool(event_socket))

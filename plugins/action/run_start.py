@@ -73,7 +73,7 @@ class ActionModule(ActionBase):
         tags: play_rules.Stages,
     ) -> tuple[Plan | None, dict[str, Any]]:
         """Look and plan; without a plan the result is the whole story."""
-        judged = verdict.look(conductor, arguments, variables, write, tags.installs)
+        judged = verdict.look(conductor, arguments, variables, write, tags.installs, in_full=False)
         if conductor.is_over:
             return None, verdict.interrupted(conductor)
         verdict.tell(conductor, judged, quiet=bool(arguments.get("event_socket")))

@@ -33,6 +33,10 @@ options:
   mpirun:
     description: Absolute path of mpirun; by default one beside the job's Python, else the one on the search path.
     type: str
+  mpi:
+    description: Whether to ask mpirun what it is.
+    type: bool
+    default: true
   chdir:
     description: Working directory of the job.
     type: str

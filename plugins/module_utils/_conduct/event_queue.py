@@ -88,7 +88,7 @@ class Events:
         """Wait so many seconds for whoever reads, when all is told; then for the result, and end this process."""
         self._patience, self._is_last = patience, True
 
-    def _say_left_out(self, source: tuple[str, str]) -> None:
+    def _say_left_out(self, source: Tuple[str, str]) -> None:
         gap = self._left_out.pop(source, 0)
         if gap:
             self._put({"event": events.SKIPPED, "host": source[0], "log": source[1], "size": gap}, b"")

@@ -79,6 +79,7 @@ def python(
     module: Optional[str] = None,
     chdir: Optional[str] = None,
     env: Optional[Dict[str, str]] = None,
+    with_mpi: bool = True,
 ) -> Dict[str, Any]:
     """
     Find the job's Python: the wanted path where it exists, and this node's own python3 otherwise.
@@ -86,6 +87,7 @@ def python(
     Args:
         module: What it is to find in the working directory ``chdir`` or elsewhere.
         env: Variables of the job that decide what it finds.
+        with_mpi: Whether to look for an MPI as well, which takes as long as to start it.
 
     Returns:
         ``wanted`` and ``own`` (paths or None), each with ``_exists``, and with ``_report`` (what that Python
@@ -100,7 +102,8 @@ def python(
         # The node's own is the second choice: it is asked only where the first is missing.
         asked = inspect and usable and not (key == "own" and result["wanted_exists"])
         result[key + "_report"] = _ask(path, module, chdir, env) if asked else None
-    result["mpi"] = mpi(mpirun, [result[key] for key in ("wanted", "own") if result[key + "_exists"]])
+    found = [result[key] for key in ("wanted", "own") if result[key + "_exists"]]
+    result["mpi"] = mpi(mpirun, found) if with_mpi else None
     return result
 
 

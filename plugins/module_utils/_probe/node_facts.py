@@ -37,6 +37,7 @@ ARGUMENTS: Dict[str, Any] = {
     "tags": {"type": "list", "elements": "str", "default": []},
     "python": {"type": "str"},
     "mpirun": {"type": "str"},
+    "mpi": {"type": "bool", "default": True},
     "chdir": {"type": "str"},
     "port": {"type": "str", "default": "auto"},
     "shared_paths": {"type": "list", "elements": "str", "default": []},
@@ -67,8 +68,8 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     Args:
         request: As ``ARGUMENTS`` describes it: ``work`` (the user's words), ``shape``, ``python`` and ``chdir``
             (path or None), ``port`` (number or "auto"), ``shared_paths`` (``PATH`` or ``PATH:ro``),
-            ``run_dir`` (base directory of runs), ``write`` (whether files for a proof are written), ``env`` (those
-            variables of the job that decide what it finds).
+            ``mpi`` (whether mpirun is asked what it is), ``run_dir`` (base directory of runs), ``write`` (whether files
+            for a proof are written), ``env`` (those variables of the job that decide what it finds).
     """
     begun = time.time()
     work, script = request["work"], request["shape"] == "script"
@@ -77,7 +78,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     entry, program = command_line.entry_script(work, shape), command_line.program(work, shape)
     python = (
         *(command_line.chosen_python(work, shape, request["python"]), script, request["mpirun"]),
-        *(command_line.module(work, shape), request["chdir"], env),
+        *(command_line.module(work, shape), request["chdir"], env, request.get("mpi", True)),
     )
     port_number = 0 if request["port"] == "auto" else int(request["port"])
     hostname = socket.gethostname()

@@ -45,11 +45,12 @@ def shared_paths(arguments: dict[str, Any]) -> list[str]:
     return list(map(str, validation.mirrored(arguments["shared_paths"], arguments.get("force_mirror_local"))))
 
 
-def probe(arguments: dict[str, Any], write: bool) -> dict[str, Any]:
+def probe(arguments: dict[str, Any], write: bool, in_full: bool) -> dict[str, Any]:
     """
     Write what every node is asked when it is looked at.
 
     Args:
+        in_full: Whether also for what this launch does not need: to ask an mpirun what it is takes a start of it.
         write: Whether files are written on shared storage for a proof that follows.
     """
     decisive = {name: value for name, value in (arguments.get("env") or {}).items() if name in _DECISIVE}
@@ -59,6 +60,7 @@ def probe(arguments: dict[str, Any], write: bool) -> dict[str, Any]:
         "work": [_plain(word) for word in arguments["work"]],
         "shape": str(arguments.get("shape") or "script"),
         "tags": list(map(str, arguments["tags"])),
+        "mpi": in_full or str(arguments.get("runner") or "torchrun") == "mpirun",
         "port": str(arguments.get("master_port") or "29500"),
         "shared_paths": shared_paths(arguments),
         "shared_fstypes": list(map(str, arguments["shared_fstypes"])),

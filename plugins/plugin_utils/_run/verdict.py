@@ -17,7 +17,12 @@ _NOT_TOLD = ("env", "argv", "rank_argv", "model")
 
 
 def look(
-    conductor: Conductor, arguments: dict[str, Any], variables: dict[str, Any], write: bool, net_tools_follow: bool
+    conductor: Conductor,
+    arguments: dict[str, Any],
+    variables: dict[str, Any],
+    write: bool,
+    net_tools_follow: bool,
+    in_full: bool,
 ) -> judgement.Judgement:
     """
     Probe all hosts of the play, judge and plan.
@@ -27,10 +32,11 @@ def look(
         variables: Those of every host, by host.
         write: Whether nodes write files for a proof that follows.
         net_tools_follow: Whether nodes without ifconfig are only listed, since net-tools are installed next.
+        in_full: Whether nodes are asked also for what this launch does not need, see ``request_of.probe``.
     """
     hosts = request_of.in_rank_order(variables)
     playbook_screen.looking(hosts)
-    seen = conductor.probe(hosts, request_of.probe(arguments, write))
+    seen = conductor.probe(hosts, request_of.probe(arguments, write, in_full))
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
     failed = [problem for _, problem in (seen.get(host, nothing) for host in hosts) if problem]
