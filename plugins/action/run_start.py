@@ -77,9 +77,13 @@ class ActionModule(ActionBase):
         if conductor.is_over:
             return None, verdict.interrupted(conductor)
         verdict.tell(conductor, judged, quiet=bool(arguments.get("event_socket")))
-        kept = ("without_ifconfig", "warning_list", "candidates", "fingerprints")
-        found = verdict.found(judged)
-        result = {"changed": False, "problems": [], **{key: found[key] for key in kept}}
+        # Ansible keeps a copy for each host, so it is not more than somebody asks for after a launch.
+        result = {
+            "changed": False,
+            "problems": [],
+            "without_ifconfig": judged.without_ifconfig,
+            "warning_list": judged.warnings,
+        }
         if judged.plan:
             return judged.plan, result
         paths = request_of.shared_paths(arguments)

@@ -91,7 +91,7 @@ def _spread(done: Done) -> float | None:
 
 
 def _starts(done: Done) -> float | None:
-    said = re.search(r"([0-9.]+) Python starts a node", done.stderr)
+    said = re.search(r"([0-9.]+) Python starts per node", done.stderr)
     return float(said[1]) if said else None
 
 

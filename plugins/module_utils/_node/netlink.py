@@ -26,6 +26,7 @@ _DST, _SRC, _OIF, _METRIC, _MULTIPATH = 1, 2, 4, 6, 9
 _UNICAST, _MAIN_TABLE, _WHOLE_ROUTE, _DEAD = 1, 254, 0x2000, 1
 _REFUSING = (6, 7, 8)  # blackhole, unreachable, prohibit
 _MOST_ROUTES = 10000
+_DUMP_BYTES, _ANSWER_BYTES = 1 << 18, 1 << 13
 
 Link = Dict[str, Optional[str]]
 Route = Tuple[str, int, List[str]]
@@ -186,8 +187,10 @@ def _answers(asking: socket.socket, kind: int, flags: int, body: bytes) -> Itera
         OSError: If the kernel refuses, with its own number.
     """
     asking.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body)
+    # The memory for all of it is taken anew each time, and one answer is small.
+    most = _DUMP_BYTES if flags & _DUMP else _ANSWER_BYTES
     while True:
-        data = asking.recv(1 << 18)
+        data = asking.recv(most)
         while len(data) >= 16:
             length, answer = struct.unpack_from("=IH", data)
             if answer == _ERROR:

@@ -17,8 +17,8 @@ def lines(event: Dict[str, Any]) -> List[str]:
     table = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in (_HEADER, *rows)]
     nodes = event["nodes"]
     counts = ["%d nodes" % nodes if nodes != 1 else "1 node", "%d sessions" % event["sessions"]]
-    counts.append("%.4g Python starts a node" % (event["starts"] / nodes))
-    counts += ["%s %s a node" % (_bytes(event[way] / nodes), way) for way in ("sent", "received")]
+    counts.append("%.4g Python starts per node" % (event["starts"] / nodes))
+    counts += ["%s %s per node" % (_bytes(event[way] / nodes), way) for way in ("sent", "received")]
     return [*table, ", ".join(counts)]
 
 

@@ -23,9 +23,9 @@ def test_every_stage_has_a_line_and_columns_stand_below_each_other():
         "reach, probe  12.250 s  0.500 s   0.125 s",
         "plan           0.500 s  0.250 s   0.000 s",
         "total         12.750 s  0.750 s   0.125 s",
-        "4 nodes, 5 sessions, 1.5 Python starts a node, 1.0 KiB sent a node, 0.5 KiB received a node",
+        "4 nodes, 5 sessions, 1.5 Python starts per node, 1.0 KiB sent per node, 0.5 KiB received per node",
     ]
 
 
 def test_one_node_is_no_plural():
-    assert timing_table.lines({**EVENT, "nodes": 1})[-1].startswith("1 node, 5 sessions, 6 Python starts a node")
+    assert timing_table.lines({**EVENT, "nodes": 1})[-1].startswith("1 node, 5 sessions, 6 Python starts per node")
