@@ -3,9 +3,9 @@
 Conduct a launch: probe, plan, prove, arm, go, follow, over whatever ways lead to the nodes.
 
     conductor = Conductor(loop, agents, tell)
-    judgement = conductor.look(hosts, request, …)      probe and plan
-    conductor.prove(judgement.proof)                   a check ends here
-    conductor.start(plan, given)                       arm, go, follow; once more after some failures
+    seen = conductor.probe(hosts, request)     ``judgement.judge`` plans from it
+    conductor.prove(judged.proof)              a check ends here
+    conductor.start(judged.plan, given)        prove, arm, go, follow; once more after some failures
 
 Nothing here knows Ansible, nor how a node is reached. This is the one stage that imports the others. Private to the
 collection.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, links, look, proving
@@ -125,8 +125,6 @@ class Conductor:
 
     def prove(self, proof: Dict[str, Proof], skip: Sequence[str] = ()) -> List[codes.Problem]:
         """Prove on real sockets and files what a plan assumes, and give what is wrong with it."""
-        from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
-
         self._clock.begin("prove")
         proved = proving.run(proof, self._agents, lambda: self.is_over)
         due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
@@ -150,9 +148,9 @@ class Conductor:
             plan, replaced = again
             restarts.append({"run_id": plan["run_id"], "replaced": replaced, "after": result["problems"][0]})
             told = {key: value for key, value in plan.items() if key not in ("restart", "proof")}
-            kept = plan["restart"]
-            assert kept is not None
-            tried = {"attempt": len(restarts), "of": kept["most"]}
+            restart = plan["restart"]
+            assert restart is not None
+            tried = {"attempt": len(restarts), "of": restart["most"]}
             self._tell({"event": events.RESTART, **tried, "replaced": replaced, "plan": told}, b"")
 
     def _attempt(self, plan: Plan, given: Mapping[str, Any]) -> Result:
