@@ -9,7 +9,6 @@ few beside it. Private to the collection.
 from __future__ import annotations
 
 import os
-import resource
 import secrets
 import time
 from collections import deque
@@ -20,12 +19,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loo
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Link
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Relayed
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import open_files
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
 # Two attempts and Ansible's own start stay below 15 seconds.
 FIRST_SECONDS, SECOND_SECONDS = 4.0, 8.0
-# A connection that was kept and has died is noticed by then; a Python that does not start is not waited for longer.
-_SPEAK_SECONDS = 14.0
+# A connection that was kept and has died is noticed before, within 15 s, and is another cause than a Python that does
+# not start, which is not waited for longer.
+_SPEAK_SECONDS = 18.0
 _AGAIN_AT_ONCE = 8
 _A_CORE = 8
 
@@ -77,7 +78,7 @@ class Agents:
         # What is counted, for whoever asks where the time goes.
         self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
         self.starts = self.sent = self.received = 0
-        _raise_open_files()
+        open_files.take()
 
     def __enter__(self) -> Agents:
         return self
@@ -193,6 +194,8 @@ class Agents:
 
     def close(self) -> None:
         """End all agents."""
+        if not self._is_closed:
+            open_files.give_back()
         self._is_closed = True
         self._due.clear()
         self._again.clear()
@@ -303,15 +306,6 @@ class Agents:
         waiting, node.waiting = node.waiting, []
         for one in waiting:
             one.refused(problem)
-
-
-def _raise_open_files() -> None:
-    """Have as many open files as this process may: every agent costs two, and a usual bound is 1024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    except (OSError, ValueError):
-        pass  # Where more may be said than is allowed, as on macOS, it stays.
 
 
 def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+import os
+import re
+from typing import Any, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     fields,
@@ -18,6 +20,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.local impor
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Login, Ssh
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way
 
+_PLACE = re.compile(r'ControlPath="?(/.*)/[^/]+$')
 _word = text(1 << 14)
 _login = fields(
     {
@@ -51,4 +54,14 @@ def loaded(host: str, value: Dict[str, Any]) -> Way:
     """Give a way back that was written down, see ``is_kept``."""
     if value["way"] == "local":
         return Local(host, value["python"], value["environment"])
-    return Ssh(host, value["python"], Login(**value["login"]), value["environment"])
+    login = {**value["login"], "words": _without_lost_place(value["login"]["words"])}
+    return Ssh(host, value["python"], Login(**login), value["environment"])
+
+
+def _without_lost_place(words: List[str]) -> List[str]:
+    """Have no connection kept where the directory for its socket has gone; it may have been one launch's own."""
+    for word in words:
+        found = _PLACE.match(word)
+        if found and "%" not in found[1] and not os.path.isdir(found[1]):
+            return [words[0], "-o", "ControlMaster=no", "-o", "ControlPath=none", *words[1:]]
+    return words

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from typing import Dict, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import open_files
 
 
 class Connection:
@@ -67,6 +68,7 @@ class Child(Connection):
             raise
         finally:
             theirs.close()
+        open_files.spare(self._process.pid)
         super().__init__(ours)
         assert self._process.stderr is not None
         self.words = self._process.stderr.fileno()

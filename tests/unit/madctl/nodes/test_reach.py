@@ -40,6 +40,17 @@ def test_what_is_kept_is_found_again(listed):
     assert (ways["a"].host, ways["a"].python, ways["a"].login) == ("a", "/usr/bin/python3", LOGIN)
 
 
+def test_a_socket_in_a_directory_that_has_gone_is_not_asked_for(listed, tmp_path):
+    (tmp_path / "cp").mkdir()
+    words = ["ssh", "-o", "ControlMaster=auto", "-o", f'ControlPath="{tmp_path}/cp/0a1b"']
+    found = replace(listed, reach=reach.keep(listed, told("a", "b", login=replace(LOGIN, words=words))))
+    assert reach.ways(found)["a"].login.words == words
+    (tmp_path / "cp").rmdir()
+
+    # ssh takes the first of each.
+    assert reach.ways(found)["a"].login.words == ["ssh", "-o", "ControlMaster=no", "-o", "ControlPath=none", *words[1:]]
+
+
 def test_this_machine_is_kept_as_well():
     here = asked("localhost")
     found = replace(here, reach=reach.keep(here, {"localhost": kept.dumped(Local("localhost", "/opt/python"))}))

@@ -316,7 +316,7 @@ def test_a_call_answers_once_whatever_else_is_written():
 
 @pytest.mark.fuzz
 def test_answers_of_one_node_break_nothing(rounds):
-    from ansible_collections.madctl.multinode.plugins.plugin_utils._run import find_run
+    from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run
 
     source = random.Random(6)
     wanted = {
