@@ -118,9 +118,7 @@ class Engine:
             quiet=True,
         )
         if listener:
-            listener.shutdown(socket.SHUT_RDWR)  # Ends the wait for a playbook that never came so far.
-            listener.close()
-            self._receiver.join(_LEAVING_SECONDS if self._leaving else _LAST_WORDS_SECONDS)
+            self._end_listening(listener)
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
         """Send an order to whoever follows the run, the last one when ``leaving``; False when nobody does yet."""
@@ -155,6 +153,12 @@ class Engine:
         self._receiver = threading.Thread(target=self._receive, args=(listener,), daemon=True, name=RECEIVER)
         self._receiver.start()
         return listener
+
+    def _end_listening(self, listener: socket.socket) -> None:
+        """Hear the last of what was told; no action comes any more."""
+        listener.shutdown(socket.SHUT_RDWR)  # Closing it would not end the wait.
+        listener.close()
+        self._receiver.join(_LEAVING_SECONDS if self._leaving else _LAST_WORDS_SECONDS)
 
     def _receive(self, listener: socket.socket) -> None:
         while True:

@@ -10,6 +10,8 @@ from typing import Any, Deque, Dict, Optional, Protocol, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, unix_sockets, wire
 
+# A command whose reader takes nothing has a thread of this name when it wants to end.
+THREAD = "madctl-events"
 _WAITING_BYTES = 1 << 24
 _EVENT_BYTES = 256  # about what its bookkeeping costs
 _LAST_WORDS_SECONDS = 30.0
@@ -43,7 +45,7 @@ class Events:
         self._changed = threading.Condition()
         self._closed = self._is_last = False
         self._patience = _LAST_WORDS_SECONDS
-        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread = threading.Thread(target=self._write, daemon=True, name=THREAD)
 
     def __enter__(self) -> Events:
         self._thread.start()
