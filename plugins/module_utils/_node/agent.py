@@ -24,6 +24,7 @@ Private to the collection.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import socket
@@ -268,6 +269,7 @@ class Agent:
             if not stream.finishes:
                 self._end(stream)
         os.set_blocking(self._out, True)
+        gc.enable()
         while self._armed:
             self._armed.popitem()[1].close()
         self._send()
@@ -275,6 +277,7 @@ class Agent:
         os._exit(0)
 
     def _relay(self, number: int, directory: str) -> None:
+        gc.enable()  # From here on it may live as long as the run.
         link = None
         if len(self._streams) < STREAMS_MOST and isinstance(directory, str):
             self._relayed.add(directory)

@@ -7,6 +7,7 @@ It imports nothing of ours, since it is what makes that possible. Private to the
 
 from __future__ import annotations
 
+import gc
 import importlib
 import marshal
 import os
@@ -76,6 +77,8 @@ def install() -> Loader:
 
 def start(packed: bytes) -> None:
     """Take the first modules, and be the agent that is among them; the boot calls it."""
+    # Looking for cycles among what is only loaded costs a tenth of a launch here; who lives long turns it on again.
+    gc.disable()
     sys.modules["%s._node.own_sources" % PACKAGE] = sys.modules.pop(__name__)
     install().add(packed)
     importlib.import_module("%s._node.agent" % PACKAGE).main()

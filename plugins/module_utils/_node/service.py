@@ -9,6 +9,7 @@ the supervisor empties by descent and by the run's id.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import resource
@@ -82,6 +83,7 @@ def _forked(argv: List[str]) -> int:
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
         os.closerange(3, _DESCRIPTORS)
+        gc.enable()
         if not title.become(argv):
             os.execv(argv[0], argv)
         name, sys.argv = argv[-2], argv[-2:]
