@@ -14,7 +14,7 @@ _HOSTS_BYTES = 1 << 22
 
 
 def loopback_names(names: List[str]) -> Dict[str, str]:
-    """Resolve names and keep those that lead to loopback, with the address; beyond the first, as the hosts file says."""
+    """Find names that lead to loopback, with the address: by the resolver, and by the hosts file beyond the first."""
     found = {}
     listed = _listed() if len(names) > MOST_RESOLVED else {}
     for number, name in enumerate(names):
