@@ -67,7 +67,7 @@ class Stream:
             self._write(before + lines.decode().replace("\n", "\n" + before) + "\n")
             return
         head = before.encode(stream.encoding, stream.errors)
-        self._guarded(stream, lambda: bare.write(b"".join((head, lines.replace(b"\n", b"\n" + head), b"\n"))))
+        self._guarded(stream, lambda: bare.writelines((head, lines.replace(b"\n", b"\n" + head), b"\n")))
 
     def is_terminal(self) -> bool:
         """Tell whether somebody looks at it."""
