@@ -86,14 +86,6 @@ class Agents:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def add(self, ways: Ways) -> None:
-        """Know more nodes."""
-        for host, way in ways.items():
-            if host not in self._nodes:
-                self._nodes[host] = Node(way)
-                self.ways[host] = way
-                self.sessions[host] = 0
-
     # -- what is asked --------------------------------------------------------------------------
 
     def call(
