@@ -61,7 +61,7 @@ def _is_left(path: Path, limit: float) -> bool:
 
 
 def _is_forwarding(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is the socket of a channel, which has the number of its node; see ``run_start``."""
+    """Tell whether an entry is the socket of a channel, which has the number of its node; see ``run_launch``."""
     return entry.name.partition(".")[0].isdigit() and stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
 
 

@@ -74,7 +74,7 @@ class Reader:
                 plan, since = variables["madctl_plan"], variables.get("madctl_since")
                 result = read_run.read(conductor, agents, plan, follow, since, read_only)
             answer = read_run.answer(result, agents.ways, follow, read_only)
-        self._on_task("madctl.multinode.run_follow", "", answer)
+        self._on_task("madctl.multinode.run_logs", "", answer)
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
         """Send an order to whoever follows the run."""

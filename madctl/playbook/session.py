@@ -134,7 +134,7 @@ class Session:
             # A package manager's last words; the role tries another way, and the judge has the final say.
             words = str(result.get("stderr") or result.get("msg") or "").strip().splitlines()
             self.said[host] = words[-1] if words else "it failed"
-        if action.endswith(("multinode.plan", "multinode.run_start")) and "checks" in result:
+        if action.endswith(("multinode.rendezvous", "multinode.run_launch")) and "checks" in result:
             self.verdict = result
             self.view.warnings = [to_problem(entry) for entry in result.get("warning_list", [])]
             self.view.errors = [self._explained(to_problem(entry)) for entry in result.get("problems", [])]
@@ -210,7 +210,7 @@ class RunSession(Session):
             for node in result["plan"]["nodes"]:
                 # The user's own variables never travel in a plan; a person who asks sees them.
                 node["env"] = {**self.wanted["madctl_env"], **node["env"]}
-        elif action.endswith(("run_start", "run_follow")) and "exit_code" in result:
+        elif action.endswith(("run_launch", "run_logs")) and "exit_code" in result:
             # Without an exit code it is how the action ended, not how the run did.
             self.final = result
             if "checks" not in result:

@@ -13,7 +13,7 @@ description:
 author: The madctl authors
 options:
   work:
-    description: The user's words, as for M(madctl.multinode.plan).
+    description: The user's words, as for M(madctl.multinode.rendezvous).
     type: list
     elements: raw
     default: []

@@ -531,13 +531,13 @@ class CallbackModule(CallbackBase):
     CALLBACK_TYPE = "notification"
 
     def v2_runner_on_start(self, host, task):
-        if task.action.endswith(".run_start"):
+        if task.action.endswith(".run_launch"):
             self.over = threading.Event()
             self.speaker = threading.Thread(target=self.speak)
             self.speaker.start()
 
     def v2_runner_on_ok(self, result):
-        if result._task.action.endswith(".run_start"):
+        if result._task.action.endswith(".run_launch"):
             self.over.set()
             self.speaker.join()
 

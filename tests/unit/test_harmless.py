@@ -289,7 +289,7 @@ def test_a_report_of_a_run(output, text, shown):
     models = [{"model": text, "performance": text, "status": text}]
     summary = {"nodes": [{**node, "exit_code": 1, "models": models}], "start_spread_seconds": 0.0, "victims": {}}
     final = {"summary": summary, "run_id": RUN, "exit_code": 6, "problems": [problem], "detached": False}
-    session.on_task("madctl.multinode.run_start", "node1", final)
+    session.on_task("madctl.multinode.run_launch", "node1", final)
 
     assert report.report_run(session, "launch", output == "json") == 6
     shown()

@@ -108,6 +108,7 @@ def test_tasks_take_every_variable_and_no_other(role):
 
     assert inputs == set(specification(role)["options"])
     assert not re.findall(rf"^ *ansible\.builtin\.set_fact: *\n *(?:{others})_", text, re.M)
+    assert set(re.findall(rf"\b((?:{others})_result)\b", text)) <= {f"{role}_result"}
 
 
 @pytest.mark.parametrize("role", ROLES)

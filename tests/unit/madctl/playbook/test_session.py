@@ -50,7 +50,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("result", BROKEN)
 def test_an_action_that_broke_is_no_end_of_a_run(session, result, capsys):
-    session.on_task("madctl.multinode.run_start", "node1", result)
+    session.on_task("madctl.multinode.run_launch", "node1", result)
 
     assert report.report_run(session, "launch", as_json=True) == 1
     told = capsys.readouterr()
@@ -81,5 +81,5 @@ def test_no_result_of_a_node_s_task_breaks_the_session(session, rounds):
         if isinstance(result, dict):
             session.on_task("madctl.multinode.node_info", "node1", result)
             session.on_task("ansible.builtin.package", "node1", result)
-            session.on_task("madctl.multinode.run_start", "node1", {**result, "problems": []})
+            session.on_task("madctl.multinode.run_launch", "node1", {**result, "problems": []})
     assert session.final is None

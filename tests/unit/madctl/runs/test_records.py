@@ -362,7 +362,7 @@ def session(detached=False):
     summary = {"nodes": nodes, "start_spread_seconds": 0.1, "victims": {}, "ranks_joined": 2, "duration_seconds": 1.0}
     final = {"summary": summary, "run_id": RUN, "exit_code": 0, "problems": [], "detached": detached}
     planned = {"event": "planned", "plan": plan, "warnings": [], "without_ifconfig": []}
-    return found, planned, ("madctl.multinode.run_start", "a", final)
+    return found, planned, ("madctl.multinode.run_launch", "a", final)
 
 
 @pytest.mark.parametrize("detached", [True, False])
@@ -455,7 +455,7 @@ def test_an_action_that_fails_says_nothing_of_how_the_run_ended(result, capsys):
 
     found, planned, _ = session()
     found.on_event(planned, b"")
-    found.on_task("madctl.multinode.run_start", "a", result)
+    found.on_task("madctl.multinode.run_launch", "a", result)
     code = report.report_run(found, "launch", as_json=True)
     whole = json.loads(capsys.readouterr().out)
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: agree
+module: compare_nodes
 short_description: Judge one thing across all nodes, once
 description:
   - Fails with every problem of every node, or returns what was found for each.
@@ -33,7 +33,7 @@ options:
 
 EXAMPLES = r"""
 - name: Choose every node's interface
-  madctl.multinode.agree:
+  madctl.multinode.compare_nodes:
     facts_from: node
     about: network
   register: network

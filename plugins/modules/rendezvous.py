@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: plan
+module: rendezvous
 short_description: Look at all nodes at once and plan a launch, or list every problem
 description:
   - Looks at every host of the play, assigns ranks, chooses every node's interface, the master address and port, and
@@ -30,7 +30,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Plan the launch
-  madctl.multinode.plan:
+  madctl.multinode.rendezvous:
     work: [train.py]
   register: launch
 """

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: run_list
+module: run_ps
 short_description: Ask all nodes which runs they hold
 description:
   - Runs once a play and changes nothing.
@@ -20,7 +20,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: List
-  madctl.multinode.run_list:
+  madctl.multinode.run_ps:
   run_once: true
   register: held
 """

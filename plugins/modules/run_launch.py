@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: run_start
+module: run_launch
 short_description: Start a job on all nodes at once, or on none, and follow it to the end
 description:
-  - Looks at every host of the play and plans, as M(madctl.multinode.plan) does, unless O(plan) is given.
+  - Looks at every host of the play and plans, as M(madctl.multinode.rendezvous) does, unless O(plan) is given.
   - Delivers a supervisor to every node. Only when all of them are ready does any runner start, and then on all at once.
   - Runs once a play and does not depend on forks.
 author: The madctl authors
@@ -18,7 +18,7 @@ extends_documentation_fragment:
 options:
   plan:
     description:
-      - What to start instead of looking and planning; RV(madctl.multinode.plan#module:plan) of an earlier task.
+      - What to start instead of looking and planning; RV(madctl.multinode.rendezvous#module:plan) of an earlier task.
     type: dict
   timeout:
     description: Seconds after which the job is stopped; V(0) is no limit.
@@ -51,7 +51,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Start
-  madctl.multinode.run_start:
+  madctl.multinode.run_launch:
     work: [/nfs/train.py]
   run_once: true
 """

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: run_follow
+module: run_logs
 short_description: Follow a run that was started before
 description:
   - Sends the output of all nodes from the first byte, then follows the run to its end.
@@ -35,7 +35,7 @@ options:
 
 EXAMPLES = r"""
 - name: Follow
-  madctl.multinode.run_follow:
+  madctl.multinode.run_logs:
     plan: "{{ rendezvous_result.plan }}"
   run_once: true
 """
