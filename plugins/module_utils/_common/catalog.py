@@ -28,6 +28,7 @@ class Finding:
     level: str
     meaning: str
     remedy: Optional[str] = None
+    needs_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,11 @@ class Check:
     findings: Tuple[Finding, ...]
     skippable: bool = True
     only_for: Optional[str] = None
+    needs: Tuple[str, ...] = ()
 
 
-def _error(code: str, meaning: str, remedy: Optional[str] = None) -> Finding:
-    return Finding(code, ERROR, meaning, remedy)
+def _error(code: str, meaning: str, remedy: Optional[str] = None, needs_all: bool = False) -> Finding:
+    return Finding(code, ERROR, meaning, remedy, needs_all)
 
 
 def _warning(code: str, meaning: str, remedy: Optional[str] = None) -> Finding:
@@ -94,13 +96,17 @@ CHECKS = (
                 "What ifconfig prints is not what a known one prints.",
                 "install net-tools, or remove the other ifconfig from the PATH",
             ),
-            _error("NO_COMMON_NETWORK", "No network is common to all nodes.", "name one with --interface"),
-            _error("NETWORK_MISSING", "Most nodes are in a network, this one is not.", "bring it up, or --interface"),
+            _error(
+                "NO_COMMON_NETWORK", "No network is common to all nodes.", "choose one with --interface", needs_all=True
+            ),
+            _error(
+                "NETWORK_MISSING", "Most nodes are in a network, this one is not.", "bring it up, or --interface", True
+            ),
             _error("ADDRESS_TWICE", "Another node has the same address.", "give every node its own address"),
-            _error("INTERFACE_AMBIGUOUS", "Several interfaces qualify.", "choose one: --interface NAME or CIDR"),
+            _error("INTERFACE_AMBIGUOUS", "Several interfaces qualify.", "choose one: --interface NAME or CIDR", True),
             _error("INTERFACE_UNKNOWN", "No interface matches --interface."),
             _error("INTERFACE_DOWN", "What --interface asks for is down, or has no carrier.", "bring it up"),
-            _error("FAMILY_MIXED", "Some nodes have only IPv4, others only IPv6.", "give all nodes one family"),
+            _error("FAMILY_MIXED", "Some nodes have only IPv4, others only IPv6.", "give all nodes one family", True),
             _error("MASTER_ADDR_UNKNOWN", "--master-addr is no usable address of the first node."),
             _warning(
                 "MANAGEMENT_NETWORK",
@@ -169,7 +175,8 @@ CHECKS = (
             _error(
                 "GPU_COUNT_DIFFERS",
                 "Nodes have different numbers of GPUs.",
-                "mend or leave out that node, or --gpus min",
+                "fix or exclude that node, or --gpus min",
+                needs_all=True,
             ),
             _error(
                 "GPU_TOO_FEW",
@@ -190,7 +197,7 @@ CHECKS = (
             _warning("GPU_MIXED", "GPUs of different models in one node: the slowest decides."),
             _warning("GPU_DISPLAY", "A screen, a desktop or a watcher has GPUs open."),
             _warning("GPU_UNKNOWN", "A vendor's tool complained about GPUs."),
-            _error("SLOTS_DIFFER", "A host list gives nodes different numbers of slots.", "give all the same"),
+            _error("SLOTS_DIFFER", "A host list gives nodes different numbers of slots.", "give all the same", True),
         ),
     ),
     Check(
@@ -351,8 +358,14 @@ CHECKS = (
 _FINDINGS: Dict[str, Finding] = {finding.code: finding for check in CHECKS for finding in check.findings}
 CHECK_OF: Dict[str, str] = {finding.code: check.name for check in CHECKS for finding in check.findings}
 NAMES: Tuple[str, ...] = tuple(check.name for check in CHECKS)
+NEEDS_ALL: FrozenSet[str] = frozenset(code for code, finding in _FINDINGS.items() if finding.needs_all)
 ONLY_FOR: Dict[str, str] = {check.name: check.only_for for check in CHECKS if check.only_for}
 SKIPPABLE: FrozenSet[str] = frozenset(check.name for check in CHECKS if check.skippable)
+
+
+def applies(check: str, shape: str, runner: str) -> bool:
+    """Return whether a check has anything to do with work of a shape under a runner."""
+    return ONLY_FOR.get(check, shape) in (shape, runner)
 
 
 def remedy_of(code: str, hint: Optional[str] = None) -> Optional[str]:

@@ -17,16 +17,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
-# What depends on all nodes together cannot be judged without the ones that are missing.
-_NEEDS_ALL = {
-    "NO_COMMON_NETWORK",
-    "NETWORK_MISSING",
-    "INTERFACE_AMBIGUOUS",
-    "FAMILY_MIXED",
-    "GPU_COUNT_DIFFERS",
-    "SLOTS_DIFFER",
-}
-
 
 @dataclass(frozen=True)
 class Judgement:
@@ -80,8 +70,9 @@ def judge(
     elif reached:
         names, facts = [host for host, _ in reached], [found for _, found in reached]
         choice = spare_nodes.Choice(names, planner.make(request, names, facts), [], [])
-        needs_all = _NEEDS_ALL if problems else set()
-        problems += [entry for entry in choice.outcome.problems if entry["code"] not in needs_all]
+        # What depends on all nodes together cannot be judged without the missing ones.
+        unsure = catalog.NEEDS_ALL if problems else ()
+        problems += [entry for entry in choice.outcome.problems if entry["code"] not in unsure]
     outcome = choice.outcome
     if outcome.plan:
         kept = spare_nodes.keep(request, choice, nodes, restarts) if restarts else None

@@ -19,8 +19,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Dict, List, Optional, Sequence, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Interface, Nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Interface
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Routing
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_networks import (
@@ -33,22 +33,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_car
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.requested_network import Asked
 
 _EXPLAINED = 64
-__all__ = ["Candidate", "Row", "choose", "cover", "explain", "routed", "unreadable"]
+__all__ = ["Candidate", "Row", "choose", "cover", "explain", "routed"]
 
 # ``interface``, ``address``, ``network`` (None without an address) and ``verdict``.
 Row = Dict[str, Optional[str]]
-
-
-def unreadable(nodes: Nodes) -> List[Problem]:
-    """Find nodes of which it is not known what interfaces they have."""
-    found = []
-    for host, fact in nodes:
-        if not fact["ifconfig"]:
-            found.append(problem("NET_TOOLS_MISSING", host, "ifconfig is not installed"))
-        elif fact.get("ifconfig_error"):
-            message = "%s -a cannot be understood: %s" % (fact["ifconfig"], fact["ifconfig_error"])
-            found.append(problem("IFCONFIG_UNREADABLE", host, message))
-    return found
 
 
 def choose(

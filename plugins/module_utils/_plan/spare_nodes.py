@@ -54,7 +54,7 @@ def choose(
         taken = good[:wanted]
         own = replace(request, slots=tuple(slots.get(host) for host in taken))
         each = [facts[host] for host in taken]
-        outcome = planner.make(own, taken, each, no_spares=False) if taken else planner.Outcome(None, [], [])
+        outcome = planner.make(own, taken, each, has_spares=True) if taken else planner.Outcome(None, [], [])
         blamed = {entry["host"] for entry in outcome.problems} & set(taken)
         installable = {entry["code"] for entry in outcome.problems} == {"NET_TOOLS_MISSING"}
         if len(taken) < wanted:

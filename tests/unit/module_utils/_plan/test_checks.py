@@ -4,7 +4,8 @@
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import checks, planner
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import gpus, limits
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils.healthy_facts import changed, interface, node, report
 
@@ -93,7 +94,7 @@ def test_a_holder_of_gpus_is_described():
     holder = {"pid": 7, "user": "ada", "command": "python3", "age_seconds": 7300.0, "run_id": "r1", "gpus": [0]}
     outcome = make([node(1), changed(2, "gpus", "holders", [holder])])
 
-    assert outcome.problems[0]["message"] == "process 7 (python3) of ada of run r1 holds GPUs for 2 h"
+    assert outcome.problems[0]["message"] == "GPUs in use for 2 h by process 7 (python3, user ada, run r1)"
 
 
 @pytest.mark.parametrize(
@@ -132,8 +133,8 @@ def gpu_facts(**more):
          [("GPU_TOOL_FAILED", "n2")], "has failed"),
         (gpu_facts(dead=["0000:18:00.0 (H100)"], count=7, models=["MI300X"] * 7),
          [("GPU_COUNT_DIFFERS", "n2"), ("GPU_MODEL_DIFFERS", "n2"), ("GPU_DEAD", "n2")], "0000:18:00.0"),
-        (gpu_facts(denied=[{"path": "/dev/kfd", "group": "render"}]), [("GPU_FORBIDDEN", "n2")], "may not open /dev/kfd"),
-        (gpu_facts(denied=[{"path": "/dev/kfd", "group": None}]), [("GPU_FORBIDDEN", "n2")], "there is no /dev/kfd"),
+        (gpu_facts(denied=[{"path": "/dev/kfd", "group": "render"}]), [("GPU_FORBIDDEN", "n2")], "no permission to open /dev/kfd"),
+        (gpu_facts(denied=[{"path": "/dev/kfd", "group": None}]), [("GPU_FORBIDDEN", "n2")], "/dev/kfd is missing"),
         (gpu_facts(models=["A"] * 4 + ["B"] * 4), [("GPU_MODEL_DIFFERS", "n2"), ("GPU_MIXED", "n2")], "4 × A, 4 × B"),
     ],
 )  # fmt: skip
@@ -211,9 +212,9 @@ def test_every_code_of_the_catalog_is_there_once_and_errors_say_what_to_do():
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (90, "1 min"), (7300, "2 h"), (200000, "2 d")])
 def test_duration(seconds, text):
-    assert checks.duration(seconds) == text
+    assert gpus.duration(seconds) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(5, "5 B"), (65536, "64 KiB"), (1 << 29, "512 MiB"), (3 << 30, "3 GiB")])
 def test_size(number, text):
-    assert checks.size(number) == text
+    assert limits.size(number) == text

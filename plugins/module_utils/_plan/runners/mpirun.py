@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Know the kinds of MPI, and write mpirun's command line and environment. Pure; private to the collection.
+mpirun on the first node, and the daemons that it asks for on all others. Pure; private to the collection.
 
-What starts the daemons stands in the environment, so that the command line, which a script of the user
-gets as a prefix, is short and has no word with a space in it.
+The environment says what starts the daemons, so the command line, which a script of the user gets as a prefix, is short
+and has no word with a space in it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Mpirun, Nodes
-from ansible_collections.madctl.multinode.plugins.module_utils._request.validation import reserved
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Mpirun
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import NodePlan, Plan, Relay
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import starter
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter import Part, Starter
 
 OPENMPI, MPICH = "Open MPI", "MPICH"
-# Major versions that the tests run.
+# Major versions that the tests use.
 TRIED = {OPENMPI: ("4", "5"), MPICH: ("4", "5")}
 _KINDS = (
     ("Intel MPI", re.compile(r"Intel\(R\) MPI Library.*?Version\s+(\S+)", re.DOTALL)),
@@ -43,7 +46,7 @@ class Mpi:
 @dataclass(frozen=True)
 class Launch:
     """
-    What mpirun is to do; ``addresses`` and ``slots`` are in rank order.
+    What mpirun must do; ``addresses`` and ``slots`` are in rank order.
 
     ``network`` is the one in CIDR notation that MPI may use, None on a single node; ``interface`` is the first
     node's in it; ``interpreter`` runs our programs in ``run_dir`` on every node; ``words`` are the user's own for
@@ -63,7 +66,7 @@ class Launch:
 
 
 def recognise(found: Optional[Mpirun]) -> Optional[Mpi]:
-    """Tell the kind and version of an MPI by what ``mpirun --version`` prints; None without one."""
+    """Return the kind and version of an MPI by the output of ``mpirun --version``; None without one."""
     if not found:
         return None
     for kind, pattern in _KINDS:
@@ -73,60 +76,8 @@ def recognise(found: Optional[Mpirun]) -> Optional[Mpi]:
     return Mpi(found["program"], "unknown", "")
 
 
-def judge(nodes: Nodes, mpirun: Optional[str], words: Sequence[str], as_root: bool) -> List[Problem]:
-    """
-    Find what stands against mpirun on these nodes.
-
-    Args:
-        mpirun: The path that was asked for.
-        words: The user's own words for mpirun.
-        as_root: Whether root may run it.
-    """
-    known = {host: recognise(facts["mpi"]) for host, facts in nodes}
-    found: List[Problem] = []
-    for host, mpi in known.items():
-        if mpi is None:
-            where = "at %s" % mpirun if mpirun else "beside the job's Python or on the PATH of its ssh"
-            found.append(problem("MPI_MISSING", host, "no mpirun %s" % where))
-        elif mpi.kind not in TRIED:
-            found.append(problem("MPI_UNSUPPORTED", host, "%s is %s" % (mpi.program, mpi)))
-    good = [mpi for mpi in known.values() if mpi and mpi.kind in TRIED]
-    if good:
-        kinds = [(mpi.kind, mpi.version, mpi.program) for mpi in good]
-        usual = max(kinds, key=kinds.count)
-        for host, mpi in known.items():
-            if mpi in good and (mpi.kind, mpi.version, mpi.program) != usual:
-                message = "%s at %s, most nodes have %s %s at %s" % (mpi, mpi.program, *usual)
-                found.append(problem("MPI_MIXED", host, message))
-        if usual[1].partition(".")[0] not in TRIED[usual[0]]:
-            found.append(problem("MPI_UNTRIED", None, "%s %s" % usual[:2]))
-    for host, facts in nodes:
-        if facts["user_id"] == 0 and not as_root:
-            found.append(problem("MPI_AS_ROOT", host, "mpirun would run as root"))
-    for word in reserved(words):
-        found.append(problem("MPI_ARGS_RESERVED", None, "%s is the plan's to decide" % word))
-    return found
-
-
-def judge_paths(hosts: Sequence[str], interpreters: Sequence[str], run_dirs: Sequence[str]) -> List[Problem]:
-    """Find nodes where mpirun's one command line could not work, since a path is another one there."""
-    found = []
-    for what, paths, remedy in (
-        ("the run directory", run_dirs, "give all the same: --run-dir"),
-        ("Ansible's Python", interpreters, "give all the same ansible_python_interpreter"),
-    ):
-        for host, path in zip(hosts, paths):
-            if path != paths[0]:
-                message = "%s is %s here, and %s on %s" % (what, path, paths[0], hosts[0])
-                found.append(problem("MPI_PATH_DIFFERS", host, message, remedy))
-            elif re.search(r"[\s:\"'\\$`]", path):
-                message = "%s is %r, which mpirun cannot take" % (what, path)
-                found.append(problem("MPI_PATH_DIFFERS", host, message, remedy))
-    return found
-
-
 def argv(launch: Launch) -> List[str]:
-    """Write mpirun's command line up to the program; what follows it is run once a rank."""
+    """Write mpirun's command line up to the program that it runs once per rank."""
     hosts = ",".join("%s:%d" % pair for pair in zip(launch.addresses, launch.slots))
     words = [launch.mpi.program, "--host" if launch.mpi.kind == OPENMPI else "-hosts", hosts]
     words += ["-np", str(sum(launch.slots))]
@@ -143,7 +94,7 @@ def _program(launch: Launch, name: str) -> str:
 
 
 def environment(launch: Launch) -> Dict[str, str]:
-    """Give the variables that mpirun and its daemons need, without those that the user set otherwise."""
+    """Return the variables that mpirun and its daemons need, without those that the user chose otherwise."""
     agent = [launch.interpreter, "-I", "-S", _program(launch, run_directory.MPI_AGENT)]
     wanted = _openmpi(launch, agent) if launch.mpi.kind == OPENMPI else _hydra(launch, agent)
     return {name: value for name, value in wanted.items() if not _contradicted(name, launch)}
@@ -154,7 +105,7 @@ def _openmpi(launch: Launch, agent: Sequence[str]) -> Dict[str, str]:
     four = launch.mpi.version.startswith("4")
     prefix, plm = ("OMPI_MCA_", "rsh") if four else ("PRTE_MCA_", "ssh")
     found = {prefix + "plm": plm, **{"%splm_%s_%s" % (prefix, plm, key): value for key, value in start.items()}}
-    # The supervisors keep the daemons; one that left their sight would be nobody's.
+    # Supervisors own the daemons, so none may leave its session.
     found[prefix + ("orte_leave_session_attached" if four else "prte_leave_session_attached")] = "1"
     if launch.network:
         found[prefix + ("oob_tcp_if_include" if four else "prte_if_include")] = launch.network
@@ -170,18 +121,70 @@ def _hydra(launch: Launch, agent: Sequence[str]) -> Dict[str, str]:
         "HYDRA_LAUNCHER": "rsh",
         "HYDRA_LAUNCHER_EXEC": agent[0],
         "HYDRA_LAUNCHER_EXTRA_ARGS": " ".join(agent[1:]),
-        # Every node's own variables, from its own daemon; those of the first are no use to others.
+        # Each node gets its own variables from its daemon; those of the first node are of no use to others.
         "HYDRA_ENV": "none",
     }
     return {**found, "HYDRA_IFACE": launch.interface} if launch.network else found
 
 
 def _contradicted(name: str, launch: Launch) -> bool:
-    """Tell whether the user chose interfaces otherwise: MPI refuses to start when it is told both."""
+    """Return whether the user chose interfaces differently: MPI refuses to start when it gets both."""
     if name == "HYDRA_IFACE":
         return bool({"-iface", "--iface"} & set(launch.words))
     if "_if_include" not in name:
         return False
     framework = name.partition("_MCA_")[2].partition("_if_")[0]
-    said = [*launch.words, *launch.names]
-    return any(framework + "_if_" in word for word in said)
+    return any(framework + "_if_" in word for word in (*launch.words, *launch.names))
+
+
+def _launch(launch: starter.Launch) -> Launch:
+    request, first = launch.case.request, launch.case.facts[0]
+    mpi = recognise(first["mpi"])
+    assert mpi is not None
+    candidates = launch.choices.candidates
+    return Launch(
+        mpi=mpi,
+        addresses=[candidate.address for candidate in candidates] if launch.network else ["localhost"],
+        slots=launch.choices.nprocs,
+        network=launch.network,
+        interface=candidates[0].interface,
+        interpreter=first["interpreter"],
+        run_dir=launch.case.run_dir(0),
+        words=request.mpi_args,
+        names=tuple(request.env),
+        as_root=request.allow_run_as_root,
+    )
+
+
+def _write(launch: starter.Launch, parts: List[Part]) -> None:
+    mpi, case = _launch(launch), launch.case
+    own = environment(mpi)
+    parts[0].argv = parts[0].prefix = list(argv(mpi))
+    for part, python, nproc in zip(parts, launch.choices.pythons, launch.choices.nprocs):
+        if case.job.uses_python:
+            part.rank_argv = command_line.rank_argv(case.request.work, python)
+            part.env.update(starter.threads(nproc) if command_line.is_python(case.request.work) else {})
+        part.env.update(own)
+
+
+def _files(plan: Plan, node: NodePlan, secret: str) -> Dict[str, str]:
+    """Return what our wrapper of a rank reads, since mpirun has one command line for all nodes, and our agent's key."""
+    words = [unpack(word) for word in node["rank_argv"] or []]
+    ranks = {"python": node["python"], "argv": words, "start_timeout": plan["start_timeout"]}
+    return {run_directory.RANKS: json.dumps(ranks), **({} if node["node_rank"] else {run_directory.RELAY_KEY: secret})}
+
+
+def _relay(plan: Plan, node: NodePlan, secret: str) -> Relay:
+    """Return a node's part in starting daemons; a plan without ranks leaves open how many come, and how often."""
+    is_known = node["rank_argv"] is not None
+    return {
+        "key": secret,
+        "address": node["address"],
+        "seconds": plan["start_timeout"],
+        "leads": node["node_rank"] == 0,
+        "ranks": node["nproc_per_node"] if is_known else None,
+        "many": not is_known,
+    }
+
+
+STARTER = Starter("mpirun", _write, _files, _relay)

@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import mpi_daemons
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import mpi_runner
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import mpirun
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import mpi_relay
 from tests.unit.module_utils.healthy_facts import node
 from tests.unit.module_utils.plans import codes, make
@@ -24,17 +24,17 @@ TEXTS = {
 
 @pytest.mark.parametrize("expected", TEXTS)
 def test_kinds_and_versions(expected):
-    found = mpi_runner.recognise({"program": "/m/mpirun", "text": TEXTS[expected]})
+    found = mpirun.recognise({"program": "/m/mpirun", "text": TEXTS[expected]})
 
     assert str(found) == expected
 
 
 def test_no_mpi_is_none():
-    assert mpi_runner.recognise(None) is None
+    assert mpirun.recognise(None) is None
 
 
-OPENMPI = mpi_runner.Launch(
-    mpi=mpi_runner.Mpi("/usr/bin/mpirun", "Open MPI", "4.1.4"),
+OPENMPI = mpirun.Launch(
+    mpi=mpirun.Mpi("/usr/bin/mpirun", "Open MPI", "4.1.4"),
     addresses=["198.51.100.1", "198.51.100.2"],
     slots=[2, 1],
     network="198.51.100.0/24",
@@ -45,24 +45,24 @@ OPENMPI = mpi_runner.Launch(
     names=(),
     as_root=False,
 )
-MPICH = dataclasses.replace(OPENMPI, mpi=mpi_runner.Mpi("/usr/bin/mpiexec", "MPICH", "4.0.2"))
-FIVE = dataclasses.replace(OPENMPI, mpi=mpi_runner.Mpi("/o/mpirun", "Open MPI", "5.0.11"))
+MPICH = dataclasses.replace(OPENMPI, mpi=mpirun.Mpi("/usr/bin/mpiexec", "MPICH", "4.0.2"))
+FIVE = dataclasses.replace(OPENMPI, mpi=mpirun.Mpi("/o/mpirun", "Open MPI", "5.0.11"))
 
 
 def test_command_lines():
     rank = ["/usr/bin/python3", "-I", "-S", "/var/tmp/r/bin/_supervise/rank_wrapper.py"]
 
-    assert mpi_runner.argv(OPENMPI) == [
+    assert mpirun.argv(OPENMPI) == [
         *["/usr/bin/mpirun", "--host", "198.51.100.1:2,198.51.100.2:1", "-np", "3"],
         *["--bind-to", "none", "--map-by", "slot", *rank],
     ]
-    assert mpi_runner.argv(MPICH) == ["/usr/bin/mpiexec", "-hosts", "198.51.100.1:2,198.51.100.2:1", "-np", "3", *rank]
+    assert mpirun.argv(MPICH) == ["/usr/bin/mpiexec", "-hosts", "198.51.100.1:2,198.51.100.2:1", "-np", "3", *rank]
 
 
 def test_environments():
     agent = "/usr/bin/python3 -I -S /var/tmp/r/bin/_supervise/mpi_agent.py"
 
-    assert mpi_runner.environment(OPENMPI) == {
+    assert mpirun.environment(OPENMPI) == {
         "OMPI_MCA_plm": "rsh",
         "OMPI_MCA_plm_rsh_agent": agent,
         "OMPI_MCA_plm_rsh_no_tree_spawn": "1",
@@ -70,7 +70,7 @@ def test_environments():
         "OMPI_MCA_oob_tcp_if_include": "198.51.100.0/24",
         "OMPI_MCA_btl_tcp_if_include": "198.51.100.0/24",
     }
-    assert mpi_runner.environment(FIVE) == {
+    assert mpirun.environment(FIVE) == {
         "PRTE_MCA_plm": "ssh",
         "PRTE_MCA_plm_ssh_agent": agent,
         "PRTE_MCA_plm_ssh_no_tree_spawn": "1",
@@ -78,7 +78,7 @@ def test_environments():
         "PRTE_MCA_prte_if_include": "198.51.100.0/24",
         "OMPI_MCA_btl_tcp_if_include": "198.51.100.0/24",
     }
-    assert mpi_runner.environment(MPICH) == {
+    assert mpirun.environment(MPICH) == {
         "HYDRA_LAUNCHER": "rsh",
         "HYDRA_LAUNCHER_EXEC": "/usr/bin/python3",
         "HYDRA_LAUNCHER_EXTRA_ARGS": "-I -S /var/tmp/r/bin/_supervise/mpi_agent.py",
@@ -107,9 +107,9 @@ CONTRADICTIONS = {
 @pytest.mark.parametrize("case", CONTRADICTIONS)
 def test_nothing_is_set_where_the_user_says_the_opposite(case):
     launch, change, name = CONTRADICTIONS[case]
-    changed = mpi_runner.environment(dataclasses.replace(launch, **change))
+    changed = mpirun.environment(dataclasses.replace(launch, **change))
 
-    assert set(mpi_runner.environment(launch)) - set(changed) == {name}
+    assert set(mpirun.environment(launch)) - set(changed) == {name}
 
 
 def mpi_node(number, text="(Open MPI) 4.1.4", **more):
