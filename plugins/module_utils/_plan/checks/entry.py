@@ -81,5 +81,5 @@ def _program(host: str, name: Optional[str], fault: Optional[str]) -> List[Probl
 
 def _other_bytes(seen: _Seen) -> List[Problem]:
     """Report nodes whose script differs."""
-    found = odd("ENTRY_DIFFERS", seen, lambda own: own.get("entry_sha256"), "script")
+    found = odd("ENTRY_DIFFERS", seen, lambda own: own.get("entry_sha256"), "bytes")
     return [{**entry, "message": "the script differs from the one on most nodes"} for entry in found]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-All runners, in the order in which they write a plan: those that start ranks before those that run them inside.
+All runners. A runner is a row of ``_common/runners`` and a file here, which is listed below.
 
-A runner is a row of ``_common/runners`` and a file here, which is listed below. Private to the collection.
+Private to the collection.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ STARTERS: Tuple[Starter, ...] = (torchrun.STARTER, mpirun.STARTER, command.START
 
 
 def of(shape: str, runner: str) -> List[Starter]:
-    """Return what takes part in a launch: the runner, and for work that is not a script what its shape brings."""
-    names = (runners.ranks_by(runner).name, runners.job_of(shape, runner).name)
-    return [starter for starter in STARTERS if starter.name in names]
+    """Return what writes a plan: the runner, then for work that is not a script what its shape brings."""
+    names = dict.fromkeys((runners.ranks_by(runner).name, runners.job_of(shape, runner).name))
+    return [starter for name in names for starter in STARTERS if starter.name == name]
 
 
 def on_node(plan: Plan, node: NodePlan, secret: str) -> Dict[str, Any]:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judges of many nodes, as tables: one fact changed on one node, one code for that node."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import gpus, limits
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import gpus, limits, order
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils.healthy_facts import changed, interface, node, report
 
@@ -208,6 +211,27 @@ def test_every_code_of_the_catalog_is_there_once_and_errors_say_what_to_do():
 
     assert len(codes) == len(set(codes))
     assert all(check.looks_at and check.cost for check in catalog.CHECKS)
+
+
+FILES = sorted(set(Path(order.__file__).parent.glob("*.py")) - {Path(order.__file__)})
+
+
+def test_every_row_of_the_catalogue_has_a_file_and_a_place_in_the_order():
+    """Ways to nodes find what the first row is about, and the last one is judged after all others."""
+    first, *rows, last = catalog.NAMES
+
+    assert {path.stem for path in FILES} == {"__init__", *rows, last}
+    assert sorted(check.name for check in order.CHECKS) == sorted(rows)
+    assert (first, last) == ("reach", "proof")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_file_of_a_check_reports_nothing_of_another_one(path):
+    codes = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    named = {catalog.CHECK_OF[code] for code in codes if code in catalog.CHECK_OF}
+
+    # The proof shows what is wrong with the port and with names, too.
+    assert named <= ({path.stem} if path.stem != "proof" else {"proof", "port", "names"})
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (90, "1 min"), (7300, "2 h"), (200000, "2 d")])
