@@ -15,10 +15,10 @@ from typing import Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Mpirun
-from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import NodePlan, Plan, Relay
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import starter
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter import Part, Starter
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter import Launch, Part, Starter, threads
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
 OPENMPI, MPICH = "Open MPI", "MPICH"
 # Major versions that the tests use.
@@ -43,28 +43,6 @@ class Mpi:
         return ("%s %s" % (self.kind, self.version)).strip()
 
 
-@dataclass(frozen=True)
-class Launch:
-    """
-    What mpirun must do; ``addresses`` and ``slots`` are in rank order.
-
-    ``network`` is the one in CIDR notation that MPI may use, None on a single node; ``interface`` is the first
-    node's in it; ``interpreter`` runs our programs in ``run_dir`` on every node; ``words`` are the user's own for
-    mpirun, and ``names`` the variables that the user sets.
-    """
-
-    mpi: Mpi
-    addresses: Sequence[str]
-    slots: Sequence[int]
-    network: Optional[str]
-    interface: str
-    interpreter: str
-    run_dir: str
-    words: Sequence[str]
-    names: Sequence[str]
-    as_root: bool
-
-
 def recognise(found: Optional[Mpirun]) -> Optional[Mpi]:
     """Return the kind and version of an MPI by the output of ``mpirun --version``; None without one."""
     if not found:
@@ -76,33 +54,28 @@ def recognise(found: Optional[Mpirun]) -> Optional[Mpi]:
     return Mpi(found["program"], "unknown", "")
 
 
-def argv(launch: Launch) -> List[str]:
+def _argv(launch: Launch, mpi: Mpi, addresses: Sequence[str]) -> List[Word]:
     """Write mpirun's command line up to the program that it runs once per rank."""
-    hosts = ",".join("%s:%d" % pair for pair in zip(launch.addresses, launch.slots))
-    words = [launch.mpi.program, "--host" if launch.mpi.kind == OPENMPI else "-hosts", hosts]
-    words += ["-np", str(sum(launch.slots))]
-    if launch.mpi.kind == OPENMPI:
+    given, slots = launch.case.request.mpi_args, launch.choices.nprocs
+    hosts = ",".join("%s:%d" % pair for pair in zip(addresses, slots))
+    words: List[Word] = [mpi.program, "--host" if mpi.kind == OPENMPI else "-hosts", hosts, "-np", str(sum(slots))]
+    if mpi.kind == OPENMPI:
         for option, value in (("--bind-to", "none"), ("--map-by", "slot")):
-            if option not in launch.words and option[1:] not in launch.words:
+            if option not in given and option[1:] not in given:
                 words += [option, value]
-    words += launch.words
-    return [*words, launch.interpreter, "-I", "-S", _program(launch, run_directory.RANK_WRAPPER)]
+    return [*words, *given, *launch.program(0, run_directory.RANK_WRAPPER)]
 
 
-def _program(launch: Launch, name: str) -> str:
-    return "%s/%s/%s" % (launch.run_dir, run_directory.BIN, name)
-
-
-def environment(launch: Launch) -> Dict[str, str]:
+def _environment(launch: Launch, mpi: Mpi) -> Dict[str, str]:
     """Return the variables that mpirun and its daemons need, without those that the user chose otherwise."""
-    agent = [launch.interpreter, "-I", "-S", _program(launch, run_directory.MPI_AGENT)]
-    wanted = _openmpi(launch, agent) if launch.mpi.kind == OPENMPI else _hydra(launch, agent)
-    return {name: value for name, value in wanted.items() if not _contradicted(name, launch)}
+    agent = [str(word) for word in launch.program(0, run_directory.MPI_AGENT)]
+    found = _openmpi(launch, mpi, agent) if mpi.kind == OPENMPI else _hydra(launch, agent)
+    return {name: value for name, value in found.items() if not _contradicted(name, launch.case.request)}
 
 
-def _openmpi(launch: Launch, agent: Sequence[str]) -> Dict[str, str]:
+def _openmpi(launch: Launch, mpi: Mpi, agent: Sequence[str]) -> Dict[str, str]:
     start = {"agent": " ".join(agent), "no_tree_spawn": "1"}
-    four = launch.mpi.version.startswith("4")
+    four = mpi.version.startswith("4")
     prefix, plm = ("OMPI_MCA_", "rsh") if four else ("PRTE_MCA_", "ssh")
     found = {prefix + "plm": plm, **{"%splm_%s_%s" % (prefix, plm, key): value for key, value in start.items()}}
     # Supervisors own the daemons, so none may leave its session.
@@ -110,7 +83,7 @@ def _openmpi(launch: Launch, agent: Sequence[str]) -> Dict[str, str]:
     if launch.network:
         found[prefix + ("oob_tcp_if_include" if four else "prte_if_include")] = launch.network
         found["OMPI_MCA_btl_tcp_if_include"] = launch.network
-    if launch.as_root:
+    if launch.case.request.allow_run_as_root:
         for name in ("OMPI", "PRTE"):
             found.update({"%s_ALLOW_RUN_AS_ROOT" % name: "1", "%s_ALLOW_RUN_AS_ROOT_CONFIRM" % name: "1"})
     return found
@@ -124,46 +97,29 @@ def _hydra(launch: Launch, agent: Sequence[str]) -> Dict[str, str]:
         # Each node gets its own variables from its daemon; those of the first node are of no use to others.
         "HYDRA_ENV": "none",
     }
-    return {**found, "HYDRA_IFACE": launch.interface} if launch.network else found
+    return {**found, "HYDRA_IFACE": launch.choices.candidates[0].interface} if launch.network else found
 
 
-def _contradicted(name: str, launch: Launch) -> bool:
+def _contradicted(name: str, request: Request) -> bool:
     """Return whether the user chose interfaces differently: MPI refuses to start when it gets both."""
     if name == "HYDRA_IFACE":
-        return bool({"-iface", "--iface"} & set(launch.words))
+        return bool({"-iface", "--iface"} & set(request.mpi_args))
     if "_if_include" not in name:
         return False
     framework = name.partition("_MCA_")[2].partition("_if_")[0]
-    return any(framework + "_if_" in word for word in (*launch.words, *launch.names))
+    return any(framework + "_if_" in word for word in (*request.mpi_args, *request.env))
 
 
-def _launch(launch: starter.Launch) -> Launch:
-    request, first = launch.case.request, launch.case.facts[0]
-    mpi = recognise(first["mpi"])
+def _write(launch: Launch, parts: List[Part]) -> None:
+    mpi, request = recognise(launch.case.facts[0]["mpi"]), launch.case.request
     assert mpi is not None
-    candidates = launch.choices.candidates
-    return Launch(
-        mpi=mpi,
-        addresses=[candidate.address for candidate in candidates] if launch.network else ["localhost"],
-        slots=launch.choices.nprocs,
-        network=launch.network,
-        interface=candidates[0].interface,
-        interpreter=first["interpreter"],
-        run_dir=launch.case.run_dir(0),
-        words=request.mpi_args,
-        names=tuple(request.env),
-        as_root=request.allow_run_as_root,
-    )
-
-
-def _write(launch: starter.Launch, parts: List[Part]) -> None:
-    mpi, case = _launch(launch), launch.case
-    own = environment(mpi)
-    parts[0].argv = parts[0].prefix = list(argv(mpi))
+    addresses = [candidate.address for candidate in launch.choices.candidates] if launch.network else ["localhost"]
+    parts[0].argv = parts[0].prefix = _argv(launch, mpi, addresses)
+    own = _environment(launch, mpi)
     for part, python, nproc in zip(parts, launch.choices.pythons, launch.choices.nprocs):
-        if case.job.uses_python:
-            part.rank_argv = command_line.rank_argv(case.request.work, python)
-            part.env.update(starter.threads(nproc) if command_line.is_python(case.request.work) else {})
+        if launch.case.job.uses_python:
+            part.rank_argv = command_line.rank_argv(request.work, python)
+            part.env.update(threads(nproc) if command_line.is_python(request.work) else {})
         part.env.update(own)
 
 
