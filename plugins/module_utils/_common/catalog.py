@@ -233,7 +233,7 @@ CHECKS = (
             _warning("MODEL_ALONE", _OWN_WORLDS, "start its ranks with $MAD_MULTI_NODE_RUNNER"),
             _error("RUNTIME_MISSING", "docker not found; madengine calls it.", "install docker or podman-docker"),
             _error("RUNTIME_UNUSABLE", "This user cannot use docker.", "to see the error: docker ps"),
-            _error("GPU_TOOL_MISSING", "No GPU vendor's tool found; madengine calls one.", "install the vendor's tools"),
+            _error("GPU_TOOL_MISSING", "No GPU vendor's tool found; madengine needs one.", "install those tools"),
             _error("CONTAINER_LEFT", "A leftover container has a name that madengine needs.", "--replace-containers"),
         ),
         only_for="model",

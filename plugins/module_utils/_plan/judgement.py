@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Judge what all nodes reported, and plan the launch where nothing stands against it.
+Judge what all nodes reported, and plan the launch if there are no problems.
 
 Pure; private to the collection.
 """
@@ -21,11 +21,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.request 
 @dataclass(frozen=True)
 class Judgement:
     """
-    What came of the look at all nodes.
+    The result of inspecting all nodes.
 
-    ``plan`` is there only where nothing stands against it. ``without_ifconfig`` names nodes where net-tools are to be
-    installed next, where that is all that is missing. ``left_out`` names checks that were not wanted. ``answered`` is
-    how many nodes could be looked at, spares and those that are left out with them.
+    ``plan`` is None if there are problems. ``without_ifconfig`` names nodes where net-tools must be installed next, if
+    that is all that is missing. ``left_out`` names checks that were not wanted. ``answered`` is the number of nodes
+    that could be inspected, including spares and nodes that are left out.
     """
 
     hosts: List[str]
@@ -53,10 +53,10 @@ def judge(
 
     Args:
         request: Its ``slots`` belong to ``nodes``, or to those that were reached where ``nnodes`` is 0.
-        nodes: All hosts in rank order and their facts, None where one could not be looked at.
-        failed: Why nodes could not be looked at.
-        nnodes: How many nodes take part; 0 is all.
-        restarts: How often the run may be started again.
+        nodes: All hosts in rank order and their facts, None where one could not be inspected.
+        failed: Why nodes could not be inspected.
+        nnodes: How many nodes take part; 0 means all.
+        restarts: How many times the run may be restarted.
         net_tools_follow: Whether nodes without ifconfig are only listed.
     """
     hosts, problems = [host for host, _ in nodes], list(failed)

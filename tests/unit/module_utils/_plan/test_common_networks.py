@@ -221,7 +221,7 @@ def test_a_data_card_that_is_down_on_one_of_two_nodes_is_an_error_that_names_it(
         ({**DOWN, **BARE}, "ens14np0 is down"),
         ({**DARK, **BARE}, "ens14np0 has no carrier"),
         ({**DOWN, **BARE, "name": "ib0"}, "ib0 is down"),
-        ({"name": "tap0", "kind": "tun", "physical": False}, "ens14np0 is not there"),
+        ({"name": "tap0", "kind": "tun", "physical": False}, "ens14np0 is missing"),
     ],
 )
 def test_the_management_network_is_not_used_without_a_word(fault, word):

@@ -55,7 +55,7 @@ def test_the_first_good_nodes_are_taken_in_their_order(wanted, without_script, u
     said = {entry["host"]: entry["message"] for entry in choice.left_out}
     assert said.keys() == left_out.keys()
     for host, instead in left_out.items():
-        assert said[host].endswith("%s takes its place" % instead) == (instead is not None)
+        assert said[host].endswith("%s replaces it" % instead) == (instead is not None)
 
 
 def test_too_few_good_nodes_give_every_reason_and_no_plan():
