@@ -8,18 +8,17 @@ Pure; private to the collection.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
-from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgement(planner.Outcome):
     """
     The result of inspecting all nodes.
 
@@ -28,14 +27,8 @@ class Judgement:
     that could be inspected, including spares and nodes that are left out.
     """
 
-    hosts: List[str]
-    plan: Optional[Plan]
-    problems: List[Problem]
-    warnings: List[Problem]
-    proof: Dict[str, Proof]
+    hosts: List[str] = field(default_factory=list)
     without_ifconfig: List[str] = field(default_factory=list)
-    candidates: Dict[str, Any] = field(default_factory=dict)
-    fingerprints: Dict[str, Any] = field(default_factory=dict)
     left_out: List[str] = field(default_factory=list)
     answered: int = 0
 

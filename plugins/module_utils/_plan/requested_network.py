@@ -7,7 +7,6 @@ Pure; private to the collection.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Dict, List, Sequence, Set
 
@@ -23,6 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_netw
     mixed,
     network_of,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd_ones
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate
 
 _NARROWER = "give one interface, or a network that only it is in: --interface NAME or CIDR"
@@ -140,10 +140,7 @@ class Asked:
         return replace(first, also=tuple(also[name] for name in reversed(list(also))))
 
     def _differing(self, chosen: Sequence[Candidate]) -> List[Problem]:
-        counts = [len(c.cards) for c in chosen]
-        usual = Counter(counts).most_common(1)[0][0]
         return [
-            problem("CARDS_DIFFER", host, "%d cards match %s, on most nodes %d" % (count, self._wanted, usual))
-            for host, count in zip(self._group.hosts, counts)
-            if count != usual
+            problem("CARDS_DIFFER", host, "%d cards match %s, on most nodes %d" % (count, self._wanted, most))
+            for host, count, most in odd_ones(zip(self._group.hosts, chosen), lambda own: len(own.cards))
         ]

@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Files
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices, Chosen
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd_ones
 
 _Seen = Sequence[Tuple[str, Files]]
 
@@ -63,7 +63,11 @@ def _entries(case: Case, seen: _Seen, choices: Choices) -> List[Problem]:
         if module and report and report.get("module") is False:
             message = "the job's Python does not find module %s" % module
             found.append(problem("ENTRY_MISSING", host, message, "install it there, or give --chdir its directory"))
-    return found + _other_bytes(seen) if case.job.compares_entry else found
+    if case.job.compares_entry:
+        text = "the script differs from the one on most nodes"
+        others = odd_ones(seen, lambda own: own.get("entry_sha256"))
+        found += [problem("ENTRY_DIFFERS", host, text) for host, _, _ in others]
+    return found
 
 
 def _program(host: str, name: Optional[str], fault: Optional[str]) -> List[Problem]:
@@ -77,9 +81,3 @@ def _program(host: str, name: Optional[str], fault: Optional[str]) -> List[Probl
     if fault.startswith(("has", "wants")):
         remedy = "correct its first line, or write what runs it: bash %s" % name
     return [problem("ENTRY_UNUSABLE", host, "%s %s" % (name, fault), remedy)]
-
-
-def _other_bytes(seen: _Seen) -> List[Problem]:
-    """Report nodes whose script differs."""
-    found = odd("ENTRY_DIFFERS", seen, lambda own: own.get("entry_sha256"), "bytes")
-    return [{**entry, "message": "the script differs from the one on most nodes"} for entry in found]

@@ -8,7 +8,7 @@ from typing import List
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import usual
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd, usual
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners.mpirun import TRIED, recognise
 from ansible_collections.madctl.multinode.plugins.module_utils._request.validation import reserved
 
@@ -45,10 +45,7 @@ def _kinds(case: Case) -> List[Problem]:
             found.append(problem("MPI_UNSUPPORTED", host, "%s is %s" % (mpi.program, mpi)))
     good = {host: mpi for host, mpi in known.items() if mpi and mpi.kind in TRIED}
     most = usual(list(good.values()))
-    for host, mpi in good.items():
-        if most and mpi != most:
-            message = "%s at %s, most nodes have %s at %s" % (mpi, mpi.program, most, most.program)
-            found.append(problem("MPI_MIXED", host, message))
+    found += odd("MPI_MIXED", good.items(), lambda mpi: "%s at %s" % (mpi, mpi.program), "its mpirun is")
     if most and most.version.partition(".")[0] not in TRIED[most.kind]:
         found.append(problem("MPI_UNTRIED", None, str(most)))
     return found

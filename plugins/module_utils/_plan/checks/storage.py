@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.codes imp
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Mount, Nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Proof, Reading, Written
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import usual
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd_ones, usual
 
 Mounts = Sequence[Tuple[str, Mount]]
 
@@ -129,26 +129,18 @@ def _unwritable(mount: Mount) -> Optional[Tuple[str, str]]:
 
 def _compare(mounts: Mounts) -> List[Problem]:
     """Compare what is mounted, or, for a path that is only read, its contents."""
-    marks = [mount.get("mark") for _, mount in mounts]
-    if any(marks):
-        most = usual(marks)
-        return [
-            problem("STORAGE_DIFFERS", host, "%s holds other files here than on most nodes" % mount["path"])
-            for host, mount in mounts
-            if mount.get("mark") != most
-        ]
-    found: List[Problem] = []
-    for code, values in (
-        ("EXPORT_DIFFERS", [mount["source"] + mount["root"].rstrip("/") for _, mount in mounts]),
-        ("STORAGE_TYPE_DIFFERS", [mount["fstype"] for _, mount in mounts]),
-    ):
-        most = usual(values)
-        found += [
-            problem(code, host, "%s is %s here, %s on most nodes" % (mount["path"], value, most))
-            for (host, mount), value in zip(mounts, values)
-            if value != most
-        ]
-    return found
+    path = mounts[0][1]["path"] if mounts else ""
+    if any(mount.get("mark") for _, mount in mounts):
+        others = odd_ones(mounts, lambda mount: mount.get("mark") or "")
+        message = "%s holds other files here than on most nodes" % path
+        return [problem("STORAGE_DIFFERS", host, message) for host, _, _ in others]
+    sources = odd_ones(mounts, lambda mount: mount["source"] + mount["root"].rstrip("/"))
+    types = odd_ones(mounts, lambda mount: mount["fstype"])
+    return [
+        problem(code, host, "%s is %s here, %s on most nodes" % (path, value, most))
+        for code, others in (("EXPORT_DIFFERS", sources), ("STORAGE_TYPE_DIFFERS", types))
+        for host, value, most in others
+    ]
 
 
 # -- the proof ----------------------------------------------------------------------------------
