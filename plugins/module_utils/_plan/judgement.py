@@ -72,15 +72,11 @@ def judge(
         outcome.plan["spares"], outcome.plan["restart"] = choice.spares, kept
     missing = [str(entry["host"]) for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
     wait = missing if net_tools_follow and len(missing) == len(problems) else []
+    mine = {"plan": None if problems else outcome.plan, "problems": [] if wait else problems}
     return Judgement(
+        **{**vars(outcome), **mine, "warnings": [*choice.left_out, *outcome.warnings]},
         hosts=hosts,
-        plan=None if problems else outcome.plan,
-        problems=[] if wait else problems,
-        warnings=[*choice.left_out, *outcome.warnings],
-        proof=outcome.proof,
         without_ifconfig=wait,
-        candidates=outcome.candidates,
-        fingerprints=outcome.fingerprints,
         left_out=[name for name in catalog.NAMES if not request.wants(name)],
         answered=len(reached),
     )

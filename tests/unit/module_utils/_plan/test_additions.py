@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A check and a runner are added with a row and a file each; what reads plans, arms nodes and judges ends follows."""
+"""A check and a runner are added with a row and a file each; plans, armed nodes and the verdict follow from them."""
 
 import json
 from dataclasses import asdict

@@ -25,7 +25,7 @@ def found(outcome):
 
 
 def other(**more):
-    """A node 2 whose Python says something else of itself."""
+    """Return node 2, whose Python reports something else."""
     return changed(2, "python", "wanted_report", report(**more))
 
 
@@ -217,7 +217,7 @@ FILES = sorted(set(Path(order.__file__).parent.glob("*.py")) - {Path(order.__fil
 
 
 def test_every_row_of_the_catalogue_has_a_file_and_a_place_in_the_order():
-    """Ways to nodes find what the first row is about, and the last one is judged after all others."""
+    """The first row is about ways to nodes, which find its problems; the last one is judged after all others."""
     first, *rows, last = catalog.NAMES
 
     assert {path.stem for path in FILES} == {"__init__", *rows, last}
@@ -230,7 +230,7 @@ def test_the_file_of_a_check_reports_nothing_of_another_one(path):
     codes = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
     named = {catalog.CHECK_OF[code] for code in codes if code in catalog.CHECK_OF}
 
-    # The proof shows what is wrong with the port and with names, too.
+    # The proof also shows what is wrong with the port and with names.
     assert named <= ({path.stem} if path.stem != "proof" else {"proof", "port", "names"})
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which nodes are taken among more than are needed, and again after a failure."""
+"""Which nodes are chosen from more than are needed, and again after a failure."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def choose(wanted, without_script=(), unreached=()):
 
 
 CASES = [
-    # wanted, without the script, not reached; taken, spares, left out with its stand-in
+    # wanted, without the script, not reached; chosen, spares, left out with the replacement
     (2, "", "", "ab", "cd", {}),
     (2, "", "b", "ac", "d", {"b": "c"}),
     (2, "a", "b", "cd", "", {"b": "c", "a": "d"}),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mounts and what nodes read of each other, judged as tables."""
+"""Mounts and what nodes read from each other, judged as tables."""
 
 from pathlib import Path
 
@@ -105,7 +105,7 @@ def test_a_type_can_be_added():
 
 
 def prove(*islands):
-    """Let every node read what it can see: the files of the nodes on its own island."""
+    """Let every node read what it sees: the files of the nodes on its own island."""
     given = nodes(*(mount(n) for n in range(1, len(islands) + 1)))
     reading = storage.reading(given)
     proof = {host: {"read": reading[host], "written": storage.written(facts)} for host, facts in given}
@@ -154,7 +154,7 @@ def test_a_type_that_is_not_known_to_be_local_gets_its_chance(name):
 
 
 @pytest.mark.parametrize("fstype", ["fuse.somebody-s", "orangefs", "pvfs2", "fuse", "dvs", "afs"])
-def test_nobody_has_to_list_all_types(fstype):
+def test_a_list_of_all_types_is_not_needed(fstype):
     assert not filesystems.is_local(fstype)
 
 

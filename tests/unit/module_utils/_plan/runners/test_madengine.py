@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""madengine's context and command line, and the judgement of what nodes have."""
+"""madengine's context and command line, and what nodes need for it."""
 
 import ast
 import shlex

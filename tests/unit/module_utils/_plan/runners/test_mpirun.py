@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kinds of MPI by what they print, mpirun's command line and environment, and the seal of a request."""
+"""Kinds of MPI by their output, mpirun's command line and environment, and the seal of a request."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def first_node(mpi, **request):
 
 
 def variables(mpi, **request):
-    """Return what is set for that MPI alone."""
+    """Return the variables that are set for that MPI only."""
     env = first_node(mpi, **request)["env"]
     return {name: value for name, value in env.items() if name.startswith(("OMPI_", "PRTE_", "HYDRA_"))}
 
