@@ -161,7 +161,7 @@ SSH = {
         "for what ssh adds to one": _SOCKETS,
     },
     "_plan/common_networks.py": {"SSH came in by": _MANAGEMENT, "the one that SSH comes in by": _MANAGEMENT},
-    "_plan/checks/mpi.py": {"on the PATH of its ssh": _SHELL},
+    "_plan/checks/mpi.py": {"on the PATH of ssh sessions": _SHELL},
     "_plan/network_choice.py": {"the one that SSH came in by": _MANAGEMENT, "SSH comes in here": _MANAGEMENT},
     "_plan/runners/mpirun.py": {'"PRTE_MCA_", "ssh"': _LAUNCHER, '"rsh"': _LAUNCHER},
     "_probe/node_facts.py": {

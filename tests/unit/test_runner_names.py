@@ -2,6 +2,7 @@
 """Only a runner's own row and file know its name and the shape of its work; all other code asks the row."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ ROOT = Path(__file__).parents[2]
 TABLE, FILES = ROOT / "plugins/module_utils/_common/runners.py", ROOT / "plugins/module_utils/_plan/runners"
 WORDS = {row.name for row in runners.ROWS} | {row.shape for row in runners.ROWS}
 GROUPS = (ast.Tuple, ast.List, ast.Set)
+
+SPECIFICATIONS = [
+    *(ROOT / f"roles/{role}/meta/argument_specs.yml" for role in ("launch", "probe", "rendezvous")),
+    *(ROOT / "plugins" / name for name in ("doc_fragments/request.py", "modules/node_info.py")),
+]
 
 # Words that mean something else in a file, and what.
 _PROGRAM = "the program itself, which is looked for on a node or recognised on a command line"
@@ -125,3 +131,14 @@ def test_every_runner_has_a_row_and_a_file():
 
 def test_a_check_is_for_a_runner_or_a_shape_of_work_that_exists():
     assert set(catalog.ONLY_FOR.values()) <= WORDS
+
+
+@pytest.mark.parametrize("path", SPECIFICATIONS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_users_read_offers_the_runners_and_the_shapes_of_the_table(path):
+    """Ansible reads these before our code runs, so they repeat the names."""
+    text = path.read_text()
+    found = [tuple(words.split(", ")) for words in re.findall(r"choices: \[([a-z, ]+)\]", text)]
+    offered = [words for words in found if set(words) & WORDS]
+
+    assert offered
+    assert set(offered) <= {runners.names(), runners.shapes()}

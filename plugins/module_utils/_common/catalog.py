@@ -215,9 +215,9 @@ CHECKS = (
     Check(
         "madengine",
         "madengine and its version, docker, a vendor's tool, leftover containers, scripts of models; only with --tags",
-        "two starts of docker, and one of madengine if no file beside it has its version",
+        "two starts of docker, and one of madengine if no file next to it has its version",
         (
-            _error("MADENGINE_MISSING", "madengine not found.", "install it beside the job's Python"),
+            _error("MADENGINE_MISSING", "madengine not found.", "install it next to the job's Python"),
             _error("MADENGINE_BROKEN", "madengine does not start.", "reinstall it"),
             _error("MADENGINE_MIXED", "Another version than on most nodes.", _SAME),
             _error("MADENGINE_HUNG", "madengine or docker does not answer.", "see what hangs there: docker ps"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a runner's file writes: for a plan every node's part, and for arming what a node needs beside it. Private."""
+"""What a runner's file writes: every node's part of a plan, and what arming a node needs besides. Private."""
 
 from __future__ import annotations
 

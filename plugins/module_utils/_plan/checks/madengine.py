@@ -46,7 +46,7 @@ def judge(case: Case, _: Choices) -> List[Problem]:
 def _program(entry: Madengine, most: Optional[str]) -> Iterator[_Finding]:
     program, version = entry["program"], entry["version"]
     if not program:
-        yield "MADENGINE_MISSING", "madengine not found beside the job's Python or on the PATH", None
+        yield "MADENGINE_MISSING", "madengine not found next to the job's Python or on the PATH", None
     elif entry["broken"]:
         yield "MADENGINE_BROKEN", "%s does not start: %s" % (program, entry["broken"]), None
     elif entry.get("silent"):

@@ -39,7 +39,7 @@ def _kinds(case: Case) -> List[Problem]:
     found: List[Problem] = []
     for host, mpi in known.items():
         if mpi is None:
-            where = "at %s" % asked if asked else "beside the job's Python or on the PATH of its ssh"
+            where = "at %s" % asked if asked else "next to the job's Python or on the PATH of ssh sessions"
             found.append(problem("MPI_MISSING", host, "mpirun not found %s" % where))
         elif mpi.kind not in TRIED:
             found.append(problem("MPI_UNSUPPORTED", host, "%s is %s" % (mpi.program, mpi)))
