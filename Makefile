@@ -1,4 +1,4 @@
-# One front door. Everything that a target needs, it installs.
+# The single entry point. Each target installs what it needs.
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
-# What only tests need: faults and real file systems in the lab, and what documents show.
+# Needed only by tests: faults and real file systems in the lab, and what documents show.
 TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base zsh sshpass
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
@@ -29,12 +29,12 @@ system: ## install the system packages (Debian and Ubuntu, as root)
 	    apt-get update -q >/dev/null
 	    install="apt-get install -y -q --no-install-recommends"
 	    export DEBIAN_FRONTEND=noninteractive
-	    # One that a distribution does not have must not cost the others.
+	    # A package that the distribution lacks must not prevent the others.
 	    $$install $$missing >/dev/null 2>&1 || { failed=0; for one in $$missing; do $$install $$one >/dev/null || failed=1; done; exit $$failed; }
 	  fi
 	fi
 
-setup: system ## make .venv with madctl, Ansible and the development tools
+setup: system ## create .venv with madctl, Ansible and the development tools
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	if [ ! -f $(VENV)/.installed ] || [ pyproject.toml -nt $(VENV)/.installed ]; then
 	  echo "installing Python packages into $(VENV)"
@@ -52,7 +52,7 @@ torch: setup
 	  $(BIN)/pip install -q --group torch 2> >(grep -v '^WARNING' >&2)
 	fi
 
-# Each in an environment of its own: two of them bring a whole MPI, and all bring another mpirun.
+# Each in its own environment: two of them include a complete MPI, and each includes a different mpirun.
 mpi: setup
 	@[ -f $(VENV)/mpi/.installed ] || {
 	  echo "installing Open MPI 5 and MPICH 5 into $(VENV)/mpi"
@@ -64,18 +64,18 @@ mpi: setup
 	  touch $(VENV)/mpi/.installed
 	}
 
-demo: torch ## run a real job on two hosts of a lab, or on this machine without root
+demo: torch ## run a real job on two lab hosts, or on this machine without root
 	@python="$(CURDIR)/$(BIN)/python"
 	if [ "$(IS_ROOT)" = yes ]; then
 	  trap '$(BIN)/madctl lab down --name demo' EXIT
 	  $(BIN)/madctl lab up -n 2 --name demo
 	  $(BIN)/madctl launch --lab demo --nproc-per-node 2 --env TORCH_CPP_LOG_LEVEL=ERROR --python "$$python" -- examples/all_reduce.py
 	else
-	  echo "not root: the lab needs it, so this is one node, this machine"
+	  echo "not root: the lab needs root, so the job runs on this machine as a single node"
 	  $(BIN)/madctl launch --nproc-per-node 2 --env TORCH_CPP_LOG_LEVEL=ERROR --python "$$python" -- examples/all_reduce.py
 	fi
 
-lint: setup ## all linters
+lint: setup ## run all linters
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -85,38 +85,38 @@ lint: setup ## all linters
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/antsibull-docs lint-collection-docs --plugin-docs .
 	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.8- plugins/modules plugins/module_utils
 
-test-fast: setup ## unit tests that take a moment
+test-fast: setup ## run the fast unit tests
 	@$(BIN)/pytest -q --numprocesses 2 --dist loadfile -m "not fuzz and not slow" tests/unit
 
-test-setup: torch mpi ## what tests on hosts need, system packages too
-	@$(MAKE) --no-print-directory system SYSTEM="$(TEST_SYSTEM)" || echo "not all of $(TEST_SYSTEM): tests that need them are skipped"
+test-setup: torch mpi ## install what tests on hosts need, system packages included
+	@$(MAKE) --no-print-directory system SYSTEM="$(TEST_SYSTEM)" || echo "some of these are missing: $(TEST_SYSTEM); tests that need them are skipped"
 	@if [ "$(IS_ROOT)" = yes ] && command -v apt-get >/dev/null; then
-	  # The lab's hosts have no way out: their apt finds the package here.
+	  # Lab hosts cannot reach the outside: their apt finds the package here.
 	  apt-get install -q -y --reinstall --download-only net-tools >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -q -y --reinstall --download-only net-tools >/dev/null; }
 	fi
 
-test: lint test-setup ## linters and every test, on real hosts where root
-	@# Tests wait more than they compute. A file's tests share hosts and stay together. Those on hosts come first, and what
-	# needs no hosts fills what is left of the shorter half; by the number of tests, the longest files would come last.
+test: lint test-setup ## run linters and all tests, on real hosts if root
+	@# Tests wait more than they compute. A file's tests share hosts and stay together. Tests on hosts come first, and the
+	# others fill the rest of the shorter half; ordered by the number of tests, the longest files would come last.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests
 
-test-long: test-setup ## what takes long and rarely breaks: fuzzing at full length
+test-long: test-setup ## run tests that take long and rarely break: full-length fuzzing
 	$(BIN)/pytest --long -m "long or fuzz" --numprocesses 2 tests
 
-build: setup ## the wheel and the collection's tarball, in dist/
+build: setup ## build the wheel and the collection's tarball in dist/
 	@rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	$(BIN)/ansible-galaxy collection build --force --output-path dist . >/dev/null
 	ls dist
 
-docs: setup ## the pages that come from the code, and the site, in site/
+docs: setup ## generate the pages that come from the code and build the site in site/
 	@for program in docs/*.py; do PYTHONPATH=. $(BIN)/python $$program; done
 	$(BIN)/mkdocs build --quiet --strict
 
-bench: torch mpi ## what a launch and the life of a run cost, as tables
+bench: torch mpi ## measure what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py
 	$(BIN)/python tests/bench/life.py
 	$(BIN)/python tests/bench/mpi.py
 	$(BIN)/python tests/bench/health.py
 
-clean: ## remove what the targets made here
+clean: ## remove what the targets created here
 	@rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .ansible

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the pages that come from the code: ``make docs``."""
+"""Write the pages that are generated from the code; ``make docs`` runs this."""
 
 from pathlib import Path
 

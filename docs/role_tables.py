@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the tables of variables in the roles' README files from their argument specifications."""
+"""Write the variable tables in the roles' README files from their argument specifications."""
 
 import re
 from pathlib import Path
@@ -12,14 +12,14 @@ _MARKUP = re.compile(r"\b[COMV]\((.*?)\)")
 
 
 def options(role: str) -> dict[str, dict[str, object]]:
-    """Give what the role's specification says of its variables."""
+    """Return the variables of a role as its specification describes them."""
     text = (ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     found: dict[str, dict[str, object]] = yaml.safe_load(text)["argument_specs"]["main"]["options"]
     return found
 
 
 def table(role: str) -> str:
-    """Write the table of a role's variables, in the order of its specification."""
+    """Return the table of a role's variables, in the order of its specification."""
     known = options(role)
     if not known:
         return "The role has no variables of its own.\n"
@@ -46,7 +46,7 @@ def _meaning(about: dict[str, object]) -> str:
 
 
 def with_table(role: str) -> str:
-    """Give a role's README with its table as the specification has it now."""
+    """Return a role's README with its table brought up to date."""
     text = (ROLES / role / "README.md").read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)

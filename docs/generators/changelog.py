@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The changelog, from its fragments: the newest version first, sections in the order of their configuration."""
+"""The changelog, from its fragments: newest version first, sections in the configured order."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ CHANGELOGS = Path(__file__).parents[2] / "changelogs"
 
 
 def changelog() -> str:
-    """Write the page; a fragment's name begins with the version that it belongs to."""
+    """Return the page; a fragment's name begins with its version."""
     config = yaml.safe_load((CHANGELOGS / "config.yaml").read_text(encoding="utf-8"))
     versions: dict[str, dict[str, list[str]]] = {}
     for path in sorted((CHANGELOGS / "fragments").glob("*.yml")):

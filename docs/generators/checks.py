@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reference pages of checks and of faults that are known to be found."""
+"""The reference pages for checks and for the faults that they are tested to detect."""
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh
@@ -7,28 +7,28 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh
 INTRODUCTION = """\
 # Checks
 
-`madctl check` runs them all; `madctl launch` runs the same before it starts anything. An error refuses the launch with
-exit code 3 (4 for the check `reach`), a warning is shown and does not. `--skip CHECK` leaves one out, and
-`madctl check --only CHECK` leaves out the others; what a launch cannot do without always runs.
+`madctl check` runs them all; `madctl launch` runs the same checks before it starts anything. An error refuses the
+launch with exit code 3 (4 for the check `reach`); warnings are shown but do not block it. `--skip CHECK` skips a check,
+and `madctl check --only CHECK` skips the others; checks that a launch cannot do without always run.
 
-This page is written from the code by `make docs`.
+`make docs` generates this page from the code.
 """
 FAULTS_INTRODUCTION = """\
-# Faults that are found before a start
+# Faults detected before a start
 
-Each of these {count} faults is put into one of three real hosts by a test, which sees the healthy cluster pass first.
-`madctl check` names code and node, within {seconds} s, blames nobody else, and leaves nothing behind.
+For each of these {count} faults, a test sees a healthy cluster of three real hosts pass, then breaks one of them.
+`madctl check` must name the code and the node within {seconds} s, blame no other node and leave nothing behind.
 
 {rows}
 
-Real NFS 4.2 has tests of its own: mounted, a local directory with the same content, another export, read-only, and a
-file server that hangs. This page is written from the tests by `make docs`.
+Separate tests cover real NFS 4.2: mounted, a local directory with the same content, another export, read-only, and a
+file server that hangs. `make docs` generates this page from the tests.
 """
 
 
 def checks() -> str:
-    """Write the page of all checks: what each looks at, what it costs, its codes and remedies."""
-    # Of the ways to nodes, the page describes the usual one.
+    """Return the page of all checks: what each looks at, what it costs, its codes and remedies."""
+    # The page describes the usual way to nodes.
     remedies, hint = ssh.remedies("HOST"), ssh.Ssh.hint("HOST")
     parts = [INTRODUCTION]
     for check in catalog.CHECKS:
@@ -44,7 +44,7 @@ def checks() -> str:
 
 
 def faults() -> str:
-    """Write the page of faults that the tests put into real hosts."""
+    """Return the page of faults that the tests cause on real hosts."""
     from tests.integration.test_faults import FAULTS, LIMIT_SECONDS, row
 
     head = ["| fault | code | level | named | exit |", "|---|---|---|---|---|"]

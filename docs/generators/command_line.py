@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line as plain data, for the reference page and the manual page alike."""
+"""The command line as plain data, for both the reference page and the manual page."""
 
 import argparse
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from madctl.cli import build_parser
 
 @dataclass(frozen=True)
 class Option:
-    """One option, or one argument without dashes; ``spelling`` has its value, too."""
+    """One option, or one positional argument; ``spelling`` includes its value."""
 
     spelling: str
     meaning: str
@@ -26,7 +26,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Command:
-    """A command as it is typed, such as ``madctl lab up``."""
+    """A command as typed, such as ``madctl lab up``."""
 
     name: str
     usage: str
@@ -35,17 +35,17 @@ class Command:
 
 
 def program() -> Command:
-    """Describe madctl itself: what it takes before a command."""
+    """Return madctl itself, with the options that come before a command."""
     return _command(build_parser())
 
 
 def commands() -> list[Command]:
-    """List all commands, each followed by its verbs, in the order of the help."""
+    """Return all commands, each followed by its subcommands, in the order of the help."""
     return list(_below(build_parser()))
 
 
 def with_repeated(found: list[Command]) -> Iterator[tuple[Command, list[tuple[Group, str | None]]]]:
-    """Give each command with its groups, and with each the command that had the same group before, if any."""
+    """Yield each command with its groups, and for each group the earlier command that has the same one, if any."""
     before: dict[Group, str] = {}
     for each in found:
         yield each, [(group, before.get(group)) for group in each.groups]
@@ -71,7 +71,7 @@ def _command(parser: argparse.ArgumentParser) -> Command:
 
 
 def _sentence(text: str) -> str:
-    """Make a sentence of a summary, which may begin with the command that it is about."""
+    """Turn a summary, which may begin with the name of its command, into a sentence."""
     plain = text.replace("``", "`")
     plain = plain.partition("`: ")[2] if plain.startswith("`") else plain
     return f"{plain[0].upper()}{plain[1:].rstrip('.')}."
@@ -108,7 +108,7 @@ def _usage(parser: argparse.ArgumentParser) -> str:
 
 
 def _joined(groups: list[Group]) -> tuple[Group, ...]:
-    """Put arguments and options, which argparse keeps apart, into one group, and that last."""
+    """Merge arguments and options, which argparse keeps apart, into one group, and put it last."""
     plain = [option for group in groups if group.title == "options" for option in group.options]
     named = [group for group in groups if group.title != "options"]
     return (*named, Group("options", tuple(plain))) if plain else tuple(named)

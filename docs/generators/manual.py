@@ -9,16 +9,16 @@ from docs.generators import command_line
 EXIT_CODES = Path(__file__).parents[1] / "reference" / "exit_codes.md"
 EXAMPLES = (
     ("Start a script on sixteen nodes:", "madctl launch --hosts gpu[01-16] -- train.py --lr 1e-4"),
-    ("Know before whether that would work:", "madctl check --hosts gpu[01-16] -- train.py"),
-    ("Look at the latest run from any later shell:", "madctl status"),
+    ("Check first whether that would succeed:", "madctl check --hosts gpu[01-16] -- train.py"),
+    ("Show the state of the latest run from any later shell:", "madctl status"),
 )
 
 
 def manual() -> str:
-    """Write the page in man(7)."""
+    """Return the page in man(7)."""
     program = command_line.program()
     lines = [
-        '.\\" Written from the parser by make docs.',
+        '.\\" Generated from the parser by make docs.',
         ".TH MADCTL 1",
         ".SH NAME",
         f"madctl \\- {_text(program.description[0].lower() + program.description[1:].rstrip('.'))}",
@@ -29,7 +29,7 @@ def manual() -> str:
         ".fi",
         ".SH DESCRIPTION",
         "madctl checks every node, assigns ranks, starts the work on all nodes at once or on none,",
-        "and shows what happens.",
+        "and shows their progress.",
         "What follows \\fB\\-\\-\\fR is the work: it reaches the nodes word for word.",
         ".SH COMMANDS",
     ]
@@ -52,6 +52,6 @@ def manual() -> str:
 
 
 def _text(text: str) -> str:
-    """Escape what troff would read as its own."""
+    """Escape what troff would interpret."""
     plain = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...").replace("`", "")
     return f"\\&{plain}" if plain.startswith((".", "'")) else plain

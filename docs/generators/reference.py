@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reference pages of the command line and of the roles, as Markdown."""
+"""The reference pages for the command line and for the roles, as Markdown."""
 
 import re
 from html import escape
@@ -13,23 +13,23 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = """\
 # Commands
 
-What follows `--` is the work: it reaches the nodes word for word. [Exit codes](exit_codes.md) and [error
-codes](errors.md) have pages of their own. This page is written from the parser by `make docs`.
+Everything after `--` is the work: it reaches the nodes word for word. See also [exit codes](exit_codes.md) and [error
+codes](errors.md). `make docs` generates this page from the parser.
 
 {rows}
 """
 ROLES = """\
 # Roles and their variables
 
-Each role of the collection `madctl.multinode` has one outcome and runs alone. With the playbooks, set the variable that
-begins with `madctl_`, where there is one, and every role that needs it has it; they themselves set
-`rendezvous_net_tools_follow` and `rendezvous_prove`. Any other default is given as it is. This page is written from the
-roles' `argument_specs` by `make docs`.
+Each role of the collection `madctl.multinode` has one outcome and can be used alone. With the playbooks, set the
+variable that begins with `madctl_`, if there is one, and every role that needs it gets it; the playbooks themselves set
+`rendezvous_net_tools_follow` and `rendezvous_prove`. All other defaults are literal values. `make docs` generates this
+page from the roles' `argument_specs`.
 """
 
 
 def commands() -> str:
-    """Write the page of all commands and options."""
+    """Return the page of all commands and options."""
     found = command_line.commands()
     rows = ["| command | what it does |", "|---|---|"]
     rows += [f"| [`{each.name}`](#{_anchor(each.name)}) | {_cell(each.description)} |" for each in found]
@@ -46,7 +46,7 @@ def commands() -> str:
 
 
 def roles() -> str:
-    """Write the page of all roles and variables."""
+    """Return the page of all roles and variables."""
     parts = [ROLES]
     for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
         role = path.parents[1]
@@ -74,24 +74,24 @@ def _variable(name: str, option: dict, defaults: dict) -> str:
 
 
 def _default(value: object) -> str:
-    """Name the shared variable that a default takes its value from, and what holds without it."""
+    """Return the shared variable that a default takes its value from, and the value without it."""
     shared = re.search(r"(madctl_\w+)(?:\s*\|\s*default\(([^()]*)\))?", str(value))
     if shared:
         otherwise = (shared[2] or "").strip("'\"")
-        return f"`{shared[1]}`" + (f", else `{otherwise}`" if otherwise not in ("", "omit", "none") else "")
+        return f"`{shared[1]}`" + (f", otherwise `{otherwise}`" if otherwise not in ("", "omit", "none") else "")
     if value is None or value == "" or "{{" in str(value):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _plain(text: object) -> str:
-    """Turn Ansible's markup into Markdown's."""
+    """Return text with Ansible's markup turned into Markdown's."""
     joined = " ".join(text) if isinstance(text, list) else str(text)
     return re.sub(r"\b(?:[CEIMOV]|RV)\(([^()]*)\)", r"`\1`", joined)
 
 
 def _code(text: str) -> str:
-    """Mark as code; a bar in a table is read in two ways, so it is written in the one that all readers share."""
+    """Mark text as code. Renderers disagree about a bar in a table, so write it in the form that all accept."""
     return f"<code>{escape(text)}</code>".replace("|", "&#124;") if "|" in text else f"`{text}`"
 
 
