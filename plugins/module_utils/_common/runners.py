@@ -2,9 +2,9 @@
 """
 What starts a job, as a table: one row per runner. Data only; private to the collection.
 
-Everything that reads a request, a plan or a record asks a row, never a name, so a runner is added with one row here and
-one file in ``_plan/runners``. A script is started by the runner that the user chose. Work of any other shape brings a
-row of its own, and the chosen runner starts the ranks inside it.
+All code asks a row, never for a name, so a runner is added with one row here and one file in ``_plan/runners``. The
+runner that the user chose starts scripts. Work of any other shape has a row of its own, whose file decides what
+becomes of the chosen runner. Nodes read this as well.
 """
 
 from __future__ import annotations
