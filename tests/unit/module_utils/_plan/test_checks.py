@@ -193,6 +193,15 @@ def test_a_skipped_check_says_nothing_and_the_others_do():
     assert found(make(facts, only=("machine",))) == [("NODE_BUSY", "n2")]
 
 
+def test_a_skipped_check_still_chooses():
+    port = {"number": 29500, "error": "EADDRINUSE", "free": 40000, "holder": None}
+    facts = [node(1, port=port), changed(2, "files", "entry_exists", False)]
+    outcome = make(facts, skip=("port", "entry"))
+
+    assert found(outcome) == []
+    assert outcome.plan["master_port"] == 29500
+
+
 def test_what_a_launch_cannot_do_without_is_never_skipped():
     facts = [node(1), node(2, ifconfig=None)]
 
