@@ -7,6 +7,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
 from madctl.errors import ExitCode, Problem, of_signal
 from madctl.playbook.session import RunSession, Session
@@ -92,7 +93,7 @@ def own_failure(session: Session) -> list[Problem]:
 
 
 def _results(view: View, plan: dict[str, Any], data: dict[str, Any], ended: str) -> None:
-    if plan["shape"] == "model" and ended == "succeeded" and not models.ran(data["nodes"]):
+    if runners.job_of(plan["shape"]).has_models and ended == "succeeded" and not models.ran(data["nodes"]):
         remedy = "see the output of madengine"
         view.notice(Problem("MODELS_SKIPPED", "madengine ran no model: all are skipped, or deprecated", remedy=remedy))
     path = record_store.results(plan["run_id"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 from madctl.errors import Problem, UsageError
 
@@ -53,7 +54,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         help="run the work once a node, with mpirun on the first",
     )
     group.add_argument(
-        "--runner", choices=["torchrun", "mpirun"], default="torchrun", help="what starts the ranks (default torchrun)"
+        "--runner", choices=runners.names(), default=runners.names()[0], help="what starts the ranks (default torchrun)"
     )
     group.add_argument("--mpirun", metavar="PATH", help="mpirun of every node (default: beside --python, or on PATH)")
     group.add_argument("--mpi-args", metavar="WORDS", help="more words for mpirun, quoted as for a shell")

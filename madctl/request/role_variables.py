@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, command_line
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, command_line, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, pack, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
@@ -62,14 +62,13 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     work = options.work or []
     if "\0" in "".join(work):
         raise UsageError(Problem("WORK_INVALID", "an argument holds a NUL byte"))
-    shape = "model" if options.tags else "command" if options.as_command else "script"
+    shape = runners.asked_for(options)
     for found in validation.work(work, shape, options.python):
         raise UsageError(Problem(found["code"], found["message"], remedy=found["remedy"]))
     python = command_line.chosen_python(work, shape, options.python)
-    if options.gpus == "per-node" and options.runner == "torchrun":
-        raise UsageError(
-            Problem("USAGE", "torchrun needs the same number of processes on every node", remedy="--gpus min")
-        )
+    if options.gpus == "per-node" and not runners.ranks_by(options.runner).takes_unequal:
+        message = f"{options.runner} needs the same number of processes on every node"
+        raise UsageError(Problem("USAGE", message, remedy="--gpus min"))
     variables, checkout = model_variables.checkout(options, _environment(options, environment))
     result: dict[str, Any] = {
         "madctl_work": [pack(word) for word in work],
@@ -142,10 +141,10 @@ def _shared_paths(options: argparse.Namespace) -> list[str]:
 
 
 def _mpi_args(options: argparse.Namespace) -> list[str]:
-
-    for option, value in (("--mpi-args", options.mpi_args), ("--mpirun", options.mpirun)):
-        if value is not None and options.runner != "mpirun":
-            raise UsageError(Problem("USAGE", f"{option} needs --runner mpirun"))
+    for option, needed in runners.owners().items():
+        value = getattr(options, option[2:].replace("-", "_"))
+        if value is not None and options.runner != needed:
+            raise UsageError(Problem("USAGE", f"{option} needs --runner {needed}"))
     if options.mpirun is not None and not options.mpirun.startswith("/"):
         raise _usage("--mpirun", options.mpirun, "an absolute path")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import EXITED, Reason
 from madctl.errors import ExitCode
 
@@ -16,11 +17,11 @@ def how_it_ended(nodes: list[dict[str, Any]], count: int, plan: dict[str, Any]) 
         return None
     if any((record.get("reason") or Reason.STOPPED) == Reason.STOPPED for record in records if record["stopped"]):
         return "stopped"
-    is_script = plan["shape"] == "script"
-    if any(map(_failed, records)) or is_script and _is_short(records, plan["world_size"]):
+    counts = runners.job_of(plan["shape"], plan.get("runner")).counts_ranks
+    if any(map(_failed, records)) or counts and _is_short(records, plan["world_size"]):
         return "failed"
     # No success without its proof: a job can write over a record.
-    proof = {"left_behind", "trouble", *(("ranks_joined", "apart") if is_script else ())}
+    proof = {"left_behind", "trouble", *(("ranks_joined", "apart") if counts else ())}
     return "succeeded" if all(proof <= set(record) for record in records) else "unknown"
 
 

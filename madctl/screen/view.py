@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Concatenate, ParamSpec
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import LOGS
 from ansible_collections.madctl.multinode.plugins.module_utils._show import timing_table
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, KEPT, Logs, size
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
@@ -81,11 +82,11 @@ class View:
         self._last: dict[tuple[str, str], deque[str]] = {}
         self._counts = {"probe": 0, "arm": 0, "run": 0, "joined": 0}
         self._planned: dict[str, Any] | None = None
+        self._job = runners.UNKNOWN
         self._table = (
             StageTable(names, stages) if stages and not as_json and OUT.is_terminal() and ERR.is_terminal() else None
         )
-        self._stopping = self._attached = False
-        self._is_left = False
+        self._stopping = self._attached = self._is_left = False
 
     # -- stages -----------------------------------------------------------------------------------
 
@@ -132,7 +133,7 @@ class View:
             return
         for warning in folded([problem for problem in self.warnings if problem not in self._noticed]):
             self.stage("notice", warning)
-        self._planned = plan
+        self._planned, self._job = plan, runners.job_of(plan.get("shape", ""), plan.get("runner"))
         # Spares take no part from here on.
         self.names = [node["host"] for node in plan["nodes"]]
         counts = [node["nproc_per_node"] for node in plan["nodes"]]
@@ -186,7 +187,7 @@ class View:
     @_alone
     def attached(self, plan: dict[str, Any]) -> None:
         """A run that was planned before is followed."""
-        self._planned = plan
+        self._planned, self._job = plan, runners.job_of(plan.get("shape", ""), plan.get("runner"))
         self._attached = True
         self.stage("attach", f"{plan['run_id']}: {plan['nnodes']} nodes, {plan['world_size']} ranks")
 
@@ -258,7 +259,7 @@ class View:
 
     def _log(self, host: str, log: str, data: bytes) -> None:
         """Show what a log has grown by, as a whole where nothing in it wants a look at each line."""
-        is_plain = self._ticker is None and not (self._planned and self._planned.get("shape") == "model")
+        is_plain = self._ticker is None and not self._job.has_models
         lines = self._logs.block(host, log, data) if is_plain else None
         if lines is None:
             self._lines(host, log, self._logs.feed(host, log, data))
@@ -269,7 +270,7 @@ class View:
             self._output.block(self._label(Line("line", "", ((host, rank),))), lines)
 
     def _lines(self, host: str, log: str, texts: Sequence[str]) -> None:
-        if self._planned and self._planned.get("shape") == "model":
+        if self._job.has_models:
             texts = [models.without_credentials(text) for text in texts]
         rank = self._keep(host, log, texts[-LAST_LINES:])
         if rank is None:
@@ -288,8 +289,8 @@ class View:
         kept = self._last.setdefault((host, source), deque(maxlen=LAST_LINES))
         kept.extend(shortened(text, _LAST_LENGTH) for text in last)
         rank = source.removeprefix("rank-") if source.startswith("rank-") else ""
-        if self._stopping and not rank and self._planned and self._planned["shape"] == "script":
-            # What torchrun says of being stopped buries the cause; the files keep it.
+        if self._stopping and not rank and self._job.hides_stop:
+            # What the runner prints while it is stopped buries the cause; the files keep it.
             return None
         return rank if self._rank is None or rank == str(self._rank) else None
 
@@ -356,7 +357,7 @@ class View:
         ranks = f", {joined} of {data['world_size']} ranks joined" if joined is not None else ""
         self.stage("done", f"{status} after {seconds:.1f} s on {self._nodes()}{ranks}")
         if status != "succeeded":
-            self.stage("logs", f"{data['nodes'][0]['run_dir']}/{run_directory.LOGS} on each node")
+            self.stage("logs", f"{data['nodes'][0]['run_dir']}/{LOGS} on each node")
 
     @_alone
     def results(self, lines: Sequence[str], path: str) -> None:

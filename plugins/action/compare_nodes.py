@@ -12,12 +12,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import proving
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import (
-    checks,
-    network_choice,
-    proof_verdict,
-    shared_storage,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import gpus, network, storage
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks.proof import judge as judge_proof
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
@@ -55,29 +52,29 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _network(facts: dict[str, Facts], arguments: dict[str, Any], _: Any) -> tuple[dict[str, Any], list[Any]]:
-        unreadable = network_choice.unreadable(list(facts.items()))
+        unreadable = network.unreadable(list(facts.items()))
         if unreadable:
             return {}, unreadable
         hosts, each = list(facts), list(facts.values())
         chosen, problems = network_choice.choose(hosts, each, arguments.get("interface") or None)
         rows = network_choice.explain(hosts, each, chosen)
         found = {host: dict(asdict(one), candidates=rows[host]) for host, one in zip(hosts, chosen)}
-        return found, problems + (checks.network(list(facts.items()), chosen) if chosen else [])
+        return found, problems + (network.compare(list(facts.items()), chosen) if chosen else [])
 
     def _storage(
         self, facts: dict[str, Facts], arguments: dict[str, Any], task_vars: Any
     ) -> tuple[dict[str, Any], list[Any]]:
         nodes = list(facts.items())
         types = plain(arguments.get("fstypes") or [])
-        problems, reading = shared_storage.judge(nodes, types), shared_storage.reading(nodes, types)
+        problems, reading = storage.judge_mounts(nodes, types), storage.reading(nodes, types)
         proof: dict[str, Proof] = {
-            host: {"read": reading[host], "written": shared_storage.written(fact)} for host, fact in nodes
+            host: {"read": reading[host], "written": storage.written(fact)} for host, fact in nodes
         }
         if any(wanted["written"] for wanted in proof.values()):
             with hosting.agents_of(self, task_vars, list(facts)) as agents:
                 results = proving.run(proof, agents)
             due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
-            problems += proof_verdict.judge(due, results)
+            problems += judge_proof(due, results)
         return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems
 
     @staticmethod
@@ -86,5 +83,5 @@ class ActionModule(ActionBase):
             (host, {**fact, "gpus": visible_gpus.seen(fact["gpus"], fact.get("visible") or {})})
             for host, fact in facts.items()
         ]
-        _, problems = checks.processes(nodes, "auto", "same")
-        return {host: fact["gpus"] for host, fact in nodes}, problems + checks.gpus(nodes)
+        _, problems = gpus.processes(nodes, "auto", "same")
+        return {host: fact["gpus"] for host, fact in nodes}, problems + gpus.faults(nodes)

@@ -251,7 +251,7 @@ def test_nodes_that_fail_alike_are_told_once_in_the_words_of_playbooks(play):
     running = play("launch", variables={**base, "madctl_work": ["sleep", "300"]})
     refused = play("launch", variables={**base, "madctl_work": ["true"]})
     play("stop")
-    told = [line for line in refused.out.splitlines() if f"run {running.run_id} is here" in line]
+    told = [line for line in refused.out.splitlines() if f"already used by run {running.run_id}" in line]
 
     assert len(told) == 1, refused.all
     assert told[0].startswith("NODE_BUSY: node[1-2]: ")

@@ -45,7 +45,7 @@ def test_a_spare_takes_the_place_of_a_node_that_fails_a_check(launch, on):
     assert [node["host"] for node in done.json["data"]["nodes"]] == ["node1", "node3"]
     [warning] = [entry for entry in done.json["warnings"] if entry["code"] == "NODE_REPLACED"]
     assert warning["host"] == "node2"
-    assert warning["message"].endswith("node3 takes its place")
+    assert warning["message"].endswith("node3 replaces it")
 
 
 def test_too_few_good_nodes_are_refused_with_every_reason(launch, on):

@@ -32,7 +32,7 @@ def test_python_as_the_first_word_is_the_job_s_python(launch):
     [
         (["--", "nosuchprogram"], "ENTRY_MISSING", "is not on the PATH"),
         (["--command", "--", f"{JOBS}/plain.sh"], "ENTRY_UNUSABLE", "is not executable"),
-        (["--", "-m", "no.such.module"], "ENTRY_MISSING", "finds no module no.such.module"),
+        (["--", "-m", "no.such.module"], "ENTRY_MISSING", "does not find module no.such.module"),
     ],
 )
 def test_what_cannot_be_executed_is_found_before_the_start(launch, words, code, says):

@@ -16,6 +16,6 @@ def codes_in_source():
         found |= set(re.findall(r'\(\s*"([A-Z]+_[A-Z]+)",\s*"[a-z]', text))
         found |= set(re.findall(r'"([A-Z]+_[A-Z]+)"\) if', text))
         found |= set(re.findall(r'_lost\(run, "([A-Z_]+)"', text))
-        found |= set(re.findall(r'what, code = .*"([A-Z]+_[A-Z]+)"', text))
+        found |= set(re.findall(r'Runner\([^)]*?"([A-Z]+_[A-Z]+)"', text))
         found |= set(re.findall(r'msg="([A-Z_]+):', text))
     return found

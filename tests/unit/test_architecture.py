@@ -30,6 +30,10 @@ def files(pattern):
     return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in sorted(ROOT.glob(pattern))]
 
 
+def in_brain(path):
+    return path.relative_to(ROOT / "plugins/module_utils")
+
+
 # The rooms of the brain, and what each stands on. What stands on _node runs on nodes.
 ON_NODES = {"_common", "_node"}
 ROOMS = {
@@ -50,9 +54,9 @@ ROOMS = {
 CONDUCTOR = "_conduct"
 
 
-@pytest.mark.parametrize("path", files("plugins/module_utils/*/*.py"))
+@pytest.mark.parametrize("path", files("plugins/module_utils/*/**/*.py"))
 def test_a_stage_stands_on_the_ground_floors_and_imports_no_other_stage(path):
-    room = path.parent.name
+    room = in_brain(path).parts[0]
     ours = [name for name in imports(path) if not is_standard(name)]
 
     assert {name.removeprefix(OURS + ".").partition(".")[0] for name in ours} <= ROOMS[room] | {room}
@@ -157,8 +161,9 @@ SSH = {
         "for what ssh adds to one": _SOCKETS,
     },
     "_plan/common_networks.py": {"SSH came in by": _MANAGEMENT, "the one that SSH comes in by": _MANAGEMENT},
-    "_plan/mpi_runner.py": {"on the PATH of its ssh": _SHELL, '"PRTE_MCA_", "ssh"': _LAUNCHER, '"rsh"': _LAUNCHER},
+    "_plan/checks/mpi.py": {"on the PATH of ssh sessions": _SHELL},
     "_plan/network_choice.py": {"the one that SSH came in by": _MANAGEMENT, "SSH comes in here": _MANAGEMENT},
+    "_plan/runners/mpirun.py": {'"PRTE_MCA_", "ssh"': _LAUNCHER, '"rsh"': _LAUNCHER},
     "_probe/node_facts.py": {
         "SSH_CONNECTION": _MANAGEMENT,
         "address of an SSH connection": _MANAGEMENT,
@@ -198,9 +203,9 @@ def about_ssh(path, allowed):
     return re.findall(r".*ssh.*", text, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("path", files("plugins/module_utils/*/*.py"))
+@pytest.mark.parametrize("path", files("plugins/module_utils/*/**/*.py"))
 def test_the_brain_does_not_know_by_which_way_nodes_are_reached(path):
-    name = f"{path.parent.name}/{path.name}"
+    name = str(in_brain(path))
 
     assert f"module_utils/{name}" in OF_SSH or about_ssh(path, SSH.get(name, {})) == []
 

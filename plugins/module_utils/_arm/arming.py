@@ -24,10 +24,11 @@ def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[
 
     Args:
         request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``, ``node_rank``), what all nodes share
-            (``run_id``, ``origin``, the id of the first attempt, ``runner``, ``hostfile``, ``lock``, ``beacon``,
-            ``log_cap`` in bytes, ``start_timeout``, ``timeout`` and ``grace`` in seconds), ``relay_key`` for mpirun,
-            ``proof``, ``user_env``, ``about`` (what the run tells of itself), ``programs``: the module that every
-            delivered file is, by its path, and ``digest`` of their texts.
+            (``run_id``, ``origin``, the id of the first attempt, ``lock``, ``beacon``, ``log_cap`` in bytes,
+            ``start_timeout``, ``timeout`` and ``grace`` in seconds), what its runner needs (``files`` by name,
+            ``relay`` of daemons or None, ``after``, a program of ours that runs after the job), ``proof``,
+            ``user_env``, ``about`` (what the run tells of itself), ``programs``: the module that every delivered file
+            is, by its path, and ``digest`` of their texts.
         tell: Gets news of the proof, and that the node is armed.
 
     Returns:
@@ -127,18 +128,8 @@ def _start(request: ArmingRequest, base: str, programs: str, umask: int) -> str:
     os.mkdir(os.path.join(run_dir, run_directory.LOGS))
     os.symlink(os.path.join("..", programs), os.path.join(run_dir, run_directory.BIN))
     about = dict(request["about"], created=time.time())
-    files = {run_directory.HOST_FILE: request["hostfile"], run_directory.DESCRIPTION: json.dumps(about)}
-    for name, text in files.items():
+    for name, text in {**request["files"], run_directory.DESCRIPTION: json.dumps(about)}.items():
         _write(os.path.join(run_dir, name), text)
-    if request["runner"] == "mpirun":
-        words = [raw_words.unpack(word) for word in request["rank_argv"] or []]
-        ranks = {"python": request["python"], "argv": words, "start_timeout": request["start_timeout"]}
-        _write(os.path.join(run_dir, run_directory.RANKS), json.dumps(ranks))
-        if request["node_rank"] == 0:
-            _write(os.path.join(run_dir, run_directory.RELAY_KEY), request["relay_key"])
-    if request["model"]:
-        job = {**request["model"], "argv": [raw_words.unpack(word) for word in request["model"]["argv"]]}
-        _write(os.path.join(run_dir, run_directory.MODEL), json.dumps(job))
     fifo_path = os.path.join(run_dir, run_directory.READY)
     os.mkfifo(fifo_path, 0o600)
     fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK)
@@ -193,29 +184,16 @@ def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),
         "oom_score": _read("/proc/self/oom_score_adj"),
         "py_spy": found,
-        "mpi": _mpi(request) if request["runner"] == "mpirun" else None,
-        "after": _after(request, programs),
+        "mpi": _relay(request),
+        "after": [*_program(programs, request["after"]), request["run_id"]] if request["after"] else None,
         "umask": umask,
     }
 
 
-def _after(request: ArmingRequest, programs: str) -> Optional[List[str]]:
-    """Write what the supervisor runs when everything else has ended."""
-    return [*_program(programs, run_directory.CONTAINER_REMOVAL), request["run_id"]] if request["model"] else None
-
-
-def _mpi(request: ArmingRequest) -> MpiSpec:
-    """Say what this node has to do with mpirun: run it, or start the daemons that it asks for."""
-    script = request["shape"] == "script"
-    return {
-        "key": request["relay_key"],
-        "address": request["address"],
-        "places": dict(zip(request["about"]["hosts"], request["about"]["addresses"])),
-        "seconds": request["start_timeout"],
-        "leads": request["node_rank"] == 0,
-        "ranks": request["nproc_per_node"] if script else None,
-        "many": not script,
-    }
+def _relay(request: ArmingRequest) -> Optional[MpiSpec]:
+    """Return this node's part in starting daemons, with the address of every node by name."""
+    about, relay = request["about"], request["relay"]
+    return {**relay, "places": dict(zip(about["hosts"], about["addresses"]))} if relay else None
 
 
 def _write(path: str, text: str) -> None:

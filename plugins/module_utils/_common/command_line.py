@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers
+from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 
 # Left over from an outer job, any of these silently changes this one.
@@ -60,13 +60,13 @@ def after_python(work: Sequence[Word]) -> List[Word]:
 
 def chosen_python(work: Sequence[Word], shape: str, python: Optional[str]) -> Optional[str]:
     """Give the path of the job's Python: one that the work begins with, by its path, wins over ``python``."""
-    named = named_python(work) if shape == "script" else None
+    named = named_python(work) if runners.job_of(shape).uses_python else None
     return named if named and named.startswith("/") else python
 
 
 def module(work: Sequence[Word], shape: str) -> Optional[str]:
     """Name the module that the job's Python is to run, where it is to run one."""
-    if not work or shape != "script" or not is_python(work):
+    if not work or not runners.job_of(shape).uses_python or not is_python(work):
         return None
     kind, target, _ = launchers.python_target([unpack(word) for word in after_python(work)])
     return target if kind == "module" else None
@@ -74,17 +74,18 @@ def module(work: Sequence[Word], shape: str) -> Optional[str]:
 
 def entry_script(work: Sequence[Word], shape: str) -> Optional[str]:
     """Name the file that every node must have for an interpreter to read: a script, or what a model begins with."""
-    if shape == "model":
-        return "models.json"
-    words = [unpack(word) for word in work]
-    if shape == "script" and words and words[0].endswith(".py"):
+    job, words = runners.job_of(shape), [unpack(word) for word in work]
+    if job.entry:
+        return job.entry
+    if job.uses_python and words and words[0].endswith(".py"):
         return words[0]
     return launchers.script_of(words) if words else None
 
 
 def program(work: Sequence[Word], shape: str) -> Optional[str]:
     """Name what the system executes for this work, as it was typed; None where the job's Python runs it."""
-    if not work or shape == "model" or (shape == "script" and is_python(work)):
+    job = runners.job_of(shape)
+    if not work or job.entry or (job.uses_python and is_python(work)):
         return None
     return unpack(work[0])
 
@@ -93,7 +94,9 @@ def relative(work: Sequence[Word], shape: str) -> Optional[str]:
     """Name what of the work means something in its own working directory only: a script, a program, a module."""
     inner = launchers.unwrapped([unpack(word) for word in work])
     executed = program(inner, shape)
-    named = module(inner, "script") if shape != "model" and inner and named_python(inner) else module(work, shape)
+    # A Python behind what only passes it on finds its module there, too.
+    has_python = not runners.job_of(shape).entry and inner and named_python(inner)
+    named = module(inner, runners.shapes()[0]) if has_python else module(work, shape)
     found = (entry_script(work, shape), executed if executed and "/" in executed else None, named)
     return next((entry for entry in found if entry and not entry.startswith("/")), None)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Know programs that start ranks by themselves, also behind what only passes a command on.
+Recognise programs that start ranks by themselves, also behind programs that only pass a command on.
 
 A launcher inside a rank starts a world of its own there, and every rank of the job reports success. Pure, and
-delivered beside the supervisor, so it imports nothing of the collection; private to the collection.
+delivered with the supervisor, so it imports nothing of the collection; private to the collection.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _OTHERS = (
 )
 _OURS = ("madctl", "madengine")
 _KNOWN = frozenset((*_TORCH, *_MPI, *_BATCH, *_OTHERS, *_OURS))
-# torch.distributed.run and what other frameworks call so; as a module, or as the file of one.
+# torch.distributed.run and its counterparts in other frameworks, as a module or as its file.
 _MODULE = re.compile(r"(?:torch|paddle|oneflow)\.distributed\.(?:run|launch)")
 _FILE = re.compile(r"(?:.*/)?(?:torch|paddle|oneflow)/distributed/(?:run|launch)\.py")
 # mpirun.openmpi, mpiexec.hydra, mpirun-5.0
 _MPI_NAME = re.compile(r"(?:mpirun|mpiexec|orterun)[.-](?:openmpi|mpich|hydra|gforker|mvapich|intel|prte|\d)[\w.-]*")
 _SCRIPT = re.compile(r".*\.(?:py|sh|pl|rb)")
-# Words that programs of one's own are called by, too.
+# Names that users give to programs of their own as well.
 _COMMON = ("prun", "composer")
-# What starts ranks with one of its own verbs only.
+# Programs that start ranks only with one of their subcommands.
 _VERBS = {"flux": "run", "tune": "run"}
 _PYTHON = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)*)?")
 _SHELL = re.compile(r"(?:ba|da|z|k|c|tc|fi)?sh")
 _ASSIGNMENT = re.compile(r"\w+\+?=.*", re.DOTALL)
 _BETWEEN_COMMANDS = frozenset(";&|()")
-# What passes a command on: options that take a word, and how many words come before the command.
+# Programs that pass a command on: options that take a word, and how many words come before the command.
 _WRAPPERS: Dict[str, Tuple[str, int]] = {
     "env": ("uC", 0),
     "time": ("fo", 0),
@@ -46,30 +46,20 @@ _WRAPPERS: Dict[str, Tuple[str, int]] = {
     "timeout": ("ks", 1),
     "stdbuf": ("ioe", 0),
     "numactl": ("NmCpP", 0),
+    "flock": ("wE", 1),
     "sudo": ("ugpCDhRrtTU", 0),
     "runuser": ("ugG", 0),
-    "setpriv": ("", 0),
-    "prlimit": ("", 0),
-    "flock": ("wE", 1),
-    "apptainer": ("BH", 1),
-    "singularity": ("BH", 1),
-    **dict.fromkeys(("nsys", "ncu", "rocprof", "rocprofv3", "perf"), ("oeit", 0)),
-    "catchsegv": ("", 0),
-    "nohup": ("", 0),
-    "setsid": ("", 0),
     "exec": ("a", 0),
-    "command": ("", 0),
-    "eval": ("", 0),
-    "unbuffer": ("", 0),
     "xvfb-run": ("enfspw", 0),
-    **dict.fromkeys(
-        ("conda", "mamba", "micromamba", "uv", "poetry", "pipenv", "pdm", "hatch", "pixi", "rye", "pipx", "uvx"),
-        ("np", 0),
-    ),
-    # A shell's own words before a command.
+    **dict.fromkeys(("apptainer", "singularity"), ("BH", 1)),
+    **dict.fromkeys(("nsys", "ncu", "rocprof", "rocprofv3", "perf"), ("oeit", 0)),
+    **dict.fromkeys(("conda", "mamba", "micromamba", "uv", "poetry", "pipenv", "pdm"), ("np", 0)),
+    **dict.fromkeys(("hatch", "pixi", "rye", "pipx", "uvx"), ("np", 0)),
+    **dict.fromkeys(("setpriv", "prlimit", "catchsegv", "nohup", "setsid", "command", "eval", "unbuffer"), ("", 0)),
+    # Keywords of a shell before a command.
     **dict.fromkeys(("then", "do", "else", "if", "elif", "while", "until", "!", "{"), ("", 0)),
 }
-# Long options of any of them that take the next word.
+# Long options of any of these programs that take the next word.
 _LONG_WITH_WORD = frozenset(
     ("--unset", "--chdir", "--signal", "--kill-after", "--adjustment", "--class", "--classdata", "--user", "--group")
     + ("--cpunodebind", "--membind", "--interleave", "--physcpubind", "--preferred", "--input", "--output", "--error")
@@ -80,17 +70,17 @@ _SPLIT = re.compile(r"(?:--split-string=|-[a-zA-Z0]*?S)(.+)", re.DOTALL)
 _DEEPEST = 16
 _SHOWN = 120
 _TEXT_CHARACTERS = 1 << 14
-# torchrun's options without a word after them.
+# torchrun's options that take no word.
 _TORCHRUN_FLAGS = ("standalone", "no-python", "m", "module", "run-path", "use-env", "h", "help")
 
 
 def is_python(word: str) -> bool:
-    """Tell whether a word names a Python, by its name or its path."""
+    """Return whether a word names a Python, by its name or its path."""
     return bool(_PYTHON.fullmatch(word.rpartition("/")[2]))
 
 
 def unwrapped(words: Sequence[str]) -> List[str]:
-    """Give a command line without what only passes it on, such as env, nice or a variable before it."""
+    """Return a command line without what only passes it on, such as env, nice or a variable before it."""
     left = list(words)
     for _ in range(_DEEPEST):
         while left and _ASSIGNMENT.fullmatch(left[0]) and "/" not in left[0].partition("=")[0]:
@@ -103,7 +93,7 @@ def unwrapped(words: Sequence[str]) -> List[str]:
 
 
 def launcher(words: Sequence[str], depth: int = 0) -> Optional[List[str]]:
-    """Give the words from a launcher on, where a command line is one or leads to one; None where it is none."""
+    """Return the words from a launcher on, if a command line is or starts one; otherwise None."""
     left = unwrapped(words)
     if not left or depth > _DEEPEST:
         return None
@@ -118,7 +108,7 @@ def launcher(words: Sequence[str], depth: int = 0) -> Optional[List[str]]:
 
 
 def _is_program(word: str) -> bool:
-    """Tell whether a word names an installed program, rather than a file of one's own that is called so."""
+    """Return whether a word names an installed program, rather than a file of the user's with the same name."""
     directory, _, name = word.rpartition("/")
     is_own = name in _COMMON and directory and not directory.startswith("/") and not directory.endswith("bin")
     return not is_own and not _SCRIPT.fullmatch(word)
@@ -138,17 +128,17 @@ def _module(words: Sequence[str], depth: int) -> Optional[List[str]]:
 
 
 def _python(words: Sequence[str], depth: int) -> Optional[List[str]]:
-    """Look at what a Python is to run: a module, or a program that is a script."""
+    """Inspect what a Python runs: a module, or a script that is a program."""
     kind, target, rest = python_target(words)
     if kind == "module":
         return _module([target, *rest], depth)
-    # A name without a directory is a file here, whatever it is called.
+    # A name without a directory is a local file, whatever its name.
     return launcher([target, *rest], depth + 1) if kind == "script" and "/" in target else None
 
 
 def python_target(words: Sequence[str]) -> Tuple[str, str, List[str]]:
     """
-    Say what a Python runs, by the words after it.
+    Return what a Python runs, by the words after it.
 
     Returns:
         ``script``, ``module``, ``code`` or ``nothing``; its name or text; the words after it.
@@ -176,7 +166,7 @@ def python_target(words: Sequence[str]) -> Tuple[str, str, List[str]]:
 
 
 def script_of(words: Sequence[str]) -> Optional[str]:
-    """Name the file that an interpreter, a shell or another one, is to run; None where it has its text at hand."""
+    """Return the file that an interpreter, such as a shell, runs; None if it gets the text itself."""
     words = unwrapped(words)
     name = words[0].rpartition("/")[2] if words else ""
     if words and is_python(words[0]):
@@ -198,7 +188,7 @@ def script_of(words: Sequence[str]) -> Optional[str]:
 
 
 def _shell(words: Sequence[str], depth: int) -> Optional[List[str]]:
-    """Look at every command of a text that a shell is given with ``-c``, or at the name of its script."""
+    """Inspect every command of a shell's ``-c`` text, or the name of its script."""
     for place, word in enumerate(words):
         if not word.startswith(("-", "+")):
             return launcher(words[place:], depth + 1)
@@ -209,7 +199,7 @@ def _shell(words: Sequence[str], depth: int) -> Optional[List[str]]:
 
 
 def _commands(text: str) -> List[List[str]]:
-    import shlex  # Only where there is a shell's text: nodes read this module, too.
+    import shlex  # Needed for a shell's text only, and nodes load this module as well.
 
     lexer = shlex.shlex(
         text[:_TEXT_CHARACTERS].replace("\\\n", " ").replace("\n", ";"), posix=True, punctuation_chars=True
@@ -223,7 +213,7 @@ def _commands(text: str) -> List[List[str]]:
             else:
                 commands[-1].append(token)
     except ValueError:
-        return []  # A shell would not take it either.
+        return []  # A shell would not accept it either.
     return commands
 
 
@@ -249,7 +239,7 @@ def _passed_on(name: str, words: Sequence[str]) -> List[str]:
 
 
 def instead(found: Sequence[str]) -> str:
-    """Say what to write in place of a launcher: a part of madctl's command line."""
+    """Return what to write in place of a launcher: a part of madctl's command line."""
     import shlex
 
     name = found[0].rpartition("/")[2]

@@ -190,21 +190,31 @@ class Plan(_PlanParts):
 # -- on a node --------------------------------------------------------------------------------------
 
 
+class Relay(TypedDict):
+    """A node's part in starting daemons; see ``mpi_relay``."""
+
+    key: str
+    address: Optional[str]
+    seconds: float
+    leads: bool
+    ranks: Optional[int]
+    many: bool
+
+
 class ArmingRequest(NodePlan):
-    """A node of the plan, and what all nodes share; see ``arming``."""
+    """A node of the plan, what its runner needs there, and what all nodes share; see ``arming``."""
 
     run_id: str
     origin: str
-    runner: str
-    shape: str
-    hostfile: str
+    files: Dict[str, str]
+    relay: Optional[Relay]
+    after: Optional[str]
     lock: bool
     beacon: Optional[str]
     log_cap: int
     start_timeout: float
     timeout: Optional[float]
     grace: float
-    relay_key: str
     proof: Proof
     user_env: Dict[str, Word]
     about: Dict[str, Any]
@@ -212,16 +222,10 @@ class ArmingRequest(NodePlan):
     digest: str
 
 
-class MpiSpec(TypedDict):
-    """A node's part in mpirun; see ``mpi_relay``."""
+class MpiSpec(Relay):
+    """The same, with the address of every node by its name."""
 
-    key: str
-    address: Optional[str]
     places: Dict[str, str]
-    seconds: float
-    leads: bool
-    ranks: Optional[int]
-    many: bool
 
 
 class Spec(TypedDict):

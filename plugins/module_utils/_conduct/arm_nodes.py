@@ -9,12 +9,14 @@ import os
 import secrets
 from typing import Any, Dict, Optional, Set
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import order
 
 _END_SECONDS = 15.0
 # Beside the time that a supervisor has: for the proof, and for what a busy node needs.
@@ -92,13 +94,17 @@ class Arming:
 
     def _request(self, host: str, news: Dict[str, Any]) -> ArmingRequest:
         plan, node = self._plan, self._nodes[host]
+        own = order.on_node(plan, node, self._relay_key)
         return {
             **node,
+            # The files hold these.
+            "rank_argv": None,
+            "model": None,
+            "files": {**own["files"], run_directory.HOST_FILE: plan["hostfile"]},
+            "relay": own["relay"],
+            "after": own["after"],
             "run_id": plan["run_id"],
             "origin": self._origin,
-            "runner": plan["runner"],
-            "shape": plan["shape"],
-            "hostfile": plan["hostfile"],
             "lock": plan["lock"],
             "beacon": plan["beacon"],
             "start_timeout": plan["start_timeout"],
@@ -106,7 +112,6 @@ class Arming:
             "timeout": self._given["timeout"],
             "log_cap": self._given["log_cap"],
             "user_env": self._given["user_env"],
-            "relay_key": self._relay_key,
             "proof": proving.request(plan["proof"], host, news),
             "about": {**self._about, "host": host, "node_rank": node["node_rank"]},
             "programs": self._programs,

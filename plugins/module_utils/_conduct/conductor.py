@@ -23,7 +23,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import a
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower, Listener
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, shared_storage, spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import storage
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks.proof import judge as judge_proof
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 
 LOG_CAP_BYTES = 1 << 30
@@ -118,7 +120,7 @@ class Conductor:
         seen = look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over)
         if self.is_over:
             # Nobody will read what nodes wrote for the proof.
-            written = {host: shared_storage.written(found.facts) for host, found in seen.items() if found.facts}
+            written = {host: storage.written(found.facts) for host, found in seen.items() if found.facts}
             proving.release(written, self._agents)
         self._clock.begin("plan")
         return seen
@@ -128,7 +130,7 @@ class Conductor:
         self._clock.begin("prove")
         proved = proving.run(proof, self._agents, lambda: self.is_over)
         due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
-        found = proof_verdict.judge(due, proved)
+        found = judge_proof(due, proved)
         return [entry for entry in found if catalog.CHECK_OF[entry["code"]] not in skip]
 
     def start(self, plan: Plan, given: Mapping[str, Any]) -> Result:
@@ -162,7 +164,7 @@ class Conductor:
         seconds = float(plan["start_timeout"])
         with arm_nodes.Arming(plan, armed, self._agents, follower) as arming:
             ready = follower.wait_ready(seconds)
-            refusals = proof_verdict.judge(plan["proof"], arming.proof) if ready else []
+            refusals = judge_proof(plan["proof"], arming.proof) if ready else []
             if ready and not refusals:
                 started = time.monotonic()
                 self._clock.begin("go to end")

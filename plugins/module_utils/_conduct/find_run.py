@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import NodePlan, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
@@ -138,10 +138,11 @@ def _plan(run_id: str, shares: Dict[str, Any], silent: Dict[str, str], is_named:
         }
         for number, host in enumerate(here)
     ]
-    plan: Plan = {"run_id": run_id, "shape": "command", "world_size": 0, "nnodes": len(nodes), "nodes": nodes}
+    unknown = runners.UNKNOWN.shape
+    plan: Plan = {"run_id": run_id, "shape": unknown, "world_size": 0, "nnodes": len(nodes), "nodes": nodes}
     if described:
         known: Plan = described["plan"]
         plan = {**known, "run_id": run_id, "nodes": nodes}
     if missing:
-        plan["shape"] = "command"
+        plan["shape"] = unknown
     return Found(plan, notices)

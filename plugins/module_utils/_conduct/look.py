@@ -6,17 +6,15 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way
 
 PROBE = "_probe.node_facts:node_info"
-# Whatever may hang has a deadline on the node; this one is for a node that does not even start to look. A madengine
-# that has to be started to say its version may take a minute.
-_SECONDS, _MODEL_SECONDS = 22.0, 100.0
-# The agent keeps that deadline; this much later, it is the agent that does not do anything any more.
+# Whatever may hang has a deadline on the node, and the agent keeps one for the whole probe. This much later the agent
+# itself does not do anything any more.
 _MORE_SECONDS = 5.0
 
 
@@ -50,7 +48,7 @@ def at_all(
         seen[host] = found
         told(host, found.facts is not None)
 
-    seconds = _MODEL_SECONDS if request["shape"] == "model" else _SECONDS
+    seconds = runners.job_of(request["shape"]).probe_seconds
 
     def begin(host: str) -> None:
         begun[host] = time.time()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import rank_of
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import WireError
@@ -55,7 +55,8 @@ class Door:
 
     def __init__(self, run: NodeRun, plan: Plan, to_end: bool) -> None:
         self._run, self._to_end = run, to_end
-        self._may_be_mpi = plan.get("runner", "mpirun") == "mpirun"
+        ranks = runners.ranks_by(plan.get("runner"))
+        self._may_have_daemons = bool(ranks.daemons) or ranks is runners.UNKNOWN
         self._once: Set[Tuple[str, Optional[int]]] = set()
         self._told = 0
 
@@ -97,7 +98,7 @@ class Door:
             raise WireError("%s of a rank that is another node's" % name)
         if name == events.END and self._to_end:
             raise WireError("an end before the run has one")
-        if name == events.DAEMON_WANTED and self._run.node_rank or name == events.LATE and not self._may_be_mpi:
+        if name == events.DAEMON_WANTED and self._run.node_rank or name == events.LATE and not self._may_have_daemons:
             raise WireError("%s where no mpirun is" % name)
 
     def _is_told_again(self, event: Dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import json
 import time
 from typing import Any, Callable, Dict, Optional, Sequence, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
@@ -48,7 +48,7 @@ class Daemons:
         """Take down how a node ended; with mpirun itself, nobody asks for daemons any more."""
         if header.get("stopped") and self._late:
             self._blame(run, header)
-        if run.node_rank == 0 and self._plan.get("runner") == "mpirun":
+        if run.node_rank == 0 and runners.ranks_by(self._plan.get("runner")).daemons:
             for other in self._runs:
                 if other is not run:
                     self._order(other.host, wire.END)

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES, Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 
@@ -92,10 +92,14 @@ class NodeRun:
         return payload[max(0, known - start) :]
 
 
+def _job(plan: Plan) -> runners.Runner:
+    return runners.job_of(plan["shape"], plan.get("runner"))
+
+
 def shares(plan: Plan) -> List[Optional[range]]:
     """Give the ranks of every node; None where the plan does not say, or the runner may deal them otherwise."""
     counts = [node.get("nproc_per_node") or 0 for node in plan["nodes"]]
-    if plan.get("runner") != "torchrun" or not all(counts) or sum(counts) != plan["world_size"]:
+    if not runners.ranks_by(plan.get("runner")).deals_in_order or not all(counts) or sum(counts) != plan["world_size"]:
         return [None] * len(counts)
     ends = list(itertools.accumulate(counts))
     return [range(end - count, end) for count, end in zip(counts, ends)]
@@ -140,7 +144,7 @@ def joined(run: NodeRun, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]
     is_ours = size in (None, plan["world_size"] or size)
     if is_ours:
         run.join(event["rank"])
-    if is_ours or plan["shape"] != "script":
+    if is_ours or not _job(plan).counts_ranks:
         return None
     message = "rank %s is in a world of %s, not of %d" % (event["rank"], size, plan["world_size"])
     return problem("WORLD_DIFFERS", run.host, message, "leave the number of ranks to the plan")
@@ -151,7 +155,7 @@ def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Plan, event: Dict[str, An
     run.apart[event["rank"]] = event
     # A single rank has nobody to be apart from: it may well lead something of its own.
     everybody = sum(len(each.apart) for each in runs) >= max(plan["world_size"], 2)
-    if plan["shape"] != "script" or not everybody:
+    if not _job(plan).counts_ranks or not everybody:
         return None
     message = "rank %s of %d started %s, which made a world of its own, of size %s; so did every rank"
     text = message % (event["rank"], plan["world_size"], event["launcher"], event["size"])
@@ -170,17 +174,10 @@ def start_failure(host: str, event: Dict[str, Any]) -> Problem:
 def runner_failure(run: NodeRun, plan: Plan, record: Dict[str, Any]) -> Problem:
     """Describe a runner, or a command, that ended badly."""
     how, remedy = _how(record)
-    host, mpi = run.host, plan.get("runner") == "mpirun"
-    if mpi and run.node_rank:
-        what, code = "its MPI daemon", "RANK_FAILED"
-    elif plan["shape"] == "model":
-        what, code = "madengine", "MODEL_FAILED"
-    elif plan["shape"] == "command":
-        what, code = "the command", "COMMAND_FAILED"
-    else:
-        what, code = "mpirun" if mpi else "torchrun", "RANK_FAILED"
+    ranks, job = runners.ranks_by(plan.get("runner")), _job(plan)
+    what, code = (ranks.daemons, ranks.code) if ranks.daemons and run.node_rank else (job.called, job.code)
     remedy = remedy or "its output is in logs/runner.* of the run directory"
-    found = problem(code, host, "%s failed: %s" % (what, how), remedy)
+    found = problem(code, run.host, "%s failed: %s" % (what, how), remedy)
     return {**found, "exit_code": record["exit_code"], "signal": record["signal"]}
 
 
@@ -257,7 +254,7 @@ def lag(plan: Plan, event: Dict[str, Any]) -> float:
     exit code, and mpirun or a daemon that ends by a signal, have a reason of their own; a rank that ends by a signal
     may have been killed by its daemon, and mpirun or a daemon with an exit code reports what happened to others.
     """
-    if plan.get("runner") != "mpirun":
+    if not runners.ranks_by(plan.get("runner")).ends_together:
         return 0.0
     if event["event"] == events.RANK_EXIT:
         return 0.5 if event["signal"] else 0.0
@@ -294,12 +291,12 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
     problems = [entry for place, entry in enumerate(problems) if place == 0 or entry["code"] not in JOB_CODES]
     if interrupted:
         problems.insert(0, interrupted)
-    script = plan["shape"] == "script"
+    job = _job(plan)
     joined = sum(run.joined for run in runs)
-    if not problems and script and joined < plan["world_size"]:
+    if not problems and job.counts_ranks and joined < plan["world_size"]:
         message = "%d of %d ranks joined" % (joined, plan["world_size"])
         problems.append(problem("RANKS_MISSING", None, message, "see the logs of the nodes"))
-    if not problems and plan["shape"] == "model":
+    if not problems and job.has_models:
         problems += _bystanders(runs)[:1]
     if not problems:
         problems = [found for found in map(_unfinished, runs) if found]
@@ -315,10 +312,10 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
         shown = {
             key: node.get(key) for key in ("host", "node_rank", "address", "interface", "nproc_per_node", "run_dir")
         }
-        models = {"models": run.models or []} if plan["shape"] == "model" else {}
+        models = {"models": run.models or []} if job.has_models else {}
         nodes.append(dict(shown, exit_code=record.get("exit_code"), signal=record.get("signal"), **models))
     return problems, {
-        "ranks_joined": joined if script else None,
+        "ranks_joined": joined if job.counts_ranks else None,
         "start_spread_seconds": round(max(starts) - min(starts), 3) if starts else None,
         "victims": {host: count for host, count in victims.items() if count},
         "nodes": nodes,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Look at the cards of all nodes beside each other: which reach which, and what is wrong with the others.
+Compare the cards of all nodes: which ones reach each other, and what is wrong with the rest.
 
 Pure; private to the collection.
 """
@@ -23,9 +23,9 @@ Each = List[List[Candidate]]
 Network = Union[IPv4Network, IPv6Network]
 # A card's network, its address as a number, and the addresses that are reached over it.
 _Way = Tuple[str, int, route_tables.Ranges]
-# By card why it is not usable, and what addresses it has.
+# By card: why it is not usable, and its addresses.
 _Broken = Dict[str, Tuple[str, List[Candidate]]]
-# A network of so few addresses has no room for a third node: nodes reach each other by routes.
+# A network of at most this many addresses has no room for a third node: nodes reach each other by routes.
 _FEW = 4
 
 
@@ -59,7 +59,7 @@ class Group:
         return [], self._nothing_common()
 
     def reaching(self, pool: Each, shortest: int) -> Each:
-        """Leave those that every other node has one for that it reaches and is reached from."""
+        """Keep cards that reach a card of every other node and are reached from it."""
         while all(pool):
             common = set.intersection(*({c.network for c in own} for own in pool))
             ways: List[List[_Way]] = []
@@ -80,13 +80,13 @@ class Group:
         return own.network, route_tables.number_of(own.address), ranges
 
     def table(self, number: int) -> route_tables.Table:
-        """Give a node's routes."""
+        """Return a node's routes."""
         if number not in self._tables:
             self._tables[number] = route_tables.Table(self.facts[number].get("routes"))
         return self._tables[number]
 
     def left(self, number: int) -> List[Candidate]:
-        """Give a node's cards that qualify: for data, or where no data network is left, all that reach the others."""
+        """Return a node's cards that qualify: those for data, or without a data network all that reach the others."""
         if not self._left:
             data = self.reaching(self.data, 1)
             self._left = data if all(data) else self.reaching(self.cards, 1)
@@ -103,7 +103,7 @@ class Group:
         return ([], several) if several else (self.one_address_each(left), [])
 
     def one_address_each(self, cards: Each) -> List[Candidate]:
-        """Take every node's address that SSH came in by, else its first: of one network where all share one."""
+        """Choose every node's address that SSH came in by, otherwise its first, in one network if all share one."""
         common = set.intersection(*({c.network for c in own} for own in cards))
         entered = Counter(c.network for own in cards for c in own if c.address in self.management.addresses)
         networks = [c.network for c in cards[0] if c.network in common]
@@ -111,10 +111,10 @@ class Group:
         inside = [[c for c in own if network in (None, c.network)] for own in cards]
         return [next((c for c in own if c.address in self.management.addresses), own[0]) for own in inside]
 
-    # -- what stands against it -------------------------------------------------------------------
+    # -- why not --------------------------------------------------------------------------------------
 
     def _broken(self, number: int) -> _Broken:
-        """Find cards of a node that are not usable, why, and what addresses they have all the same."""
+        """Return cards of a node that are not usable, each with the reason and the addresses that it has anyway."""
         names, found = self.names[number], {}
         for name, entry in names.items():
             reason = network_cards.rejection(entry, names)
@@ -124,10 +124,10 @@ class Group:
 
     def _outside(self) -> List[Problem]:
         """
-        Find nodes that are not in a network where most others are, or were meant to be.
+        Find nodes outside a network that most others are in, or should be in.
 
-        Falling back to the management network would hide a cable that is out. The same address on every
-        node, such as that of a service processor, is no network between them.
+        Falling back to the management network would hide a cable that is unplugged. The same address on every
+        node, such as that of a service processor, is not a network between them.
         """
         members: Dict[str, Dict[str, Candidate]] = {}
         meant: Dict[str, Dict[str, Candidate]] = {}
@@ -160,30 +160,30 @@ class Group:
         return found
 
     def _why(self, number: int, usual: Set[str], network: str) -> str:
-        """Say which card of a node should have been in a network: by its address, else by its name."""
+        """Return which card of a node should have been in a network: by its address, otherwise by its name."""
         broken = self._broken(number)
         by_address = [name for name, (_, own) in broken.items() if any(c.network == network for c in own)]
         named = by_address or [name for name in broken if name in usual]
         return "".join(": %s" % fault(name, broken[name][0]) for name in named[:1])
 
     def _passed_over(self) -> List[Problem]:
-        """Name the cards that were meant to be used, where it comes to the management network."""
+        """Report the cards that should have been used instead of the management network."""
         everywhere = [self._broken(number) for number in range(len(self.hosts))]
         meant = self._meant(everywhere)
         found: List[Problem] = []
         for host, broken, names in zip(self.hosts, everywhere, self.names):
             faults = [fault(name, reason) for name, (reason, _) in broken.items() if name in meant]
             if not faults and not set(names) & meant:
-                # Its card may have another name than elsewhere.
+                # Its card may have another name here.
                 faults = [fault(name, reason) for name, (reason, _) in broken.items()] if meant else []
-                faults = faults or ["%s is not there" % name for name in sorted(meant)]
+                faults = faults or ["%s is missing" % name for name in sorted(meant)]
             if faults:
                 message = "the job's network is the one that SSH comes in by: %s" % ", ".join(faults)
                 found.append(problem("MANAGEMENT_NETWORK", host, message))
         return found
 
     def _meant(self, everywhere: Sequence[_Broken]) -> Set[str]:
-        """Name the cards in networks of two nodes; of two nodes the other may have lost its own, so one is enough."""
+        """Return cards in networks of two nodes; of two nodes one is enough, since the other may have lost its card."""
         nodes: Dict[str, Set[int]] = {}
         called: Dict[str, Set[str]] = {}
         for number, (names, broken) in enumerate(zip(self.names, everywhere)):
@@ -211,22 +211,22 @@ class Group:
 
 
 def _place(candidate: Candidate) -> str:
-    """Tell what cards of several nodes have alike: a network, or a name where every node has a network of its own."""
+    """Return what cards of several nodes have in common: a network, or a name if each node has a network of its own."""
     return candidate.interface if network_of(candidate.network).num_addresses <= _FEW else candidate.network
 
 
 def _dark_rdma(names: network_cards.Names) -> List[str]:
     """
-    List a node's cards for RDMA where none of them has a carrier: a port that is not used has one beside it.
+    Return a node's RDMA cards if none of them has a carrier: next to an unused port there is a port that has one.
 
-    Many a node gives its cards no address once their cables are out.
+    Many nodes drop the addresses of cards whose cables are unplugged.
     """
     found = {name: entry for name, entry in names.items() if entry.get("rdma")}
     return [] if any("RUNNING" in entry["flags"] for entry in found.values()) else list(found)
 
 
 def _reaches_all(number: int, place: int, ways: List[List[_Way]]) -> bool:
-    """Tell whether one of a node's cards reaches one of every other node, and is reached from it."""
+    """Return whether a node's card reaches a card of every other node, and is reached from it."""
     network, address, there = ways[number][place]
     return there is not route_tables.NOWHERE and all(
         other == number or any(net == network or (peer in there and address in back) for net, peer, back in peers)
@@ -244,7 +244,7 @@ class _Management:
         self._others = self._beside(facts)
 
     def _beside(self, facts: Sequence[Facts]) -> Set[str]:
-        """Find what other networks these cards are in, such as that of IPv6, but none that a node has a card for."""
+        """Return other networks of these cards, such as that of IPv6, except those that a node has another card for."""
         taken_along: Set[str] = set()
         elsewhere: Set[str] = set()
         for fact in facts:
@@ -266,12 +266,12 @@ class _Management:
 
 @lru_cache(maxsize=1 << 16)
 def network_of(text: str) -> Network:
-    """Read a network in CIDR notation."""
+    """Parse a network in CIDR notation."""
     return ip_network(text, strict=False)
 
 
 def mixed(hosts: Sequence[str], each: Sequence[Sequence[Candidate]]) -> List[Problem]:
-    """Say of every node which family it has."""
+    """Report which family each node has."""
     return [
         problem("FAMILY_MIXED", host, "has only IPv%d" % min(6 if c.is_ipv6 else 4 for c in own))
         for host, own in zip(hosts, each)
@@ -283,11 +283,11 @@ def _listed(own: Sequence[Candidate]) -> str:
 
 
 def fault(name: str, reason: str) -> str:
-    """Say what is wrong with an interface."""
+    """Return what is wrong with an interface, in words."""
     return "%s %s %s" % (name, "is" if reason == "down" else "has", reason)
 
 
 def ambiguous(host: str, own: Sequence[Candidate], remedy: str) -> Problem:
-    """Say which interfaces there are to choose from."""
+    """Report the interfaces to choose from."""
     text = ", ".join("%s %s" % (c.interface, c.address) for c in own)
     return problem("INTERFACE_AMBIGUOUS", host, "several interfaces qualify: %s" % text, remedy)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Judge what all nodes reported, and plan the launch where nothing stands against it.
+Judge what all nodes reported, and plan the launch if there are no problems.
 
 Pure; private to the collection.
 """
@@ -8,44 +8,27 @@ Pure; private to the collection.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
-from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
-# What depends on all nodes together cannot be judged without the ones that are missing.
-_NEEDS_ALL = {
-    "NO_COMMON_NETWORK",
-    "NETWORK_MISSING",
-    "INTERFACE_AMBIGUOUS",
-    "FAMILY_MIXED",
-    "GPU_COUNT_DIFFERS",
-    "SLOTS_DIFFER",
-}
-
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgement(planner.Outcome):
     """
-    What came of the look at all nodes.
+    The result of inspecting all nodes.
 
-    ``plan`` is there only where nothing stands against it. ``without_ifconfig`` names nodes where net-tools are to be
-    installed next, where that is all that is missing. ``left_out`` names checks that were not wanted. ``answered`` is
-    how many nodes could be looked at, spares and those that are left out with them.
+    ``plan`` is None if there are problems. ``without_ifconfig`` names nodes where net-tools must be installed next, if
+    that is all that is missing. ``left_out`` names checks that were not wanted. ``answered`` is the number of nodes
+    that could be inspected, including spares and nodes that are left out.
     """
 
-    hosts: List[str]
-    plan: Optional[Plan]
-    problems: List[Problem]
-    warnings: List[Problem]
-    proof: Dict[str, Proof]
+    hosts: List[str] = field(default_factory=list)
     without_ifconfig: List[str] = field(default_factory=list)
-    candidates: Dict[str, Any] = field(default_factory=dict)
-    fingerprints: Dict[str, Any] = field(default_factory=dict)
     left_out: List[str] = field(default_factory=list)
     answered: int = 0
 
@@ -63,10 +46,10 @@ def judge(
 
     Args:
         request: Its ``slots`` belong to ``nodes``, or to those that were reached where ``nnodes`` is 0.
-        nodes: All hosts in rank order and their facts, None where one could not be looked at.
-        failed: Why nodes could not be looked at.
-        nnodes: How many nodes take part; 0 is all.
-        restarts: How often the run may be started again.
+        nodes: All hosts in rank order and their facts, None where one could not be inspected.
+        failed: Why nodes could not be inspected.
+        nnodes: How many nodes take part; 0 means all.
+        restarts: How many times the run may be restarted.
         net_tools_follow: Whether nodes without ifconfig are only listed.
     """
     hosts, problems = [host for host, _ in nodes], list(failed)
@@ -80,23 +63,20 @@ def judge(
     elif reached:
         names, facts = [host for host, _ in reached], [found for _, found in reached]
         choice = spare_nodes.Choice(names, planner.make(request, names, facts), [], [])
-        needs_all = _NEEDS_ALL if problems else set()
-        problems += [entry for entry in choice.outcome.problems if entry["code"] not in needs_all]
+        # What depends on all nodes together cannot be judged without the missing ones.
+        unsure = catalog.NEEDS_ALL if problems else ()
+        problems += [entry for entry in choice.outcome.problems if entry["code"] not in unsure]
     outcome = choice.outcome
     if outcome.plan:
         kept = spare_nodes.keep(request, choice, nodes, restarts) if restarts else None
         outcome.plan["spares"], outcome.plan["restart"] = choice.spares, kept
     missing = [str(entry["host"]) for entry in problems if entry["code"] == "NET_TOOLS_MISSING"]
     wait = missing if net_tools_follow and len(missing) == len(problems) else []
+    mine = {"plan": None if problems else outcome.plan, "problems": [] if wait else problems}
     return Judgement(
+        **{**vars(outcome), **mine, "warnings": [*choice.left_out, *outcome.warnings]},
         hosts=hosts,
-        plan=None if problems else outcome.plan,
-        problems=[] if wait else problems,
-        warnings=[*choice.left_out, *outcome.warnings],
-        proof=outcome.proof,
         without_ifconfig=wait,
-        candidates=outcome.candidates,
-        fingerprints=outcome.fingerprints,
         left_out=[name for name in catalog.NAMES if not request.wants(name)],
         answered=len(reached),
     )

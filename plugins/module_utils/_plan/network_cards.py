@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Tell what a network interface is: out of the question, a card, or a device that is made of software.
+Classify network interfaces: rejected, a card, or a device that is made of software.
 
-A tunnel or an overlay reaches other nodes, too, by way of a card, and mostly in nothing like its time. Pure;
-private to the collection.
+A tunnel or an overlay reaches other nodes as well, but through a card and much more slowly. Pure; private to the
+collection.
 """
 
 from __future__ import annotations
@@ -17,26 +17,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shap
 
 Names = Dict[str, Interface]
 
-# Kinds that the kernel makes of software, none of which carries a packet anywhere by itself.
+# Kinds that the kernel makes of software; none of them carries a packet anywhere by itself.
 _TUNNELS = {
-    *(
-        "amt",
-        "bareudp",
-        "batadv",
-        "erspan",
-        "fou",
-        "geneve",
-        "gre",
-        "gretap",
-        "gtp",
-        "ip6erspan",
-        "ip6gre",
-        "ip6gretap",
-    ),
-    *("ip6tnl", "ipip", "l2tp", "ovpn", "ppp", "sit", "tun", "vti", "vti6", "vxlan", "wireguard", "xfrm"),
+    *("amt", "bareudp", "batadv", "erspan", "fou", "geneve", "gre", "gretap", "gtp", "ip6erspan", "ip6gre"),
+    *("ip6gretap", "ip6tnl", "ipip", "l2tp", "ovpn", "ppp", "sit", "tun", "vti", "vti6", "vxlan", "wireguard", "xfrm"),
 }
 _INNER = {"dummy", "ifb", "netkit", "nlmon", "vrf", "vsockmon"}
-# Ends here without a card behind it; whether a card is among its ports cannot be seen.
+# A switch without a card behind it, as far as can be seen: its ports are not visible.
 _SWITCHES = {"openvswitch"}
 
 
@@ -45,7 +32,7 @@ class Candidate:
     """
     One address of one interface of one node; ``network`` is in CIDR notation.
 
-    ``also`` are other cards of the node that the job may use beside it.
+    ``also`` are other cards of the node that the job may use as well.
     """
 
     interface: str
@@ -65,12 +52,12 @@ class Candidate:
 
 
 def by_name(facts: Facts) -> Names:
-    """Give a node's interfaces by name."""
+    """Return a node's interfaces by name."""
     return {entry["name"]: entry for entry in facts["interfaces"]}
 
 
 def rejection(entry: Interface, names: Names) -> Optional[str]:
-    """Say why an interface is out of the question, or None when it is not."""
+    """Return why an interface is rejected, None if it is not."""
     if "UP" not in entry["flags"]:
         return "down"
     if "LOOPBACK" in entry["flags"]:
@@ -89,12 +76,12 @@ def rejection(entry: Interface, names: Names) -> Optional[str]:
 
 
 def is_broken(reason: Optional[str]) -> bool:
-    """Tell whether a rejection is a fault rather than what the interface is."""
+    """Return whether a rejection is a fault rather than the nature of the interface."""
     return reason in ("down", "no carrier", "no address")
 
 
 def _is_real(name: str, names: Names) -> bool:
-    """Tell whether a device is hardware, or stands on some: a bond, a team, a VLAN of either."""
+    """Return whether a device is hardware, or based on some: a bond, a team, a VLAN of either."""
     return any(device["physical"] or device["bond"] for device in _stack([name], names))
 
 
@@ -113,7 +100,7 @@ def _stack(
 
 
 def software(entry: Interface, names: Names) -> Optional[str]:
-    """Say what an interface is that is no card: a tunnel, an overlay, an end on its node; None of a card."""
+    """Return what an interface is that is not a card: a tunnel, an overlay, a local end; None for a card."""
 
     def is_bottom(device: Interface) -> bool:
         return _is_bottom(device, names)
@@ -125,31 +112,31 @@ def software(entry: Interface, names: Names) -> Optional[str]:
 
 
 def _is_bottom(entry: Interface, names: Names) -> bool:
-    """Tell whether a device itself says what it is, rather than those that it stands on."""
+    """Return whether a device itself shows what it is, rather than those below it."""
     return bool(entry["physical"] or entry["bond"] or _made_of(entry)) or not any(map(names.get, entry["lower"]))
 
 
 def _made_of(entry: Interface) -> Optional[str]:
-    """Name what a device is made of when that is software, whatever it stands on."""
+    """Return what a device is made of if that is software, whatever is below it."""
     if entry["physical"] or entry["bond"]:
         return None
     kind = str(entry.get("kind"))
     if kind in _TUNNELS:
         return "tunnel (%s)" % kind
     if kind in _INNER:
-        return "no card (%s)" % kind
+        return "not a card (%s)" % kind
     if entry.get("peer"):
         return "pair with %s on this node" % entry["peer"]
     return "tunnel" if {"POINTOPOINT", "NOARP"} & set(entry["flags"]) else None
 
 
 def is_routed(entry: Interface) -> bool:
-    """Tell whether nodes that share no network with it may be sought behind a card."""
+    """Return whether a card may reach nodes that are in none of its networks."""
     return entry.get("kind") not in _SWITCHES
 
 
 def addresses(entry: Interface, link_local: bool = False) -> List[Candidate]:
-    """List an interface's addresses; link-local ones are left out unless they are asked for."""
+    """Return an interface's addresses; link-local ones only on request."""
     found = [_parsed("%(address)s/%(prefix)s" % own) for own in entry["addresses"]]
     return [Candidate(entry["name"], own, network) for own, network, is_local in found if link_local or not is_local]
 
@@ -165,19 +152,19 @@ def _parsed(text: str) -> Tuple[str, str, bool]:
 
 
 def usable(facts: Facts) -> List[Candidate]:
-    """List a node's addresses that could carry training traffic as far as the node alone can tell."""
+    """Return a node's addresses that could carry training traffic, as far as the node alone shows."""
     names = by_name(facts)
     return [c for entry in facts["interfaces"] if rejection(entry, names) is None for c in addresses(entry)]
 
 
 def cards(facts: Facts) -> List[Candidate]:
-    """List those of the usable addresses that a card has."""
+    """Return the usable addresses that belong to a card."""
     names = by_name(facts)
     return [candidate for candidate in usable(facts) if software(names[candidate.interface], names) is None]
 
 
 def repeated(facts: Sequence[Facts]) -> Set[str]:
-    """Give addresses that several nodes have."""
+    """Return addresses that several nodes have."""
     seen: Set[str] = set()
     found: Set[str] = set()
     for fact in facts:

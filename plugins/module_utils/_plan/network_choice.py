@@ -19,8 +19,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Dict, List, Optional, Sequence, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Interface, Nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Interface
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Routing
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_networks import (
@@ -33,29 +33,17 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_car
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.requested_network import Asked
 
 _EXPLAINED = 64
-__all__ = ["Candidate", "Row", "choose", "cover", "explain", "routed", "unreadable"]
+__all__ = ["Candidate", "Row", "choose", "cover", "explain", "routed"]
 
 # ``interface``, ``address``, ``network`` (None without an address) and ``verdict``.
 Row = Dict[str, Optional[str]]
-
-
-def unreadable(nodes: Nodes) -> List[Problem]:
-    """Find nodes of which it is not known what interfaces they have."""
-    found = []
-    for host, fact in nodes:
-        if not fact["ifconfig"]:
-            found.append(problem("NET_TOOLS_MISSING", host, "ifconfig is not installed"))
-        elif fact.get("ifconfig_error"):
-            message = "%s -a cannot be understood: %s" % (fact["ifconfig"], fact["ifconfig_error"])
-            found.append(problem("IFCONFIG_UNREADABLE", host, message))
-    return found
 
 
 def choose(
     hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] = None, master: Optional[str] = None
 ) -> Choice:
     """
-    Choose one candidate a node, in the order of ``hosts``, or report every reason why not.
+    Choose one candidate per node, in the order of ``hosts``, or report every reason why not.
 
     Args:
         hosts: Names of the nodes, in rank order.
@@ -64,7 +52,7 @@ def choose(
         master: An address of the first node that the user asks for; without ``wanted`` it says which network.
 
     Returns:
-        With candidates the problems are warnings.
+        Candidates and problems; with candidates all problems are warnings.
     """
     group = Group(hosts, facts)
     if wanted is not None:
@@ -73,11 +61,11 @@ def choose(
 
 
 def _by_master(group: Group, master: str) -> Choice:
-    """Choose the network that an address of the first node is in, by the rule where not all nodes are in it."""
+    """Choose the network of an address of the first node, or by the rule if not all nodes are in it."""
     own = {c.address: c.network for c in network_cards.usable(group.facts[0])}
     remedy = "its addresses: " + (", ".join(own) or "none")
     if master not in own:
-        message = "%s is no usable address of this node" % master
+        message = "%s is not a usable address of this node" % master
         return [], [problem("MASTER_ADDR_UNKNOWN", group.hosts[0], message, remedy)]
     if all(own[master] in {c.network for c in network_cards.usable(fact)} for fact in group.facts):
         return Asked(group, own[master]).choose()
@@ -90,9 +78,9 @@ def _by_master(group: Group, master: str) -> Choice:
 
 def explain(hosts: Sequence[str], facts: Sequence[Facts], chosen: Sequence[Candidate]) -> Dict[str, List[Row]]:
     """
-    Give every address of every node with the reason why it was chosen or not.
+    Return every address of every node with the reason why it was chosen or not.
 
-    Of an interface with more addresses than anyone reads, the first ones and those that were chosen.
+    An interface with very many addresses is represented by the first ones and those that were chosen.
 
     Returns:
         Rows by host.
@@ -134,7 +122,7 @@ def _verdict(group: Group, number: int, entry: Interface, candidate: Candidate, 
 
 
 def routed(candidate: Candidate, fact: Facts) -> Routing:
-    """Say by which devices a node is to reach all others from its address; no question where nothing leaves by it."""
+    """Return the devices by which a node should reach all others from its address; empty if nothing leaves by it."""
     names = network_cards.by_name(fact)
     ends_here = "LOOPBACK" in names[candidate.interface]["flags"] or names[candidate.interface].get("kind") == "dummy"
     return {} if ends_here else {"source": candidate.address, "devices": [card.interface for card in candidate.cards]}
@@ -142,10 +130,10 @@ def routed(candidate: Candidate, fact: Facts) -> Routing:
 
 def cover(facts: Sequence[Facts], chosen: Sequence[Candidate], wanted: Optional[str] = None) -> List[str]:
     """
-    Write the networks of the job in as few words as possible, for programs that take the same on all nodes.
+    Write the networks of the job in as few words as possible, for programs that get the same on all nodes.
 
-    Several networks that are not on all nodes become one that covers them, by preference the one that was asked
-    for, unless another address of a node is in it, too.
+    Several networks that are not on all nodes become one that covers them, preferably the one that was asked for,
+    unless it includes another address of a node.
     """
     each = [{card.network for card in own.cards} for own in chosen]
     networks = sorted(set.union(*each))
@@ -162,7 +150,7 @@ def cover(facts: Sequence[Facts], chosen: Sequence[Candidate], wanted: Optional[
 
 
 def _smallest(addresses: Set[str]) -> Network:
-    """Find the smallest network that all addresses are in."""
+    """Return the smallest network that contains all addresses."""
     numbers = sorted(map(ip_address, addresses), key=int)
     bits = numbers[0].max_prefixlen
     prefix = bits - (int(numbers[0]) ^ int(numbers[-1])).bit_length()

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Take the network that the user asks for, by an interface's name or in CIDR notation, at the user's word.
+Use the network that the user asks for, by an interface's name or in CIDR notation, without questioning it.
 
 Pure; private to the collection.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Dict, List, Sequence, Set
 
@@ -23,6 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_netw
     mixed,
     network_of,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd_ones
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate
 
 _NARROWER = "give one interface, or a network that only it is in: --interface NAME or CIDR"
@@ -35,7 +35,7 @@ class Asked:
         self._group, self._wanted, self._by_network = group, wanted, "/" in wanted
 
     def choose(self) -> Choice:
-        """Take what was asked for; whether it serves is the proof's to say."""
+        """Choose what was asked for; the proof shows whether it works."""
         group = self._group
         each = [self._matches(fact) for fact in group.facts]
         problems = [found for number, own in enumerate(each) for found in self._unusable(number, own)]
@@ -62,7 +62,7 @@ class Asked:
         return chosen, self._differing(chosen)
 
     def _matches(self, fact: Facts) -> List[Candidate]:
-        """Find what matches; what several nodes have or the rule rejects anyway only where nothing else does."""
+        """Return what matches; addresses of several nodes, or that the rule rejects, only if nothing else does."""
         names = network_cards.by_name(fact)
         if not self._by_network:
             if self._wanted not in names:
@@ -96,11 +96,11 @@ class Asked:
         reasons = {c.interface: network_cards.rejection(names[c.interface], names) for c in own}
         if all(reason in ("down", "no carrier") for reason in reasons.values()):
             faults = ", ".join(fault(name, str(reason)) for name, reason in reasons.items())
-            return [problem("INTERFACE_DOWN", host, "%s, and %s was asked for" % (faults, self._wanted))]
+            return [problem("INTERFACE_DOWN", host, "%s, but %s was requested" % (faults, self._wanted))]
         return []
 
     def _twice(self, each: Each) -> List[Problem]:
-        """Find nodes that have nothing but addresses of others."""
+        """Return nodes all of whose addresses belong to others as well."""
         holders, found = self._holders(), []
         for host, own in zip(self._group.hosts, each):
             address, name = own[0].address, own[0].interface
@@ -111,7 +111,7 @@ class Asked:
         return found
 
     def _holders(self) -> Dict[str, List[str]]:
-        """Give the nodes that have an address of several, on whatever interface that is up."""
+        """Return the nodes that have each shared address, on any interface that is up."""
         holders: Dict[str, List[str]] = {}
         for host, fact in zip(self._group.hosts, self._group.facts):
             up = [entry for entry in fact["interfaces"] if "UP" in entry["flags"]]
@@ -120,7 +120,7 @@ class Asked:
         return holders
 
     def _is_ambiguous(self, number: int, own: Sequence[Candidate]) -> bool:
-        """Cards of one network, and rails of a kind, serve together; the management network is no rail."""
+        """Return whether the user must choose: cards of one network and rails go together, management does not."""
         group = self._group
         networks = {c.network for c in own}
         if len(networks) < 2:
@@ -130,7 +130,7 @@ class Asked:
         return len({c.interface for c in own}) > 1 and (len(mtu) > 1 or True in managed)
 
     def _first(self, number: int, own: List[Candidate], common: Set[str], each: Each) -> Candidate:
-        """Choose the card that nodes meet on: in a network of all, and the one that the route there leads over."""
+        """Choose the card that nodes meet on: in a network of all nodes, and the one that the route uses."""
         group = self._group
         shared = [c for c in own if c.network in common] or own
         peer = next((c.address for other, cs in enumerate(each) if other != number for c in cs), None)
@@ -140,10 +140,7 @@ class Asked:
         return replace(first, also=tuple(also[name] for name in reversed(list(also))))
 
     def _differing(self, chosen: Sequence[Candidate]) -> List[Problem]:
-        counts = [len(c.cards) for c in chosen]
-        usual = Counter(counts).most_common(1)[0][0]
         return [
-            problem("CARDS_DIFFER", host, "%d cards match %s, on most nodes %d" % (count, self._wanted, usual))
-            for host, count in zip(self._group.hosts, counts)
-            if count != usual
+            problem("CARDS_DIFFER", host, "%d cards match %s, on most nodes %d" % (count, self._wanted, most))
+            for host, count, most in odd_ones(zip(self._group.hosts, chosen), lambda own: len(own.cards))
         ]

@@ -2,8 +2,8 @@
 """
 Reason with the route tables that nodes reported. Pure; private to the collection.
 
-This is the main table alone: a node may have rules for others. So a plan is made with it, and the kernel itself
-is asked in the proof.
+This is only the main table: a node may have rules that use others. So it serves the plan, and the proof asks the
+kernel itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Table:
         self._leave(inside, 1 << 32)
 
     def _leave(self, inside: List[Tuple[int, Optional[Way]]], first: int) -> None:
-        """Go back to the wider route behind the end of every one that ends before."""
+        """Return to the wider route after the end of each route that ends before."""
         while inside and inside[-1][0] < first:
             last, _ = inside.pop()
             self._begin(last + 1, inside[-1][1] if inside else None)
@@ -45,7 +45,7 @@ class Table:
             self._ways.append(way)
 
     def ranges(self, interface: str, shortest: int = 0) -> Ranges:
-        """Give the addresses that are reached over an interface, by routes of at least that prefix."""
+        """Return the addresses that are reached over an interface, by routes with at least that prefix length."""
         key = (interface, shortest)
         if key not in self._ranges:
             ends = [*self._starts[1:], 1 << 32]
@@ -56,12 +56,12 @@ class Table:
         return self._ranges[key]
 
     def carries(self, interface: str, address: str, shortest: int = 0) -> bool:
-        """Tell whether an address is reached over an interface, by a route of at least that prefix."""
+        """Return whether an address is reached over an interface, by a route with at least that prefix length."""
         return number_of(address) in self.ranges(interface, shortest)
 
 
 def _plain(routes: Any) -> List[Tuple[int, int, FrozenSet[str]]]:
-    """Read routes as a node reported them; none of them where one cannot be a route."""
+    """Parse routes as a node reported them; none at all if one of them is invalid."""
     try:
         found = [(number_of(network), length, frozenset(map(str, names))) for network, length, names in routes or ()]
         fits = all(type(length) is int and 0 <= length <= 32 and number >= 0 for number, length, _ in found)
@@ -90,5 +90,5 @@ NOWHERE = Ranges([])
 
 @lru_cache(maxsize=1 << 16)
 def number_of(address: str) -> int:
-    """Give an address of IPv4 as a number; of IPv6 one that is in no range."""
+    """Return an IPv4 address as a number; for IPv6 a number that no range contains."""
     return -1 if ":" in address else int.from_bytes(socket.inet_aton(address), "big")

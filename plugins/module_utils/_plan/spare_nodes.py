@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Choose the nodes of a run among more than it needs, before the start and at a restart.
+Choose the nodes of a run from more than it needs, before the start and at a restart.
 
 Pure; private to the collection.
 """
@@ -17,13 +17,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
-# All hosts and their facts, None where one could not be looked at.
+# All hosts and their facts, None where one could not be inspected.
 _Tried = Sequence[Tuple[str, Optional[Facts]]]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The nodes that are taken, in rank order, how they were judged, and why others were left out."""
+    """The chosen nodes in rank order, how they were judged, and why others were left out."""
 
     hosts: List[str]
     outcome: planner.Outcome
@@ -38,14 +38,14 @@ def choose(
     wanted: int,
 ) -> Choice:
     """
-    Take the first ``wanted`` nodes that nothing stands against.
+    Choose the first ``wanted`` nodes without problems.
 
     Args:
         request: Its ``slots`` belong to ``nodes``.
-        failed: Why nodes could not be looked at.
+        failed: Why nodes could not be inspected.
 
     Returns:
-        What was chosen. When too few are good, all problems of all nodes stand in its outcome.
+        The choice. If too few nodes are good, its outcome has all problems of all nodes.
     """
     slots = dict(zip((host for host, _ in nodes), request.slots))
     facts = {host: fact for host, fact in nodes if fact is not None}
@@ -54,7 +54,7 @@ def choose(
         taken = good[:wanted]
         own = replace(request, slots=tuple(slots.get(host) for host in taken))
         each = [facts[host] for host in taken]
-        outcome = planner.make(own, taken, each, no_spares=False) if taken else planner.Outcome(None, [], [])
+        outcome = planner.make(own, taken, each, has_spares=True) if taken else planner.Outcome(None, [], [])
         blamed = {entry["host"] for entry in outcome.problems} & set(taken)
         installable = {entry["code"] for entry in outcome.problems} == {"NET_TOOLS_MISSING"}
         if len(taken) < wanted:
@@ -67,19 +67,19 @@ def choose(
 
 
 def _replaced(meant: List[str], taken: List[str], bad: List[Problem]) -> List[Problem]:
-    """Say of every node that was left out why, and who takes its place."""
+    """Report for each node that was left out the reason, and the node that replaces it."""
     newcomers = iter([host for host in taken if host not in meant])
     found = []
     for host in dict.fromkeys(entry["host"] for entry in bad):
         why = ", ".join("%s [%s]" % (entry["message"], entry["code"]) for entry in bad if entry["host"] == host)
         instead = next(newcomers, None) if host in meant else None
-        takes = "; %s takes its place" % instead if instead else ""
-        found.append(problem("NODE_REPLACED", host, "it is left out: %s%s" % (why, takes)))
+        takes = "; %s replaces it" % instead if instead else ""
+        found.append(problem("NODE_REPLACED", host, "left out: %s%s" % (why, takes)))
     return found
 
 
 def keep(request: Request, choice: Choice, nodes: _Tried, restarts: int) -> Restart:
-    """Keep what a restart needs to plan anew; of the user's environment only which GPUs the job sees."""
+    """Return what a restart needs to plan again; of the user's environment only which GPUs the job sees."""
     wanted = {*choice.hosts, *choice.spares}
     env = {name: value if name in visible_gpus.NAMES else "" for name, value in request.env.items()}
     bare = {**asdict(request), "env": env, "slots": ()}
@@ -90,21 +90,21 @@ def keep(request: Request, choice: Choice, nodes: _Tried, restarts: int) -> Rest
 
 
 def _without_files(facts: Facts, proven: bool) -> Facts:
-    """The files that nodes wrote to prove their storage are gone by then; what they proved of nodes that ran is not."""
+    """Drop the files that proved shared storage, which are gone by then; what they proved of nodes that ran stays."""
     return {**facts, "mounts": [{**mount, "file": None, "proven": proven} for mount in facts["mounts"]]}
 
 
 def again(plan: Plan, failures: Dict[str, str], attempt: int) -> Optional[Tuple[Plan, Dict[str, str]]]:
     """
-    Plan a run anew after it failed.
+    Plan a run again after it failed.
 
     Args:
         plan: The plan that failed.
         failures: Codes by host.
-        attempt: Which restart this would be, from 1.
+        attempt: The number of this restart, from 1.
 
     Returns:
-        The new plan, and who replaces whom; None when there is nothing left to try.
+        The new plan, and the new node by the old one; None if nothing is left to try.
     """
     kept = plan.get("restart")
     if not kept or attempt > kept["most"]:

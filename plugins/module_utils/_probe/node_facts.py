@@ -15,7 +15,12 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, run_directory, visible_gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    command_line,
+    run_directory,
+    runners,
+    visible_gpus,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     deadlines,
     docker,
@@ -33,7 +38,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
 
 ARGUMENTS: Dict[str, Any] = {
     "work": {"type": "list", "elements": "raw", "default": []},
-    "shape": {"type": "str", "choices": ["script", "command", "model"], "default": "script"},
+    "shape": {"type": "str", "choices": list(runners.shapes()), "default": runners.shapes()[0]},
     "tags": {"type": "list", "elements": "str", "default": []},
     "python": {"type": "str"},
     "mpirun": {"type": "str"},
@@ -72,12 +77,11 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
             for a proof are written), ``env`` (those variables of the job that decide what it finds).
     """
     begun = time.time()
-    work, script = request["work"], request["shape"] == "script"
-    model = request["shape"] == "model"
-    shape, env = request["shape"], request["env"]
+    work, shape, env = request["work"], request["shape"], request["env"]
+    job = runners.job_of(shape)
     entry, program = command_line.entry_script(work, shape), command_line.program(work, shape)
     python = (
-        *(command_line.chosen_python(work, shape, request["python"]), script, request["mpirun"]),
+        *(command_line.chosen_python(work, shape, request["python"]), job.uses_python, request["mpirun"]),
         *(command_line.module(work, shape), request["chdir"], env, request.get("mpi", True)),
     )
     port_number = 0 if request["port"] == "auto" else int(request["port"])
@@ -91,7 +95,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
             "gpus": (gpus.gpus, ()),
             "space": (fingerprint.space, (run_base,)),
             **_storage(request),
-            **(_models(request) if model else {}),
+            **(_models(request) if job.has_models else {}),
         },
         # A first start of a large Python installation is slow without being ill.
         patience={"python": fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS, "madengine": _MADENGINE_SECONDS},

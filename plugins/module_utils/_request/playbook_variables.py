@@ -11,6 +11,7 @@ import difflib
 import re
 from typing import Dict, Iterable, List, Match
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 
 PREFIX = "madctl_"
@@ -88,7 +89,8 @@ _OTHERWISE: Dict[str, str] = {
 }
 _SWITCHES = ("accept-new-host-keys", "allow-run-as-root", "command", "no-install")
 # A value stands in capitals, as in a usage line, or is one of these words.
-_OPTION = re.compile(r"--([a-z][a-z-]+)(?:[ =]([A-Z]+(?::ro)?|min|per-node|machine|names|torchrun|mpirun)\b)?")
+_WORDS = "|".join(("min", "per-node", "machine", "names", *runners.names()))
+_OPTION = re.compile(r"--([a-z][a-z-]+)(?:[ =]([A-Z]+(?::ro)?|%s)\b)?" % _WORDS)
 _VERB = re.compile(
     r"\bmadctl (check|collect|gc|launch|logs|ps|status|stop)\b(?: (RUN|[0-9]{8}-[0-9]{6}-\w+(?:\.\d+)?))?"
 )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the user asks for, whichever door it came in by. Pure; private to the collection."""
+"""What the user asks for, on the command line or in a playbook. Pure; private to the collection."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
 
 
@@ -16,8 +16,8 @@ class Request:
 
     run_id: str
     work: Tuple[Word, ...]
-    shape: str = "script"
-    runner: str = "torchrun"
+    shape: str = runners.shapes()[0]
+    runner: str = runners.names()[0]
     mpirun: Optional[str] = None
     mpi_args: Tuple[str, ...] = ()
     allow_run_as_root: bool = False
@@ -48,8 +48,8 @@ class Request:
         return bool(self.work or self.tags)
 
     def wants(self, check: str) -> bool:
-        """Tell whether a check counts: what a launch cannot do without always does."""
-        if catalog.ONLY_FOR.get(check, self.shape) not in (self.shape, self.runner):
+        """Return whether a check is wanted; a check that a launch depends on always is."""
+        if not catalog.applies(check, self.shape, self.runner):
             return False
         if check not in catalog.SKIPPABLE:
             return True

@@ -17,6 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     command_line,
     launchers,
     raw_words,
+    runners,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
@@ -39,7 +40,7 @@ def judge(given: Dict[str, Any]) -> List[Problem]:
         for name, wanted in _WANTED.items()
         if given.get(name) not in (None, "") and not _CHECKS[name](str(given[name]))
     ]
-    found += work(given.get("work") or [], str(given.get("shape") or "script"), given.get("python"))
+    found += work(given.get("work") or [], str(given.get("shape") or runners.shapes()[0]), given.get("python"))
     for name, known in (("skip", catalog.SKIPPABLE), ("only", catalog.NAMES)):
         ordered = ", ".join(check for check in catalog.NAMES if check in known)
         wrong = [check for check in given.get(name) or [] if check not in known]
@@ -55,10 +56,11 @@ def judge(given: Dict[str, Any]) -> List[Problem]:
             found.append(problem("USAGE", None, "%r is no name of a variable" % str(name), "set madctl_env"))
     for word in reserved([str(word) for word in given.get("mpi_args") or []]):
         found.append(problem("MPI_ARGS_RESERVED", None, "%s is the plan's to decide" % word, "leave it out"))
-    if given.get("shape") == "model":
+    if runners.job_of(str(given.get("shape"))).has_models:
         found += _models(given)
-    if given.get("gpus") == "per-node" and given.get("runner", "torchrun") == "torchrun":
-        message = "torchrun needs the same number of processes on every node"
+    ranks = runners.ranks_by(given.get("runner") or runners.names()[0])
+    if given.get("gpus") == "per-node" and not ranks.takes_unequal:
+        message = "%s needs the same number of processes on every node" % ranks.called
         found.append(problem("USAGE", None, message, "set madctl_gpus to min"))
     return found
 
@@ -87,7 +89,7 @@ def work(words: Sequence[Any], shape: str, python: Optional[str] = None) -> List
         words: The user's own.
         python: The path that was asked for as the job's Python.
     """
-    if shape != "script" or not words:
+    if not runners.job_of(shape).uses_python or not words:
         return []
     plain = [raw_words.unpack(word) for word in words]
     inner = launchers.launcher(plain)
@@ -142,8 +144,8 @@ def _seconds_or_none(text: str) -> bool:
 
 
 _CHECKS: Dict[str, Callable[[str], bool]] = {
-    "shape": lambda text: text in ("script", "command", "model"),
-    "runner": lambda text: text in ("torchrun", "mpirun"),
+    "shape": lambda text: text in runners.shapes(),
+    "runner": lambda text: text in runners.names(),
     "nproc_per_node": lambda text: text in ("auto", "gpu") or number(text, 1, 1024) is not None,
     "gpus": lambda text: text in ("same", "min", "per-node"),
     "master_port": lambda text: text == "auto" or number(text, 1, 65535) is not None,
@@ -161,8 +163,8 @@ _CHECKS: Dict[str, Callable[[str], bool]] = {
     "max_restarts": lambda text: number(text, 0, _MOST) is not None,
 }
 _WANTED = {
-    "shape": "script, command or model",
-    "runner": "torchrun or mpirun",
+    "shape": " or ".join(runners.shapes()),
+    "runner": " or ".join(runners.names()),
     "nproc_per_node": "a number from 1, auto or gpu",
     "gpus": "same, min or per-node",
     "master_port": "a number from 1 to 65535, or auto",

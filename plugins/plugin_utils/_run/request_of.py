@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
@@ -55,12 +55,13 @@ def probe(arguments: dict[str, Any], write: bool, in_full: bool) -> dict[str, An
     """
     decisive = {name: value for name, value in (arguments.get("env") or {}).items() if name in _DECISIVE}
     named = {name: _text(arguments.get(name)) for name in ("python", "mpirun", "chdir", "run_dir")}
+    shape = str(arguments.get("shape") or Request.shape)
     return {
         **named,
         "work": [_plain(word) for word in arguments["work"]],
-        "shape": str(arguments.get("shape") or "script"),
+        "shape": shape,
         "tags": list(map(str, arguments["tags"])),
-        "mpi": in_full or str(arguments.get("runner") or "torchrun") == "mpirun",
+        "mpi": in_full or catalog.applies("mpi", shape, str(arguments.get("runner") or Request.runner)),
         "port": str(arguments.get("master_port") or "29500"),
         "shared_paths": shared_paths(arguments),
         "shared_fstypes": list(map(str, arguments["shared_fstypes"])),

@@ -113,12 +113,9 @@ def not_run(judged: judgement.Judgement, paths: list[str]) -> dict[str, list[str
     unreached = {entry["host"] for entry in judged.problems if catalog.CHECK_OF.get(entry["code"]) == "reach"}
     silent = {}
     for host in judged.hosts:
-        wanted: Any = judged.proof.get(host, {})
-        names = set(judged.left_out)
-        if not paths:
-            names.add("storage")
-        if not (wanted.get("listen") or wanted.get("connect")):
-            names.add("proof")
+        there: dict[str, Any] = {"shared_paths": paths, **judged.proof.get(host, {})}
+        without = {check.name for check in catalog.CHECKS if check.needs and not any(map(there.get, check.needs))}
+        names = {*judged.left_out, *without}
         if host in unreached:
             names = set(catalog.NAMES) - {"reach"}
         silent[host] = sorted(names)

@@ -24,6 +24,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     plain_text,
     raw_words,
     run_directory,
+    runners,
     unix_sockets,
     wire,
 )
@@ -213,7 +214,7 @@ class Screen:
             attached: Whether the run began before: then it has no story, only lines.
         """
         self._attached = attached
-        self._shape, self._size = "", 0
+        self._job, self._size = runners.UNKNOWN, 0
         self._world_size: int | None = None
         self._mask = masking.Mask(())
         self._logs = job_lines.Logs(self._mask)
@@ -227,7 +228,8 @@ class Screen:
         Args:
             secrets: What no line may show.
         """
-        self._shape, self._size, self._world_size = plan["shape"], len(plan["nodes"]), plan.get("world_size")
+        self._job = runners.job_of(plan["shape"], plan.get("runner"))
+        self._size, self._world_size = len(plan["nodes"]), plan.get("world_size")
         self._mask = masking.Mask(secrets)
         self._logs = job_lines.Logs(self._mask)
 
@@ -296,8 +298,8 @@ class Screen:
 
     def _show(self, host: Any, log: str, texts: Sequence[str]) -> None:
         source = log.partition(".")[0]
-        if self._stopping and source == "runner" and self._shape == "script":
-            # What torchrun says of being stopped buries the cause; the files keep it.
+        if self._stopping and source == "runner" and self._job.hides_stop:
+            # What the runner prints while it is stopped buries the cause; the files keep it.
             return
         label = "%s:%s" % (host, source[5:]) if source.startswith("rank-") else host
         say(("%s | %s" % (label, text) for text in texts), is_job=True)

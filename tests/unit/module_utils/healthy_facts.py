@@ -65,7 +65,7 @@ def node(number, **more):
 
 
 def changed(number, *path_and_value):
-    """Give a node's facts with one value changed, deep inside."""
+    """Return a node's facts with one value changed, deep inside."""
     *path, last, value = path_and_value
     facts = copy.deepcopy(node(number))
     place = facts

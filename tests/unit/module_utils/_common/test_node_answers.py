@@ -15,7 +15,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, streams
 from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, docker, mount_table
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice, planner, proof_verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice, planner
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import proof as proof_check
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
     fingerprint,
     gpu_holders,
@@ -338,7 +339,7 @@ def test_answers_of_one_node_break_nothing(rounds):
             cleaned._take(plays.split(TARGETS)[1], "n2", found)
             cleaned.lines([], [])
         elif function == "prove":
-            json.dumps(proof_verdict.judge(proof, {"n1": {**GOOD["prove"]}, "n2": found}))
+            json.dumps(proof_check.judge(proof, {"n1": {**GOOD["prove"]}, "n2": found}))
         elif function == "survey" and found["runs"]:
             for one in held_runs.held({"n2": found}, TARGETS):
                 one.record(TARGETS)

@@ -8,10 +8,11 @@ import typing
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
-from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_shapes, node_answers, shapes
+from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_shapes, node_answers, runners, shapes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import order
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils import healthy_facts
@@ -48,10 +49,6 @@ def checked(shape, path=""):
         yield from checked(node_answers._pair, path)
     elif shape is node_answers._is_mount:
         yield from checked(node_answers._any_mount, path)
-
-
-def without(data, *names):
-    return {key: value for key, value in data.items() if key not in names}
 
 
 def test_facts_have_the_fields_that_are_checked_where_they_come_in():
@@ -105,18 +102,28 @@ def test_the_work_of_a_model_has_every_field_of_its_type():
         assert set(node["model"]) == set(shapes.ModelWork.__annotations__)
 
 
-@pytest.mark.parametrize("runner", ["torchrun", "mpirun"])
+@pytest.mark.parametrize("runner", runners.names())
 def test_a_spec_has_every_field_of_its_type(runner):
-    plan = plan_of()
-    shared = {"origin": "r", "relay_key": "00", "programs": {}, "digest": "x", "about": {"hosts": [], "addresses": []}}
-    given = {"timeout": None, "log_cap": 1, "user_env": {}, **shared, "proof": plan["proof"]["a"], "runner": runner}
-    rest = without(plan, "nodes", "nnodes", "world_size", "master_addr", "master_port", "work", "network", "spares")
-    request = {**plan["nodes"][0], **without(rest, "restart", "proof", "runner"), **given}
+    plan = {**plan_of(), "runner": runner}
+    about = {"hosts": ["a", "b"], "addresses": ["198.51.100.1", "198.51.100.2"]}
+    given = {
+        "timeout": None,
+        "log_cap": 1,
+        "user_env": {},
+        "origin": "r",
+        "programs": {},
+        "digest": "x",
+        "about": about,
+    }
+    shared = {key: plan[key] for key in ("run_id", "lock", "beacon", "start_timeout", "grace")}
+    own = order.on_node(plan, plan["nodes"][0], "00")
+    request = {**plan["nodes"][0], **own, **shared, **given, "proof": plan["proof"]["a"]}
     spec = arming._spec(request, "/base", "/base/bin-x", 0o022)
 
     assert set(request) == set(shapes.ArmingRequest.__annotations__)
     assert set(json.loads(json.dumps(spec))) == set(shapes.Spec.__annotations__)
-    if runner == "mpirun":
+    assert (spec["mpi"] is not None) == bool(runners.ranks_by(runner).daemons)
+    if spec["mpi"]:
         assert set(spec["mpi"]) == set(shapes.MpiSpec.__annotations__)
 
 

@@ -19,7 +19,7 @@ from tests.unit.other_pythons import PYTHONS
 
 PACKAGE = own_sources.PACKAGE
 BRAIN = Path(__file__).parents[4] / "plugins/module_utils"
-MODULES = [".".join(path.relative_to(BRAIN).with_suffix("").parts) for path in sorted(BRAIN.glob("*/*.py"))]
+MODULES = [".".join(path.relative_to(BRAIN).with_suffix("").parts) for path in sorted(BRAIN.glob("*/**/*.py"))]
 OTHER = "00000000"
 
 
@@ -32,7 +32,8 @@ def imported(tree):
         waiting += ast.iter_child_nodes(item)
         if isinstance(item, ast.ImportFrom) and (item.module or "").startswith(PACKAGE + "."):
             room = item.module.removeprefix(PACKAGE + ".")
-            yield from [room] if "." in room else [f"{room}.{alias.name}" for alias in item.names]
+            is_folder = (BRAIN / room.replace(".", "/")).is_dir()
+            yield from [f"{room}.{alias.name}" for alias in item.names] if is_folder else [room]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import links, look
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
@@ -200,7 +201,7 @@ def test_a_python_that_says_nothing_is_named_and_not_started_again(scripted, mon
 
 def test_an_agent_that_spoke_and_then_does_nothing_holds_no_probe_up(scripted, monkeypatch):
     agents, route = scripted
-    monkeypatch.setattr(look, "_SECONDS", 0.1)
+    monkeypatch.setattr(runners, "ROWS", [row._replace(probe_seconds=0.1) for row in runners.ROWS])
     monkeypatch.setattr(look, "_MORE_SECONDS", 0.1)
     agents.loop.after(0.0, lambda: route.started[0].speak())
     request = {"shape": "command", "shared_paths": []}

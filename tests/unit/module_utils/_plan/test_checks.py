@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judges of many nodes, as tables: one fact changed on one node, one code for that node."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import checks, planner
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import gpus, limits, order
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils.healthy_facts import changed, interface, node, report
 
@@ -21,7 +25,7 @@ def found(outcome):
 
 
 def other(**more):
-    """A node 2 whose Python says something else of itself."""
+    """Return node 2, whose Python reports something else."""
     return changed(2, "python", "wanted_report", report(**more))
 
 
@@ -93,7 +97,7 @@ def test_a_holder_of_gpus_is_described():
     holder = {"pid": 7, "user": "ada", "command": "python3", "age_seconds": 7300.0, "run_id": "r1", "gpus": [0]}
     outcome = make([node(1), changed(2, "gpus", "holders", [holder])])
 
-    assert outcome.problems[0]["message"] == "process 7 (python3) of ada of run r1 holds GPUs for 2 h"
+    assert outcome.problems[0]["message"] == "GPUs in use for 2 h by process 7 (python3, user ada, run r1)"
 
 
 @pytest.mark.parametrize(
@@ -132,8 +136,8 @@ def gpu_facts(**more):
          [("GPU_TOOL_FAILED", "n2")], "has failed"),
         (gpu_facts(dead=["0000:18:00.0 (H100)"], count=7, models=["MI300X"] * 7),
          [("GPU_COUNT_DIFFERS", "n2"), ("GPU_MODEL_DIFFERS", "n2"), ("GPU_DEAD", "n2")], "0000:18:00.0"),
-        (gpu_facts(denied=[{"path": "/dev/kfd", "group": "render"}]), [("GPU_FORBIDDEN", "n2")], "may not open /dev/kfd"),
-        (gpu_facts(denied=[{"path": "/dev/kfd", "group": None}]), [("GPU_FORBIDDEN", "n2")], "there is no /dev/kfd"),
+        (gpu_facts(denied=[{"path": "/dev/kfd", "group": "render"}]), [("GPU_FORBIDDEN", "n2")], "no permission to open /dev/kfd"),
+        (gpu_facts(denied=[{"path": "/dev/kfd", "group": None}]), [("GPU_FORBIDDEN", "n2")], "/dev/kfd is missing"),
         (gpu_facts(models=["A"] * 4 + ["B"] * 4), [("GPU_MODEL_DIFFERS", "n2"), ("GPU_MIXED", "n2")], "4 × A, 4 × B"),
     ],
 )  # fmt: skip
@@ -189,6 +193,15 @@ def test_a_skipped_check_says_nothing_and_the_others_do():
     assert found(make(facts, only=("machine",))) == [("NODE_BUSY", "n2")]
 
 
+def test_a_skipped_check_still_chooses():
+    port = {"number": 29500, "error": "EADDRINUSE", "free": 40000, "holder": None}
+    facts = [node(1, port=port), changed(2, "files", "entry_exists", False)]
+    outcome = make(facts, skip=("port", "entry"))
+
+    assert found(outcome) == []
+    assert outcome.plan["master_port"] == 29500
+
+
 def test_what_a_launch_cannot_do_without_is_never_skipped():
     facts = [node(1), node(2, ifconfig=None)]
 
@@ -209,11 +222,32 @@ def test_every_code_of_the_catalog_is_there_once_and_errors_say_what_to_do():
     assert all(check.looks_at and check.cost for check in catalog.CHECKS)
 
 
+FILES = sorted(set(Path(order.__file__).parent.glob("*.py")) - {Path(order.__file__)})
+
+
+def test_every_row_of_the_catalogue_has_a_file_and_a_place_in_the_order():
+    """The first row is about ways to nodes, which find its problems; the last one is judged after all others."""
+    first, *rows, last = catalog.NAMES
+
+    assert {path.stem for path in FILES} == {"__init__", *rows, last}
+    assert sorted(check.name for check in order.CHECKS) == sorted(rows)
+    assert (first, last) == ("reach", "proof")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_file_of_a_check_reports_nothing_of_another_one(path):
+    codes = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    named = {catalog.CHECK_OF[code] for code in codes if code in catalog.CHECK_OF}
+
+    # The proof also shows what is wrong with the port and with names.
+    assert named <= ({path.stem} if path.stem != "proof" else {"proof", "port", "names"})
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (90, "1 min"), (7300, "2 h"), (200000, "2 d")])
 def test_duration(seconds, text):
-    assert checks.duration(seconds) == text
+    assert gpus.duration(seconds) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(5, "5 B"), (65536, "64 KiB"), (1 << 29, "512 MiB"), (3 << 30, "3 GiB")])
 def test_size(number, text):
-    assert checks.size(number) == text
+    assert limits.size(number) == text

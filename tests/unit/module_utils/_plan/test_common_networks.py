@@ -50,7 +50,7 @@ def by(interface, *gateways):
     return [[network, length, [interface]] for network, length in gateways]
 
 
-# What a request finds, whatever the prefix is: the proof shows whether it serves.
+# What a request finds, whatever the prefix is: the proof shows whether it works.
 ROUTED = {
     "slash32": ("enp0s31f6", ["198.51.100.11", "198.51.100.12"]),
     "routed26": ("eth0", ["10.136.80.18", "10.136.80.68"]),
@@ -106,7 +106,7 @@ def test_routes_that_are_not_known_are_no_routes():
 
 
 def rails(number, count, management=True):
-    """Give a node with one management card, and some in networks of their own that are routed."""
+    """Return a node with one management card, and some in networks of their own that are routed."""
     cards = [plain.interface(f"rail{rail}", f"10.168.{rail}.{2 * number}", 31) for rail in range(count)]
     own = [plain.interface("eno1", f"192.0.2.{number}")] if management else []
     routes = [route for rail in range(count) for route in by(f"rail{rail}", (f"10.168.{rail}.0", 24))]
@@ -170,7 +170,7 @@ def test_what_the_kernel_makes_of_software_is_no_card(kind):
         {"kind": "macvlan", "lower": ["wg1"]},
     ],
 )
-def test_what_ends_on_the_node_or_stands_on_software_is_no_card(device):
+def test_what_ends_on_the_node_or_is_based_on_software_is_not_a_card(device):
     facts = pair("wireguard", ("192.168.1.121", "192.168.1.122"), wg0={**PLAIN_FLAGS, **device})
     for fact in facts:
         fact["interfaces"].append(plain.interface("wg1", physical=False, kind="wireguard"))
@@ -182,7 +182,7 @@ def test_what_ends_on_the_node_or_stands_on_software_is_no_card(device):
     "device",
     [{"physical": True}, {"kind": "vlan", "lower": ["eno1"]}, {"kind": "veth"}, {"bond": True}, {"kind": "ipoib"}],
 )
-def test_what_is_hardware_or_stands_on_it_or_leads_out_of_a_container_is_a_card(device):
+def test_what_is_hardware_or_based_on_it_or_leads_out_of_a_container_is_a_card(device):
     facts = pair("wireguard", ("192.168.1.121", "192.168.1.122"), wg0={**PLAIN_FLAGS, **device})
 
     assert choose(facts) == ([("wg0", "10.0.0.1"), ("wg0", "10.0.0.2")], [])
@@ -221,7 +221,7 @@ def test_a_data_card_that_is_down_on_one_of_two_nodes_is_an_error_that_names_it(
         ({**DOWN, **BARE}, "ens14np0 is down"),
         ({**DARK, **BARE}, "ens14np0 has no carrier"),
         ({**DOWN, **BARE, "name": "ib0"}, "ib0 is down"),
-        ({"name": "tap0", "kind": "tun", "physical": False}, "ens14np0 is not there"),
+        ({"name": "tap0", "kind": "tun", "physical": False}, "ens14np0 is missing"),
     ],
 )
 def test_the_management_network_is_not_used_without_a_word(fault, word):
@@ -240,7 +240,7 @@ def test_all_data_cards_down_are_a_warning_of_every_node():
     assert problems == [("MANAGEMENT_NETWORK", f"n{number}") for number in (1, 2, 3)]
 
 
-def test_a_port_that_nobody_uses_is_no_reason_for_a_word():
+def test_an_unused_port_is_not_reported():
     assert choose([two_cards(number, **DARK, **BARE) for number in (1, 2)])[1] == []
 
 
@@ -353,7 +353,7 @@ def test_a_master_address_of_a_routed_network():
     assert choose(facts, master="10.136.80.18")[0] == [("eth0", "10.136.80.18"), ("eth0", "10.136.80.68")]
 
 
-# -- what becomes of it ---------------------------------------------------------------------------
+# -- the networks of the job ---------------------------------------------------------------------------
 
 
 def test_every_node_says_by_which_devices_it_is_to_reach_the_others():
@@ -370,7 +370,7 @@ def test_every_node_says_by_which_devices_it_is_to_reach_the_others():
         ("roce8", "10.10.0.0/24", ["10.10.0.0/24"]),
         ("slash32", "198.51.100.0/24", ["198.51.100.0/24"]),
         ("slash32", "enp0s31f6", ["198.51.100.8/29"]),
-        # It would take docker0, too.
+        # It would cover docker0 as well.
         ("slash32", "0.0.0.0/0", ["198.51.100.8/29"]),
         ("routed26", "eth0", ["10.136.80.0/25"]),
     ],
@@ -438,7 +438,7 @@ def card(name, *addresses, **more):
 
 
 def cluster(count, management, *cards_of):
-    """Give nodes of which number N has N in the place of ``%d`` in every address."""
+    """Return nodes whose addresses have the node's number instead of ``%d``."""
     return [
         plain.node(
             n, interfaces=[make_card(n) for make_card in cards_of], management_address=management.replace("%d", str(n))

@@ -40,7 +40,7 @@ def interfaces(name, devices):
 
 
 def node(name, devices, number, management=None, **changed):
-    """Give the facts of one of several alike nodes: node 2 has .22 where node 1 has .21, in every network."""
+    """Return the facts of one of several similar nodes: node 2 has .22 where node 1 has .21, in every network."""
     found = interfaces(name, devices)
     for entry in found:
         for address in entry["addresses"]:

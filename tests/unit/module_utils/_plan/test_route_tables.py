@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel says of devices and routes, and the planner's reading of route tables."""
+"""What the kernel reports of devices and routes, and how the planner reads route tables."""
 
 import errno
 import random
@@ -69,7 +69,7 @@ class Kernel:
 
 
 def elsewhere(monkeypatch, *answers):
-    """Give what is found of one peer for each answer of the kernel, 10.0.0.1 and so on."""
+    """Return what is found for each answer of the kernel about one peer, 10.0.0.1 and so on."""
     monkeypatch.setattr(netlink, "_open", lambda: Kernel(*answers))
     monkeypatch.setattr(netlink, "_name_of", lambda number: f"eth{number}")
     return prove.elsewhere("10.0.0.9", ["eth1"], [f"10.0.0.{number}" for number in range(1, len(answers) + 1)])

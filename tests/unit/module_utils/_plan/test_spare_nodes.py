@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which nodes are taken among more than are needed, and again after a failure."""
+"""Which nodes are chosen from more than are needed, and again after a failure."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def choose(wanted, without_script=(), unreached=()):
 
 
 CASES = [
-    # wanted, without the script, not reached; taken, spares, left out with its stand-in
+    # wanted, without the script, not reached; chosen, spares, left out with the replacement
     (2, "", "", "ab", "cd", {}),
     (2, "", "b", "ac", "d", {"b": "c"}),
     (2, "a", "b", "cd", "", {"b": "c", "a": "d"}),
@@ -55,7 +55,7 @@ def test_the_first_good_nodes_are_taken_in_their_order(wanted, without_script, u
     said = {entry["host"]: entry["message"] for entry in choice.left_out}
     assert said.keys() == left_out.keys()
     for host, instead in left_out.items():
-        assert said[host].endswith("%s takes its place" % instead) == (instead is not None)
+        assert said[host].endswith("%s replaces it" % instead) == (instead is not None)
 
 
 def test_too_few_good_nodes_give_every_reason_and_no_plan():

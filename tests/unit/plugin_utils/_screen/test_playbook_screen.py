@@ -6,14 +6,14 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 
 
 def busy(host):
-    return problem("NODE_BUSY", host, "run X is here", "--skip machine")
+    return problem("NODE_BUSY", host, "already used by run X", "--skip machine")
 
 
 def test_hosts_with_the_same_problem_share_a_line_in_the_words_of_playbooks():
     found = [busy("n1"), problem("PORT_IN_USE", "n1", "port 1 is in use", "choose another --master-port"), busy("n2")]
 
     assert playbook_screen.lines(found) == [
-        "NODE_BUSY: n[1-2]: run X is here; madctl_skip: [machine]",
+        "NODE_BUSY: n[1-2]: already used by run X; madctl_skip: [machine]",
         "PORT_IN_USE: n1: port 1 is in use; choose another madctl_master_port",
     ]
     assert playbook_screen.summary(found) == "NODE_BUSY: n[1-2], PORT_IN_USE: n1; causes are above"

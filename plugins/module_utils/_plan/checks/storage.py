@@ -1,30 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Judge whether paths are on storage that all nodes share: mounts first, then what nodes read of each other.
+Find paths that are not on storage that all nodes share: mounts first, then what nodes read from each other.
 
 Pure; private to the collection.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Mount, Nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Proof, Reading, Written
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd_ones, usual
 
 Mounts = Sequence[Tuple[str, Mount]]
 
 
-def judge(nodes: Nodes, more_types: Sequence[str] = (), proof_follows: bool = True) -> List[Problem]:
+def judge(case: Case, _: Choices) -> List[Problem]:
+    """Judge the mounts; with spares, a node that may be the others' file server is replaced instead."""
+    return judge_mounts(case.nodes, case.request.shared_fstypes, not case.has_spares)
+
+
+def judge_mounts(nodes: Nodes, more_types: Sequence[str] = (), proof_follows: bool = True) -> List[Problem]:
     """
-    Judge the mounts of every node, as far as one look at each tells.
+    Judge the mounts of every node, as far as facts tell.
 
     Args:
-        nodes: Names and facts, in rank order; ``mounts`` of each has an entry a shared path.
-        more_types: Types of file systems that count as shared beside the known ones.
+        nodes: Names and facts, in rank order; ``mounts`` of each has one entry per shared path.
+        more_types: Types of file systems that also count as shared.
         proof_follows: Whether a node's own directory may be what the others mount, which only the proof shows.
     """
     found: List[Problem] = []
@@ -35,19 +41,19 @@ def judge(nodes: Nodes, more_types: Sequence[str] = (), proof_follows: bool = Tr
             entry for host, mount in mounts for entry in _wrong(host, mount, None if host in hopeful else own.get(host))
         ]
         bad = {entry["host"] for entry in wrong}
-        # A file server names its own disk, which says nothing.
+        # A file server names its own disk, which cannot be compared.
         found += wrong + _compare([(host, mount) for host, mount in mounts if host not in bad and host not in hopeful])
     return found
 
 
 def _by_path(nodes: Nodes) -> List[Mounts]:
-    """Give what every node has at each shared path, in rank order."""
+    """Return what every node has at each shared path, in rank order."""
     paths: Iterable[Tuple[Mount, ...]] = zip(*(facts["mounts"] for _, facts in nodes))
     return [[(host, mount) for (host, _), mount in zip(nodes, mounts)] for mounts in paths]
 
 
 def _own(mounts: Mounts, more_types: Sequence[str]) -> Dict[str, Problem]:
-    """Find nodes where a path is on a file system of their own, and write what that is if nothing else is proven."""
+    """Return nodes with a path on a local file system, each with the problem that this is unless it is proven."""
     return {
         host: _not_shared(host, mount)
         for host, mount in mounts
@@ -58,7 +64,7 @@ def _own(mounts: Mounts, more_types: Sequence[str]) -> Dict[str, Problem]:
 def _not_shared(host: str, mount: Mount) -> Problem:
     path = mount["path"]
     if mount.get("real") and mount.get("point") == mount["real"] and mount["root"] != "/":
-        text = "%s is no network storage: %s of this machine is bound there" % (path, mount["root"])
+        text = "%s is not network storage: %s of this machine is bound there" % (path, mount["root"])
         return problem("MOUNT_IS_BIND", host, text)
     remedy = "mount it there, or --shared-fstype %s if that is shared; madctl never creates it" % mount.get("fstype")
     return problem("MOUNT_NOT_SHARED", host, "%s is not shared: it is on %s" % (path, _where(mount)), remedy)
@@ -66,25 +72,24 @@ def _not_shared(host: str, mount: Mount) -> Problem:
 
 def _hopeful(mounts: Mounts, own: Dict[str, Problem]) -> Dict[str, Problem]:
     """
-    Keep nodes whose own directory may be the one that others mount: a file server that takes part itself.
+    Keep nodes whose own directory may be the one that others mount: a file server that takes part in the run.
 
-    They read what the others wrote, and write nothing; what is only read is compared at once.
+    They read what the others wrote, and write nothing; paths that are only read are compared at once.
     """
     others = [mount for host, mount in mounts if host not in own]
     marks = [mount["mark"] for mount in others if mount.get("mark")]
-    usual = Counter(marks).most_common(1)[0][0] if marks else None
-    written = any(mount.get("file") for mount in others)
+    most, written = usual(marks), any(mount.get("file") for mount in others)
     hopes = {host: mount for host, mount in mounts if host in own}
     return {
         host: own[host]
         for host, mount in hopes.items()
         if mount.get("proven")  # before a restart
-        or (mount.get("mark") == usual if mount.get("mark") else written and "writable" in mount)
+        or (mount.get("mark") == most if mount.get("mark") else written and "writable" in mount)
     }
 
 
 def _wrong(host: str, mount: Mount, own: Optional[Problem]) -> List[Problem]:
-    """Say what is wrong with one mount, as a list of at most one; ``own`` is what is wrong with a node's own."""
+    """Return what is wrong with one mount, as a list of at most one; ``own`` is what is wrong with a local one."""
     fault = _unreadable(mount)
     if fault is None and own:
         return [own]
@@ -123,28 +128,18 @@ def _unwritable(mount: Mount) -> Optional[Tuple[str, str]]:
 
 
 def _compare(mounts: Mounts) -> List[Problem]:
-    """Compare what is mounted; for a path that is only read, also what is in it."""
-    marks = [mount.get("mark") for _, mount in mounts]
-    if any(marks):
-        usual = Counter(marks).most_common(1)[0][0]
-        return [
-            problem("STORAGE_DIFFERS", host, "%s holds other files here than on most nodes" % mount["path"])
-            for host, mount in mounts
-            if mount.get("mark") != usual
-        ]
-    sources = ["%s%s" % (mount["source"], mount["root"] if mount["root"] != "/" else "") for _, mount in mounts]
-    usual_source = Counter(sources).most_common(1)[0][0] if sources else ""
-    types = [mount["fstype"] for _, mount in mounts]
-    usual_type = Counter(types).most_common(1)[0][0] if types else ""
-    found = [
-        problem("EXPORT_DIFFERS", host, "%s is %s here, %s on most nodes" % (mount["path"], source, usual_source))
-        for (host, mount), source in zip(mounts, sources)
-        if source != usual_source
-    ]
-    return found + [
-        problem("STORAGE_TYPE_DIFFERS", host, "%s is %s here, %s on most nodes" % (mount["path"], kind, usual_type))
-        for (host, mount), kind in zip(mounts, types)
-        if kind != usual_type
+    """Compare what is mounted, or, for a path that is only read, its contents."""
+    path = mounts[0][1]["path"] if mounts else ""
+    if any(mount.get("mark") for _, mount in mounts):
+        others = odd_ones(mounts, lambda mount: mount.get("mark") or "")
+        message = "%s holds other files here than on most nodes" % path
+        return [problem("STORAGE_DIFFERS", host, message) for host, _, _ in others]
+    sources = odd_ones(mounts, lambda mount: mount["source"] + mount["root"].rstrip("/"))
+    types = odd_ones(mounts, lambda mount: mount["fstype"])
+    return [
+        problem(code, host, "%s is %s here, %s on most nodes" % (path, value, most))
+        for code, others in (("EXPORT_DIFFERS", sources), ("STORAGE_TYPE_DIFFERS", types))
+        for host, value, most in others
     ]
 
 
@@ -153,11 +148,11 @@ def _compare(mounts: Mounts) -> List[Problem]:
 
 def reading(nodes: Nodes, more_types: Sequence[str] = ()) -> Dict[str, List[Reading]]:
     """
-    Say what every node has to read: all read the first writer's file, and that one reads all others'.
+    Return what every node has to read: all read the first writer's file, and the first writer reads all others'.
 
     Returns:
-        By host a list of ``path`` and ``names`` (file name by the host that wrote it); ``otherwise``, what is wrong
-        with a node that wrote nothing itself, unless it reads it.
+        By host a list of ``path`` and ``names`` (file name by the host that wrote it); ``otherwise`` is what is wrong
+        with a node that wrote nothing itself, unless it reads the file.
     """
     wanted: Dict[str, List[Reading]] = {host: [] for host, _ in nodes}
     for mounts in _by_path(nodes):
@@ -176,7 +171,7 @@ def reading(nodes: Nodes, more_types: Sequence[str] = ()) -> Dict[str, List[Read
 
 
 def written(facts: Facts) -> List[Written]:
-    """List the files that a node wrote for the proof."""
+    """Return the files that a node wrote for the proof."""
     return [
         {"path": mount["path"], "file": mount["file"], "janitor": mount["janitor"], "nonce": mount["nonce"]}
         for mount in facts["mounts"]
@@ -185,7 +180,7 @@ def written(facts: Facts) -> List[Written]:
 
 
 def proven(facts: Sequence[Facts]) -> Optional[str]:
-    """Name the first path that all of several nodes could write to, to tell each other when nobody else can."""
+    """Return the first path that all of several nodes could write to, where they leave word of a failure."""
     paths: Iterable[Tuple[Mount, ...]] = zip(*(fact["mounts"] for fact in facts))
     for mounts in paths:
         if len(mounts) > 1 and all(mount.get("file") for mount in mounts):
@@ -195,11 +190,11 @@ def proven(facts: Sequence[Facts]) -> Optional[str]:
 
 def judge_reading(proof: Dict[str, Proof], answers: Dict[str, List[Dict[str, Any]]]) -> List[Problem]:
     """
-    Judge what nodes read of each other.
+    Judge what nodes read from each other.
 
     Args:
-        proof: By host what it ``written`` and what it was to ``read``, in rank order.
-        answers: By host what it read, in the same order; hosts that gave nothing are left out.
+        proof: By host what was ``written`` there and what had to be ``read``, in rank order.
+        answers: By host what it read, in the same order; hosts without an answer are left out.
     """
     nonces = {(host, own["path"]): own["nonce"] for host, wanted in proof.items() for own in wanted["written"]}
     found: List[Problem] = []
@@ -223,8 +218,10 @@ def judge_reading(proof: Dict[str, Proof], answers: Dict[str, List[Dict[str, Any
 
 
 def _blame(path: str, pairs: Sequence[Tuple[str, str]], first: str, count: int) -> List[Problem]:
-    """Name the odd ones out: those that do not agree with the first writer, or it when none of many does."""
+    """Blame the odd ones out: those that do not agree with the first writer, or the first when none of many does."""
     others = list(dict.fromkeys(host for pair in pairs for host in pair if host != first))
     if len(others) > 1 and len(others) == count - 1:
         return [problem("STORAGE_DIFFERS", first, "%s holds other files here than on the other nodes" % path)]
-    return [problem("STORAGE_DIFFERS", host, "%s: what %s wrote is not there" % (path, first)) for host in others]
+    return [
+        problem("STORAGE_DIFFERS", host, "%s: the file that %s wrote is not there" % (path, first)) for host in others
+    ]

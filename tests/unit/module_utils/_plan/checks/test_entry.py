@@ -62,7 +62,7 @@ def test_a_python_that_is_named_with_a_version_has_it(name, is_it):
     assert codes(make([node(1)], name, "solo.py")) == ([] if is_it else [("PYTHON_MISSING", "n1")])
 
 
-# -- what has to be there -------------------------------------------------------------------------
+# -- what nodes need -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import proof as proof_check
 
 HEAD = {"listen": {"address": "198.51.100.1", "ports": [29500, 0]}, "read": [], "written": []}
 OTHER = {"connect": {"address": "198.51.100.1", "source": "198.51.100.2"}, "read": [], "written": []}
@@ -12,7 +12,7 @@ FINE = {"listen": None, "connect": CONNECTED, "read": [], "peers": {}}
 
 
 def judge(head=FINE, other=FINE):
-    return proof_verdict.judge({"n1": HEAD, "n2": OTHER}, {"n1": head, "n2": other})
+    return proof_check.judge({"n1": HEAD, "n2": OTHER}, {"n1": head, "n2": other})
 
 
 def tried(*errors):
@@ -42,7 +42,7 @@ def test_only_the_master_port_is_open():
 
     assert found["code"] == "CONNECT_FILTERED"
     assert "port 40001" in found["message"]
-    assert "port 29500 answers" in found["message"]
+    assert "port 29500 works" in found["message"]
 
 
 @pytest.mark.parametrize(("error", "code"), [("EADDRINUSE", "PORT_IN_USE"), ("EACCES", "PORT_UNUSABLE")])
@@ -67,7 +67,7 @@ ROUTES = {"source": "198.51.100.2", "devices": ["ib0"]}
 
 def routed(result, **other):
     wanted = {**OTHER, "routes": ROUTES}
-    return proof_verdict.judge({"n1": HEAD, "n2": wanted}, {"n1": FINE, "n2": {**FINE, **other, "routes": result}})
+    return proof_check.judge({"n1": HEAD, "n2": wanted}, {"n1": FINE, "n2": {**FINE, **other, "routes": result}})
 
 
 def test_a_peer_that_is_reached_over_another_card():
@@ -81,7 +81,7 @@ def test_a_peer_that_is_reached_over_another_card():
 def test_a_peer_without_a_route():
     (found,) = routed({"": ["198.51.100.3"]})
 
-    assert (found["code"], found["message"]) == ("CONNECT_NO_ROUTE", "198.51.100.2 finds no route to 198.51.100.3")
+    assert (found["code"], found["message"]) == ("CONNECT_NO_ROUTE", "no route from 198.51.100.2 to 198.51.100.3")
 
 
 def test_what_has_one_cause_is_said_once():
@@ -96,15 +96,15 @@ def test_what_has_one_cause_is_said_once():
 
 
 @pytest.mark.parametrize("answer", [[], 0, False, "", ["x"], {"eno1": []}, {"eno1": [7]}, {"eno1": "x"}, 7])
-def test_an_answer_about_routes_that_cannot_be_meant(answer):
+def test_an_invalid_answer_about_routes(answer):
     assert [entry["code"] for entry in routed(answer)] == ["PROOF_FAILED"]
 
 
-def test_a_kernel_that_does_not_say_where_packets_go():
+def test_a_kernel_that_does_not_report_where_packets_go():
     (found,) = routed(None)
 
     assert (found["code"], found["host"]) == ("PROOF_FAILED", "n2")
-    assert found["message"] == "the kernel did not say over which card its peers are reached"
+    assert found["message"] == "the kernel did not report which card reaches its peers"
     assert "--skip proof" in found["remedy"]
 
 
@@ -120,7 +120,7 @@ ANSWER = {**FINE, "routes": {}, "read": [{"value": {"n1": "1"}}]}
 
 def answered(answer, head=FINE):
     first = {**HEAD, "written": [{"path": "/nfs", "file": "f", "nonce": "1"}]}
-    return proof_verdict.judge({"n1": first, "n2": FULL}, {"n1": head, "n2": answer})
+    return proof_check.judge({"n1": first, "n2": FULL}, {"n1": head, "n2": answer})
 
 
 def test_an_answer_with_all_that_was_wanted():
@@ -168,4 +168,4 @@ def test_what_was_not_wanted_need_not_be_there():
     only = {"read": FULL["read"], "written": FULL["written"]}
     first = {"read": [], "written": [{"path": "/nfs", "file": "f", "nonce": "1"}]}
 
-    assert proof_verdict.judge({"n1": first, "n2": only}, {"n1": {}, "n2": {"read": ANSWER["read"]}}) == []
+    assert proof_check.judge({"n1": first, "n2": only}, {"n1": {}, "n2": {"read": ANSWER["read"]}}) == []

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""madengine's context and command line, and the judgement of what nodes have."""
+"""madengine's context and command line, and what nodes need for it."""
 
 import ast
 import shlex
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import madengine_runner
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import context as context_check
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import madengine
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 from tests import hostile
 from tests.unit.module_utils.healthy_facts import node
@@ -43,12 +44,12 @@ def test_what_is_no_mapping_is_refused(text):
     ("text", "expected"), [("madengine 1.0.0", 1), ("CLI v2.1.0.dev3", 2), ("", None), (None, None), ("unknown", None)]
 )
 def test_versions(text, expected):
-    assert madengine_runner.major(text) == expected
+    assert madengine.major(text) == expected
 
 
 def test_the_users_values_win_but_for_ranks():
     own = {"x": 1, "multi_node_args": {"NNODES": 7, "MASTER_PORT": 6006}, "docker_env_vars": {"A": "b"}}
-    merged = madengine_runner.context(own, {"NNODES": 2, "NODE_RANK": 1, "MASTER_PORT": 29500}, "r")
+    merged = madengine.context(own, {"NNODES": 2, "NODE_RANK": 1, "MASTER_PORT": 29500}, "r")
 
     assert merged == {
         "x": 1,
@@ -56,7 +57,7 @@ def test_the_users_values_win_but_for_ranks():
         "docker_env_vars": {"A": "b", "MADCTL_RUN_ID": "r"},
     }
     assert ast.literal_eval(repr(merged)) == merged
-    assert [entry["code"] for entry in madengine_runner.overridden(own)] == ["CONTEXT_REPLACED", "CONTEXT_KEPT"]
+    assert [entry["code"] for entry in context_check.overridden(own)] == ["CONTEXT_REPLACED", "CONTEXT_KEPT"]
 
 
 def engine(**more):
@@ -132,7 +133,7 @@ def test_one_of_each_version_names_both(order):
     (found,) = planned(*order).problems
 
     assert (found["code"], found["host"]) == ("MADENGINE_MIXED", "n2")
-    assert found["message"] == f"madengine is version {order[1]} here, and {order[0]} elsewhere"
+    assert found["message"] == f"madengine is version {order[1]} here, most nodes have {order[0]}"
 
 
 def test_a_node_that_does_not_say_its_version_is_never_mixed():
@@ -367,7 +368,7 @@ def test_what_is_let_through_is_one_word_to_a_shell(rounds):
     for data in hostile.mutated(samples, rounds // 4):
         text = data.decode("utf-8", "replace")
         context = {"docker_env_vars": {"A": text}, "docker_mounts": {"/x": text}}
-        refused = {entry["message"].split(" ")[0] for entry in madengine_runner.unsafe(context, (), None, {})}
+        refused = {entry["message"].split(" ")[0] for entry in context_check.unsafe(context, (), None, {})}
         if "A" not in refused:
             let_through += 1
             assert shlex.split("--env A='%s' " % text) == ["--env", "A=" + text]

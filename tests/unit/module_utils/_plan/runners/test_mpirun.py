@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kinds of MPI by what they print, mpirun's command line and environment, and the seal of a request."""
-
-import dataclasses
+"""Kinds of MPI by their output, mpirun's command line and environment, and the seal of a request."""
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import mpi_daemons
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import mpi_runner
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import mpirun
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import mpi_relay
 from tests.unit.module_utils.healthy_facts import node
 from tests.unit.module_utils.plans import codes, make
@@ -24,45 +22,54 @@ TEXTS = {
 
 @pytest.mark.parametrize("expected", TEXTS)
 def test_kinds_and_versions(expected):
-    found = mpi_runner.recognise({"program": "/m/mpirun", "text": TEXTS[expected]})
+    found = mpirun.recognise({"program": "/m/mpirun", "text": TEXTS[expected]})
 
     assert str(found) == expected
 
 
 def test_no_mpi_is_none():
-    assert mpi_runner.recognise(None) is None
+    assert mpirun.recognise(None) is None
 
 
-OPENMPI = mpi_runner.Launch(
-    mpi=mpi_runner.Mpi("/usr/bin/mpirun", "Open MPI", "4.1.4"),
-    addresses=["198.51.100.1", "198.51.100.2"],
-    slots=[2, 1],
-    network="198.51.100.0/24",
-    interface="ib0",
-    interpreter="/usr/bin/python3",
-    run_dir="/var/tmp/r",
-    words=(),
-    names=(),
-    as_root=False,
-)
-MPICH = dataclasses.replace(OPENMPI, mpi=mpi_runner.Mpi("/usr/bin/mpiexec", "MPICH", "4.0.2"))
-FIVE = dataclasses.replace(OPENMPI, mpi=mpi_runner.Mpi("/o/mpirun", "Open MPI", "5.0.11"))
+def mpi_node(number, text="(Open MPI) 4.1.4", program="/usr/bin/mpirun", **more):
+    return node(number, mpi={"program": program, "text": text}, **{"user_id": 7, **more})
+
+
+OPENMPI = {"text": "(Open MPI) 4.1.4"}
+FIVE = {"text": "(Open MPI) 5.0.8", "program": "/o/mpirun"}
+MPICH = {"text": TEXTS["MPICH 4.0.2"], "program": "/usr/bin/mpiexec"}
+
+
+def first_node(mpi, **request):
+    """Return the first node's part of a plan for two nodes with three ranks."""
+    given = {"runner": "mpirun", "run_dir": "/var/tmp", "slots": (2, 1), **request}
+    outcome = make([mpi_node(1, **mpi), mpi_node(2, **mpi)], **given)
+    assert outcome.problems == []
+    return outcome.plan["nodes"][0]
+
+
+def variables(mpi, **request):
+    """Return the variables that are set for that MPI only."""
+    env = first_node(mpi, **request)["env"]
+    return {name: value for name, value in env.items() if name.startswith(("OMPI_", "PRTE_", "HYDRA_"))}
 
 
 def test_command_lines():
     rank = ["/usr/bin/python3", "-I", "-S", "/var/tmp/r/bin/_supervise/rank_wrapper.py"]
 
-    assert mpi_runner.argv(OPENMPI) == [
+    assert first_node(OPENMPI)["argv"] == [
         *["/usr/bin/mpirun", "--host", "198.51.100.1:2,198.51.100.2:1", "-np", "3"],
         *["--bind-to", "none", "--map-by", "slot", *rank],
     ]
-    assert mpi_runner.argv(MPICH) == ["/usr/bin/mpiexec", "-hosts", "198.51.100.1:2,198.51.100.2:1", "-np", "3", *rank]
+    assert first_node(MPICH)["argv"] == [
+        *["/usr/bin/mpiexec", "-hosts", "198.51.100.1:2,198.51.100.2:1", "-np", "3", *rank]
+    ]
 
 
 def test_environments():
     agent = "/usr/bin/python3 -I -S /var/tmp/r/bin/_supervise/mpi_agent.py"
 
-    assert mpi_runner.environment(OPENMPI) == {
+    assert variables(OPENMPI) == {
         "OMPI_MCA_plm": "rsh",
         "OMPI_MCA_plm_rsh_agent": agent,
         "OMPI_MCA_plm_rsh_no_tree_spawn": "1",
@@ -70,7 +77,7 @@ def test_environments():
         "OMPI_MCA_oob_tcp_if_include": "198.51.100.0/24",
         "OMPI_MCA_btl_tcp_if_include": "198.51.100.0/24",
     }
-    assert mpi_runner.environment(FIVE) == {
+    assert variables(FIVE) == {
         "PRTE_MCA_plm": "ssh",
         "PRTE_MCA_plm_ssh_agent": agent,
         "PRTE_MCA_plm_ssh_no_tree_spawn": "1",
@@ -78,7 +85,7 @@ def test_environments():
         "PRTE_MCA_prte_if_include": "198.51.100.0/24",
         "OMPI_MCA_btl_tcp_if_include": "198.51.100.0/24",
     }
-    assert mpi_runner.environment(MPICH) == {
+    assert variables(MPICH) == {
         "HYDRA_LAUNCHER": "rsh",
         "HYDRA_LAUNCHER_EXEC": "/usr/bin/python3",
         "HYDRA_LAUNCHER_EXTRA_ARGS": "-I -S /var/tmp/r/bin/_supervise/mpi_agent.py",
@@ -90,30 +97,31 @@ def test_environments():
 CONTRADICTIONS = {
     "exclude on the command line": (
         OPENMPI,
-        {"words": ("--mca", "btl_tcp_if_exclude", "lo")},
+        {"mpi_args": ("--mca", "btl_tcp_if_exclude", "lo")},
         "OMPI_MCA_btl_tcp_if_include",
     ),
     "include on the command line": (
         OPENMPI,
-        {"words": ("--mca", "oob_tcp_if_include", "x")},
+        {"mpi_args": ("--mca", "oob_tcp_if_include", "x")},
         "OMPI_MCA_oob_tcp_if_include",
     ),
-    "exclude by a variable": (FIVE, {"names": ("OMPI_MCA_btl_tcp_if_exclude",)}, "OMPI_MCA_btl_tcp_if_include"),
-    "exclude of PRRTE": (FIVE, {"words": ("--prtemca", "prte_if_exclude", "lo")}, "PRTE_MCA_prte_if_include"),
-    "interface of Hydra": (MPICH, {"words": ("-iface", "eth0")}, "HYDRA_IFACE"),
+    "exclude by a variable": (FIVE, {"env": {"OMPI_MCA_btl_tcp_if_exclude": "lo"}}, "OMPI_MCA_btl_tcp_if_include"),
+    "exclude of PRRTE": (FIVE, {"mpi_args": ("--prtemca", "prte_if_exclude", "lo")}, "PRTE_MCA_prte_if_include"),
+    "interface of Hydra": (MPICH, {"mpi_args": ("-iface", "eth0")}, "HYDRA_IFACE"),
 }
 
 
 @pytest.mark.parametrize("case", CONTRADICTIONS)
 def test_nothing_is_set_where_the_user_says_the_opposite(case):
-    launch, change, name = CONTRADICTIONS[case]
-    changed = mpi_runner.environment(dataclasses.replace(launch, **change))
+    mpi, change, name = CONTRADICTIONS[case]
 
-    assert set(mpi_runner.environment(launch)) - set(changed) == {name}
+    assert set(variables(mpi)) - set(variables(mpi, **change)) == {name}
 
 
-def mpi_node(number, text="(Open MPI) 4.1.4", **more):
-    return node(number, mpi={"program": "/usr/bin/mpirun", "text": text}, **more)
+def test_root_is_let_through_where_that_is_asked_for():
+    more = set(variables(OPENMPI, allow_run_as_root=True)) - set(variables(OPENMPI))
+
+    assert more == {f"{name}_ALLOW_RUN_AS_ROOT{end}" for name in ("OMPI", "PRTE") for end in ("", "_CONFIRM")}
 
 
 def test_a_plan_for_mpirun_takes_unequal_slots():
@@ -135,10 +143,14 @@ def test_gpus_per_node():
 
 
 REFUSALS = {
-    "root": ([mpi_node(1), mpi_node(2)], {"allow_run_as_root": False}, [("MPI_AS_ROOT", "n1"), ("MPI_AS_ROOT", "n2")]),
-    "none": ([mpi_node(1), node(2)], {}, [("MPI_MISSING", "n2")]),
+    "root": (
+        [mpi_node(1, user_id=0), mpi_node(2, user_id=0)],
+        {"allow_run_as_root": False},
+        [("MPI_AS_ROOT", "n1"), ("MPI_AS_ROOT", "n2")],
+    ),
+    "none": ([mpi_node(1), node(2, user_id=7)], {}, [("MPI_MISSING", "n2")]),
     "another version": ([mpi_node(1), mpi_node(2), mpi_node(3, "(Open MPI) 5.0.1")], {}, [("MPI_MIXED", "n3")]),
-    "another user's run directory": ([mpi_node(1), mpi_node(2, user_id=7)], {}, [("MPI_PATH_DIFFERS", "n2")]),
+    "another user's run directory": ([mpi_node(1), mpi_node(2, user_id=8)], {}, [("MPI_PATH_DIFFERS", "n2")]),
     "a blank in it": ([mpi_node(1)], {"run_dir": "/tmp/a b"}, [("MPI_PATH_DIFFERS", "n1")]),
     "reserved words": ([mpi_node(1)], {"mpi_args": ("-np", "3")}, [("MPI_ARGS_RESERVED", None)]),
 }

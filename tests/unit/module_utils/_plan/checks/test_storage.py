@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mounts and what nodes read of each other, judged as tables."""
+"""Mounts and what nodes read from each other, judged as tables."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
 from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import shared_storage
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import storage
 from tests.hostile import mutated
 
 MOUNTINFO = """\
@@ -81,12 +81,12 @@ def codes(found):
     ],
 )
 def test_one_odd_mount(wrong, code):
-    assert codes(shared_storage.judge(nodes(mount(1), mount(2, **wrong), mount(3)))) == [(code, "n2")]
+    assert codes(storage.judge_mounts(nodes(mount(1), mount(2, **wrong), mount(3)))) == [(code, "n2")]
 
 
 def test_a_stuck_child_is_reported_with_where_it_waits():
     hung = {"pid": 7, "state": "D", "wait": "rpc_wait"}
-    (found,) = shared_storage.judge(nodes(mount(1, hung=hung)))
+    (found,) = storage.judge_mounts(nodes(mount(1, hung=hung)))
 
     assert "process 7 is stuck in rpc_wait" in found["message"]
 
@@ -94,21 +94,21 @@ def test_a_stuck_child_is_reported_with_where_it_waits():
 def test_a_read_only_path_is_compared_by_its_content():
     mounts = [mount(n, read_only=True, options=["ro"], mark="b" if n == 2 else "a") for n in (1, 2, 3)]
 
-    assert codes(shared_storage.judge(nodes(*mounts))) == [("STORAGE_DIFFERS", "n2")]
+    assert codes(storage.judge_mounts(nodes(*mounts))) == [("STORAGE_DIFFERS", "n2")]
 
 
 def test_a_type_can_be_added():
     mounts = nodes(mount(1, fstype="xfs"), mount(2, fstype="xfs"))
 
-    assert codes(shared_storage.judge(mounts)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
-    assert shared_storage.judge(mounts, ["xfs"]) == []
+    assert codes(storage.judge_mounts(mounts)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
+    assert storage.judge_mounts(mounts, ["xfs"]) == []
 
 
 def prove(*islands):
-    """Let every node read what it can see: the files of the nodes on its own island."""
+    """Let every node read what it sees: the files of the nodes on its own island."""
     given = nodes(*(mount(n) for n in range(1, len(islands) + 1)))
-    reading = shared_storage.reading(given)
-    proof = {host: {"read": reading[host], "written": shared_storage.written(facts)} for host, facts in given}
+    reading = storage.reading(given)
+    proof = {host: {"read": reading[host], "written": storage.written(facts)} for host, facts in given}
     island = {host: place for (host, _), place in zip(given, islands)}
     nonce = {host: f"x{number}" for number, (host, _) in enumerate(given, 1)}
     answers = {
@@ -118,7 +118,7 @@ def prove(*islands):
         ]
         for host, wanted in proof.items()
     }
-    return codes(shared_storage.judge_reading(proof, answers))
+    return codes(storage.judge_reading(proof, answers))
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ def test_who_sees_other_files_is_blamed(islands, blamed):
 
 def test_hung_and_failed_reading():
     given = nodes(mount(1), mount(2), mount(3))
-    reading = shared_storage.reading(given)
-    proof = {host: {"read": reading[host], "written": shared_storage.written(facts)} for host, facts in given}
+    reading = storage.reading(given)
+    proof = {host: {"read": reading[host], "written": storage.written(facts)} for host, facts in given}
     answers = {"n2": [{"hung": {"pid": 1, "state": "D", "wait": None}}], "n3": [{"error": "OSError: x"}]}
 
-    assert codes(shared_storage.judge_reading(proof, answers)) == [("MOUNT_HUNG", "n2"), ("STORAGE_UNPROVEN", "n3")]
+    assert codes(storage.judge_reading(proof, answers)) == [("MOUNT_HUNG", "n2"), ("STORAGE_UNPROVEN", "n3")]
 
 
 # -- types of file systems, and mounts over mounts ------------------------------------------------
@@ -149,12 +149,12 @@ def test_a_type_that_is_not_known_to_be_local_gets_its_chance(name):
     mounts = nodes(*(mount(number, path="/mnt/data", real="/mnt/data", **found) for number in (1, 2)))
 
     assert found["point"] == "/mnt/data"
-    assert shared_storage.judge(mounts) == []
-    assert all(shared_storage.reading(mounts).values())
+    assert storage.judge_mounts(mounts) == []
+    assert all(storage.reading(mounts).values())
 
 
 @pytest.mark.parametrize("fstype", ["fuse.somebody-s", "orangefs", "pvfs2", "fuse", "dvs", "afs"])
-def test_nobody_has_to_list_all_types(fstype):
+def test_a_list_of_all_types_is_not_needed(fstype):
     assert not filesystems.is_local(fstype)
 
 
@@ -165,7 +165,7 @@ def test_what_is_certainly_local(fstype):
 
 
 def test_the_remedy_names_the_option():
-    (found,) = shared_storage.judge(nodes(mount(1), mount(2, fstype="ext4", point="/"), mount(3)), proof_follows=False)
+    (found,) = storage.judge_mounts(nodes(mount(1), mount(2, fstype="ext4", point="/"), mount(3)), proof_follows=False)
 
     assert "--shared-fstype ext4" in found["remedy"]
 
@@ -237,47 +237,47 @@ SERVER = {"fstype": "ext4", "source": "/dev/sdb1", "point": "/", "file": None, "
 
 
 def proof_of(given):
-    reading = shared_storage.reading(given)
-    return {host: {"read": reading[host], "written": shared_storage.written(facts)} for host, facts in given}
+    reading = storage.reading(given)
+    return {host: {"read": reading[host], "written": storage.written(facts)} for host, facts in given}
 
 
 def test_a_server_reads_what_the_others_wrote_and_writes_nothing():
     given = nodes(mount(1, **SERVER), mount(2), mount(3))
     proof = proof_of(given)
 
-    assert codes(shared_storage.judge(given)) == []
+    assert codes(storage.judge_mounts(given)) == []
     assert proof["n1"]["read"][0]["names"] == {"n2": "f2"}
     assert proof["n1"]["written"] == []
     sees = {"n1": [{"value": {"n2": "x2"}}], "n2": [{"value": {"n3": "x3"}}], "n3": [{"value": {"n2": "x2"}}]}
-    assert shared_storage.judge_reading(proof, sees) == []
+    assert storage.judge_reading(proof, sees) == []
     sees["n1"] = [{"value": {"n2": None}}]
-    assert codes(shared_storage.judge_reading(proof, sees)) == [("MOUNT_NOT_SHARED", "n1")]
+    assert codes(storage.judge_reading(proof, sees)) == [("MOUNT_NOT_SHARED", "n1")]
 
 
 def test_two_nodes_of_which_one_serves():
     given = nodes(mount(1), mount(2, **SERVER))
     proof = proof_of(given)
 
-    assert codes(shared_storage.judge_reading(proof, {"n2": [{"value": {"n1": None}}]})) == [("MOUNT_NOT_SHARED", "n2")]
-    assert shared_storage.judge_reading(proof, {"n2": [{"value": {"n1": "x1"}}]}) == []
+    assert codes(storage.judge_reading(proof, {"n2": [{"value": {"n1": None}}]})) == [("MOUNT_NOT_SHARED", "n2")]
+    assert storage.judge_reading(proof, {"n2": [{"value": {"n1": "x1"}}]}) == []
 
 
 def test_a_path_that_is_local_everywhere_is_refused_without_a_proof():
     given = nodes(mount(1, **SERVER), mount(2, **SERVER))
 
-    assert codes(shared_storage.judge(given)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
-    assert not any(shared_storage.reading(given).values())
+    assert codes(storage.judge_mounts(given)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
+    assert not any(storage.reading(given).values())
 
 
 @pytest.mark.parametrize("more", [{"file": None}, {"file": None, "write_error": "Disk quota exceeded"}])
 def test_without_anything_to_read_a_local_path_is_refused_at_once(more):
-    assert ("MOUNT_NOT_SHARED", "n1") in codes(shared_storage.judge(nodes(mount(1, **SERVER), mount(2, **more))))
+    assert ("MOUNT_NOT_SHARED", "n1") in codes(storage.judge_mounts(nodes(mount(1, **SERVER), mount(2, **more))))
 
 
 def test_a_server_that_may_not_write_is_told():
     given = nodes(mount(1, **{**SERVER, "writable": False}), mount(2))
 
-    assert ("MOUNT_UNWRITABLE", "n1") in codes(shared_storage.judge(given))
+    assert ("MOUNT_UNWRITABLE", "n1") in codes(storage.judge_mounts(given))
 
 
 def test_a_path_that_is_only_read_is_compared_with_the_server_s_at_once():
@@ -285,8 +285,8 @@ def test_a_path_that_is_only_read_is_compared_with_the_server_s_at_once():
     same = nodes(mount(1, **{**SERVER, **reading}, mark="a"), mount(2, mark="a", **reading))
     other = nodes(mount(1, **{**SERVER, **reading}, mark="b"), mount(2, mark="a", **reading))
 
-    assert codes(shared_storage.judge(same)) == []
-    assert codes(shared_storage.judge(other)) == [("MOUNT_NOT_SHARED", "n1")]
+    assert codes(storage.judge_mounts(same)) == []
+    assert codes(storage.judge_mounts(other)) == [("MOUNT_NOT_SHARED", "n1")]
 
 
 def test_nothing_is_written_on_a_file_system_of_the_node_itself(tmp_path):

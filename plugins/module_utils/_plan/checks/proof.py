@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judge what the proof round reported. Pure; private to the collection."""
+"""
+Write what every node has to prove before a start, and judge what the nodes reported. Pure; private to the collection.
+
+The nodes prove their storage and the names of their peers as well.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,54 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
     Proof,
     Routing,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import shared_storage
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import storage
 
 _CONNECT = {
-    "ECONNREFUSED": ("CONNECT_REFUSED", "is refused"),
-    "ETIMEDOUT": ("CONNECT_FILTERED", "gets no answer"),
-    "ENETUNREACH": ("CONNECT_NO_ROUTE", "finds no route"),
-    "EHOSTUNREACH": ("CONNECT_NO_ROUTE", "finds no route"),
-    "ELSEWHERE": ("CONNECT_ELSEWHERE", "reaches another machine"),
+    "ECONNREFUSED": ("CONNECT_REFUSED", "connection refused"),
+    "ETIMEDOUT": ("CONNECT_FILTERED", "no answer"),
+    "ENETUNREACH": ("CONNECT_NO_ROUTE", "no route"),
+    "EHOSTUNREACH": ("CONNECT_NO_ROUTE", "no route"),
+    "ELSEWHERE": ("CONNECT_ELSEWHERE", "another machine answers"),
 }
 _NO_ANSWER = (
-    "if its kernel or sandbox has no rtnetlink(7), --skip proof launches without proof of the network; else try again"
+    "if its kernel or sandbox has no rtnetlink(7), --skip proof launches without proof of the network; otherwise retry"
 )
+
+
+def parts(case: Case, choices: Choices) -> Dict[str, Proof]:
+    """Return every node's part of the proof by host: its storage, the names of its peers, and the network."""
+    request = case.request
+    reading = storage.reading(case.nodes, request.shared_fstypes) if request.wants("storage") else {}
+    peers = sorted({fact["hostname"] for fact in case.facts})
+    proof: Dict[str, Proof] = {
+        host: {
+            "read": reading.get(host, []),
+            "written": storage.written(fact),
+            "peers": [name for name in peers if name != fact["hostname"]] if request.wants("names") else [],
+        }
+        for host, fact in case.nodes
+    }
+    if choices.candidates and len(case.hosts) > 1 and request.wants("proof"):
+        _add_network(proof, case, choices)
+    return proof
+
+
+def _add_network(proof: Dict[str, Proof], case: Case, choices: Choices) -> None:
+    """Let the first node listen where the plan says, all others connect to it, and each ask for its routes."""
+    hosts, candidates = case.hosts, choices.candidates
+    address, token = candidates[0].address, case.request.run_id
+    proof[hosts[0]]["listen"] = {
+        "address": address,
+        "ports": ([choices.port] if choices.port else []) + [0],
+        "token": token,
+        "seconds": case.request.start_timeout,
+    }
+    for host, candidate in zip(hosts[1:], candidates[1:]):
+        proof[host]["connect"] = {"address": address, "source": candidate.address, "token": token}
+    for (host, fact), candidate in zip(case.nodes, candidates):
+        proof[host]["routes"] = network_choice.routed(candidate, fact)
 
 
 def judge(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[Problem]:
@@ -31,19 +71,19 @@ def judge(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[P
     Judge the proof of all nodes.
 
     Args:
-        proof: What each node was to prove, by host.
-        results: What each node reported; ``msg`` where it did not get to an end.
+        proof: What each node had to prove, by host.
+        results: What each node reported; ``msg`` if it did not finish.
     """
     found: List[Problem] = []
     ports = _ports(proof, results)
     for host, wanted in proof.items():
         result = results.get(host, {"msg": "it did not report"})
         if "msg" in result:
-            found.append(problem("PROOF_FAILED", host, "the proof did not end: %s" % result["msg"]))
+            found.append(problem("PROOF_FAILED", host, "the proof did not finish: %s" % result["msg"]))
             continue
         missing = _missing(wanted, result, ports)
         if missing:
-            message = "its answer lacks what it was to prove: %s" % ", ".join(missing)
+            message = "its answer lacks what it had to prove: %s" % ", ".join(missing)
             found.append(problem("PROOF_FAILED", host, message))
         if result.get("listen") and "listen" in wanted:
             found.append(_listening(host, wanted["listen"], result["listen"]))
@@ -51,12 +91,12 @@ def judge(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[P
         for name, address in result.get("peers", {}).items():
             found.append(problem("PEER_IS_LOOPBACK", host, "%s resolves to %s here" % (name, address)))
     answers = {host: results[host]["read"] for host in proof if "read" in results.get(host, {})}
-    found += shared_storage.judge_reading(proof, answers)
+    found += storage.judge_reading(proof, answers)
     return found
 
 
 def _ports(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[int]:
-    """Give the ports that the first node listened on, 0 for one of its choice; none where it could not."""
+    """Return the ports that the first node listened on, 0 for one of its choice; none if it could not listen."""
     for host, wanted in proof.items():
         result = results.get(host, {})
         if "listen" in wanted and "msg" not in result and result.get("listen", "it did not say") is None:
@@ -65,7 +105,7 @@ def _ports(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[
 
 
 def _missing(wanted: Proof, result: Dict[str, Any], ports: Sequence[int]) -> List[str]:
-    """Name what a node was to prove and says nothing of, or not of all: silence is not a proof."""
+    """Name what a node had to prove and did not report, or not in full: silence is not a proof."""
     tried = {entry["port"] for entry in result.get("connect", [])}
     lacks = {
         "listen": "listen" in wanted and "listen" not in result,
@@ -88,11 +128,11 @@ def _connecting(host: str, wanted: Connecting, tries: Sequence[Dict[str, Any]]) 
     if not failed:
         return []
     first = failed[0]
-    code, how = _CONNECT.get(first["error"], ("CONNECT_FAILED", "fails (%s)" % first["error"]))
-    message = "%s → %s port %d %s" % (wanted["source"], wanted["address"], first["port"], how)
+    code, how = _CONNECT.get(first["error"], ("CONNECT_FAILED", "failed (%s)" % first["error"]))
+    message = "%s → %s port %d: %s" % (wanted["source"], wanted["address"], first["port"], how)
     answered = [entry["port"] for entry in tries if not entry["error"]]
     if answered:
-        message += ", port %d answers: NCCL needs all of them" % answered[0]
+        message += " (port %d works, NCCL needs every port)" % answered[0]
     return [problem(code, host, message)]
 
 
@@ -101,10 +141,10 @@ def _ways(host: str, wanted: Proof, result: Dict[str, Any]) -> List[Problem]:
     connect, elsewhere = wanted.get("connect"), result.get("routes", {})
     failed = _connecting(host, connect, result.get("connect", [])) if connect else []
     if elsewhere is None:
-        message = "the kernel did not say over which card its peers are reached"
+        message = "the kernel did not report which card reaches its peers"
         return failed + ([problem("PROOF_FAILED", host, message, _NO_ANSWER)] if wanted.get("routes") else [])
     if not _are_routes(elsewhere):
-        return [problem("PROOF_FAILED", host, "its answer about routes cannot be meant")]
+        return [problem("PROOF_FAILED", host, "its answer about routes is invalid")]
     elsewhere = dict(elsewhere)
     if connect and any(device and connect["address"] in addresses for device, addresses in elsewhere.items()):
         failed = []
@@ -114,20 +154,20 @@ def _ways(host: str, wanted: Proof, result: Dict[str, Any]) -> List[Problem]:
 
 
 def _are_routes(value: Any) -> bool:
-    """Tell whether it is what a proof says of routes: addresses by device."""
+    """Return whether it is what a proof reports of routes: addresses by device."""
     return isinstance(value, dict) and all(
         isinstance(own, list) and own and all(isinstance(one, str) for one in own) for own in value.values()
     )
 
 
 def _routes(host: str, wanted: Routing, elsewhere: Dict[str, List[str]]) -> List[Problem]:
-    """Name the devices that packets to other nodes leave by instead of the chosen ones."""
+    """Report the devices that packets to other nodes use instead of the chosen ones."""
     found = []
     for device, addresses in elsewhere.items():
         peers = addresses[0] + (" and %d more" % (len(addresses) - 1) if addresses[1:] else "")
         verb = "are" if addresses[1:] else "is"
         if not device:
-            found.append(problem("CONNECT_NO_ROUTE", host, "%s finds no route to %s" % (wanted["source"], peers)))
+            found.append(problem("CONNECT_NO_ROUTE", host, "no route from %s to %s" % (wanted["source"], peers)))
             continue
         message = "%s %s reached over %s, not %s" % (peers, verb, device, ", ".join(wanted["devices"]))
         remedy = "fix the route there: ip route get %s from %s; or --interface %s" % (

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judge an additional context and the other options of models. Pure; private to the collection."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners.madengine import RANKS, majors, merge
+
+
+def judge(case: Case, _: Choices) -> List[Problem]:
+    """Return what the options would break, and which values of the user's have no effect."""
+    request, is_first = case.request, set(majors(case.facts)) != {2}
+    own, mirror = merge(request.additional_context, is_first), request.force_mirror_local
+    found = overridden(own)
+    if is_first:
+        found += unsafe(own, request.tags, mirror, {name: unpack(value) for name, value in request.env.items()})
+    if case.ranks.daemons:
+        found.append(problem("MODEL_RUNNER", None, "madengine's own containers cannot run the daemons of mpirun"))
+    shared = [mount["path"] for mount in case.facts[0]["mounts"]] if request.wants("storage") else []
+    if mirror and not any(filesystems.is_below(mirror, path) for path in shared):
+        found.append(problem("MIRROR_UNPROVEN", None, "%s is not on shared storage that is checked" % mirror))
+    return found
+
+
+def overridden(context: Dict[str, Any]) -> List[Problem]:
+    """Report which of the user's own values are used, and which are not."""
+    own = context.get("multi_node_args") or {}
+    found = [
+        problem("CONTEXT_REPLACED", None, "%s of the additional context is set by madctl" % key)
+        for key in RANKS
+        if key in own
+    ]
+    kept = ", ".join(sorted(set(own) - set(RANKS)))
+    if kept:
+        found.append(problem("CONTEXT_KEPT", None, "%s of the additional context is used as given" % kept))
+    return found
+
+
+def unsafe(own: Dict[str, Any], tags: Sequence[str], mirror: Optional[str], env: Dict[str, Any]) -> List[Problem]:
+    """
+    Find what version 1 would paste into a shell line so that it breaks, or means something else.
+
+    It writes values of variables between apostrophes, and mounts and names of images as they are. Arguments of the
+    model's script are between double quotes of the node's shell, which substitutes commands there.
+    """
+    quoted = [(name, value) for name, value in env.items() if "MAD_SECRETS" in name or name == "BUILD_NUMBER"]
+    variables = [(key, own.get(key)) for key in ("docker_env_vars", "docker_build_arg", "multi_node_args")]
+    variables += [("tools", tool.get("env_vars")) for tool in _dicts(own.get("tools"))]
+    named = [
+        ("%s of %s" % (shown(name), key), name, value) for key, given in variables for name, value in _items(given)
+    ]
+    quoted += [(where, value) for where, _, value in named]
+    bare = [("the name of %s" % where, name) for where, name, _ in named]
+    bare += [
+        ("%s of docker_mounts" % shown(name), "%s:%s" % (value, name))
+        for name, value in _items(own.get("docker_mounts"))
+    ]
+    bare += [("docker_cpus", str(own.get("docker_cpus", "")).replace(" ", ""))]
+    bare += [(key, own.get(key, "")) for key in ("MAD_CONTAINER_IMAGE", "SHM_SIZE")]
+    bare += [("--force-mirror-local", mirror or "")]
+    inner = [("tag %s" % shown(tag), tag) for tag in tags]
+    inner += [(key, own.get(key, "")) for key in ("model_args", "encapsulate_script")]
+    scripts = [(key, script) for key in ("pre_scripts", "post_scripts", "tools") for script in _dicts(own.get(key))]
+    inner += [(key, script.get(part, "")) for key, script in scripts for part in ("path", "args", "cmd")]
+    return [
+        *(_pasted(where, "an apostrophe") for where, value in quoted if "'" in str(value) or "\0" in str(value)),
+        *(_pasted(where, "characters that a shell interprets") for where, value in bare if not _PLAIN(str(value))),
+        *(
+            _pasted(where, "characters that end or escape its quotes")
+            for where, value in inner
+            if not _is_quotable(str(value))
+        ),
+    ]
+
+
+_PLAIN = re.compile(r"[\w@%+=:,./~$-]*\Z").match
+_ESCAPING = re.compile(r"(?<!\\)(?:\\\\)*(?:\"|`|\$\()|\0|\n")
+
+
+def _is_quotable(text: str) -> bool:
+    try:
+        shlex.split(text)
+    except ValueError:
+        return False
+    return not _ESCAPING.search(text)
+
+
+def _items(value: Any) -> Iterable[Tuple[Any, Any]]:
+    return value.items() if isinstance(value, dict) else ()
+
+
+def shown(name: Any) -> str:
+    """Return a name as it can be printed."""
+    return str(name) if str(name).isprintable() and name else repr(name)
+
+
+def _dicts(value: Any) -> List[Dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _pasted(where: str, what: str) -> Problem:
+    return problem("CONTEXT_UNSAFE", None, "%s holds %s, which version 1 of madengine cannot pass on" % (where, what))

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choose the job's Python on every node. Pure; private to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import List, NamedTuple, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Report
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices, Chosen
+
+
+class _Interpreter(NamedTuple):
+    path: Optional[str]
+    exists: bool
+    report: Optional[Report]
+
+
+_NOTHING = _Interpreter(None, False, None)
+
+
+def choose(case: Case, choices: Choices) -> Chosen:
+    """Choose the Python that was asked for, otherwise every node's own if that is allowed, and take its report."""
+    request, known = case.request, [_interpreters(fact) for fact in case.facts]
+    if not case.job.uses_python:
+        # The work starts Python by itself.
+        anything = [str(wanted.path if wanted.exists else own.path or "python3") for wanted, own in known]
+        return replace(choices, pythons=anything, reports=[None] * len(known)), []
+    found: List[Problem] = []
+    chosen, is_own = [wanted for wanted, _ in known], False
+    missing = [host for host, one in zip(case.hosts, chosen) if not one.exists]
+    if missing and request.python_required:
+        found = [problem("PYTHON_MISSING", host, "no Python at %s" % request.python) for host in missing]
+    elif missing:
+        chosen, is_own = [own for _, own in known], True
+        if request.python:
+            message = "%s is not on every node: each uses its own python3" % request.python
+            found.append(problem("PYTHON_DIFFERS", None, message))
+    for host, one in zip(case.hosts, chosen):
+        found += _faults(case, host, one, is_own)
+    return replace(choices, pythons=[str(one.path) for one in chosen], reports=[one.report for one in chosen]), found
+
+
+def _interpreters(fact: Facts) -> Tuple[_Interpreter, _Interpreter]:
+    """Return the Python that was asked for, and the node's own."""
+    python = fact["python"]
+    if python is None:
+        return _NOTHING, _NOTHING
+    return (
+        _Interpreter(python["wanted"], python["wanted_exists"], python.get("wanted_report")),
+        _Interpreter(python["own"], python["own_exists"], python.get("own_report")),
+    )
+
+
+def _faults(case: Case, host: str, one: _Interpreter, is_own: bool) -> List[Problem]:
+    """Return what is wrong with a node's Python, as a list of at most one; a missing one was asked for by its path."""
+    named = command_line.named_python(case.request.work)
+    if not one.exists:
+        return [problem("PYTHON_MISSING", host, "python3 not found")] if is_own else []
+    if one.report is None:
+        return [problem("PYTHON_MISSING", host, "%s does not answer" % one.path)]
+    if case.ranks.needs_torch and not one.report["torch"]:
+        return [problem("TORCH_MISSING", host, "torch is not installed for %s" % one.path)]
+    if not _is_version(named, one.report["version"]):
+        message = "the job's Python is %s, the work begins with %s" % (one.report["version"], named)
+        return [problem("PYTHON_MISSING", host, message)]
+    return []
+
+
+def _is_version(named: Optional[str], version: str) -> bool:
+    """Return whether a Python of a version has a name such as python3.11; a path is taken as it is."""
+    if not named or "/" in named:
+        return True
+    return (version + ".").startswith(named[len("python") :].rstrip(".") + "." if named != "python" else "")

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+madengine on every node, under our wrapper. Pure; private to the collection.
+
+Version 1 reads ``multi_node_args`` of its additional context; version 2 ignores them and forwards some variables of its
+environment into the container. Both get both, which is safe. A madengine that does not print its version is treated as
+version 1, which needs more care.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Dict, List, Optional, Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Container, Facts
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ModelWork, NodePlan, Plan
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import comparison, network_cards
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter import Launch, Part, Starter
+from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
+
+# A value of the user's would be right on one node only.
+RANKS = ("NNODES", "NODE_RANK")
+# Without a limit of ours madengine ends a model after two hours; 0 means no limit to some versions, at once to others.
+FOREVER_SECONDS = 31536000
+
+
+def major(version: Optional[str]) -> Optional[int]:
+    """Parse the major version out of what madengine prints."""
+    match = re.search(r"(\d+)\.\d+", version or "")
+    return int(match.group(1)) if match else None
+
+
+def version_of(fact: Facts) -> Optional[str]:
+    """Return what a node's madengine prints of its version; None without one."""
+    found = fact.get("madengine")
+    return found["version"] if found else None
+
+
+def usual(facts: Sequence[Facts]) -> Optional[str]:
+    """Return the version that most nodes have, of those that print it."""
+    found = [version_of(fact) for fact in facts]
+    most = comparison.usual([major(version) for version in found if major(version)])
+    return next((version for version in found if most and major(version) == most), None)
+
+
+def majors(facts: Sequence[Facts]) -> List[Optional[int]]:
+    """Return the major version of every node; nodes that do not print one count as the others."""
+    most = major(usual(facts))
+    return [major(version_of(fact)) or most for fact in facts]
+
+
+def is_replaced(container: Container, replace: Sequence[str]) -> bool:
+    """Return whether a container may be removed."""
+    return container["name"] in replace or ("" in replace and container["run_id"] is not None)
+
+
+def merge(layers: Sequence[Dict[str, Any]], deep: bool) -> Dict[str, Any]:
+    """Merge contexts as madengine does, later ones win: version 1 at all depths, version 2 at the first."""
+    merged: Dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both = deep and isinstance(value, dict) and isinstance(merged.get(key), dict)
+            merged[key] = merge([merged[key], value], deep) if both else value
+    return merged
+
+
+def context(own: Dict[str, Any], chosen: Dict[str, Any], run_id: str) -> Dict[str, Any]:
+    """
+    Merge a node's values with the user's own context.
+
+    Args:
+        own: The user's; its values win, except for ranks.
+        chosen: ``multi_node_args`` of this node; numbers are numbers, since madengine multiplies them.
+    """
+    given = dict(own.get("multi_node_args") or {})
+    for key in RANKS:
+        given.pop(key, None)
+    variables = {**(own.get("docker_env_vars") or {}), run_directory.RUN_ID: run_id}
+    return {**own, "multi_node_args": {**chosen, **given}, "docker_env_vars": variables}
+
+
+def argv(
+    program: str,
+    version: Optional[int],
+    tags: Sequence[str],
+    merged: Dict[str, Any],
+    mirror: Optional[str],
+    more: Sequence[Word],
+    is_limited: bool = False,
+) -> List[Word]:
+    """
+    Write madengine's command line; the context is one word, a Python literal.
+
+    Args:
+        version: The major one. Version 2 takes one tag per option, of which version 1 would keep only the last.
+        mirror: Where data is mirrored to, on storage that was proven to be shared.
+        more: The user's own words.
+        is_limited: Whether a model's card has a timeout, which is used as without madctl.
+    """
+    selected = [word for tag in tags for word in ("--tags", tag)] if version == 2 else ["--tags", *tags]
+    words: List[Word] = [program, "run", *selected, "--additional-context", repr(merged)]
+    if mirror:
+        words += ["--force-mirror-local", mirror]
+    if "--live-output" not in more:
+        words.append("--live-output")
+    if not is_limited and madengine_options.option(more, "--timeout") is None:
+        words += ["--timeout", str(FOREVER_SECONDS)]  # madctl has a --timeout of its own.
+    return [*words, *more]
+
+
+def environment(runner: Dict[str, Any], nproc: int, node_rank: int) -> Dict[str, str]:
+    """Return what version 2 forwards into its container, besides what every job gets."""
+    words = [
+        *("torchrun", "--nnodes", str(runner["NNODES"]), "--node_rank", str(runner["NODE_RANK"])),
+        *("--nproc_per_node", str(nproc)),
+        *("--master_addr", str(runner["MASTER_ADDR"]), "--master_port", str(runner["MASTER_PORT"])),
+    ]
+    metrics = {} if node_rank == 0 else {"MAD_COLLECT_METRICS": "false"}
+    return {run_directory.RUNNER: " ".join(words), **metrics}
+
+
+def _multi_node_args(launch: Launch, rank: int, is_counted: bool) -> Dict[str, Any]:
+    """Return what madengine calls so; numbers are numbers."""
+    case, candidate = launch.case, launch.choices.candidates[rank]
+    return {
+        "RUNNER": case.request.runner,
+        # GPUs that were not counted here madengine counts itself.
+        **({"MAD_RUNTIME_NGPUS": launch.choices.nprocs[rank]} if is_counted else {}),
+        "NNODES": len(case.hosts),
+        "NODE_RANK": rank,
+        "MASTER_ADDR": launch.address,
+        "MASTER_PORT": launch.port,
+        "HOST_LIST": "",
+        "NCCL_SOCKET_IFNAME": network_cards.for_nccl(candidate, case.facts[rank]),
+        "GLOO_SOCKET_IFNAME": candidate.interface,
+    }
+
+
+def _model(launch: Launch, rank: int, args: Dict[str, Any], version: Optional[int]) -> ModelWork:
+    """Return what a node's madengine must do."""
+    request, fact = launch.case.request, launch.case.facts[rank]
+    found, mirror = fact.get("madengine"), request.force_mirror_local
+    merged = context(merge(request.additional_context, version != 2), args, request.run_id)
+    is_limited = any(model["timeout"] for model in fact.get("models") or [])
+    program = (found and found["program"]) or "madengine"
+    containers = found["containers"] if found else []
+    return {
+        "argv": argv(program, version, request.tags, merged, mirror, request.work, is_limited),
+        "replaced": [entry["name"] for entry in containers if is_replaced(entry, request.replace_containers)],
+        "leads": rank == 0,
+        "many": len(launch.case.hosts) > 1,
+        "version": version,
+        "table": madengine_options.table(request.work),
+        "skips": madengine_options.skips(request.work, merged),
+    }
+
+
+def _write(launch: Launch, parts: List[Part]) -> None:
+    request, facts = launch.case.request, launch.case.facts
+    is_counted = request.nproc_per_node != "auto" or any(request.slots) or any(fact["gpus"]["count"] for fact in facts)
+    for rank, (part, version) in enumerate(zip(parts, majors(facts))):
+        args = _multi_node_args(launch, rank, is_counted)
+        part.argv = [*launch.program(rank, run_directory.LAUNCHER), run_directory.MADENGINE_WRAPPER]
+        part.own_env.update(environment(args, launch.choices.nprocs[rank], rank))
+        part.prefix, part.model = [], _model(launch, rank, args, version)
+
+
+def _files(_: Plan, node: NodePlan, __: str) -> Dict[str, str]:
+    """Return what our wrapper of madengine reads."""
+    model = node["model"]
+    assert model is not None
+    return {run_directory.MODEL: json.dumps({**model, "argv": [unpack(word) for word in model["argv"]]})}
+
+
+STARTER = Starter("madengine", _write, _files, after=run_directory.CONTAINER_REMOVAL)

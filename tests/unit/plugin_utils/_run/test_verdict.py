@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks that report nothing of a node: not wanted, without anything to check, or cut off by another failure."""
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import verdict
+from tests.unit.module_utils.healthy_facts import node
+
+OTHERS = ["context", "madengine", "mpi"]  # for other runners and other work
+
+
+def silent(numbers, paths=(), failed=(), **request):
+    nodes = [*((f"n{number}", node(number)) for number in numbers), *((entry["host"], None) for entry in failed)]
+    asked = Request("r", ("train.py",), python="/opt/python", chdir="/job", **request)
+    return verdict.not_run(judgement.judge(asked, nodes, failed), list(paths))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "paths", "request_", "expected"),
+    [
+        ((1, 2), ("/nfs",), {}, OTHERS),
+        ((1, 2), (), {}, [*OTHERS, "storage"]),
+        ((1,), ("/nfs",), {}, [*OTHERS, "proof"]),
+        ((1, 2), ("/nfs",), {"skip": ("gpus", "proof")}, [*OTHERS, "gpus", "proof"]),
+    ],
+)
+def test_what_has_nothing_to_check_reports_nothing(numbers, paths, request_, expected):
+    assert silent(numbers, paths, **request_)["n1"] == sorted(expected)
+
+
+def test_nothing_but_its_silence_is_known_of_a_node_that_was_not_reached():
+    found = silent((1, 2), failed=[problem("HOST_UNREACHABLE", "n3", "it does not answer")])
+
+    assert found["n3"] == sorted(set(catalog.NAMES) - {"reach"})
