@@ -14,6 +14,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses
 from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, mount_table, netlink, resolver
 
 if TYPE_CHECKING:
@@ -85,17 +86,13 @@ def _error(answer: Dict[str, Any]) -> Optional[str]:
     return answer["value"] if "value" in answer else str(answer.get("error", "ETIMEDOUT"))
 
 
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
 def _listen(request: Listening, tell: Tell) -> Optional[str]:
     """Listen until standard input ends; answer every connection with the token."""
     listeners: List[Any] = []
     connections: List[socket.socket] = []
     try:
         for port in request["ports"]:
-            listener = socket.socket(_family(request["address"]), socket.SOCK_STREAM)
+            listener = socket.socket(addresses.family(request["address"]), socket.SOCK_STREAM)
             listeners.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((request["address"], port))
@@ -120,7 +117,7 @@ def _listen(request: Listening, tell: Tell) -> Optional[str]:
 def _connect(address: Tuple[str, int], source: str, token: str) -> Optional[str]:
     """Connect and compare tokens; the error is a name of errno, ``ETIMEDOUT`` for silence, or ``ELSEWHERE``."""
     try:
-        with socket.socket(_family(address[0]), socket.SOCK_STREAM) as connection:
+        with socket.socket(addresses.family(address[0]), socket.SOCK_STREAM) as connection:
             connection.settimeout(CONNECT_SECONDS)
             connection.bind((source, 0))
             connection.connect(address)

@@ -116,6 +116,14 @@ def parse(line: Union[bytes, str]) -> Dict[str, Any]:
     return found
 
 
+def parse_or_none(line: Union[bytes, str]) -> Optional[Dict[str, Any]]:
+    """Parse one JSON object, or return None where it is something else."""
+    try:
+        return parse(line)
+    except WireError:
+        return None
+
+
 class Orders:
     """Cut what comes from a follower into orders and messages, however it arrives."""
 
@@ -134,11 +142,4 @@ class Orders:
             self._message += b"" if begin < 0 else piece[begin:]
         if len(self._message) > MAX_HEADER_BYTES:
             self._message = b""
-        return orders, [parsed for parsed in map(_object, messages) if parsed is not None]
-
-
-def _object(line: bytes) -> Optional[Dict[str, Any]]:
-    try:
-        return parse(line)
-    except WireError:
-        return None
+        return orders, [parsed for parsed in map(parse_or_none, messages) if parsed is not None]

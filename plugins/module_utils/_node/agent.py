@@ -33,43 +33,14 @@ from typing import Any, Dict, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import agent_calls, own_sources, title
+from ansible_collections.madctl.multinode.plugins.module_utils._node.agent_stream import PIECE, Stream
 
-PIECE = 1 << 18
 # What may wait for a controller that does not read, and for a function that does not.
 OUT_MOST, IN_MOST = 1 << 20, 1 << 26
 STREAMS_MOST = 1 << 10
 _REAP_SECONDS, _LOOK_SECONDS = 0.5, 0.01
 # The kernel's clocks for waiting do not go on for ever; a deadline may be further away.
 _PATIENCE_SECONDS = 3600.0
-_NOT_ARMED = 1  # what the child of a call exits with that says it failed
-
-
-class Stream:
-    """A call, or the way to a supervisor: a socket, and a process where there is one."""
-
-    def __init__(self, number: int, link: socket.socket, pid: Optional[int], deadline: Optional[float]) -> None:
-        self.number, self.link, self.pid, self.deadline = number, link, pid, deadline
-        self.finishes = False
-        self.arms: Optional[str] = None
-        self.waiting = bytearray()
-        self.is_closing = False
-        link.setblocking(False)
-
-    def feed(self) -> None:
-        """Pass on what waits, as far as it is taken."""
-        try:
-            while self.waiting:
-                del self.waiting[: self.link.send(memoryview(self.waiting)[:PIECE])]
-        except BlockingIOError:
-            return
-        except OSError:
-            self.waiting.clear()
-        if self.is_closing:
-            self.is_closing = False
-            try:
-                self.link.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
 
 
 class Agent:
@@ -241,28 +212,13 @@ class Agent:
             self._tell({"of": number, "ended": 0})
             return
         if not pid:
-            self._run(ours, theirs, function, bool(header.get("speaks")))
+            # Its own other end as well: held here, it would never be seen to end.
+            held = [ours, *(stream.link for stream in self._streams.values()), *self._armed.values()]
+            agent_calls.run(theirs, held, (self._in, self._out), function, bool(header.get("speaks")))
         theirs.close()
         stream = Stream(number, ours, pid, time.monotonic() + seconds)
         stream.finishes, stream.arms = bool(header.get("finishes")), header.get("arms")
         self._streams[stream.number] = stream
-
-    def _run(self, other: socket.socket, link: socket.socket, function: Any, speaks: bool) -> None:
-        """Be the child that a function runs in."""
-        code = 0
-        try:
-            os.setsid()
-            # Its own other end as well: held here, it would never be seen to end.
-            for held in [other, *(stream.link for stream in self._streams.values()), *self._armed.values()]:
-                held.close()
-            for descriptor in (0, 1):
-                os.dup2(link.fileno(), descriptor)
-            for descriptor in {link.fileno(), self._in, self._out} - {0, 1}:
-                os.close(descriptor)
-            answer = agent_calls.call(function, speaks)
-            code = _NOT_ARMED if isinstance(answer, dict) and answer.get("failed") else 0
-        finally:
-            os._exit(code)
 
     def _become(self, header: Dict[str, Any]) -> None:
         for stream in list(self._streams.values()):
@@ -290,7 +246,7 @@ class Agent:
     def _care(self, stream: Stream, status: Optional[int]) -> None:
         """Follow what a call armed until the controller does; where nobody will, come and go, which disarms it."""
         directory = stream.arms
-        if directory is None or directory in self._relayed or status == _NOT_ARMED << 8:
+        if directory is None or directory in self._relayed or status == agent_calls.NOT_ARMED << 8:
             return
         link = agent_calls.connected(directory)
         if link is not None and self._is_open and status == 0:

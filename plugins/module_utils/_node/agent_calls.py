@@ -8,11 +8,12 @@ import json
 import os
 import signal
 import socket
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
+from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources, procfs
 
+NOT_ARMED = 1  # the exit status of a child whose call failed
 _ERROR_CHARACTERS = 2000
 # What is killed may have started something just before.
 _SESSION_LOOKS = 3
@@ -38,7 +39,7 @@ def end_session(leader: int) -> None:
 def _session(leader: int) -> List[int]:
     """List the processes of a session, whatever their groups, but for its leader."""
     found = []
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+    for pid in procfs.numbered():
         try:
             if pid != leader and os.getsid(pid) == leader:
                 found.append(pid)
@@ -63,6 +64,30 @@ def connected(directory: str) -> Optional[socket.socket]:
         link.close()
         return None
     return link
+
+
+def run(link: socket.socket, held: List[socket.socket], channel: Tuple[int, int], asked: Any, speaks: bool) -> NoReturn:
+    """
+    Be the child that a function runs in.
+
+    Args:
+        link: What the call is read from and answered on.
+        held: Sockets of the agent that must be closed here.
+        channel: The agent's own channel, likewise.
+    """
+    code = 0
+    try:
+        os.setsid()
+        for other in held:
+            other.close()
+        for descriptor in (0, 1):
+            os.dup2(link.fileno(), descriptor)
+        for descriptor in {link.fileno(), *channel} - {0, 1}:
+            os.close(descriptor)
+        answer = call(asked, speaks)
+        code = NOT_ARMED if isinstance(answer, dict) and answer.get("failed") else 0
+    finally:
+        os._exit(code)
 
 
 def call(asked: Any, speaks: bool, before: bytes = b"") -> Any:

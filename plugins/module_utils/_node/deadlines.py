@@ -15,6 +15,8 @@ import signal
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs
+
 SECONDS = 5.0
 _KILL_SECONDS = 0.5
 _ERROR_CHARACTERS = 2000
@@ -93,7 +95,7 @@ def _start(function: Callable[..., Any], arguments: Tuple[Any, ...]) -> Tuple[in
 
 def _end(pid: int) -> Dict[str, Any]:
     """Kill a child with all that it started; one that the kernel holds is reported, never waited for."""
-    state, wait = state_of(pid), _read("/proc/%d/wchan" % pid)
+    state, wait = _state(pid), procfs.text("/proc/%d/wchan" % pid)
     try:
         os.killpg(pid, signal.SIGKILL)
     except OSError:
@@ -103,18 +105,9 @@ def _end(pid: int) -> Dict[str, Any]:
         if os.waitpid(pid, os.WNOHANG)[0]:
             return {"pid": pid, "state": None, "wait": wait}
         time.sleep(0.01)
-    return {"pid": pid, "state": state_of(pid) or state, "wait": wait}
+    return {"pid": pid, "state": _state(pid) or state, "wait": wait}
 
 
-def state_of(pid: int) -> Optional[str]:
-    """Read a process's state letter (R, S, D, …), or None when there is no such process."""
-    text = _read("/proc/%d/stat" % pid)
-    return text.rpartition(")")[2].split()[0] if text else None
-
-
-def _read(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return None
+def _state(pid: int) -> Optional[str]:
+    """Return a process's state letter (R, S, D, …), or None when there is no such process."""
+    return next(iter(procfs.fields(pid)), None)

@@ -16,6 +16,7 @@ import time
 from typing import Dict, List, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import regular_files
 
 CHUNK = 1 << 18  # bytes at a time
 SEGMENTS = 4
@@ -25,31 +26,6 @@ _NAME = re.compile(r"(?P<log>%s)(?:\.(?P<offset>\d{1,18}))?\Z" % run_directory.L
 _TIMES_BYTES = 1 << 26
 
 Segment = Tuple[int, str]  # offset of its first byte, path
-
-
-def open_regular(path: str, flags: int = os.O_RDONLY) -> int:
-    """
-    Open a regular file, and nothing that a job may have put in its place.
-
-    Raises:
-        OSError: If it is something else, or cannot be opened.
-    """
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("%s is not a file" % path)
-    return descriptor
-
-
-def read_regular(path: str, most: int) -> bytes:
-    """
-    Read the beginning of a regular file, so many bytes at most.
-
-    Raises:
-        OSError: If it is something else, or cannot be read.
-    """
-    with os.fdopen(open_regular(path), "rb") as stream:
-        return stream.read(most)
 
 
 def segments(directory: str) -> Dict[str, List[Segment]]:
@@ -84,7 +60,7 @@ def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, byt
             continue
         offset = max(offset, start)
         try:
-            with os.fdopen(open_regular(path), "rb", buffering=0) as stream:
+            with os.fdopen(regular_files.opened(path), "rb", buffering=0) as stream:
                 stream.seek(offset - start)
                 data = stream.read(size if end is None else min(size, end - offset))
         except OSError:
@@ -108,7 +84,7 @@ def offset_at(path: str, seconds: float) -> int:
     """Find the offset that a log had at a time (seconds of the node's clock), a little early if in doubt."""
     found = 0
     try:
-        for line in read_regular(path + ".times", _TIMES_BYTES).splitlines(keepends=True):
+        for line in regular_files.read(path + ".times", _TIMES_BYTES).splitlines(keepends=True):
             at, _, offset = line.partition(b" ")
             if not line.endswith(b"\n") or float(at) > seconds:
                 break
@@ -139,7 +115,7 @@ class Log:
     @staticmethod
     def _open(path: str) -> int:
         try:
-            return open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            return regular_files.opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         except OSError:
             return -1  # No room for another file: to write to it fails, too, and is counted.
 

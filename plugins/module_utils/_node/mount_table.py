@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import time
-from typing import Any, Dict, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
 
@@ -32,10 +32,7 @@ def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
         ``point``, ``fstype``, ``source``, ``root`` (what of the source is mounted there), ``options`` of
         the mount and of the file system (lists).
     """
-    if mountinfo is None:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
-            mountinfo = stream.read()
-    mounts = [found for found in map(_parsed, mountinfo.split("\n")) if found]
+    mounts = _mounts(mountinfo)
     numbers = {mount["number"] for mount in mounts}
     tops = [mount for mount in mounts if mount["parent"] not in numbers or mount["parent"] == mount["number"]]
     seen: Set[int] = set()
@@ -50,6 +47,18 @@ def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
         seen.add(here["number"])
         tops = [mount for mount in mounts if mount["parent"] == here["number"]]
     return {name: value for name, value in here.items() if name not in ("number", "parent")}
+
+
+def points() -> List[str]:
+    """Return where anything is mounted."""
+    return [mount["point"] for mount in _mounts()]
+
+
+def _mounts(mountinfo: Optional[str] = None) -> List[Dict[str, Any]]:
+    if mountinfo is None:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
+            mountinfo = stream.read()
+    return [found for found in map(_parsed, mountinfo.split("\n")) if found]
 
 
 def _parsed(line: str) -> Optional[Dict[str, Any]]:
@@ -71,9 +80,7 @@ def _parsed(line: str) -> Optional[Dict[str, Any]]:
 
 
 def _unescape(text: str) -> str:
-    for code in ("040", "011", "012"):
-        text = text.replace("\\" + code, chr(int(code, 8)))
-    return text.replace("\\134", "\\")
+    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), text)
 
 
 def look(path: str, read_only: bool, write: bool, more_types: Sequence[str]) -> Dict[str, Any]:

@@ -15,6 +15,8 @@ import struct
 from functools import lru_cache
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses
+
 _SECONDS = 2.0
 _NETLINK_ROUTE = getattr(socket, "AF_NETLINK", 16), socket.SOCK_RAW, 0
 _SOL_NETLINK, _GET_STRICT = 270, 12
@@ -108,9 +110,9 @@ def _shortest(best: Dict[Tuple[bytes, int], List[str]]) -> List[Route]:
     return found
 
 
-def devices_to(source: str, addresses: Sequence[str]) -> Dict[str, List[str]]:
+def devices_to(source: str, targets: Sequence[str]) -> Dict[str, List[str]]:
     """
-    Ask by which devices packets from ``source`` leave for each of the addresses.
+    Ask by which devices packets from ``source`` leave for each of the targets.
 
     Returns:
         By address: devices, several where the route has several paths; none where there is no route. Addresses
@@ -119,7 +121,7 @@ def devices_to(source: str, addresses: Sequence[str]) -> Dict[str, List[str]]:
     found: Dict[str, List[str]] = {}
     try:
         with _open() as asking:
-            for address in addresses:
+            for address in targets:
                 answer = _route(asking, source, address)
                 if answer is not None:
                     found[address] = answer
@@ -130,7 +132,7 @@ def devices_to(source: str, addresses: Sequence[str]) -> Dict[str, List[str]]:
 
 
 def _route(asking: socket.socket, source: str, address: str) -> Optional[List[str]]:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    family = addresses.family(address)
     to, own = (socket.inet_pton(family, text) for text in (address, source))
     body = struct.pack("=BBBBBBBBI", family, 8 * len(to), 8 * len(own), 0, 0, 0, 0, 0, _WHOLE_ROUTE)
     body += _attribute(_DST, to) + _attribute(_SRC, own)

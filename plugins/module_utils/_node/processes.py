@@ -8,13 +8,13 @@ beside the supervisor; private to the collection.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import time
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs
 
 _MARK = run_directory.MARK.encode()
 _LAUNCHER, _SUPERVISOR = ("/" + run_directory.LAUNCHER).encode(), run_directory.SUPERVISOR.encode()
@@ -23,32 +23,15 @@ _LOOKS = 10  # a busy node never stands still
 HELPER = b"madctl-storage"  # the name of a supervisor's child that may hang on storage, and holds nothing
 
 
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise  # That nothing could be read must not look as if nothing were there.
-        return b""
-
-
-def environment(pid: int) -> List[bytes]:
-    """Read a process's environment as it was executed with, one entry a variable, as far as this user may."""
-    return _read("/proc/%d/environ" % pid).split(b"\0")
-
-
-def command_line(pid: int) -> List[str]:
-    """Read a process's command line."""
-    return os.fsdecode(_read("/proc/%d/cmdline" % pid)).split("\0")[:-1]
+def mark_of(pid: int) -> Optional[bytes]:
+    """Return the run's id in the environment of a process, as far as this user may read it."""
+    return next((entry[len(_MARK) :] for entry in procfs.environment(pid) if entry.startswith(_MARK)), None)
 
 
 def run_of(pid: int) -> Optional[str]:
-    """Read which run a process belongs to from its environment, as far as this user may."""
-    for entry in environment(pid):
-        if entry.startswith(_MARK):
-            return entry[len(_MARK) :].decode("ascii", "replace")
-    return None
+    """Return the run that a process belongs to by its environment."""
+    mark = mark_of(pid)
+    return None if mark is None else mark.decode("ascii", "replace")
 
 
 def named(pid: int) -> Optional[str]:
@@ -63,9 +46,9 @@ def supervised(pid: int) -> Optional[str]:
 
 
 def _run_dir(pid: int) -> Optional[bytes]:
-    if _read("/proc/%d/comm" % pid).strip() == HELPER:
+    if procfs.read("/proc/%d/comm" % pid).strip() == HELPER:
         return None
-    return run_dir_of(_read("/proc/%d/cmdline" % pid).split(b"\0"))
+    return run_dir_of(procfs.read("/proc/%d/cmdline" % pid).split(b"\0"))
 
 
 def run_dir_of(words: Sequence[bytes]) -> Optional[bytes]:
@@ -79,10 +62,6 @@ def run_dir_of(words: Sequence[bytes]) -> Optional[bytes]:
 def _is_over(pid: int) -> bool:
     """Tell whether a supervisor's run is over, and it only waits until whoever follows has heard the last of it."""
     return os.path.exists(os.path.join(_run_dir(pid) or b"", run_directory.RECORD.encode()))
-
-
-def _pids() -> List[int]:
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
 def find(run_id: str) -> Tuple[List[int], List[int]]:
@@ -104,7 +83,7 @@ def _arrivals() -> Iterator[int]:
     """
     known: Set[int] = set()
     for _ in range(_LOOKS):
-        fresh = [pid for pid in _pids() if pid not in known]
+        fresh = [pid for pid in procfs.numbered() if pid not in known]
         yield from fresh
         known.update(fresh)
         if not fresh:
@@ -113,13 +92,13 @@ def _arrivals() -> Iterator[int]:
 
 def is_still() -> bool:
     """Tell whether for once no process came while all were listed: then none starts another without an end."""
-    return any(set(_pids()) >= set(_pids()) for _ in range(_LOOKS))
+    return any(set(procfs.numbered()) >= set(procfs.numbered()) for _ in range(_LOOKS))
 
 
 def others(run_id: str) -> Dict[str, List[int]]:
     """Find the processes of all other runs of this user, by run: what holds no lock any more may still run."""
     found: Dict[str, List[int]] = {}
-    for pid in _pids():
+    for pid in procfs.numbered():
         run = supervised(pid) or run_of(pid)
         if run and run != run_id and _is_ours(pid) and not (supervised(pid) and _is_over(pid)):
             found.setdefault(run, []).append(pid)
@@ -142,15 +121,15 @@ def children(pid: int) -> Set[int]:
     Whoever adopts orphans and collects nobody while it lists misses none: a child stays until it is collected, and
     what it leaves comes before it goes.
     """
-    found = _read("/proc/%d/task/%d/children" % (pid, pid)).split()
+    found = procfs.read("/proc/%d/task/%d/children" % (pid, pid)).split()
     # Not every kernel has that file.
-    return set(map(int, found)) or {other for other in _pids() if stat(other)[1] == pid}
+    return set(map(int, found)) or {other for other in procfs.numbered() if stat(other)[1] == pid}
 
 
 def by_parent() -> Dict[int, List[int]]:
     """List all processes by their parent; zombies are gone."""
     found: Dict[int, List[int]] = {}
-    for pid in _pids():
+    for pid in procfs.numbered():
         state, parent = stat(pid)
         if state not in ("", "Z", "X"):
             found.setdefault(parent, []).append(pid)
@@ -171,21 +150,20 @@ def descendants(pid: int, without: Iterable[int] = ()) -> Set[int]:
 
 def started(pid: int) -> Optional[int]:
     """Read when a process started, in ticks since the boot: that and its number name it for good."""
-    fields = _read("/proc/%d/stat" % pid).rpartition(b")")[2].split()
-    return int(fields[19]) if len(fields) > 19 and fields[0] not in (b"Z", b"X") else None
+    fields = procfs.fields(pid)
+    return int(fields[19]) if len(fields) > 19 and fields[0] not in ("Z", "X") else None
 
 
 def stat(pid: int) -> Tuple[str, int]:
     """Read a process's state letter and its parent; an empty state when there is no such process."""
-    fields = _read("/proc/%d/stat" % pid).rpartition(b")")[2].split()
-    return (fields[0].decode(), int(fields[1])) if len(fields) > 1 else ("", 0)
+    fields = procfs.fields(pid)
+    return (fields[0], int(fields[1])) if len(fields) > 1 else ("", 0)
 
 
 def describe(pid: int) -> str:
     """Say what a process is and why it does not end: ``1234 (python3, state D, nfs_wait)``."""
-    name = _read("/proc/%d/comm" % pid).decode("utf-8", "replace").strip()
-    wait = _read("/proc/%d/wchan" % pid).decode("ascii", "replace").strip("0")
-    return "%d (%s)" % (pid, ", ".join(filter(None, [name, "state %s" % stat(pid)[0], wait])))
+    name, wait = procfs.text("/proc/%d/comm" % pid), procfs.text("/proc/%d/wchan" % pid)
+    return "%d (%s)" % (pid, ", ".join(filter(None, [name, "state %s" % stat(pid)[0], (wait or "").strip("0")])))
 
 
 def is_ours_to_end(pid: int) -> bool:
@@ -244,7 +222,7 @@ def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
 
 def oom_kills() -> int:
     """Count the processes that the kernel killed for want of memory since it started."""
-    for line in _read("/proc/vmstat").splitlines():
+    for line in procfs.read("/proc/vmstat").splitlines():
         if line.startswith(b"oom_kill "):
             return int(line.split()[1])
     return 0

@@ -6,6 +6,8 @@ from __future__ import annotations
 import socket
 from typing import Dict, List
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.addresses import is_loopback
+
 HOSTS = "/etc/hosts"
 # So many names are resolved as a job would. All nodes ask for all names at once, which no name server is made for; a
 # hosts file that was copied, the usual cause, is read for the others.
@@ -45,8 +47,3 @@ def resolve(name: str) -> List[str]:
         return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
     except (OSError, UnicodeError):
         return []
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether an address leads back to the machine itself."""
-    return address.startswith("127.") or address == "::1"

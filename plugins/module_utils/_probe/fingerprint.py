@@ -8,19 +8,19 @@ would cost seconds and memory on every node. Private to the collection.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import resource
 from typing import Any, Dict, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, log_segments
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, node_lock
 
 # The distributions whose versions have to be the same everywhere, as names of metadata directories begin.
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
 NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
 _CONF_BYTES = 4096
-_LOCK_BYTES, _FAULT_CHARACTERS = 256, 400
+_FAULT_CHARACTERS = 400
 PYTHON_SECONDS = 12.0
 MPI_CHARACTERS = 400
 # Runs in the job's Python, with its own import path. A module is looked for without running any of its packages.
@@ -191,21 +191,8 @@ def space(run_base: str) -> Dict[str, Any]:
         "run_inodes_free": status.f_favail if status.f_files else None,
         "run_writable": os.access(path, os.W_OK),
         "shm_free": shm,
-        "locked_by": lock_holder(run_base),
+        "locked_by": node_lock.holder(os.path.join(run_base, run_directory.LOCK)),
     }
-
-
-def lock_holder(run_base: str) -> Optional[str]:
-    """Name the run whose supervisor holds this node, or None."""
-    try:
-        with os.fdopen(log_segments.open_regular(os.path.join(run_base, "lock")), "rb") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return stream.read(_LOCK_BYTES).decode("utf-8", "replace").strip() or "unknown"
-    except OSError:
-        pass
-    return None
 
 
 def _statvfs(path: str) -> Optional[int]:

@@ -17,6 +17,7 @@ import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import schema
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpu_holders, gpu_tools
 
 _NVIDIA = "proc/driver/nvidia"
@@ -93,28 +94,27 @@ def _told(value: Any) -> Any:
 
 def _amd_kernel(root: str, _: gpu_tools.Run) -> gpu_tools.Found:
     """Read KFD's topology, in which a node with SIMD units is a GPU; nodes without are processors."""
-    nodes = [
-        (node, _properties(node))
-        for node in gpu_holders.numbered(os.path.join(root, gpu_holders.KFD, "topology/nodes"))
-    ]
-    found = [(node, properties) for node, properties in nodes if properties.get("simd_count", "0") != "0"]
+    place = os.path.join(root, gpu_holders.KFD, "topology/nodes")
+    nodes = [os.path.join(place, str(number)) for number in procfs.numbered(place)]
+    known = [(node, _properties(node)) for node in nodes]
+    found = [entry for entry in known if entry[1].get("simd_count", "0") != "0"]
     # A processor with a GPU in it draws a screen where there are others, and is the GPU where it is the only one.
     real = [entry for entry in found if entry[1].get("cpu_cores_count", "0") == "0"] or found
     if not real:
         return gpu_tools.Found([])
-    index_of = {gpu_holders.read(os.path.join(node, "gpu_id")) or "": index for index, (node, _) in enumerate(real)}
+    index_of = {procfs.text(os.path.join(node, "gpu_id")) or "": index for index, (node, _) in enumerate(real)}
     minors = [properties.get("drm_render_minor", "") for _, properties in real]
     devices = ["dev/kfd", *("dev/dri/renderD" + minor for minor in minors if minor not in ("", "0", "-1"))]
     return gpu_tools.Found(
         [_amd_model(root, node, properties) for node, properties in real],
-        gpu_holders.read(os.path.join(root, "sys/module/amdgpu/version")),
+        procfs.text(os.path.join(root, "sys/module/amdgpu/version")),
         gpu_holders.amd(root, index_of),
         {"denied": _denied(root, devices, must_exist=True)},
     )
 
 
 def _properties(node: str) -> Dict[str, str]:
-    lines = [line.split(None, 1) for line in (gpu_holders.read(os.path.join(node, "properties")) or "").splitlines()]
+    lines = [line.split(None, 1) for line in (procfs.text(os.path.join(node, "properties")) or "").splitlines()]
     return {line[0]: line[1] for line in lines if len(line) == 2}
 
 
@@ -154,7 +154,7 @@ def _amd_model(root: str, node: str, properties: Dict[str, str]) -> str:
     if version.isdigit() and int(version):
         # 90402 is 9, 4, 2; the last two are written as hexadecimal digits: 90010 is gfx90a.
         target = "gfx%d%x%x" % (int(version) // 10000, int(version) // 100 % 100, int(version) % 100)
-    return gpu_holders.read(card) or target or gpu_holders.read(os.path.join(node, "name")) or gpu_holders.UNKNOWN
+    return procfs.text(card) or target or procfs.text(os.path.join(node, "name")) or gpu_holders.UNKNOWN
 
 
 def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
@@ -168,7 +168,7 @@ def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
     index_of = {"/dev/nvidia" + minor: index for index, minor in enumerate(minors)}
     uuids = [known.get("GPU UUID", "") for known in real]
     version = re.search(
-        r"Kernel Module(?: for \S+)?\s+(\d[\d.]*)", gpu_holders.read(os.path.join(root, _NVIDIA, "version")) or ""
+        r"Kernel Module(?: for \S+)?\s+(\d[\d.]*)", procfs.text(os.path.join(root, _NVIDIA, "version")) or ""
     )
     return gpu_tools.Found(
         [known.get("Model") or gpu_holders.UNKNOWN for known in real],
@@ -183,7 +183,7 @@ def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
 
 
 def _nvidia_gpu(path: str) -> Dict[str, str]:
-    lines = [line.partition(":") for line in (gpu_holders.read(path) or "").splitlines()]
+    lines = [line.partition(":") for line in (procfs.text(path) or "").splitlines()]
     known = {name.strip(): value.strip() for name, _, value in lines}
     return {**known, "address": os.path.basename(os.path.dirname(path)).lower()}
 

@@ -22,6 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     executables,
     mount_table,
     netlink,
+    procfs,
     resolver,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
@@ -102,8 +103,8 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     cards, unreadable = interfaces(ifconfig) if ifconfig else ([], None)
     return {
         "hostname": hostname,
-        "machine_id": _read("/etc/machine-id", _NAME_CHARACTERS),
-        "boot_id": _read("/proc/sys/kernel/random/boot_id"),
+        "machine_id": procfs.text("/etc/machine-id", _NAME_CHARACTERS),
+        "boot_id": procfs.boot_id() or None,
         "kernel": os.uname().release,
         "user_id": os.geteuid(),
         "group_id": os.getegid(),
@@ -115,7 +116,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "routes": netlink.routes(),
         "management_address": _came_in_by(os.environ.get("SSH_CONNECTION", ""), cards),
         "port": port(port_number),
-        "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
+        "privileged_below": int(procfs.text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "limits": fingerprint.limits(),
         "visible": {name: os.environ[name] for name in visible_gpus.NAMES if name in os.environ},
         # None where it could not be found out; why is in "trouble".
@@ -173,14 +174,6 @@ def _came_in_by(connection: str, cards: Sequence[Dict[str, Any]] = ()) -> Option
     return others[0] if others else address
 
 
-def _read(path: str, most: int = -1) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(most).strip()
-    except OSError:
-        return None
-
-
 def interfaces(ifconfig: str) -> Tuple[List[Dict[str, Any]], Optional[str]]:
     """Join what ifconfig prints with what the kernel says of each device, or say why it cannot be read."""
     links = netlink.links()
@@ -211,7 +204,7 @@ def device(name: str, kernel: netlink.Link) -> Dict[str, Any]:
         "rdma": os.path.isdir(base + "/device/infiniband"),
         "bridge": os.path.isdir(base + "/bridge"),
         "bond": os.path.isdir(base + "/bonding"),
-        "vrf": "DEVTYPE=vrf" in (_read(base + "/uevent") or ""),
+        "vrf": "DEVTYPE=vrf" in (procfs.text(base + "/uevent") or ""),
         "master": link("master"),
         "lower": [os.path.basename(path)[6:] for path in sorted(glob.glob(base + "/lower_*"))],
     }
@@ -235,17 +228,9 @@ def port(number: int) -> Dict[str, Any]:
 
 def holder(number: int) -> Optional[str]:
     """Name the process that listens on a TCP port, as far as this user may see it."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in (_read(table) or "").splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == number:
-                inodes.add("socket:[%s]" % fields[9])
-    for path in glob.glob("/proc/[0-9]*/fd/*"):
-        try:
-            if os.readlink(path) in inodes:
-                pid = path.split("/")[2]
-                return "pid %s (%s)" % (pid, _read("/proc/%s/comm" % pid))
-        except OSError:
-            continue
+    listening = (entry for entry in procfs.connections(("tcp", "tcp6")) if entry.state == procfs.LISTEN)
+    inodes = {entry.inode for entry in listening if int(entry.own.rpartition(":")[2], 16) == number}
+    for pid in procfs.numbered():
+        if inodes.intersection(procfs.sockets(pid)):
+            return "pid %d (%s)" % (pid, procfs.text("/proc/%d/comm" % pid))
     return None

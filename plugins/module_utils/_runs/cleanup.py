@@ -8,14 +8,13 @@ A live run is never touched: it has a process, or files that are young.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 import time
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments
+from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table, node_lock
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 
 # A launch makes its directory and its programs well within this; nothing younger is ever taken for lost.
@@ -39,7 +38,7 @@ def clear(request: Dict[str, Any]) -> Dict[str, Any]:
     # later, and nothing that young is ever old or lost. That is why this needs no lock.
     bases = survey.bases(request)
     names = {base: survey.names(base) for base in bases}
-    processes, mounts, now = survey.Processes(), _mount_points(), time.time()
+    processes, mounts, now = survey.Processes(), mount_table.points(), time.time()
     age = max(0.0, float(request["days"])) * DAY_SECONDS
     found: Dict[str, Any] = {"removed": [], "programs": [], "held": [], "stuck": []}
 
@@ -51,7 +50,7 @@ def clear(request: Dict[str, Any]) -> Dict[str, Any]:
         return size
 
     for base in bases:
-        gone = set()
+        gone, holder = set(), node_lock.holder(os.path.join(base, run_directory.LOCK))
         for name in names[base]:
             path = os.path.join(base, name)
             if name.startswith(run_directory.GONE):
@@ -62,7 +61,7 @@ def clear(request: Dict[str, Any]) -> Dict[str, Any]:
             if not survey.is_run(name, path):
                 continue
             size = None
-            if name not in request["keep"] and not processes.use(name, path) and not _has_lock(base, name):
+            if name not in request["keep"] and not processes.use(name, path) and holder != name:
                 size = old(path, 0.0 if survey.has_ended(path) else ARMING_SECONDS)
             if size is None or not (request["dry_run"] or _remove(base, name, found["stuck"])):
                 found["held"].append(name)
@@ -101,41 +100,6 @@ def _measure(path: str) -> Tuple[float, int]:
         newest = max(newest, status.st_mtime)
         size += status.st_blocks * 512
     return newest, size
-
-
-def _has_lock(base: str, name: str) -> bool:
-    """Tell whether any process still has the node's lock open that this run took, whatever else it says of itself."""
-    try:
-        path = os.path.join(base, run_directory.LOCK)
-        with os.fdopen(log_segments.open_regular(path), "rb") as stream:
-            if stream.read(300).strip() != os.fsencode(name):
-                return False
-        lock = os.stat(path)
-    except OSError:
-        return False
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        if any(os.path.samestat(status, lock) for status in _open_files("/proc/%s/fd" % entry)):
-            return True
-    return False
-
-
-def _open_files(directory: str) -> Iterator[os.stat_result]:
-    try:
-        handles = os.listdir(directory)
-    except OSError:
-        return
-    for handle in handles:
-        try:
-            yield os.stat(os.path.join(directory, handle))
-        except OSError:
-            continue
-
-
-def _mount_points() -> List[str]:
-    """List where anything is mounted: what is mounted in a run's directory is not the run's."""
-    lines = survey.read("/proc/self/mountinfo").decode("utf-8", "surrogateescape").splitlines()
-    fields = [line.split(" ")[4] for line in lines if line.count(" ") > 4]
-    return [re.sub(r"\\(\d{3})", lambda found: chr(int(found.group(1), 8)), field) for field in fields]
 
 
 # -- removal ---------------------------------------------------------------------------------------------

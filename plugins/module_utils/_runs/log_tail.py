@@ -15,7 +15,12 @@ import signal
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments, processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import (
+    log_segments,
+    processes,
+    procfs,
+    regular_files,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
 # The kernel tells when a file grows; this is only how late the loss of a supervisor may be seen.
@@ -54,7 +59,7 @@ class Tail:
 
     def run(self) -> None:
         """Send what is there, then what comes, to the run's end."""
-        self._frame({"event": events.READY, "run_id": self.run_id, "boot_id": run_state.boot_id(), "tail": True})
+        self._frame({"event": events.READY, "run_id": self.run_id, "boot_id": procfs.boot_id(), "tail": True})
         changes = self._watch()
         while not self.ended:
             if self._logs() + self._events():
@@ -135,7 +140,7 @@ class Tail:
     def _new_events(self) -> Tuple[int, List[Dict[str, Any]]]:
         """Read what whole lines came, some at a time; give how many bytes they are, and the events in them."""
         try:
-            with os.fdopen(log_segments.open_regular(os.path.join(self.run_dir, run_directory.EVENTS)), "rb") as stream:
+            with os.fdopen(regular_files.opened(os.path.join(self.run_dir, run_directory.EVENTS)), "rb") as stream:
                 stream.seek(self._position)
                 data = stream.read(_EVENTS_BYTES)
         except OSError:

@@ -10,14 +10,13 @@ symbolic links are never followed, and a directory that does not look like a run
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import stat
 from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments, processes, stop_mark
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, regular_files, stop_mark
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
 # With a number after a restart.
@@ -26,7 +25,6 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
 PROGRAMS = re.compile(run_directory.PROGRAMS + r"[0-9a-f]{8,64}(\.\d+)?\Z")
 _OF_A_RUN = {run_directory.BIN, run_directory.LOGS, run_directory.HOST_FILE, run_directory.EVENTS}
 RECORD_BYTES, EVENTS_BYTES = 1 << 20, 1 << 26
-_MAX_HOSTS = 100000
 _MOST_CODE = 1024
 
 
@@ -39,22 +37,22 @@ class Processes:
         self._words = [b""]
         self._places: List[bytes] = []
         own = os.getpid()
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            if int(entry) != own:
-                self._look("/proc/" + entry)
+        for pid in procfs.numbered():
+            if pid != own:
+                self._look(pid)
         self._said = b"\0".join([*self._words, b""])
 
-    def _look(self, process: str) -> None:
-        words = read(process + "/cmdline").split(b"\0")
+    def _look(self, pid: int) -> None:
+        words = procfs.read("/proc/%d/cmdline" % pid).split(b"\0")
         self._words += words
         run_dir = processes.run_dir_of(words)
         if run_dir is not None:
             self.supervised.add(os.path.basename(run_dir))
-        for line in read(process + "/environ").split(b"\0"):
-            if line.startswith(run_directory.MARK.encode()):
-                self.marked.add(line.partition(b"=")[2])
+        run = processes.mark_of(pid)
+        if run is not None:
+            self.marked.add(run)
         try:
-            self._places.append(os.fsencode(os.readlink(process + "/cwd")))
+            self._places.append(os.fsencode(os.readlink("/proc/%d/cwd" % pid)))
         except OSError:
             pass
 
@@ -167,7 +165,7 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
     """Say how a run ended; None while it has not. A record that cannot be read is one all the same."""
     if not has_ended(path):
         return None
-    record = _json(os.path.join(path, run_directory.RECORD)) or {}
+    record = regular_files.read_object(os.path.join(path, run_directory.RECORD), RECORD_BYTES) or {}
     code = record.get("exit_code")
     evidence = {
         key: record[key] for key, shape in node_answers.EVIDENCE.items() if key in record and shape(record[key])
@@ -181,43 +179,18 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
 
 
 def description(path: str, name: str) -> Optional[Dict[str, Any]]:
-    """Read what a run's directory says of the whole run; None unless all of it can be meant."""
-    found = described(_json(os.path.join(path, run_directory.DESCRIPTION)) or {}, name)
-    return found if node_answers.is_described(found) else None
-
-
-def described(found: Dict[str, Any], name: str) -> Optional[Dict[str, Any]]:
-    """Give what counts in a description of a whole run; None unless all of it can be meant."""
-    try:
-        hosts, work, plan = found["hosts"], found["work"], found["plan"]
-        sound = (
-            found["run_id"] == name
-            and _is_number(found["created"])
-            and isinstance(hosts, list)
-            and 0 < len(hosts) <= _MAX_HOSTS
-            and all(map(_is_text, hosts))
-            and _is_text(found["host"])
-            and type(found["node_rank"]) is int
-            and _is_number(found["node_rank"], len(hosts) - 1)
-            and isinstance(work, list)
-            and all(map(_is_word, work))
-            and all(_is_text(plan[key]) for key in ("runner", "shape", "master_addr"))
-            and all(_is_number(plan[key]) for key in ("master_port", "nnodes", "world_size"))
-            and plan["nnodes"] == len(hosts)
-        )
-    except (KeyError, TypeError):
+    """Read what a run's directory says of the whole run; None unless all of it is valid."""
+    found = regular_files.read_object(os.path.join(path, run_directory.DESCRIPTION), RECORD_BYTES) or {}
+    addresses = found.pop("addresses", None)
+    if not node_answers.is_described(found) or found["run_id"] != name:
         return None
-    if not sound:
+    hosts, plan = found["hosts"], {key: found["plan"][key] for key in node_answers.PLAN_KEYS}
+    names = [found["host"], *hosts, *(value for value in plan.values() if isinstance(value, str))]
+    if not all(map(_is_text, names)) or not all(map(_is_word, found["work"])):
         return None
-    keys = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
     whole = {key: found[key] for key in ("run_id", "created", "host", "node_rank", "hosts", "work")}
-    addresses = found.get("addresses")
     known = isinstance(addresses, list) and len(addresses) == len(hosts) and all(map(_is_text, addresses))
-    return dict(whole, plan={key: plan[key] for key in keys}, addresses=addresses if known else None)
-
-
-def _is_number(value: Any, most: float = 1e11) -> bool:
-    return type(value) in (int, float) and 0 <= value <= most
+    return dict(whole, plan=plan, addresses=addresses if known else None)
 
 
 def _is_text(value: Any, most: int = 255) -> bool:
@@ -235,21 +208,3 @@ def _is_word(value: Any) -> bool:
         return isinstance(value, str) and isinstance(value.encode(), bytes)
     except (TypeError, ValueError):
         return False
-
-
-def _json(path: str) -> Optional[Dict[str, Any]]:
-    """Read an object from a regular file of bounded size."""
-    try:
-        data = log_segments.read_regular(path, RECORD_BYTES + 1)
-        found = json.loads(data) if len(data) <= RECORD_BYTES else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except OSError:
-        return b""

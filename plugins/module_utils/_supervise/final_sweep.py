@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any, Callable, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
@@ -32,6 +32,19 @@ class Sweep:
         self.signal = signal.SIGTERM
         # Whether the kernel knew of no child when children were collected last.
         self.is_childless = False
+
+    def ended(self) -> Iterator[int]:
+        """Yield each child that ended, to be collected before the next one; note whether there are any children."""
+        while True:
+            try:
+                child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                self.is_childless = True
+                return
+            self.is_childless = False
+            if child is None:
+                return
+            yield child.si_pid
 
     def strike(self, collect: Callable[[], None]) -> bool:
         """Signal all that is left; tell whether it was nothing."""
@@ -81,6 +94,22 @@ class Sweep:
         return marked, sorted(ours - set(marked))
 
 
+def conclude(supervisor: Any, outcome: str) -> Dict[str, Any]:
+    """Keep the record of how a run ended here, let go of the node and of shared storage, and return the record."""
+    left, unseen = supervisor.sweep.left() if outcome == run_directory.EXITED else ([], [])
+    found = record(supervisor, outcome, left, unseen)
+    node_claim.keep_record(found)
+    if supervisor.beacon:
+        supervisor.beacon.end()
+    if supervisor.lock is not None:
+        # Before anybody hears of the end: the next launch may come at once.
+        os.close(supervisor.lock)
+        supervisor.lock = None
+    if supervisor.relay:
+        supervisor.relay.close()
+    return found
+
+
 def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) -> Dict[str, Any]:
     """Write down how a node's share ended; see docs/reference/run_directory.md."""
     runners, ranks = supervisor.runners, supervisor.ranks
@@ -92,7 +121,7 @@ def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) ->
         "outcome": outcome,
         "time": time.time(),
         **how(status),
-        "oom": status == -signal.SIGKILL and processes.oom_kills() > supervisor.oom_kills,
+        "oom": status == -signal.SIGKILL and processes.oom_kills() > ranks.oom_kills,
         "ranks_joined": len(ranks.joined),
         "rank_exits": ranks.exits,
         "apart": sorted(rank for rank in supervisor.worlds.apart if rank is not None),

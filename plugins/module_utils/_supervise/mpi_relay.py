@@ -15,12 +15,12 @@ import os
 import selectors
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import accept, listen
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ REQUEST_BYTES = 1 << 18
 COMMAND = text(REQUEST_BYTES)
 # The programs that an MPI may ask for; what starts them is a line for a shell.
 DAEMONS = ("orted", "prted", "hydra_pmi_proxy")
-SYN_SENT = "02"
 
 
 def seal(key: str, run_id: str, address: str, serial: int, command: str) -> str:
@@ -170,27 +169,9 @@ def is_daemon(command: str) -> bool:
 
 def unanswered(pids: Iterable[int]) -> str:
     """Give the address that some of these processes try to reach; empty when there is none."""
-    sockets = {inode for pid in pids for inode in _sockets(pid)}
-    tried = (other for other, state, inode in _connections() if state == SYN_SENT and inode in sockets)
-    return next(map(_address, tried), "")
-
-
-def _sockets(pid: int) -> List[str]:
-    found, place = [], "/proc/%d/fd" % pid
-    try:
-        for name in os.listdir(place):
-            target = os.readlink(os.path.join(place, name))
-            if target.startswith("socket:["):
-                found.append(target[8:-1])
-    except OSError:
-        pass  # It has ended.
-    return found
-
-
-def _connections() -> List[Tuple[str, str, str]]:
-    """Read the other end, the state and the inode of every TCP socket of this host."""
-    with open("/proc/net/tcp", encoding="ascii") as stream:
-        return [(fields[2], fields[3], fields[9]) for fields in map(str.split, stream.readlines()[1:])]
+    sockets = {inode for pid in pids for inode in procfs.sockets(pid)}
+    tried = (entry for entry in procfs.connections() if entry.state == procfs.SYN_SENT and entry.inode in sockets)
+    return next((_address(entry.other) for entry in tried), "")
 
 
 def _address(text: str) -> str:

@@ -7,7 +7,6 @@ when memory runs out. Delivered beside the supervisor; private to the collection
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import resource
@@ -19,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes
 
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Spec
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 PR_SET_CHILD_SUBREAPER = 36
 OOM_SCORE = -500
 RECORD_BYTES = 1 << 18
-# Whoever looks who is here holds the lock as well, for a moment.
-_LOOKERS_SECONDS = 0.5
-_LOOK_SECONDS = 0.02
 
 
 def enter(run_dir: str) -> Tuple[int, Spec]:
@@ -89,19 +85,10 @@ def take(path: str, run_id: str) -> int:
     Raises:
         OSError: If another run is here, with a lock or without one.
     """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + _LOOKERS_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise OSError("run %s is here" % os.read(lock, 200).decode("utf-8", "replace").strip()) from error
-        time.sleep(_LOOK_SECONDS)
+    lock = node_lock.take(path)
     # A lock proves a living supervisor or runner, its absence no empty node: workers close what they inherit.
     for other, pids in processes.others(run_id).items():
-        raise OSError("run %s is here: process %s" % (other, processes.describe(pids[0])))
+        raise OSError("already used by run %s: process %s" % (other, processes.describe(pids[0])))
     os.ftruncate(lock, 0)
     os.write(lock, run_id.encode() + b"\n")
     return lock

@@ -48,6 +48,7 @@ class Ranks:
         self.oom_kills = 0  # as the job started
         # The rest is for sockets of more ranks, and for looks at what is left.
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
+        self._dumps: Set[int] = set()
         self._unread: Dict[socket.socket, bytes] = {}
         selector.register(listen(run_directory.RANKS_SOCKET), selectors.EVENT_READ, self._accept)
 
@@ -112,21 +113,26 @@ class Ranks:
         except OSError:
             pass  # It has ended already, or does not read: no rank of ours.
 
-    def dump(self, py_spy: Optional[str]) -> Set[int]:
-        """Have every rank's stack written into a log of its own, and give the processes that do."""
-        dumps = set()
+    def dump(self, py_spy: Optional[str]) -> bool:
+        """Have every rank's stack written to a log of its own; return whether that has begun."""
         for rank, entry in self.joined.items():
             try:
                 argv = [str(py_spy), "dump", "--pid", str(entry["pid"])]
                 dump = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
             except OSError:
                 self._feed.emit(event=events.NO_DUMP)
-                return set()
+                return False
             assert dump.stdout is not None
             self._feed.collect(run_directory.log_name(rank, "stack"), os.dup(dump.stdout.fileno()))
             dump.stdout.close()
-            dumps.add(dump.pid)
-        return dumps
+            self._dumps.add(dump.pid)
+        return bool(self._dumps)
+
+    def dumped(self, pid: int) -> bool:
+        """Return whether a process that ended was the last one that wrote a stack."""
+        is_last = self._dumps == {pid}
+        self._dumps.discard(pid)
+        return is_last
 
 
 def _numbers(raw: bytes) -> List[int]:

@@ -14,7 +14,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, launchers, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs
 
 FIRST_SECONDS = 1.0
 GROWTH = 0.25
@@ -75,7 +75,7 @@ def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int
     waiting: List[Tuple[int, Optional[str]]] = [(pid, None)]
     while waiting:
         current, launcher = waiting.pop()
-        found = launchers.launcher(processes.command_line(current))
+        found = launchers.launcher(procfs.command_line(current))
         if launcher:
             other = next((size for rank, size in _identities(current) if (rank, size) != own), None)
             if other is not None:
@@ -86,7 +86,7 @@ def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int
 
 
 def _identities(pid: int) -> Iterator[Tuple[int, int]]:
-    environment = dict(entry.partition(b"=")[::2] for entry in processes.environment(pid))
+    environment = dict(entry.partition(b"=")[::2] for entry in procfs.environment(pid))
     for names in run_directory.IDENTITIES:
         rank, size = (environment.get(name.encode(), b"") for name in names)
         if rank.isdigit() and size.isdigit() and len(rank + size) < 20:

@@ -5,7 +5,7 @@ import fcntl
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_end
 from tests.unit.module_utils.real_supervisor import Armed
 
 
@@ -27,5 +27,5 @@ def arm(alone, tmp_path):
 
     yield make
     for run in runs:
-        run_state.stop(run.run_id, str(tmp_path), 0.0)
+        run_end.stop(run.run_id, str(tmp_path), 0.0)
         run.process.wait(20)

@@ -12,12 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, fact_answers, node_answers, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, streams
-from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, docker, mount_table
+from ansible_collections.madctl.multinode.plugins.module_utils._node import (
+    deadlines,
+    docker,
+    mount_table,
+    node_lock,
+    procfs,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice, planner, proof_verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
-    fingerprint,
     gpu_holders,
     gpu_tools,
     gpus,
@@ -109,12 +114,12 @@ WORKS = [
 
 
 def test_what_the_probe_gives_has_its_shape(tmp_path):
-    assert node_answers.odd_fact(node(1), PATHS) is None
+    assert fact_answers.odd_fact(node(1), PATHS) is None
     asked = {name: entry.get("default") for name, entry in node_facts.ARGUMENTS.items()}
     asked.update(shared_paths=[str(tmp_path), f"{tmp_path}/none:ro"], write=True, shape="model")
     real = json.loads(json.dumps(node_facts.collect(asked)))
-    assert node_answers.odd_fact(real, asked["shared_paths"]) is None
-    assert node_answers.odd_fact(real, [str(tmp_path)]) == "mounts"
+    assert fact_answers.odd_fact(real, asked["shared_paths"]) is None
+    assert fact_answers.odd_fact(real, [str(tmp_path)]) == "mounts"
 
 
 @pytest.mark.parametrize(
@@ -160,21 +165,21 @@ def test_a_link_local_address_that_ssh_came_in_by_is_that_of_its_device(local, a
     ],
 )
 def test_a_node_with_odd_facts_is_named(name, value):
-    assert node_answers.odd_fact({**node(1), name: value}, PATHS) == name
+    assert fact_answers.odd_fact({**node(1), name: value}, PATHS) == name
 
 
 def test_facts_that_are_none_at_all_are_named():
-    assert [node_answers.odd_fact(facts, []) for facts in (None, [], "x", 1)] == ["all of it"] * 4
-    assert node_answers.odd_fact({}, []) == "hostname"
+    assert [fact_answers.odd_fact(facts, []) for facts in (None, [], "x", 1)] == ["all of it"] * 4
+    assert fact_answers.odd_fact({}, []) == "hostname"
 
 
 def test_a_device_that_stands_on_all_others_is_judged_in_time():
     every = [f"d{number}" for number in range(200)]
     odd = healthy.node(2)
     odd["interfaces"] += [healthy.interface(name, physical=False, bridge=True, lower=every) for name in every]
-    assert node_answers.odd_fact(odd, []) == "interfaces"
+    assert fact_answers.odd_fact(odd, []) == "interfaces"
     del odd["interfaces"][24:]
-    assert node_answers.odd_fact(odd, []) is None
+    assert fact_answers.odd_fact(odd, []) is None
     request = Request(run_id="r", work=("train.py",), chdir="/srv")
     planner.make(request, ["n1", "n2"], [healthy.node(1), odd])
 
@@ -186,12 +191,12 @@ def test_facts_of_one_node_never_break_the_judgement_of_all(rounds):
     taken = 0
     for number in range(rounds):
         odd = changed(node(2), source)
-        if node_answers.odd_fact(odd, PATHS) is not None:
+        if fact_answers.odd_fact(odd, PATHS) is not None:
             continue
         taken += 1
         if number % 4:
             continue  # A judgement takes longer than a look.
-        odd = node_answers.dated(odd, {"sent": 99.0, "received": 100.5})
+        odd = fact_answers.dated(odd, {"sent": 99.0, "received": 100.5})
         request = source.choice(requests)
         outcome = planner.make(request, ["n1", "n2"], [node(1), odd])
         json.dumps([outcome.plan, outcome.problems, outcome.warnings, outcome.proof])
@@ -404,7 +409,7 @@ def test_a_holder_of_a_gpu_with_a_long_command_line_is_told_in_short(tmp_path):
 
     assert found["gpus"]["holders"][0]["command"].startswith("python é")
     assert len(found["gpus"]["holders"][0]["command"]) == 300
-    assert node_answers.odd_fact(found, PATHS) is None
+    assert fact_answers.odd_fact(found, PATHS) is None
 
 
 def test_names_of_gpus_are_of_bounded_length():
@@ -412,7 +417,7 @@ def test_names_of_gpus_are_of_bounded_length():
     found["gpus"] = gpus._result("amd", "x" * 300, gpu_tools.Found([LONG], LONG, [], {"dead": [LONG]}), [LONG])
 
     assert found["gpus"]["count"] == 1
-    assert node_answers.odd_fact(found, PATHS) is None
+    assert fact_answers.odd_fact(found, PATHS) is None
 
 
 def test_mounts_have_options_of_any_length():
@@ -422,7 +427,7 @@ def test_mounts_have_options_of_any_length():
     found["mounts"][0].update(mount_table.entry("/nfs", line), real="/nfs")
 
     assert len(found["mounts"][0]["super_options"]) == 2002
-    assert node_answers.odd_fact(found, PATHS) is None
+    assert fact_answers.odd_fact(found, PATHS) is None
 
 
 def test_what_a_child_says_of_its_failure_is_of_bounded_length():
@@ -434,7 +439,7 @@ def test_what_a_child_says_of_its_failure_is_of_bounded_length():
     found["mounts"][0].update(error=found["trouble"]["names"]["error"])
 
     assert found["trouble"]["names"]["error"].startswith("ValueError: é")
-    assert node_answers.odd_fact(found, PATHS) is None
+    assert fact_answers.odd_fact(found, PATHS) is None
 
 
 def test_what_a_container_runtime_and_madengine_say_is_of_bounded_length(tmp_path, monkeypatch):
@@ -451,23 +456,23 @@ def test_what_a_container_runtime_and_madengine_say_is_of_bounded_length(tmp_pat
     found["madengine"] = docker.look(None)
 
     assert [entry["name"][:10] for entry in found["madengine"]["containers"]] == ["container_"]
-    assert node_answers.odd_fact(found, PATHS) is None
+    assert fact_answers.odd_fact(found, PATHS) is None
     runtime.write_text("#!/bin/sh\nhead -c 300000 /dev/zero | tr '\\0' x >&2\nexit 3\n")
     found["madengine"] = docker.look(None)
     assert found["madengine"]["trouble"].startswith("xxx")
-    assert node_answers.odd_fact(found, PATHS) is None
+    assert fact_answers.odd_fact(found, PATHS) is None
 
 
 def test_files_of_a_node_that_hold_more_than_they_should_are_cut(tmp_path, monkeypatch):
     (tmp_path / "lock").write_bytes(b"\xff" + b"x" * 9000)
     with open(tmp_path / "lock") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        holder = fingerprint.lock_holder(str(tmp_path))
+        holder = node_lock.holder(str(tmp_path / "lock"))
     (tmp_path / "machine-id").write_text(LONG)
-    found = {**node(1), "locked_by": holder, "machine_id": node_facts._read(str(tmp_path / "machine-id"), 256)}
+    found = {**node(1), "locked_by": holder, "machine_id": procfs.text(str(tmp_path / "machine-id"), 256)}
 
     assert holder.endswith("xxx")
-    assert node_answers.odd_fact(found, PATHS) is None
+    assert fact_answers.odd_fact(found, PATHS) is None
 
 
 def services(count):
@@ -481,9 +486,9 @@ def test_a_device_may_have_the_addresses_of_all_services_of_a_cluster():
     found = node(1)
     found["interfaces"] = [*found["interfaces"], services(20_000)]
 
-    assert node_answers.odd_fact(found, PATHS) is None
+    assert fact_answers.odd_fact(found, PATHS) is None
     found["interfaces"] = [*found["interfaces"], *(dict(services(1 << 15), name=f"x{n}") for n in range(2))]
-    assert node_answers.odd_fact(found, PATHS) == "interfaces"
+    assert fact_answers.odd_fact(found, PATHS) == "interfaces"
 
 
 def test_few_of_the_addresses_of_a_device_are_explained_and_the_chosen_one_always():
@@ -507,4 +512,4 @@ def test_few_of_the_addresses_of_a_device_are_explained_and_the_chosen_one_alway
     ],
 )
 def test_an_address_is_as_the_standard_library_reads_it(address, prefix, is_one):
-    assert node_answers._is_interface({"address": address, "prefix": prefix}) == is_one
+    assert fact_answers._is_interface({"address": address, "prefix": prefix}) == is_one

@@ -8,7 +8,7 @@ import typing
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
-from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_shapes, node_answers, shapes
+from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_answers, fact_shapes, shapes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
@@ -42,12 +42,12 @@ def checked(shape, path=""):
                 yield from checked(inner, f"{path}{name}.")
     elif "shape" in known and "named" not in known:  # Keys of a mapping are not fields.
         yield from checked(known["shape"], path)
-    elif shape is node_answers._are_devices:
-        yield from checked(node_answers._devices, path)
-    elif shape is node_answers._is_interface:
-        yield from checked(node_answers._pair, path)
-    elif shape is node_answers._is_mount:
-        yield from checked(node_answers._any_mount, path)
+    elif shape is fact_answers._are_devices:
+        yield from checked(fact_answers._devices, path)
+    elif shape is fact_answers._is_interface:
+        yield from checked(fact_answers._pair, path)
+    elif shape is fact_answers._is_mount:
+        yield from checked(fact_answers._any_mount, path)
 
 
 def without(data, *names):
@@ -55,7 +55,7 @@ def without(data, *names):
 
 
 def test_facts_have_the_fields_that_are_checked_where_they_come_in():
-    tops = ((node_answers.FACTS, True), (node_answers._MORE_FACTS, False))
+    tops = ((fact_answers.FACTS, True), (fact_answers._MORE_FACTS, False))
     known = {}
     for names, is_required in tops:
         for name, shape in names.items():

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
 from ansible_collections.madctl.multinode.plugins.module_utils._node import stop_mark
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, run_state, survey
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, run_end, run_state, survey
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def base(tmp_path):
 
 
 def end(base, run_id=RUN, **more):
-    return run_state.end({"run_id": run_id, "base": str(base), "grace": 0.0, "dry_run": False, **more})
+    return run_end.end({"run_id": run_id, "base": str(base), "grace": 0.0, "dry_run": False, **more})
 
 
 def armed(base, monkeypatch, run_id=RUN, origin=RUN):

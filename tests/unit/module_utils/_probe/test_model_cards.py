@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_answers
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import model_cards
 
 USES = 'run_cmd="$MAD_MULTI_NODE_RUNNER train.py"\neval $run_cmd\n'
@@ -84,7 +84,7 @@ def test_a_time_that_is_none_is_left_out(tmp_path, timeout):
     (found,) = model_cards.look(str(tmp_path), ["t"])
     assert found["timeout"] is None
     json.dumps(found, allow_nan=False)
-    assert node_answers._model(found)
+    assert fact_answers._model(found)
 
 
 @pytest.mark.parametrize(("key", "left"), [("name", ["b"]), ("scripts", ["a", "b"])])
@@ -96,4 +96,4 @@ def test_a_text_that_is_none_is_left_out(tmp_path, key, left, text):
     found = model_cards.look(str(tmp_path), ["t"])
     assert [card["name"] for card in found] == left
     assert [card["scripts"] for card in found] == [None] * len(left)
-    assert all(map(node_answers._model, found))
+    assert all(map(fact_answers._model, found))

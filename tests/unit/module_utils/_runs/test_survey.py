@@ -14,7 +14,7 @@ import time
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._probe import fingerprint
+from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table, node_lock
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, survey
 
 RUN, OTHER, THIRD = "20261101-120000-aaaaaaaa", "20261102-120000-bbbbbbbb", "20261103-120000-cccccccc"
@@ -144,6 +144,7 @@ def test_a_run_with_a_process_stays(base, process, trace):
     if trace == "lock":
         (base / "lock").write_text(RUN + "\n")
         lock = os.open(base / "lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         assert clear(base)[0] == []
         os.close(lock)
     else:
@@ -254,7 +255,7 @@ def test_somebody_elses_base_is_left_alone(base, monkeypatch):
 
 def test_what_is_mounted_in_a_run_stays(base, monkeypatch):
     path = run(base)
-    monkeypatch.setattr(cleanup, "_mount_points", lambda: ["/", f"{path}/data"])
+    monkeypatch.setattr(mount_table, "points", lambda: ["/", f"{path}/data"])
 
     assert clear(base)[0] == []
 
@@ -380,12 +381,11 @@ def test_what_is_found_travels_as_json(base):
     json.dumps(survey.alive({"run_dir": str(base)}))
 
 
-@pytest.mark.parametrize("look", [lambda base: cleanup._has_lock(base, RUN), fingerprint.lock_holder])
-def test_a_pipe_in_the_place_of_the_lock_holds_up_nobody(base, look):
+def test_a_pipe_in_the_place_of_the_lock_holds_up_nothing(base):
     (base / "lock").unlink()
     os.mkfifo(base / "lock")
     with time_limit(5):
-        assert not look(str(base))
+        assert node_lock.holder(str(base / "lock")) is None
 
 
 @contextlib.contextmanager
@@ -408,7 +408,7 @@ def test_whose_lock_it_is_may_be_any_bytes(base):
     (base / "lock").write_bytes(b"\xff" * 1000)
     with open(base / "lock", "rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        assert fingerprint.lock_holder(str(base)) == "\ufffd" * 256
+        assert node_lock.holder(str(base / "lock")) == "\ufffd" * 256
 
 
 def test_a_copy_of_a_run_under_a_hidden_name_costs_no_other(base):

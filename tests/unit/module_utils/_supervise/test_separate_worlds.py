@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import separate_worlds
 from madctl.runs.exit_records import how_it_ended
 from tests.unit.module_utils.channels import Followed
@@ -107,13 +107,13 @@ def test_what_belongs_to_the_world_or_was_started_by_no_launcher_is_left_alone(r
 
 
 def _is_script(pid, tmp_path):
-    words = processes.command_line(pid)
+    words = procfs.command_line(pid)
     return words[-1:] == [str(tmp_path / "run.sh")] and not any("rank_wrapper.py" in word for word in words)
 
 
 def _below(pid):
     found = processes.descendants(pid)
-    return [word for one in found for word in processes.command_line(one)]
+    return [word for one in found for word in procfs.command_line(one)]
 
 
 def follower(size, *hosts):

@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_end, run_state
 from tests.unit.module_utils.real_supervisor import read, start
 
 pytestmark = pytest.mark.slow
@@ -94,7 +94,7 @@ def test_a_second_run_is_refused_while_the_first_is_here(arm, tmp_path):
     lock = str(tmp_path / "lock")
     first, second = arm("sleep", "60", lock=lock), arm("sleep", "60", lock=lock)
 
-    assert (first.said, second.said) == ("ready", f"run {first.run_id} is here")
+    assert (first.said, second.said) == ("ready", f"already used by run {first.run_id}")
 
 
 def test_a_run_is_here_as_long_as_its_runner_is(arm, tmp_path):
@@ -105,8 +105,8 @@ def test_a_run_is_here_as_long_as_its_runner_is(arm, tmp_path):
     first.process.wait(20)
     second = arm("sleep", "60", lock=lock)
 
-    assert second.said == f"run {first.run_id} is here"
-    assert run_state.stop(first.run_id, str(tmp_path), 0.0) == []
+    assert second.said == f"already used by run {first.run_id}"
+    assert run_end.stop(first.run_id, str(tmp_path), 0.0) == []
     assert arm("sleep", "60", lock=lock).said == "ready"
 
 
@@ -141,7 +141,7 @@ def test_what_runs_without_a_lock_is_seen_too(arm, tmp_path):
         stray.kill()
         stray.wait()
 
-    assert said.startswith(f"run {other} is here: process {stray.pid} (sleep")
+    assert said.startswith(f"already used by run {other}: process {stray.pid} (sleep")
 
 
 def test_only_what_is_provably_of_the_run_is_ended(arm, tmp_path):

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes, procfs
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_end, run_state
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import rank_wrapper
 from tests.unit.module_utils.real_supervisor import start
 
@@ -44,7 +44,7 @@ def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_pa
     pid = int(left.split()[0])
     try:
         # Whoever asks later is told, too, for as long as it lives.
-        assert run_state.left(run.run_id, str(tmp_path)) == [pid]
+        assert run_end.left(run.run_id, str(tmp_path)) == [pid]
         assert "(sleep, state S" in left
         assert run_state.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})["processes"] == 1
     finally:
@@ -59,8 +59,8 @@ def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_pa
 def test_a_process_that_the_record_names_is_only_that_one(tmp_path):
     own = os.getpid()
     for started, found in ((processes.started(own), [own]), (processes.started(own) - 1, []), (None, [])):
-        assert run_state._recorded({"left": [[own, started]]}) == found
-    assert run_state._recorded({"left": [["x"]]}) == run_state._recorded({"left": 3}) == []
+        assert run_state.recorded({"left": [[own, started]]}) == found
+    assert run_state.recorded({"left": [["x"]]}) == run_state.recorded({"left": 3}) == []
 
 
 def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeypatch):
@@ -72,11 +72,11 @@ def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeyp
     with monkeypatch.context() as blind:
         # As for a user who may not read the processes of root.
         blind.setattr(processes, "find", lambda _: ([], []))
-        blind.setattr(run_state, "_holders", lambda _: [])
-        told = run_state.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})
+        blind.setattr(node_lock, "openers", lambda _: [])
+        told = run_end.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})
 
     assert told["left"] == ["a process that you may not see, which has the run's lock"]
-    assert run_state.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})["left"] == []
+    assert run_end.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})["left"] == []
 
 
 def test_whoever_takes_the_lock_just_now_is_not_of_the_run_before(arm, tmp_path):
@@ -84,7 +84,7 @@ def test_whoever_takes_the_lock_just_now_is_not_of_the_run_before(arm, tmp_path)
     run = arm("sleep", "60", lock=str(lock))
     lock.write_text("20250101-000000-aaaaaaaa\n")
 
-    assert run_state.left("20250101-000000-aaaaaaaa", str(tmp_path)) == []
+    assert run_end.left("20250101-000000-aaaaaaaa", str(tmp_path)) == []
     lock.write_text(run.run_id + "\n")
 
 
@@ -126,7 +126,11 @@ def test_one_look_at_nothing_is_no_proof(arm):
     blind = [("_node/processes", "found: Set[int] = set()\n    waiting", "return set()\n    waiting")]
     blind += [("_node/processes", "supervisors, marked = [], []", "return [], []\n    supervisors, marked = [], []")]
     blind += [
-        ("_node/processes", '    found = _read("/proc/%d/task', '    return set()\n    found = _read("/proc/%d/task')
+        (
+            "_node/processes",
+            '    found = procfs.read("/proc/%d/task',
+            '    return set()\n    found = procfs.read("/proc/%d/task',
+        )
     ]
     run = arm("sh", "-c", "setsid sleep 60 >/dev/null 2>&1 & sleep 0.2", broken=[*SHORT, *blind])
     channel = start(run)
@@ -142,7 +146,7 @@ def test_one_look_at_nothing_is_no_proof(arm):
 
 def test_what_comes_while_we_look_is_looked_at(monkeypatch):
     lists = iter([[1, 2], [2, 3], [3, 4], [4], [4]])
-    monkeypatch.setattr(processes, "_pids", lambda: next(lists))
+    monkeypatch.setattr(procfs, "numbered", lambda: next(lists))
 
     assert list(processes._arrivals()) == [1, 2, 3, 4]
 
@@ -275,9 +279,9 @@ PLACES = {
     "a rank": ("_supervise/rank_reports", "        connection = accept(listener)\n", f"        {BREAK}\n"),
     "a log": ("_node/log_segments", "        self._note_time(time.time())\n", f"        {BREAK}\n"),
     "the clock": (
-        "_supervise/supervisor",
-        "        now = time.monotonic()\n        if self.timeout is not None and",
-        f"        now = time.monotonic()\n        if self.state == 'running':\n            {BREAK}\n        if self.timeout is not None and",
+        "_supervise/supervisor_loop",
+        "        if supervisor.timeout is not None and",
+        f"        if supervisor.state == 'running':\n            {BREAK}\n        if supervisor.timeout is not None and",
     ),
     "an order": (
         "_supervise/supervisor",
@@ -291,9 +295,9 @@ PLACES = {
     ),
     "the sweep": ("_supervise/final_sweep", "        marked, ours = self._find()\n", f"        {BREAK}\n"),
     "the record": (
-        "_supervise/supervisor",
-        "        node_claim.keep_record(record)\n",
-        f"        if self.state == 'sweeping' and not self._breaks:\n            {BREAK}\n        node_claim.keep_record(record)\n",
+        "_supervise/final_sweep",
+        "    node_claim.keep_record(found)\n",
+        f"    if supervisor.state == 'sweeping' and not supervisor.trouble:\n        {BREAK}\n    node_claim.keep_record(found)\n",
     ),
 }
 
