@@ -11,8 +11,19 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import prove
-from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, raw_words, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, own_sources, service, stop_mark
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    command_line,
+    raw_words,
+    run_directory,
+    unix_sockets,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._node import (
+    executables,
+    own_sources,
+    service,
+    small_files,
+    stop_mark,
+)
 
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, MpiSpec, Spec
@@ -162,9 +173,8 @@ def _program(programs: str, name: str) -> List[str]:
 
 def _disarm(run_dir: str) -> None:
     """Come to the supervisor as who follows it, and go: it ends before a start."""
-    os.chdir(run_dir)  # A path may be too long for a socket's name.
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-        channel.connect(run_directory.CONTROL_SOCKET)
+        unix_sockets.attach(channel, os.path.join(run_dir, run_directory.CONTROL_SOCKET))
 
 
 def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
@@ -229,11 +239,7 @@ def _read(path: str) -> str:
 
 
 def _last_line(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return "".join(stream.readlines()[-1:]).strip()[-300:]
-    except OSError:
-        return "it wrote nothing"
+    return (small_files.text(path) or "it wrote nothing").splitlines()[-1][-300:]
 
 
 def _remove(directory: str) -> None:

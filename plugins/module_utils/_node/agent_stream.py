@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One stream of an agent: a call, or the way to a supervisor. Private to the collection."""
+"""One stream of an agent. Private to the collection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PIECE = 1 << 18
 
 
 class Stream:
-    """A call, or the way to a supervisor: a socket, and a process where there is one."""
+    """A call, with its process, or a connection to a supervisor."""
 
     def __init__(self, number: int, link: socket.socket, pid: Optional[int], deadline: Optional[float]) -> None:
         self.number, self.link, self.pid, self.deadline = number, link, pid, deadline
@@ -21,7 +21,7 @@ class Stream:
         link.setblocking(False)
 
     def feed(self) -> None:
-        """Pass on what waits, as far as it is taken."""
+        """Pass on as much of the waiting data as the other side takes."""
         try:
             while self.waiting:
                 del self.waiting[: self.link.send(memoryview(self.waiting)[:PIECE])]

@@ -13,7 +13,7 @@ import os
 import time
 from typing import List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, regular_files
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
 
 _BYTES = 256
 # A process that checks who holds the lock holds it as well, for a moment.
@@ -43,7 +43,7 @@ def take(path: str) -> int:
 def holder(path: str) -> Optional[str]:
     """Return the run that holds a lock, "unknown" where it has no name yet, or None where the lock is free."""
     try:
-        with os.fdopen(regular_files.opened(path), "rb") as stream:
+        with os.fdopen(small_files.opened(path), "rb") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:

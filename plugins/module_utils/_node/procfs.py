@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Iterable, Iterator, List, NamedTuple, Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 
 PROC = "/proc"
 LISTEN, SYN_SENT = "0A", "02"
@@ -41,18 +43,9 @@ def read(path: str) -> bytes:
         return b""
 
 
-def text(path: str, most: int = -1) -> Optional[str]:
-    """Read a small file as text without blanks around it, at most so many characters; None where that fails."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(most).strip()
-    except OSError:
-        return None
-
-
 def boot_id() -> str:
     """Return what tells one boot of this machine from another."""
-    return text(PROC + "/sys/kernel/random/boot_id") or ""
+    return small_files.text(PROC + "/sys/kernel/random/boot_id") or ""
 
 
 def numbered(directory: str = PROC) -> List[int]:
@@ -109,6 +102,6 @@ def sockets(pid: int) -> Iterator[str]:
 def connections(tables: Sequence[str] = ("tcp",)) -> Iterator[Connection]:
     """Yield the TCP sockets of this host."""
     for table in tables:
-        for line in (text("%s/net/%s" % (PROC, table)) or "").splitlines()[1:]:
+        for line in (small_files.text("%s/net/%s" % (PROC, table)) or "").splitlines()[1:]:
             words = line.split()
             yield Connection(words[1], words[2], words[3], words[9])

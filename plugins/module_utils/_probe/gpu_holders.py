@@ -15,7 +15,7 @@ import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
 
 KFD = "sys/class/kfd/kfd"
 UNKNOWN = "unknown"
@@ -31,9 +31,9 @@ def amd(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
     processes = os.path.join(root, KFD, "proc")
     for pid in procfs.numbered(processes):
         process = os.path.join(processes, str(pid))
-        held = {procfs.text(path) for path in glob.glob(os.path.join(process, "queues/*/gpuid"))}
+        held = {small_files.text(path) for path in glob.glob(os.path.join(process, "queues/*/gpuid"))}
         for path in glob.glob(os.path.join(process, "vram_*")):
-            if (procfs.text(path) or "0") != "0":
+            if (small_files.text(path) or "0") != "0":
                 held.add(path.rpartition("_")[2])
         indices = sorted(index_of[number] for number in held if number in index_of)
         if held:
@@ -44,7 +44,7 @@ def amd(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
 def nvidia(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
     holders, proc = [], os.path.join(root, "proc")
     for pid in procfs.numbered(proc):
-        if procfs.text(os.path.join(proc, str(pid), "comm")) in _WATCHERS:
+        if small_files.text(os.path.join(proc, str(pid), "comm")) in _WATCHERS:
             continue
         opened = set(procfs.targets(procfs.open_files(pid, proc)))
         indices = sorted(index_of[device] for device in opened if device in index_of)
@@ -63,8 +63,8 @@ def holder(root: str, pid: int, indices: List[int]) -> List[Dict[str, Any]]:
     stuck = stat[:1] == ["D"]
     mark = run_directory.MARK.encode()
     marks = [] if stuck else [entry for entry in procfs.environment(pid, proc) if entry.startswith(mark)]
-    words = None if stuck else procfs.text(os.path.join(process, "cmdline"))
-    name = procfs.text(os.path.join(process, "comm")) or ""
+    words = None if stuck else small_files.text(os.path.join(process, "cmdline"))
+    name = small_files.text(os.path.join(process, "comm")) or ""
     return [
         {
             "pid": pid,
@@ -79,7 +79,7 @@ def holder(root: str, pid: int, indices: List[int]) -> List[Dict[str, Any]]:
 
 def _user(process: str) -> str:
     """Name who runs a process, by number where no name is known here."""
-    found = re.search(r"^Uid:\s+(\d+)", procfs.text(os.path.join(process, "status")) or "", re.MULTILINE)
+    found = re.search(r"^Uid:\s+(\d+)", small_files.text(os.path.join(process, "status")) or "", re.MULTILINE)
     if found is None:
         return UNKNOWN
     try:
@@ -90,7 +90,7 @@ def _user(process: str) -> str:
 
 def _age(root: str, stat: Sequence[str]) -> Optional[float]:
     """Compute a process's age in seconds; ``stat`` begins with the third field of its file."""
-    uptime = (procfs.text(os.path.join(root, "proc/uptime")) or "").split()
+    uptime = (small_files.text(os.path.join(root, "proc/uptime")) or "").split()
     if len(stat) < 20 or not uptime:
         return None
     return round(max(0.0, float(uptime[0]) - int(stat[19]) / os.sysconf("SC_CLK_TCK")), 2)

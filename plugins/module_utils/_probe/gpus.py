@@ -17,7 +17,7 @@ import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import schema
-from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpu_holders, gpu_tools
 
 _NVIDIA = "proc/driver/nvidia"
@@ -102,19 +102,19 @@ def _amd_kernel(root: str, _: gpu_tools.Run) -> gpu_tools.Found:
     real = [entry for entry in found if entry[1].get("cpu_cores_count", "0") == "0"] or found
     if not real:
         return gpu_tools.Found([])
-    index_of = {procfs.text(os.path.join(node, "gpu_id")) or "": index for index, (node, _) in enumerate(real)}
+    index_of = {small_files.text(os.path.join(node, "gpu_id")) or "": index for index, (node, _) in enumerate(real)}
     minors = [properties.get("drm_render_minor", "") for _, properties in real]
     devices = ["dev/kfd", *("dev/dri/renderD" + minor for minor in minors if minor not in ("", "0", "-1"))]
     return gpu_tools.Found(
         [_amd_model(root, node, properties) for node, properties in real],
-        procfs.text(os.path.join(root, "sys/module/amdgpu/version")),
+        small_files.text(os.path.join(root, "sys/module/amdgpu/version")),
         gpu_holders.amd(root, index_of),
         {"denied": _denied(root, devices, must_exist=True)},
     )
 
 
 def _properties(node: str) -> Dict[str, str]:
-    lines = [line.split(None, 1) for line in (procfs.text(os.path.join(node, "properties")) or "").splitlines()]
+    lines = [line.split(None, 1) for line in (small_files.text(os.path.join(node, "properties")) or "").splitlines()]
     return {line[0]: line[1] for line in lines if len(line) == 2}
 
 
@@ -154,7 +154,7 @@ def _amd_model(root: str, node: str, properties: Dict[str, str]) -> str:
     if version.isdigit() and int(version):
         # 90402 is 9, 4, 2; the last two are written as hexadecimal digits: 90010 is gfx90a.
         target = "gfx%d%x%x" % (int(version) // 10000, int(version) // 100 % 100, int(version) % 100)
-    return procfs.text(card) or target or procfs.text(os.path.join(node, "name")) or gpu_holders.UNKNOWN
+    return small_files.text(card) or target or small_files.text(os.path.join(node, "name")) or gpu_holders.UNKNOWN
 
 
 def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
@@ -168,7 +168,7 @@ def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
     index_of = {"/dev/nvidia" + minor: index for index, minor in enumerate(minors)}
     uuids = [known.get("GPU UUID", "") for known in real]
     version = re.search(
-        r"Kernel Module(?: for \S+)?\s+(\d[\d.]*)", procfs.text(os.path.join(root, _NVIDIA, "version")) or ""
+        r"Kernel Module(?: for \S+)?\s+(\d[\d.]*)", small_files.text(os.path.join(root, _NVIDIA, "version")) or ""
     )
     return gpu_tools.Found(
         [known.get("Model") or gpu_holders.UNKNOWN for known in real],
@@ -183,7 +183,7 @@ def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
 
 
 def _nvidia_gpu(path: str) -> Dict[str, str]:
-    lines = [line.partition(":") for line in (procfs.text(path) or "").splitlines()]
+    lines = [line.partition(":") for line in (small_files.text(path) or "").splitlines()]
     known = {name.strip(): value.strip() for name, _, value in lines}
     return {**known, "address": os.path.basename(os.path.dirname(path)).lower()}
 

@@ -24,6 +24,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     netlink,
     procfs,
     resolver,
+    small_files,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
     fingerprint,
@@ -72,7 +73,43 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
             ``mpi`` (whether mpirun is asked what it is), ``run_dir`` (base directory of runs), ``write`` (whether files
             for a proof are written), ``env`` (those variables of the job that decide what it finds).
     """
-    begun = time.time()
+    begun, hostname = time.time(), socket.gethostname()
+    answers = _answers(request, hostname)
+    values = {name: answer.get("value") for name, answer in answers.items() if not name.startswith("mount")}
+    values["gpus"] = values["gpus"] or gpus.unknown("the node's GPUs do not answer")
+    ifconfig = executables.which("ifconfig", _SYSTEM_PATH)
+    cards, unreadable = interfaces(ifconfig) if ifconfig else ([], None)
+    return {
+        "hostname": hostname,
+        "machine_id": small_files.text("/etc/machine-id", _NAME_CHARACTERS),
+        "boot_id": procfs.boot_id() or None,
+        "kernel": os.uname().release,
+        "user_id": os.geteuid(),
+        "group_id": os.getegid(),
+        "home": os.path.expanduser("~"),
+        "interpreter": sys.executable,
+        "ifconfig": ifconfig,
+        "ifconfig_error": unreadable,
+        "interfaces": cards,
+        "routes": netlink.routes(),
+        "management_address": _came_in_by(os.environ.get("SSH_CONNECTION", ""), cards),
+        "port": port(0 if request["port"] == "auto" else int(request["port"])),
+        "privileged_below": int(small_files.text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
+        "limits": fingerprint.limits(),
+        "visible": {name: os.environ[name] for name in visible_gpus.NAMES if name in os.environ},
+        # None where it could not be found out; why is in "trouble".
+        **values,
+        "nccl_files": (values["files"] or {}).get("nccl_files"),
+        "mpi": (values["python"] or {}).get("mpi"),
+        "locked_by": (values["space"] or {}).get("locked_by"),
+        "mounts": [_mount(path, answers["mount%d" % number]) for number, path in enumerate(request["shared_paths"])],
+        "trouble": {name: answer for name, answer in answers.items() if "value" not in answer},
+        "time": {"begun": begun, "ended": time.time()},
+    }
+
+
+def _answers(request: Dict[str, Any], hostname: str) -> Dict[str, Dict[str, Any]]:
+    """Call what may hang, each in a child with a deadline."""
     work, script = request["work"], request["shape"] == "script"
     model = request["shape"] == "model"
     shape, env = request["shape"], request["env"]
@@ -81,10 +118,8 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         *(command_line.chosen_python(work, shape, request["python"]), script, request["mpirun"]),
         *(command_line.module(work, shape), request["chdir"], env, request.get("mpi", True)),
     )
-    port_number = 0 if request["port"] == "auto" else int(request["port"])
-    hostname = socket.gethostname()
     run_base = request["run_dir"] or run_directory.base(os.geteuid())
-    answers = deadlines.together(
+    return deadlines.together(
         {
             "files": (fingerprint.files, (request["chdir"], entry, program, env.get("PATH"))),
             "python": (fingerprint.python, python),
@@ -97,37 +132,6 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         # A first start of a large Python installation is slow without being ill.
         patience={"python": fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS, "madengine": _MADENGINE_SECONDS},
     )
-    values = {name: answer.get("value") for name, answer in answers.items() if not name.startswith("mount")}
-    values["gpus"] = values["gpus"] or gpus.unknown("the node's GPUs do not answer")
-    ifconfig = executables.which("ifconfig", _SYSTEM_PATH)
-    cards, unreadable = interfaces(ifconfig) if ifconfig else ([], None)
-    return {
-        "hostname": hostname,
-        "machine_id": procfs.text("/etc/machine-id", _NAME_CHARACTERS),
-        "boot_id": procfs.boot_id() or None,
-        "kernel": os.uname().release,
-        "user_id": os.geteuid(),
-        "group_id": os.getegid(),
-        "home": os.path.expanduser("~"),
-        "interpreter": sys.executable,
-        "ifconfig": ifconfig,
-        "ifconfig_error": unreadable,
-        "interfaces": cards,
-        "routes": netlink.routes(),
-        "management_address": _came_in_by(os.environ.get("SSH_CONNECTION", ""), cards),
-        "port": port(port_number),
-        "privileged_below": int(procfs.text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
-        "limits": fingerprint.limits(),
-        "visible": {name: os.environ[name] for name in visible_gpus.NAMES if name in os.environ},
-        # None where it could not be found out; why is in "trouble".
-        **values,
-        "nccl_files": (values["files"] or {}).get("nccl_files"),
-        "mpi": (values["python"] or {}).get("mpi"),
-        "locked_by": (values["space"] or {}).get("locked_by"),
-        "mounts": [_mount(path, answers["mount%d" % number]) for number, path in enumerate(request["shared_paths"])],
-        "trouble": {name: answer for name, answer in answers.items() if "value" not in answer},
-        "time": {"begun": begun, "ended": time.time()},
-    }
 
 
 def _models(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
@@ -204,7 +208,7 @@ def device(name: str, kernel: netlink.Link) -> Dict[str, Any]:
         "rdma": os.path.isdir(base + "/device/infiniband"),
         "bridge": os.path.isdir(base + "/bridge"),
         "bond": os.path.isdir(base + "/bonding"),
-        "vrf": "DEVTYPE=vrf" in (procfs.text(base + "/uevent") or ""),
+        "vrf": "DEVTYPE=vrf" in (small_files.text(base + "/uevent") or ""),
         "master": link("master"),
         "lower": [os.path.basename(path)[6:] for path in sorted(glob.glob(base + "/lower_*"))],
     }
@@ -232,5 +236,5 @@ def holder(number: int) -> Optional[str]:
     inodes = {entry.inode for entry in listening if int(entry.own.rpartition(":")[2], 16) == number}
     for pid in procfs.numbered():
         if inodes.intersection(procfs.sockets(pid)):
-            return "pid %d (%s)" % (pid, procfs.text("/proc/%d/comm" % pid))
+            return "pid %d (%s)" % (pid, small_files.text("/proc/%d/comm" % pid))
     return None

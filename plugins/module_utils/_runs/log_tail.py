@@ -16,10 +16,11 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import (
+    agent_calls,
     log_segments,
     processes,
     procfs,
-    regular_files,
+    small_files,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
@@ -140,7 +141,7 @@ class Tail:
     def _new_events(self) -> Tuple[int, List[Dict[str, Any]]]:
         """Read what whole lines came, some at a time; give how many bytes they are, and the events in them."""
         try:
-            with os.fdopen(regular_files.opened(os.path.join(self.run_dir, run_directory.EVENTS)), "rb") as stream:
+            with os.fdopen(small_files.opened(os.path.join(self.run_dir, run_directory.EVENTS)), "rb") as stream:
                 stream.seek(self._position)
                 data = stream.read(_EVENTS_BYTES)
         except OSError:
@@ -159,13 +160,8 @@ def tail(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
     if not os.path.isdir(run_dir):
         return {"failed": True, "msg": "there is no %s" % run_dir}
     tell({"frames": True})
-
-    def write(data: bytes) -> None:
-        while data:
-            data = data[os.write(1, data) :]
-
     try:
-        Tail(request, write).run()
+        Tail(request, agent_calls.write).run()
     except BrokenPipeError:
         pass
     os._exit(0)

@@ -15,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, events, run_directory, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, regular_files
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
 
 _RECORD_BYTES, _EVENTS_BYTES = 1 << 22, 1 << 26
@@ -77,7 +77,7 @@ def recorded(record: Dict[str, Any]) -> List[int]:
 
 def exit_record(run_dir: str) -> Optional[Dict[str, Any]]:
     """Read how a run ended on this node; None while it has not."""
-    found = regular_files.read_object(os.path.join(run_dir, run_directory.RECORD), _RECORD_BYTES)
+    found = small_files.read_object(os.path.join(run_dir, run_directory.RECORD), _RECORD_BYTES)
     return found if found is not None and _is_record(found) else None
 
 
@@ -91,7 +91,7 @@ def _is_record(found: Dict[str, Any]) -> bool:
 def read_events(run_dir: str) -> List[Dict[str, Any]]:
     """Read what happened to a run on this node, as far as the disk had room for it."""
     try:
-        data = regular_files.read(os.path.join(run_dir, run_directory.EVENTS), _EVENTS_BYTES)
+        data = small_files.read(os.path.join(run_dir, run_directory.EVENTS), _EVENTS_BYTES)
     except OSError:
         return []
     return parse(data)

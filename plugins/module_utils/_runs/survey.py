@@ -16,7 +16,7 @@ import stat
 from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, regular_files, stop_mark
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files, stop_mark
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
 # With a number after a restart.
@@ -155,17 +155,15 @@ def _state(name: str, path: str, supervised: bool) -> str:
 
 
 def has_ended(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(os.path.join(path, run_directory.RECORD)).st_mode)
-    except OSError:
-        return False
+    """Return whether a run's directory has a record of its end."""
+    return small_files.is_regular(os.path.join(path, run_directory.RECORD))
 
 
 def _exit(path: str) -> Optional[Dict[str, Any]]:
     """Say how a run ended; None while it has not. A record that cannot be read is one all the same."""
     if not has_ended(path):
         return None
-    record = regular_files.read_object(os.path.join(path, run_directory.RECORD), RECORD_BYTES) or {}
+    record = small_files.read_object(os.path.join(path, run_directory.RECORD), RECORD_BYTES) or {}
     code = record.get("exit_code")
     evidence = {
         key: record[key] for key, shape in node_answers.EVIDENCE.items() if key in record and shape(record[key])
@@ -180,7 +178,7 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
 
 def description(path: str, name: str) -> Optional[Dict[str, Any]]:
     """Read what a run's directory says of the whole run; None unless all of it is valid."""
-    found = regular_files.read_object(os.path.join(path, run_directory.DESCRIPTION), RECORD_BYTES) or {}
+    found = small_files.read_object(os.path.join(path, run_directory.DESCRIPTION), RECORD_BYTES) or {}
     addresses = found.pop("addresses", None)
     if not node_answers.is_described(found) or found["run_id"] != name:
         return None

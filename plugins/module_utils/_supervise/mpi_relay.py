@@ -21,6 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ev
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import accept, listen
 
 if TYPE_CHECKING:
@@ -70,11 +71,7 @@ class Relay:
 
     def close(self) -> None:
         """Leave nothing that could be asked, or ask."""
-        for name in (run_directory.RELAY_SOCKET, run_directory.RELAY_KEY):
-            try:
-                os.unlink(name)
-            except FileNotFoundError:
-                pass
+        node_claim.remove(run_directory.RELAY_SOCKET, run_directory.RELAY_KEY)
 
     def _accept(self, listener: socket.socket) -> None:
         connection = accept(listener)

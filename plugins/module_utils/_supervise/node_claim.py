@@ -15,7 +15,7 @@ import signal
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes
@@ -154,16 +154,6 @@ def _write_record(record: Dict[str, Any]) -> bool:
         _move_away(run_directory.RECORD)
     os.rename(run_directory.PARTIAL_RECORD, run_directory.RECORD)
     return True
-
-
-def spawn(argv: List[str], environment: Dict[str, str]) -> int:
-    """Start a helper of the supervisor, with nothing to read and nowhere to print."""
-    null = os.open(os.devnull, os.O_RDWR)
-    actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1, 2)]
-    try:
-        return os.posix_spawn(argv[0], argv, environment, file_actions=actions)
-    finally:
-        os.close(null)
 
 
 def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell: Callable[[int], None]) -> int:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed
 
@@ -107,7 +108,7 @@ class Runners:
         environment = {key: value for key, value in self._spec["env"].items() if key != run_directory.RUN_ID}
         self._cleaned = False
         try:
-            self.cleaner = node_claim.spawn(self._spec["after"], environment)
+            self.cleaner = executables.spawn(self._spec["after"], environment)
         except OSError:
             self.cleaner = -1  # Nothing starts any more; what it would have removed is said to be left.
         self.is_cleaning = self.cleaner > 0

@@ -469,7 +469,7 @@ def test_files_of_a_node_that_hold_more_than_they_should_are_cut(tmp_path, monke
         fcntl.flock(held, fcntl.LOCK_EX)
         holder = node_lock.holder(str(tmp_path / "lock"))
     (tmp_path / "machine-id").write_text(LONG)
-    found = {**node(1), "locked_by": holder, "machine_id": procfs.text(str(tmp_path / "machine-id"), 256)}
+    found = {**node(1), "locked_by": holder, "machine_id": small_files.text(str(tmp_path / "machine-id"), 256)}
 
     assert holder.endswith("xxx")
     assert fact_answers.odd_fact(found, PATHS) is None

@@ -14,6 +14,23 @@ from typing import Any, Dict, Optional
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 
 
+def text(path: str, most: int = -1) -> Optional[str]:
+    """Read a small file as text without blanks around it, at most so many characters; None where that fails."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read(most).strip()
+    except OSError:
+        return None
+
+
+def is_regular(path: str) -> bool:
+    """Return whether a path is that of a regular file."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
 def opened(path: str, flags: int = os.O_RDONLY) -> int:
     """
     Open a regular file, and nothing that a job may have put in its place.
