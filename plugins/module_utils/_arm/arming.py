@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """
-    Take part in the proof, then arm, or say why not.
+    Take part in the proof, then arm the node, or return why that failed.
 
     Args:
         request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``, ``node_rank``), what all nodes share
             (``run_id``, ``origin``, the id of the first attempt, ``runner``, ``hostfile``, ``lock``, ``beacon``,
             ``log_cap`` in bytes, ``start_timeout``, ``timeout`` and ``grace`` in seconds), ``relay_key`` for mpirun,
-            ``proof``, ``user_env``, ``about`` (what the run tells of itself), ``programs``: the module that every
-            delivered file is, by its path, and ``digest`` of their texts.
+            ``proof``, ``user_env``, ``about`` (the run's description), ``programs``: the module of every delivered
+            file, by its path, and ``digest`` of their texts.
         tell: Gets news of the proof, and that the node is armed.
 
     Returns:
-        ``container`` of the supervisor and ``proof``, or ``failed`` with ``msg``, and with ``stopped`` where somebody
-        stopped the run in the meantime.
+        ``container`` of the supervisor and ``proof``, or ``failed`` with ``msg``, and with ``stopped`` where the run
+        was stopped in the meantime.
     """
     proof = prove.prove(request["proof"], tell)
     umask = os.umask(0o077)
@@ -75,9 +75,9 @@ def _arm(
     try:
         tell({"armed": True})
     except OSError:
-        # Whoever asked was interrupted in the meantime, so nobody will ever say go.
+        # The launcher was interrupted in the meantime, so the order to start will never come.
         _disarm(request["run_dir"])
-        return {"failed": True, "msg": "nobody waits for it any more"}
+        return {"failed": True, "msg": "the launcher disconnected before the node was ready"}
     return {"container": kind, "proof": proof}
 
 
@@ -90,27 +90,27 @@ def _failed(request: ArmingRequest, message: str) -> Dict[str, Any]:
 
 
 def _own_base(run_dir: str) -> str:
-    """Make the directory that holds run directories, readable by this user only."""
+    """Make the directory of run directories, which only this user may read, and return it."""
     base = os.path.dirname(run_dir)
     if not os.path.isdir(base):
         os.makedirs(base, 0o700, exist_ok=True)
     if os.lstat(base).st_uid != os.geteuid():
-        raise OSError("%s belongs to somebody else" % base)
+        raise OSError("%s belongs to another user" % base)
     return base
 
 
 def _deliver_programs(base: str, digest: str, modules: Dict[str, str]) -> str:
     """
-    Have the programs on this node, once for all runs that use the same, in a directory named by their content.
+    Write the programs to this node, once for all runs that use the same ones, in a directory named by their content.
 
     Raises:
-        OSError: If what lies there under that name is something else.
+        OSError: If that directory holds something else.
     """
     programs = {file: own_sources.text(module) for file, module in modules.items()}
     name = run_directory.PROGRAMS + digest
     place = os.path.join(base, name)
     try:
-        os.utime(place)  # In use again, so nothing that is old.
+        os.utime(place)  # In use again, so gc must not take it for old.
     except FileNotFoundError:
         partial = "%s.%d" % (place, os.getpid())
         os.mkdir(partial, 0o700)
@@ -124,7 +124,7 @@ def _deliver_programs(base: str, digest: str, modules: Dict[str, str]) -> str:
         except OSError:
             _remove(partial)  # Another run was faster.
     if os.lstat(place).st_uid != os.geteuid():
-        raise OSError("%s belongs to somebody else; choose another --run-dir" % place)
+        raise OSError("%s belongs to another user; choose another --run-dir" % place)
     for file, text in programs.items():
         with open(os.path.join(place, file), encoding="utf-8") as stream:
             if stream.read() != text:
@@ -167,18 +167,18 @@ def _start(request: ArmingRequest, base: str, programs: str, umask: int) -> str:
 
 
 def _program(programs: str, name: str) -> List[str]:
-    """Write the command of a delivered program, as ``processes`` recognises a supervisor."""
+    """Return the command of a delivered program; ``processes`` recognises a supervisor by it."""
     return [sys.executable, "-I", "-S", os.path.join(programs, run_directory.LAUNCHER), name]
 
 
 def _disarm(run_dir: str) -> None:
-    """Come to the supervisor as who follows it, and go: it ends before a start."""
+    """Connect as a follower and hang up, which makes an armed supervisor exit."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         unix_sockets.attach(channel, os.path.join(run_dir, run_directory.CONTROL_SOCKET))
 
 
 def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
-    """Write down all that the supervisor needs to know; it removes this file before it starts anything."""
+    """Return everything that the supervisor needs to know; it removes this file before it starts anything."""
     given = dict(request["user_env"], **request["env"])
     stale = command_line.stale(list(os.environ))
     environment = {name: value for name, value in os.environ.items() if name not in stale}
@@ -210,12 +210,12 @@ def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
 
 
 def _after(request: ArmingRequest, programs: str) -> Optional[List[str]]:
-    """Write what the supervisor runs when everything else has ended."""
+    """Return what the supervisor runs when everything else has ended."""
     return [*_program(programs, run_directory.CONTAINER_REMOVAL), request["run_id"]] if request["model"] else None
 
 
 def _mpi(request: ArmingRequest) -> MpiSpec:
-    """Say what this node has to do with mpirun: run it, or start the daemons that it asks for."""
+    """Return this node's part in mpirun: to run it, or to start the daemons that it asks for."""
     script = request["shape"] == "script"
     return {
         "key": request["relay_key"],
@@ -243,7 +243,7 @@ def _last_line(path: str) -> str:
 
 
 def _remove(directory: str) -> None:
-    """Remove a directory of our own making, which holds one level of directories at most."""
+    """Remove a directory that was made here, with everything in it."""
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
         if os.path.isdir(path) and not os.path.islink(path):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read what the kernel tells in /proc: processes, their open files, connections, the boot.
+Read /proc: processes, their open files, connections, the boot. Delivered beside the supervisor.
 
-What is read as bytes may be proof that something does not run, so a lack of file descriptors raises an error there.
-Texts are for people: whatever cannot be read is None. Delivered beside the supervisor; private to the collection.
+What is missing here may be the proof that nothing runs, so a lack of file descriptors is an error. Private to the
+collection.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read files where a job may have put anything: only regular ones, and only so many bytes.
+Read small files, with a bound on their size; where a job may have put anything, regular files alone.
 
 Delivered beside the supervisor; private to the collection.
 """

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Hear from every rank of this node when it joined and how it ended, and collect what it prints.
+Receive from every rank of this node when it joined and how it ended, and collect its output.
 
-A rank's own ``rank_wrapper.py`` reports on ``ranks.sock``. Delivered beside the supervisor; private to the
-collection.
+Each rank's ``rank_wrapper.py`` reports on ``ranks.sock``. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Ranks:
         Listen on ``ranks.sock`` in the working directory.
 
         Args:
-            is_stopping: Tells whether ranks that end now were told to.
+            is_stopping: Returns whether ranks that end now were told to.
         """
         self._selector, self._feed, self._is_stopping = selector, feed, is_stopping
         self.joined: Dict[int, Dict[str, Any]] = {}
@@ -46,7 +45,7 @@ class Ranks:
         self.on_failure: Callable[[], None] = lambda: None
         self.on_joined: Callable[[], None] = lambda: None
         self.oom_kills = 0  # as the job started
-        # The rest is for sockets of more ranks, and for looks at what is left.
+        # The other descriptors are for sockets of more ranks, and for the search for what is left.
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
         self._dumps: Set[int] = set()
         self._unread: Dict[socket.socket, bytes] = {}
@@ -62,7 +61,7 @@ class Ranks:
             data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(8))
         except OSError:
             data, ancillary = b"", []
-        # Where files are short, fewer come than were sent.
+        # Where descriptors are scarce, fewer arrive than were sent.
         descriptors = [number for _, _, raw in ancillary for number in _numbers(raw)]
         *lines, rest = (self._unread.pop(connection, b"") + data).split(b"\n")
         if not data or len(rest) > MESSAGE_BYTES:
@@ -84,7 +83,7 @@ class Ranks:
             rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
             oom = message["signal"] == signal.SIGKILL and processes.oom_kills() > self.oom_kills
             ended = dict(message, rank=rank, stopping=self._is_stopping(), oom=oom)
-            # The record is one frame, which has a bound; the first failures are what counts.
+            # The record is one frame, whose size is bounded; the first failures matter.
             self.exits.append(ended if len(self.exits) < ERRORS else dict(ended, error=None))
             self._feed.emit(**ended)
             if message["exit_code"] or message["signal"]:
@@ -96,7 +95,7 @@ class Ranks:
         self.on_joined()
 
     def _collect(self, connection: socket.socket, rank: Any, descriptors: List[int]) -> None:
-        """Take over what a rank prints, and say so; where files are short, it keeps that itself."""
+        """Take over a rank's output and confirm that; where descriptors are scarce, the rank keeps it."""
         taken = len(descriptors) == 2 and max(descriptors) < self._most
         for stream, descriptor in zip(("out", "err"), descriptors):
             try:
@@ -104,14 +103,14 @@ class Ranks:
                     self._feed.collect(run_directory.log_name(rank, stream), descriptor)
                     continue
             except OSError:
-                taken = False  # It is nothing that could be read.
+                taken = False  # It is not something that can be read.
             os.close(descriptor)
         if not taken:
             self._feed.emit(event=events.FILES_SHORT, rank=rank)
         try:
             connection.send(TAKEN if taken else KEPT, socket.MSG_DONTWAIT)
         except OSError:
-            pass  # It has ended already, or does not read: no rank of ours.
+            pass  # It has already ended, or does not read, so it is not a rank of ours.
 
     def dump(self, py_spy: Optional[str]) -> bool:
         """Have every rank's stack written to a log of its own; return whether that has begun."""
@@ -141,7 +140,7 @@ def _numbers(raw: bytes) -> List[int]:
 
 
 def _message(line: bytes) -> Optional[Dict[str, Any]]:
-    """Read what a rank said; None for what none of ours says: any process of the job can connect."""
+    """Parse a message of a rank; None for anything else, because any process of the job can connect."""
     try:
         message: Dict[str, Any] = parse(line)
         required, optional = events.SAID_BY_RANKS[str(message.get("event"))]

@@ -19,7 +19,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     docker,
     mount_table,
     node_lock,
-    procfs,
+    small_files,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice, planner, proof_verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import (

@@ -147,5 +147,5 @@ def test_a_directory_of_another_user_takes_no_run_and_no_file(base, monkeypatch,
     stopped, refused = end(base), armed(base, monkeypatch)
 
     assert (stopped["left"], refused["failed"]) == ([], True)
-    assert "belongs to somebody else" in refused["msg"]
+    assert "belongs to another user" in refused["msg"]
     assert os.listdir(base) == []

@@ -195,7 +195,7 @@ def test_to_clean_is_over_when_its_end_was_taken_down():
     while processes.stat(runners.cleaner)[0] != "Z":
         time.sleep(0.01)
 
-    assert (runners.is_cleaning, runners.left()) == (True, ["containers, which docker does not remove"])
+    assert (runners.is_cleaning, runners.left()) == (True, ["containers that docker does not remove"])
     runners.cleaned(*os.waitpid(runners.cleaner, 0))
     assert (runners.is_cleaning, runners.left()) == (False, [])
 

@@ -140,7 +140,7 @@ def test_one_look_at_nothing_is_no_proof(arm):
         os.kill(pid, signal.SIGKILL)
 
     assert seen != []
-    assert ["nobody may see" in text for text in run.record["left_behind"]] == [True]
+    assert ["cannot be seen" in text for text in run.record["left_behind"]] == [True]
     assert run.record["unseen"] is True
 
 
