@@ -32,17 +32,17 @@ _STORAGE_SECONDS = 3.0
 
 
 def left(run_id: str, base: str) -> List[int]:
-    """Find all processes of a run: by its id, by its lock, which nobody else can have inherited, and by its record."""
+    """Find all processes of a run: by its id, by its lock, which only they can have inherited, and by its record."""
     supervisors, marked = processes.find(run_id)
     found = [*supervisors, *marked] or _lock_holders(run_id, os.path.join(base, run_directory.LOCK))
     return found or run_state.recorded(run_state.exit_record(os.path.join(base, run_id)) or {})
 
 
 def unseen(run_id: str, base: str) -> List[str]:
-    """Say what lives of a run though no process of it can be named."""
+    """Describe what is left of a run where its processes cannot be named."""
     path = os.path.join(base, run_directory.LOCK)
     if node_lock.holder(path) == run_id and not node_lock.openers(path) and node_lock.holder(path) == run_id:
-        return ["a process that you may not see, which has the run's lock"]
+        return ["a process that you cannot see, which holds the run's lock"]
     record = run_state.exit_record(os.path.join(base, run_id)) or {}
     if record.get("unseen") and not processes.is_still():
         return ["processes that start each other too fast to be found"]
@@ -52,15 +52,15 @@ def unseen(run_id: str, base: str) -> List[str]:
 def _lock_holders(run_id: str, path: str) -> List[int]:
     if node_lock.holder(path) != run_id:
         return []
-    # A supervisor that takes the lock just now has not written yet whose it is.
+    # A supervisor that is just taking the lock has not written its own name yet.
     return [pid for pid in node_lock.openers(path) if processes.named(pid) in (None, run_id)]
 
 
 def stop(run_id: str, base: str, grace: float) -> List[str]:
-    """End a run's share of this node within ``grace`` seconds and describe what could not be ended."""
+    """End a run on this node within ``grace`` seconds and describe what could not be ended."""
     supervisors, _ = processes.find(run_id)
     processes.send(supervisors, signal.SIGTERM)
-    # A supervisor that needs all of its own time still has to write what it could not end.
+    # A supervisor that uses all of its own time still has to write the record.
     _end(run_id, base, grace + (_RECORD_SECONDS if grace else 0.0))
     processes.send(left(run_id, base), signal.SIGKILL)
     _end(run_id, base, KILL_SECONDS)
@@ -73,7 +73,7 @@ def stop(run_id: str, base: str, grace: float) -> List[str]:
 
 
 def _end(run_id: str, base: str, seconds: float) -> None:
-    """Kill what no supervisor ends, until nothing of it was found twice, or time is over."""
+    """Kill what no supervisor ends, until nothing was found twice in a row, or the time is over."""
     deadline, empty = time.monotonic() + seconds, 0
     while empty < _EMPTY_LOOKS and time.monotonic() < deadline:
         found = left(run_id, base)
@@ -81,20 +81,20 @@ def _end(run_id: str, base: str, seconds: float) -> None:
         supervisors, marked = processes.find(run_id)
         if found and not supervisors:
             if not any(map(processes.is_ours_to_end, found)):
-                return  # No time helps.
+                return  # Waiting does not help.
             processes.kill_marked(run_id, marked, signal.SIGKILL)
             processes.send([] if marked else found, signal.SIGKILL)
         time.sleep(_LOOK_SECONDS)
 
 
 def is_over(run_id: str, base: str) -> bool:
-    """Tell whether nothing of a run is left here, no process and nothing that only a supervisor needs."""
+    """Return whether nothing of a run is left here: no process, and no file that only a supervisor needs."""
     gone = not left(run_id, base) and not unseen(run_id, base)
     return gone and not any(os.path.lexists(os.path.join(base, run_id, name)) for name in run_directory.OF_SUPERVISOR)
 
 
 def _tidy(run_dir: str) -> None:
-    """Remove what a supervisor left that was killed, here and on shared storage."""
+    """Remove what a killed supervisor left, here and on shared storage."""
     armed = next((event for event in run_state.read_events(run_dir) if event["event"] == events.ARMED), {})
     if isinstance(armed.get("storage"), str) and type(armed.get("node_rank")) is int:
         place = failure_flag.directory(armed["storage"], os.path.basename(run_dir))
@@ -108,27 +108,27 @@ def _tidy(run_dir: str) -> None:
 
 def end(request: Dict[str, Any]) -> Dict[str, Any]:
     """
-    End a run's share of this node.
+    End a run on this node.
 
     Args:
         request: ``run_id``; ``base``, the directory of run directories, or None for the usual one; ``grace`` in
-            seconds; ``dry_run``, whether only to look; ``halt``, False where a later attempt may start.
+            seconds; ``dry_run``, whether to change nothing; ``halt``, False where a later attempt may start.
 
     Returns:
         ``changed``; ``known``, whether the run was ever here; and ``left``: descriptions of what could not be ended.
-        ``failed`` with ``msg`` where a launch that is under way may still start it here.
+        ``failed`` with ``msg`` where a launch in progress may still start the run here.
     """
     base = request["base"] or run_directory.base(os.geteuid())
     run_dir = os.path.join(base, request["run_id"])
     if not request["dry_run"] and request.get("halt", True):
         try:
-            # First, so that whatever is armed from now on sees it, and what was armed before is seen below.
+            # First: a supervisor that starts later sees the mark, and one that started before is found below.
             stop_mark.halt(base, request["run_id"])
         except OSError as error:
             if not left(request["run_id"], base) and run_state.exit_record(run_dir) is None:
                 return {
                     "failed": True,
-                    "msg": "a launch may still start it here, for %s cannot be written: %s" % (run_dir, error),
+                    "msg": "a launch in progress may still start it here: cannot write %s: %s" % (run_dir, error),
                 }
     if is_over(request["run_id"], base):
         known = os.path.isdir(run_dir) and not stop_mark.is_only_halted(run_dir)
@@ -139,7 +139,7 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def containers_left(run_id: str, run_dir: str) -> List[str]:
-    """Remove the containers of models whose supervisor could not, and say why some are left."""
+    """Remove the containers of models whose supervisor could not, and return why some are left."""
     if not os.path.exists(os.path.join(run_dir, run_directory.MODEL)):
         return []
     try:
@@ -150,5 +150,5 @@ def containers_left(run_id: str, run_dir: str) -> List[str]:
 
 
 def stop_now(request: Dict[str, Any]) -> Dict[str, Any]:
-    """End at once what is left of a run on this node; ``left`` describes what could not be ended."""
+    """Kill what is left of a run on this node; ``left`` describes what could not be ended."""
     return {"left": stop(request["run_id"], os.path.dirname(run_state.directory(request)), 0.0)}

@@ -2,8 +2,7 @@
 """
 Find out the state of a run on one node, and pack its files. Private to the collection.
 
-The run directory and the processes that are provably of the run are the truth; nothing here needs the
-supervisor to answer.
+The run directory and the processes that provably belong to the run decide; the supervisor need not answer.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ _ANSWERS = (0, errno.ECONNREFUSED)
 
 
 def directory(request: Dict[str, Any]) -> str:
-    """Name the run's directory on this node."""
+    """Return the run's directory on this node."""
     return request["run_dir"] or os.path.join(run_directory.base(os.geteuid()), request["run_id"])
 
 
 def look(request: Dict[str, Any]) -> Dict[str, Any]:
     """
-    Say how a run stands on this node.
+    Return the state of a run on this node.
 
     Args:
         request: ``run_id``; ``run_dir``, or None where the default base holds it.
 
     Returns:
         ``state`` (``armed``, ``running``, ``stopping``, ``exited``, ``lost``, ``rebooted`` or ``unknown``), ``exit``
-        (the record, or None), ``supervisor`` (process id, or None), ``container`` (what holds the run together:
+        (the record, or None), ``supervisor`` (process id, or None), ``container`` (what contains the run:
         ``systemd``, ``session`` or None), ``storage`` (where nodes tell each other of a failure, or None),
         ``processes`` (how many of the job's), ``joined``.
     """
@@ -53,7 +52,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
     elif not os.path.isdir(run_dir):
         state = "unknown"
     else:
-        # Whoever has the directory had a supervisor; it can have ended without a record only by force.
+        # A directory had a supervisor, which ends without a record only if it is killed.
         own = procfs.boot_id()
         state = "lost" if armed.get("boot_id", own) == own else "rebooted"
     return {
@@ -68,7 +67,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def recorded(record: Dict[str, Any]) -> List[int]:
-    """Name the processes that a supervisor could not end and that live on."""
+    """Return the processes that a supervisor could not end and that are still running."""
     try:
         return [int(pid) for pid, started in record.get("left") or [] if started == processes.started(int(pid))]
     except (TypeError, ValueError):
@@ -82,14 +81,14 @@ def exit_record(run_dir: str) -> Optional[Dict[str, Any]]:
 
 
 def _is_record(found: Dict[str, Any]) -> bool:
-    """Tell a supervisor's record from what a job may have written in its place."""
+    """Return whether a supervisor wrote this record, rather than the job."""
     numbers = (found.get(key, "") for key in ("exit_code", "signal"))
     whole = all(number is None or type(number) is int for number in numbers)
     return whole and isinstance(found.get("outcome"), str) and isinstance(found.get("stopped"), bool)
 
 
 def read_events(run_dir: str) -> List[Dict[str, Any]]:
-    """Read what happened to a run on this node, as far as the disk had room for it."""
+    """Read the events of a run on this node, as far as the disk had space for them."""
     try:
         data = small_files.read(os.path.join(run_dir, run_directory.EVENTS), _EVENTS_BYTES)
     except OSError:
@@ -98,17 +97,17 @@ def read_events(run_dir: str) -> List[Dict[str, Any]]:
 
 
 def parse(data: bytes) -> List[Dict[str, Any]]:
-    """Read events; a line that a full disk tore is none."""
+    """Parse events, without lines that a full disk has cut."""
     found = [wire.parse_or_none(line) for line in data.split(b"\n")[:-1]]
     return [event for event in found if event is not None and isinstance(event.get("event"), str)]
 
 
 def is_alive(request: Dict[str, Any]) -> Dict[str, Any]:
     """
-    Try whether another node's kernel answers on the network of the job.
+    Find out whether another node's kernel answers on the network of the job.
 
     Args:
-        request: ``address``, and ``ports``, any of which may be closed: to refuse is an answer too.
+        request: ``address``, and ``ports``, any of which may be closed: a refused connection is an answer, too.
     """
     import select
 
@@ -131,15 +130,15 @@ def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
     """
     Write the run directory as an archive to standard output, after a line that says so.
 
-    It is a gzip stream of frames, each directory before what is in it, each file before its bytes.
+    It is a gzip stream of frames, each directory before its contents, each file before its bytes.
     """
     import gzip
 
     run_dir = directory(request)
     if not os.path.isdir(run_dir):
-        return {"failed": True, "msg": "there is no %s" % run_dir}
+        return {"failed": True, "msg": "%s does not exist" % run_dir}
     if not os.access(run_dir, os.R_OK | os.X_OK):
-        return {"failed": True, "msg": "%s may not be read" % run_dir}
+        return {"failed": True, "msg": "%s is not readable" % run_dir}
     tell({"archive": True})
     with open(1, "wb", closefd=False) as out, gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6) as archive:
         for frame in packing.packed(run_dir, run_directory.OF_SUPERVISOR):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Look at what runs left on one node. Private to the collection.
+Find what runs left on one node. Private to the collection.
 
-A base directory holds a directory a run, ``bin-<hash>`` directories with programs that runs share, and
-``lock``. What a run's directory holds is the work of its job and may be anything: sizes are bounded,
-symbolic links are never followed, and a directory that does not look like a run's is none.
+A base directory holds one directory per run, ``bin-<hash>`` directories with programs that runs share, and ``lock``.
+A job can put anything into its run's directory: sizes are bounded, symbolic links are never followed, and a directory
+that does not look like a run's is ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MOST_CODE = 1024
 
 
 class Processes:
-    """What all processes of this node say of runs: one look at ``/proc`` for all runs."""
+    """How all processes of this node use runs: one pass over ``/proc`` for all runs."""
 
     def __init__(self) -> None:
         self.marked: Set[bytes] = set()
@@ -57,7 +57,7 @@ class Processes:
             pass
 
     def use(self, name: str, path: str) -> bool:
-        """Tell whether any process belongs to a run, works in its directory, or as much as names it."""
+        """Return whether any process belongs to a run, works in its directory, or names it on its command line."""
         mark, place = os.fsencode(name), os.fsencode(path)
         parts = (first + mark + last for first in (b"\0", b"/") for last in (b"\0", b"/"))
         if mark in self.marked or any(part in self._said for part in parts):
@@ -74,7 +74,7 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
 
     Returns:
         ``runs``: for each ``run_id``, ``run_dir``, ``state``, ``exit`` (how it ended, or None) and ``described``
-        (what its ``run.json`` says, or None where that is missing or broken).
+        (the contents of its ``run.json``, or None where that is missing or invalid).
     """
     places = [(name, os.path.join(base, name)) for base in bases(request) for name in names(base)]
     processes = Processes()
@@ -89,18 +89,18 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def alive(request: Dict[str, Any]) -> Dict[str, Any]:
-    """Name the runs that have a process here, whatever their directories say."""
+    """List the runs that have a process here, whatever is in their directories."""
     places = [(name, os.path.join(base, name)) for base in bases(request) for name in names(base)]
     processes = Processes()
     used = [name for name, path in places if is_run(name, path) and processes.use(name, path)]
     return {"alive": sorted({*used, *map(os.fsdecode, processes.marked)})}
 
 
-# -- what is there -------------------------------------------------------------------------------------
+# -- directories ---------------------------------------------------------------------------------------
 
 
 def bases(request: Dict[str, Any]) -> List[str]:
-    """List the base directories that are here and this user's own, each once."""
+    """Return the existing base directories of this user, each once."""
     default = run_directory.base(os.geteuid())
     found: List[str] = []
     for base in [request.get("run_dir") or default, *(request.get("bases") or [])]:
@@ -115,7 +115,7 @@ def bases(request: Dict[str, Any]) -> List[str]:
 
 
 def names(base: str) -> List[str]:
-    """List the directories of a base that are this user's; a symbolic link is none."""
+    """Return the names of this user's directories in a base, without symbolic links."""
     found = []
     try:
         for name in os.listdir(base):
@@ -128,7 +128,7 @@ def names(base: str) -> List[str]:
 
 
 def is_run(name: str, path: str) -> bool:
-    """Tell a run's directory from anything else: a base that was chosen with --run-dir may hold other things."""
+    """Return whether a directory is a run's: a base that was chosen with --run-dir may hold anything else."""
     try:
         parts = set(os.listdir(path))
     except OSError:
@@ -137,12 +137,12 @@ def is_run(name: str, path: str) -> bool:
         return not name.startswith(run_directory.GONE)
     if RUN_ID.match(name):
         return parts <= {run_directory.LOGS} or {run_directory.BIN, run_directory.LOGS} <= parts
-    # An id that somebody chose can be any name; a supervisor was here, then.
+    # A run with a name of the user's choice shows that a supervisor was here.
     return not name.startswith(run_directory.GONE) and parts >= _OF_A_RUN
 
 
 def _state(name: str, path: str, supervised: bool) -> str:
-    """Say how a run stands that has not ended, as ``status`` does."""
+    """Return the state of a run that has not ended, as ``status`` shows it."""
     usual = "running" if supervised else "lost"
     try:
         events = os.lstat(os.path.join(path, run_directory.EVENTS))
@@ -151,7 +151,7 @@ def _state(name: str, path: str, supervised: bool) -> str:
             return usual
         return str(run_state.look({"run_id": name, "run_dir": path})["state"])
     except (OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
-        return usual  # There are no events, or they are not what a supervisor writes.
+        return usual  # Events are missing, or not from a supervisor.
 
 
 def has_ended(path: str) -> bool:
@@ -160,7 +160,7 @@ def has_ended(path: str) -> bool:
 
 
 def _exit(path: str) -> Optional[Dict[str, Any]]:
-    """Say how a run ended; None while it has not. A record that cannot be read is one all the same."""
+    """Return how a run ended; None while it has not. An unreadable record counts as an end, too."""
     if not has_ended(path):
         return None
     record = small_files.read_object(os.path.join(path, run_directory.RECORD), RECORD_BYTES) or {}
@@ -177,7 +177,7 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
 
 
 def description(path: str, name: str) -> Optional[Dict[str, Any]]:
-    """Read what a run's directory says of the whole run; None unless all of it is valid."""
+    """Read the description of the whole run in its directory; None unless all of it is valid."""
     found = small_files.read_object(os.path.join(path, run_directory.DESCRIPTION), RECORD_BYTES) or {}
     addresses = found.pop("addresses", None)
     if not node_answers.is_described(found) or found["run_id"] != name:
@@ -199,7 +199,7 @@ def _is_text(value: Any, most: int = 255) -> bool:
 
 
 def _is_word(value: Any) -> bool:
-    """Tell whether a value is a carried word; see ``raw_words``."""
+    """Return whether a value is a carried word; see ``raw_words``."""
     try:
         if isinstance(value, dict):
             return list(value) == ["base64"] and isinstance(base64.b64decode(value["base64"], validate=True), bytes)

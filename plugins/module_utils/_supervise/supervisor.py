@@ -2,10 +2,9 @@
 """
 Own one run on one node: wait for go, start the runner, keep its output, leave nothing behind.
 
-Started as ``madctl_node.py supervisor RUN_DIR`` in a container of its own: a systemd service, or a
-session. It never depends on a connection after go: output goes to files first, and a follower gets it
-from there. Under mpirun, the first node's runner is mpirun, and every other node's is the daemon that
-mpirun asks for. Private to the collection.
+Started as ``madctl_node.py supervisor RUN_DIR`` in its own systemd service or session. After go it does not depend on
+a connection: output goes to files first, and a follower gets it from there. Under mpirun, the first node's runner is
+mpirun, and every other node's is the daemon that mpirun asks for. Private to the collection.
 
     armed ──go──► running ──runner ends──► sweeping ──nothing left──► done
       │              └──stop──► stopping ──────┘
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 SWEEP_TERM_SECONDS = 3.0
 FLUSH_SECONDS = 30.0
 DUMP_SECONDS = 10.0
-# MPI's daemons end by themselves when mpirun does; this is how much later than it.
+# MPI's daemons end by themselves, this much later than mpirun.
 DAEMON_SECONDS = 5.0
 CLEAN_SECONDS = 75.0
 
@@ -51,8 +50,7 @@ class Supervisor:
     """The state machine of one run on one node."""
 
     def __init__(self, spec: Spec, lock: Optional[int], files: Tuple[int, int]) -> None:
-        self.spec = spec
-        self.lock = lock
+        self.spec, self.lock = spec, lock
         self.state = "armed"
         self.reason: Optional[str] = None
         self.trouble: Optional[str] = None
@@ -60,14 +58,17 @@ class Supervisor:
         self.timeout: Optional[float] = None
         self.look_at: Optional[float] = None
         self.selector = selectors.DefaultSelector()
-        storage, run = spec["beacon"], (spec["run_id"], spec["node_rank"])
-        self.beacon = Beacon(storage, *run, processes.HELPER) if storage else None
-        about: Dict[str, Any] = {"boot_id": spec["boot_id"], "container": node_claim.container(spec["run_id"])}
-        about["pid"] = os.getpid()
-        hello = dict(about, event=events.READY, run_id=spec["run_id"])
+        storage, run_id = spec["beacon"], spec["run_id"]
+        self.beacon = Beacon(storage, run_id, spec["node_rank"], processes.HELPER) if storage else None
+        about: Dict[str, Any] = {
+            "boot_id": spec["boot_id"],
+            "container": node_claim.container(run_id),
+            "pid": os.getpid(),
+        }
+        hello = dict(about, event=events.READY, run_id=run_id)
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
         self.runners = Runners(spec, lock, self.feed, files)
-        self.sweep = final_sweep.Sweep(spec["run_id"], self.runners, self.beacon)
+        self.sweep = final_sweep.Sweep(run_id, self.runners, self.beacon)
         self.ranks = Ranks(self.selector, self.feed, lambda: self.reason is not None)
         self.ranks.on_failure = self._failed
         self.worlds = Worlds(self.feed.emit)
@@ -92,7 +93,7 @@ class Supervisor:
     # -- what the loop calls --------------------------------------------------------------------
 
     def _signalled(self, number: int) -> None:
-        """Obey who has no channel; to be told to stop for the second time means to kill."""
+        """Obey a signal like an order; a second one to stop means to kill."""
         if number == signal.SIGTERM and self.state not in ("armed", "running"):
             number = signal.SIGUSR2
         self.obey(b"".join(order for order, known in SIGNALS.items() if known == number))
@@ -117,8 +118,8 @@ class Supervisor:
     # -- orders ---------------------------------------------------------------------------------
 
     def obey(self, orders: bytes) -> None:
-        """Follow orders; to stop wins over to go, also when both come at once."""
-        self.reap()  # What ended before it was told to has failed by itself.
+        """Obey orders; a stop wins over a start when both arrive at once."""
+        self.reap()  # Whatever ended before this order has failed by itself.
         if KILL in orders:
             self.kill()
         elif STOP in orders:
@@ -131,22 +132,21 @@ class Supervisor:
             self.end()
 
     def follower_dropped(self) -> None:
-        """Disarm, since nobody else can say go; a run that goes on does not care."""
+        """Disarm, because no other follower can start the run; a running one continues."""
         if self.state == "armed":
             self.finish(run_directory.DISARMED)
         else:
-            self.end()  # Nobody else can bring a request for a daemon.
+            self.end()  # No other follower can bring a request for a daemon.
 
     def _leave_armed(self) -> None:
-        """Nobody reads the proof's files any more: their janitors, which may hang, may go to work."""
+        """Have the janitors, which may hang, remove the proof's files, which are no longer read."""
         processes.send(self.spec["proof_janitors"], signal.SIGTERM)
 
     def go(self) -> None:
-        """Start the runner; the answer says whether it really was exec'd."""
+        """Start the runner, or wait for mpirun to ask for its daemon."""
         self._leave_armed()
         self.state, self.deadline = "running", None
-        self.ranks.oom_kills = processes.oom_kills()
-        now = time.monotonic()
+        now, self.ranks.oom_kills = time.monotonic(), processes.oom_kills()
         self.timeout = now + self.spec["timeout"] if self.spec["timeout"] else None
         self.look_at = now + LOOK_SECONDS if self.beacon else None
         if self.relay:
@@ -160,7 +160,7 @@ class Supervisor:
         return self.relay is not None and not self.relay.leads
 
     def _start_daemon(self, message: Dict[str, Any]) -> None:
-        """Start what this run's mpirun asked for, once, or as often as mpirun may be called."""
+        """Start the daemon that this run's mpirun asks for: once, unless mpirun may be called several times."""
         command = self.relay.opened(message) if self.relay and self.state == "running" else None
         if command is not None and (self.relay.many or self.runners.status is None and not self.runners):
             self.relay.allow(time.monotonic(), begins=False)
@@ -171,14 +171,14 @@ class Supervisor:
             self.finish(run_directory.START_FAILED)
 
     def dump(self) -> None:
-        """Write every rank's stack to its error log where py-spy is at hand, then stop."""
+        """Write every rank's stack to a log, where py-spy is installed, then stop."""
         if self.state != "running":
             return
         is_dumping = self.ranks.dump(self.spec["py_spy"])
         self.deadline = time.monotonic() + (DUMP_SECONDS if is_dumping else 0.0)
 
     def stop(self, reason: str) -> None:
-        """End the run gracefully: the runner first, so that it can end its ranks in order."""
+        """End the run gracefully: the runner first, so that it can end its ranks."""
         if self.state == "armed":
             self.reason = reason
             self.finish(run_directory.DISARMED)
@@ -189,11 +189,11 @@ class Supervisor:
             self.deadline = time.monotonic() + self.spec["grace"]
             if not self.awaits_daemons:
                 if not self.runners.signal(signal.SIGTERM):
-                    self._all_ended()  # Nobody here can end it; what can be ended is, and the record names the rest.
+                    self._all_ended()  # It may not be signalled; the record names what the sweep cannot end.
             elif not self.runners:
                 self._all_ended()
             elif self.ranks.joined:
-                self.deadline += DAEMON_SECONDS  # mpirun tells its daemons, and knows what to do first.
+                self.deadline += DAEMON_SECONDS  # mpirun tells its daemons when to end.
             else:
                 self.kill()
 
@@ -207,14 +207,14 @@ class Supervisor:
             self.deadline = time.monotonic() + final_sweep.KILL_SECONDS
 
     def end(self) -> None:
-        """Wait for no more daemons: mpirun has ended, or nobody can bring its requests."""
+        """Stop waiting for daemons: mpirun has ended, or its requests cannot arrive."""
         if self.awaits_daemons and self.state == "running":
             self.relay.many = False
             if not self.runners:
                 self._all_ended()
 
     def late(self) -> None:
-        """End a run of MPI whose ranks did not come; the follower finds out whose fault it is."""
+        """End a run of MPI whose ranks did not join in time; the follower finds the cause."""
         self.relay.join_by = None
         if self.state == "running" and self._are_ranks_missing():
             joined = len(self.ranks.joined)
@@ -224,22 +224,25 @@ class Supervisor:
 
     def _are_ranks_missing(self) -> bool:
         """Return whether ranks of mpirun are missing here, and note what holds up their daemon."""
+        if not self.relay:
+            return False
         pids = processes.descendants(os.getpid()) if self.runners else ()
-        return bool(self.relay and self.relay.look(len(self.ranks.joined), pids))
+        return bool(self.relay.look(len(self.ranks.joined), pids))
 
     # -- the runner and its ranks ---------------------------------------------------------------
 
     def _failed(self) -> None:
-        """Tell the other nodes in case nobody else does."""
+        """Tell the other nodes over shared storage, in case there is no follower."""
         if self.beacon and self.state == "running" and self.look_at is not None:
             self.look_at = None
             self.beacon.tell()
 
     def reap(self) -> None:
+        """Collect children, and finish when a sweep finds nothing."""
         self._collect()
         if self.state != "sweeping" or not self.sweep.strike(self._collect) or self.feed.pipes or self.runners:
             return
-        if self.runners.clean():  # What comes after everything else.
+        if self.runners.clean():  # The last program.
             self.deadline = time.monotonic() + CLEAN_SECONDS
         if not self.runners.is_cleaning:
             self.finish(run_directory.EXITED)
@@ -261,9 +264,9 @@ class Supervisor:
         if self.state in ("running", "stopping"):
             if status:
                 self._failed()
-                # A daemon that is told to stop is not signalled yet: others may only be faster to tell that it died.
+                # A daemon that must stop is not signalled yet: its death may be the cause, told by another node first.
                 if self.state == "running" or (self.awaits_daemons and status < 0):
-                    # Its end is dated here; the exit record comes after the sweep.
+                    # This event has the time of the end; the exit record comes after the sweep.
                     self.feed.emit(event=events.RUNNER_EXIT, time=time.time(), **how(status))
             if not self.runners and not (self.awaits_daemons and self.relay.many and not status):
                 self._all_ended()
@@ -272,10 +275,8 @@ class Supervisor:
         self.state = "sweeping"
         self.deadline = time.monotonic() + SWEEP_TERM_SECONDS
 
-    # -- the end --------------------------------------------------------------------------------
-
     def finish(self, outcome: str) -> None:
-        """Write the record and let go of everything: the run is over here."""
+        """Write the record and release everything: the run is over here."""
         if self.state == "armed":
             self._leave_armed()
         record = final_sweep.conclude(self, outcome)
@@ -286,12 +287,11 @@ class Supervisor:
 
 
 def main() -> None:
-    """Read the spec, take the node, report readiness, leave the terminal behind, supervise."""
+    """Read the spec, detach from the terminal, take the node, report readiness, supervise."""
     ready, spec = node_claim.enter(sys.argv[1])
-    if stop_mark.is_halted(os.getcwd(), spec["origin"]):
-        os.write(ready, b"the run was stopped\n")
-        return
     try:
+        if stop_mark.is_halted(os.getcwd(), spec["origin"]):
+            raise OSError("the run was stopped")
         lock = node_claim.take(spec["lock"], spec["run_id"]) if spec["lock"] else None
     except OSError as error:
         os.write(ready, b"%s\n" % str(error).encode())

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Run a supervisor until its run is over, whatever goes wrong in the supervisor itself: the job must not outlive it.
+Run a supervisor until its run is over, despite errors in the supervisor itself: the job must not outlive it.
 
 Delivered beside the supervisor; private to the collection.
 """
@@ -16,7 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.run_direc
 from ansible_collections.madctl.multinode.plugins.module_utils._node.failure_flag import LOOK_SECONDS
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import final_sweep, node_claim
 
-# After so many errors of our own within that time the loop is not trusted any more.
+# After this many errors of our own within that time the loop is no longer trusted.
 BREAKS, BREAK_SECONDS = 20, 12.0
 PAUSE_SECONDS = 0.05
 # Processes outside our tree report nothing when they die, so a sweep looks again.
@@ -24,19 +24,19 @@ SWEEP_INTERVAL_SECONDS = 0.1
 
 
 class Loop:
-    """Calls a supervisor when something is ready to be read, or when a time has come."""
+    """Calls a supervisor when something can be read, or a deadline has passed."""
 
     def __init__(self, supervisor: Any) -> None:
         self._supervisor = supervisor
         self._breaks: List[float] = []
 
     def run(self) -> None:
-        """Serve until the run is over and its follower knows."""
+        """Serve until the run is over and its follower knows everything."""
         supervisor = self._supervisor
         while supervisor.state != "done" or supervisor.feed.is_behind:
             try:
                 self._turn()
-            except Exception as error:  # noqa: BLE001  whatever it is, the job must not outlive us
+            except Exception as error:  # noqa: BLE001  the job must not outlive us
                 self._broke(error)
         node_claim.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
 
@@ -53,7 +53,7 @@ class Loop:
         supervisor.feed.send()
 
     def _patience(self) -> Optional[float]:
-        """Return for how many seconds nothing needs to be done; None for any number of them."""
+        """Return how many seconds to wait at most; None without a limit."""
         supervisor = self._supervisor
         if supervisor.state == "sweeping":
             return SWEEP_INTERVAL_SECONDS
@@ -77,15 +77,15 @@ class Loop:
             supervisor.deadline_passed()
 
     def _mute(self, key: selectors.SelectorKey) -> None:
-        """Hear no more from what broke us, or it would again, for ever; signals and orders are heard on."""
+        """Stop listening to what caused an error, or it would again, forever; signals and orders stay."""
         supervisor = self._supervisor
         if key.fileobj not in (supervisor.wake, supervisor.feed.follower) and key.fd in supervisor.selector.get_map():
             supervisor.selector.unregister(key.fileobj)
             supervisor.feed.pipes.discard(key.fd)
 
     def _broke(self, error: Exception) -> None:
-        """End the job after an error of our own, and keep why."""
-        # A lack of files on the whole machine passes; an error that comes again at once does not.
+        """End the job after an error of our own, and keep the reason."""
+        # A lack of descriptors on the whole machine passes; an error that repeats at once does not.
         now, supervisor = time.monotonic(), self._supervisor
         self._breaks = [at for at in self._breaks if now - at < BREAK_SECONDS] + [now]
         time.sleep(PAUSE_SECONDS * (len(self._breaks) - 1))

@@ -132,7 +132,7 @@ def test_where_nothing_can_be_written_nobody_says_that_it_is_over(base, monkeypa
     monkeypatch.setattr(stop_mark.os, "mkdir", full)
     answer = end(base)
 
-    assert (answer["failed"], "a launch may still start it here" in answer["msg"]) == (True, True)
+    assert (answer["failed"], "a launch in progress may still start it here" in answer["msg"]) == (True, True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's directory")

@@ -75,7 +75,7 @@ def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeyp
         blind.setattr(node_lock, "openers", lambda _: [])
         told = run_end.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})
 
-    assert told["left"] == ["a process that you may not see, which has the run's lock"]
+    assert told["left"] == ["a process that you cannot see, which holds the run's lock"]
     assert run_end.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})["left"] == []
 
 
