@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What the probe of a node may answer: the shape of all facts, as ``fact_shapes`` has them as types.
+The shape of what the probe of a node may answer; ``fact_shapes`` has the same facts as types.
 
-It is checked where the answer comes in, so that nothing that judges has to doubt a key or a type. More keys
-may be there. Pure; private to the collection.
+It is checked where the answer arrives, so that no other code has to doubt a key or a type. More keys are allowed.
+Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _path, _name = text(_LONG), text(256)
 _PROOF_FILE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 _pair = fields({"address": text(64), "prefix": whole(0, 128)})
-# Where a cluster's services are balanced by IPVS, one device of every node has all their addresses.
+# Where IPVS balances a cluster's services, one device of every node has all their addresses.
 _ADDRESSES = 1 << 16
 
 
 def _is_interface(value: Any) -> bool:
-    """Tell whether it is an address with its prefix; there may be many, and the C library is faster than ipaddress."""
+    """Return whether it is an address with a prefix; with many of them the C library is faster than ipaddress."""
     if not _pair(value):
         return False
     family = addresses.family(value["address"])
@@ -67,7 +67,7 @@ _devices = listed(_device, 4096)
 
 
 def _is_route(value: Any) -> bool:
-    """Tell whether it is a network, the length of its prefix, and the devices that it is reached over."""
+    """Return whether it is a network, the length of its prefix, and the devices that lead to it."""
     return type(value) is list and len(value) == 3 and _is_ipv4(value[0]) and _prefix(value[1]) and _names(value[2])
 
 
@@ -79,7 +79,7 @@ _prefix, _names = whole(0, 32), listed(_name, 64)
 
 
 def _are_devices(value: Any) -> bool:
-    """Tell whether these are devices, of which few stand on many, with no more addresses than can be judged."""
+    """Return whether these are devices, with a bounded number of lower devices and addresses in all."""
     if not _devices(value) or sum(len(device["lower"]) for device in value) > 8192:
         return False
     return sum(len(device["addresses"]) for device in value) <= _ADDRESSES
@@ -142,7 +142,7 @@ _madengine = fields(
 _model = fields(
     {"name": _name, "scripts": maybe(text()), "timeout": maybe(number(-(1 << 53))), "uses_runner": maybe(truth)}
 )
-# Overlays name all their layers here.
+# Overlays list all their layers here.
 _words = listed(text(_LONG), 1 << 14)
 _mount_parts: Dict[str, Shape] = {
     "fstype": _name,
@@ -166,8 +166,8 @@ _any_mount = fields({"path": _path, "read_only": truth, "hung": maybe(HUNG), "er
 
 
 def _is_mount(value: Any) -> bool:
-    """Tell whether it describes a mount as far as a look at it came: what is there has a place and a type."""
-    # That a path is proven is what we say of it, never a node.
+    """Return whether it describes a mount, as far as it could be inspected."""
+    # Whether a path is proven is never decided by a node.
     if not _any_mount(value) or "proven" in value or "file" in value and not {"nonce", "janitor"} <= set(value):
         return False
     if value["hung"] or value["error"] or value.get("access_error"):
@@ -218,10 +218,10 @@ _MORE_FACTS: Dict[str, Shape] = {
 
 def odd_fact(node: Any, paths: List[str]) -> Optional[str]:
     """
-    Name what is odd about the facts of a node; None where they are what the probe gives.
+    Return the name of a malformed fact of a node; None where all are what the probe returns.
 
     Args:
-        paths: The shared paths that were asked for: a node that leaves one out would hide it of all.
+        paths: The requested shared paths: a node that leaves one out would hide it for all nodes.
     """
     if type(node) is not dict:
         return "all of it"
@@ -236,5 +236,5 @@ def odd_fact(node: Any, paths: List[str]) -> Optional[str]:
 
 
 def dated(node: Dict[str, Any], times: Dict[str, float]) -> Dict[str, Any]:
-    """Give facts with our own times of asking beside the node's; nobody else knows those."""
+    """Return facts with our own times of the request beside the node's times."""
     return {**node, "time": {"begun": node["time"]["begun"], "ended": node["time"]["ended"], **times}}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a node's facts are made of, as types for mypy and for readers; see ``shapes`` for all other data.
+A node's facts as types for mypy and for readers; see ``shapes`` for all other data.
 
-``node_answers`` checks the same fields where they come in, and a test compares the two. What a node never says of
-itself is added here: ``hidden_by``, ``proven``, ``sent`` and ``received``. Private to the collection.
+``fact_answers`` checks the same fields where they arrive, and a test compares the two. The fields ``hidden_by``,
+``proven``, ``sent`` and ``received`` never come from a node. Private to the collection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _InterfaceParts(TypedDict, total=False):
 
 
 class Interface(_InterfaceParts):
-    """What ifconfig and the kernel say of a network device; ``lower`` are those that it stands on."""
+    """What ifconfig and the kernel tell about a network device; ``lower`` are the devices below it."""
 
     name: str
     flags: List[str]
@@ -40,7 +40,7 @@ class Interface(_InterfaceParts):
 
 
 class Port(TypedDict):
-    """What became of a try of the master port: why it cannot be used, who has it, and one that is free."""
+    """The master port: why it cannot be used, which process has it, and a port that is free."""
 
     free: int
     error: Optional[str]
@@ -60,7 +60,7 @@ class _FilesParts(TypedDict, total=False):
 
 
 class Files(_FilesParts):
-    """Whether the working directory and what the work begins with are there; None where nothing was to be there."""
+    """Whether the working directory and the first file of the work exist; None where none is needed."""
 
     chdir_exists: bool
     entry_exists: Optional[bool]
@@ -73,7 +73,7 @@ class _ReportParts(TypedDict, total=False):
 
 
 class Report(_ReportParts):
-    """What a Python says of itself; ``module`` is whether it finds the one that it is to run."""
+    """What a Python reports; ``module`` is whether it finds the one to run."""
 
     torch: bool
     version: str
@@ -93,7 +93,7 @@ class _PythonParts(TypedDict, total=False):
 
 
 class Python(_PythonParts):
-    """The Python that was asked for and the node's own, each with whether it is there and what it says."""
+    """The wanted Python and the node's own, each with whether it exists and what it reports."""
 
     wanted: Optional[str]
     own: Optional[str]
@@ -106,7 +106,7 @@ class _HolderParts(TypedDict, total=False):
 
 
 class Holder(_HolderParts):
-    """A process that holds GPUs, which are named by their place among the node's."""
+    """A process that holds GPUs, which are given by their index on the node."""
 
     pid: int
     user: str
@@ -134,14 +134,14 @@ class _GpusParts(TypedDict, total=False):
 
 
 class Gpus(_GpusParts):
-    """A node's GPUs; as a job sees them with ``hidden_by``, the variables that hide others from it."""
+    """A node's GPUs, or those that a job sees, with ``hidden_by``, the variables that hide the others."""
 
     vendor: Optional[str]
     count: int
 
 
 class Space(TypedDict):
-    """Free space in bytes where runs write; no number of inodes where the file system has no such limit."""
+    """Free space in bytes where runs write; inodes are None where the file system has no limit."""
 
     run_base: str
     run_free: int
@@ -151,7 +151,7 @@ class Space(TypedDict):
 
 
 class Container(TypedDict):
-    """A container that madengine made, and the run that it is of."""
+    """A container that madengine made, and its run."""
 
     name: str
     created: Optional[str]
@@ -163,7 +163,7 @@ class _MadengineParts(TypedDict, total=False):
 
 
 class Madengine(_MadengineParts):
-    """What ``docker.look`` finds: madengine, the runtime of containers, and what each of them has to complain of."""
+    """What ``docker.look`` finds: madengine, the container runtime, and errors of both."""
 
     program: Optional[str]
     version: Optional[str]
@@ -175,7 +175,7 @@ class Madengine(_MadengineParts):
 
 
 class Model(TypedDict):
-    """A model's card; ``uses_runner`` is None where that was not found out."""
+    """A model's card; ``uses_runner`` is None where that is unknown."""
 
     name: str
     scripts: Optional[str]
@@ -184,7 +184,7 @@ class Model(TypedDict):
 
 
 class Hung(TypedDict):
-    """A child that did not come back: its process, its state, and where in the kernel it waits."""
+    """A child that missed its deadline: its process, its state, and where in the kernel it waits."""
 
     pid: int
     state: Optional[str]
@@ -212,7 +212,7 @@ class _MountParts(TypedDict, total=False):
 
 
 class Mount(_MountParts):
-    """A shared path, as far as a look at it came; ``proven`` is what an attempt before this one proved of it."""
+    """A shared path, as far as it could be inspected; ``proven`` comes from an earlier attempt of the run."""
 
     path: str
     read_only: bool
@@ -226,7 +226,7 @@ class _TimesParts(TypedDict, total=False):
 
 
 class Times(_TimesParts):
-    """When a look at a node began and ended, by its clock; by our own, when it was asked and when it answered."""
+    """When a probe began and ended, by the node's clock, and when it was sent and received, by ours."""
 
     begun: float
     ended: float
@@ -242,7 +242,7 @@ class _FactsParts(TypedDict, total=False):
 
 
 class Facts(_FactsParts):
-    """What ``node_facts`` says of a node; None where it could not be found out."""
+    """What ``node_facts`` returns of a node; None where it is unknown."""
 
     hostname: str
     machine_id: Optional[str]

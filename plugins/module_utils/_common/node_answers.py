@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a node may answer when one of our functions is called there: the shape of every result.
+The shape of what each of our functions may answer on a node; facts are in ``fact_answers``.
 
-It is checked where the answer comes in, so that nothing that judges has to doubt a key or a type. More keys
-may be there; facts have a file of their own, ``fact_answers``. Pure; private to the collection.
+It is checked where the answer arrives, so that no other code has to doubt a key or a type. More keys are allowed.
+Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     whole,
 )
 
-# A process has no longer variable, and a node no more runs.
+# No variable of a process is longer, and no node has more runs.
 _LONG, RUNS = 1 << 17, 1 << 16
 _BYTES, _ID, _COUNT = whole(0, 1 << 80), whole(0, 1 << 32), whole(0, 1 << 17)
 _path, _name = text(_LONG), text(256)
 # A child of a node that missed its deadline.
 HUNG = fields({"pid": _ID, "state": maybe(_name), "wait": maybe(text())})
 _how: Dict[str, Shape] = {"outcome": text(64), "exit_code": maybe(whole(-1024, 1 << 16)), "stopped": truth}
-# What else of an exit record a verdict rests on.
+# The other fields of an exit record that a verdict depends on.
 EVIDENCE: Dict[str, Shape] = {
     "signal": maybe(whole(0, 128)),
     "reason": maybe(text(64)),
@@ -50,7 +50,7 @@ PLAN_KEYS = tuple(_plan)
 
 
 def _is_word(value: Any) -> bool:
-    """Tell whether it is a word as it is carried; see ``raw_words``."""
+    """Return whether it is a carried word; see ``raw_words``."""
     return _plain(value) or _packed(value)
 
 
@@ -73,7 +73,7 @@ _description = fields(
 
 
 def is_described(value: Any) -> bool:
-    """Tell whether it is the description of a run that has this node among its hosts."""
+    """Return whether it is the description of a run that has this node among its hosts."""
     if not _description(value) or value["plan"]["nnodes"] != len(value["hosts"]):
         return False
     addresses = value.get("addresses")
@@ -81,7 +81,7 @@ def is_described(value: Any) -> bool:
 
 
 def is_run_id(value: Any) -> bool:
-    """Tell whether it can be a run's id, which becomes the name of a directory here."""
+    """Return whether it can be a run's id, which becomes the name of a directory here."""
     return type(value) is str and value.isprintable() and 0 < len(value) < 256 and "/" not in value and value[0] != "."
 
 
@@ -98,7 +98,7 @@ _tried = fields({"port": whole(0, 65535), "error": maybe(text())})
 
 
 def _is_read(value: Any) -> bool:
-    """Tell whether it is what a child with a deadline gave: a value, an error, or that it hung."""
+    """Return whether it is the result of a child with a deadline: a value, an error, or that it hung."""
     return type(value) is dict and any(name in value and shape(value[name]) for name, shape in _READ.items())
 
 
@@ -120,7 +120,7 @@ _stuck = fields({"path": text(), "reason": text()})
 _removed = fields({"run_id": _name, "bytes": _BYTES})
 _programs = fields({"name": _name, "bytes": _BYTES})
 
-# By function; ``tail`` and ``pack`` answer only why they cannot.
+# By function; ``tail`` and ``pack`` answer only with errors.
 SHAPES: Dict[str, Shape] = {
     "node_info": fields({"node": anything}),
     "arm": fields({"container": text(), "proof": _proof}),
@@ -160,12 +160,12 @@ _failure = fields({"msg": text(_LONG)})
 
 
 def checked(function: str, answer: Dict[str, Any]) -> Dict[str, Any]:
-    """Give an answer that has the shape of that function's, or one that it ``failed`` with ``msg``."""
+    """Return an answer if it has the function's shape, otherwise one that ``failed`` with ``msg``."""
     if answer.get("failed"):
-        found = {"failed": True, "msg": answer["msg"] if _failure(answer) else "it failed, and does not say why"}
-        # Of arming: the run was stopped in the meantime.
+        found = {"failed": True, "msg": answer["msg"] if _failure(answer) else "it failed without a reason"}
+        # From arming: the run was stopped in the meantime.
         return dict(found, stopped=answer["stopped"]) if truth(answer.get("stopped")) else found
     if SHAPES[function](answer):
-        # One odd run costs none of the others.
+        # One malformed run does not affect the others.
         return dict(answer, runs=[*filter(_run, answer["runs"])]) if function == "survey" else answer
-    return {"failed": True, "msg": "it answers something else than what %s gives" % function}
+    return {"failed": True, "msg": "it gave a malformed answer to %s" % function}

@@ -2,8 +2,8 @@
 """
 Find processes that hold GPUs, and describe them. Private to the collection.
 
-Files of a process can hang with it; what reads them here leaves processes alone that are in an
-uninterruptible wait.
+Reading a process's files can hang where the process itself hangs, so those of a process in an
+uninterruptible wait are not read.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ KFD = "sys/class/kfd/kfd"
 UNKNOWN = "unknown"
 # A command line may have megabytes.
 _CHARACTERS, _NAME_CHARACTERS = 300, 256
-# They hold every NVIDIA GPU for ever and compute nothing; as the kernel cuts the name, at 15 characters.
+# They always hold every NVIDIA GPU and compute nothing; the kernel truncates names to 15 characters.
 _WATCHERS = ("nvidia-persiste", "nv-hostengine", "dcgm-exporter")
 
 
 def amd(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
-    """List who holds a GPU: who has memory or a queue on it. KFD names GPUs by numbers of its own."""
+    """Return the processes with memory or a queue on a GPU, which KFD names by numbers of its own."""
     holders = []
     processes = os.path.join(root, KFD, "proc")
     for pid in procfs.numbered(processes):
@@ -42,6 +42,7 @@ def amd(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
 
 
 def nvidia(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
+    """Return the processes that have a GPU's device open."""
     holders, proc = [], os.path.join(root, "proc")
     for pid in procfs.numbered(proc):
         if small_files.text(os.path.join(proc, str(pid), "comm")) in _WATCHERS:
@@ -54,7 +55,7 @@ def nvidia(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
 
 
 def holder(root: str, pid: int, indices: List[int]) -> List[Dict[str, Any]]:
-    """Describe a process, as a list of one; the one that asks is none."""
+    """Describe a process, as a list of one; empty for this process itself."""
     if pid == os.getpid():
         return []
     proc = os.path.join(root, "proc")
@@ -78,7 +79,7 @@ def holder(root: str, pid: int, indices: List[int]) -> List[Dict[str, Any]]:
 
 
 def _user(process: str) -> str:
-    """Name who runs a process, by number where no name is known here."""
+    """Return the user of a process, by number where the name is unknown."""
     found = re.search(r"^Uid:\s+(\d+)", small_files.text(os.path.join(process, "status")) or "", re.MULTILINE)
     if found is None:
         return UNKNOWN
@@ -89,7 +90,7 @@ def _user(process: str) -> str:
 
 
 def _age(root: str, stat: Sequence[str]) -> Optional[float]:
-    """Compute a process's age in seconds; ``stat`` begins with the third field of its file."""
+    """Return a process's age in seconds; ``stat`` begins with the third field of its file."""
     uptime = (small_files.text(os.path.join(root, "proc/uptime")) or "").split()
     if len(stat) < 20 or not uptime:
         return None

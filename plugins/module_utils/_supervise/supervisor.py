@@ -58,13 +58,9 @@ class Supervisor:
         self.timeout: Optional[float] = None
         self.look_at: Optional[float] = None
         self.selector = selectors.DefaultSelector()
-        storage, run_id = spec["beacon"], spec["run_id"]
+        storage, run_id, boot_id = spec["beacon"], spec["run_id"], spec["boot_id"]
         self.beacon = Beacon(storage, run_id, spec["node_rank"], processes.HELPER) if storage else None
-        about: Dict[str, Any] = {
-            "boot_id": spec["boot_id"],
-            "container": node_claim.container(run_id),
-            "pid": os.getpid(),
-        }
+        about: Dict[str, Any] = {"boot_id": boot_id, "pid": os.getpid(), "container": node_claim.container(run_id)}
         hello = dict(about, event=events.READY, run_id=run_id)
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
         self.runners = Runners(spec, lock, self.feed, files)
