@@ -244,10 +244,6 @@ def _last_line(path: str) -> str:
 
 def _remove(directory: str) -> None:
     """Remove a directory that was made here, with everything in it."""
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        if os.path.isdir(path) and not os.path.islink(path):
-            _remove(path)
-        else:
-            os.unlink(path)
-    os.rmdir(directory)
+    import shutil  # Slow to import, and only needed after a failure.
+
+    shutil.rmtree(directory)

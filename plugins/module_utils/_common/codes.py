@@ -28,26 +28,17 @@ RESTARTABLE = (
     *("SUPERVISOR_LOST", "RANKS_MISSING"),
 )
 _EXIT = {
-    "START_FAILED": ExitCode.START_FAILED,
-    "NODE_NOT_READY": ExitCode.START_FAILED,
-    "CHANNEL_FAILED": ExitCode.START_FAILED,
-    "DAEMON_NOT_READY": ExitCode.START_FAILED,
-    "RANK_FAILED": ExitCode.JOB_FAILED,
-    "COMMAND_FAILED": ExitCode.JOB_FAILED,
-    "MODEL_FAILED": ExitCode.JOB_FAILED,
-    "RANKS_MISSING": ExitCode.JOB_FAILED,
-    "WORLD_DIFFERS": ExitCode.JOB_FAILED,
-    "RUN_UNKNOWN": ExitCode.USAGE,
-    "WORK_IS_LAUNCHER": ExitCode.USAGE,
-    "DEST_IN_USE": ExitCode.USAGE,
-    "NODE_LOST": ExitCode.NODE_LOST,
-    "NODE_REBOOTED": ExitCode.NODE_LOST,
-    "PROTOCOL_ERROR": ExitCode.NODE_LOST,
-    "SUPERVISOR_LOST": ExitCode.NODE_LOST,
-    "TIMED_OUT": ExitCode.TIMED_OUT,
-    "LEFT_BEHIND": ExitCode.STOP_UNVERIFIED,
-    "INTERRUPTED": ExitCode.INTERRUPTED,
-    "RUN_STOPPED": ExitCode.INTERRUPTED,
+    code: exit_code
+    for exit_code, codes in {
+        ExitCode.START_FAILED: ("START_FAILED", "NODE_NOT_READY", "CHANNEL_FAILED", "DAEMON_NOT_READY"),
+        ExitCode.JOB_FAILED: (*JOB_CODES, "RANKS_MISSING"),
+        ExitCode.USAGE: ("RUN_UNKNOWN", "WORK_IS_LAUNCHER", "DEST_IN_USE"),
+        ExitCode.NODE_LOST: (*LOST, "SUPERVISOR_LOST"),
+        ExitCode.TIMED_OUT: ("TIMED_OUT",),
+        ExitCode.STOP_UNVERIFIED: ("LEFT_BEHIND",),
+        ExitCode.INTERRUPTED: ("INTERRUPTED", "RUN_STOPPED"),
+    }.items()
+    for code in codes
 }
 
 

@@ -65,7 +65,7 @@ _ended: Dict[str, Shape] = {"exit_code": _status, "signal": _signal}
 _identity: Dict[str, Shape] = dict.fromkeys(("local_rank", "world_size", "local_world_size"), maybe(_rank))
 _program: Dict[str, Shape] = {**_identity, "rank": maybe(_rank), "pid": whole(), "argv0": text(), "reason": text(64)}
 _rows = listed(mapped(text(1 << 18), 1024, text(_LONG)), 1 << 14)
-_models = listed(text(), 4096)
+_models, _told_models = listed(text(), 4096), listed(text(_LONG), 4096)
 _supervisor: Dict[str, Shape] = {"boot_id": text(128), "container": maybe(text(256)), "pid": whole()}
 
 
@@ -113,13 +113,7 @@ TOLD_BY_NODES: Dict[str, Kind] = {
     RANK_EXIT: _kept({"rank": maybe(_rank), **_ended}, {"stopping": truth, "oom": truth, "error": maybe(text(_LONG))}),
     RUNNER_EXIT: _kept(_ended, {}),
     MODELS: _kept(
-        {
-            "rows": _rows,
-            "failed": listed(text(_LONG), 4096),
-            "stopping": truth,
-            "exit_code": _popen,
-        },
-        {"alone": listed(text(_LONG), 4096)},
+        {"rows": _rows, "failed": _told_models, "stopping": truth, "exit_code": _popen}, {"alone": _told_models}
     ),
     STOPPING: _kept({}, {"reason": maybe(text(64))}),
     LATE: _kept({}, {"daemon": maybe(text(256)), "joined": _rank}),

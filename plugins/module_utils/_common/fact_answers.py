@@ -87,11 +87,7 @@ def _are_devices(value: Any) -> bool:
 
 _report = fields(
     {"torch": truth, "version": _name},
-    {
-        "module": maybe(truth),
-        "packages": mapped(text(), 256),
-        "torch_build": maybe(mapped(text(), 16)),
-    },
+    {"module": maybe(truth), "packages": mapped(text(), 256), "torch_build": maybe(mapped(text(), 16))},
 )
 _mpi = fields({"program": _path, "text": text()})
 _python = fields(
@@ -99,13 +95,7 @@ _python = fields(
     {"wanted_report": maybe(_report), "own_report": maybe(_report), "mpi": maybe(_mpi)},
 )
 _holder = fields(
-    {
-        "pid": _ID,
-        "user": _name,
-        "command": text(),
-        "age_seconds": maybe(number(-(1 << 40))),
-        "run_id": maybe(text()),
-    },
+    {"pid": _ID, "user": _name, "command": text(), "age_seconds": maybe(number(-(1 << 40))), "run_id": maybe(text())},
     {"gpus": listed(whole(0, 4096), 4096)},
 )
 _denied = fields({"path": text(), "group": maybe(_name)})
@@ -124,10 +114,9 @@ _gpus = fields(
 _space = fields(
     {
         "run_base": _path,
-        "run_free": _BYTES,
-        "run_inodes_free": maybe(_BYTES),
         "run_writable": truth,
-        "shm_free": maybe(_BYTES),
+        "run_free": _BYTES,
+        **dict.fromkeys(("run_inodes_free", "shm_free"), maybe(_BYTES)),
     }
 )
 _limit = maybe(whole(-1, 1 << 80))
@@ -146,11 +135,8 @@ _model = fields(
 _words = listed(text(_LONG), 1 << 14)
 _mount_parts: Dict[str, Shape] = {
     "fstype": _name,
-    "point": _path,
-    "root": _path,
-    "source": text(_LONG),
-    "options": _words,
-    "super_options": _words,
+    **dict.fromkeys(("point", "root", "source"), _path),
+    **dict.fromkeys(("options", "super_options"), _words),
 }
 _mount_more: Dict[str, Shape] = {
     **_mount_parts,
@@ -176,14 +162,10 @@ def _is_mount(value: Any) -> bool:
 
 
 FACTS: Dict[str, Shape] = {
-    "hostname": _name,
-    "machine_id": maybe(_name),
-    "boot_id": maybe(_name),
-    "kernel": _name,
-    "user_id": _ID,
-    "group_id": _ID,
-    "home": _path,
-    "interpreter": _path,
+    **dict.fromkeys(("hostname", "kernel"), _name),
+    **dict.fromkeys(("machine_id", "boot_id"), maybe(_name)),
+    **dict.fromkeys(("user_id", "group_id"), _ID),
+    **dict.fromkeys(("home", "interpreter"), _path),
     "ifconfig": maybe(_path),
     "interfaces": _are_devices,
     "management_address": maybe(addresses.is_address),

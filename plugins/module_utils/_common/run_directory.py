@@ -69,7 +69,7 @@ def rank_of(log: str) -> Optional[int]:
     return int(found[2]) if found and found[2] and found[2].isdigit() else None
 
 
-# The ``outcome`` of a record: the runner ended, its supervisor was killed, it was never told to start, it did not start.
+# The ``outcome`` of a record: the runner ended, its supervisor was killed, it was not told to start, it did not start.
 EXITED, LOST, DISARMED, START_FAILED = "exited", "lost", "disarmed", "start_failed"
 OUTCOMES = (EXITED, LOST, DISARMED, START_FAILED)
 

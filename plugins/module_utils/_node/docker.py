@@ -14,7 +14,7 @@ import re
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, small_files
 
 RUNTIME = "docker"  # what madengine calls; podman's replacement has the same name
 GPU_TOOLS = ("rocm-smi", "amd-smi", "nvidia-smi")
@@ -26,13 +26,6 @@ _SAID_CHARACTERS, _NAME_CHARACTERS = 400, 300
 _REMOVE_SECONDS = 60.0
 
 
-def which(name: str) -> Optional[str]:
-    """Find a program on the search path."""
-    import shutil  # Slow to import, and not needed on nodes without models.
-
-    return shutil.which(name)
-
-
 def output(argv: List[str], seconds: float = _SECONDS, **more: Any) -> str:
     """
     Run a program and return what it prints.
@@ -40,7 +33,7 @@ def output(argv: List[str], seconds: float = _SECONDS, **more: Any) -> str:
     Raises:
         OSError: If it cannot be started, fails (with its last line), or takes too long (TimeoutError).
     """
-    import subprocess  # Likewise.
+    import subprocess  # Slow to import, and not needed on nodes without models.
 
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, **more)
@@ -66,9 +59,9 @@ def look(python: Optional[str]) -> Dict[str, Any]:
         and ``gpu_tool``.
     """
     beside = os.path.join(os.path.dirname(python), "madengine") if python else ""
-    program = beside if os.access(beside, os.X_OK) else which("madengine")
+    program = beside if os.access(beside, os.X_OK) else executables.which("madengine")
     found: Dict[str, Any] = {"program": program, "version": None, "silent": False, "broken": None}
-    found.update(runtime=which(RUNTIME), trouble=None)
+    found.update(runtime=executables.which(RUNTIME), trouble=None)
     if program:
         try:
             found["version"] = version(program)
@@ -83,7 +76,7 @@ def look(python: Optional[str]) -> Dict[str, Any]:
             found["containers"] = list(map(_shortened, containers()))
         except (OSError, ValueError) as error:
             found["trouble"] = str(error)[:_SAID_CHARACTERS]
-    found["gpu_tool"] = next(filter(None, map(which, GPU_TOOLS)), None)
+    found["gpu_tool"] = next(filter(None, map(executables.which, GPU_TOOLS)), None)
     return found
 
 
@@ -176,6 +169,6 @@ def remove(names: List[str]) -> None:
 
 def remove_of(run_id: str) -> List[str]:
     """Remove the containers of a run, and return their names."""
-    names = [entry["name"] for entry in containers() if entry["run_id"] == run_id] if which(RUNTIME) else []
+    names = [entry["name"] for entry in containers() if entry["run_id"] == run_id] if executables.which(RUNTIME) else []
     remove(names)
     return names

@@ -14,7 +14,7 @@ import resource
 from typing import Any, Dict, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, node_lock
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, node_lock, small_files
 
 # The distributions whose versions must be the same everywhere, as the names of their metadata directories begin.
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
@@ -205,14 +205,8 @@ def _statvfs(path: str) -> Optional[int]:
 
 def nccl_files() -> Dict[str, str]:
     """Read NCCL's own configuration files, which can override what a launcher sets."""
-    found = {}
-    for name in NCCL_FILES:
-        try:
-            with open(os.path.expanduser(name), encoding="utf-8", errors="replace") as stream:
-                found[name] = stream.read(_CONF_BYTES)
-        except OSError:
-            continue
-    return found
+    texts = {name: small_files.text(os.path.expanduser(name), _CONF_BYTES) for name in NCCL_FILES}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def mpi(wanted: Optional[str], pythons: Sequence[Optional[str]]) -> Optional[Dict[str, str]]:

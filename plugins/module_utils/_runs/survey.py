@@ -24,7 +24,7 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
 # With a number while they are written.
 PROGRAMS = re.compile(run_directory.PROGRAMS + r"[0-9a-f]{8,64}(\.\d+)?\Z")
 _OF_A_RUN = {run_directory.BIN, run_directory.LOGS, run_directory.HOST_FILE, run_directory.EVENTS}
-RECORD_BYTES, EVENTS_BYTES = 1 << 20, 1 << 26
+RECORD_BYTES = 1 << 20
 _MOST_CODE = 1024
 
 
@@ -143,15 +143,10 @@ def is_run(name: str, path: str) -> bool:
 
 def _state(name: str, path: str, supervised: bool) -> str:
     """Return the state of a run that has not ended, as ``status`` shows it."""
-    usual = "running" if supervised else "lost"
     try:
-        events = os.lstat(os.path.join(path, run_directory.EVENTS))
-        sound = stat.S_ISREG(events.st_mode) and events.st_size <= EVENTS_BYTES
-        if not sound or os.path.lexists(os.path.join(path, run_directory.RECORD)):
-            return usual
         return str(run_state.look({"run_id": name, "run_dir": path})["state"])
     except (OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
-        return usual  # Events are missing, or not from a supervisor.
+        return "running" if supervised else "lost"  # The events are not from a supervisor.
 
 
 def has_ended(path: str) -> bool:

@@ -176,10 +176,6 @@ def forget(table: str) -> None:
         os.unlink(table)
 
 
-def _umask(umask: int) -> None:
-    os.umask(umask)
-
-
 def tell(**message: Any) -> None:
     """Send a message to the supervisor, if it is still running."""
     try:
@@ -206,7 +202,7 @@ def main() -> None:
         table = os.path.join(place, job["table"])
         forget(table)
         # What madengine writes elsewhere, such as a mirror, has the user's own permissions; the copy is private anyway.
-        engine = subprocess.Popen(job["argv"], cwd=place, env=environment, preexec_fn=lambda: _umask(umask))
+        engine = subprocess.Popen(job["argv"], cwd=place, env=environment, preexec_fn=lambda: os.umask(umask))
     except (OSError, subprocess.SubprocessError) as error:
         reason = "madengine could not be started: %s" % " ".join(str(error).split())[:REASON_CHARACTERS]
         tell(event=events.MODELS, rows=[], failed=[reason], alone=[], exit_code=None)
