@@ -11,7 +11,7 @@ from tests.unit.module_utils.real_supervisor import Armed
 
 @pytest.fixture
 def alone(tmp_path_factory):
-    """Let no other worker's test have a supervisor meanwhile: it looks for runs on the whole machine."""
+    """Keep other workers' tests from having a supervisor meanwhile: it finds runs on the whole machine."""
     with open(tmp_path_factory.getbasetemp().parent / "supervisors.lock", "w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

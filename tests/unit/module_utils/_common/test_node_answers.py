@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node may answer anything: what is odd is that node's problem, and all others are judged."""
+"""A node may answer anything: a malformed answer is that node's problem, and all others are judged."""
 
 import copy
 import fcntl
@@ -49,14 +49,14 @@ ODD = [
 
 
 def places(data, path=()):
-    """Give the place of everything in nested data."""
+    """Yield the place of everything in nested data."""
     yield path
     for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
         yield from places(value, (*path, key))
 
 
 def changed(data, source):
-    """Give a copy of data with one to three things in it that are odd, gone, or from another place."""
+    """Return a copy of data in which one to three values are odd, missing, or from another place."""
     data = copy.deepcopy(data)
     for _ in range(source.randint(1, 3)):
         *path, last = source.choice([path for path in places(data) if path])
@@ -113,7 +113,7 @@ WORKS = [
 ]
 
 
-def test_what_the_probe_gives_has_its_shape(tmp_path):
+def test_the_facts_of_the_probe_have_their_shape(tmp_path):
     assert fact_answers.odd_fact(node(1), PATHS) is None
     asked = {name: entry.get("default") for name, entry in node_facts.ARGUMENTS.items()}
     asked.update(shared_paths=[str(tmp_path), f"{tmp_path}/none:ro"], write=True, shape="model")
@@ -164,16 +164,16 @@ def test_a_link_local_address_that_ssh_came_in_by_is_that_of_its_device(local, a
         ("models", [{"name": "m", "scripts": None, "timeout": None}]),
     ],
 )
-def test_a_node_with_odd_facts_is_named(name, value):
+def test_an_odd_fact_is_named(name, value):
     assert fact_answers.odd_fact({**node(1), name: value}, PATHS) == name
 
 
-def test_facts_that_are_none_at_all_are_named():
+def test_invalid_facts_are_named():
     assert [fact_answers.odd_fact(facts, []) for facts in (None, [], "x", 1)] == ["all of it"] * 4
     assert fact_answers.odd_fact({}, []) == "hostname"
 
 
-def test_a_device_that_stands_on_all_others_is_judged_in_time():
+def test_a_device_on_top_of_all_others_is_judged_in_time():
     every = [f"d{number}" for number in range(200)]
     odd = healthy.node(2)
     odd["interfaces"] += [healthy.interface(name, physical=False, bridge=True, lower=every) for name in every]
@@ -257,7 +257,7 @@ def test_every_function_that_is_called_has_a_shape():
 
 
 @pytest.mark.parametrize(("function", "answer"), GOOD.items(), ids=GOOD)
-def test_what_a_function_gives_is_taken(function, answer):
+def test_a_valid_answer_is_accepted(function, answer):
     assert node_answers.checked(function, answer) == answer
 
 
@@ -279,7 +279,7 @@ def test_a_run_s_id_can_be_the_name_of_a_directory_here(run_id):
         ("clear", ["stuck", 0, "path"]),
     ],
 )
-def test_what_is_read_of_an_answer_is_there(function, place):
+def test_every_field_that_is_read_must_exist(function, place):
     answer = copy.deepcopy(GOOD[function])
     *path, last = place
     within = answer
@@ -294,7 +294,7 @@ def test_a_node_s_own_words_for_a_failure_are_text():
         assert isinstance(node_answers.checked("end", answer)["msg"], str)
 
 
-def test_an_answer_that_is_another_one_is_that_node_s_failure():
+def test_a_malformed_answer_is_that_node_s_failure():
     for text in ("[]", "{}", "{", '{"left": []}', "[" * 200_000, '{"changed": 1, "known": true, "left": []}'):
         (found,) = answered("A" + text)
         assert found["failed"] and "rc" not in found
@@ -304,7 +304,7 @@ def test_an_answer_that_is_another_one_is_that_node_s_failure():
 
 
 def answered(*lines):
-    """Give what a call answers whose node writes these lines, and ends."""
+    """Return the answers of a call whose node writes these lines, and ends."""
     found = []
     call = streams.Call(None, 1, "end", found.append)
     call.hear("".join(f"{line}\n" for line in lines).encode())
@@ -312,7 +312,7 @@ def answered(*lines):
     return found
 
 
-def test_a_call_answers_once_whatever_else_is_written():
+def test_a_call_answers_once_whatever_else_is_printed():
     good = 'A{"changed": true, "known": true, "left": []}'
 
     assert answered("junk of a login script", good, 'A{"failed": true, "msg": "x"}') == [json.loads(good[1:])]
@@ -356,7 +356,7 @@ def test_answers_of_one_node_break_nothing(rounds):
 
 
 @pytest.mark.fuzz
-def test_no_line_of_mountinfo_costs_the_look(rounds):
+def test_no_line_of_mountinfo_breaks_the_probe(rounds):
     lines = [
         b"22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
         b"36 22 0:40 /x /nfs rw,noatime shared:2 master:1 - nfs4 server:/x rw,vers=4.2\n",
@@ -388,7 +388,7 @@ def test_a_parser_of_objects_refuses_everything_else():
             wire.parse(text)
 
 
-def test_arming_that_was_refused_since_the_run_was_stopped_says_so():
+def test_arming_reports_that_the_run_was_stopped():
     refused = {"failed": True, "stopped": True, "msg": "the run was stopped"}
 
     assert node_answers.checked("arm", dict(refused)) == refused
@@ -398,7 +398,7 @@ def test_arming_that_was_refused_since_the_run_was_stopped_says_so():
 LONG = "é" * 200_000
 
 
-def test_a_holder_of_a_gpu_with_a_long_command_line_is_told_in_short(tmp_path):
+def test_the_long_command_line_of_a_holder_of_a_gpu_is_cut(tmp_path):
     process = tmp_path / "proc" / "77"
     process.mkdir(parents=True)
     (process / "cmdline").write_text("python\0" + LONG)
@@ -412,7 +412,7 @@ def test_a_holder_of_a_gpu_with_a_long_command_line_is_told_in_short(tmp_path):
     assert fact_answers.odd_fact(found, PATHS) is None
 
 
-def test_names_of_gpus_are_of_bounded_length():
+def test_names_of_gpus_have_a_bounded_length():
     found = node(1)
     found["gpus"] = gpus._result("amd", "x" * 300, gpu_tools.Found([LONG], LONG, [], {"dead": [LONG]}), [LONG])
 
@@ -420,7 +420,7 @@ def test_names_of_gpus_are_of_bounded_length():
     assert fact_answers.odd_fact(found, PATHS) is None
 
 
-def test_mounts_have_options_of_any_length():
+def test_the_options_of_a_mount_may_be_long():
     layers = "lowerdir=" + ":".join(f"/var/lib/containers/storage/overlay/l/{number:026}" for number in range(500))
     line = f"36 22 0:40 / /nfs rw - overlay {'server,' * 900}:/x rw,{layers}{',x' * 2000}\n"
     found = node(1)
@@ -430,7 +430,7 @@ def test_mounts_have_options_of_any_length():
     assert fact_answers.odd_fact(found, PATHS) is None
 
 
-def test_what_a_child_says_of_its_failure_is_of_bounded_length():
+def test_the_error_of_a_child_has_a_bounded_length():
     def fail():
         raise ValueError(LONG)
 
@@ -442,7 +442,7 @@ def test_what_a_child_says_of_its_failure_is_of_bounded_length():
     assert fact_answers.odd_fact(found, PATHS) is None
 
 
-def test_what_a_container_runtime_and_madengine_say_is_of_bounded_length(tmp_path, monkeypatch):
+def test_the_words_of_a_container_runtime_and_madengine_have_a_bounded_length(tmp_path, monkeypatch):
     runtime = tmp_path / "docker"
     entry = {"Name": "/container_" + "x" * 9000, "Created": "", "Config": {"Env": ["MADCTL_RUN_ID=" + "y" * 9000]}}
     (tmp_path / "inspected").write_text(json.dumps([entry]))
@@ -463,7 +463,7 @@ def test_what_a_container_runtime_and_madengine_say_is_of_bounded_length(tmp_pat
     assert fact_answers.odd_fact(found, PATHS) is None
 
 
-def test_files_of_a_node_that_hold_more_than_they_should_are_cut(tmp_path, monkeypatch):
+def test_oversized_files_of_a_node_are_cut(tmp_path, monkeypatch):
     (tmp_path / "lock").write_bytes(b"\xff" + b"x" * 9000)
     with open(tmp_path / "lock") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -476,7 +476,7 @@ def test_files_of_a_node_that_hold_more_than_they_should_are_cut(tmp_path, monke
 
 
 def services(count):
-    """Give the device that holds every address of a cluster's services."""
+    """Return a device with every address of a cluster's services."""
     both = [{"address": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", "prefix": 32} for n in range(count // 2)]
     both += [{"address": f"fd00::{n:x}", "prefix": 128} for n in range(count - count // 2)]
     return {**healthy.node(1)["interfaces"][0], "name": "kube-ipvs0", "kind": "dummy", "addresses": both}

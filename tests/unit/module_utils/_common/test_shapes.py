@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types are of no use at run time; so what they say is compared with what is checked, and with what is written."""
+"""Types do nothing at run time, so they are compared with what is checked, and with what is written."""
 
 import inspect
 import json
@@ -16,12 +16,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._probe import nod
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils import healthy_facts
 
-# What is said of a node, and not by it.
+# Fields that never come from a node.
 OURS = {"gpus.hidden_by", "mounts.proven", "time.sent", "time.received"}
 
 
 def typed(kind, path=""):
-    """Give every field of a TypedDict, and of what is in it, and whether it may be missing."""
+    """Yield every field of a TypedDict and of its parts, and whether it is required."""
     if typing.is_typeddict(kind):
         hints = typing.get_type_hints(kind)
         for name, hint in hints.items():
@@ -33,7 +33,7 @@ def typed(kind, path=""):
 
 
 def checked(shape, path=""):
-    """Give the same of a shape, which is a function that knows the shapes of its parts."""
+    """Yield the same of a shape, which is a function that knows the shapes of its parts."""
     known = inspect.getclosurevars(shape).nonlocals
     if "required" in known:
         for names, is_required in ((known["required"], True), (known["more"], False)):
@@ -54,7 +54,7 @@ def without(data, *names):
     return {key: value for key, value in data.items() if key not in names}
 
 
-def test_facts_have_the_fields_that_are_checked_where_they_come_in():
+def test_facts_have_the_fields_that_are_checked_where_they_arrive():
     tops = ((fact_answers.FACTS, True), (fact_answers._MORE_FACTS, False))
     known = {}
     for names, is_required in tops:
@@ -66,7 +66,7 @@ def test_facts_have_the_fields_that_are_checked_where_they_come_in():
     assert {name: must for name, must in typed(fact_shapes.Facts) if name not in OURS} == known
 
 
-def test_facts_are_what_the_probe_gives():
+def test_facts_are_what_the_probe_returns():
     asked = {name: entry.get("default") for name, entry in node_facts.ARGUMENTS.items()}
     asked.update(shape="model", work=[])
     real = node_facts.collect(asked)

@@ -14,7 +14,7 @@ ROOM = "x" * 200
 
 @pytest.fixture
 def renamed():
-    """Start a process with some room in its command line, and have it write other words there."""
+    """Start a process with room in its command line, and have it write other words there."""
     started = []
 
     def make(words, text=None):
@@ -35,7 +35,7 @@ def renamed():
 @pytest.mark.parametrize(
     "words", [["madctl", "agent"], ["/opt/python3", "-I", "/r/madctl_node.py", "supervisor", "/r"]]
 )
-def test_another_command_line_is_what_others_see(renamed, words):
+def test_other_processes_see_the_new_command_line(renamed, words):
     pid, answer, _ = renamed(words)
 
     assert answer == "True"
@@ -50,7 +50,7 @@ def test_words_that_do_not_fit_change_nothing(renamed):
     assert (answer, procfs.command_line(pid)) == ("False", argv)
 
 
-def test_where_the_kernel_does_not_let_us_nothing_changes(renamed):
+def test_where_the_kernel_refuses_nothing_changes(renamed):
     with open(title.__file__, encoding="utf-8") as stream:
         text = stream.read().replace('"/proc/self/mem"', '"/proc/self/none"')
     pid, answer, argv = renamed(["madctl", "agent"], text)
