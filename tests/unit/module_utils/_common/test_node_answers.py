@@ -512,4 +512,4 @@ def test_few_of_the_addresses_of_a_device_are_explained_and_the_chosen_one_alway
     ],
 )
 def test_an_address_is_as_the_standard_library_reads_it(address, prefix, is_one):
-    assert fact_answers._is_interface({"address": address, "prefix": prefix}) == is_one
+    assert fact_answers._is_address({"address": address, "prefix": prefix}) == is_one

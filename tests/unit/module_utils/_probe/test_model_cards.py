@@ -6,8 +6,10 @@ import os
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_answers, fact_shapes
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import model_cards
+
+is_model = fact_answers._parts(fact_shapes.Model)
 
 USES = 'run_cmd="$MAD_MULTI_NODE_RUNNER train.py"\neval $run_cmd\n'
 
@@ -84,7 +86,7 @@ def test_an_invalid_time_is_left_out(tmp_path, timeout):
     (found,) = model_cards.look(str(tmp_path), ["t"])
     assert found["timeout"] is None
     json.dumps(found, allow_nan=False)
-    assert fact_answers._model(found)
+    assert is_model(found)
 
 
 @pytest.mark.parametrize(("key", "left"), [("name", ["b"]), ("scripts", ["a", "b"])])
@@ -96,4 +98,4 @@ def test_an_invalid_text_is_left_out(tmp_path, key, left, text):
     found = model_cards.look(str(tmp_path), ["t"])
     assert [card["name"] for card in found] == left
     assert [card["scripts"] for card in found] == [None] * len(left)
-    assert all(map(fact_answers._model, found))
+    assert all(map(is_model, found))
