@@ -66,16 +66,14 @@ _device = fields(
 _devices = listed(_device, 4096)
 
 
-def _is_route(value: Any) -> bool:
-    """Return whether it is a network, the length of its prefix, and the devices that lead to it."""
-    return type(value) is list and len(value) == 3 and _is_ipv4(value[0]) and _prefix(value[1]) and _names(value[2])
-
-
-def _is_ipv4(value: Any) -> bool:
-    return addresses.is_address(value) and ":" not in value
-
-
 _prefix, _names = whole(0, 32), listed(_name, 64)
+
+
+def _is_route(value: Any) -> bool:
+    """Return whether it is an IPv4 network, the length of its prefix, and the devices that lead to it."""
+    if type(value) is not list or len(value) != 3 or not addresses.is_address(value[0]) or ":" in value[0]:
+        return False
+    return _prefix(value[1]) and _names(value[2])
 
 
 def _are_devices(value: Any) -> bool:
