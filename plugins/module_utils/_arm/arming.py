@@ -160,8 +160,8 @@ def _start(request: ArmingRequest, base: str, programs: str, umask: int) -> str:
     said = service.wait_ready(fifo, pid, request["start_timeout"])
     os.close(fifo)
     if said != "ready":
-        last = _last_line(os.path.join(run_dir, run_directory.SUPERVISOR_LOG))
-        raise OSError(said or "the supervisor did not start: %s" % last)
+        log = small_files.text(os.path.join(run_dir, run_directory.SUPERVISOR_LOG)) or "it wrote nothing"
+        raise OSError(said or "the supervisor did not start: %s" % log.splitlines()[-1][-300:])
     os.unlink(fifo_path)
     return "%s (systemd: %s)" % (kind, refused) if refused else kind
 
@@ -236,10 +236,6 @@ def _write(path: str, text: str) -> None:
 def _read(path: str) -> str:
     with open(path, encoding="ascii", errors="replace") as stream:
         return stream.read().strip()
-
-
-def _last_line(path: str) -> str:
-    return (small_files.text(path) or "it wrote nothing").splitlines()[-1][-300:]
 
 
 def _remove(directory: str) -> None:

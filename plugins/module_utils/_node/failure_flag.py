@@ -20,6 +20,8 @@ import signal
 import time
 from typing import Callable, Optional, Set
 
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs
+
 PR_SET_NAME = 15
 
 LOOK_SECONDS = 10.0
@@ -38,10 +40,6 @@ def leave(place: str, own: str) -> None:
     if set(os.listdir(place)) <= {FAILED}:
         os.unlink(os.path.join(place, FAILED))
         os.rmdir(place)
-
-
-def _most_files() -> int:
-    return max(map(int, os.listdir("/proc/self/fd"))) + 1
 
 
 class Beacon:
@@ -105,7 +103,7 @@ class Beacon:
             os.setsid()
             os.chdir("/")
             ctypes.CDLL(None).prctl(PR_SET_NAME, self._helper)
-            os.closerange(3, _most_files())
+            os.closerange(3, procfs.numbered("/proc/self/fd")[-1] + 1)
             os._exit(work())
         except BaseException:  # noqa: BLE001  a copy of the supervisor must never continue as one
             os._exit(0)

@@ -9,6 +9,7 @@ offsets of the log at some times.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -75,14 +76,12 @@ def end(parts: List[Segment]) -> int:
 def offset_at(path: str, seconds: float) -> int:
     """Return the offset of a log at a time (seconds of the node's clock), rather too early than too late."""
     found = 0
-    try:
+    with contextlib.suppress(OSError, ValueError):
         for line in small_files.read(path + ".times", _TIMES_BYTES).splitlines(keepends=True):
             at, _, offset = line.partition(b" ")
             if not line.endswith(b"\n") or float(at) > seconds:
                 break
             found = int(offset)
-    except (OSError, ValueError):
-        pass
     return max(0, found)
 
 
@@ -130,10 +129,8 @@ class Log:
             self._timed = now
             # Rarely needed, so not kept open: descriptors are scarce where there are many ranks.
             times = self._open(self._path + ".times")
-            try:
+            with contextlib.suppress(OSError):  # Only the table lacks this time; the lines themselves matter more.
                 os.write(times, b"%.3f %d\n" % (now, self.size))
-            except OSError:
-                pass  # Only the table lacks this time; the lines themselves matter more.
             if times >= 0:
                 os.close(times)
 
@@ -147,10 +144,7 @@ class Log:
         self._file = fresh
         self.parts.append((self.size, path))
         if len(self.parts) > SEGMENTS:
-            try:
-                os.unlink(self.parts.pop(0)[1])
-            except OSError:
-                pass  # The job has removed it, or replaced it with something else.
+            small_files.remove(self.parts.pop(0)[1])
 
     def read(self, offset: int) -> Tuple[int, bytes]:
         """Read back from a byte offset, as ``read`` does."""

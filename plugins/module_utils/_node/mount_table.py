@@ -16,6 +16,7 @@ import time
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
+from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 
 PREFIX = ".madctl-proof-"
 # Longer than the time between probe and proof; then the file is removed, whatever happened to the launch.
@@ -186,16 +187,9 @@ def _start_janitor(path: str) -> Tuple[int, int]:
         os.chdir("/")
         if os.read(0, 1):
             signal.sigtimedwait({signal.SIGTERM}, JANITOR_SECONDS)
-        _remove(path)
+        small_files.remove(path)
     finally:
         os._exit(0)
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 def release(files: Sequence[Dict[str, Any]], wait: bool = True) -> Dict[str, Any]:

@@ -8,6 +8,7 @@ error: what is unknown is left out. Linux, rtnetlink(7). Private to the collecti
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -118,15 +119,12 @@ def devices_to(source: str, targets: Sequence[str]) -> Dict[str, List[str]]:
         without an answer from the kernel are left out.
     """
     found: Dict[str, List[str]] = {}
-    try:
-        with _open() as asking:
-            for address in targets:
-                answer = _route(asking, source, address)
-                if answer is not None:
-                    found[address] = answer
-    except OSError:
-        # No answer: to wait again for each of a thousand addresses would take an hour.
-        pass
+    # After one missing answer: to wait again for each of a thousand addresses would take an hour.
+    with contextlib.suppress(OSError), _open() as asking:
+        for address in targets:
+            answer = _route(asking, source, address)
+            if answer is not None:
+                found[address] = answer
     return found
 
 
@@ -170,11 +168,9 @@ def _open() -> socket.socket:
 
 def _dump(kind: int, asked: bytes) -> Iterator[bytes]:
     with _open() as asking:
-        try:
+        with contextlib.suppress(OSError):
             # Only the requested table instead of all of them.
             asking.setsockopt(_SOL_NETLINK, _GET_STRICT, 1)
-        except OSError:
-            pass
         for answer, body in _answers(asking, kind, _REQUEST | _DUMP, asked):
             if answer in (_NEW_LINK, _NEW_ROUTE):
                 yield body

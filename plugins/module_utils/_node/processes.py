@@ -99,7 +99,7 @@ def others(run_id: str) -> Dict[str, List[int]]:
     """Return the processes of all other runs of this user, by run: they may still run without the lock."""
     found: Dict[str, List[int]] = {}
     for pid in procfs.numbered():
-        run = supervised(pid) or run_of(pid)
+        run = named(pid)
         if run and run != run_id and _is_ours(pid) and not (supervised(pid) and _is_over(pid)):
             found.setdefault(run, []).append(pid)
     return found

@@ -7,6 +7,7 @@ Delivered beside the supervisor; private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import Any, Dict, Optional
@@ -54,6 +55,13 @@ def read(path: str, most: int) -> bytes:
     """
     with os.fdopen(opened(path), "rb") as stream:
         return stream.read(most)
+
+
+def remove(*paths: str) -> None:
+    """Remove files that may already have been removed or replaced."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def read_object(path: str, most: int) -> Optional[Dict[str, Any]]:

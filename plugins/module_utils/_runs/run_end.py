@@ -20,6 +20,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     node_lock,
     processes,
     service,
+    small_files,
     stop_mark,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
@@ -99,11 +100,7 @@ def _tidy(run_dir: str) -> None:
     if isinstance(armed.get("storage"), str) and type(armed.get("node_rank")) is int:
         place = failure_flag.directory(armed["storage"], os.path.basename(run_dir))
         deadlines.together({"leave": (failure_flag.leave, (place, str(armed["node_rank"])))}, _STORAGE_SECONDS)
-    for name in run_directory.OF_SUPERVISOR:
-        try:
-            os.unlink(os.path.join(run_dir, name))
-        except OSError:
-            pass
+    small_files.remove(*(os.path.join(run_dir, name) for name in run_directory.OF_SUPERVISOR))
 
 
 def end(request: Dict[str, Any]) -> Dict[str, Any]:

@@ -10,6 +10,7 @@ that does not look like a run's is ignored.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import stat
@@ -51,10 +52,8 @@ class Processes:
         run = processes.mark_of(pid)
         if run is not None:
             self.marked.add(run)
-        try:
+        with contextlib.suppress(OSError):
             self._places.append(os.fsencode(os.readlink("/proc/%d/cwd" % pid)))
-        except OSError:
-            pass
 
     def use(self, name: str, path: str) -> bool:
         """Return whether any process belongs to a run, works in its directory, or names it on its command line."""
@@ -117,13 +116,11 @@ def bases(request: Dict[str, Any]) -> List[str]:
 def names(base: str) -> List[str]:
     """Return the names of this user's directories in a base, without symbolic links."""
     found = []
-    try:
+    with contextlib.suppress(OSError):
         for name in os.listdir(base):
             status = os.lstat(os.path.join(base, name))
             if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
                 found.append(name)
-    except OSError:
-        pass
     return sorted(found)
 
 

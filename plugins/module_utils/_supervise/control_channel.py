@@ -60,8 +60,7 @@ class Feed:
         self._turns: List[str] = []
         self._outgoing = b""
         # Relative, because an absolute run directory may not fit into a socket address.
-        listener = listen(run_directory.CONTROL_SOCKET)
-        selector.register(listener, selectors.EVENT_READ, self._accept)
+        listen(selector, run_directory.CONTROL_SOCKET, self._accept)
 
     def emit(self, *, last: bool = False, **event: Any) -> None:
         """Send an event to the follower, and keep it for later ones; the ``last`` event waits for all output."""
@@ -146,11 +145,9 @@ class Feed:
             self.follower = None
             self._dropped()
 
-    def _accept(self, listener: socket.socket) -> None:
-        connection = accept(listener)
-        if connection is None or self.follower:
-            if connection:
-                connection.close()
+    def _accept(self, connection: socket.socket) -> None:
+        if self.follower:
+            connection.close()
             return
         connection.setblocking(False)
         self.follower, self._orders = connection, Orders()
@@ -200,20 +197,26 @@ class Feed:
         return b""
 
 
-def listen(name: str) -> socket.socket:
-    """Listen on a Unix socket in the working directory."""
+def listen(selector: selectors.BaseSelector, name: str, welcome: Callable[[socket.socket], None]) -> None:
+    """Listen on a Unix socket in the working directory; ``welcome`` gets every connection."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(name)
     listener.listen(128)
     listener.setblocking(False)
-    return listener
+
+    def on_connection(_: Any) -> None:
+        connection = _accepted(listener)
+        if connection:
+            welcome(connection)
+
+    selector.register(listener, selectors.EVENT_READ, on_connection)
 
 
 # A descriptor to give up for a moment when no other is left.
 _spare = [os.open(os.devnull, os.O_RDONLY)]
 
 
-def accept(listener: socket.socket) -> Optional[socket.socket]:
+def _accepted(listener: socket.socket) -> Optional[socket.socket]:
     """Accept a connection, or return None; without a free descriptor it is closed, or it would be offered forever."""
     try:
         return listener.accept()[0]

@@ -14,7 +14,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, small_files
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.runner_processes import how
 
@@ -144,7 +144,7 @@ def give_up(supervisor: Any) -> None:
         left, unseen = _end_all(supervisor)
         if supervisor.state != "done":
             node_claim.keep_record(record(supervisor, run_directory.EXITED, left, unseen))
-        node_claim.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
+        small_files.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
     except Exception as error:  # noqa: BLE001
         node_claim.explain(error)
     finally:

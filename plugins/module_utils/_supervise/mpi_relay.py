@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs
-from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
-from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import accept, listen
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import listen
 
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import MpiSpec
@@ -66,16 +65,14 @@ class Relay:
     def serve(self, selector: selectors.BaseSelector) -> None:
         """Listen for agents, on the first node."""
         self._selector = selector
-        selector.register(listen(run_directory.RELAY_SOCKET), selectors.EVENT_READ, self._accept)
+        listen(selector, run_directory.RELAY_SOCKET, self._accept)
 
     def close(self) -> None:
         """Remove the socket and the key."""
-        node_claim.remove(run_directory.RELAY_SOCKET, run_directory.RELAY_KEY)
+        small_files.remove(run_directory.RELAY_SOCKET, run_directory.RELAY_KEY)
 
-    def _accept(self, listener: socket.socket) -> None:
-        connection = accept(listener)
-        if connection:
-            self._selector.register(connection, selectors.EVENT_READ, self._read)
+    def _accept(self, connection: socket.socket) -> None:
+        self._selector.register(connection, selectors.EVENT_READ, self._read)
 
     def _read(self, connection: socket.socket) -> None:
         """Answer one request, which is one line."""

@@ -7,6 +7,7 @@ Delivered beside the supervisor; private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -48,11 +49,8 @@ def enter(run_dir: str) -> Tuple[int, Spec]:
 
 def set_oom_score(score: object) -> None:
     """Set how likely the kernel kills this process when memory runs out, where that is allowed."""
-    try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
-            stream.write(str(score))
-    except OSError:
-        pass
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
+        stream.write(str(score))
 
 
 def adopt_orphans() -> None:
@@ -63,10 +61,8 @@ def adopt_orphans() -> None:
 def raise_files() -> Tuple[int, int]:
     """Raise this process's limit of open files as far as allowed, and return the limits from before."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
+    with contextlib.suppress(OSError, ValueError):  # Some kernels refuse an unlimited number.
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        pass  # Some kernels refuse an unlimited number.
     return soft, hard
 
 
@@ -105,10 +101,8 @@ def container(run_id: str) -> str:
 def reserve_record() -> None:
     """Reserve space on the disk for the exit record, so that a flood of lines cannot take it."""
     descriptor = _partial()
-    try:
+    with contextlib.suppress(OSError):  # Some file systems cannot do it; then the record needs free space at the end.
         os.posix_fallocate(descriptor, 0, RECORD_BYTES)
-    except OSError:
-        pass  # Some file systems cannot do it; then the record needs free space at the end.
     os.close(descriptor)
 
 
@@ -134,11 +128,9 @@ def _move_away(name: str) -> None:
 def keep_record(record: Dict[str, Any]) -> None:
     """Write the record to its reserved space, whole or not at all, without long texts where it does not fit."""
     brief = dict(record, rank_exits=[dict(entry, error=None) for entry in record["rank_exits"]])
-    try:
+    with contextlib.suppress(OSError):  # Where the directory was removed, the follower is still told of the end.
         if not _write_record(record):
             _write_record(brief)
-    except OSError:
-        pass  # The directory was removed; the follower is still told of the end.
 
 
 def _write_record(record: Dict[str, Any]) -> bool:
@@ -182,21 +174,10 @@ def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell
     return wake
 
 
-def remove(*names: str) -> None:
-    """Remove files that a job may already have removed or replaced."""
-    for name in names:
-        try:
-            os.unlink(name)
-        except OSError:
-            pass
-
-
 def explain(error: BaseException) -> None:
     """Write an error of our own to the supervisor's log, as far as there is space."""
     import traceback  # Slow to import, and only needed after an error.
 
-    try:
+    with contextlib.suppress(OSError):
         traceback.print_exception(type(error), error, error.__traceback__)
         sys.stderr.flush()
-    except OSError:
-        pass

@@ -21,7 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ev
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
-from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed, accept, listen
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed, listen
 
 MESSAGE_BYTES = 1 << 20
 ERRORS = 16
@@ -49,12 +49,10 @@ class Ranks:
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
         self._dumps: Set[int] = set()
         self._unread: Dict[socket.socket, bytes] = {}
-        selector.register(listen(run_directory.RANKS_SOCKET), selectors.EVENT_READ, self._accept)
+        listen(selector, run_directory.RANKS_SOCKET, self._accept)
 
-    def _accept(self, listener: socket.socket) -> None:
-        connection = accept(listener)
-        if connection:
-            self._selector.register(connection, selectors.EVENT_READ, self._read)
+    def _accept(self, connection: socket.socket) -> None:
+        self._selector.register(connection, selectors.EVENT_READ, self._read)
 
     def _read(self, connection: socket.socket) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import Any, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import Reason
+from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 from ansible_collections.madctl.multinode.plugins.module_utils._node.failure_flag import LOOK_SECONDS
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import final_sweep, node_claim
 
@@ -38,7 +39,7 @@ class Loop:
                 self._turn()
             except Exception as error:  # noqa: BLE001  the job must not outlive us
                 self._broke(error)
-        node_claim.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
+        small_files.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
 
     def _turn(self) -> None:
         supervisor = self._supervisor

@@ -276,7 +276,11 @@ def test_a_torn_event_affects_no_other(arm, tmp_path):
 
 BREAK = "raise ValueError('no such thing')"
 PLACES = {
-    "a rank": ("_supervise/rank_reports", "        connection = accept(listener)\n", f"        {BREAK}\n"),
+    "a rank": (
+        "_supervise/rank_reports",
+        "        self._selector.register(connection",
+        f"        {BREAK}\n        self._selector.register(connection",
+    ),
     "a log": ("_node/log_segments", "        self._note_time(time.time())\n", f"        {BREAK}\n"),
     "the clock": (
         "_supervise/supervisor_loop",
