@@ -508,7 +508,7 @@ FAULTS = [
         "ENTRY_UNUSABLE",
         work=("/usr/local/bin/tool",),
         words=("--command",),
-        says="wants /no/such",
+        says="needs /no/such",
         prepare=TOOL,
         restore=dict.fromkeys(HOSTS, "rm /usr/local/bin/tool"),
         **one("node2", "printf '#!/no/such\\n' > /usr/local/bin/tool", "printf '#!/bin/sh\\n' > /usr/local/bin/tool"),

@@ -180,7 +180,7 @@ def test_a_run_that_is_gone_from_a_node_is_said_to_be(launch, on):
 
     assert (attached.code, attached.codes) == (2, ["RUN_UNKNOWN"])
     assert attached.json["errors"][0]["host"] == "node2"
-    assert (logs.code, "node2: there is no /var/tmp/" in logs.err) == (4, True), logs.err
+    assert (logs.code, "node2: /var/tmp/" in logs.err and "does not exist" in logs.err) == (4, True), logs.err
 
 
 def test_a_run_that_no_node_holds_is_stopped(launch, on):

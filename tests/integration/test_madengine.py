@@ -334,7 +334,7 @@ def test_a_container_that_docker_keeps_is_not_hidden(lab, slow):
     write(lab, "node2", "/usr/local/bin/docker", real, "755")
     proven = madctl("stop")
 
-    assert "node2: left behind: containers, which docker does not remove" in said
+    assert "node2: left behind: containers that docker does not remove" in said
     assert (slow.returncode, "MODEL_FAILED" in said) == (130, False), said
     assert (unproven.code, "node2" in unproven.err, proven.code) == (9, True, 0), unproven.err
     assert [containers(lab, host) for host in HOSTS.split(",")] == ["", ""]

@@ -347,7 +347,7 @@ def test_a_script_may_name_hosts_as_the_run_does(mpirun):
     assert done.code == 0, done.err
     assert "node1:0" not in done.err and re.search(r"node1 +│ node2", done.err)
     assert other.code == 6
-    assert "madctl: 203.0.113.9: it is no node of this run" in other.err
+    assert "madctl: 203.0.113.9: it is not a node of this run" in other.err
 
 
 # -- the relay -------------------------------------------------------------------------------------
@@ -389,9 +389,9 @@ def test_the_relay_takes_nobody_elses_word(lab, on):
     process.send_signal(2)
     assert ends(process)[0] == 130
 
-    assert "key was not given" in wrong
-    assert "no daemon of MPI" in other
-    assert "no node of this run" in elsewhere
+    assert "key of this run is missing or wrong" in wrong
+    assert "not a daemon of MPI" in other
+    assert "not a node of this run" in elsewhere
     # Asked for with the right key, but the node has its daemon.
     assert json.loads(twice) == {"address": address, "refused": ""}
     assert stranger.strip() == ""
@@ -435,7 +435,7 @@ def test_a_second_mpirun_needs_somebody_who_follows(lab, mpirun, on):
         on("node1", "rm", "/tmp/go")
 
     said = madctl("logs", "--host", "node1").out
-    assert "nobody follows the run" in said
+    assert "the run has no follower" in said
 
 
 @pytest.fixture

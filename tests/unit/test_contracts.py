@@ -109,6 +109,7 @@ MEANINGS = {
     "plugins/module_utils/_runs/run_state.py": {*STATES, "lost"},
     "plugins/module_utils/_runs/survey.py": {"lost"},
     "plugins/module_utils/_supervise/supervisor.py": STATES,
+    "plugins/module_utils/_supervise/supervisor_loop.py": {"armed"},
     "plugins/module_utils/_conduct/find_run.py": STATES,
     "plugins/plugin_utils/_run/verdict.py": {"restart"},  # a part of the plan
     "plugins/plugin_utils/_screen/playbook_screen.py": {"idle", "restart", "lost"},

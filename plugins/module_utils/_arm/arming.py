@@ -11,8 +11,19 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import prove
-from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, raw_words, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, own_sources, service, stop_mark
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    command_line,
+    raw_words,
+    run_directory,
+    unix_sockets,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._node import (
+    executables,
+    own_sources,
+    service,
+    small_files,
+    stop_mark,
+)
 
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, MpiSpec, Spec
@@ -20,20 +31,20 @@ if TYPE_CHECKING:
 
 def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """
-    Take part in the proof, then arm, or say why not.
+    Take part in the proof, then arm the node, or return why that failed.
 
     Args:
         request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``, ``node_rank``), what all nodes share
             (``run_id``, ``origin``, the id of the first attempt, ``lock``, ``beacon``, ``log_cap`` in bytes,
             ``start_timeout``, ``timeout`` and ``grace`` in seconds), what its runner needs (``files`` by name,
             ``relay`` of daemons or None, ``after``, a program of ours that runs after the job), ``proof``,
-            ``user_env``, ``about`` (what the run tells of itself), ``programs``: the module that every delivered file
-            is, by its path, and ``digest`` of their texts.
+            ``user_env``, ``about`` (the run's description), ``programs``: the module of every delivered file, by its
+            path, and ``digest`` of their texts.
         tell: Gets news of the proof, and that the node is armed.
 
     Returns:
-        ``container`` of the supervisor and ``proof``, or ``failed`` with ``msg``, and with ``stopped`` where somebody
-        stopped the run in the meantime.
+        ``container`` of the supervisor and ``proof``, or ``failed`` with ``msg``, and with ``stopped`` where the run
+        was stopped in the meantime.
     """
     proof = prove.prove(request["proof"], tell)
     umask = os.umask(0o077)
@@ -65,9 +76,9 @@ def _arm(
     try:
         tell({"armed": True})
     except OSError:
-        # Whoever asked was interrupted in the meantime, so nobody will ever say go.
+        # The launcher was interrupted in the meantime, so the order to start will never come.
         _disarm(request["run_dir"])
-        return {"failed": True, "msg": "nobody waits for it any more"}
+        return {"failed": True, "msg": "the launcher disconnected before the node was ready"}
     return {"container": kind, "proof": proof}
 
 
@@ -80,27 +91,27 @@ def _failed(request: ArmingRequest, message: str) -> Dict[str, Any]:
 
 
 def _own_base(run_dir: str) -> str:
-    """Make the directory that holds run directories, readable by this user only."""
+    """Make the directory of run directories, which only this user may read, and return it."""
     base = os.path.dirname(run_dir)
     if not os.path.isdir(base):
         os.makedirs(base, 0o700, exist_ok=True)
     if os.lstat(base).st_uid != os.geteuid():
-        raise OSError("%s belongs to somebody else" % base)
+        raise OSError("%s belongs to another user" % base)
     return base
 
 
 def _deliver_programs(base: str, digest: str, modules: Dict[str, str]) -> str:
     """
-    Have the programs on this node, once for all runs that use the same, in a directory named by their content.
+    Write the programs to this node, once for all runs that use the same ones, in a directory named by their content.
 
     Raises:
-        OSError: If what lies there under that name is something else.
+        OSError: If that directory holds something else.
     """
     programs = {file: own_sources.text(module) for file, module in modules.items()}
     name = run_directory.PROGRAMS + digest
     place = os.path.join(base, name)
     try:
-        os.utime(place)  # In use again, so nothing that is old.
+        os.utime(place)  # In use again, so gc must not take it for old.
     except FileNotFoundError:
         partial = "%s.%d" % (place, os.getpid())
         os.mkdir(partial, 0o700)
@@ -114,7 +125,7 @@ def _deliver_programs(base: str, digest: str, modules: Dict[str, str]) -> str:
         except OSError:
             _remove(partial)  # Another run was faster.
     if os.lstat(place).st_uid != os.geteuid():
-        raise OSError("%s belongs to somebody else; choose another --run-dir" % place)
+        raise OSError("%s belongs to another user; choose another --run-dir" % place)
     for file, text in programs.items():
         with open(os.path.join(place, file), encoding="utf-8") as stream:
             if stream.read() != text:
@@ -140,26 +151,25 @@ def _start(request: ArmingRequest, base: str, programs: str, umask: int) -> str:
     said = service.wait_ready(fifo, pid, request["start_timeout"])
     os.close(fifo)
     if said != "ready":
-        last = _last_line(os.path.join(run_dir, run_directory.SUPERVISOR_LOG))
-        raise OSError(said or "the supervisor did not start: %s" % last)
+        log = small_files.text(os.path.join(run_dir, run_directory.SUPERVISOR_LOG)) or "it wrote nothing"
+        raise OSError(said or "the supervisor did not start: %s" % log.splitlines()[-1][-300:])
     os.unlink(fifo_path)
     return "%s (systemd: %s)" % (kind, refused) if refused else kind
 
 
 def _program(programs: str, name: str) -> List[str]:
-    """Write the command of a delivered program, as ``processes`` recognises a supervisor."""
+    """Return the command of a delivered program; ``processes`` recognises a supervisor by it."""
     return [sys.executable, "-I", "-S", os.path.join(programs, run_directory.LAUNCHER), name]
 
 
 def _disarm(run_dir: str) -> None:
-    """Come to the supervisor as who follows it, and go: it ends before a start."""
-    os.chdir(run_dir)  # A path may be too long for a socket's name.
+    """Connect as a follower and hang up, which makes an armed supervisor exit."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-        channel.connect(run_directory.CONTROL_SOCKET)
+        unix_sockets.attach(channel, os.path.join(run_dir, run_directory.CONTROL_SOCKET))
 
 
 def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
-    """Write down all that the supervisor needs to know; it removes this file before it starts anything."""
+    """Return everything that the supervisor needs to know; it removes this file before it starts anything."""
     given = dict(request["user_env"], **request["env"])
     stale = command_line.stale(list(os.environ))
     environment = {name: value for name, value in os.environ.items() if name not in stale}
@@ -206,20 +216,8 @@ def _read(path: str) -> str:
         return stream.read().strip()
 
 
-def _last_line(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return "".join(stream.readlines()[-1:]).strip()[-300:]
-    except OSError:
-        return "it wrote nothing"
-
-
 def _remove(directory: str) -> None:
-    """Remove a directory of our own making, which holds one level of directories at most."""
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        if os.path.isdir(path) and not os.path.islink(path):
-            _remove(path)
-        else:
-            os.unlink(path)
-    os.rmdir(directory)
+    """Remove a directory that was made here, with everything in it."""
+    import shutil  # Slow to import, and only needed after a failure.
+
+    shutil.rmtree(directory)

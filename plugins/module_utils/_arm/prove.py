@@ -2,8 +2,8 @@
 """
 Prove on real sockets and real files what the plan assumes. Private to the collection.
 
-The first node, the head, listens on its chosen address; every other node connects with its source
-bound to its own. Every node reads what others wrote, and removes nothing before all have read.
+The first node, the head, listens on its chosen address; every other node connects to it from its own
+address. Every node reads the files of the others, and removes nothing before all nodes have read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses
 from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, mount_table, netlink, resolver
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ def prove(request: Proof, tell: Tell) -> Dict[str, Any]:
         request: ``listen`` (on the head: ``address``, ``ports``, 0 for any, ``token``) or ``connect``
             (elsewhere: ``address``, ``ports``, ``source``, ``token``), either may be absent; ``read``, a list of
             ``path`` and ``names``; ``peers``, names to resolve; ``routes``: the ``devices`` by which packets from
-            ``source`` are to leave ``to`` all other nodes' addresses.
-        tell: Gets ``{"listening": ports}`` on the head as soon as others may connect.
+            ``source`` should leave ``to`` all other nodes' addresses.
+        tell: Gets ``{"listening": ports}`` on the head as soon as other nodes can connect.
 
     Returns:
         ``listen`` (error or None), ``connect`` (a list of ``port`` and ``error``), ``read``, ``peers``, and
-        ``routes``: by another device, or by "" where there is no route, the addresses that are reached so; None
-        where the kernel does not say.
+        ``routes``: by any other device, or "" for no route, the addresses that are reached that way; None where
+        the kernel does not answer.
     """
     listen = request.get("listen")
     error = _listen(listen, tell) if listen else None
@@ -68,10 +69,10 @@ def _look(request: Proof) -> Dict[str, Any]:
 
 def elsewhere(source: str, devices: List[str], to: List[str]) -> Optional[Dict[str, List[str]]]:
     """
-    Find addresses that packets from ``source`` leave for by none of the devices.
+    Find addresses that packets from ``source`` are not sent to by any of the devices.
 
-    A connection from the right address proves nothing of the way: the kernel sends it where its routes lead.
-    None where nothing is known to be wrong, and not of every address that it is right.
+    A connection from the right address does not prove which way packets take: the kernel follows its routes. The
+    result is None where nothing is known to be wrong, but not every route is known.
     """
     found: Dict[str, List[str]] = {}
     known = netlink.devices_to(source, to)
@@ -85,17 +86,13 @@ def _error(answer: Dict[str, Any]) -> Optional[str]:
     return answer["value"] if "value" in answer else str(answer.get("error", "ETIMEDOUT"))
 
 
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
 def _listen(request: Listening, tell: Tell) -> Optional[str]:
     """Listen until standard input ends; answer every connection with the token."""
     listeners: List[Any] = []
     connections: List[socket.socket] = []
     try:
         for port in request["ports"]:
-            listener = socket.socket(_family(request["address"]), socket.SOCK_STREAM)
+            listener = socket.socket(addresses.family(request["address"]), socket.SOCK_STREAM)
             listeners.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((request["address"], port))
@@ -120,11 +117,11 @@ def _listen(request: Listening, tell: Tell) -> Optional[str]:
 def _connect(address: Tuple[str, int], source: str, token: str) -> Optional[str]:
     """Connect and compare tokens; the error is a name of errno, ``ETIMEDOUT`` for silence, or ``ELSEWHERE``."""
     try:
-        with socket.socket(_family(address[0]), socket.SOCK_STREAM) as connection:
+        with socket.socket(addresses.family(address[0]), socket.SOCK_STREAM) as connection:
             connection.settimeout(CONNECT_SECONDS)
             connection.bind((source, 0))
             connection.connect(address)
-            # Whoever accepts and then does not know the token is somebody else.
+            # Another program may listen there; it does not know the token.
             return None if _receive(connection) == token.encode() else "ELSEWHERE"
     except socket.timeout:
         return "ETIMEDOUT"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The stable error codes that come out of roles and madctl alike, with the exit code each leads to.
+The stable error codes of roles and madctl, and the exit code of each.
 
 Private to the collection.
 """
@@ -15,39 +15,30 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Problem as Problem
 
 UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
-# How the job itself fails on a node. After the first one these are consequences: a peer was lost, or all were stopped.
+# How the job itself fails on a node. After the first failure the others follow: a peer was lost, or all were stopped.
 JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS")
-# What the last lines of the rank or the runner explain: also a start that failed, and daemons that did not come.
+# What the last lines of the rank or the runner explain, including a failed start, and daemons that did not connect.
 WITH_LAST_LINES = (*JOB_CODES, "START_FAILED", "DAEMON_NOT_READY")
-# A node of these can neither take part again nor be read.
+# After one of these a node can neither take part again nor be read.
 LOST = ("NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR")
-# What need not happen again at a restart; a job that makes a world of its own does so every time.
+# Failures that a restart may avoid; a job that makes a separate world does so every time.
 RESTARTABLE = (
     *LOST,
     *(code for code in JOB_CODES if code != "WORLD_DIFFERS"),
     *("SUPERVISOR_LOST", "RANKS_MISSING"),
 )
 _EXIT = {
-    "START_FAILED": ExitCode.START_FAILED,
-    "NODE_NOT_READY": ExitCode.START_FAILED,
-    "CHANNEL_FAILED": ExitCode.START_FAILED,
-    "DAEMON_NOT_READY": ExitCode.START_FAILED,
-    "RANK_FAILED": ExitCode.JOB_FAILED,
-    "COMMAND_FAILED": ExitCode.JOB_FAILED,
-    "MODEL_FAILED": ExitCode.JOB_FAILED,
-    "RANKS_MISSING": ExitCode.JOB_FAILED,
-    "WORLD_DIFFERS": ExitCode.JOB_FAILED,
-    "RUN_UNKNOWN": ExitCode.USAGE,
-    "WORK_IS_LAUNCHER": ExitCode.USAGE,
-    "DEST_IN_USE": ExitCode.USAGE,
-    "NODE_LOST": ExitCode.NODE_LOST,
-    "NODE_REBOOTED": ExitCode.NODE_LOST,
-    "PROTOCOL_ERROR": ExitCode.NODE_LOST,
-    "SUPERVISOR_LOST": ExitCode.NODE_LOST,
-    "TIMED_OUT": ExitCode.TIMED_OUT,
-    "LEFT_BEHIND": ExitCode.STOP_UNVERIFIED,
-    "INTERRUPTED": ExitCode.INTERRUPTED,
-    "RUN_STOPPED": ExitCode.INTERRUPTED,
+    code: exit_code
+    for exit_code, codes in {
+        ExitCode.START_FAILED: ("START_FAILED", "NODE_NOT_READY", "CHANNEL_FAILED", "DAEMON_NOT_READY"),
+        ExitCode.JOB_FAILED: (*JOB_CODES, "RANKS_MISSING"),
+        ExitCode.USAGE: ("RUN_UNKNOWN", "WORK_IS_LAUNCHER", "DEST_IN_USE"),
+        ExitCode.NODE_LOST: (*LOST, "SUPERVISOR_LOST"),
+        ExitCode.TIMED_OUT: ("TIMED_OUT",),
+        ExitCode.STOP_UNVERIFIED: ("LEFT_BEHIND",),
+        ExitCode.INTERRUPTED: ("INTERRUPTED", "RUN_STOPPED"),
+    }.items()
+    for code in codes
 }
 
 
@@ -59,31 +50,31 @@ def problem(
     hint: Optional[str] = None,
 ) -> Problem:
     """
-    Write one problem as plain data; without a remedy of its own it gets the usual one of its code.
+    Return one problem as plain data, by default with the usual remedy of its code.
 
-    Message and remedy may quote what a node said, and end up on a screen whoever prints them.
+    Message and remedy may quote a node, and are printed by many programs, so they are made safe here.
 
     Args:
-        hint: How to look at the node by hand, for the usual remedy.
+        hint: How to inspect the node by hand, for the usual remedy.
     """
     remedy = remedy or catalog.remedy_of(code, hint)
     return {"code": code, "host": host, "message": plain(message), "remedy": remedy and plain(remedy)}
 
 
 def exit_code(problems: Sequence[Problem]) -> ExitCode:
-    """Return the exit code that problems lead to."""
+    """Return the exit code for problems."""
     return exit_code_of([entry["code"] for entry in problems])
 
 
 def exit_code_of(codes: Sequence[str]) -> ExitCode:
-    """Choose the exit code: an unreachable node wins, else the first problem decides; unknown codes are checks."""
+    """Return the exit code: that of an unreachable node, otherwise of the first problem; unknown codes are checks."""
     if UNREACHABLE.intersection(codes):
         return ExitCode.UNREACHABLE
     return _EXIT.get(codes[0], ExitCode.CHECK_FAILED) if codes else ExitCode.SUCCEEDED
 
 
 def line(entry: Problem) -> str:
-    """Write one problem as a role's message: code first, then host, cause and remedy."""
+    """Return one problem as a role's message: code first, then host, cause and remedy."""
     where = entry["host"] + ": " if entry["host"] else ""
     remedy = "; " + entry["remedy"] if entry["remedy"] else ""
     return plain("%s: %s%s%s" % (entry["code"], where, entry["message"], remedy))

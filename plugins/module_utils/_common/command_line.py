@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the command line and the environment of one node. Pure; private to the collection."""
+"""Build the command line and the environment of one node. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -8,64 +8,48 @@ from typing import Dict, List, Optional, Sequence
 from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 
-# Left over from an outer job, any of these silently changes this one.
+# Any of these, left from an outer job, silently changes this one.
 SCRUBBED = (
-    "RANK",
-    "LOCAL_RANK",
-    "WORLD_SIZE",
-    "LOCAL_WORLD_SIZE",
-    "GROUP_RANK",
-    "GROUP_WORLD_SIZE",
-    "ROLE_RANK",
-    "ROLE_WORLD_SIZE",
-    "ROLE_NAME",
-    "NODE_RANK",
-    "NNODES",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "NPROC_PER_NODE",
-    "TORCHELASTIC_RUN_ID",
-    "TORCHELASTIC_RESTART_COUNT",
-    "TORCHELASTIC_MAX_RESTARTS",
-    "TORCHELASTIC_ERROR_FILE",
-    "MPI_LOCALRANKID",
-    "MPI_LOCALNRANKS",
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE"),
+    *("ROLE_RANK", "ROLE_WORLD_SIZE", "ROLE_NAME", "NODE_RANK", "NNODES", "NPROC_PER_NODE"),
+    *("MASTER_ADDR", "MASTER_PORT", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "TORCHELASTIC_RUN_ID"),
+    *("TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS", "TORCHELASTIC_ERROR_FILE"),
 )
 SCRUBBED_PREFIXES = ("PET_", "OMPI_", "PRTE_", "PMI_", "PMIX_", "HYDRA_")
 
 
 def stale(names: Sequence[str]) -> List[str]:
-    """Pick the inherited variables that must not reach the job."""
+    """Return the inherited variables that must not reach the job."""
     return sorted(name for name in names if name in SCRUBBED or name.startswith(SCRUBBED_PREFIXES))
 
 
 def is_python(work: Sequence[Word]) -> bool:
-    """Tell whether the job's Python runs this work, rather than the system executing it."""
+    """Return whether the job's Python runs this work, rather than the system."""
     first = unpack(work[0])
     return first == "-m" or first.endswith(".py") or named_python(work) is not None
 
 
 def named_python(work: Sequence[Word]) -> Optional[str]:
-    """Give the Python that the work itself begins with, by its path or by its name."""
+    """Return the Python that the work itself begins with, a path or a name."""
     first = unpack(work[0]) if work else ""
-    # A relative path is another program on every node that has none there; it is executed as it stands.
+    # A relative path may be a different program on each node; it is executed unchanged.
     is_ours = first.startswith("/") or "/" not in first
     return first if is_ours and launchers.is_python(first) and "pypy" not in first else None
 
 
 def after_python(work: Sequence[Word]) -> List[Word]:
-    """Give the words for the job's Python."""
+    """Return the words for the job's Python."""
     return list(work[1:] if named_python(work) else work)
 
 
 def chosen_python(work: Sequence[Word], shape: str, python: Optional[str]) -> Optional[str]:
-    """Give the path of the job's Python: one that the work begins with, by its path, wins over ``python``."""
+    """Return the path of the job's Python: a path that the work begins with wins over ``python``."""
     named = named_python(work) if runners.job_of(shape).uses_python else None
     return named if named and named.startswith("/") else python
 
 
 def module(work: Sequence[Word], shape: str) -> Optional[str]:
-    """Name the module that the job's Python is to run, where it is to run one."""
+    """Return the module that the job's Python runs; None where it runs something else."""
     if not work or not runners.job_of(shape).uses_python or not is_python(work):
         return None
     kind, target, _ = launchers.python_target([unpack(word) for word in after_python(work)])
@@ -73,7 +57,7 @@ def module(work: Sequence[Word], shape: str) -> Optional[str]:
 
 
 def entry_script(work: Sequence[Word], shape: str) -> Optional[str]:
-    """Name the file that every node must have for an interpreter to read: a script, or what a model begins with."""
+    """Return the file that an interpreter must find on every node: a script, or what a model begins with."""
     job, words = runners.job_of(shape), [unpack(word) for word in work]
     if job.entry:
         return job.entry
@@ -83,7 +67,7 @@ def entry_script(work: Sequence[Word], shape: str) -> Optional[str]:
 
 
 def program(work: Sequence[Word], shape: str) -> Optional[str]:
-    """Name what the system executes for this work, as it was typed; None where the job's Python runs it."""
+    """Return what the system executes for this work, as it was typed; None where the job's Python runs it."""
     job = runners.job_of(shape)
     if not work or job.entry or (job.uses_python and is_python(work)):
         return None
@@ -91,7 +75,7 @@ def program(work: Sequence[Word], shape: str) -> Optional[str]:
 
 
 def relative(work: Sequence[Word], shape: str) -> Optional[str]:
-    """Name what of the work means something in its own working directory only: a script, a program, a module."""
+    """Return the part of the work that depends on the working directory: a script, a program, a module."""
     inner = launchers.unwrapped([unpack(word) for word in work])
     executed = program(inner, shape)
     # A Python behind what only passes it on finds its module there, too.
@@ -102,7 +86,7 @@ def relative(work: Sequence[Word], shape: str) -> Optional[str]:
 
 
 def rank_argv(work: Sequence[Word], python: str) -> List[Word]:
-    """Write what one rank executes."""
+    """Return what one rank executes."""
     return [python, *after_python(work)] if is_python(work) else list(work)
 
 
@@ -110,11 +94,11 @@ def torchrun_argv(
     rendezvous: Dict[str, str], nnodes: int, node_rank: int, nproc: int, python: str, program: Sequence[Word]
 ) -> List[Word]:
     """
-    Write torchrun's command line with a static rendezvous.
+    Return torchrun's command line with a static rendezvous.
 
     Args:
         rendezvous: ``addr``, ``port`` and ``id``, the same on all nodes; ``log_dir``, and ``local_addr``, this
-            node's own address, where torchrun would resolve the node's name.
+            node's own address, because torchrun would otherwise resolve the node's name.
         program: What torchrun starts for every rank.
     """
     return [

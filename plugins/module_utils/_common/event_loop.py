@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One thread that waits for many descriptors and for time.
+Wait for many descriptors and for time in one thread.
 
-Whoever follows nodes may have to stop listening to them while its reader catches up; orders, signals and time count all
-the same. So there are two kinds of descriptors: those of nodes, and all others. Private to the collection.
+A follower may have to stop listening to nodes while its reader catches up, but must still obey orders, signals and
+time. So there are two kinds of descriptors: those of nodes, and all others. Private to the collection.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Callback = Callable[[], None]
 
 
 class Timer:
-    """A callback that is due at some time, unless it is cancelled."""
+    """A callback that is due at a time, unless it is cancelled."""
 
     def __init__(self, callback: Callback) -> None:
         self._callback: Optional[Callback] = callback
 
     def cancel(self) -> None:
-        """Have it never called."""
+        """Never call it."""
         self._callback = None
 
     def ring(self) -> None:
@@ -35,7 +35,7 @@ class Timer:
 
 
 class Loop:
-    """Calls back, one at a time, when a descriptor is ready or a time has come."""
+    """Makes callbacks, one at a time, when a descriptor is ready or a timer is due."""
 
     def __init__(self) -> None:
         self._all, self._side = selectors.DefaultSelector(), selectors.DefaultSelector()
@@ -43,13 +43,13 @@ class Loop:
         self._numbers = itertools.count()
 
     def watch(self, descriptor: Any, on_read: Callback, is_node: bool = False) -> None:
-        """Call back when a descriptor can be read; one of a node's may have to wait, see ``turn``."""
+        """Call back when a descriptor can be read; that of a node may have to wait, see ``turn``."""
         self._all.register(descriptor, selectors.EVENT_READ, (on_read, None))
         if not is_node:
             self._side.register(descriptor, selectors.EVENT_READ, (on_read, None))
 
     def write(self, descriptor: Any, on_write: Optional[Callback]) -> None:
-        """Call back as well when a watched descriptor takes more, or no longer where that is None."""
+        """Also call back when a watched descriptor can be written; None ends that."""
         on_read, known = self._all.get_key(descriptor).data
         if known is on_write:
             return
@@ -57,7 +57,7 @@ class Loop:
         self._all.modify(descriptor, wanted, (on_read, on_write))
 
     def unwatch(self, descriptor: Any) -> None:
-        """Forget a descriptor, also one that was not watched."""
+        """Forget a descriptor, watched or not."""
         for selector in (self._all, self._side):
             try:
                 selector.unregister(descriptor)
@@ -65,18 +65,18 @@ class Loop:
                 pass
 
     def after(self, seconds: float, callback: Callback) -> Timer:
-        """Call back once, in so many seconds."""
+        """Call back once, after some seconds."""
         timer = Timer(callback)
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), timer))
         return timer
 
     def turn(self, seconds: Optional[float] = None, without_nodes: bool = False) -> None:
         """
-        Wait until something is ready, call back what is, and what is due.
+        Wait until something is ready or due, and make its callbacks.
 
         Args:
-            seconds: Wait no longer than that; None for as long as it takes.
-            without_nodes: Listen to no node this time.
+            seconds: The longest time to wait; None without a limit.
+            without_nodes: Whether to ignore nodes this time.
         """
         if self._timers:
             due = max(0.0, self._timers[0][0] - time.monotonic())
@@ -84,7 +84,7 @@ class Loop:
         selector = self._side if without_nodes else self._all
         for key, ready in selector.select(None if seconds is None else max(0.0, seconds)):
             on_read, on_write = key.data
-            # What was called back before may have ended this one.
+            # An earlier callback may have ended this one.
             if ready & selectors.EVENT_WRITE and on_write and self._is_watched(key, selector):
                 on_write()
             if ready & selectors.EVENT_READ and self._is_watched(key, selector):
@@ -100,6 +100,6 @@ class Loop:
             return False
 
     def close(self) -> None:
-        """Give the descriptors of the loop itself back."""
+        """Close the descriptors of the loop itself."""
         self._all.close()
         self._side.close()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The kinds of events of a run and their fields, for who emits them and who reads them.
+The kinds of events of a run and their fields, for the programs that emit and read them.
 
-An event is the header of a frame (see ``wire``) with its kind under ``event``. Four tables say what each kind holds:
-what ranks say to their supervisor, what nodes tell a follower, what the follower tells a screen beside that, and what
-only the callback that draws is told. No kind is written as a text anywhere else, except in ``rank_wrapper``, which
-imports nothing of ours. Pure; delivered to nodes as well; private to the collection.
+An event is the header of a frame (see ``wire``) with its kind under ``event``. Four tables define the fields of each
+kind: from ranks to their supervisor, from nodes to a follower, from the follower to a screen, and to the callback that
+draws. No kind is written as a text anywhere else, except in ``rank_wrapper``, which imports nothing of ours. Pure;
+delivered to nodes as well; private to the collection.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
 
 # -- kinds ------------------------------------------------------------------------------------------
 
-# The channel to a node: its first frame, that it has no such run, that there is no more to read, output, a gap in it.
+# The channel to a node: its first frame, an unknown run, the end of what can be read, output, a gap in the output.
 READY, REFUSED, END, LOG, SKIPPED = "ready", "refused", "end", "log", "skipped"
-# A supervisor waits for go; its runner was started, could not be, has ended badly.
+# A supervisor waits for go; its runner was started, could not be started, has failed.
 ARMED, STARTED, START_FAILED, RUNNER_EXIT = "armed", "started", "start_failed", "runner_exit"
-# A rank runs its program, could not execute it, has ended; it has more output than open files, leads its own world.
+# A rank runs its program, could not execute it, has ended; no descriptors are left for its output; it made a new world.
 JOINED, EXEC_FAILED, RANK_EXIT, FILES_SHORT, APART = "joined", "exec_failed", "rank_exit", "files_short", "apart"
-# How the models of madengine ended on a node.
+# The results of madengine's models on a node.
 MODELS = "models"
-# mpirun: it asks for a daemon, somebody else did, ranks did not come in time.
+# mpirun: it asks for a daemon, a request was refused, ranks did not join in time.
 DAEMON_WANTED, RELAY_REFUSED, LATE = "daemon_wanted", "relay_refused", "late"
-# The disk is full; no stacks can be written; a node, or the whole run, is told to end; a node's part has ended.
+# The disk is full; no stacks can be written; a node, or the whole run, must end; a node's part has ended.
 LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "exit"
-# A node fell silent, answers again, is given up; no rank printed anything; the run is started again.
+# A node fell silent, answers again, is given up; no rank printed anything; the run restarts.
 SUSPECT, BACK, LOST, IDLE, RESTART = "suspect", "back", "lost", "idle", "restart"
-# A node was looked at; the plan was made, refused, or waits for net-tools.
+# A node was probed; the plan was made, refused, or waits for net-tools; how long the stages took.
 PROBED, PLANNED, TIMED = "probed", "planned", "timed"
-# Lines to show; the nodes of the plan; "tell me when all before this was taken in".
+# Lines to show; the nodes of the plan; a request to report when all earlier events were shown.
 TEXT, NODES, BARRIER = "text", "nodes", "barrier"
 
-# The ``daemon`` of LATE and EXIT where mpirun asked for none; otherwise the address that the daemon did not reach.
+# The ``daemon`` of LATE and EXIT where mpirun did not ask for it; otherwise the address that the daemon did not reach.
 UNASKED = "unasked"
 
 # -- fields -----------------------------------------------------------------------------------------
@@ -59,13 +59,13 @@ _LONG = 1 << 14
 
 _rank, _size = whole(0, MOST_RANKS), whole(0, 1 << 62)
 _status, _signal = maybe(whole(0, 1 << 16)), maybe(whole(0, 128))
-# As Python tells of a process, a signal as a number below zero.
+# The status of a process as in Python, where a signal is a negative number.
 _popen = maybe(whole(-128, 1 << 16))
 _ended: Dict[str, Shape] = {"exit_code": _status, "signal": _signal}
 _identity: Dict[str, Shape] = dict.fromkeys(("local_rank", "world_size", "local_world_size"), maybe(_rank))
 _program: Dict[str, Shape] = {**_identity, "rank": maybe(_rank), "pid": whole(), "argv0": text(), "reason": text(64)}
 _rows = listed(mapped(text(1 << 18), 1024, text(_LONG)), 1 << 14)
-_models = listed(text(), 4096)
+_models, _told_models = listed(text(), 4096), listed(text(_LONG), 4096)
 _supervisor: Dict[str, Shape] = {"boot_id": text(128), "container": maybe(text(256)), "pid": whole()}
 
 
@@ -82,11 +82,11 @@ class Kind(NamedTuple):
 
 
 def _kept(required: Dict[str, Shape], optional: Dict[str, Shape]) -> Kind:
-    """Make a kind that is kept in ``events.jsonl``, with a number and mostly a time."""
+    """Return a kind that is kept in ``events.jsonl``, with a number and usually a time."""
     return Kind({"seq": whole(1), **required}, {"time": second, **optional})
 
 
-# Any process of the job can connect and say anything; what has these fields is told as the kind of the same name below.
+# Any process of the job can connect and send anything; an event with these fields is told as the same kind below.
 SAID_BY_RANKS: Dict[str, Kind] = {
     JOINED: Kind({"rank": maybe(_rank), "pid": whole(1)}, {**_identity, "argv0": text()}),
     EXEC_FAILED: Kind(
@@ -113,13 +113,7 @@ TOLD_BY_NODES: Dict[str, Kind] = {
     RANK_EXIT: _kept({"rank": maybe(_rank), **_ended}, {"stopping": truth, "oom": truth, "error": maybe(text(_LONG))}),
     RUNNER_EXIT: _kept(_ended, {}),
     MODELS: _kept(
-        {
-            "rows": _rows,
-            "failed": listed(text(_LONG), 4096),
-            "stopping": truth,
-            "exit_code": _popen,
-        },
-        {"alone": listed(text(_LONG), 4096)},
+        {"rows": _rows, "failed": _told_models, "stopping": truth, "exit_code": _popen}, {"alone": _told_models}
     ),
     STOPPING: _kept({}, {"reason": maybe(text(64))}),
     LATE: _kept({}, {"daemon": maybe(text(256)), "joined": _rank}),
@@ -142,10 +136,10 @@ TOLD_BY_NODES: Dict[str, Kind] = {
         },
     ),
 }
-# Of EXIT, what is for the record alone, which is the same object; see docs/reference/run_directory.md.
+# The record is the same object as EXIT, with these fields besides; see docs/reference/run_directory.md.
 ONLY_RECORDED = ("rank_exits", "left", "unseen")
 
-# Whatever a node told is passed on with its ``host``; these come from who follows all nodes. A screen trusts them.
+# A node's events are passed on with its ``host``; these come from the follower itself, and a screen trusts them.
 TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
     PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}),
@@ -158,10 +152,10 @@ TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     IDLE: Kind({"seconds": number()}),
     RESTART: Kind({"attempt": whole(1), "of": whole(1), "replaced": mapped(text(), 1 << 17), "plan": anything}),
 }
-# What concerns the whole run and no single node: one that tells it, and so has a host, forges it.
+# Events of the whole run: one with a host was forged by a node.
 OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED, TIMED)
 
-# To the callback that draws, beside these, ``on_node(kind)`` for each event of the two tables above.
+# The callback that draws also gets ``on_node(kind)`` for each event of the two tables above.
 TOLD_TO_CALLBACK: Dict[str, Kind] = {
     TEXT: Kind({"text": anything, "job": truth}),
     NODES: Kind({"nodes": anything}),
@@ -170,5 +164,5 @@ TOLD_TO_CALLBACK: Dict[str, Kind] = {
 
 
 def on_node(kind: str) -> str:
-    """Name a kind of event as the callback that draws is told of it: its own kinds may have the same names."""
+    """Return the name of a kind of event for the callback that draws, whose own kinds may have the same names."""
     return "node_" + kind

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exit codes of madctl, and of the results of actions: one list. Pure; private to the collection."""
+"""The exit codes of madctl and of the results of actions. Pure; private to the collection."""
 
 from __future__ import annotations
 

@@ -1,48 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a node's facts are made of, as types for mypy and for readers; see ``shapes`` for all other data.
+A node's facts as types for mypy and for readers; see ``shapes`` for all other data.
 
-``node_answers`` checks the same fields where they come in, and a test compares the two. What a node never says of
-itself is added here: ``hidden_by``, ``proven``, ``sent`` and ``received``. Private to the collection.
+``fact_answers`` reads these types to check facts where they arrive. The fields ``hidden_by``, ``proven``, ``sent`` and
+``received`` never come from a node. Private to the collection.
 """
 
 from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple, TypedDict
 
+# Types whose values are bounded more closely than others, or checked by a rule; ``fact_answers`` has bounds and rules.
+Name = str  # of a user, a device, a GPU, …
+Path = str
+Variable = str  # the value of an environment variable
+File = str  # the text of a small file
+ProofFile = str
+Ip = str
+Id = int  # of a process, a user or a group
+Pid = int
+Index = int  # of a GPU, or how many there are
+Bytes = int
+Limit = int  # in bytes or files; -1 is unlimited, too
+PortNumber = int
+Prefix = int
+Mtu = int
+Second = float  # of a clock
+Number = float
+Devices = List["Interface"]
+Words = List[str]
+Addresses = List["Address"]
+Route = List[Any]
+
 
 class Address(TypedDict):
     """An address of an interface, and the length of its network's prefix."""
 
-    address: str
-    prefix: int
+    address: Ip
+    prefix: Prefix
 
 
 class _InterfaceParts(TypedDict, total=False):
     vrf: bool
     rdma: bool
-    kind: Optional[str]
-    peer: Optional[str]
+    kind: Optional[Name]
+    peer: Optional[Name]
 
 
 class Interface(_InterfaceParts):
-    """What ifconfig and the kernel say of a network device; ``lower`` are those that it stands on."""
+    """What ifconfig and the kernel tell about a network device; ``lower`` are the devices below it."""
 
-    name: str
-    flags: List[str]
-    addresses: List[Address]
-    mtu: Optional[int]
+    name: Name
+    flags: List[Name]
+    addresses: Addresses
+    mtu: Optional[Mtu]
     physical: bool
     bridge: bool
     bond: bool
-    master: Optional[str]
-    lower: List[str]
+    master: Optional[Name]
+    lower: List[Name]
 
 
 class Port(TypedDict):
-    """What became of a try of the master port: why it cannot be used, who has it, and one that is free."""
+    """The master port: why it cannot be used, which process has it, and a port that is free."""
 
-    free: int
+    free: PortNumber
     error: Optional[str]
     holder: Optional[str]
 
@@ -50,17 +72,17 @@ class Port(TypedDict):
 class Limits(TypedDict):
     """Limits of the job in bytes and files; None is unlimited."""
 
-    memlock: Optional[int]
-    nofile: Optional[int]
+    memlock: Optional[Limit]
+    nofile: Optional[Limit]
 
 
 class _FilesParts(TypedDict, total=False):
-    entry_sha256: Optional[str]
+    entry_sha256: Optional[Name]
     program_fault: Optional[str]
 
 
 class Files(_FilesParts):
-    """Whether the working directory and what the work begins with are there; None where nothing was to be there."""
+    """Whether the working directory and the first file of the work exist; None where none is needed."""
 
     chdir_exists: bool
     entry_exists: Optional[bool]
@@ -73,16 +95,16 @@ class _ReportParts(TypedDict, total=False):
 
 
 class Report(_ReportParts):
-    """What a Python says of itself; ``module`` is whether it finds the one that it is to run."""
+    """What a Python reports; ``module`` is whether it finds the one to run."""
 
     torch: bool
-    version: str
+    version: Name
 
 
 class Mpirun(TypedDict):
     """An mpirun: its path, and how it describes itself."""
 
-    program: str
+    program: Path
     text: str
 
 
@@ -93,25 +115,25 @@ class _PythonParts(TypedDict, total=False):
 
 
 class Python(_PythonParts):
-    """The Python that was asked for and the node's own, each with whether it is there and what it says."""
+    """The wanted Python and the node's own, each with whether it exists and what it reports."""
 
-    wanted: Optional[str]
-    own: Optional[str]
+    wanted: Optional[Path]
+    own: Optional[Path]
     wanted_exists: bool
     own_exists: bool
 
 
 class _HolderParts(TypedDict, total=False):
-    gpus: List[int]
+    gpus: List[Index]
 
 
 class Holder(_HolderParts):
-    """A process that holds GPUs, which are named by their place among the node's."""
+    """A process that holds GPUs, which are given by their index on the node."""
 
-    pid: int
-    user: str
+    pid: Id
+    user: Name
     command: str
-    age_seconds: Optional[float]
+    age_seconds: Optional[Number]
     run_id: Optional[str]
 
 
@@ -119,39 +141,39 @@ class Denied(TypedDict):
     """A device that the user may not open; the ``group`` that may is None where the device is missing."""
 
     path: str
-    group: Optional[str]
+    group: Optional[Name]
 
 
 class _GpusParts(TypedDict, total=False):
-    models: List[str]
-    driver: Optional[str]
+    models: List[Name]
+    driver: Optional[Name]
     holders: List[Holder]
     note: Optional[str]
-    uuids: List[str]
+    uuids: List[Name]
     dead: List[str]
     denied: List[Denied]
     hidden_by: List[str]
 
 
 class Gpus(_GpusParts):
-    """A node's GPUs; as a job sees them with ``hidden_by``, the variables that hide others from it."""
+    """A node's GPUs, or those that a job sees, with ``hidden_by``, the variables that hide the others."""
 
-    vendor: Optional[str]
-    count: int
+    vendor: Optional[Name]
+    count: Index
 
 
 class Space(TypedDict):
-    """Free space in bytes where runs write; no number of inodes where the file system has no such limit."""
+    """Free space in bytes where runs write; inodes are None where the file system has no limit."""
 
-    run_base: str
-    run_free: int
-    run_inodes_free: Optional[int]
+    run_base: Path
+    run_free: Bytes
+    run_inodes_free: Optional[Bytes]
     run_writable: bool
-    shm_free: Optional[int]
+    shm_free: Optional[Bytes]
 
 
 class Container(TypedDict):
-    """A container that madengine made, and the run that it is of."""
+    """A container that madengine made, and its run."""
 
     name: str
     created: Optional[str]
@@ -163,107 +185,107 @@ class _MadengineParts(TypedDict, total=False):
 
 
 class Madengine(_MadengineParts):
-    """What ``docker.look`` finds: madengine, the runtime of containers, and what each of them has to complain of."""
+    """What ``docker.look`` finds: madengine, the container runtime, and errors of both."""
 
-    program: Optional[str]
-    version: Optional[str]
-    broken: Optional[str]
-    runtime: Optional[str]
-    trouble: Optional[str]
-    gpu_tool: Optional[str]
+    program: Optional[Variable]
+    version: Optional[Variable]
+    broken: Optional[Variable]
+    runtime: Optional[Variable]
+    trouble: Optional[Variable]
+    gpu_tool: Optional[Variable]
     containers: List[Container]
 
 
 class Model(TypedDict):
-    """A model's card; ``uses_runner`` is None where that was not found out."""
+    """A model's card; ``uses_runner`` is None where that is unknown."""
 
-    name: str
+    name: Name
     scripts: Optional[str]
-    timeout: Optional[float]
+    timeout: Optional[Number]
     uses_runner: Optional[bool]
 
 
 class Hung(TypedDict):
-    """A child that did not come back: its process, its state, and where in the kernel it waits."""
+    """A child that missed its deadline: its process, its state, and where in the kernel it waits."""
 
-    pid: int
-    state: Optional[str]
+    pid: Id
+    state: Optional[Name]
     wait: Optional[str]
 
 
 class _MountParts(TypedDict, total=False):
-    fstype: str
-    point: str
-    root: str
-    source: str
-    options: List[str]
-    super_options: List[str]
-    real: str
+    fstype: Name
+    point: Path
+    root: Path
+    source: Path
+    options: Words
+    super_options: Words
+    real: Path
     exists: bool
     access_error: Optional[str]
     access_errno: Optional[str]
     write_error: Optional[str]
     mark: Optional[str]
-    file: Optional[str]
-    nonce: str
-    janitor: int
+    file: Optional[ProofFile]
+    nonce: Name
+    janitor: Pid
     writable: bool
     proven: bool
 
 
 class Mount(_MountParts):
-    """A shared path, as far as a look at it came; ``proven`` is what an attempt before this one proved of it."""
+    """A shared path, as far as it could be inspected; ``proven`` comes from an earlier attempt of the run."""
 
-    path: str
+    path: Path
     read_only: bool
     hung: Optional[Hung]
-    error: Optional[str]
+    error: Optional[Variable]
 
 
 class _TimesParts(TypedDict, total=False):
-    sent: float
-    received: float
+    sent: Second
+    received: Second
 
 
 class Times(_TimesParts):
-    """When a look at a node began and ended, by its clock; by our own, when it was asked and when it answered."""
+    """When a probe began and ended, by the node's clock, and when it was sent and received, by ours."""
 
-    begun: float
-    ended: float
+    begun: Second
+    ended: Second
 
 
 class _FactsParts(TypedDict, total=False):
     ifconfig_error: Optional[str]
-    routes: Optional[List[Any]]
-    visible: Dict[str, str]
+    routes: Optional[List[Route]]
+    visible: Dict[str, Variable]
     madengine: Optional[Madengine]
     models: Optional[List[Model]]
     trouble: Dict[str, Any]
 
 
 class Facts(_FactsParts):
-    """What ``node_facts`` says of a node; None where it could not be found out."""
+    """What ``node_facts`` returns of a node; None where it is unknown."""
 
-    hostname: str
-    machine_id: Optional[str]
-    boot_id: Optional[str]
-    kernel: str
-    user_id: int
-    group_id: int
-    home: str
-    interpreter: str
-    ifconfig: Optional[str]
-    interfaces: List[Interface]
-    management_address: Optional[str]
+    hostname: Name
+    machine_id: Optional[Name]
+    boot_id: Optional[Name]
+    kernel: Name
+    user_id: Id
+    group_id: Id
+    home: Path
+    interpreter: Path
+    ifconfig: Optional[Path]
+    interfaces: Devices
+    management_address: Optional[Ip]
     port: Port
-    privileged_below: int
+    privileged_below: PortNumber
     limits: Limits
     files: Optional[Files]
     python: Optional[Python]
-    names: Optional[List[str]]
+    names: Optional[List[Name]]
     gpus: Gpus
     space: Optional[Space]
-    nccl_files: Optional[Dict[str, str]]
+    nccl_files: Optional[Dict[str, File]]
     mpi: Optional[Mpirun]
     locked_by: Optional[str]
     mounts: List[Mount]

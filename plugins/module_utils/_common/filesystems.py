@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which types of file systems are a node's own. Pure; private to the collection."""
+"""Types of file systems that are local to a node. Pure; private to the collection."""
 
 from __future__ import annotations
 
 from typing import Optional, Sequence
 
-# Nobody else can see what is on these. Every other type gets its chance: what nodes read of each other decides.
+# No other node can see these. Every other type is tried: whether nodes read each other's files decides.
 _LOCAL = """
 ext2 ext3 ext4 xfs btrfs zfs bcachefs f2fs jfs reiserfs nilfs2 ufs minix vfat msdos exfat ntfs ntfs3 hfs
 hfsplus apfs fuseblk iso9660 udf squashfs erofs cramfs romfs ubifs jffs2 overlay aufs tmpfs ramfs rootfs
@@ -18,10 +18,10 @@ LOCAL_TYPES = frozenset(_LOCAL.split())
 
 
 def is_below(path: str, base: str) -> bool:
-    """Tell whether a path is a directory or something in it."""
+    """Return whether a path is a directory or below it."""
     return path.rstrip("/") == base.rstrip("/") or path.startswith(base.rstrip("/") + "/")
 
 
 def is_local(fstype: Optional[str], more_types: Sequence[str] = ()) -> bool:
-    """Tell whether nobody but this node can see a file system of a type; ``more_types`` count as shared."""
+    """Return whether only this node can see a file system of a type; ``more_types`` count as shared."""
     return fstype not in more_types and (fstype is None or fstype in LOCAL_TYPES)

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a text harmless that a node, a file or a person wrote, before it is printed. Pure; private to the collection."""
+"""Make a text from a node, a file or a user safe to print. Pure; private to the collection."""
 
 from __future__ import annotations
 
 
 def plain(text: object, kept: str = "") -> str:
     """
-    Write a text on one line, with nothing in it that moves a cursor, hides what stands there or begins a line.
+    Return a text as one line, without anything that moves the cursor, hides other text or begins a line.
 
-    Control characters, line separators, marks that change the direction of writing and lone surrogates are shown as
-    Python writes them. All that can be seen stays.
+    Control characters, line separators, marks that change the direction of writing and lone surrogates become Python's
+    escapes. Everything visible stays.
 
     Args:
-        kept: Characters that stay all the same; in a line of a job a tab does.
+        kept: Characters that stay in any case, such as a tab in a line of a job.
     """
     shown = str(text)
     if shown.isprintable():
@@ -21,5 +21,5 @@ def plain(text: object, kept: str = "") -> str:
 
 
 def lines(text: object) -> str:
-    """Make a text of several lines harmless that somebody else put together, as far as that can be done then."""
+    """Return a text of several lines in a form that is safe to print."""
     return "\n".join(plain(line, "\t") for line in str(text).split("\n"))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Private directories for sockets and for paths that other programs take apart.
+Private directories for sockets and for paths that other programs parse.
 
 The kernel bounds the path of a socket to about a hundred bytes, and ssh, ansible-runner and Ansible give a meaning
 to blanks, quotes, ``%`` and braces. Private to the collection.
@@ -14,23 +14,23 @@ import tempfile
 
 PREFIX = "madctl-"
 _PLAIN = re.compile(r"[A-Za-z0-9_./+@-]+")
-# What is left of a socket's path for our own names, and for what ssh adds to one while it makes it.
+# These leave room in a socket's path for our own names, and for what ssh adds to one while it makes it.
 LONGEST, LONGEST_BASE = 75, 50
-_OTHERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  what is made there is private
+_OTHERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  directories there are made private
 
 
 def is_plain(path: str) -> bool:
-    """Tell whether a directory can hold sockets, and means the same to every program."""
+    """Return whether a directory can hold sockets, and means the same to every program."""
     return len(path) <= LONGEST and bool(_PLAIN.fullmatch(path))
 
 
 def base() -> str:
-    """Choose where private directories are made: in ``TMPDIR`` where its path is short and plain."""
+    """Return where private directories are made: ``TMPDIR`` if its path is short and plain."""
     usual = tempfile.gettempdir()
     fitting = (place for place in (usual, *_OTHERS) if len(place) <= LONGEST_BASE and is_plain(place))
     return next((place for place in fitting if os.access(place, os.W_OK | os.X_OK)), usual)
 
 
 def private() -> str:
-    """Make a directory that is this user's alone."""
+    """Make a directory that only this user can access."""
     return tempfile.mkdtemp(prefix=PREFIX, dir=base())

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Carry words that are not UTF-8 through Ansible, which has no text for them.
+Carry words that are not UTF-8 through Ansible, which cannot represent them.
 
-Such a word travels as ``{"base64": …}`` and becomes bytes again where it is used; all others travel
-as they are. Pure; private to the collection.
+Such a word is sent as ``{"base64": …}`` and becomes bytes again where it is used; all others are sent unchanged. Pure;
+private to the collection.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Word = Union[str, Dict[str, str]]
 
 
 def pack(text: str) -> Word:
-    """Make a word safe to carry; undecodable bytes are expected as surrogates, as in ``sys.argv``."""
+    """Return a word in a form that can be carried; undecodable bytes are surrogates, as in ``sys.argv``."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -27,26 +27,26 @@ def pack(text: str) -> Word:
 
 
 def split(words: Any) -> List[Any]:
-    """Take the user's words as a list, or as one text that is quoted as for a shell."""
+    """Return the user's words, given as a list or as one text that is quoted as for a shell."""
     return shlex.split(words) if isinstance(words, str) else list(words or [])
 
 
 def unpack(word: Any) -> str:
-    """Turn a carried word back into what the operating system takes."""
+    """Return the text of a carried word, as the operating system takes it."""
     if isinstance(word, dict):
         return os.fsdecode(base64.b64decode(word["base64"]))
     return str(word)
 
 
 def quoted(text: str) -> str:
-    """Quote a word as for a shell that runs it; one that cannot be shown is written with the shell's own escapes."""
+    """Quote a word for a shell; characters that cannot be printed become the shell's own escapes."""
     if text.isprintable():
         return shlex.quote(text)
     return "$'%s'" % "".join(map(_escaped, text))
 
 
 def joined(words: Sequence[Any]) -> str:
-    """Write carried words as a line for a shell."""
+    """Return carried words as a line for a shell."""
     return " ".join(quoted(unpack(word)) for word in words)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a run leaves on a node, and by what it is recognised there: names for who writes and who reads.
+The names of a run's files on a node, and the marks of its processes, for the programs that write and read them.
 
-``docs/reference/run_directory.md`` describes the files. ``rank_wrapper`` and ``mpi_agent``, which nodes start as files
-that import nothing of ours, repeat some of these names; a test compares them. Data only; private to the collection.
+``docs/reference/run_directory.md`` describes the files. ``rank_wrapper`` and ``mpi_agent`` import nothing of ours, so
+they repeat some of these names; a test compares them. Data only; private to the collection.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Optional
 # -- the directory of run directories ---------------------------------------------------------------
 
 LOCK = "lock"
-PROGRAMS = "bin-"  # and the hash of the programs
-GONE = ".madctl-gone-"  # what is on its way out, or on its way in; gc removes it where its maker was interrupted
+PROGRAMS = "bin-"  # followed by the hash of the programs
+GONE = ".madctl-gone-"  # a directory that is being removed, or made; gc removes it after an interruption
 _USUAL = "/var/tmp/madctl-"
 
 
 def base(user_id: int) -> str:
-    """Name the directory that holds run directories where nobody named one."""
+    """Return the default directory of run directories."""
     return "%s%d" % (_USUAL, user_id)
 
 
 def is_usual_base(path: str) -> bool:
-    """Tell whether a directory is the usual one of some user."""
+    """Return whether a directory is the default one of some user."""
     return path.startswith(_USUAL) and path[len(_USUAL) :].isdigit()
 
 
@@ -50,33 +50,32 @@ RECORD = "exit.json"
 PARTIAL_RECORD = RECORD + ".partial"
 STOPPED = "stopped"
 
-# What only a living supervisor needs; the spec may hold secrets.
+# Files that only a living supervisor needs; the spec may hold secrets.
 OF_SUPERVISOR = (CONTROL_SOCKET, RANKS_SOCKET, READY, SPEC, PARTIAL_RECORD, RELAY_SOCKET, RELAY_KEY)
 
-# What a supervisor calls a log; whatever else lies beside them is the job's.
+# The names of a supervisor's logs; any other file beside them is the job's.
 LOG_NAME = re.compile(r"(rank-(\d{1,7}|None)|runner)\.(out|err|stack)", re.ASCII)
 RUNNER_OUT, RUNNER_ERR = "runner.out", "runner.err"
 
 
 def log_name(rank: object, stream: str) -> str:
-    """Name the log of what a rank prints: ``out`` or ``err``, or its ``stack``."""
+    """Return the name of a rank's log: ``out``, ``err``, or its ``stack``."""
     return "rank-%s.%s" % (rank, stream)
 
 
 def rank_of(log: str) -> Optional[int]:
-    """Return the rank that a log is of; None where it is of none."""
+    """Return the rank of a log; None for any other log."""
     found = LOG_NAME.fullmatch(log)
     return int(found[2]) if found and found[2] and found[2].isdigit() else None
 
 
-# The ``outcome`` of a record: whether the runner ended, its supervisor was killed, it was never told to start, or could
-# not be started.
+# The ``outcome`` of a record: the runner ended, its supervisor was killed, it was not told to start, it did not start.
 EXITED, LOST, DISARMED, START_FAILED = "exited", "lost", "disarmed", "start_failed"
 OUTCOMES = (EXITED, LOST, DISARMED, START_FAILED)
 
 
 class Reason:
-    """Why a run was told to end, the ``reason`` of a record: by order, by a limit, by what happened elsewhere."""
+    """Why a run was told to end, the ``reason`` of a record: an order, a limit, or a failure elsewhere."""
 
     STOPPED = "stopped"
     TIMED_OUT = "timed_out"
@@ -89,24 +88,24 @@ class Reason:
 # -- programs, below BIN ----------------------------------------------------------------------------
 
 LAUNCHER = "madctl_node.py"
-# What the launcher starts by their names.
+# Programs that the launcher starts by name.
 SUPERVISOR, MADENGINE_WRAPPER, CONTAINER_REMOVAL = "supervisor", "madengine_wrapper", "container_removal"
-# What is started as a file.
+# Programs that are started as files.
 RANK_WRAPPER, MPI_AGENT = "_supervise/rank_wrapper.py", "_supervise/mpi_agent.py"
 
 # -- marks ------------------------------------------------------------------------------------------
 
-# Variables of every process of the job; the first is the proof that a process, or a container, is the run's.
+# Variables of every process of the job; the first proves that a process, or a container, belongs to the run.
 RUN_ID, RUN_DIR, HOST_FILE_PATH = "MADCTL_RUN_ID", "MADCTL_RUN_DIR", "MADCTL_HOSTFILE"
 MARK = RUN_ID + "="
-# What starts ranks, for a script of the user's to put before its program.
+# The command that starts ranks, which a user's script puts before its program.
 RUNNER = "MAD_MULTI_NODE_RUNNER"
-# By what a process knows its rank and the size of its world: torchrun, Open MPI, MPICH.
+# Variables with a process's rank and the size of its world: torchrun, Open MPI, MPICH.
 IDENTITIES = (("RANK", "WORLD_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"))
-# madengine names a container after its image, and version 1 looks for that anywhere.
+# madengine names a container after its image, and version 1 searches for that anywhere in a name.
 CONTAINER_PREFIX = "container_"
 
 
 def unit(run_id: str) -> str:
-    """Name the service of systemd that a supervisor is started as."""
+    """Return the name of a supervisor's systemd service."""
     return "madctl-%s.service" % run_id

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The data that travels between stages, as types: problems, what is to be proven, a plan, a spec; facts: ``fact_shapes``.
+The data between stages as types: problems, the proof, a plan, a spec; for facts see ``fact_shapes``.
 
-All of it is JSON. Types are for mypy and for readers alone: nodes never get these files, so what runs there imports
-them under ``TYPE_CHECKING``. A key that may be missing stands in a base class with ``total=False``. Private to the
+All of it is JSON. Types are for mypy and for readers alone: nodes never get these files, so code that runs there
+imports them under ``TYPE_CHECKING``. Keys that may be missing are in a base class with ``total=False``. Private to the
 collection.
 """
 
@@ -25,7 +25,7 @@ class _Evidence(TypedDict, total=False):
 
 
 class Problem(_Evidence):
-    """One finding, as ``codes.problem`` writes it, of a node or of none; a job's end has evidence."""
+    """One problem, as ``codes.problem`` returns it, of a node or of the whole run; a job's end has evidence."""
 
     code: str
     host: Optional[str]
@@ -41,14 +41,14 @@ class _ReadingParts(TypedDict, total=False):
 
 
 class Reading(_ReadingParts):
-    """Files to read below a path, by the host that wrote them; ``otherwise`` is what is wrong if they are not there."""
+    """Files to read below a path, by the host that wrote them; ``otherwise`` is the problem if they are missing."""
 
     path: str
     names: Dict[str, str]
 
 
 class Written(TypedDict):
-    """A file that a node wrote for the proof, what is in it, and the process that removes it."""
+    """A file that a node wrote for the proof, its contents, and the process that removes it."""
 
     path: str
     file: str
@@ -57,7 +57,7 @@ class Written(TypedDict):
 
 
 class Listening(TypedDict):
-    """Where the first node is to listen, 0 for any port, what it says there, and for how long."""
+    """Where the first node listens, 0 for any port, what it sends there, and for how long."""
 
     address: str
     ports: List[int]
@@ -70,7 +70,7 @@ class _ConnectingParts(TypedDict, total=False):
 
 
 class Connecting(_ConnectingParts):
-    """Where another node is to connect to, and from which of its addresses."""
+    """Where another node connects to, and from which of its addresses."""
 
     address: str
     source: str
@@ -78,7 +78,7 @@ class Connecting(_ConnectingParts):
 
 
 class Routing(TypedDict, total=False):
-    """The devices by which packets from an address are to leave; empty where no question is asked."""
+    """The devices by which packets from an address should leave; empty where that is not checked."""
 
     source: str
     devices: List[str]
@@ -93,7 +93,7 @@ class _ProofParts(TypedDict, total=False):
 
 
 class Proof(_ProofParts):
-    """What one node has to prove: see ``prove``."""
+    """What one node has to prove; see ``prove``."""
 
     read: List[Reading]
     written: List[Written]
@@ -104,10 +104,10 @@ class Proof(_ProofParts):
 
 class ModelWork(TypedDict):
     """
-    What a node's madengine gets, and what its results are judged by.
+    The work of a node's madengine, and how its results are judged.
 
-    ``replaced`` are containers that are removed before; ``many`` is whether there are other nodes, and ``skips``
-    whether it writes no ``table``.
+    ``replaced`` are containers to remove before it; ``many`` is whether there are other nodes, and ``skips`` whether
+    it writes no ``table``.
     """
 
     argv: List[Word]
@@ -133,12 +133,12 @@ class _NodePlanParts(TypedDict, total=False):
 
 class NodePlan(_NodePlanParts):
     """
-    A node's part of a plan; of a run that is known by its nodes alone only the keys that are never missing.
+    A node's part of a plan; where only the nodes know the run, it has only the required keys.
 
-    ``argv`` is what its runner gets, and ``env`` beside the user's own. ``clock_offset`` is how many seconds the
-    node's clock is ahead of the controller's. Under mpirun every node but the first has no ``argv``, since it starts
-    what mpirun asks for; ``rank_argv`` is what each of its ranks executes, where a plan knows that, and ``python`` the
-    job's. ``model`` is what a node's madengine gets.
+    ``argv`` is the runner's command line, and ``env`` is added to the user's own. ``clock_offset`` is how many seconds
+    the node's clock is ahead of the controller's. Under mpirun only the first node has ``argv``, because the others
+    start what mpirun asks for; ``rank_argv`` is what each of its ranks executes, where a plan knows that, and
+    ``python`` the job's. ``model`` is the work of a node's madengine.
     """
 
     host: str
@@ -148,7 +148,7 @@ class NodePlan(_NodePlanParts):
 
 
 class Restart(TypedDict):
-    """What a restart needs to plan the run once more: the request without the user's environment, and all facts."""
+    """What a restart needs to plan the run again: the request without the user's environment, and all facts."""
 
     request: Dict[str, Any]
     facts: Dict[str, Facts]
@@ -174,10 +174,10 @@ class _PlanParts(TypedDict, total=False):
 
 class Plan(_PlanParts):
     """
-    A launch; of a run that is known by its nodes alone only the keys that are never missing.
+    A launch; where only the nodes know the run, it has only the required keys.
 
-    ``beacon`` is shared storage for a failure, ``lock`` whether a node is for this run alone, ``network`` the job's in
-    CIDR notation; ``spares`` are nodes that may take the place of others.
+    ``beacon`` is shared storage to tell of failures, ``lock`` whether this run needs nodes to itself, ``network`` the
+    job's in CIDR notation; ``spares`` are nodes that may replace others.
     """
 
     run_id: str
@@ -229,7 +229,7 @@ class MpiSpec(Relay):
 
 
 class Spec(TypedDict):
-    """All that a supervisor needs to know, which arming writes for it."""
+    """Everything that a supervisor needs to know, which arming writes for it."""
 
     run_id: str
     origin: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unix sockets, however long their paths are."""
+"""Unix sockets, however long their paths are. Private to the collection."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ import os
 import socket
 
 
-def connect(path: str) -> socket.socket:
-    """Connect to a socket; where that fails, reading from the result does, which its reader reports by name."""
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def attach(channel: socket.socket, path: str) -> None:
+    """
+    Connect a socket to a path, which may be longer than the kernel takes as a name.
+
+    Raises:
+        OSError: If that fails.
+    """
     directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
     try:
         channel.connect("/proc/self/fd/%d/%s" % (directory, os.path.basename(path)))
-    except OSError:
-        pass
     finally:
         os.close(directory)
+
+
+def connect(path: str) -> socket.socket:
+    """Connect to a socket; where that fails, reading from the result does, which its reader reports by name."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        attach(channel, path)
+    except OSError:
+        pass
     return channel

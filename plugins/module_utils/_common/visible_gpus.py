@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Say which GPUs of a node a job sees, by the variables that hide some. Pure; private to the collection.
+Find which GPUs of a node a job sees, by the variables that hide some. Pure; private to the collection.
 
-As the vendors' runtimes read them: an index that is none ends the list, and so does -1; an empty text
-hides all; what is named twice hides all. https://docs.nvidia.com/cuda (CUDA_VISIBLE_DEVICES),
-https://rocm.docs.amd.com (GPU isolation techniques).
+The vendors' runtimes read them like this: an invalid index ends the list, and so does -1; an empty text, or a GPU that
+is listed twice, hides all. https://docs.nvidia.com/cuda (CUDA_VISIBLE_DEVICES), https://rocm.docs.amd.com (GPU
+isolation techniques).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Gpus, Holder
 
 NAMES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
-# One after the other, each counts among what the one before leaves; of names beside each other the first that is set.
+# Each stage counts among the GPUs that the stage before leaves; within a stage the first variable that is set counts.
 _STAGES: Dict[str, Tuple[Tuple[str, ...], ...]] = {
     "nvidia": (("CUDA_VISIBLE_DEVICES",),),
     "amd": (
@@ -26,20 +26,20 @@ _STAGES: Dict[str, Tuple[Tuple[str, ...], ...]] = {
 }
 _MOST = 1024
 
-# A GPU's place among all of its node; None where the name of a part or of a GPU says no more.
+# The index of a GPU on its node; None where it is unknown, as for a part of a GPU.
 Place = Optional[int]
 
 
 def seen(gpus: Gpus, environment: Dict[str, str]) -> Gpus:
     """
-    Give the facts of a node's GPUs as a job sees them.
+    Return the facts of a node's GPUs as a job sees them.
 
     Args:
         gpus: As ``gpus.gpus`` returns them.
         environment: The job's, at least those of ``NAMES``.
 
     Returns:
-        The same facts; where variables hide GPUs, without those, and with ``hidden_by``, the variables.
+        The same facts; where variables hide GPUs, without these, and with ``hidden_by``, the variables.
     """
     places: List[Place] = list(range(gpus["count"]))
     hidden_by = []
@@ -63,7 +63,7 @@ def seen(gpus: Gpus, environment: Dict[str, str]) -> Gpus:
 
 
 def _matters(holder: Holder, places: List[Place], known: Set[int]) -> bool:
-    """Tell whether a process holds a GPU that the job sees, as far as both are known."""
+    """Return whether a process holds a GPU that the job sees, as far as both are known."""
     return bool(places) and (None in places or not holder.get("gpus") or bool(known & set(holder["gpus"])))
 
 

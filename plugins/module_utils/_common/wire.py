@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The frames between a supervisor and whoever follows it: one JSON object a line, bytes after some.
+The frames between a supervisor and its follower: one JSON object per line, with bytes after some.
 
 A header with a ``bytes`` key is followed by that many raw bytes. The other direction is single
-bytes (``GO``, ``STOP``, ``KILL``, ``DUMP`` stacks and stop, ``END`` when there is nothing more to wait for;
-``DETACH`` is for a follower only), so that going costs one write, and between them messages, a line of JSON each.
+bytes (``GO``, ``STOP``, ``KILL``, ``DUMP`` stacks and stop, ``END`` when there is nothing left to wait for;
+``DETACH`` is for a follower only), so that a start takes one write, and between them messages, one line of JSON each.
 Private to the collection.
 """
 
@@ -15,14 +15,14 @@ import signal
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 GO, STOP, KILL, DUMP, END, DETACH = b"g", b"s", b"k", b"p", b"e", b"d"
-# How long a stop waits for a run to end in order before it kills what is left.
+# How long a stop waits for a run to end gracefully before it kills what is left.
 STOP_SECONDS = 45.0
-# The same orders where there is no channel to a supervisor.
+# The same orders as signals, where there is no channel to a supervisor.
 SIGNALS = {
     STOP: signal.SIGTERM,
     DUMP: signal.SIGUSR1,
     KILL: signal.SIGUSR2,
-    END: signal.SIGWINCH,  # one that means nothing to whoever does not expect it
+    END: signal.SIGWINCH,  # a process that does not expect it ignores it
 }
 MAX_HEADER_BYTES = 1 << 20
 MAX_PAYLOAD_BYTES = 1 << 20
@@ -35,18 +35,18 @@ class WireError(ValueError):
 
 
 def encode(header: Dict[str, Any], payload: bytes = b"") -> bytes:
-    """Write one frame."""
+    """Return one frame as bytes."""
     if payload:
         header = dict(header, bytes=len(payload))
     return json.dumps(header).encode() + b"\n" + payload
 
 
 class Decoder:
-    """Cut a byte stream into frames, however it arrives."""
+    """Cuts a byte stream into frames, however it arrives."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        # The header of the frame that comes, and how far its end was looked for: neither is done twice.
+        # The header of the next frame, and how far its end was searched for, so that neither is done twice.
         self._next: Optional[Dict[str, Any]] = None
         self._begin = self._seen = 0
 
@@ -55,7 +55,7 @@ class Decoder:
         Take bytes and yield every frame that is complete.
 
         Raises:
-            WireError: If a header is no JSON object, or a size is out of bounds.
+            WireError: If a header is not a JSON object, or a size is out of bounds.
         """
         self._buffer += data
         while True:
@@ -83,12 +83,12 @@ class Decoder:
 
     @property
     def is_within(self) -> bool:
-        """Whether a frame has begun that is not complete."""
+        """Whether an incomplete frame has begun."""
         return bool(self._buffer)
 
     @property
     def rest(self) -> bytes:
-        """What came and is of no frame that was taken yet."""
+        """The bytes that arrived after the last complete frame."""
         return bytes(self._buffer)
 
     @staticmethod
@@ -96,34 +96,42 @@ class Decoder:
         header = parse(line)
         size = header.get("bytes", 0)
         if type(size) is not int or not 0 <= size <= MAX_PAYLOAD_BYTES:
-            raise WireError("header is not a frame's: %r" % line[:80])
+            raise WireError("invalid header of a frame: %r" % line[:80])
         return header
 
 
 def parse(line: Union[bytes, str]) -> Dict[str, Any]:
     """
-    Read one JSON object of somebody who is not trusted.
+    Parse one untrusted JSON object.
 
     Raises:
-        WireError: If it is none, or nested so deep that nobody can read it.
+        WireError: If it is something else, or nested too deeply to be parsed.
     """
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise WireError("this is not JSON: %r" % line[:80]) from error
+        raise WireError("not JSON: %r" % line[:80]) from error
     if not isinstance(found, dict):
-        raise WireError("this is no JSON object: %r" % line[:80])
+        raise WireError("not a JSON object: %r" % line[:80])
     return found
 
 
+def parse_or_none(line: Union[bytes, str]) -> Optional[Dict[str, Any]]:
+    """Parse one JSON object, or return None where it is something else."""
+    try:
+        return parse(line)
+    except WireError:
+        return None
+
+
 class Orders:
-    """Cut what comes from a follower into orders and messages, however it arrives."""
+    """Cuts what comes from a follower into orders and messages, however it arrives."""
 
     def __init__(self) -> None:
         self._message = b""
 
     def feed(self, data: bytes) -> Tuple[bytes, List[Dict[str, Any]]]:
-        """Take bytes, and give the orders and every message that is complete."""
+        """Take bytes, and return the orders and every message that is complete."""
         orders, messages = b"", []
         for number, piece in enumerate(data.split(b"\n")):
             if number and self._message:
@@ -134,11 +142,4 @@ class Orders:
             self._message += b"" if begin < 0 else piece[begin:]
         if len(self._message) > MAX_HEADER_BYTES:
             self._message = b""
-        return orders, [parsed for parsed in map(_object, messages) if parsed is not None]
-
-
-def _object(line: bytes) -> Optional[Dict[str, Any]]:
-    try:
-        return parse(line)
-    except WireError:
-        return None
+        return orders, [parsed for parsed in map(parse_or_none, messages) if parsed is not None]

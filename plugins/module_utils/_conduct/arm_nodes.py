@@ -90,7 +90,7 @@ class Arming:
             return {**asked, "base": os.path.dirname(self._nodes[host]["run_dir"])}
 
         # One that does not answer us disarms itself: nobody follows it, or after the time for the start.
-        self._agents.ask(self._cut_off, "_runs.run_state:end", request, _END_SECONDS)
+        self._agents.ask(self._cut_off, "_runs.run_end:end", request, _END_SECONDS)
 
     def _request(self, host: str, news: Dict[str, Any]) -> ArmingRequest:
         plan, node = self._plan, self._nodes[host]

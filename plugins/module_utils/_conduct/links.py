@@ -141,7 +141,7 @@ class Links(node_channels.Links):
         def take(answer: Answer) -> None:
             self._follower.swept(host, answer.get("left", ["nobody could look: %s" % answer.get("msg")]))
 
-        self._agents.call(host, "_runs.run_state:stop_now", self.request(host, {}), _SWEEP_SECONDS, take)
+        self._agents.call(host, "_runs.run_end:stop_now", self.request(host, {}), _SWEEP_SECONDS, take)
 
 
 class _Nothing:

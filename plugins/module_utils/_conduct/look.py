@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, node_answers, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, fact_answers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer
@@ -80,9 +80,9 @@ def judge(way: Way, answer: Answer, paths: List[str], sent: float) -> Seen:
     host, received = way.host, time.time()
     if "node" in answer:
         node = answer["node"]
-        odd = node_answers.odd_fact(node, paths)
+        odd = fact_answers.odd_fact(node, paths)
         if odd is None:
-            facts: Facts = node_answers.dated(node, {"sent": sent, "received": received})  # type: ignore[assignment]
+            facts: Facts = fact_answers.dated(node, {"sent": sent, "received": received})  # type: ignore[assignment]
             return Seen(facts=facts)
         message = "the probe does not give such facts: %s" % odd
         return Seen(problem=codes.problem("PROBE_MALFORMED", host, message, hint=way.hint("HOST")))

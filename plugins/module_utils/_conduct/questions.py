@@ -82,7 +82,7 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
 
     def end(run_id: str) -> None:
         wanted = dict(request, run_id=run_id)
-        answers = agents.ask(agents.ways, "_runs.run_state:end", lambda _: wanted, grace + _STOP_MORE_SECONDS)
+        answers = agents.ask(agents.ways, "_runs.run_end:end", lambda _: wanted, grace + _STOP_MORE_SECONDS)
         known, unknown = _sorted(answers, "left")
         nodes.update(known)
         silent.update(unknown)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Do on a node what is asked over one channel: run functions of ours, and be the way to a supervisor.
+Serve one channel on a node: run functions of ours, and connect the controller with supervisors.
 
-One Python start serves all of it. A function runs in a child that is forked from this warm interpreter, with a
-deadline, so that one that hangs or crashes costs nobody else anything. The channel is standard input and output;
+One Python start serves everything. A function runs in a child that is forked from this warm interpreter, with a
+deadline, so that one that hangs or crashes does not affect the others. The channel is standard input and output;
 frames are those of ``wire``. From the controller:
 
     {"load": true} + modules              what may be imported from now on
@@ -12,13 +12,13 @@ frames are those of ``wire``. From the controller:
     {"give": N} + bytes                   for the standard input of call N, or the supervisor
     {"close": N}                          nothing more comes for it
     {"drop": N}                           end it
-    {"become": true, "module", "function"}  the channel is that function's from now on
+    {"become": true, "module", "function"}  give the channel to that function from now on
 
 and to it ``{"of": N} + bytes``, then ``{"of": N, "ended": STATUS}``. A call reads its arguments from its standard
-input, eight hexadecimal digits and so many bytes of JSON, and writes lines: ``N`` with news, ``A`` with its answer.
-When the channel ends, so does what was started, but for calls that say they ``finish``: these notice by themselves,
-and have what is left of their time for it. What a call ``arms`` is followed from here until the controller does, so
-that it is never left waiting. A channel on which nonsense comes has ended.
+input, a length of eight hexadecimal digits and that many bytes of JSON, and writes lines: ``N`` with news, ``A`` with
+its answer. When the channel ends, everything that was started is ended, except calls that ``finish``: these notice it
+by themselves, and may use the rest of their time. The agent follows what a call ``arms`` until the controller does, so
+that it never waits without a follower. Invalid data ends the channel.
 Private to the collection.
 """
 
@@ -33,54 +33,25 @@ from typing import Any, Dict, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import agent_calls, own_sources, title
+from ansible_collections.madctl.multinode.plugins.module_utils._node.agent_stream import PIECE, Stream
 
-PIECE = 1 << 18
-# What may wait for a controller that does not read, and for a function that does not.
+# How many bytes may wait for a controller, or for a function, that does not read.
 OUT_MOST, IN_MOST = 1 << 20, 1 << 26
 STREAMS_MOST = 1 << 10
 _REAP_SECONDS, _LOOK_SECONDS = 0.5, 0.01
-# The kernel's clocks for waiting do not go on for ever; a deadline may be further away.
+# The kernel bounds how long poll can wait; a deadline may be further away.
 _PATIENCE_SECONDS = 3600.0
-_NOT_ARMED = 1  # what the child of a call exits with that says it failed
-
-
-class Stream:
-    """A call, or the way to a supervisor: a socket, and a process where there is one."""
-
-    def __init__(self, number: int, link: socket.socket, pid: Optional[int], deadline: Optional[float]) -> None:
-        self.number, self.link, self.pid, self.deadline = number, link, pid, deadline
-        self.finishes = False
-        self.arms: Optional[str] = None
-        self.waiting = bytearray()
-        self.is_closing = False
-        link.setblocking(False)
-
-    def feed(self) -> None:
-        """Pass on what waits, as far as it is taken."""
-        try:
-            while self.waiting:
-                del self.waiting[: self.link.send(memoryview(self.waiting)[:PIECE])]
-        except BlockingIOError:
-            return
-        except OSError:
-            self.waiting.clear()
-        if self.is_closing:
-            self.is_closing = False
-            try:
-                self.link.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
 
 
 class Agent:
-    """Serves one channel to its end."""
+    """One channel, served to its end."""
 
     def __init__(self, channel_in: int, channel_out: int) -> None:
         self._in, self._out = channel_in, channel_out
         self._decoder = wire.Decoder()
         self._waiting = bytearray()
         self._streams: Dict[int, Stream] = {}
-        # Children that are over but for being collected, and until when they are waited for.
+        # Children that only have to be collected, and until when they are waited for.
         self._ended: Dict[int, Stream] = {}
         # Supervisors that the controller does not follow yet, by their directories, and those that it does.
         self._armed: Dict[str, socket.socket] = {}
@@ -91,7 +62,7 @@ class Agent:
     # -- the loop -------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Serve until the channel has ended, and what has to finish has."""
+        """Serve until the channel has ended, and every call that finishes has."""
         while self._is_open or self._ended or any(stream.pid for stream in self._streams.values()):
             self._turn()
 
@@ -100,7 +71,7 @@ class Agent:
         by_descriptor: Dict[int, Stream] = {}
         for stream in self._streams.values():
             wanted = (0 if self._is_full else select.POLLIN) | (select.POLLOUT if stream.waiting else 0)
-            # Of one that is polled for nothing, its end would be reported again and again.
+            # poll reports the end of a socket even where nothing is asked for, again and again.
             if wanted:
                 by_descriptor[stream.link.fileno()] = stream
                 poll.register(stream.link, wanted)
@@ -138,7 +109,7 @@ class Agent:
                 stream.finishes, stream.deadline = False, now + _REAP_SECONDS
                 agent_calls.end_session(stream.pid or 0)
             elif pid or now >= (stream.deadline or 0.0):
-                # One that the kernel holds is left to it.
+                # A process that hangs in the kernel is left alone.
                 del self._ended[stream.number]
                 self._care(stream, status if pid else None)
                 self._tell({"of": stream.number, "ended": status if pid else None})
@@ -155,7 +126,7 @@ class Agent:
         try:
             for header, payload in self._decoder.feed(data):
                 self._obey(header, payload)
-        except Exception:  # noqa: BLE001  whatever it is that no controller sends, nothing after it means anything
+        except Exception:  # noqa: BLE001  after invalid data nothing can be trusted
             self._hang_up()
 
     def _tell(self, header: Dict[str, Any], payload: bytes = b"") -> None:
@@ -172,7 +143,7 @@ class Agent:
             self._hang_up()
 
     def _hang_up(self) -> None:
-        """Nobody asks any more: end what was started, but for what notices by itself and has to."""
+        """End everything that was started, except calls that finish by themselves."""
         self._is_open = False
         self._waiting.clear()
         while self._armed:
@@ -204,10 +175,10 @@ class Agent:
 
     def _fresh(self, number: Any) -> int:
         """
-        Give the number of a stream that is to begin.
+        Return the number of a new stream.
 
         Raises:
-            ValueError: If it is none, or that of another.
+            ValueError: If it is not a number, or already in use.
         """
         if type(number) is not int or number in self._streams or number in self._ended:
             raise ValueError(number)
@@ -227,42 +198,27 @@ class Agent:
     def _call(self, number: int, seconds: float, header: Dict[str, Any]) -> None:
         if not seconds > 0:
             raise ValueError(seconds)
-        # Imported here, once for all calls, and before the clock of this one runs.
+        # The function is imported here, once for all calls, and before the time of this one starts.
         ours, theirs = socket.socketpair()
         try:
             if len(self._streams) >= STREAMS_MOST:
-                raise OSError("too much is asked at once")
+                raise OSError("too many calls at once")
             function = agent_calls.function(header)
             pid = os.fork()
-        except Exception as error:  # noqa: BLE001  it is this call's, and nobody else's
+        except Exception as error:  # noqa: BLE001  it concerns this call alone
             ours.close()
             theirs.close()
             self._tell({"of": number}, agent_calls.answered(agent_calls.failure(error)))
             self._tell({"of": number, "ended": 0})
             return
         if not pid:
-            self._run(ours, theirs, function, bool(header.get("speaks")))
+            # Including the child's own other end: as long as it is held, the end of the call is not noticed.
+            held = [ours, *(stream.link for stream in self._streams.values()), *self._armed.values()]
+            agent_calls.run(theirs, held, (self._in, self._out), function, bool(header.get("speaks")))
         theirs.close()
         stream = Stream(number, ours, pid, time.monotonic() + seconds)
         stream.finishes, stream.arms = bool(header.get("finishes")), header.get("arms")
         self._streams[stream.number] = stream
-
-    def _run(self, other: socket.socket, link: socket.socket, function: Any, speaks: bool) -> None:
-        """Be the child that a function runs in."""
-        code = 0
-        try:
-            os.setsid()
-            # Its own other end as well: held here, it would never be seen to end.
-            for held in [other, *(stream.link for stream in self._streams.values()), *self._armed.values()]:
-                held.close()
-            for descriptor in (0, 1):
-                os.dup2(link.fileno(), descriptor)
-            for descriptor in {link.fileno(), self._in, self._out} - {0, 1}:
-                os.close(descriptor)
-            answer = agent_calls.call(function, speaks)
-            code = _NOT_ARMED if isinstance(answer, dict) and answer.get("failed") else 0
-        finally:
-            os._exit(code)
 
     def _become(self, header: Dict[str, Any]) -> None:
         for stream in list(self._streams.values()):
@@ -277,7 +233,7 @@ class Agent:
         os._exit(0)
 
     def _relay(self, number: int, directory: str) -> None:
-        gc.enable()  # From here on it may live as long as the run.
+        gc.enable()  # From now on this process may live as long as the run.
         link = None
         if len(self._streams) < STREAMS_MOST and isinstance(directory, str):
             self._relayed.add(directory)
@@ -288,9 +244,9 @@ class Agent:
             self._streams[number] = Stream(number, link, None, None)
 
     def _care(self, stream: Stream, status: Optional[int]) -> None:
-        """Follow what a call armed until the controller does; where nobody will, come and go, which disarms it."""
+        """Follow what a call armed until the controller does; connect and hang up, which disarms, where it will not."""
         directory = stream.arms
-        if directory is None or directory in self._relayed or status == _NOT_ARMED << 8:
+        if directory is None or directory in self._relayed or status == agent_calls.NOT_ARMED << 8:
             return
         link = agent_calls.connected(directory)
         if link is not None and self._is_open and status == 0:
@@ -317,7 +273,7 @@ class Agent:
             self._end(stream)
 
     def _end(self, stream: Stream) -> None:
-        """End a stream, and with it all that its call started in its own session."""
+        """End a stream, and everything that its call started in its own session."""
         del self._streams[stream.number]
         stream.link.close()
         if stream.pid is None:

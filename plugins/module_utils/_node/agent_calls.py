@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an agent does for one call, in its child and for it, and how it comes to a supervisor. Private."""
+"""Run one call of an agent, and connect it to a supervisor. Private to the collection."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import json
 import os
 import signal
 import socket
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, unix_sockets
+from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources, procfs
 
+NOT_ARMED = 1  # the exit status of a child whose call failed
 _ERROR_CHARACTERS = 2000
-# What is killed may have started something just before.
+# A process may have started another one just before it was killed.
 _SESSION_LOOKS = 3
 
 
@@ -27,8 +28,8 @@ def _kill(pid: int) -> bool:
 
 
 def end_session(leader: int) -> None:
-    """Kill the child of a call, and all that it started in its session."""
-    _kill(leader)  # First, so that it starts nothing more; it may not have made its session yet.
+    """Kill the child of a call, and everything that it started in its session."""
+    _kill(leader)  # First, so that it starts nothing else; it may not have made its session yet.
     for _ in range(_SESSION_LOOKS):
         killed = [pid for pid in _session(leader) if _kill(pid)]
         if not killed:
@@ -36,9 +37,9 @@ def end_session(leader: int) -> None:
 
 
 def _session(leader: int) -> List[int]:
-    """List the processes of a session, whatever their groups, but for its leader."""
+    """Return the processes of a session, in any process group, except its leader."""
     found = []
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+    for pid in procfs.numbered():
         try:
             if pid != leader and os.getsid(pid) == leader:
                 found.append(pid)
@@ -48,42 +49,58 @@ def _session(leader: int) -> List[int]:
 
 
 def connected(directory: str) -> Optional[socket.socket]:
-    """Connect with the supervisor of a run; None where there is none."""
+    """Connect to the supervisor of a run; None where that fails."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # A supervisor that lets nobody in would have us wait, and all others with us.
+    # A supervisor that does not accept must not make this agent, and all its other streams, wait.
     link.setblocking(False)
     try:
-        # A run's directory may be longer than the name of a socket.
-        place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            link.connect("/proc/self/fd/%d/%s" % (place, run_directory.CONTROL_SOCKET))
-        finally:
-            os.close(place)
+        unix_sockets.attach(link, os.path.join(directory, run_directory.CONTROL_SOCKET))
     except (OSError, ValueError):
         link.close()
         return None
     return link
 
 
-def call(asked: Any, speaks: bool, before: bytes = b"") -> Any:
+def run(link: socket.socket, held: List[socket.socket], channel: Tuple[int, int], asked: Any, speaks: bool) -> NoReturn:
     """
-    Read arguments from standard input, call a function with them, and write its answer, or why there is none.
+    Be the child that a function runs in.
 
     Args:
-        before: What of the input was read already.
-
-    Returns:
-        The answer.
+        link: What the call is read from and answered on.
+        held: Sockets of the agent that must be closed here.
+        channel: The agent's own channel, likewise.
     """
-    more: List[Any] = [lambda news: _write(b"N" + json.dumps(news).encode() + b"\n")] if speaks else []
+    code = 0
+    try:
+        os.setsid()
+        for other in held:
+            other.close()
+        for descriptor in (0, 1):
+            os.dup2(link.fileno(), descriptor)
+        for descriptor in {link.fileno(), *channel} - {0, 1}:
+            os.close(descriptor)
+        answer = call(asked, speaks)
+        code = NOT_ARMED if isinstance(answer, dict) and answer.get("failed") else 0
+    finally:
+        os._exit(code)
+
+
+def call(asked: Any, speaks: bool, before: bytes = b"") -> Any:
+    """
+    Read arguments from standard input, call a function with them, and write and return its answer, or its error.
+
+    Args:
+        before: What was already read of the input.
+    """
+    more: List[Any] = [lambda news: write(b"N" + json.dumps(news).encode() + b"\n")] if speaks else []
     source = _Input(before)
     try:
         answer = asked(json.loads(source.take(int(source.take(8), 16))), *more)
         data = answered(answer)
-    except Exception as error:  # noqa: BLE001  whatever it is, whoever asked has to hear of it
+    except Exception as error:  # noqa: BLE001  any error must reach the caller
         answer = failure(error)
         data = answered(answer)
-    _write(data)
+    write(data)
     return answer
 
 
@@ -99,12 +116,12 @@ def failure(error: Exception) -> Dict[str, Any]:
 
 
 def answered(answer: Any) -> bytes:
-    """Write an answer."""
+    """Return an answer as the line that is written."""
     return b"A" + json.dumps(answer).encode() + b"\n"
 
 
 class _Input:
-    """Standard input, of which some may have been read already."""
+    """Standard input, part of which may have been read already."""
 
     def __init__(self, before: bytes) -> None:
         self._before = before
@@ -119,6 +136,7 @@ class _Input:
         return data
 
 
-def _write(data: bytes) -> None:
+def write(data: bytes) -> None:
+    """Write all of some bytes to standard output."""
     while data:
         data = data[os.write(1, data) :]

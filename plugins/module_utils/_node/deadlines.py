@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Call what may hang in child processes, all at once, each with a deadline. Private to the collection.
+Call functions that may hang in child processes, all at once, each with a deadline. Private to the collection.
 
-A file system whose server is gone, a name server that is silent, a driver's tool on a broken card:
-a thread that waits for one of them can never be ended, a child process can be left behind.
+They wait for a file server that is gone, a silent name server, a driver's tool on a broken card:
+a thread that hangs there can never be ended, a child process can be left behind.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import select
 import signal
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
 
 SECONDS = 5.0
 _KILL_SECONDS = 0.5
@@ -26,12 +28,12 @@ def together(
     calls: Dict[str, Call], seconds: float = SECONDS, patience: Optional[Dict[str, float]] = None
 ) -> Dict[str, Dict[str, Any]]:
     """
-    Run every call in a child of its own and collect what they return.
+    Run every call in its own child, and return the results by name.
 
     Args:
         calls: Function and arguments by name; results must be JSON data.
-        seconds: The time that each of them has, from now.
-        patience: Other times, by name.
+        seconds: The time limit of each call, from now.
+        patience: Other limits, by name.
 
     Returns:
         By name ``{"value": …}``, ``{"error": text}`` when the call raised, or ``{"hung": {"pid": int,
@@ -73,16 +75,16 @@ def _start(function: Callable[..., Any], arguments: Tuple[Any, ...]) -> Tuple[in
         os.close(writer)
         return pid, reader
     try:
-        # A group, to be ended with all that it starts; the session stays the caller's, and ends with that.
+        # A group, so that it is ended with everything it starts; the session stays the caller's, and ends with that.
         os.setpgid(0, 0)
         os.close(reader)
-        # A child that the kernel holds must not hold the connection open as well.
+        # A child that hangs in the kernel must not keep the connection open.
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in range(3):
             os.dup2(null, descriptor)
         try:
             answer = {"value": function(*arguments)}
-        except Exception as error:  # noqa: BLE001  whatever it is, the other side has to hear of it
+        except Exception as error:  # noqa: BLE001  any error must reach the caller
             answer = {"error": ("%s: %s" % (type(error).__name__, error))[:_ERROR_CHARACTERS]}
         data = json.dumps(answer).encode()
         while data:
@@ -92,8 +94,8 @@ def _start(function: Callable[..., Any], arguments: Tuple[Any, ...]) -> Tuple[in
 
 
 def _end(pid: int) -> Dict[str, Any]:
-    """Kill a child with all that it started; one that the kernel holds is reported, never waited for."""
-    state, wait = state_of(pid), _read("/proc/%d/wchan" % pid)
+    """Kill a child with everything it started; one that hangs in the kernel is reported, never waited for."""
+    state, wait = _state(pid), small_files.text("/proc/%d/wchan" % pid)
     try:
         os.killpg(pid, signal.SIGKILL)
     except OSError:
@@ -103,18 +105,9 @@ def _end(pid: int) -> Dict[str, Any]:
         if os.waitpid(pid, os.WNOHANG)[0]:
             return {"pid": pid, "state": None, "wait": wait}
         time.sleep(0.01)
-    return {"pid": pid, "state": state_of(pid) or state, "wait": wait}
+    return {"pid": pid, "state": _state(pid) or state, "wait": wait}
 
 
-def state_of(pid: int) -> Optional[str]:
-    """Read a process's state letter (R, S, D, …), or None when there is no such process."""
-    text = _read("/proc/%d/stat" % pid)
-    return text.rpartition(")")[2].split()[0] if text else None
-
-
-def _read(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return None
+def _state(pid: int) -> Optional[str]:
+    """Return a process's state letter (R, S, D, …), or None when there is no such process."""
+    return next(iter(procfs.fields(pid)), None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Containers that madengine makes: what is there, and which belong to a run. Looks and removes; never judges.
+Find madengine, and find and remove the containers that it makes; never judge. Private to the collection.
 
-A container of a run carries the run's id in its environment. Private to the collection.
+A container of a run has the run's id in its environment.
 """
 
 from __future__ import annotations
@@ -14,32 +14,26 @@ import re
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, small_files
 
-RUNTIME = "docker"  # what madengine calls; podman's stand-in goes by the same name
+RUNTIME = "docker"  # what madengine calls; podman's replacement has the same name
 GPU_TOOLS = ("rocm-smi", "amd-smi", "nvidia-smi")
 _SECONDS = 10.0
-_VERSION_SECONDS = 60.0  # it imports a lot before it says its version, on a cold file system for long
+_VERSION_SECONDS = 60.0  # it imports a lot before it prints its version, which takes long on a cold file system
 _VERSION = re.compile(r"(?<![\d.])\d+\.\d+[\w.+-]*")
 _VERSION_CHARACTERS = 40
 _SAID_CHARACTERS, _NAME_CHARACTERS = 400, 300
 _REMOVE_SECONDS = 60.0
 
 
-def which(name: str) -> Optional[str]:
-    """Find a program on the search path."""
-    import shutil  # Slow to import, and not needed on nodes without models.
-
-    return shutil.which(name)
-
-
 def output(argv: List[str], seconds: float = _SECONDS, **more: Any) -> str:
     """
-    Run a program and give what it prints.
+    Run a program and return what it prints.
 
     Raises:
-        OSError: If it cannot be started, fails, or takes too long (TimeoutError); with what it said last.
+        OSError: If it cannot be started, fails (with its last line), or takes too long (TimeoutError).
     """
-    import subprocess  # Likewise.
+    import subprocess  # Slow to import, and not needed on nodes without models.
 
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, **more)
@@ -54,27 +48,27 @@ def output(argv: List[str], seconds: float = _SECONDS, **more: Any) -> str:
 
 def look(python: Optional[str]) -> Dict[str, Any]:
     """
-    Say what madengine would find on this node.
+    Find out what madengine would find on this node.
 
     Args:
         python: The job's Python; a madengine beside it is preferred.
 
     Returns:
-        ``program``, ``version`` (None where it is not known), whether it was ``silent`` when asked, why it is
+        ``program``, ``version`` (None where it is unknown), ``silent``, whether it gave no answer, why it is
         ``broken``, ``runtime`` (its path), ``trouble`` with it, ``containers``: ``name``, ``created`` and ``run_id``,
         and ``gpu_tool``.
     """
     beside = os.path.join(os.path.dirname(python), "madengine") if python else ""
-    program = beside if os.access(beside, os.X_OK) else which("madengine")
+    program = beside if os.access(beside, os.X_OK) else executables.which("madengine")
     found: Dict[str, Any] = {"program": program, "version": None, "silent": False, "broken": None}
-    found.update(runtime=which(RUNTIME), trouble=None)
+    found.update(runtime=executables.which(RUNTIME), trouble=None)
     if program:
         try:
             found["version"] = version(program)
         except TimeoutError:
             found["silent"] = True
         except OSError as error:
-            # One that starts, and knows no such option, has no number for its reason.
+            # A program that starts but does not know the option raises an error without a number.
             found["broken"] = error.strerror if error.errno else None
     found["containers"] = []
     if found["runtime"]:
@@ -82,7 +76,7 @@ def look(python: Optional[str]) -> Dict[str, Any]:
             found["containers"] = list(map(_shortened, containers()))
         except (OSError, ValueError) as error:
             found["trouble"] = str(error)[:_SAID_CHARACTERS]
-    found["gpu_tool"] = next(filter(None, map(which, GPU_TOOLS)), None)
+    found["gpu_tool"] = next(filter(None, map(executables.which, GPU_TOOLS)), None)
     return found
 
 
@@ -92,7 +86,7 @@ def _shortened(container: Dict[str, Any]) -> Dict[str, Any]:
 
 def version(program: str) -> Optional[str]:
     """
-    Find out a madengine's version: from what was installed with it, or by asking it.
+    Return a madengine's version: from the metadata beside it, or from its own output.
 
     Raises:
         OSError: If it cannot be started, or does not answer (TimeoutError).
@@ -101,45 +95,37 @@ def version(program: str) -> Optional[str]:
 
 
 def installed(program: str) -> Optional[str]:
-    """Read the version of the distribution that a program belongs to; None where that is not plain."""
+    """Read the version of the distribution that a program belongs to; None where that is unclear."""
     pythons = interpreters(program)
     prefixes = {os.path.dirname(os.path.dirname(os.path.abspath(path))) for path in [program, *pythons]}
     inner = ("*-packages", "python3*/*-packages")
     places = [os.path.join(prefix, lib, part) for prefix in prefixes for lib in ("lib", "lib64") for part in inner]
     paths = [path for place in places for path in glob.glob(os.path.join(place, "madengine-*.dist-info", "METADATA"))]
     found = set(filter(None, map(_version_of, paths)))
-    # What stands there says nothing of a program that could not start.
+    # Metadata proves nothing for a program that cannot start.
     return found.pop() if len(found) == 1 and all(os.path.exists(path) for path in pythons) else None
 
 
 def interpreters(program: str) -> List[str]:
-    """Name the Python that a script is executed by, as pip writes it; a long path stands in its second line."""
-    try:
-        with open(program, "rb") as stream:
-            lines = stream.read(2000).decode("utf-8", "replace").splitlines()[:2]
-    except OSError:
-        return []
+    """Return the Python that runs a script, as pip writes it; a long path is in its second line."""
+    lines = (small_files.text(program, 2000) or "").splitlines()[:2]
     found = [re.match(r"#!\s*(/\S*python\S*)|'''exec' \"?(/[^\"]*python[^\" ]*)", line) for line in lines]
     return [match.group(1) or match.group(2) for match in found if match]
 
 
 def _version_of(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            head = stream.read(20000).partition("\n\n")[0]
-    except OSError:
-        return None
+    head = (small_files.text(path, 20000) or "").partition("\n\n")[0]
     return spoken(next((line for line in head.splitlines() if line.startswith("Version:")), ""))
 
 
 def asked(program: str) -> Optional[str]:
     """
-    Have a madengine say its version where it leaves nothing behind: it writes logs, and copies MODEL_DIR.
+    Ask a madengine for its version in a temporary directory, since it writes logs and copies MODEL_DIR.
 
     Raises:
         OSError: If it cannot be started, or does not answer (TimeoutError).
     """
-    import tempfile  # Slow to import, and seldom needed.
+    import tempfile  # Slow to import, and rarely needed.
 
     left_out = ("MODEL_DIR", "MAD_SETUP_MODEL_DIR")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
@@ -149,13 +135,13 @@ def asked(program: str) -> Optional[str]:
 
 
 def spoken(text: str) -> Optional[str]:
-    """Take the version out of a text: it comes last, after whatever else is said."""
+    """Return the version in a text, which comes last."""
     found = _VERSION.findall(text)
     return found[-1][:_VERSION_CHARACTERS] if found else None
 
 
 def containers() -> List[Dict[str, Any]]:
-    """List all containers that may be madengine's, or that version 1 may take for its own, running or not."""
+    """Return all containers that may be madengine's, or that version 1 may take for its own, running or not."""
     names = output([RUNTIME, "ps", "--all", "--format", "{{.Names}}"]).split()
     names = [name for name in names if run_directory.CONTAINER_PREFIX in name]
     if not names:
@@ -182,7 +168,7 @@ def remove(names: List[str]) -> None:
 
 
 def remove_of(run_id: str) -> List[str]:
-    """Remove the containers of a run, and name them."""
-    names = [entry["name"] for entry in containers() if entry["run_id"] == run_id] if which(RUNTIME) else []
+    """Remove the containers of a run, and return their names."""
+    names = [entry["name"] for entry in containers() if entry["run_id"] == run_id] if executables.which(RUNTIME) else []
     remove(names)
     return names

@@ -2,8 +2,8 @@
 """
 Find and run a program on a node. Private to the collection.
 
-The libraries for it take a fifth of a probe's whole time to import, on every node; two functions of a
-few lines do not. Whatever needs more than this uses the libraries.
+Importing the libraries for it takes a fifth of a probe's whole time on every node; a few short functions do not.
+Code that needs more than these uses the libraries.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def which(name: str, path: Optional[str] = None) -> Optional[str]:
 
 def fault(path: str, search: Optional[str] = None) -> Optional[str]:
     """
-    Say why a file cannot be executed, None where nothing is known against it.
+    Return why a file cannot be executed, or None where no reason is known.
 
     Args:
-        search: The search path of whoever executes it.
+        search: The search path of the process that executes it.
     """
     if not os.path.exists(path):
         return "does not exist"
@@ -38,10 +38,10 @@ def fault(path: str, search: Optional[str] = None) -> Optional[str]:
         with open(path, "rb") as stream:
             head = stream.read(256)
     except OSError:
-        return None  # The kernel may read it all the same.
+        return None  # The kernel may still be able to read it.
     if head.startswith(b"#!"):
         return _interpreter_fault(head[2:].split(b"\n")[0], search)
-    # Whatever else the kernel knows is no text.
+    # Every other format that the kernel executes is binary.
     return None if b"\0" in head else "has no #! line"
 
 
@@ -52,29 +52,37 @@ def _interpreter_fault(line: bytes, search: Optional[str]) -> Optional[str]:
     if not words:
         return "has an empty #! line"
     if not os.path.isfile(words[0]) or not os.access(words[0], os.X_OK):
-        return "wants %s, which is not there" % words[0]
+        return "needs %s, which does not exist" % words[0]
     if os.path.basename(words[0]) == "env":
         named = [word for word in words[1:] if not word.startswith("-") and "=" not in word][:1]
         if named and "/" not in named[0] and which(named[0], search) is None:
-            return "wants %s, which is not on the PATH" % named[0]
+            return "needs %s, which is not on the PATH" % named[0]
     return None
+
+
+def spawn(argv: List[str], environment: Optional[Dict[str, str]] = None, output: Optional[int] = None) -> int:
+    """Start a program with nothing to read, and nowhere to print but a descriptor; return its process id."""
+    null = os.open(os.devnull, os.O_RDWR)
+    sources = (null, null if output is None else output, null)
+    actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(sources)]
+    try:
+        return os.posix_spawn(argv[0], argv, os.environ if environment is None else environment, file_actions=actions)
+    finally:
+        os.close(null)
 
 
 def output(argv: List[str], environment: Optional[Dict[str, str]] = None) -> bytes:
     """
-    Run a program to its end and give what it prints; its errors go nowhere.
+    Run a program to its end and return what it prints; its errors go nowhere.
 
     Raises:
         OSError: If it cannot be started, or ends with another exit code than 0.
     """
     reader, writer = os.pipe()
-    null = os.open(os.devnull, os.O_RDWR)
-    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
     try:
-        pid = os.posix_spawn(argv[0], argv, os.environ if environment is None else environment, file_actions=actions)
+        pid = spawn(argv, environment, writer)
     finally:
         os.close(writer)
-        os.close(null)
     with open(reader, "rb") as stream:
         text = stream.read()
     status = os.waitpid(pid, 0)[1]

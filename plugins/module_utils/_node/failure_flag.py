@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Tell the other nodes of a run that it has failed when nobody else can, through storage that all share.
+Tell the other nodes of a run that it has failed, even without a follower, through storage that all nodes share.
 
-A directory of the run's own on a path that was proven to be shared:
+Each run has a directory on a path that was proven to be shared:
 
-    PATH/.madctl-RUN/failed   empty until a node writes to it why the run is over
-    PATH/.madctl-RUN/NODE     one a node, removed by that node when its share is over; the last removes all
+    PATH/.madctl-RUN/failed   empty until a node on which the run failed writes its rank to it
+    PATH/.madctl-RUN/NODE     one per node, which removes it when its part is over; the last one removes everything
 
-The file is there before anybody looks, because to open a file that exists asks the server, while the
-absence of one may be remembered for a minute. Every access is made by a child that may hang without
-harm. Delivered beside the supervisor; private to the collection.
+The first file exists before any node reads it: opening a file that exists asks the server, while a missing file may
+be cached for a minute. Every access is made by a child that may hang without harm. Delivered beside the supervisor;
+private to the collection.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import signal
 import time
 from typing import Callable, Optional, Set
 
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs
+
 PR_SET_NAME = 15
 
 LOOK_SECONDS = 10.0
@@ -28,20 +30,16 @@ FAILED = "failed"
 
 
 def directory(path: str, run_id: str) -> str:
-    """Name a run's directory on shared storage."""
+    """Return a run's directory on shared storage."""
     return os.path.join(path, ".madctl-" + run_id)
 
 
 def leave(place: str, own: str) -> None:
-    """Take a node's file away, and the directory with the last one; this may hang."""
+    """Remove a node's file, and the directory with the last one; this may hang."""
     os.unlink(os.path.join(place, own))
     if set(os.listdir(place)) <= {FAILED}:
         os.unlink(os.path.join(place, FAILED))
         os.rmdir(place)
-
-
-def _most_files() -> int:
-    return max(map(int, os.listdir("/proc/self/fd"))) + 1
 
 
 class Beacon:
@@ -49,10 +47,10 @@ class Beacon:
 
     def __init__(self, path: str, run_id: str, node_rank: int, helper: bytes) -> None:
         """
-        Prepare; nothing is touched yet.
+        Prepare, without touching the storage.
 
         Args:
-            helper: The name that children get: they must not be taken for supervisors, whose command line they have.
+            helper: The name of children: they must not be taken for supervisors, whose command line they have.
         """
         self.directory = directory(path, run_id)
         self._helper = helper
@@ -61,7 +59,7 @@ class Beacon:
         self.children: Set[int] = set()
 
     def begin(self) -> None:
-        """Make the directory, and this node's file in it, before the run may start: so the last one is known."""
+        """Make the directory, and this node's file in it, before the run may start, so that every node is counted."""
         pid = self._child(self._begin)
         deadline = time.monotonic() + BEGIN_SECONDS
         while time.monotonic() < deadline and pid in self.children:
@@ -70,7 +68,7 @@ class Beacon:
             time.sleep(0.002)
 
     def look(self) -> None:
-        """Look for a failure; ``ended`` tells what the look found. One that hangs is not followed by another."""
+        """Start a check for a failure, unless one still hangs; ``ended`` returns its result."""
         if self._looking is None:
             self._looking = self._child(self._look) or None
 
@@ -79,13 +77,13 @@ class Beacon:
         self._child(self._tell)
 
     def end(self) -> None:
-        """Take this node's file away, and the directory with the last one, as soon as the storage answers."""
+        """Remove this node's file, and the directory with the last one, as soon as the storage answers."""
         if self._looking is not None:
             os.kill(self._looking, signal.SIGKILL)  # Not collected yet, so still ours.
         self._child(self._end)
 
     def ended(self, pid: int, status: int) -> bool:
-        """Take note of a child that ended and say whether it found a failure."""
+        """Note that a child ended, and return whether it found a failure."""
         self.children.discard(pid)
         if pid != self._looking:
             return False
@@ -96,18 +94,18 @@ class Beacon:
         try:
             pid = os.fork()
         except OSError:
-            return 0  # The job has used up all processes; the next look may find room.
+            return 0  # The job has used up all processes; the next check may succeed.
         if pid:
             self.children.add(pid)
             return pid
         try:
-            # A child that the kernel holds on a dead mount must hold nothing of ours.
+            # A child that hangs on a dead mount must not hold anything of ours.
             os.setsid()
             os.chdir("/")
             ctypes.CDLL(None).prctl(PR_SET_NAME, self._helper)
-            os.closerange(3, _most_files())
+            os.closerange(3, procfs.numbered("/proc/self/fd")[-1] + 1)
             os._exit(work())
-        except BaseException:  # noqa: BLE001  a copy of the supervisor must never go on as one
+        except BaseException:  # noqa: BLE001  a copy of the supervisor must never continue as one
             os._exit(0)
 
     def _path(self, name: str) -> str:

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Files of raw output on a node, as segments. Delivered beside the supervisor; private to the collection.
+Read and write logs of raw output on a node, as segments. Delivered beside the supervisor; private to the collection.
 
-A log ``rank-0.out`` begins in the file of that name and goes on in ``rank-0.out.N``, where N is the
-offset of the file's first byte in the log. Only the newest segments are kept. A file beside them,
-``rank-0.out.times``, tells which byte came when.
+A log ``rank-0.out`` begins in the file of that name and continues in ``rank-0.out.N``, where N is the offset of the
+file's first byte in the log. Only the newest segments are kept. A file beside them, ``rank-0.out.times``, holds the
+offsets of the log at some times.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import stat
 import time
 from typing import Dict, List, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 
 CHUNK = 1 << 18  # bytes at a time
 SEGMENTS = 4
@@ -27,49 +28,17 @@ _TIMES_BYTES = 1 << 26
 Segment = Tuple[int, str]  # offset of its first byte, path
 
 
-def open_regular(path: str, flags: int = os.O_RDONLY) -> int:
-    """
-    Open a regular file, and nothing that a job may have put in its place.
-
-    Raises:
-        OSError: If it is something else, or cannot be opened.
-    """
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("%s is not a file" % path)
-    return descriptor
-
-
-def read_regular(path: str, most: int) -> bytes:
-    """
-    Read the beginning of a regular file, so many bytes at most.
-
-    Raises:
-        OSError: If it is something else, or cannot be read.
-    """
-    with os.fdopen(open_regular(path), "rb") as stream:
-        return stream.read(most)
-
-
 def segments(directory: str) -> Dict[str, List[Segment]]:
-    """List the segments of every log in a directory, oldest first."""
+    """Return the segments of every log in a directory, oldest first."""
     found: Dict[str, List[Segment]] = {}
     try:
         files = os.listdir(directory)
     except OSError:
         return {}
     for match in filter(None, map(_NAME.match, sorted(files))):
-        if _is_regular(os.path.join(directory, match.group())):
+        if small_files.is_regular(os.path.join(directory, match.group())):
             found.setdefault(match["log"], []).append((int(match["offset"] or 0), match.group()))
     return {name: [(s, os.path.join(directory, f)) for s, f in sorted(parts)] for name, parts in found.items()}
-
-
-def _is_regular(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
 
 
 def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, bytes]:
@@ -77,18 +46,18 @@ def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, byt
     Read a log from a byte offset.
 
     Returns:
-        Where the data begins, which is later than asked for when that is not kept any more, and the data.
+        Where the data begins, which is later than requested when the beginning was dropped, and the data.
     """
     for (start, path), (end, _) in zip(parts, [*parts[1:], (None, "")]):
         if end is not None and offset >= end:
             continue
         offset = max(offset, start)
         try:
-            with os.fdopen(open_regular(path), "rb", buffering=0) as stream:
+            with os.fdopen(small_files.opened(path), "rb", buffering=0) as stream:
                 stream.seek(offset - start)
                 data = stream.read(size if end is None else min(size, end - offset))
         except OSError:
-            continue  # It was dropped just now, or is not what a supervisor wrote.
+            continue  # It was just dropped, or is not what a supervisor wrote.
         if data or end is None:
             return offset, data
         offset = end  # The disk was full, and the segment is shorter than it should be.
@@ -96,7 +65,7 @@ def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, byt
 
 
 def end(parts: List[Segment]) -> int:
-    """Give the offset where a log ends for now."""
+    """Return the offset where a log currently ends."""
     start, path = parts[-1]
     try:
         return start + os.lstat(path).st_size
@@ -105,28 +74,26 @@ def end(parts: List[Segment]) -> int:
 
 
 def offset_at(path: str, seconds: float) -> int:
-    """Find the offset that a log had at a time (seconds of the node's clock), a little early if in doubt."""
+    """Return the offset of a log at a time (seconds of the node's clock), rather too early than too late."""
     found = 0
-    try:
-        for line in read_regular(path + ".times", _TIMES_BYTES).splitlines(keepends=True):
+    with contextlib.suppress(OSError, ValueError):
+        for line in small_files.read(path + ".times", _TIMES_BYTES).splitlines(keepends=True):
             at, _, offset = line.partition(b" ")
             if not line.endswith(b"\n") or float(at) > seconds:
                 break
             found = int(offset)
-    except (OSError, ValueError):
-        pass
     return max(0, found)
 
 
 class Log:
-    """One log that is written; a full disk costs lines, never the job."""
+    """One log to write; a full disk loses lines, but never ends the job."""
 
     def __init__(self, directory: str, name: str, cap: int) -> None:
         """
         Begin a log.
 
         Args:
-            cap: How many bytes of it are kept, the newest.
+            cap: How many bytes of it are kept, the newest ones.
         """
         self.name = name
         self.size = self.lost = 0
@@ -139,9 +106,9 @@ class Log:
     @staticmethod
     def _open(path: str) -> int:
         try:
-            return open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            return small_files.opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         except OSError:
-            return -1  # No room for another file: to write to it fails, too, and is counted.
+            return -1  # No room for another file: writing to it fails, too, and is counted.
 
     def append(self, data: bytes) -> None:
         """Write what fits on the disk, and drop the oldest segment when the cap is reached."""
@@ -160,12 +127,10 @@ class Log:
     def _note_time(self, now: float) -> None:
         if now >= self._timed + TIME_SECONDS:
             self._timed = now
-            # Rarely needed, so not held open: files are short where ranks are many.
+            # Rarely needed, so not kept open: descriptors are scarce where there are many ranks.
             times = self._open(self._path + ".times")
-            try:
+            with contextlib.suppress(OSError):  # Only the table lacks this time; the lines themselves matter more.
                 os.write(times, b"%.3f %d\n" % (now, self.size))
-            except OSError:
-                pass  # Then nobody finds this moment; the lines themselves matter more.
             if times >= 0:
                 os.close(times)
 
@@ -173,16 +138,13 @@ class Log:
         path = "%s.%d" % (self._path, self.size)
         fresh = self._open(path)
         if fresh < 0:
-            return  # Better a segment that is too long than none.
+            return  # A segment that is too long is better than none.
         if self._file >= 0:
             os.close(self._file)
         self._file = fresh
         self.parts.append((self.size, path))
         if len(self.parts) > SEGMENTS:
-            try:
-                os.unlink(self.parts.pop(0)[1])
-            except OSError:
-                pass  # The job has removed it, or put something else there.
+            small_files.remove(self.parts.pop(0)[1])
 
     def read(self, offset: int) -> Tuple[int, bytes]:
         """Read back from a byte offset, as ``read`` does."""

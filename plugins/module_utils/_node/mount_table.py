@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Look at shared storage on one node: what is mounted, and files that other nodes must see.
+Inspect shared storage on one node: what is mounted, and files that other nodes must see.
 
-The functions here may hang; ``deadlines`` calls them. Nothing is ever created but the proof's own
-files, and those never on a file system that is the node's own. Private to the collection.
+The functions here may hang; ``deadlines`` calls them. Only the proof's own files are ever created, and never on a
+file system that is local to the node. Private to the collection.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import os
 import re
 import signal
 import time
-from typing import Any, Dict, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
+from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 
 PREFIX = ".madctl-proof-"
-# Longer than any round between probe and proof; then the file goes, whatever became of the launch.
+# Longer than the time between probe and proof; then the file is removed, whatever happened to the launch.
 JANITOR_SECONDS = 120.0
 RELEASE_SECONDS = 3.0
 _LISTED = 200
@@ -26,21 +27,18 @@ _LISTED = 200
 
 def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
     """
-    Find the mount that holds a path, from mountinfo alone: no access to the mount.
+    Find the mount that holds a path, from mountinfo alone, without access to the mount.
 
     Returns:
-        ``point``, ``fstype``, ``source``, ``root`` (what of the source is mounted there), ``options`` of
-        the mount and of the file system (lists).
+        ``point``, ``fstype``, ``source``, ``root`` (the directory of the source that is mounted there), ``options``
+        of the mount and of the file system (lists).
     """
-    if mountinfo is None:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
-            mountinfo = stream.read()
-    mounts = [found for found in map(_parsed, mountinfo.split("\n")) if found]
+    mounts = _mounts(mountinfo)
     numbers = {mount["number"] for mount in mounts}
     tops = [mount for mount in mounts if mount["parent"] not in numbers or mount["parent"] == mount["number"]]
     seen: Set[int] = set()
     here: Dict[str, Any] = {}
-    # As the kernel walks: from the root, and at each step onto what is mounted nearest, whenever it was mounted.
+    # As the kernel does it: from the root, at each step to the nearest mount below, regardless of their age.
     while tops:
         inside = [mount for mount in tops if filesystems.is_below(path, mount["point"]) and mount["number"] not in seen]
         if not inside:
@@ -52,8 +50,20 @@ def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
     return {name: value for name, value in here.items() if name not in ("number", "parent")}
 
 
+def points() -> List[str]:
+    """Return where anything is mounted."""
+    return [mount["point"] for mount in _mounts()]
+
+
+def _mounts(mountinfo: Optional[str] = None) -> List[Dict[str, Any]]:
+    if mountinfo is None:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
+            mountinfo = stream.read()
+    return [found for found in map(_parsed, mountinfo.split("\n")) if found]
+
+
 def _parsed(line: str) -> Optional[Dict[str, Any]]:
-    """Read one line of mountinfo; None where it is none."""
+    """Parse one line of mountinfo; None where it is invalid."""
     left, _, right = line.partition(" - ")
     fields, kind = left.split(), right.split()
     if len(fields) < 6 or not kind or not re.fullmatch("[0-9]{1,9} [0-9]{1,9}", " ".join(fields[:2])):
@@ -71,27 +81,25 @@ def _parsed(line: str) -> Optional[Dict[str, Any]]:
 
 
 def _unescape(text: str) -> str:
-    for code in ("040", "011", "012"):
-        text = text.replace("\\" + code, chr(int(code, 8)))
-    return text.replace("\\134", "\\")
+    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), text)
 
 
 def look(path: str, read_only: bool, write: bool, more_types: Sequence[str]) -> Dict[str, Any]:
     """
-    Look at a path, and write the proof's file where the path is shared and may be written.
+    Inspect a path, and write the proof's file where the path is shared and writable.
 
     Args:
-        read_only: Compare what is there instead of writing.
+        read_only: Whether to digest the directory instead of writing.
         write: Whether a proof follows at all.
-        more_types: Types of file systems that count as shared whatever they are.
+        more_types: Types of file systems that count as shared in any case.
 
     Returns:
         ``entry`` of the path, ``exists``, and of the proof ``file``, ``nonce`` and ``janitor`` (process id),
-        or ``write_error``; ``mark``, a digest of the directory, when it is compared; ``writable``, where nothing is
-        written since the file system is this node's own.
+        or ``write_error``; ``mark``, a digest of the directory; ``writable``, where nothing is written because the
+        file system is local to this node.
     """
     try:
-        os.stat(path)  # Makes autofs mount it.
+        os.stat(path)  # This makes autofs mount it.
     except FileNotFoundError:
         return dict(entry(os.path.normpath(path)), exists=False)
     except OSError as error:
@@ -111,7 +119,7 @@ def look(path: str, read_only: bool, write: bool, more_types: Sequence[str]) -> 
 
 
 def _mark(path: str) -> str:
-    """Digest a directory without writing: its inode and the first names with their inodes and sizes."""
+    """Digest a directory without writing: its inode and the first names with their inodes and times."""
     import hashlib  # A slow import that most nodes never need.
 
     names = sorted(os.listdir(path))[:_LISTED]
@@ -146,25 +154,25 @@ def _sync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # A file system that does not know it shows what was written once the file is closed.
+        # A file system without fsync shows what was written once the file is closed.
         if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
 
 
 def _start_janitor(path: str) -> Tuple[int, int]:
     """
-    Start a process that removes the file when nobody else has: a login node may die at any time.
+    Start a process that removes the file if nothing else does: a login node may die at any time.
 
     Returns:
-        Its process id, and a pipe that takes one byte once the file is written. A pipe that closes without
-        it means that the writer was ended while it hung: then the janitor goes to work at once.
+        Its process id, and a pipe that takes one byte once the file is written. A pipe that closes without it
+        means that the writer was ended while it hung: then the janitor removes the file at once.
     """
     ready, begun = os.pipe()
     word, words = os.pipe()
     pid = os.fork()
     if pid:
         os.close(begun)
-        os.read(ready, 1)  # Comes to its end when the janitor can be told to hurry.
+        os.read(ready, 1)  # Ends when the janitor can be signalled.
         os.close(ready)
         os.close(word)
         return pid, words
@@ -179,28 +187,21 @@ def _start_janitor(path: str) -> Tuple[int, int]:
         os.chdir("/")
         if os.read(0, 1):
             signal.sigtimedwait({signal.SIGTERM}, JANITOR_SECONDS)
-        _remove(path)
+        small_files.remove(path)
     finally:
         os._exit(0)
 
 
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
 def release(files: Sequence[Dict[str, Any]], wait: bool = True) -> Dict[str, Any]:
     """
-    Have this node's files removed, by their janitors: whoever hangs on a mount, it is not the caller.
+    Have the janitors remove this node's files, so that the caller does not hang on a mount.
 
     Args:
         files: What this node wrote, each with the process id of its ``janitor``.
         wait: Whether to wait until the janitors have ended, for a bounded time.
 
     Returns:
-        ``left``: janitors that are still at work.
+        ``left``: janitors that are still running.
     """
     janitors = [entry["janitor"] for entry in files if _is_janitor(entry["janitor"])]
     for pid in janitors:
@@ -212,7 +213,7 @@ def release(files: Sequence[Dict[str, Any]], wait: bool = True) -> Dict[str, Any
 
 
 def _is_janitor(pid: int) -> bool:
-    """Tell whether a process is a session leader whose program is Python: never end a stranger."""
+    """Return whether a process is a session leader that runs Python, so that no other process is ended."""
     try:
         return os.getsid(pid) == pid and "python" in os.readlink("/proc/%d/exe" % pid)
     except OSError:
@@ -225,10 +226,10 @@ def read(path: str, names: Dict[str, str], seconds: float) -> Dict[str, Optional
 
     Args:
         names: File name by node.
-        seconds: How long a file may take to appear; caches of file systems differ.
+        seconds: How long a file may take to appear, because file systems cache differently.
 
     Returns:
-        Content by node, None where there is no such file.
+        Content by node, None where the file does not exist.
     """
     found: Dict[str, Optional[str]] = {}
     deadline = time.monotonic() + seconds

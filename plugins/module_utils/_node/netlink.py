@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Ask the kernel what a network device is, which routes there are, and by which device an address is reached.
+Ask the kernel what a network device is, which routes exist, and by which device an address is reached.
 
-One socket and no process, so it costs microseconds. A kernel or a sandbox that does not answer is no error:
-what is not known is left out. Linux, rtnetlink(7). Private to the collection.
+This takes one socket and no process, so it costs microseconds. A kernel or a sandbox that does not answer is not an
+error: what is unknown is left out. Linux, rtnetlink(7). Private to the collection.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import struct
 from functools import lru_cache
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses
 
 _SECONDS = 2.0
 _NETLINK_ROUTE = getattr(socket, "AF_NETLINK", 16), socket.SOCK_RAW, 0
@@ -32,12 +35,12 @@ Link = Dict[str, Optional[str]]
 Route = Tuple[str, int, List[str]]
 Attributes = Dict[int, bytes]
 _name_of = lru_cache(maxsize=None)(socket.if_indextoname)
-# Of IPv4 a blackhole is EINVAL, and what is prohibited is EACCES; of IPv6 both may be routes with a device.
+# With IPv4 a blackhole is EINVAL, and a prohibited route is EACCES; with IPv6 both may be routes with a device.
 _NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
 
 
 class _RefusalError(OSError):
-    """The kernel answered with an error; any other OSError is no answer."""
+    """The kernel answered with an error; any other OSError means that it did not answer."""
 
 
 def links() -> Dict[str, Link]:
@@ -46,10 +49,10 @@ def links() -> Dict[str, Link]:
 
     Returns:
         By name ``kind``, the kernel's word for a device that is made of software (``vxlan``, ``bond``; None for
-        hardware), and ``peer``, the other end of a veth pair where that is on this host. Empty when nobody answers.
+        hardware), and ``peer``, the other end of a veth pair where that is on this host. Empty without an answer.
     """
     found: Dict[int, Tuple[str, Attributes]] = {}
-    # struct ifinfomsg, and a word that no counters are wanted.
+    # struct ifinfomsg, and a flag that leaves out counters.
     asked = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + _attribute(_LINK_MASK, struct.pack("=I", _SKIP_STATS))
     try:
         for index, own in (
@@ -70,11 +73,10 @@ def _link(own: Attributes, names: Dict[int, str]) -> Link:
 
 def routes() -> Optional[List[Route]]:
     """
-    List IPv4 routes of the main table: network, length of its prefix, and the devices that carry it.
+    Return the IPv4 routes of the main table: network, length of its prefix, and the devices that carry it.
 
-    Returns:
-        Nothing that says the same as a wider route; no device where packets are refused. None when nobody
-        answers, and where there are more than 10,000.
+    Routes that say the same as a wider one are left out, and a route that refuses packets has no device. The result
+    is None without an answer, and where there are more than 10,000 routes.
     """
     best: Dict[Tuple[bytes, int], Tuple[int, List[str]]] = {}
     asked = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, _MAIN_TABLE, 0, 0, 0, 0)
@@ -95,7 +97,7 @@ def routes() -> Optional[List[Route]]:
 
 
 def _shortest(best: Dict[Tuple[bytes, int], List[str]]) -> List[Route]:
-    """Leave out routes that say the same as the next wider one."""
+    """Return the routes without those that say the same as the next wider one."""
     found: List[Route] = []
     wider: List[Tuple[int, int, List[str]]] = []
     for (network, length), devices in sorted(best.items()):
@@ -108,29 +110,26 @@ def _shortest(best: Dict[Tuple[bytes, int], List[str]]) -> List[Route]:
     return found
 
 
-def devices_to(source: str, addresses: Sequence[str]) -> Dict[str, List[str]]:
+def devices_to(source: str, targets: Sequence[str]) -> Dict[str, List[str]]:
     """
-    Ask by which devices packets from ``source`` leave for each of the addresses.
+    Find out by which devices packets from ``source`` leave for each of the targets.
 
     Returns:
         By address: devices, several where the route has several paths; none where there is no route. Addresses
-        that the kernel says nothing of are left out.
+        without an answer from the kernel are left out.
     """
     found: Dict[str, List[str]] = {}
-    try:
-        with _open() as asking:
-            for address in addresses:
-                answer = _route(asking, source, address)
-                if answer is not None:
-                    found[address] = answer
-    except OSError:
-        # Silence: to wait for it once more for each of a thousand addresses would take an hour.
-        pass
+    # After one missing answer: to wait again for each of a thousand addresses would take an hour.
+    with contextlib.suppress(OSError), _open() as asking:
+        for address in targets:
+            answer = _route(asking, source, address)
+            if answer is not None:
+                found[address] = answer
     return found
 
 
 def _route(asking: socket.socket, source: str, address: str) -> Optional[List[str]]:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    family = addresses.family(address)
     to, own = (socket.inet_pton(family, text) for text in (address, source))
     body = struct.pack("=BBBBBBBBI", family, 8 * len(to), 8 * len(own), 0, 0, 0, 0, 0, _WHOLE_ROUTE)
     body += _attribute(_DST, to) + _attribute(_SRC, own)
@@ -149,7 +148,7 @@ def _route(asking: socket.socket, source: str, address: str) -> Optional[List[st
 
 
 def _devices(own: Attributes) -> List[str]:
-    """Name the devices of a route, all paths of one that has several."""
+    """Return the devices of a route, one for each of its paths."""
     numbers = [_number(own[_OIF])] if _OIF in own else []
     paths = own.get(_MULTIPATH, b"")
     while len(paths) >= 8:
@@ -169,11 +168,9 @@ def _open() -> socket.socket:
 
 def _dump(kind: int, asked: bytes) -> Iterator[bytes]:
     with _open() as asking:
-        try:
-            # Only what was asked for, instead of all tables.
+        with contextlib.suppress(OSError):
+            # Only the requested table instead of all of them.
             asking.setsockopt(_SOL_NETLINK, _GET_STRICT, 1)
-        except OSError:
-            pass
         for answer, body in _answers(asking, kind, _REQUEST | _DUMP, asked):
             if answer in (_NEW_LINK, _NEW_ROUTE):
                 yield body
@@ -181,13 +178,13 @@ def _dump(kind: int, asked: bytes) -> Iterator[bytes]:
 
 def _answers(asking: socket.socket, kind: int, flags: int, body: bytes) -> Iterator[Tuple[int, bytes]]:
     """
-    Send a request and give the kernel's answers.
+    Send a request and yield the kernel's answers.
 
     Raises:
         OSError: If the kernel refuses, with its own number.
     """
     asking.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body)
-    # The memory for all of it is taken anew each time, and one answer is small.
+    # This much memory is allocated on each call, and a single answer is small.
     most = _DUMP_BYTES if flags & _DUMP else _ANSWER_BYTES
     while True:
         data = asking.recv(most)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Our own modules on a node that has no files of them: what came over a channel, to import and to read.
+Import and read our own modules on a node that does not have their files, because they came over a channel.
 
-It imports nothing of ours, since it is what makes that possible. Private to the collection.
+This imports nothing of ours, since it makes such imports possible. Private to the collection.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Parts = Dict[str, Tuple[Optional[str], Optional[bytes]]]
 
 
 class Loader:
-    """Imports what came over the channel, at the first ``import`` that asks for it."""
+    """Finds and loads modules that came over the channel."""
 
     def __init__(self) -> None:
         self.texts: Dict[str, str] = {}
@@ -32,7 +32,7 @@ class Loader:
         self._packages: Set[str] = set()
 
     def add(self, packed: bytes) -> None:
-        """Take more modules, as ``bundles`` packs them."""
+        """Add modules, as ``bundles`` packs them."""
         parts: Parts = marshal.loads(zlib.decompress(packed))
         for name, (text, code) in parts.items():
             full = "%s.%s" % (PACKAGE, name)
@@ -48,16 +48,16 @@ class Loader:
         """Find a module of ours, or a package that leads to one."""
         del path, target
         if name in self._packages:
-            return ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]  # what Python asks of a loader
+            return ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]  # what Python expects of a loader
         return ModuleSpec(name, self) if name in self._modules else None  # type: ignore[arg-type]
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> None:
-        """Leave it to Python to make the module."""
+        """Let Python make the module."""
         del spec
 
     def exec_module(self, module: Any) -> None:
-        """Run a module's code; a package has none."""
+        """Run a module's code; packages have none."""
         if module.__name__ in self._packages:
             return
         code = self._codes.pop(module.__name__, None)
@@ -69,15 +69,15 @@ _loader = Loader()
 
 
 def install() -> Loader:
-    """Have ``import`` find what comes over the channel."""
+    """Make ``import`` find what comes over the channel."""
     if not is_installed():
         sys.meta_path.insert(0, _loader)
     return _loader
 
 
 def start(packed: bytes) -> None:
-    """Take the first modules, and be the agent that is among them; the boot calls it."""
-    # Looking for cycles among what is only loaded costs a tenth of a launch here; who lives long turns it on again.
+    """Load the first modules, and become the agent, which is among them; the boot calls this."""
+    # Collecting garbage among modules costs a tenth of a launch here; processes that live long turn it on again.
     gc.disable()
     sys.modules["%s._node.own_sources" % PACKAGE] = sys.modules.pop(__name__)
     install().add(packed)
@@ -85,7 +85,7 @@ def start(packed: bytes) -> None:
 
 
 def is_installed() -> bool:
-    """Tell whether this process has our modules from a channel."""
+    """Return whether this process has our modules from a channel."""
     return _loader in sys.meta_path
 
 
@@ -94,7 +94,7 @@ def text(name: str) -> str:
     Return the text of a module below the package, such as ``_supervise.supervisor``.
 
     Raises:
-        OSError: If it neither came over the channel nor lies beside this file.
+        OSError: If it neither came over the channel nor is beside this file.
     """
     if name in _loader.texts:
         return _loader.texts[name]

@@ -1,75 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find the processes of a run, and end them: only what is provably of that run.
+Find the processes of a run, and end them: only those that provably belong to it.
 
-Proof is the run's id in a process's environment, or descent from the run's supervisor. Delivered
-beside the supervisor; private to the collection.
+The proof is the run's id in a process's environment, or descent from the run's supervisor. Delivered beside the
+supervisor; private to the collection.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import time
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
 
 _MARK = run_directory.MARK.encode()
 _LAUNCHER, _SUPERVISOR = ("/" + run_directory.LAUNCHER).encode(), run_directory.SUPERVISOR.encode()
 _LOOK_SECONDS = 0.05
-_LOOKS = 10  # a busy node never stands still
-HELPER = b"madctl-storage"  # the name of a supervisor's child that may hang on storage, and holds nothing
+_LOOKS = 10  # on a busy node processes start all the time
+HELPER = b"madctl-storage"  # a supervisor's child that may hang on storage, and must not be taken for a supervisor
 
 
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise  # That nothing could be read must not look as if nothing were there.
-        return b""
-
-
-def environment(pid: int) -> List[bytes]:
-    """Read a process's environment as it was executed with, one entry a variable, as far as this user may."""
-    return _read("/proc/%d/environ" % pid).split(b"\0")
-
-
-def command_line(pid: int) -> List[str]:
-    """Read a process's command line."""
-    return os.fsdecode(_read("/proc/%d/cmdline" % pid)).split("\0")[:-1]
+def mark_of(pid: int) -> Optional[bytes]:
+    """Return the run's id in the environment of a process, as far as this user may read it."""
+    return next((entry[len(_MARK) :] for entry in procfs.environment(pid) if entry.startswith(_MARK)), None)
 
 
 def run_of(pid: int) -> Optional[str]:
-    """Read which run a process belongs to from its environment, as far as this user may."""
-    for entry in environment(pid):
-        if entry.startswith(_MARK):
-            return entry[len(_MARK) :].decode("ascii", "replace")
-    return None
+    """Return the run that a process belongs to by its environment."""
+    mark = mark_of(pid)
+    return None if mark is None else mark.decode("ascii", "replace")
 
 
 def named(pid: int) -> Optional[str]:
-    """Say which run a process belongs to, as its supervisor or as part of it."""
+    """Return the run that a process belongs to, as its supervisor or as part of it."""
     return supervised(pid) or run_of(pid)
 
 
 def supervised(pid: int) -> Optional[str]:
-    """Read which run a process supervises from its command line; None when it is no supervisor."""
+    """Return the run that a process supervises by its command line; None when it is not a supervisor."""
     run_dir = _run_dir(pid)
     return os.path.basename(run_dir).decode("ascii", "replace") if run_dir else None
 
 
 def _run_dir(pid: int) -> Optional[bytes]:
-    if _read("/proc/%d/comm" % pid).strip() == HELPER:
+    if procfs.read("/proc/%d/comm" % pid).strip() == HELPER:
         return None
-    return run_dir_of(_read("/proc/%d/cmdline" % pid).split(b"\0"))
+    return run_dir_of(procfs.read("/proc/%d/cmdline" % pid).split(b"\0"))
 
 
 def run_dir_of(words: Sequence[bytes]) -> Optional[bytes]:
-    """Read the directory of the run that a command line supervises; None when it supervises none."""
+    """Return the directory of the run that a command line supervises; None when it supervises none."""
     for program, name, run_dir in zip(words, words[1:], words[2:]):
         if program.endswith(_LAUNCHER) and name == _SUPERVISOR:
             return run_dir
@@ -77,16 +60,12 @@ def run_dir_of(words: Sequence[bytes]) -> Optional[bytes]:
 
 
 def _is_over(pid: int) -> bool:
-    """Tell whether a supervisor's run is over, and it only waits until whoever follows has heard the last of it."""
+    """Return whether a supervisor's run is over, and it only waits until its follower knows everything."""
     return os.path.exists(os.path.join(_run_dir(pid) or b"", run_directory.RECORD.encode()))
 
 
-def _pids() -> List[int]:
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-
-
 def find(run_id: str) -> Tuple[List[int], List[int]]:
-    """Find a run's supervisors and the processes that carry its id, also those that come while we look."""
+    """Find a run's supervisors and the processes that carry its id, including those that start meanwhile."""
     supervisors, marked = [], []
     for pid in _arrivals():
         if supervised(pid) == run_id:
@@ -98,13 +77,13 @@ def find(run_id: str) -> Tuple[List[int], List[int]]:
 
 def _arrivals() -> Iterator[int]:
     """
-    Give every process, then those that came in the meantime, until none did.
+    Yield every process, then those that started in the meantime, until none did.
 
-    A process that starts another one and ends is else missed by whoever reads a list that is a moment old.
+    Otherwise a process would be missed whose parent is in the list, and ends before it is inspected.
     """
     known: Set[int] = set()
     for _ in range(_LOOKS):
-        fresh = [pid for pid in _pids() if pid not in known]
+        fresh = [pid for pid in procfs.numbered() if pid not in known]
         yield from fresh
         known.update(fresh)
         if not fresh:
@@ -112,22 +91,22 @@ def _arrivals() -> Iterator[int]:
 
 
 def is_still() -> bool:
-    """Tell whether for once no process came while all were listed: then none starts another without an end."""
-    return any(set(_pids()) >= set(_pids()) for _ in range(_LOOKS))
+    """Return whether no process started between two lists, in any of some tries: then there is no endless chain."""
+    return any(set(procfs.numbered()) >= set(procfs.numbered()) for _ in range(_LOOKS))
 
 
 def others(run_id: str) -> Dict[str, List[int]]:
-    """Find the processes of all other runs of this user, by run: what holds no lock any more may still run."""
+    """Return the processes of all other runs of this user, by run: they may still run without the lock."""
     found: Dict[str, List[int]] = {}
-    for pid in _pids():
-        run = supervised(pid) or run_of(pid)
+    for pid in procfs.numbered():
+        run = named(pid)
         if run and run != run_id and _is_ours(pid) and not (supervised(pid) and _is_over(pid)):
             found.setdefault(run, []).append(pid)
     return found
 
 
 def _is_ours(pid: int) -> bool:
-    """Tell whether a process is of this user on this very host: those of containers are seen here as well."""
+    """Return whether a process is this user's and outside of containers, whose processes are visible here as well."""
     try:
         same_host = os.readlink("/proc/%d/ns/pid" % pid) == os.readlink("/proc/self/ns/pid")
         return same_host and os.stat("/proc/%d" % pid).st_uid == os.geteuid()
@@ -137,20 +116,20 @@ def _is_ours(pid: int) -> bool:
 
 def children(pid: int) -> Set[int]:
     """
-    List the children of this very process, also those that have ended and were not collected.
+    Return the children of this process, including those that ended and were not collected.
 
-    Whoever adopts orphans and collects nobody while it lists misses none: a child stays until it is collected, and
-    what it leaves comes before it goes.
+    A process that adopts orphans, and collects none while it lists, misses none: a child stays until it is collected,
+    and its own children are adopted before.
     """
-    found = _read("/proc/%d/task/%d/children" % (pid, pid)).split()
-    # Not every kernel has that file.
-    return set(map(int, found)) or {other for other in _pids() if stat(other)[1] == pid}
+    found = procfs.read("/proc/%d/task/%d/children" % (pid, pid)).split()
+    # Some kernels do not have that file.
+    return set(map(int, found)) or {other for other in procfs.numbered() if stat(other)[1] == pid}
 
 
 def by_parent() -> Dict[int, List[int]]:
-    """List all processes by their parent; zombies are gone."""
+    """Return all processes by their parent, without zombies."""
     found: Dict[int, List[int]] = {}
-    for pid in _pids():
+    for pid in procfs.numbered():
         state, parent = stat(pid)
         if state not in ("", "Z", "X"):
             found.setdefault(parent, []).append(pid)
@@ -158,7 +137,7 @@ def by_parent() -> Dict[int, List[int]]:
 
 
 def descendants(pid: int, without: Iterable[int] = ()) -> Set[int]:
-    """List what descends from a process, except some children and what descends from them."""
+    """Return the descendants of a process, except some children and their descendants."""
     below = by_parent()
     found: Set[int] = set()
     waiting = [child for child in below.get(pid, []) if child not in set(without)]
@@ -170,26 +149,25 @@ def descendants(pid: int, without: Iterable[int] = ()) -> Set[int]:
 
 
 def started(pid: int) -> Optional[int]:
-    """Read when a process started, in ticks since the boot: that and its number name it for good."""
-    fields = _read("/proc/%d/stat" % pid).rpartition(b")")[2].split()
-    return int(fields[19]) if len(fields) > 19 and fields[0] not in (b"Z", b"X") else None
+    """Return when a process started, in ticks since the boot: together with its number that is unique."""
+    fields = procfs.fields(pid)
+    return int(fields[19]) if len(fields) > 19 and fields[0] not in ("Z", "X") else None
 
 
 def stat(pid: int) -> Tuple[str, int]:
-    """Read a process's state letter and its parent; an empty state when there is no such process."""
-    fields = _read("/proc/%d/stat" % pid).rpartition(b")")[2].split()
-    return (fields[0].decode(), int(fields[1])) if len(fields) > 1 else ("", 0)
+    """Return a process's state letter and its parent; an empty state when there is no such process."""
+    fields = procfs.fields(pid)
+    return (fields[0], int(fields[1])) if len(fields) > 1 else ("", 0)
 
 
 def describe(pid: int) -> str:
-    """Say what a process is and why it does not end: ``1234 (python3, state D, nfs_wait)``."""
-    name = _read("/proc/%d/comm" % pid).decode("utf-8", "replace").strip()
-    wait = _read("/proc/%d/wchan" % pid).decode("ascii", "replace").strip("0")
-    return "%d (%s)" % (pid, ", ".join(filter(None, [name, "state %s" % stat(pid)[0], wait])))
+    """Describe a process and why it does not end: ``1234 (python3, state D, nfs_wait)``."""
+    name, wait = small_files.text("/proc/%d/comm" % pid), small_files.text("/proc/%d/wchan" % pid)
+    return "%d (%s)" % (pid, ", ".join(filter(None, [name, "state %s" % stat(pid)[0], (wait or "").strip("0")])))
 
 
 def is_ours_to_end(pid: int) -> bool:
-    """Tell whether this user may signal a process, or it has gone."""
+    """Return whether this user may signal a process, or it has ended."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -200,7 +178,7 @@ def is_ours_to_end(pid: int) -> bool:
 
 
 def send(pids: Iterable[int], number: int) -> None:
-    """Signal processes that may have gone in the meantime."""
+    """Signal processes that may have ended in the meantime."""
     for pid in pids:
         try:
             os.kill(pid, number)
@@ -209,7 +187,7 @@ def send(pids: Iterable[int], number: int) -> None:
 
 
 def end_all(run_id: str, without: Set[int], seconds: float) -> List[int]:
-    """Kill what carries a run's id and what descends from this process, within so many seconds; give what is left."""
+    """Kill what carries a run's id or descends from this process, for a bounded time; return what is left."""
     deadline = time.monotonic() + seconds
     while True:
         _, marked = find(run_id)
@@ -221,7 +199,7 @@ def end_all(run_id: str, without: Set[int], seconds: float) -> List[int]:
 
 
 def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
-    """Signal processes that carry a run's id, and no stranger who got such a number since."""
+    """Signal processes that carry a run's id, and never another process that reuses such a number."""
     for pid in pids:
         # Python 3.9
         opener, sender = getattr(os, "pidfd_open", None), getattr(signal, "pidfd_send_signal", None)
@@ -233,7 +211,7 @@ def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
         except OSError:
             continue
         try:
-            # The handle names one process for good, so what is true now is true when the signal comes.
+            # The handle always names the same process, so it cannot be another one when the signal is sent.
             if run_of(pid) == run_id:
                 sender(handle, number)
         except OSError:
@@ -243,8 +221,8 @@ def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
 
 
 def oom_kills() -> int:
-    """Count the processes that the kernel killed for want of memory since it started."""
-    for line in _read("/proc/vmstat").splitlines():
+    """Return how many processes the kernel has killed since it booted because memory ran out."""
+    for line in procfs.read("/proc/vmstat").splitlines():
         if line.startswith(b"oom_kill "):
             return int(line.split()[1])
     return 0

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask a node's own resolver for names, as a job there would. Private to the collection."""
+"""Resolve names on a node as a job there would. Private to the collection."""
 
 from __future__ import annotations
 
 import socket
 from typing import Dict, List
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.addresses import is_loopback
+from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
+
 HOSTS = "/etc/hosts"
-# So many names are resolved as a job would. All nodes ask for all names at once, which no name server is made for; a
-# hosts file that was copied, the usual cause, is read for the others.
+# At most this many names are resolved as a job would. All nodes resolve all names at once, which is too much for a name
+# server; for the others the hosts file is read, because a copied one is the usual cause.
 MOST_RESOLVED = 32
 _HOSTS_BYTES = 1 << 22
 
 
 def loopback_names(names: List[str]) -> Dict[str, str]:
-    """Find names that lead to loopback, with the address: by the resolver, and by the hosts file beyond the first."""
+    """Return names that lead to loopback, with the address; beyond the first ones by the hosts file alone."""
     found = {}
     listed = _listed() if len(names) > MOST_RESOLVED else {}
     for number, name in enumerate(names):
@@ -25,14 +28,9 @@ def loopback_names(names: List[str]) -> Dict[str, str]:
 
 
 def _listed() -> Dict[str, List[str]]:
-    """Read the addresses of names in the hosts file; hosts(5)."""
+    """Parse the hosts file, hosts(5), into addresses by name."""
     found: Dict[str, List[str]] = {}
-    try:
-        with open(HOSTS, encoding="utf-8", errors="replace") as stream:
-            text = stream.read(_HOSTS_BYTES)
-    except OSError:
-        return found
-    for line in text.splitlines():
+    for line in (small_files.text(HOSTS, _HOSTS_BYTES) or "").splitlines():
         address, *names = line.partition("#")[0].split() or [""]
         for name in names:
             found.setdefault(name.lower(), []).append(address)
@@ -40,13 +38,8 @@ def _listed() -> Dict[str, List[str]]:
 
 
 def resolve(name: str) -> List[str]:
-    """Ask the node's resolver for a name as a job would; empty when it does not know it."""
+    """Return the addresses of a name by the node's own resolver; empty when it is unknown there."""
     try:
         return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
     except (OSError, UnicodeError):
         return []
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether an address leads back to the machine itself."""
-    return address.startswith("127.") or address == "::1"

@@ -2,9 +2,9 @@
 """
 Start a supervisor in a container that outlives the connection. Private to the collection.
 
-Where systemd runs the host, a transient service: the kernel knows everything that belongs to it,
-and systemd ends all of it even when the supervisor is killed. Elsewhere a session of its own, which
-the supervisor empties by descent and by the run's id.
+Where systemd runs the host, that is a transient service: the kernel knows everything that belongs to it, and systemd
+ends all of it even when the supervisor is killed. Elsewhere it is a new session, whose processes the supervisor finds
+by descent and by the run's id.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import select
 import signal
 import sys
 import time
-from typing import Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, own_sources, title
@@ -29,14 +29,14 @@ LIMITS = {
     "LimitSTACK": resource.RLIMIT_STACK,
     "LimitNPROC": resource.RLIMIT_NPROC,
 }
-# The service's own end comes after the supervisor's: runner's grace, two sweeps, and some room.
+# The service ends later than the supervisor: after the runner's grace, two sweeps, and a margin.
 STOP_MARGIN_SECONDS = 30
 _SYSTEMD_SECONDS = 20.0
 _DESCRIPTORS = 1024  # more than an agent has
 
 
 def systemd() -> Optional[List[str]]:
-    """Give the command that makes a service of ours last beyond this login, or None where there is none."""
+    """Return the command that starts a service that outlives this login, or None where that is not possible."""
     if not os.path.isdir("/run/systemd/system") or not executables.which("systemd-run"):
         return None
     if os.geteuid() == 0:
@@ -55,25 +55,19 @@ def start(argv: List[str], run_id: str, grace: float) -> Tuple[str, Optional[int
 
     Returns:
         The kind of container (``systemd`` or ``session``), the process id where it is a child of ours, and
-        why it is no service where systemd refused to make one.
+        why systemd refused to start a service, where it did.
     """
     command, refused = systemd(), ""
     if command:
         refused = _service(command, argv, run_id, grace)
         if not refused:
             return "systemd", None, ""
-    # A session of its own is among the first things that the supervisor makes.
-    return "session", _forked(argv) if own_sources.is_installed() else _executed(argv), refused
-
-
-def _executed(argv: List[str]) -> int:
-    null = os.open(os.devnull, os.O_RDWR)
-    actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1, 2)]
-    return os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+    # The supervisor makes its own session as one of its first steps.
+    return "session", _forked(argv) if own_sources.is_installed() else executables.spawn(argv), refused
 
 
 def _forked(argv: List[str]) -> int:
-    """Be that program in a child of this warm interpreter, which has all that it needs: no second Python starts."""
+    """Run a program in a child of this warm interpreter, which has everything it needs, so no second Python starts."""
     pid = os.fork()
     if pid:
         return pid
@@ -89,7 +83,7 @@ def _forked(argv: List[str]) -> int:
         name, sys.argv = argv[-2], argv[-2:]
         importlib.import_module("%s._supervise.%s" % (own_sources.PACKAGE, name)).main()
         code = 0
-    except Exception:  # noqa: BLE001  as Python does with a program of its own
+    except Exception:  # noqa: BLE001  as Python does at the end of a program
         import traceback
 
         traceback.print_exc()
@@ -100,7 +94,7 @@ def _forked(argv: List[str]) -> int:
 def _service(command: List[str], argv: List[str], run_id: str, grace: float) -> str:
     properties = {
         "Type": "exec",
-        # The supervisor is told, and ends the job in order; what is left then is killed.
+        # The supervisor is told, and ends the job gracefully; what is left then is killed.
         "KillMode": "mixed",
         "SendSIGKILL": "yes",
         "TimeoutStopSec": str(int(grace) + STOP_MARGIN_SECONDS),
@@ -109,21 +103,21 @@ def _service(command: List[str], argv: List[str], run_id: str, grace: float) -> 
     }
     for name, limit in LIMITS.items():
         properties[name] = ":".join("infinity" if v < 0 else str(v) for v in resource.getrlimit(limit))
+    words = [word for name, value in properties.items() for word in ("-p", "%s=%s" % (name, value))]
+    # In a service's command line, a dollar sign begins a variable.
+    program = [word.replace("$", "$$") for word in argv]
+    return _call([*command, "--quiet", "--unit", run_directory.unit(run_id), *words, "--", *program])
+
+
+def _call(argv: List[str]) -> str:
+    """Call systemd, and return why that failed; empty where it did not."""
     import subprocess  # Slow to import, and not needed on a node without systemd.
 
-    unit = run_directory.unit(run_id)
-    words = [word for name, value in properties.items() for word in ("-p", "%s=%s" % (name, value))]
-    environment: Dict[str, str] = dict(os.environ)
-    environment.setdefault("XDG_RUNTIME_DIR", "/run/user/%d" % os.geteuid())
+    environment = {"XDG_RUNTIME_DIR": "/run/user/%d" % os.geteuid(), **os.environ}
+    null = subprocess.DEVNULL
     try:
         done = subprocess.run(
-            # In a service's command line, a dollar sign begins a variable.
-            [*command, "--quiet", "--unit", unit, *words, "--", *(word.replace("$", "$$") for word in argv)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            timeout=_SYSTEMD_SECONDS,
+            argv, stdin=null, stdout=null, stderr=subprocess.PIPE, env=environment, timeout=_SYSTEMD_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
@@ -131,7 +125,7 @@ def _service(command: List[str], argv: List[str], run_id: str, grace: float) -> 
 
 
 def wait_ready(fifo: int, pid: Optional[int], seconds: float) -> str:
-    """Wait for a supervisor's first word and give it; empty when it ended, or was silent for too long."""
+    """Wait for a supervisor's first line and return it; empty when it ended, or wrote nothing in time."""
     deadline = time.monotonic() + seconds
     said = b""
     while not said.endswith(b"\n") and time.monotonic() < deadline:
@@ -140,7 +134,7 @@ def wait_ready(fifo: int, pid: Optional[int], seconds: float) -> str:
             said += piece
             if piece:
                 continue
-            time.sleep(0.01)  # Nobody has opened the other side yet.
+            time.sleep(0.01)  # The other side is not open yet.
         if pid is not None and os.waitpid(pid, os.WNOHANG)[0]:
             return said.decode("utf-8", "replace").strip()
     if not said.endswith(b"\n") and pid is not None:
@@ -150,18 +144,7 @@ def wait_ready(fifo: int, pid: Optional[int], seconds: float) -> str:
 
 
 def forget(run_id: str) -> None:
-    """Have systemd stop and forget the service of a run that is over, whatever became of its supervisor."""
+    """Have systemd stop and forget the service of a run that is over, whatever happened to its supervisor."""
     command = systemd()
-    if command is None:
-        return
-    import subprocess
-
-    control = ["systemctl", *command[1:]]
-    for verb in ("stop", "reset-failed"):
-        subprocess.run(
-            [*control, verb, run_directory.unit(run_id)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_SYSTEMD_SECONDS,
-        )
+    for verb in ("stop", "reset-failed") if command else ():
+        _call(["systemctl", *(command or [])[1:], verb, run_directory.unit(run_id)])

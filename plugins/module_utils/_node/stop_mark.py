@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Keep a run that was stopped from starting on a node, also one that was not armed there yet.
+Keep a run that was stopped from starting on a node, even where it is not armed yet.
 
-A file ``stopped`` in a run's directory says so. Whoever stops writes it first and looks for processes
-then; a supervisor is a process first and looks for the file then: so one of them sees the other. A
-directory that was made for the file alone makes arming fail. Delivered beside the supervisor; private to
-the collection.
+The mark is a file ``stopped`` in the run's directory. A stop writes it first and then looks for processes; a
+supervisor is a process first and then looks for the file: so one of them sees the other. Where only the mark exists,
+its directory makes arming fail. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import time
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 
-# Nothing that leads out of the directory of runs.
+# A name that cannot lead out of the directory of runs.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@=,-]{0,199}\Z")
 
 
@@ -30,17 +29,17 @@ def halt(base: str, run_id: str) -> None:
         base: The directory that holds run directories.
 
     Raises:
-        OSError: If it could start all the same.
+        OSError: If the run could still start.
     """
     if not _NAME.match(run_id):
-        raise OSError(errno.EINVAL, "that is not the id of a run")
+        raise OSError(errno.EINVAL, "not the id of a run")
     try:
         os.makedirs(base, 0o700, exist_ok=True)
         if os.lstat(base).st_uid != os.geteuid():
-            return  # Nobody arms in what belongs to somebody else.
+            return  # No run is armed in another user's directory.
         _mark(os.path.join(base, run_id))
     except OSError as error:
-        if error.errno != errno.EROFS:  # There, nothing can be armed either.
+        if error.errno != errno.EROFS:  # Nothing can be armed there either.
             raise
 
 
@@ -52,7 +51,7 @@ def _mark(run_dir: str) -> None:
 
 
 def _make(run_dir: str) -> None:
-    """Make a directory that is whole from its first moment; one that a launch makes first is left to it."""
+    """Make a directory that is complete from its first moment, unless a launch makes it first."""
     base, run_id = os.path.split(run_dir)
     away = os.path.join(base, "%s%d-%s" % (run_directory.GONE, os.getpid(), run_id))
     os.mkdir(away, 0o700)
@@ -95,10 +94,10 @@ def _record() -> object:
 
 def is_halted(run_dir: str, origin: str) -> bool:
     """
-    Tell whether a run was stopped.
+    Return whether a run was stopped.
 
     Args:
-        origin: The id of its first attempt: who stopped an earlier one means this one, too.
+        origin: The id of its first attempt: stopping an earlier attempt stops this one, too.
     """
     base, run_id = os.path.split(run_dir)
     attempts = [name for name in os.listdir(base) if name == origin or name.startswith(origin + ".")]
@@ -106,7 +105,7 @@ def is_halted(run_dir: str, origin: str) -> bool:
 
 
 def is_only_halted(run_dir: str) -> bool:
-    """Tell whether a directory holds no run, but only keeps one from starting."""
+    """Return whether a directory does not hold a run, but only keeps one from starting."""
     try:
         parts = set(os.listdir(run_dir))
     except OSError:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Give this process another command line, which is what ``ps`` shows and what a run's supervisor is known by.
+Set the command line of this process, which ``ps`` shows, and by which a run's supervisor is found.
 
-A process that is forked and not executed has that of its parent. Private to the collection.
+A process that is forked and not executed has the command line of its parent. Private to the collection.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Sequence, Tuple
 
 
 def become(words: Sequence[str]) -> bool:
-    """Write other words over the command line; False where they do not fit, or the kernel does not let us."""
+    """Overwrite the command line, and return whether that worked: the words must fit, and the kernel must allow it."""
     try:
         begin, end = _place()
         data = b"\0".join(map(os.fsencode, words)) + b"\0"
@@ -28,7 +28,7 @@ def become(words: Sequence[str]) -> bool:
 
 
 def _place() -> Tuple[int, int]:
-    """Read where in memory the command line is; proc_pid_stat(5), fields 48 and 49."""
+    """Return where in memory the command line is; proc_pid_stat(5), fields 48 and 49."""
     with open("/proc/self/stat", "rb") as stream:
         fields = stream.read().rpartition(b")")[2].split()
     return int(fields[45]), int(fields[46])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What makes two nodes different without anybody noticing: versions, limits, space, files.
+Find what differs between nodes unnoticed: versions, limits, space, files.
 
 Versions come from package metadata and torch's version file; torch itself is never imported, which
 would cost seconds and memory on every node. Private to the collection.
@@ -8,22 +8,22 @@ would cost seconds and memory on every node. Private to the collection.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import resource
 from typing import Any, Dict, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, log_segments
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, node_lock, small_files
 
-# The distributions whose versions have to be the same everywhere, as names of metadata directories begin.
+# The distributions whose versions must be the same everywhere, as the names of their metadata directories begin.
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
 NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
 _CONF_BYTES = 4096
-_LOCK_BYTES, _FAULT_CHARACTERS = 256, 400
+_FAULT_CHARACTERS = 400
 PYTHON_SECONDS = 12.0
 MPI_CHARACTERS = 400
-# Runs in the job's Python, with its own import path. A module is looked for without running any of its packages.
+# Runs in the job's Python, with its own import path. It searches for a module without running any of its packages.
 _REPORT = """
 import importlib.util, json, os, re, sys
 names, module, directory = %r
@@ -85,13 +85,13 @@ def python(
     Find the job's Python: the wanted path where it exists, and this node's own python3 otherwise.
 
     Args:
-        module: What it is to find in the working directory ``chdir`` or elsewhere.
+        module: What the job runs, from the working directory ``chdir`` or elsewhere.
         env: Variables of the job that decide what it finds.
-        with_mpi: Whether to look for an MPI as well, which takes as long as to start it.
+        with_mpi: Whether to search for an MPI, too, which takes as long as starting it.
 
     Returns:
         ``wanted`` and ``own`` (paths or None), each with ``_exists``, and with ``_report`` (what that Python
-        says of itself, None where it was not asked or did not answer); ``mpi``, as ``mpi`` gives it.
+        reports, None where it was not run or did not answer); ``mpi``, as ``mpi`` returns it.
     """
     own = executables.which("python3")
     result: Dict[str, Any] = {"wanted": wanted, "own": own}
@@ -99,7 +99,7 @@ def python(
         path = result[key]
         usable = bool(path) and os.path.isfile(path) and os.access(path, os.X_OK)
         result[key + "_exists"] = usable
-        # The node's own is the second choice: it is asked only where the first is missing.
+        # The node's own Python is the second choice, and runs only where the first one is missing.
         asked = inspect and usable and not (key == "own" and result["wanted_exists"])
         result[key + "_report"] = _ask(path, module, chdir, env) if asked else None
     found = [result[key] for key in ("wanted", "own") if result[key + "_exists"]]
@@ -121,10 +121,10 @@ def files(
     chdir: Optional[str], entry: Optional[str], program: Optional[str] = None, search: Optional[str] = None
 ) -> Dict[str, Any]:
     """
-    Look whether the working directory, the entry script and the program are there, and at NCCL's files.
+    Find the working directory, the entry script and the program, and read NCCL's files.
 
     Args:
-        program: What the system is to execute, a path or a name.
+        program: What the system executes, a path or a name.
         search: The job's own search path, where it has one.
     """
     base = _base(chdir)
@@ -143,7 +143,7 @@ def files(
 
 
 def _base(chdir: Optional[str]) -> str:
-    """Give the directory that the job will work in."""
+    """Return the job's working directory."""
     return chdir if chdir is not None and os.path.isdir(chdir) else os.path.expanduser("~")
 
 
@@ -170,10 +170,10 @@ def _digest(path: str) -> Optional[str]:
 
 
 def limits() -> Dict[str, Optional[int]]:
-    """Read the limits that the job will have, in bytes and files; None is unlimited."""
+    """Return the limits that the job will have, in bytes and files; None is unlimited."""
     found = {}
     for name, number in (("memlock", resource.RLIMIT_MEMLOCK), ("nofile", resource.RLIMIT_NOFILE)):
-        # The supervisor is started by this very process, so the job inherits what holds here.
+        # The supervisor is started by this process, so the job inherits its limits.
         hard = resource.getrlimit(number)[1]
         found[name] = None if hard == resource.RLIM_INFINITY else hard
     return found
@@ -191,21 +191,8 @@ def space(run_base: str) -> Dict[str, Any]:
         "run_inodes_free": status.f_favail if status.f_files else None,
         "run_writable": os.access(path, os.W_OK),
         "shm_free": shm,
-        "locked_by": lock_holder(run_base),
+        "locked_by": node_lock.holder(os.path.join(run_base, run_directory.LOCK)),
     }
-
-
-def lock_holder(run_base: str) -> Optional[str]:
-    """Name the run whose supervisor holds this node, or None."""
-    try:
-        with os.fdopen(log_segments.open_regular(os.path.join(run_base, "lock")), "rb") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return stream.read(_LOCK_BYTES).decode("utf-8", "replace").strip() or "unknown"
-    except OSError:
-        pass
-    return None
 
 
 def _statvfs(path: str) -> Optional[int]:
@@ -217,23 +204,17 @@ def _statvfs(path: str) -> Optional[int]:
 
 
 def nccl_files() -> Dict[str, str]:
-    """Read NCCL's own configuration files, which can contradict what a launcher sets."""
-    found = {}
-    for name in NCCL_FILES:
-        try:
-            with open(os.path.expanduser(name), encoding="utf-8", errors="replace") as stream:
-                found[name] = stream.read(_CONF_BYTES)
-        except OSError:
-            continue
-    return found
+    """Read NCCL's own configuration files, which can override what a launcher sets."""
+    texts = {name: small_files.text(os.path.expanduser(name), _CONF_BYTES) for name in NCCL_FILES}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def mpi(wanted: Optional[str], pythons: Sequence[Optional[str]]) -> Optional[Dict[str, str]]:
     """
-    Say which mpirun the node has: the wanted one, else one beside the job's Python, else one on the PATH.
+    Find an mpirun: the wanted one, otherwise one beside the job's Python, otherwise one on the PATH.
 
     Returns:
-        ``program``, its path, and ``text``, how it describes itself; None when there is none.
+        ``program``, its path, and ``text``, how it describes itself; None where none exists.
     """
     beside = [os.path.join(os.path.dirname(python), "mpirun") for python in pythons if python]
     places = [wanted] if wanted else [*beside, executables.which("mpirun")]

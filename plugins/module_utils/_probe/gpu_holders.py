@@ -2,8 +2,8 @@
 """
 Find processes that hold GPUs, and describe them. Private to the collection.
 
-Files of a process can hang with it; what reads them here leaves processes alone that are in an
-uninterruptible wait.
+Reading a process's files can hang where the process itself hangs, so those of a process in an
+uninterruptible wait are not read.
 """
 
 from __future__ import annotations
@@ -15,68 +15,72 @@ import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
 
 KFD = "sys/class/kfd/kfd"
 UNKNOWN = "unknown"
 # A command line may have megabytes.
 _CHARACTERS, _NAME_CHARACTERS = 300, 256
-# They hold every NVIDIA GPU for ever and compute nothing; as the kernel cuts the name, at 15 characters.
+# They always hold every NVIDIA GPU and compute nothing; the kernel truncates names to 15 characters.
 _WATCHERS = ("nvidia-persiste", "nv-hostengine", "dcgm-exporter")
 
 
 def amd(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
-    """List who holds a GPU: who has memory or a queue on it. KFD names GPUs by numbers of its own."""
+    """Return the processes with memory or a queue on a GPU, which KFD names by numbers of its own."""
     holders = []
-    for process in numbered(os.path.join(root, KFD, "proc")):
-        held = {read(path) for path in glob.glob(os.path.join(process, "queues/*/gpuid"))}
+    processes = os.path.join(root, KFD, "proc")
+    for pid in procfs.numbered(processes):
+        process = os.path.join(processes, str(pid))
+        held = {small_files.text(path) for path in glob.glob(os.path.join(process, "queues/*/gpuid"))}
         for path in glob.glob(os.path.join(process, "vram_*")):
-            if (read(path) or "0") != "0":
+            if (small_files.text(path) or "0") != "0":
                 held.add(path.rpartition("_")[2])
         indices = sorted(index_of[number] for number in held if number in index_of)
         if held:
-            holders += holder(root, int(os.path.basename(process)), indices)
+            holders += holder(root, pid, indices)
     return holders
 
 
 def nvidia(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
-    holders = []
-    for process in numbered(os.path.join(root, "proc")):
-        if read(os.path.join(process, "comm")) in _WATCHERS:
+    """Return the processes that have a GPU's device open."""
+    holders, proc = [], os.path.join(root, "proc")
+    for pid in procfs.numbered(proc):
+        if small_files.text(os.path.join(proc, str(pid), "comm")) in _WATCHERS:
             continue
-        opened = {_link(path) for path in glob.glob(os.path.join(process, "fd/*"))}
+        opened = set(procfs.targets(procfs.open_files(pid, proc)))
         indices = sorted(index_of[device] for device in opened if device in index_of)
         if indices:
-            holders += holder(root, int(os.path.basename(process)), indices)
+            holders += holder(root, pid, indices)
     return holders
 
 
 def holder(root: str, pid: int, indices: List[int]) -> List[Dict[str, Any]]:
-    """Describe a process, as a list of one; the one that asks is none."""
+    """Describe a process, as a list of one; empty for this process itself."""
     if pid == os.getpid():
         return []
-    process = os.path.join(root, "proc", str(pid))
-    name = read(os.path.join(process, "comm")) or ""
-    # The name may hold blanks and parentheses: count from its end.
-    stat = (read(os.path.join(process, "stat")) or "").rpartition(")")[2].split()
+    proc = os.path.join(root, "proc")
+    process = os.path.join(proc, str(pid))
+    stat = procfs.fields(pid, proc)
     stuck = stat[:1] == ["D"]
-    environment = "" if stuck else read(os.path.join(process, "environ")) or ""
-    marks = [word.partition("=")[2] for word in environment.split("\0") if word.startswith(run_directory.MARK)]
-    words = "" if stuck else read(os.path.join(process, "cmdline")) or ""
+    mark = run_directory.MARK.encode()
+    marks = [] if stuck else [entry for entry in procfs.environment(pid, proc) if entry.startswith(mark)]
+    words = None if stuck else small_files.text(os.path.join(process, "cmdline"))
+    name = small_files.text(os.path.join(process, "comm")) or ""
     return [
         {
             "pid": pid,
             "user": _user(process)[:_NAME_CHARACTERS],
-            "command": words[: 2 * _CHARACTERS].replace("\0", " ").strip()[:_CHARACTERS] or name,
+            "command": (words or "")[: 2 * _CHARACTERS].replace("\0", " ").strip()[:_CHARACTERS] or name,
             "age_seconds": _age(root, stat),
-            "run_id": marks[0][:_CHARACTERS] if marks else None,
+            "run_id": marks[0][len(mark) :].decode("utf-8", "replace")[:_CHARACTERS] if marks else None,
             "gpus": indices,
         }
     ]
 
 
 def _user(process: str) -> str:
-    """Name who runs a process, by number where no name is known here."""
-    found = re.search(r"^Uid:\s+(\d+)", read(os.path.join(process, "status")) or "", re.MULTILINE)
+    """Return the user of a process, by number where the name is unknown."""
+    found = re.search(r"^Uid:\s+(\d+)", small_files.text(os.path.join(process, "status")) or "", re.MULTILINE)
     if found is None:
         return UNKNOWN
     try:
@@ -86,32 +90,8 @@ def _user(process: str) -> str:
 
 
 def _age(root: str, stat: Sequence[str]) -> Optional[float]:
-    """Compute a process's age in seconds; ``stat`` begins with the third field of its file."""
-    uptime = (read(os.path.join(root, "proc/uptime")) or "").split()
+    """Return a process's age in seconds; ``stat`` begins with the third field of its file."""
+    uptime = (small_files.text(os.path.join(root, "proc/uptime")) or "").split()
     if len(stat) < 20 or not uptime:
         return None
     return round(max(0.0, float(uptime[0]) - int(stat[19]) / os.sysconf("SC_CLK_TCK")), 2)
-
-
-def numbered(directory: str) -> List[str]:
-    """List the entries of a directory that are numbers, in their order."""
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return []
-    return [os.path.join(directory, name) for name in sorted(filter(str.isdigit, names), key=int)]
-
-
-def _link(path: str) -> Optional[str]:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return None
-
-
-def read(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Ask the vendors' tools for GPUs, each in a child with a deadline. Private to the collection.
+Run the vendors' tools to find GPUs, each in a child with a deadline. Private to the collection.
 
-What a tool says beside its answer, and how it fails, is kept: a tool that is there and fails is not "no GPU".
+What a tool prints beside its answer, and how it fails, is kept: a tool that fails does not mean "no GPU".
 
 Formats: the command line documentation of amd-smi, rocm-smi and nvidia-smi.
 """
@@ -29,10 +29,10 @@ Run = Callable[[Sequence[str]], Optional[str]]
 
 class Found(NamedTuple):
     """
-    What one way to look found.
+    The result of one way to find GPUs.
 
-    ``models`` are one a GPU in order; ``more`` are facts that are there only when there is something to say, and
-    ``words`` what a tool said beside its answer.
+    ``models`` has one entry per GPU, in order; ``more`` has facts that exist only sometimes, and ``words`` what a tool
+    printed beside its answer.
     """
 
     models: List[str]
@@ -43,18 +43,18 @@ class Found(NamedTuple):
 
 
 class ToolError(Exception):
-    """A tool gave no answer that can be used; the text says how, in its own words where it has some."""
+    """A tool gave no usable answer; the text says why, in the tool's own words where it has some."""
 
 
 def run_bounded(argv: Sequence[str]) -> str:
     """
-    Run a tool and give its standard output.
+    Run a tool and return its standard output.
 
     Raises:
         OSError: If it cannot be started.
-        subprocess.SubprocessError: If it gives no answer within ``TOOL_SECONDS``, or fails; then with what it said.
+        subprocess.SubprocessError: If it does not answer within ``TOOL_SECONDS``, or fails, with its output.
     """
-    import subprocess  # Only where there is a tool to ask: its import takes as long as all the rest.
+    import subprocess  # Slow to import, and only needed where a tool exists.
 
     pipe = subprocess.PIPE
     with open(os.devnull, "rb") as null:
@@ -63,7 +63,7 @@ def run_bounded(argv: Sequence[str]) -> str:
         text, errors = (each.decode("utf-8", "replace") for each in tool.communicate(timeout=TOOL_SECONDS))
     except subprocess.TimeoutExpired:
         os.killpg(tool.pid, signal.SIGKILL)
-        # It is waited for only briefly: a tool that hangs in the driver cannot even be killed.
+        # Only briefly: a tool that hangs in the driver cannot even be killed.
         with contextlib.suppress(subprocess.TimeoutExpired):
             tool.wait(KILLED_SECONDS)
         raise
@@ -89,13 +89,13 @@ def amd_smi(path: str, root: str, run: Run) -> Found:
     for _, entry in sorted(gpus.items()):
         asic, board, driver = (_part(entry, name) for name in ("asic", "board", "driver"))
         models.append(_first(_said(board, "product_name"), _said(asic, "market_name", "target_graphics_version")))
-        # The driver's version was called otherwise once.
+        # Older releases have another name for the driver's version.
         drivers.append(_said(driver, "version", "driver_version"))
     return _answered(Found(models, drivers[0] if drivers else None, gpu_holders.amd(root, {}), None, words), failure)
 
 
 def _part(entry: Dict[str, Any], name: str) -> Dict[str, Any]:
-    """Give a part of what a tool says of a GPU; it is a text such as N/A where a permission was missing."""
+    """Return a part of a tool's answer on a GPU; it is a text such as N/A where a permission is missing."""
     part = entry.get(name)
     return part if isinstance(part, dict) else {}
 
@@ -119,7 +119,7 @@ def nvidia_smi(path: str, root: str, run: Run) -> Found:
     text, failure = said_by(run, [path, fields, "--format=csv,noheader"])
     rows, words = _rows(text, 4)
     if not rows and not words and "No devices were found" in text:
-        return Found([])  # Whatever exit code that is.
+        return Found([])  # With any exit code.
     if not rows and words and not failure:
         raise ToolError("it printed: %s" % shortened(words))
     rows.sort(key=lambda row: int(row[0]))
@@ -136,7 +136,7 @@ def nvidia_smi(path: str, root: str, run: Run) -> Found:
 
 
 def _answered(found: Found, failure: Optional[Exception]) -> Found:
-    """Take an answer although its tool failed, with how it did; a failure without an answer is one."""
+    """Return an answer, with the failure of its tool among the words; without an answer, raise the failure."""
     if failure is None:
         return found
     if not found.models:
@@ -146,12 +146,13 @@ def _answered(found: Found, failure: Optional[Exception]) -> Found:
 
 
 def find(root: str, name: str) -> Optional[str]:
+    """Return the path of a tool; None where it is not installed."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.join(root, "opt/rocm/bin")])
     return executables.which(name, path)
 
 
 def said_by(run: Run, argv: Sequence[str]) -> Tuple[str, Optional[Exception]]:
-    """Give what a tool printed, and how it failed where it printed something all the same."""
+    """Return what a tool printed, and its failure where it failed after that."""
     import subprocess
 
     try:
@@ -168,7 +169,7 @@ def _text(output: Any) -> str:
 
 
 def _documents(text: str, failure: Optional[Exception]) -> Tuple[List[Any], str]:
-    """Decode every JSON document in what a tool printed; also give the words before and between them."""
+    """Parse every JSON document in a tool's output; also return the words before and between them."""
     found: List[Any] = []
     words, place = [], 0
     for start in re.finditer(r"^\s*[\[{]", text, re.MULTILINE):
@@ -188,11 +189,11 @@ def _documents(text: str, failure: Optional[Exception]) -> Tuple[List[Any], str]
 
 
 def _rows(text: str, width: int) -> Tuple[List[List[str]], str]:
-    """Split CSV into rows of ``width`` fields that begin with a number; all other lines are the tool's words."""
+    """Parse CSV into rows of ``width`` fields that begin with a number; all other lines are the tool's words."""
     rows, words = [], []
     for line in text.splitlines():
         fields = [field.strip() for field in line.split(",")]
-        # "[GPU is lost]" in place of a name is no GPU that computes.
+        # A GPU with "[GPU is lost]" for its name cannot compute.
         if len(fields) == width and re.fullmatch("[0-9]{1,9}", fields[0]) and not fields[1].startswith(("[", "ERR")):
             rows.append(fields)
         elif line.strip() and line.strip() != "No devices were found":
@@ -201,7 +202,7 @@ def _rows(text: str, width: int) -> Tuple[List[List[str]], str]:
 
 
 def _said(entry: Dict[str, Any], *names: str) -> Optional[str]:
-    """Give the first of several values that says something."""
+    """Return the first of several values that is known."""
     values = (str(entry.get(name) or "").strip() for name in names)
     return next((value for value in values if value and value != "N/A"), None)
 
@@ -211,6 +212,7 @@ def _first(*values: Optional[str]) -> str:
 
 
 def reason(error: Exception) -> str:
+    """Return why a tool gave no answer."""
     import subprocess
 
     if isinstance(error, subprocess.TimeoutExpired):
@@ -221,11 +223,12 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return "could not be started: %s" % error.strerror
     if isinstance(error, json.JSONDecodeError) or not isinstance(error, ValueError):
-        return "not understood (%s)" % error
+        return "unexpected output (%s)" % error
     return str(error)
 
 
 def shortened(text: str) -> str:
+    """Return the beginning of a tool's words, on one line."""
     return " ".join(text.split())[:_WORDS_CHARACTERS]
 
 

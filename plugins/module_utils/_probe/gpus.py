@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Look at one node's GPUs: how many, which, by which driver, and who holds them. Private to the collection.
+Find one node's GPUs: how many, which, by which driver, and who holds them. Private to the collection.
 
-The kernel's own view comes first and starts no program. Only where it is missing (a container without
-these directories) are the vendors' tools asked.
+The kernel's own view comes first and starts no program. The vendors' tools run only where it is missing, as in a
+container without these directories.
 
 Formats: https://docs.kernel.org/gpu/amdgpu, KFD's topology in sysfs; ``/proc/driver/nvidia``.
 """
@@ -17,6 +17,7 @@ import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import schema
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpu_holders, gpu_tools
 
 _NVIDIA = "proc/driver/nvidia"
@@ -27,20 +28,20 @@ _PCI = r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
 def gpus(root: str = "/", run: gpu_tools.Run = gpu_tools.run_bounded) -> Dict[str, Any]:
     """
-    Look at this node's GPUs.
+    Find this node's GPUs.
 
     Args:
         root: Where ``proc``, ``sys`` and ``opt`` are.
-        run: Gives what a command prints; None, OSError or SubprocessError when it fails.
+        run: Returns what a command prints; None, OSError or SubprocessError when it fails.
 
     Returns:
-        ``vendor`` ("amd", "nvidia" or None), ``count``, ``models`` (one a GPU, in order), ``driver``
+        ``vendor`` ("amd", "nvidia" or None), ``count``, ``models`` (one per GPU, in order), ``driver``
         (version or None), ``source`` ("kernel", a tool's name or None) and ``holders``, each with
         ``pid``, ``user``, ``command``, ``age_seconds`` (or None), ``run_id`` (or None) and ``gpus``
-        (indices into ``models``). Where there is something to say, ``note`` (which tool complained, and how),
-        ``uuids`` (one a GPU), ``dead`` (GPUs that do not answer) and ``denied`` (devices that this user may not
-        open: ``path``, and ``group``, None where the device is missing).
-        A user without privileges sees the holders of NVIDIA GPUs among own processes only.
+        (indices into ``models``). Where they apply, ``note`` (which tool failed, and how), ``uuids`` (one per GPU),
+        ``dead`` (GPUs that do not answer) and ``denied`` (devices that this user may not open: ``path``, and
+        ``group``, None where the device is missing).
+        A user without privileges sees only their own processes among the holders of NVIDIA GPUs.
     """
     for vendor, look in (("amd", _amd_kernel), ("nvidia", _nvidia_kernel)):
         found = look(root, run)
@@ -57,7 +58,7 @@ def gpus(root: str = "/", run: gpu_tools.Run = gpu_tools.run_bounded) -> Dict[st
             notes.append("%s: %s" % (name, error))
             continue
         except Exception as error:  # noqa: BLE001
-            # Whatever a tool prints in place of what its documentation says, it is a note and no crash.
+            # Output that differs from a tool's documentation is a note, not a crash.
             notes.append("%s: %s" % (name, gpu_tools.reason(error)))
             continue
         if found.words and (found.models or _PERMISSION.search(found.words)):
@@ -68,7 +69,7 @@ def gpus(root: str = "/", run: gpu_tools.Run = gpu_tools.run_bounded) -> Dict[st
 
 
 def unknown(why: str) -> Dict[str, Any]:
-    """Give the facts of a node whose GPUs could not be looked at."""
+    """Return the facts of a node whose GPUs could not be detected."""
     return _result(None, None, gpu_tools.Found([]), [why])
 
 
@@ -93,38 +94,37 @@ def _told(value: Any) -> Any:
 
 def _amd_kernel(root: str, _: gpu_tools.Run) -> gpu_tools.Found:
     """Read KFD's topology, in which a node with SIMD units is a GPU; nodes without are processors."""
-    nodes = [
-        (node, _properties(node))
-        for node in gpu_holders.numbered(os.path.join(root, gpu_holders.KFD, "topology/nodes"))
-    ]
-    found = [(node, properties) for node, properties in nodes if properties.get("simd_count", "0") != "0"]
-    # A processor with a GPU in it draws a screen where there are others, and is the GPU where it is the only one.
+    place = os.path.join(root, gpu_holders.KFD, "topology/nodes")
+    nodes = [os.path.join(place, str(number)) for number in procfs.numbered(place)]
+    known = [(node, _properties(node)) for node in nodes]
+    found = [entry for entry in known if entry[1].get("simd_count", "0") != "0"]
+    # A GPU inside a processor is for the screen where there are others; it counts where it is the only one.
     real = [entry for entry in found if entry[1].get("cpu_cores_count", "0") == "0"] or found
     if not real:
         return gpu_tools.Found([])
-    index_of = {gpu_holders.read(os.path.join(node, "gpu_id")) or "": index for index, (node, _) in enumerate(real)}
+    index_of = {small_files.text(os.path.join(node, "gpu_id")) or "": index for index, (node, _) in enumerate(real)}
     minors = [properties.get("drm_render_minor", "") for _, properties in real]
     devices = ["dev/kfd", *("dev/dri/renderD" + minor for minor in minors if minor not in ("", "0", "-1"))]
     return gpu_tools.Found(
         [_amd_model(root, node, properties) for node, properties in real],
-        gpu_holders.read(os.path.join(root, "sys/module/amdgpu/version")),
+        small_files.text(os.path.join(root, "sys/module/amdgpu/version")),
         gpu_holders.amd(root, index_of),
         {"denied": _denied(root, devices, must_exist=True)},
     )
 
 
 def _properties(node: str) -> Dict[str, str]:
-    lines = [line.split(None, 1) for line in (gpu_holders.read(os.path.join(node, "properties")) or "").splitlines()]
+    lines = [line.split(None, 1) for line in (small_files.text(os.path.join(node, "properties")) or "").splitlines()]
     return {line[0]: line[1] for line in lines if len(line) == 2}
 
 
 def _denied(root: str, devices: Sequence[str], must_exist: bool) -> List[Dict[str, Any]]:
     """
-    List devices that this user may not open.
+    Return devices that this user may not open.
 
     Args:
-        must_exist: Whether a device that is missing is one of them: containers see the kernel's view of all GPUs,
-            and have the devices of those that they were given.
+        must_exist: Whether a missing device is one of them: containers see the kernel's view of all GPUs, but have
+            only the devices that they were given.
     """
     found: List[Dict[str, Any]] = []
     for device in devices if os.path.isdir(os.path.join(root, "dev")) else ():
@@ -147,18 +147,18 @@ def _group(number: int) -> str:
 
 
 def _amd_model(root: str, node: str, properties: Dict[str, str]) -> str:
-    """Name a GPU as it is sold where its board says so, else by its instruction set (gfx942)."""
+    """Return a GPU's product name where its board has one, otherwise its instruction set (gfx942)."""
     card = os.path.join(root, "sys/class/drm/renderD%s/device/product_name" % properties.get("drm_render_minor", ""))
     version = properties.get("gfx_target_version", "0")
     target = None
     if version.isdigit() and int(version):
-        # 90402 is 9, 4, 2; the last two are written as hexadecimal digits: 90010 is gfx90a.
+        # 90402 is 9, 4, 2, of which the last two are hexadecimal digits: 90010 is gfx90a.
         target = "gfx%d%x%x" % (int(version) // 10000, int(version) // 100 % 100, int(version) % 100)
-    return gpu_holders.read(card) or target or gpu_holders.read(os.path.join(node, "name")) or gpu_holders.UNKNOWN
+    return small_files.text(card) or target or small_files.text(os.path.join(node, "name")) or gpu_holders.UNKNOWN
 
 
 def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
-    """Read the driver's directory, one entry a GPU named by PCI address, which is nvidia-smi's order."""
+    """Read the driver's directory, one entry per GPU named by its PCI address, which is nvidia-smi's order."""
     all_of_them = [_nvidia_gpu(path) for path in sorted(glob.glob(os.path.join(root, _NVIDIA, "gpus/*/information")))]
     listed = [known for known in all_of_them if known.get("GPU Excluded") != "Yes"]
     silent = [known for known in listed if "?" in known.get("GPU UUID", "")]
@@ -168,7 +168,7 @@ def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
     index_of = {"/dev/nvidia" + minor: index for index, minor in enumerate(minors)}
     uuids = [known.get("GPU UUID", "") for known in real]
     version = re.search(
-        r"Kernel Module(?: for \S+)?\s+(\d[\d.]*)", gpu_holders.read(os.path.join(root, _NVIDIA, "version")) or ""
+        r"Kernel Module(?: for \S+)?\s+(\d[\d.]*)", small_files.text(os.path.join(root, _NVIDIA, "version")) or ""
     )
     return gpu_tools.Found(
         [known.get("Model") or gpu_holders.UNKNOWN for known in real],
@@ -183,7 +183,7 @@ def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
 
 
 def _nvidia_gpu(path: str) -> Dict[str, str]:
-    lines = [line.partition(":") for line in (gpu_holders.read(path) or "").splitlines()]
+    lines = [line.partition(":") for line in (small_files.text(path) or "").splitlines()]
     known = {name.strip(): value.strip() for name, _, value in lines}
     return {**known, "address": os.path.basename(os.path.dirname(path)).lower()}
 
@@ -192,17 +192,17 @@ def _dead(
     silent: List[Dict[str, str]], listed: List[Dict[str, str]], root: str, run: gpu_tools.Run
 ) -> List[Dict[str, str]]:
     """
-    Tell GPUs that are dead from those that only were not used yet, both of which have no UUID.
+    Return which GPUs without a UUID are dead, rather than not used yet.
 
-    nvidia-smi wakes them up, and does not list what is dead. Without its answer, one that alone has no UUID is dead.
+    nvidia-smi wakes them up, and does not list dead ones. Without its answer they are dead if other GPUs have a UUID.
     """
     path, alive = gpu_tools.find(root, "nvidia-smi"), ""
     if path is not None:
         try:
             alive, _ = gpu_tools.said_by(run, [path, "--query-gpu=pci.bus_id", "--format=csv,noheader"])
-        except Exception:  # noqa: BLE001  the kernel's word stands
+        except Exception:  # noqa: BLE001  then the kernel's view counts
             alive = ""
-    # It writes eight digits of the domain, the kernel four.
+    # nvidia-smi writes eight digits of the domain, the kernel four.
     addresses = {line.strip().lower()[-12:] for line in alive.splitlines() if re.fullmatch(_PCI, line.strip())}
     if addresses:
         return [known for known in silent if known["address"][-12:] not in addresses]

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read what ``ifconfig -a`` prints. Pure text in, plain data out; private to the collection.
+Parse what ``ifconfig -a`` prints. Pure text in, plain data out; private to the collection.
 
-A block an interface, its first line begins in column one with the name (aliases are ``eth0:1``), all other
-lines are indented. Addresses stand first in a block, never more than one of IPv4. These layouts are known:
+There is one block per interface: its first line begins in column one with the name (aliases are ``eth0:1``), all other
+lines are indented. Addresses come first in a block, with at most one of IPv4. These layouts are known:
 
 * net-tools 2.x: ``eth0: flags=4163<UP,BROADCAST>  mtu 1500``, then ``inet 192.0.2.1  netmask 255.255.255.0``.
 * net-tools 1.60 and busybox: ``eth0      Link encap:Ethernet  HWaddr …``, then ``inet addr:192.0.2.1 …
-  Mask:255.255.255.0``, and the flags stand behind the addresses: ``UP BROADCAST  MTU:1500  Metric:1``.
-* inetutils: the same, but nothing stands between a name of ten characters or more and ``Link encap:``.
+  Mask:255.255.255.0``, and the flags follow the addresses: ``UP BROADCAST  MTU:1500  Metric:1``.
+* inetutils: the same, but there is nothing between a name of ten or more characters and ``Link encap:``.
 
-Whatever else is there is an error: an address that is read for another interface is worse than none.
+Anything else is an error: an address that is assigned to the wrong interface is worse than none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Dict, List, Match, Optional
 _HEAD = re.compile(
     r"(?P<name>[^\s:/]+(?::[^\s:/]+)?): flags=-?\d{1,10}<(?P<flags>[^<>]*)>(?:\s+mtu (?P<mtu>\d{1,9}))?\s*$"
 )
-# An InfiniBand address has 20 bytes, of which ifconfig prints 8 correctly: it is no Ethernet address.
+# An InfiniBand address has 20 bytes, of which ifconfig prints 8 correctly: it is not an Ethernet address.
 _OLD_HEAD = re.compile(r"(?P<name>[^\s/]+?)\s*Link encap:(?:Ethernet\s+HWaddr (?P<ether>[0-9a-fA-F:]+))?")
 _OLD_FLAGS = re.compile(r"\s+(?P<flags>[A-Z ]*[A-Z]|\[NO FLAGS\])\s+MTU:(?P<mtu>\d{1,9})\s+Metric:")
 _INET = re.compile(
@@ -34,7 +34,7 @@ _INET6 = re.compile(
     r"(?:\s+scopeid 0x|\s+Scope:)"
 )
 _ETHER = re.compile(r"\s+ether (?P<ether>[0-9a-fA-F:]+)\s")
-# What net-tools say of InfiniBand, in column one.
+# What net-tools print about InfiniBand, in column one.
 _REMARK = re.compile(
     r"Infiniband hardware address can|Ifconfig (?:uses the ioctl|is obsolete)|Because Infiniband address"
 )
@@ -42,7 +42,7 @@ _FOREIGN = re.compile(r"flags=|Link encap|\binet", re.IGNORECASE)
 _SHOWN = 60
 
 
-class Unreadable(ValueError):  # noqa: N818  the text is to blame
+class Unreadable(ValueError):  # noqa: N818  it describes the text
     """The text is not what a known ifconfig prints."""
 
 
@@ -51,13 +51,13 @@ def parse(text: str) -> List[Dict[str, Any]]:
     Parse the whole output.
 
     Returns:
-        One dict an interface, in the order printed: ``name``, ``flags`` (list), ``mtu`` (bytes, or
+        One dict per interface, in the order printed: ``name``, ``flags`` (list), ``mtu`` (bytes, or
         None), ``ether`` (or None) and ``addresses``, each ``{"address": str, "prefix": int}``.
         Link-local IPv6 addresses are left out: they mean nothing on another host. An alias
         (``eth0:1``) adds its addresses to its interface.
 
     Raises:
-        Unreadable: If a line is not one of a known layout, or stands where it cannot.
+        Unreadable: If a line is not of a known layout, or in a place where it cannot be.
     """
     reader = _Reader()
     for number, line in enumerate(text.split("\n"), 1):
@@ -66,12 +66,12 @@ def parse(text: str) -> List[Dict[str, Any]]:
         except (Unreadable, OSError) as error:
             raise Unreadable("line %d is %s: %s" % (number, ascii(line[:_SHOWN]), error)) from error
     if not reader.interfaces:
-        raise Unreadable("no interface in it")
+        raise Unreadable("it has no interface")
     return list(reader.interfaces.values())
 
 
 class _Reader:
-    """Where the reader is: the interface of this block, and what of the block has been seen."""
+    """The state of the parser: the interface of this block, and which parts of the block it has seen."""
 
     def __init__(self) -> None:
         self.interfaces: Dict[str, Dict[str, Any]] = {}
@@ -79,6 +79,7 @@ class _Reader:
         self._has_inet = self._is_past_addresses = False
 
     def read(self, line: str) -> None:
+        """Parse the next line."""
         head = _HEAD.match(line) or _OLD_HEAD.match(line)
         if head:
             self._begin(head)
@@ -87,7 +88,7 @@ class _Reader:
         elif _REMARK.match(line):
             return
         elif self._current is None or not line[0].isspace():
-            raise Unreadable("it belongs to no interface")
+            raise Unreadable("it does not belong to an interface")
         else:
             self._read_detail(line, self._current)
 
@@ -95,7 +96,7 @@ class _Reader:
         fresh = _interface(**head.groupdict())
         base, colon, _ = head.group("name").partition(":")
         if bool(colon) != (base in self.interfaces):
-            raise Unreadable("%s is there %s" % (base, "not before its alias" if colon else "twice"))
+            raise Unreadable("%s comes %s" % (base, "after its alias" if colon else "twice"))
         self._current = self.interfaces.setdefault(base, fresh)
         self._has_inet = self._is_past_addresses = False
 
@@ -103,7 +104,7 @@ class _Reader:
         inet, inet6 = _INET.match(line), _INET6.match(line)
         if inet or inet6:
             if self._is_past_addresses or (inet and self._has_inet):
-                raise Unreadable("no address can stand here")
+                raise Unreadable("an address is not possible here")
             self._has_inet = self._has_inet or bool(inet)
             interface["addresses"] += _inet(inet) if inet else _inet6(inet6)
             return
@@ -114,13 +115,13 @@ class _Reader:
         if ether:
             interface["ether"] = ether.group("ether").lower()
         elif flags and interface["mtu"] is None:
-            # Only once: an alias has flags of its own, which say nothing about its interface.
+            # Only once: an alias has its own flags, which do not describe its interface.
             interface["flags"] = [flag for flag in flags.group("flags").split() if flag.isalpha()]
             interface["mtu"] = int(flags.group("mtu"))
 
 
 def _interface(name: str, flags: str = "", mtu: str = "", ether: str = "") -> Dict[str, Any]:
-    """Begin an interface from the words of its first line; each layout has only some of them."""
+    """Return a new interface from the words of its first line; each layout has only some of them."""
     return {
         "name": name.partition(":")[0],
         "flags": [flag for flag in flags.split(",") if flag],
@@ -136,7 +137,7 @@ def _inet(found: Match[str]) -> List[Dict[str, Any]]:
     netmask = found.group("netmask") or found.group("old_netmask") or "255.255.255.255"
     bits = bin(1 << 32 | int.from_bytes(socket.inet_pton(socket.AF_INET, netmask), "big"))[3:]
     if "01" in bits:
-        raise Unreadable("%s is no mask of a network" % netmask)
+        raise Unreadable("%s is not a network mask" % netmask)
     return [{"address": address, "prefix": bits.count("1")}]
 
 
@@ -145,6 +146,6 @@ def _inet6(found: Optional[Match[str]]) -> List[Dict[str, Any]]:
     address, prefix = found.group("address"), int(found.group("prefix"))
     packed = socket.inet_pton(socket.AF_INET6, address)
     if prefix > 128:
-        raise Unreadable("/%d is no prefix" % prefix)
+        raise Unreadable("/%d is not a valid prefix" % prefix)
     is_link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
     return [] if is_link_local else [{"address": address, "prefix": prefix}]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read what a checkout of models says of those that are to run. Looks, and never judges; private to the collection.
+Read the cards of the models to run from a checkout, without any judgement. Private to the collection.
 
-Models that a ``get_models_json.py`` makes up are not known here: that would mean to execute it.
+Models that a ``get_models_json.py`` generates are unknown here, because it would have to be executed.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ru
 
 _RUNNER = run_directory.RUNNER.encode()
 _CARDS_BYTES = 16 << 20
-# A model's scripts are read to the end, within reason: weights may lie beside them.
+# A model's scripts are searched up to these bounds: weights may be beside them.
 _FILE_BYTES, _FILES = 1 << 20, 2000
 _MODELS = 200
 
 
 def look(checkout: Optional[str], tags: Sequence[str]) -> List[Dict[str, Any]]:
     """
-    List the models that tags select.
+    Return the models that tags select.
 
     Returns:
-        ``name``; ``timeout`` of the card's own, None without one; ``scripts``, as the card has it; ``uses_runner``,
-        whether anything beside the script mentions the runner, None where that was not found out.
+        ``name``; ``timeout`` of the card, None without one; ``scripts``, as the card has it; ``uses_runner``,
+        whether any file beside the script mentions the runner, None where that is unknown.
     """
     base = checkout if checkout and os.path.isdir(checkout) else os.path.expanduser("~")
     wanted = {part for tag in tags for word in tag.split(",") for part in (word, word.partition(":")[0].strip())}
@@ -42,7 +42,7 @@ def look(checkout: Optional[str], tags: Sequence[str]) -> List[Dict[str, Any]]:
 
 
 def _cards(base: str) -> Iterator[Dict[str, Any]]:
-    """Read every card, named as madengine names it; what is no name of a model or of a file is left out."""
+    """Yield every card, named as madengine names it, without invalid names of models and files."""
     for path in [
         os.path.join(base, "models.json"),
         *sorted(glob.glob(os.path.join(base, "scripts", "*", "models.json"))),
@@ -80,13 +80,13 @@ def _read(path: str) -> List[Any]:
         with open(path, "rb") as stream:
             found = json.loads(stream.read(_CARDS_BYTES))
     except (OSError, ValueError, RecursionError):
-        return []  # madengine says better what is wrong with it.
+        return []  # madengine explains better what is wrong with it.
     return found if isinstance(found, list) else []
 
 
 def uses_runner(scripts: str) -> Optional[bool]:
     """
-    Tell whether a script, or what madengine copies with it, mentions the runner.
+    Return whether a script, or what madengine copies with it, mentions the runner.
 
     None where there is nothing to read, or too much.
     """

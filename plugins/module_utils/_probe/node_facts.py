@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Look at one node and say what is there. Facts only, never a judgement: ``planner`` judges.
+Inspect one node and return facts, without any judgement: ``planner`` judges.
 
-Everything that can hang is touched in a child process with a deadline. Private to the collection.
+Everything that can hang is done in a child process with a deadline. Private to the collection.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     executables,
     mount_table,
     netlink,
+    procfs,
     resolver,
+    small_files,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import (
     fingerprint,
@@ -52,62 +54,40 @@ ARGUMENTS: Dict[str, Any] = {
     "write": {"type": "bool", "default": False},
 }
 _NAME_CHARACTERS, _ERROR_CHARACTERS = 256, 1000
-# A vendor's tool has 5 s, and there may be two of them to ask.
+# A vendor's tool has 5 s, and there may be two tools to run.
 _GPU_SECONDS = 11.0
-# A minute for madengine to say its version; then docker is asked twice.
+# A minute for the version of madengine; then docker is called twice.
 _MADENGINE_SECONDS = 85.0
-# Variables of a job that decide what it finds on a node; no other is sent to look at nodes.
+# Variables of a job that decide what it finds on a node; the probe gets no others.
 DECISIVE = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH")
 _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
 def node_info(request: Dict[str, Any]) -> Dict[str, Any]:
-    """Give what the module of that name returns."""
+    """Return what the module of that name returns."""
     return {"changed": False, "node": collect(request)}
 
 
 def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     """
-    Look at everything that a plan for ``request`` needs.
+    Inspect everything that a plan for ``request`` needs.
 
     Args:
         request: As ``ARGUMENTS`` describes it: ``work`` (the user's words), ``shape``, ``python`` and ``chdir``
             (path or None), ``port`` (number or "auto"), ``shared_paths`` (``PATH`` or ``PATH:ro``),
-            ``mpi`` (whether mpirun is asked what it is), ``run_dir`` (base directory of runs), ``write`` (whether files
-            for a proof are written), ``env`` (those variables of the job that decide what it finds).
+            ``mpi`` (whether to find out about mpirun), ``run_dir`` (base directory of runs), ``write`` (whether to
+            write files for a proof), ``env`` (those variables of the job that decide what it finds).
     """
-    begun = time.time()
-    work, shape, env = request["work"], request["shape"], request["env"]
-    job = runners.job_of(shape)
-    entry, program = command_line.entry_script(work, shape), command_line.program(work, shape)
-    python = (
-        *(command_line.chosen_python(work, shape, request["python"]), job.uses_python, request["mpirun"]),
-        *(command_line.module(work, shape), request["chdir"], env, request.get("mpi", True)),
-    )
-    port_number = 0 if request["port"] == "auto" else int(request["port"])
-    hostname = socket.gethostname()
-    run_base = request["run_dir"] or run_directory.base(os.geteuid())
-    answers = deadlines.together(
-        {
-            "files": (fingerprint.files, (request["chdir"], entry, program, env.get("PATH"))),
-            "python": (fingerprint.python, python),
-            "names": (resolver.resolve, (hostname,)),
-            "gpus": (gpus.gpus, ()),
-            "space": (fingerprint.space, (run_base,)),
-            **_storage(request),
-            **(_models(request) if job.has_models else {}),
-        },
-        # A first start of a large Python installation is slow without being ill.
-        patience={"python": fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS, "madengine": _MADENGINE_SECONDS},
-    )
+    begun, hostname = time.time(), socket.gethostname()
+    answers = _answers(request, hostname)
     values = {name: answer.get("value") for name, answer in answers.items() if not name.startswith("mount")}
-    values["gpus"] = values["gpus"] or gpus.unknown("the node's GPUs do not answer")
+    values["gpus"] = values["gpus"] or gpus.unknown("GPU detection did not finish")
     ifconfig = executables.which("ifconfig", _SYSTEM_PATH)
     cards, unreadable = interfaces(ifconfig) if ifconfig else ([], None)
     return {
         "hostname": hostname,
-        "machine_id": _read("/etc/machine-id", _NAME_CHARACTERS),
-        "boot_id": _read("/proc/sys/kernel/random/boot_id"),
+        "machine_id": small_files.text("/etc/machine-id", _NAME_CHARACTERS),
+        "boot_id": procfs.boot_id() or None,
         "kernel": os.uname().release,
         "user_id": os.geteuid(),
         "group_id": os.getegid(),
@@ -118,11 +98,11 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "interfaces": cards,
         "routes": netlink.routes(),
         "management_address": _came_in_by(os.environ.get("SSH_CONNECTION", ""), cards),
-        "port": port(port_number),
-        "privileged_below": int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
+        "port": port(0 if request["port"] == "auto" else int(request["port"])),
+        "privileged_below": int(small_files.text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "limits": fingerprint.limits(),
         "visible": {name: os.environ[name] for name in visible_gpus.NAMES if name in os.environ},
-        # None where it could not be found out; why is in "trouble".
+        # None where it is unknown; the reason is in "trouble".
         **values,
         "nccl_files": (values["files"] or {}).get("nccl_files"),
         "mpi": (values["python"] or {}).get("mpi"),
@@ -131,6 +111,31 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "trouble": {name: answer for name, answer in answers.items() if "value" not in answer},
         "time": {"begun": begun, "ended": time.time()},
     }
+
+
+def _answers(request: Dict[str, Any], hostname: str) -> Dict[str, Dict[str, Any]]:
+    """Call what may hang, each in a child with a deadline."""
+    work, shape, env = request["work"], request["shape"], request["env"]
+    job = runners.job_of(shape)
+    entry, program = command_line.entry_script(work, shape), command_line.program(work, shape)
+    python = (
+        *(command_line.chosen_python(work, shape, request["python"]), job.uses_python, request["mpirun"]),
+        *(command_line.module(work, shape), request["chdir"], env, request.get("mpi", True)),
+    )
+    run_base = request["run_dir"] or run_directory.base(os.geteuid())
+    return deadlines.together(
+        {
+            "files": (fingerprint.files, (request["chdir"], entry, program, env.get("PATH"))),
+            "python": (fingerprint.python, python),
+            "names": (resolver.resolve, (hostname,)),
+            "gpus": (gpus.gpus, ()),
+            "space": (fingerprint.space, (run_base,)),
+            **_storage(request),
+            **(_models(request) if job.has_models else {}),
+        },
+        # The first start of a large Python installation may be slow.
+        patience={"python": fingerprint.PYTHON_SECONDS, "gpus": _GPU_SECONDS, "madengine": _MADENGINE_SECONDS},
+    )
 
 
 def _models(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
@@ -152,7 +157,7 @@ def _storage(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
 
 
 def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
-    """Describe one shared path, with what mountinfo alone says of it where the path does not answer."""
+    """Describe one shared path, by mountinfo alone where the path does not answer."""
     real = path[:-3] if path.endswith(":ro") else path
     described = {
         "path": real,
@@ -165,9 +170,9 @@ def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
 
 def _came_in_by(connection: str, cards: Sequence[Dict[str, Any]] = ()) -> Optional[str]:
     """
-    Give this node's address of an SSH connection; None where sshd knows none.
+    Return this node's address of an SSH connection; None where sshd knows none.
 
-    A link-local address says nothing without its device: another address of that one stands for it.
+    A link-local address means nothing without its device, so another address of that device takes its place.
     """
     words = connection.split(" ")
     address, _, device_name = words[2].partition("%") if len(words) == 4 else ("", "", "")
@@ -177,21 +182,13 @@ def _came_in_by(connection: str, cards: Sequence[Dict[str, Any]] = ()) -> Option
     return others[0] if others else address
 
 
-def _read(path: str, most: int = -1) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(most).strip()
-    except OSError:
-        return None
-
-
 def interfaces(ifconfig: str) -> Tuple[List[Dict[str, Any]], Optional[str]]:
-    """Join what ifconfig prints with what the kernel says of each device, or say why it cannot be read."""
+    """Join what ifconfig prints with the kernel's facts on each device, or return why it cannot be parsed."""
     links = netlink.links()
     try:
         text = executables.output([ifconfig, "-a"], dict(os.environ, LC_ALL="C")).decode("utf-8", "replace")
         found = ifconfig_text.parse(text)
-        # An old ifconfig cuts long names off: what it says is of another interface, or of none.
+        # An old ifconfig truncates long names: its lines belong to another interface, or to none.
         cut = [entry["name"] for entry in found if links and entry["addresses"] and entry["name"] not in links]
         if cut:
             raise ifconfig_text.Unreadable("the kernel has no interface %s" % ascii(cut[0][:60]))
@@ -201,7 +198,7 @@ def interfaces(ifconfig: str) -> Tuple[List[Dict[str, Any]], Optional[str]]:
 
 
 def device(name: str, kernel: netlink.Link) -> Dict[str, Any]:
-    """Read a network device's place in sysfs: what it is, what it belongs to, what belongs to it."""
+    """Read from sysfs what a network device is, what it belongs to, and what belongs to it."""
     base = "/sys/class/net/" + name
 
     def link(part: str) -> Optional[str]:
@@ -215,14 +212,14 @@ def device(name: str, kernel: netlink.Link) -> Dict[str, Any]:
         "rdma": os.path.isdir(base + "/device/infiniband"),
         "bridge": os.path.isdir(base + "/bridge"),
         "bond": os.path.isdir(base + "/bonding"),
-        "vrf": "DEVTYPE=vrf" in (_read(base + "/uevent") or ""),
+        "vrf": "DEVTYPE=vrf" in (small_files.text(base + "/uevent") or ""),
         "master": link("master"),
         "lower": [os.path.basename(path)[6:] for path in sorted(glob.glob(base + "/lower_*"))],
     }
 
 
 def port(number: int) -> Dict[str, Any]:
-    """Try the master port: whether it is free, who has it, and one that is free anyway."""
+    """Find out whether the master port is free, which process has it otherwise, and a port that is free."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("", 0))
         free = probe.getsockname()[1]
@@ -238,18 +235,10 @@ def port(number: int) -> Dict[str, Any]:
 
 
 def holder(number: int) -> Optional[str]:
-    """Name the process that listens on a TCP port, as far as this user may see it."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in (_read(table) or "").splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == number:
-                inodes.add("socket:[%s]" % fields[9])
-    for path in glob.glob("/proc/[0-9]*/fd/*"):
-        try:
-            if os.readlink(path) in inodes:
-                pid = path.split("/")[2]
-                return "pid %s (%s)" % (pid, _read("/proc/%s/comm" % pid))
-        except OSError:
-            continue
+    """Return the process that listens on a TCP port, as far as this user may see it."""
+    listening = (entry for entry in procfs.connections(("tcp", "tcp6")) if entry.state == procfs.LISTEN)
+    inodes = {entry.inode for entry in listening if int(entry.own.rpartition(":")[2], 16) == number}
+    for pid in procfs.numbered():
+        if inodes.intersection(procfs.sockets(pid)):
+            return "pid %d (%s)" % (pid, small_files.text("/proc/%d/comm" % pid))
     return None

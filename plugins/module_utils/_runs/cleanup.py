@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Clear away what runs left on one node that ended long ago. Private to the collection.
+Remove what old runs left on one node. Private to the collection.
 
 A live run is never touched: it has a process, or files that are young.
 """
@@ -8,14 +8,13 @@ A live run is never touched: it has a process, or files that are young.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 import time
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments
+from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table, node_lock
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 
 # A launch makes its directory and its programs well within this; nothing younger is ever taken for lost.
@@ -25,7 +24,7 @@ DAY_SECONDS = 86400.0
 
 def clear(request: Dict[str, Any]) -> Dict[str, Any]:
     """
-    Remove what runs left that ended, or were lost, more than ``days`` ago.
+    Remove what is left of runs that ended, or were lost, more than ``days`` ago.
 
     Args:
         request: As for ``survey``; ``days``; ``keep``, runs that live on another node; ``dry_run``.
@@ -35,53 +34,106 @@ def clear(request: Dict[str, Any]) -> Dict[str, Any]:
         that are still here), ``stuck`` (``path`` and ``reason`` of what could not be removed).
     """
     # Directories first, processes second: a run that is armed in between is in neither list, and one that is armed
-    # while we look is young. Its directory was made for it, so the newest time in it is the time of its arming or
+    # during the survey is young. Its directory was made for it, so the newest time in it is the time of its arming or
     # later, and nothing that young is ever old or lost. That is why this needs no lock.
     bases = survey.bases(request)
     names = {base: survey.names(base) for base in bases}
-    processes, mounts, now = survey.Processes(), _mount_points(), time.time()
-    age = max(0.0, float(request["days"])) * DAY_SECONDS
-    found: Dict[str, Any] = {"removed": [], "programs": [], "held": [], "stuck": []}
-
-    def old(path: str, least: float) -> Optional[int]:
-        """Give the size of a directory in which nothing is young or mounted."""
-        newest, size = _measure(path)
-        if now - newest <= max(age, least) or any(point == path or point.startswith(path + "/") for point in mounts):
-            return None
-        return size
-
+    clearing = _Clearing(request)
     for base in bases:
-        gone = set()
-        for name in names[base]:
+        clearing.base(base, names[base])
+    return clearing.found
+
+
+class _Clearing:
+    """One pass over the directories of runs; ``found`` is what it did."""
+
+    def __init__(self, request: Dict[str, Any]) -> None:
+        self._keep, self._is_dry = set(request["keep"]), request["dry_run"]
+        self._age = max(0.0, float(request["days"])) * DAY_SECONDS
+        self._processes, self._mounts, self._now = survey.Processes(), mount_table.points(), time.time()
+        self.found: Dict[str, Any] = {"removed": [], "programs": [], "held": [], "stuck": []}
+
+    def base(self, base: str, names: Sequence[str]) -> None:
+        """Clear one directory of run directories."""
+        gone, holder = set(), node_lock.holder(os.path.join(base, run_directory.LOCK))
+        for name in names:
             path = os.path.join(base, name)
             if name.startswith(run_directory.GONE):
-                # Left by a removal that was interrupted; a removal that goes on makes it young all the time.
-                if not request["dry_run"] and now - _measure(path)[0] > ARMING_SECONDS:
-                    _erase(path, found["stuck"])
-                continue
-            if not survey.is_run(name, path):
-                continue
-            size = None
-            if name not in request["keep"] and not processes.use(name, path) and not _has_lock(base, name):
-                size = old(path, 0.0 if survey.has_ended(path) else ARMING_SECONDS)
-            if size is None or not (request["dry_run"] or _remove(base, name, found["stuck"])):
-                found["held"].append(name)
-            else:
-                gone.add(name)
-                found["removed"].append({"run_id": name, "bytes": size})
-        for name in filter(survey.PROGRAMS.match, names[base]):
+                # Left by a removal that was interrupted; one that is still at work makes it young all the time.
+                if not self._is_dry and self._now - _measure(path)[0] > ARMING_SECONDS:
+                    self._erase(path)
+            elif survey.is_run(name, path):
+                is_used = name in self._keep or self._processes.use(name, path) or holder == name
+                size = None if is_used else self._old(path, 0.0 if survey.has_ended(path) else ARMING_SECONDS)
+                if self._goes(path, size):
+                    gone.add(name)
+                    self.found["removed"].append({"run_id": name, "bytes": size})
+                else:
+                    self.found["held"].append(name)
+        for name in filter(survey.PROGRAMS.match, names):
             path = os.path.join(base, name)
-            if name in _referred(base, gone) or processes.use(name, path):
-                continue
-            size = old(path, ARMING_SECONDS)
-            limit = now - max(age, ARMING_SECONDS)
-            if size is not None and (request["dry_run"] or _remove_programs(base, name, limit, found["stuck"])):
-                found["programs"].append({"name": name, "bytes": size})
-    return found
+            is_used = name in _referred(base, gone) or self._processes.use(name, path)
+            size = None if is_used else self._old(path, ARMING_SECONDS)
+            if self._goes(path, size, self._is_free):
+                self.found["programs"].append({"name": name, "bytes": size})
+
+    def _old(self, path: str, least: float) -> Optional[int]:
+        """Return the size of a directory in which nothing is young or mounted; None where something is."""
+        newest, size = _measure(path)
+        is_young = self._now - newest <= max(self._age, least)
+        return None if is_young or any(filesystems.is_below(point, path) for point in self._mounts) else size
+
+    def _goes(self, path: str, size: Optional[int], may: Callable[[str, str], bool] = lambda *_: True) -> bool:
+        """
+        Return whether a directory is removed, or would be.
+
+        It is moved out of sight at once, so that no half of it is ever seen, and then erased.
+
+        Args:
+            size: None where it stays.
+            may: Returns whether what was at a path, and is at another one now, may be erased.
+        """
+        if size is None or self._is_dry:
+            return size is not None
+        base, name = os.path.split(path)
+        away = os.path.join(base, "%s%d-%s" % (run_directory.GONE, os.getpid(), name))
+        try:
+            os.rename(path, away)
+            if not may(path, away):
+                os.rename(away, path)
+                return False
+        except OSError as error:
+            self._stuck(path, error)
+            return False
+        self._erase(away)
+        return True
+
+    def _is_free(self, path: str, away: str) -> bool:
+        """Return whether no run that is being armed has begun to use programs: arming makes them young."""
+        base, name = os.path.split(path)
+        return _measure(away)[0] <= self._now - max(self._age, ARMING_SECONDS) and name not in _referred(base, set())
+
+    def _erase(self, path: str) -> None:
+        # A job can leave directories that forbid it even to their owner.
+        for place, status in _walk(path):
+            if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o700 != 0o700:
+                try:
+                    os.chmod(place, 0o700)
+                except OSError:
+                    pass
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            pass  # Another gc erases it, too.
+        except (OSError, RecursionError) as error:
+            self._stuck(path, error)
+
+    def _stuck(self, path: str, error: Exception) -> None:
+        self.found["stuck"].append({"path": path, "reason": getattr(error, "strerror", None) or str(error)})
 
 
 def _walk(path: str) -> Iterator[Tuple[str, os.stat_result]]:
-    """Give a directory and everything below it; what cannot be read is left out, links are not followed."""
+    """Yield a directory and everything below it; what cannot be read is left out, links are not followed."""
     waiting = [path]
     while waiting:
         place = waiting.pop()
@@ -95,7 +147,7 @@ def _walk(path: str) -> Iterator[Tuple[str, os.stat_result]]:
 
 
 def _measure(path: str) -> Tuple[float, int]:
-    """Find the newest time in a directory, and the space that it takes."""
+    """Return the newest time in a directory, and the space that it takes."""
     newest, size = 0.0, 0
     for _, status in _walk(path):
         newest = max(newest, status.st_mtime)
@@ -103,46 +155,8 @@ def _measure(path: str) -> Tuple[float, int]:
     return newest, size
 
 
-def _has_lock(base: str, name: str) -> bool:
-    """Tell whether any process still has the node's lock open that this run took, whatever else it says of itself."""
-    try:
-        path = os.path.join(base, run_directory.LOCK)
-        with os.fdopen(log_segments.open_regular(path), "rb") as stream:
-            if stream.read(300).strip() != os.fsencode(name):
-                return False
-        lock = os.stat(path)
-    except OSError:
-        return False
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        if any(os.path.samestat(status, lock) for status in _open_files("/proc/%s/fd" % entry)):
-            return True
-    return False
-
-
-def _open_files(directory: str) -> Iterator[os.stat_result]:
-    try:
-        handles = os.listdir(directory)
-    except OSError:
-        return
-    for handle in handles:
-        try:
-            yield os.stat(os.path.join(directory, handle))
-        except OSError:
-            continue
-
-
-def _mount_points() -> List[str]:
-    """List where anything is mounted: what is mounted in a run's directory is not the run's."""
-    lines = survey.read("/proc/self/mountinfo").decode("utf-8", "surrogateescape").splitlines()
-    fields = [line.split(" ")[4] for line in lines if line.count(" ") > 4]
-    return [re.sub(r"\\(\d{3})", lambda found: chr(int(found.group(1), 8)), field) for field in fields]
-
-
-# -- removal ---------------------------------------------------------------------------------------------
-
-
 def _referred(base: str, gone: Set[str]) -> Set[str]:
-    """Name the programs that run directories use, except those that are gone."""
+    """Return the names of programs that run directories use, except those that are gone."""
     found = set()
     for name in survey.names(base):
         try:
@@ -151,46 +165,3 @@ def _referred(base: str, gone: Set[str]) -> Set[str]:
         except OSError:
             continue
     return found
-
-
-def _remove(base: str, name: str, stuck: List[Dict[str, str]]) -> bool:
-    """Take a directory out of sight at once, so that nobody ever sees half of it, then erase it."""
-    away = os.path.join(base, "%s%d-%s" % (run_directory.GONE, os.getpid(), name))
-    try:
-        os.rename(os.path.join(base, name), away)
-    except OSError as error:
-        stuck.append({"path": os.path.join(base, name), "reason": str(error.strerror)})
-        return False
-    _erase(away, stuck)
-    return True
-
-
-def _remove_programs(base: str, name: str, limit: float, stuck: List[Dict[str, str]]) -> bool:
-    """Remove programs, unless a run that is armed right now has begun to use them: arming makes them young."""
-    path, away = os.path.join(base, name), os.path.join(base, "%s%d-%s" % (run_directory.GONE, os.getpid(), name))
-    try:
-        os.rename(path, away)
-        if _measure(away)[0] > limit or name in _referred(base, set()):
-            os.rename(away, path)
-            return False
-    except OSError as error:
-        stuck.append({"path": path, "reason": str(error.strerror)})
-        return False
-    _erase(away, stuck)
-    return True
-
-
-def _erase(path: str, stuck: List[Dict[str, str]]) -> None:
-    # Directories that forbid it to their owner, too, are the job's leavings.
-    for place, status in _walk(path):
-        if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o700 != 0o700:
-            try:
-                os.chmod(place, 0o700)
-            except OSError:
-                pass
-    try:
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        pass  # Somebody else erases it, too.
-    except (OSError, RecursionError) as error:
-        stuck.append({"path": path, "reason": getattr(error, "strerror", None) or str(error)})

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Follow a run's files on a node from byte offsets; the frames are those that its supervisor sends.
-
-Private to the collection.
-"""
+"""Follow a run's files on a node from byte offsets, with the frames of its supervisor. Private to the collection."""
 
 from __future__ import annotations
 
@@ -15,26 +11,32 @@ import signal
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments, processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import (
+    agent_calls,
+    log_segments,
+    processes,
+    procfs,
+    small_files,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
-# The kernel tells when a file grows; this is only how late the loss of a supervisor may be seen.
+# The kernel reports when a file grows; this only bounds how late the loss of a supervisor is noticed.
 LOOK_SECONDS = 1.0
 _EVENTS_BYTES = 4 << 20
 _IN_MODIFY_CREATE_MOVED = 0x2 | 0x100 | 0x80
 
 
 class Tail:
-    """Send what is in a run directory, then what comes."""
+    """Sends what is in a run directory, then what is added."""
 
     def __init__(self, request: Dict[str, Any], write: Callable[[bytes], None]) -> None:
         """
         Prepare to follow.
 
         Args:
-            request: ``run_id`` and ``run_dir``; ``offsets`` by log, 0 where none is given; ``seq``, the number of the
-                last event that is known; ``since``: seconds of the node's clock, or ``end``, where to begin instead;
-                ``follow``: whether to wait for more.
+            request: ``run_id`` and ``run_dir``; ``offsets`` by log, by default 0; ``seq``, the number of the last
+                known event; ``since``: seconds of the node's clock, or ``end``, where to begin instead; ``follow``:
+                whether to wait for more.
         """
         self.run_id, self.run_dir = request["run_id"], run_state.directory(request)
         self.follow, self.write = request["follow"], write
@@ -53,8 +55,8 @@ class Tail:
                 )
 
     def run(self) -> None:
-        """Send what is there, then what comes, to the run's end."""
-        self._frame({"event": events.READY, "run_id": self.run_id, "boot_id": run_state.boot_id(), "tail": True})
+        """Send everything up to the run's end, or to the end of the files."""
+        self._frame({"event": events.READY, "run_id": self.run_id, "boot_id": procfs.boot_id(), "tail": True})
         changes = self._watch()
         while not self.ended:
             if self._logs() + self._events():
@@ -71,7 +73,7 @@ class Tail:
         return None
 
     def _watch(self) -> Optional[int]:
-        """Have the kernel tell of changes; None where its share for this user is used up, and only looking helps."""
+        """Have the kernel report changes; None where this user's limit is reached, so that only polling helps."""
         libc = ctypes.CDLL(None)
         changes = int(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         if changes < 0:
@@ -93,7 +95,7 @@ class Tail:
         return bool(orders)
 
     def _look_for_loss(self) -> None:
-        """A supervisor that was killed leaves no record, and on a full disk a record may come without its event."""
+        """Tell of an end that has no event: the supervisor was killed, or the disk is full."""
         if self._supervisor and processes.supervised(self._supervisor) == self.run_id:
             return
         if processes.find(self.run_id)[0] or self._logs() + self._events():
@@ -124,7 +126,7 @@ class Tail:
                 self._supervisor = event["pid"]
             if type(event.get("seq")) is not int or event["seq"] <= self.seq:
                 continue
-            # Output first, so that an exit comes after its last words.
+            # Output first, so that the exit comes after the last lines.
             while event["event"] == events.EXIT and self._logs():
                 pass
             self.seq = event["seq"]
@@ -133,9 +135,9 @@ class Tail:
         return size
 
     def _new_events(self) -> Tuple[int, List[Dict[str, Any]]]:
-        """Read what whole lines came, some at a time; give how many bytes they are, and the events in them."""
+        """Read new whole lines, some at a time; return how many bytes they are, and their events."""
         try:
-            with os.fdopen(log_segments.open_regular(os.path.join(self.run_dir, run_directory.EVENTS)), "rb") as stream:
+            with os.fdopen(small_files.opened(os.path.join(self.run_dir, run_directory.EVENTS)), "rb") as stream:
                 stream.seek(self._position)
                 data = stream.read(_EVENTS_BYTES)
         except OSError:
@@ -152,15 +154,10 @@ def tail(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
     """Follow on standard output, after a line that says where the frames begin."""
     run_dir = run_state.directory(request)
     if not os.path.isdir(run_dir):
-        return {"failed": True, "msg": "there is no %s" % run_dir}
+        return {"failed": True, "msg": "%s does not exist" % run_dir}
     tell({"frames": True})
-
-    def write(data: bytes) -> None:
-        while data:
-            data = data[os.write(1, data) :]
-
     try:
-        Tail(request, write).run()
+        Tail(request, agent_calls.write).run()
     except BrokenPipeError:
         pass
     os._exit(0)

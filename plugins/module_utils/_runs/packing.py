@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Pack a run directory, and say what an archive may hold. Private to the collection.
+Pack a run directory, and define what an archive may hold. Private to the collection.
 
-A job can leave anything in there. What cannot be read, or does not fit into an archive, is left out and
-counted: no entry costs all others.
+A job can leave anything there. Entries that cannot be read, or do not fit into an archive, are left out and counted.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import wi
 ENTRIES, DEPTH = 100000, 64
 PART_BYTES, NAME_BYTES = 255, 2048
 LAST_SECOND = 1 << 33
-# How many of those that are left out have their names told.
+# How many of the left-out entries are named.
 NAMED = 3
 _PIECE = 1 << 18
-# Characters of a name that had to be spelled in another way; a name may have 255 bytes.
+# Characters of a name that cannot be printed unchanged; a name may have 255 bytes.
 _SPELLED = 60
 
 
@@ -30,7 +29,7 @@ def packed(run_dir: str, without: Iterable[str] = ()) -> Iterator[bytes]:
     Yield the frames of an archive of files and directories, and nothing else.
 
     Args:
-        without: Names to leave out right there; further down they are the job's.
+        without: Names to leave out at the top; further down they are the job's.
     """
     packing = _Packing()
     yield from packing.directory(os.fsencode(run_dir), "", frozenset(map(os.fsencode, without)))
@@ -38,7 +37,7 @@ def packed(run_dir: str, without: Iterable[str] = ()) -> Iterator[bytes]:
 
 
 def is_name(name: Any) -> bool:
-    """Tell whether a name may be that of a file below the directory, and go to a terminal."""
+    """Return whether a name is that of a file below the directory, and safe for a terminal."""
     if not isinstance(name, str) or not name.isprintable() or len(name.encode()) > NAME_BYTES:
         return False
     parts = name.split("/")
@@ -54,7 +53,7 @@ class _Packing:
         self._names: List[str] = []
 
     def left_out(self) -> Dict[str, Any]:
-        """Say how many entries were left out, and name the first of them; nothing where there are none."""
+        """Return how many entries were left out, with the first names; empty where none was."""
         return {"left_out": self._count, "names": self._names} if self._count else {}
 
     def directory(self, path: bytes, prefix: str, without: FrozenSet[bytes] = frozenset()) -> Iterator[bytes]:
@@ -74,14 +73,14 @@ class _Packing:
         if self._entries >= ENTRIES or not is_name(name):
             self._leave_out(name)
         elif stat.S_ISDIR(mode):
-            os.listdir(path)  # What cannot be read is left out as a whole.
+            os.listdir(path)  # An unreadable directory is left out as a whole.
             yield self._begin({"directory": name})
             yield from self.directory(path, name + "/")
         else:
             yield from self._file(path, name)
 
     def _file(self, path: bytes, name: str) -> Iterator[bytes]:
-        # What was a file a moment ago may be a pipe of the job now, which nobody writes to.
+        # The job may just have replaced the file with a pipe that has no writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as stream:
             status = os.fstat(descriptor)
@@ -101,7 +100,7 @@ class _Packing:
 
 
 def _spelled(entries: Iterable[bytes]) -> List[Tuple[str, bytes]]:
-    """Name files so that every terminal takes the names; no two get the same one."""
+    """Name files uniquely, with names that are safe for a terminal."""
     plain, odd = {}, []
     for entry in entries:
         text = entry.decode("utf-8", "backslashreplace")
@@ -112,7 +111,7 @@ def _spelled(entries: Iterable[bytes]) -> List[Tuple[str, bytes]]:
     numbers: Dict[str, Iterator[int]] = {}
     for text, entry in odd:
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)[:_SPELLED]
-        # Many may begin alike, so none counts from the beginning.
+        # Many names may begin alike, so each prefix has its own counter.
         names = (shown + ("~%d" % n if n else "") for n in numbers.setdefault(shown, itertools.count()))
         plain[next(name for name in names if name not in plain)] = entry
     return sorted(plain.items())

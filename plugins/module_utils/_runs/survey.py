@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Look at what runs left on one node. Private to the collection.
+Find what runs left on one node. Private to the collection.
 
-A base directory holds a directory a run, ``bin-<hash>`` directories with programs that runs share, and
-``lock``. What a run's directory holds is the work of its job and may be anything: sizes are bounded,
-symbolic links are never followed, and a directory that does not look like a run's is none.
+A base directory holds one directory per run, ``bin-<hash>`` directories with programs that runs share, and ``lock``.
+A job can put anything into its run's directory: sizes are bounded, symbolic links are never followed, and a directory
+that does not look like a run's is ignored.
 """
 
 from __future__ import annotations
 
 import base64
-import json
+import contextlib
 import os
 import re
 import stat
 from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments, processes, stop_mark
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files, stop_mark
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
 # With a number after a restart.
@@ -25,13 +25,12 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
 # With a number while they are written.
 PROGRAMS = re.compile(run_directory.PROGRAMS + r"[0-9a-f]{8,64}(\.\d+)?\Z")
 _OF_A_RUN = {run_directory.BIN, run_directory.LOGS, run_directory.HOST_FILE, run_directory.EVENTS}
-RECORD_BYTES, EVENTS_BYTES = 1 << 20, 1 << 26
-_MAX_HOSTS = 100000
+RECORD_BYTES = 1 << 20
 _MOST_CODE = 1024
 
 
 class Processes:
-    """What all processes of this node say of runs: one look at ``/proc`` for all runs."""
+    """How all processes of this node use runs: one pass over ``/proc`` for all runs."""
 
     def __init__(self) -> None:
         self.marked: Set[bytes] = set()
@@ -39,27 +38,25 @@ class Processes:
         self._words = [b""]
         self._places: List[bytes] = []
         own = os.getpid()
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            if int(entry) != own:
-                self._look("/proc/" + entry)
+        for pid in procfs.numbered():
+            if pid != own:
+                self._look(pid)
         self._said = b"\0".join([*self._words, b""])
 
-    def _look(self, process: str) -> None:
-        words = read(process + "/cmdline").split(b"\0")
+    def _look(self, pid: int) -> None:
+        words = procfs.read("/proc/%d/cmdline" % pid).split(b"\0")
         self._words += words
         run_dir = processes.run_dir_of(words)
         if run_dir is not None:
             self.supervised.add(os.path.basename(run_dir))
-        for line in read(process + "/environ").split(b"\0"):
-            if line.startswith(run_directory.MARK.encode()):
-                self.marked.add(line.partition(b"=")[2])
-        try:
-            self._places.append(os.fsencode(os.readlink(process + "/cwd")))
-        except OSError:
-            pass
+        run = processes.mark_of(pid)
+        if run is not None:
+            self.marked.add(run)
+        with contextlib.suppress(OSError):
+            self._places.append(os.fsencode(os.readlink("/proc/%d/cwd" % pid)))
 
     def use(self, name: str, path: str) -> bool:
-        """Tell whether any process belongs to a run, works in its directory, or as much as names it."""
+        """Return whether any process belongs to a run, works in its directory, or names it on its command line."""
         mark, place = os.fsencode(name), os.fsencode(path)
         parts = (first + mark + last for first in (b"\0", b"/") for last in (b"\0", b"/"))
         if mark in self.marked or any(part in self._said for part in parts):
@@ -76,7 +73,7 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
 
     Returns:
         ``runs``: for each ``run_id``, ``run_dir``, ``state``, ``exit`` (how it ended, or None) and ``described``
-        (what its ``run.json`` says, or None where that is missing or broken).
+        (the contents of its ``run.json``, or None where that is missing or invalid).
     """
     places = [(name, os.path.join(base, name)) for base in bases(request) for name in names(base)]
     processes = Processes()
@@ -91,18 +88,18 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def alive(request: Dict[str, Any]) -> Dict[str, Any]:
-    """Name the runs that have a process here, whatever their directories say."""
+    """List the runs that have a process here, whatever is in their directories."""
     places = [(name, os.path.join(base, name)) for base in bases(request) for name in names(base)]
     processes = Processes()
     used = [name for name, path in places if is_run(name, path) and processes.use(name, path)]
     return {"alive": sorted({*used, *map(os.fsdecode, processes.marked)})}
 
 
-# -- what is there -------------------------------------------------------------------------------------
+# -- directories ---------------------------------------------------------------------------------------
 
 
 def bases(request: Dict[str, Any]) -> List[str]:
-    """List the base directories that are here and this user's own, each once."""
+    """Return the existing base directories of this user, each once."""
     default = run_directory.base(os.geteuid())
     found: List[str] = []
     for base in [request.get("run_dir") or default, *(request.get("bases") or [])]:
@@ -117,20 +114,18 @@ def bases(request: Dict[str, Any]) -> List[str]:
 
 
 def names(base: str) -> List[str]:
-    """List the directories of a base that are this user's; a symbolic link is none."""
+    """Return the names of this user's directories in a base, without symbolic links."""
     found = []
-    try:
+    with contextlib.suppress(OSError):
         for name in os.listdir(base):
             status = os.lstat(os.path.join(base, name))
             if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
                 found.append(name)
-    except OSError:
-        pass
     return sorted(found)
 
 
 def is_run(name: str, path: str) -> bool:
-    """Tell a run's directory from anything else: a base that was chosen with --run-dir may hold other things."""
+    """Return whether a directory is a run's: a base that was chosen with --run-dir may hold anything else."""
     try:
         parts = set(os.listdir(path))
     except OSError:
@@ -139,35 +134,28 @@ def is_run(name: str, path: str) -> bool:
         return not name.startswith(run_directory.GONE)
     if RUN_ID.match(name):
         return parts <= {run_directory.LOGS} or {run_directory.BIN, run_directory.LOGS} <= parts
-    # An id that somebody chose can be any name; a supervisor was here, then.
+    # A run with a name of the user's choice shows that a supervisor was here.
     return not name.startswith(run_directory.GONE) and parts >= _OF_A_RUN
 
 
 def _state(name: str, path: str, supervised: bool) -> str:
-    """Say how a run stands that has not ended, as ``status`` does."""
-    usual = "running" if supervised else "lost"
+    """Return the state of a run that has not ended, as ``status`` shows it."""
     try:
-        events = os.lstat(os.path.join(path, run_directory.EVENTS))
-        sound = stat.S_ISREG(events.st_mode) and events.st_size <= EVENTS_BYTES
-        if not sound or os.path.lexists(os.path.join(path, run_directory.RECORD)):
-            return usual
         return str(run_state.look({"run_id": name, "run_dir": path})["state"])
     except (OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
-        return usual  # There are no events, or they are not what a supervisor writes.
+        return "running" if supervised else "lost"  # The events are not from a supervisor.
 
 
 def has_ended(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(os.path.join(path, run_directory.RECORD)).st_mode)
-    except OSError:
-        return False
+    """Return whether a run's directory has a record of its end."""
+    return small_files.is_regular(os.path.join(path, run_directory.RECORD))
 
 
 def _exit(path: str) -> Optional[Dict[str, Any]]:
-    """Say how a run ended; None while it has not. A record that cannot be read is one all the same."""
+    """Return how a run ended; None while it has not. An unreadable record counts as an end, too."""
     if not has_ended(path):
         return None
-    record = _json(os.path.join(path, run_directory.RECORD)) or {}
+    record = small_files.read_object(os.path.join(path, run_directory.RECORD), RECORD_BYTES) or {}
     code = record.get("exit_code")
     evidence = {
         key: record[key] for key, shape in node_answers.EVIDENCE.items() if key in record and shape(record[key])
@@ -181,43 +169,18 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
 
 
 def description(path: str, name: str) -> Optional[Dict[str, Any]]:
-    """Read what a run's directory says of the whole run; None unless all of it can be meant."""
-    found = described(_json(os.path.join(path, run_directory.DESCRIPTION)) or {}, name)
-    return found if node_answers.is_described(found) else None
-
-
-def described(found: Dict[str, Any], name: str) -> Optional[Dict[str, Any]]:
-    """Give what counts in a description of a whole run; None unless all of it can be meant."""
-    try:
-        hosts, work, plan = found["hosts"], found["work"], found["plan"]
-        sound = (
-            found["run_id"] == name
-            and _is_number(found["created"])
-            and isinstance(hosts, list)
-            and 0 < len(hosts) <= _MAX_HOSTS
-            and all(map(_is_text, hosts))
-            and _is_text(found["host"])
-            and type(found["node_rank"]) is int
-            and _is_number(found["node_rank"], len(hosts) - 1)
-            and isinstance(work, list)
-            and all(map(_is_word, work))
-            and all(_is_text(plan[key]) for key in ("runner", "shape", "master_addr"))
-            and all(_is_number(plan[key]) for key in ("master_port", "nnodes", "world_size"))
-            and plan["nnodes"] == len(hosts)
-        )
-    except (KeyError, TypeError):
+    """Read the description of the whole run in its directory; None unless all of it is valid."""
+    found = small_files.read_object(os.path.join(path, run_directory.DESCRIPTION), RECORD_BYTES) or {}
+    addresses = found.pop("addresses", None)
+    if not node_answers.is_described(found) or found["run_id"] != name:
         return None
-    if not sound:
+    hosts, plan = found["hosts"], {key: found["plan"][key] for key in node_answers.PLAN_KEYS}
+    names = [found["host"], *hosts, *(value for value in plan.values() if isinstance(value, str))]
+    if not all(map(_is_text, names)) or not all(map(_is_word, found["work"])):
         return None
-    keys = ("runner", "shape", "master_addr", "master_port", "nnodes", "world_size")
     whole = {key: found[key] for key in ("run_id", "created", "host", "node_rank", "hosts", "work")}
-    addresses = found.get("addresses")
     known = isinstance(addresses, list) and len(addresses) == len(hosts) and all(map(_is_text, addresses))
-    return dict(whole, plan={key: plan[key] for key in keys}, addresses=addresses if known else None)
-
-
-def _is_number(value: Any, most: float = 1e11) -> bool:
-    return type(value) in (int, float) and 0 <= value <= most
+    return dict(whole, plan=plan, addresses=addresses if known else None)
 
 
 def _is_text(value: Any, most: int = 255) -> bool:
@@ -228,28 +191,10 @@ def _is_text(value: Any, most: int = 255) -> bool:
 
 
 def _is_word(value: Any) -> bool:
-    """Tell whether a value is a carried word; see ``raw_words``."""
+    """Return whether a value is a carried word; see ``raw_words``."""
     try:
         if isinstance(value, dict):
             return list(value) == ["base64"] and isinstance(base64.b64decode(value["base64"], validate=True), bytes)
         return isinstance(value, str) and isinstance(value.encode(), bytes)
     except (TypeError, ValueError):
         return False
-
-
-def _json(path: str) -> Optional[Dict[str, Any]]:
-    """Read an object from a regular file of bounded size."""
-    try:
-        data = log_segments.read_regular(path, RECORD_BYTES + 1)
-        found = json.loads(data) if len(data) <= RECORD_BYTES else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except OSError:
-        return b""

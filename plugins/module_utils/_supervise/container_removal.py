@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Remove the containers of a run, once everything else of it has ended on this node.
+Remove the containers of a run, after everything else of it has ended on this node.
 
 Started as ``madctl_node.py container_removal RUN_ID``. Private to the collection.
 """
@@ -13,5 +13,5 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import dock
 
 
 def main() -> None:
-    """Remove them."""
+    """Remove the containers of the run that the first word names."""
     docker.remove_of(sys.argv[1])

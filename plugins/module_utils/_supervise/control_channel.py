@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A supervisor's side of the channel to whoever follows: orders in, events and output out.
+Serve the supervisor's side of the channel to its follower: orders in, events and output out.
 
-Events go before output, so that no flood of lines delays the news of a failure; only the last event
-waits for the last byte. A follower that falls far behind is told what it misses instead of being
-waited for; the files have it. Delivered beside the supervisor; private to the collection.
+Events go before output, so that a flood of lines never delays the news of a failure; only the last event
+waits for the last byte. The supervisor does not wait for a follower that falls far behind, but tells it what it
+misses, which the files still hold. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.wire impo
 from ansible_collections.madctl.multinode.plugins.module_utils._node.log_segments import CHUNK, Log
 
 LAG_BYTES = 1 << 26  # a follower that is further behind a log than this
-RESUME_BYTES = 1 << 20  # goes on this far before its end
+RESUME_BYTES = 1 << 20  # continues this far before its end
 
 
 class Feed:
-    """One follower at a time; everything that is told also goes to ``events.jsonl``."""
+    """The channel to one follower at a time; every event is also written to ``events.jsonl``."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Feed:
             hello: The first frame of every follower.
             log_cap: How many bytes of each log are kept.
             obey: Gets the bytes of orders.
-            dropped: Called when the follower has gone.
+            dropped: Called when the follower has disconnected.
         """
         self._selector, self._hello, self._obey, self._dropped = selector, hello, obey, dropped
         self.hear: Callable[[Dict[str, Any]], None] = lambda _: None
@@ -60,11 +60,10 @@ class Feed:
         self._turns: List[str] = []
         self._outgoing = b""
         # Relative, because an absolute run directory may not fit into a socket address.
-        listener = listen(run_directory.CONTROL_SOCKET)
-        selector.register(listener, selectors.EVENT_READ, self._accept)
+        listen(selector, run_directory.CONTROL_SOCKET, self._accept)
 
     def emit(self, *, last: bool = False, **event: Any) -> None:
-        """Tell the follower, and whoever follows later; the ``last`` event waits for all output."""
+        """Send an event to the follower, and keep it for later ones; the ``last`` event waits for all output."""
         self._number += 1
         frame = encode(dict(event, seq=self._number))
         if last:
@@ -74,17 +73,17 @@ class Feed:
         self._write(frame)
 
     def _write(self, frame: bytes) -> None:
-        """Write down an event; a full disk costs whoever follows later, never the job."""
+        """Write an event to the file; on a full disk later followers miss it, but the job continues."""
         line = b"\n" + frame if self._torn else frame
         try:
             written = os.write(self._events, line)
         except OSError:
             return
-        # What comes after half a line would be lost with it.
+        # Otherwise the event after half a line would be lost with it.
         self._torn = written < len(line) if written else self._torn
 
     def collect(self, name: str, descriptor: int) -> None:
-        """Keep what comes out of a pipe in the log of that name, and send it, from the first byte to the last."""
+        """Write everything that comes out of a pipe to the log of that name, and send it."""
         os.set_blocking(descriptor, False)
         if name not in self.logs:
             self.logs[name] = Log(run_directory.LOGS, name, self._log_cap)
@@ -98,7 +97,7 @@ class Feed:
             except BlockingIOError:
                 return
             except OSError:
-                data = b""  # It is no pipe: any process of the job can send what it likes.
+                data = b""  # It is not a pipe: any process of the job can send any descriptor.
             if not data:
                 self.pipes.discard(descriptor)
                 self._selector.unregister(descriptor)
@@ -117,14 +116,14 @@ class Feed:
 
     @property
     def is_behind(self) -> bool:
-        """Whether a follower waits for something that it was not sent yet."""
+        """Whether a follower has not been sent everything yet."""
         if self.follower is None:
             return False
         unread = any(log.size > self._sent.get(log.name, 0) for log in self.logs.values())
         return bool(self._outgoing or self._frames or self._last or unread)
 
     def send(self) -> None:
-        """Send what the follower takes."""
+        """Send as much as the follower takes."""
         if not self.follower:
             return
         try:
@@ -139,18 +138,16 @@ class Feed:
         self._selector.modify(self.follower, events, self._read)
 
     def drop(self) -> None:
-        """Let the follower go."""
+        """Disconnect the follower."""
         if self.follower:
             self._selector.unregister(self.follower)
             self.follower.close()
             self.follower = None
             self._dropped()
 
-    def _accept(self, listener: socket.socket) -> None:
-        connection = accept(listener)
-        if connection is None or self.follower:
-            if connection:
-                connection.close()
+    def _accept(self, connection: socket.socket) -> None:
+        if self.follower:
+            connection.close()
             return
         connection.setblocking(False)
         self.follower, self._orders = connection, Orders()
@@ -173,7 +170,7 @@ class Feed:
             self.hear(message)
 
     def _fill(self) -> bool:
-        """Put the next piece on the way out."""
+        """Choose the next piece to send, and return whether there is one."""
         if not self._outgoing and self._frames:
             self._outgoing = self._frames.pop(0)
         if not self._outgoing:
@@ -191,7 +188,7 @@ class Feed:
             offset, data = log.read(wanted)
             if not data:
                 continue
-            # Every log gets its turn, or a flood in one would hide all others.
+            # Every log gets its turn, so that a flood in one does not hide the others.
             self._turns.remove(name)
             self._turns.append(name)
             self._sent[name] = offset + len(data)
@@ -200,26 +197,32 @@ class Feed:
         return b""
 
 
-def listen(name: str) -> socket.socket:
-    """Listen on a Unix socket in the working directory."""
+def listen(selector: selectors.BaseSelector, name: str, welcome: Callable[[socket.socket], None]) -> None:
+    """Listen on a Unix socket in the working directory; ``welcome`` gets every connection."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(name)
     listener.listen(128)
     listener.setblocking(False)
-    return listener
+
+    def on_connection(_: Any) -> None:
+        connection = _accepted(listener)
+        if connection:
+            welcome(connection)
+
+    selector.register(listener, selectors.EVENT_READ, on_connection)
 
 
-# Given up for a moment where no other file is left.
+# A descriptor to give up for a moment when no other is left.
 _spare = [os.open(os.devnull, os.O_RDONLY)]
 
 
-def accept(listener: socket.socket) -> Optional[socket.socket]:
-    """Accept a connection, or None; one for which no file is left is closed, since it would be offered for ever."""
+def _accepted(listener: socket.socket) -> Optional[socket.socket]:
+    """Accept a connection, or return None; without a free descriptor it is closed, or it would be offered forever."""
     try:
         return listener.accept()[0]
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
-            return None  # It has gone again.
+            return None  # It has disconnected again.
     while _spare:
         os.close(_spare.pop())
     try:

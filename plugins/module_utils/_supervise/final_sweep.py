@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-End what a job left, with proof, and write down how its share ended. Delivered beside the supervisor.
+End what a job left behind, with proof, and record how this node's part ended. Delivered beside the supervisor.
 
-The supervisor adopts all orphans, so the kernel knows whether anything of the job lives: private to the
+The supervisor adopts all orphans, so the kernel knows whether any process of the job is left. Private to the
 collection.
 """
 
@@ -11,30 +11,43 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any, Callable, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, small_files
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.runner_processes import how
 
 CHASES = 100
 KILL_SECONDS = 10.0
 RETRY_SECONDS = 0.2
-UNSEEN = "processes that nobody may see, or that start each other too fast to be found"
+UNSEEN = "processes that cannot be seen, or that start each other too fast to be found"
 
 
 class Sweep:
-    """The end of everything that is left when the runner has ended."""
+    """The search for everything that is left after the runner has ended."""
 
     def __init__(self, run_id: str, runners: Any, beacon: Any) -> None:
         self._run_id, self._runners, self._beacon = run_id, runners, beacon
         self.signal = signal.SIGTERM
-        # Whether the kernel knew of no child when children were collected last.
+        # Whether there was no child when children were collected last.
         self.is_childless = False
 
+    def ended(self) -> Iterator[int]:
+        """Yield each child that ended, to be collected before the next one; note whether there are any children."""
+        while True:
+            try:
+                child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                self.is_childless = True
+                return
+            self.is_childless = False
+            if child is None:
+                return
+            yield child.si_pid
+
     def strike(self, collect: Callable[[], None]) -> bool:
-        """Signal all that is left; tell whether it was nothing."""
+        """Signal everything that is left, and return whether that was nothing."""
         marked, ours = self._find()
         processes.kill_marked(self._run_id, marked, self.signal)
         processes.send(ours, self.signal)
@@ -43,17 +56,17 @@ class Sweep:
         return not marked and not ours and self._is_empty()
 
     def left(self) -> Tuple[List[int], List[str]]:
-        """List what lives, and say what lives if none of it can be named."""
+        """Return the processes that are left, and a text instead where they cannot be named."""
         found: List[int] = sum(self._find(), [])
         return found, [] if found or self._is_empty() else [UNSEEN]
 
     def _chase(self, collect: Callable[[], None]) -> None:
-        """Kill what starts another process and ends, faster than a look at all processes takes."""
+        """Kill processes that start another one and end, faster than all processes can be listed."""
         before: Set[int] = set()
         for _ in range(CHASES):
             children = processes.children(os.getpid()) - self._helpers()
             if children <= before:
-                return  # They are dead already, or do not end.
+                return  # They are already dead, or do not end.
             processes.send(children, signal.SIGKILL)
             before = children
             collect()
@@ -64,10 +77,10 @@ class Sweep:
 
     def _is_empty(self) -> bool:
         """
-        Tell whether nothing of the job is left, as the kernel knows it.
+        Return whether nothing of the job is left, as the kernel knows it.
 
-        All orphans become our children, so whatever lives has an ancestor among them. One that ended counts until it is
-        collected: it may have left another.
+        All orphans become our children, so every process of the job descends from one of them. A child that ended
+        counts until it is collected: it may have left another.
         """
         if self.is_childless:
             return True
@@ -75,16 +88,32 @@ class Sweep:
         return bool(helpers) and not processes.children(os.getpid()) - helpers
 
     def _find(self) -> Tuple[List[int], List[int]]:
-        """Find what carries this run's id, and what descends from us without it."""
+        """Find the processes that carry this run's id, and those that descend from us without it."""
         _, marked = processes.find(self._run_id)
         ours = processes.descendants(os.getpid(), self._helpers())
         return marked, sorted(ours - set(marked))
 
 
+def conclude(supervisor: Any, outcome: str) -> Dict[str, Any]:
+    """Write the record of how a run ended here, release the node and shared storage, and return the record."""
+    left, unseen = supervisor.sweep.left() if outcome == run_directory.EXITED else ([], [])
+    found = record(supervisor, outcome, left, unseen)
+    node_claim.keep_record(found)
+    if supervisor.beacon:
+        supervisor.beacon.end()
+    if supervisor.lock is not None:
+        # Before the end is told: the next launch may come at once.
+        os.close(supervisor.lock)
+        supervisor.lock = None
+    if supervisor.relay:
+        supervisor.relay.close()
+    return found
+
+
 def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) -> Dict[str, Any]:
-    """Write down how a node's share ended; see docs/reference/run_directory.md."""
+    """Return the record of how a node's part ended; see docs/reference/run_directory.md."""
     runners, ranks = supervisor.runners, supervisor.ranks
-    # A node whose daemon nobody asked for has nothing that could have failed.
+    # On a node whose daemon was never requested nothing can have failed.
     nothing = runners.status is None and outcome == run_directory.EXITED and not runners
     status = 0 if nothing else runners.status
     return {
@@ -92,7 +121,7 @@ def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) ->
         "outcome": outcome,
         "time": time.time(),
         **how(status),
-        "oom": status == -signal.SIGKILL and processes.oom_kills() > supervisor.oom_kills,
+        "oom": status == -signal.SIGKILL and processes.oom_kills() > ranks.oom_kills,
         "ranks_joined": len(ranks.joined),
         "rank_exits": ranks.exits,
         "apart": sorted(rank for rank in supervisor.worlds.apart if rank is not None),
@@ -101,7 +130,7 @@ def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) ->
         "trouble": supervisor.trouble,
         "daemon": supervisor.relay and supervisor.relay.held_up,
         "left_behind": [*map(processes.describe, left), *unseen, *runners.left()],
-        # What names a process for good, for who looks later.
+        # The start time makes a process id unique.
         "left": [[pid, processes.started(pid)] for pid in left],
         "unseen": bool(unseen),
         "bytes_lost": sum(log.lost for log in supervisor.feed.logs.values()),
@@ -109,13 +138,13 @@ def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) ->
 
 
 def give_up(supervisor: Any) -> None:
-    """End what is left without the supervisor's loop, which cannot be trusted any more, write the record, and go."""
+    """End what is left without the supervisor's loop, which is no longer trusted, write the record, and exit."""
     try:
-        os.closerange(3, 1 << 16)  # To look needs files, and a lack of them may have led here.
+        os.closerange(3, 1 << 16)  # The search needs descriptors, and a lack of them may be the cause.
         left, unseen = _end_all(supervisor)
         if supervisor.state != "done":
             node_claim.keep_record(record(supervisor, run_directory.EXITED, left, unseen))
-        node_claim.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
+        small_files.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
     except Exception as error:  # noqa: BLE001
         node_claim.explain(error)
     finally:
@@ -123,7 +152,7 @@ def give_up(supervisor: Any) -> None:
 
 
 def _end_all(supervisor: Any) -> Tuple[List[int], List[str]]:
-    """Kill all that is left, and give what is; where the whole machine is out of files, at least the runner's group."""
+    """Kill everything, and return what is left; where the machine has no descriptors, at least the runner's group."""
     deadline = time.monotonic() + KILL_SECONDS
     while True:
         try:

@@ -2,8 +2,8 @@
 """
 Run a program that was delivered to this node: ``madctl_node.py PROGRAM WORDS…``.
 
-It lies beside the folders of the delivered modules, and gives these the names that they have everywhere else, so that
-their imports are the same in all places. Private to the collection.
+It is beside the directories of the delivered modules, and gives them the names that they have everywhere else, so
+that their imports are the same everywhere. Private to the collection.
 """
 
 import importlib
@@ -15,7 +15,7 @@ PACKAGE = "ansible_collections.madctl.multinode.plugins.module_utils"
 
 def main() -> None:
     """Start the program that the first word names."""
-    sys.dont_write_bytecode = True  # Runs share these files, which arming compares byte for byte.
+    sys.dont_write_bytecode = True  # Runs share these directories, and arming compares their files.
     names = PACKAGE.split(".")
     for end in range(1, len(names) + 1):
         module = sys.modules[".".join(names[:end])] = type(sys)(".".join(names[:end]))

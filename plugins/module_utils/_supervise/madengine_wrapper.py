@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Run madengine on one node in a working directory of its own, and tell the supervisor how its models did.
+Run madengine on one node in its own working directory, and report the results of its models to the supervisor.
 
-Started as ``madctl_node.py madengine_wrapper`` in the run directory's environment; ``model.json`` there says what to
-run. Version 1 of madengine ends with exit code 0 whether its models succeed or fail, so what counts is the table
-that it writes. Delivered beside the supervisor; private to the collection.
+Started as ``madctl_node.py madengine_wrapper`` in the job's environment; ``model.json`` in the run directory says what
+to run. Version 1 of madengine ends with exit code 0 whether its models succeed or fail, so the table that it writes
+decides. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import dock
 
 REASON_CHARACTERS = 300
 TABLE_BYTES = 8 << 20
-# A shell that was given the runner of version 1 without eval takes its first word for a program.
+# Without eval, a shell takes the first word of version 1's runner for a program.
 WITHOUT_EVAL = re.compile(rb"NCCL_SOCKET_IFNAME=\S*: (command not found|not found|No such file)")
 TAIL_BYTES = 1 << 20
-# As much as the supervisor takes of one message, with room for the rest of it.
+# The supervisor bounds a message; this leaves room for the rest of it.
 ROWS_BYTES = 600_000
 FAILED = 20
 VALUE_CHARACTERS = 2000
-# madengine writes these; from a checkout that was used before they would be taken for this run's.
+# madengine writes these; those of an earlier use of the checkout would be taken for this run's.
 LEFT_BEHIND = shutil.ignore_patterns(
     ".git", "__pycache__", "perf.csv", "perf*.csv", "perf*.html", "*.live.log", "run_directory"
 )
 
 
 def prepare(checkout: str, place: str) -> None:
-    """Give this node its own copy of the checkout: nodes that share one would destroy each other's files."""
+    """Copy the checkout for this node alone: nodes that share one would destroy each other's files."""
     run_dir = os.path.realpath(os.path.dirname(os.path.abspath(place)))
     own = (run_dir, os.path.dirname(run_dir))
 
     def left_out(directory: str, names: List[str]) -> Set[str]:
-        # A copy must not hold itself, should runs be kept in the checkout.
+        # A copy must not contain itself, in case run directories are in the checkout.
         inner = {name for name in names if os.path.realpath(os.path.join(directory, name)) in own}
         return inner | LEFT_BEHIND(directory, names)
 
     shutil.copytree(checkout, place, symlinks=True, ignore=left_out)
-    # Credential files are among them: what madengine reads and writes here is its user's alone.
+    # Credential files are among them, so everything that madengine reads and writes here is private to its user.
     for directory, _, names in os.walk(place):
         for path in [directory, *(os.path.join(directory, name) for name in names)]:
             if not os.path.islink(path):
@@ -60,14 +60,14 @@ def prepare(checkout: str, place: str) -> None:
 
 
 def rows(path: str) -> Optional[List[Dict[str, str]]]:
-    """Read the table; None where there is none."""
+    """Read the table; None where it does not exist."""
     try:
         with open(path, encoding="utf-8", errors="replace", newline="") as stream:
             text = stream.read(TABLE_BYTES)
             if stream.read(1):
                 return [{"model": "?", "status": "a table too long to read"}]
         lines = io.StringIO(text.replace("\0", ""), newline="")
-        # The head of version 1 has a blank after each comma until there is a row.
+        # Version 1 writes a blank after each comma of the header until there is a row.
         found = csv.DictReader(lines, skipinitialspace=True)
         return [{shown(key): shown(value or "") for key, value in row.items()} for row in found]
     except (OSError, csv.Error):
@@ -75,19 +75,19 @@ def rows(path: str) -> Optional[List[Dict[str, str]]]:
 
 
 def shown(value: object) -> str:
-    """Make a value of a table, which may be a model's own, fit for a screen."""
+    """Return a value of a table, which may be any text of a model, in a form that is safe to print."""
     return "".join(character if character.isprintable() else "?" for character in str(value)[:VALUE_CHARACTERS])
 
 
 def judge(found: Optional[List[Dict[str, str]]], status: int, job: Dict[str, Any]) -> List[str]:
     """
-    Say what failed, a line each: success needs a sign of it on every node.
+    Return what failed, one line each: success has to be shown on every node.
 
     Args:
         found: madengine's table, None without one.
         status: madengine's own exit code.
-        job: Among others whether this node ``leads``, which ``version`` its madengine is, None where that is not
-            known, and whether it ``skips`` its table.
+        job: Among others whether this node ``leads``, the ``version`` of its madengine, None where that is unknown,
+            and whether it ``skips`` its table.
     """
     failed = []
     for row in found or []:
@@ -95,8 +95,8 @@ def judge(found: Optional[List[Dict[str, str]]], status: int, job: Dict[str, Any
             reason = row.get("status") or "no status"
             reason += "" if job["leads"] else ": its container or script failed here"
             failed.append("model %s: %s" % (row.get("model", "?"), reason))
-    # Version 1 writes the head of its table in any case, also where all its models are deprecated; version 2 writes
-    # it together with its first row.
+    # Version 1 always writes the header of its table, even where all its models are deprecated; version 2 writes it
+    # together with its first row.
     missing = found is None if job["version"] != 2 else job["leads"] and not found and not job["skips"]
     if missing and not status:
         failed.append("madengine wrote no result")
@@ -110,7 +110,7 @@ def is_well(row: Dict[str, str], leads: bool, version: Optional[int]) -> bool:
     """
     Tell whether a row is that of a model that did its part here.
 
-    Beyond the first node ranks print no performance, which version 1 takes for a failure; it notes how long the
+    Ranks beyond the first node print no performance, which version 1 takes for a failure; it records how long the
     script took only where that ended with exit code 0.
     """
     status = row.get("status", "").upper()
@@ -120,7 +120,7 @@ def is_well(row: Dict[str, str], leads: bool, version: Optional[int]) -> bool:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a text is a finite number."""
+    """Return whether a text is a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:
@@ -128,7 +128,7 @@ def is_number(text: str) -> bool:
 
 
 def alone(found: Optional[List[Dict[str, str]]], job: Dict[str, Any]) -> List[str]:
-    """Name models that had a world of their own here: of one world, only the first node's ranks print performance."""
+    """Return the models that formed a separate world here: in one world, only the first node prints performance."""
     if job["leads"] or not job["many"]:
         return []
     return [
@@ -139,7 +139,7 @@ def alone(found: Optional[List[Dict[str, str]]], job: Dict[str, Any]) -> List[st
 
 
 def signal_name(number: int) -> str:
-    """Name a signal as people know it."""
+    """Return the usual name of a signal."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -147,7 +147,7 @@ def signal_name(number: int) -> str:
 
 
 def hint(place: str) -> str:
-    """Find the one cause in the models' own logs that is known from its text."""
+    """Return the one cause that the models' own logs show by a known text; empty without it."""
     for path in glob.glob(os.path.join(place, "*.live.log")):
         try:
             with open(path, "rb") as stream:
@@ -160,7 +160,7 @@ def hint(place: str) -> str:
 
 
 def shortened(found: List[Dict[str, str]]) -> List[Dict[str, str]]:
-    """Leave out the last rows of a table that is too long to be told."""
+    """Return a table without its last rows where it is too long for one message."""
     room, kept = ROWS_BYTES, []
     for row in found:
         room -= len(json.dumps(row))
@@ -171,17 +171,13 @@ def shortened(found: List[Dict[str, str]]) -> List[Dict[str, str]]:
 
 
 def forget(table: str) -> None:
-    """Remove a table of earlier runs: madengine would add to it, and its rows would be taken for this run's."""
+    """Remove a table of earlier runs, whose rows would be taken for this run's: madengine adds to it."""
     if os.path.lexists(table):
         os.unlink(table)
 
 
-def _umask(umask: int) -> None:
-    os.umask(umask)
-
-
 def tell(**message: Any) -> None:
-    """Tell the supervisor, if it is still there."""
+    """Send a message to the supervisor, if it is still running."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as supervisor:
             supervisor.connect(run_directory.RANKS_SOCKET)
@@ -194,7 +190,7 @@ def main() -> None:
     """Prepare, run, judge, report."""
     checkout = os.getcwd()
     umask = os.umask(0o077)
-    # The copy is what it would be copied to by version 1, with tables of earlier runs.
+    # Version 1 would copy MODEL_DIR, with tables of earlier runs, over the copy.
     environment = {name: value for name, value in os.environ.items() if name != "MODEL_DIR"}
     os.chdir(os.environ[run_directory.RUN_DIR])
     with open(run_directory.MODEL, encoding="utf-8") as stream:
@@ -205,13 +201,13 @@ def main() -> None:
         prepare(checkout, place)
         table = os.path.join(place, job["table"])
         forget(table)
-        # What madengine makes elsewhere, such as a mirror, is for others too, as by hand; the copy is private anyway.
-        engine = subprocess.Popen(job["argv"], cwd=place, env=environment, preexec_fn=lambda: _umask(umask))
+        # What madengine writes elsewhere, such as a mirror, has the user's own permissions; the copy is private anyway.
+        engine = subprocess.Popen(job["argv"], cwd=place, env=environment, preexec_fn=lambda: os.umask(umask))
     except (OSError, subprocess.SubprocessError) as error:
         reason = "madengine could not be started: %s" % " ".join(str(error).split())[:REASON_CHARACTERS]
         tell(event=events.MODELS, rows=[], failed=[reason], alone=[], exit_code=None)
         sys.exit(1)
-    # The whole group is signalled; whoever reports how it ended outlives it.
+    # The whole process group is signalled; this process must outlive it to report how it ended.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     status = engine.wait()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Stand where mpirun expects ssh: have a node's supervisor start MPI's daemon there.
+Run where mpirun expects ssh: have a node's supervisor start MPI's daemon there.
 
-Called as ``mpi_agent.py HOST WORDS…``; like ssh, it joins the words with spaces to a line for a shell. Its
-exit status is what mpirun takes for the start of that daemon. MPICH takes an agent that ends before its
-daemon has come back for one that failed, so that is waited for. Private to the collection.
+Called as ``mpi_agent.py HOST WORDS…``; like ssh, it joins the words with spaces to a line for a shell. mpirun takes
+its exit status for the result of the start. MPICH takes an agent that ends before its daemon has connected back for
+one that failed, so it waits for that. Private to the collection.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import sys
 import time
 from typing import List, Optional
 
-# Beside the supervisor there is room for agents of all nodes at once; this is for one that stands still.
+# The supervisor serves the agents of all nodes at once; this limit is for a supervisor that hangs.
 ANSWER_SECONDS = 30.0
-# The kernel tells nobody of other processes' connections.
+# The kernel does not notify of other processes' connections.
 LOOK_SECONDS = 0.05
 ESTABLISHED = "01"
 
 
 def control_port(words: List[str]) -> Optional[int]:
-    """Read where a daemon of MPICH comes back to, from its command line."""
+    """Return the port that a daemon of MPICH connects back to, by its command line."""
     for option, value in zip(words, words[1:]):
         if option == "--control-port":
             return int(value.rpartition(":")[2])
@@ -33,7 +33,7 @@ def control_port(words: List[str]) -> Optional[int]:
 
 
 def wait_for(address: str, port: int, seconds: float) -> None:
-    """Wait until a node has connected to a port of this one, or whoever called us has gone, for so long at most."""
+    """Wait, for a bounded time, until a node has connected to a port of this one, or the caller has ended."""
     peer = "%08X" % struct.unpack("=I", socket.inet_aton(address))[0]
     parent, deadline = os.getppid(), time.monotonic() + seconds
     while os.getppid() == parent and time.monotonic() < deadline:
@@ -46,7 +46,7 @@ def wait_for(address: str, port: int, seconds: float) -> None:
 
 
 def main() -> None:
-    """Ask, and fail as ssh would where nobody starts it."""
+    """Ask for the daemon, and fail as ssh would where it is not started."""
     host, words = sys.argv[1], sys.argv[2:]
     try:
         os.chdir(os.environ["MADCTL_RUN_DIR"])  # A socket's address is short.
@@ -60,7 +60,7 @@ def main() -> None:
             channel.sendall(json.dumps({"key": key, "host": host, "command": " ".join(words)}).encode() + b"\n")
             answer = json.loads(channel.recv(1 << 16))
     except (OSError, KeyError, ValueError) as error:
-        answer = {"refused": "this run takes no daemons: %s" % error}
+        answer = {"refused": "this run does not start daemons: %s" % error}
     if answer["refused"]:
         sys.stderr.write("madctl: %s: %s\n" % (host, answer["refused"]))
         sys.exit(255)

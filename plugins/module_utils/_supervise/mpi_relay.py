@@ -2,10 +2,9 @@
 """
 Carry the start of MPI's daemons from mpirun, on the first node, to the other nodes' supervisors.
 
-mpirun calls ``mpi_agent.py`` where it would call ssh. The agent asks the first node's supervisor, whoever
-follows the run carries the request to the node that it is for, and that node's supervisor starts the
-daemon. Both ends know a key of this run, which whoever carries the request has no use for. Delivered
-beside the supervisor; private to the collection.
+mpirun calls ``mpi_agent.py`` where it would call ssh. The agent asks the first node's supervisor, the follower
+carries the request to the node that it is for, and that node's supervisor starts the daemon. Both ends know a key of
+this run, so the follower cannot forge a request. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -15,26 +14,25 @@ import os
 import selectors
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
-from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import accept, listen
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import listen
 
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import MpiSpec
 
 REQUEST_BYTES = 1 << 18
 COMMAND = text(REQUEST_BYTES)
-# The programs that an MPI may ask for; what starts them is a line for a shell.
+# The programs that an MPI may start, with a line for a shell.
 DAEMONS = ("orted", "prted", "hydra_pmi_proxy")
-SYN_SENT = "02"
 
 
 def seal(key: str, run_id: str, address: str, serial: int, command: str) -> str:
-    """Sign a request, so that nobody but this run's first supervisor can have made it."""
+    """Return the signature of a request, which only this run's first supervisor can make."""
     import hashlib  # Slow to import, and not needed without MPI.
     import hmac
 
@@ -43,7 +41,7 @@ def seal(key: str, run_id: str, address: str, serial: int, command: str) -> str:
 
 
 class Relay:
-    """One node's end: the first node asks for daemons, every other node is told to start its own."""
+    """One node's end: the first node asks for daemons, every other node starts its own."""
 
     def __init__(self, spec: MpiSpec, run_id: str) -> None:
         """
@@ -51,12 +49,12 @@ class Relay:
 
         Args:
             spec: ``key``, hex; ``address`` of this node; ``places``, the address of every node by name; ``leads``,
-                whether mpirun runs here; ``ranks`` that are to join here, None where nobody knows; ``many``, whether
-                mpirun may be called more than once; ``seconds`` that daemons have to get ready.
+                whether mpirun runs here; ``ranks``, how many must join here, None where that is unknown; ``many``,
+                whether mpirun may be called more than once; ``seconds``, the time limit for daemons.
         """
         self.spec, self._run_id = spec, run_id
         self.leads, self.ranks, self.many = spec["leads"], spec["ranks"], spec["many"]
-        # Until when ranks are to join, and what held their daemon up: an address, or that nobody asked for it.
+        # Until when ranks must join, and what held up their daemon: an address, or that it was never requested.
         self.join_by: Optional[float] = None
         self.held_up: Optional[str] = None
         self._serial = 0
@@ -67,23 +65,17 @@ class Relay:
     def serve(self, selector: selectors.BaseSelector) -> None:
         """Listen for agents, on the first node."""
         self._selector = selector
-        selector.register(listen(run_directory.RELAY_SOCKET), selectors.EVENT_READ, self._accept)
+        listen(selector, run_directory.RELAY_SOCKET, self._accept)
 
     def close(self) -> None:
-        """Leave nothing that could be asked, or ask."""
-        for name in (run_directory.RELAY_SOCKET, run_directory.RELAY_KEY):
-            try:
-                os.unlink(name)
-            except FileNotFoundError:
-                pass
+        """Remove the socket and the key."""
+        small_files.remove(run_directory.RELAY_SOCKET, run_directory.RELAY_KEY)
 
-    def _accept(self, listener: socket.socket) -> None:
-        connection = accept(listener)
-        if connection:
-            self._selector.register(connection, selectors.EVENT_READ, self._read)
+    def _accept(self, connection: socket.socket) -> None:
+        self._selector.register(connection, selectors.EVENT_READ, self._read)
 
     def _read(self, connection: socket.socket) -> None:
-        """Answer one request, a line."""
+        """Answer one request, which is one line."""
         try:
             piece = connection.recv(REQUEST_BYTES)
             data = self._unread.pop(connection, b"") + piece
@@ -93,12 +85,12 @@ class Relay:
             address, refused = self._ask(connection, data)
             connection.sendall(json.dumps({"address": address, "refused": refused}).encode())
         except OSError:
-            pass  # The agent has gone; mpirun learns from its end.
+            pass  # The agent has ended, which tells mpirun.
         self._selector.unregister(connection)
         connection.close()
 
     def _ask(self, connection: socket.socket, data: bytes) -> Tuple[str, str]:
-        """Pass a request on; give the address of its node, and why it was not passed on, empty where it was."""
+        """Pass a request on; return the address of its node, and why it was refused, empty where it was not."""
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pid, user = (int.from_bytes(peer[at : at + 4], sys.byteorder) for at in (0, 4))
         try:
@@ -107,24 +99,24 @@ class Relay:
         except (ValueError, KeyError, TypeError):
             given, address, command = "", "", ""
         if user != os.geteuid() or not same(given, self.spec["key"]):
-            self.emit(event=events.RELAY_REFUSED, message="process %s knows no key" % processes.describe(pid))
-            return address, "this run's key was not given"
+            self.emit(event=events.RELAY_REFUSED, message="process %s does not know the key" % processes.describe(pid))
+            return address, "the key of this run is missing or wrong"
         if not is_daemon(command) or not COMMAND(command):
-            self.emit(event=events.RELAY_REFUSED, message="no daemon of MPI: %s" % ascii(command[-200:]))
-            return address, "that is no daemon of MPI"
+            self.emit(event=events.RELAY_REFUSED, message="not a daemon of MPI: %s" % ascii(command[-200:]))
+            return address, "that is not a daemon of MPI"
         address = self.spec["places"].get(address, address)
         if address not in self.spec["places"].values():
             hosts = run_directory.HOST_FILE_PATH
-            return address, "it is no node of this run; those are in the file that %s names" % hosts
+            return address, "it is not a node of this run; the file that %s names lists them" % hosts
         if not self.is_followed():
-            return address, "nobody follows the run, so nobody can start its daemon"
+            return address, "the run has no follower, and only that could start its daemon"
         self._serial += 1
         sealed = seal(self.spec["key"], self._run_id, address, self._serial, command)
         self.emit(event=events.DAEMON_WANTED, address=address, serial=self._serial, command=command, seal=sealed)
         return address, ""
 
     def opened(self, message: Dict[str, Any]) -> Optional[str]:
-        """Check what this node is told to start, and give the command; None for what mpirun did not ask for."""
+        """Check an order to start a daemon and return its command; None where mpirun did not ask for it."""
         try:
             address, serial, command = str(message["address"]), int(message["serial"]), str(message["command"])
             expected = seal(self.spec["key"], self._run_id, address, serial, command)
@@ -132,28 +124,27 @@ class Relay:
         except (KeyError, TypeError, ValueError, OverflowError):
             good, serial, command = False, 0, ""
         if self.leads or not good or not is_daemon(command):
-            self.emit(event=events.RELAY_REFUSED, message="an order that this run's mpirun did not give")
+            self.emit(event=events.RELAY_REFUSED, message="an order that did not come from this run's mpirun")
             return None
         self._serial = serial
         return command
 
     def allow(self, now: float, begins: bool) -> None:
-        """Give ranks until when they are to join: from the start, or from each start of a daemon where none is sure."""
+        """Set the deadline for ranks to join: at the start, or where their number is unknown, with each daemon."""
         if begins == (self.ranks is not None):
             self.join_by, self.held_up = now + self.spec["seconds"], None
 
     def joined(self, count: int) -> None:
-        """Wait no more when all ranks are here."""
+        """Stop waiting when all ranks have joined."""
         if count == self.ranks:
             self.join_by = None
 
     def look(self, count: int, pids: Iterable[int]) -> bool:
         """
-        Find out what holds up this node's daemon, whose processes are given, while ranks are missing.
+        Find out whether ranks are missing here, and what holds up their daemon, which has these processes.
 
-        Returns:
-            Whether they are: ``count`` is less than planned, or a daemon hangs where nobody knows how many there will
-            be.
+        Args:
+            count: How many have joined. Where it is unknown how many must, they are missing if the daemon hangs.
         """
         missing = self.ranks is None or count < self.ranks
         if missing and not self.leads and self.held_up is None:
@@ -163,44 +154,26 @@ class Relay:
 
 
 def is_daemon(command: str) -> bool:
-    """Tell whether a shell line starts a daemon of MPI, as far as its words say."""
+    """Return whether a shell line starts a daemon of MPI, as far as its words show."""
     words = command.replace(";", " ").replace('"', " ").split()
     return any(os.path.basename(word) in DAEMONS for word in words)
 
 
 def unanswered(pids: Iterable[int]) -> str:
-    """Give the address that some of these processes try to reach; empty when there is none."""
-    sockets = {inode for pid in pids for inode in _sockets(pid)}
-    tried = (other for other, state, inode in _connections() if state == SYN_SENT and inode in sockets)
-    return next(map(_address, tried), "")
-
-
-def _sockets(pid: int) -> List[str]:
-    found, place = [], "/proc/%d/fd" % pid
-    try:
-        for name in os.listdir(place):
-            target = os.readlink(os.path.join(place, name))
-            if target.startswith("socket:["):
-                found.append(target[8:-1])
-    except OSError:
-        pass  # It has ended.
-    return found
-
-
-def _connections() -> List[Tuple[str, str, str]]:
-    """Read the other end, the state and the inode of every TCP socket of this host."""
-    with open("/proc/net/tcp", encoding="ascii") as stream:
-        return [(fields[2], fields[3], fields[9]) for fields in map(str.split, stream.readlines()[1:])]
+    """Return the address that one of these processes tries in vain to reach; empty without one."""
+    sockets = {inode for pid in pids for inode in procfs.sockets(pid)}
+    tried = (entry for entry in procfs.connections() if entry.state == procfs.SYN_SENT and entry.inode in sockets)
+    return next((_address(entry.other) for entry in tried), "")
 
 
 def _address(text: str) -> str:
-    """Read an address of ``/proc/net/tcp``, whose bytes stand in the order of the processor."""
+    """Parse an address of ``/proc/net/tcp``, whose bytes are in the order of the processor."""
     address, _, port = text.partition(":")
     return "%s:%d" % (socket.inet_ntoa(int(address, 16).to_bytes(4, sys.byteorder)), int(port, 16))
 
 
 def same(left: str, right: str) -> bool:
-    """Compare in constant time."""
+    """Return whether two texts are equal, in constant time."""
     import hmac
 
     return hmac.compare_digest(left.encode("utf-8", "backslashreplace"), right.encode())

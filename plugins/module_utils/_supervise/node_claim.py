@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a supervisor takes for itself on a node: the lock, room for its last word, a place last in line
-when memory runs out. Delivered beside the supervisor; private to the collection.
+Claim what a supervisor needs on a node: the lock, space for its record, protection when memory runs out.
+
+Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import resource
@@ -16,10 +17,10 @@ import signal
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes
 
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Spec
@@ -27,13 +28,10 @@ if TYPE_CHECKING:
 PR_SET_CHILD_SUBREAPER = 36
 OOM_SCORE = -500
 RECORD_BYTES = 1 << 18
-# Whoever looks who is here holds the lock as well, for a moment.
-_LOOKERS_SECONDS = 0.5
-_LOOK_SECONDS = 0.02
 
 
 def enter(run_dir: str) -> Tuple[int, Spec]:
-    """Enter a run's directory, leave the terminal behind, and give the pipe for the first word, and the spec."""
+    """Enter a run's directory, detach from the terminal, and return the pipe for the first line, and the spec."""
     os.chdir(run_dir)
     os.umask(0o077)
     if os.getpid() != os.getsid(0):
@@ -50,31 +48,26 @@ def enter(run_dir: str) -> Tuple[int, Spec]:
 
 
 def set_oom_score(score: object) -> None:
-    """Set how likely the kernel ends this process when memory runs out, where that is allowed."""
-    try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
-            stream.write(str(score))
-    except OSError:
-        pass
+    """Set how likely the kernel kills this process when memory runs out, where that is allowed."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
+        stream.write(str(score))
 
 
 def adopt_orphans() -> None:
-    """Have what descends from this process become its child when its own parent ends."""
+    """Make this process adopt its descendants when their own parents end."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def raise_files() -> Tuple[int, int]:
-    """Take all open files that this process may have, and give the limits that held before."""
+    """Raise this process's limit of open files as far as allowed, and return the limits from before."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
+    with contextlib.suppress(OSError, ValueError):  # Some kernels refuse an unlimited number.
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        pass  # Unlimited is more than some kernels give.
     return soft, hard
 
 
 def give_up(oom_score: str, umask: int, files: Tuple[int, int]) -> None:
-    """Make a process that becomes the job what the user's own login would be."""
+    """Give a process that becomes the job what a login of the user would have."""
     set_oom_score(oom_score)
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.umask(umask)
@@ -84,47 +77,37 @@ def give_up(oom_score: str, umask: int, files: Tuple[int, int]) -> None:
 
 def take(path: str, run_id: str) -> int:
     """
-    Take the node for this run; whoever holds the open file holds the node.
+    Take the node for this run, and return the open lock.
 
     Raises:
-        OSError: If another run is here, with a lock or without one.
+        OSError: If another run uses the node, with the lock or without it.
     """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + _LOOKERS_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise OSError("run %s is here" % os.read(lock, 200).decode("utf-8", "replace").strip()) from error
-        time.sleep(_LOOK_SECONDS)
-    # A lock proves a living supervisor or runner, its absence no empty node: workers close what they inherit.
+    lock = node_lock.take(path)
+    # A lock proves that a supervisor or runner lives, but without one a node may be in use: workers close what they
+    # inherit.
     for other, pids in processes.others(run_id).items():
-        raise OSError("run %s is here: process %s" % (other, processes.describe(pids[0])))
+        raise OSError("already used by run %s: process %s" % (other, processes.describe(pids[0])))
     os.ftruncate(lock, 0)
     os.write(lock, run_id.encode() + b"\n")
     return lock
 
 
 def container(run_id: str) -> str:
-    """Say what holds this process together: a service of systemd that is the run's own, or just a session."""
+    """Return what contains this process: ``systemd``, for the run's own service, or only a ``session``."""
     with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as stream:
         return "systemd" if "/" + run_directory.unit(run_id) in stream.read() else "session"
 
 
 def reserve_record() -> None:
-    """Keep room on the disk for the exit record, which no flood of lines may cost."""
+    """Reserve space on the disk for the exit record, so that a flood of lines cannot take it."""
     descriptor = _partial()
-    try:
+    with contextlib.suppress(OSError):  # Some file systems cannot do it; then the record needs free space at the end.
         os.posix_fallocate(descriptor, 0, RECORD_BYTES)
-    except OSError:
-        pass  # Not every file system can, and then the record has to find room at the end.
     os.close(descriptor)
 
 
 def _partial() -> int:
-    """Open the file that becomes the record; what a job put in its place goes out of the way."""
+    """Open the file that becomes the record, and move away anything that a job put in its place."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(run_directory.PARTIAL_RECORD, flags, 0o600)
@@ -143,13 +126,11 @@ def _move_away(name: str) -> None:
 
 
 def keep_record(record: Dict[str, Any]) -> None:
-    """Write the record into the room that was kept for it, whole or not at all; without long texts if it must be."""
+    """Write the record to its reserved space, whole or not at all, without long texts where it does not fit."""
     brief = dict(record, rank_exits=[dict(entry, error=None) for entry in record["rank_exits"]])
-    try:
+    with contextlib.suppress(OSError):  # Where the directory was removed, the follower is still told of the end.
         if not _write_record(record):
             _write_record(brief)
-    except OSError:
-        pass  # Somebody took the directory away; whoever follows still hears of the end.
 
 
 def _write_record(record: Dict[str, Any]) -> bool:
@@ -169,22 +150,12 @@ def _write_record(record: Dict[str, Any]) -> bool:
     return True
 
 
-def spawn(argv: List[str], environment: Dict[str, str]) -> int:
-    """Start a helper of the supervisor, with nothing to read and nowhere to print."""
-    null = os.open(os.devnull, os.O_RDWR)
-    actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1, 2)]
-    try:
-        return os.posix_spawn(argv[0], argv, environment, file_actions=actions)
-    finally:
-        os.close(null)
-
-
 def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell: Callable[[int], None]) -> int:
     """
-    Have a loop told of signals, and woken by children that end; what a terminal sends does not matter here.
+    Make a loop notice signals and children that end; signals of a terminal are ignored.
 
     Returns:
-        What the loop hears of them.
+        The descriptor that the loop reads them from.
     """
     wake, waker = os.pipe()
     for descriptor in (wake, waker):
@@ -203,21 +174,10 @@ def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell
     return wake
 
 
-def remove(*names: str) -> None:
-    """Remove files that a job may have removed, or replaced."""
-    for name in names:
-        try:
-            os.unlink(name)
-        except OSError:
-            pass
-
-
 def explain(error: BaseException) -> None:
-    """Write an error of our own into the supervisor's log, as far as there is room."""
-    import traceback  # Slow to import, and never needed as long as all goes well.
+    """Write an error of our own to the supervisor's log, as far as there is space."""
+    import traceback  # Slow to import, and only needed after an error.
 
-    try:
+    with contextlib.suppress(OSError):
         traceback.print_exception(type(error), error, error.__traceback__)
         sys.stderr.flush()
-    except OSError:
-        pass

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Hear from every rank of this node when it joined and how it ended, and collect what it prints.
+Receive from every rank of this node when it joined and how it ended, and collect its output.
 
-A rank's own ``rank_wrapper.py`` reports on ``ranks.sock``. Delivered beside the supervisor; private to the
-collection.
+Each rank's ``rank_wrapper.py`` reports on ``ranks.sock``. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ev
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
-from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed, accept, listen
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed, listen
 
 MESSAGE_BYTES = 1 << 20
 ERRORS = 16
@@ -38,7 +37,7 @@ class Ranks:
         Listen on ``ranks.sock`` in the working directory.
 
         Args:
-            is_stopping: Tells whether ranks that end now were told to.
+            is_stopping: Returns whether ranks that end now were told to.
         """
         self._selector, self._feed, self._is_stopping = selector, feed, is_stopping
         self.joined: Dict[int, Dict[str, Any]] = {}
@@ -46,22 +45,21 @@ class Ranks:
         self.on_failure: Callable[[], None] = lambda: None
         self.on_joined: Callable[[], None] = lambda: None
         self.oom_kills = 0  # as the job started
-        # The rest is for sockets of more ranks, and for looks at what is left.
+        # The other descriptors are for sockets of more ranks, and for the search for what is left.
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
+        self._dumps: Set[int] = set()
         self._unread: Dict[socket.socket, bytes] = {}
-        selector.register(listen(run_directory.RANKS_SOCKET), selectors.EVENT_READ, self._accept)
+        listen(selector, run_directory.RANKS_SOCKET, self._accept)
 
-    def _accept(self, listener: socket.socket) -> None:
-        connection = accept(listener)
-        if connection:
-            self._selector.register(connection, selectors.EVENT_READ, self._read)
+    def _accept(self, connection: socket.socket) -> None:
+        self._selector.register(connection, selectors.EVENT_READ, self._read)
 
     def _read(self, connection: socket.socket) -> None:
         try:
             data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(8))
         except OSError:
             data, ancillary = b"", []
-        # Where files are short, fewer come than were sent.
+        # Where descriptors are scarce, fewer arrive than were sent.
         descriptors = [number for _, _, raw in ancillary for number in _numbers(raw)]
         *lines, rest = (self._unread.pop(connection, b"") + data).split(b"\n")
         if not data or len(rest) > MESSAGE_BYTES:
@@ -83,7 +81,7 @@ class Ranks:
             rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
             oom = message["signal"] == signal.SIGKILL and processes.oom_kills() > self.oom_kills
             ended = dict(message, rank=rank, stopping=self._is_stopping(), oom=oom)
-            # The record is one frame, which has a bound; the first failures are what counts.
+            # The record is one frame, whose size is bounded; the first failures matter.
             self.exits.append(ended if len(self.exits) < ERRORS else dict(ended, error=None))
             self._feed.emit(**ended)
             if message["exit_code"] or message["signal"]:
@@ -95,7 +93,7 @@ class Ranks:
         self.on_joined()
 
     def _collect(self, connection: socket.socket, rank: Any, descriptors: List[int]) -> None:
-        """Take over what a rank prints, and say so; where files are short, it keeps that itself."""
+        """Take over a rank's output and confirm that; where descriptors are scarce, the rank keeps it."""
         taken = len(descriptors) == 2 and max(descriptors) < self._most
         for stream, descriptor in zip(("out", "err"), descriptors):
             try:
@@ -103,30 +101,35 @@ class Ranks:
                     self._feed.collect(run_directory.log_name(rank, stream), descriptor)
                     continue
             except OSError:
-                taken = False  # It is nothing that could be read.
+                taken = False  # It is not something that can be read.
             os.close(descriptor)
         if not taken:
             self._feed.emit(event=events.FILES_SHORT, rank=rank)
         try:
             connection.send(TAKEN if taken else KEPT, socket.MSG_DONTWAIT)
         except OSError:
-            pass  # It has ended already, or does not read: no rank of ours.
+            pass  # It has already ended, or does not read, so it is not a rank of ours.
 
-    def dump(self, py_spy: Optional[str]) -> Set[int]:
-        """Have every rank's stack written into a log of its own, and give the processes that do."""
-        dumps = set()
+    def dump(self, py_spy: Optional[str]) -> bool:
+        """Have every rank's stack written to a log of its own; return whether that has begun."""
         for rank, entry in self.joined.items():
             try:
                 argv = [str(py_spy), "dump", "--pid", str(entry["pid"])]
                 dump = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
             except OSError:
                 self._feed.emit(event=events.NO_DUMP)
-                return set()
+                return False
             assert dump.stdout is not None
             self._feed.collect(run_directory.log_name(rank, "stack"), os.dup(dump.stdout.fileno()))
             dump.stdout.close()
-            dumps.add(dump.pid)
-        return dumps
+            self._dumps.add(dump.pid)
+        return bool(self._dumps)
+
+    def dumped(self, pid: int) -> bool:
+        """Return whether a process that ended was the last one that wrote a stack."""
+        is_last = self._dumps == {pid}
+        self._dumps.discard(pid)
+        return is_last
 
 
 def _numbers(raw: bytes) -> List[int]:
@@ -135,7 +138,7 @@ def _numbers(raw: bytes) -> List[int]:
 
 
 def _message(line: bytes) -> Optional[Dict[str, Any]]:
-    """Read what a rank said; None for what none of ours says: any process of the job can connect."""
+    """Parse a message of a rank; None for anything else, because any process of the job can connect."""
     try:
         message: Dict[str, Any] = parse(line)
         required, optional = events.SAID_BY_RANKS[str(message.get("event"))]

@@ -2,13 +2,12 @@
 """
 Run one rank's program and tell the supervisor when it joined and how it ended.
 
-The runner starts ``python3 -I -S rank_wrapper.py PROGRAM ARGS…`` for every rank: a
-file that imports nothing of ours, so that a rank starts without a wait. The program's output goes
-through pipes to the supervisor, so that a full disk or a flood of lines never blocks it, and its
-exit status is reported as it is, not as a runner retells it. Private to the collection.
+The runner starts ``python3 -I -S rank_wrapper.py PROGRAM ARGS…`` for every rank: a file that imports nothing of
+ours, so that a rank starts without delay. The program's output goes through pipes to the supervisor, so that a full
+disk or a flood of lines never blocks it, and its exit status is reported unchanged. Private to the collection.
 
-mpirun has one command line for all nodes, and reads some words of a program as its own. So there is a
-file on each node that says what ranks execute there, and which Python runs scripts.
+mpirun has one command line for all nodes, and takes some words of a program for its own. So a file on each node says
+what ranks execute there, and which Python runs scripts.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from typing import Any, Dict, List, Optional
 
 PR_SET_PDEATHSIG = 1
 F_SETPIPE_SZ = 1031
-PIPE_BYTES = 1 << 20  # Fewer wake-ups for whoever prints a lot.
+PIPE_BYTES = 1 << 20  # Fewer wake-ups for programs that print a lot.
 ERROR_CHARACTERS, PATH_CHARACTERS = 2000, 4096
-LAST_SECONDS = 2.0  # for what others hold open that the program started
+LAST_SECONDS = 2.0  # for processes of the program that keep its output open
 # The runner signals the whole process group, so the program gets these itself.
 LEFT_TO_PROGRAM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
-# Of the same process: MPI's own variables, of Open MPI and MPICH, then torchrun's.
+# The variables of Open MPI and MPICH win over torchrun's.
 _NAMES = {
     "rank": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK"),
     "local_rank": ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "LOCAL_RANK"),
@@ -52,12 +51,12 @@ def identity(environment: Dict[str, str]) -> Dict[str, Any]:
 
 
 def program(words: List[str]) -> List[str]:
-    """Say what this rank executes; under mpirun, give a Python script the names that torch reads."""
+    """Return what this rank executes; under mpirun, set the variables that torch reads for a Python script."""
     try:
         with open(os.path.join(os.environ["MADCTL_RUN_DIR"], "ranks.json"), encoding="utf-8") as stream:
             job = json.load(stream)
     except FileNotFoundError:
-        return words  # torchrun has all it needs.
+        return words  # torchrun sets everything.
     argv = words or job["argv"]
     if argv[0] == "-m" or argv[0].endswith(".py"):
         argv = [job["python"], *argv]
@@ -90,7 +89,7 @@ def start(argv: List[str], out: int, err: int, failed: int) -> int:
 
 
 def error_text(path: Optional[str]) -> Optional[str]:
-    """Read the message that a program left in its error file, as torch's ``record`` decorator does."""
+    """Read the message in a program's error file, as torch's ``record`` decorator writes it."""
     try:
         with open(path or "", encoding="utf-8", errors="replace") as stream:
             found = json.loads(stream.read(1 << 20))["message"]
@@ -101,7 +100,7 @@ def error_text(path: Optional[str]) -> Optional[str]:
 
 
 def _is_taken(supervisor: socket.socket) -> bool:
-    """Wait until the supervisor says whether it keeps what the program prints."""
+    """Wait for the supervisor's answer, and return whether it takes the program's output."""
     try:
         return supervisor.recv(1) == b"+"
     except OSError:
@@ -109,8 +108,8 @@ def _is_taken(supervisor: socket.socket) -> bool:
 
 
 def _pass_on(source: int, target: int) -> Any:
-    """Pass on what the program prints as our own output: the runner's log has it, then."""
-    import threading  # Slow to import, and needed only where files are short.
+    """Pass the program's output on as our own, so that the runner's log has it."""
+    import threading  # Slow to import, and only needed where descriptors are scarce.
 
     def copy() -> None:
         try:
@@ -121,7 +120,7 @@ def _pass_on(source: int, target: int) -> Any:
                 while data:
                     data = data[os.write(target, data) :]
         except OSError:
-            os.close(source)  # The program learns of it as it would by itself.
+            os.close(source)  # The program notices this as it would without us.
 
     thread = threading.Thread(target=copy, daemon=True)
     thread.start()
@@ -129,7 +128,7 @@ def _pass_on(source: int, target: int) -> Any:
 
 
 def exit_like(status: int) -> None:
-    """End as the program ended, by the same signal if it was one."""
+    """End as the program ended, by the same signal or exit code."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -154,7 +153,7 @@ def main() -> None:
         try:
             fcntl.fcntl(pipe, F_SETPIPE_SZ, PIPE_BYTES)
         except OSError:
-            pass  # The user's share of such memory is used up.
+            pass  # The user's limit of such memory is reached.
     pid = start(argv, out_end, err_end, failed)
     for descriptor in (out_end, err_end, failed):
         os.close(descriptor)
@@ -182,7 +181,7 @@ def main() -> None:
     try:
         supervisor.sendall(json.dumps(ended).encode() + b"\n")
     except OSError:
-        pass  # The supervisor is gone; the runner still learns the status from ours.
+        pass  # The supervisor is gone; the runner still gets the status from ours.
     exit_like(status)
 
 

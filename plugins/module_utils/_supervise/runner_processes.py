@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Start the runner of one node, and keep what it prints: torchrun, mpirun, a command, or daemons of MPI.
+Start the runner of one node and collect its output: torchrun, mpirun, a command, or daemons of MPI.
 
 Delivered beside the supervisor; private to the collection.
 """
@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed
 
@@ -23,14 +24,14 @@ SIGNALLED = 128
 
 
 class Runners:
-    """What this node runs for the job, by process id; ``status`` of those that ended, the first bad one for all."""
+    """What this node runs for the job, by process id; ``status`` is the first failure of those that ended, or 0."""
 
     def __init__(self, spec: Spec, lock: Optional[int], feed: Feed, files: Tuple[int, int]) -> None:
         """
         Prepare to start.
 
         Args:
-            files: The limits of open files that the job gets.
+            files: The job's limits of open files.
         """
         self._spec, self._lock, self._feed, self._files = spec, lock, feed, files
         self._running: Dict[int, subprocess.Popen[bytes]] = {}
@@ -46,7 +47,7 @@ class Runners:
         return pid in self._running
 
     def start(self, argv: Sequence[str]) -> bool:
-        """Execute a command line in the job's environment; False where that cannot be."""
+        """Execute a command line in the job's environment, and return whether that worked."""
         spec = self._spec
         try:
             runner = subprocess.Popen(
@@ -57,7 +58,7 @@ class Runners:
                 cwd=spec["cwd"],
                 env=spec["env"],
                 start_new_session=True,
-                # Should this supervisor be killed, the node stays taken as long as the runner lives.
+                # If this supervisor is killed, the node stays in use as long as the runner lives.
                 pass_fds=[self._lock] if self._lock is not None else [],
                 preexec_fn=lambda: node_claim.give_up(spec["oom_score"], spec["umask"], self._files),
             )
@@ -71,59 +72,59 @@ class Runners:
             (run_directory.RUNNER_ERR, runner.stderr),
         ):
             assert pipe is not None
-            # Of our own, since the feed closes it, and the one that Python holds is closed with the runner.
+            # A duplicate, because the feed closes it, and Python closes its own with the runner.
             self._feed.collect(name, os.dup(pipe.fileno()))
             pipe.close()
         return True
 
     def signal(self, number: int) -> bool:
-        """Signal every runner and what shares its process group; tell whether that was allowed for all of them."""
+        """Signal the process group of every runner, and return whether that was allowed for all of them."""
         allowed = True
         for pid in self._running:
             try:
                 os.killpg(pid, number)
             except ProcessLookupError:
-                pass  # It has taken another group, or is a zombie; the sweep finds what there is.
+                pass  # It has moved to another group, or is a zombie; the sweep finds what is left.
             except OSError:
                 allowed = False  # It became another user, as sudo does.
         return allowed
 
     def ended(self, pid: int) -> int:
-        """Collect a runner that ended, and give its status."""
+        """Collect a runner that ended, and return its status."""
         status = self._running.pop(pid).wait()
         if self._spec["mpi"] and status > SIGNALLED:
-            status = SIGNALLED - status  # A shell's way to say that what it started was ended by a signal.
+            status = SIGNALLED - status  # A shell reports like this that its child was ended by a signal.
         self.status = self.status or status
         return status
 
     def clean(self) -> bool:
         """
-        Start the program that comes after everything else, where there is one, once; tell whether this started it.
+        Start the program that comes last, if any, once, and return whether this call started it.
 
-        It does not carry the mark of what it ends.
+        It does not carry the mark of the processes that are ended.
         """
         if not self._spec["after"] or self.cleaner:
             return False
         environment = {key: value for key, value in self._spec["env"].items() if key != run_directory.RUN_ID}
         self._cleaned = False
         try:
-            self.cleaner = node_claim.spawn(self._spec["after"], environment)
+            self.cleaner = executables.spawn(self._spec["after"], environment)
         except OSError:
-            self.cleaner = -1  # Nothing starts any more; what it would have removed is said to be left.
+            self.cleaner = -1  # What it would have removed is reported as left.
         self.is_cleaning = self.cleaner > 0
         return True
 
     def cleaned(self, pid: int, status: int) -> None:
-        """Take down how that program ended, if a process that ended was it."""
+        """Record how that program ended, if this process was it."""
         if pid == self.cleaner:
             self._cleaned, self.is_cleaning = status == 0, False
 
     def left(self) -> List[str]:
-        """Say what that program could not remove."""
-        return [] if self._cleaned else ["containers, which docker does not remove"]
+        """Return what that program could not remove."""
+        return [] if self._cleaned else ["containers that docker does not remove"]
 
 
 def how(status: Optional[int]) -> Dict[str, Any]:
-    """Say how something ended by its status, which is negative for a signal."""
+    """Return the exit code and the signal of a status, which is negative for a signal."""
     signalled = status is not None and status < 0
     return {"exit_code": None if signalled else status, "signal": -status if status is not None and signalled else None}

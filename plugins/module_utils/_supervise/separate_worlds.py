@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find ranks whose program is a launcher that made a world of its own, which nothing else tells: they all succeed.
+Find ranks whose program is a launcher that made a separate world, which nothing else shows: they all succeed.
 
-Proof is a process below the rank that a launcher started and whose environment names another rank or
-another size of the world than the rank has. It is looked for where only the kernel answers, more rarely
-as time goes by: the world inside lives no shorter than it took to come. Delivered beside the supervisor;
-private to the collection.
+The proof is a process that a launcher started below the rank, with another rank or another size of the world in its
+environment. The search reads only /proc, and becomes rarer with time: an inner world lives at least as long as it
+took to start. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, launchers, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs
 
 FIRST_SECONDS = 1.0
 GROWTH = 0.25
 
 
 class Worlds:
-    """What is known of the worlds that this node's ranks made; ``at`` is when to look again, or None."""
+    """The separate worlds of this node's ranks; ``at`` is when to search again, or None."""
 
     def __init__(self, emit: Callable[..., None]) -> None:
         self._emit = emit
@@ -31,9 +30,9 @@ class Worlds:
 
     def joined(self, relay: Any, count: int) -> None:
         """
-        Take down that a rank is here, and look from now on.
+        Note that a rank has joined, and search from now on.
 
-        Where mpirun may be called as often as one likes, worlds are what it makes.
+        A job that may call mpirun several times makes worlds on purpose.
         """
         if relay:
             relay.joined(count)
@@ -42,7 +41,7 @@ class Worlds:
             self.at = self._begun + FIRST_SECONDS
 
     def look(self, now: float, ranks: Dict[int, Dict[str, Any]]) -> None:
-        """Look below every rank that joined if it is time to, and tell what is new."""
+        """Search below every rank that joined, if it is time, and tell what is new."""
         if self.at is None or now < self.at:
             return
         self.at = now + max(FIRST_SECONDS, (now - self._begun) * GROWTH)
@@ -57,25 +56,25 @@ class Worlds:
                 if found:
                     self.apart[rank] = found
                     self._emit(event=events.APART, time=time.time(), rank=rank, **found)
-        except Exception:  # noqa: BLE001  what only looks must not end the job
+        except Exception:  # noqa: BLE001  a mere search must not end the job
             self.at = None
 
 
 def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int]]) -> Optional[Dict[str, Any]]:
     """
-    Look below one rank.
+    Search below one rank.
 
     Args:
         own: Its rank, and the size of its world.
-        children: By process, as ``processes.by_parent`` gives them.
+        children: By process, as ``processes.by_parent`` returns them.
 
     Returns:
-        ``launcher``, its name, and ``size`` of the world that it made; None where there is none.
+        ``launcher``, its name, and ``size`` of the world that it made; None without such a world.
     """
     waiting: List[Tuple[int, Optional[str]]] = [(pid, None)]
     while waiting:
         current, launcher = waiting.pop()
-        found = launchers.launcher(processes.command_line(current))
+        found = launchers.launcher(procfs.command_line(current))
         if launcher:
             other = next((size for rank, size in _identities(current) if (rank, size) != own), None)
             if other is not None:
@@ -86,7 +85,7 @@ def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int
 
 
 def _identities(pid: int) -> Iterator[Tuple[int, int]]:
-    environment = dict(entry.partition(b"=")[::2] for entry in processes.environment(pid))
+    environment = dict(entry.partition(b"=")[::2] for entry in procfs.environment(pid))
     for names in run_directory.IDENTITIES:
         rank, size = (environment.get(name.encode(), b"") for name in names)
         if rank.isdigit() and size.isdigit() and len(rank + size) < 20:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An agent as a real process, whose channel a test holds in its own hands."""
+"""An agent as a real process, whose channel a test controls."""
 
 import collections
 import fcntl
@@ -41,7 +41,7 @@ def nothing_to_say(given):
     return {"odd": object()}
 
 def hang(path):
-    """Be two processes that take no hint, and say which."""
+    """Run two processes that ignore signals, and report them."""
     import signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     child = os.fork()
@@ -61,7 +61,7 @@ def read_all(given):
         size += len(piece)
 
 def notice(path):
-    """Write down that nobody asks any more, as soon as that is so."""
+    """Write a file when the channel has ended."""
     while os.read(0, 65536):
         pass
     with open(path + ".new", "w") as stream:
@@ -73,7 +73,7 @@ def flood(given):
         os.write(1, b"x" * 65536)
 
 def streams(given):
-    """Name what is open."""
+    """Return the open descriptors."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -83,7 +83,7 @@ def streams(given):
     return {"found": found}
 
 def orders(given, tell):
-    """Take the channel over."""
+    """Take over the channel."""
     tell({"frames": True})
     while True:
         piece = os.read(0, 65536)
@@ -92,7 +92,7 @@ def orders(given, tell):
             return {}
 
 def command_line(words):
-    """Be a supervisor as far as ps knows, and say what it shows."""
+    """Take the command line of a supervisor, and return what ps shows."""
     from ansible_collections.madctl.multinode.plugins.module_utils._node import title
     fits = title.become(words)
     with open("/proc/self/cmdline", "rb") as stream:
@@ -102,7 +102,7 @@ _SECONDS = 20.0
 
 
 def until(condition, seconds=_SECONDS):
-    """Wait for a condition, and give what it is."""
+    """Wait for a condition, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not come to that"
@@ -111,13 +111,13 @@ def until(condition, seconds=_SECONDS):
 
 
 def request(argument):
-    """Write what a function takes."""
+    """Return the request that a function reads."""
     data = json.dumps(argument).encode()
     return b"%08x%s" % (len(data), data)
 
 
 def state(pid):
-    """Give the state of a process, as the kernel calls it; None where there is none."""
+    """Return the state letter of a process; None where it does not exist."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
             return stream.read().rpartition(b")")[2].split()[0].decode()
@@ -126,7 +126,7 @@ def state(pid):
 
 
 def is_gone(pid):
-    """Tell whether a process is over; whoever has to collect it may not have come to that."""
+    """Return whether a process has ended, even if it was not collected yet."""
     return state(pid) in (None, "Z")
 
 
@@ -166,7 +166,7 @@ class Agent:
         """Read once; False where nothing more comes."""
         data = self.channel.recv(1 << 16)
         for header, payload in self._decoder.feed(data):
-            assert header["of"] not in self.ended, "it goes on after its end"
+            assert header["of"] not in self.ended, "it continues after its end"
             if "ended" in header:
                 self.ended[header["of"]] = header["ended"]
             else:
@@ -193,17 +193,17 @@ class Agent:
             return [int(word) for word in stream.read().split()]
 
     def ticks(self):
-        """Give the processor time that it has used."""
+        """Return the processor time that it has used."""
         with open(f"/proc/{self.process.pid}/stat", "rb") as stream:
             fields = stream.read().rpartition(b")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def unread(self):
-        """Give how much was said that it has not read yet."""
+        """Return how many bytes it has not read yet."""
         return int.from_bytes(fcntl.ioctl(self.channel, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def resident(self):
-        """Give its memory in bytes."""
+        """Return its memory in bytes."""
         with open(f"/proc/{self.process.pid}/statm") as stream:
             return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -5,13 +5,13 @@ import fcntl
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_end
 from tests.unit.module_utils.real_supervisor import Armed
 
 
 @pytest.fixture
 def alone(tmp_path_factory):
-    """Let no other worker's test have a supervisor meanwhile: it looks for runs on the whole machine."""
+    """Keep other workers' tests from having a supervisor meanwhile: it finds runs on the whole machine."""
     with open(tmp_path_factory.getbasetemp().parent / "supervisors.lock", "w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
@@ -27,5 +27,5 @@ def arm(alone, tmp_path):
 
     yield make
     for run in runs:
-        run_state.stop(run.run_id, str(tmp_path), 0.0)
+        run_end.stop(run.run_id, str(tmp_path), 0.0)
         run.process.wait(20)

@@ -16,7 +16,7 @@ def report(**more):
 
 
 def node(number, **more):
-    """Facts as ``node_info`` returns them, of node ``number``."""
+    """Return facts as ``node_info`` returns them, of node ``number``."""
     facts = {
         "hostname": f"n{number}",
         "machine_id": f"m{number}",
@@ -65,7 +65,7 @@ def node(number, **more):
 
 
 def changed(number, *path_and_value):
-    """Return a node's facts with one value changed, deep inside."""
+    """Return a node's facts with one nested value changed."""
     *path, last, value = path_and_value
     facts = copy.deepcopy(node(number))
     place = facts

@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import do
 
 
 def deliver(place, broken=()):
-    """Write what nodes keep below a directory, once, and give the program that starts the others."""
+    """Write what nodes keep to a directory, once, and return the program that starts the others."""
     if not place.exists():
         for name, text in bundles.delivered().items():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ class Armed:
         decoder, frames = wire.Decoder(), []
         while data := channel.recv(1 << 16):
             fresh = list(decoder.feed(data))
-            # Whoever follows understands all that is told.
+            # A follower understands every event.
             assert all(door.check(header) for header, _ in fresh)
             frames += fresh
             if frames and frames[-1][0]["event"] == "exit":
@@ -99,12 +99,12 @@ class Armed:
 
 
 def read(channel):
-    """Read one frame, and whatever comes with it."""
+    """Read one frame, and what arrives with it."""
     return next(iter(wire.Decoder().feed(channel.recv(1 << 16))))[0]
 
 
 def start(run):
-    """Have the runner started, and give the channel."""
+    """Have the runner started, and return the channel."""
     channel, decoder, seen = run.connect(), wire.Decoder(), []
     channel.send(b"g")
     while "started" not in seen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import List
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.addresses import is_loopback
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices
 
@@ -14,9 +15,5 @@ def judge(case: Case, _: Choices) -> List[Problem]:
     return [
         problem("NAME_IS_LOOPBACK", host, "its own name %s resolves to %s" % (facts["hostname"], facts["names"][0]))
         for host, facts in case.nodes
-        if len(case.hosts) > 1 and facts["names"] and all(map(_is_loopback, facts["names"]))
+        if len(case.hosts) > 1 and facts["names"] and all(map(is_loopback, facts["names"]))
     ]
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address == "::1"

@@ -24,7 +24,7 @@ def pair():
         yield ours, theirs
 
 
-def test_what_can_be_read_calls_back_and_nothing_else_does(loop, pair):
+def test_only_readable_descriptors_call_back(loop, pair):
     ours, theirs = pair
     heard = []
     loop.watch(ours, lambda: heard.append(ours.recv(9)))
@@ -37,7 +37,7 @@ def test_what_can_be_read_calls_back_and_nothing_else_does(loop, pair):
     assert heard == [b"a"]
 
 
-def test_nodes_wait_while_whoever_listens_to_them_takes_nothing(loop, pair):
+def test_nodes_wait_while_their_reader_is_busy(loop, pair):
     ours, theirs = pair
     heard = []
     with_order, order = socket.socketpair()
@@ -53,7 +53,7 @@ def test_nodes_wait_while_whoever_listens_to_them_takes_nothing(loop, pair):
         assert heard == [b"order", b"node"]
 
 
-def test_a_node_that_is_not_listened_to_keeps_nobody_awake(loop, pair):
+def test_an_ignored_node_does_not_wake_the_loop(loop, pair):
     ours, theirs = pair
     loop.watch(ours, pytest.fail, is_node=True)
     theirs.send(b"x")
@@ -63,7 +63,7 @@ def test_a_node_that_is_not_listened_to_keeps_nobody_awake(loop, pair):
         loop.turn(20, without_nodes=True)
 
 
-def test_what_takes_more_is_written_to_until_nothing_waits(loop, pair):
+def test_a_writable_descriptor_is_written_to_until_nothing_waits(loop, pair):
     ours, theirs = pair
     written = []
 
@@ -105,7 +105,7 @@ def test_a_descriptor_with_the_number_of_one_that_ended_is_another(loop, pair):
         heard.append("first")
         for watched in (ours, other):
             loop.unwatch(watched)
-        # As if one was closed and the next opened in its place, which has nothing to say yet.
+        # As if one was closed and the next one, which has no data yet, got its number.
         loop.watch(ours, lambda: heard.append("new"))
         loop.watch(other, lambda: heard.append("new"))
 
@@ -119,7 +119,7 @@ def test_a_descriptor_with_the_number_of_one_that_ended_is_another(loop, pair):
     assert heard == ["first"]
 
 
-def test_to_forget_what_nobody_watches_is_no_error(loop, pair):
+def test_forgetting_an_unwatched_descriptor_is_not_an_error(loop, pair):
     loop.unwatch(pair[0])
     closed = socket.socket()
     closed.close()
@@ -146,7 +146,7 @@ def test_a_timer_that_is_set_by_another_rings_too(loop):
         loop.turn(20)
 
 
-def test_a_turn_ends_at_the_time_that_was_said_though_a_timer_is_due_later(loop):
+def test_a_turn_ends_at_the_given_time_although_a_timer_is_due_later(loop):
     loop.after(1000, pytest.fail)
     began = time.monotonic()
     loop.turn(0.01)
@@ -154,5 +154,5 @@ def test_a_turn_ends_at_the_time_that_was_said_though_a_timer_is_due_later(loop)
     assert time.monotonic() - began < 500
 
 
-def test_a_time_that_has_passed_is_now(loop):
+def test_a_time_in_the_past_is_due_now(loop):
     loop.turn(-5.0)

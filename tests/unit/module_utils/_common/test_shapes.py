@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types are of no use at run time; so what they say is compared with what is checked, and with what is written."""
+"""Types that nothing checks at run time are compared with what is written."""
 
-import inspect
 import json
 import typing
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
-from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_shapes, node_answers, runners, shapes
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    fact_answers,
+    fact_shapes,
+    runners,
+    shapes,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner, spare_nodes
@@ -17,53 +21,29 @@ from ansible_collections.madctl.multinode.plugins.module_utils._probe import nod
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from tests.unit.module_utils import healthy_facts
 
-# What is said of a node, and not by it.
-OURS = {"gpus.hidden_by", "mounts.proven", "time.sent", "time.received"}
-
 
 def typed(kind, path=""):
-    """Give every field of a TypedDict, and of what is in it, and whether it may be missing."""
+    """Yield the path of every field of a TypedDict and of its parts."""
     if typing.is_typeddict(kind):
-        hints = typing.get_type_hints(kind)
-        for name, hint in hints.items():
-            yield path + name, name in kind.__required_keys__
+        for name, hint in typing.get_type_hints(kind).items():
+            yield path + name
             yield from typed(hint, f"{path}{name}.")
-    elif typing.get_origin(kind) is not dict:
-        for inner in typing.get_args(kind):
-            yield from typed(inner, path)
+    for inner in typing.get_args(kind):
+        yield from typed(inner, path)
 
 
-def checked(shape, path=""):
-    """Give the same of a shape, which is a function that knows the shapes of its parts."""
-    known = inspect.getclosurevars(shape).nonlocals
-    if "required" in known:
-        for names, is_required in ((known["required"], True), (known["more"], False)):
-            for name, inner in names.items():
-                yield path + name, is_required
-                yield from checked(inner, f"{path}{name}.")
-    elif "shape" in known and "named" not in known:  # Keys of a mapping are not fields.
-        yield from checked(known["shape"], path)
-    elif shape is node_answers._are_devices:
-        yield from checked(node_answers._devices, path)
-    elif shape is node_answers._is_interface:
-        yield from checked(node_answers._pair, path)
-    elif shape is node_answers._is_mount:
-        yield from checked(node_answers._any_mount, path)
+def without(data, *names):
+    return {key: value for key, value in data.items() if key not in names}
 
 
-def test_facts_have_the_fields_that_are_checked_where_they_come_in():
-    tops = ((node_answers.FACTS, True), (node_answers._MORE_FACTS, False))
-    known = {}
-    for names, is_required in tops:
-        for name, shape in names.items():
-            known[name] = is_required
-            known.update(checked(shape, name + "."))
-
-    assert {"gpus.holders.pid", "interfaces.addresses.prefix", "mounts.hung.wait", "madengine.silent"} <= set(known)
-    assert {name: must for name, must in typed(fact_shapes.Facts) if name not in OURS} == known
+def test_every_field_of_a_fact_is_checked_where_it_arrives():
+    assert {"gpus.holders.pid", "interfaces.addresses.prefix", "mounts.hung.wait"} <= {*typed(fact_shapes.Facts)}
+    for kind in vars(fact_shapes).values():
+        for name, shape in fact_answers._shapes_of(kind).items() if typing.is_typeddict(kind) else ():
+            assert not shape(object()) or name == "trouble", f"{kind.__name__}.{name}"
 
 
-def test_facts_are_what_the_probe_gives():
+def test_facts_are_what_the_probe_returns():
     asked = {name: entry.get("default") for name, entry in node_facts.ARGUMENTS.items()}
     asked.update(shape="model", work=[])
     real = node_facts.collect(asked)

@@ -27,7 +27,7 @@ OPTIONS = [
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
-def test_options_of_the_work_are_none_of_torchrun_s():
+def test_options_of_the_work_are_not_torchrun_s():
     from torch.distributed.run import parse_args
 
     rendezvous = dict.fromkeys(("addr", "id", "log_dir", "local_addr"), "x")

@@ -55,7 +55,7 @@ def test_nvidia(text, seen):
     assert places(uuids=UUIDS, CUDA_VISIBLE_DEVICES=text) == seen
 
 
-def test_names_that_cannot_be_looked_up_count():
+def test_unknown_names_count():
     assert len(places(CUDA_VISIBLE_DEVICES="MIG-1/2/3,MIG-4,MIG-5")) == 3
     assert len(places(uuids=None, CUDA_VISIBLE_DEVICES="GPU-x,GPU-y")) == 2
 
@@ -101,7 +101,7 @@ def test_a_plan_counts_what_the_job_sees(name):
     assert [one["nproc_per_node"] for one in planner.make(bare, ["a", "b"], on_nodes).plan["nodes"]] == [2, 2]
 
 
-def test_what_the_job_is_given_wins_over_what_nodes_have():
+def test_the_job_s_variables_win_over_the_node_s():
     wide = {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}
     request = Request(run_id="r", work=("a.py",), python="/opt/python", chdir="/job", env=wide)
     facts = [node(number, visible={"CUDA_VISIBLE_DEVICES": "0"}) for number in (1, 2)]

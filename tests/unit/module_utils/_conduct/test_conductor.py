@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, fact_answers
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
@@ -120,7 +120,7 @@ def test_a_look_gives_facts_of_every_node(launch, tmp_path):
     seen = launch.conductor.probe(HOSTS, request)
     for host in HOSTS:
         assert seen[host].problem is None, seen[host].problem
-        assert node_answers.odd_fact(seen[host].facts, []) is None
+        assert fact_answers.odd_fact(seen[host].facts, []) is None
         assert seen[host].facts["hostname"] == socket.gethostname()
     assert sorted(launch.events) == [(events.PROBED, host) for host in HOSTS]
 

@@ -56,7 +56,7 @@ class Node:
         self.ends = 0
 
     def _ready(self):
-        for function in ("_runs.run_state:is_alive", "_runs.run_state:stop_now", "_arm.prove:prove"):
+        for function in ("_runs.run_state:is_alive", "_runs.run_end:stop_now", "_arm.prove:prove"):
             name = function.partition(":")[2]
             self.answers[name] = []
             self.link.call(function, {}, 30.0, self.answers[name].append, told=lambda news: None)

@@ -321,7 +321,7 @@ def test_the_controller_takes_over_what_follows_already(here, tmp_path):
 def test_nobody_follows_what_was_not_armed(here, tmp_path):
     answers, again = [], []
     with listen(tmp_path) as listener:
-        here.call("node1", "_runs.run_state:stop_now", {}, SECONDS, answers.append, arms=str(tmp_path))
+        here.call("node1", "_runs.run_end:stop_now", {}, SECONDS, answers.append, arms=str(tmp_path))
         turn_until(here, lambda: answers)
         here.call("node1", QUICK, NO_PORTS, SECONDS, again.append)
         turn_until(here, lambda: again)

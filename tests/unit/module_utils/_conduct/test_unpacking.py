@@ -277,7 +277,7 @@ def test_a_run_comes_as_it_is(tmp_path):
     assert fetching.from_node(HERE, request, str(to), 1 << 30) == (False, None, None)
     (run / "exit.json").write_text("{}")
     assert fetching.from_node(HERE, request, str(to), 1 << 30) == (True, None, None)
-    assert fetching.from_node(HERE, dict(RUN, run_dir="/none"), str(to), 1 << 30)[1] == "there is no /none"
+    assert fetching.from_node(HERE, dict(RUN, run_dir="/none"), str(to), 1 << 30)[1] == "/none does not exist"
 
 
 def test_names_of_a_job_are_spelled_so_that_they_come(tmp_path):

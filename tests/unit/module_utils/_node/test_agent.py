@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent on a node: what it is asked for over one channel, and what that costs nobody else."""
+"""The agent on a node: what it does over one channel, and that no call affects the others."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ def test_news_come_before_the_answer(agent):
         ("no_such_function", "AttributeError: module"),
     ],
 )
-def test_an_error_is_one_line_and_nobody_else_s(agent, function, said):
+def test_an_error_is_one_line_and_affects_only_its_call(agent, function, said):
     agent.begin(1, "read_all")
     ((kind, answer),) = agent.call(2, function)
     assert kind == "A" and answer["failed"] is True and answer["msg"].startswith(said)
@@ -49,7 +49,7 @@ def test_an_error_is_one_line_and_nobody_else_s(agent, function, said):
     assert agent.wait(1) == [("A", {"size": 0})]
 
 
-def test_a_module_that_is_not_there_is_that_call_s_error(agent):
+def test_a_missing_module_is_an_error_of_its_call(agent):
     ((_, answer),) = agent.call(1, "echo", module="_tests.no_such_module")
     assert answer["failed"] is True and "ModuleNotFoundError" in answer["msg"]
     assert agent.call(2, "echo", 1) == [("A", {"got": 1})]
@@ -62,7 +62,7 @@ def test_a_function_that_ends_its_process_gives_no_answer(agent, function, statu
     assert agent.call(2, "echo", 1) == [("A", {"got": 1})]
 
 
-def test_what_hangs_is_gone_after_its_deadline(agent, tmp_path):
+def test_a_call_that_hangs_is_ended_after_its_deadline(agent, tmp_path):
     agent.begin(1, "hang", str(tmp_path / "pids"), seconds=0.5)
     running = pids(tmp_path / "pids")
     assert agent.wait(1) == []
@@ -71,7 +71,7 @@ def test_what_hangs_is_gone_after_its_deadline(agent, tmp_path):
         until(lambda pid=pid: is_gone(pid))
 
 
-def test_what_hangs_delays_nobody(agent, tmp_path):
+def test_a_call_that_hangs_delays_no_other(agent, tmp_path):
     agent.begin(1, "hang", str(tmp_path / "pids"))
     running = pids(tmp_path / "pids")
     assert agent.call(2, "echo", 2) == [("A", {"got": 2})]
@@ -81,7 +81,7 @@ def test_what_hangs_delays_nobody(agent, tmp_path):
 def test_input_goes_to_its_call_until_it_is_closed(agent):
     agent.begin(1, "read_all")
     agent.begin(2, "read_all")
-    # More than a socket holds, so that some of it has to wait.
+    # More than a socket holds, so that some of it must wait.
     for _ in range(8):
         agent.tell({"give": 1}, b"x" * (1 << 19))
     agent.tell({"give": 2}, b"abc")
@@ -102,7 +102,7 @@ def test_too_much_input_for_a_function_that_reads_nothing_ends_it(agent, tmp_pat
     assert agent.call(2, "echo", 2) == [("A", {"got": 2})]
 
 
-def test_what_is_dropped_ends(agent, tmp_path):
+def test_a_dropped_call_ends(agent, tmp_path):
     agent.begin(1, "hang", str(tmp_path / "pids"))
     running = pids(tmp_path / "pids")
     agent.tell({"drop": 1})
@@ -111,7 +111,7 @@ def test_what_is_dropped_ends(agent, tmp_path):
         until(lambda pid=pid: is_gone(pid))
 
 
-def test_what_is_said_to_a_stream_that_is_not_there_is_left_alone(agent):
+def test_data_for_an_unknown_stream_is_ignored(agent):
     for word in ("give", "close", "drop"):
         agent.tell({word: 7}, b"x" if word == "give" else b"")
     assert agent.call(1, "echo", 1) == [("A", {"got": 1})]
@@ -163,15 +163,15 @@ def test_a_relay_that_is_dropped_ends_for_the_supervisor(agent, supervised):
 
 
 @pytest.mark.parametrize("directory", ["", "/no/such/place", "/dev/null", "a\0b", None, 7])
-def test_a_relay_to_nobody_ends_at_once(agent, directory, tmp_path):
+def test_a_relay_without_a_supervisor_ends_at_once(agent, directory, tmp_path):
     agent.tell({"relay": 1, "directory": str(tmp_path) if directory == "" else directory})
     assert agent.wait(1) == [] and agent.ended == {1: 1}
     assert agent.call(2, "echo", 2) == [("A", {"got": 2})]
 
 
-def test_a_supervisor_that_takes_nobody_in_delays_nobody(agent, supervised):
+def test_a_supervisor_that_accepts_no_connection_delays_no_other_stream(agent, supervised):
     place, _ = supervised
-    # As many as may wait to be let in, and one more.
+    # As many as may wait to be accepted, and one more.
     for number in range(1, 5):
         agent.tell({"relay": number, "directory": place})
     assert agent.call(9, "echo", 9) == [("A", {"got": 9})]
@@ -180,10 +180,10 @@ def test_a_supervisor_that_takes_nobody_in_delays_nobody(agent, supervised):
 # -- the channel -------------------------------------------------------------------------------------
 
 
-def test_a_function_that_takes_the_channel_over_gets_what_comes_after_its_request(agent):
+def test_a_function_that_takes_over_the_channel_gets_the_bytes_after_its_request(agent):
     header = b'{"become": true, "module": "_tests.functions", "function": "orders"}\n'
     whole = header + request({"a": "b" * 100})
-    # Some of the request comes with what it is for, and some after it.
+    # Part of the request arrives with the frame, and part of it later.
     agent.channel.sendall(whole[:-50])
     until(lambda: state(agent.process.pid) == "S" and not agent.unread())
     agent.channel.sendall(whole[-50:])
@@ -199,7 +199,7 @@ def test_a_function_that_takes_the_channel_over_gets_what_comes_after_its_reques
     assert agent.process.wait(20) == 0
 
 
-def test_a_function_that_cannot_take_the_channel_over_says_why(agent):
+def test_a_function_that_cannot_take_over_the_channel_returns_why(agent):
     agent.tell({"become": True, "module": "_tests.functions", "function": "no_such_function"})
     agent.channel.sendall(request(None))
     seen = b""
@@ -208,7 +208,7 @@ def test_a_function_that_cannot_take_the_channel_over_says_why(agent):
     assert seen.startswith(b'A{"failed": true, "msg": "AttributeError')
 
 
-def test_what_ended_before_is_told_before_the_channel_is_taken_over(agent):
+def test_earlier_ends_are_reported_before_the_channel_is_taken_over(agent):
     agent.begin(1, "no_such_function")
     agent.tell({"become": True, "module": "_tests.functions", "function": "no_such_function"})
     agent.wait(1)
@@ -223,7 +223,7 @@ def test_the_end_of_the_channel_ends_what_was_started(agent, tmp_path):
     assert agent.process.wait(20) == 0
 
 
-def test_what_has_to_finish_notices_the_end_of_the_channel(agent, tmp_path):
+def test_a_call_that_finishes_notices_the_end_of_the_channel(agent, tmp_path):
     agent.begin(1, "notice", str(tmp_path / "noticed"), finishes=True)
     assert agent.call(2, "echo", 2) == [("A", {"got": 2})]
     agent.channel.close()
@@ -231,7 +231,7 @@ def test_what_has_to_finish_notices_the_end_of_the_channel(agent, tmp_path):
     assert agent.process.wait(20) == 0
 
 
-def test_what_has_to_finish_and_does_not_ends_at_its_deadline(agent, tmp_path):
+def test_a_call_that_should_finish_and_does_not_ends_at_its_deadline(agent, tmp_path):
     agent.begin(1, "hang", str(tmp_path / "pids"), finishes=True, seconds=1.0)
     running = pids(tmp_path / "pids")
     agent.channel.close()
@@ -242,7 +242,7 @@ def test_what_has_to_finish_and_does_not_ends_at_its_deadline(agent, tmp_path):
 @pytest.mark.parametrize(
     "said",
     [
-        b"this is no frame\n",
+        b"this is not a frame\n",
         b"x" * (1 << 21),
         b'{"call": 5}\n',
         b'{"call": [], "module": "_tests.functions", "function": "echo", "seconds": 1}\n',
@@ -252,7 +252,7 @@ def test_what_has_to_finish_and_does_not_ends_at_its_deadline(agent, tmp_path):
         b'{"of": 1, "bytes": 99999999}\n',
     ],
 )
-def test_a_controller_that_sends_nonsense_is_left_with_all_that_it_started(agent, said, tmp_path):
+def test_invalid_data_ends_the_agent_and_everything_it_started(agent, said, tmp_path):
     agent.begin(1, "hang", str(tmp_path / "pids"))
     running = pids(tmp_path / "pids")
     with contextlib.suppress(BrokenPipeError):
@@ -262,7 +262,7 @@ def test_a_controller_that_sends_nonsense_is_left_with_all_that_it_started(agent
     assert agent.process.wait(20) == 0
 
 
-def test_a_deadline_may_be_as_far_away_as_a_number_can_say(agent):
+def test_a_deadline_may_be_any_number(agent):
     agent.begin(1, "read_all", seconds=1e308)
     assert agent.call(2, "echo", 2, seconds=float("inf")) == [("A", {"got": 2})]
 
@@ -270,7 +270,7 @@ def test_a_deadline_may_be_as_far_away_as_a_number_can_say(agent):
 # -- who does not read -------------------------------------------------------------------------------
 
 
-def test_a_controller_that_does_not_read_costs_bounded_memory_and_no_deadline(agent, tmp_path):
+def test_a_controller_that_does_not_read_costs_bounded_memory_and_delays_no_deadline(agent, tmp_path):
     assert agent.call(1, "echo", 1) == [("A", {"got": 1})]
     before = agent.resident()
     for number in range(2, 6):
@@ -292,7 +292,7 @@ def test_a_controller_that_does_not_read_costs_no_processor_time(agent, tmp_path
     agent.begin(2, "read_all")
     agent.begin(3, "hang", str(tmp_path / "pids"), seconds=2.0)
     running = pids(tmp_path / "pids")
-    # What floods it waits, and so does the agent: the channel is full.
+    # The flooding call waits, and so does the agent: the channel is full.
     until(lambda: {state(pid) for pid in (agent.process.pid, agent.children[0])} == {"S"} and not agent.unread())
     before = agent.ticks()
     agent.tell({"close": 2})
@@ -304,7 +304,7 @@ def test_a_controller_that_does_not_read_costs_no_processor_time(agent, tmp_path
 # -- children ----------------------------------------------------------------------------------------
 
 
-def test_a_child_holds_no_stream_open_but_its_own(agent):
+def test_a_child_keeps_only_its_own_stream_open(agent):
     for number in (1, 2):
         agent.begin(number, "read_all")
     ((_, answer),) = agent.call(3, "streams")
@@ -322,7 +322,7 @@ def test_children_are_collected(agent):
 # -- names -------------------------------------------------------------------------------------------
 
 
-def test_an_agent_is_known_by_its_command_line(agent):
+def test_an_agent_is_recognised_by_its_command_line(agent):
     agent.call(1, "echo")
     with open(f"/proc/{agent.process.pid}/cmdline", "rb") as stream:
         assert stream.read().rstrip(b"\0") == b"madctl\0agent"
@@ -339,6 +339,6 @@ def test_a_child_takes_another_command_line_where_it_fits(agent, words, fits):
     ((_, answer),) = agent.call(1, "command_line", words)
     assert answer["fits"] is fits
     assert answer["shown"] == (words if fits else ["madctl", "agent"])
-    # It is the child's alone.
+    # The agent keeps its own.
     with open(f"/proc/{agent.process.pid}/cmdline", "rb") as stream:
         assert stream.read().rstrip(b"\0") == b"madctl\0agent"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a node learns what madengine is there, with programs as pip installs them."""
+"""How a node finds its madengine, with programs as pip installs them."""
 
 import os
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._node import docker
+from ansible_collections.madctl.multinode.plugins.module_utils._node import docker, executables
 
 FIRST_SAYS = "MAD_MINIO environment variable is not set.\nMAD_MINIO is using default values.\n"
 
@@ -30,11 +30,11 @@ def prefix(tmp_path, version, head="#!{python}\n"):
     "head", ["#!{python}\n", "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n", "#! {python} -I\n"]
 )
 @pytest.mark.parametrize("version", ["1.0.0", "2.1.0.dev8+g6517b4f"])
-def test_the_version_stands_beside_the_program(tmp_path, head, version):
+def test_the_version_is_read_from_beside_the_program(tmp_path, head, version):
     assert docker.version(prefix(tmp_path, version, head)) == version
 
 
-def test_two_distributions_beside_it_say_nothing(tmp_path):
+def test_two_distributions_beside_it_prove_nothing(tmp_path):
     found = prefix(tmp_path, "1.0.0")
     other = tmp_path / "venv/lib/python3.12/site-packages/madengine-2.0.0.dist-info/METADATA"
     other.parent.mkdir(parents=True)
@@ -46,7 +46,7 @@ def test_two_distributions_beside_it_say_nothing(tmp_path):
 def test_a_program_whose_python_is_gone_is_broken(tmp_path, monkeypatch):
     found = prefix(tmp_path, "1.0.0")
     (tmp_path / "venv/bin/python3").unlink()
-    monkeypatch.setattr(docker, "which", lambda name: found if name == "madengine" else None)
+    monkeypatch.setattr(executables, "which", lambda name: found if name == "madengine" else None)
 
     looked = docker.look(None)
     assert (looked["version"], looked["broken"], looked["silent"]) == (None, "No such file or directory", False)
@@ -63,14 +63,14 @@ def test_a_program_whose_python_is_gone_is_broken(tmp_path, monkeypatch):
         ("1." + "9" * 5000, "1." + "9" * 38),
     ],
 )
-def test_what_a_madengine_says_of_itself(tmp_path, said, expected):
+def test_the_version_is_found_in_the_output_of_madengine(tmp_path, said, expected):
     text = tmp_path / "said"
     text.write_text(said)
 
     assert docker.version(program(tmp_path / "bin/madengine", f"#!/bin/sh\ncat {text}\n")) == expected
 
 
-def test_to_ask_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_asking_for_the_version_leaves_nothing_behind(tmp_path, monkeypatch):
     checkout, home, places = tmp_path / "checkout", tmp_path / "home", tmp_path / "places"
     for place in (checkout, home, places):
         place.mkdir()
@@ -85,10 +85,10 @@ def test_to_ask_leaves_nothing_behind(tmp_path, monkeypatch):
     assert (os.listdir(home), os.listdir(places)) == ([], [])
 
 
-def test_one_that_does_not_answer_is_silent(tmp_path, monkeypatch):
+def test_a_madengine_that_does_not_answer_is_silent(tmp_path, monkeypatch):
     monkeypatch.setattr(docker, "_VERSION_SECONDS", 0.3)
     found = program(tmp_path / "bin/madengine", "#!/bin/sh\nexec sleep 60\n")
-    monkeypatch.setattr(docker, "which", lambda name: found if name == "madengine" else None)
+    monkeypatch.setattr(executables, "which", lambda name: found if name == "madengine" else None)
     looked = docker.look(None)
 
     assert (looked["silent"], looked["version"], looked["broken"]) == (True, None, None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nodes tell each other through shared storage: here a directory that both really share."""
+"""Failures that nodes tell each other through shared storage: here one directory of both."""
 
 import os
 
@@ -11,7 +11,7 @@ RUN = "20260101-000000-0123abcd"
 
 
 def wait(beacon):
-    """Collect all children of a beacon and say whether one of them found a failure."""
+    """Collect all children of a beacon and return whether one of them found a failure."""
     found = False
     for pid in sorted(beacon.children):
         found = beacon.ended(*os.waitpid(pid, 0)) or found
@@ -41,7 +41,7 @@ def test_a_failure_is_seen_by_the_other_node_and_nothing_is_left(pair, tmp_path)
     assert os.listdir(tmp_path) == []
 
 
-def test_what_the_first_to_end_said_is_still_there_for_the_others(pair, tmp_path):
+def test_a_failure_stays_for_the_others_when_its_node_has_ended(pair, tmp_path):
     first, second = pair
     second.tell()
     wait(second)
@@ -53,7 +53,7 @@ def test_what_the_first_to_end_said_is_still_there_for_the_others(pair, tmp_path
     assert sorted(os.listdir(tmp_path / f".madctl-{RUN}")) == ["0", "failed"]
 
 
-def test_storage_that_went_away_is_no_failure(pair, tmp_path):
+def test_storage_that_disappeared_is_not_a_failure(pair, tmp_path):
     for name in ("0", "1", "failed"):
         os.unlink(tmp_path / f".madctl-{RUN}" / name)
     os.rmdir(tmp_path / f".madctl-{RUN}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs as segments: every byte once, the newest kept, and where a moment lies in them."""
+"""Logs as segments: every byte once, the newest kept, and the offset at a time."""
 
 import os
 
@@ -29,7 +29,7 @@ def read_all(directory, offset=0):
         offset = start + len(piece)
 
 
-def test_what_is_below_the_cap_is_read_back_whole(tmp_path):
+def test_a_log_below_the_cap_is_read_back_whole(tmp_path):
     pieces = [b"%03d," % number for number in range(75)]
     write(tmp_path, pieces)
 
@@ -38,7 +38,7 @@ def test_what_is_below_the_cap_is_read_back_whole(tmp_path):
 
 
 @pytest.mark.parametrize("offset", [0, 1, 99, 100, 101, 250, 299])
-def test_any_offset_goes_on_at_the_exact_byte(tmp_path, offset):
+def test_reading_continues_at_the_exact_byte_of_any_offset(tmp_path, offset):
     pieces = [b"%03d," % number for number in range(75)]
     write(tmp_path, pieces)
 
@@ -58,7 +58,7 @@ def test_beyond_the_cap_the_newest_is_kept_and_the_gap_is_known(tmp_path):
     assert read_all(tmp_path) == b"".join(pieces)[start:]
 
 
-def test_a_full_disk_costs_bytes_that_are_counted(tmp_path, monkeypatch):
+def test_a_full_disk_loses_bytes_that_are_counted(tmp_path, monkeypatch):
     log = write(tmp_path, [b"kept"])
 
     def full(*_):
@@ -72,7 +72,7 @@ def test_a_full_disk_costs_bytes_that_are_counted(tmp_path, monkeypatch):
     assert (log.size, log.lost, read_all(tmp_path)) == (5, 4, b"kept!")
 
 
-def test_a_moment_leads_to_what_was_there(tmp_path, monkeypatch):
+def test_a_time_leads_to_the_offset_of_then(tmp_path, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(log_segments.time, "time", lambda: clock[0])
     log = log_segments.Log(str(tmp_path), "rank-0.out", CAP)
@@ -80,7 +80,7 @@ def test_a_moment_leads_to_what_was_there(tmp_path, monkeypatch):
         log.append(b"x" * 10)
     path = str(tmp_path / "rank-0.out")
 
-    # Ten seconds are the grain of the table, and a little too much beats too little.
+    # The table has a line every ten seconds, and too early is better than too late.
     assert [log_segments.offset_at(path, at) for at in (0.0, 1000.0, 1019.9, 1020.0, 1039.0, 2000.0)] == [
         0,
         0,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modules of ours that came over a channel are imported and read where there are no files of them."""
+"""Our modules that came over a channel are imported and read where their files do not exist."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ print(json.dumps([before, own_sources.is_installed(), [tried(lambda: eval(line))
 
 
 def run(packed, *lines):
-    """Give what lines of Python come to in a process that has only what was packed."""
+    """Return the results of Python expressions in a process that has only the packed modules."""
     argv = [sys.executable, "-I", "-S", "-c", PROGRAM, own_sources.text("_node.own_sources")]
     given = "\n".join([json.dumps([data.hex() for data in packed]), *lines])
     done = subprocess.run(argv, input=given, capture_output=True, text=True, check=True)
@@ -45,7 +45,7 @@ def run(packed, *lines):
 
 
 @pytest.mark.parametrize("magic", [bundles.OURS, "00000000"], ids=["code", "text"])
-def test_what_came_is_imported_with_all_that_it_needs(magic):
+def test_a_packed_module_is_imported_with_everything_it_needs(magic):
     packed = bundles.packed(bundles.closure("_runs.survey"), frozenset(), magic)
     name = f"{own_sources.PACKAGE}._runs.survey"
 
@@ -63,14 +63,14 @@ def test_more_may_come_at_any_time():
     assert found == [False, False]
 
 
-def test_what_did_not_come_is_not_there():
+def test_a_module_that_did_not_come_does_not_exist():
     packed = bundles.packed(("_common.wire",), frozenset(), bundles.OURS)
     found = run([packed], "imported('_common.codes')", "imported('_runs.survey')", "own_sources.text('_common.codes')")
 
     assert found == ["ModuleNotFoundError", "ModuleNotFoundError", "FileNotFoundError"]
 
 
-def test_a_text_is_read_where_it_came_as_text():
+def test_a_text_can_be_read_where_it_came_as_text():
     names = ("_common.wire", "_common.raw_words")
     packed = bundles.packed(names, frozenset(names[:1]), bundles.OURS)
     found = run([packed], "own_sources.text('_common.wire')", "own_sources.text('_common.raw_words')")

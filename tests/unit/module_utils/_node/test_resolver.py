@@ -19,7 +19,7 @@ nonsense
 
 @pytest.fixture
 def hosts(tmp_path, monkeypatch):
-    """A hosts file, and a resolver that knows nothing else and counts what it is asked."""
+    """Provide a hosts file, and a resolver that knows only that file and records the names."""
     path, asked = tmp_path / "hosts", []
     path.write_text(FILE)
     monkeypatch.setattr(resolver, "HOSTS", str(path))
@@ -37,13 +37,13 @@ def test_names_that_lead_to_loopback_are_found_however_many_there_are(hosts, bef
     assert found == {"copied1": "127.0.1.1", "copied2": "127.0.1.1", "six": "::1"}
 
 
-def test_no_name_server_is_asked_for_all_names_of_many_nodes(hosts):
+def test_the_names_of_many_nodes_are_not_all_resolved(hosts):
     resolver.loopback_names([f"node{number}" for number in range(240)])
 
     assert len(hosts) == resolver.MOST_RESOLVED
 
 
-def test_a_hosts_file_that_cannot_be_read_lists_nothing(monkeypatch, tmp_path):
+def test_an_unreadable_hosts_file_lists_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(resolver, "HOSTS", str(tmp_path))
 
     assert resolver._listed() == {}

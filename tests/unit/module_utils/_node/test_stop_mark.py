@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
 from ansible_collections.madctl.multinode.plugins.module_utils._node import stop_mark
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, run_state, survey
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, run_end, run_state, survey
 
 pytestmark = pytest.mark.slow
 
@@ -22,18 +22,18 @@ def base(tmp_path):
 
 
 def end(base, run_id=RUN, **more):
-    return run_state.end({"run_id": run_id, "base": str(base), "grace": 0.0, "dry_run": False, **more})
+    return run_end.end({"run_id": run_id, "base": str(base), "grace": 0.0, "dry_run": False, **more})
 
 
 def armed(base, monkeypatch, run_id=RUN, origin=RUN):
-    """Arm as far as the run directory, and give the answer."""
+    """Arm as far as the run directory, and return the answer."""
     monkeypatch.setattr(arming.prove, "prove", lambda *_: {})
     request = {"run_dir": f"{base}/{run_id}", "origin": origin, "digest": "0" * 64, "programs": {}, "proof": {}}
-    # The next thing that it would need is not there.
+    # The next thing that it needs does not exist.
     return arming.arm({**request, "hostfile": None, "about": None}, lambda _: None)
 
 
-def test_what_is_stopped_before_it_is_armed_is_not_armed(base, monkeypatch):
+def test_a_run_that_is_stopped_before_it_is_armed_is_not_armed(base, monkeypatch):
     stopped = end(base)
     answer = armed(base, monkeypatch)
 
@@ -42,22 +42,22 @@ def test_what_is_stopped_before_it_is_armed_is_not_armed(base, monkeypatch):
     assert os.listdir(base / RUN) in (["stopped", "exit.json"], ["exit.json", "stopped"])
 
 
-def test_to_stop_twice_is_as_to_stop_once(base):
+def test_stopping_twice_is_the_same_as_stopping_once(base):
     assert end(base) == end(base) == end(base, grace=0.0)
 
 
-def test_nothing_but_a_stop_is_called_one(base, monkeypatch):
+def test_only_a_stop_is_reported_as_one(base, monkeypatch):
     (base / RUN).mkdir(parents=True)
 
     assert armed(base, monkeypatch)["stopped"] is False
 
 
-def test_who_only_looks_forbids_nothing(base):
+def test_a_dry_run_forbids_nothing(base):
     assert end(base, dry_run=True)["known"] is False
     assert not base.exists()
 
 
-def test_later_attempts_are_meant_too(base, monkeypatch):
+def test_later_attempts_are_stopped_too(base, monkeypatch):
     end(base, RUN + ".1")
 
     assert armed(base, monkeypatch, RUN + ".2")["stopped"] is True
@@ -75,22 +75,22 @@ def test_a_supervisor_that_comes_after_the_stop_starts_nothing(arm, tmp_path, na
 
 
 def test_a_stop_in_the_middle_of_arming_is_seen(base, arm, tmp_path):
-    """Between the directory and the process there is nothing that could be signalled."""
+    """Between the directory and the process nothing exists that could be signalled."""
     (base / RUN).mkdir(parents=True)
     assert end(base)["left"] == []
     assert stop_mark.is_halted(str(base / RUN), RUN)
 
 
-def test_a_stop_before_go_is_told_as_one(arm, tmp_path):
+def test_a_stop_before_the_start_is_reported_as_one(arm, tmp_path):
     run = arm("sh", "-c", "echo started")
-    # Without any grace it is killed before it has written how it ended.
+    # Without any grace it is killed before it writes its record.
     assert end(tmp_path, run.run_id, grace=20.0)["left"] == []
     run.process.wait(20)
 
     assert (run.record["outcome"], run.record["stopped"], run.record["reason"]) == ("disarmed", True, "stopped")
 
 
-def test_a_run_that_never_was_is_called_ended(base):
+def test_a_run_that_never_existed_counts_as_ended(base):
     end(base)
     seen = run_state.look({"run_id": RUN, "run_dir": str(base / RUN)})
 
@@ -110,7 +110,7 @@ def test_gc_removes_it(base, name):
     assert os.listdir(base) == []
 
 
-def test_it_is_this_user_s_only(base):
+def test_the_mark_is_private_to_this_user(base):
     end(base)
 
     assert [stat.S_IMODE(os.stat(path).st_mode) for path in (base, base / RUN)] == [0o700, 0o700]
@@ -125,14 +125,14 @@ def test_no_id_leads_out_of_the_directory(base, name):
     assert os.listdir(base.parent) == []
 
 
-def test_where_nothing_can_be_written_nobody_says_that_it_is_over(base, monkeypatch):
+def test_where_nothing_can_be_written_the_run_is_not_reported_as_over(base, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(stop_mark.os, "mkdir", full)
     answer = end(base)
 
-    assert (answer["failed"], "a launch may still start it here" in answer["msg"]) == (True, True)
+    assert (answer["failed"], "a launch in progress may still start it here" in answer["msg"]) == (True, True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's directory")
@@ -147,5 +147,5 @@ def test_a_directory_of_another_user_takes_no_run_and_no_file(base, monkeypatch,
     stopped, refused = end(base), armed(base, monkeypatch)
 
     assert (stopped["left"], refused["failed"]) == ([], True)
-    assert "belongs to somebody else" in refused["msg"]
+    assert "belongs to another user" in refused["msg"]
     assert os.listdir(base) == []

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, title
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, title
 
 PROGRAM = "import sys; exec(sys.stdin.readline().encode().decode('unicode_escape')); sys.stdin.read()"
 ROOM = "x" * 200
@@ -14,7 +14,7 @@ ROOM = "x" * 200
 
 @pytest.fixture
 def renamed():
-    """Start a process with some room in its command line, and have it write other words there."""
+    """Start a process with room in its command line, and have it write other words there."""
     started = []
 
     def make(words, text=None):
@@ -35,11 +35,11 @@ def renamed():
 @pytest.mark.parametrize(
     "words", [["madctl", "agent"], ["/opt/python3", "-I", "/r/madctl_node.py", "supervisor", "/r"]]
 )
-def test_another_command_line_is_what_others_see(renamed, words):
+def test_other_processes_see_the_new_command_line(renamed, words):
     pid, answer, _ = renamed(words)
 
     assert answer == "True"
-    found = processes.command_line(pid)
+    found = procfs.command_line(pid)
     assert found[: len(words)] == words
     assert not any(found[len(words) :]), "nothing of the old one is left"
 
@@ -47,15 +47,15 @@ def test_another_command_line_is_what_others_see(renamed, words):
 def test_words_that_do_not_fit_change_nothing(renamed):
     pid, answer, argv = renamed(["madctl", "y" * 4000])
 
-    assert (answer, processes.command_line(pid)) == ("False", argv)
+    assert (answer, procfs.command_line(pid)) == ("False", argv)
 
 
-def test_where_the_kernel_does_not_let_us_nothing_changes(renamed):
+def test_where_the_kernel_refuses_nothing_changes(renamed):
     with open(title.__file__, encoding="utf-8") as stream:
         text = stream.read().replace('"/proc/self/mem"', '"/proc/self/none"')
     pid, answer, argv = renamed(["madctl", "agent"], text)
 
-    assert (answer, processes.command_line(pid)) == ("False", argv)
+    assert (answer, procfs.command_line(pid)) == ("False", argv)
 
 
 def test_a_forked_process_changes_its_own_alone(renamed):
@@ -77,4 +77,4 @@ def become(words):
     pid, answer, argv = renamed(["madctl", "child"], text)
 
     assert answer == repr(b"madctl\0child")
-    assert processes.command_line(pid) == argv
+    assert procfs.command_line(pid) == argv

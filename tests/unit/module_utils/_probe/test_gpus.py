@@ -61,7 +61,7 @@ def no_tools(monkeypatch, tmp_path):
 
 @pytest.fixture
 def tools(monkeypatch, tmp_path):
-    """Give what makes a program exist on PATH; ``body`` is what it does when it is really run."""
+    """Return a function that puts a program on PATH; ``body`` is what it does when it really runs."""
     directory = tmp_path / "programs"
     directory.mkdir()
     monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
@@ -200,7 +200,7 @@ def test_what_can_hang_is_not_read_of_a_stuck_process(amd):
     for name in ("cmdline", "environ"):
         path = amd / "proc/700" / name
         path.unlink()
-        os.mkfifo(path)  # Whoever opens it to read waits for ever.
+        os.mkfifo(path)  # Opening it to read waits forever.
     (holder,) = gpus.gpus(str(amd), never)["holders"]
 
     assert (holder["command"], holder["run_id"], holder["user"]) == ("python3", None, ME)
@@ -418,7 +418,7 @@ def test_nvidia_smi_without_gpus(tmp_path, tools, text):
         (OSError(8, "Exec format error"), "could not be started: Exec format error"),
     ],
 )
-def test_a_tool_that_fails_is_noted_and_counts_nothing(tmp_path, tools, name, answer, note):
+def test_a_tool_that_fails_is_noted_and_finds_nothing(tmp_path, tools, name, answer, note):
     tools(name)
 
     assert gpus.gpus(str(tmp_path), answers({name: answer})) == {**NOTHING, "note": f"{name}: {note}"}
@@ -440,7 +440,7 @@ def test_a_tool_that_fails_is_noted_and_counts_nothing(tmp_path, tools, name, an
         "0, NVIDIA A100\n",
     ],
 )
-def test_garbage_is_noted_and_counts_nothing(tmp_path, tools, name, garbage):
+def test_garbage_is_noted_and_finds_nothing(tmp_path, tools, name, garbage):
     tools(name)
     found = gpus.gpus(str(tmp_path), answers({name: garbage}))
 
@@ -448,7 +448,7 @@ def test_garbage_is_noted_and_counts_nothing(tmp_path, tools, name, garbage):
     assert found == NOTHING
 
 
-def test_the_next_tool_is_asked_when_one_fails_and_both_are_told(tmp_path, tools):
+def test_the_next_tool_runs_when_one_fails_and_both_are_reported(tmp_path, tools):
     tools("amd-smi")
     tools("rocm-smi")
     text = json.dumps({"card0": {"Card Series": "AMD Instinct MI250X"}, "system": {"Driver version": "6.7.0"}})
@@ -470,17 +470,17 @@ def test_a_real_program_that_hangs_is_ended_with_its_children(tmp_path, tools, m
     started = time.monotonic()
     found = gpus.gpus(str(tmp_path))
 
-    # Not a measurement: it is told from the 300 seconds that the tool would take.
+    # Not a measurement: the tool itself would take 300 seconds.
     assert time.monotonic() - started < 30
     assert found == {**NOTHING, "note": "amd-smi: no answer within 2 s"}
-    # Who was killed needs a moment to end.
+    # A killed process needs a moment to end.
     while alive_in_group(int((tmp_path / "pid").read_text())) and time.monotonic() - started < 30:
         time.sleep(0.01)
     assert alive_in_group(int((tmp_path / "pid").read_text())) == []
 
 
 def alive_in_group(group):
-    """List a group's processes; one that only waits to be collected by its parent has ended."""
+    """Return a group's processes, without those that only wait to be collected."""
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -494,7 +494,7 @@ def alive_in_group(group):
 
 def test_a_tool_that_cannot_be_ended_is_left_alone(tmp_path, tools, monkeypatch):
     monkeypatch.setattr(gpu_tools, "TOOL_SECONDS", 2)
-    # Nothing can ignore being killed; a session of its own that keeps the output open comes near it.
+    # Nothing can ignore being killed; a new session that keeps the output open is similar.
     tools("amd-smi", f"setsid sleep 300 & echo $! > {tmp_path}/pid; wait")
     started = time.monotonic()
     try:
@@ -527,7 +527,7 @@ def seen(name):
 
 @pytest.mark.parametrize("code", [0, 14, 15])
 @pytest.mark.parametrize(("name", "count"), [("nvidia-smi-inforom.csv", 2), ("nvidia-smi-lost.csv", 3)])
-def test_rows_of_nvidia_smi_count_whatever_it_says_beside_them(tmp_path, tools, name, count, code):
+def test_rows_of_nvidia_smi_count_whatever_else_it_prints(tmp_path, tools, name, count, code):
     tools("nvidia-smi")
     text = seen(name)
     answer = subprocess.CalledProcessError(code, "x", text) if code else text
@@ -545,7 +545,7 @@ def test_a_real_nvidia_smi_that_fails_with_rows(tmp_path, tools):
     assert gpus.gpus(str(tmp_path))["count"] == 3
 
 
-def test_the_words_of_a_tool_that_fails_are_told(tmp_path, tools):
+def test_the_words_of_a_tool_that_fails_are_reported(tmp_path, tools):
     tools("nvidia-smi", "echo 'NVIDIA-SMI has failed because it could not communicate'; exit 9")
     found = gpus.gpus(str(tmp_path))
 
@@ -553,7 +553,7 @@ def test_the_words_of_a_tool_that_fails_are_told(tmp_path, tools):
     assert len(gpus.gpus(str(tmp_path), answers({"nvidia-smi": "x" * 100000}))["note"]) < 300
 
 
-def test_lost_gpus_in_rows_are_no_gpus(tmp_path, tools):
+def test_lost_gpus_in_rows_do_not_count(tmp_path, tools):
     tools("nvidia-smi")
     text = "0, [GPU is lost], 550.1, [GPU is lost]\n1, NVIDIA A100, 550.1, GPU-b\n"
     found = gpus.gpus(str(tmp_path), answers({"nvidia-smi": lambda argv: text if "gpu=" in argv[1] else ""}))
@@ -561,7 +561,7 @@ def test_lost_gpus_in_rows_are_no_gpus(tmp_path, tools):
     assert (found["count"], "GPU is lost" in found["note"]) == (1, True)
 
 
-def test_no_devices_is_no_failure_whatever_the_exit_code(tmp_path, tools):
+def test_no_devices_is_not_a_failure_with_any_exit_code(tmp_path, tools):
     tools("nvidia-smi", "echo No devices were found; exit 6")
 
     assert gpus.gpus(str(tmp_path)) == NOTHING
@@ -626,12 +626,12 @@ def test_a_dead_nvidia_gpu_is_not_counted_and_is_named(four, no_tools):
     assert (found["count"], found["dead"]) == (3, ["0000:18:00.0 (NVIDIA H100 80GB HBM3)"])
 
 
-def test_gpus_that_nobody_used_yet_are_not_dead(four, no_tools):
+def test_gpus_that_were_not_used_yet_are_not_dead(four, no_tools):
     assert gpus.gpus(four(0, 1, 2, 3), never)["count"] == 4
 
 
 @pytest.mark.parametrize(("listed", "count"), [("0123", 4), ("023", 3), ("0", 1)])
-def test_nvidia_smi_tells_dead_from_asleep(four, tools, listed, count):
+def test_nvidia_smi_distinguishes_dead_from_asleep(four, tools, listed, count):
     tools("nvidia-smi")
     text = "".join(f"00000000:{number}8:00.0\n" for number in listed)
     found = gpus.gpus(four(1, 2, 3), answers({"nvidia-smi": text}))
@@ -639,7 +639,7 @@ def test_nvidia_smi_tells_dead_from_asleep(four, tools, listed, count):
     assert (found["count"], len(found.get("dead", []))) == (count, 4 - count)
 
 
-def test_all_dead_is_not_no_gpu(four, tools):
+def test_all_gpus_dead_does_not_mean_no_gpu(four, tools):
     tools("nvidia-smi")
     found = gpus.gpus(four(0, 1, 2, 3), answers({"nvidia-smi": "00000000:99:00.0\n"}))
 
@@ -672,7 +672,7 @@ def test_a_processor_s_own_gpu_counts_only_where_there_is_no_other(tmp_path, no_
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's files")
 @pytest.mark.parametrize("closed", ["dev/kfd", "dev/dri/renderD129"])
-def test_a_device_that_may_not_be_opened_is_told(tmp_path, closed):
+def test_a_device_that_may_not_be_opened_is_reported(tmp_path, closed):
     root = kfd(tmp_path, *["mi300x"] * 8)
     write(tmp_path, {"dev/kfd": "", "dev/dri/renderD129": ""})
     for path in [tmp_path, *tmp_path.parents]:

@@ -125,7 +125,7 @@ def test_golden_file(name):
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_every_golden_file_gives_the_same_shape(name):
+def test_every_golden_file_has_the_same_shape(name):
     for entry in parse(golden(name)):
         assert sorted(entry) == ["addresses", "ether", "flags", "mtu", "name"]
         assert all(sorted(address) == ["address", "prefix"] for address in entry["addresses"])
@@ -247,13 +247,13 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("case", STRANGE)
-def test_what_no_known_ifconfig_prints_is_an_error(case):
+def test_text_that_no_known_ifconfig_prints_is_an_error(case):
     with pytest.raises(Unreadable):
         parse(STRANGE[case])
 
 
 def owners(text):
-    """Say by a reading of its own under which words in column one every address stands."""
+    """Return, by an independent parser, the words in column one above each address."""
     found, head = {}, ""
     for line in text.split("\n"):
         if line[:1].strip():

@@ -6,8 +6,10 @@ import os
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers
+from ansible_collections.madctl.multinode.plugins.module_utils._common import fact_answers, fact_shapes
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import model_cards
+
+is_model = fact_answers._parts(fact_shapes.Model)
 
 USES = 'run_cmd="$MAD_MULTI_NODE_RUNNER train.py"\neval $run_cmd\n'
 
@@ -67,7 +69,7 @@ def test_cards_of_any_kind_are_read(tmp_path, text):
     assert model_cards.look(str(tmp_path), ["x"]) == []
 
 
-def test_what_cannot_be_read_to_the_end_is_not_judged(checkout, monkeypatch):
+def test_what_cannot_be_read_completely_is_unknown(checkout, monkeypatch):
     os.mkfifo(checkout / "scripts/alone/fifo")
     assert model_cards.uses_runner(str(checkout / "scripts/alone")) is False
     (checkout / "scripts/alone/big.txt").write_text("x" * (1 << 20) + " ")
@@ -78,22 +80,22 @@ def test_what_cannot_be_read_to_the_end_is_not_judged(checkout, monkeypatch):
 
 
 @pytest.mark.parametrize("timeout", ["Infinity", "NaN", "-Infinity", "1e400", "1" + "0" * 400, "true", "-1", "[]"])
-def test_a_time_that_is_none_is_left_out(tmp_path, timeout):
+def test_an_invalid_time_is_left_out(tmp_path, timeout):
     (tmp_path / "models.json").write_text('[{"name": "a", "tags": ["t"], "timeout": %s}]' % timeout)
 
     (found,) = model_cards.look(str(tmp_path), ["t"])
     assert found["timeout"] is None
     json.dumps(found, allow_nan=False)
-    assert node_answers._model(found)
+    assert is_model(found)
 
 
 @pytest.mark.parametrize(("key", "left"), [("name", ["b"]), ("scripts", ["a", "b"])])
 @pytest.mark.parametrize("text", ["\ud800", "x\0y", "x" * 9000])
-def test_a_text_that_is_none_is_left_out(tmp_path, key, left, text):
+def test_an_invalid_text_is_left_out(tmp_path, key, left, text):
     cards = [{"name": "a", "tags": ["t"], key: text}, {"name": "b", "tags": ["t"]}]
     (tmp_path / "models.json").write_text(json.dumps(cards))
 
     found = model_cards.look(str(tmp_path), ["t"])
     assert [card["name"] for card in found] == left
     assert [card["scripts"] for card in found] == [None] * len(left)
-    assert all(map(node_answers._model, found))
+    assert all(map(is_model, found))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever reads a run's files reads what its supervisor wrote, whatever else a job put there."""
+"""Reading a run's files gives what its supervisor wrote, whatever else a job put there."""
 
 import json
 import os
@@ -72,7 +72,7 @@ NAMES = [
 
 @pytest.mark.parametrize("since", [None, "end", 0.0])
 @pytest.mark.parametrize("kind", OBSTACLES)
-def test_what_is_no_log_is_not_read(run_dir, kind, since):
+def test_files_that_are_not_logs_are_not_read(run_dir, kind, since):
     for name in NAMES:
         OBSTACLES[kind](run_dir / "logs" / name)
     events, logs = read(run_dir, since=since)
@@ -83,7 +83,7 @@ def test_what_is_no_log_is_not_read(run_dir, kind, since):
 
 @pytest.mark.parametrize("kind", OBSTACLES)
 @pytest.mark.parametrize("name", ["events.jsonl", "exit.json"])
-def test_what_is_no_file_of_ours_is_not_waited_for(run_dir, name, kind):
+def test_files_that_are_not_ours_are_not_waited_for(run_dir, name, kind):
     (run_dir / name).unlink(missing_ok=True)
     OBSTACLES[kind](run_dir / name)
     events, logs = read(run_dir)
@@ -132,7 +132,7 @@ TORN = [
 
 
 @pytest.mark.parametrize("torn", TORN)
-def test_a_line_that_is_no_event_costs_itself_alone(run_dir, torn):
+def test_an_invalid_line_affects_no_event(run_dir, torn):
     with open(run_dir / "events.jsonl", "ab") as stream:
         stream.write(torn + b"\n")
     write(run_dir, {"event": "joined", "seq": 7, "rank": 0}, {"event": "odd", "seq": "x"}, dict(EXIT, seq=8))

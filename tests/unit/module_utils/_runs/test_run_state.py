@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is packed of a run that may still go on."""
+"""What is packed of a run that may still be running."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._runs import pack
 
 
 def packed(run_dir):
-    """What is packed, by name; None for directories."""
+    """Return what is packed, by name; None for directories."""
     found, name = {}, ""
     for header, payload in wire.Decoder().feed(b"".join(packing.packed(str(run_dir), run_directory.OF_SUPERVISOR))):
         name = header.get("file") or header.get("directory") or name
@@ -19,7 +19,7 @@ def packed(run_dir):
     return found
 
 
-def test_what_goes_while_it_is_packed_is_left_out(tmp_path, monkeypatch):
+def test_what_disappears_while_it_is_packed_is_left_out(tmp_path, monkeypatch):
     run = tmp_path / "run"
     (run / "logs").mkdir(parents=True)
     (run / "logs" / "rank-0.out").write_text("said")
@@ -44,7 +44,7 @@ def test_what_only_the_supervisor_needs_is_not_packed(tmp_path, monkeypatch):
     assert found == {"logs": None, **dict.fromkeys(files, b"text")}
 
 
-def test_a_pipe_that_takes_the_place_of_a_file_holds_up_nobody(tmp_path, monkeypatch):
+def test_a_pipe_in_place_of_a_file_delays_nothing(tmp_path, monkeypatch):
     run = tmp_path / "run"
     run.mkdir()
     os.mkfifo(run / "pipe")
@@ -58,12 +58,12 @@ def test_a_pipe_that_takes_the_place_of_a_file_holds_up_nobody(tmp_path, monkeyp
 
 
 def entries(run_dir):
-    """Give the headers of an archive without those of bytes."""
+    """Return the headers of an archive without those of bytes."""
     frames = wire.Decoder().feed(b"".join(packing.packed(str(run_dir))))
     return [header for header, _ in frames if header.keys() != {"bytes"}]
 
 
-def test_one_file_that_may_not_be_read_costs_no_other(tmp_path, monkeypatch):
+def test_one_unreadable_file_affects_no_other(tmp_path, monkeypatch):
     run = tmp_path / "run"
     (run / "closed").mkdir(parents=True)
     for name in ("closed/within", "private", "report"):

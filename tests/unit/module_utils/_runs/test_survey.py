@@ -14,7 +14,7 @@ import time
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._probe import fingerprint
+from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table, node_lock
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, survey
 
 RUN, OTHER, THIRD = "20261101-120000-aaaaaaaa", "20261102-120000-bbbbbbbb", "20261103-120000-cccccccc"
@@ -77,7 +77,7 @@ def surveyed(base):
 
 
 @pytest.fixture
-def process(base):
+def process(base, alone):
     """Start a process that has to do with a run; ended with the test."""
     started = []
 
@@ -121,7 +121,7 @@ def test_the_newest_file_counts_however_deep(base):
     assert clear(base)[0] == []
 
 
-def test_a_dry_run_says_the_same_and_removes_nothing(base):
+def test_a_dry_run_reports_the_same_and_removes_nothing(base):
     path = run(base, programs=DIGEST)
     age(base / DIGEST, 10)
     gone, found = clear(base, dry_run=True)
@@ -144,6 +144,7 @@ def test_a_run_with_a_process_stays(base, process, trace):
     if trace == "lock":
         (base / "lock").write_text(RUN + "\n")
         lock = os.open(base / "lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         assert clear(base)[0] == []
         os.close(lock)
     else:
@@ -244,7 +245,7 @@ def test_a_run_with_a_name_of_its_own_is_one(base):
     assert clear(base)[0] == ["lauf-ü"]
 
 
-def test_somebody_elses_base_is_left_alone(base, monkeypatch):
+def test_the_base_of_another_user_is_left_alone(base, monkeypatch):
     run(base)
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
 
@@ -254,12 +255,12 @@ def test_somebody_elses_base_is_left_alone(base, monkeypatch):
 
 def test_what_is_mounted_in_a_run_stays(base, monkeypatch):
     path = run(base)
-    monkeypatch.setattr(cleanup, "_mount_points", lambda: ["/", f"{path}/data"])
+    monkeypatch.setattr(mount_table, "points", lambda: ["/", f"{path}/data"])
 
     assert clear(base)[0] == []
 
 
-def test_directories_that_forbid_it_go_too(base):
+def test_read_only_directories_are_removed_too(base):
     path = run(base)
     (path / "cache" / "inner").mkdir(parents=True)
     (path / "cache" / "inner" / "file").write_text("")
@@ -271,7 +272,7 @@ def test_directories_that_forbid_it_go_too(base):
     assert os.listdir(base) == ["lock"]
 
 
-def test_what_resists_is_named_and_tried_again(base, monkeypatch):
+def test_what_cannot_be_removed_is_named_and_retried(base, monkeypatch):
     run(base)
 
     def refuse(path):
@@ -292,7 +293,7 @@ def test_what_resists_is_named_and_tried_again(base, monkeypatch):
 # -- what is listed --------------------------------------------------------------------------------------
 
 
-def test_a_run_says_what_it_is(base):
+def test_a_run_is_described(base):
     said = {**about(), "addresses": ["10.0.0.1"] * len(about()["hosts"])}
     path = run(base, about=said)
     found = surveyed(base)[RUN]
@@ -303,7 +304,7 @@ def test_a_run_says_what_it_is(base):
 
 
 @pytest.mark.parametrize("addresses", [None, ["10.0.0.1"], "10.0.0.1", [1, 2]])
-def test_addresses_that_cannot_be_meant_are_none(base, addresses):
+def test_invalid_addresses_are_none(base, addresses):
     run(base, about={**about(), "addresses": addresses, "hosts": ["a", "b"], "plan": {**about()["plan"], "nnodes": 2}})
 
     assert surveyed(base)[RUN]["described"]["addresses"] is None
@@ -380,17 +381,16 @@ def test_what_is_found_travels_as_json(base):
     json.dumps(survey.alive({"run_dir": str(base)}))
 
 
-@pytest.mark.parametrize("look", [lambda base: cleanup._has_lock(base, RUN), fingerprint.lock_holder])
-def test_a_pipe_in_the_place_of_the_lock_holds_up_nobody(base, look):
+def test_a_pipe_in_the_place_of_the_lock_delays_nothing(base):
     (base / "lock").unlink()
     os.mkfifo(base / "lock")
     with time_limit(5):
-        assert not look(str(base))
+        assert node_lock.holder(str(base / "lock")) is None
 
 
 @contextlib.contextmanager
 def time_limit(seconds):
-    """Fail what does not come back."""
+    """Fail what does not return in time."""
 
     def fail(*_):
         raise AssertionError("it hangs")
@@ -404,14 +404,14 @@ def time_limit(seconds):
         signal.signal(signal.SIGALRM, before)
 
 
-def test_whose_lock_it_is_may_be_any_bytes(base):
+def test_the_lock_may_hold_any_bytes(base):
     (base / "lock").write_bytes(b"\xff" * 1000)
     with open(base / "lock", "rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        assert fingerprint.lock_holder(str(base)) == "\ufffd" * 256
+        assert node_lock.holder(str(base / "lock")) == "\ufffd" * 256
 
 
-def test_a_copy_of_a_run_under_a_hidden_name_costs_no_other(base):
+def test_a_copy_of_a_run_under_a_hidden_name_affects_no_other(base):
     run(base, about=about())
     run(base, ".saved-run")
     (base / RUN / "events.jsonl").touch()
@@ -429,7 +429,7 @@ def test_a_run_of_more_words_than_a_description_has_is_listed_without_it(base):
     assert [bool(entry["described"]) for entry in node_answers.checked("survey", found)["runs"]] == [False, True]
 
 
-def test_what_a_verdict_rests_on_is_told_of_a_run(base):
+def test_what_a_verdict_depends_on_is_listed(base):
     path = run(base)
     record = {"outcome": "exited", "exit_code": 0, "stopped": False, "signal": None, "reason": None, "trouble": "x"}
     record.update(ranks_joined=1, apart=[0], left_behind=["5 (python)"])

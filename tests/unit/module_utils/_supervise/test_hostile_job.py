@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job can say anything to the supervisor of its node, which lives on, and tells what every follower understands."""
+"""A job can send anything to its supervisor, which survives, and emits only events that every follower understands."""
 
 import json
 import socket
@@ -18,19 +18,19 @@ MESSAGES = [
     {**IDENTITY, "event": "exec_failed", "pid": 5, "argv0": "python", "errno": 2, "reason": "ENOENT"},
     {"event": "rank_exit", "time": 1.5, "exit_code": 1, "signal": None, "error": "x"},
     {"event": "models", "rows": [{"model": "a", "status": "SUCCESS"}], "failed": [], "exit_code": 0},
-    # As Popen says that a signal ended it.
+    # As Popen reports that a signal ended it.
     {"event": "models", "rows": [], "failed": ["madengine failed: SIGKILL"], "alone": [], "exit_code": -9},
 ]
 
 
 def told(message):
-    """Give what a supervisor tells of a message."""
+    """Return what a supervisor emits for a message."""
     more = {"models": {"stopping": False}, "rank_exit": {"rank": 0, "stopping": False, "oom": False}}
     return {**message, **more.get(message["event"], {}), "seq": 1, "time": 1.0}
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=[message["event"] for message in MESSAGES])
-def test_what_ours_say_is_taken_and_understood(message):
+def test_messages_of_our_programs_are_accepted_and_understood(message):
     assert rank_reports._message(json.dumps(message).encode()) == message
     assert door.check(told(message)) == told(message)
 
@@ -43,7 +43,7 @@ def test_nothing_else_of_a_message_is_passed_on(name):
 
 
 @pytest.mark.fuzz
-def test_messages_of_a_job_are_taken_or_left(rounds):
+def test_messages_of_a_job_are_accepted_or_ignored(rounds):
     samples = [json.dumps(message).encode() for message in MESSAGES]
     for data in hostile.mutated(samples, rounds):
         message = rank_reports._message(data)
@@ -67,7 +67,7 @@ def relay():
 
 
 @pytest.mark.fuzz
-def test_requests_for_daemons_are_taken_or_left(relay, rounds):
+def test_requests_for_daemons_are_accepted_or_refused(relay, rounds):
     events = []
     relay.emit = lambda **event: events.append(event)
     good = json.dumps({"key": "ab" * 32, "host": "n2", "command": "/usr/bin/orted -x"}).encode() + b"\n"
@@ -81,7 +81,7 @@ def test_requests_for_daemons_are_taken_or_left(relay, rounds):
 
 
 @pytest.mark.fuzz
-def test_orders_to_start_daemons_are_taken_or_left(relay, rounds):
+def test_orders_to_start_daemons_are_accepted_or_refused(relay, rounds):
     relay.leads = False
     good = {"address": "10.0.0.1", "serial": 1, "command": "/usr/bin/orted -x"}
     good["seal"] = mpi_relay.seal("ab" * 32, "r", *good.values())
@@ -101,7 +101,7 @@ def test_an_error_file_gives_text_or_nothing(tmp_path, text):
 
 
 @pytest.mark.fuzz
-def test_files_of_a_run_are_read_as_far_as_they_are_ours(tmp_path, monkeypatch, rounds):
+def test_files_of_a_run_are_read_as_far_as_they_are_valid(tmp_path, monkeypatch, rounds):
     lines = [json.dumps(dict(told(message), seq=number)).encode() + b"\n" for number, message in enumerate(MESSAGES)]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "logs").mkdir()

@@ -47,7 +47,7 @@ CASES = {
     "no table": (None, 0, FIRST, ["madengine wrote no result"], []),
     "a crash": (None, 1, FIRST, ["madengine failed: exit code 1"], []),
     "killed": ("", -9, FIRST, ["madengine failed: SIGKILL"], []),
-    "a status of nobody": (row("PASSED", "1", "1"), 0, FIRST, ["model m: PASSED"], []),
+    "an unknown status": (row("PASSED", "1", "1"), 0, FIRST, ["model m: PASSED"], []),
     "no status": ("m\n", 0, FIRST, ["model m: no status"], []),
     # Version 1 on any other.
     "silent rank": (row("FAILURE", "", "7.5"), 0, OTHER, [], []),
@@ -69,7 +69,7 @@ CASES = {
     "2: failed": (row("FAILURE"), 3, {**FIRST, **SECOND}, ["model m: FAILURE"], []),
     "2: no row": ("", 0, {**FIRST, **SECOND}, ["madengine wrote no result"], []),
     "2: no row asked for": (None, 0, {**FIRST, **SECOND, "skips": True}, [], []),
-    # One that does not say its version is taken for version 1.
+    # An unknown version is treated as version 1.
     "?: silent rank": (row("FAILURE", "", "7.5"), 0, {**OTHER, "version": None}, [], []),
     "?: script failed": (row("FAILURE"), 0, {**OTHER, "version": None}, ["model m: FAILURE" + HERE], []),
     "?: no table": (None, 0, {**FIRST, "version": None}, ["madengine wrote no result"], []),
@@ -77,14 +77,14 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_success_needs_a_sign_of_it(case, tmp_path):
+def test_success_must_be_shown(case, tmp_path):
     table, status, job, failed, alone = CASES[case]
 
     assert judged(tmp_path, table, status, job) == (failed, alone)
 
 
 @pytest.mark.parametrize("table", ["", "\0", "model\n", '"', "model,status\n" + "x" * 200_000, "model,status\n\0,\0\n"])
-def test_a_strange_table_is_no_success_of_version_2(table, tmp_path):
+def test_an_odd_table_is_not_a_success_of_version_2(table, tmp_path):
     path = tmp_path / "perf.csv"
     path.write_text(table)
 
@@ -92,7 +92,7 @@ def test_a_strange_table_is_no_success_of_version_2(table, tmp_path):
 
 
 @pytest.mark.parametrize("text", hostile.LANGUAGES.values(), ids=hostile.LANGUAGES)
-def test_what_a_model_writes_of_itself_is_harmless(text, tmp_path):
+def test_what_a_model_writes_is_made_safe(text, tmp_path):
     path = tmp_path / "perf.csv"
     with path.open("w", newline="") as stream:
         csv.writer(stream).writerows([["model", "status", text], [text, text, text]])
@@ -103,7 +103,7 @@ def test_what_a_model_writes_of_itself_is_harmless(text, tmp_path):
     assert all(hostile.is_harmless(value) for value in told)
 
 
-def test_a_table_without_an_end_is_judged_as_bad(tmp_path, monkeypatch):
+def test_an_endless_table_is_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(madengine_wrapper, "TABLE_BYTES", 100)
     failed, _ = judged(tmp_path, row("SUCCESS", "1", "1") * 10, 0, FIRST)
 
@@ -138,7 +138,7 @@ with open("res.csv", "a") as stream:
 
 
 @pytest.mark.parametrize("stale", [False, True])
-def test_what_madengine_makes_elsewhere_is_for_others_too(tmp_path, stale):
+def test_what_madengine_writes_elsewhere_has_the_user_s_umask(tmp_path, stale):
     """The whole program, with a table of its own name, and one of an earlier run in the checkout."""
     checkout, run_dir, mirror = tmp_path / "checkout", tmp_path / "run", tmp_path / "mirror"
     for place in (checkout, run_dir):
@@ -189,13 +189,13 @@ def test_a_model_runs_on_all_nodes_or_on_none(tables, expected):
     assert [(entry["code"], entry["host"]) for entry in problems] == ([("MODEL_FAILED", expected)] if expected else [])
 
 
-def test_to_clean_is_over_when_its_end_was_taken_down():
+def test_cleaning_is_over_when_its_end_was_recorded():
     runners = runner_processes.Runners({"after": ["/bin/true"], "env": {}, "mpi": None}, None, None, None)
     assert (runners.clean(), runners.clean()) == (True, False)
     while processes.stat(runners.cleaner)[0] != "Z":
         time.sleep(0.01)
 
-    assert (runners.is_cleaning, runners.left()) == (True, ["containers, which docker does not remove"])
+    assert (runners.is_cleaning, runners.left()) == (True, ["containers that docker does not remove"])
     runners.cleaned(*os.waitpid(runners.cleaner, 0))
     assert (runners.is_cleaning, runners.left()) == (False, [])
 
@@ -212,5 +212,5 @@ def test_each_model_runs_on_all_nodes():
     assert whole_run(["a", "b"], ["a"]) == [("n2", "b ran on other nodes, not here")]
     assert whole_run(["a"], None) == [("n2", "nothing tells how models ended here")]
     assert whole_run(["a"], ["a"]) == []
-    # Several results of one model have rows of their own where they were printed.
+    # Several results of one model have one row each where they were printed.
     assert whole_run(["a_loss", "a_speed"], ["a"]) == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranks that start a launcher: seen by the supervisor in real processes, and judged by who follows."""
+"""Ranks that start a launcher: found by the supervisor in real processes, and judged by the follower."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import separate_worlds
 from madctl.runs.exit_records import how_it_ended
 from tests.unit.module_utils.channels import Followed
@@ -33,7 +33,7 @@ def write(path, text):
 
 @pytest.fixture
 def rank(arm, tmp_path):
-    """Start one rank of two whose program is a script that calls something of a name."""
+    """Start one rank of two whose program is a script that calls a program of some name."""
 
     def make(name, wrapper, inner_rank, inner_size):
         launcher = write(tmp_path / name, LAUNCHER)
@@ -55,7 +55,7 @@ def rank(arm, tmp_path):
 
 
 def events(run, enough):
-    """Follow a run, let its job end once it is told so, and give all events by their names."""
+    """Follow a run, let its job end once it is told so, and return all events by their names."""
     channel = run.connect()
     channel.send(b"g")
     frames = []
@@ -88,7 +88,7 @@ def test_a_world_of_the_same_size_is_another_where_the_rank_is_another(rank, tmp
 
 
 @pytest.mark.parametrize(("name", "inner"), [("torchrun", (1, 2)), ("worker", (0, 1))])
-def test_what_belongs_to_the_world_or_was_started_by_no_launcher_is_left_alone(rank, tmp_path, name, inner):
+def test_processes_of_the_world_or_without_a_launcher_are_ignored(rank, tmp_path, name, inner):
     run = rank(name, "child", *inner)
     channel = run.connect()
     channel.send(b"g")
@@ -107,13 +107,13 @@ def test_what_belongs_to_the_world_or_was_started_by_no_launcher_is_left_alone(r
 
 
 def _is_script(pid, tmp_path):
-    words = processes.command_line(pid)
+    words = procfs.command_line(pid)
     return words[-1:] == [str(tmp_path / "run.sh")] and not any("rank_wrapper.py" in word for word in words)
 
 
 def _below(pid):
     found = processes.descendants(pid)
-    return [word for one in found for word in processes.command_line(one)]
+    return [word for one in found for word in procfs.command_line(one)]
 
 
 def follower(size, *hosts):
@@ -132,7 +132,7 @@ def joined(seq, rank, size):
 
 def problems(follower):
     for run in follower.runs:
-        # How it ended is not what these are about.
+        # How it ended does not matter here.
         run.exit = run.exit or {"outcome": "exited", "exit_code": 0, "signal": None}
     return [(entry["code"], entry["host"]) for entry in run_outcome.judge(follower.runs, follower.plan, None)[0]]
 
@@ -152,7 +152,7 @@ def test_a_run_whose_ranks_all_made_worlds_of_their_own_fails_at_once():
     assert message == "rank 1 of 2 started torchrun, which made a world of its own, of size 1; so did every rank"
 
 
-def test_one_rank_that_starts_something_beside_the_job_does_not_end_it():
+def test_one_rank_that_starts_something_else_does_not_end_the_job():
     found = follower(2, "a", "b")
     for number, run in enumerate(found.runs):
         found._event(run, joined(1, number, 2), b"")
@@ -161,7 +161,7 @@ def test_one_rank_that_starts_something_beside_the_job_does_not_end_it():
     assert problems(found) == []
 
 
-def test_the_only_rank_of_a_run_may_lead_something_of_its_own():
+def test_the_only_rank_of_a_run_may_make_a_world():
     found = follower(1, "a")
     found._event(found.runs[0], joined(1, 0, 1), b"")
     found._event(found.runs[0], apart(2, 0, 8), b"")
@@ -177,7 +177,7 @@ def test_a_rank_in_a_world_of_another_size_fails_at_once():
     assert found._stopping
 
 
-def test_a_command_s_worlds_are_its_own():
+def test_a_command_may_make_worlds():
     found = follower(2, "a", "b")
     found.plan["shape"] = "command"
     for number, run in enumerate(found.runs):
@@ -187,7 +187,7 @@ def test_a_command_s_worlds_are_its_own():
     assert problems(found) == []
 
 
-def test_status_knows_it_of_a_run_that_nobody_followed():
+def test_status_shows_it_for_a_run_without_a_follower():
     clean = {"outcome": "exited", "exit_code": 0, "stopped": False, "left_behind": [], "trouble": None}
     records = [{**clean, "ranks_joined": 1, "apart": [rank]} for rank in (0, 1)]
     plan = {"shape": "script", "world_size": 2}

@@ -11,14 +11,14 @@ import uuid
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_end, run_state
 from tests.unit.module_utils.real_supervisor import read, start
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("orders", [[b"gs"], [b"sg"], [b"s", b"g"], [b"k", b"g"], [b"gk"]])
-def test_to_stop_wins_over_to_go(arm, orders):
+def test_a_stop_wins_over_a_start(arm, orders):
     run = arm("sh", "-c", "echo started")
     channel = run.connect()
     read(channel)
@@ -26,7 +26,7 @@ def test_to_stop_wins_over_to_go(arm, orders):
         try:
             channel.send(order)
         except BrokenPipeError:
-            break  # It has gone, as it was told.
+            break  # It has ended, as ordered.
     run.process.wait(20)
 
     assert (run.record["outcome"], run.record["exit_code"]) == ("disarmed", None)
@@ -41,7 +41,7 @@ def test_without_a_follower_nothing_starts(arm):
     assert run.record["outcome"] == "disarmed"
 
 
-def test_nobody_says_go_in_time(arm):
+def test_without_an_order_in_time_nothing_starts(arm):
     run = arm("sh", "-c", "echo started", start_timeout=0.2)
     run.process.wait(20)
 
@@ -65,7 +65,7 @@ def test_output_comes_before_the_end_and_events_before_output(arm):
     assert [header["seq"] for header, _ in frames if "seq" in header] == [1, 2, 3, 4]
 
 
-def test_a_run_that_was_begun_is_told_from_its_files_too(arm):
+def test_the_state_of_a_started_run_is_known_from_its_files(arm):
     run = arm("sh", "-c", "echo out; exit 3")
     channel = run.connect()
     channel.send(b"g")
@@ -78,26 +78,26 @@ def test_a_run_that_was_begun_is_told_from_its_files_too(arm):
     assert (seen["state"], seen["container"], seen["processes"]) == ("exited", "session", 0)
 
 
-def test_a_job_is_what_the_user_s_own_login_would_be(arm):
+def test_a_job_has_what_a_login_of_the_user_has(arm):
     run = arm("sh", "-c", "umask; grep -E '^(SigIgn|SigBlk)' /proc/self/status; cat /proc/self/oom_score_adj")
     channel = run.connect()
     channel.send(b"g")
     said = b"".join(payload for _, payload in run.follow(channel)).decode().split()
 
     blocked, ignored = (int(said[place], 16) for place in (2, 4))
-    # Whoever runs the tests in the background ignores others, which are nothing of ours.
+    # Tests that run in the background ignore other signals, which do not matter here.
     ours = sum(1 << number - 1 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM))
     assert (said[0], blocked, ignored & ours, said[5]) == ("0027", 0, 0, "0")
 
 
-def test_a_second_run_is_refused_while_the_first_is_here(arm, tmp_path):
+def test_a_second_run_is_refused_while_the_first_uses_the_node(arm, tmp_path):
     lock = str(tmp_path / "lock")
     first, second = arm("sleep", "60", lock=lock), arm("sleep", "60", lock=lock)
 
-    assert (first.said, second.said) == ("ready", f"run {first.run_id} is here")
+    assert (first.said, second.said) == ("ready", f"already used by run {first.run_id}")
 
 
-def test_a_run_is_here_as_long_as_its_runner_is(arm, tmp_path):
+def test_a_run_uses_the_node_as_long_as_its_runner_lives(arm, tmp_path):
     lock = str(tmp_path / "lock")
     first = arm("sleep", "60", lock=lock)
     start(first)
@@ -105,32 +105,32 @@ def test_a_run_is_here_as_long_as_its_runner_is(arm, tmp_path):
     first.process.wait(20)
     second = arm("sleep", "60", lock=lock)
 
-    assert second.said == f"run {first.run_id} is here"
-    assert run_state.stop(first.run_id, str(tmp_path), 0.0) == []
+    assert second.said == f"already used by run {first.run_id}"
+    assert run_end.stop(first.run_id, str(tmp_path), 0.0) == []
     assert arm("sleep", "60", lock=lock).said == "ready"
 
 
-def test_a_run_that_is_over_is_here_no_more(arm, tmp_path):
+def test_a_run_that_is_over_no_longer_uses_the_node(arm, tmp_path):
     lock = str(tmp_path / "lock")
     first = arm("sh", "-c", "seq 300000", lock=lock)
     channel = start(first)
     while not (first.run_dir / "exit.json").exists():
         pass
-    # Whoever follows has not read the output yet, and the supervisor waits for that.
+    # The follower has not read the output yet, and the supervisor waits for that.
     second = arm("sleep", "60", lock=lock)
 
     assert (first.process.poll(), second.said) == (None, "ready")
     channel.close()
 
 
-def test_whoever_only_looks_is_no_run(arm, tmp_path):
+def test_a_check_of_the_lock_is_not_a_run(arm, tmp_path):
     with open(tmp_path / "lock", "w") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)
         threading.Timer(0.1, fcntl.flock, (stream, fcntl.LOCK_UN)).start()
         assert arm("sleep", "60", lock=stream.name).said == "ready"
 
 
-def test_what_runs_without_a_lock_is_seen_too(arm, tmp_path):
+def test_a_run_without_a_lock_is_found_too(arm, tmp_path):
     other = f"20260101-000000-{uuid.uuid4().hex[:8]}"
     stray = subprocess.Popen(["sleep", "60"], env={"MADCTL_RUN_ID": other})
     try:
@@ -141,10 +141,10 @@ def test_what_runs_without_a_lock_is_seen_too(arm, tmp_path):
         stray.kill()
         stray.wait()
 
-    assert said.startswith(f"run {other} is here: process {stray.pid} (sleep")
+    assert said.startswith(f"already used by run {other}: process {stray.pid} (sleep")
 
 
-def test_only_what_is_provably_of_the_run_is_ended(arm, tmp_path):
+def test_only_processes_that_provably_belong_to_the_run_are_ended(arm, tmp_path):
     ours, other = (f"20260101-000000-{uuid.uuid4().hex[:8]}" for _ in range(2))
     started = {run: subprocess.Popen(["sleep", "60"], env={"MADCTL_RUN_ID": run}) for run in (ours, other)}
     try:
@@ -172,7 +172,7 @@ def test_a_supervisor_that_waits_costs_nothing(arm):
         return fields[11:13], awakened
 
     while processes.stat(run.process.pid)[0] != "S":
-        pass  # It still writes down what it told.
+        pass  # It is still writing its events.
     ticks, awakened = spent()
     time.sleep(1.5)  # Nothing can be waited for: that nothing happens is what is shown.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a supervisor outlives: jobs that become root, that never stand still, that use up files; errors of its own."""
+"""What a supervisor survives: jobs that become root, fork endlessly, or use up descriptors, and errors of its own."""
 
 import json
 import os
@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes, procfs
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_end, run_state
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import rank_wrapper
 from tests.unit.module_utils.real_supervisor import start
 
@@ -24,7 +24,7 @@ RANK = rank_wrapper.__file__
 
 
 def deny(error):
-    """Have the kernel refuse signals to all but our own helpers, as it does where a process became root."""
+    """Refuse signals to all but our own helpers, as the kernel does where a process became root."""
     refuse = f"def refuse(*_): raise {error}(1, 'refused')\nos.killpg = os.kill = refuse\n"
     handle = "signal.pidfd_send_signal = refuse\n"
     return [("_node/processes", "_LOOKS = 10", refuse + handle + "_LOOKS = 10")]
@@ -37,14 +37,14 @@ def finish(run, order=b"s"):
 
 
 @pytest.mark.parametrize("error", ["PermissionError", "ProcessLookupError"])
-def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_path, error):
+def test_a_process_that_may_not_be_signalled_is_named_and_the_supervisor_survives(arm, tmp_path, error):
     run = arm("sleep", "60", broken=[*SHORT, *deny(error)], grace=0.3)
     frames = finish(run)
     [left] = run.record["left_behind"]
     pid = int(left.split()[0])
     try:
-        # Whoever asks later is told, too, for as long as it lives.
-        assert run_state.left(run.run_id, str(tmp_path)) == [pid]
+        # Later questions are answered the same way as long as it lives.
+        assert run_end.left(run.run_id, str(tmp_path)) == [pid]
         assert "(sleep, state S" in left
         assert run_state.look({"run_id": run.run_id, "run_dir": str(run.run_dir)})["processes"] == 1
     finally:
@@ -56,39 +56,39 @@ def test_what_may_not_be_signalled_is_named_and_the_supervisor_lives(arm, tmp_pa
     assert (run.run_dir / "supervisor.log").read_text() == ""
 
 
-def test_a_process_that_the_record_names_is_only_that_one(tmp_path):
+def test_a_process_in_the_record_is_not_confused_with_a_later_one(tmp_path):
     own = os.getpid()
     for started, found in ((processes.started(own), [own]), (processes.started(own) - 1, []), (None, [])):
-        assert run_state._recorded({"left": [[own, started]]}) == found
-    assert run_state._recorded({"left": [["x"]]}) == run_state._recorded({"left": 3}) == []
+        assert run_state.recorded({"left": [[own, started]]}) == found
+    assert run_state.recorded({"left": [["x"]]}) == run_state.recorded({"left": 3}) == []
 
 
-def test_a_lock_that_somebody_unseen_holds_is_not_nothing(arm, tmp_path, monkeypatch):
+def test_a_lock_of_an_invisible_process_is_reported(arm, tmp_path, monkeypatch):
     lock = str(tmp_path / "lock")
     run = arm("sleep", "60", lock=lock)
     start(run)
     run.process.kill()
     run.process.wait(20)
     with monkeypatch.context() as blind:
-        # As for a user who may not read the processes of root.
+        # As for a user who may not inspect the processes of root.
         blind.setattr(processes, "find", lambda _: ([], []))
-        blind.setattr(run_state, "_holders", lambda _: [])
-        told = run_state.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})
+        blind.setattr(node_lock, "openers", lambda _: [])
+        told = run_end.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})
 
-    assert told["left"] == ["a process that you may not see, which has the run's lock"]
-    assert run_state.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})["left"] == []
+    assert told["left"] == ["a process that you cannot see, which holds the run's lock"]
+    assert run_end.end({"run_id": run.run_id, "base": str(tmp_path), "grace": 0.0, "dry_run": False})["left"] == []
 
 
-def test_whoever_takes_the_lock_just_now_is_not_of_the_run_before(arm, tmp_path):
+def test_a_process_that_is_taking_the_lock_does_not_belong_to_the_run_before(arm, tmp_path):
     lock = tmp_path / "lock"
     run = arm("sleep", "60", lock=str(lock))
     lock.write_text("20250101-000000-aaaaaaaa\n")
 
-    assert run_state.left("20250101-000000-aaaaaaaa", str(tmp_path)) == []
+    assert run_end.left("20250101-000000-aaaaaaaa", str(tmp_path)) == []
     lock.write_text(run.run_id + "\n")
 
 
-# -- what never stands still ----------------------------------------------------------------------
+# -- endless forks --------------------------------------------------------------------------------
 
 CHAIN = """
 import os, signal, sys, time
@@ -105,7 +105,7 @@ while time.monotonic() < until:
 """
 
 
-def test_a_chain_of_forks_is_ended_or_told(arm, tmp_path):
+def test_a_chain_of_forks_is_ended_or_reported(arm, tmp_path):
     runs = {}
     for number in range(4):
         trace = tmp_path / f"trace-{number}"
@@ -118,15 +118,19 @@ def test_a_chain_of_forks_is_ended_or_told(arm, tmp_path):
         size = trace.stat().st_size
         time.sleep(0.5)  # That nothing happens is what is shown.
         lives = trace.stat().st_size > size
-        assert not lives or run.record["left_behind"], "it said that nothing is left"
+        assert not lives or run.record["left_behind"], "it reported that nothing is left"
 
 
-def test_one_look_at_nothing_is_no_proof(arm):
-    # As when all looks come between a parent's end and the sight of its child.
+def test_finding_nothing_once_is_not_a_proof(arm):
+    # As when every search comes between a parent's end and the appearance of its child.
     blind = [("_node/processes", "found: Set[int] = set()\n    waiting", "return set()\n    waiting")]
     blind += [("_node/processes", "supervisors, marked = [], []", "return [], []\n    supervisors, marked = [], []")]
     blind += [
-        ("_node/processes", '    found = _read("/proc/%d/task', '    return set()\n    found = _read("/proc/%d/task')
+        (
+            "_node/processes",
+            '    found = procfs.read("/proc/%d/task',
+            '    return set()\n    found = procfs.read("/proc/%d/task',
+        )
     ]
     run = arm("sh", "-c", "setsid sleep 60 >/dev/null 2>&1 & sleep 0.2", broken=[*SHORT, *blind])
     channel = start(run)
@@ -136,13 +140,13 @@ def test_one_look_at_nothing_is_no_proof(arm):
         os.kill(pid, signal.SIGKILL)
 
     assert seen != []
-    assert ["nobody may see" in text for text in run.record["left_behind"]] == [True]
+    assert ["cannot be seen" in text for text in run.record["left_behind"]] == [True]
     assert run.record["unseen"] is True
 
 
-def test_what_comes_while_we_look_is_looked_at(monkeypatch):
+def test_processes_that_start_during_the_search_are_found(monkeypatch):
     lists = iter([[1, 2], [2, 3], [3, 4], [4], [4]])
-    monkeypatch.setattr(processes, "_pids", lambda: next(lists))
+    monkeypatch.setattr(procfs, "numbered", lambda: next(lists))
 
     assert list(processes._arrivals()) == [1, 2, 3, 4]
 
@@ -166,7 +170,7 @@ def limited(soft, hard):
 
 
 def ranks(arm, tmp_path, count, files, broken=()):
-    """Run so many ranks that all live at once, each of which prints a line, and give the run and what it said."""
+    """Run ranks that all live at once and print one line each; return the run and its frames."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     words = ["sh", "-c", f"echo rank $RANK has $(ulimit -S -n); read _ < {gate}; echo bye >&2"]
@@ -190,7 +194,7 @@ def test_a_job_has_more_ranks_than_a_shell_s_usual_files(arm, tmp_path):
     assert (run.record["ranks_joined"], run.record["exit_code"], run.record["left_behind"]) == (200, 0, [])
 
 
-def test_a_lack_of_files_costs_a_place_and_neither_a_line_nor_the_supervisor(arm, tmp_path):
+def test_a_lack_of_descriptors_loses_neither_lines_nor_the_supervisor(arm, tmp_path):
     run, frames = ranks(arm, tmp_path, 12, (64, 64))
     events = [header for header, _ in frames]
     short = [event["rank"] for event in events if event["event"] == "files_short"]
@@ -202,7 +206,7 @@ def test_a_lack_of_files_costs_a_place_and_neither_a_line_nor_the_supervisor(arm
     assert (run.run_dir / "supervisor.log").read_text() == ""
 
 
-def test_what_any_process_of_the_job_says_harms_nothing(arm, tmp_path):
+def test_messages_of_any_process_of_the_job_do_no_harm(arm, tmp_path):
     said = ["x", "[]", "{}", '{"event": []}', '{"event": "joined"}', '{"event": "joined", "rank": "../x", "pid": 1}']
     said += ["[" * 10000, '{"event": "rank_exit", "exit_code": "x", "signal": 0}', '{"event": "no such"}', ""]
     said += ['{"event": "exec_failed", "rank": 0, "pid": 1, "errno": 2, "last": true, "self": 1, "seq": 99}']
@@ -229,7 +233,7 @@ print('done')
 
 
 @pytest.mark.parametrize("make", ["mkdir", "mkfifo", "ln -s /dev/zero", "touch"])
-def test_what_a_job_puts_in_place_of_our_files_costs_no_record(arm, make):
+def test_what_a_job_puts_in_place_of_our_files_does_not_break_the_record(arm, make):
     ours = "exit.json exit.json.partial control.sock ranks.sock logs/rank-0.out logs/rank-0.err logs/rank-0.out.times"
     script = f"cd $MADCTL_RUN_DIR; for f in {ours}; do rm -f $f; {make} $f; done; exit 3"
     run = arm("sh", "-c", script)
@@ -240,7 +244,7 @@ def test_what_a_job_puts_in_place_of_our_files_costs_no_record(arm, make):
     assert (run.run_dir / "supervisor.log").read_text() == ""
 
 
-def test_a_rank_whose_log_s_name_is_taken_is_read_all_the_same(arm, tmp_path):
+def test_a_rank_whose_log_cannot_be_written_is_still_read(arm, tmp_path):
     taken = "mkfifo logs/rank-0.out; mkdir logs/rank-0.err; ln -s /dev/full logs/rank-1.out"
     job = f"cd $MADCTL_RUN_DIR; {taken}; exec {sys.executable} -S -c \"$0\" 2 {RANK} sh -c 'echo out; echo err >&2'"
     run = arm("sh", "-c", job, RANKS)
@@ -250,7 +254,7 @@ def test_a_rank_whose_log_s_name_is_taken_is_read_all_the_same(arm, tmp_path):
     assert (run.run_dir / "logs" / "rank-1.err").read_text() == "err\n"
 
 
-def test_a_torn_event_costs_itself_alone(arm, tmp_path):
+def test_a_torn_event_affects_no_other(arm, tmp_path):
     gate = tmp_path / "gate"
     run = arm("sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done; exit 3")
     log = run.run_dir / "events.jsonl"
@@ -272,12 +276,16 @@ def test_a_torn_event_costs_itself_alone(arm, tmp_path):
 
 BREAK = "raise ValueError('no such thing')"
 PLACES = {
-    "a rank": ("_supervise/rank_reports", "        connection = accept(listener)\n", f"        {BREAK}\n"),
+    "a rank": (
+        "_supervise/rank_reports",
+        "        self._selector.register(connection",
+        f"        {BREAK}\n        self._selector.register(connection",
+    ),
     "a log": ("_node/log_segments", "        self._note_time(time.time())\n", f"        {BREAK}\n"),
     "the clock": (
-        "_supervise/supervisor",
-        "        now = time.monotonic()\n        if self.timeout is not None and",
-        f"        now = time.monotonic()\n        if self.state == 'running':\n            {BREAK}\n        if self.timeout is not None and",
+        "_supervise/supervisor_loop",
+        "        if supervisor.timeout is not None and",
+        f"        if supervisor.state == 'running':\n            {BREAK}\n        if supervisor.timeout is not None and",
     ),
     "an order": (
         "_supervise/supervisor",
@@ -291,15 +299,15 @@ PLACES = {
     ),
     "the sweep": ("_supervise/final_sweep", "        marked, ours = self._find()\n", f"        {BREAK}\n"),
     "the record": (
-        "_supervise/supervisor",
-        "        node_claim.keep_record(record)\n",
-        f"        if self.state == 'sweeping' and not self._breaks:\n            {BREAK}\n        node_claim.keep_record(record)\n",
+        "_supervise/final_sweep",
+        "    node_claim.keep_record(found)\n",
+        f"    if supervisor.state == 'sweeping' and not supervisor.trouble:\n        {BREAK}\n    node_claim.keep_record(found)\n",
     ),
 }
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_an_error_of_our_own_ends_the_job_and_is_told(arm, place):
+def test_an_error_of_our_own_ends_the_job_and_is_recorded(arm, place):
     job = f"echo out; (sleep 61 &) ; {sys.executable} -S {RANK} true; echo on; exec sleep 60"
     run = arm("sh", "-c", job, broken=[*SHORT, PLACES[place]], grace=0.3)
     channel = start(run)
@@ -330,7 +338,7 @@ def test_an_error_before_the_start_starts_nothing(arm):
     assert json.loads((run.run_dir / "exit.json").read_text())["outcome"] == "disarmed"
 
 
-def test_who_joins_and_never_reads_holds_up_nobody(arm):
+def test_a_rank_that_never_reads_delays_nothing(arm):
     run = arm("sleep", "60", timeout=2.0)
     channel = start(run)
     rude = socket.socket(socket.AF_UNIX)
@@ -351,7 +359,7 @@ def test_who_joins_and_never_reads_holds_up_nobody(arm):
     assert (frames[-1][0]["outcome"], frames[-1][0]["reason"]) == ("exited", "timed_out")
 
 
-def test_a_rank_without_a_number_costs_no_record(arm):
+def test_a_rank_without_a_number_does_not_break_the_record(arm):
     run = arm("sleep", "60")
     channel = start(run)
     before = os.getcwd()

@@ -130,7 +130,7 @@ def test_work_that_needs_no_directory_runs_in_the_home_directory(work, shape):
         ("is not executable", "ENTRY_UNUSABLE", "chmod +x run.sh, or write: bash run.sh"),
         ("is a directory", "ENTRY_UNUSABLE", "give a program"),
         ("has no #! line", "ENTRY_UNUSABLE", "bash run.sh"),
-        ("wants /bin/none, which is not there", "ENTRY_UNUSABLE", "bash run.sh"),
+        ("needs /bin/none, which does not exist", "ENTRY_UNUSABLE", "bash run.sh"),
     ],
 )
 @pytest.mark.parametrize("shape", ["script", "command"])
@@ -176,9 +176,9 @@ def program(path, text, mode=0o755):
         (b"", 0o755, "has no #! line"),
         (b"#!\n", 0o755, "has an empty #! line"),
         (b"#!/bin/sh\r\n", 0o755, "has a #! line that ends in a carriage return"),
-        (b"#!/no/such\n", 0o755, "wants /no/such, which is not there"),
-        (b"#!/tmp\n", 0o755, "wants /tmp, which is not there"),
-        (b"#!/usr/bin/env nosuchprogram\n", 0o755, "wants nosuchprogram, which is not on the PATH"),
+        (b"#!/no/such\n", 0o755, "needs /no/such, which does not exist"),
+        (b"#!/tmp\n", 0o755, "needs /tmp, which does not exist"),
+        (b"#!/usr/bin/env nosuchprogram\n", 0o755, "needs nosuchprogram, which is not on the PATH"),
     ],
 )
 def test_why_the_kernel_would_not_execute_a_file(tmp_path, text, mode, fault):

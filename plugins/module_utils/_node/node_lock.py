@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The lock of a node: the process that holds the open file holds the node, and the file names its run.
+
+The lock is inherited, so it is held as long as the supervisor or its runner lives. Delivered beside the supervisor;
+private to the collection.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from typing import List, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
+
+_BYTES = 256
+# A process that checks who holds the lock holds it as well, for a moment.
+_CHECK_SECONDS = 0.5
+_PAUSE_SECONDS = 0.02
+
+
+def take(path: str) -> int:
+    """
+    Take the lock, and return the open file; the caller names its run there.
+
+    Raises:
+        OSError: If another run has it.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _CHECK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise OSError("already used by run %s" % _name(os.read(lock, _BYTES))) from error
+        time.sleep(_PAUSE_SECONDS)
+
+
+def holder(path: str) -> Optional[str]:
+    """Return the run that holds a lock, "unknown" where it has no name yet, or None where the lock is free."""
+    try:
+        with os.fdopen(small_files.opened(path), "rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return _name(stream.read(_BYTES))
+    except OSError:
+        pass
+    return None
+
+
+def _name(data: bytes) -> str:
+    return data.decode("utf-8", "replace").strip() or "unknown"
+
+
+def openers(path: str) -> List[int]:
+    """Return the other processes that have a lock open, as far as this user may see them."""
+    lock = os.stat(path)
+    return [pid for pid in procfs.numbered() if pid != os.getpid() and _has_open(pid, lock)]
+
+
+def _has_open(pid: int, wanted: os.stat_result) -> bool:
+    for path in procfs.open_files(pid):
+        try:
+            if os.path.samestat(os.stat(path), wanted):
+                return True
+        except OSError:
+            continue
+    return False
