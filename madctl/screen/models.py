@@ -4,19 +4,13 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
+
 COLUMNS = ("model", "performance", "metric", "status")
-# madengine prints what it found in its credential files.
-_CREDENTIALS = re.compile(r"(Credentials:\s*)\S.*")
-
-
-def without_credentials(text: str) -> str:
-    """Take the values out of a line in which madengine shows its credentials."""
-    return _CREDENTIALS.sub(r"\1(not shown)", text)
 
 
 def lines(nodes: Sequence[dict[str, Any]]) -> list[str]:
@@ -26,11 +20,7 @@ def lines(nodes: Sequence[dict[str, Any]]) -> list[str]:
         for node in nodes
         for row in node.get("models") or []
     ]
-    if not rows:
-        return []
-    rows.insert(0, ["NODE", *(column.upper() for column in COLUMNS)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return columns.aligned([("NODE", *map(str.upper, COLUMNS)), *rows]) if rows else []
 
 
 def ran(nodes: Sequence[dict[str, Any]]) -> bool:
@@ -47,10 +37,10 @@ def merge(path: Path, nodes: Sequence[dict[str, Any]]) -> bool:
     ]
     if not rows:
         return False
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    names = list(dict.fromkeys(key for row in rows for key in row))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-        table = csv.DictWriter(stream, columns)
+        table = csv.DictWriter(stream, names)
         table.writeheader()
         table.writerows(rows)
     return True

@@ -89,6 +89,11 @@ class Logs:
         ends = [(*key, self._rests.pop(key)) for key in found]
         return [(owner, name, harmless(self._mask.line(rest))) for owner, name, rest in ends if rest]
 
+    def gap(self, host: str, log: str, count: int) -> List[str]:
+        """Return what to show where output of a log is left out: the line that is cut by it, and how much it is."""
+        cut = [text + CUT for _, _, text in self.end(host, log)]
+        return [*cut, "… %s not shown; see the log on the node" % size(count)]
+
 
 def _has_long_line(data: bytes, end: int) -> bool:
     at = 0

@@ -16,6 +16,8 @@ from typing import Any, AnyStr, Dict, FrozenSet, Iterable, Iterator, List, Seque
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import pack, unpack
 
 MARK = "***"
+# madengine prints what it found in its credential files.
+_CREDENTIALS = re.compile(r"(Credentials:\s*)\S.*")
 _LONG, _LONG_ENOUGH = 8, 4
 _WORDS = {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "AUTH"}
 # A program acts on these; none of them can come from the user's environment.
@@ -45,6 +47,11 @@ def named_like_a_secret(name: str) -> bool:
     """Tell whether a word of a variable's name, as in HF_TOKEN or apiKey, says that it is secret."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).upper().split("_")
     return any(word in _WORDS or word[-1:] == "S" and word[:-1] in _WORDS for word in words)
+
+
+def without_credentials(text: str) -> str:
+    """Remove the values from a line in which madengine shows its credentials."""
+    return _CREDENTIALS.sub(r"\1(not shown)", text)
 
 
 class Mask:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, Logs, harmless, size, split
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
-from madctl.screen.lines import Line, Ticker, Window, excerpt, fold, victims_line
+from madctl.screen.lines import Line, Ticker, Window, excerpt
 
 LINES = {
     b"plain": "plain",
@@ -28,21 +28,6 @@ NONE = Mask()
 @pytest.mark.parametrize("line", LINES)
 def test_no_byte_moves_the_cursor(line):
     assert harmless(line) == LINES[line]
-
-
-@pytest.mark.parametrize(
-    ("hosts", "folded"),
-    [
-        ([], ""),
-        (["node1"], "node1"),
-        (["node3", "node1", "node2"], "node[1-3]"),
-        (["fd00::1", "fd00::2"], "fd00::1,fd00::2"),
-        (["a!b", "c"], "a!b,c"),
-        (["@all", "c"], "@all,c"),
-    ],
-)
-def test_fold(hosts, folded):
-    assert fold(hosts) == folded
 
 
 # -- cutting ----------------------------------------------------------------------------------------
@@ -261,6 +246,20 @@ def test_a_flush_within_showing_keeps_the_order():
     assert shown[0] == "a"
 
 
+def test_drawings_that_come_fast_are_one():
+    drawn, shown = threading.Event(), []
+    lock = threading.RLock()
+    ticker = Ticker(Window(100), lambda _: None, lock, lambda: (shown.append(len(shown)), drawn.set()))
+    with lock:
+        for _ in range(1000):
+            ticker.redraw()
+    assert drawn.wait(10)
+    drawn.clear()
+    assert not drawn.wait(0.3) and shown == [0]
+    ticker.redraw()
+    assert drawn.wait(10) and shown == [0, 1]
+
+
 # -- words ------------------------------------------------------------------------------------------
 
 
@@ -277,12 +276,6 @@ def test_a_flush_within_showing_keeps_the_order():
 )
 def test_sizes(count, text):
     assert size(count) == text
-
-
-def test_victims():
-    assert victims_line({"node2": 3, "node3": 4, "node4": 0}) == "node[2-3]: 7 ranks then lost their peer"
-    assert victims_line({"node2": 1}) == "node2: 1 rank then lost its peer"
-    assert victims_line({"node2": 0}) == victims_line({}) == ""
 
 
 def test_an_excerpt_is_harmless_and_short():
