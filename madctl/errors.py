@@ -23,14 +23,8 @@ DEBUG = "MADCTL_DEBUG"
 _LONGEST = 400  # of what an exception says
 # What a machine may lack is not a bug.
 _MACHINE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
 )
 
 

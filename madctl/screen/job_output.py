@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Output
-from madctl.screen.lines import Line, Ticker, shortened
+from madctl.screen.lines import Line, Source, Ticker, label, shortened
 from madctl.screen.terminal import Stream
 
 LAST_LINES = 20
@@ -32,35 +32,36 @@ class JobOutput:
         self._width = max(map(len, hosts)) + (5 if len(hosts) > 1 else 0)
         if ticker:
             self._width = max(self._width, min(_WIDEST, len(fold(hosts)) + 5))
-        self._last: dict[tuple[str, str], deque[str]] = {}
+        self._last: dict[Source, deque[str]] = defaultdict(lambda: deque(maxlen=LAST_LINES))
 
     def show(self, output: Output) -> None:
         """Show output, and keep its last lines."""
-        block = [line.decode() for line in output.block.rsplit(b"\n", LAST_LINES)] if output.block else output.texts
-        last = self._last.setdefault((output.host, output.rank), deque(maxlen=LAST_LINES))
-        last.extend(shortened(text, LONGEST) for text in block[-LAST_LINES:])
-        if output.is_hidden or self._rank is not None and output.rank != str(self._rank):
+        host, rank, texts, block, is_hidden = output
+        source = (host, rank)
+        if block is not None:
+            texts = [line.decode() for line in block.rsplit(b"\n", LAST_LINES)]
+        self._last[source].extend([shortened(text, LONGEST) for text in texts[-LAST_LINES:]])
+        if is_hidden or self._rank is not None and rank != str(self._rank):
             return
-        source = (output.host, output.rank)
         if self._ticker:
-            for text in output.texts:
+            for text in texts:
                 self._ticker.add(source, text)
-        elif output.block:
-            self._stream.block(self._label(Line("line", "", (source,))), output.block)
-        elif output.texts:
-            self._stream.job(self._label(Line("line", "", (source,))), output.texts)
+        elif block is not None:
+            self._stream.block(self._label(label(source)), block)
+        elif texts:
+            self._stream.job(self._label(label(source)), texts)
 
     def write(self, line: Line) -> None:
         """Write a line that has waited long enough."""
-        self._stream.job(self._label(line), [line.text])
+        self._stream.job(self._label(line.label), [line.text])
 
     def last_lines(self, host: str, rank: int | None) -> Sequence[str]:
         """Return the last lines of a rank, or of the runner of a node."""
-        return self._last.get((host, "" if rank is None else str(rank)), ())
+        return self._last[host, "" if rank is None else str(rank)]
 
     def forget(self) -> None:
         """Forget the last lines: the next failure has its own."""
         self._last.clear()
 
-    def _label(self, line: Line) -> str:
-        return f"{plain(line.label):<{self._width}}"
+    def _label(self, text: str) -> str:
+        return f"{plain(text):<{self._width}}"

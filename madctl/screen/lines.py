@@ -41,13 +41,15 @@ def one_line(text: str, longest: int = 400) -> str:
     return shortened(harmless(" ".join(text.split()).encode("utf-8", "backslashreplace")), longest)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Line:
     """One line of the screen and its sources; ``kind`` keeps apart what only looks the same."""
 
     kind: str
     text: str
-    sources: tuple[Source, ...]
+    sources: list[Source] = field(default_factory=list)
+    since: float = field(default=0.0, compare=False)
+    number: int = field(default=0, compare=False)
 
     @property
     def hosts(self) -> list[str]:
@@ -58,30 +60,21 @@ class Line:
     def label(self) -> str:
         """Its sources: a rank as host:rank, several ranks as their hosts and how many they are."""
         if len(self.sources) == 1:
-            host, rank = self.sources[0]
-            return f"{host}:{rank}" if rank else host
+            return label(self.sources[0])
         hosts = fold(self.hosts)
         if len(hosts) > _LABEL:
             hosts = count(len(self.hosts), "node")
         return f"{hosts} ×{len(self.sources)}"
 
-
-@dataclass
-class _Group:
-    number: int
-    since: float
-    kind: str
-    text: str
-    sources: list[Source] = field(default_factory=list)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return (self.kind, self.text)
-
     @property
     def cost(self) -> int:
-        # About what Python takes for the bookkeeping, which is more than most lines.
+        """The memory it takes, about; the bookkeeping is more than most lines."""
         return len(self.text) + 256 + 64 * len(self.sources)
+
+
+def label(source: Source) -> str:
+    """Write a source as host:rank."""
+    return ":".join(source) if source[1] else source[0]
 
 
 class Window:
@@ -100,9 +93,9 @@ class Window:
             most: Bytes of memory that waiting lines may take, about; beyond it, the oldest lines are due at once.
         """
         self._seconds, self._most = seconds, most
-        self._waiting: deque[_Group] = deque()
-        self._numbers: dict[tuple[str, str], list[int]] = {}  # of the groups that wait, ascending
-        self._groups: dict[int, _Group] = {}
+        self._waiting: deque[Line] = deque()
+        self._numbers: dict[tuple[str, str], list[int]] = {}  # of the lines that wait, ascending
+        self._lines: dict[int, Line] = {}
         self._latest: dict[Source, int] = {}
         self._next = 1
         self._size = 0
@@ -112,18 +105,18 @@ class Window:
         numbers = self._numbers.setdefault((kind, text), [])
         place = bisect_right(numbers, self._latest.get(source, 0))
         if place < len(numbers):
-            group = self._groups[numbers[place]]
+            line = self._lines[numbers[place]]
         else:
-            group = _Group(self._next, now, kind, text)
+            line = Line(kind, text, [], now, self._next)
             self._next += 1
-            self._size += group.cost
-            numbers.append(group.number)
-            self._groups[group.number] = group
-            self._waiting.append(group)
-        self._size -= group.cost
-        group.sources.append(source)
-        self._size += group.cost
-        self._latest[source] = group.number
+            self._size += line.cost
+            numbers.append(line.number)
+            self._lines[line.number] = line
+            self._waiting.append(line)
+        self._size -= line.cost
+        line.sources.append(source)
+        self._size += line.cost
+        self._latest[source] = line.number
 
     def due(self, now: float) -> Iterator[Line]:
         """
@@ -132,13 +125,14 @@ class Window:
         Each is removed as it is yielded, so none is lost or out of order when a caller is cut short.
         """
         while self._waiting and (self._waiting[0].since + self._seconds <= now or self._size > self._most):
-            group = self._waiting.popleft()
-            self._numbers[group.key].pop(0)
-            if not self._numbers[group.key]:
-                del self._numbers[group.key]
-            del self._groups[group.number]
-            self._size -= group.cost
-            yield Line(group.kind, group.text, tuple(group.sources))
+            line = self._waiting.popleft()
+            numbers = self._numbers[line.kind, line.text]
+            numbers.pop(0)
+            if not numbers:
+                del self._numbers[line.kind, line.text]
+            del self._lines[line.number]
+            self._size -= line.cost
+            yield line
 
     def next_due(self) -> float | None:
         """Return when the next line is due; None when none waits."""

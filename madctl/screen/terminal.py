@@ -36,9 +36,10 @@ class Stream:
 
     def lines(self, texts: Iterable[object], kept: str = "") -> None:
         """Write texts, each of them as one line, all in one piece."""
-        self._write("".join(plain(text, kept) + "\n" for text in texts))
+        self.write("".join(plain(text, kept) + "\n" for text in texts))
 
-    def _write(self, text: str) -> None:
+    def write(self, text: str) -> None:
+        """Write a text as it is: it is known to be harmless, or moves the cursor on purpose."""
         stream: TextIO | None = getattr(sys, self._name)
         if stream is None:
             return
@@ -65,14 +66,10 @@ class Stream:
         stream = getattr(sys, self._name)
         bare = getattr(stream, "buffer", None)
         if bare is None or codecs.lookup(stream.encoding).name not in _LIKE_ASCII:
-            self._write(before + lines.decode().replace("\n", "\n" + before) + "\n")
+            self.write(before + lines.decode().replace("\n", "\n" + before) + "\n")
             return
         head = before.encode(stream.encoding, stream.errors)
         self._guarded(stream, lambda: bare.writelines((head, lines.replace(b"\n", b"\n" + head), b"\n")))
-
-    def draw(self, text: str) -> None:
-        """Write a drawing, which moves the cursor and whose lines are known to be harmless."""
-        self._write(text)
 
     def can_draw(self) -> bool:
         """Return whether it is a terminal that can move its cursor."""

@@ -78,7 +78,7 @@ class View:
             atexit.register(self.close)
         self._job = JobOutput(self._output, self._ticker, names, rank)
         self._table: stage_table.Table | None = None
-        self._drawing = Redrawn(ERR.draw)
+        self._drawing = Redrawn(ERR.write)
         if stages and not as_json and OUT.is_terminal() and ERR.can_draw():
             self._table = stage_table.Table(stages)
             self._table.begin([{"host": name} for name in names])

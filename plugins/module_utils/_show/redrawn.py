@@ -16,12 +16,7 @@ class Redrawn:
     """Knows how many of its lines are on the terminal; nothing else may write there while there are any."""
 
     def __init__(self, write: Callable[[str], Any]) -> None:
-        """
-        Prepare.
-
-        Args:
-            write: Writes a text to the terminal as it is, at once.
-        """
+        """Prepare; ``write`` writes a text to the terminal as it is, at once."""
         self._write = write
         self._height = 0
 

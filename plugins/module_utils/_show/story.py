@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.names impor
 
 Event = Dict[str, Any]
 LINKS = (events.SUSPECT, events.BACK)
+_RANK = "rank-"
 
 
 class Sentence(NamedTuple):
@@ -30,18 +31,13 @@ class Sentence(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What is added to the logs of a rank, or of the runner of a node."""
+    """What is added to the logs of a rank, or of the runner of a node, whose rank is empty."""
 
     host: str
-    source: str  # of rank 3 it is ``rank-3``
+    rank: str
     texts: Sequence[str]
-    block: bytes = b""  # instead of texts: lines that any terminal just shows
-    is_hidden: bool = False
-
-    @property
-    def rank(self) -> str:
-        """The rank, or nothing."""
-        return self.source[5:] if self.source.startswith("rank-") else ""
+    block: Optional[bytes]  # instead of texts: lines that any terminal just shows
+    is_hidden: bool
 
 
 def answered(number: int) -> Sentence:
@@ -71,11 +67,10 @@ def attached(plan: Mapping[str, Any]) -> Sentence:
 
 def interrupted(order: bytes, is_running: bool) -> Sentence:
     """Tell what follows from a Ctrl-C, or from the end of the terminal."""
-    detaching = "detaching; the run continues" if is_running else "leaving; nothing was started"
     texts = {
         wire.STOP: "stopping; press Ctrl-C again to kill",
         wire.KILL: "killing; press Ctrl-C again to detach",
-        wire.DETACH: detaching,
+        wire.DETACH: "detaching; the run continues" if is_running else "leaving before the start",
     }
     return Sentence("stop", texts[order])
 
@@ -151,7 +146,7 @@ class Story:
         if kind == events.LOG:
             block = self._logs.block(host, event["log"], payload) if in_blocks and self._shape != "model" else None
             texts = self._logs.feed(host, event["log"], payload) if block is None else ()
-            yield self._output(host, event["log"], texts, block or b"")
+            yield self._output(host, event["log"], texts, block)
         elif kind == events.SKIPPED:
             yield self._output(host, event["log"], self._logs.gap(host, event["log"], event["size"]))
         else:
@@ -166,13 +161,13 @@ class Story:
         for host, log, text in self._logs.end(only):
             yield self._output(host, log, [text])
 
-    def _output(self, host: str, log: str, texts: Sequence[str], block: bytes = b"") -> Output:
-        source = log.partition(".")[0]
+    def _output(self, host: str, log: str, texts: Sequence[str], block: Optional[bytes] = None) -> Output:
+        rank = log.partition(".")[0][len(_RANK) :] if log.startswith(_RANK) else ""
         if self._shape == "model":
             texts = [without_credentials(text) for text in texts]
         # What torchrun prints when it is stopped buries the cause; the files keep it.
-        is_hidden = self._is_stopping and self._shape == "script" and source == "runner"
-        return Output(host, source, texts, block, is_hidden)
+        is_hidden = self._is_stopping and self._shape == "script" and not rank
+        return Output(host, rank, texts, block, is_hidden)
 
     def _sentence(self, kind: str, event: Event) -> Optional[Sentence]:
         if kind in (events.PROBED, events.READY, events.STARTED, events.JOINED):

@@ -117,7 +117,7 @@ def test_ends_are_given_up_by_host_and_log():
 
 
 def line(text, *sources, kind="line"):
-    return Line(kind, text, tuple(sources))
+    return Line(kind, text, list(sources))
 
 
 A0, A1, B2, B3 = ("node1", "0"), ("node1", "1"), ("node2", "2"), ("node2", "3")
@@ -203,7 +203,7 @@ LABELS = {
 
 @pytest.mark.parametrize("sources", LABELS, ids=LABELS.values())
 def test_labels(sources):
-    assert Line("line", "x", sources).label == LABELS[sources]
+    assert Line("line", "x", list(sources)).label == LABELS[sources]
 
 
 # -- the edge ---------------------------------------------------------------------------------------

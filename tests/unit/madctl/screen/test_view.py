@@ -74,6 +74,13 @@ def test_without_a_terminal_every_line_is_shown_at_once(screen):
     ]
 
 
+def test_an_empty_line_is_a_line(screen):
+    view, lines = screen()
+    log(view, "node1", 0, "\n")
+
+    assert short(lines()) == ["node1:0 │"]
+
+
 def test_on_a_terminal_equal_lines_are_one(screen):
     view, lines = screen(terminal=True)
     say_the_same(view)

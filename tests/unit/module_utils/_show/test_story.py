@@ -59,23 +59,23 @@ STORIES = {
     "a restart of the same nodes": ([{"event": "restart", "attempt": 2, "of": 3}], ["restart 2 of 3"]),
     "output": (
         [log("n1", "rank-0.out", "a\nb"), log("n1", "rank-0.err", "c\n"), log("n1", "rank-0.out", "d\n")],
-        ["n1 rank-0 a", "n1 rank-0 c", "n1 rank-0 bd"],
+        ["n1:0 a", "n1:0 c", "n1:0 bd"],
     ),
     "a gap ends a line": (
         [log("n1", "rank-0.out", "a"), {"event": "skipped", "host": "n1", "log": "rank-0.out", "size": 1500}],
-        ["n1 rank-0 a …", "n1 rank-0 … 1.5 kB not shown; see the log on the node"],
+        ["n1:0 a …", "n1:0 … 1.5 kB not shown; see the log on the node"],
     ),
     "the end of a node ends its lines": (
         [log("n1", "rank-0.out", "a"), log("n2", "rank-2.out", "b"), {"event": "exit", "host": "n1"}],
-        ["n1 rank-0 a"],
+        ["n1:0 a"],
     ),
     "a loss ends lines first": (
         [log("n2", "rank-2.out", "a"), {"event": "lost", "host": "n2"}],
-        ["n2 rank-2 a", "lost    n2 is lost"],
+        ["n2:2 a", "lost    n2 is lost"],
     ),
     "a restart ends all lines first": (
         [log("n1", "rank-0.out", "a"), log("n2", "rank-2.out", "b"), {**RESTART, "replaced": None}],
-        ["n1 rank-0 a", "n2 rank-2 b", "restart 1 of 3: run r.1"],
+        ["n1:0 a", "n2:2 b", "restart 1 of 3: run r.1"],
     ),
     "torchrun is hidden once it is stopped": (
         [
@@ -84,11 +84,11 @@ STORIES = {
             log("n1", "runner.err", "b\n"),
             log("n1", "rank-0.out", "c\n"),
         ],
-        ["n1 runner a", "stop    stopping all nodes", "n1 rank-0 c"],
+        ["n1: a", "stop    stopping all nodes", "n1:0 c"],
     ),
     "torchrun is shown after a restart": (
         [{"event": "stopping"}, {"event": "restart", "attempt": 1, "of": 1}, log("n1", "runner.err", "a\n")],
-        ["stop    stopping all nodes", "restart 1 of 1", "n1 runner a"],
+        ["stop    stopping all nodes", "restart 1 of 1", "n1: a"],
     ),
     "what nobody has to know": ([{"event": "armed", "host": "n1"}, {"event": "x", "host": "n1"}], []),
 }
@@ -101,7 +101,7 @@ def told(told_by, happenings):
             if isinstance(one, story.Sentence):
                 lines.append(str(one))
             elif not one.is_hidden:
-                lines += [f"{one.host} {one.source} {text}" for text in one.texts]
+                lines += [f"{one.host}:{one.rank} {text}" for text in one.texts]
     return lines
 
 
@@ -125,7 +125,7 @@ def test_only_a_script_hides_its_runner():
     one = story.Story(HOSTS, Mask())
     one.begin(plan(shape="command"))
 
-    assert told(one, [{"event": "stopping"}, log("n1", "runner.out", "a\n")])[1:] == ["n1 runner a"]
+    assert told(one, [{"event": "stopping"}, log("n1", "runner.out", "a\n")])[1:] == ["n1: a"]
 
 
 def test_output_comes_in_blocks_where_no_line_must_be_inspected():
@@ -135,13 +135,14 @@ def test_output_comes_in_blocks_where_no_line_must_be_inspected():
         return next(one.take(log("n1", "rank-0.out", text), text.encode(), in_blocks))
 
     assert taken("a\nb\nc").block == b"a\nb" and not taken("a\nb\nc").texts
+    assert taken("\n").block == b""
     for inspected in (
         taken("é\n"),
         taken("a\n", secrets=["secret-word"]),
         taken("a\n", in_blocks=False),
         taken("Credentials: x\n", shape="model"),
     ):
-        assert inspected.texts and not inspected.block
+        assert inspected.texts and inspected.block is None
     assert taken("Credentials: x\n", shape="model").texts == ["Credentials: (not shown)"]
 
 
@@ -157,7 +158,7 @@ def test_output_comes_in_blocks_where_no_line_must_be_inspected():
         (story.interrupted(wire.STOP, True), "stop    stopping; press Ctrl-C again to kill"),
         (story.interrupted(wire.KILL, True), "stop    killing; press Ctrl-C again to detach"),
         (story.interrupted(wire.DETACH, True), "stop    detaching; the run continues"),
-        (story.interrupted(wire.DETACH, False), "stop    leaving; nothing was started"),
+        (story.interrupted(wire.DETACH, False), "stop    leaving before the start"),
     ],
 )
 def test_sentences(sentence, expected):
