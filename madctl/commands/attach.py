@@ -24,7 +24,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Follow, and return the exit code that tells how the run ended."""
+    """Follow, and return the exit code of the run."""
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
     from madctl.runs import record_store

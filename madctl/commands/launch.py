@@ -29,7 +29,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Launch, and return the exit code that tells how it ended."""
+    """Launch, and return the exit code of the run."""
     from madctl.nodes import choose
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
@@ -65,5 +65,5 @@ def disarm(session: Any) -> None:
     if left:
         raise RunError(
             ExitCode.STOP_UNVERIFIED,
-            *[Problem("STOP_UNVERIFIED", "whether it stopped could not be verified", host) for host in left],
+            *[Problem("STOP_UNVERIFIED", "could not verify that it stopped", host) for host in left],
         )

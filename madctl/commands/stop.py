@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl stop``: end a run on all of its nodes, with proof that nothing of it is left."""
+"""``madctl stop``: end a run on all of its nodes, and prove that nothing of it is left."""
 
 from __future__ import annotations
 

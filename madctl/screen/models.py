@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What models of madengine came to: a table for the screen, and one file of all nodes' results."""
+"""The results of madengine's models: a table for the screen, and one file for all nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("model", "performance", "metric", "status")
 
 
 def lines(nodes: Sequence[dict[str, Any]]) -> list[str]:
-    """Write the results of all nodes as aligned lines under a title; none without results."""
+    """Write the results of all nodes as a table; no lines without results."""
     rows = [
         [node["host"], *(str(row.get(column) or "-") for column in COLUMNS)]
         for node in nodes
@@ -24,12 +24,12 @@ def lines(nodes: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def ran(nodes: Sequence[dict[str, Any]]) -> bool:
-    """Tell whether any model ran on any node."""
+    """Return whether any model ran on any node."""
     return any(row.get("status") != "SKIPPED" for node in nodes for row in node.get("models") or [])
 
 
 def merge(path: Path, nodes: Sequence[dict[str, Any]]) -> bool:
-    """Write the rows of all nodes into one file, each with its node; False when there is none."""
+    """Write the rows of all nodes into one file, each with its node; return whether there were any."""
     rows = [
         {"host": node["host"], "node_rank": node["node_rank"], **row}
         for node in nodes

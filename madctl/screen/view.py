@@ -112,7 +112,7 @@ class View:
 
     @_alone
     def attached(self, plan: dict[str, Any]) -> None:
-        """Show that a run that was planned before is followed."""
+        """Show that a run which began before is followed."""
         self._story.begin(plan)
         self._story.is_attached = True
         self._tell(story.attached(plan))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lay out what checks found: nodes × checks, and the reasons behind the network. Pure; private to the collection."""
+"""The results of checks: nodes × checks, and the reasons behind the network. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cells(
 
 
 def lines(table: Cells) -> List[str]:
-    """Write the table, one line for all nodes with the same result, without checks that are for other work."""
+    """Write the table, one line for all nodes with the same results, without checks that are for other work."""
     done = {name for row in table.values() for name, mark in row.items() if mark != NONE}
     checks = [name for name in catalog.NAMES if name in done or name not in catalog.ONLY_FOR]
     groups: Dict[Tuple[str, ...], List[str]] = {}

@@ -12,19 +12,19 @@ GAP = "  "
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal a text takes: marks take none, characters of East Asia two."""
+    """Return how many columns of a terminal a text takes: combining marks take none, East Asian characters two."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "FW") for c in text)
 
 
 def padded(text: str, columns: int) -> str:
-    """Fill a text up with spaces."""
+    """Fill a text with spaces."""
     return text + " " * (columns - width(text))
 
 
 def cut(text: str, columns: int) -> str:
-    """Cut off what a line of a terminal has no room for, since a wrapped line cannot be drawn again in place."""
+    """Cut off what has no room on a line of a terminal, because a wrapped line cannot be drawn again in place."""
     while width(text) > max(columns, 0):
         text = text[:-1]
     return text

@@ -24,7 +24,7 @@ echo "${COMPREPLY[@]}"
 
 @functools.cache
 def for_bash():
-    """Write what bash is to read, once for all tests."""
+    """Write the script for bash, once for all tests."""
     return subprocess.check_output([sys.executable, "-m", "madctl", "completion", "bash"])
 
 

@@ -34,7 +34,7 @@ def test_no_byte_moves_the_cursor(line):
 
 
 def cut(chunks, longest, mask=NONE):
-    """Give all lines, the rest last, and the most that was held between two chunks."""
+    """Return all lines, the rest last, and the most that was held between two chunks."""
     lines, rest, held = [], b"", 0
     for chunk in chunks:
         found, rest = split(rest, chunk, mask, longest)
@@ -101,7 +101,7 @@ def test_no_cut_lets_a_part_of_a_secret_through(text, chunk, longest):
     assert held <= longest + mask.longest
 
 
-def test_ends_are_given_up_by_host_and_log():
+def test_ends_are_returned_by_host_and_log():
     logs = Logs(NONE)
     assert logs.feed("a", "rank-0.out", b"one\ntw") == ["one"]
     logs.feed("b", "rank-1.out", b"three")
@@ -189,7 +189,7 @@ def test_many_lines_do_not_wait():
 
     assert given_early > 4500
     assert given_early + len(list(window.due(9))) == 5000
-    assert window._size == 0 and not window._numbers and not window._groups
+    assert window._size == 0 and not window._numbers and not window._lines
 
 
 LABELS = {

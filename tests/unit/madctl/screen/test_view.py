@@ -165,7 +165,7 @@ def test_events_of_many_threads_lose_nothing(screen):
 
 
 def held_by_another(view, act):
-    """Call while another thread is inside the view; give the thread that waits, and the way out."""
+    """Call while another thread is inside the view; return the thread that waits, and the way out."""
     held, release = threading.Event(), threading.Event()
 
     def inside():
@@ -387,14 +387,14 @@ def test_secrets_are_shown_nowhere(screen, terminal):
     assert "node1: ***; not *** [RANK_FAILED]" in shown
 
 
-def test_data_is_masked_for_whoever_prints_it(screen):
+def test_data_is_masked(screen):
     view, _ = screen(secrets=("hunter22",))
 
     assert view.masked({"env": {"A": "hunter22"}}) == {"env": {"A": "***"}}
     assert view.masked([Problem("C", "hunter22")]) == [Problem("C", "***")]
 
 
-def test_whoever_was_told_to_leave_does_not_wait_for_the_screen(screen):
+def test_a_command_that_detaches_does_not_wait_for_the_screen(screen):
     view, _ = screen()
     held, leave = threading.Event(), threading.Event()
 
@@ -416,7 +416,7 @@ def test_whoever_was_told_to_leave_does_not_wait_for_the_screen(screen):
     assert not is_held_up
 
 
-def test_whoever_is_attached_may_leave_before_all_is_known():
+def test_an_attached_command_may_leave_before_all_is_known():
     record = types.SimpleNamespace(plan={})
     session = RunSession(None, {}, None, record)
     session.final = {"detached": True, "summary": {}}

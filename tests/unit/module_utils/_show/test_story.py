@@ -90,7 +90,7 @@ STORIES = {
         [{"event": "stopping"}, {"event": "restart", "attempt": 1, "of": 1}, log("n1", "runner.err", "a\n")],
         ["stop    stopping all nodes", "restart 1 of 1", "n1: a"],
     ),
-    "what nobody has to know": ([{"event": "armed", "host": "n1"}, {"event": "x", "host": "n1"}], []),
+    "what is not told": ([{"event": "armed", "host": "n1"}, {"event": "x", "host": "n1"}], []),
 }
 
 
@@ -114,7 +114,7 @@ def test_events_in_sentences_out(case):
     assert told(one, happenings) == expected
 
 
-def test_who_is_attached_hears_nothing_of_the_start():
+def test_nothing_is_told_of_the_start_of_an_attached_run():
     one = story.Story(HOSTS, Mask(), is_attached=True)
     one.begin(plan())
 
