@@ -6,13 +6,15 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import ExitCode, Problem, UsageError
 from madctl.request.options import whole
-from madctl.screen.terminal import say, table, tell
+from madctl.screen.terminal import say, tell
 
 # Runs in the host: change to the caller's directory if the host has it, then execute the command.
 _ENTER = 'cd "$0" 2>/dev/null || cd; exec "$@"'
@@ -41,8 +43,8 @@ def register(commands: Any) -> None:
     _add(verbs, "status", _status, "show the hosts and whether they are up")
     enter = _add(verbs, "exec", _exec, "run a command on a host: lab exec HOST -- CMD")
     enter.add_argument("host", metavar="HOST")
-    _add(verbs, "inventory", _inventory, "print the path of the lab's Ansible inventory")
-    _add(verbs, "ssh-config", _ssh_config, "print the path of the lab's ssh configuration")
+    _add(verbs, "inventory", partial(_print_path, "inventory.yml"), "print the path of the lab's Ansible inventory")
+    _add(verbs, "ssh-config", partial(_print_path, "ssh_config"), "print the path of the lab's ssh configuration")
 
 
 def _add(verbs: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
@@ -91,7 +93,7 @@ def _status(options: argparse.Namespace) -> int:
     for host in lab.hosts:
         power = "up" if _is_alive(host.init_pid) else "off"
         rows.append((host.name, power, host.management_address, host.data_address, host.data_interface))
-    table(rows)
+    say(*columns.aligned(rows))
     return ExitCode.SUCCEEDED
 
 
@@ -116,20 +118,12 @@ def _exec(options: argparse.Namespace) -> int:
     os.execvp("nsenter", argv)
 
 
-def _inventory(options: argparse.Namespace) -> int:
-    return _print_path(options.name, "inventory.yml")
-
-
-def _ssh_config(options: argparse.Namespace) -> int:
-    return _print_path(options.name, "ssh_config")
-
-
-def _print_path(name: str, file: str) -> int:
+def _print_path(file: str, options: argparse.Namespace) -> int:
     from madctl.lab import state
 
     _require_root()
-    state.load(name)
-    say(state.directory(name) / file)
+    state.load(options.name)
+    say(state.directory(options.name) / file)
     return ExitCode.SUCCEEDED
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
 from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import Problem, UsageError
@@ -44,7 +44,7 @@ def _remembered(options: argparse.Namespace) -> int:
     records, broken = record_store.known()
     fields = ("run_id", "created", "status", "exit_code")
     runs = [{**{name: getattr(r, name) for name in fields}, "hosts": r.targets["names"]} for r in records]
-    rows = [(r.run_id, _started(r.created), r.status, fold(r.targets["names"]), _work(r.work)) for r in records]
+    rows = [(r.run_id, _started(r.created), r.status, fold(r.targets["names"]), joined(r.work)) for r in records]
     lines = columns.aligned([("RUN", "STARTED", "STATUS", "NODES", "WORK"), *rows])
     return print_answer(options, None, {"runs": runs}, lines, [], broken)
 
@@ -83,7 +83,7 @@ def _held(options: argparse.Namespace) -> int:
     rows = [("RUN", "STARTED", "STATE", "NODES", "WORK")]
     for one in runs:
         about = one.described
-        started, work = (_started(about["created"]), _work(about["work"])) if about else ("-", "-")
+        started, work = (_started(about["created"]), joined(about["work"])) if about else ("-", "-")
         rows.append((_named(one.run_id), started, ",".join(one.states), fold(list(one.shares)), work))
     return print_answer(options, None, {"runs": data}, columns.aligned(rows), problems, notices)
 
@@ -116,9 +116,3 @@ def _shown(one: Any, remembered: bool) -> dict[str, Any]:
 
 def _started(created: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(created))
-
-
-def _work(words: Sequence[Any]) -> str:
-    from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
-
-    return str(joined(words))

@@ -14,11 +14,11 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
-from ansible_collections.madctl.multinode.plugins.module_utils._show import columns, redrawn
+from ansible_collections.madctl.multinode.plugins.module_utils._show import redrawn
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from madctl.errors import DEBUG
 
@@ -113,11 +113,6 @@ def trace(error: BaseException) -> None:
         import traceback
 
         tell(*"".join(traceback.format_exception(error)).rstrip("\n").split("\n"))
-
-
-def table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns on standard output."""
-    say(*columns.aligned(rows))
 
 
 def prepare() -> None:

@@ -9,11 +9,10 @@ keep them.
 from __future__ import annotations
 
 import atexit
-import functools
 import shutil
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Sequence
+from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table, story, summary, timing_table
@@ -29,22 +28,9 @@ from madctl.screen.terminal import ERR, OUT, tell
 
 _PATIENCE = 0.5
 
-P = ParamSpec("P")
-
-
-def _alone(method: Callable[Concatenate[View, P], None]) -> Callable[Concatenate[View, P], None]:
-    """Let one thread at a time into a view: events, tasks, signals and the window's timer have their own."""
-
-    @functools.wraps(method)
-    def locked(self: View, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        with self._lock:
-            method(self, *args, **kwargs)
-
-    return locked
-
 
 class View:
-    """Collects what happens and writes each stage as it passes; any thread may call it. No secret is shown."""
+    """Shows what happens, without secrets; events, tasks, signals and the ticker call it from their own threads."""
 
     def __init__(
         self,
@@ -96,56 +82,56 @@ class View:
 
     # -- the start of a run -----------------------------------------------------------------------
 
-    @_alone
     def planned(self, plan: dict[str, Any] | None, without_ifconfig: Sequence[str]) -> None:
         """Show the plan, or that it has to wait for net-tools; nothing where it was refused."""
-        if without_ifconfig:
-            self._tell(story.installing(without_ifconfig))
-        if plan is None:
-            return
-        for warning in folded(self.masked([one for one in self.warnings if one not in self._noticed])):
-            self._tell(story.Sentence("notice", warning))
-        self._story.begin(plan)
-        if self._table:
-            self._table.begin(plan["nodes"])
-        self._tell(story.planned(plan))
+        with self._lock:
+            if without_ifconfig:
+                self._tell(story.installing(without_ifconfig))
+            if plan is None:
+                return
+            for warning in folded(self.masked([one for one in self.warnings if one not in self._noticed])):
+                self._tell(story.Sentence("notice", warning))
+            self._story.begin(plan)
+            if self._table:
+                self._table.begin(plan["nodes"])
+            self._tell(story.planned(plan))
 
-    @_alone
     def attached(self, plan: dict[str, Any]) -> None:
         """Show that a run which began before is followed."""
-        self._story.begin(plan)
-        self._story.is_attached = True
-        self._tell(story.attached(plan))
+        with self._lock:
+            self._story.begin(plan)
+            self._story.is_attached = True
+            self._tell(story.attached(plan))
 
     # -- events -----------------------------------------------------------------------------------
 
-    @_alone
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Show one event."""
-        kind = event["event"]
-        if kind == events.TIMED:
-            self.close()
-            tell(*timing_table.lines(event))
-            return
-        if self._table and self._table.take(event) and self._ticker:
-            self._ticker.redraw()
-        for shown in self._story.take(event, payload, in_blocks=self._ticker is None):
-            if isinstance(shown, story.Output):
-                self._job.show(shown)
-            elif self._ticker and kind in story.LINKS:
-                # Other hosts may fall silent, or be back, at the same time.
-                self._ticker.add((event["host"], ""), "", kind)
-            else:
-                self._tell(shown)
-        if kind == events.RESTART:
-            self._job.forget()
+        with self._lock:
+            kind = event["event"]
+            if kind == events.TIMED:
+                self.close()
+                tell(*timing_table.lines(event))
+                return
+            if self._table and self._table.take(event) and self._ticker:
+                self._ticker.redraw()
+            for shown in self._story.take(event, payload, in_blocks=self._ticker is None):
+                if isinstance(shown, story.Output):
+                    self._job.show(shown)
+                elif self._ticker and kind in story.LINKS:
+                    # Other hosts may fall silent, or be back, at the same time.
+                    self._ticker.add((event["host"], ""), "", kind)
+                else:
+                    self._tell(shown)
+            if kind == events.RESTART:
+                self._job.forget()
 
-    @_alone
     def notice(self, problem: Problem) -> None:
         """Show a problem that stops nothing, and keep it for the result."""
-        self.warnings = [*self.warnings, problem]
-        self._noticed.append(problem)
-        self._tell(story.Sentence("notice", str(self.masked(problem))))
+        with self._lock:
+            self.warnings = [*self.warnings, problem]
+            self._noticed.append(problem)
+            self._tell(story.Sentence("notice", str(self.masked(problem))))
 
     # -- signals ----------------------------------------------------------------------------------
 
@@ -210,23 +196,23 @@ class View:
         lines += [*summary.block("last lines", problem.host, problem.rank, last), ""] if last else []
         ERR.lines(lines, KEPT)
 
-    @_alone
     def results(self, lines: Sequence[str], path: str) -> None:
         """Show the results of models, and the file that has them."""
-        tell("", *self._mask.data(list(lines)), "")
-        if path:
-            self._tell(story.Sentence("results", path))
+        with self._lock:
+            tell("", *self._mask.data(list(lines)), "")
+            if path:
+                self._tell(story.Sentence("results", path))
 
     def _end_logs(self) -> None:
         for output in self._story.end():
             self._job.show(output)
         self.close()
 
-    @_alone
     def close(self) -> None:
         """Show all lines that wait, and take the table away."""
-        self._show_all()
-        self._leave_table()
+        with self._lock:
+            self._show_all()
+            self._leave_table()
 
     # -- lines and the table below them -----------------------------------------------------------
 

@@ -246,16 +246,12 @@ class CallbackModule(Default):
                     self._draw()
             return
         self._wait()
-        if found.get("diff") and found.get("changed") and self._diff_wanted(task):
+        if found.get("diff") and found.get("changed") and task.diff:
             with self._lock:
                 self._say(self._get_diff(found["diff"]).rstrip())
         if name == "v2_runner_on_failed" and task.action != "ansible.builtin.fail":
             with self._lock:
                 self._say(plain_text.lines(found.get("msg")))
-
-    @staticmethod
-    def _diff_wanted(task: Any) -> bool:
-        return bool(task.diff)
 
     def v2_on_file_diff(self, result: Any) -> None:
         """Show differences of other collections' tasks as usual; ours come with their results."""

@@ -302,7 +302,7 @@ def test_a_plan_is_shown_in_lines_of_its_own(text, shown, told):
     assert len(shown()) == 7
     plan = {"run_id": text, "nodes": [node], "world_size": 1, "master_addr": text, "master_port": text}
     playbook_screen.planned(plan, [codes.problem("X", None, text)])
-    playbook_screen.say(playbook_screen.commands(plan, [text]))
+    playbook_screen.say(plan_text.whole(plan, {text: text}))
     checked(told)
     checked(playbook_screen.difference(plan)["after"].rstrip("\n").split("\n"))
 

@@ -8,19 +8,12 @@ from typing import List, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 
-GAP = "  "
-
 
 def width(text: str) -> int:
     """Return how many columns of a terminal a text takes: combining marks take none, East Asian characters two."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "FW") for c in text)
-
-
-def padded(text: str, columns: int) -> str:
-    """Fill a text with spaces."""
-    return text + " " * (columns - width(text))
 
 
 def cut(text: str, columns: int) -> str:
@@ -41,8 +34,7 @@ def aligned(rows: Sequence[Sequence[object]], numbers: bool = False) -> List[str
     widths = [max(map(width, column)) for column in zip(*shown)]
     lines = []
     for row in shown:
-        cells = [padded(cell, columns) for cell, columns in zip(row, widths)]
-        if numbers:
-            cells[1:] = [" " * (columns - width(cell)) + cell for cell, columns in zip(row[1:], widths[1:])]
-        lines.append(GAP.join(cells).rstrip())
+        gaps = [" " * (columns - width(cell)) for cell, columns in zip(row, widths)]
+        cells = [gap + cell if numbers and at else cell + gap for at, (cell, gap) in enumerate(zip(row, gaps))]
+        lines.append("  ".join(cells).rstrip())
     return lines

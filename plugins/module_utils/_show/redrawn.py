@@ -13,25 +13,25 @@ def is_possible(stream: Any) -> bool:
 
 
 class Redrawn:
-    """Knows how many of its lines are on the terminal; nothing else may write there while there are any."""
+    """Knows which of its lines are on the terminal; nothing else may write there while there are any."""
 
     def __init__(self, write: Callable[[str], Any]) -> None:
         """Prepare; ``write`` writes a text to the terminal as it is, at once."""
         self._write = write
-        self._height = 0
+        self._lines: Sequence[str] = ()
 
     def __bool__(self) -> bool:
-        return self._height > 0
+        return bool(self._lines)
 
     def draw(self, lines: Sequence[str]) -> None:
         """Draw lines, each narrower than the terminal, in the place of those that are there."""
-        self.erase()
-        self._height = len(lines)
-        if lines:
+        if lines != self._lines:
+            self.erase()
             self._write("".join(line + "\n" for line in lines))
+            self._lines = lines
 
     def erase(self) -> None:
         """Take all lines away, so that what is written next stands in their place."""
-        if self._height:
-            self._write("\x1b[%dA\x1b[J" % self._height)
-            self._height = 0
+        if self._lines:
+            self._write("\x1b[%dA\x1b[J" % len(self._lines))
+            self._lines = ()

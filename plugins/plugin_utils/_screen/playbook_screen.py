@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -27,7 +27,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
 from ansible_collections.madctl.multinode.plugins.module_utils._show import (
-    columns,
     job_lines,
     masking,
     plan_text,
@@ -122,11 +121,6 @@ def refuse(found: Sequence[codes.Problem]) -> None:
         raise refusal(found)
 
 
-def table(rows: Sequence[Sequence[str]]) -> None:
-    """Show rows in columns."""
-    say(columns.aligned(rows))
-
-
 def probing(hosts: Sequence[str]) -> None:
     """Begin a line for each node that is probed, where a callback draws them."""
     send({"event": events.NODES, "nodes": [{"host": host} for host in hosts]})
@@ -145,16 +139,6 @@ def difference(plan: Plan) -> dict[str, str]:
     after = [*plan_text.ranks(plan), *("%s: %s" % (node["host"], plan_text.argv(node)) for node in plan["nodes"])]
     headers = {"before_header": "nothing", "after_header": "run %s" % plan["run_id"]}
     return {**headers, "before": "", "after": "".join(plain_text.plain(line) + "\n" for line in after)}
-
-
-def commands(plan: Plan, names: Iterable[str]) -> Iterator[str]:
-    """
-    Write what every node of a plan will run.
-
-    Args:
-        names: The user's own variables, whose values are not shown.
-    """
-    return plan_text.whole(plan, dict.fromkeys(names, masking.MARK))
 
 
 class Screen:
