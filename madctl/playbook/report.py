@@ -128,7 +128,8 @@ def _error_text(final: dict[str, Any] | None) -> str:
 
 
 def _internal(session: Session) -> int:
-    reason = one_line((session.failure or "Ansible ended without a result").splitlines()[-1])
+    failure = session.failure or "Ansible ended without a result"
+    reason = one_line(failure.splitlines()[-1].removeprefix("madctl: "))
     remedy = "run the playbook with ansible-playbook -vv for details"
     if isinstance(session, RunSession) and session.record:
         run_id = session.record.run_id

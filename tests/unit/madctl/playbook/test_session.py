@@ -60,6 +60,13 @@ def test_an_action_that_broke_is_no_end_of_a_run(session, result, capsys):
     assert record_store.load(PLAN["run_id"]).status == "running"
 
 
+def test_a_line_of_a_playbook_is_not_prefixed_twice(session, capsys):
+    session.on_task("madctl.multinode.run_launch", "node1", {"failed": True, "msg": "madctl: node1: x [PLAY_PARTED]"})
+    report.report_run(session, "launch", as_json=True)
+
+    assert any(line.startswith("madctl: node1: x [PLAY_PARTED]; ") for line in capsys.readouterr().err.splitlines())
+
+
 @pytest.mark.fuzz
 def test_no_result_of_a_node_s_task_breaks_the_session(session, rounds):
     sample = json.dumps(
