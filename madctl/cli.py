@@ -2,7 +2,7 @@
 """
 The command line: parse, hand over to one command, print its errors, return its exit code.
 
-Nothing else in the package decides on an exit code, and whatever goes wrong is a line and a code, never a traceback.
+Every failure is one line and an exit code, never a traceback.
 Commands import what they need when they run, so that ``--help`` costs no more than Python's own start.
 """
 
@@ -22,14 +22,14 @@ COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventor
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are errors like all others."""
+    """An argument parser whose errors are reported like all others."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         """Raise instead of printing and exiting, so that JSON mode can report it too."""
         raise UsageError(Problem("USAGE", message, remedy=f"see {self.prog} --help"))
 
     def _print_message(self, message: str, _: Any = None) -> None:
-        """Print help, which is all that argparse prints, the way all else is printed."""
+        """Print help, which is all that argparse prints, as everything else is printed."""
         terminal.say(*message.rstrip("\n").split("\n"))
 
 
@@ -37,7 +37,7 @@ def build_parser() -> Parser:
     """Build the parser of all commands."""
     parser = Parser(
         prog="madctl",
-        description="Start a training script on all of your GPU nodes at once, over plain SSH.",
+        description="Run a training script on all your GPU nodes with one command, over plain SSH.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = ExitCode.INTERRUPTED
     except SystemExit as end:  # of --help
         code = int(end.code or 0)
-    except Exception as error:  # noqa: BLE001  nobody above could make a line of it
+    except Exception as error:  # noqa: BLE001  no caller could make a line of it
         terminal.trace(error)
         code = _report(MadctlError(unexpected(error)), own)
     return _leave(code)
@@ -79,13 +79,13 @@ def _run(own: list[str], work: list[str] | None) -> int:
 
 
 def _leave(code: int) -> int:
-    """Go with an exit code, also while a thread hangs on a screen that takes nothing: Python would wait for it."""
+    """Exit, even while a thread hangs on a screen that takes nothing, which Python itself would wait for."""
     import threading
 
     lost = terminal.leave()
     if lost:
-        remedy = "the command itself has ended; logs of a run are still on its nodes"
-        problem = Problem("OUTPUT_LOST", f"not all could be written to standard output: {lost.strerror}", remedy=remedy)
+        remedy = "the command has ended; the logs of a run are on its nodes"
+        problem = Problem("OUTPUT_LOST", f"some output could not be written: {lost.strerror}", remedy=remedy)
         terminal.tell(f"madctl: {problem}")
         code = code or ExitCode.INTERNAL
     if any(thread.name == "madctl-events" for thread in threading.enumerate()):
@@ -94,7 +94,7 @@ def _leave(code: int) -> int:
 
 
 def split_work(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """Split at the first ``--``: our own words, and the user's, or None when there is no ``--``."""
+    """Split at the first ``--``: words of madctl, and those of the work, or None when there is no ``--``."""
     if "--" not in arguments:
         return list(arguments), None
     position = list(arguments).index("--")
@@ -102,7 +102,7 @@ def split_work(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
 
 
 def glued(arguments: Sequence[str]) -> list[str]:
-    """Give an option that takes another program's options its value, which argparse would take for one of ours."""
+    """Join an option that takes another program's options with its value, which argparse would take for one of ours."""
     words = iter(arguments)
     return [f"{word}={next(words, '')}" if word == "--mpi-args" else word for word in words]
 
@@ -126,6 +126,6 @@ def _report(error: MadctlError, arguments: Sequence[str]) -> int:
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Tell whether JSON was asked for, also when the rest of the line could not be parsed."""
+    """Return whether JSON was asked for, even when the rest of the line could not be parsed."""
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     return "--output=json" in arguments or ("--output", "json") in pairs

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What can go wrong below the command line, and the exit code that each kind has.
+What can go wrong below the command line, and the exit code of each kind.
 
     MadctlError
-    ├── UsageError        2   the request is wrong; visible without any node
-    ├── LabError          2   the lab cannot do that here; the message says what to do
-    └── RunError          *   what nodes, Ansible or the job reported; carries its own exit code
+    ├── UsageError        2   the request is invalid; no node was contacted
+    ├── LabError          2   the lab cannot do that here; the message says how to change that
+    └── RunError          *   what nodes, Ansible or the job reported; has its own exit code
 
 Only ``cli.main`` catches these and prints them.
 """
@@ -21,16 +21,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_code
 
 DEBUG = "MADCTL_DEBUG"
 _LONGEST = 400  # of what an exception says
-# What a machine may lack is nobody's defect.
+# What a machine may lack is not a bug.
 _MACHINE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
 )
 
 
@@ -39,8 +33,8 @@ class Problem:
     """
     One line of bad news: where, what, and what to do about it.
 
-    ``code`` is stable and listed in ``docs/reference/errors.md``; ``host`` is None when no single
-    node is to blame.
+    ``code`` is stable and listed in ``docs/reference/errors.md``; ``host`` is None when the problem is not that of one
+    node.
     """
 
     code: str
@@ -51,10 +45,10 @@ class Problem:
     exit_code: int | None = None
 
     def __str__(self) -> str:
-        """Write the problem on one line: host, cause, remedy, code."""
-        where = f"{self.host}: " if self.host else ""
-        remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{where}{self.message}{remedy} [{self.code}]"
+        """Write the problem on one line."""
+        from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+
+        return codes.line(vars(self))
 
 
 class MadctlError(Exception):
@@ -68,7 +62,7 @@ class MadctlError(Exception):
 
 
 def unexpected(error: BaseException) -> Problem:
-    """Make a problem of what nobody thought of: a machine that lacks something, or a defect of madctl."""
+    """Make a problem of an unforeseen error: the machine lacks something, or madctl has a bug."""
     if isinstance(error, OSError) and error.errno in _MACHINE:
         place = f"{error.filename}: " if error.filename else ""
         return Problem("INTERNAL", f"{place}{error.strerror}")
@@ -76,18 +70,18 @@ def unexpected(error: BaseException) -> Problem:
     while trace and trace.tb_next:
         trace = trace.tb_next
     where = f" in {os.path.basename(trace.tb_frame.f_code.co_filename)}, line {trace.tb_lineno}" if trace else ""
-    remedy = f"this is a defect of madctl: please report it, with what the same command prints under {DEBUG}=1"
+    remedy = f"this is a bug in madctl; please report it, with the output of the same command under {DEBUG}=1"
     return Problem("INTERNAL", f"{type(error).__name__}: {str(error)[:_LONGEST]}{where}", remedy=remedy)
 
 
 class UsageError(MadctlError):
-    """The request cannot be meant as it stands; no node was contacted."""
+    """The request is invalid; no node was contacted."""
 
     exit_code = ExitCode.USAGE
 
 
 class LabError(MadctlError):
-    """The lab cannot be brought into the wanted state on this machine."""
+    """The lab cannot reach the requested state on this machine."""
 
     exit_code = ExitCode.USAGE
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command found out, and its one versioned JSON object."""
+"""The result of a command, and its one versioned JSON object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one command; ``data`` is None where there is nothing beyond the errors."""
+    """The result of one command; ``data`` is None where there are only errors."""
 
     command: str
     status: str
@@ -29,7 +29,7 @@ class Result:
 
 
 def to_json(result: Result) -> str:
-    """Write the result as one JSON object on one line, in characters that do nothing to a terminal."""
+    """Write the result as one JSON object on one line, in characters that are harmless to a terminal."""
     text = json.dumps(_finite(_whole(result)), allow_nan=False)
     # The only control character that JSON leaves as it is.
     return text.replace("\x7f", "\\u007f")
@@ -49,7 +49,7 @@ def _whole(result: Result) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Leave out numbers that JSON has no way to write; a node may name one."""
+    """Replace numbers that JSON cannot write by null; a node may report one."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -65,6 +65,6 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 
 def to_problem(data: dict[str, Any]) -> Problem:
-    """Turn what a role reported into a problem."""
+    """Make a problem from what a role reported."""
     names = ("code", "message", "host", "remedy", "rank", "exit_code")
     return Problem(**{name: data[name] for name in names if name in data})

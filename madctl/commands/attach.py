@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl attach``: see a run from its first byte on, and follow it to its end."""
+"""``madctl attach``: show a run from its first byte on, and follow it to its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "attach",
-        help="follow a run that goes on",
+        help="attach to a running job",
         description="Show all output of a run from its first byte, then follow it to its end.",
         allow_abbrev=False,
     )
@@ -24,7 +24,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Follow, and return the exit code that tells how the run ended."""
+    """Follow, and return the exit code of the run."""
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
     from madctl.runs import record_store
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
     record = record_store.load(options.run_id)
     nodes = record.reach()
-    view = View(nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=())
+    view = View(nodes.names, as_json=options.output == "json", stages=())
     view.attached(record.plan)
     wanted = {"madctl_plan": record.plan, "madctl_read_only": False, **since(options)}
     session = RunSession(nodes, wanted, view, record)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl check``: all that a launch would check and prove, and nothing started."""
+"""``madctl check``: check and prove all that a launch would, and start nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "check",
-        help="say whether a launch would work",
+        help="check whether a launch would succeed",
         description="Check and prove all that a launch needs, as a table of nodes and checks; start nothing.",
         usage="madctl check [--hosts LIST] [OPTION…] [-- SCRIPT.py [ARG…]]",
         allow_abbrev=False,
@@ -31,7 +31,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check, and return 0 only if a launch would pass."""
+    """Check, and return 0 only if a launch would succeed."""
     from madctl.nodes import choose
     from madctl.playbook.report import report_check
     from madctl.playbook.session import Session
@@ -41,9 +41,7 @@ def run(options: argparse.Namespace) -> int:
     wanted = check_variables(options)
     hidden = secrets(options, wanted)
     nodes = choose.targets(options)
-    view = View(
-        nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, stages=("probe",), secrets=hidden
-    )
+    view = View(nodes.names, as_json=options.output == "json", stages=("probe",), secrets=hidden)
     session = Session(nodes, wanted, view)
     session.run()
     return report_check(session, options)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl collect``: bring the logs and records of a run to this machine."""
+"""``madctl collect``: copy the logs and records of a run to this machine."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import argparse
 import os
 from typing import Any
 
-from madctl.errors import ExitCode
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.request.options import add_output_option, add_run_argument
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    what = "bring a run's logs and records here"
+    what = "copy a run's logs and records here"
     parser = commands.add_parser("collect", help=what, description=what, allow_abbrev=False)
     add_run_argument(parser)
-    parser.add_argument("--to", metavar="DIRECTORY", help="gets a directory a node (default: the run's id)")
+    what = "destination; gets one sub-directory per node (default: the run's id)"
+    parser.add_argument("--to", metavar="DIRECTORY", help=what)
     what = "refuse a node that sends more (default 4G)"
     parser.add_argument("--max-size", default="4G", metavar="SIZE", help=what)
     add_output_option(parser)
@@ -24,14 +25,12 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 4 when a node gave nothing, 2 when there is no room for what it would give."""
+    """Return 4 when a node sent nothing, 2 when the destination is in use."""
     from madctl.playbook import ask
     from madctl.request.role_variables import size
-    from madctl.result import Result, to_json, to_problem
+    from madctl.result import to_problem
     from madctl.runs import record_store
-    from madctl.screen import terminal
-    from madctl.screen.lines import fold
-    from madctl.screen.problems import print_problems
+    from madctl.screen.problems import print_answer
 
     most = size("--max-size", options.max_size)
     record = record_store.load(options.run_id)
@@ -41,13 +40,5 @@ def run(options: argparse.Namespace) -> int:
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = [to_problem(entry) for entry in found.get("warning_list", [])]
     nodes = found.get("nodes", {})
-    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
-    if any(problem.code == "DEST_IN_USE" for problem in problems):
-        code = ExitCode.USAGE
-    if options.output == "json":
-        status = "succeeded" if code == ExitCode.SUCCEEDED else "failed"
-        terminal.say(to_json(Result("collect", status, code, record.run_id, {"nodes": nodes}, problems, notices)))
-    elif nodes:
-        terminal.say(f"{place}: {fold(list(nodes))}")
-    print_problems(problems, notices)
-    return code
+    lines = [f"{place}: {fold(list(nodes))}"] if nodes else []
+    return print_answer(options, record.run_id, {"nodes": nodes}, lines, problems, notices)

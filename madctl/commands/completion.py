@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl completion``: print what makes a shell complete the commands and options of madctl."""
+"""``madctl completion``: print a script that makes a shell complete the commands and options of madctl."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _madctl_runs() {
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "completion", help="print the completion of a shell", description=__doc__, allow_abbrev=False
+        "completion", help="print the completion script of a shell", description=__doc__, allow_abbrev=False
     )
     parser.add_argument("shell", choices=["bash", "zsh"], help="the shell")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a script that the shell reads."""
+    """Print the script."""
     import shtab
 
     from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog

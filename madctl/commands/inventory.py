@@ -20,7 +20,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print YAML that plain ansible-playbook takes with -i."""
+    """Print YAML that ansible-playbook accepts with -i."""
     from madctl.nodes import choose
     from madctl.nodes.inventory import plain
     from madctl.playbook import engine

@@ -6,24 +6,27 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import ExitCode, Problem, UsageError
 from madctl.request.options import whole
 from madctl.screen.terminal import say, tell
 
-# Runs in the host: the caller's directory if the host has it, then the command in its place.
+# Runs in the host: change to the caller's directory if the host has it, then execute the command.
 _ENTER = 'cd "$0" 2>/dev/null || cd; exec "$@"'
 
 
 def register(commands: Any) -> None:
-    """Add the command and its verbs to the parser."""
+    """Add the command and its subcommands to the parser."""
     parser = commands.add_parser(
         "lab", help="disposable hosts on this machine", description=__doc__, allow_abbrev=False
     )
-    parser.set_defaults(run=_usage)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=type(parser))
+    verbs = parser.add_subparsers(dest="verb", metavar="SUBCOMMAND", title="subcommands", parser_class=type(parser))
+    parser.set_defaults(run=_usage, verbs=verbs.choices)
 
     up = _add(verbs, "up", _up, "bring up node1…nodeN")
     up.add_argument(
@@ -40,8 +43,8 @@ def register(commands: Any) -> None:
     _add(verbs, "status", _status, "show the hosts and whether they are up")
     enter = _add(verbs, "exec", _exec, "run a command on a host: lab exec HOST -- CMD")
     enter.add_argument("host", metavar="HOST")
-    _add(verbs, "inventory", _inventory, "print the path of the lab's Ansible inventory")
-    _add(verbs, "ssh-config", _ssh_config, "print the path of the lab's ssh configuration")
+    _add(verbs, "inventory", partial(_print_path, "inventory.yml"), "print the path of the lab's Ansible inventory")
+    _add(verbs, "ssh-config", partial(_print_path, "ssh_config"), "print the path of the lab's ssh configuration")
 
 
 def _add(verbs: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
@@ -51,8 +54,9 @@ def _add(verbs: Any, name: str, run: Any, summary: str) -> argparse.ArgumentPars
     return parser
 
 
-def _usage(_: argparse.Namespace) -> int:
-    raise UsageError(Problem("USAGE", "lab: a verb is missing", remedy="see madctl lab --help"))
+def _usage(options: argparse.Namespace) -> int:
+    message = f"lab needs a subcommand: {', '.join(options.verbs)}"
+    raise UsageError(Problem("USAGE", message, remedy="see madctl lab --help"))
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -67,19 +71,16 @@ def _up(options: argparse.Namespace) -> int:
     started = time.monotonic()
     lab = power.up(options.name, options.count, names)
     seconds = time.monotonic() - started
-    tell(f"lab {lab.name} is up: {_folded(len(lab.hosts))} in {seconds:.1f} s")
+    hosts = fold([host.name for host in lab.hosts]) or "no hosts"
+    tell(f'lab "{lab.name}" is up: {hosts} in {seconds:.1f} s')
     return ExitCode.SUCCEEDED
-
-
-def _folded(count: int) -> str:
-    return "node1" if count == 1 else f"node[1-{count}]"
 
 
 def _down(options: argparse.Namespace) -> int:
     from madctl.lab import power
 
     found = power.down(options.name)
-    tell(f"lab {options.name} is down" if found else f"lab {options.name} was not up")
+    tell(f'lab "{options.name}" is down' if found else f'lab "{options.name}" was not up')
     return ExitCode.SUCCEEDED
 
 
@@ -88,10 +89,11 @@ def _status(options: argparse.Namespace) -> int:
 
     _require_root()
     lab = state.load(options.name)
-    say(f"{'HOST':<9}{'STATE':<7}{'MANAGEMENT':<16}{'DATA':<16}INTERFACE")
+    rows = [("HOST", "STATE", "MANAGEMENT", "DATA", "INTERFACE")]
     for host in lab.hosts:
-        up = "up" if _is_alive(host.init_pid) else "off"
-        say(f"{host.name:<9}{up:<7}{host.management_address:<16}{host.data_address:<16}{host.data_interface}")
+        power = "up" if _is_alive(host.init_pid) else "off"
+        rows.append((host.name, power, host.management_address, host.data_address, host.data_interface))
+    say(*columns.aligned(rows))
     return ExitCode.SUCCEEDED
 
 
@@ -108,7 +110,7 @@ def _exec(options: argparse.Namespace) -> int:
     _require_root()
     host = state.load(options.name).host(options.host)
     if not options.work:
-        raise UsageError(Problem("USAGE", "lab exec: a command is missing", remedy="madctl lab exec HOST -- CMD"))
+        raise UsageError(Problem("USAGE", "lab exec needs a command", remedy="madctl lab exec HOST -- CMD"))
     if not _is_alive(host.init_pid):
         raise UsageError(Problem("LAB_HOST_OFF", "the host is powered off", host.name))
     namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
@@ -116,20 +118,12 @@ def _exec(options: argparse.Namespace) -> int:
     os.execvp("nsenter", argv)
 
 
-def _inventory(options: argparse.Namespace) -> int:
-    return _print_path(options.name, "inventory.yml")
-
-
-def _ssh_config(options: argparse.Namespace) -> int:
-    return _print_path(options.name, "ssh_config")
-
-
-def _print_path(name: str, file: str) -> int:
+def _print_path(file: str, options: argparse.Namespace) -> int:
     from madctl.lab import state
 
     _require_root()
-    state.load(name)
-    say(state.directory(name) / file)
+    state.load(options.name)
+    say(state.directory(options.name) / file)
     return ExitCode.SUCCEEDED
 
 

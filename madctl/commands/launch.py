@@ -29,7 +29,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Launch, and return the exit code that tells how it ended."""
+    """Launch, and return the exit code of the run."""
     from madctl.nodes import choose
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
@@ -41,9 +41,7 @@ def run(options: argparse.Namespace) -> int:
     nodes = choose.targets(options)
     if not options.dry_run:
         record_store.prepare()
-    view = View(
-        nodes.names, as_json=options.output == "json", single=len(nodes.names) == 1, secrets=secrets(options, wanted)
-    )
+    view = View(nodes.names, as_json=options.output == "json", secrets=secrets(options, wanted))
     session = RunSession(nodes, wanted, view)
     session.run()
     if session.interrupted and not session.started and (session.final is None or session.final.get("detached")):
@@ -54,18 +52,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def disarm(session: Any) -> None:
-    """Stop what was armed when Ansible was ended in the middle of it."""
+    """Stop nodes that were armed when Ansible was ended."""
     from madctl.playbook import ask
 
     run_id = session.plan["run_id"]
     try:
         found = ask.nodes("stop", "run_stop", session.nodes, {"madctl_run_id": run_id})
     except RunError as error:
-        remedy = f"the run may go on: madctl stop {run_id}"
+        remedy = f"the run may still be running; stop it with madctl stop {run_id}"
         raise RunError(error.exit_code, *(replace(problem, remedy=remedy) for problem in error.problems)) from error
     left = [host for host in session.nodes.names if found["nodes"].get(host, {}).get("left") != []]
     if left:
         raise RunError(
             ExitCode.STOP_UNVERIFIED,
-            *[Problem("STOP_UNVERIFIED", "whether it stopped could not be verified", host) for host in left],
+            *[Problem("STOP_UNVERIFIED", "could not verify that it stopped", host) for host in left],
         )

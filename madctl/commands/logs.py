@@ -24,8 +24,8 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print lines, each with its node and rank."""
-    from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST
+    """Print lines, each behind its node and rank."""
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST, answer_code
     from madctl.playbook.report import own_failure
     from madctl.playbook.session import RunSession
     from madctl.runs import record_store
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         )
     chosen = [node for node in record.plan["nodes"] if not options.host or node["host"] in options.host]
     nodes = record.reach()
-    view = View(nodes.names, as_json=False, single=len(nodes.names) == 1, stages=(), quiet=True, rank=options.rank)
+    view = View(nodes.names, as_json=False, stages=(), quiet=True, rank=options.rank)
     plan = {**record.plan, "nodes": chosen}
     view.attached(plan)
     session = RunSession(nodes, {"madctl_plan": plan, "madctl_follow": options.follow, **since(options)}, view, record)
@@ -55,10 +55,8 @@ def run(options: argparse.Namespace) -> int:
         return ExitCode.INTERNAL
     if session.interrupted:
         return of_signal(session.signal)
-    # How the job ended is not what was asked; which output is missing is.
+    # How the job ended was not asked, only what output there is.
     missing = [problem for problem in view.errors if problem.code in ("NODE_SILENT", *LOST, "RUN_UNKNOWN")]
     broken = own_failure(session)
     print_problems([*missing, *broken], [])
-    if missing:
-        return ExitCode.UNREACHABLE
-    return ExitCode.INTERNAL if broken else ExitCode.SUCCEEDED
+    return answer_code([problem.code for problem in missing]) or (ExitCode.INTERNAL if broken else ExitCode.SUCCEEDED)

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl ps``: the runs that this machine remembers, or those that nodes hold."""
+"""``madctl ps``: the runs that this machine remembers, or those that nodes have."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 from typing import Any
 
-from madctl.errors import ExitCode, Problem, UsageError
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
+from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
+from madctl.errors import Problem, UsageError
 from madctl.request.options import add_host_options, add_output_option, hosts_given
 
 
@@ -17,17 +19,17 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "ps",
         help="list runs",
-        description="List the runs of this machine, or ask nodes which runs they hold and remember those here.",
+        description="List the runs of this machine, or ask nodes which runs they have and remember those here.",
         allow_abbrev=False,
     )
     add_host_options(parser)
-    parser.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories, where that was chosen")
+    parser.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories, if that was chosen")
     add_output_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line a run, the latest last; 4 when a node that was asked did not answer."""
+    """Print one line per run, the latest last; return 4 when a node that was asked did not answer."""
     if hosts_given(options):
         return _held(options)
     if options.run_dir:
@@ -36,42 +38,24 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _remembered(options: argparse.Namespace) -> int:
-    from madctl.result import Result, to_json
     from madctl.runs import record_store
-    from madctl.screen import terminal
-    from madctl.screen.lines import fold
-    from madctl.screen.problems import print_problems
+    from madctl.screen.problems import print_answer
 
     records, broken = record_store.known()
-    if options.output == "json":
-        runs = [
-            {
-                "run_id": r.run_id,
-                "created": r.created,
-                "status": r.status,
-                "exit_code": r.exit_code,
-                "hosts": r.targets["names"],
-            }
-            for r in records
-        ]
-        terminal.say(to_json(Result("ps", "succeeded", ExitCode.SUCCEEDED, data={"runs": runs}, warnings=broken)))
-    else:
-        rows = [("RUN", "STARTED", "STATUS", "NODES", "WORK")]
-        rows += [(r.run_id, _started(r.created), r.status, fold(r.targets["names"]), _work(r.work)) for r in records]
-        terminal.table(rows)
-    print_problems([], broken)
-    return ExitCode.SUCCEEDED
+    fields = ("run_id", "created", "status", "exit_code")
+    runs = [{**{name: getattr(r, name) for name in fields}, "hosts": r.targets["names"]} for r in records]
+    rows = [(r.run_id, _started(r.created), r.status, fold(r.targets["names"]), joined(r.work)) for r in records]
+    lines = columns.aligned([("RUN", "STARTED", "STATUS", "NODES", "WORK"), *rows])
+    return print_answer(options, None, {"runs": runs}, lines, [], broken)
 
 
 def _held(options: argparse.Namespace) -> int:
-    """Ask nodes, and remember what was forgotten or launched elsewhere: the nodes are the truth."""
+    """Ask nodes, and remember runs that were forgotten, or launched elsewhere: the nodes have the truth."""
     from madctl.nodes import choose
     from madctl.playbook import ask
-    from madctl.result import Result, to_json, to_problem
+    from madctl.result import to_problem
     from madctl.runs import held_runs, record_store
-    from madctl.screen import terminal
-    from madctl.screen.lines import fold
-    from madctl.screen.problems import print_problems
+    from madctl.screen.problems import print_answer
 
     nodes = choose.targets(options)
     found = ask.nodes("ps", "run_ps", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
@@ -89,33 +73,26 @@ def _held(options: argparse.Namespace) -> int:
     notices += [
         Problem(
             "RUN_INCOMPLETE",
-            f"run {one.run_id} also has {', '.join(one.not_asked)}, which {_were(one.not_asked)} not asked",
-            remedy="name all of its nodes to have it remembered here",
+            f"run {one.run_id} also has nodes that were not asked: {', '.join(one.not_asked)}",
+            remedy="name all of its nodes so that this machine remembers it",
         )
         for one in fresh
         if one.not_asked
     ]
-    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
-    if options.output == "json":
-        data = [_shown(one, one.run_id in known) for one in runs]
-        status = "failed" if problems else "succeeded"
-        terminal.say(to_json(Result("ps", status, code, None, {"runs": data}, problems, notices)))
-    else:
-        rows = [("RUN", "STARTED", "STATE", "NODES", "WORK")]
-        for one in runs:
-            said = one.described
-            started, work = (_started(said["created"]), _work(said["work"])) if said else ("-", "-")
-            rows.append((_named(one.run_id), started, ",".join(one.states), fold(list(one.shares)), work))
-        terminal.table(rows)
-    print_problems(problems, notices)
-    return code
+    data = [_shown(one, one.run_id in known) for one in runs]
+    rows = [("RUN", "STARTED", "STATE", "NODES", "WORK")]
+    for one in runs:
+        about = one.described
+        started, work = (_started(about["created"]), joined(about["work"])) if about else ("-", "-")
+        rows.append((_named(one.run_id), started, ",".join(one.states), fold(list(one.shares)), work))
+    return print_answer(options, None, {"runs": data}, columns.aligned(rows), problems, notices)
 
 
 def _known() -> tuple[set[str], list[Problem]]:
     """
-    Give the ids of runs that are remembered, and what cannot be read of them.
+    Return the ids of runs that are remembered, and the problems with their records.
 
-    A run that was restarted is on its nodes under its id with a number, and remembered under its first.
+    A run that was restarted is on its nodes under its id with a number, and remembered under its first id.
     """
     from madctl.runs import record_store
 
@@ -124,28 +101,18 @@ def _known() -> tuple[set[str], list[Problem]]:
 
 
 def _named(run_id: str) -> str:
-    """Write the id that a node gives a run; what can be none is quoted, since it begins a line."""
+    """Write the id that a node reports for a run; an invalid one is quoted, because it begins a line."""
     from madctl.runs.run_record import RUN_ID
 
     return run_id if RUN_ID.fullmatch(run_id) else repr(run_id)
 
 
 def _shown(one: Any, remembered: bool) -> dict[str, Any]:
-    said = one.described or {}
-    nodes = [{"host": host, **{key: share[key] for key in ("state", "run_dir")}} for host, share in one.shares.items()]
-    whole = {"run_id": one.run_id, "created": said.get("created"), "states": one.states, "hosts": list(one.shares)}
+    about = one.described or {}
+    nodes = [{"host": host, **{key: part[key] for key in ("state", "run_dir")}} for host, part in one.shares.items()]
+    whole = {"run_id": one.run_id, "created": about.get("created"), "states": one.states, "hosts": list(one.shares)}
     return {**whole, "not_asked": one.not_asked, "remembered": remembered, "nodes": nodes}
-
-
-def _were(names: Sequence[str]) -> str:
-    return "was" if len(names) == 1 else "were"
 
 
 def _started(created: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(created))
-
-
-def _work(words: Sequence[Any]) -> str:
-    from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
-
-    return str(joined(words))

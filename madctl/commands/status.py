@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl status``: how a run stands on each of its nodes, asked of the nodes themselves."""
+"""``madctl status``: the live state of a run, as each of its nodes reports it."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from madctl.errors import ExitCode
+from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
 from madctl.request.options import add_output_option, add_run_argument
 
 
@@ -14,8 +14,8 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "status",
-        help="ask the nodes how a run stands",
-        description="Ask the nodes how a run stands.",
+        help="show the live state of a run",
+        description="Ask the nodes of a run for its live state.",
         allow_abbrev=False,
     )
     add_run_argument(parser)
@@ -24,32 +24,23 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line a node; 4 when one did not answer."""
-    from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
+    """Print one line per node; return 4 when one did not answer."""
     from madctl.playbook import ask
-    from madctl.result import Result, to_json, to_problem
+    from madctl.result import to_problem
     from madctl.runs import record_store
     from madctl.runs.exit_records import exit_code, how_it_ended
-    from madctl.screen import terminal
-    from madctl.screen.problems import print_problems
+    from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)
     found, record = ask.nodes_of_run("status", "run_status", record, {})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
-    code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
     notices = []
     ended = how_it_ended(list(found.get("nodes", {}).values()), len(record.targets["names"]), record.plan)
     if ended and record.status == "running":
         unsaved = record_store.save(record_store.ended(record, ended, exit_code(ended)))
         notices = [unsaved] if unsaved else []
     nodes = [{"host": host, **node} for host, node in found.get("nodes", {}).items()]
-    if options.output == "json":
-        status = "succeeded" if code == ExitCode.SUCCEEDED else "failed"
-        terminal.say(to_json(Result("status", status, code, record.run_id, {"nodes": nodes}, problems, notices)))
-    else:
-        terminal.say(f"run {record.run_id}")
-        terminal.table(status_table.rows(nodes))
-        if any(node["state"] in ("running", "stopping") for node in nodes):
-            terminal.say("", f"when nobody follows: {status_table.alone(nodes)}")
-    print_problems(problems, notices)
-    return code
+    lines = [f"run {record.run_id}", *status_table.lines(nodes)]
+    if any(node["state"] in ("running", "stopping") for node in nodes):
+        lines += ["", status_table.alone(nodes)]
+    return print_answer(options, record.run_id, {"nodes": nodes}, lines, problems, notices)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl stop``: end a run on all of its nodes, with proof that nothing of it is left."""
+"""``madctl stop``: end a run on all of its nodes, and prove that nothing of it is left."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from madctl.errors import ExitCode, Problem
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
+from madctl.errors import Problem
 from madctl.request.options import add_output_option, add_run_argument
 
 FORCED_SECONDS = 0.0
@@ -24,39 +25,31 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 0 only when every node proved that nothing is left, else 9."""
+    """Return 0 only when every node proved that nothing is left, otherwise 9."""
     from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
     from madctl.playbook import ask
-    from madctl.result import Result, to_json, to_problem
+    from madctl.result import to_problem
     from madctl.runs import record_store
-    from madctl.screen import terminal
-    from madctl.screen.lines import fold
-    from madctl.screen.problems import print_problems
+    from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)
     grace = FORCED_SECONDS if options.force else STOP_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
-    # Where Ansible itself fails, it is an error of its own: of nodes that were not asked nobody can say anything.
+    # A failure of Ansible itself is an error of its own: nothing is known of nodes that were not asked.
     found, record = ask.nodes_of_run("stop", "run_stop", record, wanted)
     nodes = found.get("nodes", {})
-    said = {entry["host"]: to_problem(entry).message for entry in found.get("problems", [])}
+    reasons = {entry["host"]: to_problem(entry).message for entry in found.get("problems", [])}
     empty = [host for host in record.targets["names"] if nodes.get(host, {}).get("left") == []]
-    remedy = "look at it when it is back, or stop again"
+    remedy = "stop the run again when the node is back"
     problems = [
-        Problem("STOP_UNVERIFIED", said.get(host, "no answer"), host, remedy)
+        Problem("STOP_UNVERIFIED", reasons.get(host, "no answer"), host, remedy)
         for host in record.targets["names"]
         if host not in empty
     ]
-    code = ExitCode.STOP_UNVERIFIED if problems else ExitCode.SUCCEEDED
     notices = []
     if not problems:
         ended = record.status if record.status != "running" else "stopped"
         unsaved = record_store.save(record_store.ended(record, ended, record.exit_code or 0))
         notices = [unsaved] if unsaved else []
-    if options.output == "json":
-        status = "failed" if problems else "stopped"
-        terminal.say(to_json(Result("stop", status, code, record.run_id, {"stopped": empty}, problems, notices)))
-    elif empty:
-        terminal.say(f"run {record.run_id}: nothing is left on {fold(empty)}")
-    print_problems(problems, notices)
-    return code
+    lines = [f"run {record.run_id}: nothing is left on {fold(empty)}"] if empty else []
+    return print_answer(options, record.run_id, {"stopped": empty}, lines, problems, notices, good="stopped")

@@ -42,7 +42,7 @@ def _through_ansible(playbook: str, action: str, targets: Targets, variables: di
     with Engine(on_task, lambda *_: None) as engine:
         engine.run(playbook, targets, {**variables, "madctl_keep_ways": True})
         if "nodes" not in found:
-            cause = str(found.get("msg") or engine.failure or "it said nothing").rstrip(".")
+            cause = str(found.get("msg") or engine.failure or "it said nothing").removeprefix("madctl: ").rstrip(".")
             message = f"Ansible ended without a result: {one_line(cause)}"
             raise RunError(ExitCode.INTERNAL, Problem("INTERNAL", message, remedy="fix that, then try again"))
     return found

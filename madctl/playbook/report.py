@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sum up a check or a launch: its exit code, its JSON, its last lines on the screen."""
+"""The end of a check or a launch: its exit code, its JSON, its last lines on the screen."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text
 from madctl.errors import ExitCode, Problem, of_signal
 from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
 from madctl.runs import record_store
 from madctl.screen import models, terminal
-from madctl.screen.lines import fold, one_line
-from madctl.screen.plan_text import show_plan
+from madctl.screen.lines import one_line
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View
 
 
 def report_check(session: Session, options: argparse.Namespace) -> int:
-    """Print the table of nodes and checks, then what it means."""
+    """Print the table of nodes and checks, then problems; return the exit code."""
     view, verdict = session.view, session.verdict
     broken = own_failure(session)
     code: int
@@ -34,41 +33,40 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
         code = session.check_code() if view.errors else ExitCode.SUCCEEDED
     view.errors += broken
     code = code or (ExitCode.INTERNAL if broken else code)
-    status = _status(code, "passed")
-    checks = verdict.get("checks", {}) if verdict else {}
-    candidates = verdict.get("candidates", {}) if verdict else {}
+    verdict = verdict or {}
+    checks, candidates = verdict.get("checks", {}), verdict.get("candidates", {})
     view.close()
     if options.output == "json":
-        prints = verdict.get("fingerprints", {}) if verdict else {}
+        prints = verdict.get("fingerprints", {})
         nodes = [
             {"host": host, "checks": row, "addresses": candidates.get(host, []), "fingerprint": prints.get(host)}
             for host, row in checks.items()
         ]
         data = {"nodes": nodes} if nodes else None
-        print_problems(view.masked(view.errors), view.masked(view.warnings))
-        terminal.say(to_json(view.masked(Result("check", status, code, None, data, view.errors, view.warnings))))
-        return code
-    if checks:
-        terminal.say(*check_table.lines(checks, fold))
-    if options.explain and candidates:
-        terminal.say("", *check_table.network_lines(candidates))
-    print_problems(view.masked(view.errors), view.masked(view.warnings), blank=bool(checks))
+        result = Result("check", _status(code, "passed"), code, None, data, view.errors, view.warnings)
+        terminal.say(to_json(view.masked(result)))
+    elif checks:
+        terminal.say(*check_table.lines(checks))
+        if options.explain and candidates:
+            terminal.say("", *check_table.network_lines(candidates))
+    blank = bool(checks) and options.output != "json"
+    print_problems(view.masked(view.errors), view.masked(view.warnings), blank)
     return code
 
 
 def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool = False) -> int:
-    """Print how a run ended, or that it goes on, remember it, and return the exit code."""
+    """Print how a run ended, or that it continues, remember it, and return the exit code."""
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
     data = _data(plan, final) if plan else None
     ended = "running" if session.detached else _status(code, "planned" if dry_run else "succeeded")
-    # Where Ansible died in the middle, nobody here knows how the run ends.
+    # Where Ansible died in the middle, it is not known here how the run ends.
     if session.record and not (final is None and code == ExitCode.INTERNAL):
         session.remember(record_store.ended(session.record, ended, code))
     broken = own_failure(session)
     view.errors += broken
     if session.detached:
-        view.goes_on(final["run_id"] if final else "", session.is_forgotten)
+        view.still_running(final["run_id"] if final else "", session.is_forgotten)
         print_problems(view.masked(broken), [])
     else:
         view.finish(ended, data, session.started, _error_text(final))
@@ -80,28 +78,28 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
         status = "failed" if broken and code == ExitCode.INTERNAL else ended
         terminal.say(to_json(view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings))))
     elif dry_run and data:
-        show_plan(view.masked(data))
+        terminal.say(*plan_text.whole(view.masked(data), {}))
     return code
 
 
 def own_failure(session: Session) -> list[Problem]:
-    """Say that madctl itself failed while it listened: what it shows may not be all."""
+    """Return the problem that madctl itself failed while it listened, so it may not have shown everything."""
     if session.broken is None:
         return []
-    message = f"some of what happened could not be shown: {session.broken.message}"
+    message = f"some events could not be shown: {session.broken.message}"
     return [replace(session.broken, message=message)]
 
 
 def _results(view: View, plan: dict[str, Any], data: dict[str, Any], ended: str) -> None:
     if runners.job_of(plan["shape"]).has_models and ended == "succeeded" and not models.ran(data["nodes"]):
         remedy = "see the output of madengine"
-        view.notice(Problem("MODELS_SKIPPED", "madengine ran no model: all are skipped, or deprecated", remedy=remedy))
+        view.notice(Problem("MODELS_SKIPPED", "madengine ran no model: all are skipped or deprecated", remedy=remedy))
     path = record_store.results(plan["run_id"])
     try:
         written = models.merge(path, data["nodes"])
     except OSError as error:
         view.results(models.lines(data["nodes"]), "")
-        remedy = "they are in perf.csv of each node's run directory"
+        remedy = "see perf.csv in the run directory of each node"
         view.notice(
             Problem("RESULTS_UNWRITABLE", f"results could not be written to {path}: {error.strerror}", remedy=remedy)
         )
@@ -125,17 +123,18 @@ def _run_code(session: RunSession, dry_run: bool) -> int:
 
 
 def _error_text(final: dict[str, Any] | None) -> str:
-    """Give what the rank that failed first left in its error file."""
+    """Return what the rank that failed first wrote into its error file."""
     problems = final.get("problems") if final else None
     return str(problems[0].get("error") or "") if problems else ""
 
 
 def _internal(session: Session) -> int:
-    reason = one_line((session.failure or "Ansible ended without a result").splitlines()[-1])
-    remedy = "run the playbook with ansible-playbook -vv to see more"
+    failure = session.failure or "Ansible ended without a result"
+    reason = one_line(failure.splitlines()[-1].removeprefix("madctl: "))
+    remedy = "run the playbook with ansible-playbook -vv for details"
     if isinstance(session, RunSession) and session.record:
         run_id = session.record.run_id
-        remedy = f"the run may go on: madctl status {run_id}, madctl stop {run_id}"
+        remedy = f"the run may still be running; see madctl status {run_id} or stop it with madctl stop {run_id}"
     session.view.errors.append(Problem("INTERNAL", reason, remedy=remedy))
     return ExitCode.INTERNAL
 
@@ -147,7 +146,7 @@ def _status(code: int, good: str) -> str:
 
 
 def _data(plan: dict[str, Any], final: dict[str, Any] | None) -> dict[str, Any]:
-    """Join the plan with how it ended; command lines and environments are the plan's own business."""
+    """Join the plan with how the run ended, without command lines and environments."""
     data = {key: plan.get(key) for key in ("runner", "master_addr", "master_port", "nnodes", "world_size")}
     if final is None or "summary" not in final:
         return {**data, "nodes": plan["nodes"]}

@@ -115,8 +115,7 @@ class Session:
             return
         if event["event"] == events.PROBED:
             self.ways[event["host"]] = event["way"]
-            self.view.probed(event["host"], event["answered"])
-        elif event["event"] == events.PLANNED:
+        if event["event"] == events.PLANNED:
             self.judged = event
             self.view.warnings = [to_problem(entry) for entry in event["warnings"]]
             self.planned(event["without_ifconfig"])

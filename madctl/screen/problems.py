@@ -1,28 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Problems on the screen: one line for all nodes that have the same."""
+"""Problems on the screen, and with them the answer of a command that only asks nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import answer_code
+from ansible_collections.madctl.multinode.plugins.module_utils._show import problem_lines
 from madctl.errors import Problem
-from madctl.screen.lines import fold
-from madctl.screen.terminal import tell
+from madctl.result import Result, to_json
+from madctl.screen.terminal import say, tell
 
 
 def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False) -> None:
-    """Print warnings, then errors, one line each, after an empty one where wanted."""
+    """Print warnings, then errors, one line each; with ``blank`` after an empty line."""
     lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
     tell(*[""] * (blank and bool(lines)), *lines)
 
 
 def folded(problems: Sequence[Problem]) -> list[str]:
     """Write problems as lines, one line for all nodes that have the same one, in order of appearance."""
-    groups: dict[Problem, list[str]] = {}
-    for problem in problems:
-        groups.setdefault(replace(problem, host=None), []).extend([problem.host] if problem.host else [])
-    lines = []
-    for problem, hosts in groups.items():
-        lines.append(str(replace(problem, host=fold(hosts) or None)))
-    return lines
+    return problem_lines.lines([vars(problem) for problem in problems])
+
+
+def print_answer(
+    options: Any,
+    run_id: str | None,
+    data: dict[str, Any],
+    lines: Iterable[object],
+    problems: Sequence[Problem],
+    notices: Sequence[Problem] = (),
+    good: str = "succeeded",
+) -> int:
+    """
+    Print what a command found out, then its problems; return its exit code.
+
+    Args:
+        data: Printed as JSON where the options ask for that, otherwise ``lines`` are.
+        good: The status without problems.
+    """
+    code = answer_code([problem.code for problem in problems])
+    status = "failed" if problems else good
+    result = Result(options.command, status, code, run_id, data, problems, notices)
+    say(*[to_json(result)] if options.output == "json" else lines)
+    print_problems(problems, notices)
+    return code

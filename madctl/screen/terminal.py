@@ -2,11 +2,11 @@
 """
 The one place that prints.
 
-What is printed may quote a node, a file or an argument. Each text given to ``say`` or ``tell`` comes out as one line,
-whatever is in it, and nothing in it reaches a terminal but what can be seen. No other file of the package prints.
+What is printed may quote a node, a file or an argument. ``say`` and ``tell`` print each text as one line, whatever is
+in it, and only visible characters reach a terminal. No other file of the package prints.
 
-A stream that takes nothing ends no command: who reads our output may go, and a disk may be full, while a run needs
-us. ``failure`` tells what got lost, so that the exit code can say so.
+A stream that takes nothing does not end a command: the reader of our output may go, and a disk may be full, while a run
+needs us. ``leave`` returns what was lost, for the exit code.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._show import redrawn
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from madctl.errors import DEBUG
 
@@ -26,7 +27,7 @@ _LIKE_ASCII = ("utf-8", "ascii", "iso8859-1")
 
 
 class Stream:
-    """One of the two standard streams, whatever it is at the moment."""
+    """One of the two standard streams, as ``sys`` has it at the moment."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -35,9 +36,10 @@ class Stream:
 
     def lines(self, texts: Iterable[object], kept: str = "") -> None:
         """Write texts, each of them as one line, all in one piece."""
-        self._write("".join(plain(text, kept) + "\n" for text in texts))
+        self.write("".join(plain(text, kept) + "\n" for text in texts))
 
-    def _write(self, text: str) -> None:
+    def write(self, text: str) -> None:
+        """Write a text as it is: it is known to be harmless, or moves the cursor on purpose."""
         stream: TextIO | None = getattr(sys, self._name)
         if stream is None:
             return
@@ -48,41 +50,45 @@ class Stream:
             write()
             stream.flush()
         except BrokenPipeError:
-            # Who read it has seen enough, as ``head`` does.
+            # The reader has seen enough, as ``head`` does.
             self.reader_gone = True
             _silence(stream)
         except OSError as error:
             self.error = self.error or error
 
     def job(self, label: str, texts: Iterable[str]) -> None:
-        """Write lines of a job, which may have tabs, behind who said them."""
+        """Write lines of a job, which may have tabs, behind their source."""
         self.lines((f"{plain(label)} │ {text}" for text in texts), KEPT)
 
     def block(self, label: str, lines: bytes) -> None:
-        """Write whole lines of a job, all of it ASCII that is known to be harmless, behind who said them."""
+        """Write whole lines of a job, all of them ASCII that is known to be harmless, behind their source."""
         before = f"{plain(label)} │ "
         stream = getattr(sys, self._name)
         bare = getattr(stream, "buffer", None)
         if bare is None or codecs.lookup(stream.encoding).name not in _LIKE_ASCII:
-            self._write(before + lines.decode().replace("\n", "\n" + before) + "\n")
+            self.write(before + lines.decode().replace("\n", "\n" + before) + "\n")
             return
         head = before.encode(stream.encoding, stream.errors)
         self._guarded(stream, lambda: bare.writelines((head, lines.replace(b"\n", b"\n" + head), b"\n")))
 
+    def can_draw(self) -> bool:
+        """Return whether it is a terminal that can move its cursor."""
+        return redrawn.is_possible(getattr(sys, self._name))
+
     def is_terminal(self) -> bool:
-        """Tell whether somebody looks at it."""
+        """Return whether it is a terminal."""
         stream: TextIO | None = getattr(sys, self._name)
         return stream is not None and stream.isatty()
 
     def prepare(self) -> None:
-        """Forget what failed before, and show characters that the stream has no code for in some way."""
+        """Forget what failed before, and show characters that the stream cannot encode as escapes."""
         self.reader_gone, self.error = False, None
         stream = getattr(sys, self._name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
     def leave(self) -> None:
-        """Keep Python from trying once more, and complaining, when it ends."""
+        """Keep Python from retrying, and complaining, when it ends."""
         stream = getattr(sys, self._name)
         if self.error and stream is not None:
             _silence(stream)
@@ -102,25 +108,18 @@ def tell(*texts: object) -> None:
 
 
 def trace(error: BaseException) -> None:
-    """Print where an error came from, for who looks for a defect; nobody else wants to see that."""
+    """Print where an error came from, if the user is looking for a bug."""
     if os.environ.get(DEBUG):
         import traceback
 
         tell(*"".join(traceback.format_exception(error)).rstrip("\n").split("\n"))
 
 
-def table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns on standard output, all but the last as wide as they need."""
-    shown = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in list(zip(*shown, strict=True))[:-1]]
-    say(*("  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in shown))
-
-
 def prepare() -> None:
     """
-    Make the standard streams fit to be printed on.
+    Make the standard streams ready.
 
-    Where one is closed, the next file or socket would get its number, and with it what was meant for a person.
+    Where one is closed, the next file or socket would get its number, and with it what is printed.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
@@ -130,7 +129,7 @@ def prepare() -> None:
 
 
 def leave() -> OSError | None:
-    """Let go of the streams, and give what kept output from being written, other than a reader who has gone."""
+    """Release the streams, and return what kept output from being written, other than a reader that has gone."""
     OUT.leave()
     ERR.leave()
     return OUT.error

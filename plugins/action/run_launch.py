@@ -17,7 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import LOG_CAP_BYTES, Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
-from ansible_collections.madctl.multinode.plugins.module_utils._show import masking
+from ansible_collections.madctl.multinode.plugins.module_utils._show import masking, plan_text
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
     hosting,
@@ -102,7 +102,8 @@ class ActionModule(ActionBase):
         diff = {"diff": mask.data(playbook_screen.difference(plan))} if self._task.diff else {}
         if self._dry:
             if not quiet:
-                playbook_screen.say(map(mask.text, ["", *playbook_screen.commands(plan, user_env), ""]))
+                hidden = dict.fromkeys(user_env, masking.MARK)
+                playbook_screen.say(map(mask.text, ["", *plan_text.whole(plan, hidden), ""]))
             found = {"changed": True, "planned": True, "run_id": plan["run_id"], "plan": plan, "problems": []}
             return {**found, **diff, "_ansible_verbose_override": True}
         screen.begin(plan, secrets)

@@ -10,7 +10,8 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import questions
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -24,7 +25,7 @@ class ActionModule(ActionBase):
         """Return ``nodes`` with their ``runs`` by host, and ``problems`` of nodes that did not answer."""
         super().run(tmp, task_vars)
         found, arguments = hosting.asked(self, task_vars, questions.ps)
-        playbook_screen.table(_rows(found["nodes"]))
+        playbook_screen.say(columns.aligned(_rows(found["nodes"])))
         playbook_screen.problems(found["problems"])
         return results.left_to_role(results.judged(found, found["problems"]), arguments)
 
@@ -41,6 +42,6 @@ def _rows(nodes: dict[str, Any]) -> list[list[str]]:
         said = next((run["described"] for run in shares[run_id].values() if run["described"]), None)
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(said["created"])) if said else "-"
         work = raw_words.joined(said["work"]) if said else "-"
-        row = [run_id, started, states, check_table.brief(list(shares[run_id])), work]
+        row = [run_id, started, states, fold(list(shares[run_id])), work]
         rows.append(row)
     return rows

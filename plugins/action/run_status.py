@@ -27,6 +27,6 @@ class ActionModule(ActionBase):
         if "run_id" in found:
             playbook_screen.tell("run", found["run_id"])
         if found["nodes"]:
-            playbook_screen.table(status_table.rows([{"host": host, **node} for host, node in found["nodes"].items()]))
+            playbook_screen.say(status_table.lines([{"host": host, **node} for host, node in found["nodes"].items()]))
         playbook_screen.problems(found["problems"])
         return results.left_to_role(results.judged(found, found["problems"]), arguments)

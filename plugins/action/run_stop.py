@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import questions
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -34,10 +34,10 @@ class ActionModule(ActionBase):
         if not found.get("known"):
             return results.left_to_role(results.judged(found, found["problems"]), arguments)
         if dry_run:
-            said = "would be stopped on %s" % check_table.brief(going) if going else "there is nothing to stop"
+            said = "would be stopped on %s" % fold(going) if going else "there is nothing to stop"
             playbook_screen.tell("stop", "run %s: %s" % (run_id, said))
         elif empty:
-            playbook_screen.tell("stop", "run %s: nothing is left on %s" % (run_id, check_table.brief(empty)))
+            playbook_screen.tell("stop", "run %s: nothing is left on %s" % (run_id, fold(empty)))
         if self._task.diff:
             found["diff"] = _difference(run_id, nodes)
         return results.left_to_role(results.judged(found, found["problems"]), arguments)

@@ -8,8 +8,8 @@ name: live
 type: stdout
 short_description: Nodes × stage while a run starts, then the lines of the job
 description:
-  - On a terminal a table of all nodes and how far each has come, until the job speaks; elsewhere a line a stage.
-  - Tasks of other collections look as with the callback C(default).
+  - On a terminal, a table of all nodes and how far each has come, until the job prints; elsewhere one line per stage.
+  - Tasks of other collections look as they do with the callback C(default).
 author: The madctl authors
 extends_documentation_fragment:
   - default_callback
@@ -37,48 +37,49 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     wire,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show.redrawn import Redrawn, is_possible
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _OURS = "madctl.multinode"
-_LAST_WORDS_SECONDS = 10.0
+_DRAIN_SECONDS = 10.0
 
 
 class CallbackModule(Default):
-    """Draws what the collection's actions tell; everything else is the default callback's."""
+    """Draws what the collection's actions show; everything else is left to the default callback."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
     CALLBACK_NAME = "madctl.multinode.live"
 
     def __init__(self) -> None:
-        """Prepare; nothing listens before a playbook starts."""
+        """Prepare; nothing is listened to before a playbook starts."""
         super().__init__()
         self._lock = threading.RLock()
         self._table = stage_table.Table()
-        self._drawn = 0
-        self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._drawing = Redrawn(self._write)
+        self._is_terminal = is_possible(sys.stdout)
         self._barrier = threading.Event()
         self._asking: socket.socket | None = None
         self._directory = ""
         self._waiting_play: Any = None
         self._has_others = False
 
-    # -- what actions tell ------------------------------------------------------------------------
+    # -- what actions show ------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Listen; workers inherit the environment, and with it where to tell."""
+        """Listen; workers inherit the environment, and with it the name of the socket."""
         super().v2_playbook_on_start(playbook)
-        # ansible-runner inherits from the callback that it finds, and locks the display around every method of it: a
-        # thread of ours would wait for that for ever. There, this is the callback "default".
+        # ansible-runner inherits from the callback that it finds, and locks the display around every method of it: our
+        # thread would wait for that forever. There, this is the callback "default".
         if type(self) is not CallbackModule:
             return
         self._directory = private_places.private()
         self._step_aside()
-        # A playbook that is interrupted has no statistics. Below zero comes after workers were waited for, who still
-        # speak while they stop a run; workers are copies of this process, and do not do it.
+        # A playbook that is interrupted has no statistics. Below zero comes after Ansible has waited for its workers,
+        # which still send events while they stop a run; workers are copies of this process, and skip it.
         multiprocessing.util.Finalize(None, self._leave, exitpriority=-1)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # A path may be too long for a socket's name; a descriptor's never is.
+        # A path may be too long for the name of a socket; that of a descriptor never is.
         place = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         listener.bind("/proc/self/fd/%d/live.sock" % place)
         os.close(place)
@@ -87,7 +88,7 @@ class CallbackModule(Default):
         threading.Thread(target=self._listen, args=(listener,), daemon=True).start()
 
     def _step_aside(self) -> None:
-        """Take the table away for whatever Ansible itself says, such as a warning, and draw it again below."""
+        """Take the table away for what Ansible itself prints, such as a warning, and draw it again below."""
         show, owner = self._display.display, os.getpid()
 
         def display(*words: Any, **more: Any) -> None:
@@ -96,8 +97,8 @@ class CallbackModule(Default):
                 show(*words, **more)
                 return
             with self._lock:
-                had_table = bool(self._drawn)
-                self._erase()
+                had_table = bool(self._drawing)
+                self._drawing.erase()
                 show(*words, **more)
                 sys.stdout.flush()  # Ansible does so only at its end.
                 if had_table:
@@ -106,7 +107,7 @@ class CallbackModule(Default):
         self._display.display = display
 
     def _listen(self, listener: socket.socket) -> None:
-        """Hear all who speak in one thread: when the interpreter ends, no other can be started."""
+        """Read from all workers in one thread: when the interpreter ends, no other can be started."""
         selector = selectors.DefaultSelector()
         selector.register(listener, selectors.EVENT_READ)
         speakers: list[socket.socket] = []
@@ -121,12 +122,12 @@ class CallbackModule(Default):
                     selector.unregister(speaker)
                     speakers.remove(speaker)
                     speaker.close()
-            # Connections are taken in their order: whoever asks for it hears when all before have said their last.
+            # Connections are closed in their order, so the barrier opens when all before it have sent everything.
             if speakers and speakers[0] is self._asking:
                 self._barrier.set()
 
     def _hear(self, key: Any) -> bool:
-        """Take in what one says, and tell whether there may be more."""
+        """Read what one worker has sent, and return whether there may be more."""
         try:
             data = key.fileobj.recv(1 << 16)
         except OSError:
@@ -140,44 +141,39 @@ class CallbackModule(Default):
 
     def _on_event(self, event: dict[str, Any]) -> None:
         with self._lock:
-            if event["event"] == events.TEXT:
+            kind = event["event"]
+            if kind == events.TEXT:
                 self._say(event["text"], is_job=bool(event.get("job")))
-            elif event["event"] == events.NODES:
+            elif kind == events.NODES:
                 self._table.begin(event["nodes"])
                 self._draw()
-            elif self._table.take(event):
+            elif self._table.take({**event, "event": kind[len(events.on_node("")) :]}):
                 self._draw()
 
     def _say(self, text: str, is_job: bool = False) -> None:
-        self._erase()
+        self._drawing.erase()
         self._display.display(text)
         if is_job:
             self._table.end()
         self._draw()
 
     def _draw(self) -> None:
-        if not self._is_terminal:
-            return
-        self._erase()
-        lines = self._table.lines(shutil.get_terminal_size())
-        sys.stdout.write("".join(line + "\n" for line in lines))
-        sys.stdout.flush()
-        self._drawn = len(lines)
+        if self._is_terminal:
+            self._drawing.draw(self._table.lines(shutil.get_terminal_size()))
 
-    def _erase(self) -> None:
-        if self._drawn:
-            sys.stdout.write("\x1b[%dA\x1b[J" % self._drawn)
-            sys.stdout.flush()
-            self._drawn = 0
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     def _wait(self) -> None:
-        """Let what an action told come before what follows it."""
+        """Wait until all that an action has sent is shown."""
         if not self._directory:
             return
         self._barrier.clear()
         with unix_sockets.connect(self._place()) as own:
             own.sendall(wire.encode({"event": events.BARRIER}))
-            self._barrier.wait(_LAST_WORDS_SECONDS)
+            self._barrier.wait(_DRAIN_SECONDS)
 
     def _place(self) -> str:
         return "%s/live.sock" % self._directory
@@ -189,7 +185,7 @@ class CallbackModule(Default):
     # -- Ansible's own events ---------------------------------------------------------------------
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Keep the banner of a play until a task wants one."""
+        """Keep the banner of a play until a task of another collection starts."""
         if not self._directory:
             super().v2_playbook_on_play_start(play)
             return
@@ -197,11 +193,11 @@ class CallbackModule(Default):
         self._play = play
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: Any) -> None:
-        """Show other people's tasks as usual."""
+        """Show tasks of other collections as usual."""
         if self._is_ours(task):
             return
         with self._lock:
-            self._erase()
+            self._drawing.erase()
             self._show_play()
             super().v2_playbook_on_task_start(task, is_conditional)
 
@@ -212,7 +208,7 @@ class CallbackModule(Default):
             super().v2_playbook_on_play_start(play)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """Begin a node's line with the first look at it."""
+        """Begin the line of a node when it is probed."""
         if self._is_ours(task):
             with self._lock:
                 if task.action.endswith(".node_info") and self._table.add(host.get_name()):
@@ -221,11 +217,11 @@ class CallbackModule(Default):
         super().v2_runner_on_start(host, task)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Mark a node that was looked at."""
+        """Mark a node that was probed."""
         self._on_result(result, "v2_runner_on_ok")
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """Show a failure of ours as its lines, unless they were shown."""
+        """Show a failure of ours as its lines."""
         self._on_result(result, "v2_runner_on_failed", ignore_errors=ignore_errors)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
@@ -233,14 +229,14 @@ class CallbackModule(Default):
         self._on_result(result, "v2_runner_on_unreachable")
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """Say nothing of what ours leave out."""
+        """Hide tasks of ours that are skipped."""
         self._on_result(result, "v2_runner_on_skipped")
 
     def _on_result(self, result: Any, name: str, **more: Any) -> None:
         task, found = result._task, result._result
         if not self._is_ours(task):
             with self._lock:
-                self._erase()
+                self._drawing.erase()
                 getattr(super(), name)(result, **more)
             return
         if task.action.endswith(".node_info"):
@@ -250,32 +246,28 @@ class CallbackModule(Default):
                     self._draw()
             return
         self._wait()
-        if found.get("diff") and found.get("changed") and self._diff_wanted(task):
+        if found.get("diff") and found.get("changed") and task.diff:
             with self._lock:
                 self._say(self._get_diff(found["diff"]).rstrip())
         if name == "v2_runner_on_failed" and task.action != "ansible.builtin.fail":
             with self._lock:
                 self._say(plain_text.lines(found.get("msg")))
 
-    @staticmethod
-    def _diff_wanted(task: Any) -> bool:
-        return bool(task.diff)
-
     def v2_on_file_diff(self, result: Any) -> None:
-        """Show differences of other people's tasks as usual; ours come with their results."""
+        """Show differences of other collections' tasks as usual; ours come with their results."""
         if not self._is_ours(result._task):
             super().v2_on_file_diff(result)
 
     def v2_playbook_on_include(self, included_file: Any) -> None:
-        """Say nothing of our own files."""
+        """Hide our own files."""
         if not self._is_ours(included_file._task):
             super().v2_playbook_on_include(included_file)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Leave the screen; a recap where there was more than ours."""
+        """Take the table away; show a recap if there were other tasks than ours."""
         self._wait()
         with self._lock:
-            self._erase()
+            self._drawing.erase()
         if self._directory:
             os.environ.pop(playbook_screen.LIVE_SOCKET, None)
         if self._has_others or not self._directory:

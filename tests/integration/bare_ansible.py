@@ -43,8 +43,8 @@ class Played:
 
     def codes(self):
         """Give the problems that were shown, as hosts and codes."""
-        found = re.findall(r"^([A-Z_]+): (\S+): ", self.out, re.M)
-        return sorted({(host.name, code) for code, hosts in found for host in hostlist.from_list(hosts)})
+        found = re.findall(r"^madctl: (\S+): .*\[([A-Z_]+)\]$", self.out, re.M)
+        return sorted({(host.name, code) for hosts, code in found for host in hostlist.from_list(hosts)})
 
 
 def python(core):

@@ -25,7 +25,7 @@ def test_one_interrupt_stops_everything(lab, marker):
 
 def test_a_second_interrupt_kills_what_ignores_the_first(lab):
     process = start(lab, "wait.py", "stubborn")
-    for marker in ("waiting", "telling all nodes"):
+    for marker in ("waiting", "stopping all nodes"):
         read_until(process, marker)
         os.kill(process.pid, signal.SIGINT)
     # A deadline below the 30 seconds that torchrun alone would give its workers.

@@ -70,6 +70,6 @@ def test_what_needs_a_stream_says_so(play, role):
     done, _ = play(role, madctl_work=["true"], madctl_shape="command")
 
     assert done.returncode == 2
-    said = "CONNECTION_UNSUPPORTED: here: its connection by_task carries no stream of bytes"
+    said = "madctl: here: its connection by_task carries no stream of bytes"
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

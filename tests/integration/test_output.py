@@ -81,7 +81,7 @@ def test_a_screen_that_takes_nothing_does_not_delay_the_stop(lab):
     said = process.stderr.read().decode()
 
     assert process.wait(60) == 0, said
-    assert b"not shown; they are in the file" in output
+    assert b"not shown; see the log on the node" in output
 
 
 @pytest.fixture(scope="module")

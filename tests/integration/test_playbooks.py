@@ -138,9 +138,9 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     # node2 is first in the inventory, so it is the first node.
     rows = [line.split() for line in status.out.splitlines() if line.startswith("node")]
     assert [(row[0], row[1], row[3]) for row in rows[:2]] == [("node2", "running", "2"), ("node1", "running", "2")]
-    assert f"stop    run {launched.run_id}: nothing is left on node2,node1" in stopped.out
+    assert f"stop    run {launched.run_id}: nothing is left on node[1-2]" in stopped.out
     assert f"-node1: run {launched.run_id}" in stopped.out
-    assert f"stop    run {launched.run_id}: would be stopped on node2,node1" in would.out
+    assert f"stop    run {launched.run_id}: would be stopped on node[1-2]" in would.out
     assert f"stop    run {launched.run_id}: there is nothing to stop" in would_not.out
     assert (again.code, "changed: [" in again.out) == (0, False)
     assert {f"node2:{rank} | waiting {rank}" for rank in (0, 1)} <= set(logs.out.splitlines())
@@ -149,7 +149,7 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     assert f"collect run {launched.run_id}" in collected.out
     assert (tmp_path / "run/node1/logs/rank-2.out").read_text() == "waiting 2\n"
     assert kept.code == 2
-    assert f"DEST_IN_USE: node1: {tmp_path}/run/node1 holds something else; name another directory" in kept.out
+    assert f"madctl: node1: {tmp_path}/run/node1 holds something else; name another directory [DEST_IN_USE]" in kept.out
     assert json.loads((tmp_path / "run/node1/run.json").read_text()) == {"run_id": "another"}
     assert re.search(rf"^{launched.run_id}  \S+ \S+  exited +node2,node1  .*wait.py$", listed.out, re.M)
 
@@ -168,13 +168,16 @@ def test_a_run_that_no_node_knows(play):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["launch", "--tags", "chekc"], "TAG_UNKNOWN: no task has the tag chekc; did you mean check?"),
-        (["stop", "--skip-tags", "stpo"], "TAG_UNKNOWN: no task has the tag stpo; did you mean stop?"),
+        (["launch", "--tags", "chekc"], "madctl: no task has the tag chekc; did you mean check? [TAG_UNKNOWN]"),
+        (["stop", "--skip-tags", "stpo"], "madctl: no task has the tag stpo; did you mean stop? [TAG_UNKNOWN]"),
         (
             ["check", "-e", "madctl_nprocpernode=4"],
             "there is no variable madctl_nprocpernode; did you mean madctl_nproc_per_node?",
         ),
-        (["gc", "-e", "madctl_day=1"], "VARIABLE_UNKNOWN: there is no variable madctl_day; did you mean madctl_days?"),
+        (
+            ["gc", "-e", "madctl_day=1"],
+            "madctl: there is no variable madctl_day; did you mean madctl_days? [VARIABLE_UNKNOWN]",
+        ),
     ],
 )
 def test_what_is_misspelled_is_refused(play, on, words, told):
@@ -193,10 +196,10 @@ def test_a_misspelled_variable_of_one_host_is_refused(play, site):
     done = play("status")
     (place / "node1.yml").unlink()
 
-    assert "VARIABLE_UNKNOWN: there is no variable madctl_slot; did you mean madctl_slots?" in done.all
+    assert "madctl: there is no variable madctl_slot; did you mean madctl_slots? [VARIABLE_UNKNOWN]" in done.all
 
 
-ALL_HOSTS = "PLAY_PARTED: this role needs all hosts of the play at once; "
+ALL_HOSTS = "madctl: this role needs all hosts of the play at once; "
 
 
 @pytest.mark.parametrize(
@@ -254,9 +257,9 @@ def test_nodes_that_fail_alike_are_told_once_in_the_words_of_playbooks(play):
     told = [line for line in refused.out.splitlines() if f"already used by run {running.run_id}" in line]
 
     assert len(told) == 1, refused.all
-    assert told[0].startswith("NODE_BUSY: node[1-2]: ")
-    assert told[0].endswith("madctl_skip: [machine]")
-    assert '"msg": "NODE_BUSY: node[1-2]; causes are above"' in refused.out
+    assert told[0].startswith("madctl: node[1-2]: ")
+    assert told[0].endswith("madctl_skip: [machine] [NODE_BUSY]")
+    assert '"msg": "NODE_BUSY: node[1-2]; see the causes above"' in refused.out
 
 
 def test_stop_means_the_run_that_goes_on_and_not_a_later_one(play):
@@ -266,7 +269,7 @@ def test_stop_means_the_run_that_goes_on_and_not_a_later_one(play):
     stopped = play("stop")
 
     assert (older.code, later.code, stopped.code) == (0, 0, 0), stopped.all
-    assert f"stop    run {older.run_id}: nothing is left on node2,node1" in stopped.out
+    assert f"stop    run {older.run_id}: nothing is left on node[1-2]" in stopped.out
     assert "running" not in play("ps").out
 
 
@@ -282,9 +285,9 @@ def test_a_run_that_was_started_anew_is_stopped_by_its_first_id(play, begin):
     rest, _ = process.communicate(timeout=60)
 
     assert stopped.code == 0, stopped.all
-    assert f"stop    run {run_id}.1: nothing is left on node2,node1" in stopped.out
+    assert f"stop    run {run_id}.1: nothing is left on node[1-2]" in stopped.out
     assert process.returncode == 2
-    assert "RUN_STOPPED: " in rest
+    assert "[RUN_STOPPED]" in rest
 
 
 def test_a_link_that_is_cut_makes_a_node_lost(play, begin, on):
@@ -300,7 +303,7 @@ def test_a_link_that_is_cut_makes_a_node_lost(play, begin, on):
     # Nobody could tell it; when it is back, somebody can.
     assert play("stop").code == 0
     assert process.returncode == 2, rest
-    assert re.search(r"^NODE_LOST: node2: .*; .*$", rest, re.M), rest
+    assert re.search(r"^madctl: node2: .*; .* \[NODE_LOST\]$", rest, re.M), rest
 
 
 @pytest.fixture
@@ -355,12 +358,12 @@ def test_a_failure_is_a_line_and_no_dump(play):
 
     assert done.code == 2
     assert "node1:3 | giving up" in done.out
-    line = "RANK_FAILED: node1: rank 3 failed: exit code 7; its output is in logs/rank-3.* of the run directory"
-    assert line in done.out.splitlines()
+    line = "node1: rank 3 failed: exit code 7; its output is in logs/rank-3.* of the run directory [RANK_FAILED]"
+    assert f"madctl: {line}" in done.out.splitlines()
     assert re.search(r"^done    failed after \S+ s on 2 nodes, \d of 4 ranks joined$", done.out, re.M)
     assert json.loads(failed.partition("=> ")[2]) == {
         "changed": False,
-        "msg": "RANK_FAILED: node1; causes are above",
+        "msg": "RANK_FAILED: node1; see the causes above",
     }
 
 
@@ -456,8 +459,8 @@ def test_what_no_node_is_needed_for_is_refused(play):
         done = play("check", "-e", given)
 
         assert done.code == 2, given
-        assert f"{code}: " in done.all, given
-    assert "WORK_MISSING: " in play("launch").all
+        assert f"[{code}]" in done.all, given
+    assert "[WORK_MISSING]" in play("launch").all
 
 
 @pytest.fixture

@@ -188,7 +188,7 @@ def test_the_third_interrupt_lets_go_and_says_how_to_finish(lab):
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
     try:
-        for marker in ("Ctrl-C again to kill", "Ctrl-C again to let go", "goes on"):
+        for marker in ("Ctrl-C again to kill", "Ctrl-C again to detach", "is still running"):
             process.send_signal(signal.SIGINT)
             read_until(process, marker)
         assert process.wait(30) == 130
@@ -205,15 +205,15 @@ def test_a_terminated_launcher_lets_go(lab):
     output = process.communicate(timeout=30)[0]
 
     assert process.returncode == 143, output
-    assert "goes on: madctl attach" in output
+    assert "is still running; re-attach with madctl attach" in output
     assert madctl("stop").code == 0
 
 
-@pytest.mark.parametrize("marker", ["probe ", "plan ", "arm ", "go ", "waiting", "telling all nodes"])
+@pytest.mark.parametrize("marker", ["probe ", "plan ", "arm ", "go ", "waiting", "stopping all nodes"])
 def test_a_launcher_killed_at_any_event_leaves_what_status_and_stop_can_handle(lab, marker):
     process = start(lab, "wait.py", "leak")
-    read_until(process, "waiting" if marker == "telling all nodes" else marker)
-    if marker == "telling all nodes":
+    read_until(process, "waiting" if marker == "stopping all nodes" else marker)
+    if marker == "stopping all nodes":
         process.send_signal(signal.SIGINT)
         read_until(process, marker)
     process.kill()
@@ -240,7 +240,10 @@ def test_a_run_goes_on_when_ansible_is_killed(lab):
     output, _ = process.communicate(timeout=60)
 
     assert process.returncode == 1, output
-    assert f"the run may go on: madctl status {run_id}, madctl stop {run_id} [INTERNAL]" in output
+    assert (
+        f"the run may still be running; see madctl status {run_id} or stop it with madctl stop {run_id} [INTERNAL]"
+        in output
+    )
     wait_for(lambda: subprocess.run(ansible, capture_output=True, check=False).stdout == b"")
     assert set(states(run_id).values()) == {"running"}
     assert madctl("ps", "--output", "json").json["data"]["runs"][-1]["status"] == "running"

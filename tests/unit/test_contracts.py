@@ -102,7 +102,6 @@ MEANINGS = {
     "madctl/playbook/report.py": {"planned"},  # how a dry run ended
     "madctl/runs/exit_records.py": {"apart"},  # a part of the record
     "madctl/runs/record_store.py": {"restart"},  # a part of the plan
-    "madctl/screen/view.py": {"idle", "restart", "lost"},  # what a line of the story begins with
     "plugins/module_utils/_arm/arming.py": {"ready"},  # the supervisor's first word
     "plugins/module_utils/_common/node_answers.py": {"armed"},  # news of arming
     "plugins/module_utils/_conduct/conductor.py": {"restart"},  # a part of the plan
@@ -112,7 +111,7 @@ MEANINGS = {
     "plugins/module_utils/_supervise/supervisor_loop.py": {"armed"},
     "plugins/module_utils/_conduct/find_run.py": STATES,
     "plugins/plugin_utils/_run/verdict.py": {"restart"},  # a part of the plan
-    "plugins/plugin_utils/_screen/playbook_screen.py": {"idle", "restart", "lost"},
+    "plugins/module_utils/_show/story.py": {"idle", "restart", "lost"},  # what a line of the story begins with
 }
 CONTRACT = {COMMON + "events.py", COMMON + "run_directory.py", ALONE["rank_wrapper"]}
 

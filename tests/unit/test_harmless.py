@@ -12,7 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
-from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import plan_text, stage_table
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
@@ -24,7 +24,7 @@ from madctl.playbook import ask, report
 from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
 from madctl.runs import record_store
-from madctl.screen.plan_text import show_plan
+from madctl.screen import terminal
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View
 from tests import hostile
@@ -92,7 +92,7 @@ def test_events_on_the_screen(text, terminal, as_json, monkeypatch):
     both = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stdout", both)
     monkeypatch.setattr(sys, "stderr", both)
-    view = View(["node1", text], as_json=as_json, single=False, stages=())
+    view = View(["node1", text], as_json=as_json, stages=())
     for event, payload in events(text):
         view.on_event(event, payload)
     view.errors = [Problem("RANK_FAILED", text, "node1", text, rank=0)]
@@ -100,7 +100,7 @@ def test_events_on_the_screen(text, terminal, as_json, monkeypatch):
         text, {"nodes": [{"run_dir": text}], "victims": {"node1": 2}, "world_size": text}, True, f"{text}\n{text}"
     )
     view.results([f"node1  {text}"], text)
-    view.goes_on(text, is_forgotten=True)
+    view.still_running(text, is_forgotten=True)
     view.notice(Problem("X", text, text, text))
 
     checked(both.getvalue().rstrip("\n").split("\n"))
@@ -132,7 +132,7 @@ def test_the_table_of_a_playbook(text):
     table = stage_table.Table()
     table.begin([{"host": text, "nproc_per_node": text}])
     for event, _ in events(text):
-        table.take({**event, "event": f"node_{event['event']}", "host": text})
+        table.take({**event, "host": text})
 
     for line in table.lines((200, 50)):
         assert hostile.is_harmless(line)
@@ -263,7 +263,7 @@ def test_what_is_remembered(output, text, shown):
 
 @pytest.mark.parametrize("output", ["text", "json"])
 def test_the_table_of_a_check(output, text, shown):
-    view = View(["node1"], as_json=output == "json", single=True, stages=())
+    view = View(["node1"], as_json=output == "json", stages=())
     view.errors = view.warnings = [Problem("PORT_IN_USE", text, "node1", text)]
     session = Session(None, {}, view)
     session.verdict = {
@@ -279,7 +279,7 @@ def test_the_table_of_a_check(output, text, shown):
 @pytest.mark.parametrize("output", ["text", "json"])
 def test_a_report_of_a_run(output, text, shown):
     node = {"host": "node1", "node_rank": 0, "address": text, "interface": text, "nproc_per_node": 1, "run_dir": text}
-    view = View(["node1"], as_json=output == "json", single=True, stages=())
+    view = View(["node1"], as_json=output == "json", stages=())
     session = RunSession(None, {"madctl_env": {}, "madctl_work": []}, view)
     session.nodes = Targets(("node1",), build([Host("node1")], None, None, ""))
     plan = {**PLAN, "run_id": RUN, "nodes": [{**node, "env": {}}]}
@@ -298,11 +298,11 @@ def test_a_report_of_a_run(output, text, shown):
 def test_a_plan_is_shown_in_lines_of_its_own(text, shown, told):
     node = {"host": "node1", "node_rank": 0, "address": text, "interface": text, "nproc_per_node": 1, "cwd": text}
     node.update(env={text: text}, argv=[text, text], rank_argv=[text])
-    show_plan({"nodes": [node]})
+    terminal.say(*plan_text.whole({"nodes": [node]}, {}))
     assert len(shown()) == 7
     plan = {"run_id": text, "nodes": [node], "world_size": 1, "master_addr": text, "master_port": text}
     playbook_screen.planned(plan, [codes.problem("X", None, text)])
-    playbook_screen.say(playbook_screen.commands(plan, [text]))
+    playbook_screen.say(plan_text.whole(plan, {text: text}))
     checked(told)
     checked(playbook_screen.difference(plan)["after"].rstrip("\n").split("\n"))
 
@@ -333,7 +333,7 @@ def test_a_node_cannot_tell_of_the_whole_run(kind, told, monkeypatch, shown):
         "plan": {**PLAN, "run_id": "x", "nodes": []},
     }
     record = remembered()
-    session = RunSession(None, {}, View(["node1"], as_json=False, single=True, stages=()), record)
+    session = RunSession(None, {}, View(["node1"], as_json=False, stages=()), record)
     session.on_event(forged, b"")
     screen = playbook_screen.Screen({"shape": "script", "nodes": [{"host": "node1"}], "world_size": 1, "run_id": RUN})
     screen.on_event(forged, b"")

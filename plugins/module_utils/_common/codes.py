@@ -7,7 +7,7 @@ Private to the collection.
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
@@ -40,6 +40,8 @@ _EXIT = {
     }.items()
     for code in codes
 }
+# Where a command only asks nodes.
+_ASKED = {"DEST_IN_USE": ExitCode.USAGE, "STOP_UNVERIFIED": ExitCode.STOP_UNVERIFIED}
 
 
 def problem(
@@ -73,8 +75,14 @@ def exit_code_of(codes: Sequence[str]) -> ExitCode:
     return _EXIT.get(codes[0], ExitCode.CHECK_FAILED) if codes else ExitCode.SUCCEEDED
 
 
-def line(entry: Problem) -> str:
-    """Return one problem as a role's message: code first, then host, cause and remedy."""
-    where = entry["host"] + ": " if entry["host"] else ""
-    remedy = "; " + entry["remedy"] if entry["remedy"] else ""
-    return plain("%s: %s%s%s" % (entry["code"], where, entry["message"], remedy))
+def answer_code(codes: Sequence[str]) -> ExitCode:
+    """Return the exit code of a command that only asks nodes: one that does not answer is unreachable to it."""
+    special = [_ASKED[code] for code in codes if code in _ASKED]
+    return (special or [ExitCode.UNREACHABLE])[0] if codes else ExitCode.SUCCEEDED
+
+
+def line(entry: Mapping[str, Any]) -> str:
+    """Write one problem on one line, at every door the same: host, cause, remedy, code."""
+    where = "%s: " % entry["host"] if entry["host"] else ""
+    remedy = "; %s" % entry["remedy"] if entry["remedy"] else ""
+    return plain("%s%s%s [%s]" % (where, entry["message"], remedy, entry["code"]))

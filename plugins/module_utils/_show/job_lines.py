@@ -16,7 +16,7 @@ _SHOWN = bytes(range(0x20, 0x7F)) + b"\n\t"
 
 
 def is_forged(event: Dict[str, Any]) -> bool:
-    """Tell whether one node tells what only who follows all of them can say; whatever a node tells has its host."""
+    """Return whether a node reports what only the follower of all nodes can know; what a node reports has its host."""
     return event["event"] in events.OF_THE_RUN and "host" in event
 
 
@@ -34,13 +34,13 @@ def split(rest: bytes, data: bytes, mask: Mask, longest: int = LONGEST) -> Tuple
     Cut lines out of a log.
 
     Args:
-        rest: What the last call left.
-        data: What came since.
-        mask: What must not be cut in two.
-        longest: What is longer is given in pieces, each but the last with a mark at its end.
+        rest: What the last call returned as incomplete.
+        data: What was added since.
+        mask: Its secrets are not cut in two.
+        longest: Longer lines are returned in pieces, each but the last with a mark at its end.
 
     Returns:
-        The lines, and what may go on; that is never much longer than ``longest``, whatever comes.
+        The lines, and what is incomplete, which is never much longer than ``longest``.
     """
     *lines, rest = (rest + data).split(b"\n")
     found: List[bytes] = []
@@ -50,29 +50,29 @@ def split(rest: bytes, data: bytes, mask: Mask, longest: int = LONGEST) -> Tuple
             continue
         pieces, last = _pieces(line, mask, longest, longest)
         found += [*pieces, last] if last or not pieces else pieces
-    # A secret that has begun to appear behind the cut has to be there as a whole to be seen.
+    # A secret that begins behind the cut is found only when all of it is there.
     pieces, rest = _pieces(rest, mask, longest, longest + mask.longest)
     return found + pieces, rest
 
 
 class Logs:
-    """Cuts all logs of a run into lines that can be shown, and knows what no newline has ended yet."""
+    """Cuts all logs of a run into lines that can be shown, and keeps what no newline has ended yet."""
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
         self._rests: Dict[Tuple[str, str], bytes] = {}
 
     def feed(self, host: str, log: str, data: bytes) -> List[str]:
-        """Take in what a log has grown by, and give the lines that ended."""
+        """Add data to a log, and return the lines that it completes."""
         lines, self._rests[host, log] = split(self._rests.get((host, log), b""), data, self._mask)
         return [harmless(self._mask.line(line)) for line in lines]
 
     def block(self, host: str, log: str, data: bytes) -> Optional[bytes]:
         """
-        Take in what a log has grown by, and give the lines that ended as a whole; None where each has to be looked at.
+        Add data to a log, and return the lines that it completes as a whole; None where each must be inspected.
 
-        That is where there may be secrets, where a line is too long, or has more than the characters of ASCII that any
-        terminal just shows. Most output is so, and costs a tenth; where it is None, ``feed`` has yet to take the data.
+        That is so where there may be secrets, where a line is too long, or has characters other than those of ASCII
+        that any terminal just shows. Most output has none of these, and costs a tenth. After None, call ``feed``.
         """
         data = self._rests.get((host, log), b"") + data
         end = data.rfind(b"\n")
@@ -84,10 +84,15 @@ class Logs:
         return data[:end]
 
     def end(self, host: Optional[str] = None, log: Optional[str] = None) -> List[Tuple[str, str, str]]:
-        """Give up the ends of all logs, or of some, each as its host, name and text."""
+        """Remove what is incomplete from all logs, or from some, and return it, each with its host and name."""
         found = [key for key in self._rests if host in (None, key[0]) and log in (None, key[1])]
         ends = [(*key, self._rests.pop(key)) for key in found]
         return [(owner, name, harmless(self._mask.line(rest))) for owner, name, rest in ends if rest]
+
+    def gap(self, host: str, log: str, count: int) -> List[str]:
+        """Return what to show where output of a log is left out: the line that is cut by it, and how much it is."""
+        cut = [text + CUT for _, _, text in self.end(host, log)]
+        return [*cut, "… %s not shown; see the log on the node" % size(count)]
 
 
 def _has_long_line(data: bytes, end: int) -> bool:
@@ -105,7 +110,7 @@ def _pieces(line: bytes, mask: Mask, longest: int, limit: int) -> Tuple[List[byt
         line = _last_state(line)
     while len(line) > limit:
         at = longest
-        while at > longest - 4 and line[at] & 0xC0 == 0x80:  # in the midst of a character
+        while at > longest - 4 and line[at] & 0xC0 == 0x80:  # in the middle of a character
             at -= 1
         at = mask.cut(line, at)
         pieces.append(line[:at] + CUT.encode())
@@ -114,7 +119,7 @@ def _pieces(line: bytes, mask: Mask, longest: int, limit: int) -> Tuple[List[byt
 
 
 def _last_state(line: bytes) -> bytes:
-    """Leave out what a progress bar has overwritten."""
+    """Remove what a progress bar has overwritten."""
     shown = line.rstrip(b"\r")
     return shown.rpartition(b"\r")[2] + line[len(shown) :][:1]
 

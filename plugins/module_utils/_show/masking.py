@@ -3,7 +3,7 @@
 Keep what a user passed by ``--env NAME`` or ``--env-file`` off the screen.
 
 Such a value is a secret if it is long, or if its name says so and it is not very short: the ``INFO``
-of ``NCCL_DEBUG=INFO`` must not blacken every line of a log. Pure; private to the collection.
+of ``NCCL_DEBUG=INFO`` must not be masked in every line of a log. Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, AnyStr, Dict, FrozenSet, Iterable, Iterator, List, Seque
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import pack, unpack
 
 MARK = "***"
+# madengine prints what it found in its credential files.
+_CREDENTIALS = re.compile(r"(Credentials:\s*)\S.*")
 _LONG, _LONG_ENOUGH = 8, 4
 _WORDS = {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "AUTH"}
 # A program acts on these; none of them can come from the user's environment.
@@ -24,7 +26,7 @@ _PLAIN_FIELDS = frozenset({"code", "command", "host", "run_id", "status"})
 
 def values(variables: Iterable[Tuple[str, str]]) -> Tuple[str, ...]:
     """
-    Pick what must not be shown out of variables.
+    Select what must not be shown of variables.
 
     Args:
         variables: Names and values.
@@ -42,13 +44,18 @@ def values(variables: Iterable[Tuple[str, str]]) -> Tuple[str, ...]:
 
 
 def named_like_a_secret(name: str) -> bool:
-    """Tell whether a word of a variable's name, as in HF_TOKEN or apiKey, says that it is secret."""
+    """Return whether a word of a variable's name, as in HF_TOKEN or apiKey, marks it as a secret."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).upper().split("_")
     return any(word in _WORDS or word[-1:] == "S" and word[:-1] in _WORDS for word in words)
 
 
+def without_credentials(text: str) -> str:
+    """Remove the values from a line in which madengine shows its credentials."""
+    return _CREDENTIALS.sub(r"\1(not shown)", text)
+
+
 class Mask:
-    """Replaces secrets in whatever is about to be shown; without secrets it changes nothing."""
+    """Replaces secrets in what is about to be shown; without secrets it changes nothing."""
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
         spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
@@ -65,15 +72,15 @@ class Mask:
         return _replaced(line, self._bytes, MARK.encode())
 
     def data(self, value: Any) -> Any:
-        """Mask every string in nested data and dataclasses, but for the fields that programs act on."""
+        """Mask every string in nested data and dataclasses, except the fields that programs act on."""
         return self._data(value, _PLAIN_FIELDS) if self._texts else value
 
     def cut(self, line: bytes, at: int) -> int:
         """
-        Find where a line can be cut in two without cutting a secret, which would then pass unseen.
+        Find where a line can be cut in two without cutting a secret, which would then not be found.
 
         Args:
-            at: Where to cut if nothing stands against it.
+            at: Where to cut unless a secret is there.
 
         Returns:
             The place: ``at`` or before, or behind a secret that begins the line; never 0.
@@ -111,7 +118,7 @@ class Mask:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Give a secret as it is, and as a program shows it that prints its settings as JSON or Python."""
+    """Yield a secret as it is, and as programs that print their settings as JSON or Python show it."""
     yield secret
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
@@ -119,7 +126,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _spans(text: AnyStr, secrets: Sequence[AnyStr]) -> List[Tuple[int, int]]:
-    """Find where secrets stand; what overlaps is one place, or the end of one would remain."""
+    """Find the places of secrets; those that overlap are one, or the end of one would remain."""
     found: List[Tuple[int, int]] = []
     for secret in secrets:
         start = text.find(secret)

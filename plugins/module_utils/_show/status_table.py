@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Say how a run stands from what its nodes answered. Pure; private to the collection."""
+"""The state of a run on its nodes, as a table. Pure; private to the collection."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import EXITED, Reason
+from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
 
-HEAD = ("NODE", "STATE", "CONTAINER", "RANKS", "PROCESSES", "EXIT")
 _REASONS = {
     Reason.STOPPED: "stopped",
     Reason.TIMED_OUT: "timed out",
@@ -17,26 +17,17 @@ _REASONS = {
 }
 
 
-def rows(nodes: Sequence[Dict[str, Any]]) -> List[Tuple[str, ...]]:
-    """Write a table of nodes and how the run stands there."""
-    return [
-        HEAD,
-        *(
-            (
-                node["host"],
-                node["state"],
-                node["container"] or "-",
-                str(node["joined"]),
-                str(node["processes"]),
-                ending(node["exit"]),
-            )
-            for node in nodes
-        ),
-    ]
+def lines(nodes: Sequence[Dict[str, Any]]) -> List[str]:
+    """Write the table."""
+    rows: List[Sequence[object]] = [("NODE", "STATE", "CONTAINER", "RANKS", "PROCESSES", "EXIT")]
+    for node in nodes:
+        container = node["container"] or "-"
+        rows.append((node["host"], node["state"], container, node["joined"], node["processes"], ending(node["exit"])))
+    return columns.aligned(rows)
 
 
 def ending(record: Optional[Dict[str, Any]]) -> str:
-    """Say in a few words how a node's share of a run ended."""
+    """Write in a few words how a node's part of a run ended."""
     if record is None:
         return "-"
     if record["outcome"] != EXITED:
@@ -49,10 +40,11 @@ def ending(record: Optional[Dict[str, Any]]) -> str:
 
 
 def alone(nodes: Sequence[Dict[str, Any]]) -> str:
-    """Say what a failure on one node means for the others when nobody is there to tell them."""
+    """Write how nodes notice each other's failures while no command follows the run."""
     paths = {node["storage"] for node in nodes}
     if len(nodes) < 2:
-        return "the node ends by itself"
+        return "while detached: the node ends by itself"
+    notice = "while detached: nodes notice another node's failure"
     if None in paths:
-        return "a node learns of another's failure by its runner's own time-out; --shared-path shortens that to 60 s"
-    return "a node learns of another's failure within 60 s, through %s" % ", ".join(sorted(map(str, paths)))
+        return notice + " only after their runner's timeout; with --shared-path, within 60 s"
+    return "%s within 60 s, through %s" % (notice, ", ".join(sorted(map(str, paths))))

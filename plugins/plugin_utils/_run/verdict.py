@@ -8,7 +8,7 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, story
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -35,7 +35,7 @@ def look(
         in_full: Whether nodes are asked also for what this launch does not need, see ``request_of.probe``.
     """
     hosts = request_of.in_rank_order(variables)
-    playbook_screen.looking(hosts)
+    playbook_screen.probing(hosts)
     seen = conductor.probe(hosts, request_of.probe(arguments, write, in_full))
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
@@ -61,11 +61,11 @@ def tell(conductor: Conductor, judged: judgement.Judgement, quiet: bool) -> None
     if quiet:
         return
     if judged.answered:
-        playbook_screen.tell("probe", "%s answered" % playbook_screen.nodes(judged.answered))
+        playbook_screen.tell(*story.answered(judged.answered))
     if judged.plan:
         playbook_screen.planned(judged.plan, judged.warnings)
     elif judged.without_ifconfig:
-        playbook_screen.tell("install", "net-tools on %s" % check_table.brief(judged.without_ifconfig))
+        playbook_screen.tell(*story.installing(judged.without_ifconfig))
 
 
 def prove(
@@ -81,7 +81,7 @@ def prove(
     problems = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
     checks = check_table.cells(judged.hosts, problems, judged.warnings, not_run(judged, paths))
     if show:
-        playbook_screen.say(check_table.lines(checks, check_table.brief))
+        playbook_screen.say(check_table.lines(checks))
     if not judged.plan:
         # With a plan they were shown beside it.
         playbook_screen.notices(judged.warnings)

@@ -34,7 +34,7 @@ def session(tmp_path, monkeypatch):
     """A launch whose run is remembered."""
     monkeypatch.setattr(record_store, "directory", lambda: tmp_path)
     built = inventory.build([hosts.Host("node1"), hosts.Host("node2")], None, None, "")
-    made = RunSession(Targets(("node1", "node2"), built), {}, View(("node1", "node2"), as_json=True, single=False))
+    made = RunSession(Targets(("node1", "node2"), built), {}, View(("node1", "node2"), as_json=True))
     made.judged = {"plan": PLAN}
     made.remember(record_store.create(PLAN, made.nodes, []))
     return made
@@ -56,8 +56,15 @@ def test_an_action_that_broke_is_no_end_of_a_run(session, result, capsys):
     told = capsys.readouterr()
     data = json.loads(told.out)
     assert (data["status"], data["exit_code"]) == ("failed", 1) and len(data["data"]["nodes"]) == 2
-    assert f"the run may go on: madctl status {PLAN['run_id']}" in told.err
+    assert f"the run may still be running; see madctl status {PLAN['run_id']}" in told.err
     assert record_store.load(PLAN["run_id"]).status == "running"
+
+
+def test_a_line_of_a_playbook_is_not_prefixed_twice(session, capsys):
+    session.on_task("madctl.multinode.run_launch", "node1", {"failed": True, "msg": "madctl: node1: x [PLAY_PARTED]"})
+    report.report_run(session, "launch", as_json=True)
+
+    assert any(line.startswith("madctl: node1: x [PLAY_PARTED]; ") for line in capsys.readouterr().err.splitlines())
 
 
 @pytest.mark.fuzz

@@ -357,7 +357,7 @@ def test_a_record_is_private_and_whole(monkeypatch):
 def session(detached=False):
     nodes = [{**entry, "interface": "x", "nproc_per_node": 1, "address": "x", "env": {}} for entry in NODES]
     plan = {**PLAN, "run_id": RUN, "nodes": nodes}
-    view = View(["a", "b"], as_json=True, single=False, stages=())
+    view = View(["a", "b"], as_json=True, stages=())
     found = RunSession(TARGETS, {"madctl_env": {}, "madctl_work": ["x"]}, view)
     summary = {"nodes": nodes, "start_spread_seconds": 0.1, "victims": {}, "ranks_joined": 2, "duration_seconds": 1.0}
     final = {"summary": summary, "run_id": RUN, "exit_code": 0, "problems": [], "detached": detached}
@@ -383,8 +383,8 @@ def test_a_quota_in_the_middle_is_a_notice_with_the_way_back(detached, monkeypat
     assert "plan" in said.err
     if detached:
         assert (
-            f"{RUN} goes on: first madctl ps --hosts a,b, then madctl attach {RUN}, madctl stop {RUN}\n"
-            in said.err.replace("[a-b]", "a,b")
+            f"{RUN} is still running; run madctl ps --hosts a,b first, then re-attach with madctl attach {RUN} "
+            f"or stop it with madctl stop {RUN}\n" in said.err
         )
 
 
@@ -430,7 +430,7 @@ def test_a_failure_of_our_own_is_told_and_no_success(where, monkeypatch, capsys)
     assert whole["errors"][0]["code"] == "INTERNAL" and "ZeroDivisionError" in whole["errors"][0]["message"]
     assert [entry["host"] for entry in whole["data"]["nodes"]] == ["a", "b"]
     assert record_store.load(RUN).status == "succeeded"  # That is what its nodes said.
-    assert "madctl: some of what happened could not be shown: ZeroDivisionError: x\\x1b" in said.err
+    assert "madctl: some events could not be shown: ZeroDivisionError: x\\x1b" in said.err
 
 
 def test_logs_that_could_not_all_be_shown_are_no_success(monkeypatch, capsys):
@@ -443,7 +443,7 @@ def test_logs_that_could_not_all_be_shown_are_no_success(monkeypatch, capsys):
     monkeypatch.setattr(RunSession, "run", play)
 
     assert cli.main(["logs"]) == 1
-    assert capsys.readouterr().err.startswith("madctl: some of what happened could not be shown: KeyError")
+    assert capsys.readouterr().err.startswith("madctl: some events could not be shown: KeyError")
 
 
 FAILED = {"failed": True, "msg": "KeyError: 'seq'"}
@@ -462,7 +462,10 @@ def test_an_action_that_fails_says_nothing_of_how_the_run_ended(result, capsys):
     assert code == 1
     assert record_store.load(RUN).status == "running" and record_store.load(RUN).exit_code is None
     assert whole["errors"][-1]["code"] == "INTERNAL"
-    assert f"the run may go on: madctl status {RUN}, madctl stop {RUN}" in whole["errors"][-1]["remedy"]
+    assert (
+        f"the run may still be running; see madctl status {RUN} or stop it with madctl stop {RUN}"
+        in whole["errors"][-1]["remedy"]
+    )
 
 
 @pytest.mark.parametrize("command", ["status", "collect", "stop"])

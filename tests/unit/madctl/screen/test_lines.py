@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, Logs, harmless, size, split
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
-from madctl.screen.lines import Line, Ticker, Window, excerpt, fold, victims_line
+from madctl.screen.lines import Line, Ticker, Window, excerpt
 
 LINES = {
     b"plain": "plain",
@@ -30,26 +30,11 @@ def test_no_byte_moves_the_cursor(line):
     assert harmless(line) == LINES[line]
 
 
-@pytest.mark.parametrize(
-    ("hosts", "folded"),
-    [
-        ([], ""),
-        (["node1"], "node1"),
-        (["node3", "node1", "node2"], "node[1-3]"),
-        (["fd00::1", "fd00::2"], "fd00::1,fd00::2"),
-        (["a!b", "c"], "a!b,c"),
-        (["@all", "c"], "@all,c"),
-    ],
-)
-def test_fold(hosts, folded):
-    assert fold(hosts) == folded
-
-
 # -- cutting ----------------------------------------------------------------------------------------
 
 
 def cut(chunks, longest, mask=NONE):
-    """Give all lines, the rest last, and the most that was held between two chunks."""
+    """Return all lines, the rest last, and the most that was held between two chunks."""
     lines, rest, held = [], b"", 0
     for chunk in chunks:
         found, rest = split(rest, chunk, mask, longest)
@@ -116,7 +101,7 @@ def test_no_cut_lets_a_part_of_a_secret_through(text, chunk, longest):
     assert held <= longest + mask.longest
 
 
-def test_ends_are_given_up_by_host_and_log():
+def test_ends_are_returned_by_host_and_log():
     logs = Logs(NONE)
     assert logs.feed("a", "rank-0.out", b"one\ntw") == ["one"]
     logs.feed("b", "rank-1.out", b"three")
@@ -132,7 +117,7 @@ def test_ends_are_given_up_by_host_and_log():
 
 
 def line(text, *sources, kind="line"):
-    return Line(kind, text, tuple(sources))
+    return Line(kind, text, list(sources))
 
 
 A0, A1, B2, B3 = ("node1", "0"), ("node1", "1"), ("node2", "2"), ("node2", "3")
@@ -204,7 +189,7 @@ def test_many_lines_do_not_wait():
 
     assert given_early > 4500
     assert given_early + len(list(window.due(9))) == 5000
-    assert window._size == 0 and not window._numbers and not window._groups
+    assert window._size == 0 and not window._numbers and not window._lines
 
 
 LABELS = {
@@ -218,7 +203,7 @@ LABELS = {
 
 @pytest.mark.parametrize("sources", LABELS, ids=LABELS.values())
 def test_labels(sources):
-    assert Line("line", "x", sources).label == LABELS[sources]
+    assert Line("line", "x", list(sources)).label == LABELS[sources]
 
 
 # -- the edge ---------------------------------------------------------------------------------------
@@ -261,6 +246,20 @@ def test_a_flush_within_showing_keeps_the_order():
     assert shown[0] == "a"
 
 
+def test_drawings_that_come_fast_are_one():
+    drawn, shown = threading.Event(), []
+    lock = threading.RLock()
+    ticker = Ticker(Window(100), lambda _: None, lock, lambda: (shown.append(len(shown)), drawn.set()))
+    with lock:
+        for _ in range(1000):
+            ticker.redraw()
+    assert drawn.wait(10)
+    drawn.clear()
+    assert not drawn.wait(0.3) and shown == [0]
+    ticker.redraw()
+    assert drawn.wait(10) and shown == [0, 1]
+
+
 # -- words ------------------------------------------------------------------------------------------
 
 
@@ -277,12 +276,6 @@ def test_a_flush_within_showing_keeps_the_order():
 )
 def test_sizes(count, text):
     assert size(count) == text
-
-
-def test_victims():
-    assert victims_line({"node2": 3, "node3": 4, "node4": 0}) == "node[2-3]: 7 ranks then lost their peer"
-    assert victims_line({"node2": 1}) == "node2: 1 rank then lost its peer"
-    assert victims_line({"node2": 0}) == victims_line({}) == ""
 
 
 def test_an_excerpt_is_harmless_and_short():

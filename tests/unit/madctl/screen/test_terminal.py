@@ -78,7 +78,7 @@ def test_a_full_disk_at_standard_output_is_an_error_and_a_line():
         done = madctl("--version", stdout=full, stderr=subprocess.PIPE)
 
     assert done.returncode == 1
-    assert done.stderr.startswith("madctl: not all could be written to standard output: No space left on device")
+    assert done.stderr.startswith("madctl: some output could not be written: No space left on device")
     assert done.stderr.endswith("[OUTPUT_LOST]\n") and done.stderr.count("\n") == 1
 
 
@@ -91,7 +91,7 @@ def test_help_says_so_too(words):
     assert done.stderr.count("\n") == 1 and "[OUTPUT_LOST]" in done.stderr
 
 
-def test_an_error_keeps_its_exit_code_where_nobody_reads(tmp_path):
+def test_an_error_keeps_its_exit_code_without_a_reader(tmp_path):
     # The reader of a pipe that is gone says nothing of how the command went.
     reading, writing = os.pipe()
     os.close(reading)
@@ -104,7 +104,7 @@ def test_an_error_keeps_its_exit_code_where_nobody_reads(tmp_path):
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", ">/dev/full 2>&1"])
-def test_closed_streams_end_no_command_in_a_traceback(redirection, tmp_path):
+def test_closed_streams_cause_no_traceback(redirection, tmp_path):
     script = f"{sys.executable} -m madctl status x {redirection}; echo $?"
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, env=environment)
@@ -144,7 +144,7 @@ def test_errors_about_arguments_are_one_harmless_line_each(capsys, tmp_path, mon
         assert hostile.is_harmless(said.err.rstrip("\n")) and not said.out, words
 
 
-def test_what_nobody_thought_of_is_a_line(capsys, monkeypatch, tmp_path):
+def test_an_unforeseen_error_is_a_line(capsys, monkeypatch, tmp_path):
     from madctl import cli
     from madctl.runs import record_store
 
@@ -164,7 +164,7 @@ def test_what_nobody_thought_of_is_a_line(capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().err.startswith("Traceback")
 
 
-def test_what_a_machine_lacks_is_no_defect(capsys, monkeypatch):
+def test_what_a_machine_lacks_is_not_a_bug(capsys, monkeypatch):
     from madctl import cli
     from madctl.runs import record_store
 

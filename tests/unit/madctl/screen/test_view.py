@@ -7,15 +7,22 @@ import threading
 import time
 import types
 
+import pyte
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
 from madctl.errors import Problem
 from madctl.playbook.session import RunSession
 from madctl.screen import view as module
-from madctl.screen.problems import folded
 from madctl.screen.view import View
 
 HOSTS = ("node1", "node2", "node3")
+
+
+def plan(*hosts):
+    nodes = [{"host": host, "nproc_per_node": 1, "interface": "ib0"} for host in hosts or HOSTS]
+    shared = {"run_id": "r", "shape": "script", "master_addr": "10.0.0.1", "master_port": 1}
+    return {**shared, "nodes": nodes, "nnodes": len(nodes), "world_size": len(nodes)}
 
 
 class Terminal(io.StringIO):
@@ -31,7 +38,7 @@ def screen(monkeypatch):
         both = Terminal() if terminal else io.StringIO()
         monkeypatch.setattr(sys, "stdout", both)
         monkeypatch.setattr(sys, "stderr", both)
-        view = View(HOSTS, **{"as_json": False, "single": False, "stages": (), **options})
+        view = View(HOSTS, **{"as_json": False, "stages": (), **options})
         return view, lambda: [" ".join(line.split(" ")).rstrip() for line in both.getvalue().splitlines()]
 
     return make
@@ -43,16 +50,6 @@ def log(view, host, rank, text):
 
 def short(lines):
     return [" ".join(line.split()) for line in lines]
-
-
-def test_nodes_with_the_same_problem_share_a_line():
-    same = [Problem("PORT_IN_USE", "busy", host, "wait") for host in ("gpu01", "gpu02", "gpu04")]
-
-    assert folded([*same, Problem("NO_GPU", "none"), Problem("PORT_IN_USE", "other", "gpu03")]) == [
-        "gpu[01-02,04]: busy; wait [PORT_IN_USE]",
-        "none [NO_GPU]",
-        "gpu03: other [PORT_IN_USE]",
-    ]
 
 
 # -- lines of the job -------------------------------------------------------------------------------
@@ -75,6 +72,13 @@ def test_without_a_terminal_every_line_is_shown_at_once(screen):
         "node2:3    │ epoch 3 done",
         "node2:3    │ only me",
     ]
+
+
+def test_an_empty_line_is_a_line(screen):
+    view, lines = screen()
+    log(view, "node1", 0, "\n")
+
+    assert short(lines()) == ["node1:0 │"]
 
 
 def test_on_a_terminal_equal_lines_are_one(screen):
@@ -104,9 +108,9 @@ def test_json_keeps_stdout_for_itself(screen, monkeypatch):
 
 
 ENDINGS = {
-    "stage": lambda view: view.stage("go", "started"),
+    "notice": lambda view: view.notice(Problem("X", "careful")),
     "interrupted": lambda view: view.interrupted(b"s"),
-    "goes_on": lambda view: view.goes_on("run"),
+    "still_running": lambda view: view.still_running("run"),
     "finish": lambda view: view.finish("succeeded", {"world_size": 4, "nodes": []}, True),
     "close": lambda view: view.close(),
     "stopping": lambda view: view.on_event({"event": "stopping"}, b""),
@@ -125,7 +129,7 @@ def test_waiting_lines_come_before_whatever_is_said_next(screen, ending):
     assert short(lines())[0] == "node1:0 │ first"
 
 
-@pytest.mark.parametrize("ending", ["goes_on", "finish", "restart", "lost"])
+@pytest.mark.parametrize("ending", ["still_running", "finish", "restart", "lost"])
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_last_line_without_newline_is_shown(screen, ending, terminal):
     view, lines = screen(terminal)
@@ -142,7 +146,7 @@ def test_events_of_many_threads_lose_nothing(screen):
         for number in range(300):
             log(view, f"node{rank % 3 + 1}", rank, f"line {number}\n")
             if number % 100 == 0:
-                view.stage("notice", f"{rank}")
+                view.notice(Problem("X", f"{rank}"))
 
     threads = [threading.Thread(target=talk, args=(rank,)) for rank in range(6)]
     for thread in threads:
@@ -161,7 +165,7 @@ def test_events_of_many_threads_lose_nothing(screen):
 
 
 def held_by_another(view, act):
-    """Call while another thread is inside the view; give the thread that waits, and the way out."""
+    """Call while another thread is inside the view; return the thread that waits, and the way out."""
     held, release = threading.Event(), threading.Event()
 
     def inside():
@@ -179,10 +183,9 @@ def held_by_another(view, act):
 
 CALLS = {
     "on_event": lambda view: view.on_event({"event": "lost", "host": "node1"}, b""),
-    "stage": lambda view: view.stage("go", "x"),
-    "probed": lambda view: view.probed("node1", True),
+    "notice": lambda view: view.notice(Problem("X", "careful")),
     "planned": lambda view: view.planned(None, ()),
-    "attached": lambda view: view.attached({"run_id": "r", "nnodes": 1, "world_size": 1}),
+    "attached": lambda view: view.attached({"run_id": "r", "nnodes": 1, "world_size": 1, "nodes": []}),
     "finish": lambda view: view.finish("failed", None, True),
     "close": lambda view: view.close(),
 }
@@ -205,7 +208,7 @@ def test_a_signal_does_not_wait_for_a_screen_that_takes_nothing(screen, monkeypa
 
     def act():
         view.interrupted(b"s")
-        view.goes_on("run-1")
+        view.still_running("run-1")
 
     waiting, release = held_by_another(view, act)
     waiting.join(5)
@@ -214,8 +217,8 @@ def test_a_signal_does_not_wait_for_a_screen_that_takes_nothing(screen, monkeypa
 
     assert left
     assert short(lines()) == [
-        "stop stopping; Ctrl-C again to kill",
-        "run run-1 goes on: madctl attach run-1, madctl stop run-1",
+        "stop stopping; press Ctrl-C again to kill",
+        "run run-1 is still running; re-attach with madctl attach run-1 or stop it with madctl stop run-1",
     ]
 
 
@@ -237,9 +240,9 @@ def test_long_lines_are_shown_in_pieces_and_remembered_short(screen):
 EVENTS = {
     "skipped": (
         {"host": "node1", "log": "rank-2.out", "size": 812_000_000},
-        "node1:2 │ … 812 MB not shown; they are in the file",
+        "node1:2 │ … 812 MB not shown; see the log on the node",
     ),
-    "suspect": ({"host": "node2"}, "link node2 does not answer; the run goes on, trying again"),
+    "suspect": ({"host": "node2"}, "link node2 does not answer; the run continues, retrying"),
     "back": ({"host": "node2"}, "link node2 is back"),
     "lost": ({"host": "node2", "message": "gone\x1b for good"}, "lost node2 is lost: gone\\x1b for good"),
     "idle": ({"seconds": 600.0}, "idle no output for 600 s; stopping"),
@@ -257,15 +260,6 @@ def test_events(screen, event, terminal):
     assert short(lines()) == [EVENTS[event][1]]
 
 
-def test_events_without_details(screen):
-    view, lines = screen()
-    view.on_event({"event": "lost", "host": "node2"}, b"")
-    view.on_event({"event": "lost", "host": "node2", "message": None}, b"")
-    view.on_event({"event": "restart", "attempt": 2, "of": 3, "replaced": {}}, b"")
-
-    assert lines() == ["lost    node2 is lost", "lost    node2 is lost", "restart 2 of 3"]
-
-
 def test_hosts_that_do_not_answer_share_a_line_on_a_terminal(screen):
     view, lines = screen(terminal=True)
     for event in ("suspect", "back"):
@@ -275,42 +269,10 @@ def test_hosts_that_do_not_answer_share_a_line_on_a_terminal(screen):
     view.close()
 
     assert short(lines()) == [
-        "link node[2-3] do not answer; the run goes on, trying again",
+        "link node[2-3] do not answer; the run continues, retrying",
         "link node[2-3] are back",
         "node1:0 │ x",
     ]
-
-
-def test_what_is_skipped_ends_a_line(screen):
-    view, lines = screen()
-    log(view, "node1", 0, "begin")
-    view.on_event({"event": "skipped", "host": "node1", "log": "rank-0.out", "size": 1500}, b"")
-    log(view, "node1", 0, "end\n")
-
-    assert short(lines()) == [
-        "node1:0 │ begin …",
-        "node1:0 │ … 1.5 kB not shown; they are in the file",
-        "node1:0 │ end",
-    ]
-
-
-def test_a_restart_counts_anew(screen):
-    view, lines = screen()
-    plan = {"world_size": 3, "shape": "script", "nnodes": 3, "nodes": [], "run_id": "r"}
-    view._planned = plan
-    for attempt in (0, 1):
-        if attempt:
-            view.on_event({"event": "stopping"}, b"")
-            view.on_event({"event": "restart", "attempt": 1, "of": 1, "replaced": {"node3": "node9"}}, b"")
-        for host in view.names:
-            view.on_event({"event": "ready", "host": host}, b"")
-            view.on_event({"event": "started", "host": host}, b"")
-            view.on_event({"event": "joined", "host": host}, b"")
-        view.on_event({"event": "log", "host": "node1", "log": "runner.out"}, b"torchrun\n")
-
-    once = ["arm 3 nodes ready", "go started on 3 nodes", "ranks all 3 joined", "node1 │ torchrun"]
-    assert short(lines()) == [*once, "stop telling all nodes to stop", "restart 1 of 1, node9 replaces node3", *once]
-    assert view.names == ["node1", "node2", "node9"]
 
 
 def test_a_restarted_run_has_last_lines_of_its_own(screen):
@@ -322,6 +284,43 @@ def test_a_restarted_run_has_last_lines_of_its_own(screen):
     view.finish("failed", None, True)
 
     assert lines()[lines().index("last lines of node1 rank 0:") + 1 :][:2] == ["  second try", ""]
+
+
+# -- the table --------------------------------------------------------------------------------------
+
+
+def test_a_table_is_drawn_below_the_story_until_the_job_prints(screen, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    view, lines = screen(terminal=True, stages=stage_table.STAGES)
+    for host in HOSTS:
+        view.on_event({"event": "probed", "host": host, "answered": True}, b"")
+    view.planned(plan(), ())
+    log(view, "node1", 0, "x\n")
+    view.on_event({"event": "lost", "host": "node2"}, b"")
+    view.close()
+    seen = pyte.Screen(120, 50)
+    pyte.Stream(seen).feed("\n".join(lines()).replace("\n", "\r\n") + "\r\n")
+    drawn = [line for line in lines() if "node1" in line and "✓" in line]
+
+    assert drawn[-1].split() == ["node1", "✓", "·", "·", "·"]
+    assert short(line for line in seen.display if line.strip()) == [
+        "probe 3 nodes answered",
+        "plan 3 × 1 = 3 ranks on ib0, master 10.0.0.1:1",
+        "node1:0 │ x",
+        "lost node2 is lost",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "term", "stages"), [(False, "xterm", ["probe"]), (True, "dumb", ["probe"]), (True, "xterm", [])]
+)
+def test_nothing_is_drawn_elsewhere(screen, monkeypatch, terminal, term, stages):
+    monkeypatch.setenv("TERM", term)
+    view, lines = screen(terminal, stages=stages)
+    view.on_event({"event": "probed", "host": "node1", "answered": True}, b"")
+    view.close()
+
+    assert not lines()
 
 
 # -- the end ----------------------------------------------------------------------------------------
@@ -344,7 +343,7 @@ def test_the_end_of_a_failure(screen):
         "  giving up",
         "",
         "madctl: node1: rank 3 failed [RANK_FAILED]",
-        "node[2-3]: 7 ranks then lost their peer",
+        "node[2-3]: 7 ranks then lost their peers",
         "done    failed after 2.0 s on 3 nodes",
         "logs    /r/logs on each node",
     ]
@@ -388,14 +387,14 @@ def test_secrets_are_shown_nowhere(screen, terminal):
     assert "node1: ***; not *** [RANK_FAILED]" in shown
 
 
-def test_data_is_masked_for_whoever_prints_it(screen):
+def test_data_is_masked(screen):
     view, _ = screen(secrets=("hunter22",))
 
     assert view.masked({"env": {"A": "hunter22"}}) == {"env": {"A": "***"}}
     assert view.masked([Problem("C", "hunter22")]) == [Problem("C", "***")]
 
 
-def test_whoever_was_told_to_leave_does_not_wait_for_the_screen(screen):
+def test_a_command_that_detaches_does_not_wait_for_the_screen(screen):
     view, _ = screen()
     held, leave = threading.Event(), threading.Event()
 
@@ -417,7 +416,7 @@ def test_whoever_was_told_to_leave_does_not_wait_for_the_screen(screen):
     assert not is_held_up
 
 
-def test_whoever_is_attached_may_leave_before_all_is_known():
+def test_an_attached_command_may_leave_before_all_is_known():
     record = types.SimpleNamespace(plan={})
     session = RunSession(None, {}, None, record)
     session.final = {"detached": True, "summary": {}}

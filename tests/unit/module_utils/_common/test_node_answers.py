@@ -157,7 +157,7 @@ def test_answers_of_one_node_break_nothing(rounds):
         if found.get("failed"):
             assert isinstance(found["msg"], str)
         elif function == "look":
-            status_table.rows([{"host": "n2", **found}])
+            status_table.lines([{"host": "n2", **found}])
             how_it_ended([found], 1, DESCRIBED["plan"])
         elif function == "clear":
             cleaned = cleaning.Cleaning([], 7.0, None, True)

@@ -14,7 +14,7 @@ def pieces(data, size):
 
 
 def shown(data, size, mask=None):
-    """Show a log that comes in pieces of one size, as a screen does; give its lines, and whether all came as a whole."""
+    """Show a log that comes in pieces of one size, as a screen does; return its lines, and whether all came as a whole."""
     logs, found, whole = Logs(mask or Mask()), [], True
     for piece in pieces(data, size):
         lines = logs.block("a", "runner.out", piece)
@@ -55,14 +55,14 @@ ODD = {
 
 @pytest.mark.parametrize("size", [5, LONGEST - 1, 1 << 18])
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
-def test_what_needs_a_look_gets_it(data, size):
+def test_what_must_be_inspected_is(data, size):
     lines, _ = shown(data, size)
 
     assert [line.rstrip(" …") for line in lines] == [line.rstrip(" …") for line in by_line(data)]
 
 
 @pytest.mark.parametrize("data", [data for name, data in ODD.items() if name != "long to the end"])
-def test_what_needs_a_look_never_comes_as_a_whole(data):
+def test_what_must_be_inspected_never_comes_as_a_whole(data):
     assert Logs(Mask()).block("a", "runner.out", data) is None
 
 

@@ -85,7 +85,7 @@ def test_secrets_in_printed_settings(show, secret):
     assert "***" in shown and "ss" not in shown and "lines" not in shown
 
 
-def test_bytes_that_are_no_text():
+def test_bytes_that_are_not_text():
     secret = b"hunter\xff22"
 
     assert Mask((secret.decode("utf-8", "surrogateescape"),)).line(b"a " + secret) == b"a ***"
@@ -105,7 +105,7 @@ def test_data():
     assert Mask(("hunter22",)).data(data) == {
         "nodes": [
             {
-                # A host is what programs look for; nobody hides it.
+                # Programs look for hosts, so these are not hidden.
                 "host": "hunter22",
                 "env": {"T": "***", "code": "***", "B": {"base64": base64.b64encode(b"a ***\xff").decode()}},
                 "argv": ["--t=***"],
@@ -118,7 +118,7 @@ def test_data():
 
 
 @pytest.mark.parametrize("word", [{"base64": "hunter22"}, {"base64": "*hunter22"}, {"base64": None}])
-def test_words_that_are_no_words(word):
+def test_words_that_are_not_words(word):
     Mask(("hunter22",)).data(word)
 
 

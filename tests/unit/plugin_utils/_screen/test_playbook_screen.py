@@ -1,35 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Problems as playbooks print them."""
+"""Problems and runs as playbooks print them."""
+
+import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
+
+PLAN = {"shape": "model", "world_size": 2, "run_id": "r", "nodes": [{"host": "n1"}, {"host": "n2"}]}
 
 
 def busy(host):
     return problem("NODE_BUSY", host, "already used by run X", "--skip machine")
 
 
-def test_hosts_with_the_same_problem_share_a_line_in_the_words_of_playbooks():
-    found = [busy("n1"), problem("PORT_IN_USE", "n1", "port 1 is in use", "choose another --master-port"), busy("n2")]
+@pytest.fixture
+def told(monkeypatch):
+    """All lines that a playbook shows."""
+    said = []
+    monkeypatch.delenv(playbook_screen.LIVE_SOCKET, raising=False)
+    monkeypatch.setattr(playbook_screen.Display, "display", lambda _, piece: said.extend(piece.split("\n")))
+    return said
+
+
+def test_problems_are_in_the_words_of_playbooks():
+    found = [busy("n1"), busy("n2")]
+    found.append(problem("PORT_IN_USE", "n1", "port 1 is in use", "choose another --master-port"))
 
     assert playbook_screen.lines(found) == [
-        "NODE_BUSY: n[1-2]: already used by run X; madctl_skip: [machine]",
-        "PORT_IN_USE: n1: port 1 is in use; choose another madctl_master_port",
+        "madctl: n[1-2]: already used by run X; madctl_skip: [machine] [NODE_BUSY]",
+        "madctl: n1: port 1 is in use; choose another madctl_master_port [PORT_IN_USE]",
     ]
-    assert playbook_screen.summary(found) == "NODE_BUSY: n[1-2], PORT_IN_USE: n1; causes are above"
+    assert playbook_screen.summary(found) == "NODE_BUSY: n[1-2], PORT_IN_USE: n1; see the causes above"
+    assert playbook_screen.summary([problem("USAGE", None, "x")]) == "USAGE; see the causes above"
 
 
-def test_a_remedy_that_names_its_own_host_is_shared_too():
-    found = [
-        problem("HOST_UNREACHABLE", host, "no route", "check that it is up: ssh " + host) for host in ("n1", "n12")
+def test_a_run(told):
+    screen = playbook_screen.Screen()
+    screen.begin(PLAN, secrets=("hunter22",))
+    for event, payload in [
+        ({"event": "ready", "host": "n1"}, b""),
+        ({"event": "ready", "host": "n2"}, b""),
+        ({"event": "log", "host": "n1", "log": "rank-0.out"}, b"hunter22\nGitHub Credentials: x\nrest"),
+        ({"event": "lost", "host": "n1", "message": "hunter22"}, b""),
+        ({"event": "stopping", "host": "n1"}, b""),  # A node cannot tell that.
+    ]:
+        screen.on_event(event, payload)
+    summary = {"victims": {"n2": 1}, "ranks_joined": 1, "duration_seconds": 2, "nodes": [{"run_dir": "/r"}]}
+    failed = [problem("NODE_LOST", "n1", "gone")]
+    screen.done({"summary": summary, "run_id": "r", "detached": False, "problems": failed})
+
+    assert told == [
+        "arm     2 nodes ready",
+        "n1:0 | ***",
+        "n1:0 | GitHub Credentials: (not shown)",
+        "n1:0 | rest",
+        "lost    n1 is lost: ***",
+        "madctl: n1: gone [NODE_LOST]",
+        "n2: 1 rank then lost its peer",
+        "done    failed after 2.0 s on 2 nodes, 1 of 2 ranks joined",
+        "logs    /r/logs on each node",
     ]
 
-    assert playbook_screen.lines(found) == ["HOST_UNREACHABLE: n[1,12]: no route; check that it is up: ssh HOST"]
-    assert playbook_screen.lines(found[:1]) == ["HOST_UNREACHABLE: n1: no route; check that it is up: ssh n1"]
 
+def test_a_run_that_is_left_alone(told):
+    playbook_screen.Screen().done({"summary": {}, "run_id": "r", "detached": True})
 
-def test_other_causes_have_lines_of_their_own():
-    found = [problem("PYTHON_MISSING", "n1", "no Python at /a"), problem("PYTHON_MISSING", "n2", "no Python at /b")]
-
-    assert len(playbook_screen.lines(found)) == 2
-    assert playbook_screen.summary([problem("USAGE", None, "x")]) == "USAGE; causes are above"
+    assert told == ["run     r is still running"]

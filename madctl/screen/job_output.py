@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The job's own lines on the screen, and the last ones of every rank for the end of the run."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
+from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Output
+from madctl.screen.lines import Line, Source, Ticker, label, shortened
+from madctl.screen.terminal import Stream
+
+LAST_LINES = 20
+LONGEST = 4096  # of a last line: each rank has twenty of them in memory
+_WIDEST = 32
+
+
+class JobOutput:
+    """Writes what is added to the logs of a run; callers hold the lock."""
+
+    def __init__(self, stream: Stream, ticker: Ticker | None, hosts: Sequence[str], rank: int | None) -> None:
+        """
+        Prepare.
+
+        Args:
+            ticker: Where lines wait for equal ones and come back to ``write``; without it they are written at once.
+            rank: The only rank to show, if any.
+        """
+        self._stream, self._ticker, self._rank = stream, ticker, rank
+        self._width = max(map(len, hosts)) + (5 if len(hosts) > 1 else 0)
+        if ticker:
+            self._width = max(self._width, min(_WIDEST, len(fold(hosts)) + 5))
+        self._last: dict[Source, deque[str]] = defaultdict(lambda: deque(maxlen=LAST_LINES))
+
+    def show(self, output: Output) -> None:
+        """Show output, and keep its last lines."""
+        host, rank, texts, block, is_hidden = output
+        source = (host, rank)
+        if block is not None:
+            texts = [line.decode() for line in block.rsplit(b"\n", LAST_LINES)]
+        self._last[source].extend([shortened(text, LONGEST) for text in texts[-LAST_LINES:]])
+        if is_hidden or self._rank is not None and rank != str(self._rank):
+            return
+        if self._ticker:
+            for text in texts:
+                self._ticker.add(source, text)
+        elif block is not None:
+            self._stream.block(self._label(label(source)), block)
+        elif texts:
+            self._stream.job(self._label(label(source)), texts)
+
+    def write(self, line: Line) -> None:
+        """Write a line that has waited long enough."""
+        self._stream.job(self._label(line.label), [line.text])
+
+    def last_lines(self, host: str, rank: int | None) -> Sequence[str]:
+        """Return the last lines of a rank, or of the runner of a node."""
+        return self._last[host, "" if rank is None else str(rank)]
+
+    def forget(self) -> None:
+        """Forget the last lines: the next failure has its own."""
+        self._last.clear()
+
+    def _label(self, text: str) -> str:
+        return f"{plain(text):<{self._width}}"
