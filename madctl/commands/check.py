@@ -6,7 +6,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.request.options import add_check_options, add_host_options, add_job_options, add_output_option
+from madctl.request.options import (
+    add_check_options,
+    add_host_options,
+    add_job_options,
+    add_option,
+    add_output_option,
+)
 
 
 def register(commands: Any) -> None:
@@ -22,9 +28,9 @@ def register(commands: Any) -> None:
     add_job_options(parser)
     add_check_options(parser)
     group = parser.add_argument_group("check")
-    group.add_argument("--only", action="append", default=[], metavar="CHECK", help="only this check (repeatable)")
+    add_option(group, "--only", metavar="CHECK", help="run only this check (repeatable)")
     group.add_argument(
-        "--explain", choices=["network"], metavar="network", help="show every address and why it was chosen or not"
+        "--explain", choices=["network"], metavar="network", help="show every address, and why it was chosen or not"
     )
     add_output_option(parser)
     parser.set_defaults(run=run)

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from madctl.errors import ExitCode
-from madctl.request.options import add_output_option, add_run_argument
+from madctl.request.options import add_option, add_output_option, add_run_argument
 
 
 def register(commands: Any) -> None:
@@ -18,7 +18,7 @@ def register(commands: Any) -> None:
     add_run_argument(parser)
     parser.add_argument("--to", metavar="DIRECTORY", help="gets a directory a node (default: the run's id)")
     what = "refuse a node that sends more (default 4G)"
-    parser.add_argument("--max-size", default="4G", metavar="SIZE", help=what)
+    add_option(parser, "--max-size", metavar="SIZE", help=what)
     add_output_option(parser)
     parser.set_defaults(run=run)
 
@@ -26,17 +26,15 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Return 4 when a node gave nothing, 2 when there is no room for what it would give."""
     from madctl.playbook import ask
-    from madctl.request.role_variables import size
     from madctl.result import Result, to_json, to_problem
     from madctl.runs import record_store
     from madctl.screen import terminal
     from madctl.screen.lines import fold
     from madctl.screen.problems import print_problems
 
-    most = size("--max-size", options.max_size)
     record = record_store.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
-    wanted = {"madctl_dest": place, "madctl_max_size": most}
+    wanted = {"madctl_dest": place, "madctl_max_size": options.max_size}
     found, _ = ask.nodes_of_run("collect", "run_collect", record, wanted)
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = [to_problem(entry) for entry in found.get("warning_list", [])]

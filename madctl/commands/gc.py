@@ -6,10 +6,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.errors import ExitCode, Problem, UsageError
-from madctl.request.options import add_host_options, add_output_option, hosts_given
-
-DAYS = 7.0
+from madctl.errors import ExitCode
+from madctl.request.options import add_host_options, add_option, add_output_option, hosts_given
 
 
 def register(commands: Any) -> None:
@@ -23,7 +21,7 @@ def register(commands: Any) -> None:
     )
     add_host_options(parser)
     group = parser.add_argument_group("what goes")
-    group.add_argument("--days", type=float, default=DAYS, metavar="N", help="ended more than N days ago (default 7)")
+    add_option(group, "--days", metavar="N", help="ended more than N days ago (default 7)")
     group.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories, where that was chosen")
     group.add_argument("--dry-run", action="store_true", help="list what would go, remove nothing")
     add_output_option(parser)
@@ -39,8 +37,6 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen import terminal
     from madctl.screen.problems import print_problems
 
-    if not 0 <= options.days < 1e6:
-        raise UsageError(Problem("USAGE", f"--days takes a number of days, not {options.days}"))
     records, _ = record_store.known()
     reaches = [choose.targets(options)] if hosts_given(options) else [record.reach() for record in records]
     cleaned = cleaning.Cleaning(records, options.days, options.run_dir, options.dry_run)

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from madctl.errors import ExitCode, Problem, UsageError
-from madctl.request.options import whole
+from madctl.request.options import taking
 from madctl.screen.terminal import say, tell
 
 # Runs in the host: the caller's directory if the host has it, then the command in its place.
@@ -27,7 +28,12 @@ def register(commands: Any) -> None:
 
     up = _add(verbs, "up", _up, "bring up node1…nodeN")
     up.add_argument(
-        "-n", dest="count", type=whole(0, 10**6), default=2, metavar="N", help="number of hosts (default 2)"
+        "-n",
+        dest="count",
+        type=taking("-n", kinds.whole(0, 10**6)),
+        default=2,
+        metavar="N",
+        help="number of hosts (default 2)",
     )
     up.add_argument(
         "--interface-name",

@@ -21,7 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loo
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import look
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
-from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
@@ -58,8 +58,9 @@ class ActionModule(ActionBase):
     def _adapt(self) -> None:
         """Take arguments as people write them, and look as who logs in, whatever the inventory says of becoming."""
         arguments = self._task.args
-        arguments["work"] = raw_words.split(arguments.get("work"))
-        arguments["shared_paths"] = validation.mirrored(arguments.get("shared_paths"), arguments.pop("mirror", None))
+        arguments["work"] = kinds.shell_words(arguments.get("work") or [])
+        paths = list(map(str, kinds.commas(arguments.get("shared_paths") or [])))
+        arguments["shared_paths"] = validation.mirrored(paths, arguments.pop("mirror", None))
         decisive = {name: value for name, value in (arguments.get("env") or {}).items() if name in node_facts.DECISIVE}
         arguments["env"] = {name: raw_words.unpack(value) for name, value in decisive.items()}
         self._connection.set_become_plugin(None)

@@ -27,10 +27,9 @@ class ActionModule(ActionBase):
         """Return ``plan`` and ``nodes`` by host, ``checks`` where it was proven; fail with all ``problems``."""
         super().run(tmp, task_vars)
         variables = play_rules.require(self._task, task_vars)
-        given = dict(self._task.args)
-        tags = play_rules.stages(self._task, task_vars, given)
-        arguments = request_of.read(given, variables)
-        event_socket = arguments.get("event_socket")
+        arguments = request_of.read(self._task.args, variables)
+        tags = play_rules.stages(self._task, task_vars, arguments)
+        event_socket = arguments["event_socket"]
         write = boolean(arguments.get("write", True)) and not self._task.check_mode
         with hosting.agents_of(self, task_vars, variables=variables) as agents, hosting.conducted(
             agents, event_socket, playbook_screen.Screen()

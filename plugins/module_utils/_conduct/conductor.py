@@ -26,7 +26,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower 
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, shared_storage, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 
-LOG_CAP_BYTES = 1 << 30
 _INTERRUPTED = codes.problem("INTERRUPTED", None, "interrupted")
 
 Result = Dict[str, Any]

@@ -22,10 +22,10 @@ _SHORTEST = {
     "--additional-context-file": len("--additional-context-"),
 }
 _RESERVED = {
-    "--tags": "put it before the --",
-    "--additional-context": "put it before the --",
-    "--additional-context-file": "put it before the --",
-    "--force-mirror-local": "put it before the --",
+    "--tags": "give it to madctl: --tags",
+    "--additional-context": "give it to madctl: --additional-context",
+    "--additional-context-file": "give it to madctl: --additional-context",
+    "--force-mirror-local": "give it to madctl: --force-mirror-local",
     "--keep-alive": "leave it out: no container of a run is kept",
 }
 _SHORT = {"-t": "--tags", "-c": "--additional-context", "-f": "--additional-context-file"}

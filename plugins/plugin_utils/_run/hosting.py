@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Host the conductor, or a question to nodes, in an action that runs once a play."""
+"""Host agents and the conductor in an action that runs once per play."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
-from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue, find_run, questions, timing
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue, timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
-from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, signals
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import signals
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
@@ -35,31 +32,6 @@ def agents_of(
     ways = choose_way.to(named, action, ChainMap(variables or {}, task_vars["hostvars"]))
     with closing(Loop()) as loop, Agents(loop, ways, clock) as agents:
         yield agents
-
-
-def asked(action: Any, task_vars: Any, question: questions.Question, **more: Any) -> tuple[dict[str, Any], Any]:
-    """
-    Ask all hosts of the play, and give what came of it and the task's arguments.
-
-    Args:
-        more: Arguments that the task itself does not have.
-    """
-    play_rules.require(action._task, task_vars)
-    arguments = {**plain(action._task.args), **more}
-    with agents_of(action, task_vars) as agents:
-        try:
-            found = {**question(agents, arguments), **ways_of(agents, task_vars)}
-            return found, arguments
-        except find_run.Unknown as unknown:
-            nothing = {"changed": False, "exit_code": int(ExitCode.USAGE)}
-            return {**nothing, "nodes": unknown.nodes, "problems": unknown.problems}, arguments
-
-
-def ways_of(agents: Agents, task_vars: Any) -> dict[str, Any]:
-    """Give how all hosts are reached, as data, where whoever runs the play keeps it; secrets are in none of it."""
-    if not task_vars.get("madctl_keep_ways"):
-        return {}
-    return {"ways": {host: kept.dumped(way) for host, way in agents.ways.items()}}
 
 
 @contextmanager

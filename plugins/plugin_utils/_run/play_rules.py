@@ -11,7 +11,8 @@ from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds, playbook_variables
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _NEEDS_ALL = "this role needs all hosts of the play at once"
@@ -26,9 +27,7 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
         AnsibleActionFail: If the play hands its hosts over in parts, or a variable of ours does not exist; a line each.
     """
     variables = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
-    names = {
-        name for own in (task_vars, *variables.values()) for name in own if name.startswith(playbook_variables.PREFIX)
-    }
+    names = {name for own in (task_vars, *variables.values()) for name in own if name.startswith(PREFIX)}
     found = parted(task.play) + playbook_variables.unknown(names)
     if found:
         raise playbook_screen.refusal(found)
@@ -68,9 +67,9 @@ def stages(task: Any, task_vars: Any, arguments: dict[str, Any]) -> Stages:
     Raises:
         AnsibleActionFail: For tags that no task has, with a line for each.
     """
-    known = validation.listed(arguments.pop("known_tags", None))
-    follow = boolean(arguments.pop("net_tools_follow", False))
-    dry = task.check_mode or boolean(arguments.get("dry_run", False))
+    known = kinds.commas(arguments.get("known_tags") or [])
+    follow = boolean(arguments.get("net_tools_follow", False))
+    dry = task.check_mode or arguments["dry_run"]
     if not known:
         return Stages(follow and not dry, True)
     require_tags(task_vars, known)

@@ -40,11 +40,10 @@ def look(
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
     failed = [problem for _, problem in (seen.get(host, nothing) for host in hosts) if problem]
-    nnodes = int(arguments.get("nnodes") or 0)
+    nnodes = arguments["nnodes"]
     counted = hosts if nnodes else [host for host, facts in nodes if facts is not None]
     request = request_of.request(arguments, request_of.slots(variables, counted))
-    restarts = int(arguments.get("max_restarts") or 0)
-    return judgement.judge(request, nodes, failed, nnodes, restarts, net_tools_follow)
+    return judgement.judge(request, nodes, failed, nnodes, arguments["max_restarts"], net_tools_follow)
 
 
 def tell(conductor: Conductor, judged: judgement.Judgement, quiet: bool) -> None:
