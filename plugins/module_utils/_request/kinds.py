@@ -140,9 +140,12 @@ def _moment(value: Any) -> str:
     return str(value)
 
 
-def _variables(value: Dict[Any, Any]) -> Dict[str, Any]:
+def _variables(value: Any) -> Dict[str, Any]:
+    # Values may be secrets, so none is shown.
+    if not isinstance(value, dict):
+        raise UnfitError(type(value).__name__)
     for name in value:
-        _if(str(name).isidentifier(), name)  # Values may be secrets, so none is shown.
+        _if(str(name).isidentifier(), name)
     return {str(name): word(one) for name, one in value.items()}
 
 
@@ -164,7 +167,7 @@ GRACE = decimal("a number of seconds", 1e9)
 DAYS = decimal("a number of days", 1e6)
 BYTES = Kind(_bytes, "a number of bytes, or with K, M or G", "int")
 MOMENT = Kind(_moment, "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00")
-VARIABLES = Kind(_variables, "valid names of variables", "dict")
+VARIABLES = Kind(_variables, "a mapping of valid variable names to values", "dict")
 DATA = Kind(lambda value: value, "data", "raw")
 MAPPING = Kind(dict, "a mapping", "dict")
 # Beside Ansible's own --port, these belong to hosts of an inventory.

@@ -75,9 +75,11 @@ def test_both_doors_know_the_same_checks(option, name):
 
 
 def test_a_refused_variable_of_the_job_is_named_without_its_value():
-    (found,) = refusals({"env": {"1A": "s3cret"}})
+    (of_name,) = refusals({"env": {"1A": "s3cret"}})
+    (of_type,) = refusals({"env": "A=s3cret"})
 
-    assert found["message"] == "madctl_env takes valid names of variables, not '1A'"
+    assert of_name["message"] == "madctl_env takes a mapping of valid variable names to values, not '1A'"
+    assert of_type["message"].endswith(", not 'str'")
 
 
 SAMPLES = {
