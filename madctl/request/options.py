@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, UnfitError
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_OPTION
 from madctl.errors import Problem, UsageError
@@ -21,7 +20,7 @@ def taking(option: str, kind: Kind) -> Callable[[str], Any]:
         try:
             return kind.parse(text)
         except UnfitError as error:
-            raise UsageError(Problem("USAGE", validation.refusal(option, kind, error.value))) from error
+            raise UsageError(Problem("USAGE", kind.refusal(option, error.value))) from error
 
     return parse
 
@@ -70,7 +69,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--command", dest="as_command", action="store_true", help=what)
     add_option(job, "--runner", help="what starts the ranks (default torchrun)")
     add_option(job, "--mpirun", metavar="PATH", help="mpirun on every node (default: beside --python, or on PATH)")
-    quoted = replace(kinds.ARGUMENT, read=BY_OPTION["--mpi-args"].parse)
+    quoted = kinds.ARGUMENT._replace(read=BY_OPTION["--mpi-args"].parse)
     what = "extra arguments of mpirun, quoted as for a shell"
     add_option(job, "--mpi-args", action="store", type=taking("--mpi-args", quoted), metavar="WORDS", help=what)
     add_option(job, "--allow-run-as-root", help="let root run mpirun")

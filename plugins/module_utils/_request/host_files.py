@@ -13,12 +13,8 @@ from typing import Dict, Iterable, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
-from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import (
-    MAX_HOSTS,
-    MAX_SLOTS,
-    Host,
-    HostsError,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host, HostsError
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS, MAX_SLOTS
 
 _QUEUE = re.compile(r"[^@]+@[^@]+")
 

@@ -16,9 +16,8 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS
 
-MAX_HOSTS = 4096
-MAX_SLOTS = 1024
 SSH_PORT = 22
 MANY_SLOTS = 512  # More than that is a port.
 _LONGEST = 253

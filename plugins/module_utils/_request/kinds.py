@@ -3,18 +3,16 @@
 What an option takes: how its value is parsed, and in words. Pure; private to the collection.
 
 A value comes as text from a command line, and as text or data from a playbook. What was parsed can be parsed again.
+Every start of madctl imports this, so what only some options need is imported when they are parsed.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import shlex
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
-from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
 
+MAX_HOSTS, MAX_SLOTS = 4096, 1024
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MOST_BYTES = 1 << 60
 _TRUE, _FALSE = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f")
@@ -28,8 +26,7 @@ class UnfitError(ValueError):
         self.value = value
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """What an option takes: a function that parses it, the same in words, and the type in specifications of roles."""
 
     read: Callable[[Any], Any]
@@ -50,6 +47,10 @@ class Kind:
             raise
         except (ValueError, TypeError, AttributeError) as error:
             raise UnfitError(value) from error
+
+    def refusal(self, name: str, value: Any) -> str:
+        """Write what an option takes, and what it was given instead."""
+        return "%s takes %s, not %r" % (name, self.words, str(value))
 
 
 def one_of(words: Sequence[str]) -> str:
@@ -97,6 +98,8 @@ def commas(value: Any) -> List[Any]:
 
 def shell_words(value: Any) -> List[Any]:
     """Split one text that is quoted as for a shell; a list stays as it is."""
+    import shlex
+
     return shlex.split(value) if isinstance(value, str) else list(value)
 
 
@@ -127,7 +130,15 @@ def _bytes(value: Any) -> int:
     return count * unit
 
 
+def _address(value: Any) -> str:
+    import ipaddress
+
+    return str(ipaddress.ip_address(str(value)))
+
+
 def _interface(value: Any) -> str:
+    import ipaddress
+
     text = str(value)
     if "/" in text:
         return str(ipaddress.ip_network(text, strict=False))
@@ -136,6 +147,8 @@ def _interface(value: Any) -> str:
 
 
 def _moment(value: Any) -> str:
+    from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
+
     moments.since(str(value), 0.0)
     return str(value)
 
@@ -159,7 +172,7 @@ WORD = Kind(word, "words, quoted as for a shell", "raw")
 ARGUMENT = Kind(str, "words, quoted as for a shell")
 SWITCH = Kind(_switch, "true or false", "bool")
 ABSOLUTE_PATH = Kind(lambda value: _if(str(value).startswith("/"), str(value)), "an absolute path")
-ADDRESS = Kind(lambda value: str(ipaddress.ip_address(str(value))), "an IP address of the first node")
+ADDRESS = Kind(_address, "an IP address of the first node")
 INTERFACE = Kind(_interface, "a name or a network such as 10.0.0.0/24")
 SECONDS = decimal("a positive number of seconds", 1e9, least=5e-324)
 LIMIT = decimal("a number of seconds, 0 for no limit", 1e9)

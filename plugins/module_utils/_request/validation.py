@@ -36,11 +36,6 @@ def as_variable(row: Row) -> str:
     return row.variable
 
 
-def refusal(name: str, kind: kinds.Kind, value: Any) -> str:
-    """Say what an option takes, and what it was given instead."""
-    return "%s takes %s, not %r" % (name, kind.words, str(value))
-
-
 def parsed(given: Dict[str, Any]) -> Tuple[Dict[str, Any], List[Problem]]:
     """Parse variables of a playbook, of which an empty one is not set; what is not in the table stays as it is."""
     found: Dict[str, Any] = {}
@@ -52,7 +47,7 @@ def parsed(given: Dict[str, Any]) -> Tuple[Dict[str, Any], List[Problem]]:
                 found[name] = row.parse(value) if row else value
         except kinds.UnfitError as error:
             assert row is not None
-            problems.append(problem("USAGE", None, refusal(row.variable, row.kind, error.value)))
+            problems.append(problem("USAGE", None, row.kind.refusal(row.variable, error.value)))
     return found, problems
 
 
@@ -117,7 +112,7 @@ def judge_hosts(hosts: Dict[str, Any]) -> List[Problem]:
             try:
                 value is None or row.parse(value)
             except kinds.UnfitError:
-                message = refusal(row.variable, row.kind, value)
+                message = row.kind.refusal(row.variable, value)
                 found.append(problem("USAGE", host, message, "fix the inventory"))
     return found
 

@@ -7,18 +7,16 @@ Both doors read it. Data; private to the collection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
-from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, commas, shell_words
 
 PREFIX = "madctl_"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One option."""
 
     name: str  # of the argument of a module; the variable begins with ``madctl_``
@@ -84,7 +82,7 @@ TABLE = (
     Row("idle_timeout", "--idle-timeout", kinds.LIMIT, default=0),
     Row("log_cap", "--log-cap", kinds.BYTES, default=1 << 30),
     Row("start_timeout", "--start-timeout", kinds.SECONDS, default=60),
-    Row("nnodes", "--nnodes", kinds.whole(0, hostlist.MAX_HOSTS), default=0),
+    Row("nnodes", "--nnodes", kinds.whole(0, kinds.MAX_HOSTS), default=0),
     Row("max_restarts", "--max-restarts", kinds.whole(0, 4096), default=0),
     Row("tags", "--tags", kinds.TEXT, commas),
     Row("additional_context", "--additional-context", kinds.DATA, default={}),
@@ -105,7 +103,7 @@ TABLE = (
     Row("max_size", "--max-size", kinds.BYTES, default=1 << 32),
     Row("days", "--days", kinds.DAYS, default=7),
     # About one host of an inventory.
-    Row("slots", None, kinds.whole(1, hostlist.MAX_SLOTS)),
+    Row("slots", None, kinds.whole(1, kinds.MAX_SLOTS)),
     Row("node_rank", None, kinds.whole(0, 10**9)),
     # Between madctl and its playbooks.
     Row("python_required", None, kinds.SWITCH, default=False, is_internal=True),
