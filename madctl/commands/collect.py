@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     record = record_store.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
     wanted = {"madctl_dest": place, "madctl_max_size": options.max_size}
-    found, _ = ask.nodes_of_run("collect", "run_collect", record, wanted)
+    found, _ = ask.nodes_of_run("collect", record, wanted)
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = [to_problem(entry) for entry in found.get("warning_list", [])]
     nodes = found.get("nodes", {})

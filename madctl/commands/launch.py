@@ -59,7 +59,7 @@ def disarm(session: Any) -> None:
 
     run_id = session.plan["run_id"]
     try:
-        found = ask.nodes("stop", "run_stop", session.nodes, {"madctl_run_id": run_id})
+        found = ask.nodes("stop", session.nodes, {"madctl_run_id": run_id})
     except RunError as error:
         remedy = f"the run may go on: madctl stop {run_id}"
         raise RunError(error.exit_code, *(replace(problem, remedy=remedy) for problem in error.problems)) from error

@@ -74,7 +74,7 @@ def _held(options: argparse.Namespace) -> int:
     from madctl.screen.problems import print_problems
 
     nodes = choose.targets(options)
-    found = ask.nodes("ps", "run_ps", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
+    found = ask.nodes("ps", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
     problems = [to_problem(entry) for entry in found["problems"]]
     runs = held_runs.held(found["nodes"], nodes)
     known, notices = _known()

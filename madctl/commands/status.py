@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen.problems import print_problems
 
     record = record_store.load(options.run_id)
-    found, record = ask.nodes_of_run("status", "run_status", record, {})
+    found, record = ask.nodes_of_run("status", record, {})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     code = ExitCode.UNREACHABLE if problems else ExitCode.SUCCEEDED
     notices = []

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     grace = FORCED_SECONDS if options.force else STOP_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
     # Where Ansible itself fails, it is an error of its own: of nodes that were not asked nobody can say anything.
-    found, record = ask.nodes_of_run("stop", "run_stop", record, wanted)
+    found, record = ask.nodes_of_run("stop", record, wanted)
     nodes = found.get("nodes", {})
     said = {entry["host"]: to_problem(entry).message for entry in found.get("problems", [])}
     empty = [host for host in record.targets["names"] if nodes.get(host, {}).get("left") == []]

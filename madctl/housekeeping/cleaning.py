@@ -43,7 +43,7 @@ class Cleaning:
                 variables["madctl_run_dir"] = self._run_dir
             else:
                 variables["madctl_bases"] = {host: sorted(bases.get(group.way(host), ())) for host in group.hosts}
-            found = ask.nodes("gc", "run_gc", group.targets(), variables)
+            found = ask.nodes("gc", group.targets(), variables)
             self.problems += [to_problem(entry) for entry in found["problems"]]
             for host, answer in found["nodes"].items():
                 self._take(group, host, answer)

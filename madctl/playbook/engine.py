@@ -14,7 +14,6 @@ import shlex
 import shutil
 import socket
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from madctl.ansible_settings import environment
 from madctl.nodes.inventory import GROUP, control_directory, typed
 from madctl.nodes.own_inventory import located, strict
 from madctl.nodes.targets import Targets
+from madctl.playbook import EventListener, TaskListener
 
 COLLECTION = "madctl.multinode"
 RECEIVER = "madctl-events"
@@ -35,9 +35,6 @@ _MAX_FORKS = 64
 _LAST_WORDS_SECONDS, _LEAVING_SECONDS = 30.0, 0.5
 _CANCEL_SECONDS = 0.5  # how often it is looked whether Ansible is to be ended
 _FOLLOWING = ("launch", "check", "logs")  # playbooks that send the events of a run
-
-TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
-EventListener = Callable[[dict[str, Any], bytes], None]
 
 
 def unsafe(value: Any) -> Any:

@@ -15,6 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines i
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.nodes import reach
 from madctl.nodes.targets import Targets
+from madctl.playbook import ask
 from madctl.result import to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
@@ -47,7 +48,8 @@ class Session:
 
     def run(self) -> None:
         """Run the playbook to its end."""
-        with self._engine() as engine:
+        listeners = self._kept_up(self.on_task), self._kept_up(self.on_event)
+        with ask.player(self.playbook, self.nodes, *listeners) as engine:
             self.engine = engine
             thread = threading.Thread(target=self._play, daemon=True)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -58,18 +60,6 @@ class Session:
                 if self.only_reads and self.view.reader_gone:
                     self.engine.stop(DETACH, leaving=True)
             self.failure = self.failure or engine.failure
-
-    def _engine(self) -> Any:
-        """Make what plays: our own reader where a run is read and its nodes are reached without Ansible."""
-        listeners = self._kept_up(self.on_task), self._kept_up(self.on_event)
-        ways = reach.ways(self.nodes) if self.playbook == "logs" else None
-        if ways is not None:
-            from madctl.playbook.direct import Reader
-
-            return Reader(*listeners, ways)
-        from madctl.playbook.engine import Engine
-
-        return Engine(*listeners)
 
     def _play(self) -> None:
         try:

@@ -48,7 +48,7 @@ def answer(removed=(), held=()):
 def cleaned(monkeypatch, record, answers, problems=(), run_dir=None, targets=None):
     asks = []
 
-    def answered(playbook, action, targets, variables):
+    def answered(playbook, targets, variables):
         asks.append(variables)
         return {"nodes": answers, "problems": list(problems)}
 
