@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, mapped, text
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
 from madctl.nodes.inventory import GROUP
@@ -26,6 +27,7 @@ _BESIDE = ("group_vars", "host_vars")
 _SECRET = (b"$ANSIBLE_VAULT", b"!vault")
 _PLUGIN = b"plugin:"
 _SETTINGS = ("./ansible.cfg", "~/.ansible.cfg", "/etc/ansible/ansible.cfg")
+_KEPT = fields({"seal": text(), "ways": mapped(kept.is_kept, 1 << 20)})
 
 
 class _Unkept(Exception):  # noqa: N818  it is an answer, not an error
@@ -99,11 +101,8 @@ def keep(targets: Targets, told: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def is_sound(value: Any) -> bool:
-    """Tell whether it is what ``keep`` writes, or nothing."""
-    if value is None:
-        return True
-    ways = value["ways"]
-    return isinstance(value["seal"], str) and isinstance(ways, dict) and all(map(kept.is_kept, ways.values()))
+    """Return whether a value is what ``keep`` returns."""
+    return value is None or _KEPT(value)
 
 
 def ways(targets: Targets) -> Ways | None:

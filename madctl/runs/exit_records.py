@@ -36,8 +36,8 @@ def _is_short(records: list[dict[str, Any]], size: float) -> bool:
     return missing or sum(len(record.get("apart", ())) for record in records) >= max(size, 2)
 
 
-def exit_code(ended: str | None) -> ExitCode | None:
-    """Give the exit code of a run that ended; None where it is not known."""
+def exit_code(ended: str | None) -> int | None:
+    """Return the exit code of a run that ended; None if it is unknown."""
     if ended in (None, "unknown"):
         return None
-    return ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED
+    return int(ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from madctl.errors import ExitCode
 from madctl.nodes.inventory import narrowed
 from madctl.nodes.targets import Targets
 from madctl.runs.exit_records import exit_code, how_it_ended
@@ -42,7 +41,7 @@ class HeldRun:
         """Write down what a launch would have remembered; None where not all nodes are known."""
         if not self.described or None in self.names:
             return None
-        names = tuple(str(name) for name in self.names)
+        names = [str(name) for name in self.names]
         first = next(iter(self.shares.values()))["run_dir"]
         addresses = self.described.get("addresses") or [None] * len(names)
         nodes = [
@@ -54,7 +53,7 @@ class HeldRun:
             }
             for rank, (name, address) in enumerate(zip(names, addresses, strict=True))
         ]
-        reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": targets.sources}
+        reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": list(targets.sources)}
         plan = {**self.described["plan"], "run_id": self.run_id, "nodes": nodes}
         ended, code = self._ended(names)
         created, work = float(self.described["created"]), self.described["work"]
@@ -64,7 +63,7 @@ class HeldRun:
         except ValueError:
             return None  # No node is trusted with what this machine writes down.
 
-    def _ended(self, names: tuple[str, ...]) -> tuple[str | None, ExitCode | None]:
+    def _ended(self, names: list[str]) -> tuple[str | None, int | None]:
         # A node that was asked by two names has one share.
         shares = [self.shares.get(name, {"exit": None}) for name in names]
         ended = how_it_ended(shares, len(names), (self.described or {})["plan"])
