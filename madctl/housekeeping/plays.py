@@ -23,7 +23,6 @@ class Group:
     sources: tuple[str, ...]
     variables: dict[str, Any]
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    bases: dict[str, list[str]] = field(default_factory=dict)
 
     def targets(self) -> Targets:
         """Give the nodes as commands take them."""

@@ -23,26 +23,6 @@ def checkout(options: argparse.Namespace, env: dict[str, Word]) -> tuple[dict[st
     return {name: value for name, value in env.items() if name != "MODEL_DIR"}, place
 
 
-def require_tags(options: argparse.Namespace) -> None:
-    """
-    Refuse options of models without any model.
-
-    Raises:
-        UsageError: If there are such options and no tags, or tags and a command.
-    """
-    given = {
-        "--additional-context": options.additional_context,
-        "--additional-context-file": options.additional_context_file,
-        "--force-mirror-local": options.force_mirror_local,
-        "--replace-containers": options.replace_containers,
-    }
-    for option, value in given.items():
-        if value and not options.tags:
-            raise UsageError(Problem("USAGE", f"{option} needs --tags"))
-    if options.tags and options.as_command:
-        raise UsageError(Problem("USAGE", "--tags and --command exclude each other"))
-
-
 def contexts(options: argparse.Namespace) -> list[dict[str, Any]]:
     """
     Read the additional contexts, the file's first: how they are merged depends on the nodes' madengine.

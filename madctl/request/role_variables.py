@@ -19,6 +19,8 @@ from madctl.errors import Problem, UsageError
 from madctl.request import model_variables
 
 _ENV_FILE_CHARACTERS = 1 << 20
+_OF_MODELS = ("--additional-context", "--additional-context-file", "--force-mirror-local", "--replace-containers")
+_NEEDED = {"--runner mpirun": ("--mpi-args", "--mpirun"), "--tags": _OF_MODELS}
 # The rest of what a launch takes is computed from several options.
 _AS_TYPED = [row for row in TABLE if row.option and row.name not in ("shape", "env", "install")]
 
@@ -52,6 +54,7 @@ def check_variables(options: argparse.Namespace, environment: Mapping[str, str] 
 
 
 def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Any]:
+    _require_what_they_need(options)
     work = options.work or []
     shape = "model" if options.tags else "command" if options.as_command else "script"
     env, checkout = model_variables.checkout(options, _environment(options, environment))
@@ -65,8 +68,6 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "env": env,
         "chdir": checkout,
     }
-    _require_mpirun(options)
-    model_variables.require_tags(options)
     problems = validation.contradictions({**given, "python": options.python}, validation.as_option)
     if problems:
         raise UsageError(*(Problem(found["code"], found["message"], remedy=found["remedy"]) for found in problems))
@@ -81,10 +82,14 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     return {PREFIX + name: value for name, value in given.items() if value is not None}
 
 
-def _require_mpirun(options: argparse.Namespace) -> None:
-    for option, value in (("--mpi-args", options.mpi_args), ("--mpirun", options.mpirun)):
-        if value and options.runner != "mpirun":
-            raise UsageError(Problem("USAGE", f"{option} needs --runner mpirun"))
+def _require_what_they_need(options: argparse.Namespace) -> None:
+    given = {"--runner mpirun": options.runner == "mpirun", "--tags": bool(options.tags)}
+    for needed, dependent in _NEEDED.items():
+        for option in dependent:
+            if getattr(options, option[2:].replace("-", "_")) and not given[needed]:
+                raise UsageError(Problem("USAGE", f"{option} needs {needed}"))
+    if options.tags and options.as_command:
+        raise UsageError(Problem("USAGE", "--tags and --command exclude each other"))
 
 
 def caller_python(environment: Mapping[str, str]) -> str | None:

@@ -16,6 +16,10 @@ options:
     description: Whether to fail with the problems, or only to return them.
     type: bool
     default: true
+attributes:
+  check_mode:
+    description: Can run in check mode, and then changes nothing on any node and fetches nothing.
+    support: full
 """
 
     WHICH = r"""

@@ -22,10 +22,6 @@ options:
       - Whether to prove at once that nodes reach each other and share their storage; a launch proves while it arms.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode; then nothing is written on shared storage.
-    support: full
 """
 
 EXAMPLES = r"""

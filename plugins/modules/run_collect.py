@@ -23,10 +23,6 @@ options:
     description: Bytes that the files of one node may have; a node with more is refused whole.
     type: int
     default: 4294967296
-attributes:
-  check_mode:
-    description: Can run in check mode; then nothing is fetched.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -26,10 +26,6 @@ options:
     description: Whether to say only what would be removed.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode; then nothing is removed.
-    support: full
 """
 
 EXAMPLES = r"""

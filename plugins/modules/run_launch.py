@@ -43,10 +43,6 @@ options:
     description: Whether to show what would start, and start nothing, as in check mode.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode; then nothing is started.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -12,10 +12,6 @@ description:
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.run
-attributes:
-  check_mode:
-    description: Can run in check mode.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -22,10 +22,6 @@ options:
     description: Seconds until processes are killed.
     type: float
     default: 45
-attributes:
-  check_mode:
-    description: Can run in check mode; then nothing is stopped.
-    support: full
 """
 
 EXAMPLES = r"""
