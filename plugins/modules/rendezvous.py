@@ -18,8 +18,7 @@ extends_documentation_fragment:
   - madctl.multinode.run
 options:
   prove:
-    description:
-      - Whether to prove at once that nodes reach each other and share their storage; a launch proves while it arms.
+    description: Whether to prove now that nodes reach each other and share storage; a launch does so while it arms.
     type: bool
     default: false
 """

@@ -17,18 +17,16 @@ extends_documentation_fragment:
   - madctl.multinode.run
 options:
   plan:
-    description:
-      - What to start instead of looking and planning; RV(madctl.multinode.rendezvous#module:plan) of an earlier task.
+    description: Plan to start instead of making one; RV(madctl.multinode.rendezvous#module:plan) of an earlier task.
     type: dict
   timeout:
-    description: Seconds after which the job is stopped; V(0) is no limit.
+    description: Seconds after which the job is stopped. V(0) is no limit.
     type: float
     default: 0
   idle_timeout:
-    description:
-      - Seconds without a line from any rank after which their stacks are written and the job is stopped.
-      - V(0) is no limit.
-      - Needs somebody who follows the run.
+    description: >-
+      Seconds without any output of any rank after which stack traces are dumped and the job is stopped. V(0) is no
+      limit. Needs a process that follows the run, so it cannot be combined with O(detach).
     type: float
     default: 0
   log_cap:
@@ -36,7 +34,7 @@ options:
     type: int
     default: 1073741824
   detach:
-    description: Whether to return after the start and let the run go on.
+    description: Whether to return after the start and leave the run running in the background.
     type: bool
     default: false
   dry_run:
