@@ -37,7 +37,7 @@ def build_parser() -> Parser:
     """Build the parser of all commands."""
     parser = Parser(
         prog="madctl",
-        description="Start a training script on all of your GPU nodes at once, over plain SSH.",
+        description="Run a training script on all your GPU nodes with one command, over plain SSH.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")

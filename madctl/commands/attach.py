@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl attach``: see a run from its first byte on, and follow it to its end."""
+"""``madctl attach``: show a run from its first byte, and follow it to its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "attach",
-        help="follow a run that goes on",
+        help="attach to a running job",
         description="Show all output of a run from its first byte, then follow it to its end.",
         allow_abbrev=False,
     )

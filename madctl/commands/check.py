@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl check``: all that a launch would check and prove, and nothing started."""
+"""``madctl check``: check everything that a launch needs, and start nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "check",
-        help="say whether a launch would work",
-        description="Check and prove all that a launch needs, as a table of nodes and checks; start nothing.",
+        help="check whether a launch would succeed",
+        description="Check everything that a launch needs, and print a table of nodes and checks; start nothing.",
         usage="madctl check [--hosts LIST] [OPTION…] [-- SCRIPT.py [ARG…]]",
         allow_abbrev=False,
     )

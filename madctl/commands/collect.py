@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl collect``: bring the logs and records of a run to this machine."""
+"""``madctl collect``: fetch the logs and records of a run to this machine."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from madctl.request.options import add_option, add_output_option, add_run_argume
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    what = "bring a run's logs and records here"
+    what = "fetch the logs and records of a run"
     parser = commands.add_parser("collect", help=what, description=what, allow_abbrev=False)
     add_run_argument(parser)
-    parser.add_argument("--to", metavar="DIRECTORY", help="gets a directory a node (default: the run's id)")
-    what = "refuse a node that sends more (default 4G)"
+    parser.add_argument("--to", metavar="DIRECTORY", help="destination, with one subdirectory per node (default: RUN)")
+    what = "maximum size per node (default 4G)"
     add_option(parser, "--max-size", metavar="SIZE", help=what)
     add_output_option(parser)
     parser.set_defaults(run=run)

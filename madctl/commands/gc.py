@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl gc``: remove what runs of long ago left, on nodes and here."""
+"""``madctl gc``: delete files of old runs, on nodes and here."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "gc",
-        help="remove what runs of long ago left",
-        description="Remove what runs of long ago left: on the given nodes, or on those of all runs that are "
-        "remembered here; and here. A live run is never touched.",
+        help="delete files of old runs",
+        description="Delete files of old runs, here and on the given nodes; by default on the nodes of all runs that "
+        "this machine remembers. Live runs are never touched.",
         allow_abbrev=False,
     )
     add_host_options(parser)
-    group = parser.add_argument_group("what goes")
-    add_option(group, "--days", metavar="N", help="ended more than N days ago (default 7)")
-    group.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories, where that was chosen")
-    group.add_argument("--dry-run", action="store_true", help="list what would go, remove nothing")
+    group = parser.add_argument_group("what to delete")
+    add_option(group, "--days", metavar="N", help="delete runs that ended more than N days ago (default 7)")
+    group.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
+    group.add_argument("--dry-run", action="store_true", help="list what would be deleted, but delete nothing")
     add_output_option(parser)
     parser.set_defaults(run=run)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl lab``: disposable hosts on this machine, to try everything without a cluster."""
+"""``madctl lab``: create disposable hosts on this machine, to try everything without a cluster."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _ENTER = 'cd "$0" 2>/dev/null || cd; exec "$@"'
 
 def register(commands: Any) -> None:
     """Add the command and its verbs to the parser."""
+    what = "Create disposable hosts on this machine, to try everything without a cluster."
     parser = commands.add_parser(
-        "lab", help="disposable hosts on this machine", description=__doc__, allow_abbrev=False
+        "lab", help="create disposable hosts on this machine", description=what, allow_abbrev=False
     )
     parser.set_defaults(run=_usage)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=type(parser))
@@ -40,14 +41,14 @@ def register(commands: Any) -> None:
         action="append",
         default=[],
         metavar="HOST=NAME",
-        help="give a host's data interface another name (repeatable)",
+        help="rename the data interface of a host (repeatable)",
     )
-    _add(verbs, "down", _down, "remove every trace of a lab")
+    _add(verbs, "down", _down, "remove a lab completely")
     _add(verbs, "status", _status, "show the hosts and whether they are up")
     enter = _add(verbs, "exec", _exec, "run a command on a host: lab exec HOST -- CMD")
     enter.add_argument("host", metavar="HOST")
     _add(verbs, "inventory", _inventory, "print the path of the lab's Ansible inventory")
-    _add(verbs, "ssh-config", _ssh_config, "print the path of the lab's ssh configuration")
+    _add(verbs, "ssh-config", _ssh_config, "print the path of the lab's SSH configuration")
 
 
 def _add(verbs: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:

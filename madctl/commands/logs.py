@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl logs``: the output of a run, of all nodes or of some."""
+"""``madctl logs``: show the output of a run, of all nodes or of some."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def register(commands: Any) -> None:
     )
     add_run_argument(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the run ends")
-    parser.add_argument("--host", action="append", default=[], metavar="NAME", help="only this node (repeatable)")
-    parser.add_argument("--rank", type=taking("--rank", kinds.whole(0, 10**9)), metavar="N", help="only this rank")
+    parser.add_argument("--host", action="append", default=[], metavar="NAME", help="show only this node (repeatable)")
+    parser.add_argument("--rank", type=taking("--rank", kinds.whole(0, 10**9)), metavar="N", help="show only this rank")
     add_since_option(parser)
     parser.set_defaults(run=run)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl ps``: the runs that this machine remembers, or those that nodes hold."""
+"""``madctl ps``: list the runs that this machine remembers, or those on nodes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "ps",
         help="list runs",
-        description="List the runs of this machine, or ask nodes which runs they hold and remember those here.",
+        description="List the runs that this machine remembers, or find those on the given nodes and remember them.",
         allow_abbrev=False,
     )
     add_host_options(parser)
-    parser.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories, where that was chosen")
+    parser.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
     add_output_option(parser)
     parser.set_defaults(run=run)
 

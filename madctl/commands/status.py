@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl status``: how a run stands on each of its nodes, asked of the nodes themselves."""
+"""``madctl status``: show the live state of a run on each of its nodes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "status",
-        help="ask the nodes how a run stands",
-        description="Ask the nodes how a run stands.",
+        help="show the live state of a run",
+        description="Show the live state of a run on each of its nodes.",
         allow_abbrev=False,
     )
     add_run_argument(parser)

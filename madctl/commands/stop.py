@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl stop``: end a run on all of its nodes, with proof that nothing of it is left."""
+"""``madctl stop``: stop a run on all its nodes, and verify that nothing of it is left."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FORCED_SECONDS = 0.0
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "stop", help="stop a run", description="Stop a run on all of its nodes.", allow_abbrev=False
+        "stop", help="stop a run", description="Stop a run on all its nodes.", allow_abbrev=False
     )
     add_run_argument(parser)
-    parser.add_argument("--force", action="store_true", help="kill at once")
+    parser.add_argument("--force", action="store_true", help="kill immediately")
     add_output_option(parser)
     parser.set_defaults(run=run)
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options of modules that look at all nodes and plan a launch."""
+"""Options of modules that inspect all nodes and plan a launch."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Parts of documentation; the file's name is the fragment's."""
+    """Parts of documentation; the fragment has the name of the file."""
 
     DOCUMENTATION = r"""
 options:

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Start a run on all nodes at once, or on none; the work is done by the action plugin of this name."""
+"""Documentation of the action plugin of the same name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ DOCUMENTATION = r"""
 module: run_launch
 short_description: Start a job on all nodes at once, or on none, and follow it to the end
 description:
-  - Looks at every host of the play and plans, as M(madctl.multinode.rendezvous) does, unless O(plan) is given.
-  - Delivers a supervisor to every node. Only when all of them are ready does any runner start, and then on all at once.
-  - Runs once a play and does not depend on forks.
+  - Inspects every host of the play and plans, as M(madctl.multinode.rendezvous) does, unless O(plan) is set.
+  - Delivers a supervisor to every node. Runners start only when all nodes are ready, and then on all of them at once.
+  - Runs once per play and does not depend on forks.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.request
@@ -52,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 summary:
-  description: How every node ended.
+  description: How the run ended on every node.
   returned: always
   type: dict
   sample: {ranks_joined: 4}
