@@ -31,11 +31,11 @@ _KEPT = fields({"seal": text(), "ways": mapped(kept.is_kept, 1 << 20)})
 
 
 class _Unkept(Exception):  # noqa: N818  it is an answer, not an error
-    """What nodes are reached with must not, or cannot, be kept."""
+    """The ways to nodes must not, or cannot, be kept."""
 
 
 def seal(targets: Targets, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Sum up what Ansible makes the ways to nodes from; None where they must not be kept."""
+    """Return a digest of all that Ansible makes the ways to nodes from; None if they must not be kept."""
     found = hashlib.sha256()
     try:
         for path in _files(targets.sources):
@@ -61,7 +61,7 @@ def _files(sources: tuple[str, ...]) -> Iterator[Path]:
         path = Path(source)
         if not path.exists():
             if "," in source:
-                continue  # A list of hosts is all there is to it.
+                continue  # A list of hosts consists of no files.
             raise _Unkept
         place = path if path.is_dir() else path.parent
         roots = [path, *(place / name for name in _BESIDE)]
@@ -106,7 +106,7 @@ def is_sound(value: Any) -> bool:
 
 
 def ways(targets: Targets) -> Ways | None:
-    """Give the ways to nodes that were kept; None where there are none, or what they were made from has changed."""
+    """Return the ways to nodes that were kept; None if there are none, or their sources have changed."""
     known = targets.reach
     if known is None or not set(targets.names) <= set(known["ways"]) or known["seal"] != seal(targets):
         return None

@@ -87,4 +87,4 @@ class _Screen:
         self.on_event = on_event
 
     def flush(self) -> None:
-        """Hold nothing back."""
+        """Do nothing: nothing is buffered."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One run as this machine remembers it, and how that is read back from a file that anything may have happened to.
+One run as this machine remembers it, and how it is read back from a file that may be damaged.
 
 No value of the user's environment is in it.
 """
@@ -33,7 +33,7 @@ from madctl.nodes.inventory import GROUP, narrowed, wrong_login
 from madctl.nodes.targets import Targets
 
 SCHEMA = 1
-# An id becomes a file's name, and neither a node nor a file is trusted with paths of this machine.
+# An ID becomes a file name, and neither a node nor a file is trusted with paths of this machine.
 RUN_ID = re.compile(r"\w[\w.+-]{0,200}", re.ASCII)
 _LATEST = 1e11  # seconds since the epoch that a calendar still knows
 _MOST = 64 << 20  # of anything; the file has a bound
@@ -54,14 +54,14 @@ class Record:
     ways: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
-        """Give the nodes as commands take them."""
+        """Return the nodes as commands take them."""
         found = self.targets
         # The record keeps spares, too, but a command is for the nodes that the run is on.
         inventory = narrowed(found["inventory"], found["names"])
         return Targets(tuple(found["names"]), inventory, tuple(found["sources"]), reach=self.ways)
 
     def base(self) -> dict[str, str]:
-        """Give the directory of run directories where it is not the usual one, as a variable of the roles."""
+        """Return the parent of the run directories as a variable of the roles, if it is not the usual one."""
         places = {os.path.dirname(node.get("run_dir") or "") for node in self.plan["nodes"]}
         own = {place for place in places if place and not is_usual_base(place)}
         return {"madctl_run_dir": own.pop()} if len(own) == 1 else {}
@@ -74,7 +74,7 @@ def dumped(record: Record) -> str:
 
 def parsed(run_id: str, content: bytes) -> Record:
     """
-    Read a record.
+    Parse a record.
 
     Raises:
         ValueError: If it is not the record of that run, with what is wrong.
@@ -90,10 +90,10 @@ def parsed(run_id: str, content: bytes) -> Record:
         raise ValueError(f"its schema is {str(schema)[:20]}: a later madctl wrote it")
     known = {field.name for field in dataclasses.fields(Record)}
     try:
-        # A later madctl of the same schema may have more to say.
+        # A later madctl may add fields to the same schema.
         record = Record(**{name: value for name, value in data.items() if name in known})
     except TypeError as error:
-        raise ValueError("something is missing in it") from error
+        raise ValueError("a field is missing") from error
     if record.run_id != run_id:
         raise ValueError("it is the record of another run")
     return sound(record)

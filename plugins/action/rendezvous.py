@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look at all nodes of the play at once, judge what they report, and plan where nothing stands against it."""
+"""Inspect all nodes of the play at once, judge the facts, and plan if there is no problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 
 
 class ActionModule(ActionBase):
-    """Run once a play; the result is registered for every node."""
+    """Run once per play; the result is registered for every node."""
 
     BYPASS_HOST_LOOP = True
 

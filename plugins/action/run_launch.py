@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Look at all nodes, plan, arm all of them, say go, follow every one to the end; after a failure perhaps once more.
+Inspect all nodes, plan, arm them, start all at once and follow them to the end; after a failure perhaps again.
 
-Runs once a play, so it does not depend on ``forks``: a blocking task for each node would wait for
+Runs once per play, so it does not depend on ``forks``: a blocking task for each node would wait for
 ranks that were never started.
 """
 
@@ -31,7 +31,7 @@ _WORK = "set madctl_work"
 
 
 class ActionModule(ActionBase):
-    """Run once a play."""
+    """Run once per play."""
 
     BYPASS_HOST_LOOP = True
 
@@ -70,12 +70,12 @@ class ActionModule(ActionBase):
         write: bool,
         tags: play_rules.Stages,
     ) -> tuple[Plan | None, dict[str, Any]]:
-        """Look and plan; without a plan the result is the whole story."""
+        """Inspect and plan; without a plan, the result is final."""
         judged = verdict.look(conductor, arguments, variables, write, tags.installs, in_full=False)
         if conductor.is_over:
             return None, verdict.interrupted(conductor)
         verdict.tell(conductor, judged, quiet=bool(arguments["event_socket"]))
-        # Ansible keeps a copy for each host, so it is not more than somebody asks for after a launch.
+        # Ansible keeps a copy per host, so it contains only what is needed after a launch.
         result = {
             "changed": False,
             "problems": [],

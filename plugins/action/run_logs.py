@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Follow a run that somebody started, from its files: attach to it, or just read its output.
+Follow a run that was started before, from its files: attach to it, or just read its output.
 
-Runs once a play. A small reader on each node sends what is in the run directory and then what comes;
+Runs once per play. A small reader on each node sends what is in the run directory and then what comes;
 it takes the orders to stop, and its end changes nothing.
 """
 
@@ -21,7 +21,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 
 
 class ActionModule(ActionBase):
-    """Run once a play."""
+    """Run once per play."""
 
     BYPASS_HOST_LOOP = True
 

@@ -75,7 +75,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
     NAME = "madctl.multinode.hostlist"
 
     def verify_file(self, path: str) -> bool:
-        """Take files by the end of their name."""
+        """Accept files by the end of their name."""
         return bool(super().verify_file(path)) and path.endswith(("hostlist.yml", "hostlist.yaml"))
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:

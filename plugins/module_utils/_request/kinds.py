@@ -59,29 +59,29 @@ def one_of(words: Sequence[str]) -> str:
 
 
 def choice(*choices: str) -> Kind:
-    """Take one of some words."""
+    """Make a kind that takes one of some words."""
     return Kind(lambda value: _if(str(value) in choices, str(value)), one_of(choices), choices=choices)
 
 
 def names(known: Sequence[str]) -> Kind:
-    """Take one of many names; specifications do not list them."""
+    """Make a kind that takes one of many names, which specifications do not list."""
     return Kind(lambda value: _if(str(value) in known, str(value)), "one of " + ", ".join(known))
 
 
 def whole(least: int, most: int) -> Kind:
-    """Take a whole number in plain digits; Python itself would take 1_0, and digits of every script."""
+    """Make a kind of whole numbers in plain digits; Python itself would accept 1_0, and digits of every script."""
     return Kind(lambda value: _whole(value, least, most), "a number from %d to %d" % (least, most), "int")
 
 
 def whole_or(least: int, most: int, *words: str) -> Kind:
-    """Take a whole number or one of some words, as text."""
+    """Make a kind of whole numbers or one of some words, as text."""
     said = "a number from %d to %d" % (least, most)
     parts = "%s, or %s" % (said, words[0]) if len(words) == 1 else one_of([said, *words])
     return Kind(lambda value: str(value) if str(value) in words else str(_whole(value, least, most)), parts)
 
 
 def decimal(words: str, most: float, least: float = 0.0) -> Kind:
-    """Take a number that may have a fraction."""
+    """Make a kind of numbers that may have a fraction."""
 
     def read(value: Any) -> float:
         found = float(str(value))

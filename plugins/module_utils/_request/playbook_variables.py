@@ -52,7 +52,7 @@ def _playbook(match: Match[str]) -> str:
 
 
 def unknown(names: Iterable[str]) -> List[Problem]:
-    """Find names that begin like ours and do not exist, each with the name that was probably meant."""
+    """Find names with our prefix that do not exist, each with the name that was probably meant."""
     wrong = sorted({name for name in names if name.startswith(PREFIX)} - NAMES - INTERNAL)
     known = [name[len(PREFIX) :] for name in NAMES]
     return [

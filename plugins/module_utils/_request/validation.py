@@ -27,12 +27,12 @@ Named = Callable[[Row], str]
 
 
 def as_option(row: Row) -> str:
-    """Name a row as the command line does."""
+    """Return what the command line calls a row."""
     return row.spoken
 
 
 def as_variable(row: Row) -> str:
-    """Name a row as playbooks do."""
+    """Return what playbooks call a row."""
     return row.variable
 
 
@@ -78,7 +78,7 @@ def reserved(words: Sequence[str]) -> List[str]:
 
 def work(words: Sequence[Any], shape: str, python: Optional[str] = None) -> List[Problem]:
     """
-    Find what is wrong with the work of ranks.
+    Check the work of ranks.
 
     Args:
         words: The user's own.
@@ -91,7 +91,7 @@ def work(words: Sequence[Any], shape: str, python: Optional[str] = None) -> List
         return []
     inner = launchers.launcher(plain)
     if inner:
-        message = "%s starts processes itself, and so does madctl: every rank would be a job of its own"
+        message = "%s starts processes itself, and so does madctl: every rank would start its own job"
         name = inner[0].rpartition("/")[2]
         return [problem("WORK_IS_LAUNCHER", None, message % name, launchers.instead(inner))]
     named = command_line.named_python(plain)

@@ -24,8 +24,8 @@ class Row(NamedTuple):
     kind: Kind
     split: Optional[Callable[[Any], List[Any]]] = None  # how a list is written as one text; None for a single value
     default: Any = None
-    told: Optional[str] = None  # how a playbook sets it, where that is not the variable and the value, ``{}``
-    is_internal: bool = False  # handed over by madctl itself; nobody types it
+    told: Optional[str] = None  # how a playbook sets it, unless as ``madctl_NAME: {}``
+    is_internal: bool = False  # passed by madctl itself, never typed
 
     @property
     def variable(self) -> str:

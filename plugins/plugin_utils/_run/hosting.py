@@ -22,10 +22,10 @@ def agents_of(
     action: Any, task_vars: Any, hosts: Sequence[str] | None = None, variables: dict[str, Any] | None = None
 ) -> Iterator[Agents]:
     """
-    Give the agents of some hosts of the play, or of all.
+    Yield the agents of some hosts of the play, or of all.
 
     Args:
-        variables: Those of hosts that were read already: Ansible works them out anew whenever they are asked for.
+        variables: Variables of hosts that were read already, because Ansible computes them again on each access.
     """
     named = task_vars["ansible_play_hosts_all"] if hosts is None else hosts
     clock = timing.Clock("reach, probe", timing.is_wanted())
@@ -39,10 +39,10 @@ def conducted(
     agents: Agents, event_socket: str | None, screen: playbook_screen.Screen, exact: bool = False
 ) -> Iterator[Conductor]:
     """
-    Give a conductor that tells its events to whoever listens, and that they, and signals, may interrupt.
+    Yield a conductor that sends its events to the listener, and that the listener and signals may interrupt.
 
     Args:
-        exact: Whether whoever looks wants every byte, and so may hold up the nodes.
+        exact: Whether the screen needs every byte, and so may slow down the nodes.
     """
     with event_queue.Events(event_socket, screen, exact=exact) as queue:
         conductor = Conductor(agents.loop, agents, queue.tell)

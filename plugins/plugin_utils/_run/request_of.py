@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Turn the arguments of a task, as people write them, into a request, and into what is asked of every node."""
+"""Turn the arguments of a task, as people write them, into a request, and into the request of a probe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.variable
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-# Variables of a job that decide what it finds on a node; no other is sent to look at nodes.
+# Variables of a job that decide what it finds on a node; no others are sent to nodes for the probe.
 _DECISIVE = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH")
 
 
@@ -24,7 +24,7 @@ def arguments_of(given: dict[str, Any]) -> dict[str, Any]:
     Parse the arguments of a task, as people write them.
 
     Raises:
-        AnsibleActionFail: If one is invalid; a line each.
+        AnsibleActionFail: If one is invalid; one line each.
     """
     found, problems = validation.parsed(plain(given))
     playbook_screen.refuse(problems)
@@ -39,7 +39,7 @@ def read(given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         variables: Those of every host, by host.
 
     Raises:
-        AnsibleActionFail: If something is invalid; a line each.
+        AnsibleActionFail: If something is invalid; one line each.
     """
     found, problems = validation.parsed(plain(given))
     playbook_screen.refuse(problems + validation.contradictions(found) + validation.judge_hosts(variables))
@@ -84,12 +84,12 @@ def request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> Request
 
 
 def slots(variables: dict[str, Any], hosts: list[str]) -> tuple[int | None, ...]:
-    """Read how many processes each host may have, where its variables say so."""
+    """Return how many processes each host may have, if its variables say so."""
     return tuple(_number(variables[host].get("madctl_slots")) for host in hosts)
 
 
 def in_rank_order(variables: dict[str, Any]) -> list[str]:
-    """Order hosts by ``madctl_node_rank`` where all have one, else leave the play's order."""
+    """Order hosts by ``madctl_node_rank`` if all have one, otherwise keep the play's order."""
     ranks = {host: _number(own.get("madctl_node_rank")) for host, own in variables.items()}
     if None in ranks.values():
         return list(ranks)
@@ -97,7 +97,7 @@ def in_rank_order(variables: dict[str, Any]) -> list[str]:
 
 
 def new_run_id() -> str:
-    """Name a run so that names sort by time and two never meet."""
+    """Return a new run ID; IDs sort by time and never collide."""
     return "%s-%s" % (time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(4))
 
 
@@ -106,7 +106,7 @@ def _number(given: Any) -> int | None:
 
 
 def _contexts(given: Any) -> tuple[dict[str, Any], ...]:
-    """Take additional contexts, each as a mapping or as text the way madengine takes it; a list has several."""
+    """Parse additional contexts, each a mapping or text as madengine takes it; a list has several."""
     layers = given if isinstance(given, list) else [given]
     return tuple(_context(layer) for layer in layers)
 
