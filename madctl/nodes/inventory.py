@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.errors import Problem
 
@@ -103,7 +103,7 @@ def wrong_login(inventory: dict[str, Any]) -> Problem | None:
                 return Problem("USER_INVALID", f"{user!r} is not a valid user name", remedy=remedy)
         for port in _given(variables, "port"):
             if not (isinstance(port, int) and 1 <= port <= 65535):
-                return Problem("USAGE", f"--port takes a number from 1 to 65535, not {port!r}")
+                return Problem("USAGE", kinds.PORT.refusal("--port", port))
     return None
 
 

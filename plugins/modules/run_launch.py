@@ -20,12 +20,12 @@ options:
     description: Plan to start instead of making one; RV(madctl.multinode.rendezvous#module:plan) of an earlier task.
     type: dict
   timeout:
-    description: Seconds after which the job is stopped. V(0) is no limit.
+    description: Seconds after which the job is stopped. V(0) means no limit.
     type: float
     default: 0
   idle_timeout:
     description: >-
-      Seconds without any output of any rank after which stack traces are dumped and the job is stopped. V(0) is no
+      Seconds without any output of any rank after which stack traces are dumped and the job is stopped. V(0) means no
       limit. Needs a process that follows the run, so it cannot be combined with O(detach).
     type: float
     default: 0

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("own_records")
 
 
 class Playing:
-    """Stands in for Ansible: reports one result, and has a word on its failure."""
+    """Stands in for Ansible: reports one result, and a reason why it failed."""
 
     failure = "no inventory was parsed."
     result = None
