@@ -11,59 +11,23 @@ description:
   - Reads interfaces from C(ifconfig), routes, mounts, GPUs, the master port, the job's Python and files.
   - Returns facts without judging them, and changes nothing on the node.
 author: The madctl authors
+extends_documentation_fragment:
+  - madctl.multinode.request.probe
 options:
-  work:
-    description: Words of the command, as for M(madctl.multinode.rendezvous).
-    type: list
-    elements: raw
-    default: []
-  shape:
-    description: V(script) runs ranks, V(command) a command once per node, V(model) models of madengine.
-    type: str
-    choices: [script, command, model]
-    default: script
-  tags:
-    description: Tags of the models that madengine runs; with O(shape=model).
-    type: list
-    elements: str
-    default: []
-  python:
-    description: Absolute path of the job's Python.
-    type: str
-  mpirun:
-    description: Absolute path of mpirun; by default the one beside the job's Python, or on the search path.
-    type: str
   mpi:
     description: Whether to find out which mpirun it is.
     type: bool
     default: true
-  chdir:
-    description: Working directory of the job.
-    type: str
   port:
     description: Number of the rendezvous port to try, or V(auto).
     type: str
     default: auto
-  shared_paths:
-    description: Paths whose mounts are reported.
-    type: list
-    elements: str
-    default: []
-  shared_fstypes:
-    description: File-system types to treat as shared, besides the known ones.
-    type: list
-    elements: str
-    default: []
   mirror:
     description: Directory that madengine mirrors data to; it is added to O(shared_paths).
     type: str
   run_dir:
     description: Parent of the run directories.
     type: str
-  env:
-    description: Environment variables of the job; only those that affect what it finds are sent to the node.
-    type: dict
-    default: {}
   write:
     description: Whether files are written on shared storage for a later proof.
     type: bool

@@ -14,6 +14,7 @@ description:
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.request
+  - madctl.multinode.request.probe
   - madctl.multinode.run
 options:
   plan:
