@@ -25,7 +25,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     mapped,
     maybe,
     number,
-    text,
     whole,
 )
 from madctl.nodes import reach
@@ -119,6 +118,11 @@ def sound(record: Record) -> Record:
     return record
 
 
+def _text(value: Any) -> bool:
+    """Return whether a value is a text, with any characters: what is shown is made harmless elsewhere."""
+    return isinstance(value, str)
+
+
 def _is_word(value: Any) -> bool:
     """Return whether a value is a word of the work, perhaps one that is not UTF-8; see ``raw_words``."""
     try:
@@ -127,7 +131,7 @@ def _is_word(value: Any) -> bool:
         return False
 
 
-_text, _data, _count = text(_MOST), mapped(anything, _MOST), number(-MOST, MOST)
+_data, _count = mapped(anything, _MOST), number(-MOST, MOST)
 _hosts = fields({"hosts": mapped(_data, _MOST), "vars": _data})
 _inventory = fields({"all": fields({"children": fields({GROUP: _hosts})})})
 _node = fields({"host": _text}, {"run_dir": maybe(_text), "clock_offset": maybe(_count)})

@@ -119,19 +119,20 @@ def lock(path):
 
 def test_a_private_directory_is_in_use_until_every_copy_of_its_process_has_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(private_places, "base", lambda: str(tmp_path))
-    received, sent = os.pipe()
+    (said, says), (go, goes) = os.pipe(), os.pipe()
     first = os.fork()
     if not first:
-        os.write(sent, private_places.private().encode())
-        if os.fork():
-            os._exit(0)
-        os.read(received, 1)  # Until the end of the test.
+        os.close(goes)
+        os.write(says, private_places.private().encode())
+        if not os.fork():
+            os.read(go, 1)
         os._exit(0)
-    path = os.read(received, 4096).decode()
+    path = os.read(said, 4096).decode()
     os.waitpid(first, 0)
+    used = private_places.is_in_use(path)
+    os.close(goes)
 
-    assert private_places.is_in_use(path)
-    os.write(sent, b"x")
+    assert used
     until(lambda: not private_places.is_in_use(path))
 
 
