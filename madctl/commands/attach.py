@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl attach``: show a run from its first byte on, and follow it to its end."""
+"""``madctl attach``: show a run from its first byte, and follow it to its end."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from madctl.request.options import add_output_option, add_run_argument, add_since_option, since
+from madctl.request.options import add_output_option, add_run_argument, add_since_option
 
 
 def register(commands: Any) -> None:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     nodes = record.reach()
     view = View(nodes.names, as_json=options.output == "json", stages=())
     view.attached(record.plan)
-    wanted = {"madctl_plan": record.plan, "madctl_read_only": False, **since(options)}
+    wanted = {"madctl_plan": record.plan, "madctl_read_only": False, "madctl_since": options.since}
     session = RunSession(nodes, wanted, view, record)
     session.playbook = "logs"
     session.run()

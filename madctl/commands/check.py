@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl check``: check and prove all that a launch would, and start nothing."""
+"""``madctl check``: check everything that a launch needs, and start nothing."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from madctl.request.options import add_check_options, add_host_options, add_job_options, add_output_option
+from madctl.request.options import (
+    add_check_options,
+    add_host_options,
+    add_job_options,
+    add_option,
+    add_output_option,
+)
 
 
 def register(commands: Any) -> None:
@@ -14,7 +20,7 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="check whether a launch would succeed",
-        description="Check and prove all that a launch needs, as a table of nodes and checks; start nothing.",
+        description="Check everything that a launch needs, and print a table of nodes and checks; start nothing.",
         usage="madctl check [--hosts LIST] [OPTION…] [-- SCRIPT.py [ARG…]]",
         allow_abbrev=False,
     )
@@ -22,9 +28,9 @@ def register(commands: Any) -> None:
     add_job_options(parser)
     add_check_options(parser)
     group = parser.add_argument_group("check")
-    group.add_argument("--only", action="append", default=[], metavar="CHECK", help="only this check (repeatable)")
+    add_option(group, "--only", metavar="CHECK", help="run only this check (repeatable)")
     group.add_argument(
-        "--explain", choices=["network"], metavar="network", help="show every address and why it was chosen or not"
+        "--explain", choices=["network"], metavar="network", help="show every address, and why it was chosen or not"
     )
     add_output_option(parser)
     parser.set_defaults(run=run)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl collect``: copy the logs and records of a run to this machine."""
+"""``madctl collect``: fetch the logs and records of a run to this machine."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import os
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from madctl.request.options import add_output_option, add_run_argument
+from madctl.request.options import add_option, add_output_option, add_run_argument
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    what = "copy a run's logs and records here"
+    what = "fetch the logs and records of a run"
     parser = commands.add_parser("collect", help=what, description=what, allow_abbrev=False)
     add_run_argument(parser)
-    what = "destination; gets one sub-directory per node (default: the run's id)"
-    parser.add_argument("--to", metavar="DIRECTORY", help=what)
-    what = "refuse a node that sends more (default 4G)"
-    parser.add_argument("--max-size", default="4G", metavar="SIZE", help=what)
+    parser.add_argument("--to", metavar="DIRECTORY", help="destination, with one subdirectory per node (default: RUN)")
+    what = "maximum size per node (default 4G)"
+    add_option(parser, "--max-size", metavar="SIZE", help=what)
     add_output_option(parser)
     parser.set_defaults(run=run)
 
@@ -27,16 +26,14 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Return 4 when a node sent nothing, 2 when the destination is in use."""
     from madctl.playbook import ask
-    from madctl.request.role_variables import size
     from madctl.result import to_problem
     from madctl.runs import record_store
     from madctl.screen.problems import print_answer
 
-    most = size("--max-size", options.max_size)
     record = record_store.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
-    wanted = {"madctl_dest": place, "madctl_max_size": most}
-    found, _ = ask.nodes_of_run("collect", "run_collect", record, wanted)
+    wanted = {"madctl_dest": place, "madctl_max_size": options.max_size}
+    found, _ = ask.nodes_of_run("collect", record, wanted)
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = [to_problem(entry) for entry in found.get("warning_list", [])]
     nodes = found.get("nodes", {})

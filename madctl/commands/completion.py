@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl completion``: print a script that makes a shell complete the commands and options of madctl."""
+"""``madctl completion``: print the script that makes a shell complete the commands and options of madctl."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _madctl_runs() {
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
+    what = "Print the script that makes a shell complete the commands and options of madctl."
     parser = commands.add_parser(
-        "completion", help="print the completion script of a shell", description=__doc__, allow_abbrev=False
+        "completion", help="print the completion script of a shell", description=what, allow_abbrev=False
     )
-    parser.add_argument("shell", choices=["bash", "zsh"], help="the shell")
+    parser.add_argument("shell", choices=["bash", "zsh"], help="shell to complete for")
     parser.set_defaults(run=run)
 
 

@@ -6,10 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.errors import Problem, UsageError
-from madctl.request.options import add_host_options, add_output_option, hosts_given
-
-DAYS = 7.0
+from madctl.request.options import add_host_options, add_option, add_output_option, hosts_given
 
 
 def register(commands: Any) -> None:
@@ -17,16 +14,15 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "gc",
         help="delete files of old runs",
-        description="Delete files of old runs: on the given nodes, or on those of all runs that are remembered here, "
-        "and here. A live run is never touched.",
+        description="Delete files of old runs, here and on the given nodes; by default on the nodes of all runs that "
+        "this machine remembers. Live runs are never touched.",
         allow_abbrev=False,
     )
     add_host_options(parser)
-    group = parser.add_argument_group("what is deleted")
-    what = "runs that ended more than N days ago (default 7)"
-    group.add_argument("--days", type=float, default=DAYS, metavar="N", help=what)
-    group.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories, if that was chosen")
-    group.add_argument("--dry-run", action="store_true", help="list what would be deleted; delete nothing")
+    group = parser.add_argument_group("what to delete")
+    add_option(group, "--days", metavar="N", help="delete runs that ended more than N days ago (default 7)")
+    group.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
+    group.add_argument("--dry-run", action="store_true", help="list what would be deleted, but delete nothing")
     add_output_option(parser)
     parser.set_defaults(run=run)
 
@@ -38,8 +34,6 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.screen.problems import print_answer
 
-    if not 0 <= options.days < 1e6:
-        raise UsageError(Problem("USAGE", f"--days takes a number of days, not {options.days}"))
     records, _ = record_store.known()
     reaches = [choose.targets(options)] if hosts_given(options) else [record.reach() for record in records]
     cleaned = cleaning.Cleaning(records, options.days, options.run_dir, options.dry_run)

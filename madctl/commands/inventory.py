@@ -12,8 +12,9 @@ from madctl.request.options import add_host_options
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
+    what = "Print the Ansible inventory of these hosts, with ranks."
     parser = commands.add_parser(
-        "inventory", help="print the Ansible inventory of these hosts", description=__doc__, allow_abbrev=False
+        "inventory", help="print the Ansible inventory of these hosts", description=what, allow_abbrev=False
     )
     add_host_options(parser)
     parser.set_defaults(run=run)

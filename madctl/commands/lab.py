@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl lab``: disposable hosts on this machine, to try everything without a cluster."""
+"""``madctl lab``: create disposable hosts on this machine, to try everything without a cluster."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import ExitCode, Problem, UsageError
-from madctl.request.options import whole
+from madctl.request.options import taking
 from madctl.screen.terminal import say, tell
 
 # Runs in the host: change to the caller's directory if the host has it, then execute the command.
@@ -22,29 +23,35 @@ _ENTER = 'cd "$0" 2>/dev/null || cd; exec "$@"'
 
 def register(commands: Any) -> None:
     """Add the command and its subcommands to the parser."""
+    what = "Create disposable hosts on this machine, to try everything without a cluster."
     parser = commands.add_parser(
-        "lab", help="disposable hosts on this machine", description=__doc__, allow_abbrev=False
+        "lab", help="create disposable hosts on this machine", description=what, allow_abbrev=False
     )
     verbs = parser.add_subparsers(dest="verb", metavar="SUBCOMMAND", title="subcommands", parser_class=type(parser))
     parser.set_defaults(run=_usage, verbs=verbs.choices)
 
     up = _add(verbs, "up", _up, "bring up node1…nodeN")
     up.add_argument(
-        "-n", dest="count", type=whole(0, 10**6), default=2, metavar="N", help="number of hosts (default 2)"
+        "-n",
+        dest="count",
+        type=taking("-n", kinds.whole(0, 10**6)),
+        default=2,
+        metavar="N",
+        help="number of hosts (default 2)",
     )
     up.add_argument(
         "--interface-name",
         action="append",
         default=[],
         metavar="HOST=NAME",
-        help="give a host's data interface another name (repeatable)",
+        help="rename the data interface of a host (repeatable)",
     )
-    _add(verbs, "down", _down, "remove every trace of a lab")
+    _add(verbs, "down", _down, "remove a lab completely")
     _add(verbs, "status", _status, "show the hosts and whether they are up")
     enter = _add(verbs, "exec", _exec, "run a command on a host: lab exec HOST -- CMD")
     enter.add_argument("host", metavar="HOST")
     _add(verbs, "inventory", partial(_print_path, "inventory.yml"), "print the path of the lab's Ansible inventory")
-    _add(verbs, "ssh-config", partial(_print_path, "ssh_config"), "print the path of the lab's ssh configuration")
+    _add(verbs, "ssh-config", partial(_print_path, "ssh_config"), "print the path of the lab's SSH configuration")
 
 
 def _add(verbs: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:

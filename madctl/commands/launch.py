@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl launch``: check every node, start the work on all of them at once, follow it to the end."""
+"""``madctl launch``: check every node, start the job on all of them at once, and follow it to the end."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "launch",
-        help="start work on all nodes at once",
-        description="Check every node, start the work on all of them at once, follow it to the end.",
+        help="start a job on all nodes at once",
+        description="Check every node, start the job on all of them at once, and follow it to the end.",
         usage="madctl launch [--hosts LIST] [OPTION…] -- SCRIPT.py [ARG…]",
         allow_abbrev=False,
     )
     add_host_options(parser)
     add_job_options(parser)
     add_check_options(parser)
-    parser.add_argument("--detach", action="store_true", help="return when the job has started")
+    parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser)
     parser.set_defaults(run=run)
 
@@ -57,7 +57,7 @@ def disarm(session: Any) -> None:
 
     run_id = session.plan["run_id"]
     try:
-        found = ask.nodes("stop", "run_stop", session.nodes, {"madctl_run_id": run_id})
+        found = ask.nodes("stop", session.nodes, {"madctl_run_id": run_id})
     except RunError as error:
         remedy = f"the run may still be running; stop it with madctl stop {run_id}"
         raise RunError(error.exit_code, *(replace(problem, remedy=remedy) for problem in error.problems)) from error

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl logs``: the output of a run, of all nodes or of some."""
+"""``madctl logs``: show the output of a run, of all nodes or of some."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from madctl.errors import ExitCode, Problem, UsageError, of_signal
-from madctl.request.options import add_run_argument, add_since_option, since, whole
+from madctl.request.options import add_run_argument, add_since_option, taking
 
 
 def register(commands: Any) -> None:
@@ -17,8 +18,8 @@ def register(commands: Any) -> None:
     )
     add_run_argument(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the run ends")
-    parser.add_argument("--host", action="append", default=[], metavar="NAME", help="only this node (repeatable)")
-    parser.add_argument("--rank", type=whole(0, 10**9), metavar="N", help="only this rank")
+    parser.add_argument("--host", action="append", default=[], metavar="NAME", help="show only this node (repeatable)")
+    parser.add_argument("--rank", type=taking("--rank", kinds.whole(0, 10**9)), metavar="N", help="show only this rank")
     add_since_option(parser)
     parser.set_defaults(run=run)
 
@@ -44,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
     view = View(nodes.names, as_json=False, stages=(), quiet=True, rank=options.rank)
     plan = {**record.plan, "nodes": chosen}
     view.attached(plan)
-    session = RunSession(nodes, {"madctl_plan": plan, "madctl_follow": options.follow, **since(options)}, view, record)
+    session = RunSession(
+        nodes, {"madctl_plan": plan, "madctl_follow": options.follow, "madctl_since": options.since}, view, record
+    )
     session.playbook = "logs"
     session.only_reads = True
     session.run()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl ps``: the runs that this machine remembers, or those that nodes have."""
+"""``madctl ps``: list the runs that this machine remembers, or those on nodes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "ps",
         help="list runs",
-        description="List the runs of this machine, or ask nodes which runs they have and remember those here.",
+        description="List the runs that this machine remembers, or find those on the given nodes and remember them.",
         allow_abbrev=False,
     )
     add_host_options(parser)
-    parser.add_argument("--run-dir", metavar="PATH", help="where nodes keep run directories, if that was chosen")
+    parser.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
     add_output_option(parser)
     parser.set_defaults(run=run)
 
@@ -58,7 +58,7 @@ def _held(options: argparse.Namespace) -> int:
     from madctl.screen.problems import print_answer
 
     nodes = choose.targets(options)
-    found = ask.nodes("ps", "run_ps", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
+    found = ask.nodes("ps", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
     problems = [to_problem(entry) for entry in found["problems"]]
     runs = held_runs.held(found["nodes"], nodes)
     known, notices = _known()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl status``: the live state of a run, as each of its nodes reports it."""
+"""``madctl status``: show the live state of a run on each of its nodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "status",
         help="show the live state of a run",
-        description="Ask the nodes of a run for its live state.",
+        description="Show the live state of a run on each of its nodes.",
         allow_abbrev=False,
     )
     add_run_argument(parser)
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)
-    found, record = ask.nodes_of_run("status", "run_status", record, {})
+    found, record = ask.nodes_of_run("status", record, {})
     problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = []
     ended = how_it_ended(list(found.get("nodes", {}).values()), len(record.targets["names"]), record.plan)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl stop``: end a run on all of its nodes, and prove that nothing of it is left."""
+"""``madctl stop``: stop a run on all its nodes, and verify that nothing of it is left."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FORCED_SECONDS = 0.0
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "stop", help="stop a run", description="Stop a run on all of its nodes.", allow_abbrev=False
+        "stop", help="stop a run", description="Stop a run on all its nodes.", allow_abbrev=False
     )
     add_run_argument(parser)
-    parser.add_argument("--force", action="store_true", help="kill at once")
+    parser.add_argument("--force", action="store_true", help="kill immediately")
     add_output_option(parser)
     parser.set_defaults(run=run)
 
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     grace = FORCED_SECONDS if options.force else STOP_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
     # A failure of Ansible itself is an error of its own: nothing is known of nodes that were not asked.
-    found, record = ask.nodes_of_run("stop", "run_stop", record, wanted)
+    found, record = ask.nodes_of_run("stop", record, wanted)
     nodes = found.get("nodes", {})
     reasons = {entry["host"]: to_problem(entry).message for entry in found.get("problems", [])}
     empty = [host for host in record.targets["names"] if nodes.get(host, {}).get("left") == []]

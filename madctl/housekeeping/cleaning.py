@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``madctl gc`` removes on nodes, and which records of this machine go with it."""
+"""What ``madctl gc`` deletes on nodes, and which records of this machine go with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY_SECONDS = 86400.0
 
 
 class Cleaning:
-    """One cleaning of many nodes; ``problems`` are nodes that did not answer, ``notices`` what resists."""
+    """One cleaning of many nodes; ``problems`` are nodes that did not answer, ``notices`` what could not be deleted."""
 
     def __init__(self, records: Sequence[Record], days: float, run_dir: str | None, dry_run: bool) -> None:
         self._records, self._days, self._run_dir, self._dry_run = records, days, run_dir, dry_run
@@ -31,7 +31,7 @@ class Cleaning:
         self.notices: list[Problem] = []
 
     def ask(self, groups: Sequence[plays.Group]) -> None:
-        """Have all nodes cleaned, one play after the other."""
+        """Clean all nodes, one play after the other."""
         bases = self._bases()
         for group in groups:
             source = group.missing_source()
@@ -43,7 +43,7 @@ class Cleaning:
                 variables["madctl_run_dir"] = self._run_dir
             else:
                 variables["madctl_bases"] = {host: sorted(bases.get(group.way(host), ())) for host in group.hosts}
-            found = ask.nodes("gc", "run_gc", group.targets(), variables)
+            found = ask.nodes("gc", group.targets(), variables)
             self.problems += [to_problem(entry) for entry in found["problems"]]
             for host, answer in found["nodes"].items():
                 self._take(group, host, answer)
@@ -54,10 +54,10 @@ class Cleaning:
             self._removed_on.setdefault(run["run_id"], set()).add(host)
         for entry in answer["stuck"]:
             message = f"{entry['path']} could not be removed: {entry['reason']}"
-            self.notices.append(Problem("RUN_NOT_REMOVED", message, host, "remove it there, as root if need be"))
+            self.notices.append(Problem("RUN_NOT_REMOVED", message, host, "delete it there, as root if necessary"))
 
     def _bases(self) -> dict[plays.Way, set[str]]:
-        """Find where the remembered runs have their directories, by the way to each node."""
+        """Return the parents of the remembered runs' directories, by the way to each node."""
         found: dict[plays.Way, set[str]] = {}
         for record in self._records:
             for node in record.plan["nodes"]:
@@ -73,7 +73,7 @@ class Cleaning:
         return [Problem("NODE_SILENT", f"its inventory {source} is gone", host, remedy) for host in group.hosts]
 
     def over(self) -> list[Record]:
-        """List the records of runs that no node holds any more; a young one may be of a launch that just begins."""
+        """List the records of runs that no node has any more, except recent ones, whose launch may just begin."""
         return [record for record in self._records if self._is_settled(record) and self._is_old(record)]
 
     def _is_settled(self, record: Record) -> bool:
@@ -82,7 +82,7 @@ class Cleaning:
     def _is_rid(self, record: Record, host: str) -> bool:
         if host in self._removed_on.get(record.run_id, ()):
             return True
-        # Whoever looked into another directory only does not know.
+        # A search in another directory says nothing about this run.
         answer = None if self._run_dir else self._answers.get(_way(record, host))
         return answer is not None and record.run_id not in answer["held"]
 
@@ -98,14 +98,14 @@ class Cleaning:
     # -- what is shown ---------------------------------------------------------------------------------
 
     def shown(self) -> list[dict[str, Any]]:
-        """Give what was removed on each node, as data."""
+        """Return what was deleted on each node, as data."""
         return [
             {"host": host, **{key: answer[key] for key in ("removed", "programs")}}
             for (host, _), answer in self._answers.items()
         ]
 
     def lines(self, records: Sequence[Record], directories: Sequence[Path]) -> list[str]:
-        """Write one line for each node where something went, then one for this machine; a dry run names all."""
+        """Write one line per node with deletions, then one for this machine; a dry run lists everything."""
         found: list[str] = []
         would = "would remove " if self._dry_run else ""
         for (host, _), answer in self._answers.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes of many requests, sorted into as few plays as can reach them all."""
+"""Nodes of many requests, grouped into as few plays as possible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from madctl.nodes.inventory import GROUP, narrowed
 from madctl.nodes.targets import Targets
 
-# How a host is reached: its name and everything that an inventory says of it. Two labs may both have a node1.
+# How a host is reached: its name and everything that an inventory says about it. Two labs may both have a node1.
 Way = tuple[str, str]
 
 
@@ -23,28 +23,27 @@ class Group:
     sources: tuple[str, ...]
     variables: dict[str, Any]
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    bases: dict[str, list[str]] = field(default_factory=dict)
 
     def targets(self) -> Targets:
-        """Give the nodes as commands take them."""
+        """Return the nodes as commands take them."""
         inventory = {"all": {"children": {GROUP: {"hosts": self.hosts, "vars": self.variables}}}}
         return Targets(tuple(self.hosts), narrowed(inventory, self.hosts), self.sources)
 
     def way(self, host: str) -> Way:
-        """Name the way to a host."""
+        """Return the way to a host."""
         return host, json.dumps([self.sources, self.variables, self.hosts[host]], sort_keys=True)
 
     def add(self, host: str, variables: dict[str, Any]) -> bool:
-        """Take a host in, unless another one of that name is here."""
+        """Add a host, unless another one has that name; return whether it is in the group."""
         return self.hosts.setdefault(host, variables) == variables
 
     def missing_source(self) -> str | None:
-        """Name an inventory that has gone since, with a lab that was taken down, for example."""
+        """Return an inventory that no longer exists, for example that of a lab that was removed."""
         return next((path for path in self.sources if "," not in path and not os.path.exists(path)), None)
 
 
 def groups(reaches: Iterable[Targets]) -> list[Group]:
-    """Sort nodes of many requests into as few plays as can reach them all."""
+    """Group the nodes of many requests into as few plays as possible."""
     found: list[Group] = []
     for targets in reaches:
         for one in split(targets):
@@ -56,7 +55,7 @@ def groups(reaches: Iterable[Targets]) -> list[Group]:
 
 
 def split(targets: Targets) -> list[Group]:
-    """Give every node of a request as a group of its own."""
+    """Return a separate group for each node of a request."""
     group = targets.inventory["all"]["children"][GROUP]
     return [
         Group(

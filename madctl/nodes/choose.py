@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choose the nodes of a request: by host lists, an inventory, a lab, or what a scheduler gave."""
+"""Choose the nodes of a request from host lists, an inventory, a lab, or a scheduler's allocation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     Find out which nodes take part.
 
     Raises:
-        UsageError: If the lists cannot be read, or contradict each other.
+        UsageError: If the lists are invalid, or contradict each other.
     """
     password, config = options.become_password_file, options.ssh_config
     _require(password, Problem("BECOME_PASSWORD_FILE_MISSING", f"no file {password}"))
@@ -31,14 +31,18 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     if config:
         found = replace(found, inventory=inventory.own_connections(found.inventory, config))
     for path in ansible_settings.unread(options.inventory or ()):
-        why = "Ansible reads that of the current directory, unless everybody may write there, or that of ANSIBLE_CONFIG"
+        why = "Ansible reads that of the current directory, unless it is world-writable, or that of ANSIBLE_CONFIG"
         terminal.tell(f"notice: {path} is not read: {why}")
     wrong = inventory.wrong_login(found.inventory)
     if wrong:
         raise UsageError(wrong)
     wanted = getattr(options, "nnodes", None) or 0
     if wanted > len(found.names):
-        raise UsageError(Problem("USAGE", f"--nnodes {wanted} of {len(found.names)} hosts", remedy="name more hosts"))
+        raise UsageError(
+            Problem(
+                "USAGE", f"--nnodes {wanted} exceeds the number of hosts, {len(found.names)}", remedy="name more hosts"
+            )
+        )
     return replace(found, become_password_file=password and os.path.abspath(password))
 
 
@@ -84,7 +88,7 @@ def _lab(options: argparse.Namespace, arguments: str) -> Targets:
 
 
 def _named(options: argparse.Namespace) -> list[Host]:
-    """Read the hosts that --hosts or --hostfile names; none where neither is given."""
+    """Return the hosts of --hosts or --hostfile; none if neither is given."""
     if options.hosts is not None:
         return hosts.from_list(options.hosts)
     return hosts.from_file(options.hostfile) if options.hostfile is not None else []

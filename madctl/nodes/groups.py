@@ -55,7 +55,7 @@ def nodes(text: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def resolver() -> GroupResolverConfig:
-    """Build what finds groups: a ``groups.conf`` of the user or the site, else YAML files where it would be."""
+    """Build what finds groups: a ``groups.conf`` of the user or the site, otherwise YAML files in its directory."""
     own = [path for path in config_paths("groups.conf") if Path(path).resolve() not in _of_the_package()]
     found = _Groups(own)
     if not any(map(os.path.isfile, own)):

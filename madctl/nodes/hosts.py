@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read host lists as people write them. Order given is rank order.
+Parse host lists as people write them. Their order is the order of ranks.
 
-The collection's ``hostlist`` reads them; groups, which are the user's own, are added here.
+The parser is ``hostlist`` of the collection; groups, which are the user's own, are added here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from madctl.errors import Problem, UsageError
 
 def from_list(text: str) -> list[Host]:
     """
-    Read ``gpu[01-16]``, ``a,b,c``, ``gpu[1-8/2]``, ``@group``, ``user@host:port`` and IPv6 literals.
+    Parse ``gpu[01-16]``, ``a,b,c``, ``gpu[1-8/2]``, ``@group``, ``user@host:port`` and IPv6 literals.
 
     Raises:
         UsageError: If a part is empty, malformed, hostile or repeated.
@@ -28,10 +28,10 @@ def from_list(text: str) -> list[Host]:
 
 def from_file(path: str) -> list[Host]:
     """
-    Read a host file, by hand or of a scheduler: one ``name``, ``name slots=N`` or ``name:N`` a line.
+    Read a host file of a user or a scheduler: one ``name``, ``name slots=N`` or ``name:N`` per line.
 
     Raises:
-        UsageError: If the file cannot be read or a line cannot be meant.
+        UsageError: If the file cannot be read or a line is invalid.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -42,10 +42,10 @@ def from_file(path: str) -> list[Host]:
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> list[Host]:
     """
-    Read the hosts that Slurm, PBS, LSF or SGE gave to this job, else nothing.
+    Return the hosts that Slurm, PBS, LSF or SGE allocated to this job, otherwise nothing.
 
     Raises:
-        UsageError: If what the scheduler wrote cannot be read.
+        UsageError: If the scheduler's list is invalid.
     """
     given = {name: value for name, value in environment.items() if value}
     if nodes := given.get("SLURM_JOB_NODELIST"):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.errors import Problem
 
@@ -41,7 +41,7 @@ def own_connections(inventory: dict[str, Any], ssh_config: str) -> dict[str, Any
 
 
 def control_directory() -> str:
-    """Name the directory where Ansible keeps the sockets of its connections."""
+    """Return the directory where Ansible keeps the sockets of its connections."""
     return os.environ.get("ANSIBLE_SSH_CONTROL_PATH_DIR") or f"{os.environ.get('ANSIBLE_HOME') or '~/.ansible'}/cp"
 
 
@@ -62,7 +62,7 @@ def build(entries: Sequence[Host], user: str | None, port: int | None, arguments
 
 def _host(rank: int, entry: Host, user: str | None, port: int | None) -> dict[str, Any]:
     host = {"madctl_node_rank": rank, **_listed(entry, user, port)}
-    # Who says how to log in means SSH, also to this machine.
+    # A login implies SSH, also to this machine.
     if entry.name in LOCAL and not host.keys() & {"ansible_user", "ansible_port"}:
         return {**host, "ansible_connection": "local", "ansible_python_interpreter": shlex.quote(sys.executable)}
     return host
@@ -78,7 +78,7 @@ def overlay(names: Sequence[str], user: str | None, port: int | None, arguments:
     login = {name: user for name in _LOGIN["user"] if user is not None} | {
         name: port for name in _LOGIN["port"] if port is not None
     }
-    # Here for plain Ansible; madctl's own runs take them from the group as extra variables, which win over everything.
+    # Here for plain Ansible; madctl's own runs take them from the group as extra variables, which override everything.
     hosts = {name: {"madctl_node_rank": rank, **login} for rank, name in enumerate(names)}
     return {"all": {"children": {GROUP: {"hosts": hosts, "vars": {**_connection(arguments), **login}}}}}
 
@@ -88,22 +88,22 @@ def _connection(arguments: str) -> dict[str, Any]:
 
 
 def typed(inventory: dict[str, Any]) -> dict[str, Any]:
-    """Give what was typed of how to log in, for all hosts: it wins, wherever else an inventory says it."""
+    """Return the login that was typed for all hosts; it overrides every inventory."""
     variables = inventory["all"]["children"][GROUP]["vars"]
     return {name: variables[name] for names in _LOGIN.values() for name in names if name in variables}
 
 
 def wrong_login(inventory: dict[str, Any]) -> Problem | None:
-    """Find what says to log in as nobody who can be, or where no port can be: it becomes words of ssh."""
+    """Find an invalid user or port, because they become arguments of ssh."""
     group = inventory["all"]["children"][GROUP]
     for variables in (group["vars"], *group["hosts"].values()):
         for user in _given(variables, "user"):
             if not (isinstance(user, str) and hostlist.NAME.fullmatch(user)):
                 remedy = "use letters, digits, '.', '-' and '_', not '-' first"
-                return Problem("USER_INVALID", f"{user!r} cannot be a user", remedy=remedy)
+                return Problem("USER_INVALID", f"{user!r} is not a valid user name", remedy=remedy)
         for port in _given(variables, "port"):
             if not (isinstance(port, int) and 1 <= port <= 65535):
-                return Problem("USAGE", f"--port takes a number from 1 to 65535, not {port!r}")
+                return Problem("USAGE", kinds.PORT.refusal("--port", port))
     return None
 
 

@@ -37,20 +37,22 @@ def hosts(sources: Sequence[str], limit: str | None) -> list[str]:
     wrong = [name for name in names if not hostlist.is_name(name)]
     # A name that holds a new line looks like two; Ansible says how many it wrote.
     if wrong or f"({len(names)})" not in done.stdout.partition("\n")[0]:
-        raise UsageError(Problem("HOST_INVALID", f"{wrong[0] if wrong else names!r} of the inventory cannot be a host"))
+        raise UsageError(
+            Problem("HOST_INVALID", f"{wrong[0] if wrong else names!r} of the inventory is not a valid host name")
+        )
     return names
 
 
 def located(source: str) -> str:
-    """Name an inventory so that it is found from everywhere; a list of hosts is its own name."""
+    """Return the absolute path of an inventory; a list of hosts stays as it is."""
     return os.path.abspath(source) if os.path.exists(source) or "," not in source else source
 
 
 def strict(sources: Sequence[str]) -> dict[str, str]:
     """
-    Have Ansible end where an inventory cannot be read.
+    Return the settings that make Ansible fail if an inventory cannot be read.
 
-    It would go on with what is left, and reach another machine of the same name. A directory may hold other files.
+    It would continue with the rest, and reach another machine of the same name. A directory may contain other files.
     """
     has_directory = any(os.path.isdir(source) for source in sources)
     return {} if has_directory else {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True"}

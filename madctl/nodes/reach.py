@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, mapped, text
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
 from madctl.nodes.inventory import GROUP
@@ -26,14 +27,15 @@ _BESIDE = ("group_vars", "host_vars")
 _SECRET = (b"$ANSIBLE_VAULT", b"!vault")
 _PLUGIN = b"plugin:"
 _SETTINGS = ("./ansible.cfg", "~/.ansible.cfg", "/etc/ansible/ansible.cfg")
+_KEPT = fields({"seal": text(), "ways": mapped(kept.is_kept, 1 << 20)})
 
 
 class _Unkept(Exception):  # noqa: N818  it is an answer, not an error
-    """What nodes are reached with must not, or cannot, be kept."""
+    """The ways to nodes must not, or cannot, be kept."""
 
 
 def seal(targets: Targets, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Sum up what Ansible makes the ways to nodes from; None where they must not be kept."""
+    """Return a digest of all that Ansible makes the ways to nodes from; None if they must not be kept."""
     found = hashlib.sha256()
     try:
         for path in _files(targets.sources):
@@ -59,7 +61,7 @@ def _files(sources: tuple[str, ...]) -> Iterator[Path]:
         path = Path(source)
         if not path.exists():
             if "," in source:
-                continue  # A list of hosts is all there is to it.
+                continue  # A list of hosts consists of no files.
             raise _Unkept
         place = path if path.is_dir() else path.parent
         roots = [path, *(place / name for name in _BESIDE)]
@@ -99,15 +101,12 @@ def keep(targets: Targets, told: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def is_sound(value: Any) -> bool:
-    """Tell whether it is what ``keep`` writes, or nothing."""
-    if value is None:
-        return True
-    ways = value["ways"]
-    return isinstance(value["seal"], str) and isinstance(ways, dict) and all(map(kept.is_kept, ways.values()))
+    """Return whether a value is what ``keep`` returns."""
+    return value is None or _KEPT(value)
 
 
 def ways(targets: Targets) -> Ways | None:
-    """Give the ways to nodes that were kept; None where there are none, or what they were made from has changed."""
+    """Return the ways to nodes that were kept; None if there are none, or their sources have changed."""
     known = targets.reach
     if known is None or not set(targets.names) <= set(known["ways"]) or known["seal"] != seal(targets):
         return None

@@ -1,2 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Playbooks of the collection: run with a person in front of them, or to ask nodes once."""
+"""Playbooks of the collection: run interactively, or to ask nodes once."""
+
+from collections.abc import Callable
+from typing import Any
+
+TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
+EventListener = Callable[[dict[str, Any], bytes], None]

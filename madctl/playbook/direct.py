@@ -1,41 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask nodes, and read what runs wrote there, without Ansible: over agents of our own, where it is known how."""
+"""Ask nodes, and read the files of a run there, without Ansible: over agents of our own."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
 from madctl.nodes.targets import Targets
+from madctl.playbook import EventListener, TaskListener
 
 PREFIX = "madctl_"
-TaskListener = Callable[[str, str, dict[str, Any]], None]
-EventListener = Callable[[dict[str, Any], bytes], None]
 
 
-def ask(playbook: str, ways: Ways, variables: dict[str, Any]) -> dict[str, Any]:
-    """
-    Ask nodes what a playbook would ask them, and give what its action would return.
-
-    Args:
-        variables: Those that the playbook would get.
-    """
-    from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run, questions
-
-    arguments = {name.removeprefix(PREFIX): value for name, value in variables.items()}
-    with Agents(Loop(), ways) as agents:
-        try:
-            return questions.BY_NAME[playbook](agents, arguments)
-        except find_run.Unknown as unknown:
-            return {"nodes": unknown.nodes, "problems": unknown.problems}
-
-
-class Reader:
-    """Follows a run, or reads what there is of it, in the place of a playbook; see ``engine.Engine``."""
+class Direct:
+    """Does what a playbook would do, in the place of ``engine.Engine``."""
 
     failure: str | None = None
 
@@ -43,7 +24,7 @@ class Reader:
         self._on_task, self._on_event, self._ways = on_task, on_event, ways
         self._orders, self._order = socket.socketpair()
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Direct:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,12 +32,26 @@ class Reader:
         self._orders.close()
 
     def run(self, playbook: str, targets: Targets, variables: dict[str, Any]) -> None:
-        """Read to the end of the run, or of what there is."""
+        """Ask, or read to the end of the run or of its files; then report as the playbook's action would."""
+        del targets
+        answer = self._read(variables) if playbook == "logs" else self._ask(playbook, variables)
+        self._on_task(f"madctl.multinode.run_{playbook}", "", answer)
+
+    def _ask(self, playbook: str, variables: dict[str, Any]) -> dict[str, Any]:
+        from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run, questions
+
+        arguments = {name.removeprefix(PREFIX): value for name, value in variables.items()}
+        with Agents(Loop(), self._ways) as agents:
+            try:
+                return questions.BY_NAME[playbook](agents, arguments)
+            except find_run.Unknown as unknown:
+                return {"nodes": unknown.nodes, "problems": unknown.problems}
+
+    def _read(self, variables: dict[str, Any]) -> dict[str, Any]:
         from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
         from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue, read_run
         from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 
-        del playbook, targets
         follow = bool(variables.get("madctl_follow", True))
         read_only = bool(variables.get("madctl_read_only", True))
         with Agents(Loop(), self._ways) as agents:
@@ -73,17 +68,16 @@ class Reader:
                 agents.loop.watch(self._orders, obey)
                 plan, since = variables["madctl_plan"], variables.get("madctl_since")
                 result = read_run.read(conductor, agents, plan, follow, since, read_only)
-            answer = read_run.answer(result, agents.ways, follow, read_only)
-        self._on_task("madctl.multinode.run_logs", "", answer)
+            return read_run.answer(result, agents.ways, follow, read_only)
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
-        """Send an order to whoever follows the run."""
+        """Send an order to the reader, which passes it on."""
         del leaving
         self._order.send(order)
         return True
 
     def cancel(self) -> None:
-        """End nothing: an order always arrives."""
+        """Do nothing: an order always arrives."""
 
 
 class _Screen:
@@ -93,4 +87,4 @@ class _Screen:
         self.on_event = on_event
 
     def flush(self) -> None:
-        """Hold nothing back."""
+        """Do nothing: nothing is buffered."""

@@ -14,7 +14,6 @@ import shlex
 import shutil
 import socket
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +25,21 @@ from madctl.ansible_settings import environment
 from madctl.nodes.inventory import GROUP, control_directory, typed
 from madctl.nodes.own_inventory import located, strict
 from madctl.nodes.targets import Targets
+from madctl.playbook import EventListener, TaskListener
 
 COLLECTION = "madctl.multinode"
 RECEIVER = "madctl-events"
 _FORKS_A_CORE = 8
 _MAX_FORKS = 64
-# A screen may be slow to take what was said before the end; one that takes nothing is not waited for.
+# A slow screen gets time for the last events before the end; one that takes nothing does not.
 _LAST_WORDS_SECONDS, _LEAVING_SECONDS = 30.0, 0.5
-_CANCEL_SECONDS = 0.5  # how often it is looked whether Ansible is to be ended
+_CANCEL_SECONDS = 0.5  # how often to check whether to end Ansible
 _FOLLOWING = ("launch", "check", "logs")  # playbooks that send the events of a run
-
-TaskListener = Callable[[str, str, dict[str, Any]], None]  # task, host, result
-EventListener = Callable[[dict[str, Any], bytes], None]
 
 
 def unsafe(value: Any) -> Any:
     """
-    Mark every string in nested data as text that is no template, the way Ansible's JSON does.
+    Mark every string in nested data as plain text, not a template, as Ansible's JSON does.
 
     JSON, because its escapes carry bytes that are not UTF-8 where YAML's do not.
     """
@@ -121,7 +118,7 @@ class Engine:
             self._end_listening(listener)
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
-        """Send an order to whoever follows the run, the last one when ``leaving``; False when nobody does yet."""
+        """Send an order to the action that follows the run, the last one if ``leaving``; False if none follows yet."""
         self._leaving = self._leaving or leaving
         with self._lock:
             if self._orders is None:
@@ -134,11 +131,11 @@ class Engine:
             return True
 
     def cancel(self) -> None:
-        """End Ansible itself; what it armed on nodes is left to the caller."""
+        """End Ansible itself; the caller disarms what it armed on nodes."""
         self._cancelled.set()
 
     def _with_short_sockets(self, inventory: dict[str, Any]) -> dict[str, Any]:
-        """Have the sockets of connections here, where the usual place has a name that ssh cannot take."""
+        """Put the sockets of connections here if ssh cannot use the name of the usual directory."""
         group = inventory["all"]["children"][GROUP]
         place = os.path.expanduser(group["vars"].get("ansible_control_path_dir") or control_directory())
         if private_places.is_plain(place):
@@ -155,7 +152,7 @@ class Engine:
         return listener
 
     def _end_listening(self, listener: socket.socket) -> None:
-        """Hear the last of what was told; no action comes any more."""
+        """Receive the last events; no action connects any more."""
         listener.shutdown(socket.SHUT_RDWR)  # Closing it would not end the wait.
         listener.close()
         self._receiver.join(_LEAVING_SECONDS if self._leaving else _LAST_WORDS_SECONDS)
@@ -169,11 +166,11 @@ class Engine:
             self._hear(channel)
 
     def _hear(self, channel: socket.socket) -> None:
-        """Hear one action out; another one comes where net-tools were installed in between."""
+        """Receive the events of one action; another one follows if net-tools were installed in between."""
         with self._lock:
             self._orders = channel
             if self._missed:
-                # Ansible is being ended, but came here first: nothing may start any more.
+                # Ansible is being ended, but an action connected first: it must not start anything.
                 channel.send(self._missed)
         decoder = Decoder()
         while data := channel.recv(1 << 18):
@@ -185,8 +182,8 @@ class Engine:
     def _handle(self, event: dict[str, Any]) -> bool:
         data = event.get("event_data", {})
         if event["event"] == "playbook_on_start":
-            # They were read, and hold the user's variables; ansible-runner writes down its whole environment, too.
-            # Whatever becomes of us, they do not stay.
+            # They were read, and contain the user's variables; ansible-runner also records its whole environment.
+            # They must not stay, even if madctl is killed.
             for path in (self._variables, *self._directory.glob("runner/artifacts/*/command")):
                 path.unlink(missing_ok=True)
         if event["event"] in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
@@ -196,7 +193,7 @@ class Engine:
         return False
 
     def _heed(self, text: str) -> None:
-        """Remember what Ansible says of an error of its own: the first, else its last words."""
+        """Remember Ansible's own error: the first one, otherwise its last line."""
         line = text.strip()
         if "ERROR" in line and not self._complained:
             self._complained, self.failure = True, line

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One playbook run with a person in front of it: the playbook in a thread, signals in the main one."""
+"""One interactive run of a playbook: the playbook in a thread, signals in the main thread."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines i
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.nodes import reach
 from madctl.nodes.targets import Targets
+from madctl.playbook import ask
 from madctl.result import to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
@@ -23,7 +24,7 @@ from madctl.screen.view import View
 
 
 class Session:
-    """What a check and a launch have in common: look, judge, and stop on request."""
+    """What a check and a launch have in common: probe, judge, and stop on request."""
 
     playbook = "check"
 
@@ -42,12 +43,13 @@ class Session:
 
     @property
     def plan(self) -> dict[str, Any] | None:
-        """The plan, once nothing stands against it."""
+        """The plan, once there is one."""
         return self.judged.get("plan") if self.judged else None
 
     def run(self) -> None:
         """Run the playbook to its end."""
-        with self._engine() as engine:
+        listeners = self._kept_up(self.on_task), self._kept_up(self.on_event)
+        with ask.player(self.playbook, self.nodes, *listeners) as engine:
             self.engine = engine
             thread = threading.Thread(target=self._play, daemon=True)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -58,18 +60,6 @@ class Session:
                 if self.only_reads and self.view.reader_gone:
                     self.engine.stop(DETACH, leaving=True)
             self.failure = self.failure or engine.failure
-
-    def _engine(self) -> Any:
-        """Make what plays: our own reader where a run is read and its nodes are reached without Ansible."""
-        listeners = self._kept_up(self.on_task), self._kept_up(self.on_event)
-        ways = reach.ways(self.nodes) if self.playbook == "logs" else None
-        if ways is not None:
-            from madctl.playbook.direct import Reader
-
-            return Reader(*listeners, ways)
-        from madctl.playbook.engine import Engine
-
-        return Engine(*listeners)
 
     def _play(self) -> None:
         try:
@@ -82,22 +72,22 @@ class Session:
 
     def _kept_up(self, listener: Callable[..., None]) -> Callable[..., None]:
         """
-        Wrap a listener so that what goes wrong in it ends neither the thread that calls it nor what is yet to come.
+        Wrap a listener so that an error in it ends neither the calling thread nor later events.
 
-        The run itself does not depend on us; how it ends is heard of all the same.
+        The run itself does not depend on madctl, and its end must still be received.
         """
 
         def listen(*news: Any) -> None:
             try:
                 listener(*news)
-            except Exception as error:  # noqa: BLE001  kept, and told in the end
+            except Exception as error:  # noqa: BLE001  kept, and reported at the end
                 terminal.trace(error)
                 self.broken = self.broken or unexpected(error)
 
         return listen
 
     def on_signal(self, number: int, _: object) -> None:
-        """Stop gracefully at the first Ctrl-C, at once at the second; let go at the third, or when hung up."""
+        """Stop gracefully at the first Ctrl-C, kill at the second, detach at the third or at a hangup."""
         self.signal = signal.Signals(number)
         if number == signal.SIGINT:
             self.interrupts += 1
@@ -110,7 +100,7 @@ class Session:
             self.engine.cancel()
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
-        """Take in what happens on the nodes, and what whoever conducts it tells of all of them."""
+        """Process an event of a node, or one of the conductor about all nodes."""
         if is_forged(event):
             return
         if event["event"] == events.PROBED:
@@ -123,14 +113,14 @@ class Session:
             self.view.on_event(event, payload)
 
     def planned(self, without_ifconfig: list[str]) -> None:
-        """Take in that there is a plan, or why there is none yet."""
+        """Process a plan, or the reason why there is none yet."""
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Take in what Ansible reports of a task."""
+        """Process the result of a task."""
         if ".multinode." in action and result.get("msg") and not result.get("problem") and "problems" not in result:
             self.failure = str(result["msg"])
         elif "failed" in result and result["failed"]:
-            # A package manager's last words; the role tries another way, and the judge has the final say.
+            # The last line of a package manager; the role tries another way, and the check decides.
             words = str(result.get("stderr") or result.get("msg") or "").strip().splitlines()
             self.said[host] = words[-1] if words else "it failed"
         if action.endswith(("multinode.rendezvous", "multinode.run_launch")) and "checks" in result:
@@ -171,12 +161,12 @@ class RunSession(Session):
     def started(self) -> bool:
         """Whether anything ran at all."""
         spread = self.final.get("summary", {}).get("start_spread_seconds") if self.final else None
-        # Whoever is attached may leave before all nodes told when they started.
+        # An attached session may end before all nodes reported their start.
         return self.final is not None and (self._attached or spread is not None)
 
     @property
     def detached(self) -> bool:
-        """Whether the run goes on without us."""
+        """Whether the run continues without this session."""
         return bool(self.final and self.final.get("detached") and self.started)
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
@@ -188,13 +178,13 @@ class RunSession(Session):
     def planned(self, without_ifconfig: list[str]) -> None:
         """Remember the run before anything of it starts."""
         if self.plan and not self.wanted.get("madctl_dry_run"):
-            # Before anybody hears of it: whoever is killed now leaves a run that can be found.
+            # First of all, so that the run can be found even if madctl is killed now.
             ways = reach.keep(self.nodes, self.ways)
             self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"], ways))
         self.view.planned(self.plan, without_ifconfig)
 
     def remember(self, record: Record) -> None:
-        """Write the record of the run; where that fails, say so and how to find the run again, once."""
+        """Write the record of the run; if that fails, report once how to find the run again."""
         self.record = record
         problem = record_store.save(record)
         if problem and not self.is_forgotten:
@@ -202,7 +192,7 @@ class RunSession(Session):
         self.is_forgotten = problem is not None
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Take in the end of a run as well."""
+        """Process the end of a run as well."""
         super().on_task(action, host, result)
         if result.get("planned"):
             self.judged = result

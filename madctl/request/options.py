@@ -1,168 +1,134 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands share, and what they mean together."""
+"""Options that several commands share; what each takes is in the table of options."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
-from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, UnfitError
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_OPTION
 from madctl.errors import Problem, UsageError
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Make what reads a whole number of an option; Python itself would take 1_0, and digits of every script."""
+def taking(option: str, kind: Kind) -> Callable[[str], Any]:
+    """Make the function that parses the value of an option."""
 
-    def read(text: str) -> int:
-        found: int | None = number(text, least, most)
-        if found is None:
-            raise argparse.ArgumentTypeError(f"takes a number from {least} to {most}, not {text!r}")
-        return found
+    def parse(text: str) -> Any:
+        try:
+            return kind.parse(text)
+        except UnfitError as error:
+            raise UsageError(Problem("USAGE", kind.refusal(option, error.value))) from error
 
-    return read
+    return parse
+
+
+def add_option(group: Any, option: str, *, help: str, **more: Any) -> None:  # noqa: A002  argparse's own name
+    """Add an option of the table: what it takes, and its default, come from there."""
+    row = BY_OPTION[option]
+    if row.kind is kinds.SWITCH:
+        given: dict[str, Any] = {"action": "store_true"}
+    elif row.split is not None:
+        given = {"action": "append", "default": [], "type": taking(option, row.kind)}
+    else:
+        given = {"default": row.default, "type": taking(option, row.kind), "choices": row.kind.choices or None}
+    group.add_argument(option, help=help, **{**given, **more})
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says which nodes take part and how they are reached."""
+    """Add the options that select nodes and say how to reach them."""
     group = parser.add_argument_group("nodes")
     group.add_argument("--hosts", metavar="LIST", help="gpu[01-16], a,b,c, @group, user@host:port")
-    group.add_argument("--hostfile", metavar="FILE", help="one name a line, slots=N optional; or of PBS, LSF, SGE")
+    group.add_argument(
+        "--hostfile", metavar="FILE", help="one host per line, optionally with slots=N, or the file of PBS, LSF or SGE"
+    )
     group.add_argument("-i", "--inventory", action="append", metavar="PATH", help="an Ansible inventory (repeatable)")
-    group.add_argument("--limit", metavar="PATTERN", help="take only these hosts of the inventory")
-    group.add_argument("--lab", metavar="NAME", help="all hosts of a lab, or those of --hosts or --hostfile")
+    group.add_argument("--limit", metavar="PATTERN", help="use only these hosts of the inventory")
+    group.add_argument("--lab", metavar="NAME", help="use the hosts of a lab: all, or those of --hosts or --hostfile")
     group.add_argument("--user", metavar="NAME", help="log in as this user")
-    group.add_argument("--port", type=whole(1, 65535), metavar="N", help="SSH port")
-    group.add_argument("--ssh-config", metavar="FILE", help="use this ssh configuration instead of your own")
-    group.add_argument("--become-password-file", metavar="FILE", help="holds the password for sudo on nodes")
-    group.add_argument("--accept-new-host-keys", action="store_true", help="trust hosts that were never seen before")
+    group.add_argument("--port", type=taking("--port", kinds.PORT), metavar="N", help="SSH port")
+    group.add_argument("--ssh-config", metavar="FILE", help="use this SSH configuration file instead of your own")
+    group.add_argument("--become-password-file", metavar="FILE", help="file that holds the sudo password of the nodes")
+    group.add_argument(
+        "--accept-new-host-keys", action="store_true", help="accept host keys that are not in known_hosts yet"
+    )
 
 
 def hosts_given(options: argparse.Namespace) -> bool:
-    """Tell whether the command line names nodes; a scheduler's allocation, or this machine, is not meant by silence."""
+    """Return whether the command line names nodes; the default, an allocation or this machine, does not count."""
     named = (options.hosts, options.hostfile, options.inventory, options.limit, options.lab)
     return any(value is not None for value in named)
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says how the job runs."""
-    group = parser.add_argument_group("job")
-    group.add_argument(
-        "--command",
-        dest="as_command",
-        action="store_true",
-        help="run the work once a node, with mpirun on the first",
-    )
-    group.add_argument(
-        "--runner", choices=runners.names(), default=runners.names()[0], help="what starts the ranks (default torchrun)"
-    )
-    group.add_argument("--mpirun", metavar="PATH", help="mpirun of every node (default: beside --python, or on PATH)")
-    group.add_argument("--mpi-args", metavar="WORDS", help="more words for mpirun, quoted as for a shell")
-    group.add_argument("--allow-run-as-root", action="store_true", help="let root run mpirun")
-    group.add_argument("--python", metavar="PATH", help="the job's Python (default: python3 of your PATH)")
-    group.add_argument("--nproc-per-node", default="auto", metavar="N|auto|gpu", help="processes a node (default auto)")
-    group.add_argument("--master-addr", metavar="ADDRESS", help="address of the first node to meet at")
-    group.add_argument("--master-port", default="29500", metavar="N|auto", help="port to meet at (default 29500)")
-    group.add_argument("--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
-    group.add_argument(
-        "--shared-path", action="append", default=[], metavar="PATH[:ro]", help="must be shared storage (repeatable)"
-    )
-    group.add_argument(
-        "--shared-fstype", action="append", default=[], metavar="TYPE", help="counts as shared too (repeatable)"
-    )
-    group.add_argument(
-        "--gpus", choices=["same", "min", "per-node"], default="same", help="what unequal numbers mean (default same)"
-    )
-    group.add_argument(
-        "--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass a variable (repeatable)"
-    )
-    group.add_argument("--env-file", metavar="FILE", help="variables, one NAME=VALUE a line")
-    group.add_argument("--chdir", metavar="PATH", help="working directory on every node (default: this one)")
-    group.add_argument(
-        "--run-dir", metavar="PATH", help="where nodes keep run directories (default /var/tmp/madctl-UID)"
-    )
-    group.add_argument("--timeout", type=float, metavar="SECONDS", help="stop the job after this long")
-    group.add_argument(
-        "--idle-timeout",
-        type=float,
-        metavar="SECONDS",
-        help="write all stacks and stop the job when no rank prints anything for so long",
-    )
-    group.add_argument(
-        "--log-cap", default="1G", metavar="SIZE", help="keep so much of each log on the nodes, the newest (default 1G)"
-    )
-    group.add_argument(
-        "--start-timeout", type=float, default=60.0, metavar="SECONDS", help="time to get ready (default 60)"
-    )
-    group.add_argument(
-        "--nnodes",
-        type=whole(1, 4096),
-        metavar="N",
-        help="take the first N nodes that pass all checks; the others are spares",
-    )
-    group.add_argument(
-        "--max-restarts",
-        type=whole(0, 4096),
-        default=0,
-        metavar="N",
-        help="start all ranks anew so often after a failure",
-    )
+    """Add the options that say how the job runs."""
+    job = parser.add_argument_group("job")
+    what = "run the command once per node (with mpirun: on the first node only)"
+    job.add_argument("--command", dest="as_command", action="store_true", help=what)
+    add_option(job, "--runner", help="what starts the ranks (default torchrun)")
+    add_option(job, "--mpirun", metavar="PATH", help="mpirun on every node (default: beside --python, or on PATH)")
+    quoted = kinds.ARGUMENT._replace(read=BY_OPTION["--mpi-args"].parse)
+    what = "extra arguments of mpirun, quoted as for a shell"
+    add_option(job, "--mpi-args", action="store", type=taking("--mpi-args", quoted), metavar="WORDS", help=what)
+    add_option(job, "--allow-run-as-root", help="let root run mpirun")
+    add_option(job, "--python", metavar="PATH", help="Python of the job (default: python3 on your PATH)")
+    add_option(job, "--nproc-per-node", metavar="N|auto|gpu", help="processes per node (default auto)")
+    add_option(job, "--master-addr", metavar="ADDRESS", help="rendezvous address on the first node")
+    add_option(job, "--master-port", metavar="N|auto", help="rendezvous port (default 29500)")
+    add_option(job, "--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
+    add_option(job, "--shared-path", metavar="PATH[:ro]", help="path that must be on shared storage (repeatable)")
+    what = "also treat this file-system type as shared (repeatable)"
+    add_option(job, "--shared-fstype", metavar="TYPE", help=what)
+    what = "nodes with different GPU counts: fail (same, default), use the smallest (min), use all (per-node)"
+    add_option(job, "--gpus", help=what)
+    what = "set a variable, or pass it from here (repeatable)"
+    job.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help=what)
+    job.add_argument("--env-file", metavar="FILE", help="file of variables, one NAME=VALUE per line")
+    add_option(job, "--chdir", metavar="PATH", help="working directory on every node (default: this one)")
+    add_option(job, "--run-dir", metavar="PATH", help="parent of run directories (default /var/tmp/madctl-UID)")
+    add_option(job, "--timeout", default=None, metavar="SECONDS", help="stop the job after SECONDS")
+    what = "dump stack traces and stop the job when no rank prints anything for SECONDS"
+    add_option(job, "--idle-timeout", default=None, metavar="SECONDS", help=what)
+    add_option(job, "--log-cap", metavar="SIZE", help="keep only the newest SIZE of each log on the nodes (default 1G)")
+    what = "time for the nodes to get ready (default 60)"
+    add_option(job, "--start-timeout", metavar="SECONDS", help=what)
+    what = "use the first N nodes that pass all checks; the others are spares"
+    add_option(job, "--nnodes", default=None, metavar="N", help=what)
+    add_option(job, "--max-restarts", metavar="N", help="restart all ranks up to N times after a failure (default 0)")
     models = parser.add_argument_group("models of madengine")
-    models.add_argument("--tags", nargs="+", action="extend", default=[], metavar="TAG", help="run these models")
-    models.add_argument("--additional-context", metavar="TEXT", help="madengine's own, Python literal or JSON")
-    models.add_argument("--additional-context-file", metavar="FILE", help="the same from a file; the text wins")
-    models.add_argument(
-        "--force-mirror-local", metavar="PATH", help="mirror data to here, which must be shared storage"
-    )
-    models.add_argument(
-        "--replace-containers",
-        nargs="?",
-        const="",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="remove containers that earlier runs left, or the one of that name (repeatable)",
-    )
-    group.add_argument("--dry-run", action="store_true", help="check and print the plan, start nothing")
+    add_option(models, "--tags", nargs="+", action="extend", metavar="TAG", help="run the models with these tags")
+    what = "madengine's additional context, a Python literal or JSON"
+    models.add_argument("--additional-context", metavar="TEXT", help=what)
+    what = "the same from a file; --additional-context overrides it"
+    models.add_argument("--additional-context-file", metavar="FILE", help=what)
+    what = "mirror data to this path, which must be on shared storage"
+    add_option(models, "--force-mirror-local", metavar="PATH", help=what)
+    what = "remove containers of earlier runs: all, or the one with this name (repeatable)"
+    add_option(models, "--replace-containers", nargs="?", const="", metavar="NAME", help=what)
+    add_option(job, "--dry-run", help="check and print the plan, but start nothing")
 
 
 def add_check_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says how nodes are checked."""
+    """Add the options that say how nodes are checked."""
     group = parser.add_argument_group("checks")
-    group.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out (repeatable)")
+    add_option(group, "--skip", metavar="CHECK", help="skip a check (repeatable)")
     group.add_argument("--no-install", action="store_true", help="do not install net-tools where ifconfig is missing")
 
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the run that a command is about."""
-    parser.add_argument("run_id", nargs="?", metavar="RUN", help="the run, or how its id begins (default: the latest)")
+    """Add the argument that names a run."""
+    what = "run ID, or the beginning of one (default: the latest run)"
+    parser.add_argument("run_id", nargs="?", metavar="RUN", help=what)
 
 
 def add_output_option(parser: argparse.ArgumentParser) -> None:
-    """Add what stdout carries."""
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="what stdout carries (default text)")
+    """Add the option that selects the output format."""
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="output format (default text)")
 
 
 def add_since_option(parser: argparse.ArgumentParser) -> None:
-    """Add where logs are to begin."""
-    parser.add_argument("--since", metavar="WHEN", help="begin here: now, 10m ago, or a time (default: the first byte)")
-
-
-def since(options: argparse.Namespace) -> dict[str, str]:
-    """
-    Give where logs are to begin as a variable of the roles, none for the first byte.
-
-    Raises:
-        UsageError: If that is no moment.
-    """
-    from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
-
-    text: str | None = options.since
-    if text is None:
-        return {}
-    try:
-        moments.since(text, 0.0)
-    except ValueError as error:
-        wanted = "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00"
-        raise UsageError(Problem("USAGE", f"--since takes {wanted}, not {text!r}")) from error
-    return {"madctl_since": text}
+    """Add the option that says where logs begin."""
+    what = "start here: now, 30s, 10m, 2h or 1d ago, or a time such as 2026-11-23T10:00 (default: the first byte)"
+    add_option(parser, "--since", metavar="WHEN", help=what)

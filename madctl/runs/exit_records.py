@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run ended, by the exit records of its nodes; pure."""
+"""How a run ended, from the exit records of its nodes; pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from madctl.errors import ExitCode
 
 
 def how_it_ended(nodes: list[dict[str, Any]], count: int, plan: dict[str, Any]) -> str | None:
-    """Sum up exit records of all nodes; None while one of them runs on or is silent."""
+    """Sum up the exit records of all nodes; None while one of them is still running or silent."""
     records = [node["exit"] for node in nodes if node["exit"]]
     if len(records) < count:
         return None
@@ -20,7 +20,7 @@ def how_it_ended(nodes: list[dict[str, Any]], count: int, plan: dict[str, Any]) 
     counts = runners.job_of(plan["shape"], plan.get("runner")).counts_ranks
     if any(map(_failed, records)) or counts and _is_short(records, plan["world_size"]):
         return "failed"
-    # No success without its proof: a job can write over a record.
+    # Success needs proof, because a job can overwrite a record.
     proof = {"left_behind", "trouble", *(("ranks_joined", "apart") if counts else ())}
     return "succeeded" if all(proof <= set(record) for record in records) else "unknown"
 
@@ -31,14 +31,14 @@ def _failed(record: dict[str, Any]) -> bool:
 
 
 def _is_short(records: list[dict[str, Any]], size: float) -> bool:
-    """Tell whether ranks are missing, or every rank made a world of its own, as far as nodes say."""
+    """Return whether ranks are missing, or every rank formed its own world, as far as the nodes know."""
     joined = [record["ranks_joined"] for record in records if "ranks_joined" in record]
     missing = len(joined) == len(records) and sum(joined) < size
     return missing or sum(len(record.get("apart", ())) for record in records) >= max(size, 2)
 
 
-def exit_code(ended: str | None) -> ExitCode | None:
-    """Give the exit code of a run that ended; None where it is not known."""
+def exit_code(ended: str | None) -> int | None:
+    """Return the exit code of a run that ended; None if it is unknown."""
     if ended in (None, "unknown"):
         return None
-    return ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED
+    return int(ExitCode.SUCCEEDED if ended == "succeeded" else ExitCode.JOB_FAILED)

@@ -2,7 +2,7 @@
 """
 Runs as their nodes know them, beside what this machine remembers of runs.
 
-The records here are a cache. What nodes say of a run is enough to write its record anew, once all of
+The records here are a cache. The answers of nodes are enough to write the record of a run again, once all of
 its nodes are known.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from madctl.errors import ExitCode
 from madctl.nodes.inventory import narrowed
 from madctl.nodes.targets import Targets
 from madctl.runs.exit_records import exit_code, how_it_ended
@@ -20,7 +19,7 @@ from madctl.runs.run_record import Record, sound
 
 @dataclass(frozen=True)
 class HeldRun:
-    """One run, from all nodes that hold a share of it; ``names`` are None for nodes that were not asked."""
+    """One run, from all nodes that have a part of it; ``names`` are None for nodes that were not asked."""
 
     run_id: str
     shares: dict[str, dict[str, Any]]
@@ -39,10 +38,10 @@ class HeldRun:
         return [host for host, name in zip(hosts, self.names, strict=True) if name is None]
 
     def record(self, targets: Targets) -> Record | None:
-        """Write down what a launch would have remembered; None where not all nodes are known."""
+        """Make the record that a launch would have written; None if not all nodes are known."""
         if not self.described or None in self.names:
             return None
-        names = tuple(str(name) for name in self.names)
+        names = [str(name) for name in self.names]
         first = next(iter(self.shares.values()))["run_dir"]
         addresses = self.described.get("addresses") or [None] * len(names)
         nodes = [
@@ -54,7 +53,7 @@ class HeldRun:
             }
             for rank, (name, address) in enumerate(zip(names, addresses, strict=True))
         ]
-        reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": targets.sources}
+        reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": list(targets.sources)}
         plan = {**self.described["plan"], "run_id": self.run_id, "nodes": nodes}
         ended, code = self._ended(names)
         created, work = float(self.described["created"]), self.described["work"]
@@ -62,17 +61,17 @@ class HeldRun:
         try:
             return sound(record)
         except ValueError:
-            return None  # No node is trusted with what this machine writes down.
+            return None  # No node is trusted with the records of this machine.
 
-    def _ended(self, names: tuple[str, ...]) -> tuple[str | None, ExitCode | None]:
-        # A node that was asked by two names has one share.
+    def _ended(self, names: list[str]) -> tuple[str | None, int | None]:
+        # A node that was asked by two names has one part.
         shares = [self.shares.get(name, {"exit": None}) for name in names]
         ended = how_it_ended(shares, len(names), (self.described or {})["plan"])
         return ended, exit_code(ended)
 
 
 def held(nodes: dict[str, Any], targets: Targets) -> list[HeldRun]:
-    """Put together what nodes said of the runs that they hold; the latest comes last."""
+    """Combine the answers of nodes about their runs; the latest comes last."""
     shares: dict[str, dict[str, dict[str, Any]]] = {}
     for host in targets.names:
         for run in nodes.get(host, {}).get("runs", []):
@@ -89,7 +88,7 @@ def _held(run_id: str, shares: dict[str, dict[str, Any]], asked: tuple[str, ...]
         said = share["described"]
         if said and said["hosts"] == described["hosts"]:
             by_rank.setdefault(said["node_rank"], host)
-    # A node can have been asked by another name than at the launch; one that holds nothing has its old name only.
+    # A node may have been asked by another name than at the launch; one without a part has only its old name.
     names: list[str | None] = []
     for rank, host in enumerate(described["hosts"]):
         name = by_rank.get(rank, host if host in asked else None)

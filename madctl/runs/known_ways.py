@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How nodes are reached, as far as any run of this machine knows it: no run has to be at hand to ask its nodes."""
+"""How nodes are reached, as far as any remembered run knows it, to ask nodes without naming a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from madctl.runs import record_store
 
 
 def found(targets: Targets) -> Targets:
-    """Add to nodes how they are reached, where runs of before know it of all of them."""
+    """Add how nodes are reached, if earlier runs know it for all of them."""
     if targets.reach is not None:
         return targets
     seal = reach.seal(targets)
@@ -34,6 +34,6 @@ def found(targets: Targets) -> Targets:
 
 
 def _said(targets: Targets, name: str) -> dict[str, Any] | None:
-    """Give what an inventory of ours says of a host, but for its rank."""
+    """Return what our inventory says about a host, except its rank."""
     variables = targets.inventory["all"]["children"][GROUP]["hosts"].get(name)
     return None if variables is None else {key: variables[key] for key in variables if key != "madctl_node_rank"}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What this machine remembers of runs, one file a run: enough to reach its nodes again from a later shell.
+What this machine remembers about runs, one file per run: enough to reach its nodes again from a later shell.
 
-A cache: the nodes are the truth. What cannot be written here harms no run, but whoever launched it has to know.
+A cache: the nodes are the truth. A record that cannot be written harms no run, but the user must know.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from madctl.runs.run_record import RUN_ID, Record
 
 _MOST_BYTES = 64 << 20  # some ten thousand nodes
 _PROBE_BYTES = 64 << 10
-_ASK_NODES = "see what the nodes hold: madctl ps --hosts …"
+_ASK_NODES = "list the runs on nodes: madctl ps --hosts …"
 
 
 def directory() -> Path:
-    """Name the directory of records; it is this user's alone."""
+    """Return the directory of records, which is private to this user."""
     from platformdirs import user_state_path
 
     return user_state_path("madctl") / "runs"
@@ -44,14 +44,14 @@ def prepare() -> None:
         _write(partial, "x" * _PROBE_BYTES)
         partial.unlink()
     except OSError as error:
-        remedy = "make room there, or set XDG_STATE_HOME to another directory"
-        message = f"runs cannot be remembered in {directory()}: {error.strerror}"
+        remedy = "free some space there, or set XDG_STATE_HOME to another directory"
+        message = f"cannot write records of runs to {directory()}: {error.strerror}"
         raise UsageError(Problem("RECORD_UNWRITABLE", message, remedy=remedy)) from error
 
 
 def create(plan: dict[str, Any], targets: Targets, work: list[Any], ways: dict[str, Any] | None = None) -> Record:
     """
-    Write down a run that is about to start.
+    Make the record of a run that is about to start.
 
     Args:
         ways: How its nodes are reached, see ``nodes.reach``.
@@ -61,7 +61,7 @@ def create(plan: dict[str, Any], targets: Targets, work: list[Any], ways: dict[s
 
 
 def restarted(record: Record, plan: dict[str, Any]) -> Record:
-    """Write down that a run was started again, on the nodes of another plan."""
+    """Make the record of a run that was restarted on the nodes of another plan."""
     return replace(record, plan=_kept(plan), targets={**record.targets, "names": _hosts(plan)})
 
 
@@ -74,7 +74,7 @@ _NOT_KEPT = ("env", "argv", "rank_argv", "model")
 
 
 def results(run_id: str) -> Path:
-    """Name the file of all nodes' results of models."""
+    """Return the file with the results of models of all nodes."""
     return directory() / f"{run_id}.perf.csv"
 
 
@@ -85,7 +85,7 @@ def _kept(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def save(record: Record) -> Problem | None:
-    """Write a record whole or not at all; say so where it cannot be written, and how to find the run again."""
+    """Write a record atomically; if that fails, return how to find the run again."""
     place = directory()
     partial = place / f".{record.run_id}.{os.getpid()}"
     try:
@@ -93,7 +93,7 @@ def save(record: Record) -> Problem | None:
         partial.replace(place / f"{record.run_id}.json")
     except OSError as error:
         partial.unlink(missing_ok=True)
-        message = f"what became of run {record.run_id} could not be written in {place}: {error.strerror}"
+        message = f"the record of run {record.run_id} could not be written to {place}: {error.strerror}"
         remedy = f"to find the run again: madctl ps --hosts {','.join(record.targets['names'])}"
         return Problem("RECORD_UNWRITABLE", message, remedy=remedy)
     return None
@@ -110,7 +110,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def ended(record: Record, status: str, exit_code: int | None) -> Record:
-    """Write down how a run ended, or that it goes on without us."""
+    """Make the record of a run that ended, or that continues without this session."""
     return replace(record, status=status, exit_code=None if exit_code is None else int(exit_code))
 
 
@@ -119,21 +119,21 @@ def names() -> list[str]:
     List the runs that are remembered, oldest first; their names sort by time.
 
     Raises:
-        UsageError: If that cannot be known.
+        UsageError: If the directory cannot be read.
     """
     try:
         entries = os.listdir(directory())
     except FileNotFoundError:
         return []
     except OSError as error:
-        message = f"what runs there are cannot be read in {directory()}: {error.strerror}"
+        message = f"cannot list the records of runs in {directory()}: {error.strerror}"
         raise UsageError(Problem("RECORD_UNREADABLE", message, remedy=_ASK_NODES)) from error
     found = [entry[: -len(".json")] for entry in entries if entry.endswith(".json")]
     return sorted(name for name in found if RUN_ID.fullmatch(name))
 
 
 def known() -> tuple[list[Record], list[Problem]]:
-    """Read all records, the oldest first; those that cannot be read are one problem."""
+    """Read all records, the oldest first; all unreadable ones are one problem."""
     found: list[Record] = []
     broken: list[Problem] = []
     for name in names():
@@ -149,7 +149,7 @@ def known() -> tuple[list[Record], list[Problem]]:
 
 def load(run_id: str | None) -> Record:
     """
-    Find a run by its id, or the beginning of it; the latest where none is given.
+    Find a run by its ID, or the beginning of it; by default the latest.
 
     Raises:
         UsageError: If there is no such run, or several, or its record cannot be read.
@@ -157,17 +157,17 @@ def load(run_id: str | None) -> Record:
     present = names()
     if run_id is None:
         if not present:
-            raise UsageError(Problem("RUN_UNKNOWN", "no run is remembered here"))
+            raise UsageError(Problem("RUN_UNKNOWN", "no runs yet"))
         return read(present[-1])
     found = _chosen(present, run_id)
     if len(found) != 1:
-        what = "several runs begin" if found else "no run here begins"
+        what = "several runs begin" if found else "no run begins"
         raise UsageError(Problem("RUN_UNKNOWN", f"{what} with {run_id or 'nothing'}", remedy="see madctl ps"))
     return read(found[0])
 
 
 def _chosen(present: Sequence[str], run_id: str) -> list[str]:
-    """Choose runs: one of that very id, else those that begin so, where a run and its restarts are one."""
+    """Choose the run with that ID, otherwise those that begin with it; a run and its restarts count as one."""
     if run_id in present:
         return [run_id]
     found = [name for name in present if run_id and name.startswith(run_id)]
@@ -180,7 +180,7 @@ def read(run_id: str) -> Record:
     Read the record of a run.
 
     Raises:
-        UsageError: If it is none, with its path.
+        UsageError: If it is not a record, with its path.
     """
     path = directory() / f"{run_id}.json"
     try:
@@ -195,7 +195,7 @@ def read(run_id: str) -> Record:
 
 
 def _content(path: Path) -> tuple[bytes, bool]:
-    """Read a file, if it is one, and tell whether nobody but this user can have written it."""
+    """Read a regular file, and return whether only this user can have written it."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):

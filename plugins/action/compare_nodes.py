@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judge one thing across all nodes of the play, once: their network, their storage or their GPUs."""
+"""Compare all nodes of the play in one respect: network, storage or GPUs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 
 
 class ActionModule(ActionBase):
-    """Run once a play; ``nodes`` of the result has an entry for every node."""
+    """Run once per play; ``nodes`` of the result has an entry for every node."""
 
     BYPASS_HOST_LOOP = True
 

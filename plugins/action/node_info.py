@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Connect with care, then look at one node.
+Connect, then inspect one node.
 
 The way to the node knows what its errors mean. A connection that carries no stream of bytes runs the module of the
 same name instead.
@@ -21,13 +21,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loo
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import look
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
-from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
 
-# What is wrong with a node that was reached.
+# Problems of a node that was reached.
 _REACHED = ("PYTHON_MISSING", "PROBE_FAILED", "PROBE_MALFORMED")
 
 
@@ -56,32 +56,33 @@ class ActionModule(ActionBase):
         return {**_failed(seen.problem), **more}
 
     def _adapt(self) -> None:
-        """Take arguments as people write them, and look as who logs in, whatever the inventory says of becoming."""
+        """Parse arguments as people write them, and probe as the login user, even if the inventory sets become."""
         arguments = self._task.args
-        arguments["work"] = raw_words.split(arguments.get("work"))
-        arguments["shared_paths"] = validation.mirrored(arguments.get("shared_paths"), arguments.pop("mirror", None))
+        arguments["work"] = kinds.shell_words(arguments.get("work") or [])
+        paths = list(map(str, kinds.commas(arguments.get("shared_paths") or [])))
+        arguments["shared_paths"] = validation.mirrored(paths, arguments.pop("mirror", None))
         decisive = {name: value for name, value in (arguments.get("env") or {}).items() if name in node_facts.DECISIVE}
         arguments["env"] = {name: raw_words.unpack(value) for name, value in decisive.items()}
         self._connection.set_become_plugin(None)
         self._play_context.become = False
 
     def _by_module(self, host: str, task_vars: Any) -> dict[str, Any]:
-        """Look with a module task of Ansible's, which any connection carries."""
+        """Probe with a module, which works over any connection of Ansible."""
         sent = time.time()
         try:
             result: dict[str, Any] = self._execute_module(
                 module_name="madctl.multinode.node_info", module_args=self._task.args, task_vars=task_vars
             )
         except AnsibleConnectionFailure as error:
-            return _failed(problem("HOST_UNREACHABLE", host, str(error), "look at its connection"))
+            return _failed(problem("HOST_UNREACHABLE", host, str(error), "check its connection"))
         if "node" in result:
             seen = look.judge(_ByTask(host, ""), result, self._task.args["shared_paths"], sent)
             return {"changed": False, "node": seen.facts} if seen.facts is not None else _failed(seen.problem)
         text = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr")).strip()
         if result.get("rc") in (126, 127) or "interpreter" in text:
             return _failed(problem("PYTHON_MISSING", host, "no Python at %s" % python_of(task_vars), "install python3"))
-        message = "the node could not be looked at: %s" % " ".join(text.split())[-300:]
-        return _failed(problem("PROBE_FAILED", host, message, "look at it through its connection"))
+        message = "the node could not be inspected: %s" % " ".join(text.split())[-300:]
+        return _failed(problem("PROBE_FAILED", host, message, "inspect it through its connection"))
 
 
 class _ByTask(way.Way):
@@ -94,7 +95,7 @@ class _ByTask(way.Way):
 
     @staticmethod
     def hint(host: str) -> str:
-        """Say how to look at a host by hand."""
+        """Return the command that inspects a host by hand."""
         return "ansible %s -m ansible.builtin.ping" % host
 
 

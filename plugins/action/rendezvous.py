@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look at all nodes of the play at once, judge what they report, and plan where nothing stands against it."""
+"""Inspect all nodes of the play at once, judge the facts, and plan if there is no problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 
 
 class ActionModule(ActionBase):
-    """Run once a play; the result is registered for every node."""
+    """Run once per play; the result is registered for every node."""
 
     BYPASS_HOST_LOOP = True
 
@@ -27,10 +27,9 @@ class ActionModule(ActionBase):
         """Return ``plan`` and ``nodes`` by host, ``checks`` where it was proven; fail with all ``problems``."""
         super().run(tmp, task_vars)
         variables = play_rules.require(self._task, task_vars)
-        given = dict(self._task.args)
-        tags = play_rules.stages(self._task, task_vars, given)
-        arguments = request_of.read(given, variables)
-        event_socket = arguments.get("event_socket")
+        arguments = request_of.read(self._task.args, variables)
+        tags = play_rules.stages(self._task, task_vars, arguments)
+        event_socket = arguments["event_socket"]
         write = boolean(arguments.get("write", True)) and not self._task.check_mode
         with hosting.agents_of(self, task_vars, variables=variables) as agents, hosting.conducted(
             agents, event_socket, playbook_screen.Screen()

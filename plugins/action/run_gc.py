@@ -1,44 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Remove what runs of long ago left on all nodes of the play, once a play."""
+"""Delete files of old runs on all nodes of the play, once per play."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
-
-from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import questions
-from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from ansible_collections.madctl.multinode.plugins.module_utils._show import job_lines
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run.asking_action import AskingAction
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
-class ActionModule(ActionBase):
-    """Run once a play."""
+class ActionModule(AskingAction):
+    """Run once per play."""
 
-    BYPASS_HOST_LOOP = True
+    question = "gc"
 
-    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        """Return by host what was removed, and ``problems`` of nodes that did not answer."""
-        super().run(tmp, task_vars)
-        playbook_screen.refuse(validation.judge(self._task.args))
-        dry_run = self._task.check_mode or boolean(self._task.args.get("dry_run", False))
-        found, arguments = hosting.asked(self, task_vars, questions.gc, dry_run=dry_run)
+    def show(self, found: dict[str, Any]) -> None:
+        """Show one line per node where something was, or would be, removed."""
         nodes = {host: node for host, node in found["nodes"].items() if node["removed"] or node["programs"]}
-        found["changed"] = bool(nodes) and (self._task.check_mode or not dry_run)
-        playbook_screen.say(_said(host, node, dry_run) for host, node in nodes.items())
-        playbook_screen.problems(found["problems"])
-        if self._task.diff:
-            gone = [
-                plain_text.plain("%s: %s" % (host, run["run_id"])) + "\n"
-                for host, node in nodes.items()
-                for run in node["removed"]
-            ]
-            found["diff"] = {"before": "".join(gone), "after": ""}
-        return results.left_to_role(results.judged(found, found["problems"]), arguments)
+        found["changed"] = bool(nodes) and (self._task.check_mode or not self.is_dry)
+        playbook_screen.say(_said(host, node, self.is_dry) for host, node in nodes.items())
+
+    def difference(self, nodes: dict[str, Any]) -> tuple[list[str], list[str]]:
+        """Return the runs that are removed."""
+        return ["%s: %s" % (host, run["run_id"]) for host, node in nodes.items() for run in node["removed"]], []
 
 
 def _said(host: str, node: dict[str, Any], dry_run: bool) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Look at all nodes, plan, arm all of them, say go, follow every one to the end; after a failure perhaps once more.
+Inspect all nodes, plan, arm them, start all at once and follow them to the end; after a failure perhaps again.
 
-Runs once a play, so it does not depend on ``forks``: a blocking task for each node would wait for
+Runs once per play, so it does not depend on ``forks``: a blocking task for each node would wait for
 ranks that were never started.
 """
 
@@ -15,10 +15,9 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import LOG_CAP_BYTES, Conductor
-from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
+from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 from ansible_collections.madctl.multinode.plugins.module_utils._show import masking, plan_text
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
     hosting,
     play_rules,
@@ -32,7 +31,7 @@ _WORK = "set madctl_work"
 
 
 class ActionModule(ActionBase):
-    """Run once a play."""
+    """Run once per play."""
 
     BYPASS_HOST_LOOP = True
 
@@ -40,15 +39,14 @@ class ActionModule(ActionBase):
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
         variables = play_rules.require(self._task, task_vars)
-        given = dict(self._task.args)
-        tags = play_rules.stages(self._task, task_vars, given)
-        if tags.starts and not given.get("plan") and not given.get("work") and not validation.listed(given.get("tags")):
+        arguments = request_of.read(self._task.args, variables)
+        tags = play_rules.stages(self._task, task_vars, arguments)
+        plan: Plan | None = arguments["plan"] or None
+        if tags.starts and not (plan or arguments["work"] or arguments["tags"]):
             raise playbook_screen.refusal([codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)])
-        arguments = request_of.read(given, variables)
-        self._dry = self._task.check_mode or boolean(arguments.get("dry_run", False))
-        plan: Plan | None = plain(arguments["plan"]) if arguments.get("plan") else None
+        self._dry = self._task.check_mode or arguments["dry_run"]
         hosts = [node["host"] for node in plan["nodes"]] if plan else None
-        screen, event_socket = playbook_screen.Screen(), arguments.get("event_socket")
+        screen, event_socket = playbook_screen.Screen(), arguments["event_socket"]
         with hosting.agents_of(self, task_vars, hosts, variables) as agents, hosting.conducted(
             agents, event_socket, screen
         ) as conductor:
@@ -72,12 +70,12 @@ class ActionModule(ActionBase):
         write: bool,
         tags: play_rules.Stages,
     ) -> tuple[Plan | None, dict[str, Any]]:
-        """Look and plan; without a plan the result is the whole story."""
+        """Inspect and plan; without a plan, the result is final."""
         judged = verdict.look(conductor, arguments, variables, write, tags.installs, in_full=False)
         if conductor.is_over:
             return None, verdict.interrupted(conductor)
-        verdict.tell(conductor, judged, quiet=bool(arguments.get("event_socket")))
-        # Ansible keeps a copy for each host, so it is not more than somebody asks for after a launch.
+        verdict.tell(conductor, judged, quiet=bool(arguments["event_socket"]))
+        # Ansible keeps a copy per host, so it contains only what is needed after a launch.
         result = {
             "changed": False,
             "problems": [],
@@ -95,8 +93,8 @@ class ActionModule(ActionBase):
     def _start(
         self, conductor: Conductor, plan: Plan, arguments: dict[str, Any], screen: playbook_screen.Screen
     ) -> dict[str, Any]:
-        quiet = bool(arguments.get("event_socket"))
-        user_env = plain(arguments.get("env") or {})
+        quiet = bool(arguments["event_socket"])
+        user_env = arguments["env"]
         secrets = _secrets(plan, user_env)
         mask = masking.Mask(secrets)
         diff = {"diff": mask.data(playbook_screen.difference(plan))} if self._task.diff else {}
@@ -111,10 +109,10 @@ class ActionModule(ActionBase):
             playbook_screen.tell("run", plan["run_id"])
         given = {
             "user_env": user_env,
-            "timeout": float(arguments.get("timeout") or 0) or None,
-            "idle_timeout": float(arguments.get("idle_timeout") or 0) or None,
-            "log_cap": int(arguments.get("log_cap") or LOG_CAP_BYTES),
-            "detach": boolean(arguments.get("detach") or False),
+            "timeout": arguments["timeout"] or None,
+            "idle_timeout": arguments["idle_timeout"] or None,
+            "log_cap": arguments["log_cap"],
+            "detach": arguments["detach"],
         }
         result = {"changed": True, **conductor.start(plan, given)}
         return {**results.judged(result, result["problems"]), **diff}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Follow a run that somebody started, from its files: attach to it, or just read its output.
+Follow a run that was started before, from its files: attach to it, or just read its output.
 
-Runs once a play. A small reader on each node sends what is in the run directory and then what comes;
+Runs once per play. A small reader on each node sends what is in the run directory and then what comes;
 it takes the orders to stop, and its end changes nothing.
 """
 
@@ -10,20 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run, read_run
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules, request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
 class ActionModule(ActionBase):
-    """Run once a play."""
+    """Run once per play."""
 
     BYPASS_HOST_LOOP = True
 
@@ -31,7 +29,7 @@ class ActionModule(ActionBase):
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
         play_rules.require(self._task, task_vars)
-        arguments = plain(self._task.args)
+        arguments = request_of.arguments_of(self._task.args)
         with hosting.agents_of(self, task_vars) as agents:
             try:
                 plan, notices = find_run.plan_of(arguments, agents)
@@ -46,8 +44,8 @@ class ActionModule(ActionBase):
             return results.left_to_role(self._follow(plan, arguments, agents, quiet), arguments)
 
     def _follow(self, plan: Plan, arguments: dict[str, Any], agents: Agents, quiet: bool) -> dict[str, Any]:
-        follow = boolean(arguments.get("follow", True))
-        read_only = self._task.check_mode or boolean(arguments.get("read_only", False))
+        follow = arguments.get("follow", True)
+        read_only = self._task.check_mode or arguments.get("read_only", False)
         screen = playbook_screen.Screen(attached=True)
         screen.begin(plan)
         with hosting.conducted(agents, arguments.get("event_socket"), screen, exact=True) as conductor:

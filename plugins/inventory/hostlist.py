@@ -7,9 +7,9 @@ DOCUMENTATION = r"""
 name: hostlist
 short_description: An inventory of a host list such as gpu[01-16]
 description:
-  - Takes hosts as madctl does in its options C(--hosts) and C(--hostfile). The order given is the order of ranks.
-  - Sets C(madctl_node_rank), and C(madctl_slots), C(ansible_user) and C(ansible_port) where they are given.
-  - The name of the file ends in C(hostlist.yml) or C(hostlist.yaml).
+  - Accepts hosts like the options C(--hosts) and C(--hostfile) of madctl. Their order is the order of ranks.
+  - Sets C(madctl_node_rank), and C(madctl_slots), C(ansible_user) and C(ansible_port) if they are given.
+  - The name of the file must end in C(hostlist.yml) or C(hostlist.yaml).
 author: The madctl authors
 extends_documentation_fragment:
   - constructed
@@ -21,34 +21,34 @@ options:
     choices: [madctl.multinode.hostlist]
   hosts:
     description:
-      - Hosts in the order of their ranks, a list or one text.
+      - Hosts in the order of their ranks, as a list or as one string.
       - Each may be a name, a range such as V(gpu[01-16]) or V(gpu[1-8/2]), an IPv6 address, or V(user@host:port).
     type: raw
     default: []
   hostfiles:
     description:
-      - Host files, which come after O(hosts); a relative path begins where this file is.
-      - A line is V(name), V(name slots=N) or V(name:N); the node files of PBS, LSF and SGE are host files, too.
+      - Host files, which come after O(hosts); paths are relative to this file.
+      - A line is V(name), V(name slots=N) or V(name:N); the node files of PBS, LSF and SGE also work.
     type: list
     elements: path
     default: []
   user:
-    description: Whom to log in as where the list does not say.
+    description: User to log in as, unless the list names one.
     type: str
   port:
-    description: Port of SSH where the list does not say.
+    description: SSH port, unless the list names one.
     type: int
   slots:
-    description: Number of processes a node where the list does not say.
+    description: Number of processes per node, unless the list says it.
     type: int
   group:
-    description: Group that gets all hosts.
+    description: Group that contains all hosts.
     type: str
     default: madctl_nodes
 """
 
 EXAMPLES = r"""
-# gpu.hostlist.yml: 16 nodes, one that is reached otherwise, and those of a host file as mpirun takes it.
+# gpu.hostlist.yml: 16 nodes, one with its own user and port, and those of a host file for mpirun.
 plugin: madctl.multinode.hostlist
 hosts:
   - gpu[01-16]
@@ -75,7 +75,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
     NAME = "madctl.multinode.hostlist"
 
     def verify_file(self, path: str) -> bool:
-        """Take files by the end of their name."""
+        """Accept files by the end of their name."""
         return bool(super().verify_file(path)) and path.endswith(("hostlist.yml", "hostlist.yaml"))
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:

@@ -6,21 +6,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: assert_tags
-short_description: Refuse tags that no task of a playbook has
+short_description: Refuse unknown tags
 description:
-  - Ansible does nothing for C(--tags) with a misspelled tag, and calls it a success.
-  - In a playbook that another one imports, tags may belong to the other, and nothing is refused.
+  - Ansible does nothing for a misspelled tag in C(--tags), and reports success.
+  - If another playbook imports this one, tags may belong to the other one, so nothing is refused.
 author: The madctl authors
 options:
   known:
-    description: The tags that tasks of the playbook have.
+    description: Tags that the tasks of the playbook have.
     type: list
     elements: str
     required: true
 """
 
 EXAMPLES = r"""
-- name: Refuse tags that do not exist
+- name: Refuse unknown tags
   madctl.multinode.assert_tags:
     known: [stop]
   tags: [always]

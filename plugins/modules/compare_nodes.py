@@ -6,26 +6,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: compare_nodes
-short_description: Judge one thing across all nodes, once
+short_description: Compare all nodes in one respect
 description:
-  - Fails with every problem of every node, or returns what was found for each.
-  - For storage, nodes read what other nodes wrote; nothing of it is left.
+  - Fails with every problem of every node, or returns the result for each node.
+  - For storage, nodes read small files that other nodes wrote; the files are deleted.
 author: The madctl authors
 options:
   facts_from:
-    description: Name of the variable that M(madctl.multinode.node_info) was registered in.
+    description: Name of the variable in which M(madctl.multinode.node_info) was registered.
     type: str
     required: true
   about:
-    description: What is judged.
+    description: What to compare.
     type: str
     choices: [network, storage, gpus]
     required: true
   interface:
-    description: Name or network of the interface to use, for O(about=network).
+    description: Name of the interface to use, or its network, for O(about=network).
     type: str
   fstypes:
-    description: Types of file systems that count as shared beside the known ones, for O(about=storage).
+    description: File-system types to treat as shared, besides the known ones, for O(about=storage).
     type: list
     elements: str
     default: []
@@ -41,7 +41,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: What was found, by node.
+  description: The result, by node.
   returned: success
   type: dict
   sample: {gpu01: {interface: ib0, address: 192.0.2.1}}

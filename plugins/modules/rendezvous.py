@@ -6,26 +6,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rendezvous
-short_description: Look at all nodes at once and plan a launch, or list every problem
+short_description: Inspect all nodes at once and plan a launch, or list every problem
 description:
-  - Looks at every host of the play, assigns ranks, chooses every node's interface, the master address and port, and
+  - Inspects every host of the play, assigns ranks, chooses every node's interface, the master address and port, and
     writes the exact command line and environment of every node.
-  - Runs once a play, and does not depend on forks.
-  - Nodes are ordered by C(madctl_node_rank) where all have it, else by the inventory.
+  - Runs once per play and does not depend on forks.
+  - Nodes are ordered by C(madctl_node_rank) if all have it, otherwise by the inventory.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.request
+  - madctl.multinode.request.probe
   - madctl.multinode.run
 options:
   prove:
-    description:
-      - Whether to prove at once that nodes reach each other and share their storage; a launch proves while it arms.
+    description: Whether to prove now that nodes reach each other and share storage; a launch does so while it arms.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode; then nothing is written on shared storage.
-    support: full
 """
 
 EXAMPLES = r"""
@@ -38,17 +34,17 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description: The whole plan.
-  returned: when nothing stands against it
+  returned: when there is no problem
   type: dict
   sample: {world_size: 4}
 without_ifconfig:
-  description: Nodes that need net-tools before there can be a plan.
+  description: Nodes that need net-tools before a plan can be made.
   returned: success
   type: list
   elements: str
   sample: []
 problems:
-  description: Every problem with C(code), C(host), C(message) and C(remedy); then there is no plan.
+  description: Every problem with C(code), C(host), C(message) and C(remedy); if there is one, there is no plan.
   returned: always
   type: list
   elements: dict

@@ -6,27 +6,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run_collect
-short_description: Fetch what a run left on its nodes
+short_description: Fetch the files of a run from its nodes
 description:
-  - Brings logs, events and exit records of all nodes to the controller, a directory a node.
-  - Runs once a play and changes nothing on the nodes.
-  - Takes up to 100,000 files and directories with plain names from a node; one that sends anything else is refused.
+  - Fetches logs, events and exit records of all nodes to the controller, into one directory per node.
+  - Runs once per play and changes nothing on the nodes.
+  - Accepts up to 100,000 files and directories with plain names per node; a node that sends anything else is refused.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.run
   - madctl.multinode.run.which
 options:
   dest:
-    description: Directory on the controller that gets a directory a node; one by the run's id where none is given.
+    description: Directory on the controller for one subdirectory per node; by default one with the name of the run.
     type: str
   max_size:
-    description: Bytes that the files of one node may have; a node with more is refused whole.
+    description: Bytes that one node may send; nothing is fetched from a node with more.
     type: int
     default: 4294967296
-attributes:
-  check_mode:
-    description: Can run in check mode; then nothing is fetched.
-    support: full
 """
 
 EXAMPLES = r"""
@@ -39,12 +35,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: By host the directory on the controller.
+  description: The directory on the controller, by host.
   returned: always
   type: dict
   sample: {gpu01: /tmp/run/gpu01}
 problems:
-  description: Nodes that gave nothing.
+  description: Nodes that sent nothing.
   returned: always
   type: list
   elements: dict

@@ -6,34 +6,30 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run_gc
-short_description: Remove what runs of long ago left on all nodes
+short_description: Delete files of old runs on all nodes
 description:
-  - Removes directories of runs that ended, or were lost, more than O(days) ago, and programs that no run uses any more.
+  - Deletes directories of runs that ended, or were lost, more than O(days) ago, and programs that no run uses any more.
   - A run that has a process on any node of the play is kept on all of them.
-  - Runs once a play.
+  - Runs once per play.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.run
 options:
   days:
-    description: Age from which on a run that is over is removed, by the newest file in its directory.
+    description: Age in days after which a finished run is deleted, by the newest file in its directory.
     type: float
     default: 7
   bases:
-    description: More such directories, a list for each host.
+    description: More such directories, one list per host.
     type: dict
   dry_run:
-    description: Whether to say only what would be removed.
+    description: Whether to only show what would be deleted.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode; then nothing is removed.
-    support: full
 """
 
 EXAMPLES = r"""
-- name: Remove what is older than a month
+- name: Delete what is older than a month
   madctl.multinode.run_gc:
     days: 30
   run_once: true
@@ -42,8 +38,8 @@ EXAMPLES = r"""
 RETURN = r"""
 nodes:
   description:
-    - By host C(removed) and C(programs), lists with the size of each in C(bytes), C(held), the runs that are still
-      there, and C(stuck), what could not be removed.
+    - C(removed) and C(programs) by host, lists with the size of each in C(bytes); C(held), the runs that are still
+      there; and C(stuck), what could not be deleted.
   returned: always
   type: dict
   sample: {gpu01: {removed: [{run_id: 20261123-143000-1a2b3c4d, bytes: 8192}], programs: [], held: [], stuck: []}}

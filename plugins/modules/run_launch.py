@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Start a run on all nodes at once, or on none; the work is done by the action plugin of this name."""
+"""Documentation of the action plugin of the same name."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ DOCUMENTATION = r"""
 module: run_launch
 short_description: Start a job on all nodes at once, or on none, and follow it to the end
 description:
-  - Looks at every host of the play and plans, as M(madctl.multinode.rendezvous) does, unless O(plan) is given.
-  - Delivers a supervisor to every node. Only when all of them are ready does any runner start, and then on all at once.
-  - Runs once a play and does not depend on forks.
+  - Inspects every host of the play and plans, as M(madctl.multinode.rendezvous) does, unless O(plan) is set.
+  - Delivers a supervisor to every node. Runners start only when all nodes are ready, and then on all of them at once.
+  - Runs once per play and does not depend on forks.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.request
+  - madctl.multinode.request.probe
   - madctl.multinode.run
 options:
   plan:
-    description:
-      - What to start instead of looking and planning; RV(madctl.multinode.rendezvous#module:plan) of an earlier task.
+    description: Plan to start instead of making one; RV(madctl.multinode.rendezvous#module:plan) of an earlier task.
     type: dict
   timeout:
-    description: Seconds after which the job is stopped; V(0) is no limit.
+    description: Seconds after which the job is stopped. V(0) means no limit.
     type: float
     default: 0
   idle_timeout:
-    description:
-      - Seconds without a line from any rank after which their stacks are written and the job is stopped.
-      - V(0) is no limit.
-      - Needs somebody who follows the run.
+    description: >-
+      Seconds without any output of any rank after which stack traces are dumped and the job is stopped. V(0) means no
+      limit. Needs a process that follows the run, so it cannot be combined with O(detach).
     type: float
     default: 0
   log_cap:
@@ -36,17 +35,13 @@ options:
     type: int
     default: 1073741824
   detach:
-    description: Whether to return after the start and let the run go on.
+    description: Whether to return after the start and leave the run running in the background.
     type: bool
     default: false
   dry_run:
     description: Whether to show what would start, and start nothing, as in check mode.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode; then nothing is started.
-    support: full
 """
 
 EXAMPLES = r"""
@@ -58,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 summary:
-  description: How every node ended.
+  description: How the run ended on every node.
   returned: always
   type: dict
   sample: {ranks_joined: 4}

@@ -8,24 +8,24 @@ DOCUMENTATION = r"""
 module: run_logs
 short_description: Follow a run that was started before
 description:
-  - Sends the output of all nodes from the first byte, then follows the run to its end.
-  - Runs once a play. Its end changes nothing for the run.
+  - Shows the output of all nodes from the first byte, then follows the run to its end.
+  - Runs once per play. When it ends, the run continues.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.run
   - madctl.multinode.run.which
 options:
   follow:
-    description: Whether to wait for more than is there.
+    description: Whether to wait for more output until the run ends.
     type: bool
     default: true
   since:
     description:
-      - Where to begin, V(now) for the end, V(10m) for so long ago, or a time.
-      - The first byte where it is left out.
+      - Start of the output. V(now) is the end, V(10m) is ten minutes ago; a time also works.
+      - By default the first byte.
     type: str
   read_only:
-    description: Whether a failure or an interrupt only ends the following, and not the run.
+    description: Whether a failure or an interrupt only ends this task, and not the run.
     type: bool
     default: false
   event_socket:
@@ -42,7 +42,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 summary:
-  description: How every node ended.
+  description: How the run ended on every node.
   returned: when followed to the end
   type: dict
   sample: {ranks_joined: 4}

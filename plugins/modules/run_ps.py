@@ -6,16 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run_ps
-short_description: Ask all nodes which runs they hold
+short_description: List the runs on all nodes
 description:
-  - Runs once a play and changes nothing.
+  - Runs once per play and changes nothing.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.run
-attributes:
-  check_mode:
-    description: Can run in check mode.
-    support: full
 """
 
 EXAMPLES = r"""
@@ -28,8 +24,8 @@ EXAMPLES = r"""
 RETURN = r"""
 nodes:
   description:
-    - By host the list C(runs), each with C(run_id), C(run_dir), C(state), C(exit), and C(described), which is what the
-      run's directory says of the whole run, or null.
+    - The list C(runs) by host, each with C(run_id), C(run_dir), C(state), C(exit), and C(described), what the run's
+      directory says about the whole run, or null.
   returned: always
   type: dict
   sample: {gpu01: {runs: [{run_id: 20261123-143000-1a2b3c4d, state: running}]}}

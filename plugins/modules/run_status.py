@@ -6,9 +6,9 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run_status
-short_description: Ask all nodes how a run stands
+short_description: Show the state of a run on all nodes
 description:
-  - Runs once a play and changes nothing.
+  - Runs once per play and changes nothing.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.run
@@ -25,7 +25,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: By host C(state), C(exit), C(supervisor), C(container), C(storage), C(processes) and C(joined).
+  description: C(state), C(exit), C(supervisor), C(container), C(storage), C(processes) and C(joined), by host.
   returned: always
   type: dict
   sample: {gpu01: {state: running, processes: 9}}

@@ -209,8 +209,11 @@ def test_what_a_killed_madctl_left_here_goes_after_a_day(tmp_path_factory):
         if path != young:
             os.utime(path / "inventory.yml", (time.time() - 2 * 86400,) * 2)
             os.utime(path, (time.time() - 2 * 86400,) * 2)
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(used / "inventory.yml")])
+    hold = "import fcntl, os, sys, time; fcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_SH); print(1, flush=True)"
+    words = [sys.executable, "-c", f"{hold}; time.sleep(60)", str(used)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE)
     try:
+        process.stdout.readline()
         tried = madctl("gc", "--dry-run", env={"TMPDIR": str(tmp_path)})
         assert old.exists()
         cleaned = madctl("gc", env={"TMPDIR": str(tmp_path)})

@@ -76,7 +76,7 @@ def test_a_spare_takes_the_place_of_a_node_that_is_lost(own_lab):  # noqa: F811
 def test_who_lets_go_cannot_restart():
     done = madctl("launch", "--hosts", "a,b", "--detach", "--max-restarts", "1", "--", "x.py", cwd=JOBS)
 
-    assert (done.code, "--max-restarts needs somebody who follows" in done.err) == (2, True)
+    assert (done.code, "--max-restarts needs a process that follows" in done.err) == (2, True)
 
 
 def test_spares_are_left_alone_by_what_is_asked_of_the_run(launch):

@@ -175,9 +175,9 @@ SSH = {
         "or Port in your ssh configuration": _SSH_PORT,
     },
     "_request/hostlist.py": {"SSH_PORT": _SSH_PORT},
-    "_request/playbook_variables.py": {
+    "_request/variables.py": {
         '"ssh_args"': _NAMES,
-        '"ssh-config"': _NAMES,
+        '"--ssh-config"': _NAMES,
         "ansible_ssh_common_args": _NAMES,
     },
     "_supervise/mpi_agent.py": {

@@ -8,6 +8,8 @@ to blanks, quotes, ``%`` and braces. Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import tempfile
@@ -32,5 +34,23 @@ def base() -> str:
 
 
 def private() -> str:
-    """Make a directory that only this user can access."""
-    return tempfile.mkdtemp(prefix=PREFIX, dir=base())
+    """Make a directory that is this user's alone; it is locked until this process, and every copy of it, has ended."""
+    path = tempfile.mkdtemp(prefix=PREFIX, dir=base())
+    with contextlib.suppress(OSError):  # Some network file systems have no locks.
+        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_SH)
+    return path
+
+
+def is_in_use(path: str) -> bool:
+    """Return whether a process that made a private directory may still be running."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import os
 import shlex
-from typing import Any, Dict, List, Sequence, Union
+from typing import Any, Dict, Sequence, Union
 
 _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 Word = Union[str, Dict[str, str]]
@@ -24,11 +24,6 @@ def pack(text: str) -> Word:
     except UnicodeEncodeError:
         return {"base64": base64.b64encode(os.fsencode(text)).decode()}
     return text
-
-
-def split(words: Any) -> List[Any]:
-    """Return the user's words, given as a list or as one text that is quoted as for a shell."""
-    return shlex.split(words) if isinstance(words, str) else list(words or [])
 
 
 def unpack(word: Any) -> str:

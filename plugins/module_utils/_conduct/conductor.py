@@ -28,7 +28,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks impo
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks.proof import judge as judge_proof
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 
-LOG_CAP_BYTES = 1 << 30
 _INTERRUPTED = codes.problem("INTERRUPTED", None, "interrupted")
 
 Result = Dict[str, Any]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read host files as people and schedulers write them, with the names and ranges of ``hostlist``.
+Parse host files as people and schedulers write them, with the names and ranges of ``hostlist``.
 
 Pure; private to the collection.
 """
@@ -13,25 +13,21 @@ from typing import Dict, Iterable, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
-from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import (
-    MAX_HOSTS,
-    MAX_SLOTS,
-    Host,
-    HostsError,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host, HostsError
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS, MAX_SLOTS
 
 _QUEUE = re.compile(r"[^@]+@[^@]+")
 
 
 def from_lines(text: str, path: str) -> List[Host]:
     """
-    Read a host file: one ``name``, ``name slots=N`` or ``name:N`` a line; ``#`` begins a comment.
+    Parse a host file: one ``name``, ``name slots=N`` or ``name:N`` per line; ``#`` begins a comment.
 
     What schedulers write is a host file, too: a name alone that comes again is one more slot, as in those of PBS and
     LSF, and SGE's lines are ``name N queue@name processors``.
 
     Raises:
-        HostsError: If a line cannot be meant.
+        HostsError: If a line is invalid.
     """
     lines = enumerate(text.lstrip("\ufeff").splitlines(), start=1)
     found = ((_file_words(line), "%s:%d" % (path, number)) for number, line in lines)
@@ -41,7 +37,7 @@ def from_lines(text: str, path: str) -> List[Host]:
 
 def from_pairs(text: str, variable: str) -> List[Host]:
     """
-    Read ``name N name N``, as LSF writes its hosts and slots into a variable.
+    Parse ``name N name N``, as LSF writes its hosts and slots into a variable.
 
     Raises:
         HostsError: If it is something else.
@@ -49,7 +45,7 @@ def from_pairs(text: str, variable: str) -> List[Host]:
     words = text.split()
     names, counts = words[::2], [_slots(word, variable) for word in words[1::2]]
     if len(names) != len(counts):
-        raise _malformed(variable, "a number of slots is missing")
+        raise _malformed(variable, "a slot count is missing")
     entries = ((Host(name), count) for name, count in zip(names, counts))
     return hostlist.checked(_counted(entries), variable)
 
@@ -62,7 +58,7 @@ def without_launcher(hosts: List[Host]) -> List[Host]:
 
 
 def _file_words(line: str) -> List[str]:
-    """Split a line at blanks, but for those around ``=``, and leave a comment out."""
+    """Split a line at blanks, except those around ``=``, and drop a comment."""
     return "=".join(part.strip() for part in line.partition("#")[0].split("=")).split()
 
 
@@ -85,7 +81,7 @@ def _line(words: List[str], where: str) -> List[_Entry]:
 
 
 def _counted(entries: Iterable[_Entry]) -> List[Host]:
-    """Take names that come again for slots; where every name counts one, that says nothing of slots."""
+    """Count repeated names as slots; if every name occurs once, that says nothing about slots."""
     hosts: Dict[str, Host] = {}
     counts: Dict[str, int] = {}
     for host, count in entries:
@@ -105,21 +101,21 @@ def _counted(entries: Iterable[_Entry]) -> List[Host]:
 
 def _slots_of(words: List[str], where: str) -> Tuple[str, Optional[int]]:
     """
-    Read a line of a host file: its name, perhaps a range, and the slots where it says any.
+    Parse a line of a host file: its name, perhaps a range, and its slots, if any.
 
     Raises:
-        HostsError: If a word cannot be meant.
+        HostsError: If a word is invalid.
     """
     given: Dict[str, int] = {}
     for word in words[1:]:
         key, _, value = word.replace("max-slots", "max_slots").partition("=")
         if key not in ("slots", "max_slots") or key in given:
-            raise _malformed(where, "%r is not understood" % word)
+            raise _malformed(where, "%r is unknown" % word)
         given[key] = _slots(value, where)
     name, after = hostlist.colon(words[0])
     if after is not None:
         if "slots" in given:
-            raise _malformed(where, "two numbers of slots")
+            raise _malformed(where, "two slot counts")
         given["slots"] = _slots_not_port(after, where)
     if given.get("slots", 1) > given.get("max_slots", MAX_SLOTS):
         raise _malformed(where, "more slots than max_slots")

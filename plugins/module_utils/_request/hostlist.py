@@ -16,9 +16,8 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS
 
-MAX_HOSTS = 4096
-MAX_SLOTS = 1024
 SSH_PORT = 22
 MANY_SLOTS = 512  # More than that is a port.
 _LONGEST = 253
@@ -35,7 +34,7 @@ _LIKE = "write it like gpu[01-16]"
 
 
 class HostsError(ValueError):
-    """A list that cannot be meant; ``problem`` says why."""
+    """An invalid list; ``problem`` says why."""
 
     def __init__(self, code: str, message: str, remedy: Optional[str] = None, host: Optional[str] = None) -> None:
         self.problem = codes.problem(code, host, message, remedy)
@@ -57,7 +56,7 @@ Groups = Callable[[str], List[str]]
 
 def from_list(text: str, groups: Optional[Groups] = None) -> List[Host]:
     """
-    Read ``gpu[01-16]``, ``a,b,c``, ``gpu[1-8/2]``, ``@group``, ``user@host:port`` and IPv6 literals.
+    Parse ``gpu[01-16]``, ``a,b,c``, ``gpu[1-8/2]``, ``@group``, ``user@host:port`` and IPv6 literals.
 
     Args:
         groups: Lists the nodes of a group, or raises ValueError; without it there are no groups.
@@ -70,7 +69,7 @@ def from_list(text: str, groups: Optional[Groups] = None) -> List[Host]:
 
 def from_scheduler(text: str) -> List[Host]:
     """
-    Read names and ranges as a scheduler writes them, without users and groups, which only a person may name.
+    Parse names and ranges as a scheduler writes them, without users and groups, which only a person may use.
 
     Raises:
         HostsError: As ``from_list`` does, and for every ``@``.
@@ -80,7 +79,7 @@ def from_scheduler(text: str) -> List[Host]:
 
 
 def meant(text: str) -> Optional[str]:
-    """Guess the list that a text would be if it were written as we read lists; None where nothing comes to mind."""
+    """Return the list that a text probably means; None if there is no good guess."""
     words = text.split()
     if len(words) > 1 and all(map(is_name, words)):
         return ",".join(words)
@@ -93,19 +92,19 @@ def meant(text: str) -> Optional[str]:
 
 
 def slots_meant(host: str, port: Any) -> Optional[str]:
-    """Say what to do about a host that does not answer on a low port: it may have been meant for slots."""
+    """Return the remedy for a host that does not answer on a low port, which may have been meant as slots."""
     found = number(str(port), SSH_PORT + 1, MANY_SLOTS)
     return ":%d is a port; slots go into a host file: %s slots=%d" % (found, host, found) if found else None
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text can be the name or the address of a host, and nothing else."""
+    """Return whether a text is a valid name or address of a host, and nothing else."""
     return bool(NAME.fullmatch(text)) or _is_ipv6(text)
 
 
 def checked(hosts: Iterable[Host], source: str) -> List[Host]:
     """
-    Give a list back that names at least one host, and none twice.
+    Return a list that contains at least one host, and none twice.
 
     Raises:
         HostsError: If it does not.
@@ -126,12 +125,14 @@ def checked(hosts: Iterable[Host], source: str) -> List[Host]:
 
 
 def twice(name: str) -> HostsError:
-    return HostsError("HOST_DUPLICATE", "the host is named twice", "name every node once", name)
+    return HostsError("HOST_DUPLICATE", "the host is listed twice", "list every node once", name)
 
 
 def refuse_at(text: str) -> None:
     if "@" in text:
-        raise HostsError("HOST_INVALID", "%r cannot be a host" % text, "users and groups are for --hosts alone")
+        raise HostsError(
+            "HOST_INVALID", "%r is not a valid host name" % text, "users and groups are allowed only in --hosts"
+        )
 
 
 def _is_ipv6(text: str) -> bool:
@@ -166,7 +167,7 @@ def split(text: str, whole: str) -> List[str]:
     if not any(parts):
         raise HostsError("HOSTS_EMPTY", "the host list is empty", "name some: gpu[01-16]")
     if not all(parts):
-        raise _malformed(whole, "a name between two commas is missing")
+        raise _malformed(whole, "a name is missing between two commas")
     return parts
 
 
@@ -180,9 +181,9 @@ def _did_you_mean(text: str) -> Optional[str]:
 
 
 def hostile(text: str) -> HostsError:
-    """Say that a text cannot be a host."""
+    """Return the error for a text that is not a valid host."""
     remedy = "use letters, digits, '.', '-' and '_', not '-' first"
-    return HostsError("HOST_INVALID", "%r cannot be a host" % text, _did_you_mean(text) or remedy)
+    return HostsError("HOST_INVALID", "%r is not a valid host name" % text, _did_you_mean(text) or remedy)
 
 
 def expand(part: str, groups: Optional[Groups]) -> List[Host]:
@@ -201,7 +202,7 @@ def _group(part: str, groups: Optional[Groups]) -> List[str]:
     if not GROUP.fullmatch(part[1:]):
         raise hostile(part)
     if groups is None:
-        raise _malformed(part, "groups are the inventory's own here")
+        raise _malformed(part, "use the groups of the inventory here")
     try:
         names = groups(part)
     except ValueError as error:
@@ -228,7 +229,7 @@ def _port(text: str, part: str) -> Tuple[str, Optional[int]]:
 
 
 def colon(text: str) -> Tuple[str, Optional[str]]:
-    """Split a name from what follows its colon, which is none of an IPv6 address."""
+    """Split a name from what follows its colon, unless the colon is part of an IPv6 address."""
     literal = _LITERAL.fullmatch(text)
     if literal:
         return literal.group(1), literal.group(2)
@@ -244,7 +245,7 @@ def _names(text: str) -> List[str]:
     if outside and not re.fullmatch(r"[A-Za-z0-9._-]*", outside):
         raise hostile(text)
     if "][" in text:
-        raise _malformed(text, "something has to stand between two pairs of brackets")
+        raise _malformed(text, "two pairs of brackets need something between them")
     pieces = re.split(r"\[([^\]]*)\]", text)
     # Texts and the insides of brackets take turns, texts first and last.
     choices: List[List[str]] = []
@@ -270,7 +271,7 @@ def _range(text: str, whole: str, digits_before: bool, digits_after: bool) -> It
     first, last, step = match.group(1), match.group(2) or match.group(1), int(match.group(3) or 1)
     is_padded = any(len(bound) > 1 and bound[0] == "0" for bound in (first, last))
     if len(first) != len(last) and (is_padded or digits_before):
-        raise _malformed(whole, "the numbers of %r differ in length" % text)
+        raise _malformed(whole, "the numbers in %r differ in length" % text)
     if match.group(3) and digits_after:
         raise _malformed(whole, "digits cannot follow a range with steps")
     if int(first) > int(last) or step < 1 or (match.group(2) is None and step != 1):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read a mapping that a person wrote as JSON or as a Python literal. Pure; private to the collection."""
+"""Parse a mapping that a person wrote as JSON or as a Python literal. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TYPES = (str, int, float, bool, list, tuple, dict, type(None))
 
 def mapping(text: str) -> Dict[str, Any]:
     """
-    Read a text; what comes out can be written as JSON again.
+    Parse a text into data that can be written as JSON.
 
     Raises:
-        ValueError: If it is none, or holds what JSON has no word for.
+        ValueError: If it is not a mapping, or contains something that JSON cannot express.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError("it is longer than %d characters" % MOST_CHARACTERS)
@@ -31,24 +31,24 @@ def mapping(text: str) -> Dict[str, Any]:
             break
         _require_data(found)
         return found
-    raise ValueError("it is no mapping, neither as Python nor as JSON")
+    raise ValueError("it is not a mapping in Python or JSON syntax")
 
 
 def _evaluated(text: str) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a backslash that means nothing
+        warnings.simplefilter("ignore")  # about a backslash without a meaning
         return ast.literal_eval(text)
 
 
 def _require_data(found: Any) -> None:
-    """Look at every part, without recursion: what can be parsed can be deep."""
+    """Check every part, without recursion, because the data can be nested deeply."""
     waiting = [found]
     while waiting:
         value = waiting.pop()
         if type(value) not in _TYPES:
-            raise ValueError("it holds a %s" % type(value).__name__)
+            raise ValueError("it contains a %s" % type(value).__name__)
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError("it holds a number that is not finite")
+            raise ValueError("it contains a number that is not finite")
         if isinstance(value, dict):
             _require_texts(value)
             waiting += list(value) + list(value.values())
@@ -59,19 +59,19 @@ def _require_data(found: Any) -> None:
     try:
         json.dumps(found)
     except (RecursionError, ValueError) as error:
-        raise ValueError("it is too deep") from error
+        raise ValueError("it is nested too deeply") from error
 
 
 def _require_texts(keys: Any) -> None:
     odd = [key for key in keys if not isinstance(key, str)]
     if odd:
-        raise ValueError("its key %r is not a text" % (odd[0],))
+        raise ValueError("its key %r is not a string" % (odd[0],))
 
 
 def _require_characters(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("it holds half a character") from error
+        raise ValueError("it contains half a character") from error
     if "\0" in text:
-        raise ValueError("it holds a NUL character")
+        raise ValueError("it contains a NUL character")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read what a user gives madengine: a context, tags, and words that may undo the plan.
+Parse what a user passes to madengine: a context, tags, and arguments that may override the plan.
 
 Pure; private to the collection.
 """
@@ -22,10 +22,10 @@ _SHORTEST = {
     "--additional-context-file": len("--additional-context-"),
 }
 _RESERVED = {
-    "--tags": "put it before the --",
-    "--additional-context": "put it before the --",
-    "--additional-context-file": "put it before the --",
-    "--force-mirror-local": "put it before the --",
+    "--tags": "give it to madctl: --tags",
+    "--additional-context": "give it to madctl: --additional-context",
+    "--additional-context-file": "give it to madctl: --additional-context",
+    "--force-mirror-local": "give it to madctl: --force-mirror-local",
     "--keep-alive": "leave it out: no container of a run is kept",
 }
 _SHORT = {"-t": "--tags", "-c": "--additional-context", "-f": "--additional-context-file"}
@@ -33,29 +33,29 @@ _SHORT = {"-t": "--tags", "-c": "--additional-context", "-f": "--additional-cont
 
 def parse(text: str) -> Dict[str, Any]:
     """
-    Read an additional context, a Python literal as madengine wants it, or JSON.
+    Parse an additional context, which is a Python literal as madengine takes it, or JSON.
 
     Raises:
-        ValueError: If it is neither, or no mapping.
+        ValueError: If it is neither, or not a mapping.
     """
     return checked(literal.mapping(text))
 
 
 def checked(found: Dict[str, Any]) -> Dict[str, Any]:
     """
-    Give a context back whose parts that madctl adds to are mappings.
+    Return a context in which the parts that madctl extends are mappings.
 
     Raises:
         ValueError: If one of them is not.
     """
     for key in ("multi_node_args", "docker_env_vars"):
         if not isinstance(found.get(key) or {}, dict):
-            raise ValueError("its %s is no mapping" % key)
+            raise ValueError("its %s is not a mapping" % key)
     return found
 
 
 def option(words: Sequence[Any], name: str, short: str = "") -> Optional[str]:
-    """Find the value that madengine takes for one of its options; the last one counts."""
+    """Return the value of an option of madengine; the last one counts."""
     found = None
     for at, word in enumerate(map(str, words)):
         head, equals, value = word.partition("=")
@@ -67,25 +67,25 @@ def option(words: Sequence[Any], name: str, short: str = "") -> Optional[str]:
 
 
 def _is_short_for(word: str, name: str) -> bool:
-    """Tell whether a word means an option, which version 1 also takes by its beginning."""
+    """Return whether a word means an option, which version 1 also accepts abbreviated."""
     return len(word) >= _SHORTEST.get(name, len(name)) and name.startswith(word)
 
 
 def table(words: Sequence[Any]) -> str:
-    """Name the file that madengine writes its table into."""
+    """Return the file that madengine writes its table to."""
     return option(words, "--output", "-o") or "perf.csv"
 
 
 def skips(words: Sequence[Any], merged: Dict[str, Any]) -> bool:
-    """Tell whether it was asked for that no table is written."""
+    """Return whether the user asked for no table."""
     asked = any(_is_short_for(str(word), "--skip-model-run") for word in words)
     return asked or bool(merged.get("skip_perf_collection"))
 
 
 def refused(tags: Sequence[Any], words: Sequence[Any]) -> List[Tuple[str, str]]:
-    """Give what is wrong with tags and with words for madengine, and what to do about it; no node is needed for it."""
+    """Return what is wrong with tags and arguments of madengine, and the remedies; no node is needed for it."""
     found = [
-        ("the tag %r is not a model's" % str(tag), "a tag is a word that does not begin with -")
+        ("%r is not a tag of a model" % str(tag), "a tag is a word that does not begin with -")
         for tag in tags
         if not str(tag).strip() or str(tag).startswith("-") or any(ord(character) < 32 for character in str(tag))
     ]
@@ -93,9 +93,9 @@ def refused(tags: Sequence[Any], words: Sequence[Any]) -> List[Tuple[str, str]]:
         head = word.partition("=")[0]
         name = next((name for name in _RESERVED if _is_short_for(head, name)), _SHORT.get(word[:2]))
         if name:
-            found.append(("%s among the words for madengine would undo the plan" % name, _RESERVED[name]))
+            found.append(("%s in the arguments of madengine would override the plan" % name, _RESERVED[name]))
     path = table(words)
     if path.startswith("/") or ".." in path.split("/"):
-        message = "every node writes a table of its own, so --output %r cannot lie elsewhere" % path
-        found.append((message, "name a file without a directory above it"))
+        message = "every node writes its own table, so --output cannot be %r" % path
+        found.append((message, "use a path below the working directory"))
     return found

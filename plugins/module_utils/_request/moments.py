@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read moments as people write them. Pure; private to the collection."""
+"""Parse moments as people write them. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _AGO = re.compile(r"([0-9]{1,9}(\.[0-9]*)?|\.[0-9]+)[smhd]")
 
 def since(text: Optional[str], now: float) -> Union[float, str, None]:
     """
-    Read where logs are to begin.
+    Parse where logs should begin.
 
     Args:
-        text: ``now`` is their end; ``30s``, ``10m``, ``2h``, ``1d`` are so long ago; else a time such as
+        text: ``now`` is their end; ``30s``, ``10m``, ``2h``, ``1d`` are that long ago; otherwise a time such as
             ``2026-11-23T10:00`` of this machine's clock.
         now: Seconds since the epoch.
 

@@ -46,9 +46,9 @@ _BARE = (
 
 def typed_password(action: Any, hostvars: Any, hosts: Iterable[str]) -> str | None:
     """
-    Return the password for all hosts that whoever started the play gave, by ``-k`` or a file; None where nobody did.
+    Return the password for all hosts that the user gave with ``-k`` or a file; None if there is none.
 
-    Of an action that runs once a play, the play context may have one host's own instead, which is no other host's.
+    In an action that runs once per play, the play context may contain the password of one host instead.
     """
     if not any(context.CLIARGS.get(name) for name in ("ask_pass", "connection_password_file")):
         return None
@@ -96,7 +96,7 @@ def login(host: str, action: Any, variables: Any, typed: str | None = None) -> s
     )
 
 
-# What ssh asks for where keys are on a card, and Ansible has sshpass wait for.
+# The prompt of ssh for keys on a smart card, which Ansible has sshpass wait for.
 _PIN_PROMPT = "Enter PIN for "
 
 
@@ -109,7 +109,7 @@ def _port(given: Any) -> int | None:
 
 def _connection(action: Any, variables: Any) -> Any:
     """Make a connection of Ansible's as a task has it to a host with these variables."""
-    # Of an action that runs once a play, the play context is that of the first host, with its user and port.
+    # In an action that runs once per play, the play context is that of the first host, with its user and port.
     task, play_context = action._task, action._play_context
     connection = connection_loader.get("ansible.builtin.ssh", play_context, None)
     names = constants.config.get_plugin_vars("connection", connection._load_name)
@@ -122,7 +122,7 @@ def _connection(action: Any, variables: Any) -> Any:
 
 def adapt(connection: Any, variables: Any) -> str:
     """
-    Add to a connection's arguments what all of ours need; give the last of them, where ours are.
+    Add to a connection's arguments what all of ours need; return the last arguments, which contain ours.
 
     Args:
         connection: Ansible's own, its options set.
@@ -131,7 +131,7 @@ def adapt(connection: Any, variables: Any) -> str:
     version = _version(str(connection.get_option("ssh_executable")))
     options = [*(option for option, since in _BARE if since <= version), *_KEPT]
     if not connection.get_option("password"):
-        options.append("BatchMode=yes")  # Nobody is there to be asked.
+        options.append("BatchMode=yes")  # No user is there to be asked.
     ours = [word for option in options for word in ("-o", option)]
     wanted = shlex.join([*ours, *shlex.split(str(variables.get("madctl_ssh_args") or ""))])
     text = " ".join(filter(None, [connection.get_option("ssh_extra_args"), wanted]))
@@ -141,7 +141,7 @@ def adapt(connection: Any, variables: Any) -> str:
 
 @functools.lru_cache
 def _version(executable: str) -> tuple[int, ...]:
-    """Ask an ssh for its version; one that does not say OpenSSH is taken for an old one."""
+    """Return the version of an ssh; one that is not OpenSSH counts as old."""
     try:
         done = subprocess.run(
             [executable, "-V"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10

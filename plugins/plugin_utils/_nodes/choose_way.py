@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Choose the way to a node: as Ansible reaches it.
+Choose the way to a node as Ansible reaches it.
 
 An action that runs once per play does not depend on ``forks``: it reaches many nodes at once, as Ansible's own
 connections would.
@@ -25,7 +25,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 _LOCAL = ("local", "ansible.builtin.local")
 # Ansible's own, and others that log in where ssh does.
 _SSH = ("ssh", "smart", "paramiko", "paramiko_ssh")
-_REMEDY = "set ansible_connection to ssh or local there; roles that look at one node work over any connection"
+_REMEDY = "set ansible_connection to ssh or local there; roles that inspect one node work over any connection"
 # Connections of which Ansible's own is left as it is, and ours goes the same way.
 _STREAMS = ("ssh", "local")
 
@@ -45,17 +45,17 @@ def _unsupported(host: str, action: Any, variables: Any) -> codes.Problem:
 
 
 def kind(action: Any, variables: Any) -> type[Way]:
-    """Choose by the connection that an action's task has to a host with these variables."""
+    """Return the kind of way for the connection of an action's task to a host with these variables."""
     return Local if _connection(action, variables) in _LOCAL else Ssh
 
 
 def carries_bytes(connection: Any) -> bool:
-    """Tell whether what a connection of Ansible's reaches is also reached by a way of ours."""
+    """Return whether our ways reach what a connection of Ansible reaches."""
     return connection.transport in _STREAMS
 
 
 def arguments(connection: Any, variables: Any) -> dict[str, str]:
-    """Add to a connection of Ansible's what all of ours need, and give what other modules of a role need for that."""
+    """Add to a connection what all of ours need; return the variables that other modules of a role need for it."""
     if connection.transport != "ssh":
         return {}
     return {"ssh_extra_args": ansible_ssh.adapt(connection, variables)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read variables of Ansible's as plain data."""
+"""Convert Ansible's variables to plain data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def python_of(variables: Any) -> str:
-    """Name the Python that Ansible uses on a node; nothing is searched where nobody named one."""
+    """Return the Python that Ansible uses on a node; without a named one there is no search."""
     named = str(variables.get("ansible_python_interpreter") or "")
     if named and not named.startswith("auto"):
         return named

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an action that judges all nodes together needs of its play: all hosts at once, and no misspelled variable."""
+"""What an action that judges all nodes together requires of its play: all hosts at once, and no misspelled variable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds, playbook_variables
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _NEEDS_ALL = "this role needs all hosts of the play at once"
@@ -23,12 +24,10 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
     Return the variables of every host of the play, by host.
 
     Raises:
-        AnsibleActionFail: If the play hands its hosts over in parts, or a variable of ours does not exist; a line each.
+        AnsibleActionFail: If the play splits its hosts, or a variable of ours does not exist; one line each.
     """
     variables = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
-    names = {
-        name for own in (task_vars, *variables.values()) for name in own if name.startswith(playbook_variables.PREFIX)
-    }
+    names = {name for own in (task_vars, *variables.values()) for name in own if name.startswith(PREFIX)}
     found = parted(task.play) + playbook_variables.unknown(names)
     if found:
         raise playbook_screen.refusal(found)
@@ -37,12 +36,12 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
 
 def require_tags(task_vars: Any, known: Sequence[str]) -> None:
     """
-    Refuse tags of the command line that no task has: Ansible would do nothing, and call it a success.
+    Refuse tags of the command line that no task has: Ansible would do nothing, and report success.
 
-    In a playbook that imports ours, or beside another one, tags may be none of our business.
+    If another playbook imports ours, or runs beside it, tags may belong to the other one.
 
     Raises:
-        AnsibleActionFail: With a line for each tag.
+        AnsibleActionFail: With one line per tag.
     """
     typed = [*task_vars.get("ansible_run_tags", ()), *task_vars.get("ansible_skip_tags", ())]
     found = playbook_variables.unknown_tags(typed, known)
@@ -60,22 +59,22 @@ class Stages(NamedTuple):
 
 def stages(task: Any, task_vars: Any, arguments: dict[str, Any]) -> Stages:
     """
-    Take from a task's arguments those that say how far it goes, and judge the tags of the command line by them.
+    Return how far a task goes, from its arguments and the tags of the command line.
 
-    ``known_tags`` are the tags of the playbook; where it has none, tags are none of our business. ``net_tools_follow``
+    ``known_tags`` are the tags of the playbook; if it has none, tags are not checked. ``net_tools_follow``
     is whether its next play installs net-tools.
 
     Raises:
-        AnsibleActionFail: For tags that no task has, with a line for each.
+        AnsibleActionFail: For tags that no task has, with one line each.
     """
-    known = validation.listed(arguments.pop("known_tags", None))
-    follow = boolean(arguments.pop("net_tools_follow", False))
-    dry = task.check_mode or boolean(arguments.get("dry_run", False))
+    known = kinds.commas(arguments.get("known_tags") or [])
+    follow = boolean(arguments.get("net_tools_follow", False))
+    dry = task.check_mode or arguments["dry_run"]
     if not known:
         return Stages(follow and not dry, True)
     require_tags(task_vars, known)
     asked, skipped = set(task_vars.get("ansible_run_tags", ())), set(task_vars.get("ansible_skip_tags", ()))
-    # What installs and starts has these tags; looking is always done.
+    # Installing and starting have these tags; the probe always runs.
     changing = set(known) - {"check"}
     installs = bool(asked & {"all", *changing}) and not skipped & changing
     starts = bool(asked & {"all", "launch"}) and "launch" not in skipped
@@ -88,7 +87,7 @@ def _is_ours(playbook: str) -> bool:
 
 
 def parted(play: Any) -> list[codes.Problem]:
-    """Find what keeps the hosts of a play from being looked at together."""
+    """Return the problems of a play that splits its hosts."""
     if play.serial:
         return [codes.problem("PLAY_PARTED", None, _NEEDS_ALL, "remove serial from the play")]
     if not str(play.strategy).endswith(_TOGETHER):
@@ -98,9 +97,9 @@ def parted(play: Any) -> list[codes.Problem]:
 
 def warn(task: Any, task_vars: Any) -> None:
     """
-    Say what Ansible's own error will not: a strategy that does not keep hosts together cannot run our roles.
+    Warn about a strategy that splits the hosts, which our roles cannot use; Ansible's own error does not say so.
 
-    Only where a role asked for this task that judges all nodes: looking at one node works with any strategy.
+    Only for roles that judge all nodes: inspecting one node works with any strategy.
     """
     is_first = task_vars["inventory_hostname"] == task_vars["ansible_play_hosts_all"][0]
     if is_first and set(_wanting(task._role)) - {"net_tools"}:
@@ -108,7 +107,7 @@ def warn(task: Any, task_vars: Any) -> None:
 
 
 def _wanting(role: Any) -> Iterator[str]:
-    """Name the roles that asked for a role, and those that asked for them."""
+    """Yield the roles that depend on a role, and those that depend on them."""
     for parent in getattr(role, "_parents", ()):
         yield parent.get_name().rpartition(".")[2]
         yield from _wanting(parent)

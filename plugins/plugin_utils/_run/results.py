@@ -21,7 +21,7 @@ def judged(found: dict[str, Any], problems: list[codes.Problem]) -> dict[str, An
 
 
 def left_to_role(result: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Leave it to another task to fail where the role has one, so that a failure is a line and not a whole result."""
+    """Leave failing to a later task if the role has one, so that a failure is one line and not a whole result."""
     if not boolean(arguments.get("fail_on_problems", True)):
         result.pop("failed", None)
     return result

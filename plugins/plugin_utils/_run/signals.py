@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stops whoever follows a run, or has them let go: signals, orders, the death of ansible-playbook."""
+"""What stops a run that is followed, or detaches from it: signals, orders, the death of ansible-playbook."""
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue
@@ -19,9 +19,27 @@ _STOPPING_SECONDS = 90.0
 
 
 def obey(conductor: Conductor, events: event_queue.Events) -> None:
-    """Stop on a signal to this process and on an order from whoever listens; let go when ansible-playbook has died."""
-    listener = events.listener
+    """Stop on a signal to this process and on an order from the listener; detach when ansible-playbook has died."""
     conductor.is_held = events.is_full
+    on_signal = _obey_signals(conductor, events)
+    _watch_parent(conductor, events, on_signal)
+    listener = events.listener
+    if listener is None:
+        return
+
+    def on_order() -> None:
+        order = listener.recv(1)
+        conductor.obey(order)
+        if order not in (wire.KILL, wire.STOP):
+            # The listener has gone, or wants to go: a run belongs to its nodes.
+            conductor.loop.unwatch(listener)
+            events.leave()
+
+    conductor.loop.watch(listener, on_order)
+
+
+def _obey_signals(conductor: Conductor, events: event_queue.Events) -> Callable[[], None]:
+    """Turn signals into interrupts of the loop; return what handles those that have arrived."""
     reason = codes.problem("INTERRUPTED", None, "interrupted")
     wake, waker = os.pipe()
     os.set_blocking(wake, False)
@@ -35,8 +53,8 @@ def obey(conductor: Conductor, events: event_queue.Events) -> None:
             numbers = os.read(wake, 64)
         except BlockingIOError:
             return
-        # Ansible that is interrupted terminates its workers, too, and which signal comes first is nobody's promise:
-        # that is no second interrupt.
+        # An interrupted Ansible also terminates its workers, and the order of the two signals is not defined: a
+        # SIGTERM after an interrupt is not a second one.
         times = numbers.count(signal.SIGINT) or int(signal.SIGTERM in numbers and not conductor.interrupted)
         for _ in range(times):
             conductor.interrupt(reason)
@@ -45,29 +63,24 @@ def obey(conductor: Conductor, events: event_queue.Events) -> None:
             events.leave(_HURRY_SECONDS)
 
     conductor.loop.watch(wake, on_signal)
-    parent = multiprocessing.parent_process()
+    return on_signal
 
-    def on_death(sentinel: int) -> None:
+
+def _watch_parent(conductor: Conductor, events: event_queue.Events, on_signal: Callable[[], None]) -> None:
+    """Detach when ansible-playbook, whose worker this is, has died; if it was interrupted, end this process in time."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+
+    def on_death() -> None:
         conductor.loop.unwatch(sentinel)
         on_signal()  # It may have passed on what killed it.
         events.hurry(0)
         events.leave()
         if conductor.interrupted:
-            event_queue.end_process(_STOPPING_SECONDS)  # Nodes that cannot be told to stop keep nobody here.
+            event_queue.end_process(_STOPPING_SECONDS)  # Nodes that cannot be told to stop do not keep it running.
         else:
             conductor.detach()
 
-    if parent is not None:
-        conductor.loop.watch(parent.sentinel, functools.partial(on_death, parent.sentinel))
-    if listener is None:
-        return
-
-    def on_order() -> None:
-        order = listener.recv(1)
-        conductor.obey(order)
-        if order not in (wire.KILL, wire.STOP):
-            # Whoever listened has gone, or wants to go: a run belongs to its nodes.
-            conductor.loop.unwatch(listener)
-            events.leave()
-
-    conductor.loop.watch(listener, on_order)
+    conductor.loop.watch(sentinel, on_death)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look at all nodes of the play and judge them, for a check and before a launch; show what came of it."""
+"""Inspect all nodes of the play and judge them, for a check and before a launch; show the result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import chec
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
-# Command lines, and what a user may have written into them: no screen needs them before a start.
+# Command lines may contain secrets, and no screen needs them before a start.
 _NOT_TOLD = ("env", "argv", "rank_argv", "model")
 
 
@@ -28,11 +28,11 @@ def look(
     Probe all hosts of the play, judge and plan.
 
     Args:
-        arguments: As ``request_of.read`` gives them.
+        arguments: As ``request_of.read`` returns them.
         variables: Those of every host, by host.
         write: Whether nodes write files for a proof that follows.
-        net_tools_follow: Whether nodes without ifconfig are only listed, since net-tools are installed next.
-        in_full: Whether nodes are asked also for what this launch does not need, see ``request_of.probe``.
+        net_tools_follow: Whether nodes without ifconfig are only listed, because net-tools are installed next.
+        in_full: Whether to probe also what this launch does not need, see ``request_of.probe``.
     """
     hosts = request_of.in_rank_order(variables)
     playbook_screen.probing(hosts)
@@ -40,15 +40,14 @@ def look(
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
     failed = [problem for _, problem in (seen.get(host, nothing) for host in hosts) if problem]
-    nnodes = int(arguments.get("nnodes") or 0)
+    nnodes = arguments["nnodes"]
     counted = hosts if nnodes else [host for host, facts in nodes if facts is not None]
     request = request_of.request(arguments, request_of.slots(variables, counted))
-    restarts = int(arguments.get("max_restarts") or 0)
-    return judgement.judge(request, nodes, failed, nnodes, restarts, net_tools_follow)
+    return judgement.judge(request, nodes, failed, nnodes, arguments["max_restarts"], net_tools_follow)
 
 
 def tell(conductor: Conductor, judged: judgement.Judgement, quiet: bool) -> None:
-    """Tell how many nodes answered, and of the plan or what it waits for."""
+    """Show how many nodes answered, and the plan or what it waits for."""
     kept = None
     if judged.plan:
         left_out = ("proof", "restart", "hostfile", "work")
@@ -72,7 +71,7 @@ def prove(
     conductor: Conductor, judged: judgement.Judgement, paths: list[str], show: bool
 ) -> tuple[dict[str, Any], list[codes.Problem]]:
     """
-    Prove what is to be proven, give the table of all checks and all problems, and show them.
+    Run the proof; return and show the table of all checks and all problems.
 
     Args:
         paths: The shared paths that were asked for.
@@ -90,7 +89,7 @@ def prove(
 
 
 def found(judged: judgement.Judgement) -> dict[str, Any]:
-    """Give what tasks that come after want to know of a judgement."""
+    """Return what later tasks need of a judgement."""
     return {
         "changed": False,
         "plan": judged.plan,
@@ -103,13 +102,13 @@ def found(judged: judgement.Judgement) -> dict[str, Any]:
 
 
 def interrupted(conductor: Conductor) -> dict[str, Any]:
-    """Give the result of an action that was interrupted before anything started."""
+    """Return the result of an action that was interrupted before anything started."""
     reason = conductor.interrupted or codes.problem("INTERRUPTED", None, "interrupted")
     return results.judged({"changed": False, "exit_code": int(codes.exit_code([reason]))}, [reason])
 
 
 def not_run(judged: judgement.Judgement, paths: list[str]) -> dict[str, list[str]]:
-    """Name the checks that say nothing of a node: skipped, without an object, or cut off by another failure."""
+    """List the checks that say nothing about a node: skipped, not applicable, or prevented by another failure."""
     unreached = {entry["host"] for entry in judged.problems if catalog.CHECK_OF.get(entry["code"]) == "reach"}
     silent = {}
     for host in judged.hosts:

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What earlier runs left: which nodes are asked, which records go, and which directories."""
 
+import contextlib
+import fcntl
 import os
 import time
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
 from madctl.housekeeping import cleaning, leftovers, plays
 from madctl.playbook import ask
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
 from tests.unit.madctl.remembered_runs import PLAN, RUN, asked
+from tests.unit.module_utils.agent_by_hand import until
 
 pytestmark = pytest.mark.usefixtures("own_records")
 
@@ -48,7 +52,7 @@ def answer(removed=(), held=()):
 def cleaned(monkeypatch, record, answers, problems=(), run_dir=None, targets=None):
     asks = []
 
-    def answered(playbook, action, targets, variables):
+    def answered(playbook, targets, variables):
         asks.append(variables)
         return {"nodes": answers, "problems": list(problems)}
 
@@ -105,6 +109,33 @@ def test_a_record_that_cannot_be_read_is_left_alone():
 # -- temporary directories ---------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def lock(path):
+    place = os.open(path, os.O_RDONLY)
+    fcntl.flock(place, fcntl.LOCK_SH)
+    yield
+    os.close(place)
+
+
+def test_a_private_directory_is_in_use_until_every_copy_of_its_process_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(private_places, "base", lambda: str(tmp_path))
+    (said, says), (go, goes) = os.pipe(), os.pipe()
+    first = os.fork()
+    if not first:
+        os.close(goes)
+        os.write(says, private_places.private().encode())
+        if not os.fork():
+            os.read(go, 1)
+        os._exit(0)
+    path = os.read(said, 4096).decode()
+    os.waitpid(first, 0)
+    used = private_places.is_in_use(path)
+    os.close(goes)
+
+    assert used
+    until(lambda: not private_places.is_in_use(path))
+
+
 def test_only_our_own_old_temporary_directories_are_left_over(tmp_path, monkeypatch):
     when = time.time() - 2 * 86400
 
@@ -125,16 +156,8 @@ def test_only_our_own_old_temporary_directories_are_left_over(tmp_path, monkeypa
     make("madctl-proof")
     used = make("madctl-eeeeeeee")
     (tmp_path / "madctl-ffffffff").symlink_to(gone)
-
-    with (used / "inventory.yml").open() as stream:
-        assert leftovers.find(tmp_path) == [gone, used]  # Our own open files do not count.
-        child = os.posix_spawn(
-            "/bin/sleep", ["sleep", "60"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, stream.fileno(), 0)]
-        )
-    try:
+    assert leftovers.find(tmp_path) == [gone, used]
+    with lock(used):
         assert leftovers.find(tmp_path) == [gone]
-    finally:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
     leftovers.remove(gone)
     assert not Path(gone).exists()

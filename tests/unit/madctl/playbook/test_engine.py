@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders to whoever follows a run, who may come later than they do, and more than once."""
+"""Orders to the action that follows a run, which may connect later than they are sent, and more than once."""
 
 import json
 import socket
@@ -9,7 +9,7 @@ from madctl.playbook.engine import RECEIVER, Engine
 from tests.unit.module_utils.agent_by_hand import until
 
 
-def test_an_order_that_comes_too_early_waits_for_whoever_follows():
+def test_an_order_that_comes_too_early_waits_for_the_follower():
     with Engine(print, print) as engine, socket.socket(socket.AF_UNIX) as channel:
         listener = engine._listen()
         channel.settimeout(5)
@@ -37,7 +37,7 @@ def test_another_action_is_heard_after_the_first():
     assert heard == ["probed", "planned"]
 
 
-def test_nobody_listens_when_the_playbook_has_ended():
+def test_no_thread_listens_when_the_playbook_has_ended():
     """A command that finds such a thread leaves at once, whatever else it has to do."""
     with Engine(print, print) as engine:
         engine._end_listening(engine._listen())

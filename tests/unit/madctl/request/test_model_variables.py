@@ -5,10 +5,10 @@ import argparse
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from madctl.commands import launch
 from madctl.errors import UsageError
 from madctl.request.role_variables import launch_variables
+from tests.unit.playbook_requests import refusals
 
 
 def variables(*words, work=(), environment=None):
@@ -40,7 +40,7 @@ def test_model_dir_is_the_working_directory():
 
 
 def test_two_checkouts_are_refused():
-    with pytest.raises(UsageError, match="two checkouts"):
+    with pytest.raises(UsageError, match="different checkouts"):
         variables("--tags", "m", "--env", "MODEL_DIR=/srv/models", "--chdir", "/srv/other")
 
 
@@ -55,18 +55,18 @@ def test_model_dir_means_nothing_to_a_script():
 def test_words_that_undo_the_plan_are_refused_at_both_doors(words):
     with pytest.raises(UsageError):
         variables("--tags", "m", work=words)
-    (found,) = validation.judge({"shape": "model", "tags": ["m"], "work": words})
+    (found,) = refusals({"shape": "model", "tags": ["m"], "work": words})
 
     assert found["code"] == "USAGE"
-    assert validation.judge({"shape": "command", "work": words}) == []
+    assert refusals({"shape": "command", "work": words}) == []
 
 
 def test_a_playbook_has_a_variable_for_model_dir():
     given = {"shape": "model", "tags": ["m"], "env": {"MODEL_DIR": "/srv/models"}}
-    (found,) = validation.judge(given)
+    (found,) = refusals(given)
 
     assert "madctl_chdir" in found["remedy"]
-    assert validation.judge({**given, "chdir": "/srv/models"}) == []
+    assert refusals({**given, "chdir": "/srv/models"}) == []
 
 
 @pytest.mark.parametrize("tag", ["", " ", "a\nb", "a\x1b[2J"])

@@ -25,7 +25,7 @@ def test_a_run_is_put_together_in_rank_order():
     record = run.record(targets)
 
     assert (run.states, run.not_asked) == (["running"], [])
-    assert record.targets["names"] == ("a", "b")
+    assert record.targets["names"] == ["a", "b"]
     hosts = record.reach().inventory["all"]["children"]["madctl_nodes"]["hosts"]
     assert {host: variables["madctl_node_rank"] for host, variables in hosts.items()} == {"a": 0, "b": 1}
     assert [(node["host"], node["node_rank"]) for node in record.plan["nodes"]] == [("a", 0), ("b", 1)]
@@ -43,7 +43,7 @@ def test_nodes_may_have_been_called_otherwise_at_the_launch():
     targets = asked("b.example", "a.example")
     (run,) = held_runs.held({"a.example": share(0), "b.example": share(1)}, targets)
 
-    assert run.record(targets).targets["names"] == ("a.example", "b.example")
+    assert run.record(targets).targets["names"] == ["a.example", "b.example"]
 
 
 def test_a_node_that_was_not_asked_is_named_and_nothing_is_remembered():
@@ -64,7 +64,7 @@ def test_two_names_for_one_machine_are_one_node():
     targets = asked("a", "a2", "b")
     (run,) = held_runs.held({"a": share(0), "a2": share(0), "b": share(1)}, targets)
 
-    assert run.record(targets).targets["names"] == ("a", "b")
+    assert run.record(targets).targets["names"] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

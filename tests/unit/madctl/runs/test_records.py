@@ -206,7 +206,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_record_that_cannot_be_meant(case, capsys):
+def test_an_invalid_record(case, capsys):
     remember("20261031-120000-cccccccc")
     remember()
     BROKEN[case](path())

@@ -5,9 +5,10 @@ import shlex
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
 from tests.hostile import LANGUAGES, mutated
+from tests.unit.playbook_requests import refusals
 
 LAUNCHERS = [
     "torchrun --nproc-per-node 1 world.py",
@@ -93,7 +94,7 @@ def test_a_launcher_is_seen(line):
 
 @pytest.mark.parametrize("work", ["torchrun world.py", ["env", "A=1", "torchrun", "world.py"]])
 def test_a_playbook_is_refused_as_madctl_is(work):
-    found = validation.judge({"work": raw_words.split(work), "shape": "script"})
+    found = refusals({"work": work, "shape": "script"})
 
     assert [entry["code"] for entry in found] == ["WORK_IS_LAUNCHER"]
 
@@ -174,7 +175,7 @@ def test_no_words_break_it(rounds):
         words = data.decode("utf-8", "surrogateescape").split(" ")
         for shape in ("script", "command"):
             for found in validation.work(words, shape):
-                assert found["code"] in ("WORK_IS_LAUNCHER", "WORK_MISSING", "USAGE")
+                assert found["code"] in ("WORK_IS_LAUNCHER", "WORK_MISSING", "WORK_INVALID", "USAGE")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ MORE = [
 
 
 def said(read, *given):
-    """Give what a parser reads, or the code of its refusal; any other exception is one that nobody meant."""
+    """Return what a parser reads, or the code of its refusal; any other exception is a defect."""
     try:
         return [(host.name, host.user, host.port, host.slots) for host in read(*given)]
     except hostlist.HostsError as error:
@@ -91,7 +91,7 @@ PART = st.tuples(st.sampled_from(["gpu", "n-", "a.b", ""]), BRACKETS, st.sampled
 
 @given(PART)
 def test_ranges_mean_what_they_mean_to_clustershell(text):
-    # It sorts, it minds different lengths but for zero, and takes n1[9-10] for n[19-110], which nobody means.
+    # It sorts, it minds different lengths but for zero, and takes n1[9-10] for n[19-110], which is never meant.
     if isinstance(ours(text), list):
         assert sorted(name for name, *_ in ours(text)) == sorted(theirs(text))
 

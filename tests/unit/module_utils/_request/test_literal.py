@@ -10,10 +10,10 @@ from madctl import cli
 from tests import hostile
 
 REFUSED = {
-    "{{}}": "no mapping",
-    "{[]: 1}": "no mapping",
+    "{{}}": "not a mapping",
+    "{[]: 1}": "not a mapping",
     "{'a': {1, 2}}": "a set",
-    "{1, 2}": "no mapping",
+    "{1, 2}": "not a mapping",
     "{'a': b'x'}": "a bytes",
     "{'a': 1j}": "a complex",
     "{'a': ...}": "a ellipsis",
@@ -25,17 +25,17 @@ REFUSED = {
     '{"a": "\\ud800"}': "half a character",
     '{"\\udc80": 1}': "half a character",
     "{'a': '\\0'}": "NUL",
-    "{'a': " + "9" * 5000 + "}": "no mapping",
-    "[" * 100000: "no mapping",
+    "{'a': " + "9" * 5000 + "}": "not a mapping",
+    "[" * 100000: "not a mapping",
     "{'a': " + "[" * 90 + "]" * 90 + "}": None,
-    '{"a": ' + "[" * 5000 + "]" * 5000 + "}": "too deep|no mapping",
-    "{'a': " + "-" * 100000 + "1}": "no mapping",
+    '{"a": ' + "[" * 5000 + "]" * 5000 + "}": "too deeply|not a mapping",
+    "{'a': " + "-" * 100000 + "1}": "not a mapping",
     "{'a': '" + "x" * (1 << 20) + "'}": "longer than",
-    "{'a': __import__('os')}": "no mapping",
-    "{'a': 1 + 1}": "no mapping",
-    "": "no mapping",
-    "\0": "no mapping",
-    "\ud800": "no mapping",
+    "{'a': __import__('os')}": "not a mapping",
+    "{'a': 1 + 1}": "not a mapping",
+    "": "not a mapping",
+    "\0": "not a mapping",
+    "\ud800": "not a mapping",
 }
 
 

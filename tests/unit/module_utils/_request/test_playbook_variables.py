@@ -82,7 +82,7 @@ def test_a_misspelled_name_is_told_with_the_one_that_was_meant():
         ("VARIABLE_UNKNOWN", "there is no variable madctl_zzz"),
     ]
     assert found[0]["remedy"] == "did you mean madctl_nproc_per_node?"
-    assert found[1]["remedy"].startswith("there are madctl_additional_context, ")
+    assert found[1]["remedy"].startswith("known: madctl_additional_context, ")
 
 
 def test_a_tag_that_no_task_has():

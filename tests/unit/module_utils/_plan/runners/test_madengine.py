@@ -36,7 +36,7 @@ def test_a_context_is_python_or_json(text):
     ],
 )
 def test_what_is_no_mapping_is_refused(text):
-    with pytest.raises(ValueError, match="no mapping"):
+    with pytest.raises(ValueError, match="not a mapping"):
         madengine_options.parse(text)
 
 

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What an option takes: how its value is parsed, and in words. Pure; private to the collection.
+
+A value comes as text from a command line, and as text or data from a playbook. What was parsed can be parsed again.
+Every start of madctl imports this, so what only some options need is imported when they are parsed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+
+MAX_HOSTS, MAX_SLOTS = 4096, 1024
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_MOST_BYTES = 1 << 60
+_TRUE, _FALSE = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f")
+
+
+class UnfitError(ValueError):
+    """A value that an option does not take."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+class Kind(NamedTuple):
+    """What an option takes: a function that parses it, the same in words, and the type in specifications of roles."""
+
+    read: Callable[[Any], Any]
+    words: str
+    type: str = "str"
+    choices: Tuple[str, ...] = ()
+
+    def parse(self, value: Any) -> Any:
+        """
+        Parse a value.
+
+        Raises:
+            UnfitError: If the option does not take it, with the value or the part of it that is wrong.
+        """
+        try:
+            return self.read(value)
+        except UnfitError:
+            raise
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UnfitError(value) from error
+
+    def refusal(self, name: str, value: Any) -> str:
+        """Write what an option takes, and what it was given instead."""
+        return "%s takes %s, not %r" % (name, self.words, str(value))
+
+
+def one_of(words: Sequence[str]) -> str:
+    """Write a choice in words."""
+    return "%s or %s" % (", ".join(words[:-1]), words[-1])
+
+
+def choice(*choices: str) -> Kind:
+    """Make a kind that takes one of some words."""
+    return Kind(lambda value: _if(str(value) in choices, str(value)), one_of(choices), choices=choices)
+
+
+def names(known: Sequence[str]) -> Kind:
+    """Make a kind that takes one of many names, which specifications do not list."""
+    return Kind(lambda value: _if(str(value) in known, str(value)), "one of " + ", ".join(known))
+
+
+def whole(least: int, most: int) -> Kind:
+    """Make a kind of whole numbers in plain digits; Python itself would accept 1_0, and digits of every script."""
+    return Kind(lambda value: _whole(value, least, most), "a number from %d to %d" % (least, most), "int")
+
+
+def whole_or(least: int, most: int, *words: str) -> Kind:
+    """Make a kind of whole numbers or one of some words, as text."""
+    said = "a number from %d to %d" % (least, most)
+    parts = "%s, or %s" % (said, words[0]) if len(words) == 1 else one_of([said, *words])
+    return Kind(lambda value: str(value) if str(value) in words else str(_whole(value, least, most)), parts)
+
+
+def decimal(words: str, most: float, least: float = 0.0) -> Kind:
+    """Make a kind of numbers that may have a fraction."""
+
+    def read(value: Any) -> float:
+        found = float(str(value))
+        _if(least <= found < most, value)
+        return found
+
+    return Kind(read, words, "float")
+
+
+def commas(value: Any) -> List[Any]:
+    """Split one text at commas, as Ansible takes it for a list; a list stays as it is."""
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else list(value)
+
+
+def shell_words(value: Any) -> List[Any]:
+    """Split one text that is quoted as for a shell; a list stays as it is."""
+    import shlex
+
+    return shlex.split(value) if isinstance(value, str) else list(value)
+
+
+def _if(fits: bool, value: Any) -> Any:
+    if not fits:
+        raise UnfitError(value)
+    return value
+
+
+def _whole(value: Any, least: int, most: int) -> int:
+    found = number(str(value), least, most)
+    if found is None:
+        raise UnfitError(value)
+    return found
+
+
+def _switch(value: Any) -> bool:
+    text = str(value).strip().lower()
+    return _if(text in _TRUE + _FALSE, text) in _TRUE
+
+
+def _bytes(value: Any) -> int:
+    text = str(value)
+    unit = _UNITS.get(text[-1:].upper(), 1)
+    count = number(text if unit == 1 else text[:-1], 1, _MOST_BYTES // unit)
+    if count is None:
+        raise UnfitError(value)
+    return count * unit
+
+
+def _address(value: Any) -> str:
+    import ipaddress
+
+    return str(ipaddress.ip_address(str(value)))
+
+
+def _interface(value: Any) -> str:
+    import ipaddress
+
+    text = str(value)
+    if "/" in text:
+        return str(ipaddress.ip_network(text, strict=False))
+    _if(0 < len(text) <= 15 and not text.startswith("-"), text)
+    return text
+
+
+def _moment(value: Any) -> str:
+    from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
+
+    moments.since(str(value), 0.0)
+    return str(value)
+
+
+def _variables(value: Any) -> Dict[str, Any]:
+    # Values may be secrets, so none is shown.
+    if not isinstance(value, dict):
+        raise UnfitError(type(value).__name__)
+    for name in value:
+        _if(str(name).isidentifier(), name)
+    return {str(name): word(one) for name, one in value.items()}
+
+
+def word(value: Any) -> Any:
+    """Parse a word, or one that is not UTF-8 and travels as a mapping; see ``raw_words``."""
+    return dict(value) if isinstance(value, dict) else str(value)
+
+
+TEXT = Kind(str, "text")
+WORD = Kind(word, "words, quoted as for a shell", "raw")
+ARGUMENT = Kind(str, "words, quoted as for a shell")
+SWITCH = Kind(_switch, "true or false", "bool")
+ABSOLUTE_PATH = Kind(lambda value: _if(str(value).startswith("/"), str(value)), "an absolute path")
+ADDRESS = Kind(_address, "an IP address of the first node")
+INTERFACE = Kind(_interface, "a name or a network such as 10.0.0.0/24")
+SECONDS = decimal("a positive number of seconds", 1e9, least=5e-324)
+LIMIT = decimal("a number of seconds, 0 for no limit", 1e9)
+GRACE = decimal("a number of seconds", 1e9)
+DAYS = decimal("a number of days", 1e6)
+BYTES = Kind(_bytes, "a number of bytes, or with K, M or G", "int")
+MOMENT = Kind(_moment, "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00")
+VARIABLES = Kind(_variables, "a mapping of valid variable names to values", "dict")
+DATA = Kind(lambda value: value, "data", "raw")
+MAPPING = Kind(dict, "a mapping", "dict")
+# Beside Ansible's own --port, these belong to hosts of an inventory.
+PORT = whole(1, 65535)

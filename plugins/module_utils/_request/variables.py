@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The table of options: what madctl's command line calls each, which variable of the playbooks it is, and what it takes.
+
+Both entry points read it. Data; private to the collection.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, commas, shell_words
+
+PREFIX = "madctl_"
+
+
+class Row(NamedTuple):
+    """One option."""
+
+    name: str  # of the argument of a module; the variable begins with ``madctl_``
+    option: Optional[str]  # of madctl; None for a variable that has none
+    kind: Kind
+    split: Optional[Callable[[Any], List[Any]]] = None  # how a list is written as one text; None for a single value
+    default: Any = None
+    told: Optional[str] = None  # how a playbook sets it, unless as ``madctl_NAME: {}``
+    is_internal: bool = False  # passed by madctl itself, never typed
+
+    @property
+    def variable(self) -> str:
+        """The variable of the playbooks."""
+        return PREFIX + self.name
+
+    @property
+    def spoken(self) -> str:
+        """What the command line calls it."""
+        return self.option or self.variable
+
+    @property
+    def attribute(self) -> str:
+        """Where argparse keeps it."""
+        return (self.option or "")[2:].replace("-", "_")
+
+    def parse(self, value: Any) -> Any:
+        """
+        Parse a value, or a list of them.
+
+        Raises:
+            kinds.UnfitError: If one cannot be taken.
+        """
+        if self.split is None:
+            return self.kind.parse(value)
+        try:
+            values = self.split(value)
+        except (ValueError, TypeError) as error:
+            raise kinds.UnfitError(value) from error
+        return [self.kind.parse(one) for one in values]
+
+
+_SHAPES = kinds.choice(*runners.shapes())
+_SKIPPABLE = [name for name in catalog.NAMES if name in catalog.SKIPPABLE]
+TABLE = (
+    Row("work", None, kinds.WORD, shell_words),
+    Row("shape", "--command", _SHAPES, default=runners.shapes()[0], told="madctl_shape: command"),
+    Row("runner", "--runner", kinds.choice(*runners.names()), default=runners.names()[0]),
+    Row("mpirun", "--mpirun", kinds.ABSOLUTE_PATH),
+    Row("mpi_args", "--mpi-args", kinds.ARGUMENT, shell_words),
+    Row("allow_run_as_root", "--allow-run-as-root", kinds.SWITCH, default=False, told="madctl_allow_run_as_root: true"),
+    Row("python", "--python", kinds.TEXT),
+    Row("nproc_per_node", "--nproc-per-node", kinds.whole_or(1, 1024, "auto", "gpu"), default="auto"),
+    Row("gpus", "--gpus", kinds.choice("same", "min", "per-node"), default="same"),
+    Row("master_addr", "--master-addr", kinds.ADDRESS),
+    Row("master_port", "--master-port", kinds.whole_or(1, 65535, "auto"), default="29500"),
+    Row("interface", "--interface", kinds.INTERFACE),
+    Row("shared_paths", "--shared-path", kinds.ABSOLUTE_PATH, commas, told="madctl_shared_paths: [{}]"),
+    Row("shared_fstypes", "--shared-fstype", kinds.TEXT, commas, told="madctl_shared_fstypes: [{}]"),
+    Row("env", "--env", kinds.VARIABLES, default={}),
+    Row("chdir", "--chdir", kinds.TEXT),
+    Row("run_dir", "--run-dir", kinds.TEXT),
+    Row("timeout", "--timeout", kinds.LIMIT, default=0),
+    Row("idle_timeout", "--idle-timeout", kinds.LIMIT, default=0),
+    Row("log_cap", "--log-cap", kinds.BYTES, default=1 << 30),
+    Row("start_timeout", "--start-timeout", kinds.SECONDS, default=60),
+    Row("nnodes", "--nnodes", kinds.whole(0, kinds.MAX_HOSTS), default=0),
+    Row("max_restarts", "--max-restarts", kinds.whole(0, 4096), default=0),
+    Row("tags", "--tags", kinds.TEXT, commas),
+    Row("additional_context", "--additional-context", kinds.DATA, default={}),
+    Row("force_mirror_local", "--force-mirror-local", kinds.ABSOLUTE_PATH),
+    Row("replace_containers", "--replace-containers", kinds.TEXT, commas, told="madctl_replace_containers: ['{}']"),
+    Row("dry_run", "--dry-run", kinds.SWITCH, default=False),
+    Row("detach", "--detach", kinds.SWITCH, default=False),
+    Row("skip", "--skip", kinds.names(_SKIPPABLE), commas, told="madctl_skip: [{}]"),
+    Row("only", "--only", kinds.names(catalog.NAMES), commas),
+    Row("install", "--no-install", kinds.SWITCH, default=True, told="madctl_install: false"),
+    Row("become", None, kinds.SWITCH, default=True),
+    # About one run, or all of them.
+    Row("run_id", None, kinds.TEXT),
+    Row("grace", None, kinds.GRACE, default=45),
+    Row("follow", "--follow", kinds.SWITCH, default=True),
+    Row("since", "--since", kinds.MOMENT),
+    Row("dest", "--to", kinds.TEXT),
+    Row("max_size", "--max-size", kinds.BYTES, default=1 << 32),
+    Row("days", "--days", kinds.DAYS, default=7),
+    # About one host of an inventory.
+    Row("slots", None, kinds.whole(1, kinds.MAX_SLOTS)),
+    Row("node_rank", None, kinds.whole(0, 10**9)),
+    # Between madctl and its playbooks.
+    Row("python_required", None, kinds.SWITCH, default=False, is_internal=True),
+    Row("chdir_required", None, kinds.SWITCH, default=False, is_internal=True),
+    Row("proof", None, kinds.SWITCH, is_internal=True),
+    Row("plan", None, kinds.DATA, is_internal=True),
+    Row("bases", None, kinds.MAPPING, default={}, is_internal=True),
+    Row("read_only", None, kinds.SWITCH, default=True, is_internal=True),
+    Row("event_socket", None, kinds.TEXT, is_internal=True),
+    Row("keep_ways", None, kinds.SWITCH, is_internal=True),
+    Row("ssh_args", None, kinds.TEXT, is_internal=True),
+)
+BY_NAME: Dict[str, Row] = {row.name: row for row in TABLE}
+BY_OPTION: Dict[str, Row] = {row.option: row for row in TABLE if row.option}
+OF_HOSTS = (BY_NAME["slots"], BY_NAME["node_rank"])
+# Options whose place in a playbook is the inventory.
+OF_INVENTORY = {
+    "--accept-new-host-keys": "ansible_ssh_common_args: -o StrictHostKeyChecking=accept-new",
+    "--hostfile": "the inventory",
+    "--hosts": "the inventory",
+    "--port": "ansible_port",
+    "--ssh-config": "ansible_ssh_common_args: -F {}",
+    "--user": "ansible_user",
+}
