@@ -149,7 +149,9 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     assert f"collect run {launched.run_id}" in collected.out
     assert (tmp_path / "run/node1/logs/rank-2.out").read_text() == "waiting 2\n"
     assert kept.code == 2
-    assert f"DEST_IN_USE: node1: {tmp_path}/run/node1 holds something else; name another directory" in kept.out
+    assert (
+        f"DEST_IN_USE: node1: {tmp_path}/run/node1 exists and is not from this run; name another directory" in kept.out
+    )
     assert json.loads((tmp_path / "run/node1/run.json").read_text()) == {"run_id": "another"}
     assert re.search(rf"^{launched.run_id}  \S+ \S+  exited +node2,node1  .*wait.py$", listed.out, re.M)
 

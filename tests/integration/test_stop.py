@@ -119,6 +119,8 @@ def test_playbooks_start_nothing_that_was_stopped_before(lab, on):
     places = on("node1", "sh", "-c", "ls /var/tmp/madctl-0/chosen; rm -r /var/tmp/madctl-0/chosen")
     on("node2", "rm", "-r", "/var/tmp/madctl-0/chosen")
 
-    assert (stopped.returncode != 0, "it holds no run chosen" in stopped.stdout) == (True, True), stopped.stdout
+    assert (stopped.returncode != 0, "run chosen not found on this node" in stopped.stdout) == (True, True), (
+        stopped.stdout
+    )
     assert "RUN_STOPPED" in launched.stdout, launched.stdout
     assert (launched.returncode, places.split()) == (2, ["exit.json", "stopped"])

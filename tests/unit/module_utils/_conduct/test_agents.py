@@ -4,6 +4,7 @@
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 from tests.unit.module_utils.nodes_by_hand import IS_ALIVE, ByHand, Two
 
@@ -32,7 +33,7 @@ def two(make):
 def become(two, host):
     """Have an agent be one function, and give its answers and the calls that were started."""
     answers, calls = [], []
-    two.agents.become(host, TAIL, {}, answers.append, [].append, [].append, calls.append)
+    two.agents.become(host, Task(TAIL, {}, answers.append, told=[].append, raw=[].append, started=calls.append))
     return answers, calls
 
 
@@ -146,7 +147,7 @@ def test_a_node_that_says_nothing_is_given_up(two, monkeypatch):
     monkeypatch.setattr(agents, "_SPEAK_SECONDS", 0.05)
     answers = two.call("odd")
     two.turn(lambda: answers)
-    assert code(answers) == "PROBE_FAILED" and "its Python says nothing" in answers[0]["msg"]
+    assert code(answers) == "PROBE_FAILED" and "its Python printed nothing" in answers[0]["msg"]
     assert two.odd.connections[0].is_closed
 
 

@@ -74,6 +74,7 @@ class Launch:
         for node in plan["nodes"]:
             node["run_dir"] = str(self.place / node["host"] / self.run_id)
             node["python"] = sys.executable
+            node["clock_offset"] = 0.0  # Both have the clock of this machine.
             plan["proof"][node["host"]].update(routes=None, peers=[])
         return plan
 

@@ -181,7 +181,7 @@ ODD = {
 def test_what_is_no_archive_is_refused_whole(tmp_path, data):
     changed, why, _ = fetching.from_node(Node(tmp_path / "node", data), RUN, str(tmp_path / "to" / "node1"), 1024)
 
-    assert not changed and why.startswith("its archive is refused: ") and why.isprintable()
+    assert not changed and why.startswith("its archive was refused: ") and why.isprintable()
     assert written(tmp_path / "to") == []
 
 
@@ -232,7 +232,7 @@ def test_an_archive_that_stands_still_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "unpack", impatient)
     node = Node(tmp_path / "node", WHOLE[:-9], last="import time; time.sleep(60)")
     _, why, _ = fetching.from_node(node, RUN, str(tmp_path / "to" / "node1"), 1024)
-    assert why == "its archive is refused: it sent nothing for 0.1 s"
+    assert why == "its archive was refused: it sent nothing for 0.1 s"
     assert not list((tmp_path / "to").iterdir())
 
 
