@@ -123,11 +123,8 @@ def _find(program: str) -> str | None:
 
 
 def _start(name: str, count: int, interface_names: dict[str, str], directory: Path) -> Lab:
-    lab = Lab(
-        name=name,
-        index=network.free_index({state.load(name).index for name in state.names() if state.is_recorded(name)}),
-        boot_id=state.machine_boot_id(),
-    )
+    used = {state.load(other).index for other in state.names() if state.is_recorded(other)}
+    lab = Lab(name=name, index=network.free_index(used), boot_id=state.machine_boot_id())
     for path in (state.ROOT.parent, state.ROOT, directory, directory / "disks", directory / "cp"):
         path.mkdir(mode=0o700, exist_ok=True)
     switch = _spawn(name, ["unshare", "--net", "sleep", "infinity"], directory / "switch.log")
