@@ -70,6 +70,10 @@ def exits(host, code=0, **fields):
     return frame(host, "exit", **{"outcome": "exited", "exit_code": code, "signal": None, **fields})
 
 
+def output(offset, text):
+    return frame("a", "log", log="rank-0.out", offset=offset, text=text)
+
+
 def begins(*hosts):
     """Nodes get ready and start, and the rank of each joins."""
     return [step(host) for step in (ready, lambda host: frame(host, "started"), joined) for host in hosts]
@@ -116,9 +120,9 @@ ROWS = {
     "output, in overlapping pieces": Row(
         [
             *BEGUN,
-            frame("a", "log", log="rank-0.out", offset=0, text="hello "),
-            frame("a", "log", log="rank-0.out", offset=3, text="lo you"),
-            frame("a", "log", log="rank-0.out", offset=0, text="hel"),
+            output(0, "hello "),
+            output(3, "lo you"),
+            output(0, "hel"),
             *ends("a"),
             *ends("b"),
         ],
@@ -307,9 +311,9 @@ ROWS = {
         {"a": STOP, "b": STOP},
     ),
     "no output for too long": Row(
-        [*BEGUN, wait(59), frame("a", "log", log="rank-0.out", offset=0, text="x"), wait(59), wait(2)]
+        [*BEGUN, wait(59), output(0, "x"), wait(59), output(1, "y"), wait(61)]
         + [exits(host, stopped=True) for host in HOSTS],
-        "log a x, idle, exit a, exit b",
+        "log a x, log a y, idle, exit a, exit b",
         "TIMED_OUT",
         {"a": DUMP, "b": DUMP},
         idle=60,
@@ -363,7 +367,7 @@ class Stage(Links):
     """The loop, whose turns are the steps of a row, the clock, and the links to nodes."""
 
     def __init__(self, row):
-        self.row, self.now, self.told = row, BEGIN, []
+        self.row, self.now, self.told, self.looked_for = row, BEGIN, [], {}
         self.steps, self.numbers = iter(row.steps), dict.fromkeys(HOSTS, 0)
         nodes = [
             {"host": host, "node_rank": rank, "run_dir": "/r", "nproc_per_node": 1, "address": host}
@@ -398,6 +402,8 @@ class Stage(Links):
         elif kind == "cut":
             self.follower.ended(what)
         elif kind == "back":
+            # It was looked for where it ended; it sends all again.
+            assert self.looked_for.pop(what)["seq"] == self.numbers[what]
             self.numbers[what] = 0
             self.follower.back(what, Channel())
         elif kind == "call":
@@ -414,7 +420,7 @@ class Stage(Links):
     # Links.
 
     def look_for(self, host, position):
-        pass
+        self.looked_for[host] = position
 
     def ask(self, host, peers):
         self.follower.suspects.alive(host, self.row.alive)
