@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import yaml
 
@@ -183,11 +183,6 @@ def inventory(lab: Lab, directory: str) -> str:
         }
     }
     return yaml.safe_dump(content, sort_keys=False)
-
-
-def to_json(lab: Lab) -> dict[str, object]:
-    """Turn a lab into plain data for its record."""
-    return asdict(lab)
 
 
 def from_json(data: dict[str, object]) -> Lab:

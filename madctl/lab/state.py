@@ -12,10 +12,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from madctl.errors import LabError, Problem
-from madctl.lab.spec import Lab, check_name, from_json, to_json
+from madctl.lab.spec import Lab, check_name, from_json
 
 ROOT = Path("/run/madctl/lab")
 RECORD = "lab.json"
@@ -37,7 +38,7 @@ def save(lab: Lab) -> None:
     """Record a lab, whole or not at all."""
     path = directory(lab.name) / RECORD
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(to_json(lab)))
+    partial.write_text(json.dumps(asdict(lab)))
     partial.replace(path)
 
 

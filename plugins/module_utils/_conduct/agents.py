@@ -13,13 +13,13 @@ import os
 import secrets
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Link
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Relayed, Task
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Stream, Task
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import open_files
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
@@ -37,11 +37,8 @@ def at_once() -> int:
     return _A_CORE * (os.cpu_count() or 1)
 
 
-class Waiting(NamedTuple):
-    """A task that waits for an agent, and how it begins once the agent has spoken."""
-
-    task: Task
-    begin: Callable[[Link], None]
+# A task that waits for an agent, and how it begins once the agent has spoken.
+Waiting = Tuple[Task, Callable[[Link], None]]
 
 
 class Node:
@@ -88,7 +85,7 @@ class Agents:
 
     def call(self, host: str, task: Task) -> None:
         """Run a task on a node; if the node is not reached, its answer has ``problem``."""
-        self._with_link(host, Waiting(task, lambda link: task.started(link.call(task))))
+        self._with_link(host, (task, lambda link: task.started(link.call(task))))
 
     def become(self, host: str, task: Task) -> None:
         """Turn a node's agent into one function, see ``Link.become``; the node's next task gets another agent."""
@@ -99,12 +96,11 @@ class Agents:
             if link.is_idle:
                 task.started(link.become(task))
             else:  # Its earlier calls would get no answer.
-                self._with_link(host, waiting)
+                self._with_link(host, (task, begin))
 
-        waiting = Waiting(task, begin)
-        self._with_link(host, waiting)
+        self._with_link(host, (task, begin))
 
-    def relay(self, host: str, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> Relayed:
+    def relay(self, host: str, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> Stream:
         """Connect to a run's supervisor on a node whose agent has spoken."""
         link = self._nodes[host].link
         assert link is not None
@@ -173,10 +169,10 @@ class Agents:
     # -- links ----------------------------------------------------------------------------------
 
     def _with_link(self, host: str, waiting: Waiting) -> None:
-        node = self._nodes[host]
+        node, (task, begin) = self._nodes[host], waiting
         if node.link is not None and node.link.is_open:
-            if waiting.task.is_wanted():
-                waiting.begin(node.link)
+            if task.is_wanted():
+                begin(node.link)
             return
         is_first = not node.waiting
         node.waiting.append(waiting)
@@ -258,8 +254,8 @@ class Agents:
     @staticmethod
     def _refuse(node: Node, problem: codes.Problem) -> None:
         waiting, node.waiting = node.waiting, []
-        for one in waiting:
-            one.task.answered(_unreached(problem))
+        for task, _ in waiting:
+            task.answered({"failed": True, "rc": None, "msg": problem["message"], "problem": problem})
 
 
 def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:
@@ -269,7 +265,3 @@ def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:
         return codes.problem("PYTHON_MISSING", host, "no Python at %s" % node.way.python, "install python3 there")
     message = "the node could not be inspected: %s" % " ".join(why.split())[-300:]
     return codes.problem("PROBE_FAILED", host, message, "check it: %s" % node.way.hint(host))
-
-
-def _unreached(problem: codes.Problem) -> Answer:
-    return {"failed": True, "rc": None, "msg": problem["message"], "problem": problem}

@@ -23,6 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import a
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower, Listener
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.orders import Orders
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import proof_verdict, shared_storage, spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 
@@ -44,9 +45,8 @@ class Conductor:
         """
         self.loop, self._agents, self._tell = loop, agents, tell
         self._clock = agents.clock
-        self.follower: Optional[Follower] = None
-        self._interrupted: Optional[codes.Problem] = None
-        self._detached = False
+        # Orders before there is a follower; a follower has its own.
+        self.orders, self._is_following = Orders(tell), False
         # Whether the reader of events takes no more for now.
         self.is_held: Callable[[], bool] = lambda: False
 
@@ -55,12 +55,12 @@ class Conductor:
     @property
     def interrupted(self) -> Optional[codes.Problem]:
         """Why it was stopped; None if it was not."""
-        return self._interrupted or (self.follower.orders.interrupted if self.follower else None)
+        return self.orders.interrupted
 
     @property
     def detached(self) -> bool:
         """Whether the user has detached."""
-        return self._detached or (self.follower is not None and self.follower.orders.detached)
+        return self.orders.detached
 
     @property
     def is_over(self) -> bool:
@@ -69,32 +69,21 @@ class Conductor:
 
     def interrupt(self, reason: codes.Problem) -> None:
         """Stop gracefully; kill at the second call, detach at the third."""
-        if self.follower is not None:
-            self.follower.orders.interrupt(reason)
-        self._interrupted = self._interrupted or reason
-
-    def kill(self, reason: codes.Problem) -> None:
-        """End everything at once."""
-        if self.follower is not None:
-            if not self.follower.orders.interrupted:
-                self.follower.orders.interrupt(reason)
-            self.follower.orders.kill()
-        self._interrupted = self._interrupted or reason
+        if self._is_following or not self.interrupted:
+            self.orders.interrupt(reason)
 
     def detach(self) -> None:
         """Stop following; the run continues."""
-        self._detached = True
-        if self.follower is not None:
-            self.follower.orders.detached = True
+        self.orders.detached = True
 
     def obey(self, order: bytes) -> None:
         """Carry out an order from the listener: stop, kill, or, for anything else, detach."""
-        if order == wire.KILL:
-            self.kill(_INTERRUPTED)
-        elif order == wire.STOP:
-            self.interrupt(_INTERRUPTED)
-        else:
+        if order not in (wire.STOP, wire.KILL):
             self.detach()
+        elif order == wire.STOP or not self.interrupted:
+            self.interrupt(_INTERRUPTED)
+        if order == wire.KILL:
+            self.orders.kill()
 
     def tell(self, event: Dict[str, Any]) -> None:
         """Tell an event that concerns the whole command."""
@@ -185,7 +174,8 @@ class Conductor:
         """Create the follower of a run, which takes the user's orders from now on."""
         follower = Follower(plan, self._tell, self.loop, self._agents.ways, **how)
         follower.is_held = self.is_held
-        self.follower = follower
+        follower.orders.interrupted, follower.orders.detached = self.interrupted, self.detached
+        self.orders, self._is_following = follower.orders, True
         return follower
 
 

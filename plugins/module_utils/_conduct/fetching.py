@@ -10,7 +10,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, Deque, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
@@ -82,17 +82,14 @@ class _Source:
     def _answered(self, answer: Answer) -> None:
         self._is_over, self.failure = True, str(answer.get("msg"))
 
-    def _wait(self, silence: float) -> None:
-        """Wait for something to happen."""
-        deadline = time.monotonic() + silence
-        while not self._pieces and not self._is_over and time.monotonic() < deadline:
+    def _wait(self, is_reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while not is_reached() and not self._is_over and time.monotonic() < deadline:
             self._loop.turn(deadline - time.monotonic())
 
     def begins(self) -> bool:
         """Wait until the archive begins, and return whether it did."""
-        deadline = time.monotonic() + SILENCE_SECONDS
-        while not self._has_begun and not self._is_over and time.monotonic() < deadline:
-            self._loop.turn(deadline - time.monotonic())
+        self._wait(lambda: self._has_begun)
         if not self._has_begun and not self._is_over:
             self.failure = "it sent nothing for %g s" % SILENCE_SECONDS
         return self._has_begun
@@ -104,7 +101,7 @@ class _Source:
         Raises:
             Refused: If nothing comes for too long.
         """
-        self._wait(SILENCE_SECONDS)
+        self._wait(lambda: bool(self._pieces))
         if self._pieces:
             return self._pieces.popleft()
         if not self._is_over:

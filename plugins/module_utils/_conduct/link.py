@@ -8,19 +8,12 @@ What is not a frame is that node's error, and ends its channel alone. Private to
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, streams
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.channel import SHOWN, Channel
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import (
-    Call,
-    Refused,
-    Relayed,
-    Stream,
-    Task,
-)
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Connection
 
 _GIVE_BYTES = 1 << 19
@@ -43,10 +36,10 @@ class Link:
         self._loop, self._on_ready, self._on_end = loop, on_ready, on_end
         self._version: Optional[str] = None
         self._decoder = wire.Decoder()
-        self._streams: Dict[int, Stream] = {}
+        self._streams: Dict[int, streams.Stream] = {}
         self._numbers = 0
         self._known: Set[str] = set()
-        self._raw: Optional[Stream] = None
+        self._raw: Optional[streams.Stream] = None
         self.channel = Channel(loop, connection, mark, self._spoken, self._hear, self._ended)
         self.close = self.channel.close
 
@@ -67,14 +60,14 @@ class Link:
 
     # -- requests -------------------------------------------------------------------------------
 
-    def call(self, task: Task) -> Call:
+    def call(self, task: streams.Task) -> streams.Call:
         """Call a function of ours on the node."""
         module, _, name = task.function.partition(":")
         self._load(bundles.closure(module))
         if task.delivers:
             self._load(bundles.programs(), as_text=True)
         self._numbers += 1
-        number, call = self._numbers, Call(self, self._numbers, task)
+        number, call = self._numbers, streams.Call(self, self._numbers, task)
         self._streams[number] = call
         words = {"call": number, "module": module, "function": name, "seconds": task.seconds}
         self.tell({**words, "speaks": task.told is not None, "finishes": task.finishes, "arms": task.arms})
@@ -100,20 +93,20 @@ class Link:
         self.forget(number)
         stream.ended("it did not answer in %g s" % seconds)
 
-    def become(self, task: Task) -> Call:
+    def become(self, task: streams.Task) -> streams.Call:
         """Give the whole channel to one function from now on; none of its bytes are framed."""
         module, _, name = task.function.partition(":")
         self._load(bundles.closure(module))
-        call = Call(self, 0, task)
+        call = streams.Call(self, 0, task)
         self.tell({"become": True, "module": module, "function": name})
         self._raw = self._streams[0] = call
         self.give(0, _request(task.request))
         return call
 
-    def relay(self, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> Relayed:
+    def relay(self, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> streams.Stream:
         """Connect to the supervisor of a run."""
         self._numbers += 1
-        stream = Relayed(self, self._numbers, heard, over)
+        stream = streams.Stream(self, self._numbers, heard, lambda _: over())
         self._streams[self._numbers] = stream
         self.tell({"relay": self._numbers, "directory": directory})
         return stream
@@ -163,7 +156,7 @@ class Link:
         for header, payload in self._decoder.feed(data):
             number = header.get("of")
             if type(number) is not int:
-                raise Refused("it sent what no agent sends: %r" % str(header)[:80])
+                raise streams.Refused("it sent what no agent sends: %r" % str(header)[:80])
             stream = self._streams.get(number)
             if stream is None:
                 continue  # It was given up, and the node does not know that yet.
@@ -176,9 +169,8 @@ class Link:
                 return
 
     def _ended(self, why: str, code: Optional[int]) -> None:
-        streams: List[Tuple[int, Stream]] = list(self._streams.items())
-        self._streams.clear()
-        for _, stream in streams:
+        unanswered, self._streams = self._streams, {}
+        for stream in unanswered.values():
             stream.ended("the connection ended" + (": %s" % " ".join(why.split())[-SHOWN:] if why else ""))
         self._on_end(why, code)
 

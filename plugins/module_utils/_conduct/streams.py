@@ -39,8 +39,17 @@ class Refused(Exception):  # noqa: N818  a node's answer, not an error of ours
 class Stream:
     """The bytes from and to one call or one supervisor."""
 
-    def __init__(self, link: Carrier, number: int) -> None:
-        self._link, self._number = link, number
+    def __init__(
+        self, link: Carrier, number: int, hear: Callable[[bytes], None], ended: Callable[[Optional[str]], None]
+    ) -> None:
+        """
+        Describe a stream that begins.
+
+        Args:
+            hear: Takes what comes from it.
+            ended: Learns that nothing more comes, with the reason if its node is lost.
+        """
+        self._link, self._number, self.hear, self.ended = link, number, hear, ended
 
     def give(self, data: bytes) -> None:
         """Send bytes to it."""
@@ -53,31 +62,6 @@ class Stream:
     def drop(self) -> None:
         """End it; nothing more comes from it."""
         self._link.forget(self._number)
-
-    def hear(self, data: bytes) -> None:
-        """Take what it sent."""
-        raise NotImplementedError
-
-    def ended(self, why: Optional[str]) -> None:
-        """Record that nothing more comes, with the reason if its node is lost."""
-        raise NotImplementedError
-
-
-class Relayed(Stream):
-    """The way to a supervisor: bytes."""
-
-    def __init__(self, link: Carrier, number: int, heard: Callable[[bytes], None], over: Callable[[], None]) -> None:
-        super().__init__(link, number)
-        self._heard, self._over = heard, over
-
-    def hear(self, data: bytes) -> None:
-        """Pass on what it sent."""
-        self._heard(data)
-
-    def ended(self, why: Optional[str]) -> None:
-        """Report that it is over."""
-        del why
-        self._over()
 
 
 @dataclass(frozen=True)
@@ -111,14 +95,14 @@ class Call(Stream):
     """A task that runs on a node."""
 
     def __init__(self, link: Carrier, number: int, task: Task) -> None:
-        super().__init__(link, number)
+        super().__init__(link, number, self._hear, self._ended)
         self._function, self._told, self._raw = task.function.partition(":")[2], task.told, task.raw
         self._answered: Optional[Callable[[Answer], None]] = task.answered
         self._kept = bytearray()
         self._seen = 0
         self._is_raw = False
 
-    def hear(self, data: bytes) -> None:
+    def _hear(self, data: bytes) -> None:
         """
         Take what it wrote.
 
@@ -160,7 +144,7 @@ class Call(Stream):
             except wire.WireError as error:
                 self._answer({"failed": True, "msg": "its answer cannot be read: %s" % error})
 
-    def ended(self, why: Optional[str]) -> None:
+    def _ended(self, why: Optional[str]) -> None:
         """Answer with the reason why there is no answer."""
         self._answer({"failed": True, "rc": None, "msg": why or "it ended without an answer"})
 

@@ -17,22 +17,15 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import wi
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, listed, text, whole
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.channel import PIECE
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Refused
-from ansible_collections.madctl.multinode.plugins.module_utils._runs.packing import (
-    ENTRIES,
-    LAST_SECOND,
-    NAME_BYTES,
-    NAMED,
-    PART_BYTES,
-    is_name,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
 
 
 def _is_shown(value: Any) -> bool:
     return _text(value) and value.isprintable()
 
 
-_text = text(PART_BYTES)
-_ending = fields({"end": lambda value: value is True, "left_out": whole(1), "names": listed(_is_shown, NAMED)})
+_text = text(packing.PART_BYTES)
+_ending = fields({"end": lambda value: value is True, "left_out": whole(1), "names": listed(_is_shown, packing.NAMED)})
 
 
 def unpack(read: Callable[[], bytes], directory: str, size: int) -> Optional[str]:
@@ -81,7 +74,7 @@ def _inflated(read: Callable[[], bytes], size: int) -> Iterator[bytes]:
             if not data and not piece:
                 raise Refused("it ends in the middle")
             taken += len(data) - len(engine.unconsumed_tail)
-            if taken > size + ENTRIES * NAME_BYTES:
+            if taken > size + packing.ENTRIES * packing.NAME_BYTES:
                 raise Refused("it is larger than the files it may hold")
             yield piece
     except zlib.error as error:
@@ -131,7 +124,7 @@ class _Files:
                 os.close(descriptor)
 
     def _begin(self, name: Any, time: Any) -> None:
-        if type(time) not in (int, float) or not 0 <= time < LAST_SECOND:
+        if type(time) not in (int, float) or not 0 <= time < packing.LAST_SECOND:
             raise Refused("it holds a file without a valid time")
         self._time = float(time)
         # An existing file is refused, and so is a missing parent or one that is a file: no name leads elsewhere.
@@ -148,8 +141,8 @@ class _Files:
 
     def _path(self, name: Any) -> str:
         self._entries += 1
-        if self._entries > ENTRIES:
-            raise Refused("it holds more than %d files" % ENTRIES)
-        if not is_name(name):
+        if self._entries > packing.ENTRIES:
+            raise Refused("it holds more than %d files" % packing.ENTRIES)
+        if not packing.is_name(name):
             raise Refused("it holds an invalid name: %s" % ascii(name)[:80])
         return os.path.join(self._directory, name)

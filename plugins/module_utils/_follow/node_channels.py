@@ -30,17 +30,14 @@ class Channel(Protocol):
         """End it; nothing more comes from it."""
 
 
-class Links:
+class Links(Protocol):
     """How to return to a node; answers come later, by ``back`` of the follower, ``alive`` and ``swept`` of suspects."""
 
     def look_for(self, host: str, position: Dict[str, Any]) -> None:
         """Look for a new channel that continues at ``position``."""
-        raise NotImplementedError
 
     def ask(self, host: str, peers: List[str]) -> None:
         """Ask other nodes whether one is alive."""
-        raise NotImplementedError
 
     def sweep(self, host: str) -> None:
         """End what a killed supervisor left behind."""
-        raise NotImplementedError

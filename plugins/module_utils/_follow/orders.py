@@ -13,7 +13,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import no
 class Orders:
     """What the nodes of a run were told so far; a follower that only reads tells them nothing."""
 
-    def __init__(self, tell: Callable[[Dict[str, Any], bytes], None], read_only: bool, has_gone: bool) -> None:
+    def __init__(
+        self, tell: Callable[[Dict[str, Any], bytes], None], read_only: bool = False, has_gone: bool = False
+    ) -> None:
         self._tell, self.read_only = tell, read_only
         self.channels: Dict[str, node_channels.Channel] = {}
         # Why the whole run was stopped, unless a node's failure is the reason.

@@ -7,31 +7,23 @@ import os
 import re
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
-    fields,
-    listed,
-    maybe,
-    one_of,
-    text,
-    truth,
-    whole,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._common import schema
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Login, Ssh
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way
 
 _PLACE = re.compile(r'ControlPath="?(/.*)/[^/]+$')
-_word = text(1 << 14)
-_login = fields(
+_word = schema.text(1 << 14)
+_login = schema.fields(
     {
-        "words": listed(_word, 1 << 10),
+        "words": schema.listed(_word, 1 << 10),
         "target": _word,
         "address": _word,
-        "port": maybe(whole(0, 65535)),
-        "chosen_patience": truth,
+        "port": schema.maybe(schema.whole(0, 65535)),
+        "chosen_patience": schema.truth,
     }
 )
-_way = fields({"way": one_of("local", "ssh"), "python": _word, "environment": _word}, {"login": _login})
+_way = schema.fields({"way": schema.one_of("local", "ssh"), "python": _word, "environment": _word}, {"login": _login})
 
 
 def dumped(way: Way) -> Optional[Dict[str, Any]]:

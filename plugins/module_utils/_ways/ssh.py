@@ -22,7 +22,7 @@ LOOKS_AT = "SSH: name, handshake, host key, login"
 # Connections notice a dead peer within seconds.
 ALIVE_SECONDS, ALIVE_TIMES = 3, 4
 _FAILED = 255  # the exit code of ssh itself
-_RESET_SECONDS = 3.0
+_RESET_SECONDS, _NOTHING = 3.0, subprocess.DEVNULL
 # The exit codes of sshpass: the password was refused; the host key was not accepted.
 _PASSWORD_REFUSED, _KEY_UNKNOWN = 5, 6
 
@@ -88,14 +88,7 @@ class Ssh(way.Way):
             return
         words = [self.login.words[0], "-O", "exit", *self.login.words[1:], "--", self.login.target]
         try:
-            subprocess.run(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-                timeout=_RESET_SECONDS,
-            )
+            subprocess.call(words, stdin=_NOTHING, stdout=_NOTHING, stderr=_NOTHING, timeout=_RESET_SECONDS)
         except (OSError, subprocess.TimeoutExpired):
             pass  # Then the next attempt fails as well, with the reason.
 

@@ -196,13 +196,13 @@ def test_files_are_nobody_elses_and_keep_their_times(tmp_path):
 
 
 def test_files_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(unpacking, "ENTRIES", 2)
+    monkeypatch.setattr(packing, "ENTRIES", 2)
     with pytest.raises(streams.Refused, match="more than 2 files"):
         unpack(archive(*({"directory": name} for name in "abc"), END), tmp_path)
 
 
 def test_an_archive_that_holds_nothing_has_an_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(unpacking, "ENTRIES", 2)
+    monkeypatch.setattr(packing, "ENTRIES", 2)
     blocks = gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 10_000  # Blocks of no bytes.
     with pytest.raises(streams.Refused, match="larger than"):
         unpack(blocks, tmp_path, size=1024, piece=100)
