@@ -67,7 +67,7 @@ def site(tree, lab):
 
 @pytest.fixture
 def options(site, tmp_path):
-    """Give the words of a playbook on the GPUs of the site."""
+    """Return the command line of a playbook on the GPUs of the site."""
 
     def options(variables=None):
         (tmp_path / "variables.json").write_text(json.dumps({**JOB, **(variables or {})}))
@@ -299,7 +299,7 @@ def test_a_link_that_is_cut_makes_a_node_lost(play, begin, on):
     finally:
         on("node2", "sh", "-c", "for name in eno1 ens14np0; do ip link set $name up; done")
 
-    # Nobody could tell it; when it is back, somebody can.
+    # It could not be told; now that it is back, it can.
     assert play("stop").code == 0
     assert process.returncode == 2, rest
     assert re.search(r"^NODE_LOST: node2: .*; .*$", rest, re.M), rest
@@ -568,7 +568,7 @@ def on_terminal(tree, core, words, env):
         while data := os.read(screen, 65536):
             written += data
     except OSError:
-        pass  # A terminal that nobody writes to any more.
+        pass  # A terminal without a writer.
     os.close(screen)
     text = written.decode()
     seen = pyte.Screen(columns=120, lines=200)

@@ -184,8 +184,7 @@ SSH = {
 }
 
 
-# All that says ssh: what it is, and how Ansible logs in with it.
-# The way itself, what writes down which way it is, and what asks Ansible for it.
+# The files about ssh: the way itself, what records ways, and what asks Ansible for it.
 OF_SSH = {"module_utils/_ways/ssh.py", "module_utils/_ways/kept.py", "plugin_utils/_nodes/ansible_ssh.py"}
 
 
@@ -243,7 +242,7 @@ def test_madctl_imports_no_ansible_and_only_the_engine_imports_the_runner(path):
         assert not [name for name in found if name.startswith("madctl.commands")]
 
 
-# The process of a lab's host talks to the one that started it; nobody else hears it.
+# The process of a lab's host talks only to the one that started it.
 PRINTERS = ("madctl/screen/terminal.py", "madctl/lab/host.py")
 
 
@@ -306,7 +305,7 @@ def test_every_file_and_every_function_is_short_enough_to_read(path):
 
 
 def test_no_test_module_imports_another_one():
-    """What tests share is a fixture of a conftest or a module of its own, or none can be read or moved by itself."""
+    """Shared code is a fixture or a module of its own; otherwise no test file can be read or moved by itself."""
     found = {
         (str(path.relative_to(ROOT)), name)
         for path in ROOT.glob("tests/**/*.py")

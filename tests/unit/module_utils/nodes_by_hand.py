@@ -72,7 +72,7 @@ class ByHand(way.Way):
         self.ends[-1].close()
 
     def speak(self, more=b""):
-        """Say the first words of an agent."""
+        """Send the first words of an agent."""
         self.say(b"\n%s %s\n" % (self.marks[-1].encode(), bundles.OURS.encode()) + more)
 
     def say(self, data):

@@ -81,7 +81,7 @@ class DialIn(way.Way):
 
     @staticmethod
     def hint(host):
-        return f"ask whoever started it on {host}"
+        return f"ask who started it on {host}"
 
     def wait(self):
         """Wait for all agents, which end with their channels."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Agents are started for whoever asks, few at once, once more where a machine was busy; and all end with the command."""
+"""Agents are started on demand, few at once, retried if a machine was busy; and all end with the command."""
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_a_handshake_that_failed_for_good_is_not_tried_again(two):
     two.settle()
     assert code(first) == code(second) == "HOST_UNREACHABLE" and first[0]["msg"] == "nobody there"
     assert len(two.odd.ends) == 1
-    # Whoever asks later has it tried anew.
+    # A later call tries again.
     third = two.call("odd")
     two.odd.speak()
     two.odd.answer(1, ALIVE)
@@ -206,7 +206,7 @@ def test_an_agent_that_is_busy_becomes_nothing_else(two):
     two.turn(lambda: two.agents._nodes["odd"].link.is_ready)
     told, calls = become(two, "odd")
     assert len(two.odd.ends) == 2 and not calls
-    # What it is busy with goes on.
+    # What it is busy with continues.
     two.odd.ends.insert(1, two.odd.ends.pop(0))
     two.odd.answer(1, ALIVE)
     two.turn(lambda: answers)

@@ -38,7 +38,7 @@ class Launch:
         self.conductor = conductor.Conductor(self.loop, self.agents, self._tell)
         self.run_id = f"20260101-000000-{uuid.uuid4().hex[:8]}"
         self.mark = uuid.uuid4().hex
-        # What is done as soon as something is told of a node.
+        # What is done on an event of a node.
         self.on = {}
 
     def _tell(self, event, payload):
@@ -58,7 +58,7 @@ class Launch:
         return self.conductor.start(plan, {**given, **more})
 
     def left(self):
-        """Name what was started for the nodes and goes on, but for the agents that wait for more."""
+        """Return the processes that were started for the nodes and still run, except waiting agents."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):

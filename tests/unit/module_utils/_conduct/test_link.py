@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node may send what it likes: that is its own error, each of its calls has one answer, and nobody else's changes."""
+"""A node may send anything: that is its own error, each call has one answer, and no other node is affected."""
 
 import os
 

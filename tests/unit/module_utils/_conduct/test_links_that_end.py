@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was asked of a node whose agent ends, comes late, or was taken by somebody else in the meantime."""
+"""Calls to a node whose agent ends, is late, or was taken by another caller meanwhile."""
 
 import os
 import select
@@ -239,7 +239,7 @@ def test_a_follower_knows_when_it_is_over(scripted):
 
 @pytest.mark.parametrize("is_over", [True, False])
 def test_a_node_that_was_lost_is_looked_for_only_while_somebody_follows(scripted, is_over):
-    """The nodes of a run that was started anew would tell of the run before."""
+    """The nodes of a restarted run would report the run before."""
     agents, route = scripted
     follower = Followed()
     Links({**PLAN, "nodes": [{"host": "node1"}]}, agents, follower).look_for("node1", {})

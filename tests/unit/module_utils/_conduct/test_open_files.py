@@ -4,7 +4,7 @@
 import subprocess
 import sys
 
-# In a process of its own: a bound that is lowered there is nobody else's.
+# In a process of its own, so that the lowered limit affects nothing else.
 MANY = """
 import resource, sys
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node may send as its share of a run, and what it may not."""
+"""What a node may send as its part of a run, and what it must not."""
 
 import contextlib
 import gzip
@@ -50,7 +50,7 @@ class Node(local.Local):
 
 
 def archive_out_of_the_directory():
-    """Build the archive that was published for CVE-2025-4517: links so long that nobody follows them to their end."""
+    """Build the archive published for CVE-2025-4517: links too long to be followed to their end."""
     text = io.BytesIO()
     long, steps, path = "d" * 247, "abcdefghijklmnop", ""
     with tarfile.open(fileobj=text, mode="w:gz") as archive:

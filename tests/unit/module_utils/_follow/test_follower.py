@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders of whoever follows."""
+"""Orders of a follower."""
 
 import time
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node that sends what it likes loses itself, and nobody else; and nobody takes that for a success."""
+"""A node that sends invalid data is lost alone, and that is never taken for a success."""
 
 import json
 import socket
