@@ -295,13 +295,13 @@ def test_an_answer_that_is_another_one_is_that_node_s_failure():
         assert found["failed"] and "rc" not in found
     for news in (b"[]", b'{"listening": ["x"]}', b'{"listening": [0]}', b"{" * 100_000):
         with pytest.raises(streams.Refused, match="news|JSON"):
-            streams.Call(None, 1, "end", print, told=print).hear(b"N" + news + b"\n")
+            streams.Call(None, 1, streams.Task(":end", None, print, told=print)).hear(b"N" + news + b"\n")
 
 
 def answered(*lines):
     """Give what a call answers whose node writes these lines, and ends."""
     found = []
-    call = streams.Call(None, 1, "end", found.append)
+    call = streams.Call(None, 1, streams.Task(":end", None, found.append))
     call.hear("".join(f"{line}\n" for line in lines).encode())
     call.ended(None)
     return found
