@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What Ansible is told when madctl runs it: where this collection is, and the settings that its playbooks depend on.
+The settings for Ansible when madctl runs it: where this collection is, and what its playbooks depend on.
 
-The user's own settings stay in force but for those: in ``ansible.cfg`` they may be meant for other playbooks.
+All other settings of the user stay in force; in ``ansible.cfg`` they may be meant for other playbooks.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from pathlib import Path
 from madctl.errors import ExitCode, Problem, RunError, UsageError
 
 _PINNED = {
-    # ansible-runner turns host key checking off where nobody turns it on.
+    # ansible-runner turns host key checking off unless it is set.
     "ANSIBLE_HOST_KEY_CHECKING": "True",
-    # A callback that draws is for playbooks that people run by hand; here madctl is the screen.
+    # A callback that draws is for playbooks that are run by hand; here madctl is the screen.
     "ANSIBLE_STDOUT_CALLBACK": "default",
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_FORCE_COLOR": "0",
     "ANSIBLE_DEPRECATION_WARNINGS": "0",
     "ANSIBLE_RETRY_FILES_ENABLED": "0",
-    # All hosts take every step together, a failure of one is judged with all others, and nothing ends early.
+    # All hosts take every step together, a failure is judged with all others, and nothing ends early.
     "ANSIBLE_STRATEGY": "linear",
     "ANSIBLE_ANY_ERRORS_FATAL": "False",
     "ANSIBLE_ERROR_ON_UNDEFINED_VARS": "True",
     "ANSIBLE_TASK_TIMEOUT": "0",
     "ANSIBLE_RUN_TAGS": "all",
-    "ANSIBLE_SKIP_TAGS": "never",  # No list can be empty here.
-    # Results are read.
+    "ANSIBLE_SKIP_TAGS": "never",  # This list must not be empty.
+    # madctl reads the results.
     "ANSIBLE_NO_LOG": "False",
-    # However many nodes they are of: ansible-runner empties one of more characters, 700,000 where nobody says.
+    # Results grow with the nodes, and ansible-runner empties one with more characters; the default is 700,000.
     "MAX_EVENT_RES": str(1 << 30),
-    # Nobody is there who could answer.
+    # A question could not be answered.
     "ANSIBLE_ASK_PASS": "False",
     "ANSIBLE_BECOME_ASK_PASS": "False",
     "ANSIBLE_ASK_VAULT_PASS": "False",
     "ANSIBLE_ENABLE_TASK_DEBUGGER": "False",
-    # Nodes are reached over ssh, wherever an inventory says nothing else.
+    # Nodes are reached over ssh unless an inventory says otherwise.
     "ANSIBLE_TRANSPORT": "ssh",
 }
 _INVENTORY_PLUGINS = "host_list,script,auto,yaml,ini,toml"
@@ -53,19 +53,19 @@ _FILE = "ansible.cfg"
 
 
 def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Give the variables that Ansible gets beside those that are there."""
+    """Return the variables that Ansible gets in addition to the given ones."""
     path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath)])
     return {**_emptied(given), "PATH": path, **_PINNED, **_joined(given), **_utf8()}
 
 
 def _emptied(given: Mapping[str, str]) -> dict[str, str]:
-    """Empty what is not UTF-8, which ansible-runner cannot write down; a job gets its variables another way."""
+    """Empty values that are not UTF-8, which ansible-runner cannot write; a job gets its variables another way."""
     odd = (name for name, value in given.items() if value != value.encode("utf-8", "replace").decode())
     return dict.fromkeys((name for name in odd if name != "HOME"), "")
 
 
 def _joined(given: Mapping[str, str]) -> dict[str, str]:
-    """Add to settings of the user what has to be among them."""
+    """Add what is required to the user's settings."""
     own = _read(config_file(given))
 
     def setting(name: str, section: str, key: str, usual: str) -> str:
@@ -74,19 +74,19 @@ def _joined(given: Mapping[str, str]) -> dict[str, str]:
     collections = setting("ANSIBLE_COLLECTIONS_PATH", "defaults", "collections_path", _COLLECTIONS)
     plugins = setting("ANSIBLE_INVENTORY_ENABLED", "inventory", "enable_plugins", _INVENTORY_PLUGINS)
     if "@prompt" in setting("ANSIBLE_VAULT_IDENTITY_LIST", "defaults", "vault_identity_list", ""):
-        # It would ask where nobody sees it, and wait for ever.
-        message = "your Ansible settings ask for a vault password, which nobody can type here"
+        # It would ask where no user sees it, and wait forever.
+        message = "your Ansible settings ask for a vault password, which cannot be typed here"
         raise UsageError(Problem("USAGE", message, remedy="name a file: ANSIBLE_VAULT_PASSWORD_FILE=FILE"))
     return {
         "ANSIBLE_COLLECTIONS_PATH": f"{_collection()}{os.pathsep}{collections}",
         "ANSIBLE_INVENTORY_ENABLED": f"{plugins},yaml",
-        # Ansible's own choice would compress everything; what is needed is added to the user's.
+        # Ansible's default would compress everything; required options are added to the user's.
         "ANSIBLE_SSH_ARGS": setting("ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args", ""),
     }
 
 
 def _collection() -> str:
-    """Find the directory that this very collection is in."""
+    """Find the directory that this collection is in."""
     spec = importlib.util.find_spec("ansible_collections.madctl.multinode")
     if spec is None or not spec.submodule_search_locations:
         raise RunError(
@@ -96,7 +96,7 @@ def _collection() -> str:
 
 
 def config_file(given: Mapping[str, str] = os.environ) -> Path | None:
-    """Find the settings that Ansible reads here: the first that there is, and none that all may write."""
+    """Find the settings that Ansible reads here: the first existing file, except where all users may write."""
     named = given.get("ANSIBLE_CONFIG")
     places = [Path(named) / _FILE if Path(named).is_dir() else Path(named)] if named else []
     if not is_ignored():
@@ -106,14 +106,14 @@ def config_file(given: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def unread(sources: Sequence[str], given: Mapping[str, str] = os.environ) -> list[str]:
-    """List settings that one may expect to be read, here or beside an inventory, and that Ansible does not read."""
+    """Return settings, here or beside an inventory, that users may expect to be read and that Ansible does not read."""
     used = config_file(given)
     places = dict.fromkeys([Path(_FILE), *(Path(source).parent / _FILE for source in sources)])
     return [str(place) for place in places if place.is_file() and not (used and place.samefile(used))]
 
 
 def is_ignored() -> bool:
-    """Tell whether Ansible reads no settings here, since everybody may write into this directory."""
+    """Return whether Ansible ignores settings here, because all users may write into this directory."""
     try:
         return bool(Path().stat().st_mode & stat.S_IWOTH)
     except OSError:
@@ -126,7 +126,7 @@ def _read(path: Path | None) -> configparser.ConfigParser:
         if path is not None:
             found.read_string(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, configparser.Error):
-        pass  # Ansible itself will say what is wrong with it.
+        pass  # Ansible itself will report what is wrong with it.
     return found
 
 
@@ -134,7 +134,7 @@ _LOCALE = threading.Lock()
 
 
 def _utf8() -> dict[str, str]:
-    """Choose a locale where the user's is none that Ansible takes: cron and batch systems often set C."""
+    """Choose a locale if Ansible does not accept the user's: cron and batch systems often set C."""
     with _LOCALE:
         before = locale.setlocale(locale.LC_ALL)
         try:

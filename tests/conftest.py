@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all tests share: the long mode, for what takes long and rarely breaks."""
+"""Options of all tests: the long mode, for what takes long and rarely breaks."""
 
 import os
 from pathlib import Path
@@ -39,5 +39,5 @@ def _state():
 
 @pytest.fixture
 def rounds(request):
-    """Give the number of mutated inputs to try: 10,000, or 1,000,000 with --long."""
+    """Return the number of mutated inputs to try: 10,000, or 1,000,000 with --long."""
     return 1_000_000 if request.config.getoption("--long") else 10_000

@@ -30,7 +30,7 @@ LANGUAGES = {
 
 
 def is_harmless(text):
-    """Tell whether a text may go to a terminal as one line."""
+    """Return whether a text may go to a terminal as one line."""
     return text.isprintable() and not any(
         character in text for character in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"
     )

@@ -2,8 +2,8 @@
 """
 PID 1 of a lab host: make a private root, configure the network, start sshd, reap orphans.
 
-Runs as ``python3 -I -S host.py`` inside fresh namespaces and gets its description as JSON on stdin.
-It must import the standard library only, and nothing after the root has changed.
+Runs as ``python3 -I -S host.py`` inside new namespaces and gets its description as JSON on stdin.
+It must import only the standard library, and nothing after the root has changed.
 """
 
 import ctypes
@@ -28,20 +28,20 @@ def _check(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """Mount, by the system call of that name."""
+    """Mount, with the system call of that name."""
     arguments = [source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()]
     _check(LIBC.mount(*arguments), f"mount {target}")
 
 
 def write(path: str, text: str, mode: int = 0o644) -> None:
-    """Write a file anew."""
+    """Write a file."""
     with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
         stream.write(text)
 
 
 def make_root(disk: str, visible: "list[str]") -> None:
     """
-    Mount a throw-away overlay over the machine's root and make it this host's root.
+    Mount a temporary overlay over the machine's root and make it this host's root.
 
     Args:
         disk: An empty directory that gets the host's tmpfs.
@@ -75,7 +75,7 @@ def make_root(disk: str, visible: "list[str]") -> None:
 
 def hide_personal_files(upper: str) -> None:
     """
-    Start the host with no SSH keys of the machine's user and with a plain shell start-up.
+    Start the host without the SSH keys of the machine's user, and with empty shell start-up files.
 
     An opaque directory in the overlay hides the machine's; nothing is deleted anywhere.
     """
@@ -88,7 +88,7 @@ def hide_personal_files(upper: str) -> None:
 
 
 def configure(spec: "dict[str, Any]") -> None:
-    """Give the host its names, identities and interfaces."""
+    """Set the host's names, identities and interfaces."""
     _check(LIBC.sethostname(spec["name"].encode(), len(spec["name"])), "sethostname")
     write("/etc/hostname", spec["name"] + "\n")
     write("/etc/hosts", spec["hosts_file"])
@@ -121,7 +121,7 @@ def unlock(line: str) -> str:
 
 
 def reap() -> None:
-    """Collect every orphan for ever; the host ends when its namespace is killed."""
+    """Reap orphans forever; the host ends when its namespace is killed."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     while True:
         try:
@@ -133,7 +133,7 @@ def reap() -> None:
 
 
 def main() -> None:
-    """Report that the namespaces exist, wait for the description, become the host."""
+    """Report that the namespaces exist, wait for the description, and become the host."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     print("namespaces", flush=True)

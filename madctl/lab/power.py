@@ -2,8 +2,8 @@
 """
 Switch labs and hosts on and off: the only part of the lab that starts and ends processes.
 
-Every process that holds something up carries the lab's mark in its environment, so that ``down``
-finds it even when ``up`` was killed before it could record anything.
+Every process that keeps a part of the lab up has the lab's mark in its environment, so ``down`` finds it even if
+``up`` was killed before it could record anything.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ import sys
 import time
 import uuid
 from dataclasses import replace
-from ipaddress import ip_network
 from pathlib import Path
 
 from madctl.errors import LabError, Problem
-from madctl.lab import spec, state
+from madctl.lab import network, spec, state
 from madctl.lab.spec import Host, Lab
 
 PROGRAMS = {
@@ -51,7 +50,7 @@ MaxStartups 100:30:200
 LogLevel VERBOSE
 Subsystem sftp internal-sftp
 """
-BOOT_SECONDS = 30
+BOOT_SECONDS = network.BOOT_SECONDS
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A read-only bind of one of these would break the host; its overlay shows the same files anyway.
 _NEVER_BOUND = frozenset(
@@ -84,7 +83,7 @@ def up(name: str, count: int, interface_names: dict[str, str]) -> Lab:
 
 
 def down(name: str) -> bool:
-    """Remove everything that belongs to a lab; say whether there was anything."""
+    """Remove everything that belongs to a lab; return whether there was anything."""
     require_machine()
     spec.check_name(name)
     with state.exclusive():
@@ -92,7 +91,7 @@ def down(name: str) -> bool:
 
 
 def power_off(host: Host) -> None:
-    """End a host as a power failure does: every process of it is gone at once."""
+    """End a host as a power failure does: all its processes are gone at once."""
     _kill([host.pid])
 
 
@@ -124,11 +123,12 @@ def _find(program: str) -> str | None:
 
 
 def _start(name: str, count: int, interface_names: dict[str, str], directory: Path) -> Lab:
-    lab = Lab(name=name, index=_free_index(), boot_id=state.machine_boot_id())
+    used = {state.load(other).index for other in state.names() if state.is_recorded(other)}
+    lab = Lab(name=name, index=network.free_index(used), boot_id=state.machine_boot_id())
     for path in (state.ROOT.parent, state.ROOT, directory, directory / "disks", directory / "cp"):
         path.mkdir(mode=0o700, exist_ok=True)
     switch = _spawn(name, ["unshare", "--net", "sleep", "infinity"], directory / "switch.log")
-    _wait_for_namespace(switch)
+    network.wait_for_namespace(switch)
     booting = []
     for host in spec.plan_hosts(count, lab.index, interface_names):
         process = _spawn_host(name, host.name, directory)
@@ -138,7 +138,7 @@ def _start(name: str, count: int, interface_names: dict[str, str], directory: Pa
     client_key = _make_key(directory / "id_ed25519")
     for _, process in booting:
         _expect(process, b"namespaces\n", directory)
-    _wire(lab)
+    network.wire(lab)
     known_hosts = []
     for host, process in booting:
         host_key = directory / f"host_key_{host.name}"
@@ -158,17 +158,6 @@ def _start(name: str, count: int, interface_names: dict[str, str], directory: Pa
     return lab
 
 
-def _free_index() -> int:
-    used = {state.load(name).index for name in state.names() if (state.directory(name) / "lab.json").exists()}
-    routes = subprocess.run(["ip", "-json", "route", "show"], capture_output=True, check=True, text=True).stdout
-    taken = [ip_network(route["dst"], strict=False) for route in json.loads(routes) if route["dst"] != "default"]
-    for index in range(1, 255):
-        networks = [ip_network(f"{prefix}.{index}.0/24") for prefix in ("10.81", "10.82")]
-        if index not in used and not any(network.overlaps(other) for network in networks for other in taken):
-            return index
-    raise LabError(Problem("LAB_NO_NETWORK", "no free network 10.81.x.0/24 is left on this machine"))
-
-
 def _spawn(name: str, argv: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as errors:
         return subprocess.Popen(
@@ -186,32 +175,10 @@ def _spawn_host(name: str, host: str, directory: Path) -> subprocess.Popen[bytes
     (directory / "disks" / host).mkdir()
     program = Path(__file__).with_name("host.py")
     namespaces = ["--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--kill-child"]
-    # The interpreter below the virtual environment: it exists in the host before anything is bound.
+    # The interpreter behind the virtual environment: it exists in the host before anything is bound.
     python = os.path.realpath(sys.executable)
     argv = ["unshare", *namespaces, "--", python, "-I", "-S", str(program)]
     return _spawn(name, argv, directory / f"{host}.log")
-
-
-def _wait_for_namespace(process: subprocess.Popen[bytes]) -> None:
-    own = os.readlink("/proc/self/ns/net")
-    deadline = time.monotonic() + BOOT_SECONDS
-    while os.readlink(f"/proc/{process.pid}/ns/net") == own:
-        if time.monotonic() > deadline or process.poll() is not None:
-            raise LabError(Problem("LAB_BOOT_FAILED", "unshare could not make a network namespace"))
-        time.sleep(0.002)
-
-
-def _wire(lab: Lab) -> None:
-    commands = f"link add {lab.uplink} type veth peer name uplink netns {lab.switch_pid}\n"
-    commands += f"addr add {lab.gateway}/24 dev {lab.uplink}\nlink set {lab.uplink} up\n"
-    _ip([], commands)
-    _ip(["nsenter", f"--net=/proc/{lab.switch_pid}/ns/net"], spec.switch_commands(lab))
-
-
-def _ip(prefix: list[str], commands: str) -> None:
-    result = subprocess.run([*prefix, "ip", "-batch", "-"], input=commands, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise LabError(Problem("LAB_BOOT_FAILED", f"ip: {result.stderr.strip().splitlines()[0]}"))
 
 
 def _describe(lab: Lab, host: Host, directory: Path, client_key: str, host_key: Path) -> dict[str, object]:
@@ -231,7 +198,7 @@ def _describe(lab: Lab, host: Host, directory: Path, client_key: str, host_key: 
 
 
 def visible_directories() -> list[Path]:
-    """List what hosts see of the caller: Python's environment and the current directory, outermost first."""
+    """Return the caller's directories that hosts see: Python's environment, the current directory; outermost first."""
     wanted = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2]}
     needed = {path for path in wanted if _is_hidden(path)}
     here = Path.cwd()
@@ -241,12 +208,12 @@ def visible_directories() -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Tell whether a host's overlay of ``/`` would not show this directory."""
+    """Return whether a host's overlay of ``/`` does not show this directory."""
     return path.stat().st_dev != os.stat("/").st_dev or any(path.is_relative_to(top) for top in _HIDDEN)
 
 
 def _make_key(path: Path) -> str:
-    """Make a key pair and give its public half as one line."""
+    """Create a key pair and return its public half as one line."""
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "madctl-lab", "-f", str(path)]
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
     return path.with_name(path.name + ".pub").read_text()
@@ -274,7 +241,7 @@ def _wait_for_ssh(host: Host) -> None:
                 if connection.recv(4) == b"SSH-":
                     return
         except OSError:
-            pass  # Refused, or not yet found in the network by a machine that is busy with all the others.
+            pass  # Refused, or not reachable yet on a machine that is busy with the other hosts.
         if time.monotonic() > deadline:
             raise LabError(Problem("LAB_BOOT_FAILED", "sshd does not answer", host.name))
         time.sleep(0.01)
@@ -286,10 +253,10 @@ def _teardown(name: str) -> bool:
     for master in directory.glob("cp/*"):
         subprocess.run(["ssh", "-O", "exit", "-S", str(master), "lab"], capture_output=True, check=False)
     processes = state.marked_processes(name)
-    index = json.loads((directory / "lab.json").read_text())["index"] if (directory / "lab.json").exists() else None
+    index = json.loads((directory / state.RECORD).read_text())["index"] if state.is_recorded(name) else None
     _kill(processes)
     if index is not None:
-        _wait_for_link_to_go(f"mlab{index}")
+        network.wait_for_link_to_go(spec.uplink(index))
     if found:
         shutil.rmtree(directory)
     for empty in (state.ROOT, state.ROOT.parent):
@@ -299,7 +266,7 @@ def _teardown(name: str) -> bool:
 
 
 def _kill(pids: list[int]) -> None:
-    """Kill processes and wait until each is gone."""
+    """Kill processes and wait until each has gone."""
     descriptors = []
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -309,10 +276,3 @@ def _kill(pids: list[int]) -> None:
     for descriptor in descriptors:
         select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         os.close(descriptor)
-
-
-def _wait_for_link_to_go(link: str) -> None:
-    """Wait for the kernel to take down a namespace's links, which it does after the last process."""
-    deadline = time.monotonic() + BOOT_SECONDS
-    while Path("/sys/class/net", link).exists() and time.monotonic() < deadline:
-        time.sleep(0.01)

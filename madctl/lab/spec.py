@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a lab is made of: names, addresses and the texts of its files. Nothing here has effects."""
+"""The parts of a lab: names, addresses and the texts of its files. Nothing here has effects."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import yaml
 
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 
 @dataclass(frozen=True)
 class Host:
-    """One host: ``pid`` is that of the process whose end is a power failure, 0 before the start."""
+    """One host: ``pid`` is the process whose end is a power failure, 0 before the start."""
 
     name: str
     management_address: str
@@ -41,12 +41,12 @@ class Lab:
 
     @property
     def uplink(self) -> str:
-        """Name the login side's link into the management network."""
-        return f"mlab{self.index}"
+        """The login side's link into the management network."""
+        return uplink(self.index)
 
     @property
     def gateway(self) -> str:
-        """Give the login side's address in the management network."""
+        """The login side's address in the management network."""
         return f"10.81.{self.index}.1"
 
     def host(self, name: str) -> Host:
@@ -54,7 +54,7 @@ class Lab:
         Find a host by its name.
 
         Raises:
-            LabError: If the lab has no such host; the message lists those it has.
+            LabError: If the lab has no such host; the remedy lists its hosts.
         """
         for host in self.hosts:
             if host.name == name:
@@ -63,9 +63,14 @@ class Lab:
         raise LabError(Problem("LAB_HOST_UNKNOWN", f"lab {self.name} has no host {name!r}", remedy=f"it has {names}"))
 
 
+def uplink(index: int) -> str:
+    """Name the login side's link into the management network of a lab."""
+    return f"mlab{index}"
+
+
 def check_name(name: str) -> None:
     """
-    Accept a lab's name, which becomes part of paths.
+    Check a lab's name, which becomes part of paths.
 
     Raises:
         LabError: If it holds anything but lower-case letters, digits and inner hyphens.
@@ -74,7 +79,7 @@ def check_name(name: str) -> None:
         raise LabError(
             Problem(
                 "LAB_NAME_INVALID",
-                f"{name!r} cannot name a lab",
+                f"invalid lab name {name!r}",
                 remedy="use up to 20 lower-case letters, digits and hyphens",
             )
         )
@@ -90,7 +95,7 @@ def plan_hosts(count: int, index: int, interface_names: dict[str, str]) -> tuple
         interface_names: Data interface by host, where it is not ``ens14np0``.
 
     Raises:
-        LabError: If the count is out of range, or a name belongs to no host or to no interface.
+        LabError: If the count is out of range, or a host or the name of an interface is invalid.
     """
     if not 1 <= count <= MAX_HOSTS:
         raise LabError(Problem("LAB_SIZE_INVALID", f"a lab has 1 to {MAX_HOSTS} hosts, not {count}"))
@@ -115,7 +120,7 @@ def hosts_file(lab: Lab, own_name: str) -> str:
     """Write one host's /etc/hosts: loopback, then every host by its management address."""
     own = f"# this host is {own_name}\n"
     peers = "".join(f"{host.management_address} {host.name}\n" for host in lab.hosts)
-    # Names of the data addresses let software that looks an address up find one.
+    # Software that looks up a data address finds a name for it.
     data = "".join(f"{host.data_address} {host.name}-data\n" for host in lab.hosts)
     return f"{own}127.0.0.1 localhost\n::1 localhost ip6-localhost\n{peers}{data}"
 
@@ -142,7 +147,7 @@ def host_commands(host: Host) -> str:
         f"link set {MANAGEMENT} up\n"
         f"addr add {host.data_address}/24 dev {host.data_interface}\n"
         f"link set {host.data_interface} up\n"
-        # The same address on every host, as Docker's default bridge has it: a trap for guesses.
+        # The same address on every host, like Docker's default bridge: a trap for programs that guess.
         "link add docker0 type bridge\n"
         "addr add 172.17.0.1/16 dev docker0\n"
         "link set docker0 up\n"
@@ -150,7 +155,7 @@ def host_commands(host: Host) -> str:
 
 
 def ssh_config(lab: Lab, directory: str) -> str:
-    """Write an OpenSSH client configuration that reaches every host by its name."""
+    """Write an OpenSSH client configuration that reaches every host by name."""
     hosts = "".join(f"Host {host.name}\n  HostName {host.management_address}\n" for host in lab.hosts)
     return (
         f"{hosts}"
@@ -178,11 +183,6 @@ def inventory(lab: Lab, directory: str) -> str:
         }
     }
     return yaml.safe_dump(content, sort_keys=False)
-
-
-def to_json(lab: Lab) -> dict[str, object]:
-    """Turn a lab into plain data for its record."""
-    return asdict(lab)
 
 
 def from_json(data: dict[str, object]) -> Lab:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Where a lab is recorded, and how its parts are found again when the record is incomplete.
+Where a lab is recorded, and how its parts are found if the record is incomplete.
 
 Everything lies below ``/run/madctl/lab/NAME`` (0700, root), so a reboot of the machine forgets it.
 """
@@ -12,31 +12,33 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from madctl.errors import LabError, Problem
-from madctl.lab.spec import Lab, check_name, from_json, to_json
+from madctl.lab.spec import Lab, check_name, from_json
 
 ROOT = Path("/run/madctl/lab")
+RECORD = "lab.json"
 MARK = "MADCTL_LAB"
 
 
 def directory(name: str) -> Path:
-    """Give the directory of a lab, whether it exists or not."""
+    """Return the directory of a lab, whether it exists or not."""
     check_name(name)
     return ROOT / name
 
 
 def machine_boot_id() -> str:
-    """Read this boot's identity: a record of an earlier boot describes nothing that still runs."""
+    """Return the id of this boot: nothing that a record of an earlier boot describes still runs."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def save(lab: Lab) -> None:
     """Record a lab, whole or not at all."""
-    path = directory(lab.name) / "lab.json"
+    path = directory(lab.name) / RECORD
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(to_json(lab)))
+    partial.write_text(json.dumps(asdict(lab)))
     partial.replace(path)
 
 
@@ -48,7 +50,7 @@ def load(name: str) -> Lab:
         LabError: If there is no such lab.
     """
     try:
-        lab = from_json(json.loads((directory(name) / "lab.json").read_text()))
+        lab = from_json(json.loads((directory(name) / RECORD).read_text()))
     except FileNotFoundError:
         lab = None
     if lab is None or lab.boot_id != machine_boot_id():
@@ -58,8 +60,13 @@ def load(name: str) -> Lab:
     return lab
 
 
+def is_recorded(name: str) -> bool:
+    """Return whether a lab came far enough to be recorded."""
+    return (directory(name) / RECORD).exists()
+
+
 def names() -> list[str]:
-    """List the labs that have a directory, also half-made ones."""
+    """Return the labs that have a directory, including incomplete ones."""
     try:
         return sorted(entry.name for entry in ROOT.iterdir() if entry.is_dir())
     except FileNotFoundError:
@@ -70,7 +77,7 @@ def marked_processes(name: str) -> list[int]:
     """
     Find the processes that carry a lab's mark in their environment.
 
-    Hosts' own processes may have dropped it; the ones that hold the hosts up keep it.
+    The processes of hosts may have dropped it; those that keep the hosts up have it.
     """
     mark = f"{MARK}={name}".encode()
     found = []
@@ -88,7 +95,7 @@ def marked_processes(name: str) -> list[int]:
 @contextmanager
 def exclusive() -> Iterator[None]:
     """Let one process at a time change labs on this machine."""
-    # The lock is on a directory that every machine has, so that no lock file is left behind.
+    # The lock is on a directory that every machine has, so no lock file remains.
     descriptor = os.open(ROOT.parents[1], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -35,7 +35,7 @@ def header() -> None:
 
 
 def detach(lab: Lab, *words: str) -> dict[str, Any]:
-    """Start a run that nobody follows, and give what its launch said."""
+    """Start a detached run, and return what its launch printed."""
     argv = madctl("launch", "--lab", lab.name, "--detach", "--output", "json", *words)
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:

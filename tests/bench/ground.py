@@ -92,7 +92,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def kept_by(lab: Lab) -> list[int]:
-    """List the processes that keep connections to a lab's hosts, which descend from nobody any more."""
+    """Return the orphaned processes that keep connections to a lab's hosts."""
     place, found = str(state.directory(lab.name) / "cp").encode(), []
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -53,7 +53,7 @@ def stopping(lab: Lab) -> None:
 
 
 def idling(lab: Lab, seconds: float) -> None:
-    """Watch a supervisor whose job prints nothing and that nobody follows."""
+    """Watch a supervisor without a follower, whose job prints nothing."""
     detach(lab, "--hosts", "node1", "--command", "--", "sleep", "600")
     [supervisor] = processes(lab.host("node1"), b"madctl_node.py\0supervisor\0")
     time.sleep(1.0)

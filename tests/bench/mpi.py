@@ -43,7 +43,7 @@ def trust(lab: str, hosts: list[str]) -> None:
 
 
 def bare(lab: str, hosts: list[str], program: str) -> tuple[float, float]:
-    """Give seconds from the start of mpirun to its last rank, and the whole."""
+    """Return the seconds from the start of mpirun to its last rank, and of the whole run."""
     option = "--host" if "openmpi" in program else "-hosts"
     as_root = ["--allow-run-as-root"] if "openmpi" in program else []
     words = [program, *as_root, option, ",".join(f"{host}:1" for host in hosts), "-np", str(len(hosts)), *RANK]
@@ -60,7 +60,7 @@ def bare(lab: str, hosts: list[str], program: str) -> tuple[float, float]:
 
 
 def launch(lab: str, hosts: list[str], program: str) -> tuple[float, float]:
-    """Give seconds from go to the last rank, and the whole."""
+    """Return the seconds from go to the last rank, and of the whole run."""
     argv = [str(BIN / "madctl"), "launch", "--lab", lab, "--runner", "mpirun", "--mpirun", program]
     started = time.monotonic()
     done = subprocess.run(

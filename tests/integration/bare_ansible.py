@@ -42,7 +42,7 @@ class Played:
         return re.search(r"^run     (\S+)$", self.out, re.M)[1]
 
     def codes(self):
-        """Give the problems that were shown, as hosts and codes."""
+        """Return the problems that were shown, as hosts and codes."""
         found = re.findall(r"^madctl: (\S+): .*\[([A-Z_]+)\]$", self.out, re.M)
         return sorted({(host.name, code) for hosts, code in found for host in hostlist.from_list(hosts)})
 
@@ -82,7 +82,7 @@ def environment(core):
 
 
 def variables(tree):
-    """Give the variables of a shell that has nothing of this checkout."""
+    """Return the environment of a shell that knows nothing of this checkout."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     found = {"ANSIBLE_COLLECTIONS_PATH": str(tree), "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "0", "ANSIBLE_NOCOLOR": "1"}
     return {**kept, **found}

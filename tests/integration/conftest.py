@@ -98,7 +98,7 @@ def nothing_left(request):
 
 @pytest.fixture
 def own_records(tmp_path, monkeypatch):
-    """Give every test a memory of runs of its own."""
+    """Keep the remembered runs of each test apart."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 

@@ -55,7 +55,7 @@ esac
 
 
 def write(path, text):
-    """Give a shell command that writes a file."""
+    """Return a shell command that writes a file."""
     return f"cat > {path} <<'END'\n{text}END\n"
 
 

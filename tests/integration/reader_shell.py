@@ -58,7 +58,7 @@ class File:
 
 
 def read(text):
-    """Give the commands and files of a document, in their order."""
+    """Return the commands and files of a document, in their order."""
     for block in _FENCE.finditer(text):
         line = text[: block.start()].count("\n") + 2
         name = _FILE.search(text[: block.start()])
@@ -82,7 +82,7 @@ def _commands(text, first):
 
 
 def missing(shown, printed):
-    """Give the lines that a document shows and that were not printed; ``…`` stands for anything."""
+    """Return the lines that a document shows but that were not printed; ``…`` matches anything."""
     lines = [_loose(line) for line in printed.splitlines()]
     return [
         line

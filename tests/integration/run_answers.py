@@ -13,7 +13,7 @@ def states(run_id):
 
 
 def running(lab, run_id):
-    """Hold that a fault meets a run that goes: else the test would pass for the wrong reason."""
+    """Check that a fault hits a healthy run; otherwise the test would pass for the wrong reason."""
     assert set(states(run_id).values()) == {"running"}
 
 

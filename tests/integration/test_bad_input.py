@@ -69,7 +69,7 @@ def test_unreachable_hosts_are_all_named_in_one_pass(lab):
     errors = done.json["errors"]
     assert sorted(error["host"] for error in errors if error["code"] == "HOST_UNREACHABLE") == dark
     assert "ENTRY_MISSING" in [error["code"] for error in errors if error["host"] == "node1"]
-    # Not a measurement: the promise is that a person is told within 15 seconds.
+    # Not a measurement: the promise is an answer within 15 seconds.
     assert seconds < 15
 
 

@@ -24,7 +24,7 @@ exec /usr/bin/python3 "$@"
 """
 BELOW = ("/var/tmp", "/root")
 PAGE = Path(__file__).parents[2] / "docs/reference/run_directory.md"
-START_STACK = 28  # of proc_pid_stat(5): chosen anew by every exec, and by no fork
+START_STACK = 28  # of proc_pid_stat(5): chosen again by every exec, and by no fork
 # What every run of a user shares.
 LASTING = ("/var/tmp/madctl-0", "/var/tmp/madctl-0/lock")
 
@@ -43,7 +43,7 @@ def inventory(lab, on, tmp_path):
 
 @pytest.fixture
 def cost(on):
-    """Give what each node was asked for since the last time: sessions, by its sshd, and Python starts."""
+    """Return what each node did since the last call: sessions, by its sshd, and Python starts."""
     before = {}
 
     def counted(host):
@@ -125,7 +125,7 @@ def test_a_supervisor_is_forked_from_the_agent_that_looked_at_the_node(lab, inve
 
 @pytest.fixture
 def empty(on):
-    """Give hosts places of their own where a program may leave something: this machine's show through otherwise."""
+    """Hide this machine's directories where programs may leave files; otherwise they show through on hosts."""
     for host, place in itertools.product(HOSTS, BELOW):
         on(host, "mount", "-t", "tmpfs", "-o", "mode=1777" if place == "/var/tmp" else "mode=0700", "tmpfs", place)
     yield

@@ -41,11 +41,11 @@ import os, sys
 assert sys.argv[1:] in ([], ["--lr", "1e-4"]) and "WORLD_SIZE" in os.environ
 print("epoch 1 loss 2.31")
 """
-# A checkout that is nobody's own, with what runs there.
+# A checkout that no user owns, with what runs there.
 CHECKOUT = f"""
 mkdir -p ~/checkout && ln -s {ROOT}/* ~/checkout && ln -s {BIN.parent} ~/checkout/.venv && cd ~/checkout
 """
-# Four hosts by the names that documents use, and a user who is no root there.
+# Four hosts by the names that documents use, and a user who is not root there.
 CLUSTER = f"""
 [ "$PWD" != ~ ] || {{ mkdir ~/work && cd ~/work; }}
 export PATH={BIN}:$PATH && cp ~/.train.py train.py && madctl lab up -n 4 --name desk || return
@@ -100,7 +100,7 @@ done
 
 
 def on(desk):
-    """Give a function that runs a command on a host of a desk."""
+    """Return a function that runs a command on a host of a desk."""
 
     def run(host, *words):
         words = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
@@ -162,7 +162,7 @@ SHOWN = [document for document in DOCUMENTS if any(isinstance(step, Command) for
 
 @pytest.fixture
 def home():
-    """A home below a directory that other users may enter: on nodes, the reader is no root."""
+    """A home below a directory that other users may enter: on nodes, the reader is not root."""
     umask = os.umask(0o022)
     directory = Path(tempfile.mkdtemp(dir="/tmp"))
     directory.chmod(0o755)

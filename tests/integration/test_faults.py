@@ -3,7 +3,7 @@
 The fault matrix: every fault is put into real hosts, and a check names it, the host and the code.
 
 The healthy cluster first passes with the words of each fault, once for all faults that prepare the same; then each test
-injects, checks and mends. When all is mended, it has to pass again, with the same warnings as in the beginning. The
+injects, checks and repairs. When all is repaired, it has to pass again, with the same warnings as in the beginning. The
 matrix is printed at the end of the run, and ``docs/reference/faults.md`` holds the same rows.
 """
 
@@ -72,7 +72,7 @@ class Fault:
     hosts: tuple = ("node2",)
     exit: int = 3
     inject: dict = field(default_factory=dict)
-    mend: dict = field(default_factory=dict)
+    repair: dict = field(default_factory=dict)
     prepare: dict = field(default_factory=dict)
     restore: dict = field(default_factory=dict)
     words: tuple = ()
@@ -86,14 +86,14 @@ class Fault:
     connected: bool = False
 
 
-def one(host, inject, mend):
-    """Break one host and mend it."""
-    return {"inject": {host: inject}, "mend": {host: mend}}
+def one(host, inject, repair):
+    """Break one host and repair it."""
+    return {"inject": {host: inject}, "repair": {host: repair}}
 
 
-def every(inject, mend):
-    """Break all hosts and mend them."""
-    return {"inject": dict.fromkeys(HOSTS, inject), "mend": dict.fromkeys(HOSTS, mend)}
+def every(inject, repair):
+    """Break all hosts and repair them."""
+    return {"inject": dict.fromkeys(HOSTS, inject), "repair": dict.fromkeys(HOSTS, repair)}
 
 
 def listener(port):
@@ -385,7 +385,7 @@ FAULTS = [
         "MOUNT_HUNG",
         HOSTS,
         inject={"node4": "kill -STOP $(cat /run/brick-a.pid)"},
-        mend={"node4": "kill -CONT $(cat /run/brick-a.pid)"},
+        repair={"node4": "kill -CONT $(cat /run/brick-a.pid)"},
     ),
     Fault(
         "the file system's client died",
@@ -618,7 +618,7 @@ FAULTS = [
             "node2": listener(29500),
             "node3": f"iptables -t nat -A OUTPUT -d {MASTER} -p tcp -j DNAT --to-destination {NODE2}",
         },
-        mend={"node2": "kill $(cat /run/listener.pid)", "node3": "iptables -t nat -F OUTPUT"},
+        repair={"node2": "kill $(cat /run/listener.pid)", "node3": "iptables -t nat -F OUTPUT"},
     ),
 ]
 
@@ -671,7 +671,7 @@ def test_fault(storage_cluster, fault, healthy, record_property):
             run(fault.inject)
             done, seconds = check(lab, fault, fault.faulty_words)
         finally:
-            run(fault.mend)
+            run(fault.repair)
         assert left_behind(lab) == []
         assert traces(on) == []
     finally:

@@ -40,7 +40,7 @@ def test_an_interrupt_while_nodes_still_prove_and_arm_leaves_nothing_armed(lab, 
     try:
         process = start(lab, "wait.py")
         read_until(process, "plan ")
-        # The first node listens, and would go on to arm, whoever still waits for it.
+        # The first node listens, and would continue to arm although it is no longer awaited.
         wait_for(lambda: on("node2", "ss", "-Htn", "state", "syn-sent"))
         os.kill(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run belongs to its nodes: it outlives whoever started it, and any later shell can see and end it."""
+"""A run belongs to its nodes: it outlives the command that started it, and any later shell can see and end it."""
 
 import os
 import signal

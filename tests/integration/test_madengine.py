@@ -286,7 +286,7 @@ def test_a_left_container_is_named_and_removed_on_demand(models, lab):
 
 @pytest.fixture
 def slow(lab, checkout):
-    """A model that goes on both hosts, each with its container."""
+    """A model that runs on both hosts, each with its container."""
     argv = [str(MADCTL), "launch", "--lab", lab.name, "--hosts", HOSTS, "--chdir", checkout, "--tags", "slow"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
     read_until(process, "CONTEXT")

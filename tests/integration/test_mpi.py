@@ -440,7 +440,7 @@ def test_a_second_mpirun_needs_somebody_who_follows(lab, mpirun, on):
 
 @pytest.fixture
 def routed(lab, on):
-    """Give two hosts an address of its own each, everything else by route, and no data network."""
+    """Set up two hosts with one address each, routes for everything else, and no data network."""
     hosts = [lab.host(name) for name in ("node1", "node2")]
     network = hosts[0].management_address.rpartition(".")[0] + ".0/24"
     for host in hosts:

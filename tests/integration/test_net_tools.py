@@ -61,7 +61,7 @@ def host(on):
 
 @pytest.fixture
 def calls(on):
-    """Give what the fakes were called with, a line a call."""
+    """Return what the fakes were called with, one line per call."""
     return lambda: on("node2", "cat", CALLS).splitlines()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-# Commands run here, as with Ansible's own for this machine, and nothing else is known of it.
+# Commands run here, as with Ansible's own connection to this machine; that is all it can do.
 CONNECTION = '''\
 DOCUMENTATION = """
 name: by_task

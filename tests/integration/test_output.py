@@ -56,7 +56,7 @@ def test_a_full_disk_costs_lines_and_neither_the_job_nor_its_record(launch, on):
     assert 50 << 20 < record["bytes_lost"] < 64 << 20
 
 
-# -- whoever reads --------------------------------------------------------------------------------
+# -- readers ---------------------------------------------------------------------------------------
 
 
 def test_a_reader_that_leaves_early_changes_neither_the_run_nor_its_code(lab):

@@ -67,7 +67,7 @@ def site(tree, lab):
 
 @pytest.fixture
 def options(site, tmp_path):
-    """Give the words of a playbook on the GPUs of the site."""
+    """Return the command line of a playbook on the GPUs of the site."""
 
     def options(variables=None):
         (tmp_path / "variables.json").write_text(json.dumps({**JOB, **(variables or {})}))
@@ -149,7 +149,10 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     assert f"collect run {launched.run_id}" in collected.out
     assert (tmp_path / "run/node1/logs/rank-2.out").read_text() == "waiting 2\n"
     assert kept.code == 2
-    assert f"madctl: node1: {tmp_path}/run/node1 holds something else; name another directory [DEST_IN_USE]" in kept.out
+    refusal = (
+        f"madctl: node1: {tmp_path}/run/node1 exists and is not from this run; name another directory [DEST_IN_USE]"
+    )
+    assert refusal in kept.out
     assert json.loads((tmp_path / "run/node1/run.json").read_text()) == {"run_id": "another"}
     assert re.search(rf"^{launched.run_id}  \S+ \S+  exited +node2,node1  .*wait.py$", listed.out, re.M)
 
@@ -300,7 +303,7 @@ def test_a_link_that_is_cut_makes_a_node_lost(play, begin, on):
     finally:
         on("node2", "sh", "-c", "for name in eno1 ens14np0; do ip link set $name up; done")
 
-    # Nobody could tell it; when it is back, somebody can.
+    # It could not be told; now that it is back, it can.
     assert play("stop").code == 0
     assert process.returncode == 2, rest
     assert re.search(r"^madctl: node2: .*; .* \[NODE_LOST\]$", rest, re.M), rest
@@ -569,7 +572,7 @@ def on_terminal(tree, core, words, env):
         while data := os.read(screen, 65536):
             written += data
     except OSError:
-        pass  # A terminal that nobody writes to any more.
+        pass  # A terminal without a writer.
     os.close(screen)
     text = written.decode()
     seen = pyte.Screen(columns=120, lines=200)

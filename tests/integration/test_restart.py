@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that are started anew, and nodes that stand by."""
+"""Restarted runs, and spare nodes."""
 
 import uuid
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Roles used alone, by somebody else's playbook, and the check without the command line."""
+"""Roles used alone, from another playbook, and the check without the command line."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""To stop is to prove that nothing is left, and that nothing comes: on real hosts, where only they show it."""
+"""A stop proves that nothing is left and that nothing starts later: on real hosts, where only they show it."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records")]
 
 
 def signal_tree(pid, number):
-    """Signal a process and what descends from it, the process first when it is to stand still."""
+    """Signal a process and its descendants, the process first if it must freeze."""
     for each in [pid, *processes.descendants(pid)]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, number)
@@ -62,7 +62,7 @@ int main(int n, char **v) { if (setuid(0)) return 1; execvp(v[1], v + 1); return
 
 @pytest.fixture
 def become_root(on):
-    """Give a program that anybody may execute and that becomes root, as sudo does, and a user who does so."""
+    """Create a program that becomes root for any user, as sudo does, and return it with a user who runs it."""
     program = "/var/tmp/suroot"
     on("node2", "sh", "-c", "id train >/dev/null 2>&1 || useradd -m -u 2001 train; usermod -p '*' train")
     on(
@@ -119,6 +119,8 @@ def test_playbooks_start_nothing_that_was_stopped_before(lab, on):
     places = on("node1", "sh", "-c", "ls /var/tmp/madctl-0/chosen; rm -r /var/tmp/madctl-0/chosen")
     on("node2", "rm", "-r", "/var/tmp/madctl-0/chosen")
 
-    assert (stopped.returncode != 0, "it holds no run chosen" in stopped.stdout) == (True, True), stopped.stdout
+    assert (stopped.returncode != 0, "run chosen not found on this node" in stopped.stdout) == (True, True), (
+        stopped.stdout
+    )
     assert "RUN_STOPPED" in launched.stdout, launched.stdout
     assert (launched.returncode, places.split()) == (2, ["exit.json", "stopped"])

@@ -139,7 +139,7 @@ def test_a_node_without_power_is_lost_and_the_others_are_stopped(own_lab):
 
 
 def test_the_machine_s_own_link_is_no_loss_of_nodes(lab, on):
-    """When all nodes fall silent at once, nobody says that they are lost."""
+    """When all nodes fall silent at once, none is called lost."""
     process, run_id = follow(lab, "--", "wait.py", hosts="node1,node2")
     for host in ("node1", "node2"):
         on(host, "ip", "link", "set", "eno1", "down")
@@ -218,7 +218,7 @@ def test_a_launcher_killed_at_any_event_leaves_what_status_and_stop_can_handle(l
         read_until(process, marker)
     process.kill()
     process.wait()
-    # Ansible's own processes end when nobody listens; what they arm at that moment disarms itself.
+    # Ansible's processes end without a listener; what they arm at that moment disarms itself.
     runs = madctl("ps", "--output", "json").json["data"]["runs"]
     if marker == "probe ":
         assert runs == [] or madctl("stop").code == 0

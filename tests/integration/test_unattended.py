@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nodes do when nobody follows: tell each other through shared storage, and never forget a reboot."""
+"""What nodes do without a follower: tell each other through shared storage, and never forget a reboot."""
 
 import re
 import time

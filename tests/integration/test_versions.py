@@ -57,7 +57,7 @@ class Launcher:
         return bare_ansible.play(self.core, self.tree, f"madctl.multinode.{playbook}", *self.options)
 
     def processes(self):
-        """List what goes on of the launch on this machine, its parent or not."""
+        """Return the processes of the launch that still run on this machine, whatever their parent."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             try:
@@ -163,7 +163,7 @@ def test_who_interrupts_the_logs_leaves_the_run_alone(lab, launcher):
 
 
 def test_a_killed_playbook_lets_the_run_go_on_and_leaves_no_process(lab, launcher):
-    # More than the pipe between processes of Ansible takes: nobody empties it any more.
+    # More than the pipe between processes of Ansible holds: it is no longer read.
     process = launcher.start(FLOOD, PYTHONUNBUFFERED="1")
     read_until(process, "| 2000")
     os.kill(process.pid, signal.SIGKILL)

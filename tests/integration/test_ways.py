@@ -34,7 +34,7 @@ SHELLS = {
 
 @pytest.fixture
 def config(lab, tmp_path, monkeypatch):
-    """Give the lab's ssh configuration, and connections that nobody had before."""
+    """Return the lab's ssh configuration, with new connections."""
     monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", str(tmp_path / "cp"))
     return Path(madctl("lab", "ssh-config", "--name", lab.name).out.strip())
 

@@ -184,7 +184,7 @@ while :; do sleep 1000; done
 
 
 class UmlError(RuntimeError):
-    """A host did not do what it was told; the message holds its last words."""
+    """A host did not do what it was told; the message has its last output."""
 
 
 def missing(*, server: bool = True, systemd: bool = False) -> list[str]:
@@ -275,7 +275,7 @@ class UmlCluster:
         """End every process, and remove every link and file, also after a failed start."""
         started = [*self._processes.values(), *([self._switch] if self._switch else [])]
         # The child is PID 1 of a host, whose end is not over before that of all others there. Its parent ends by
-        # itself then, and not before: else the child would be left to whoever collects orphans on this machine.
+        # itself then, and not before; otherwise the child would be left to the reaper of orphans on this machine.
         for process in started:
             for pid in _children_of(process.pid) or [process.pid]:
                 with contextlib.suppress(ProcessLookupError):
@@ -378,7 +378,7 @@ class UmlCluster:
                 raise UmlError("unshare could not make a network namespace")
         pid = self._switch.pid
         for index in _free_indexes():
-            # The name decides a race between two clusters: whoever comes second takes the next network.
+            # The name decides a race between two clusters: the second one takes the next network.
             added = _ip([], f"link add muml{index} type veth peer name uplink netns {pid}\n", check=False)
             if added.returncode == 0:
                 break

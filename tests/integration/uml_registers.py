@@ -45,7 +45,7 @@ class _Filter(ctypes.Structure):
 
 
 def needed():
-    """Tell whether this machine's CPU has more registers than User Mode Linux has room for."""
+    """Return whether this machine's CPU has more registers than User Mode Linux has room for."""
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
         return any("amx_tile" in line for line in lines)
 

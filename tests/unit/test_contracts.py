@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several programs have to agree on is written once: kinds of events, names of files, orders, exit codes."""
+"""What several programs must agree on is written once: kinds of events, names of files, orders, exit codes."""
 
 import ast
 import functools
@@ -30,7 +30,7 @@ COMMON = "plugins/module_utils/_common/"
 TABLES = [events.SAID_BY_RANKS, events.TOLD_BY_NODES, events.TOLD_BY_FOLLOWER, events.TOLD_TO_CALLBACK]
 KINDS = {kind for table in TABLES for kind in table}
 NAMES = {name: value for name, value in vars(events).items() if isinstance(value, str) and value in KINDS}
-# These import nothing of ours, so that they start without a wait.
+# These import nothing of ours, so they start without delay.
 ALONE = {name: f"plugins/module_utils/_supervise/{name}.py" for name in ("rank_wrapper", "mpi_agent")}
 
 
@@ -86,7 +86,7 @@ def emitted(tree):
 
 
 USED = {path: set(map(kind_of, walk(tree))) for path, tree in SOURCES.items()}
-# Where there is no kind, an event is passed on that came from elsewhere.
+# An event without a kind here is passed on from elsewhere.
 EMITTED = [(path, *event) for path, tree in SOURCES.items() for event in emitted(tree) if event[0]]
 
 # These follow nodes, and run where a screen is; one of them also says what a node would that cannot.

@@ -91,7 +91,7 @@ def test_the_site_is_built_without_a_warning_and_asks_nobody_for_anything(tmp_pa
 
 
 def links(document):
-    """Give what a Markdown document links to beside it."""
+    """Return the files next to a Markdown document that it links to."""
     return [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()) if link]
 
 

@@ -56,7 +56,7 @@ def shown(capsys, monkeypatch, tmp_path):
 
 
 def checked(lines):
-    """Give lines, if there are any and each may go to a terminal."""
+    """Return lines, if there are any and each may go to a terminal."""
     assert lines != [""]
     for line in lines:
         assert hostile.is_harmless(line.replace("\t", "")), line
@@ -68,7 +68,7 @@ def checked(lines):
 
 
 def events(text):
-    """Give every kind of event, with a text in every field that a node can fill with one."""
+    """Return every kind of event, with a text in every field that a node can fill with one."""
     node = {"host": "node1"}
     yield {**node, "event": "log", "log": f"rank-{text}.out", "offset": 0}, f"{text}\n".encode("utf-8", "surrogatepass")
     yield {**node, "event": "log", "log": text, "offset": 0}, b"no newline"
@@ -209,7 +209,7 @@ def ending(text):
 
 
 def answers(text):
-    """Give what nodes might answer to each command."""
+    """Return what nodes might answer to each command."""
     problem = {"code": "NODE_SILENT", "host": "node1", "message": text, "remedy": text}
     status = {
         "state": text,

@@ -66,7 +66,7 @@ def refusal(read, *given):
 
 
 def taken(read, *given):
-    """Tell whether names came back that are names, or none in a refusal that is one line."""
+    """Return whether the result is valid names, or a refusal in one line."""
     try:
         return all(hostlist.is_name(getattr(host, "name", host)) for host in read(*given))
     except UsageError as error:
@@ -140,7 +140,7 @@ def test_what_can_be_folded_is_not_read_anew():
 
 @pytest.fixture
 def configured(monkeypatch, tmp_path):
-    """Give the one directory where ClusterShell looks, beside that of the package itself."""
+    """Return the only directory that ClusterShell searches, besides that of the package itself."""
     for name in ("XDG_CONFIG_HOME", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "nothing"))
     monkeypatch.setenv("CLUSTERSHELL_CFGDIR", str(tmp_path / "own"))

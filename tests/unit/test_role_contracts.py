@@ -48,7 +48,7 @@ def defaults(role):
 
 
 def rendered(value):
-    """Give what a default is where no shared variable is set."""
+    """Return the value of a default if no shared variable is set."""
     if not isinstance(value, str):
         return value
     expression = re.fullmatch(r"\{\{ (.*) \}\}", value)
@@ -142,7 +142,7 @@ def test_the_variables_of_an_example_are_the_roles(role):
             assert set(entry.get("vars", {})) <= set(specification(name)["options"])
 
 
-# A value for every option of the job, and what else it needs.
+# A value for every option of the job, and what it needs besides.
 VALUES = {
     "--nproc-per-node": ["2"],
     "--master-addr": ["192.0.2.1"],

@@ -1,53 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The agents of all nodes: whoever asks a node for something finds its agent, or has it started.
+The agents of all nodes: a task for a node uses its agent, or starts one.
 
-Handshakes are bounded by what this machine carries, and one that fails as on a busy machine is tried once more, with
-few beside it. Private to the collection.
+The number of parallel handshakes is bounded by what this machine can carry. One that fails as on a busy machine is
+retried once, with fewer in parallel. Private to the collection.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Link
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Relayed
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Stream, Task
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import open_files
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
 # Two attempts and Ansible's own start stay below 15 seconds.
 FIRST_SECONDS, SECOND_SECONDS = 4.0, 8.0
-# A connection that was kept and has died is noticed before, within 15 s, and is another cause than a Python that does
-# not start, which is not waited for longer.
+# A kept connection that has died is noticed earlier, within 15 s. That is another cause than a Python that does not
+# start, which this bounds.
 _SPEAK_SECONDS = 18.0
 _AGAIN_AT_ONCE = 8
 _A_CORE = 8
 
-Told = Callable[[Dict[str, Any]], None]
-
 
 def at_once() -> int:
-    """Bound the handshakes that run at once by what this machine's cores can carry."""
+    """Return how many handshakes this machine's cores can carry at once."""
     return _A_CORE * (os.cpu_count() or 1)
 
 
-class Waiting(NamedTuple):
-    """What is to begin once an agent has spoken, as long as it is still wanted, and who hears where none does."""
-
-    begin: Callable[[Link], None]
-    refused: Callable[[codes.Problem], None]
-    is_wanted: Callable[[], bool]
+# A task that waits for an agent, and how it begins once the agent has spoken.
+Waiting = Tuple[Task, Callable[[Link], None]]
 
 
 class Node:
-    """One node: what waits for its agent, and the agent once it has spoken."""
+    """One node: the tasks that wait for its agent, and the agent once it has spoken."""
 
     def __init__(self, way: Way) -> None:
         self.way = way
@@ -59,14 +54,14 @@ class Node:
 
 
 class Agents:
-    """All agents of one command; a context that ends them."""
+    """All agents of one command; a context manager that ends them."""
 
     def __init__(self, loop: Loop, ways: Ways, clock: Optional[timing.Clock] = None) -> None:
         """
         Prepare; nothing is reached yet.
 
         Args:
-            clock: Measures the stages of the command, since before the ways were known.
+            clock: Measures the stages of the command, from before the ways were known.
         """
         self.loop, self.ways, self.clock = loop, ways, clock or timing.Clock("")
         self._nodes = {host: Node(way) for host, way in ways.items()}
@@ -75,7 +70,7 @@ class Agents:
         self._running = self._running_again = 0
         self._is_closed = False
         self._links: Set[Link] = set()
-        # What is counted, for whoever asks where the time goes.
+        # Counted for those who ask where the time goes.
         self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
         self.starts = self.sent = self.received = 0
         open_files.take()
@@ -88,62 +83,25 @@ class Agents:
 
     # -- what is asked --------------------------------------------------------------------------
 
-    def call(
-        self,
-        host: str,
-        function: str,
-        request: Any,
-        seconds: float,
-        answered: Callable[[Answer], None],
-        told: Optional[Told] = None,
-        started: Optional[Callable[[Call], None]] = None,
-        finishes: bool = False,
-        delivers: bool = False,
-        arms: Optional[str] = None,
-        is_wanted: Callable[[], bool] = lambda: True,
-    ) -> None:
-        """
-        Call a function on a node, see ``Link.call``; a node that is not reached answers that with ``problem``.
+    def call(self, host: str, task: Task) -> None:
+        """Run a task on a node; if the node is not reached, its answer has ``problem``."""
+        self._with_link(host, (task, lambda link: task.started(link.call(task))))
 
-        Args:
-            started: Gets the call as soon as it is sent.
-            is_wanted: Whether it is to be sent at all, once the node's agent has spoken.
-        """
-
-        def begin(link: Link) -> None:
-            call = link.call(
-                function, request, seconds, answered, told=told, finishes=finishes, delivers=delivers, arms=arms
-            )
-            if started:
-                started(call)
-
-        self._with_link(host, Waiting(begin, lambda problem: answered(_unreached(problem)), is_wanted))
-
-    def become(
-        self,
-        host: str,
-        function: str,
-        request: Any,
-        answered: Callable[[Answer], None],
-        told: Told,
-        raw: Callable[[bytes], None],
-        started: Callable[[Call], None],
-    ) -> None:
-        """Have a node's agent be one function from now on, see ``Link.become``; its next call gets another agent."""
+    def become(self, host: str, task: Task) -> None:
+        """Turn a node's agent into one function, see ``Link.become``; the node's next task gets another agent."""
         node = self._nodes[host]
 
         def begin(link: Link) -> None:
             node.link = None
             if link.is_idle:
-                started(link.become(function, request, answered, told, raw))
-            else:  # What it was asked before would get no answer.
-                self._with_link(host, waiting)
+                task.started(link.become(task))
+            else:  # Its earlier calls would get no answer.
+                self._with_link(host, (task, begin))
 
-        waiting = Waiting(begin, lambda problem: answered(_unreached(problem)), lambda: True)
-        self._with_link(host, waiting)
+        self._with_link(host, (task, begin))
 
-    def relay(self, host: str, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> Relayed:
-        """Connect with a run's supervisor on a node whose agent has spoken."""
+    def relay(self, host: str, directory: str, heard: Callable[[bytes], None], over: Callable[[], None]) -> Stream:
+        """Connect to a run's supervisor on a node whose agent has spoken."""
         link = self._nodes[host].link
         assert link is not None
         return link.relay(directory, heard, over)
@@ -156,16 +114,16 @@ class Agents:
         seconds: float,
     ) -> Dict[str, Answer]:
         """
-        Call a function on many nodes at once and wait for all of them; give the answers by host.
+        Call a function on many nodes at once, wait for all of them, and return the answers by host.
 
         Args:
-            request: What each node's call takes.
-            seconds: When a node is given up, from now.
+            request: The argument of each node's call.
+            seconds: After how long a node is given up.
         """
         wanted = list(hosts)
         answers: Dict[str, Answer] = {}
         for host in wanted:
-            self.call(host, function, request(host), seconds, lambda answer, host=host: answers.update({host: answer}))  # type: ignore[misc]
+            self.call(host, Task(function, request(host), functools.partial(answers.__setitem__, host), seconds))
         deadline = time.monotonic() + seconds
         while len(answers) < len(wanted) and time.monotonic() < deadline:
             self.loop.turn(deadline - time.monotonic())
@@ -199,22 +157,22 @@ class Agents:
             link.close()
 
     def counted(self) -> Dict[str, int]:
-        """Give what all nodes were asked for so far, over agents that have ended and those that live."""
+        """Return the totals so far, of agents that have ended and of those that still run."""
         return {
             "nodes": len(self.sessions),
             "sessions": sum(self.sessions.values()),
             "starts": self.starts,
-            "sent": self.sent + sum(link.sent for link in self._links),
-            "received": self.received + sum(link.received for link in self._links),
+            "sent": self.sent + sum(link.channel.sent for link in self._links),
+            "received": self.received + sum(link.channel.received for link in self._links),
         }
 
     # -- links ----------------------------------------------------------------------------------
 
     def _with_link(self, host: str, waiting: Waiting) -> None:
-        node = self._nodes[host]
+        node, (task, begin) = self._nodes[host], waiting
         if node.link is not None and node.link.is_open:
-            if waiting.is_wanted():
-                waiting.begin(node.link)
+            if task.is_wanted():
+                begin(node.link)
             return
         is_first = not node.waiting
         node.waiting.append(waiting)
@@ -231,7 +189,7 @@ class Agents:
             self._running_again += 1
             node = self._again.popleft()
             node.way.reset()
-            # What took this long was an old connection that died: the next is a first handshake again.
+            # An old connection that died took this long: the next attempt is a first handshake again.
             was_open = time.monotonic() - node.begun > 2 * FIRST_SECONDS
             self._start(node, FIRST_SECONDS if was_open else SECOND_SECONDS)
 
@@ -255,8 +213,8 @@ class Agents:
         )
         node.link = link
         self._links.add(link)
-        # A way that leads nowhere has ended by itself before: what is silent is the node's own Python.
-        silent = "its Python says nothing for %g s" % _SPEAK_SECONDS
+        # A way that leads nowhere has ended by itself earlier, so it is the node's Python that is silent.
+        silent = "its Python printed nothing for %g s" % _SPEAK_SECONDS
         node.watch = self.loop.after(_SPEAK_SECONDS, lambda: link.close(silent, 0))
 
     def _ready(self, node: Node) -> None:
@@ -264,7 +222,7 @@ class Agents:
         self.starts += 1
         waiting, node.waiting = node.waiting, []
         for one in waiting:
-            self._with_link(node.way.host, one)  # One before may have taken the agent for itself, or have ended it.
+            self._with_link(node.way.host, one)  # An earlier task may have taken the agent for itself, or ended it.
         self._start_more()
 
     def _attempt_over(self, node: Node) -> None:
@@ -278,8 +236,8 @@ class Agents:
 
     def _ended(self, node: Node, link: Optional[Link], why: str, code: Optional[int]) -> None:
         if link is not None:
-            self.sent += link.sent
-            self.received += link.received
+            self.sent += link.channel.sent
+            self.received += link.channel.received
             self._links.discard(link)
             if node.link is link:
                 node.link = None
@@ -296,18 +254,14 @@ class Agents:
     @staticmethod
     def _refuse(node: Node, problem: codes.Problem) -> None:
         waiting, node.waiting = node.waiting, []
-        for one in waiting:
-            one.refused(problem)
+        for task, _ in waiting:
+            task.answered({"failed": True, "rc": None, "msg": problem["message"], "problem": problem})
 
 
 def _broken(node: Node, why: str, code: Optional[int]) -> codes.Problem:
-    """Describe a node that was reached, and where our program did not come to its first word."""
+    """Describe a node that was reached, but whose agent did not start."""
     host = node.way.host
     if code in (126, 127) or "interpreter" in why:
         return codes.problem("PYTHON_MISSING", host, "no Python at %s" % node.way.python, "install python3 there")
-    message = "the node could not be looked at: %s" % " ".join(why.split())[-300:]
-    return codes.problem("PROBE_FAILED", host, message, "look at it: %s" % node.way.hint(host))
-
-
-def _unreached(problem: codes.Problem) -> Answer:
-    return {"failed": True, "rc": None, "msg": problem["message"], "problem": problem}
+    message = "the node could not be inspected: %s" % " ".join(why.split())[-300:]
+    return codes.problem("PROBE_FAILED", host, message, "check it: %s" % node.way.hint(host))

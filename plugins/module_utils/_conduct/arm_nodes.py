@@ -14,24 +14,24 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Task
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import order
 
 _END_SECONDS = 15.0
-# Beside the time that a supervisor has: for the proof, and for what a busy node needs.
+# In addition to the time that a supervisor has: for the proof, and for a busy node.
 _MORE_SECONDS = 30.0
 
 
 class Arming:
-    """Proves and arms all nodes while the follower's loop turns; a context that leaves nothing armed behind."""
+    """Proves and arms all nodes while the follower's loop turns; a context manager that leaves nothing armed."""
 
     def __init__(self, plan: Plan, given: Dict[str, Any], agents: Agents, follower: Follower) -> None:
         """
         Prepare to arm.
 
         Args:
-            given: What is no part of the plan but of every node's spec: ``user_env``, ``timeout``, ``log_cap``.
+            given: What every node's spec has beside the plan: ``user_env``, ``timeout``, ``log_cap``.
         """
         self._plan, self._given, self._agents, self._follower = plan, given, agents, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}
@@ -53,19 +53,7 @@ class Arming:
         self.armed: Set[str] = set()
         self._cut_off: Set[str] = set()
         head: Optional[str] = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
-        seconds = float(plan["start_timeout"]) + _MORE_SECONDS
-        self._round = Round(
-            agents,
-            self._nodes,
-            head,
-            "_arm.arming:arm",
-            self._request,
-            self._answered,
-            seconds,
-            arms=lambda host: self._nodes[host]["run_dir"],
-            finishes=True,
-            delivers=True,
-        )
+        self._round = Round(agents, self._nodes, head, self._task)
 
     def __enter__(self) -> Arming:
         self._round.start()
@@ -77,20 +65,31 @@ class Arming:
             self._end()
 
     def cancel(self) -> None:
-        """Arm no more nodes, and wait for none."""
+        """Arm no more nodes, and stop waiting."""
         self._cut_off |= self._round.cancel()
         for host in self._nodes:
             self._follower.given_up(host)
 
     def _end(self) -> None:
-        """End what was armed on nodes that were cut off before they could say so."""
+        """End what was armed on nodes that were cut off before they could report it."""
         asked = {"run_id": self._plan["run_id"], "grace": 0.0, "dry_run": False, "halt": False}
 
         def request(host: str) -> Dict[str, Any]:
             return {**asked, "base": os.path.dirname(self._nodes[host]["run_dir"])}
 
-        # One that does not answer us disarms itself: nobody follows it, or after the time for the start.
+        # A node that does not answer disarms itself: without a follower, or when the time for the start is over.
         self._agents.ask(self._cut_off, "_runs.run_end:end", request, _END_SECONDS)
+
+    def _task(self, host: str, news: Dict[str, Any]) -> Task:
+        return Task(
+            "_arm.arming:arm",
+            self._request(host, news),
+            lambda answer: self._answered(host, answer),
+            float(self._plan["start_timeout"]) + _MORE_SECONDS,
+            finishes=True,
+            delivers=True,
+            arms=self._nodes[host]["run_dir"],
+        )
 
     def _request(self, host: str, news: Dict[str, Any]) -> ArmingRequest:
         plan, node = self._plan, self._nodes[host]
@@ -122,7 +121,7 @@ class Arming:
         self.proof[host] = answer.get("proof", {"msg": _reason(answer)})
         if "container" in answer:
             self.armed.add(host)
-            # What runs as a service was started by systemd, and by no agent.
+            # A service is started by systemd, not by the agent.
             self._agents.starts += answer["container"] == "systemd"
             follower = self._follower
             channel = self._agents.relay(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Pack modules of ours for nodes: the closure of what a function needs, as code or as text.
+Pack our modules for nodes: the closure of what a function needs, as code or as text.
 
-A node whose Python is of our version gets code, which saves half of its work; any other gets text. Private to the
+A node whose Python has our version gets code, which saves half of its work. Any other gets text. Private to the
 collection.
 """
 
@@ -22,9 +22,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import own_
 
 _DIRECTORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _IMPORT = re.compile(r"^ *from %s\.([\w.]+) import (\([^)]*\)|[^\n#]*)" % re.escape(own_sources.PACKAGE), re.MULTILINE)
-_FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: +[^\n]*\n|\n)+", re.MULTILINE)  # Of no use on a node.
+_FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: +[^\n]*\n|\n)+", re.MULTILINE)  # Useless on a node.
 _MARSHAL_VERSION = 2  # which every Python 3 reads
-# What nodes start from files; madctl_node starts all but those that stand alone, the wrapper of a rank and the agent.
+# What nodes start from files. madctl_node starts all except the stand-alone ones: the wrapper of a rank and the agent.
 _PROGRAMS = (
     *(run_directory.SUPERVISOR, run_directory.MADENGINE_WRAPPER, run_directory.CONTAINER_REMOVAL),
     *("rank_wrapper", "mpi_agent"),
@@ -35,7 +35,7 @@ OURS = MAGIC_NUMBER.hex()
 
 @functools.lru_cache(maxsize=None)
 def closure(*modules: str) -> Tuple[str, ...]:
-    """Name modules and all that they import from the package, wherever they do, dependencies first."""
+    """Return the names of modules and of all that they import from the package, dependencies first."""
     found: List[str] = []
 
     def add(name: str) -> None:
@@ -56,7 +56,7 @@ def _imported(name: str) -> Tuple[str, ...]:
 
 
 def _imports(text: str) -> Iterator[str]:
-    """Read the imports of a module from its text, which costs a hundredth of parsing it."""
+    """Find the imports of a module in its text, which costs a hundredth of parsing it."""
     for room, names in _IMPORT.findall(_FOR_TYPES.sub("", text)):
         # What is imported from a module is in it; what is imported from a folder is a module.
         is_folder = os.path.isdir(os.path.join(_DIRECTORY, *room.split(".")))
@@ -64,7 +64,7 @@ def _imports(text: str) -> Iterator[str]:
 
 
 def programs() -> Tuple[str, ...]:
-    """Name what nodes keep as files: the programs, and all that they import."""
+    """Return the names of what nodes keep as files: the programs, and all that they import."""
     return (*closure(*("_supervise." + name for name in _PROGRAMS)), _LAUNCHER)
 
 
@@ -74,7 +74,7 @@ def delivered() -> Dict[str, str]:
 
 
 def path(name: str) -> str:
-    """Return where a module lies among the delivered files."""
+    """Return the path of a module among the delivered files."""
     return run_directory.LAUNCHER if name == _LAUNCHER else name.replace(".", "/") + ".py"
 
 
@@ -84,8 +84,8 @@ def packed(names: Tuple[str, ...], as_text: FrozenSet[str], magic: str) -> bytes
     Pack modules for nodes with one version of Python.
 
     Args:
-        as_text: Those whose text is wanted as well.
-        magic: What the node's Python calls its version.
+        as_text: Those that are packed as text, too.
+        magic: The version of the node's Python, as its ``MAGIC_NUMBER``.
     """
     same = magic == OURS
     parts: own_sources.Parts = {
@@ -99,7 +99,7 @@ def packed(names: Tuple[str, ...], as_text: FrozenSet[str], magic: str) -> bytes
 
 
 def first(magic: str) -> bytes:
-    """Pack what a node's boot needs to take the rest: a byte that says whether it is code, its size, and it."""
+    """Pack what a node's boot needs to load the rest: a byte for code or text, its size, and it."""
     name = "_node.own_sources"
     same = magic == OURS
     data = zlib.compress(marshal.dumps(_code(name)) if same else own_sources.text(name).encode())
@@ -109,13 +109,13 @@ def first(magic: str) -> bytes:
 
 @functools.lru_cache(maxsize=None)
 def _code(name: str) -> Any:
-    # From Python's own cache of compiled files: Ansible's import system has none, and would compile all in each worker.
+    # From Python's cache of compiled files: Ansible's import system has none, and would compile all in each worker.
     full = "%s.%s" % (own_sources.PACKAGE, name)
     return SourceFileLoader(full, os.path.join(_DIRECTORY, *name.split(".")) + ".py").get_code(full)
 
 
 def missing(wanted: Iterable[str], known: Iterable[str]) -> Tuple[str, ...]:
-    """Name what a node does not have yet, in the order of its dependencies."""
+    """Return what a node does not have yet, in the order of dependencies."""
     there = set(known)
     return tuple(name for name in wanted if name not in there)
 
@@ -141,5 +141,5 @@ m.start(take(int(take(8),16)))
 
 
 def boot(mark: str) -> str:
-    """Write the program of an agent's beginning: it says a mark and its Python's version, and takes ``first``."""
+    """Write the first program of an agent: it prints a mark and its Python's version, and loads ``first``."""
     return BOOT % mark

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Conduct a launch: probe, plan, prove, arm, go, follow, over whatever ways lead to the nodes.
+Conduct a launch: probe, plan, prove, arm, go, follow, whatever the ways to the nodes.
 
     conductor = Conductor(loop, agents, tell)
     seen = conductor.probe(hosts, request)     ``judgement.judge`` plans from it
     conductor.prove(judged.proof)              a check ends here
-    conductor.start(judged.plan, given)        prove, arm, go, follow; once more after some failures
+    conductor.start(judged.plan, given)        prove, arm, go, follow; retried after some failures
 
-Nothing here knows Ansible, nor how a node is reached. This is the one stage that imports the others. Private to the
+Nothing here knows Ansible, or how a node is reached. This is the only stage that imports the others. Private to the
 collection.
 """
 
@@ -23,6 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import a
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower, Listener
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.orders import Orders
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import spare_nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import storage
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks.proof import judge as judge_proof
@@ -34,7 +35,7 @@ Result = Dict[str, Any]
 
 
 class Conductor:
-    """One command's work on its nodes, which whoever asked for it may interrupt at any time."""
+    """The work of one command on its nodes, which its user may interrupt at any time."""
 
     def __init__(self, loop: Loop, agents: Agents, tell: Listener) -> None:
         """
@@ -45,64 +46,52 @@ class Conductor:
         """
         self.loop, self._agents, self._tell = loop, agents, tell
         self._clock = agents.clock
-        self.follower: Optional[Follower] = None
-        self._interrupted: Optional[codes.Problem] = None
-        self._detached = False
-        # Whether whoever looks takes no more for now.
+        # Orders before there is a follower; a follower has its own.
+        self.orders, self._is_following = Orders(tell), False
+        # Whether the reader of events takes no more for now.
         self.is_held: Callable[[], bool] = lambda: False
 
-    # -- whoever asked --------------------------------------------------------------------------
+    # -- orders of the user ---------------------------------------------------------------------
 
     @property
     def interrupted(self) -> Optional[codes.Problem]:
-        """Why it was stopped; None where it was not."""
-        return self._interrupted or (self.follower.interrupted if self.follower else None)
+        """Why it was stopped; None if it was not."""
+        return self.orders.interrupted
 
     @property
     def detached(self) -> bool:
-        """Whether whoever asked has let go."""
-        return self._detached or (self.follower is not None and self.follower.detached)
+        """Whether the user has detached."""
+        return self.orders.detached
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody waits for what comes before a start."""
+        """Whether the steps before a start are no longer awaited."""
         return self.detached or self.interrupted is not None
 
     def interrupt(self, reason: codes.Problem) -> None:
-        """Stop gracefully; asked again, kill, and then let go."""
-        if self.follower is not None:
-            self.follower.interrupt(reason)
-        self._interrupted = self._interrupted or reason
-
-    def kill(self, reason: codes.Problem) -> None:
-        """End everything at once."""
-        if self.follower is not None:
-            if not self.follower.interrupted:
-                self.follower.interrupt(reason)
-            self.follower.kill_all()
-        self._interrupted = self._interrupted or reason
+        """Stop gracefully; kill at the second call, detach at the third."""
+        if self._is_following or not self.interrupted:
+            self.orders.interrupt(reason)
 
     def detach(self) -> None:
-        """Let go; what runs goes on."""
-        self._detached = True
-        if self.follower is not None:
-            self.follower.detach()
+        """Stop following; the run continues."""
+        self.orders.detached = True
 
     def obey(self, order: bytes) -> None:
-        """Take an order of whoever listens: stop, kill, or, whatever else it is, let go."""
-        if order == wire.KILL:
-            self.kill(_INTERRUPTED)
-        elif order == wire.STOP:
-            self.interrupt(_INTERRUPTED)
-        else:
+        """Carry out an order from the listener: stop, kill, or, for anything else, detach."""
+        if order not in (wire.STOP, wire.KILL):
             self.detach()
+        elif order == wire.STOP or not self.interrupted:
+            self.interrupt(_INTERRUPTED)
+        if order == wire.KILL:
+            self.orders.kill()
 
     def tell(self, event: Dict[str, Any]) -> None:
-        """Tell of something that concerns the whole command."""
+        """Tell an event that concerns the whole command."""
         self._tell(event, b"")
 
     def tell_times(self) -> None:
-        """Tell what a launch or a check cost, where somebody asks for that."""
+        """Tell what a launch or a check cost, if the user asks for that."""
         stages = self._clock.stages()
         if stages:
             self.tell({"event": events.TIMED, "stages": stages, **self._agents.counted()})
@@ -110,7 +99,7 @@ class Conductor:
     # -- the flow -------------------------------------------------------------------------------
 
     def probe(self, hosts: Sequence[str], request: Dict[str, Any]) -> Dict[str, look.Seen]:
-        """Look at all nodes."""
+        """Inspect all nodes."""
 
         def told(host: str, answered: bool) -> None:
             way = kept.dumped(self._agents.ways[host])
@@ -118,14 +107,14 @@ class Conductor:
 
         seen = look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over)
         if self.is_over:
-            # Nobody will read what nodes wrote for the proof.
+            # The files that nodes wrote for the proof will not be read.
             written = {host: storage.written(found.facts) for host, found in seen.items() if found.facts}
             proving.release(written, self._agents)
         self._clock.begin("plan")
         return seen
 
     def prove(self, proof: Dict[str, Proof], skip: Sequence[str] = ()) -> List[codes.Problem]:
-        """Prove on real sockets and files what a plan assumes, and give what is wrong with it."""
+        """Prove on real sockets and files what a plan assumes, and return what is wrong with it."""
         self._clock.begin("prove")
         proved = proving.run(proof, self._agents, lambda: self.is_over)
         due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
@@ -134,7 +123,7 @@ class Conductor:
 
     def start(self, plan: Plan, given: Mapping[str, Any]) -> Result:
         """
-        Arm all nodes, say go to all of them, follow every one to the end; after a failure perhaps once more.
+        Arm all nodes, start all of them, and follow each to the end; restart after some failures.
 
         Args:
             given: ``user_env``, ``timeout``, ``idle_timeout`` in seconds, ``log_cap`` in bytes, ``detach``.
@@ -171,41 +160,42 @@ class Conductor:
             else:
                 follower.refuse(refusals)
                 arming.cancel()
-                follower.stop_all()
+                follower.orders.stop()
             if given.get("detach") and ready and not refusals:
                 follower.wait_started(seconds)
                 if not any(run.failure for run in follower.runs):
-                    follower.detach()
+                    follower.orders.detached = True
             follower.follow(given.get("idle_timeout"))
-        # A supervisor has the proof's files removed; where there is none, we do.
+        # A supervisor has the proof's files removed; where none was armed, we do.
         unarmed = {node["host"] for node in plan["nodes"]} - arming.armed
         proving.release({host: plan["proof"][host]["written"] for host in unarmed}, self._agents)
         return result_of(follower, plan, time.monotonic() - started)
 
     def follow(self, plan: Plan, **how: bool) -> Follower:
-        """Make the follower of a run, which takes the orders of whoever asked from now on."""
+        """Create the follower of a run, which takes the user's orders from now on."""
         follower = Follower(plan, self._tell, self.loop, self._agents.ways, **how)
         follower.is_held = self.is_held
-        self.follower = follower
+        follower.orders.interrupted, follower.orders.detached = self.interrupted, self.detached
+        self.orders, self._is_following = follower.orders, True
         return follower
 
 
 def result_of(follower: Follower, plan: Plan, seconds: float) -> Result:
-    """Give how a run ended, or that it goes on without us."""
-    problems, summary = run_outcome.judge(follower.runs, plan, follower.interrupted)
+    """Return how a run ended, or that it continues without us."""
+    problems, summary = run_outcome.judge(follower.runs, plan, follower.orders.interrupted)
     summary["duration_seconds"] = round(seconds, 3)
-    problems = [] if follower.detached else follower.refused or problems
+    problems = [] if follower.orders.detached else follower.refused or problems
     return {
         "summary": summary,
         "run_id": plan["run_id"],
-        "detached": follower.detached,
+        "detached": follower.orders.detached,
         "problems": problems,
         "exit_code": int(codes.exit_code(problems)) if problems else 0,
     }
 
 
 def _again(plan: Plan, result: Result, number: int) -> Any:
-    """Plan a restart where the run failed in a way that may not come again."""
+    """Plan a restart if the failure may not happen again."""
     problems = result["problems"]
     if not problems or any(entry["code"] not in codes.RESTARTABLE for entry in problems):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The queue of events between whoever follows nodes and whoever looks, who may be slow, stopped or gone."""
+"""The queue of events between a follower and its reader, which may be slow, stopped or gone."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, Deque, Dict, Optional, Protocol, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, unix_sockets, wire
 
-# A command whose reader takes nothing has a thread of this name when it wants to end.
+# The thread's name, by which a command that ends can tell that its reader takes nothing.
 THREAD = "madctl-events"
 _WAITING_BYTES = 1 << 24
-_EVENT_BYTES = 256  # about what its bookkeeping costs
+_EVENT_BYTES = 256  # roughly the cost of its bookkeeping
 _LAST_WORDS_SECONDS = 30.0
 
 
 class Screen(Protocol):
-    """Whoever shows events where nobody listens on a socket."""
+    """What shows events if no listener is on a socket."""
 
     def on_event(self, event: Dict[str, Any], payload: bytes) -> None:
-        """Take one event."""
+        """Show one event."""
 
     def flush(self) -> None:
         """Show what is not complete yet."""
@@ -29,10 +29,10 @@ class Screen(Protocol):
 
 class Events:
     """
-    Where events go: to madctl where it listens, to the screen for everybody else.
+    Where events go: to madctl if it listens, otherwise to the screen.
 
-    A slow or stopped reader never holds up who follows the nodes: what does not fit is left out, with word
-    of how much. Where ``exact`` asks for every byte, it waits on the nodes instead: see ``is_full``.
+    A slow or stopped reader never delays the follower: output that does not fit is left out, and its size is told. If
+    ``exact`` asks for every byte, output waits on the nodes instead: see ``is_full``.
     """
 
     def __init__(self, path: Optional[str], screen: Screen, exact: bool = False) -> None:
@@ -57,10 +57,10 @@ class Events:
                 self._say_left_out(source)
             self._closed = True
             self._changed.notify_all()
-        # Who ends in the middle of a message keeps all others from theirs, so it is waited for.
+        # Ending in the middle of a message would block all other messages, so wait for it.
         self._thread.join(self._patience)
         if self._is_last:
-            # The result, too, goes through a pipe that may be full, with nobody who reads it.
+            # The result also goes through a pipe, which may be full and without a reader.
             end_process(self._patience)
         if self.listener is None and not self._thread.is_alive():
             self._screen.flush()
@@ -77,17 +77,17 @@ class Events:
             self._put(event, payload)
 
     def is_full(self) -> bool:
-        """Tell whether a reader who wants every byte has to catch up first."""
+        """Return whether a reader that wants every byte has to catch up first."""
         return self._exact and self._bytes >= _WAITING_BYTES
 
     def leave(self, patience: float = 0) -> None:
-        """Drop what was not taken yet: whoever listened wants to go, or has gone."""
+        """Drop what is still queued: the listener wants to leave, or has left."""
         with self._changed:
             self._frames.clear()
             self._bytes, self._patience = 0, patience
 
     def hurry(self, patience: float) -> None:
-        """Wait so many seconds for whoever reads, when all is told; then for the result, and end this process."""
+        """At the end, wait that many seconds for the reader, then as long for the result, and end this process."""
         self._patience, self._is_last = patience, True
 
     def _say_left_out(self, source: Tuple[str, str]) -> None:
@@ -119,11 +119,11 @@ class Events:
         try:
             self.listener.sendall(wire.encode(event, payload))
         except OSError:
-            pass  # Nobody looks any more; the run goes on.
+            pass  # The reader has gone; the run continues.
 
 
 def end_process(seconds: float) -> None:
-    """End this process in so many seconds, whatever it then does."""
+    """End this process in that many seconds, whatever it then does."""
     timer = threading.Timer(seconds, os._exit, [1])
     timer.daemon = True
     timer.start()

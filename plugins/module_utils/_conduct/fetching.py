@@ -10,13 +10,13 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, Deque, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import unpacking
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents, at_once
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Refused, Task
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
 MAX_BYTES = 1 << 32
@@ -26,7 +26,7 @@ _PACK = "_runs.run_state:pack"
 
 
 class Fetched(NamedTuple):
-    """What came of one node's share: whether it changed what is here, why there is none, and what it left out."""
+    """The result for one node: whether it changed what is here, why it failed, and what the node left out."""
 
     changed: bool
     failure: Optional[str] = None
@@ -35,7 +35,7 @@ class Fetched(NamedTuple):
 
 def from_all(ways: Ways, requests: Dict[str, Dict[str, Any]], base: str, size: int) -> Dict[str, Fetched]:
     """
-    Fetch the shares of many nodes, a bounded number at once, each into a directory of its name below ``base``.
+    Fetch from many nodes, a bounded number at once, each into a directory of the node's name below ``base``.
 
     Args:
         requests: ``run_id`` and ``run_dir`` by host.
@@ -50,7 +50,7 @@ def from_all(ways: Ways, requests: Dict[str, Dict[str, Any]], base: str, size: i
 
 
 def from_node(way: Way, request: Dict[str, Any], directory: str, size: int) -> Fetched:
-    """Fetch one node's share into a directory."""
+    """Fetch what one node holds into a directory."""
     partial = directory + ".partial"
     with closing(Loop()) as loop, Agents(loop, {way.host: way}) as agents:
         source = _Source(agents, way.host, request)
@@ -61,20 +61,20 @@ def from_node(way: Way, request: Dict[str, Any], directory: str, size: int) -> F
             left_out = unpacking.unpack(source.read, partial, size)
             return Fetched(_replace(directory, partial), None, left_out)
         except (Refused, OSError) as error:
-            return Fetched(False, "its archive is refused: %s" % error)
+            return Fetched(False, "its archive was refused: %s" % error)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
 
 class _Source:
-    """The bytes of one node's archive, as they are asked for."""
+    """The bytes of one node's archive, on demand."""
 
     def __init__(self, agents: Agents, host: str, request: Dict[str, Any]) -> None:
         self._loop = agents.loop
         self._pieces: Deque[bytes] = deque()
         self._has_begun = self._is_over = False
         self.failure: Optional[str] = None
-        agents.become(host, _PACK, request, self._answered, self._told, self._pieces.append, _ignore)
+        agents.become(host, Task(_PACK, request, self._answered, told=self._told, raw=self._pieces.append))
 
     def _told(self, _: Dict[str, Any]) -> None:
         self._has_begun = True
@@ -82,17 +82,14 @@ class _Source:
     def _answered(self, answer: Answer) -> None:
         self._is_over, self.failure = True, str(answer.get("msg"))
 
-    def _wait(self, silence: float) -> None:
-        """Wait for something to happen."""
-        deadline = time.monotonic() + silence
-        while not self._pieces and not self._is_over and time.monotonic() < deadline:
+    def _wait(self, is_reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while not is_reached() and not self._is_over and time.monotonic() < deadline:
             self._loop.turn(deadline - time.monotonic())
 
     def begins(self) -> bool:
-        """Wait until the archive begins, and tell whether it does."""
-        deadline = time.monotonic() + SILENCE_SECONDS
-        while not self._has_begun and not self._is_over and time.monotonic() < deadline:
-            self._loop.turn(deadline - time.monotonic())
+        """Wait until the archive begins, and return whether it did."""
+        self._wait(lambda: self._has_begun)
         if not self._has_begun and not self._is_over:
             self.failure = "it sent nothing for %g s" % SILENCE_SECONDS
         return self._has_begun
@@ -102,9 +99,9 @@ class _Source:
         Return the next bytes, none at the end.
 
         Raises:
-            Refused: If there is nothing for too long.
+            Refused: If nothing comes for too long.
         """
-        self._wait(SILENCE_SECONDS)
+        self._wait(lambda: bool(self._pieces))
         if self._pieces:
             return self._pieces.popleft()
         if not self._is_over:
@@ -112,19 +109,15 @@ class _Source:
         return b""
 
 
-def _ignore(_: Any) -> None:
-    """Take a call that is ended with its agent."""
-
-
 def _renew(directory: str) -> None:
-    """Make a directory that is empty and this user's alone."""
+    """Make an empty directory that only this user can read."""
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(os.path.dirname(directory), 0o700, exist_ok=True)
     os.mkdir(directory, 0o700)
 
 
 def _replace(directory: str, by: str) -> bool:
-    """Put a directory in the place of another, and say whether it is any different."""
+    """Replace a directory by another unless they hold the same; return whether it was replaced."""
     if os.path.isdir(directory) and same(by, directory):
         return False
     shutil.rmtree(directory, ignore_errors=True)
@@ -133,7 +126,7 @@ def _replace(directory: str, by: str) -> bool:
 
 
 def is_replaced(directory: str, run_id: str) -> bool:
-    """Tell whether a directory may give way to what is fetched: it is empty, or holds the same run."""
+    """Return whether a directory may be replaced: it is missing, empty, or holds the same run."""
     try:
         if not os.listdir(directory):
             return True
@@ -147,7 +140,7 @@ def is_replaced(directory: str, run_id: str) -> bool:
 
 
 def same(one: str, other: str) -> bool:
-    """Tell whether two directories hold the same files, byte for byte."""
+    """Return whether two directories hold the same files, byte for byte."""
     found = filecmp.dircmp(one, other, ignore=[])
     if found.left_only or found.right_only or found.common_funny:
         return False

@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Come back to nodes whose connection ended in the middle of a run, and learn from others how they are.
+Return to nodes whose connection ended during a run, and ask other nodes about them.
 
 Private to the collection.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Task
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 
 TAIL = "_runs.log_tail:tail"
-# Between attempts, in seconds; the last one again and again.
+# Seconds between attempts; the last one repeats.
 _PAUSES = (0.5, 1, 2, 4, 8)
 _ASK_SECONDS, _SWEEP_SECONDS = 15.0, 30.0
-# A reader speaks at once; one that does not on a node that stands still is tried again.
+# A reader speaks at once; if it does not, its node hangs, and it is retried.
 _SPEAK_SECONDS = 12.0
 _MESSAGE = 4096  # Characters.
+
+Begin = Callable[[str, node_channels.Channel], None]
 
 
 class Links(node_channels.Links):
@@ -31,15 +34,15 @@ class Links(node_channels.Links):
     def __init__(self, plan: Plan, agents: Agents, follower: Follower) -> None:
         self._plan, self._agents, self._follower = plan, agents, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}
-        follower.links = self
+        follower.suspects.links = self
 
     def request(self, host: str, position: Dict[str, Any], follow: bool = True) -> Dict[str, Any]:
-        """Describe what a reader on a node is to send."""
+        """Write the request to the reader on a node."""
         found = {"run_id": self._plan["run_id"], "run_dir": self._nodes[host].get("run_dir"), "follow": follow}
         return {**found, **position}
 
     def look_for(self, host: str, position: Dict[str, Any]) -> None:
-        """Try again and again, ever more slowly, until there is a channel or nobody follows any more."""
+        """Retry, ever more slowly, until there is a channel or the follower is over."""
         self._try(host, position, 0)
 
     def _try(self, host: str, position: Dict[str, Any], attempt: int) -> None:
@@ -57,64 +60,20 @@ class Links(node_channels.Links):
         position: Dict[str, Any],
         failed: Callable[[str], None],
         follow: bool = True,
-        begin: Optional[Callable[[str, node_channels.Channel], None]] = None,
+        begin: Optional[Begin] = None,
     ) -> None:
         """
         Start the reader on a node, and have the follower follow it.
 
         Args:
-            failed: Gets the host where there is no reader.
-            begin: Takes the channel; the follower's ``back`` where it is None.
+            failed: Gets the host if there is no reader.
+            begin: Takes the channel; by default the follower's ``back``.
         """
-        follower = self._follower
-        calls: List[Call] = []
-        heard: List[bool] = []
-
-        def begun(call: Call) -> None:
-            calls.append(call)
-            self._agents.loop.after(_SPEAK_SECONDS, give_up)
-
-        def give_up() -> None:
-            if not heard:
-                heard.append(False)
-                calls[0].drop()
-                failed(host)
-
-        def told(_: Dict[str, Any]) -> None:
-            heard.append(True)
-            if follower.is_over:
-                calls[0].drop()
-            else:
-                (begin or follower.back)(host, calls[0])
-
-        def answered(answer: Answer) -> None:
-            heard.append(True)
-            if follower.is_over:
-                pass
-            elif host in follower.channels and calls and follower.channels[host] is calls[0]:
-                follower.ended(host)
-            elif "problem" in answer or answer.get("rc", 0) is None:
-                failed(host)
-            else:
-                self._refused(host, str(answer.get("msg")), begin or follower.back)
-
-        self._agents.become(
-            host,
-            TAIL,
-            self.request(host, position, follow),
-            answered,
-            told,
-            lambda data: follower.heard(host, data),
-            begun,
-        )
-
-    def _refused(self, host: str, message: str, begin: Callable[[str, node_channels.Channel], None]) -> None:
-        """Have the follower hear that the node knows nothing of the run."""
-        begin(host, _Nothing())
-        self._follower.heard(host, wire.encode({"event": events.REFUSED, "message": message[:_MESSAGE]}))
+        reader = _Reader(self._agents, self._follower, host, failed, begin or self._follower.back)
+        reader.start(self.request(host, position, follow))
 
     def ask(self, host: str, peers: List[str]) -> None:
-        """Ask the first peer that answers whether it reaches a node on the network of the job."""
+        """Ask peers in turn, until one answers, whether it reaches a node on the job's network."""
         node = self._nodes[host]
         if not node.get("address"):
             return
@@ -122,14 +81,14 @@ class Links(node_channels.Links):
         waiting = list(peers[:3])
 
         def next_one() -> None:
-            if not waiting:
-                self._follower.alive(host, None)
-                return
-            self._agents.call(waiting.pop(0), "_runs.run_state:is_alive", request, _ASK_SECONDS, take)
+            if waiting:
+                self._agents.call(waiting.pop(0), Task("_runs.run_state:is_alive", request, take, _ASK_SECONDS))
+            else:
+                self._follower.suspects.alive(host, None)
 
         def take(answer: Answer) -> None:
             if "alive" in answer:
-                self._follower.alive(host, answer["alive"])
+                self._follower.suspects.alive(host, answer["alive"])
             else:
                 next_one()
 
@@ -139,16 +98,67 @@ class Links(node_channels.Links):
         """End what is left of the run on a node, in the background."""
 
         def take(answer: Answer) -> None:
-            self._follower.swept(host, answer.get("left", ["nobody could look: %s" % answer.get("msg")]))
+            left = answer.get("left", ["unknown, the node could not be asked: %s" % answer.get("msg")])
+            self._follower.suspects.swept(host, left)
 
-        self._agents.call(host, "_runs.run_end:stop_now", self.request(host, {}), _SWEEP_SECONDS, take)
+        self._agents.call(host, Task("_runs.run_end:stop_now", self.request(host, {}), take, _SWEEP_SECONDS))
+
+
+class _Reader:
+    """One attempt to have a run's files read on a node."""
+
+    def __init__(
+        self, agents: Agents, follower: Follower, host: str, failed: Callable[[str], None], begin: Begin
+    ) -> None:
+        self._agents, self._follower, self._host = agents, follower, host
+        self._failed, self._begin = failed, begin
+        self._call: Optional[Call] = None
+        self._has_spoken = False
+
+    def start(self, request: Dict[str, Any]) -> None:
+        """Turn an agent of the node into a reader."""
+        raw = partial(self._follower.heard, self._host)
+        task = Task(TAIL, request, self._answered, told=self._told, raw=raw, started=self._started)
+        self._agents.become(self._host, task)
+
+    def _started(self, call: Call) -> None:
+        self._call = call
+        self._agents.loop.after(_SPEAK_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._has_spoken and self._call:
+            self._has_spoken = True
+            self._call.drop()
+            self._failed(self._host)
+
+    def _told(self, _: Dict[str, Any]) -> None:
+        self._has_spoken = True
+        assert self._call is not None
+        if self._follower.is_over:
+            self._call.drop()
+        else:
+            self._begin(self._host, self._call)
+
+    def _answered(self, answer: Answer) -> None:
+        self._has_spoken = True
+        if self._follower.is_over:
+            return
+        if self._call and self._follower.channels.get(self._host) is self._call:
+            self._follower.ended(self._host)
+        elif "problem" in answer or answer.get("rc", 0) is None:
+            self._failed(self._host)
+        else:
+            # The node knows nothing of the run.
+            self._begin(self._host, _Nothing())
+            refusal = {"event": events.REFUSED, "message": str(answer.get("msg"))[:_MESSAGE]}
+            self._follower.heard(self._host, wire.encode(refusal))
 
 
 class _Nothing:
-    """A channel of a node that has nothing to tell."""
+    """The channel of a node without a reader."""
 
     def give(self, data: bytes) -> None:
-        """Take an order that there is nobody for."""
+        """Ignore an order."""
 
     def drop(self) -> None:
-        """End what never was."""
+        """Do nothing."""

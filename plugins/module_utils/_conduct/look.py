@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look at all nodes at once: the probe, and what its answers are worth. Private to the collection."""
+"""Inspect all nodes at once: the probe, and the check of its answers. Private to the collection."""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, fact_answers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Task
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way
 
 PROBE = "_probe.node_facts:node_info"
-# Whatever may hang has a deadline on the node, and the agent keeps one for the whole probe. This much later the agent
-# itself does not do anything any more.
+# What may hang has a deadline of its own on the node, and the agent enforces one for the whole probe; after this much
+# longer, it is the agent that hangs.
 _MORE_SECONDS = 5.0
 
 
 class Seen(NamedTuple):
-    """What a look at one node gave: its facts, or why there are none."""
+    """The result of one node's probe: its facts, or why there are none."""
 
     facts: Optional[Facts] = None
     problem: Optional[codes.Problem] = None
@@ -37,8 +38,8 @@ def at_all(
 
     Args:
         request: See ``node_facts.ARGUMENTS``.
-        told: Hears of each node, and whether it answered.
-        is_over: Whether nobody waits for it any more.
+        told: Gets each node, and whether it answered.
+        is_over: Whether the result is no longer awaited.
     """
     seen: Dict[str, Seen] = {}
     begun = dict.fromkeys(hosts, 0.0)
@@ -50,7 +51,7 @@ def at_all(
 
     seconds = runners.job_of(request["shape"]).probe_seconds
 
-    def begin(host: str) -> None:
+    def begin(host: str, _: Call) -> None:
         begun[host] = time.time()
         agents.loop.after(seconds + _MORE_SECONDS, lambda: give_up(host))
 
@@ -58,25 +59,15 @@ def at_all(
         if host not in seen:
             agents.give_up(host, "it did not answer in %g s" % (seconds + _MORE_SECONDS))
 
-    def ask(host: str) -> None:
-        agents.call(
-            host,
-            PROBE,
-            request,
-            seconds,
-            lambda answer: take(host, answer),
-            started=lambda _: begin(host),
-        )
-
     for host in hosts:
-        ask(host)
+        agents.call(host, Task(PROBE, request, partial(take, host), seconds, started=partial(begin, host)))
     while len(seen) < len(hosts) and not is_over():
         agents.loop.turn()
     return seen
 
 
 def judge(way: Way, answer: Answer, paths: List[str], sent: float) -> Seen:
-    """Take facts that are what the probe gives, and nothing else that a node says; or say why there are none."""
+    """Return the facts of an answer if they are what the probe gives, otherwise why there are none."""
     host, received = way.host, time.time()
     if "node" in answer:
         node = answer["node"]
@@ -84,9 +75,9 @@ def judge(way: Way, answer: Answer, paths: List[str], sent: float) -> Seen:
         if odd is None:
             facts: Facts = fact_answers.dated(node, {"sent": sent, "received": received})  # type: ignore[assignment]
             return Seen(facts=facts)
-        message = "the probe does not give such facts: %s" % odd
+        message = "its facts are invalid: %s" % odd
         return Seen(problem=codes.problem("PROBE_MALFORMED", host, message, hint=way.hint("HOST")))
     if "problem" in answer:
         return Seen(problem=answer["problem"])
-    message = "the node could not be looked at: %s" % " ".join(str(answer.get("msg", "")).split())[-300:]
+    message = "the node could not be inspected: %s" % " ".join(str(answer.get("msg", "")).split())[-300:]
     return Seen(problem=codes.problem("PROBE_FAILED", host, message, hint=way.hint("HOST")))

@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the proof round alone: for a check, and for a launch that is refused before it arms anything."""
+"""Run the proof alone: for a check, and for a launch that is refused before it arms anything."""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Callable, Dict, List
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Proof, Written
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import LISTENING, Round
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 
-# What nodes do is bounded by itself; these are for a node that stops doing anything.
+# The functions on nodes bound their own time; these are for a node that hangs.
 PROOF_SECONDS, RELEASE_SECONDS = 20.0, 8.0
 
 
 def request(proof: Dict[str, Proof], host: str, news: Dict[str, Any]) -> Proof:
     """
-    Write what a node is asked: its part, all other nodes' addresses, and the ports that the head listens on.
+    Write a node's request: its part, the addresses of all other nodes, and the ports that the head listens on.
 
-    Without any there is nothing to connect to. A plan of many nodes does not hold the addresses for each of them.
+    Without ports there is nothing to connect to. The addresses are not in the plan, where they would grow with the
+    square of the number of nodes.
     """
     own: Proof = {**proof[host]}
     if own.get("routes"):
@@ -31,7 +34,7 @@ def request(proof: Dict[str, Proof], host: str, news: Dict[str, Any]) -> Proof:
 
 
 def is_due(wanted: Proof) -> bool:
-    """Tell whether a node has anything to prove or to clean."""
+    """Return whether a node has anything to prove or to clean."""
     return any(wanted.get(key) for key in ("listen", "connect", "routes", "read", "written", "peers"))
 
 
@@ -39,23 +42,19 @@ def run(
     proof: Dict[str, Proof], agents: Agents, is_over: Callable[[], bool] = lambda: False
 ) -> Dict[str, Dict[str, Any]]:
     """
-    Run the round and return what each node reported, by host; nodes with nothing to prove are left out.
+    Run the proof and return the report of each node, by host, except for nodes with nothing to prove.
 
     Args:
-        is_over: Whether nobody waits for it any more.
+        is_over: Whether the result is no longer awaited.
     """
     due = {host: wanted for host, wanted in proof.items() if is_due(wanted)}
     results: Dict[str, Dict[str, Any]] = {}
     head = next((host for host, wanted in due.items() if "listen" in wanted), None)
-    proving = Round(
-        agents,
-        due,
-        head,
-        "_arm.prove:prove",
-        lambda host, news: request(due, host, news),
-        lambda host, answer: results.update({host: answer}),
-        PROOF_SECONDS,
-    )
+
+    def task(host: str, news: Dict[str, Any]) -> Task:
+        return Task("_arm.prove:prove", request(due, host, news), partial(results.__setitem__, host), PROOF_SECONDS)
+
+    proving = Round(agents, due, head, task)
     proving.start()
     deadline = time.monotonic() + PROOF_SECONDS
     while proving.awaited and time.monotonic() < deadline and not is_over():
@@ -67,6 +66,6 @@ def run(
 
 
 def release(written: Dict[str, List[Written]], agents: Agents) -> None:
-    """Have the proof's files removed, now that everybody has read them."""
+    """Have the proof's files removed, after all nodes have read them."""
     due = {host: files for host, files in written.items() if files}
     agents.ask(due, "_node.mount_table:release", due.__getitem__, RELEASE_SECONDS)

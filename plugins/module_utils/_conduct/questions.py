@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What is asked of nodes about runs: how one stands, that it ends, what they hold and what may go, what it left.
+Questions to nodes about runs: the state of one, its stop, which runs there are, which can be removed, what one left.
 
-Every question takes the agents of its nodes and the arguments of the module of the same name, and gives what that
-module returns: ``nodes`` by host, ``problems`` of nodes that did not answer as they should, ``changed``, ``notices``.
-Private to the collection.
+Every question takes the agents of its nodes and the arguments of the module of the same name, and returns what that
+module returns: ``nodes`` by host, ``problems`` of nodes without a valid answer, ``changed``, ``notices``. Private to
+the collection.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ Found = Dict[str, Any]
 Question = Callable[[Agents, Dict[str, Any]], Found]
 
 _SECONDS = 25.0
-# To look, to kill, and to have systemd forget the service.
+# To inspect, to kill, and to have systemd forget the service.
 _STOP_MORE_SECONDS = 40.0
-# To look takes moments; to remove millions of files takes minutes.
+# An inspection takes moments; removing millions of files takes minutes.
 _REMOVE_SECONDS = 600.0
 DAYS = 7.0
 
 
 def _found(nodes: Dict[str, Any], silent: Dict[str, str], agents: Agents, changed: bool = False) -> Found:
-    """Sum up what nodes said, and which of them, for what reasons, were silent."""
+    """Build a result from the answers of nodes, and the reasons why others were silent."""
     problems = [find_run.silence(agents.ways[host], why) for host, why in silent.items()]
     return {"changed": changed, "nodes": nodes, "problems": problems, "notices": []}
 
 
 def _sorted(answers: Dict[str, Any], key: str) -> Tuple[Dict[str, Any], Dict[str, str]]:
-    """Part answers that have a key from those that have not."""
+    """Return the answers that have a key, and the messages of those that do not."""
     nodes = {host: answer for host, answer in answers.items() if key in answer}
     return nodes, {host: answer["msg"] for host, answer in answers.items() if key not in answer}
 
 
 def status(agents: Agents, arguments: Dict[str, Any]) -> Found:
     """
-    Ask all nodes of a run how it stands there.
+    Ask all nodes of a run for its state there.
 
     Raises:
         find_run.Unknown: If no node holds it.
@@ -66,13 +66,13 @@ def ps(agents: Agents, arguments: Dict[str, Any]) -> Found:
 
 def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
     """
-    End a run on all nodes at once, and learn of each whether anything is left.
+    End a run on all nodes at once, and check each for remains.
 
     Args:
-        arguments: ``run_id`` or nothing for the latest that goes on, ``run_dir``, ``grace``, ``dry_run``.
+        arguments: ``run_id`` or nothing for the latest that is still running, ``run_dir``, ``grace``, ``dry_run``.
 
     Raises:
-        find_run.Unknown: If no run is named and no node holds one; its ``nodes`` have proved what they could.
+        find_run.Unknown: If no run is named and no node holds one; its ``nodes`` are those that proved it.
     """
     grace = float(arguments.get("grace", wire.STOP_SECONDS))
     run_id = str(arguments.get("run_id") or "")
@@ -90,12 +90,12 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
     if run_id:
         end(run_id)
     notices: List[codes.Problem] = []
-    # Who names no run, or one that is over, may mean one that goes on: also a later start of the same run.
+    # Without a run, or with one that is over, the user may mean one still running, such as a restart of the same run.
     if not silent and not any(node["changed"] and node["known"] for node in nodes.values()):
         try:
             plan, notices = find_run.plan_of(arguments, agents, alive=True)
         except find_run.Unknown as unknown:
-            # Nodes that hold nothing of the named run have proved that nothing is left, all the same.
+            # Nodes that hold nothing of the named run have still proved that nothing is left.
             unknown.nodes = nodes
             raise
         found = str(plan["run_id"])
@@ -104,26 +104,26 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
             end(run_id)
     result = _found(nodes, silent, agents, changed=any(node["changed"] for node in nodes.values()))
     stuck = [
-        codes.problem("LEFT_BEHIND", host, "these do not end: %s" % ", ".join(node["left"]), "look at them there")
+        codes.problem("LEFT_BEHIND", host, "left behind: %s" % ", ".join(node["left"]), "inspect them on the node")
         for host, node in nodes.items()
         if node["left"]
     ]
     is_unknown = bool(nodes) and not any(node["known"] for node in nodes.values())
     unknown_there = [
-        codes.problem("RUN_UNKNOWN", host, "it holds no run %s" % run_id, find_run.SEE) for host in nodes if is_unknown
+        codes.problem("RUN_UNKNOWN", host, find_run.NOT_FOUND % run_id, find_run.SEE) for host in nodes if is_unknown
     ]
     problems = [*result["problems"], *stuck, *unknown_there]
     return {**result, "problems": problems, "run_id": run_id, "known": not is_unknown, "notices": notices}
 
 
 def gc(agents: Agents, arguments: Dict[str, Any]) -> Found:
-    """Remove what runs of long ago left on all nodes."""
+    """Remove what old runs left on all nodes."""
     bases = arguments.get("bases") or {}
 
     def request(host: str) -> Dict[str, Any]:
         return {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []}
 
-    # A run that lives on one node is kept on all: its other shares may be all that tells how it ended there.
+    # A run that is alive on one node is kept on all: only its parts elsewhere may tell how it ended there.
     living = agents.ask(agents.ways, "_runs.survey:alive", request, _SECONDS)
     answered = [host for host in agents.ways if "alive" in living[host]]
     order = {
@@ -155,7 +155,7 @@ def collect(agents: Agents, arguments: Dict[str, Any]) -> Found:
         absent = [host for host, place in places.items() if not os.path.isdir(place)]
         return {**_found({}, {}, agents, changed=bool(absent)), **known, "notices": notices}
     taken = [
-        codes.problem("DEST_IN_USE", host, "%s holds something else" % place, "name another directory")
+        codes.problem("DEST_IN_USE", host, "%s exists and is not from this run" % place, "name another directory")
         for host, place in places.items()
         if not fetching.is_replaced(place, plan["run_id"])
     ]
@@ -164,14 +164,14 @@ def collect(agents: Agents, arguments: Dict[str, Any]) -> Found:
     requests = {node["host"]: {"run_id": plan["run_id"], "run_dir": node.get("run_dir")} for node in plan["nodes"]}
     size = int(arguments.get("max_size") or fetching.MAX_BYTES)
     fetched = fetching.from_all(agents.ways, requests, base, size)
-    silent = {host: share.failure for host, share in fetched.items() if share.failure}
+    silent = {host: part.failure for host, part in fetched.items() if part.failure}
     nodes = {host: places[host] for host in fetched if host not in silent}
     left_out = [
-        codes.problem("FILES_LEFT_OUT", host, share.left_out, "look at them on the node, as root if need be")
-        for host, share in fetched.items()
-        if share.left_out
+        codes.problem("FILES_LEFT_OUT", host, part.left_out, "inspect them on the node, as root if need be")
+        for host, part in fetched.items()
+        if part.left_out
     ]
-    changed = any(share.changed for share in fetched.values())
+    changed = any(part.changed for part in fetched.values())
     return {**_found(nodes, silent, agents, changed), **known, "notices": notices, "warning_list": left_out}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follow a run that somebody started, from its files: attach to it, or just read its output. Private."""
+"""Follow a run that is already started, from its files: attach to it, or only read its output. Private."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conducto
 from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
 
-# What keeps a reader from output that there may be; how the job ended is not what it asks.
+# What may keep a reader from existing output. How the job ended is not its question.
 UNSEEN = (*codes.LOST, "CHANNEL_FAILED", "RUN_UNKNOWN")
 
 
@@ -22,14 +22,14 @@ def read(
     conductor: Conductor, agents: Agents, plan: Plan, follow: bool, since: Any = None, read_only: bool = False
 ) -> Result:
     """
-    Read what there is, and with ``follow`` what comes, to the run's end.
+    Read existing output, and with ``follow`` what comes until the end of the run.
 
     Args:
-        since: Where to begin, as a person says it; None for the first byte.
+        since: Where to begin, as a user writes it; None for the first byte.
         read_only: Whether neither a failure nor an interrupt may stop the run.
 
     Returns:
-        As for a launch; without ``follow`` its ``silent`` says by host why there is nothing to read.
+        As for a launch; without ``follow``, ``silent`` has by host the reason why nothing can be read.
     """
     started = time.monotonic()
     follower = conductor.follow(plan, read_only=read_only, begun=follow, to_end=follow)
@@ -47,7 +47,7 @@ def read(
 
 
 def answer(result: Result, ways: Ways, follow: bool, read_only: bool) -> Result:
-    """Give of a result what a reader asked: how a job ended is not, which output is missing is."""
+    """Reduce a result to what a reader asked for: which output is missing, not how the job ended."""
     if not follow:
         problems = [find_run.silence(ways[host], why) for host, why in result["silent"].items()]
         return {"changed": False, "nodes": {}, "exit_code": 0, "problems": problems}
@@ -56,7 +56,7 @@ def answer(result: Result, ways: Ways, follow: bool, read_only: bool) -> Result:
 
 
 def _at(begin: Dict[str, Any], clock_offset: float) -> Dict[str, Any]:
-    """Say a time as a node's own clock does."""
+    """Convert a time to a node's own clock."""
     if isinstance(begin["since"], float):
         return {"since": begin["since"] + clock_offset}
     return begin

@@ -1,50 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Call a function on many nodes at once, where one of them, the head, has to speak first.
+Run a task on many nodes at once, where one of them, the head, has to speak first.
 
-The head's function tells its news, the ports that it listens on, while it runs; the others are called with them, and
-the head's input ends when all others have answered. Private to the collection.
+The head's function reports the ports that it listens on while it runs. The others are called with that news, and the
+head's input ends when all others have answered. Private to the collection.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Task
 
 News = Dict[str, Any]
 LISTENING = "listening"
 
 
 class Round:
-    """One call per node; ``answered`` gets every node's answer once."""
+    """One task per node, each of which is answered once."""
 
     def __init__(
-        self,
-        agents: Agents,
-        hosts: Iterable[str],
-        head: Optional[str],
-        function: str,
-        request: Callable[[str, News], Any],
-        answered: Callable[[str, Answer], None],
-        seconds: float,
-        arms: Callable[[str], Optional[str]] = lambda _: None,
-        **how: bool,
+        self, agents: Agents, hosts: Iterable[str], head: Optional[str], task: Callable[[str, News], Task]
     ) -> None:
         """
         Prepare a round.
 
         Args:
-            head: The node that speaks first, or None when nobody has to.
-            request: What a node's call takes, from the node's name and the head's news.
-            seconds: The time that each call has.
-            arms: The directory of the run that a node's call arms.
-            how: More for ``Link.call``.
+            head: The node that speaks first, or None if there is none.
+            task: Makes a node's task from the node's name and the head's news.
         """
-        self._agents, self._hosts, self._head = agents, list(hosts), head
-        self._function, self._request, self._answered = function, request, answered
-        self._seconds, self._arms, self._how = seconds, arms, how
+        self._agents, self._hosts, self._head, self._task = agents, list(hosts), head, task
         self._calls: Dict[str, Call] = {}
         self.awaited = set(self._hosts)
         self._has_spoken = self._is_cancelled = False
@@ -57,7 +44,7 @@ class Round:
             self._call(self._head, {})
 
     def cancel(self) -> Set[str]:
-        """Call nobody any more, drop all calls, and give the nodes that were called and have not answered."""
+        """Call no more nodes, drop all calls, and return the nodes that were called and have not answered."""
         self._is_cancelled = True
         dropped = self.awaited & set(self._calls)
         for host in dropped:
@@ -66,23 +53,21 @@ class Round:
         return dropped
 
     def _call(self, host: str, news: News) -> None:
+        task = self._task(host, news)
+
         def told(found: News) -> None:
             if host == self._head and LISTENING in found:
                 self._speak(found)
 
-        self._agents.call(
-            host,
-            self._function,
-            self._request(host, news),
-            self._seconds,
-            lambda answer: self._take(host, answer),
+        whole = replace(
+            task,
+            answered=lambda answer: self._take(host, task, answer),
             told=told,
             started=lambda call: self._calls.update({host: call}),
-            # Whoever is reached only after that would take part in what nobody waits for.
+            # A node that is reached after a cancel would take part in what is no longer awaited.
             is_wanted=lambda: not self._is_cancelled,
-            arms=self._arms(host),
-            **self._how,
         )
+        self._agents.call(host, whole)
 
     def _speak(self, news: News) -> None:
         if self._has_spoken or self._is_cancelled:
@@ -93,13 +78,13 @@ class Round:
                 self._call(host, news)
         self._release_head()
 
-    def _take(self, host: str, answer: Answer) -> None:
+    def _take(self, host: str, task: Task, answer: Answer) -> None:
         if host not in self.awaited:
             return
         self.awaited.discard(host)
-        self._answered(host, answer)
+        task.answered(answer)
         if host == self._head:
-            self._speak({})  # It ended without a word: there is nothing to connect to.
+            self._speak({})  # It ended without news: there is nothing to connect to.
         self._release_head()
 
     def _release_head(self) -> None:

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What goes over one agent's channel: calls of functions of ours, and ways to supervisors. Private to the collection.
+What goes over one agent's channel: calls of our functions, and ways to supervisors. Private to the collection.
 
-A node may send anything and as much as it likes. Whatever is kept here has a bound; what goes beyond it, or is not what
-our functions write, is refused.
+A node may send anything, and any amount. Everything kept here has a bound. What exceeds it, or is not what our
+functions write, is refused.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Protocol
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, wire
 
-# What one answer may have.
+# The bound of one answer.
 ANSWER_BYTES = 1 << 26
 
 Answer = Dict[str, Any]
@@ -28,86 +29,85 @@ class Carrier(Protocol):
         """Send a frame."""
 
     def forget(self, number: int) -> None:
-        """End a stream, and hear nothing of it any more."""
+        """End a stream; nothing more comes from it."""
 
 
-class Refused(Exception):  # noqa: N818  it is an answer of a node, not an error of ours
-    """A node sent what it may not send."""
+class Refused(Exception):  # noqa: N818  a node's answer, not an error of ours
+    """A node sent what it must not send."""
 
 
 class Stream:
-    """What comes from one call or one supervisor, and what goes to it."""
+    """The bytes from and to one call or one supervisor."""
 
-    def __init__(self, link: Carrier, number: int) -> None:
-        self._link, self._number = link, number
+    def __init__(
+        self, link: Carrier, number: int, hear: Callable[[bytes], None], ended: Callable[[Optional[str]], None]
+    ) -> None:
+        """
+        Describe a stream that begins.
+
+        Args:
+            hear: Takes what comes from it.
+            ended: Learns that nothing more comes, with the reason if its node is lost.
+        """
+        self._link, self._number, self.hear, self.ended = link, number, hear, ended
 
     def give(self, data: bytes) -> None:
         """Send bytes to it."""
         self._link.give(self._number, data)
 
     def end_input(self) -> None:
-        """Tell it that nothing more comes."""
+        """Tell it that no more input comes."""
         self._link.tell({"close": self._number})
 
     def drop(self) -> None:
-        """End it; nothing is heard of it any more."""
+        """End it; nothing more comes from it."""
         self._link.forget(self._number)
 
-    def hear(self, data: bytes) -> None:
-        """Take what it sent."""
-        raise NotImplementedError
 
-    def ended(self, why: Optional[str]) -> None:
-        """Take down that nothing more comes; why, where its node is not to be heard any more."""
-        raise NotImplementedError
+@dataclass(frozen=True)
+class Task:
+    """
+    A function of ours to run on a node, and the callbacks that take what comes of it.
 
+    ``function`` is named like ``_arm.prove:prove``, and ``request``, JSON data, is its argument. ``answered`` gets its
+    answer once, in the shape of that function's, or ``failed`` with ``msg``. After ``seconds`` the node ends it.
+    ``told`` gets its news while it runs; a function without news takes no second argument. ``raw`` gets what it writes
+    after its first news. ``started`` gets the call as soon as it is sent; ``is_wanted`` decides whether it is sent at
+    all once the agent has spoken. A function that ``finishes`` notices by itself that it is no longer wanted, and must
+    not be killed then. One that ``delivers`` writes our programs to files. ``arms`` is the directory of the run whose
+    supervisor it starts, which the agent then follows until ``relay``.
+    """
 
-class Relayed(Stream):
-    """The way to a supervisor: bytes."""
-
-    def __init__(self, link: Carrier, number: int, heard: Callable[[bytes], None], over: Callable[[], None]) -> None:
-        super().__init__(link, number)
-        self._heard, self._over = heard, over
-
-    def hear(self, data: bytes) -> None:
-        """Pass on what it sent."""
-        self._heard(data)
-
-    def ended(self, why: Optional[str]) -> None:
-        """Pass on that it is over."""
-        del why
-        self._over()
+    function: str
+    request: Any
+    answered: Callable[[Answer], None]
+    seconds: float = 0.0
+    told: Optional[Callable[[Dict[str, Any]], None]] = None
+    raw: Optional[Callable[[bytes], None]] = None
+    started: Callable[[Call], None] = lambda _: None
+    is_wanted: Callable[[], bool] = lambda: True
+    finishes: bool = False
+    delivers: bool = False
+    arms: Optional[str] = None
 
 
 class Call(Stream):
-    """
-    A function that runs on a node.
+    """A task that runs on a node."""
 
-    ``answered`` gets its answer once, in the shape of that function's, or ``failed`` with ``msg``; ``told`` its news
-    while it runs; ``raw`` what it writes after the news that say so.
-    """
-
-    def __init__(
-        self,
-        link: Carrier,
-        number: int,
-        function: str,
-        answered: Callable[[Answer], None],
-        told: Optional[Callable[[Dict[str, Any]], None]] = None,
-        raw: Optional[Callable[[bytes], None]] = None,
-    ) -> None:
-        super().__init__(link, number)
-        self._function, self._answered, self._told, self._raw = function, answered, told, raw
+    def __init__(self, link: Carrier, number: int, task: Task) -> None:
+        super().__init__(link, number, self._hear, self._ended)
+        self._function, self._told, self._raw = task.function.partition(":")[2], task.told, task.raw
+        self._answered: Optional[Callable[[Answer], None]] = task.answered
         self._kept = bytearray()
         self._seen = 0
         self._is_raw = False
 
-    def hear(self, data: bytes) -> None:
+    def _hear(self, data: bytes) -> None:
         """
         Take what it wrote.
 
         Raises:
-            Refused: If that is too much, or not what our functions write.
+            Refused: If it is too much, or not what our functions write.
         """
         if self._is_raw and self._raw:
             self._raw(data)
@@ -135,7 +135,7 @@ class Call(Stream):
             except wire.WireError as error:
                 raise Refused(str(error)) from error
             if not node_answers.NEWS(news):
-                raise Refused("these are no news: %r" % line[:80])
+                raise Refused("invalid news: %r" % line[:80])
             self._is_raw = self._raw is not None
             self._told(news)
         elif line[:1] == b"A":
@@ -144,14 +144,11 @@ class Call(Stream):
             except wire.WireError as error:
                 self._answer({"failed": True, "msg": "its answer cannot be read: %s" % error})
 
-    def ended(self, why: Optional[str]) -> None:
-        """Answer that there is none."""
+    def _ended(self, why: Optional[str]) -> None:
+        """Answer with the reason why there is no answer."""
         self._answer({"failed": True, "rc": None, "msg": why or "it ended without an answer"})
 
     def _answer(self, answer: Answer) -> None:
-        answered, self._answered = self._answered, _nothing
-        answered(answer)
-
-
-def _nothing(_: Answer) -> None:
-    """Take an answer that came before."""
+        answered, self._answered = self._answered, None
+        if answered:
+            answered(answer)

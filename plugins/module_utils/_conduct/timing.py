@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure what the stages of a command cost this machine, where its user asks for that.
+Measure what the stages of a command cost this machine, if its user asks for that.
 
 Private to the collection.
 """
@@ -18,7 +18,7 @@ VARIABLE = "MADCTL_TIMING"
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage took: seconds, and processor time of this process and of the children that ended in it."""
+    """What one stage took: seconds, and the processor time of this process and of children that ended in it."""
 
     name: str
     seconds: float
@@ -35,7 +35,7 @@ def _now() -> _Times:
 
 
 class Clock:
-    """Measures one stage after the other, from the moment it is made; one that nobody asked for does nothing."""
+    """Measures one stage after the other, from its creation; does nothing unless it is on."""
 
     def __init__(self, first: str, is_on: bool = False) -> None:
         self.is_on = is_on
@@ -43,7 +43,7 @@ class Clock:
         self._since: Optional[_Times] = _now() if is_on else None
 
     def begin(self, name: str) -> None:
-        """End the stage that is measured, and begin the next."""
+        """End the current stage, and begin the next."""
         self._end()
         self._name, self._since = name, _now() if self.is_on else None
 
@@ -54,11 +54,11 @@ class Clock:
             self._since = None
 
     def stages(self) -> List[Dict[str, Any]]:
-        """End the last stage, and give all as plain data; none where nothing came after the first."""
+        """End the last stage, and return all as plain data; none if there was only one."""
         self._end()
         return [asdict(stage) for stage in self._stages] if len(self._stages) > 1 else []
 
 
 def is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether whoever started us asks what it costs."""
+    """Return whether the user asks for the measurement."""
     return environment.get(VARIABLE, "") not in ("", "0")

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Write the files that a node packed, which may send anything: no node is trusted with paths of this machine.
+Write the files that a node packed. A node may send anything, and is not trusted with paths on this machine.
 
 An archive is a gzip stream of frames: ``{"directory": NAME}``, ``{"file": NAME, "time": SECONDS}`` and that
-file's bytes, ``{"end": true}``, with ``left_out`` and ``names`` where the node left something out. It has no
-words for links, devices, owners and modes, and every name is that of something new in a directory that the
-same archive made.
+file's bytes, ``{"end": true}``, with ``left_out`` and ``names`` if the node left something out. It cannot
+express links, devices, owners or modes, and every name is new, in a directory that the same archive made.
 """
 
 from __future__ import annotations
@@ -16,40 +15,33 @@ from typing import Any, Callable, Dict, Iterator, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, listed, text, whole
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import PIECE
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.channel import PIECE
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Refused
-from ansible_collections.madctl.multinode.plugins.module_utils._runs.packing import (
-    ENTRIES,
-    LAST_SECOND,
-    NAME_BYTES,
-    NAMED,
-    PART_BYTES,
-    is_name,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
 
 
 def _is_shown(value: Any) -> bool:
     return _text(value) and value.isprintable()
 
 
-_text = text(PART_BYTES)
-_ending = fields({"end": lambda value: value is True, "left_out": whole(1), "names": listed(_is_shown, NAMED)})
+_text = text(packing.PART_BYTES)
+_ending = fields({"end": lambda value: value is True, "left_out": whole(1), "names": listed(_is_shown, packing.NAMED)})
 
 
 def unpack(read: Callable[[], bytes], directory: str, size: int) -> Optional[str]:
     """
-    Write an archive into a directory that is new, empty and nobody else's.
+    Write an archive into a directory that is new, empty and accessible to this user only.
 
     Args:
-        read: Gives the next bytes of the archive, none at its end.
-        directory: It is left as it is when the archive is refused.
-        size: How many bytes all files may have.
+        read: Returns the next bytes of the archive, none at its end.
+        directory: Left as it is when the archive is refused.
+        size: How many bytes all files may have together.
 
     Returns:
-        What the node left out of it; None where it holds all.
+        What the node left out of it; None if it is complete.
 
     Raises:
-        Refused: If this is no archive, or holds what it may not.
+        Refused: If this is not an archive, or holds what it must not.
     """
     files = _Files(directory, size)
     try:
@@ -73,7 +65,7 @@ def _frames(read: Callable[[], bytes], size: int) -> Iterator[wire.Frame]:
 
 
 def _inflated(read: Callable[[], bytes], size: int) -> Iterator[bytes]:
-    """Yield pieces of bounded size, however much is packed into how little, or how little into how much."""
+    """Yield pieces of bounded size, whatever the ratio of compression."""
     engine, taken = zlib.decompressobj(wbits=31), 0
     try:
         while not engine.eof:
@@ -82,11 +74,11 @@ def _inflated(read: Callable[[], bytes], size: int) -> Iterator[bytes]:
             if not data and not piece:
                 raise Refused("it ends in the middle")
             taken += len(data) - len(engine.unconsumed_tail)
-            if taken > size + ENTRIES * NAME_BYTES:
-                raise Refused("it is larger than what it may hold")
+            if taken > size + packing.ENTRIES * packing.NAME_BYTES:
+                raise Refused("it is larger than the files it may hold")
             yield piece
     except zlib.error as error:
-        raise Refused("it is no gzip stream: %s" % error) from error
+        raise Refused("it is not a gzip stream: %s" % error) from error
     if engine.unused_data or read():
         raise Refused("something comes after its end")
 
@@ -132,10 +124,10 @@ class _Files:
                 os.close(descriptor)
 
     def _begin(self, name: Any, time: Any) -> None:
-        if type(time) not in (int, float) or not 0 <= time < LAST_SECOND:
-            raise Refused("it holds a file of no time")
+        if type(time) not in (int, float) or not 0 <= time < packing.LAST_SECOND:
+            raise Refused("it holds a file without a valid time")
         self._time = float(time)
-        # What is there is refused, and a parent that is missing or a file: no name leads anywhere else.
+        # An existing file is refused, and so is a missing parent or one that is a file: no name leads elsewhere.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._open = os.open(self._path(name), flags, 0o600)
 
@@ -149,8 +141,8 @@ class _Files:
 
     def _path(self, name: Any) -> str:
         self._entries += 1
-        if self._entries > ENTRIES:
-            raise Refused("it holds more than %d files" % ENTRIES)
-        if not is_name(name):
-            raise Refused("it holds a name that none may have: %s" % ascii(name)[:80])
+        if self._entries > packing.ENTRIES:
+            raise Refused("it holds more than %d files" % packing.ENTRIES)
+        if not packing.is_name(name):
+            raise Refused("it holds an invalid name: %s" % ascii(name)[:80])
         return os.path.join(self._directory, name)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A follower's part in mpirun: bring its requests to other nodes, and say whose fault it is when ranks do not come.
+The follower's part in mpirun: deliver its requests to other nodes, and find the node at fault when ranks are late.
 
 Private to the collection.
 """
@@ -14,25 +14,25 @@ from typing import Any, Callable, Dict, Optional, Sequence, Set
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.run_outcome import NodeRun
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
-_LOGS = "what it says is in logs/runner.* of the run directory"
+_LOGS = "its output is in logs/runner.* of the run directory"
 
-Order = Callable[[str, bytes], None]  # host, what its supervisor is to get
+Order = Callable[[str, bytes], None]  # host, what its supervisor gets
 
 
 class Daemons:
-    """The daemons of MPI of one run."""
+    """The MPI daemons of one run."""
 
     def __init__(self, plan: Plan, runs: Sequence[NodeRun], order: Order) -> None:
         self._plan, self._runs, self._order = plan, runs, order
         self._late = False
-        # What is known without asking: when all began, and whose daemons mpirun asked for.
+        # What we saw ourselves: when the run began, and whose daemons mpirun asked for.
         self.began: Optional[float] = None
         self._wanted: Set[str] = set()
 
     def bring(self, request: Dict[str, Any]) -> None:
-        """Bring a request to the node that it is for; both ends know that it is genuine."""
+        """Deliver a request to the node that it is for; its seal lets both ends check that it is genuine."""
         message = {key: request[key] for key in ("address", "serial", "command", "seal")}
         for run, node in zip(self._runs, self._plan["nodes"]):
             if node["address"] == request["address"]:
@@ -40,12 +40,12 @@ class Daemons:
                 self._order(run.host, json.dumps(message).encode() + b"\n")
 
     def late(self, run: NodeRun, header: Dict[str, Any]) -> None:
-        """Take down that ranks did not come in time on a node."""
+        """Record that ranks did not join in time on a node."""
         self._late = True
         self._blame(run, header)
 
     def ended(self, run: NodeRun, header: Dict[str, Any]) -> None:
-        """Take down how a node ended; with mpirun itself, nobody asks for daemons any more."""
+        """Record how a node ended; once mpirun itself has ended, no more daemons are needed."""
         if header.get("stopped") and self._late:
             self._blame(run, header)
         if run.node_rank == 0 and runners.ranks_by(self._plan.get("runner")).daemons:
@@ -54,15 +54,15 @@ class Daemons:
                     self._order(other.host, wire.END)
 
     def _blame(self, run: NodeRun, header: Dict[str, Any]) -> None:
-        """A node whose daemon did not reach mpirun is the cause; all others, and mpirun, only waited for it."""
+        """Blame the node whose daemon did not reach mpirun; mpirun and all other nodes only waited for it."""
         daemon: Optional[str] = header.get("daemon")
-        # Unknown to whoever attaches to a run by its id alone.
+        # Unknown to a follower that attaches by the run's id alone.
         seconds = self._plan.get("start_timeout") or 0.0
         within = " in %g s" % seconds if seconds else ""
         now, first = time.time(), self._runs[0]
         at = run.date(header.get("time", now), now)
         if daemon == events.UNASKED and self._is_known_better(run, seconds):
-            message = "it did not start its MPI daemon, and says that nobody asked for it"
+            message = "it did not start its MPI daemon, and reports that it was not asked to"
             run.fail(at - seconds, problem("DAEMON_NOT_READY", run.host, message, _LOGS))
         elif daemon == events.UNASKED:
             message = "mpirun did not ask for the daemon of %s%s" % (run.host, within)
@@ -75,6 +75,6 @@ class Daemons:
             run.fail(at, problem("DAEMON_NOT_READY", run.host, message, _LOGS))
 
     def _is_known_better(self, run: NodeRun, seconds: float) -> bool:
-        """Tell whether a node's word that mpirun did not ask in time is wrong, which would be mpirun's fault."""
+        """Return whether a node wrongly reports that mpirun did not ask for its daemon in time."""
         early = self.began is not None and time.monotonic() - self.began < seconds / 2
         return run.host in self._wanted or early

@@ -1,95 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Judge how a run ended from what every node reported. Pure; private to the collection.
+Judge how a run ended from the reports of all nodes. Pure; private to the collection.
 
-The first failure wins; what failed later, after others were told to stop, is a consequence.
+The first failure wins. What fails after the other nodes were told to stop is a consequence of it.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES, Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
-# Nobody of ours kills a job that nobody stopped; the kernel does.
 _SHOWN, _LISTED = 200, 8  # Characters of a name, and entries of a list, in a message.
-KILLED = "look for an out-of-memory kill on the node: dmesg"
-
-
-@dataclass
-class NodeRun:
-    """What the follower knows of one node; times are seconds, of the wall clock where a failure is dated."""
-
-    host: str
-    node_rank: int
-    clock_offset: float = 0.0
-    ready: bool = False
-    boot_id: Optional[str] = None
-    started_at: Optional[float] = None
-    exit: Optional[Dict[str, Any]] = None
-    # The ranks that are this node's by the plan, where that is known, and those that joined.
-    own: Optional[range] = None
-    ranks: Set[int] = field(default_factory=set)
-    failed_ranks: int = 0
-    failed_at: Optional[float] = None
-    failure: Optional[Problem] = None
-    # The rows of its table of models; None while it has not told how they ended.
-    models: Optional[List[Dict[str, str]]] = None
-    # Ranks whose program made a world of its own.
-    apart: Dict[int, Dict[str, Any]] = field(default_factory=dict)
-    # How far its events and logs were read, so that another channel can go on there.
-    seq: int = 0
-    offsets: Dict[str, int] = field(default_factory=dict)
-    suspected_at: Optional[float] = None
-    asked_at: Optional[float] = None
-    alive: Optional[bool] = None
-    sweeping: bool = False
-    left: List[str] = field(default_factory=list)
-
-    @property
-    def joined(self) -> int:
-        """How many of its ranks joined."""
-        return len(self.ranks)
-
-    def may_have(self, rank: Optional[int]) -> bool:
-        """Tell whether a rank can be this node's; no node speaks for another one's."""
-        return rank is None or self.own is None or rank in self.own
-
-    def join(self, rank: Optional[int]) -> None:
-        """Take down that a rank joined; no node has more of them than the plan gives it."""
-        if rank is not None and (self.own is None or rank in self.own):
-            self.ranks.add(rank)
-
-    @property
-    def failure_code(self) -> Optional[str]:
-        """The code of this node's failure, if it has one."""
-        return self.failure["code"] if self.failure else None
-
-    def date(self, told: float, now: float) -> float:
-        """
-        Give the time, by our clock, of what the node told by its own and was heard of now.
-
-        Nothing is heard of before it happened: whatever comes faster than the answer to the probe, which may have had
-        to wait on a busy machine, corrects what is known of the node's clock.
-        """
-        self.clock_offset = max(self.clock_offset, told - now)
-        return told - self.clock_offset
-
-    def fail(self, at: float, found: Problem) -> None:
-        """Record this node's first failure, which need not be the first that is heard of."""
-        if self.failed_at is None or at < self.failed_at:
-            self.failed_at, self.failure = at, found
-
-    def fresh(self, header: Dict[str, Any], payload: bytes) -> bytes:
-        """Give what of a piece of a log was not seen before."""
-        known, start = self.offsets.get(header["log"], 0), header["offset"]
-        self.offsets[header["log"]] = max(known, start + len(payload))
-        return payload[max(0, known - start) :]
+# madctl never kills a job that was not stopped; the kernel does.
+_KILLED = "check the node for an out-of-memory kill: dmesg"
 
 
 def _job(plan: Plan) -> runners.Runner:
@@ -106,7 +35,7 @@ def shares(plan: Plan) -> List[Optional[range]]:
 
 
 def signal_text(number: int) -> str:
-    """Name a signal as people know it."""
+    """Return the usual name of a signal."""
     import signal
 
     try:
@@ -116,11 +45,11 @@ def signal_text(number: int) -> str:
 
 
 def _how(record: Dict[str, Any]) -> Tuple[str, str]:
-    """Say how a process ended, and what to do about it if that is known from this alone."""
+    """Return how a process ended, and a remedy if one follows from that alone."""
     if record.get("oom"):
-        return "out of memory, killed by the kernel", "give it less to hold, or the node more memory"
+        return "out of memory, killed by the kernel", "reduce its memory use, or give the node more memory"
     if record["signal"]:
-        return signal_text(record["signal"]), KILLED if record["signal"] == 9 else ""
+        return signal_text(record["signal"]), _KILLED if record["signal"] == 9 else ""
     return "exit code %s" % record["exit_code"], ""
 
 
@@ -181,13 +110,30 @@ def runner_failure(run: NodeRun, plan: Plan, record: Dict[str, Any]) -> Problem:
     return {**found, "exit_code": record["exit_code"], "signal": record["signal"]}
 
 
+def exit_failure(run: NodeRun, plan: Plan, record: Dict[str, Any], is_stopping: bool) -> Optional[Problem]:
+    """Return the failure that a node's record means, if any."""
+    outcome = record["outcome"]
+    if outcome == run_directory.LOST:
+        return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", _KILLED)
+    if record.get("trouble"):
+        about = "its supervisor failed and ended the job: %s" % str(record["trouble"])[:_SHOWN]
+        return problem("SUPERVISOR_LOST", run.host, about, "see supervisor.log in the run directory")
+    if record.get("stopped") or is_stopping:
+        return None
+    if outcome == run_directory.DISARMED:
+        message = "it disarmed: its connection ended before it was told to start"
+        return problem("NODE_NOT_READY", run.host, message, "check that it is up, then launch again")
+    is_bad = outcome != run_directory.EXITED or record["exit_code"] != 0 or bool(record["signal"])
+    return runner_failure(run, plan, record) if is_bad and run.failure is None else None
+
+
 def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
-    """Describe models that failed, as far as they did; what was told to end did not fail."""
+    """Describe the models that failed; return None if none did, or if they were told to end."""
     if event["stopping"]:
         return None
     if event.get("alone") and not event["failed"]:
-        message = "model %s printed its own performance here: not one world, but one on each node"
-        remedy = "start ranks with $MAD_MULTI_NODE_RUNNER, and print performance on rank 0 alone"
+        message = "model %s printed its own performance here: each node made a world of its own"
+        remedy = "start ranks with $MAD_MULTI_NODE_RUNNER, and print performance on rank 0 only"
         found = problem("WORLD_DIFFERS", host, message % ", ".join(event["alone"]), remedy)
         return {**found, "exit_code": event["exit_code"]}
     if not event["failed"]:
@@ -204,7 +150,7 @@ def _brief(entries: List[str]) -> str:
 def failure(
     run: NodeRun, runs: Sequence[NodeRun], plan: Plan, event: Dict[str, Any]
 ) -> Tuple[Optional[Problem], float]:
-    """Say whether an event of one of the nodes is a failure, and by how many seconds later it is dated."""
+    """Return the failure that an event means, if any, and by how many seconds later it is dated."""
     name = event["event"]
     if name == events.JOINED:
         return joined(run, plan, event), 0.0
@@ -224,15 +170,15 @@ def failure(
 
 
 def _bystanders(runs: List[NodeRun]) -> List[Problem]:
-    """Find nodes on which a model did not run that ran on others, and those that did not tell how models ended."""
+    """Find nodes that did not run a model that others ran, and nodes that did not report how their models ended."""
     remedy = "see logs/runner.* of the run directory"
     silent = [run.host for run in runs if run.models is None]
     if silent:
-        return [problem("MODEL_FAILED", host, "nothing tells how models ended here", remedy) for host in silent]
+        return [problem("MODEL_FAILED", host, "how its models ended is not known", remedy) for host in silent]
     ran = {run.host: _models_run(run) for run in runs}
     found = []
     for model in sorted(set.union(*ran.values())):
-        # One that prints several results has a row each, with more behind its name.
+        # A model with several results has one row per result, with a suffix to its name.
         without = [host for host, own in ran.items() if not any(_is_same_model(model, other) for other in own)]
         found += [problem("MODEL_FAILED", host, "%s ran on other nodes, not here" % model, remedy) for host in without]
     return found
@@ -262,11 +208,11 @@ def lag(plan: Plan, event: Dict[str, Any]) -> float:
 
 
 def _unfinished(run: NodeRun) -> Optional[Problem]:
-    """Describe a share that did not come to its own end, whatever else was heard of it: that is no success."""
+    """Describe a node's part of the run that did not end by itself: that is never a success."""
     if run.exit is None:
-        return problem("NODE_LOST", run.host, "how its share ended is not known", "see madctl status")
+        return problem("NODE_LOST", run.host, "how its part of the run ended is not known", "see madctl status")
     if run.exit.get("stopped"):
-        why = "its share was stopped: %s" % (run.exit.get("reason") or "nobody knows why")
+        why = "its part of the run was stopped: %s" % (run.exit.get("reason") or "unknown reason")
         return problem("RUN_STOPPED", run.host, why)
     return None
 
@@ -276,15 +222,14 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
     Sum up a run.
 
     Returns:
-        Problems, the first failure first, none when the run succeeded; and the fields that the
-        result adds to the plan.
+        Problems, the first failure first, none if the run succeeded; and the fields that the result adds to the plan.
     """
     failed = sorted((run for run in runs if run.failure), key=lambda run: run.failed_at or 0.0)
     # Nodes that only waited for the one that held up the start are not to blame.
     first = failed[0].failed_at or 0.0 if failed else 0.0
     failed = [run for run in failed if run.failure_code != "DAEMON_NOT_READY" or (run.failed_at or 0.0) < first + 1.0]
     problems: List[Problem] = [run.failure for run in failed if run.failure]
-    # Ranks that failed after the first failure lost their peer, as far as anybody can tell.
+    # Ranks that failed after the first failure probably lost their peer.
     victims = {run.host: run.failed_ranks for run in failed if run.failed_ranks}
     if problems and problems[0]["code"] == "RANK_FAILED" and problems[0].get("rank") is not None:
         victims[failed[0].host] -= 1
@@ -304,7 +249,7 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
         left = run.left or (run.exit or {}).get("left_behind")
         if left:
             message = "left behind: %s" % _brief(left)
-            problems.append(problem("LEFT_BEHIND", run.host, message, "look at them on the node"))
+            problems.append(problem("LEFT_BEHIND", run.host, message, "inspect them on the node"))
     starts = [run.started_at for run in runs if run.started_at is not None]
     nodes = []
     for run, node in zip(runs, plan["nodes"]):

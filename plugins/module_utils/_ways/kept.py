@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to nodes as data, to be found again by a later command. No secret is in it. Private to the collection."""
+"""Ways to nodes as data for a later command, without secrets. Private to the collection."""
 
 from __future__ import annotations
 
@@ -7,35 +7,27 @@ import os
 import re
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
-    fields,
-    listed,
-    maybe,
-    one_of,
-    text,
-    truth,
-    whole,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._common import schema
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Login, Ssh
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way
 
 _PLACE = re.compile(r'ControlPath="?(/.*)/[^/]+$')
-_word = text(1 << 14)
-_login = fields(
+_word = schema.text(1 << 14)
+_login = schema.fields(
     {
-        "words": listed(_word, 1 << 10),
+        "words": schema.listed(_word, 1 << 10),
         "target": _word,
         "address": _word,
-        "port": maybe(whole(0, 65535)),
-        "chosen_patience": truth,
+        "port": schema.maybe(schema.whole(0, 65535)),
+        "chosen_patience": schema.truth,
     }
 )
-_way = fields({"way": one_of("local", "ssh"), "python": _word, "environment": _word}, {"login": _login})
+_way = schema.fields({"way": schema.one_of("local", "ssh"), "python": _word, "environment": _word}, {"login": _login})
 
 
 def dumped(way: Way) -> Optional[Dict[str, Any]]:
-    """Write a way down; None where it has a secret, or is none that can be kept."""
+    """Return a way as data; None if it has a secret, or is of a kind that cannot be kept."""
     found = {"python": way.python, "environment": way.environment}
     if isinstance(way, Local):
         return {"way": "local", **found}
@@ -44,14 +36,14 @@ def dumped(way: Way) -> Optional[Dict[str, Any]]:
 
 
 def is_kept(value: Any) -> bool:
-    """Tell whether it is a way that was written down."""
+    """Return whether a value is a way as ``dumped`` writes it."""
     if not _way(value) or (value["way"] == "ssh") != ("login" in value):
         return False
     return value["way"] == "local" or bool(value["login"]["words"])
 
 
 def loaded(host: str, value: Dict[str, Any]) -> Way:
-    """Give a way back that was written down, see ``is_kept``."""
+    """Return the way that was written as a value, see ``is_kept``."""
     if value["way"] == "local":
         return Local(host, value["python"], value["environment"])
     login = {**value["login"], "words": _without_lost_place(value["login"]["words"])}
@@ -59,7 +51,7 @@ def loaded(host: str, value: Dict[str, Any]) -> Way:
 
 
 def _without_lost_place(words: List[str]) -> List[str]:
-    """Have no connection kept where the directory for its socket has gone; it may have been one launch's own."""
+    """Keep no connection if the directory for its socket has gone; it may have belonged to one launch."""
     for word in words:
         found = _PLACE.match(word)
         if found and "%" not in found[1] and not os.path.isdir(found[1]):

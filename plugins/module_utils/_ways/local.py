@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way to a node that is this machine. Private to the collection."""
+"""The way to this machine as a node. Private to the collection."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _LEAVE_SECONDS = 1.0
 
 
 class _Here(way.Child):
-    """A child that ends what it started when its input ends, for which it has to live a moment longer."""
+    """A child that needs a moment when its input ends, to end what it started."""
 
     def close(self) -> None:
-        """Let it go, or kill it."""
+        """Let it end, or kill it."""
         self.link.close()
         try:
             self._process.wait(_LEAVE_SECONDS)
@@ -34,6 +34,6 @@ class Local(way.Way):
 
     @staticmethod
     def hint(host: str) -> str:
-        """Say how to look at a host by hand."""
+        """Return how to check a host by hand."""
         del host
         return "it is this machine"

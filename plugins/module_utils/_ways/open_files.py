@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Have as many open files as this process may while it has agents: every one costs two, and a usual bound is 1024.
+Raise the limit of open files while this process has agents: each costs two, and a common limit is 1024.
 
-What is started on this machine in the meantime keeps the bound of before: it may become a user's job. Private to the
+Programs that are started on this machine meanwhile keep the earlier limit: one may become a user's job. Private to the
 collection.
 """
 
@@ -18,7 +18,7 @@ _before: Optional[Tuple[int, int]] = None
 
 
 def take() -> None:
-    """Raise the bound, once for all who take it at the same time."""
+    """Raise the limit, once for all callers that hold it at the same time."""
     global _holders, _before
     with _lock:
         _holders += 1
@@ -28,11 +28,11 @@ def take() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (_before[1], _before[1]))
         except (OSError, ValueError):
-            pass  # Where more may be said than is allowed, as on macOS, it stays.
+            pass  # Where the hard limit cannot be used, as on macOS, the limit stays.
 
 
 def give_back() -> None:
-    """Have the bound of before, when nobody else has taken it."""
+    """Restore the earlier limit when no other caller holds it."""
     global _holders, _before
     with _lock:
         _holders -= 1
@@ -42,11 +42,11 @@ def give_back() -> None:
 
 
 def spare(pid: int) -> None:
-    """Give a child the bound of before."""
+    """Give a child the earlier limit."""
     change = getattr(resource, "prlimit", None)  # Linux
     with _lock:
         if _before is not None and change is not None:
             try:
                 change(pid, resource.RLIMIT_NOFILE, _before)
             except OSError:
-                pass  # It has ended, or may not be changed.
+                pass  # It has ended, or must not be changed.

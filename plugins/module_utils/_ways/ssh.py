@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The way to a node over SSH, and all that says ssh: its command line, its errors. Private to the collection.
+The way to a node over SSH, and everything about ssh: its command line, its errors. Private to the collection.
 
-Who knows the command line, such as Ansible, says it; here is what it is used for.
+The command line comes from a caller that knows it, such as Ansible; this file uses it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 
-# What a handshake comes to, in words of the reference page of checks.
+# What a handshake checks, in the words of the reference page.
 LOOKS_AT = "SSH: name, handshake, host key, login"
 # Connections notice a dead peer within seconds.
 ALIVE_SECONDS, ALIVE_TIMES = 3, 4
-_FAILED = 255  # what ssh ends with for reasons of its own
-_RESET_SECONDS = 3.0
-# What sshpass ends with: a password that is refused, and a host key that nobody accepts.
+_FAILED = 255  # the exit code of ssh itself
+_RESET_SECONDS, _NOTHING = 3.0, subprocess.DEVNULL
+# The exit codes of sshpass: the password was refused; the host key was not accepted.
 _PASSWORD_REFUSED, _KEY_UNKNOWN = 5, 6
 
 
@@ -32,9 +32,9 @@ class Login:
     """
     How ssh reaches a node.
 
-    ``words`` is its command line without the target, ``chosen_patience`` whether its user says how long to wait.
+    ``words`` is its command line without the target, ``chosen_patience`` whether its user chose how long to wait.
     ``password``, with the beginning of the prompt that asks for it, is never written down; see ``without_secret``.
-    ``refusal`` is why nobody can log in with what the user gave.
+    ``refusal`` is why a login with these settings cannot even be tried.
     """
 
     words: List[str]
@@ -44,11 +44,10 @@ class Login:
     chosen_patience: bool = False
     password: Optional[str] = None
     prompt: Optional[str] = None
-    # Why it cannot even be tried.
     refusal: Optional[str] = None
 
     def without_secret(self) -> Optional[Dict[str, Any]]:
-        """Give it as data that may be kept; None where a password is in it, or in a command that jumps to the node."""
+        """Return it as data that may be kept; None if it, or a command that jumps to the node, has a password."""
         if self.password is not None or any("sshpass" in word for word in self.words):
             return None
         kept = ("words", "target", "address", "port", "chosen_patience")
@@ -65,7 +64,7 @@ class Ssh(way.Way):
         self.login = login
 
     def start(self, command: str, seconds: Optional[float] = None) -> way.Connection:
-        """Start a command on the node, over the connection that is kept where there is one."""
+        """Start a command on the node, over a kept connection if there is one."""
         if self.login.refusal is not None:
             raise OSError(self.login.refusal)
         options = [] if seconds is None or self.login.chosen_patience else ["-o", "ConnectTimeout=%d" % seconds]
@@ -84,34 +83,27 @@ class Ssh(way.Way):
         return child
 
     def reset(self) -> None:
-        """End the connection that is kept."""
+        """End the kept connection."""
         if self.login.refusal is not None:
             return
         words = [self.login.words[0], "-O", "exit", *self.login.words[1:], "--", self.login.target]
         try:
-            subprocess.run(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-                timeout=_RESET_SECONDS,
-            )
+            subprocess.call(words, stdin=_NOTHING, stdout=_NOTHING, stderr=_NOTHING, timeout=_RESET_SECONDS)
         except (OSError, subprocess.TimeoutExpired):
-            pass  # Then the next attempt fails as well, and says why.
+            pass  # Then the next attempt fails as well, with the reason.
 
     @staticmethod
     def hint(host: str) -> str:
-        """Say how to look at a host by hand."""
+        """Return how to check a host by hand."""
         return "ssh %s" % host
 
     def is_of_node(self, code: Optional[int]) -> bool:
-        """Tell whether an exit code is one of a program on the node, not of the way to it."""
+        """Return whether an exit code is from a program on the node, not from the way to it."""
         own = (_FAILED, _PASSWORD_REFUSED, _KEY_UNKNOWN) if self.login.password is not None else (_FAILED,)
         return code is not None and code >= 0 and code not in own
 
     def explain(self, text: str, code: Optional[int] = None) -> codes.Problem:
-        """Turn what ssh or Ansible said where the node could not be reached into a problem."""
+        """Turn what ssh or Ansible printed about an unreachable node into a problem."""
         cause = next((cause for cause in _CAUSES if cause.pattern.search(text)), None)
         if self.login.password is not None and code in (_PASSWORD_REFUSED, _KEY_UNKNOWN):
             cause = _NO_PASSWORD if code == _PASSWORD_REFUSED else _UNKNOWN_KEY
@@ -128,11 +120,11 @@ class Ssh(way.Way):
         return bool(_TRANSIENT.search(text))
 
     def look(self) -> str:
-        """Say what to do about a node that does not answer."""
+        """Return the remedy for a node that does not answer."""
         return hostlist.slots_meant(self.host, self.login.port) or super().look()
 
 
-# -- what ssh says ---------------------------------------------------------------------------------
+# -- what ssh prints -------------------------------------------------------------------------------
 
 _TRANSIENT = re.compile(
     r"timed out|Connection (closed|reset) by|kex_exchange_identification|banner exchange|Broken pipe|mux_client",
@@ -141,7 +133,7 @@ _TRANSIENT = re.compile(
 
 
 class _Cause(NamedTuple):
-    """What a text of ssh means; the remedy has a place for the node's address."""
+    """What a text of ssh means; the remedy has a placeholder for the node's address."""
 
     code: str
     pattern: Pattern[str]
@@ -174,7 +166,7 @@ _CAUSES = (
     _Cause(
         "AUTHENTICATION_FAILED",
         re.compile(r"install the sshpass program|No such file or directory: 'sshpass'"),
-        "the inventory has a password for it, which only the program sshpass can give to ssh",
+        "the inventory has a password for it, which only the program sshpass can pass to ssh",
         "install sshpass here, or enrol a key: ssh-copy-id %s",
     ),
     _Cause("AUTHENTICATION_FAILED", _DENIED, _NO_KEY, "check --user and your key: ssh %s"),
@@ -188,6 +180,6 @@ _CAUSES = (
 
 
 def remedies(host: str) -> Dict[str, str]:
-    """Give the usual remedy of every code that this way alone finds."""
+    """Return the usual remedy for every code that only this way finds."""
     usual = {cause.code: cause.remedy % host for cause in _CAUSES}
     return {**usual, "HOST_UNREACHABLE": "check that it is up: %s" % Ssh.hint(host)}

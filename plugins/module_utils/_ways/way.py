@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a way to a node is, whatever carries it: it starts a program there, and knows what its errors mean.
+The interface of a way to a node, whatever carries it: it starts a program there, and knows what its errors mean.
 
-Every way is a file of its own beside this one. Private to the collection.
+Each way has its own file beside this one. Private to the collection.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class Connection:
     """
     A program that was started on a node: a socket that is its standard input and output.
 
-    Args of a subclass decide what else there is: the words of its standard error, and the code it ended with.
+    A subclass may also have its standard error, and its exit code.
     """
 
     def __init__(self, link: socket.socket) -> None:
         link.setblocking(False)
         self.link = link
-        # Where there is one, what can be read there is what the program, or whatever carries it, complains of.
+        # A descriptor with the error messages of the program and of what carries it, if there is one.
         self.words: Optional[int] = None
 
     def code(self) -> Optional[int]:
-        """Return the exit code of what carries the program; None while it runs, or where nobody can know."""
+        """Return the exit code of what carries the program; None while it runs, or if it cannot be known."""
         return None
 
     def close(self) -> None:
@@ -54,11 +54,11 @@ class Child(Connection):
             descriptors: What it inherits.
         """
         ours, theirs = socket.socketpair()
-        # Logs come through here: a larger piece at a time costs fewer turns of everybody.
+        # Logs come through here: larger pieces take fewer turns of the loop.
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE_BYTES)
         try:
             link = theirs.fileno()
-            # A session of its own: who interrupts us from a terminal asks for a graceful end, over this very channel.
+            # In a new session: an interrupt from a terminal must reach it as a graceful stop, over this very channel.
             self._process = subprocess.Popen(
                 argv,
                 stdin=link,
@@ -83,7 +83,7 @@ class Child(Connection):
         return self._process.poll()
 
     def close(self) -> None:
-        """Kill and collect it."""
+        """Kill and reap it."""
         super().close()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
@@ -96,7 +96,7 @@ class Child(Connection):
 class Way(ABC):
     """The way to one node."""
 
-    # For how long a node can be silent before its channel ends.
+    # How long a node can be silent before its channel ends.
     silence_seconds = 0.0
 
     def __init__(self, host: str, python: str, environment: str = "") -> None:
@@ -106,12 +106,12 @@ class Way(ABC):
         Args:
             host: The node's name.
             python: The Python that runs our programs there, as a shell reads it.
-            environment: What a shell is to have before it: ``NAME=value`` words, or nothing.
+            environment: What a shell exports before: ``NAME=value`` words, or nothing.
         """
         self.host, self.python, self.environment = host, python, environment
 
     def command(self, program: str) -> str:
-        """Write the command that runs a program of Python's there."""
+        """Write the command that runs a Python program there."""
         words = "exec %s -I -S -c %s" % (self.python, shlex.quote(program))
         return "export %s; %s" % (self.environment, words) if self.environment else words
 
@@ -121,7 +121,7 @@ class Way(ABC):
         Start a command on the node.
 
         Args:
-            seconds: How long to wait for the node's first answer, where its user chose no time; None for as usual.
+            seconds: How long to wait for the node's first answer, unless its user chose that; None for the default.
 
         Raises:
             OSError: If it cannot even be tried.
@@ -130,28 +130,28 @@ class Way(ABC):
     @staticmethod
     @abstractmethod
     def hint(host: str) -> str:
-        """Say how to look at a host by hand, to stand behind a colon."""
+        """Return how to check a host by hand, for use after a colon."""
 
-    def reset(self) -> None:  # noqa: B027  not every way keeps something
-        """Forget a connection that was kept and may be dead."""
+    def reset(self) -> None:  # noqa: B027  not every way keeps a connection
+        """Forget a kept connection, which may be dead."""
 
     def explain(self, text: str, code: Optional[int] = None) -> codes.Problem:
-        """Turn what was said where the node could not be reached into a problem."""
+        """Turn the error text for an unreachable node into a problem."""
         del code
         said = [part.strip() for part in text.replace("\r", "\n").split("\n") if part.strip()]
         return codes.problem("HOST_UNREACHABLE", self.host, said[-1][-400:] if said else "no answer", self.look())
 
     def is_of_node(self, code: Optional[int]) -> bool:
-        """Tell whether an exit code is one of a program on the node, not of the way to it."""
+        """Return whether an exit code is from a program on the node, not from the way to it."""
         return code is not None
 
     def may_pass(self, text: str) -> bool:
-        """Return whether what was said need not come again when the node is tried once more."""
+        """Return whether the error may go away when the node is retried."""
         del text
         return False
 
     def look(self) -> str:
-        """Say what to do about a node that does not answer."""
+        """Return the remedy for a node that does not answer."""
         return "check that it is up: %s" % self.hint(self.host)
 
 
@@ -159,5 +159,5 @@ Ways = Dict[str, Way]
 
 
 def shell(command: str) -> str:
-    """Write a command for whatever shell a user has on a node."""
+    """Write a command for any shell that a user may have on a node."""
     return "/bin/sh -c " + shlex.quote(command)

@@ -48,7 +48,7 @@ class Channel:
             self._follower.ended(self._host)
 
     def has_unread(self):
-        """Tell whether something came that the follower has not heard yet."""
+        """Return whether bytes arrived that the follower has not read yet."""
         return self.link.fileno() >= 0 and bool(select.select([self.link], [], [], 0)[0])
 
 
@@ -87,7 +87,7 @@ class Followed:
             self.loop.turn(5)
 
     def close(self):
-        """Give back all that is open here."""
+        """Close everything that is open here."""
         for channel in self.follower.channels.values():
             channel.drop()
         self.loop.close()

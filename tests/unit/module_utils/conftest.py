@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Supervisors for tests, one test at a time."""
 
-import fcntl
-
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_end
+from tests.unit import supervisor_lock
 from tests.unit.module_utils.real_supervisor import Armed
 
 
 @pytest.fixture
 def alone(tmp_path_factory):
-    """Keep other workers' tests from having a supervisor meanwhile: it finds runs on the whole machine."""
-    with open(tmp_path_factory.getbasetemp().parent / "supervisors.lock", "w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with supervisor_lock.held(tmp_path_factory):
         yield
 
 

@@ -7,10 +7,10 @@ import socket
 
 def talk(connection, data, words=None):
     """
-    Give a program its whole input; give its output and its exit code, and end the connection.
+    Send a program its whole input, end the connection, and return its output and its exit code.
 
     Args:
-        words: What it has to complain of, where that is asked.
+        words: The expected error messages, if they are checked.
     """
     connection.link.settimeout(20)
     connection.link.sendall(data)

@@ -10,6 +10,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import wi
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 
 IS_ALIVE = "_runs.run_state:is_alive"
@@ -71,7 +72,7 @@ class ByHand(way.Way):
         self.ends[-1].close()
 
     def speak(self, more=b""):
-        """Say the first words of an agent."""
+        """Send the first words of an agent."""
         self.say(b"\n%s %s\n" % (self.marks[-1].encode(), bundles.OURS.encode()) + more)
 
     def say(self, data):
@@ -96,10 +97,10 @@ class Two:
         self.ways = {one.host: one for one in (self.honest, self.odd, *more)}
         self.agents = Agents(self.loop, dict(self.ways))
 
-    def call(self, host, function=IS_ALIVE, **more):
+    def call(self, host, function=IS_ALIVE, seconds=30.0, **more):
         """Call a function, and give the list that its answers come to."""
         answers = []
-        self.agents.call(host, function, {}, 30.0, answers.append, **more)
+        self.agents.call(host, Task(function, {}, answers.append, seconds, **more))
         return answers
 
     def turn(self, condition, seconds=_SECONDS):

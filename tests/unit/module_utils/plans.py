@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans of nodes that are called n1, n2 and so on, and the problems of those that are refused."""
 
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
+import copy
+import socket
+import sys
+
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement, planner
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
+from tests.unit.module_utils import healthy_facts
 
 
 def make(facts, **request):
@@ -13,3 +18,27 @@ def make(facts, **request):
 
 def codes(outcome):
     return [(entry["code"], entry["host"]) for entry in outcome.problems]
+
+
+def on_this_machine(place, run_id, script, hosts=("n1", "n2")):
+    """Plan a command on nodes that all are this machine; each keeps its runs in its own directory below a place."""
+    facts = []
+    for number, _ in enumerate(hosts, 1):
+        fact = healthy_facts.node(number)
+        # Loopback addresses stand for those of a network.
+        fact["interfaces"] = [healthy_facts.interface("ib0", f"127.0.0.{number}", 8)]
+        facts.append(fact)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    # Other tests have supervisors on this machine.
+    fields = {"shape": "command", "chdir": "/", "master_port": port, "skip": ("machine",)}
+    request = Request(run_id=run_id, work=("/bin/sh", "-c", script), **fields)
+    judged = judgement.judge(request, list(zip(hosts, facts)), [])
+    assert judged.plan, judged.problems
+    plan = copy.deepcopy(judged.plan)
+    for node in plan["nodes"]:
+        node["run_dir"] = str(place / node["host"] / run_id)
+        node["python"] = sys.executable
+        node["clock_offset"] = 0.0  # All have the clock of this machine.
+        plan["proof"][node["host"]].update(routes=None, peers=[])
+    return plan

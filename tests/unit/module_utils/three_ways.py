@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways of three kinds to nodes that are all this machine: a child, a stand-in for ssh, and an agent that dials in."""
+"""Three kinds of ways to nodes that are all this machine: a child, a stand-in for ssh, and an agent that dials in."""
 
 import socket
 import subprocess
@@ -15,7 +15,7 @@ for descriptor in (0, 1):
 link.close()
 os.execv("/bin/sh", ["sh", "-c", sys.argv[2]])
 """
-# What ssh does with a command once it is there; of its options, only the one that ends a connection means anything.
+# What ssh does with a command on the node; the only option that it knows is the one that ends a connection.
 _STAND_IN = """\
 #!/bin/sh
 for word; do
@@ -27,37 +27,43 @@ exec /bin/sh -c "exec $last"
 _SECONDS = 20.0
 
 
-class Local(local.Local):
+def stand_in_for_ssh(place):
+    """Write the program that stands for ssh, and return its path."""
+    program = place / "ssh"
+    program.write_text(_STAND_IN)
+    program.chmod(0o755)
+    return str(program)
+
+
+class Noted(way.Way):
+    """A way that keeps what it started."""
+
+    def __init__(self, *words):
+        super().__init__(*words)
+        self.connections, self.pids = [], []
+
+    def start(self, command, seconds=None):
+        self.connections.append(super().start(command, seconds))
+        self.pids.append(self.connections[-1]._process.pid)
+        return self.connections[-1]
+
+
+class Local(Noted, local.Local):
     """Children of this process."""
 
     def __init__(self, host, place):
         super().__init__(host, sys.executable)
-        self.connections, self.pids = [], []
-
-    def start(self, command, seconds=None):
-        self.connections.append(super().start(command, seconds))
-        self.pids.append(self.connections[-1]._process.pid)
-        return self.connections[-1]
 
 
-class Ssh(ssh.Ssh):
+class Ssh(Noted, ssh.Ssh):
     """A program in the place of ssh, which runs the command here."""
 
     def __init__(self, host, place):
-        program = place / "ssh"
-        program.write_text(_STAND_IN)
-        program.chmod(0o755)
-        super().__init__(host, sys.executable, ssh.Login([str(program), "-q"], host, host))
-        self.connections, self.pids = [], []
-
-    def start(self, command, seconds=None):
-        self.connections.append(super().start(command, seconds))
-        self.pids.append(self.connections[-1]._process.pid)
-        return self.connections[-1]
+        super().__init__(host, sys.executable, ssh.Login([stand_in_for_ssh(place), "-q"], host, host))
 
 
 class DialIn(way.Way):
-    """An agent that somebody starts by hand, and that dials in; nobody knows what carries it, nor how it ends."""
+    """An agent that is started by hand and dials in; what carries it, and its exit code, are unknown."""
 
     def __init__(self, host, place):
         super().__init__(host, sys.executable)
@@ -75,7 +81,7 @@ class DialIn(way.Way):
 
     @staticmethod
     def hint(host):
-        return f"ask whoever started it on {host}"
+        return f"ask who started it on {host}"
 
     def wait(self):
         """Wait for all agents, which end with their channels."""

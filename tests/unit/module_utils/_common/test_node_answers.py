@@ -121,13 +121,13 @@ def test_a_malformed_answer_is_that_node_s_failure():
         assert found["failed"] and "rc" not in found
     for news in (b"[]", b'{"listening": ["x"]}', b'{"listening": [0]}', b"{" * 100_000):
         with pytest.raises(streams.Refused, match="news|JSON"):
-            streams.Call(None, 1, "end", print, told=print).hear(b"N" + news + b"\n")
+            streams.Call(None, 1, streams.Task(":end", None, print, told=print)).hear(b"N" + news + b"\n")
 
 
 def answered(*lines):
     """Return the answers of a call whose node writes these lines, and ends."""
     found = []
-    call = streams.Call(None, 1, "end", found.append)
+    call = streams.Call(None, 1, streams.Task(":end", None, found.append))
     call.hear("".join(f"{line}\n" for line in lines).encode())
     call.ended(None)
     return found

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Agents are started for whoever asks, few at once, once more where a machine was busy; and all end with the command."""
+"""Agents are started on demand, few at once, retried if a machine was busy; and all end with the command."""
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 from tests.unit.module_utils.nodes_by_hand import IS_ALIVE, ByHand, Two
 
@@ -32,7 +33,7 @@ def two(make):
 def become(two, host):
     """Have an agent be one function, and give its answers and the calls that were started."""
     answers, calls = [], []
-    two.agents.become(host, TAIL, {}, answers.append, [].append, [].append, calls.append)
+    two.agents.become(host, Task(TAIL, {}, answers.append, told=[].append, raw=[].append, started=calls.append))
     return answers, calls
 
 
@@ -84,7 +85,7 @@ def test_a_handshake_that_failed_for_good_is_not_tried_again(two):
     two.settle()
     assert code(first) == code(second) == "HOST_UNREACHABLE" and first[0]["msg"] == "nobody there"
     assert len(two.odd.ends) == 1
-    # Whoever asks later has it tried anew.
+    # A later call tries again.
     third = two.call("odd")
     two.odd.speak()
     two.odd.answer(1, ALIVE)
@@ -146,7 +147,7 @@ def test_a_node_that_says_nothing_is_given_up(two, monkeypatch):
     monkeypatch.setattr(agents, "_SPEAK_SECONDS", 0.05)
     answers = two.call("odd")
     two.turn(lambda: answers)
-    assert code(answers) == "PROBE_FAILED" and "its Python says nothing" in answers[0]["msg"]
+    assert code(answers) == "PROBE_FAILED" and "its Python printed nothing" in answers[0]["msg"]
     assert two.odd.connections[0].is_closed
 
 
@@ -205,7 +206,7 @@ def test_an_agent_that_is_busy_becomes_nothing_else(two):
     two.turn(lambda: two.agents._nodes["odd"].link.is_ready)
     told, calls = become(two, "odd")
     assert len(two.odd.ends) == 2 and not calls
-    # What it is busy with goes on.
+    # What it is busy with continues.
     two.odd.ends.insert(1, two.odd.ends.pop(0))
     two.odd.answer(1, ALIVE)
     two.turn(lambda: answers)

@@ -2,11 +2,9 @@
 """A launch on two nodes from the first look to the end, with real agents and supervisors, by every kind of way."""
 
 import contextlib
-import copy
 import os
 import signal
 import socket
-import sys
 import uuid
 from pathlib import Path
 
@@ -16,10 +14,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
-from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
-from tests.unit.module_utils import healthy_facts
+from tests.unit.module_utils import plans
 from tests.unit.module_utils.agent_by_hand import until
 from tests.unit.module_utils.three_ways import KINDS
 
@@ -42,7 +38,7 @@ class Launch:
         self.conductor = conductor.Conductor(self.loop, self.agents, self._tell)
         self.run_id = f"20260101-000000-{uuid.uuid4().hex[:8]}"
         self.mark = uuid.uuid4().hex
-        # What is done as soon as something is told of a node.
+        # What is done on an event of a node.
         self.on = {}
 
     def _tell(self, event, payload):
@@ -55,34 +51,14 @@ class Launch:
             action()
 
     def plan(self, script):
-        facts = []
-        for number, _ in enumerate(HOSTS, 1):
-            fact = healthy_facts.node(number)
-            # Addresses of the loopback stand for those of a network.
-            fact["interfaces"] = [healthy_facts.interface("ib0", f"127.0.0.{number}", 8)]
-            facts.append(fact)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = str(free.getsockname()[1])
-        work = ("/bin/sh", "-c", script)
-        # Other tests have supervisors on this machine.
-        request = Request(
-            run_id=self.run_id, work=work, shape="command", chdir="/", master_port=port, skip=("machine",)
-        )
-        judged = judgement.judge(request, list(zip(HOSTS, facts)), [])
-        assert judged.plan, judged.problems
-        plan = copy.deepcopy(judged.plan)
-        for node in plan["nodes"]:
-            node["run_dir"] = str(self.place / node["host"] / self.run_id)
-            node["python"] = sys.executable
-            plan["proof"][node["host"]].update(routes=None, peers=[])
-        return plan
+        return plans.on_this_machine(self.place, self.run_id, script, HOSTS)
 
     def start(self, plan, **more):
         given = {"user_env": {}, "timeout": None, "idle_timeout": None, "log_cap": 1 << 20, "detach": False}
         return self.conductor.start(plan, {**given, **more})
 
     def left(self):
-        """Name what was started for the nodes and goes on, but for the agents that wait for more."""
+        """Return the processes that were started for the nodes and still run, except waiting agents."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):

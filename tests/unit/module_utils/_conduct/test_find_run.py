@@ -14,7 +14,7 @@ def run(state, created):
 
 LIVE_AND_OVER = {"n1": {A: run("running", 1.0)}, "n2": {B: run("exited", 2.0)}}
 AGAIN = {"n1": {A: run("exited", 1.0), f"{A}.1": run("exited", 2.0), f"{A}.2": run("running", 3.0)}}
-# Of the latest run, one share does not say when it was.
+# One part of the latest run does not say when it was.
 BROKEN = {"n1": {A: run("exited", 1.0), B: run("running", 2.0)}, "n2": {B: run("running", None)}}
 
 

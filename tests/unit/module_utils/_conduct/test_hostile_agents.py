@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Link
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 from ansible_collections.madctl.multinode.plugins.module_utils._node import agent, own_sources
 from tests import hostile
 
@@ -59,7 +60,7 @@ class Node:
         for function in ("_runs.run_state:is_alive", "_runs.run_end:stop_now", "_arm.prove:prove"):
             name = function.partition(":")[2]
             self.answers[name] = []
-            self.link.call(function, {}, 30.0, self.answers[name].append, told=lambda news: None)
+            self.link.call(Task(function, {}, self.answers[name].append, 30.0, told=lambda news: None))
         self.link.relay("/runs/r", self._heard, self._over)
 
     def _heard(self, data):
@@ -75,16 +76,16 @@ class Node:
     def take(self, data, size):
         """Take bytes as they arrive."""
         for at in range(0, len(data), size):
-            if self.link.is_over:
+            if self.link.channel.is_over:
                 return
             self.carrier.pieces.append(data[at : at + size])
-            self.link._read()
+            self.link.channel._read()
 
     def end(self):
         """End the connection, where it did not end by itself."""
-        if not self.link.is_over:
+        if not self.link.channel.is_over:
             self.carrier.pieces.append(b"")
-            self.link._read()
+            self.link.channel._read()
 
 
 PROVED = b'A{"listen": null, "connect": [], "read": [], "peers": {}, "routes": {}}\n'

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node may send what it likes: that is its own error, each of its calls has one answer, and nobody else's changes."""
+"""A node may send anything: that is its own error, each call has one answer, and no other node is affected."""
 
 import os
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import link, streams
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import channel, link, streams
 from tests.unit.module_utils.nodes_by_hand import Two
 
 ALIVE = b'A{"alive": true}\n'
@@ -29,7 +29,7 @@ ENDED = wire.encode({"of": 1, "ended": 0})
 @pytest.mark.parametrize(
     "said",
     [
-        b"x" * (link.BEFORE_BYTES + 2),
+        b"x" * (channel.BEFORE_BYTES + 2),
         b"\n%(mark)s no version\n",
         b"\n%(mark)s \n",
         b"\n%(mark)s " + b"a" * 100 + b"\n",
@@ -199,8 +199,7 @@ def test_a_call_while_the_channel_ends_is_answered(two):
 def test_a_node_that_does_not_answer_in_time_is_not_waited_for(two, monkeypatch):
     monkeypatch.setattr(link, "LATE_SECONDS", 0.0)
     honest, _ = two.speak()
-    answers = []
-    two.agents.call("odd", "_runs.run_state:is_alive", {}, 0.05, answers.append)
+    answers = two.call("odd", seconds=0.05)
     two.turn(lambda: answers)
     assert answers == [{"failed": True, "rc": None, "msg": "it did not answer in 0.05 s"}]
     two.odd.answer(2, ALIVE)
@@ -212,8 +211,7 @@ def test_a_node_that_does_not_answer_in_time_is_not_waited_for(two, monkeypatch)
 def test_an_answer_that_has_come_and_is_not_read_yet_is_in_time(two, monkeypatch):
     monkeypatch.setattr(link, "LATE_SECONDS", 0.0)
     two.speak()
-    answers = []
-    two.agents.call("odd", "_runs.run_state:is_alive", {}, 0.05, answers.append)
+    answers = two.call("odd", seconds=0.05)
     two.odd.answer(2, ALIVE)
     # Whoever looks takes no more for a while.
     for _ in range(5):

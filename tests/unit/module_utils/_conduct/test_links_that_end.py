@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was asked of a node whose agent ends, comes late, or was taken by somebody else in the meantime."""
+"""Calls to a node whose agent ends, is late, or was taken by another caller meanwhile."""
 
 import os
 import select
@@ -15,6 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import l
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.links import Links
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh, way
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
@@ -74,6 +75,23 @@ def here():
         yield agents
 
 
+class Followed:
+    """A follower, as far as links need one."""
+
+    def __init__(self):
+        self.is_over, self.channels, self.suspects = False, {}, SimpleNamespace()
+
+    def back(self, host, channel):
+        raise AssertionError("nobody speaks here")
+
+    def heard(self, host, data):
+        raise AssertionError("nobody speaks here")
+
+
+def reader(started):
+    return Task("_runs.log_tail:tail", {}, lambda _: None, raw=lambda _: None, started=started)
+
+
 def turn_until(agents, is_reached):
     for _ in range(1000):
         if is_reached():
@@ -102,7 +120,7 @@ def accepted(listener):
 def test_orders_to_an_agent_that_is_just_ending_are_dropped(scripted):
     agents, route = scripted
     calls, answers = [], []
-    agents.call("node1", QUICK, NO_PORTS, SECONDS, answers.append, started=calls.append)
+    agents.call("node1", Task(QUICK, NO_PORTS, answers.append, SECONDS, started=calls.append))
     route.started[0].speak()
     turn_until(agents, lambda: calls)
     route.started[0].node.close()
@@ -116,12 +134,12 @@ def test_orders_to_an_agent_that_is_just_ending_are_dropped(scripted):
 def test_what_is_asked_while_an_agent_is_ending_gets_another_agent(scripted):
     agents, route = scripted
     calls = []
-    agents.call("node1", QUICK, NO_PORTS, SECONDS, lambda _: None, started=calls.append)
+    agents.call("node1", Task(QUICK, NO_PORTS, lambda _: None, SECONDS, started=calls.append))
     route.started[0].speak()
     turn_until(agents, lambda: calls)
     route.started[0].node.close()
     agents.loop.turn(SECONDS)
-    agents.call("node1", QUICK, NO_PORTS, SECONDS, lambda _: None, started=calls.append)
+    agents.call("node1", Task(QUICK, NO_PORTS, lambda _: None, SECONDS, started=calls.append))
     route.started[1].speak()
 
     turn_until(agents, lambda: len(calls) == 2)
@@ -130,7 +148,7 @@ def test_what_is_asked_while_an_agent_is_ending_gets_another_agent(scripted):
 @pytest.mark.parametrize("is_cancelled", [True, False])
 def test_a_round_that_was_cancelled_calls_no_node_that_is_reached_later(scripted, is_cancelled):
     agents, route = scripted
-    launch = Round(agents, ["node1"], None, QUICK, lambda *_: NO_PORTS, lambda *_: None, SECONDS)
+    launch = Round(agents, ["node1"], None, lambda *_: Task(QUICK, NO_PORTS, lambda _: None, SECONDS))
     launch.start()
     if is_cancelled:
         launch.cancel()
@@ -146,11 +164,10 @@ def test_a_reader_shares_its_agent_with_no_call(scripted, reader_is_first):
     begun = []
 
     def read():
-        nothing = [lambda _: None] * 3
-        agents.become("node1", "_runs.log_tail:tail", {}, *nothing, started=lambda _: begun.append("reader"))
+        agents.become("node1", reader(lambda _: begun.append("reader")))
 
     def call():
-        agents.call("node1", QUICK, NO_PORTS, SECONDS, lambda _: None, started=lambda _: begun.append("call"))
+        agents.call("node1", Task(QUICK, NO_PORTS, lambda _: None, SECONDS, started=lambda _: begun.append("call")))
 
     for ask in (read, call) if reader_is_first else (call, read):
         ask()
@@ -167,8 +184,7 @@ def test_a_reader_shares_its_agent_with_no_call(scripted, reader_is_first):
 def test_all_agents_end_with_the_command_also_those_that_became_readers(scripted):
     agents, route = scripted
     begun = []
-    nothing = [lambda _: None] * 3
-    agents.become("node1", "_runs.log_tail:tail", {}, *nothing, started=begun.append)
+    agents.become("node1", reader(begun.append))
     route.started[0].speak()
     turn_until(agents, lambda: begun)
     agents.close()
@@ -180,10 +196,10 @@ def test_a_node_that_is_given_up_before_its_turn_is_not_started_twice(scripted, 
     agents, route = scripted
     monkeypatch.setattr("%s.at_once" % Agents.__module__, lambda: 0)
     answers = []
-    agents.call("node1", QUICK, NO_PORTS, SECONDS, answers.append)
+    agents.call("node1", Task(QUICK, NO_PORTS, answers.append, SECONDS))
     agents.give_up("node1", "enough")
     monkeypatch.undo()
-    agents.call("node1", QUICK, NO_PORTS, SECONDS, answers.append)
+    agents.call("node1", Task(QUICK, NO_PORTS, answers.append, SECONDS))
 
     assert (len(answers), len(route.started)) == (1, 1)
 
@@ -192,11 +208,11 @@ def test_a_python_that_says_nothing_is_named_and_not_started_again(scripted, mon
     agents, route = scripted
     monkeypatch.setattr("%s._SPEAK_SECONDS" % Agents.__module__, 0.1)
     answers = []
-    agents.call("node1", QUICK, NO_PORTS, SECONDS, answers.append)
+    agents.call("node1", Task(QUICK, NO_PORTS, answers.append, SECONDS))
     turn_until(agents, lambda: answers)
 
     assert (answers[0]["problem"]["code"], len(route.started)) == ("PROBE_FAILED", 1)
-    assert "its Python says nothing" in answers[0]["msg"]
+    assert "its Python printed nothing" in answers[0]["msg"]
 
 
 def test_an_agent_that_spoke_and_then_does_nothing_holds_no_probe_up(scripted, monkeypatch):
@@ -224,9 +240,9 @@ def test_a_follower_knows_when_it_is_over(scripted):
 
 @pytest.mark.parametrize("is_over", [True, False])
 def test_a_node_that_was_lost_is_looked_for_only_while_somebody_follows(scripted, is_over):
-    """The nodes of a run that was started anew would tell of the run before."""
+    """The nodes of a restarted run would report the run before."""
     agents, route = scripted
-    follower = SimpleNamespace(is_over=False)
+    follower = Followed()
     Links({**PLAN, "nodes": [{"host": "node1"}]}, agents, follower).look_for("node1", {})
     follower.is_over = is_over
     later = []
@@ -238,7 +254,7 @@ def test_a_node_that_was_lost_is_looked_for_only_while_somebody_follows(scripted
 
 def test_a_reader_that_comes_when_nobody_follows_any_more_is_ended(scripted):
     agents, route = scripted
-    follower = SimpleNamespace(is_over=False, channels={})
+    follower = Followed()
     Links({**PLAN, "nodes": [{"host": "node1"}]}, agents, follower).open("node1", {}, lambda _: None)
     route.started[0].speak()
     turn_until(agents, lambda: b'"become"' in route.started[0].heard())
@@ -250,7 +266,7 @@ def test_a_reader_that_comes_when_nobody_follows_any_more_is_ended(scripted):
 def test_a_reader_that_never_speaks_is_given_up(scripted, monkeypatch):
     monkeypatch.setattr(links, "_SPEAK_SECONDS", 0.05)
     agents, route = scripted
-    follower = SimpleNamespace(is_over=False, channels={})
+    follower = Followed()
     failed = []
     Links({**PLAN, "nodes": [{"host": "node1"}]}, agents, follower).open("node1", {}, failed.append)
     route.started[0].speak()
@@ -263,7 +279,7 @@ def test_what_a_call_started_ends_with_it_also_where_it_hangs(here, tmp_path):
     """A call has its own children for what may hang; it is killed, and cannot end them."""
     os.mkfifo(tmp_path / "hangs")
     proof = {"read": [{"path": str(tmp_path), "names": {"other": "hangs"}}]}
-    here.call("node1", "_arm.prove:prove", proof, SECONDS, lambda _: None, told=lambda _: None)
+    here.call("node1", Task("_arm.prove:prove", proof, lambda _: None, SECONDS, told=lambda _: None))
     writers = []
 
     def is_read():
@@ -289,7 +305,7 @@ def test_what_a_call_started_ends_with_it_also_where_it_hangs(here, tmp_path):
 
 def armed(agents, listener, tmp_path, **how):
     ended, connections = [], []
-    agents.call("node1", QUICK, NO_PORTS, SECONDS, ended.append, arms=str(tmp_path), **how)
+    agents.call("node1", Task(QUICK, NO_PORTS, ended.append, SECONDS, arms=str(tmp_path), **how))
 
     def is_followed():
         connections.extend(filter(None, [accepted(listener)]))
@@ -321,9 +337,9 @@ def test_the_controller_takes_over_what_follows_already(here, tmp_path):
 def test_nobody_follows_what_was_not_armed(here, tmp_path):
     answers, again = [], []
     with listen(tmp_path) as listener:
-        here.call("node1", "_runs.run_end:stop_now", {}, SECONDS, answers.append, arms=str(tmp_path))
+        here.call("node1", Task("_runs.run_end:stop_now", {}, answers.append, SECONDS, arms=str(tmp_path)))
         turn_until(here, lambda: answers)
-        here.call("node1", QUICK, NO_PORTS, SECONDS, again.append)
+        here.call("node1", Task(QUICK, NO_PORTS, again.append, SECONDS))
         turn_until(here, lambda: again)
         turn_until(here, lambda: not here._nodes["node1"].link._streams)
 

@@ -4,7 +4,7 @@
 import subprocess
 import sys
 
-# In a process of its own: a bound that is lowered there is nobody else's.
+# In a process of its own, so that the lowered limit affects nothing else.
 MANY = """
 import resource, sys
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
@@ -17,7 +17,7 @@ hosts = ["node%d" % number for number in range(12)]
 with Agents(Loop(), {host: Local(host, sys.executable) for host in hosts}) as agents:
     answers = agents.ask(hosts, "_runs.run_state:is_alive", lambda _: {"address": "127.0.0.1", "ports": []}, 60.0)
     # Of an agent, and so of a job that is started here, it is the user's own.
-    agent = agents._nodes["node1"].link._connection._process.pid
+    agent = agents._nodes["node1"].link.channel._connection._process.pid
     print(sum("alive" in answer for answer in answers.values()), resource.prlimit(agent, resource.RLIMIT_NOFILE)[0])
 print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """

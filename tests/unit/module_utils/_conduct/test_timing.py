@@ -40,7 +40,7 @@ def test_a_clock_that_nobody_asked_for_measures_nothing():
 
 
 def told(is_on):
-    """Conduct a probe of this machine, and give what was told, and what was counted when all was over."""
+    """Conduct a probe of this machine, and return the events, and the final counts."""
     found = []
     agents = Agents(Loop(), {"here": Local("here", sys.executable)}, timing.Clock("reach, probe", is_on))
     with agents:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node may send as its share of a run, and what it may not."""
+"""What a node may send as its part of a run, and what it must not."""
 
 import contextlib
 import gzip
@@ -50,7 +50,7 @@ class Node(local.Local):
 
 
 def archive_out_of_the_directory():
-    """Build the archive that was published for CVE-2025-4517: links so long that nobody follows them to their end."""
+    """Build the archive published for CVE-2025-4517: links too long to be followed to their end."""
     text = io.BytesIO()
     long, steps, path = "d" * 247, "abcdefghijklmnop", ""
     with tarfile.open(fileobj=text, mode="w:gz") as archive:
@@ -181,7 +181,7 @@ ODD = {
 def test_what_is_no_archive_is_refused_whole(tmp_path, data):
     changed, why, _ = fetching.from_node(Node(tmp_path / "node", data), RUN, str(tmp_path / "to" / "node1"), 1024)
 
-    assert not changed and why.startswith("its archive is refused: ") and why.isprintable()
+    assert not changed and why.startswith("its archive was refused: ") and why.isprintable()
     assert written(tmp_path / "to") == []
 
 
@@ -196,13 +196,13 @@ def test_files_are_nobody_elses_and_keep_their_times(tmp_path):
 
 
 def test_files_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(unpacking, "ENTRIES", 2)
+    monkeypatch.setattr(packing, "ENTRIES", 2)
     with pytest.raises(streams.Refused, match="more than 2 files"):
         unpack(archive(*({"directory": name} for name in "abc"), END), tmp_path)
 
 
 def test_an_archive_that_holds_nothing_has_an_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(unpacking, "ENTRIES", 2)
+    monkeypatch.setattr(packing, "ENTRIES", 2)
     blocks = gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 10_000  # Blocks of no bytes.
     with pytest.raises(streams.Refused, match="larger than"):
         unpack(blocks, tmp_path, size=1024, piece=100)
@@ -232,7 +232,7 @@ def test_an_archive_that_stands_still_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "unpack", impatient)
     node = Node(tmp_path / "node", WHOLE[:-9], last="import time; time.sleep(60)")
     _, why, _ = fetching.from_node(node, RUN, str(tmp_path / "to" / "node1"), 1024)
-    assert why == "its archive is refused: it sent nothing for 0.1 s"
+    assert why == "its archive was refused: it sent nothing for 0.1 s"
     assert not list((tmp_path / "to").iterdir())
 
 

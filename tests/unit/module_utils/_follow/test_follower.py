@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders of whoever follows."""
+"""Orders of a follower."""
 
 import time
 
@@ -27,17 +27,17 @@ def test_interrupts_stop_and_kill_and_let_go(followed):
     follower, node = followed
     seen = []
     for _ in range(3):
-        follower.interrupt(REASON)
-        seen.append((b"" if follower.detached else node.recv(9), follower.detached))
+        follower.orders.interrupt(REASON)
+        seen.append((b"" if follower.orders.detached else node.recv(9), follower.orders.detached))
 
     assert seen == [(wire.STOP, False), (wire.KILL, False), (b"", True)]
 
 
 def test_whoever_only_reads_leaves_at_the_first():
     follower = Followed({"run_id": "r", "shape": "script", "world_size": 0, "nodes": []}, read_only=True).follower
-    follower.interrupt(REASON)
+    follower.orders.interrupt(REASON)
 
-    assert (follower.detached, follower.interrupted) == (True, None)
+    assert (follower.orders.detached, follower.orders.interrupted) == (True, None)
 
 
 def test_the_first_failure_is_found_also_where_the_probe_s_answer_came_late():
@@ -61,7 +61,7 @@ RECORD = {"event": "exit", "seq": 9, "exit_code": None, "signal": None, "stopped
 
 def ended(follower, **more):
     follower._event(follower.runs[0], {**RECORD, "outcome": "exited", **more}, b"")
-    problems, _ = run_outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.interrupted)
+    problems, _ = run_outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.orders.interrupted)
     return [(entry["code"], entry["message"]) for entry in problems], codes.exit_code(problems)
 
 
@@ -77,7 +77,7 @@ def test_a_run_that_was_stopped_before_it_was_armed_is_called_stopped_and_no_nod
 
     assert follower.wait_ready(0.1) is False
     assert node.recv(9) == wire.STOP
-    problems, _ = run_outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.interrupted)
+    problems, _ = run_outcome.judge(follower.runs, {**follower.plan, "shape": "command"}, follower.orders.interrupted)
     assert [(entry["code"], entry["message"]) for entry in problems] == [
         ("RUN_STOPPED", "the run was stopped before it started")
     ]
@@ -87,16 +87,16 @@ def test_a_supervisor_that_broke_is_no_success(followed):
     follower, _ = followed
     told, code = ended(follower, reason="broken", trouble="ValueError: x")
 
-    assert (told, code) == ([("SUPERVISOR_LOST", "its supervisor broke, and ended the job: ValueError: x")], 7)
+    assert (told, code) == ([("SUPERVISOR_LOST", "its supervisor failed and ended the job: ValueError: x")], 7)
 
 
 def test_a_node_that_is_lost_was_last_heard_before_its_way_ended(followed):
     follower, node = followed
     (run,) = follower.runs
-    run.ready, follower._gone = True, True
+    run.ready, follower.orders.has_gone = True, True
     run.suspected_at = time.monotonic() - 50
-    follower._judge_suspect(run)
+    follower.suspects.judge(run)
 
-    assert run.failure["remedy"] == "see whether it is up: walk to a"
+    assert run.failure["remedy"] == "check that it is up: walk to a"
     assert run.failed_at == pytest.approx(time.time() - 50 - WAYS["a"].silence_seconds, abs=5)
     assert node.recv(9) == wire.STOP

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node that sends what it likes loses itself, and nobody else; and nobody takes that for a success."""
+"""A node that sends invalid data is lost alone, and that is never taken for a success."""
 
 import json
 import socket
@@ -8,8 +8,8 @@ import time
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, link
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import door, run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, channel, link
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import door, node_run, run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Links
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 from tests import hostile
@@ -30,7 +30,7 @@ class NoLinks(Links):
 
     def sweep(self, host):
         self.swept.append(host)
-        self.follower.swept(host, [])
+        self.follower.suspects.swept(host, [])
 
 
 class Two:
@@ -52,7 +52,7 @@ class Two:
         self.told = []
         self.followed = Followed(self.plan, lambda event, _: self.told.append(event))
         self.follower = self.followed.follower
-        self.follower.links = self.links = NoLinks(self.follower)
+        self.follower.suspects.links = self.links = NoLinks(self.follower)
         self.ends = {}
         for node in nodes:
             self.ends[node["host"]] = self.followed.connect(node["host"])
@@ -69,11 +69,11 @@ class Two:
         for run in self.follower.runs:
             if run.suspected_at is not None:
                 run.suspected_at -= 1000
-                self.follower._judge_suspect(run)
+                self.follower.suspects.judge(run)
         for end in self.ends.values():
             end.close()
         self.followed.close()
-        return run_outcome.judge(self.follower.runs, self.plan, self.follower.interrupted)
+        return run_outcome.judge(self.follower.runs, self.plan, self.follower.orders.interrupted)
 
 
 def frames(node_rank, **more):
@@ -239,7 +239,7 @@ def test_a_channel_that_ends_before_the_run_is_no_success():
 
 
 def test_nobody_takes_a_run_for_a_success_whose_end_nobody_knows():
-    problems, _ = run_outcome.judge([run_outcome.NodeRun("a", 0)], {"shape": "command", "nodes": [{"host": "a"}]}, None)
+    problems, _ = run_outcome.judge([node_run.NodeRun("a", 0)], {"shape": "command", "nodes": [{"host": "a"}]}, None)
     assert [(entry["code"], entry["host"]) for entry in problems] == [("NODE_LOST", "a")]
 
 
@@ -256,7 +256,7 @@ def test_mpirun_is_not_blamed_by_a_node_that_it_asked(asked):
 
 
 def test_a_node_that_takes_no_orders_holds_up_nobody(monkeypatch):
-    monkeypatch.setattr(link, "WAITING_BYTES", 1 << 20)
+    monkeypatch.setattr(channel, "WAITING_BYTES", 1 << 20)
     run = Two(runner="mpirun")
     ours, theirs = socket.socketpair()
     over = []
@@ -264,8 +264,8 @@ def test_a_node_that_takes_no_orders_holds_up_nobody(monkeypatch):
     theirs.sendall(b"\nmark %s\n" % bundles.OURS.encode())
     while not agent.is_ready:
         run.followed.loop.turn(5)
-    channel = agent.relay("/r", lambda data: None, lambda: run.follower.ended("odd"))
-    run.follower.armed("odd", channel)
+    relayed = agent.relay("/r", lambda data: None, lambda: run.follower.ended("odd"))
+    run.follower.armed("odd", relayed)
     wanted = {"event": "daemon_wanted", "address": "odd", "serial": 1, "command": "x" * 200_000, "seal": "x"}
     for number in range(1, 30):
         run.send("honest", text((dict(wanted, seq=number), b"")))
@@ -275,7 +275,7 @@ def test_a_node_that_takes_no_orders_holds_up_nobody(monkeypatch):
     theirs.close()
     assert run.honest.failure is None and run.honest.seq == 29
     assert run.odd.failure is not None and "odd" not in run.follower.channels
-    assert over == [("it takes nothing of what is sent to it", None)]
+    assert over == [("it does not read what is sent to it", None)]
 
 
 def test_an_event_of_a_later_version_is_left_alone():

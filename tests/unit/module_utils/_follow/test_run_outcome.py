@@ -4,7 +4,7 @@
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_run, run_outcome
 from tests.unit.module_utils.channels import Followed
 
 EXIT = {"event": "exit", "outcome": "exited", "signal": None, "ranks_joined": 1, "left_behind": []}
@@ -29,7 +29,7 @@ def follow(offsets, frames, **more):
     for end in ends.values():
         end.close()
     follower.follow()
-    return (*run_outcome.judge(follower.runs, follower.plan, follower.interrupted), told)
+    return (*run_outcome.judge(follower.runs, follower.plan, follower.orders.interrupted), told)
 
 
 def node(number, at, code=1, boot="b"):
@@ -86,7 +86,7 @@ def test_another_start_of_the_machine_is_a_loss():
 
 
 def test_pieces_of_a_log_that_overlap_are_shown_once():
-    run = run_outcome.NodeRun("node1", 0)
+    run = node_run.NodeRun("node1", 0)
     pieces = [(0, b"abcd"), (2, b"cdef"), (0, b"abc"), (6, b"gh")]
 
     assert [run.fresh({"log": "l", "offset": at}, data) for at, data in pieces] == [b"abcd", b"ef", b"", b"gh"]

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_run, run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import madengine_wrapper, runner_processes
 from tests import hostile
@@ -175,7 +175,7 @@ def test_what_madengine_writes_elsewhere_has_the_user_s_umask(tmp_path, stale):
 )
 def test_a_model_runs_on_all_nodes_or_on_none(tables, expected):
     runs = [
-        run_outcome.NodeRun(
+        node_run.NodeRun(
             f"n{rank + 1}",
             rank,
             models=[{"model": "m", "status": status}] if status else [],
@@ -203,14 +203,14 @@ def test_cleaning_is_over_when_its_end_was_recorded():
 def whole_run(*tables):
     ended = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
     rows = [None if names is None else [{"model": name, "status": "SUCCESS"} for name in names] for names in tables]
-    runs = [run_outcome.NodeRun(f"n{rank + 1}", rank, models=own, exit=ended) for rank, own in enumerate(rows)]
+    runs = [node_run.NodeRun(f"n{rank + 1}", rank, models=own, exit=ended) for rank, own in enumerate(rows)]
     plan = {"shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}
     return [(entry["host"], entry["message"]) for entry in run_outcome.judge(runs, plan, None)[0]]
 
 
 def test_each_model_runs_on_all_nodes():
     assert whole_run(["a", "b"], ["a"]) == [("n2", "b ran on other nodes, not here")]
-    assert whole_run(["a"], None) == [("n2", "nothing tells how models ended here")]
+    assert whole_run(["a"], None) == [("n2", "how its models ended is not known")]
     assert whole_run(["a"], ["a"]) == []
     # Several results of one model have one row each where they were printed.
     assert whole_run(["a_loss", "a_speed"], ["a"]) == []

@@ -143,11 +143,11 @@ def test_a_run_whose_ranks_all_made_worlds_of_their_own_fails_at_once():
         found._event(run, joined(1, number, 2), b"")
     found._event(found.runs[0], apart(2, 0), b"")
     assert problems(found) == []
-    assert not found._stopping
+    assert not found.orders.stopping
 
     found._event(found.runs[1], apart(2, 1), b"")
     assert problems(found) == [("WORLD_DIFFERS", "b")]
-    assert found._stopping
+    assert found.orders.stopping
     message = run_outcome.judge(found.runs, found.plan, None)[0][0]["message"]
     assert message == "rank 1 of 2 started torchrun, which made a world of its own, of size 1; so did every rank"
 
@@ -174,7 +174,7 @@ def test_a_rank_in_a_world_of_another_size_fails_at_once():
     found._event(found.runs[1], joined(1, 0, 1), b"")
 
     assert problems(found) == [("WORLD_DIFFERS", "b")]
-    assert found._stopping
+    assert found.orders.stopping
 
 
 def test_a_command_may_make_worlds():

@@ -31,7 +31,7 @@ with open(sys.argv[0] + ".called", "a") as stream:
     print(repr((words[1:at], os.read(int(words[0][2:]), 100))), file=stream)
 os.execv(words[at], words[at:])
 """
-# As bytes it is no text of any encoding.
+# Its bytes are not text in any encoding.
 SECRET = "s3cret \udcff ü"
 
 

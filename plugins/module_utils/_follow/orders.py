@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The orders of a follower to all nodes of a run: go, stop, kill, write stacks. Private to the collection."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
+
+
+class Orders:
+    """What the nodes of a run were told so far; a follower that only reads tells them nothing."""
+
+    def __init__(
+        self, tell: Callable[[Dict[str, Any], bytes], None], read_only: bool = False, has_gone: bool = False
+    ) -> None:
+        self._tell, self.read_only = tell, read_only
+        self.channels: Dict[str, node_channels.Channel] = {}
+        # Why the whole run was stopped, unless a node's failure is the reason.
+        self.interrupted: Optional[Problem] = None
+        self.has_gone = has_gone
+        self.stopping = self.killing = self.detached = False
+
+    def join(self, host: str, channel: node_channels.Channel) -> None:
+        """Add a node's channel; one that comes after the others were stopped is stopped as well."""
+        self.channels[host] = channel
+        if self.stopping:
+            channel.give(wire.KILL if self.killing else wire.STOP)
+
+    def give(self, host: str, order: bytes) -> None:
+        """Give an order to one node, if there is a channel to it."""
+        if host in self.channels and not self.read_only:
+            self.channels[host].give(order)
+
+    def _give_all(self, order: bytes) -> None:
+        for channel in self.channels.values():
+            channel.give(order)
+
+    def go(self) -> None:
+        """Start all runners: one byte per node, back to back."""
+        self.has_gone = True
+        self._give_all(wire.GO)
+
+    def interrupt(self, reason: Problem) -> None:
+        """Stop all nodes gracefully; kill at the second call, detach at the third. A mere reader detaches at once."""
+        if self.read_only or self.killing:
+            self.detached = True
+        elif self.interrupted is None:
+            self.stop_for(reason)
+        else:
+            self.kill()
+
+    def stop_for(self, reason: Problem) -> None:
+        """Stop all nodes, and keep the first reason that concerns the whole run."""
+        self.interrupted = self.interrupted or reason
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop all nodes, once."""
+        if not self.stopping and not self.read_only:
+            self.stopping = True
+            if self.has_gone:
+                self._tell({"event": events.STOPPING}, b"")
+            self._give_all(wire.STOP)
+
+    def kill(self) -> None:
+        """End everything at once."""
+        self.stopping = self.killing = True
+        self._give_all(wire.KILL)
+
+    def dump(self, reason: Problem) -> None:
+        """Have the supervisors write the stacks of all ranks and stop the run."""
+        self.interrupted, self.stopping = reason, True
+        self._give_all(wire.DUMP)
