@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import socket
 import threading
 from pathlib import Path
@@ -72,7 +71,7 @@ class Engine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
+        private_places.remove(str(self._directory))
 
     def run(self, playbook: str, targets: Targets, variables: dict[str, Any]) -> None:
         """

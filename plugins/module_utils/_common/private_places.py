@@ -12,13 +12,17 @@ import contextlib
 import fcntl
 import os
 import re
+import shutil
 import tempfile
+from typing import Dict
 
 PREFIX = "madctl-"
 _PLAIN = re.compile(r"[A-Za-z0-9_./+@-]+")
 # These leave room in a socket's path for our own names, and for what ssh adds to one while it makes it.
 LONGEST, LONGEST_BASE = 75, 50
 _OTHERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  directories there are made private
+
+_locks: Dict[str, int] = {}
 
 
 def is_plain(path: str) -> bool:
@@ -36,9 +40,16 @@ def base() -> str:
 def private() -> str:
     """Make a directory that is this user's alone; it is locked until this process, and every copy of it, has ended."""
     path = tempfile.mkdtemp(prefix=PREFIX, dir=base())
+    _locks[path] = os.open(path, os.O_RDONLY)
     with contextlib.suppress(OSError):  # Some network file systems have no locks.
-        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_SH)
+        fcntl.flock(_locks[path], fcntl.LOCK_SH)
     return path
+
+
+def remove(path: str) -> None:
+    """Delete a directory that this process made, and release its lock."""
+    shutil.rmtree(path, ignore_errors=True)
+    os.close(_locks.pop(path))
 
 
 def is_in_use(path: str) -> bool:
