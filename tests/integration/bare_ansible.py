@@ -119,7 +119,7 @@ def play(core, tree, playbook, *words, env=None, **more):
 
 def start(core, tree, playbook, *words, env=None):
     """Start a playbook with everything it says on one stream, as a terminal of its own would."""
-    # Whoever runs in the background, such as tests may, ignores interrupts, and so does what it starts.
+    # A process in the background, as tests may be, ignores interrupts, and so does what it starts.
     argv = ["env", "--default-signal=INT", str(environment(core) / "ansible-playbook"), playbook, *map(str, words)]
     joined = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
     return subprocess.Popen(argv, cwd=tree, env={**variables(tree), **(env or {})}, **joined)

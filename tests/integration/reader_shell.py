@@ -136,7 +136,7 @@ class ReaderShell:
         with state.exclusive():
             # The first may be another's, who could not remove it while ours was in it.
             for path in [*reversed(self.made), Path("/run/madctl")]:
-                with contextlib.suppress(OSError):  # Somebody else uses it.
+                with contextlib.suppress(OSError):  # Another process uses it.
                     path.rmdir()
 
     def type(self, text, seconds=120):

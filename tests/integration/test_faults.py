@@ -684,7 +684,7 @@ def test_fault(storage_cluster, fault, healthy, record_property):
     assert all(fault.says in entry["message"] for entry in named), named
     if not fault.warning:
         assert all(entry["remedy"] for entry in named)
-        # Nobody else is blamed for what one node has.
+        # No other node is blamed for the fault of one.
         assert {entry["host"] for entry in found} == set(fault.hosts), found
     # Not a measurement: the promise is that no check hangs.
     assert seconds < LIMIT_SECONDS

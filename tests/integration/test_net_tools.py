@@ -4,7 +4,7 @@ How net-tools are installed where dnf, yum or zypper is the package manager.
 
 The dnf, yum and zypper of these tests are FAKES: the lab's hosts are Debian, and no repository of another
 distribution can be reached from them. A fake writes down what it was called with, and "installs" by
-putting ifconfig back. What is real is the role, the connection, and that the launch goes on. What is
+putting ifconfig back. What is real is the role, the connection, and that the launch continues. What is
 not tested is that real package managers take these words.
 """
 
