@@ -65,7 +65,7 @@ def test_a_forgotten_run_is_found_on_its_nodes_and_can_be_stopped(lab, detached,
     both = asked("ps", hosts="node2,node1,node3")
 
     assert one.code == 0
-    assert f"run {detached} also has node2, which was not asked" in one.err
+    assert f"run {detached} also has nodes that were not asked: node2" in one.err
     lines = [line.split() for line in both.out.splitlines()]
     assert lines[0] == ["RUN", "STARTED", "STATE", "NODES", "WORK"]
     assert [(words[0], *words[3:]) for words in lines[1:]] == [(detached, "running", "node[1-2]", "wait.py", "leak")]

@@ -594,7 +594,7 @@ FAULTS = [
         "a firewall knows the master port only",
         "CONNECT_FILTERED",
         ("node2", "node3"),
-        says="port 29500 answers",
+        says="port 29500 works",
         storage=False,
         **one("node1", f"iptables -A INPUT -d {MASTER} -p tcp ! --dport 29500 -j DROP", FIREWALL),
     ),
