@@ -82,7 +82,9 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
 
 
 def _require_what_they_need(options: argparse.Namespace) -> None:
-    needed = {option: (f"--runner {name}", options.runner == name) for option, name in runners.owners().items()}
+    needed = {
+        option: (f"--runner {row.name}", options.runner == row.name) for row in runners.ROWS for option in row.options
+    }
     needed |= dict.fromkeys(_OF_MODELS, ("--tags", bool(options.tags)))
     for option, (other, is_given) in needed.items():
         if getattr(options, option[2:].replace("-", "_")) and not is_given:

@@ -34,6 +34,10 @@ NAMES = {name: value for name, value in vars(events).items() if isinstance(value
 ALONE = {name: f"plugins/module_utils/_supervise/{name}.py" for name in ("rank_wrapper", "mpi_agent")}
 
 
+def fields_of(kind):
+    return {*kind.required, *kind.optional}
+
+
 def sources():
     """Parse our files by their paths."""
     paths = sorted(path for pattern in ("plugins/**/*.py", "madctl/**/*.py") for path in ROOT.glob(pattern))
@@ -168,7 +172,7 @@ def test_what_is_emitted_has_the_fields_of_its_kind(path, kind, fields):
     # The wire counts bytes, a channel numbers what is kept; a record is kept whole.
     more = {"bytes", *(events.ONLY_RECORDED if kind == events.EXIT else ())}
 
-    assert fields - {None} <= set(known.fields) | more
+    assert fields - {None} <= fields_of(known) | more
     assert None in fields or set(known.required) - {"seq"} <= fields
 
 
@@ -183,7 +187,7 @@ READERS = [path for path in SOURCES if path.startswith((*ROOMS, "madctl/screen/"
 
 @pytest.mark.parametrize("path", READERS)
 def test_what_is_read_of_an_event_is_a_field(path):
-    known = {field for table in TABLES for kind in table.values() for field in kind.fields} | {"event", "host"}
+    known = {field for table in TABLES for kind in table.values() for field in fields_of(kind)} | {"event", "host"}
     # Under these names a frame's header is looked at; ``record`` is an event of the end.
     names = {"event", "header"}
     read = set()
@@ -199,13 +203,13 @@ def test_what_is_read_of_an_event_is_a_field(path):
 
 def test_what_a_rank_says_is_told_whole():
     for kind, said in events.SAID_BY_RANKS.items():
-        assert set(said.fields) <= set(events.TOLD_BY_NODES[kind].fields)
+        assert fields_of(said) <= fields_of(events.TOLD_BY_NODES[kind])
 
 
 def test_a_record_has_the_fields_of_the_last_event():
     evidence = {*node_answers.EVIDENCE, *node_answers._how}
 
-    assert evidence <= set(events.TOLD_BY_NODES[events.EXIT].fields)
+    assert evidence <= fields_of(events.TOLD_BY_NODES[events.EXIT])
 
 
 # -- the run directory ------------------------------------------------------------------------------------------

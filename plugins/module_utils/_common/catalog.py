@@ -9,6 +9,7 @@ generated from it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Dict, FrozenSet, Optional, Tuple
 
 ERROR, WARNING = "error", "warning"
@@ -24,8 +25,8 @@ class Finding:
     their remedies there. ``needs_all`` is whether it cannot be judged while nodes are missing.
     """
 
-    code: str
     level: str
+    code: str
     meaning: str
     remedy: Optional[str] = None
     needs_all: bool = False
@@ -50,17 +51,9 @@ class Check:
     needs: Tuple[str, ...] = ()
 
 
-def _error(code: str, meaning: str, remedy: Optional[str] = None) -> Finding:
-    return Finding(code, ERROR, meaning, remedy)
-
-
-def _group(code: str, meaning: str, remedy: Optional[str] = None) -> Finding:
-    return Finding(code, ERROR, meaning, remedy, needs_all=True)
-
-
-def _warning(code: str, meaning: str, remedy: Optional[str] = None) -> Finding:
-    return Finding(code, WARNING, meaning, remedy)
-
+_error = partial(Finding, ERROR)
+_group = partial(Finding, ERROR, needs_all=True)
+_warning = partial(Finding, WARNING)
 
 _MOUNT_IT = "mount it there; madctl never creates it"
 _OPEN_PORTS = "open the ports between nodes"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build the command line and the environment of one node. Pure; private to the collection."""
+"""What a work's command line executes, and what must not be in its environment. Pure; private to the collection."""
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
@@ -88,43 +88,3 @@ def relative(work: Sequence[Word], shape: str) -> Optional[str]:
 def rank_argv(work: Sequence[Word], python: str) -> List[Word]:
     """Return what one rank executes."""
     return [python, *after_python(work)] if is_python(work) else list(work)
-
-
-def torchrun_argv(
-    rendezvous: Dict[str, str], nnodes: int, node_rank: int, nproc: int, python: str, program: Sequence[Word]
-) -> List[Word]:
-    """
-    Return torchrun's command line with a static rendezvous.
-
-    Args:
-        rendezvous: ``addr``, ``port`` and ``id``, the same on all nodes; ``log_dir``, and ``local_addr``, this
-            node's own address, because torchrun would otherwise resolve the node's name.
-        program: What torchrun starts for every rank.
-    """
-    return [
-        python,
-        "-m",
-        "torch.distributed.run",
-        "--nnodes",
-        str(nnodes),
-        "--node-rank",
-        str(node_rank),
-        "--nproc-per-node",
-        str(nproc),
-        "--rdzv-backend",
-        "static",
-        "--master-addr",
-        rendezvous["addr"],
-        "--master-port",
-        rendezvous["port"],
-        "--local-addr",
-        rendezvous["local_addr"],
-        "--rdzv-id",
-        rendezvous["id"],
-        "--log-dir",
-        rendezvous["log_dir"],
-        "--max-restarts",
-        "0",
-        "--no-python",
-        *program,
-    ]

@@ -8,6 +8,7 @@ time. So there are two kinds of descriptors: those of nodes, and all others. Pri
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import selectors
@@ -21,17 +22,11 @@ class Timer:
     """A callback that is due at a time, unless it is cancelled."""
 
     def __init__(self, callback: Callback) -> None:
-        self._callback: Optional[Callback] = callback
+        self.callback: Optional[Callback] = callback
 
     def cancel(self) -> None:
         """Never call it."""
-        self._callback = None
-
-    def ring(self) -> None:
-        """Call it, once."""
-        callback, self._callback = self._callback, None
-        if callback:
-            callback()
+        self.callback = None
 
 
 class Loop:
@@ -59,10 +54,8 @@ class Loop:
     def unwatch(self, descriptor: Any) -> None:
         """Forget a descriptor, watched or not."""
         for selector in (self._all, self._side):
-            try:
+            with contextlib.suppress(KeyError, ValueError):
                 selector.unregister(descriptor)
-            except (KeyError, ValueError):
-                pass
 
     def after(self, seconds: float, callback: Callback) -> Timer:
         """Call back once, after some seconds."""
@@ -90,7 +83,9 @@ class Loop:
             if ready & selectors.EVENT_READ and self._is_watched(key, selector):
                 on_read()
         while self._timers and self._timers[0][0] <= time.monotonic():
-            heapq.heappop(self._timers)[2].ring()
+            callback = heapq.heappop(self._timers)[2].callback
+            if callback:
+                callback()
 
     @staticmethod
     def _is_watched(key: selectors.SelectorKey, selector: selectors.BaseSelector) -> bool:

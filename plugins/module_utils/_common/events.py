@@ -75,11 +75,6 @@ class Kind(NamedTuple):
     required: Dict[str, Shape]
     optional: Dict[str, Shape] = {}
 
-    @property
-    def fields(self) -> Dict[str, Shape]:
-        """All fields that an event of this kind may have."""
-        return {**self.required, **self.optional}
-
 
 def _kept(required: Dict[str, Shape], optional: Dict[str, Shape]) -> Kind:
     """Return a kind that is kept in ``events.jsonl``, with a number and usually a time."""

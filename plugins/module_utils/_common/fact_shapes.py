@@ -40,14 +40,7 @@ class Address(TypedDict):
     prefix: Prefix
 
 
-class _InterfaceParts(TypedDict, total=False):
-    vrf: bool
-    rdma: bool
-    kind: Optional[Name]
-    peer: Optional[Name]
-
-
-class Interface(_InterfaceParts):
+class Interface(TypedDict):
     """What ifconfig and the kernel tell about a network device; ``lower`` are the devices below it."""
 
     name: Name
@@ -59,6 +52,10 @@ class Interface(_InterfaceParts):
     bond: bool
     master: Optional[Name]
     lower: List[Name]
+    vrf: bool
+    rdma: bool
+    kind: Optional[Name]
+    peer: Optional[Name]
 
 
 class Port(TypedDict):
@@ -76,16 +73,13 @@ class Limits(TypedDict):
     nofile: Optional[Limit]
 
 
-class _FilesParts(TypedDict, total=False):
-    entry_sha256: Optional[Name]
-    program_fault: Optional[str]
-
-
-class Files(_FilesParts):
+class Files(TypedDict):
     """Whether the working directory and the first file of the work exist; None where none is needed."""
 
     chdir_exists: bool
     entry_exists: Optional[bool]
+    entry_sha256: Optional[Name]
+    program_fault: Optional[str]
 
 
 class _ReportParts(TypedDict, total=False):
@@ -108,26 +102,19 @@ class Mpirun(TypedDict):
     text: str
 
 
-class _PythonParts(TypedDict, total=False):
-    wanted_report: Optional[Report]
-    own_report: Optional[Report]
-    mpi: Optional[Mpirun]
-
-
-class Python(_PythonParts):
+class Python(TypedDict):
     """The wanted Python and the node's own, each with whether it exists and what it reports."""
 
     wanted: Optional[Path]
     own: Optional[Path]
     wanted_exists: bool
     own_exists: bool
+    wanted_report: Optional[Report]
+    own_report: Optional[Report]
+    mpi: Optional[Mpirun]
 
 
-class _HolderParts(TypedDict, total=False):
-    gpus: List[Index]
-
-
-class Holder(_HolderParts):
+class Holder(TypedDict):
     """A process that holds GPUs, which are given by their index on the node."""
 
     pid: Id
@@ -135,6 +122,7 @@ class Holder(_HolderParts):
     command: str
     age_seconds: Optional[Number]
     run_id: Optional[str]
+    gpus: List[Index]
 
 
 class Denied(TypedDict):
@@ -180,11 +168,7 @@ class Container(TypedDict):
     run_id: Optional[str]
 
 
-class _MadengineParts(TypedDict, total=False):
-    silent: bool
-
-
-class Madengine(_MadengineParts):
+class Madengine(TypedDict):
     """What ``docker.look`` finds: madengine, the container runtime, and errors of both."""
 
     program: Optional[Variable]
@@ -194,6 +178,7 @@ class Madengine(_MadengineParts):
     trouble: Optional[Variable]
     gpu_tool: Optional[Variable]
     containers: List[Container]
+    silent: bool
 
 
 class Model(TypedDict):

@@ -112,7 +112,7 @@ _proof = fields(
         "connect": listed(_tried, 16),
         "read": listed(_is_read, 1024),
         "peers": mapped(_name, 100000),
-        "routes": maybe(mapped(listed(addresses.is_address, 100000), 4096, text(64))),
+        "routes": maybe(mapped(listed(addresses.is_address, 100000, least=1), 4096, text(64))),
     },
 )
 _left = listed(text(), 1 << 15)

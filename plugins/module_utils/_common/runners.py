@@ -9,7 +9,7 @@ becomes of the chosen runner. Nodes read this as well.
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 
 class Runner(NamedTuple):
@@ -106,11 +106,6 @@ def job_of(shape: str, name: Optional[str] = None) -> Runner:
     """Return the row of what starts a job: the chosen runner for a script, otherwise what its shape brings."""
     rows = [row for row in ROWS if row.shape == shape]
     return next((row for row in rows if row.name == name), rows[0] if rows else UNKNOWN)
-
-
-def owners() -> Dict[str, str]:
-    """Return options that are for one runner only, with its name."""
-    return {option: row.name for row in ROWS for option in row.options}
 
 
 def asked_for(options: object) -> str:

@@ -69,9 +69,9 @@ def maybe(shape: Shape) -> Shape:
     return lambda value: value is None or shape(value)
 
 
-def listed(shape: Shape, most: int) -> Shape:
+def listed(shape: Shape, most: int, least: int = 0) -> Shape:
     """Return the shape of lists."""
-    return lambda value: type(value) is list and len(value) <= most and all(map(shape, value))
+    return lambda value: type(value) is list and least <= len(value) <= most and all(map(shape, value))
 
 
 def mapped(shape: Shape, most: int, keys: Optional[Shape] = None) -> Shape:

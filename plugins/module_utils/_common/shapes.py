@@ -201,20 +201,23 @@ class Relay(TypedDict):
     many: bool
 
 
-class ArmingRequest(NodePlan):
-    """A node of the plan, what its runner needs there, and what all nodes share; see ``arming``."""
-
+class _OnEveryNode(TypedDict):
     run_id: str
     origin: str
+    start_timeout: float
+    timeout: Optional[float]
+    grace: float
+    beacon: Optional[str]
+    log_cap: int
+
+
+class ArmingRequest(NodePlan, _OnEveryNode):
+    """A node of the plan, what its runner needs there, and what all nodes share; see ``arming``."""
+
     files: Dict[str, str]
     relay: Optional[Relay]
     after: Optional[str]
     lock: bool
-    beacon: Optional[str]
-    log_cap: int
-    start_timeout: float
-    timeout: Optional[float]
-    grace: float
     proof: Proof
     user_env: Dict[str, Word]
     about: Dict[str, Any]
@@ -228,18 +231,11 @@ class MpiSpec(Relay):
     places: Dict[str, str]
 
 
-class Spec(TypedDict):
+class Spec(_OnEveryNode):
     """Everything that a supervisor needs to know, which arming writes for it."""
 
-    run_id: str
-    origin: str
     node_rank: int
     cwd: str
-    start_timeout: float
-    timeout: Optional[float]
-    grace: float
-    beacon: Optional[str]
-    log_cap: int
     argv: List[str]
     env: Dict[str, str]
     lock: Optional[str]

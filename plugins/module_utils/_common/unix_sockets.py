@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -24,8 +25,6 @@ def attach(channel: socket.socket, path: str) -> None:
 def connect(path: str) -> socket.socket:
     """Connect to a socket; where that fails, reading from the result does, which its reader reports by name."""
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with contextlib.suppress(OSError):
         attach(channel, path)
-    except OSError:
-        pass
     return channel

@@ -64,7 +64,7 @@ def seen(gpus: Gpus, environment: Dict[str, str]) -> Gpus:
 
 def _matters(holder: Holder, places: List[Place], known: Set[int]) -> bool:
     """Return whether a process holds a GPU that the job sees, as far as both are known."""
-    return bool(places) and (None in places or not holder.get("gpus") or bool(known & set(holder["gpus"])))
+    return bool(places) and (None in places or not holder["gpus"] or bool(known & set(holder["gpus"])))
 
 
 def _chosen(text: str, places: List[Place], uuids: List[str]) -> List[Place]:

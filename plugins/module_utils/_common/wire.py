@@ -79,25 +79,17 @@ class Decoder:
         if end < 0:
             return None
         self._begin = end + 1
-        return self._header(bytes(self._buffer[:end]))
-
-    @property
-    def is_within(self) -> bool:
-        """Whether an incomplete frame has begun."""
-        return bool(self._buffer)
-
-    @property
-    def rest(self) -> bytes:
-        """The bytes that arrived after the last complete frame."""
-        return bytes(self._buffer)
-
-    @staticmethod
-    def _header(line: bytes) -> Dict[str, Any]:
+        line = bytes(self._buffer[:end])
         header = parse(line)
         size = header.get("bytes", 0)
         if type(size) is not int or not 0 <= size <= MAX_PAYLOAD_BYTES:
             raise WireError("invalid header of a frame: %r" % line[:80])
         return header
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes that arrived after the last complete frame."""
+        return bytes(self._buffer)
 
 
 def parse(line: Union[bytes, str]) -> Dict[str, Any]:

@@ -14,8 +14,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ev
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Task
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import suspects
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.orders import Channel
 
 TAIL = "_runs.log_tail:tail"
 # Seconds between attempts; the last one repeats.
@@ -25,10 +26,10 @@ _ASK_SECONDS, _SWEEP_SECONDS = 15.0, 30.0
 _SPEAK_SECONDS = 12.0
 _MESSAGE = 4096  # Characters.
 
-Begin = Callable[[str, node_channels.Channel], None]
+Begin = Callable[[str, Channel], None]
 
 
-class Links(node_channels.Links):
+class Links(suspects.Links):
     """Links over the agents of one command."""
 
     def __init__(self, plan: Plan, agents: Agents, follower: Follower) -> None:

@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run, links
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor, Result, result_of
-from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
 
 # What may keep a reader from existing output. How the job ended is not its question.
@@ -34,7 +34,7 @@ def read(
     started = time.monotonic()
     follower = conductor.follow(plan, read_only=read_only, begun=follow, to_end=follow)
     channels = links.Links(plan, agents, follower)
-    begin = {"since": moments.since(since, time.time())}
+    begin = {"since": kinds.since(since, time.time())}
     for node in plan["nodes"]:
         host = node["host"]
         position = _at(begin, node.get("clock_offset") or 0.0)

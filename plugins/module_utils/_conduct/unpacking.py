@@ -60,7 +60,7 @@ def _frames(read: Callable[[], bytes], size: int) -> Iterator[wire.Frame]:
     decoder = wire.Decoder()
     for piece in _inflated(read, size):
         yield from decoder.feed(piece)
-    if decoder.is_within:
+    if decoder.rest:
         raise Refused("it ends in the middle")
 
 

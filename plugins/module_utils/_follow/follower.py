@@ -15,11 +15,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ev
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import mpi_daemons, node_channels, run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import mpi_daemons, run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.door import Door
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.orders import Orders
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.suspects import Suspects
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.orders import Channel, Orders
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.suspects import Suspects, Way
 
 Listener = Callable[[Dict[str, Any], bytes], None]
 Header = Dict[str, Any]
@@ -35,7 +35,7 @@ class Follower:
         plan: Plan,
         tell: Listener,
         loop: Loop,
-        ways: Mapping[str, node_channels.Way],
+        ways: Mapping[str, Way],
         read_only: bool = False,
         begun: bool = False,
         to_end: bool = True,
@@ -80,7 +80,7 @@ class Follower:
 
     # -- before the start -------------------------------------------------------------------------
 
-    def armed(self, host: str, channel: node_channels.Channel) -> None:
+    def armed(self, host: str, channel: Channel) -> None:
         """Follow a node from now on; stop one that comes after the others were stopped."""
         self._awaited.discard(host)
         self._by_host[host].suspected_at = None
@@ -190,7 +190,7 @@ class Follower:
         if self.channels.pop(host, None) is not None:
             self._closed(self._by_host[host])
 
-    def back(self, host: str, channel: node_channels.Channel) -> None:
+    def back(self, host: str, channel: Channel) -> None:
         """Follow a node again that was silent."""
         self.suspects.back(host)
         self.armed(host, channel)

@@ -49,11 +49,6 @@ class NodeRun:
         """Return whether a rank can be this node's; a node does not report on the ranks of another."""
         return rank is None or self.own is None or rank in self.own
 
-    def join(self, rank: Optional[int]) -> None:
-        """Record that a rank joined, if the plan gives it to this node."""
-        if rank is not None and self.may_have(rank):
-            self.ranks.add(rank)
-
     @property
     def failure_code(self) -> Optional[str]:
         """The code of this node's failure, if it has one."""

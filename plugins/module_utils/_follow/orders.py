@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Protocol
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
+
+
+class Channel(Protocol):
+    """The way into one supervisor; its output goes to ``heard`` and ``ended`` of the follower."""
+
+    def give(self, data: bytes) -> None:
+        """Send an order or a message; this never waits."""
+
+    def drop(self) -> None:
+        """End it; nothing more comes from it."""
 
 
 class Orders:
@@ -17,13 +26,13 @@ class Orders:
         self, tell: Callable[[Dict[str, Any], bytes], None], read_only: bool = False, has_gone: bool = False
     ) -> None:
         self._tell, self.read_only = tell, read_only
-        self.channels: Dict[str, node_channels.Channel] = {}
+        self.channels: Dict[str, Channel] = {}
         # Why the whole run was stopped, unless a node's failure is the reason.
         self.interrupted: Optional[Problem] = None
         self.has_gone = has_gone
         self.stopping = self.killing = self.detached = False
 
-    def join(self, host: str, channel: node_channels.Channel) -> None:
+    def join(self, host: str, channel: Channel) -> None:
         """Add a node's channel; one that comes after the others were stopped is stopped as well."""
         self.channels[host] = channel
         if self.stopping:

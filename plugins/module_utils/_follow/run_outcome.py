@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, runners
@@ -36,8 +37,6 @@ def shares(plan: Plan) -> List[Optional[range]]:
 
 def signal_text(number: int) -> str:
     """Return the usual name of a signal."""
-    import signal
-
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -71,8 +70,8 @@ def joined(run: NodeRun, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]
     """Count a rank; only one in a world of the planned size is one of ours, unless a command made the world."""
     size = event.get("world_size")
     is_ours = size in (None, plan["world_size"] or size)
-    if is_ours:
-        run.join(event["rank"])
+    if is_ours and event["rank"] is not None:
+        run.ranks.add(event["rank"])
     if is_ours or not _job(plan).counts_ranks:
         return None
     message = "rank %s is in a world of %s, not of %d" % (event["rank"], size, plan["world_size"])
@@ -131,15 +130,16 @@ def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
     """Describe the models that failed; return None if none did, or if they were told to end."""
     if event["stopping"]:
         return None
-    if event.get("alone") and not event["failed"]:
+    if event["failed"]:
+        remedy = "their output is in logs/runner.* and work/*.live.log of the run directory"
+        found = problem("MODEL_FAILED", host, _brief(event["failed"]), remedy)
+    elif event.get("alone"):
         message = "model %s printed its own performance here: each node made a world of its own"
         remedy = "start ranks with $MAD_MULTI_NODE_RUNNER, and print performance on rank 0 only"
         found = problem("WORLD_DIFFERS", host, message % ", ".join(event["alone"]), remedy)
-        return {**found, "exit_code": event["exit_code"]}
-    if not event["failed"]:
+    else:
         return None
-    remedy = "their output is in logs/runner.* and work/*.live.log of the run directory"
-    return {**problem("MODEL_FAILED", host, _brief(event["failed"]), remedy), "exit_code": event["exit_code"]}
+    return {**found, "exit_code": event["exit_code"]}
 
 
 def _brief(entries: List[str]) -> str:

@@ -8,10 +8,9 @@ Such a node is suspected, not lost: ``Links`` looks for another way to it, and a
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import node_channels
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
 # Together with the time after which a way gives up a silent node, the sum stays below a minute.
@@ -21,26 +20,49 @@ LOST_SECONDS = 40.0
 Lose = Callable[[NodeRun, str, str, float], None]  # node, code, message, when it was last heard of
 
 
+class Way(Protocol):
+    """What a follower knows of the way to a node, whatever carries it."""
+
+    # How long the node can be silent before its channel ends.
+    silence_seconds: float
+
+    def hint(self, host: str) -> str:
+        """Return how to check a host by hand, for use after a colon."""
+
+
+class Links(Protocol):
+    """How to return to a node; answers come later, by ``back`` of the follower, ``alive`` and ``swept`` of suspects."""
+
+    def look_for(self, host: str, position: Dict[str, Any]) -> None:
+        """Look for a new channel that continues at ``position``."""
+
+    def ask(self, host: str, peers: List[str]) -> None:
+        """Ask other nodes whether one is alive."""
+
+    def sweep(self, host: str) -> None:
+        """End what a killed supervisor left behind."""
+
+
 class Suspects:
     """The nodes of a run that may be lost."""
 
     def __init__(
         self,
         runs: Sequence[NodeRun],
-        ways: Mapping[str, node_channels.Way],
+        ways: Mapping[str, Way],
         tell: Callable[[Dict[str, Any], bytes], None],
         lose: Lose,
         may_sweep: bool,
     ) -> None:
         self._runs, self._ways, self._tell, self._lose, self._may_sweep = runs, ways, tell, lose, may_sweep
         self._by_host = {run.host: run for run in runs}
-        self.links: Optional[node_channels.Links] = None
+        self.links: Optional[Links] = None
 
     def all(self) -> List[NodeRun]:
         """Return the nodes that are suspected now."""
         return [run for run in self._runs if run.suspected_at is not None]
 
-    def add(self, run: NodeRun, links: node_channels.Links) -> None:
+    def add(self, run: NodeRun, links: Links) -> None:
         """Suspect a node, and look for another channel to it."""
         run.suspected_at, run.asked_at, run.alive = time.monotonic(), None, None
         self._tell({"event": events.SUSPECT, "host": run.host}, b"")

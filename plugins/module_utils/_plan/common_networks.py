@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Dict, List, Sequence, Set, Tuple, Union
 
@@ -25,6 +25,8 @@ Network = Union[IPv4Network, IPv6Network]
 _Way = Tuple[str, int, route_tables.Ranges]
 # By card: why it is not usable, and its addresses.
 _Broken = Dict[str, Tuple[str, List[Candidate]]]
+# Why an interface is rejected if that is a fault rather than its nature.
+_FAULTS = ("down", "no carrier", "no address")
 # A network of at most this many addresses has no room for a third node: nodes reach each other by routes.
 _FEW = 4
 
@@ -40,7 +42,6 @@ class Group:
         self.data: Each = [[c for c in own if c.network not in self.management] for own in self.cards]
         self.names = [network_cards.by_name(fact) for fact in facts]
         self._tables: Dict[int, route_tables.Table] = {}
-        self._left: Each = []
 
     def choose(self) -> Choice:
         """Choose by the rule."""
@@ -85,12 +86,11 @@ class Group:
             self._tables[number] = route_tables.Table(self.facts[number].get("routes"))
         return self._tables[number]
 
-    def left(self, number: int) -> List[Candidate]:
-        """Return a node's cards that qualify: those for data, or without a data network all that reach the others."""
-        if not self._left:
-            data = self.reaching(self.data, 1)
-            self._left = data if all(data) else self.reaching(self.cards, 1)
-        return self._left[number] if all(self._left) else []
+    @cached_property
+    def qualifying(self) -> Each:
+        """The cards that qualify: those for data, or without a data network all that reach the others."""
+        found = next(filter(all, (self.reaching(pool, 1) for pool in (self.data, self.cards))), None)
+        return found or [[] for _ in self.hosts]
 
     def _one_each(self, left: Each) -> Choice:
         four = [[c for c in own if not c.is_ipv6] for own in left]
@@ -118,7 +118,7 @@ class Group:
         names, found = self.names[number], {}
         for name, entry in names.items():
             reason = network_cards.rejection(entry, names)
-            if reason is not None and network_cards.is_broken(reason) and network_cards.software(entry, names) is None:
+            if reason in _FAULTS and network_cards.software(entry, names) is None:
                 found[name] = (reason, [c for c in network_cards.addresses(entry) if c.network not in self.management])
         return found
 
@@ -221,7 +221,7 @@ def _dark_rdma(names: network_cards.Names) -> List[str]:
 
     Many nodes drop the addresses of cards whose cables are unplugged.
     """
-    found = {name: entry for name, entry in names.items() if entry.get("rdma")}
+    found = {name: entry for name, entry in names.items() if entry["rdma"]}
     return [] if any("RUNNING" in entry["flags"] for entry in found.values()) else list(found)
 
 

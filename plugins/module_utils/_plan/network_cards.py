@@ -8,9 +8,11 @@ collection.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address, ip_interface
+from itertools import chain
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Interface
@@ -66,18 +68,13 @@ def rejection(entry: Interface, names: Names) -> Optional[str]:
         return "bridge without a physical port"
     # A member of a VRF has a master too, but keeps its own traffic.
     master = entry["master"]
-    if master and not (master in names and names[master].get("vrf")):
+    if master and not (master in names and names[master]["vrf"]):
         return "port of " + master
     if "RUNNING" not in entry["flags"]:
         return "no carrier"
     if not addresses(entry):
         return "link-local address only" if entry["addresses"] else "no address"
     return None
-
-
-def is_broken(reason: Optional[str]) -> bool:
-    """Return whether a rejection is a fault rather than the nature of the interface."""
-    return reason in ("down", "no carrier", "no address")
 
 
 def _is_real(name: str, names: Names) -> bool:
@@ -103,7 +100,9 @@ def software(entry: Interface, names: Names) -> Optional[str]:
     """Return what an interface is that is not a card: a tunnel, an overlay, a local end; None for a card."""
 
     def is_bottom(device: Interface) -> bool:
-        return _is_bottom(device, names)
+        """Return whether a device itself shows what it is, rather than those below it."""
+        is_known = device["physical"] or device["bond"] or _made_of(device)
+        return bool(is_known) or not any(map(names.get, device["lower"]))
 
     if is_bottom(entry):
         return _made_of(entry)
@@ -111,28 +110,23 @@ def software(entry: Interface, names: Names) -> Optional[str]:
     return "on a %s" % below[0] if below and all(below) else None
 
 
-def _is_bottom(entry: Interface, names: Names) -> bool:
-    """Return whether a device itself shows what it is, rather than those below it."""
-    return bool(entry["physical"] or entry["bond"] or _made_of(entry)) or not any(map(names.get, entry["lower"]))
-
-
 def _made_of(entry: Interface) -> Optional[str]:
     """Return what a device is made of if that is software, whatever is below it."""
     if entry["physical"] or entry["bond"]:
         return None
-    kind = str(entry.get("kind"))
+    kind = str(entry["kind"])
     if kind in _TUNNELS:
         return "tunnel (%s)" % kind
     if kind in _INNER:
         return "not a card (%s)" % kind
-    if entry.get("peer"):
+    if entry["peer"]:
         return "pair with %s on this node" % entry["peer"]
     return "tunnel" if {"POINTOPOINT", "NOARP"} & set(entry["flags"]) else None
 
 
 def is_routed(entry: Interface) -> bool:
     """Return whether a card may reach nodes that are in none of its networks."""
-    return entry.get("kind") not in _SWITCHES
+    return entry["kind"] not in _SWITCHES
 
 
 def addresses(entry: Interface, link_local: bool = False) -> List[Candidate]:
@@ -165,13 +159,9 @@ def cards(facts: Facts) -> List[Candidate]:
 
 def repeated(facts: Sequence[Facts]) -> Set[str]:
     """Return addresses that several nodes have."""
-    seen: Set[str] = set()
-    found: Set[str] = set()
-    for fact in facts:
-        own = {address["address"] for entry in fact["interfaces"] for address in entry["addresses"]}
-        found |= own & seen
-        seen |= own
-    return found
+    each = ({own["address"] for entry in fact["interfaces"] for own in entry["addresses"]} for fact in facts)
+    counts = Counter(chain.from_iterable(each))
+    return {address for address, count in counts.items() if count > 1}
 
 
 def for_nccl(candidate: Candidate, facts: Facts) -> str:

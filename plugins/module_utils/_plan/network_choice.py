@@ -22,18 +22,12 @@ from typing import Dict, List, Optional, Sequence, Set
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Interface
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Routing
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_cards
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_networks import (
-    Choice,
-    Group,
-    Network,
-    network_of,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import common_networks, network_cards
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.common_networks import Choice, Group, Network
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.requested_network import Asked
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.requested_network import choose as choose_requested
 
 _EXPLAINED = 64
-__all__ = ["Candidate", "Row", "choose", "cover", "explain", "routed"]
 
 # ``interface``, ``address``, ``network`` (None without an address) and ``verdict``.
 Row = Dict[str, Optional[str]]
@@ -56,7 +50,7 @@ def choose(
     """
     group = Group(hosts, facts)
     if wanted is not None:
-        return Asked(group, wanted).choose()
+        return choose_requested(group, wanted)
     return group.choose() if master is None else _by_master(group, master)
 
 
@@ -68,7 +62,7 @@ def _by_master(group: Group, master: str) -> Choice:
         message = "%s is not a usable address of this node" % master
         return [], [problem("MASTER_ADDR_UNKNOWN", group.hosts[0], message, remedy)]
     if all(own[master] in {c.network for c in network_cards.usable(fact)} for fact in group.facts):
-        return Asked(group, own[master]).choose()
+        return choose_requested(group, own[master])
     chosen, problems = group.choose()
     if chosen and chosen[0].address != master:
         message = "%s is in no network of all nodes: they meet at %s" % (master, chosen[0].address)
@@ -116,7 +110,7 @@ def _verdict(group: Group, number: int, entry: Interface, candidate: Candidate, 
         return "%s: only by request" % software
     if candidate.network in group.management:
         return "management network: SSH comes in here"
-    if candidate not in group.left(number):
+    if candidate not in group.qualifying[number]:
         return "not a network of all nodes, and not routed to them"
     return "qualifies, not chosen" if cards else "qualifies"
 
@@ -124,7 +118,7 @@ def _verdict(group: Group, number: int, entry: Interface, candidate: Candidate, 
 def routed(candidate: Candidate, fact: Facts) -> Routing:
     """Return the devices by which a node should reach all others from its address; empty if nothing leaves by it."""
     names = network_cards.by_name(fact)
-    ends_here = "LOOPBACK" in names[candidate.interface]["flags"] or names[candidate.interface].get("kind") == "dummy"
+    ends_here = "LOOPBACK" in names[candidate.interface]["flags"] or names[candidate.interface]["kind"] == "dummy"
     return {} if ends_here else {"source": candidate.address, "devices": [card.interface for card in candidate.cards]}
 
 
@@ -138,15 +132,15 @@ def cover(facts: Sequence[Facts], chosen: Sequence[Candidate], wanted: Optional[
     each = [{card.network for card in own.cards} for own in chosen]
     networks = sorted(set.union(*each))
     if all(len(own) == len(networks) for own in each):
-        return [str(network_of(network)) for network in networks]
+        return [str(common_networks.network_of(network)) for network in networks]
     addresses = {card.address for own in chosen for card in own.cards}
     others = [c.address for fact in facts for entry in fact["interfaces"] for c in network_cards.addresses(entry, True)]
     others = [address for address in dict.fromkeys(others) if address not in addresses]
-    asked = [network_of(wanted)] if wanted and "/" in wanted else []
+    asked = [common_networks.network_of(wanted)] if wanted and "/" in wanted else []
     for wide in [*asked, _smallest(addresses)]:
         if not any(ip_address(address) in wide for address in others):
             return [str(wide)]
-    return [str(network_of(network)) for network in networks]
+    return [str(common_networks.network_of(network)) for network in networks]
 
 
 def _smallest(addresses: Set[str]) -> Network:
@@ -154,4 +148,4 @@ def _smallest(addresses: Set[str]) -> Network:
     numbers = sorted(map(ip_address, addresses), key=int)
     bits = numbers[0].max_prefixlen
     prefix = bits - (int(numbers[0]) ^ int(numbers[-1])).bit_length()
-    return network_of("%s/%d" % (numbers[0], prefix))
+    return common_networks.network_of("%s/%d" % (numbers[0], prefix))

@@ -31,12 +31,7 @@ class Choice:
     spares: List[str]
 
 
-def choose(
-    request: Request,
-    nodes: _Tried,
-    failed: Sequence[Problem],
-    wanted: int,
-) -> Choice:
+def choose(request: Request, nodes: _Tried, failed: Sequence[Problem], wanted: int) -> Choice:
     """
     Choose the first ``wanted`` nodes without problems.
 

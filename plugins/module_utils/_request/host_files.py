@@ -11,10 +11,9 @@ import re
 from dataclasses import replace
 from typing import Dict, Iterable, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host, HostsError
-from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS, MAX_SLOTS
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS, MAX_SLOTS, number
 
 _QUEUE = re.compile(r"[^@]+@[^@]+")
 

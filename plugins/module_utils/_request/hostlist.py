@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
-from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS, number
 
 SSH_PORT = 22
 MANY_SLOTS = 512  # More than that is a port.
@@ -25,6 +24,8 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 GROUP = re.compile(r"[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?")
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")
 _LITERAL = re.compile(r"\[([0-9A-Fa-f:.%]+:[0-9A-Fa-f:.%]*)\](?::(.*))?")
+_BALANCED = re.compile(r"[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*")
+_PART = re.compile(r"((?:[^,\[]|\[[^\]]*\])*),")  # of a balanced text that ends with a comma
 _RANGE = re.compile(r" *([0-9]{1,18}) *(?:- *([0-9]{1,18}) *)?(?:/([0-9]{1,18}) *)?")
 # What people write for a range: gpu01-16, gpu01-gpu16, gpu{01..16}, gpu[01:16].
 _RANGELIKE = re.compile(
@@ -151,19 +152,9 @@ def split(text: str, whole: str) -> List[str]:
     Raises:
         HostsError: If brackets do not match or a part is empty; ``whole`` is what it names.
     """
-    parts, depth, current = [], 0, ""
-    for character in text:
-        depth += (character == "[") - (character == "]")
-        if depth not in (0, 1):
-            raise _malformed(whole, "brackets do not match")
-        if character == "," and depth == 0:
-            parts.append(current)
-            current = ""
-        else:
-            current += character
-    if depth:
+    if not _BALANCED.fullmatch(text):
         raise _malformed(whole, "brackets do not match")
-    parts = [part.strip() for part in [*parts, current]]
+    parts = [part.strip() for part in _PART.findall(text + ",")]
     if not any(parts):
         raise HostsError("HOSTS_EMPTY", "the host list is empty", "name some: gpu[01-16]")
     if not all(parts):

@@ -8,13 +8,15 @@ Every start of madctl imports this, so what only some options need is imported w
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
-
-from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
+import re
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 MAX_HOSTS, MAX_SLOTS = 4096, 1024
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MOST_BYTES = 1 << 60
+_MOST_DIGITS = 18  # Python refuses to parse thousands of digits.
+_SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_AGO = r"([0-9]{1,9}(\.[0-9]*)?|\.[0-9]+)[smhd]"
 _TRUE, _FALSE = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f")
 
 
@@ -53,6 +55,13 @@ class Kind(NamedTuple):
         return "%s takes %s, not %r" % (name, self.words, str(value))
 
 
+def number(text: str, least: int, most: int) -> Optional[int]:
+    """Parse a number of ASCII digits alone; None where it is another text or out of bounds."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        return None
+    return int(text) if least <= int(text) <= most else None
+
+
 def one_of(words: Sequence[str]) -> str:
     """Write a choice in words."""
     return "%s or %s" % (", ".join(words[:-1]), words[-1])
@@ -89,6 +98,35 @@ def decimal(words: str, most: float, least: float = 0.0) -> Kind:
         return found
 
     return Kind(read, words, "float")
+
+
+def since(text: Optional[str], now: float) -> Union[float, str, None]:
+    """
+    Parse where logs should begin.
+
+    Args:
+        text: ``now`` is their end; ``30s``, ``10m``, ``2h``, ``1d`` are that long ago; otherwise a time such as
+            ``2026-11-23T10:00`` of this machine's clock.
+        now: Seconds since the epoch.
+
+    Returns:
+        Seconds since the epoch, ``end``, or None for the first byte.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    import datetime
+
+    if text is None:
+        return None
+    if text == "now":
+        return "end"
+    if re.fullmatch(_AGO, text):
+        return now - float(text[:-1]) * _SECONDS_IN[text[-1]]
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
 
 
 def commas(value: Any) -> List[Any]:
@@ -147,9 +185,7 @@ def _interface(value: Any) -> str:
 
 
 def _moment(value: Any) -> str:
-    from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
-
-    moments.since(str(value), 0.0)
+    since(str(value), 0.0)
     return str(value)
 
 

@@ -50,7 +50,9 @@ def _require_data(found: Any) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("it contains a number that is not finite")
         if isinstance(value, dict):
-            _require_texts(value)
+            odd = [key for key in value if not isinstance(key, str)]
+            if odd:
+                raise ValueError("its key %r is not a string" % (odd[0],))
             waiting += list(value) + list(value.values())
         elif isinstance(value, (list, tuple)):
             waiting += value
@@ -60,12 +62,6 @@ def _require_data(found: Any) -> None:
         json.dumps(found)
     except (RecursionError, ValueError) as error:
         raise ValueError("it is nested too deeply") from error
-
-
-def _require_texts(keys: Any) -> None:
-    odd = [key for key in keys if not isinstance(key, str)]
-    if odd:
-        raise ValueError("its key %r is not a string" % (odd[0],))
 
 
 def _require_characters(text: str) -> None:

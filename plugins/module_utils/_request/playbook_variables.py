@@ -13,16 +13,11 @@ from typing import Iterable, List, Match
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import (
-    BY_OPTION,
-    OF_INVENTORY,
-    PREFIX,
-    TABLE,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._request import variables
 
-NAMES = frozenset(row.variable for row in TABLE if not row.is_internal)
-INTERNAL = frozenset(row.variable for row in TABLE if row.is_internal)
-_WORDS = sorted({*catalog.SKIPPABLE, *(word for row in TABLE for word in row.kind.choices)})
+NAMES = frozenset(row.variable for row in variables.TABLE if not row.is_internal)
+INTERNAL = frozenset(row.variable for row in variables.TABLE if row.is_internal)
+_WORDS = sorted({*catalog.SKIPPABLE, *(word for row in variables.TABLE for word in row.kind.choices)})
 # A value is written in capitals, as in a usage line, or is one of the words that an option takes.
 _OPTION = re.compile(r"(--[a-z][a-z-]+)(?:[ =]([A-Z]+(?::ro)?|%s)\b)?" % "|".join(map(re.escape, _WORDS)))
 _VERB = re.compile(
@@ -37,8 +32,8 @@ def in_words_of_playbooks(text: str) -> str:
 
 def _variable(match: Match[str]) -> str:
     option, value = match.groups()
-    row = BY_OPTION.get(option)
-    form = OF_INVENTORY.get(option) or (row and (row.told or row.variable + ": {}"))
+    row = variables.BY_OPTION.get(option)
+    form = variables.OF_INVENTORY.get(option) or (row and (row.told or row.variable + ": {}"))
     if not form:
         return match.group(0)
     if ":" in form and "{}" not in form:
@@ -53,10 +48,11 @@ def _playbook(match: Match[str]) -> str:
 
 def unknown(names: Iterable[str]) -> List[Problem]:
     """Find names with our prefix that do not exist, each with the name that was probably meant."""
-    wrong = sorted({name for name in names if name.startswith(PREFIX)} - NAMES - INTERNAL)
-    known = [name[len(PREFIX) :] for name in NAMES]
+    prefix = variables.PREFIX
+    wrong = sorted({name for name in names if name.startswith(prefix)} - NAMES - INTERNAL)
+    known = [name[len(prefix) :] for name in NAMES]
     return [
-        problem("VARIABLE_UNKNOWN", None, "there is no variable %s" % name, _meant(name[len(PREFIX) :], known, PREFIX))
+        problem("VARIABLE_UNKNOWN", None, "there is no variable %s" % name, _meant(name[len(prefix) :], known, prefix))
         for name in wrong
     ]
 

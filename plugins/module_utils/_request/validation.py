@@ -7,12 +7,14 @@ Pure; private to the collection.
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     command_line,
+    filesystems,
     launchers,
     raw_words,
     runners,
@@ -28,17 +30,8 @@ _MPI_RESERVED = re.compile(
     re.DOTALL,
 )
 _PRINTS_ONLY = {"-V", "-VV", "--version", "-h", "--help"}
-Named = Callable[[Row], str]
-
-
-def as_option(row: Row) -> str:
-    """Return what the command line calls a row."""
-    return row.spoken
-
-
-def as_variable(row: Row) -> str:
-    """Return what playbooks call a row."""
-    return row.variable
+# What the command line calls a row, and what playbooks call it.
+as_option, as_variable = operator.attrgetter("spoken"), operator.attrgetter("variable")
 
 
 def parsed(given: Dict[str, Any]) -> Tuple[Dict[str, Any], List[Problem]]:
@@ -56,11 +49,11 @@ def parsed(given: Dict[str, Any]) -> Tuple[Dict[str, Any], List[Problem]]:
     return found, problems
 
 
-def contradictions(given: Dict[str, Any], named: Named = as_variable) -> List[Problem]:
+def contradictions(given: Dict[str, Any], named: Callable[[Row], str] = as_variable) -> List[Problem]:
     """Find values of a launch that are fine by themselves, and not together."""
     shape, env = given.get("shape", runners.shapes()[0]), given.get("env") or {}
     found = work(given.get("work") or [], shape, given.get("python"))
-    for word in reserved(given.get("mpi_args") or []):
+    for word in filter(_MPI_RESERVED.match, given.get("mpi_args") or []):
         message = "%s: %s is set by madctl" % (named(BY_NAME["mpi_args"]), word)
         found.append(problem("MPI_ARGS_RESERVED", None, message, "leave it out"))
     if runners.job_of(shape).has_models:
@@ -75,11 +68,6 @@ def contradictions(given: Dict[str, Any], named: Named = as_variable) -> List[Pr
         message = "%s needs the same number of processes on every node" % ranks.called
         found.append(problem("USAGE", None, message, "--gpus min"))
     return found
-
-
-def reserved(words: Sequence[str]) -> List[str]:
-    """Return the words that are options of mpirun which the plan alone decides on."""
-    return [word for word in words if _MPI_RESERVED.match(word)]
 
 
 def work(words: Sequence[Any], shape: str, python: Optional[str] = None) -> List[Problem]:
@@ -126,6 +114,6 @@ def judge_hosts(hosts: Dict[str, Any]) -> List[Problem]:
 def mirrored(paths: Sequence[str], mirror: Optional[str]) -> List[str]:
     """Add what data is mirrored to, which must be shared too, unless it is below a path that is checked anyway."""
     known = [path[:-3] if path.endswith(":ro") else path for path in paths]
-    if not mirror or any((mirror + "/").startswith(path.rstrip("/") + "/") for path in known):
+    if not mirror or any(filesystems.is_below(mirror, path) for path in known):
         return list(paths)
     return [*paths, mirror]

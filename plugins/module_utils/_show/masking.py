@@ -145,8 +145,7 @@ def _spans(text: AnyStr, secrets: Sequence[AnyStr]) -> List[Tuple[int, int]]:
 def _replaced(text: AnyStr, secrets: Sequence[AnyStr], mark: AnyStr) -> AnyStr:
     if not secrets:
         return text
-    spans = _spans(text, secrets)
     # From the last to the first, so that places before it stay where they are.
-    for first, last in reversed(spans):
+    for first, last in reversed(_spans(text, secrets)):
         text = text[:first] + mark + text[last:]
     return text

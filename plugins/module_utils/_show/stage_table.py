@@ -10,8 +10,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import colu
 
 STAGES = ("probe", "arm", "go", "ranks")
 _MARKS = {None: "·", True: "✓", False: "✗"}
-_BY_EVENT = {events.READY: "arm", events.STARTED: "go"}
-_FAILED = (events.LOST, events.START_FAILED)
+# The stage that an event is about, and whether the node passed it.
+_BY_EVENT = {
+    events.READY: ("arm", True),
+    events.STARTED: ("go", True),
+    **dict.fromkeys((events.LOST, events.START_FAILED), ("go", False)),
+}
 
 
 class Table:
@@ -55,12 +59,10 @@ class Table:
         if host not in self._marks:
             return False
         if kind in _BY_EVENT:
-            return self.mark(str(host), _BY_EVENT[kind], True)
+            return self.mark(str(host), *_BY_EVENT[kind])
         if kind == events.JOINED:
             self._counts[host] = self._counts.get(host, 0) + 1
             return True
-        if kind in _FAILED:
-            return self.mark(str(host), "go", False)
         return False
 
     def lines(self, size: Tuple[int, int]) -> List[str]:

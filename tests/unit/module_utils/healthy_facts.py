@@ -7,7 +7,8 @@ import copy
 def interface(name, address=None, prefix=24, **more):
     addresses = [{"address": address, "prefix": prefix}] if address else []
     fields = {"flags": ["UP", "RUNNING"], "mtu": 9000, "physical": True, "bridge": False, "bond": False, "master": None}
-    return {"name": name, "addresses": addresses, **fields, "lower": [], **more}
+    kinds = {"kind": None, "peer": None, "rdma": False, "vrf": False}
+    return {"name": name, "addresses": addresses, **fields, **kinds, "lower": [], **more}
 
 
 def report(**more):
@@ -51,8 +52,9 @@ def node(number, **more):
             "own": "/usr/bin/python3",
             "own_exists": True,
             "own_report": None,
+            "mpi": None,
         },
-        "files": {"chdir_exists": True, "entry_exists": True, "entry_sha256": "aa"},
+        "files": {"chdir_exists": True, "entry_exists": True, "entry_sha256": "aa", "program_fault": None},
         "time": {"begun": 100.0, "ended": 100.1, "sent": 99.9, "received": 100.2},
         "interfaces": [
             interface("lo", "127.0.0.1", 8, flags=["UP", "RUNNING", "LOOPBACK"]),

@@ -16,42 +16,22 @@ def judge(case: Case, _: Choices) -> List[Problem]:
     """Return a problem for each such clock."""
     found = []
     for host, facts in case.nodes:
-        least, center = offset(facts["time"])
-        if least > WARNING_SECONDS:
-            code = "CLOCK_SKEWED" if least > ERROR_SECONDS else "CLOCK_OFFSET"
-            way = "ahead" if center > 0 else "behind"
-            found.append(problem(code, host, "its clock is %.1f s %s" % (abs(center), way)))
+        low, high = ahead(facts["time"])
+        certain = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+        if certain > WARNING_SECONDS:
+            code = "CLOCK_SKEWED" if certain > ERROR_SECONDS else "CLOCK_OFFSET"
+            way = "ahead" if low + high > 0 else "behind"
+            found.append(problem(code, host, "its clock is %.1f s %s" % (abs(low + high) / 2, way)))
     return found
 
 
-def offset(time: Times) -> Tuple[float, float]:
+def ahead(time: Times) -> Tuple[float, float]:
     """
-    Bound a node's clock offset.
+    Return how many seconds a node's clock may be ahead of ours: at least, and at most; the round trip leaves that open.
+
+    The first is the better estimate: it uses the answer's way alone, and the question's may include a whole handshake.
 
     Args:
-        time: Seconds: ``begun`` and ``ended`` by the node's clock, ``sent`` and ``received`` by ours.
-
-    Returns:
-        The least offset that is certain, without sign, and the middle of what is possible, with sign.
+        time: ``begun`` and ``ended`` by the node's clock, ``sent`` and ``received`` by ours.
     """
-    if "sent" not in time:
-        return 0.0, 0.0
-    low, high = time["ended"] - time["received"], time["begun"] - time["sent"]
-    certain = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    return certain, (low + high) / 2
-
-
-def lead(time: Times) -> float:
-    """
-    Estimate how many seconds a node's clock is ahead of ours.
-
-    The estimate uses the answer's way alone, because the question's way may include a whole handshake.
-    """
-    return time["ended"] - time["received"] if "received" in time else 0.0
-
-
-def uncertainty(time: Times) -> float:
-    """Return half of the range of a clock's possible offset, in seconds: what the round trip leaves open."""
-    if "sent" not in time:
-        return 0.0
-    return abs((time["begun"] - time["sent"]) - (time["ended"] - time["received"])) / 2
+    return (time["ended"] - time["received"], time["begun"] - time["sent"]) if "sent" in time else (0.0, 0.0)

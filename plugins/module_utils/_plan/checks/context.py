@@ -70,16 +70,18 @@ def unsafe(own: Dict[str, Any], tags: Sequence[str], mirror: Optional[str], env:
     scripts = [(key, script) for key in ("pre_scripts", "post_scripts", "tools") for script in _dicts(own.get(key))]
     inner += [(key, script.get(part, "")) for key, script in scripts for part in ("path", "args", "cmd")]
     return [
-        *(_pasted(where, "an apostrophe") for where, value in quoted if "'" in str(value) or "\0" in str(value)),
-        *(_pasted(where, "characters that a shell interprets") for where, value in bare if not _PLAIN(str(value))),
-        *(
-            _pasted(where, "characters that end or escape its quotes")
-            for where, value in inner
-            if not _is_quotable(str(value))
-        ),
+        problem("CONTEXT_UNSAFE", None, "%s holds %s, which version 1 of madengine cannot pass on" % (where, what))
+        for what, is_safe, values in (
+            ("an apostrophe", _QUOTED, quoted),
+            ("characters that a shell interprets", _PLAIN, bare),
+            ("characters that end or escape its quotes", _is_quotable, inner),
+        )
+        for where, value in values
+        if not is_safe(str(value))
     ]
 
 
+_QUOTED = re.compile(r"[^'\0]*\Z").match
 _PLAIN = re.compile(r"[\w@%+=:,./~$-]*\Z").match
 _ESCAPING = re.compile(r"(?<!\\)(?:\\\\)*(?:\"|`|\$\()|\0|\n")
 
@@ -103,7 +105,3 @@ def shown(name: Any) -> str:
 
 def _dicts(value: Any) -> List[Dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-def _pasted(where: str, what: str) -> Problem:
-    return problem("CONTEXT_UNSAFE", None, "%s holds %s, which version 1 of madengine cannot pass on" % (where, what))

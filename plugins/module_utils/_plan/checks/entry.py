@@ -58,14 +58,14 @@ def _entries(case: Case, seen: _Seen, choices: Choices) -> List[Problem]:
     for host, own in seen[:1] if only_first else seen:
         if own["entry_exists"] is False:
             found.append(problem("ENTRY_MISSING", host, "file %s not found" % script))
-        found += _program(host, program, own.get("program_fault"))
+        found += _program(host, program, own["program_fault"])
     for host, report in zip(case.hosts, choices.reports):
         if module and report and report.get("module") is False:
             message = "the job's Python does not find module %s" % module
             found.append(problem("ENTRY_MISSING", host, message, "install it there, or give --chdir its directory"))
     if case.job.compares_entry:
         text = "the script differs from the one on most nodes"
-        others = odd_ones(seen, lambda own: own.get("entry_sha256"))
+        others = odd_ones(seen, lambda own: own["entry_sha256"])
         found += [problem("ENTRY_DIFFERS", host, text) for host, _, _ in others]
     return found
 

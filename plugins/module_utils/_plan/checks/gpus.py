@@ -35,13 +35,9 @@ def choose(case: Case, choices: Choices) -> Chosen:
     if request.nproc_per_node == "auto" and any(slots):
         most = max(set(slots), key=slots.count) or 0
         numbers = [count or 1 for count in slots] if case.ranks.takes_unequal else [most] * len(slots)
+        text = "%s slots in the host list, most nodes have %d"
         found = [
-            problem(
-                "SLOTS_DIFFER",
-                host,
-                "%s slots in the host list, most nodes have %d" % (count or "no", most),
-                _SAME_SLOTS,
-            )
+            problem("SLOTS_DIFFER", host, text % (count or "no", most), _SAME_SLOTS)
             for host, count in zip(case.hosts, slots)
             if count != most and not case.ranks.takes_unequal
         ]

@@ -10,21 +10,15 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.codes imp
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Container, Facts, Madengine
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks.context import shown
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners.madengine import (
-    is_replaced,
-    major,
-    merge,
-    usual,
-    version_of,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import madengine
 
 _Finding = Tuple[str, str, Optional[str]]  # code, message, and perhaps a remedy of its own
 
 
 def judge(case: Case, _: Choices) -> List[Problem]:
     """Return what prevents madengine on these nodes, and models that would run one world on each."""
-    most = usual(case.facts)
-    image = merge(case.request.additional_context, False).get("MAD_CONTAINER_IMAGE")
+    most = madengine.usual(case.facts)
+    image = madengine.merge(case.request.additional_context, False).get("MAD_CONTAINER_IMAGE")
     found: List[_Finding] = []
     problems = []
     for host, facts in case.nodes:
@@ -36,7 +30,7 @@ def judge(case: Case, _: Choices) -> List[Problem]:
             found += [
                 _left(container)
                 for container in entry["containers"]
-                if not is_replaced(container, case.request.replace_containers)
+                if not madengine.is_replaced(container, case.request.replace_containers)
                 and _is_in_the_way(container["name"], facts, image)
             ]
         problems += [problem(code, host, message, remedy) for code, message, remedy in found]
@@ -49,12 +43,12 @@ def _program(entry: Madengine, most: Optional[str]) -> Iterator[_Finding]:
         yield "MADENGINE_MISSING", "madengine not found next to the job's Python or on the PATH", None
     elif entry["broken"]:
         yield "MADENGINE_BROKEN", "%s does not start: %s" % (program, entry["broken"]), None
-    elif entry.get("silent"):
+    elif entry["silent"]:
         message = "madengine did not print its version within a minute"
         yield "MADENGINE_HUNG", message, "try it there: %s --version" % program
-    elif major(version) is None:
+    elif madengine.major(version) is None:
         yield "MADENGINE_UNKNOWN", "madengine does not print its version", None
-    elif major(version) != major(most):
+    elif madengine.major(version) != madengine.major(most):
         yield "MADENGINE_MIXED", "madengine is version %s here, most nodes have %s" % (version, most), None
 
 
@@ -82,7 +76,7 @@ def _is_in_the_way(name: str, facts: Facts, image: Optional[str]) -> bool:
     """
     if name.startswith(run_directory.CONTAINER_PREFIX):
         return True
-    if major(version_of(facts)) == 2:
+    if madengine.major(madengine.version_of(facts)) == 2:
         return False
     models = [model["name"].replace("/", "_").lower() for model in facts.get("models") or []]
     images = [str(image).replace("/", "_").replace(":", "_")] if image else []

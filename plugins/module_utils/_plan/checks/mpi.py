@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import re
-from typing import List
+from typing import List, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd, usual
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners.mpirun import TRIED, recognise
-from ansible_collections.madctl.multinode.plugins.module_utils._request.validation import reserved
 
 
 def judge(case: Case, choices: Choices) -> List[Problem]:
@@ -19,17 +18,15 @@ def judge(case: Case, choices: Choices) -> List[Problem]:
     for host, facts in case.nodes:
         if facts["user_id"] == 0 and not case.request.allow_run_as_root:
             found.append(problem("MPI_AS_ROOT", host, "mpirun would run as root"))
-    for word in reserved(case.request.mpi_args):
-        found.append(problem("MPI_ARGS_RESERVED", None, "%s is set by madctl" % word))
-    return (
-        found
-        + _paths(case)
-        + [
-            problem("MPI_ADDRESS_FAMILY", host, "the network of the job is %s here" % candidate.network)
-            for host, candidate in zip(case.hosts, choices.candidates)
-            if candidate.is_ipv6
-        ]
-    )
+    run_dirs = [case.run_dir(rank) for rank in range(len(case.hosts))]
+    found += _path(case.hosts, "the run directory", run_dirs, "use the same on all nodes: --run-dir")
+    pythons = [fact["interpreter"] for fact in case.facts]
+    found += _path(case.hosts, "Ansible's Python", pythons, "set one ansible_python_interpreter for all")
+    for host, candidate in zip(case.hosts, choices.candidates):
+        if candidate.is_ipv6:
+            message = "the network of the job is %s here" % candidate.network
+            found.append(problem("MPI_ADDRESS_FAMILY", host, message))
+    return found
 
 
 def _kinds(case: Case) -> List[Problem]:
@@ -51,26 +48,14 @@ def _kinds(case: Case) -> List[Problem]:
     return found
 
 
-def _paths(case: Case) -> List[Problem]:
+def _path(hosts: Sequence[str], what: str, paths: Sequence[str], remedy: str) -> List[Problem]:
     """Find nodes where mpirun's one command line cannot work because a path differs there."""
     found = []
-    for what, paths, remedy in (
-        (
-            "the run directory",
-            [case.run_dir(rank) for rank in range(len(case.hosts))],
-            "use the same on all nodes: --run-dir",
-        ),
-        (
-            "Ansible's Python",
-            [fact["interpreter"] for fact in case.facts],
-            "set one ansible_python_interpreter for all",
-        ),
-    ):
-        for host, path in zip(case.hosts, paths):
-            if path != paths[0]:
-                message = "%s is %s here, and %s on %s" % (what, path, paths[0], case.hosts[0])
-                found.append(problem("MPI_PATH_DIFFERS", host, message, remedy))
-            elif re.search(r"[\s:\"'\\$`]", path):
-                message = "%s is %r, which mpirun does not accept" % (what, path)
-                found.append(problem("MPI_PATH_DIFFERS", host, message, remedy))
+    for host, path in zip(hosts, paths):
+        if path != paths[0]:
+            message = "%s is %s here, and %s on %s" % (what, path, paths[0], hosts[0])
+            found.append(problem("MPI_PATH_DIFFERS", host, message, remedy))
+        elif re.search(r"[\s:\"'\\$`]", path):
+            message = "%s is %r, which mpirun does not accept" % (what, path)
+            found.append(problem("MPI_PATH_DIFFERS", host, message, remedy))
     return found

@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shap
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import network_choice
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices, Chosen
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate, by_name
 
 
 def choose(case: Case, choices: Choices) -> Chosen:
@@ -43,10 +43,7 @@ def unreadable(nodes: Nodes) -> List[Problem]:
 def compare(nodes: Nodes, chosen: Sequence[Candidate]) -> List[Problem]:
     """Compare the MTUs of the chosen interfaces, and find NCCL files that exclude one of them."""
     own = {host: candidate for (host, _), candidate in zip(nodes, chosen)}
-    mtu = [
-        (host, next((entry["mtu"] for entry in facts["interfaces"] if entry["name"] == own[host].interface), None))
-        for host, facts in nodes
-    ]
+    mtu = [(host, by_name(facts)[own[host].interface]["mtu"]) for host, facts in nodes]
     found = odd("MTU_DIFFERS", mtu, lambda number: number, "MTU")
     for host, facts in nodes:
         for path, text in (facts["nccl_files"] or {}).items():

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
@@ -18,12 +18,9 @@ class _Interpreter(NamedTuple):
     report: Optional[Report]
 
 
-_NOTHING = _Interpreter(None, False, None)
-
-
 def choose(case: Case, choices: Choices) -> Chosen:
     """Choose the Python that was asked for, otherwise every node's own if that is allowed, and take its report."""
-    request, known = case.request, [_interpreters(fact) for fact in case.facts]
+    request, known = case.request, [(_interpreter(fact, "wanted"), _interpreter(fact, "own")) for fact in case.facts]
     if not case.job.uses_python:
         # The work starts Python by itself.
         anything = [str(wanted.path if wanted.exists else own.path or "python3") for wanted, own in known]
@@ -43,15 +40,10 @@ def choose(case: Case, choices: Choices) -> Chosen:
     return replace(choices, pythons=[str(one.path) for one in chosen], reports=[one.report for one in chosen]), found
 
 
-def _interpreters(fact: Facts) -> Tuple[_Interpreter, _Interpreter]:
-    """Return the Python that was asked for, and the node's own."""
-    python = fact["python"]
-    if python is None:
-        return _NOTHING, _NOTHING
-    return (
-        _Interpreter(python["wanted"], python["wanted_exists"], python.get("wanted_report")),
-        _Interpreter(python["own"], python["own_exists"], python.get("own_report")),
-    )
+def _interpreter(fact: Facts, which: str) -> _Interpreter:
+    """Return the Python that was ``wanted``, or the node's ``own``."""
+    python: Dict[str, Any] = {**(fact["python"] or {})}
+    return _Interpreter(python.get(which), python.get(which + "_exists", False), python.get(which + "_report"))
 
 
 def _faults(case: Case, host: str, one: _Interpreter, is_own: bool) -> List[Problem]:

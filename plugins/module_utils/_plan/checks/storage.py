@@ -157,7 +157,7 @@ def reading(nodes: Nodes, more_types: Sequence[str] = ()) -> Dict[str, List[Read
     wanted: Dict[str, List[Reading]] = {host: [] for host, _ in nodes}
     for mounts in _by_path(nodes):
         files = {host: mount["file"] for host, mount in mounts if "file" in mount and mount["file"]}
-        hopeful = {host: entry for host, entry in _hopeful(mounts, _own(mounts, more_types)).items() if files}
+        hopeful = _hopeful(mounts, _own(mounts, more_types)) if files else {}
         if len(files) + len(hopeful) < 2:
             continue
         first = next(iter(files))
@@ -179,13 +179,10 @@ def written(facts: Facts) -> List[Written]:
     ]
 
 
-def proven(facts: Sequence[Facts]) -> Optional[str]:
+def proven(nodes: Nodes) -> Optional[str]:
     """Return the first path that all of several nodes could write to, where they leave word of a failure."""
-    paths: Iterable[Tuple[Mount, ...]] = zip(*(fact["mounts"] for fact in facts))
-    for mounts in paths:
-        if len(mounts) > 1 and all(mount.get("file") for mount in mounts):
-            return mounts[0]["path"]
-    return None
+    shared = (mounts for mounts in _by_path(nodes) if len(nodes) > 1 and all(mount.get("file") for _, mount in mounts))
+    return next((mounts[0][1]["path"] for mounts in shared), None)
 
 
 def judge_reading(proof: Dict[str, Proof], answers: Dict[str, List[Dict[str, Any]]]) -> List[Problem]:

@@ -51,6 +51,7 @@ def fingerprint(facts: Facts, report: Optional[Report]) -> Dict[str, Any]:
     """Return what a node is, for a person or a program that compares nodes; None where something is not known."""
     packages = report.get("packages", {}) if report else {}
     build, gpus_of = (report.get("torch_build") or {}) if report else {}, facts["gpus"]
+    low, high = clock.ahead(facts["time"])
     return {
         "python": report["version"] if report else None,
         "torch": build.get("version"),
@@ -65,8 +66,8 @@ def fingerprint(facts: Facts, report: Optional[Report]) -> Dict[str, Any]:
         "gpu_models": gpus.models_of(gpus_of),
         "limits": facts["limits"],
         "space": facts["space"],
-        "clock_offset_seconds": round(clock.offset(facts["time"])[1], 3),
-        "clock_uncertainty_seconds": round(clock.uncertainty(facts["time"]), 3),
-        "entry_sha256": facts["files"].get("entry_sha256") if facts["files"] else None,
+        "clock_offset_seconds": round((low + high) / 2, 3),
+        "clock_uncertainty_seconds": round(abs(high - low) / 2, 3),
+        "entry_sha256": facts["files"]["entry_sha256"] if facts["files"] else None,
         "nccl_files": sorted(facts["nccl_files"] or {}),
     }

@@ -17,9 +17,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Container, Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ModelWork, NodePlan, Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import comparison, network_cards
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import comparison
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter import Launch, Part, Starter
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
 # A value of the user's would be right on one node only.
 RANKS = ("NNODES", "NODE_RANK")
@@ -75,80 +76,63 @@ def context(own: Dict[str, Any], chosen: Dict[str, Any], run_id: str) -> Dict[st
         own: The user's; its values win, except for ranks.
         chosen: ``multi_node_args`` of this node; numbers are numbers, since madengine multiplies them.
     """
-    given = dict(own.get("multi_node_args") or {})
-    for key in RANKS:
-        given.pop(key, None)
+    given = {key: value for key, value in (own.get("multi_node_args") or {}).items() if key not in RANKS}
     variables = {**(own.get("docker_env_vars") or {}), run_directory.RUN_ID: run_id}
     return {**own, "multi_node_args": {**chosen, **given}, "docker_env_vars": variables}
 
 
-def argv(
-    program: str,
-    version: Optional[int],
-    tags: Sequence[str],
-    merged: Dict[str, Any],
-    mirror: Optional[str],
-    more: Sequence[Word],
-    is_limited: bool = False,
-) -> List[Word]:
-    """
-    Write madengine's command line; the context is one word, a Python literal.
-
-    Args:
-        version: The major one. Version 2 takes one tag per option, of which version 1 would keep only the last.
-        mirror: Where data is mirrored to, on storage that was proven to be shared.
-        more: The user's own words.
-        is_limited: Whether a model's card has a timeout, which is used as without madctl.
-    """
-    selected = [word for tag in tags for word in ("--tags", tag)] if version == 2 else ["--tags", *tags]
-    words: List[Word] = [program, "run", *selected, "--additional-context", repr(merged)]
+def _argv(request: Request, fact: Facts, version: Optional[int], merged: Dict[str, Any]) -> List[Word]:
+    """Write a node's command line of madengine; the context is one word, a Python literal."""
+    found, more, mirror = fact.get("madengine"), request.work, request.force_mirror_local
+    # Version 2 takes one tag per option, of which version 1 would keep only the last.
+    tags = [word for tag in request.tags for word in ("--tags", tag)] if version == 2 else ["--tags", *request.tags]
+    words: List[Word] = [(found and found["program"]) or "madengine", "run", *tags]
+    words += ["--additional-context", repr(merged)]
     if mirror:
         words += ["--force-mirror-local", mirror]
     if "--live-output" not in more:
         words.append("--live-output")
+    # A timeout on a model's card is used as without madctl.
+    is_limited = any(model["timeout"] for model in fact.get("models") or [])
     if not is_limited and madengine_options.option(more, "--timeout") is None:
         words += ["--timeout", str(FOREVER_SECONDS)]  # madctl has a --timeout of its own.
     return [*words, *more]
 
 
-def environment(runner: Dict[str, Any], nproc: int, node_rank: int) -> Dict[str, str]:
-    """Return what version 2 forwards into its container, besides what every job gets."""
+def _environment(env: Dict[str, Word]) -> Dict[str, str]:
+    """Return what version 2 forwards into its container, besides what every job gets, which is ``env``."""
     words = [
-        *("torchrun", "--nnodes", str(runner["NNODES"]), "--node_rank", str(runner["NODE_RANK"])),
-        *("--nproc_per_node", str(nproc)),
-        *("--master_addr", str(runner["MASTER_ADDR"]), "--master_port", str(runner["MASTER_PORT"])),
+        *("torchrun", "--nnodes", env["NNODES"], "--node_rank", env["NODE_RANK"]),
+        *("--nproc_per_node", env["NPROC_PER_NODE"]),
+        *("--master_addr", env["MASTER_ADDR"], "--master_port", env["MASTER_PORT"]),
     ]
-    metrics = {} if node_rank == 0 else {"MAD_COLLECT_METRICS": "false"}
-    return {run_directory.RUNNER: " ".join(words), **metrics}
+    metrics = {} if env["NODE_RANK"] == "0" else {"MAD_COLLECT_METRICS": "false"}
+    return {run_directory.RUNNER: " ".join(map(str, words)), **metrics}
 
 
-def _multi_node_args(launch: Launch, rank: int, is_counted: bool) -> Dict[str, Any]:
+def _multi_node_args(launch: Launch, rank: int, env: Dict[str, Word], is_counted: bool) -> Dict[str, Any]:
     """Return what madengine calls so; numbers are numbers."""
-    case, candidate = launch.case, launch.choices.candidates[rank]
     return {
-        "RUNNER": case.request.runner,
+        "RUNNER": launch.case.request.runner,
         # GPUs that were not counted here madengine counts itself.
         **({"MAD_RUNTIME_NGPUS": launch.choices.nprocs[rank]} if is_counted else {}),
-        "NNODES": len(case.hosts),
+        "NNODES": len(launch.case.hosts),
         "NODE_RANK": rank,
         "MASTER_ADDR": launch.address,
         "MASTER_PORT": launch.port,
         "HOST_LIST": "",
-        "NCCL_SOCKET_IFNAME": network_cards.for_nccl(candidate, case.facts[rank]),
-        "GLOO_SOCKET_IFNAME": candidate.interface,
+        **{name: env[name] for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")},
     }
 
 
 def _model(launch: Launch, rank: int, args: Dict[str, Any], version: Optional[int]) -> ModelWork:
     """Return what a node's madengine must do."""
     request, fact = launch.case.request, launch.case.facts[rank]
-    found, mirror = fact.get("madengine"), request.force_mirror_local
+    found = fact.get("madengine")
     merged = context(merge(request.additional_context, version != 2), args, request.run_id)
-    is_limited = any(model["timeout"] for model in fact.get("models") or [])
-    program = (found and found["program"]) or "madengine"
     containers = found["containers"] if found else []
     return {
-        "argv": argv(program, version, request.tags, merged, mirror, request.work, is_limited),
+        "argv": _argv(request, fact, version, merged),
         "replaced": [entry["name"] for entry in containers if is_replaced(entry, request.replace_containers)],
         "leads": rank == 0,
         "many": len(launch.case.hosts) > 1,
@@ -162,9 +146,9 @@ def _write(launch: Launch, parts: List[Part]) -> None:
     request, facts = launch.case.request, launch.case.facts
     is_counted = request.nproc_per_node != "auto" or any(request.slots) or any(fact["gpus"]["count"] for fact in facts)
     for rank, (part, version) in enumerate(zip(parts, majors(facts))):
-        args = _multi_node_args(launch, rank, is_counted)
         part.argv = [*launch.program(rank, run_directory.LAUNCHER), run_directory.MADENGINE_WRAPPER]
-        part.own_env.update(environment(args, launch.choices.nprocs[rank], rank))
+        part.own_env.update(_environment(part.env))
+        args = _multi_node_args(launch, rank, part.env, is_counted)
         part.prefix, part.model = [], _model(launch, rank, args, version)
 
 

@@ -50,7 +50,14 @@ def node(number):
     found["gpus"]["holders"] = [holder]
     found["mounts"] = [mount(), mount(hung={"pid": 1, "state": "D", "wait": "nfs"}), mount(exists=False)]
     found["mpi"] = {"program": "/usr/bin/mpirun", "text": "mpirun (Open MPI) 4.1.4"}
-    found["madengine"] = {"program": "/m", "version": "2.0", "broken": None, "runtime": "/d", "trouble": None}
+    found["madengine"] = {
+        "program": "/m",
+        "version": "2.0",
+        "silent": False,
+        "broken": None,
+        "runtime": "/d",
+        "trouble": None,
+    }
     found["madengine"].update(gpu_tool="/g", containers=containers)
     found["trouble"] = {"names": {"error": "x"}}
     found["nccl_files"] = {"/etc/nccl.conf": "NCCL_SOCKET_IFNAME=eno1\n"}

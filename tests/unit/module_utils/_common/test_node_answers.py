@@ -82,6 +82,13 @@ def test_a_valid_answer_is_accepted(function, answer):
     assert node_answers.checked(function, answer) == answer
 
 
+@pytest.mark.parametrize("routes", [[], 0, False, "", ["x"], {"eno1": []}, {"eno1": [7]}, {"eno1": "x"}, 7])
+def test_an_invalid_answer_about_routes(routes):
+    assert node_answers.checked("prove", {**PROVED, "routes": {"eno1": ["10.0.0.1"]}}).get("failed") is None
+    assert node_answers.checked("prove", {**PROVED, "routes": routes})["failed"]
+    assert node_answers.checked("arm", {"container": "session", "proof": {**PROVED, "routes": routes}})["failed"]
+
+
 @pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "/x", "x/y", "\x1b[2J", "x\n", "x" * 256, 5, ["x"]])
 def test_a_run_s_id_can_be_the_name_of_a_directory_here(run_id):
     good = {**HELD, "run_id": "my run"}

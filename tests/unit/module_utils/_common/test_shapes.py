@@ -73,7 +73,14 @@ def test_a_plan_has_every_field_of_its_type():
 def test_the_work_of_a_model_has_every_field_of_its_type():
     each = [healthy_facts.node(1), healthy_facts.node(2)]
     for fact in each:
-        fact["madengine"] = {"program": "/m", "version": "2.0", "broken": None, "runtime": "/d", "trouble": None}
+        fact["madengine"] = {
+            "program": "/m",
+            "version": "2.0",
+            "silent": False,
+            "broken": None,
+            "runtime": "/d",
+            "trouble": None,
+        }
         fact["madengine"].update(gpu_tool="/g", containers=[])
     outcome = planner.make(Request("r", (), shape="model", tags=("a",), chdir="/work"), ["a", "b"], each)
 

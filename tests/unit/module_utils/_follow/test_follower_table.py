@@ -17,7 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import (
     run_outcome,
     suspects,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Links
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.suspects import Links
 from tests.unit.module_utils.ways import WAYS
 
 BEGIN = 1000.0

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, channel, link
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import door, node_run, run_outcome
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_channels import Links
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.suspects import Links
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 from tests import hostile
 from tests.unit.module_utils.channels import Followed

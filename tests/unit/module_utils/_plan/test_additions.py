@@ -28,7 +28,7 @@ PAGES = catalog.Check(
     "pages",
     "huge pages of each node",
     "one file",
-    (catalog.Finding("PAGES_FEW", catalog.ERROR, "Too few huge pages.", "reserve some", needs_all=True),),
+    (catalog.Finding(catalog.ERROR, "PAGES_FEW", "Too few huge pages.", "reserve some", needs_all=True),),
 )
 
 

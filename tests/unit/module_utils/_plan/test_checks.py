@@ -215,6 +215,12 @@ def test_a_fingerprint_sums_a_node_up():
     assert (found["clock_offset_seconds"], found["clock_uncertainty_seconds"]) == (0.0, 0.1)
 
 
+def test_a_node_s_clock_is_known_best_by_the_way_of_its_answer():
+    slow = {"begun": 108.0, "ended": 108.1, "sent": 99.9, "received": 107.6}
+
+    assert [entry["clock_offset"] for entry in make([node(1), node(2, time=slow)]).plan["nodes"]] == [-0.1, 0.5]
+
+
 def test_every_code_of_the_catalog_is_there_once_and_errors_say_what_to_do():
     codes = [finding.code for check in catalog.CHECKS for finding in check.findings]
 

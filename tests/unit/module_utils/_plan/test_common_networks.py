@@ -21,7 +21,13 @@ HARDWARE = ("en", "eth", "ib")
 
 def node(name, number, management=None, routes=None, **devices):
     text = (NODES / f"{name}-node{number}.txt").read_text()
-    known = {"kind": None, "peer": None, "bridge": False, "bond": False, "vrf": False, "master": None, "lower": []}
+    known = {
+        "kind": None,
+        "peer": None,
+        **dict.fromkeys(("bridge", "bond", "vrf", "rdma"), False),
+        "master": None,
+        "lower": [],
+    }
     found = []
     for entry in ifconfig_text.parse(text):
         own = {"physical": entry["name"].startswith(HARDWARE), "bridge": entry["name"] == "docker0"}
@@ -586,3 +592,33 @@ def test_a_card_that_two_nodes_use_was_meant(addresses):
         fact["interfaces"][1].update(DARK, addresses=[])
 
     assert choose(facts)[1] == [("MANAGEMENT_NETWORK", f"n{n}") for n in (3, 4, 5)]
+
+
+# -- several cards that were asked for ------------------------------------------------------------
+
+
+def test_cards_of_several_networks_with_different_mtus_are_no_rails():
+    facts = cluster(2, "192.0.2.%d", each("eth0", "10.0.0.%d/24"), each("eth1", "10.0.1.%d/24", mtu=1500))
+
+    assert choose(facts, "10.0.0.0/16") == ([], [("INTERFACE_AMBIGUOUS", "n1"), ("INTERFACE_AMBIGUOUS", "n2")])
+
+
+def test_a_node_with_one_card_in_several_networks_has_nothing_to_choose():
+    facts = cluster(2, "10.0.1.%d", each("eth0", "10.0.0.%d/24"), each("eth1", "10.0.1.%d/24"))
+    facts[0]["interfaces"] = [card("eth0", "10.0.0.1/24", "10.0.1.1/24")]
+
+    assert choose(facts, "10.0.0.0/16") == ([], [("INTERFACE_AMBIGUOUS", "n2")])
+
+
+def test_of_each_other_rail_the_first_address_is_named():
+    facts = cluster(2, "192.0.2.%d", each("eth0", "10.0.0.%d/24"), each("eth1", "10.0.1.%d/24", "10.0.1.10%d/24"))
+    chosen, _ = network_choice.choose(hosts_of(facts), facts, "10.0.0.0/16")
+
+    assert [[c.address for c in own.also] for own in chosen] == [["10.0.1.1"], ["10.0.1.2"]]
+
+
+def test_what_qualifies_says_so_where_nothing_could_be_chosen():
+    facts = cluster(2, "192.0.2.%d", each("eth0", "10.0.0.%d/24"), each("eth1", "10.1.0.%d/24"))
+    rows = network_choice.explain(hosts_of(facts), facts, [])["n2"]
+
+    assert {row["interface"]: row["verdict"] for row in rows} == dict.fromkeys(("eth0", "eth1"), "qualifies")

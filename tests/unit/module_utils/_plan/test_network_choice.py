@@ -34,7 +34,8 @@ SLES12 = {
 
 
 def interfaces(name, devices):
-    plain = {"physical": False, "bridge": False, "bond": False, "master": None, "lower": []}
+    plain = dict.fromkeys(("physical", "bridge", "bond", "vrf", "rdma"), False)
+    plain = {**plain, "kind": None, "peer": None, "master": None, "lower": []}
     text = (GOLDEN / f"{name}.txt").read_text()
     return [{**entry, **plain, **devices.get(entry["name"], {})} for entry in parse(text)]
 

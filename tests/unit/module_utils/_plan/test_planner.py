@@ -80,7 +80,7 @@ def test_refusals(case):
 
 
 def test_all_problems_at_once():
-    files = {"chdir_exists": True, "entry_exists": False, "entry_sha256": None}
+    files = {"chdir_exists": True, "entry_exists": False, "entry_sha256": None, "program_fault": None}
     broken = node(2, ifconfig=None, files=files, gpus={"vendor": None, "count": 0})
     port = {"number": 29500, "error": "EADDRINUSE", "free": 1, "holder": "pid 7 (python3)"}
     outcome = make([node(1, port=port), broken])

@@ -58,8 +58,10 @@ def facts(draw, number):
         "own_exists": draw(st.booleans()),
         "wanted_report": draw(st.sampled_from([None, report(), report(torch=False), report(packages={"numpy": "2"})])),
         "own_report": draw(st.sampled_from([None, report(torch_build={})])),
+        "mpi": None,
     }
-    files = {"chdir_exists": draw(st.booleans()), "entry_exists": draw(st.booleans()), "entry_sha256": "a"}
+    files = {"chdir_exists": draw(st.booleans()), "entry_exists": draw(st.booleans())}
+    files = {**files, "entry_sha256": "a", "program_fault": None}
     return node(
         number,
         machine_id=draw(st.sampled_from([None, "same", f"m{number}"])),

@@ -96,6 +96,16 @@ def test_ranges_mean_what_they_mean_to_clustershell(text):
         assert sorted(name for name, *_ in ours(text)) == sorted(theirs(text))
 
 
+@pytest.mark.parametrize("text", ["gpu[1", "gpu1]", "gpu[1[2]]", "a,gpu[1,2", "]["])
+def test_brackets_must_match(text):
+    with pytest.raises(hostlist.HostsError, match="brackets do not match"):
+        hostlist.from_list(text)
+
+
+def test_commas_inside_brackets_do_not_separate_names():
+    assert hostlist.split("a, gpu[1,3-4],b", "") == ["a", "gpu[1,3-4]", "b"]
+
+
 def test_digits_before_brackets_do_not_cross_a_width():
     assert ours("n1[9-10]") == "HOSTS_MALFORMED"
 

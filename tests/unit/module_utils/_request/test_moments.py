@@ -3,18 +3,18 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request import moments
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 
 MOMENTS = {None: None, "now": "end", "30s": 970.0, "1.5m": 910.0, "2h": -6200.0, "1d": -85400.0}
 
 
 @pytest.mark.parametrize("text", MOMENTS)
 def test_moments(text):
-    assert moments.since(text, 1000.0) == MOMENTS[text]
+    assert kinds.since(text, 1000.0) == MOMENTS[text]
 
 
 def test_a_time_is_of_this_machine_s_clock():
-    assert moments.since("1970-01-02T00:00+00:00", 0.0) == 86400.0
+    assert kinds.since("1970-01-02T00:00+00:00", 0.0) == 86400.0
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ def test_a_time_is_of_this_machine_s_clock():
 )
 def test_anything_else_is_refused(text):
     with pytest.raises(ValueError):
-        moments.since(text, 0.0)
+        kinds.since(text, 0.0)

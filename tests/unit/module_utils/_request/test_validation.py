@@ -3,8 +3,8 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.whole_numbers import number
 from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import number
 from tests.unit.not_numbers import NOT_NUMBERS
 from tests.unit.playbook_requests import refusals
 
@@ -24,6 +24,12 @@ def test_numbers_have_bounds():
 @pytest.mark.parametrize("text", [text for text in NOT_NUMBERS if text])
 def test_variables_take_plain_numbers(name, text):
     assert [found["code"] for found in refusals({name: text})] == ["USAGE"]
+
+
+@pytest.mark.parametrize("words", [["-np", "3"], ["--host=a"], ["-hostfile", "f"], ["--bind-to", "core", "-ppn", "2"]])
+def test_how_many_ranks_mpirun_starts_and_where_is_not_a_word_of_the_user_s(words):
+    assert [found["code"] for found in refusals({"runner": "mpirun", "mpi_args": words})] == ["MPI_ARGS_RESERVED"]
+    assert refusals({"runner": "mpirun", "mpi_args": ["--bind-to", "core", "--mca", "btl", "self"]}) == []
 
 
 @pytest.mark.parametrize("name", ["timeout", "idle_timeout", "start_timeout", "grace", "days"])

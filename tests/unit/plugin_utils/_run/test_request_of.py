@@ -26,3 +26,5 @@ def test_only_variables_that_decide_what_a_job_finds_go_to_the_look():
 
 def test_where_data_is_mirrored_to_is_looked_at_as_shared():
     assert asked(shared_paths=["/nfs:ro"], force_mirror_local="/data")["shared_paths"] == ["/nfs:ro", "/data"]
+    assert asked(shared_paths=["/nfs"], force_mirror_local="/nfs/x")["shared_paths"] == ["/nfs"]
+    assert asked(shared_paths=["/nfs/x"], force_mirror_local="/nfs")["shared_paths"] == ["/nfs/x", "/nfs"]

@@ -63,6 +63,12 @@ def codes(found):
     return [(entry["code"], entry["host"]) for entry in found]
 
 
+def test_word_of_a_failure_is_left_where_several_nodes_could_all_write():
+    assert storage.proven(nodes(mount(1), mount(2))) == "/nfs"
+    assert storage.proven(nodes(mount(1))) is None
+    assert storage.proven(nodes(mount(1), mount(2, file=None))) is None
+
+
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [

@@ -64,6 +64,7 @@ def engine(**more):
     found = {
         "program": "/usr/bin/madengine",
         "version": "madengine 1.0.0",
+        "silent": False,
         "broken": None,
         "runtime": "/usr/bin/docker",
     }

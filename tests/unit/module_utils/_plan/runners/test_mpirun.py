@@ -152,7 +152,6 @@ REFUSALS = {
     "another version": ([mpi_node(1), mpi_node(2), mpi_node(3, "(Open MPI) 5.0.1")], {}, [("MPI_MIXED", "n3")]),
     "another user's run directory": ([mpi_node(1), mpi_node(2, user_id=8)], {}, [("MPI_PATH_DIFFERS", "n2")]),
     "a blank in it": ([mpi_node(1)], {"run_dir": "/tmp/a b"}, [("MPI_PATH_DIFFERS", "n1")]),
-    "reserved words": ([mpi_node(1)], {"mpi_args": ("-np", "3")}, [("MPI_ARGS_RESERVED", None)]),
 }
 
 
