@@ -17,7 +17,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from madctl.errors import ExitCode, Problem, RunError, UsageError
+from madctl.errors import ExitCode, Problem, RunError, refused
 
 _PINNED = {
     # ansible-runner turns host key checking off unless it is set.
@@ -76,7 +76,7 @@ def _joined(given: Mapping[str, str]) -> dict[str, str]:
     if "@prompt" in setting("ANSIBLE_VAULT_IDENTITY_LIST", "defaults", "vault_identity_list", ""):
         # It would ask where no user sees it, and wait forever.
         message = "your Ansible settings ask for a vault password, which cannot be typed here"
-        raise UsageError(Problem("USAGE", message, remedy="name a file: ANSIBLE_VAULT_PASSWORD_FILE=FILE"))
+        raise refused("USAGE", message, remedy="name a file: ANSIBLE_VAULT_PASSWORD_FILE=FILE")
     return {
         "ANSIBLE_COLLECTIONS_PATH": f"{_collection()}{os.pathsep}{collections}",
         "ANSIBLE_INVENTORY_ENABLED": f"{plugins},yaml",

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
-from madctl.errors import ExitCode, MadctlError, Problem, UsageError, unexpected
+from madctl.errors import ExitCode, MadctlError, Problem, refused, unexpected
 from madctl.screen import terminal
 
 COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         """Raise instead of printing and exiting, so that JSON mode can report it too."""
-        raise UsageError(Problem("USAGE", message, remedy=f"see {self.prog} --help"))
+        raise refused("USAGE", message, remedy=f"see {self.prog} --help")
 
     def _print_message(self, message: str, _: Any = None) -> None:
         """Print help, which is all that argparse prints, as everything else is printed."""
@@ -70,7 +70,10 @@ def _run(own: list[str], work: list[str] | None) -> int:
     parser = build_parser()
     options = parser.parse_args(glued(own))
     if options.version:
-        return _print_version()
+        from importlib.metadata import version
+
+        terminal.say(f"madctl {version('madctl')}")
+        return ExitCode.SUCCEEDED
     if options.command is None:
         parser.print_help()
         return ExitCode.USAGE
@@ -97,7 +100,7 @@ def split_work(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
     """Split at the first ``--``: words of madctl, and those of the work, or None when there is no ``--``."""
     if "--" not in arguments:
         return list(arguments), None
-    position = list(arguments).index("--")
+    position = arguments.index("--")
     return list(arguments[:position]), list(arguments[position + 1 :])
 
 
@@ -105,13 +108,6 @@ def glued(arguments: Sequence[str]) -> list[str]:
     """Join an option that takes another program's options with its value, which argparse would take for one of ours."""
     words = iter(arguments)
     return [f"{word}={next(words, '')}" if word == "--mpi-args" else word for word in words]
-
-
-def _print_version() -> int:
-    from importlib.metadata import version
-
-    terminal.say(f"madctl {version('madctl')}")
-    return ExitCode.SUCCEEDED
 
 
 def _report(error: MadctlError, arguments: Sequence[str]) -> int:

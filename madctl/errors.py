@@ -3,8 +3,7 @@
 What can go wrong below the command line, and the exit code of each kind.
 
     MadctlError
-    ├── UsageError        2   the request is invalid; no node was contacted
-    ├── LabError          2   the lab cannot do that here; the message says how to change that
+    ├── UsageError        2   the request is invalid, or the lab cannot do that here; no node was contacted
     └── RunError          *   what nodes, Ansible or the job reported; has its own exit code
 
 Only ``cli.main`` catches these and prints them.
@@ -75,15 +74,14 @@ def unexpected(error: BaseException) -> Problem:
 
 
 class UsageError(MadctlError):
-    """The request is invalid; no node was contacted."""
+    """The request is invalid, or the lab cannot do that here; no node was contacted."""
 
     exit_code = ExitCode.USAGE
 
 
-class LabError(MadctlError):
-    """The lab cannot reach the requested state on this machine."""
-
-    exit_code = ExitCode.USAGE
+def refused(code: str, message: str, host: str | None = None, remedy: str | None = None) -> UsageError:
+    """Make the error of a request with one problem."""
+    return UsageError(Problem(code, message, host, remedy))
 
 
 class RunError(MadctlError):

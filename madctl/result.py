@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES
@@ -17,7 +17,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one command; ``data`` is None where there are only errors."""
+    """The result of one command, as it is written; ``data`` is None where there are only errors."""
 
     command: str
     status: str
@@ -25,27 +25,15 @@ class Result:
     run_id: str | None = None
     data: dict[str, Any] | None = None
     errors: Sequence[Problem] = ()
-    warnings: Sequence[Problem] = field(default_factory=tuple)
+    warnings: Sequence[Problem] = ()
 
 
 def to_json(result: Result) -> str:
     """Write the result as one JSON object on one line, in characters that are harmless to a terminal."""
-    text = json.dumps(_finite(_whole(result)), allow_nan=False)
+    lists = {"errors": list(map(_problem, result.errors)), "warnings": list(map(_problem, result.warnings))}
+    text = json.dumps(_finite({"schema": SCHEMA, **vars(result), **lists}), allow_nan=False)
     # The only control character that JSON leaves as it is.
     return text.replace("\x7f", "\\u007f")
-
-
-def _whole(result: Result) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "command": result.command,
-        "status": result.status,
-        "exit_code": int(result.exit_code),
-        "run_id": result.run_id,
-        "data": result.data,
-        "errors": [_problem(problem) for problem in result.errors],
-        "warnings": [_problem(problem) for problem in result.warnings],
-    }
 
 
 def _finite(value: Any) -> Any:
@@ -58,13 +46,10 @@ def _finite(value: Any) -> Any:
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
-    fields = {key: getattr(problem, key) for key in ("code", "host", "message", "remedy")}
-    if problem.code in JOB_CODES:
-        fields |= {"rank": problem.rank, "exit_code": problem.exit_code}
-    return fields
+    names = ("code", "host", "message", "remedy", *(("rank", "exit_code") if problem.code in JOB_CODES else ()))
+    return {name: getattr(problem, name) for name in names}
 
 
 def to_problem(data: dict[str, Any]) -> Problem:
     """Make a problem from what a role reported."""
-    names = ("code", "message", "host", "remedy", "rank", "exit_code")
-    return Problem(**{name: data[name] for name in names if name in data})
+    return Problem(**{field.name: data[field.name] for field in fields(Problem) if field.name in data})

@@ -6,21 +6,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.request.options import add_output_option, add_run_argument, add_since_option
+from madctl.request.options import add_command, add_output_option, add_run_argument, add_since_option
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
-        "attach",
-        help="attach to a running job",
-        description="Show all output of a run from its first byte, then follow it to its end.",
-        allow_abbrev=False,
-    )
+    about = "Show all output of a run from its first byte, then follow it to its end."
+    parser = add_command(commands, "attach", run, "attach to a running job", about)
     add_run_argument(parser)
     add_since_option(parser)
     add_output_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,34 +6,22 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.request.options import (
-    add_check_options,
-    add_host_options,
-    add_job_options,
-    add_option,
-    add_output_option,
-)
+from madctl.request.options import add_command, add_host_options, add_job_options, add_option, add_output_option
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
-        "check",
-        help="check whether a launch would succeed",
-        description="Check everything that a launch needs, and print a table of nodes and checks; start nothing.",
-        usage="madctl check [--hosts LIST] [OPTION…] [-- SCRIPT.py [ARG…]]",
-        allow_abbrev=False,
-    )
+    about = "Check everything that a launch needs, and print a table of nodes and checks; start nothing."
+    parser = add_command(commands, "check", run, "check whether a launch would succeed", about)
+    parser.usage = "madctl check [--hosts LIST] [OPTION…] [-- SCRIPT.py [ARG…]]"
     add_host_options(parser)
     add_job_options(parser)
-    add_check_options(parser)
     group = parser.add_argument_group("check")
     add_option(group, "--only", metavar="CHECK", help="run only this check (repeatable)")
     group.add_argument(
         "--explain", choices=["network"], metavar="network", help="show every address, and why it was chosen or not"
     )
     add_output_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,19 +8,18 @@ import os
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from madctl.request.options import add_option, add_output_option, add_run_argument
+from madctl.request.options import add_command, add_option, add_output_option, add_run_argument
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    what = "fetch the logs and records of a run"
-    parser = commands.add_parser("collect", help=what, description=what, allow_abbrev=False)
+    about = "fetch the logs and records of a run"
+    parser = add_command(commands, "collect", run, about, about)
     add_run_argument(parser)
     parser.add_argument("--to", metavar="DIRECTORY", help="destination, with one subdirectory per node (default: RUN)")
     what = "maximum size per node (default 4G)"
     add_option(parser, "--max-size", metavar="SIZE", help=what)
     add_output_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,8 +33,7 @@ def run(options: argparse.Namespace) -> int:
     place = os.path.abspath(options.to or record.run_id)
     wanted = {"madctl_dest": place, "madctl_max_size": options.max_size}
     found, _ = ask.nodes_of_run("collect", record, wanted)
-    problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = [to_problem(entry) for entry in found.get("warning_list", [])]
-    nodes = found.get("nodes", {})
+    nodes = found["nodes"]
     lines = [f"{place}: {fold(list(nodes))}"] if nodes else []
-    return print_answer(options, record.run_id, {"nodes": nodes}, lines, problems, notices)
+    return print_answer(options, record.run_id, {"nodes": nodes}, lines, found["problems"], notices)

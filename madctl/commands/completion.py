@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from madctl.errors import ExitCode
+from madctl.request.options import add_command
 
-_FILES = frozenset({"FILE", "PATH", "PATH[:ro]"})
 _RUNS = {
     "bash": """\
 _madctl_runs() {
@@ -27,12 +27,9 @@ _madctl_runs() {
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    what = "Print the script that makes a shell complete the commands and options of madctl."
-    parser = commands.add_parser(
-        "completion", help="print the completion script of a shell", description=what, allow_abbrev=False
-    )
+    about = "Print the script that makes a shell complete the commands and options of madctl."
+    parser = add_command(commands, "completion", run, "print the completion script of a shell", about)
     parser.add_argument("shell", choices=["bash", "zsh"], help="shell to complete for")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,13 +39,11 @@ def run(options: argparse.Namespace) -> int:
     from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
     from madctl.screen import terminal
 
+    values = {"DIRECTORY": shtab.DIRECTORY, "RUN": dict.fromkeys(_RUNS, "_madctl_runs")}
+    values |= dict.fromkeys(("FILE", "PATH", "PATH[:ro]"), shtab.FILE)
     for action in _actions(options.parser):
-        if action.metavar in _FILES:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
-        elif action.metavar == "DIRECTORY":
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-        elif action.metavar == "RUN":
-            action.complete = dict.fromkeys(_RUNS, "_madctl_runs")  # type: ignore[attr-defined]
+        if action.metavar in values:
+            action.complete = values[action.metavar]  # type: ignore[attr-defined]
         elif action.metavar == "CHECK":
             action.choices = [name for name in catalog.NAMES if name in catalog.SKIPPABLE]
     script = shtab.complete(options.parser, options.shell, preamble=_RUNS)  # type: ignore[arg-type]

@@ -4,27 +4,25 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from typing import Any
 
-from madctl.request.options import add_host_options, add_option, add_output_option, hosts_given
+from madctl.request.options import add_command, add_host_options, add_option, add_output_option, hosts_given
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
-        "gc",
-        help="delete files of old runs",
-        description="Delete files of old runs, here and on the given nodes; by default on the nodes of all runs that "
-        "this machine remembers. Live runs are never touched.",
-        allow_abbrev=False,
+    about = (
+        "Delete files of old runs, here and on the given nodes; by default on the nodes of all runs that this machine "
+        "remembers. Live runs are never touched."
     )
+    parser = add_command(commands, "gc", run, "delete files of old runs", about)
     add_host_options(parser)
     group = parser.add_argument_group("what to delete")
     add_option(group, "--days", metavar="N", help="delete runs that ended more than N days ago (default 7)")
     group.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
     group.add_argument("--dry-run", action="store_true", help="list what would be deleted, but delete nothing")
     add_output_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.dry_run:
         cleaning.forget(over)
         for path in left:
-            leftovers.remove(path)
+            # What cannot be deleted now is left for the next time.
+            shutil.rmtree(path, ignore_errors=True)
     data = {
         "dry_run": options.dry_run,
         "nodes": cleaned.shown(),

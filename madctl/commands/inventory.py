@@ -7,17 +7,14 @@ import argparse
 from typing import Any
 
 from madctl.errors import ExitCode
-from madctl.request.options import add_host_options
+from madctl.request.options import add_command, add_host_options
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    what = "Print the Ansible inventory of these hosts, with ranks."
-    parser = commands.add_parser(
-        "inventory", help="print the Ansible inventory of these hosts", description=what, allow_abbrev=False
-    )
+    about = "Print the Ansible inventory of these hosts, with ranks."
+    parser = add_command(commands, "inventory", run, "print the Ansible inventory of these hosts", about)
     add_host_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

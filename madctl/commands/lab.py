@@ -13,8 +13,8 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from madctl.errors import ExitCode, Problem, UsageError
-from madctl.request.options import taking
+from madctl.errors import ExitCode, refused
+from madctl.request.options import add_command, taking
 from madctl.screen.terminal import say, tell
 
 # Runs in the host: change to the caller's directory if the host has it, then execute the command.
@@ -23,29 +23,16 @@ _ENTER = 'cd "$0" 2>/dev/null || cd; exec "$@"'
 
 def register(commands: Any) -> None:
     """Add the command and its subcommands to the parser."""
-    what = "Create disposable hosts on this machine, to try everything without a cluster."
-    parser = commands.add_parser(
-        "lab", help="create disposable hosts on this machine", description=what, allow_abbrev=False
-    )
+    about = "Create disposable hosts on this machine, to try everything without a cluster."
+    parser = add_command(commands, "lab", _usage, "create disposable hosts on this machine", about)
     verbs = parser.add_subparsers(dest="verb", metavar="SUBCOMMAND", title="subcommands", parser_class=type(parser))
-    parser.set_defaults(run=_usage, verbs=verbs.choices)
+    parser.set_defaults(verbs=verbs.choices)
 
     up = _add(verbs, "up", _up, "bring up node1…nodeN")
-    up.add_argument(
-        "-n",
-        dest="count",
-        type=taking("-n", kinds.whole(0, 10**6)),
-        default=2,
-        metavar="N",
-        help="number of hosts (default 2)",
-    )
-    up.add_argument(
-        "--interface-name",
-        action="append",
-        default=[],
-        metavar="HOST=NAME",
-        help="rename the data interface of a host (repeatable)",
-    )
+    hosts = taking("-n", kinds.whole(0, 10**6))
+    up.add_argument("-n", dest="count", type=hosts, default=2, metavar="N", help="number of hosts (default 2)")
+    what = "rename the data interface of a host (repeatable)"
+    up.add_argument("--interface-name", action="append", default=[], metavar="HOST=NAME", help=what)
     _add(verbs, "down", _down, "remove a lab completely")
     _add(verbs, "status", _status, "show the hosts and whether they are up")
     enter = _add(verbs, "exec", _exec, "run a command on a host: lab exec HOST -- CMD")
@@ -55,15 +42,14 @@ def register(commands: Any) -> None:
 
 
 def _add(verbs: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    parser = add_command(verbs, name, run, summary, summary)
     parser.add_argument("--name", default="lab", help="name of the lab (default lab)")
-    parser.set_defaults(run=run)
     return parser
 
 
 def _usage(options: argparse.Namespace) -> int:
     message = f"lab needs a subcommand: {', '.join(options.verbs)}"
-    raise UsageError(Problem("USAGE", message, remedy="see madctl lab --help"))
+    raise refused("USAGE", message, remedy="see madctl lab --help")
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -73,7 +59,7 @@ def _up(options: argparse.Namespace) -> int:
     for pair in options.interface_name:
         host, equals, interface = pair.partition("=")
         if not equals:
-            raise UsageError(Problem("USAGE", f"--interface-name takes HOST=NAME, not {pair!r}"))
+            raise refused("USAGE", f"--interface-name takes HOST=NAME, not {pair!r}")
         names[host] = interface
     started = time.monotonic()
     lab = power.up(options.name, options.count, names)
@@ -92,10 +78,7 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from madctl.lab import state
-
-    _require_root()
-    lab = state.load(options.name)
+    lab = _loaded(options.name)
     rows = [("HOST", "STATE", "MANAGEMENT", "DATA", "INTERFACE")]
     for host in lab.hosts:
         power = "up" if _is_alive(host.init_pid) else "off"
@@ -112,14 +95,11 @@ def _is_alive(pid: int) -> bool:
 
 
 def _exec(options: argparse.Namespace) -> int:
-    from madctl.lab import state
-
-    _require_root()
-    host = state.load(options.name).host(options.host)
+    host = _loaded(options.name).host(options.host)
     if not options.work:
-        raise UsageError(Problem("USAGE", "lab exec needs a command", remedy="madctl lab exec HOST -- CMD"))
+        raise refused("USAGE", "lab exec needs a command", remedy="madctl lab exec HOST -- CMD")
     if not _is_alive(host.init_pid):
-        raise UsageError(Problem("LAB_HOST_OFF", "the host is powered off", host.name))
+        raise refused("LAB_HOST_OFF", "the host is powered off", host.name)
     namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
     argv = ["nsenter", "-t", str(host.init_pid), *namespaces, "--", "sh", "-c", _ENTER, os.getcwd(), *options.work]
     os.execvp("nsenter", argv)
@@ -128,13 +108,13 @@ def _exec(options: argparse.Namespace) -> int:
 def _print_path(file: str, options: argparse.Namespace) -> int:
     from madctl.lab import state
 
-    _require_root()
-    state.load(options.name)
+    _loaded(options.name)
     say(state.directory(options.name) / file)
     return ExitCode.SUCCEEDED
 
 
-def _require_root() -> None:
-    from madctl.lab import power
+def _loaded(name: str) -> Any:
+    from madctl.lab import power, state
 
     power.require_machine()
+    return state.load(name)

@@ -8,24 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError
-from madctl.request.options import add_check_options, add_host_options, add_job_options, add_output_option
+from madctl.request.options import add_command, add_host_options, add_job_options, add_output_option
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
-        "launch",
-        help="start a job on all nodes at once",
-        description="Check every node, start the job on all of them at once, and follow it to the end.",
-        usage="madctl launch [--hosts LIST] [OPTION…] -- SCRIPT.py [ARG…]",
-        allow_abbrev=False,
-    )
+    about = "Check every node, start the job on all of them at once, and follow it to the end."
+    parser = add_command(commands, "launch", run, "start a job on all nodes at once", about)
+    parser.usage = "madctl launch [--hosts LIST] [OPTION…] -- SCRIPT.py [ARG…]"
     add_host_options(parser)
     add_job_options(parser)
-    add_check_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,21 +7,19 @@ import argparse
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
-from madctl.errors import ExitCode, Problem, UsageError, of_signal
-from madctl.request.options import add_run_argument, add_since_option, taking
+from madctl.errors import ExitCode, Problem, of_signal, refused
+from madctl.request.options import add_command, add_run_argument, add_since_option, taking
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
-        "logs", help="show the output of a run", description="Show the output of a run.", allow_abbrev=False
-    )
+    about = "Show the output of a run."
+    parser = add_command(commands, "logs", run, "show the output of a run", about)
     add_run_argument(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the run ends")
     parser.add_argument("--host", action="append", default=[], metavar="NAME", help="show only this node (repeatable)")
     parser.add_argument("--rank", type=taking("--rank", kinds.whole(0, 10**9)), metavar="N", help="show only this rank")
     add_since_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,9 +35,7 @@ def run(options: argparse.Namespace) -> int:
     record = record_store.load(options.run_id)
     unknown = [host for host in options.host if host not in record.targets["names"]]
     if unknown:
-        raise UsageError(
-            Problem("RUN_HOST_UNKNOWN", f"run {record.run_id} has no node {', '.join(map(repr, unknown))}")
-        )
+        raise refused("RUN_HOST_UNKNOWN", f"run {record.run_id} has no node {', '.join(map(repr, unknown))}")
     chosen = [node for node in record.plan["nodes"] if not options.host or node["host"] in options.host]
     nodes = record.reach()
     view = View(nodes.names, as_json=False, stages=(), quiet=True, rank=options.rank)

@@ -4,28 +4,22 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
-from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
+from ansible_collections.madctl.multinode.plugins.module_utils._show import columns, status_table
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from madctl.errors import Problem, UsageError
-from madctl.request.options import add_host_options, add_output_option, hosts_given
+from madctl.errors import Problem, refused
+from madctl.request.options import add_command, add_host_options, add_output_option, hosts_given
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
-        "ps",
-        help="list runs",
-        description="List the runs that this machine remembers, or find those on the given nodes and remember them.",
-        allow_abbrev=False,
-    )
+    about = "List the runs that this machine remembers, or find those on the given nodes and remember them."
+    parser = add_command(commands, "ps", run, "list runs", about)
     add_host_options(parser)
     parser.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
     add_output_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     if hosts_given(options):
         return _held(options)
     if options.run_dir:
-        raise UsageError(Problem("USAGE", "--run-dir needs nodes to ask", remedy="add --hosts"))
+        raise refused("USAGE", "--run-dir needs nodes to ask", remedy="add --hosts")
     return _remembered(options)
 
 
@@ -44,7 +38,9 @@ def _remembered(options: argparse.Namespace) -> int:
     records, broken = record_store.known()
     fields = ("run_id", "created", "status", "exit_code")
     runs = [{**{name: getattr(r, name) for name in fields}, "hosts": r.targets["names"]} for r in records]
-    rows = [(r.run_id, _started(r.created), r.status, fold(r.targets["names"]), joined(r.work)) for r in records]
+    rows = [
+        (r.run_id, status_table.started(r.created), r.status, fold(r.targets["names"]), joined(r.work)) for r in records
+    ]
     lines = columns.aligned([("RUN", "STARTED", "STATUS", "NODES", "WORK"), *rows])
     return print_answer(options, None, {"runs": runs}, lines, [], broken)
 
@@ -53,13 +49,11 @@ def _held(options: argparse.Namespace) -> int:
     """Ask nodes, and remember runs that were forgotten, or launched elsewhere: the nodes have the truth."""
     from madctl.nodes import choose
     from madctl.playbook import ask
-    from madctl.result import to_problem
     from madctl.runs import held_runs, record_store
     from madctl.screen.problems import print_answer
 
     nodes = choose.targets(options)
     found = ask.nodes("ps", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
-    problems = [to_problem(entry) for entry in found["problems"]]
     runs = held_runs.held(found["nodes"], nodes)
     known, notices = _known()
     fresh = [one for one in runs if one.run_id not in known]
@@ -80,12 +74,8 @@ def _held(options: argparse.Namespace) -> int:
         if one.not_asked
     ]
     data = [_shown(one, one.run_id in known) for one in runs]
-    rows = [("RUN", "STARTED", "STATE", "NODES", "WORK")]
-    for one in runs:
-        about = one.described
-        started, work = (_started(about["created"]), joined(about["work"])) if about else ("-", "-")
-        rows.append((_named(one.run_id), started, ",".join(one.states), fold(list(one.shares)), work))
-    return print_answer(options, None, {"runs": data}, columns.aligned(rows), problems, notices)
+    lines = status_table.of_runs({_named(one.run_id): one.shares for one in runs})
+    return print_answer(options, None, {"runs": data}, lines, found["problems"], notices)
 
 
 def _known() -> tuple[set[str], list[Problem]]:
@@ -112,7 +102,3 @@ def _shown(one: Any, remembered: bool) -> dict[str, Any]:
     nodes = [{"host": host, **{key: part[key] for key in ("state", "run_dir")}} for host, part in one.shares.items()]
     whole = {"run_id": one.run_id, "created": about.get("created"), "states": one.states, "hosts": list(one.shares)}
     return {**whole, "not_asked": one.not_asked, "remembered": remembered, "nodes": nodes}
-
-
-def _started(created: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(created))

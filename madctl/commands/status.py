@@ -7,40 +7,33 @@ import argparse
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
-from madctl.request.options import add_output_option, add_run_argument
+from madctl.request.options import add_command, add_output_option, add_run_argument
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
-        "status",
-        help="show the live state of a run",
-        description="Show the live state of a run on each of its nodes.",
-        allow_abbrev=False,
-    )
+    about = "Show the live state of a run on each of its nodes."
+    parser = add_command(commands, "status", run, "show the live state of a run", about)
     add_run_argument(parser)
     add_output_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print one line per node; return 4 when one did not answer."""
     from madctl.playbook import ask
-    from madctl.result import to_problem
     from madctl.runs import record_store
     from madctl.runs.exit_records import exit_code, how_it_ended
     from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)
     found, record = ask.nodes_of_run("status", record, {})
-    problems = [to_problem(entry) for entry in found.get("problems", [])]
     notices = []
-    ended = how_it_ended(list(found.get("nodes", {}).values()), len(record.targets["names"]), record.plan)
+    ended = how_it_ended(list(found["nodes"].values()), len(record.targets["names"]), record.plan)
     if ended and record.status == "running":
         unsaved = record_store.save(record_store.ended(record, ended, exit_code(ended)))
         notices = [unsaved] if unsaved else []
-    nodes = [{"host": host, **node} for host, node in found.get("nodes", {}).items()]
+    nodes = [{"host": host, **node} for host, node in found["nodes"].items()]
     lines = [f"run {record.run_id}", *status_table.lines(nodes)]
     if any(node["state"] in ("running", "stopping") for node in nodes):
         lines += ["", status_table.alone(nodes)]
-    return print_answer(options, record.run_id, {"nodes": nodes}, lines, problems, notices)
+    return print_answer(options, record.run_id, {"nodes": nodes}, lines, found["problems"], notices)

@@ -8,27 +8,24 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import Problem
-from madctl.request.options import add_output_option, add_run_argument
+from madctl.request.options import add_command, add_output_option, add_run_argument
 
 FORCED_SECONDS = 0.0
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
-        "stop", help="stop a run", description="Stop a run on all its nodes.", allow_abbrev=False
-    )
+    about = "Stop a run on all its nodes."
+    parser = add_command(commands, "stop", run, "stop a run", about)
     add_run_argument(parser)
     parser.add_argument("--force", action="store_true", help="kill immediately")
     add_output_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 only when every node proved that nothing is left, otherwise 9."""
     from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
     from madctl.playbook import ask
-    from madctl.result import to_problem
     from madctl.runs import record_store
     from madctl.screen.problems import print_answer
 
@@ -37,9 +34,8 @@ def run(options: argparse.Namespace) -> int:
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
     # A failure of Ansible itself is an error of its own: nothing is known of nodes that were not asked.
     found, record = ask.nodes_of_run("stop", record, wanted)
-    nodes = found.get("nodes", {})
-    reasons = {entry["host"]: to_problem(entry).message for entry in found.get("problems", [])}
-    empty = [host for host in record.targets["names"] if nodes.get(host, {}).get("left") == []]
+    reasons = {problem.host: problem.message for problem in found["problems"]}
+    empty = [host for host in record.targets["names"] if found["nodes"].get(host, {}).get("left") == []]
     remedy = "stop the run again when the node is back"
     problems = [
         Problem("STOP_UNVERIFIED", reasons.get(host, "no answer"), host, remedy)

@@ -13,7 +13,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines i
 from madctl.errors import Problem
 from madctl.housekeeping import plays
 from madctl.playbook import ask
-from madctl.result import to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
 
@@ -44,7 +43,7 @@ class Cleaning:
             else:
                 variables["madctl_bases"] = {host: sorted(bases.get(group.way(host), ())) for host in group.hosts}
             found = ask.nodes("gc", group.targets(), variables)
-            self.problems += [to_problem(entry) for entry in found["problems"]]
+            self.problems += found["problems"]
             for host, answer in found["nodes"].items():
                 self._take(group, host, answer)
 
@@ -74,10 +73,11 @@ class Cleaning:
 
     def over(self) -> list[Record]:
         """List the records of runs that no node has any more, except recent ones, whose launch may just begin."""
-        return [record for record in self._records if self._is_settled(record) and self._is_old(record)]
-
-    def _is_settled(self, record: Record) -> bool:
-        return all(self._is_rid(record, host) for host in record.targets["names"])
+        return [
+            record
+            for record in self._records
+            if self._is_old(record) and all(self._is_rid(record, host) for host in record.targets["names"])
+        ]
 
     def _is_rid(self, record: Record, host: str) -> bool:
         if host in self._removed_on.get(record.run_id, ()):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import time
 from pathlib import Path
@@ -23,18 +22,12 @@ _NAME = re.compile(r"madctl-[a-z0-9_]{8}")
 _CONTENT = {"inventory.yml", "variables.json", "events.sock", "live.sock", "runner", "cp"}
 
 
-def find(directory: Path | None = None, now: float | None = None) -> list[Path]:
+def find() -> list[Path]:
     """List the directories that are no longer needed."""
-    place, limit = directory or Path(private_places.base()), (now or time.time()) - AGE_SECONDS
-    return [path for path in sorted(place.glob("madctl-*")) if _is_left(path, limit)]
+    return [path for path in sorted(Path(private_places.base()).glob(f"{private_places.PREFIX}*")) if _is_left(path)]
 
 
-def remove(path: Path) -> None:
-    """Delete a directory; what cannot be deleted now is left for the next time."""
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_left(path: Path, limit: float) -> bool:
+def _is_left(path: Path) -> bool:
     """Return whether a directory is one of ours, by name, owner, mode and content, and old and unused."""
     try:
         status = path.lstat()
@@ -47,4 +40,5 @@ def _is_left(path: Path, limit: float) -> bool:
         ]
     except OSError:
         return False
-    return max([status.st_mtime, *times]) < limit and not private_places.is_in_use(str(path))
+    is_old = max([status.st_mtime, *times]) < time.time() - AGE_SECONDS
+    return is_old and not private_places.is_in_use(str(path))

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from madctl.nodes.inventory import GROUP, narrowed
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets, group_of, narrowed, of_group
 
 # How a host is reached: its name and everything that an inventory says about it. Two labs may both have a node1.
 Way = tuple[str, str]
@@ -26,8 +25,8 @@ class Group:
 
     def targets(self) -> Targets:
         """Return the nodes as commands take them."""
-        inventory = {"all": {"children": {GROUP: {"hosts": self.hosts, "vars": self.variables}}}}
-        return Targets(tuple(self.hosts), narrowed(inventory, self.hosts), self.sources)
+        inventory = narrowed(of_group(self.hosts, self.variables), self.hosts)
+        return Targets(tuple(self.hosts), inventory, self.sources)
 
     def way(self, host: str) -> Way:
         """Return the way to a host."""
@@ -56,7 +55,7 @@ def groups(reaches: Iterable[Targets]) -> list[Group]:
 
 def split(targets: Targets) -> list[Group]:
     """Return a separate group for each node of a request."""
-    group = targets.inventory["all"]["children"][GROUP]
+    group = group_of(targets.inventory)
     return [
         Group(
             tuple(targets.sources),

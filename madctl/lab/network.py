@@ -7,11 +7,10 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from ipaddress import ip_network
-from pathlib import Path
 
-from madctl.errors import LabError, Problem
+from madctl.errors import refused
 from madctl.lab import spec
 from madctl.lab.spec import Lab
 
@@ -26,7 +25,7 @@ def free_index(used: Collection[int]) -> int:
         used: The indexes of other labs.
 
     Raises:
-        LabError: If there is none.
+        UsageError: If there is none.
     """
     routes = subprocess.run(["ip", "-json", "route", "show"], capture_output=True, check=True, text=True).stdout
     taken = [ip_network(route["dst"], strict=False) for route in json.loads(routes) if route["dst"] != "default"]
@@ -34,7 +33,17 @@ def free_index(used: Collection[int]) -> int:
         networks = [ip_network(f"{prefix}.{index}.0/24") for prefix in ("10.81", "10.82")]
         if index not in used and not any(network.overlaps(other) for network in networks for other in taken):
             return index
-    raise LabError(Problem("LAB_NO_NETWORK", "no free network 10.81.x.0/24 is left on this machine"))
+    raise refused("LAB_NO_NETWORK", "no free network 10.81.x.0/24 is left on this machine")
+
+
+def wait_until(is_reached: Callable[[], bool]) -> bool:
+    """Wait as long as a boot may take until something is so; return whether it is."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    while not is_reached():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def wait_for_namespace(process: subprocess.Popen[bytes]) -> None:
@@ -43,7 +52,7 @@ def wait_for_namespace(process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + BOOT_SECONDS
     while os.readlink(f"/proc/{process.pid}/ns/net") == own:
         if time.monotonic() > deadline or process.poll() is not None:
-            raise LabError(Problem("LAB_BOOT_FAILED", "unshare could not make a network namespace"))
+            raise refused("LAB_BOOT_FAILED", "unshare could not make a network namespace")
         time.sleep(0.002)
 
 
@@ -58,11 +67,4 @@ def wire(lab: Lab) -> None:
 def _ip(prefix: list[str], commands: str) -> None:
     result = subprocess.run([*prefix, "ip", "-batch", "-"], input=commands, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise LabError(Problem("LAB_BOOT_FAILED", f"ip: {result.stderr.strip().splitlines()[0]}"))
-
-
-def wait_for_link_to_go(link: str) -> None:
-    """Wait until the kernel has removed a namespace's link, which it does after the last process."""
-    deadline = time.monotonic() + BOOT_SECONDS
-    while Path("/sys/class/net", link).exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+        raise refused("LAB_BOOT_FAILED", f"ip: {result.stderr.strip().splitlines()[0]}")

@@ -21,9 +21,10 @@ import sys
 import time
 import uuid
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from madctl.errors import LabError, Problem
+from madctl.errors import refused
 from madctl.lab import network, spec, state
 from madctl.lab.spec import Host, Lab
 
@@ -64,17 +65,15 @@ def up(name: str, count: int, interface_names: dict[str, str]) -> Lab:
     Bring up a lab and wait until every host answers on its SSH port.
 
     Raises:
-        LabError: If it is up already, or this machine lacks what a lab needs.
+        UsageError: If it is up already, or this machine lacks what a lab needs.
     """
     require_machine()
-    spec.check_name(name)
+    directory = state.directory(name)
     spec.plan_hosts(count, 0, interface_names)
     with state.exclusive():
-        directory = state.directory(name)
         if directory.exists():
-            raise LabError(
-                Problem("LAB_IS_UP", f"lab {name} is already up", remedy=f"take it down: madctl lab down --name {name}")
-            )
+            remedy = f"take it down: madctl lab down --name {name}"
+            raise refused("LAB_IS_UP", f"lab {name} is already up", remedy=remedy)
         try:
             return _start(name, count, interface_names, directory)
         except BaseException:
@@ -85,7 +84,6 @@ def up(name: str, count: int, interface_names: dict[str, str]) -> Lab:
 def down(name: str) -> bool:
     """Remove everything that belongs to a lab; return whether there was anything."""
     require_machine()
-    spec.check_name(name)
     with state.exclusive():
         return _teardown(name)
 
@@ -100,22 +98,17 @@ def require_machine() -> None:
     Check that this machine can run a lab.
 
     Raises:
-        LabError: If it is not Linux, the user is not root, or a program is missing.
+        UsageError: If it is not Linux, the user is not root, or a program is missing.
     """
     if sys.platform != "linux":
-        raise LabError(Problem("LAB_NEEDS_LINUX", "the lab needs Linux"))
+        raise refused("LAB_NEEDS_LINUX", "the lab needs Linux")
     if os.geteuid() != 0:
-        raise LabError(Problem("LAB_NEEDS_ROOT", "the lab needs root", remedy="run it with sudo"))
+        raise refused("LAB_NEEDS_ROOT", "the lab needs root", remedy="run it with sudo")
     missing = [program for program in PROGRAMS if _find(program) is None]
     if missing:
         packages = " ".join(sorted({PROGRAMS[program] for program in missing}))
-        raise LabError(
-            Problem(
-                "LAB_NEEDS_PROGRAM",
-                f"the lab needs {', '.join(missing)}",
-                remedy=f"on Debian or Ubuntu: apt-get install -y {packages}",
-            )
-        )
+        remedy = f"on Debian or Ubuntu: apt-get install -y {packages}"
+        raise refused("LAB_NEEDS_PROGRAM", f"the lab needs {', '.join(missing)}", remedy=remedy)
 
 
 def _find(program: str) -> str | None:
@@ -154,7 +147,8 @@ def _start(name: str, count: int, interface_names: dict[str, str], directory: Pa
     (directory / "inventory.yml").write_text(spec.inventory(lab, str(directory)))
     state.save(lab)
     for host in lab.hosts:
-        _wait_for_ssh(host)
+        if not network.wait_until(partial(_answers, host)):
+            raise refused("LAB_BOOT_FAILED", "sshd does not answer", host.name)
     return lab
 
 
@@ -226,25 +220,19 @@ def _expect(process: subprocess.Popen[bytes], line: bytes, directory: Path) -> N
         return
     logs = [log.read_text().strip().splitlines() for log in sorted(directory.glob("*.log"))]
     cause = next((lines[-1] for lines in logs if lines), "no reason given")
-    raise LabError(Problem("LAB_BOOT_FAILED", f"a host did not come up: {cause}"))
+    raise refused("LAB_BOOT_FAILED", f"a host did not come up: {cause}")
 
 
 def _child_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
-def _wait_for_ssh(host: Host) -> None:
-    deadline = time.monotonic() + BOOT_SECONDS
-    while True:
-        try:
-            with socket.create_connection((host.management_address, 22), timeout=BOOT_SECONDS) as connection:
-                if connection.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            pass  # Refused, or not reachable yet on a machine that is busy with the other hosts.
-        if time.monotonic() > deadline:
-            raise LabError(Problem("LAB_BOOT_FAILED", "sshd does not answer", host.name))
-        time.sleep(0.01)
+def _answers(host: Host) -> bool:
+    try:
+        with socket.create_connection((host.management_address, 22), timeout=BOOT_SECONDS) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False  # Refused, or not reachable yet on a machine that is busy with the other hosts.
 
 
 def _teardown(name: str) -> bool:
@@ -256,7 +244,8 @@ def _teardown(name: str) -> bool:
     index = json.loads((directory / state.RECORD).read_text())["index"] if state.is_recorded(name) else None
     _kill(processes)
     if index is not None:
-        network.wait_for_link_to_go(spec.uplink(index))
+        # The kernel removes the link of a namespace after its last process.
+        network.wait_until(lambda: not Path("/sys/class/net", spec.uplink(index)).exists())
     if found:
         shutil.rmtree(directory)
     for empty in (state.ROOT, state.ROOT.parent):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from madctl.errors import LabError, Problem
+from madctl.errors import refused
 
 MANAGEMENT = "eno1"
 DATA = "ens14np0"
@@ -54,13 +54,13 @@ class Lab:
         Find a host by its name.
 
         Raises:
-            LabError: If the lab has no such host; the remedy lists its hosts.
+            UsageError: If the lab has no such host; the remedy lists its hosts.
         """
         for host in self.hosts:
             if host.name == name:
                 return host
         names = ", ".join(host.name for host in self.hosts)
-        raise LabError(Problem("LAB_HOST_UNKNOWN", f"lab {self.name} has no host {name!r}", remedy=f"it has {names}"))
+        raise refused("LAB_HOST_UNKNOWN", f"lab {self.name} has no host {name!r}", remedy=f"it has {names}")
 
 
 def uplink(index: int) -> str:
@@ -73,16 +73,11 @@ def check_name(name: str) -> None:
     Check a lab's name, which becomes part of paths.
 
     Raises:
-        LabError: If it holds anything but lower-case letters, digits and inner hyphens.
+        UsageError: If it holds anything but lower-case letters, digits and inner hyphens.
     """
     if not _NAME.fullmatch(name):
-        raise LabError(
-            Problem(
-                "LAB_NAME_INVALID",
-                f"invalid lab name {name!r}",
-                remedy="use up to 20 lower-case letters, digits and hyphens",
-            )
-        )
+        remedy = "use up to 20 lower-case letters, digits and hyphens"
+        raise refused("LAB_NAME_INVALID", f"invalid lab name {name!r}", remedy=remedy)
 
 
 def plan_hosts(count: int, index: int, interface_names: dict[str, str]) -> tuple[Host, ...]:
@@ -95,16 +90,16 @@ def plan_hosts(count: int, index: int, interface_names: dict[str, str]) -> tuple
         interface_names: Data interface by host, where it is not ``ens14np0``.
 
     Raises:
-        LabError: If the count is out of range, or a host or the name of an interface is invalid.
+        UsageError: If the count is out of range, or a host or the name of an interface is invalid.
     """
     if not 1 <= count <= MAX_HOSTS:
-        raise LabError(Problem("LAB_SIZE_INVALID", f"a lab has 1 to {MAX_HOSTS} hosts, not {count}"))
+        raise refused("LAB_SIZE_INVALID", f"a lab has 1 to {MAX_HOSTS} hosts, not {count}")
     names = [f"node{number}" for number in range(1, count + 1)]
     for host, interface in interface_names.items():
         if host not in names:
-            raise LabError(Problem("LAB_HOST_UNKNOWN", f"--interface-name: no host {host!r} among {count}"))
+            raise refused("LAB_HOST_UNKNOWN", f"--interface-name: no host {host!r} among {count}")
         if not re.fullmatch(r"[A-Za-z0-9_.-]{2,15}", interface) or interface in {"lo", "docker0", MANAGEMENT}:
-            raise LabError(Problem("LAB_INTERFACE_INVALID", f"--interface-name: {interface!r} cannot be used", host))
+            raise refused("LAB_INTERFACE_INVALID", f"--interface-name: {interface!r} cannot be used", host)
     return tuple(
         Host(
             name=name,
@@ -183,10 +178,3 @@ def inventory(lab: Lab, directory: str) -> str:
         }
     }
     return yaml.safe_dump(content, sort_keys=False)
-
-
-def from_json(data: dict[str, object]) -> Lab:
-    """Turn plain data back into a lab."""
-    hosts = data.pop("hosts")
-    assert isinstance(hosts, list)
-    return Lab(**data, hosts=tuple(Host(**host) for host in hosts))  # type: ignore[arg-type]

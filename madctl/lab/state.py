@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from madctl.errors import LabError, Problem
-from madctl.lab.spec import Lab, check_name, from_json
+from madctl.errors import refused
+from madctl.lab.spec import Host, Lab, check_name
 
 ROOT = Path("/run/madctl/lab")
 RECORD = "lab.json"
@@ -47,16 +47,15 @@ def load(name: str) -> Lab:
     Read the record of a lab that is up.
 
     Raises:
-        LabError: If there is no such lab.
+        UsageError: If there is no such lab.
     """
     try:
-        lab = from_json(json.loads((directory(name) / RECORD).read_text()))
+        data = json.loads((directory(name) / RECORD).read_text())
+        lab = Lab(**{**data, "hosts": tuple(Host(**host) for host in data["hosts"])})
     except FileNotFoundError:
         lab = None
     if lab is None or lab.boot_id != machine_boot_id():
-        raise LabError(
-            Problem("LAB_NOT_UP", f"lab {name} is not up", remedy=f"start it: madctl lab up -n 2 --name {name}")
-        )
+        raise refused("LAB_NOT_UP", f"lab {name} is not up", remedy=f"start it: madctl lab up -n 2 --name {name}")
     return lab
 
 

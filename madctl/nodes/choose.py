@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl import ansible_settings
-from madctl.errors import Problem, UsageError
+from madctl.errors import Problem, UsageError, refused
 from madctl.nodes import hosts, inventory, own_inventory
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets
 from madctl.screen import terminal
 
 
@@ -38,29 +38,26 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
         raise UsageError(wrong)
     wanted = getattr(options, "nnodes", None) or 0
     if wanted > len(found.names):
-        raise UsageError(
-            Problem(
-                "USAGE", f"--nnodes {wanted} exceeds the number of hosts, {len(found.names)}", remedy="name more hosts"
-            )
-        )
+        message = f"--nnodes {wanted} exceeds the number of hosts, {len(found.names)}"
+        raise refused("USAGE", message, remedy="name more hosts")
     return replace(found, become_password_file=password and os.path.abspath(password))
 
 
 def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments: str) -> Targets:
     given = [name for name in ("hosts", "hostfile", "inventory") if getattr(options, name) is not None]
     if len(given) > 1:
-        raise UsageError(Problem("USAGE", " and ".join(f"--{name}" for name in given) + " exclude each other"))
+        raise refused("USAGE", " and ".join(f"--{name}" for name in given) + " exclude each other")
     if options.lab is not None and options.inventory is not None:
-        raise UsageError(Problem("USAGE", "--lab and --inventory exclude each other"))
+        raise refused("USAGE", "--lab and --inventory exclude each other")
     if options.limit is not None and not (options.limit and options.inventory):
         message = "--limit takes a pattern" if options.inventory else "--limit needs --inventory"
-        raise UsageError(Problem("USAGE", message, remedy="name the hosts: --hosts gpu[01-16]"))
+        raise refused("USAGE", message, remedy="name the hosts: --hosts gpu[01-16]")
     if options.lab is not None:
         return _lab(options, arguments)
     if options.inventory:
         for source in options.inventory:
             if not os.path.exists(source) and "," not in source:
-                raise UsageError(Problem("INVENTORY_MISSING", f"no inventory {source}"))
+                raise refused("INVENTORY_MISSING", f"no inventory {source}")
         names = own_inventory.hosts(options.inventory, options.limit)
         found = inventory.overlay(names, options.user, options.port, arguments)
         # A later command may be given elsewhere.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
-from madctl.errors import Problem, UsageError
+from madctl.errors import refused
 
 
 def from_list(text: str) -> list[Host]:
@@ -36,7 +36,7 @@ def from_file(path: str) -> list[Host]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise UsageError(Problem("HOSTFILE_UNREADABLE", f"{path}: {error}")) from error
+        raise refused("HOSTFILE_UNREADABLE", f"{path}: {error}") from error
     return _read(lambda: host_files.from_lines(text, path))
 
 
@@ -76,4 +76,4 @@ def _read(read: Callable[[], list[Host]]) -> list[Host]:
         return read()
     except hostlist.HostsError as error:
         found = error.problem
-        raise UsageError(Problem(found["code"], found["message"], found["host"], found["remedy"])) from error
+        raise refused(found["code"], found["message"], found["host"], found["remedy"]) from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the Ansible inventory of a request: hosts in rank order and how to reach them."""
+"""The nodes of a request, and the Ansible inventory of them: hosts in rank order and how to reach them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds
@@ -19,6 +20,35 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # What the command line wants of ssh; our own actions add it to what an inventory or settings say.
 ARGUMENTS = "madctl_ssh_args"
 _LOGIN = {"user": ("ansible_user", "ansible_ssh_user"), "port": ("ansible_port", "ansible_ssh_port")}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The nodes of a request, as every command hands them on: their names in rank order, and their inventory."""
+
+    names: tuple[str, ...]
+    inventory: dict[str, Any]
+    sources: tuple[str, ...] = ()
+    become_password_file: str | None = None
+    # How Ansible reaches them, where that is known; see ``reach``.
+    reach: dict[str, Any] | None = None
+
+
+def of_group(hosts: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    """Make an inventory of some hosts and their common variables."""
+    return {"all": {"children": {GROUP: {"hosts": hosts, "vars": variables}}}}
+
+
+def group_of(inventory: dict[str, Any]) -> dict[str, Any]:
+    """Return ``hosts`` and ``vars`` of an inventory."""
+    group: dict[str, Any] = inventory["all"]["children"][GROUP]
+    return group
+
+
+def with_variables(inventory: dict[str, Any], **more: str) -> dict[str, Any]:
+    """Add common variables to an inventory."""
+    group = group_of(inventory)
+    return of_group(group["hosts"], {**group["vars"], **more})
 
 
 def ssh_args(ssh_config: str | None, accept_new_host_keys: bool) -> str:
@@ -34,10 +64,8 @@ def own_connections(inventory: dict[str, Any], ssh_config: str) -> dict[str, Any
     Ansible names a kept connection by host, user and port alone: with another configuration the same name may be
     another machine.
     """
-    group = inventory["all"]["children"][GROUP]
     directory = f"{control_directory()}/{hashlib.sha256(os.fsencode(ssh_config)).hexdigest()[:8]}"
-    variables = {**group["vars"], "ansible_control_path_dir": directory}
-    return {"all": {"children": {GROUP: {**group, "vars": variables}}}}
+    return with_variables(inventory, ansible_control_path_dir=directory)
 
 
 def control_directory() -> str:
@@ -57,7 +85,7 @@ def build(entries: Sequence[Host], user: str | None, port: int | None, arguments
     variables: dict[str, Any] = {"ansible_python_interpreter": "/usr/bin/python3"}
     if not all("ansible_connection" in host for host in hosts.values()):
         variables |= _connection(arguments)
-    return {"all": {"children": {GROUP: {"hosts": hosts, "vars": variables}}}}
+    return of_group(hosts, variables)
 
 
 def _host(rank: int, entry: Host, user: str | None, port: int | None) -> dict[str, Any]:
@@ -80,7 +108,7 @@ def overlay(names: Sequence[str], user: str | None, port: int | None, arguments:
     }
     # Here for plain Ansible; madctl's own runs take them from the group as extra variables, which override everything.
     hosts = {name: {"madctl_node_rank": rank, **login} for rank, name in enumerate(names)}
-    return {"all": {"children": {GROUP: {"hosts": hosts, "vars": {**_connection(arguments), **login}}}}}
+    return of_group(hosts, {**_connection(arguments), **login})
 
 
 def _connection(arguments: str) -> dict[str, Any]:
@@ -89,13 +117,13 @@ def _connection(arguments: str) -> dict[str, Any]:
 
 def typed(inventory: dict[str, Any]) -> dict[str, Any]:
     """Return the login that was typed for all hosts; it overrides every inventory."""
-    variables = inventory["all"]["children"][GROUP]["vars"]
+    variables = group_of(inventory)["vars"]
     return {name: variables[name] for names in _LOGIN.values() for name in names if name in variables}
 
 
 def wrong_login(inventory: dict[str, Any]) -> Problem | None:
     """Find an invalid user or port, because they become arguments of ssh."""
-    group = inventory["all"]["children"][GROUP]
+    group = group_of(inventory)
     for variables in (group["vars"], *group["hosts"].values()):
         for user in _given(variables, "user"):
             if not (isinstance(user, str) and hostlist.NAME.fullmatch(user)):
@@ -113,21 +141,19 @@ def _given(variables: dict[str, Any], what: str) -> list[Any]:
 
 def plain(inventory: dict[str, Any]) -> dict[str, Any]:
     """Add to an inventory what plain Ansible needs, where our own actions need no word."""
-    group = inventory["all"]["children"][GROUP]
-    arguments = group["vars"].get(ARGUMENTS)
-    more = {"ansible_ssh_extra_args": arguments} if arguments else {}
-    return {"all": {"children": {GROUP: {**group, "vars": {**group["vars"], **more}}}}}
+    arguments = group_of(inventory)["vars"].get(ARGUMENTS)
+    return with_variables(inventory, ansible_ssh_extra_args=arguments) if arguments else inventory
 
 
 def as_listed(inventory: dict[str, Any], entries: Iterable[Host]) -> dict[str, Any]:
     """Add what a list says of its hosts to an inventory that has them."""
-    group = inventory["all"]["children"][GROUP]
+    group = group_of(inventory)
     hosts = {entry.name: {**group["hosts"][entry.name], **_listed(entry, None, None)} for entry in entries}
-    return {"all": {"children": {GROUP: {**group, "hosts": hosts}}}}
+    return of_group(hosts, group["vars"])
 
 
 def narrowed(inventory: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Reduce an inventory to some of its hosts, with ranks in the order of the names."""
-    group = inventory["all"]["children"][GROUP]
+    group = group_of(inventory)
     hosts = {name: {**group["hosts"][name], "madctl_node_rank": rank} for rank, name in enumerate(names)}
-    return {"all": {"children": {GROUP: {"hosts": hosts, "vars": group["vars"]}}}}
+    return of_group(hosts, group["vars"])

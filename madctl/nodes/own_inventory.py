@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from madctl.ansible_settings import environment
-from madctl.errors import Problem, UsageError
+from madctl.errors import refused
 from madctl.screen.lines import one_line
 
 
@@ -33,13 +33,11 @@ def hosts(sources: Sequence[str], limit: str | None) -> list[str]:
     if done.returncode or not names:
         said = done.stderr.strip().splitlines() or ["no host matches"]
         reason = one_line(next((line for line in said if "ERROR" in line), said[-1])).rstrip(".")
-        raise UsageError(Problem("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {reason}"))
+        raise refused("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {reason}")
     wrong = [name for name in names if not hostlist.is_name(name)]
     # A name that holds a new line looks like two; Ansible says how many it wrote.
     if wrong or f"({len(names)})" not in done.stdout.partition("\n")[0]:
-        raise UsageError(
-            Problem("HOST_INVALID", f"{wrong[0] if wrong else names!r} of the inventory is not a valid host name")
-        )
+        raise refused("HOST_INVALID", f"{wrong[0] if wrong else names!r} of the inventory is not a valid host name")
     return names
 
 

@@ -16,18 +16,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, mapped, text
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, mapped, maybe, text
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
-from madctl.nodes.inventory import GROUP
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets, group_of
 
 _MOST_BYTES, _MOST_FILES = 16 << 20, 10_000
 _BESIDE = ("group_vars", "host_vars")
 _SECRET = (b"$ANSIBLE_VAULT", b"!vault")
 _PLUGIN = b"plugin:"
 _SETTINGS = ("./ansible.cfg", "~/.ansible.cfg", "/etc/ansible/ansible.cfg")
-_KEPT = fields({"seal": text(), "ways": mapped(kept.is_kept, 1 << 20)})
+# What ``keep`` returns.
+is_sound = maybe(fields({"seal": text(), "ways": mapped(kept.is_kept, 1 << 20)}))
 
 
 class _Unkept(Exception):  # noqa: N818  it is an answer, not an error
@@ -48,8 +48,8 @@ def seal(targets: Targets, environment: Mapping[str, str] = os.environ) -> str |
     except (OSError, _Unkept):
         return None
     names = sorted(name for name in environment if name.startswith("ANSIBLE_") or name in ("HOME", "USER", "LOGNAME"))
-    group = targets.inventory["all"]["children"][GROUP]
-    given = [[environment[name] for name in names], names, list(targets.sources), group["vars"], os.geteuid()]
+    common = group_of(targets.inventory)["vars"]
+    given = [[environment[name] for name in names], names, list(targets.sources), common, os.geteuid()]
     found.update(json.dumps(given, sort_keys=True).encode())
     return found.hexdigest()
 
@@ -64,14 +64,13 @@ def _files(sources: tuple[str, ...]) -> Iterator[Path]:
                 continue  # A list of hosts consists of no files.
             raise _Unkept
         place = path if path.is_dir() else path.parent
-        roots = [path, *(place / name for name in _BESIDE)]
-        for root in roots:
+        for root in (path, *(place / name for name in _BESIDE)):
             for file in sorted(root.rglob("*")) if root.is_dir() else [root] if root.exists() else []:
                 if file.is_file():
                     count += 1
                     if count > _MOST_FILES:
                         raise _Unkept
-                    if os.access(file, os.X_OK) and file.parent == (path if path.is_dir() else path.parent):
+                    if os.access(file, os.X_OK) and file.parent == place:
                         raise _Unkept
                     yield file
 
@@ -80,9 +79,7 @@ def _content(path: Path) -> bytes:
     if path.stat().st_size > _MOST_BYTES:
         raise _Unkept
     data = path.read_bytes()
-    if any(mark in data for mark in _SECRET):
-        raise _Unkept
-    if any(line.startswith(_PLUGIN) for line in data.splitlines()):
+    if any(mark in data for mark in _SECRET) or any(line.startswith(_PLUGIN) for line in data.splitlines()):
         raise _Unkept
     return data
 
@@ -98,11 +95,6 @@ def keep(targets: Targets, told: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     sealed = seal(targets)
     return None if sealed is None else {"seal": sealed, "ways": {name: told[name] for name in targets.names}}
-
-
-def is_sound(value: Any) -> bool:
-    """Return whether a value is what ``keep`` returns."""
-    return value is None or _KEPT(value)
 
 
 def ways(targets: Targets) -> Ways | None:

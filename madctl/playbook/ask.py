@@ -8,9 +8,10 @@ from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError
 from madctl.nodes import reach
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets, group_of
 from madctl.playbook import EventListener, TaskListener
-from madctl.runs import known_ways, record_store
+from madctl.result import to_problem
+from madctl.runs import record_store
 from madctl.runs.run_record import Record
 from madctl.screen.lines import one_line
 
@@ -31,7 +32,7 @@ def player(playbook: str, targets: Targets, on_task: TaskListener, on_event: Eve
 
 def nodes(playbook: str, targets: Targets, variables: dict[str, Any]) -> dict[str, Any]:
     """
-    Ask nodes once, and return the result of the playbook's action.
+    Ask nodes once, and return the result of the playbook's action; its ``problems`` are ours.
 
     Raises:
         RunError: If Ansible ended without a result.
@@ -42,14 +43,37 @@ def nodes(playbook: str, targets: Targets, variables: dict[str, Any]) -> dict[st
         if name.endswith(f"run_{playbook}"):
             found.update(result)
 
-    targets = known_ways.found(targets)
+    targets = with_known_ways(targets)
     with player(playbook, targets, on_task, lambda *_: None) as playing:
         playing.run(playbook, targets, {**variables, "madctl_keep_ways": True})
         if "nodes" not in found:
             cause = str(found.get("msg") or playing.failure or "no message").removeprefix("madctl: ").rstrip(".")
             message = f"Ansible ended without a result: {one_line(cause)}"
             raise RunError(ExitCode.INTERNAL, Problem("INTERNAL", message, remedy="fix that, then retry"))
-    return found
+    return {**found, "problems": list(map(to_problem, found["problems"]))}
+
+
+def with_known_ways(targets: Targets) -> Targets:
+    """Add how nodes are reached, if remembered runs know it for all of them."""
+    if targets.reach is not None:
+        return targets
+    seal = reach.seal(targets)
+    ways: dict[str, Any] = {}
+    for record in reversed(record_store.known()[0]) if seal is not None else ():
+        if record.ways is None or record.ways["seal"] != seal:
+            continue
+        known = record.ways["ways"]
+        same = [name for name in targets.names if name in known and _said(targets, name) == _said(record.reach(), name)]
+        ways = {**{name: known[name] for name in same}, **ways}
+        if len(ways) == len(targets.names):
+            return replace(targets, reach={"seal": seal, "ways": ways})
+    return targets
+
+
+def _said(targets: Targets, name: str) -> dict[str, Any] | None:
+    """Return what our inventory says about a host, except its rank."""
+    variables = group_of(targets.inventory)["hosts"].get(name)
+    return None if variables is None else {key: variables[key] for key in variables if key != "madctl_node_rank"}
 
 
 def nodes_of_run(playbook: str, record: Record, variables: dict[str, Any]) -> tuple[dict[str, Any], Record]:

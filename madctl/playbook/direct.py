@@ -8,20 +8,19 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener
-
-PREFIX = "madctl_"
 
 
 class Direct:
-    """Does what a playbook would do, in the place of ``engine.Engine``."""
+    """Does what a playbook would do, in the place of ``engine.Engine``; as a screen, passes events on."""
 
     failure: str | None = None
 
     def __init__(self, on_task: TaskListener, on_event: EventListener, ways: Ways) -> None:
-        self._on_task, self._on_event, self._ways = on_task, on_event, ways
+        self._on_task, self.on_event, self._ways = on_task, on_event, ways
         self._orders, self._order = socket.socketpair()
 
     def __enter__(self) -> Direct:
@@ -55,7 +54,7 @@ class Direct:
         follow = bool(variables.get("madctl_follow", True))
         read_only = bool(variables.get("madctl_read_only", True))
         with Agents(Loop(), self._ways) as agents:
-            with event_queue.Events(None, _Screen(self._on_event), exact=True) as queue:
+            with event_queue.Events(None, self, exact=True) as queue:
                 conductor = Conductor(agents.loop, agents, queue.tell)
                 conductor.is_held = queue.is_full
 
@@ -78,13 +77,6 @@ class Direct:
 
     def cancel(self) -> None:
         """Do nothing: an order always arrives."""
-
-
-class _Screen:
-    """Passes events on."""
-
-    def __init__(self, on_event: EventListener) -> None:
-        self.on_event = on_event
 
     def flush(self) -> None:
         """Do nothing: nothing is buffered."""

@@ -21,9 +21,8 @@ import yaml
 from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import Decoder
 from madctl.ansible_settings import environment
-from madctl.nodes.inventory import GROUP, control_directory, typed
+from madctl.nodes.inventory import GROUP, Targets, control_directory, group_of, typed, with_variables
 from madctl.nodes.own_inventory import located, strict
-from madctl.nodes.targets import Targets
 from madctl.playbook import EventListener, TaskListener
 
 COLLECTION = "madctl.multinode"
@@ -104,7 +103,7 @@ class Engine:
             project_dir=os.curdir,
             playbook=f"{COLLECTION}.{playbook}",
             inventory=[*map(located, targets.sources), str(path)],
-            limit="madctl_nodes",
+            limit=GROUP,
             cmdline=words,
             forks=forks(len(targets.names)),
             envvars={**environment(), **strict(targets.sources)},
@@ -135,12 +134,10 @@ class Engine:
 
     def _with_short_sockets(self, inventory: dict[str, Any]) -> dict[str, Any]:
         """Put the sockets of connections here if ssh cannot use the name of the usual directory."""
-        group = inventory["all"]["children"][GROUP]
-        place = os.path.expanduser(group["vars"].get("ansible_control_path_dir") or control_directory())
-        if private_places.is_plain(place):
+        named = group_of(inventory)["vars"].get("ansible_control_path_dir")
+        if private_places.is_plain(os.path.expanduser(named or control_directory())):
             return inventory
-        variables = {**group["vars"], "ansible_control_path_dir": str(self._directory / "cp")}
-        return {"all": {"children": {GROUP: {**group, "vars": variables}}}}
+        return with_variables(inventory, ansible_control_path_dir=str(self._directory / "cp"))
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -205,24 +202,19 @@ def forks(hosts: int) -> int:
     return max(1, min(hosts, _MAX_FORKS, _FORKS_A_CORE * (os.cpu_count() or 1)))
 
 
-class _Unsafe(str):
-    """A text that Ansible might take for a template."""
-
-
 class _Dumper(yaml.SafeDumper):
     """Writes YAML for people and for plain Ansible."""
 
 
-_Dumper.add_representer(_Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
-
-
-def _tagged(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tagged(entry) for key, entry in value.items()}
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # What Ansible begins a template with has a brace, or is a comment for Jinja at the very beginning.
-    return _Unsafe(value) if isinstance(value, str) and ("{" in value or value.startswith("#")) else value
+    may_be_template = "{" in text or text.startswith("#")
+    return dumper.represent_scalar("!unsafe", text) if may_be_template else dumper.represent_str(text)
+
+
+_Dumper.add_representer(str, _represent)
 
 
 def dump_inventory(inventory: dict[str, Any]) -> str:
     """Write an inventory as YAML; no string in it is a template."""
-    return str(yaml.dump(_tagged(inventory), Dumper=_Dumper, sort_keys=False))
+    return str(yaml.dump(inventory, Dumper=_Dumper, sort_keys=False))

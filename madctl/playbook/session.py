@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.wire impo
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import is_forged
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.nodes import reach
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets
 from madctl.playbook import ask
 from madctl.result import to_problem
 from madctl.runs import record_store

@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, UnfitError
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_OPTION
-from madctl.errors import Problem, UsageError
+from madctl.errors import refused
 
 
 def taking(option: str, kind: Kind) -> Callable[[str], Any]:
@@ -20,7 +20,7 @@ def taking(option: str, kind: Kind) -> Callable[[str], Any]:
         try:
             return kind.parse(text)
         except UnfitError as error:
-            raise UsageError(Problem("USAGE", kind.refusal(option, error.value))) from error
+            raise refused("USAGE", kind.refusal(option, error.value)) from error
 
     return parse
 
@@ -35,6 +35,15 @@ def add_option(group: Any, option: str, *, help: str, **more: Any) -> None:  # n
     else:
         given = {"default": row.default, "type": taking(option, row.kind), "choices": row.kind.choices or None}
     group.add_argument(option, help=help, **{**given, **more})
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], summary: str, about: str
+) -> argparse.ArgumentParser:
+    """Add a command: what runs it, a summary for the list of commands, and what its own help says."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=about, allow_abbrev=False)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +72,7 @@ def hosts_given(options: argparse.Namespace) -> bool:
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how the job runs."""
+    """Add the options that say how the job runs, and how nodes are checked for it."""
     job = parser.add_argument_group("job")
     what = "run the command once per node (with mpirun: on the first node only)"
     job.add_argument("--command", dest="as_command", action="store_true", help=what)
@@ -108,10 +117,10 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     what = "remove containers of earlier runs: all, or the one with this name (repeatable)"
     add_option(models, "--replace-containers", nargs="?", const="", metavar="NAME", help=what)
     add_option(job, "--dry-run", help="check and print the plan, but start nothing")
+    _add_check_options(parser)
 
 
-def add_check_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how nodes are checked."""
+def _add_check_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("checks")
     add_option(group, "--skip", metavar="CHECK", help="skip a check (repeatable)")
     group.add_argument("--no-install", action="store_true", help="do not install net-tools where ifconfig is missing")

@@ -8,15 +8,15 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, pack, unpack
-from ansible_collections.madctl.multinode.plugins.module_utils._request import validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX, TABLE
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import values
-from madctl.errors import Problem, UsageError
-from madctl.request import model_variables
+from madctl.errors import Problem, UsageError, refused
 
 _ENV_FILE_CHARACTERS = 1 << 20
 _OF_MODELS = ("--additional-context", "--additional-context-file", "--force-mirror-local", "--replace-containers")
@@ -32,10 +32,10 @@ def launch_variables(options: argparse.Namespace, environment: Mapping[str, str]
         UsageError: If the request is invalid.
     """
     if not options.work and not options.tags:
-        raise UsageError(Problem("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py"))
+        raise refused("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py")
     for option, value in (("--idle-timeout", options.idle_timeout), ("--max-restarts", options.max_restarts)):
         if options.detach and value:
-            raise UsageError(Problem("USAGE", f"{option} needs a process that follows", remedy="leave out --detach"))
+            raise refused("USAGE", f"{option} needs a process that follows", remedy="leave out --detach")
     # A dry run writes nothing, so it can prove nothing.
     return {**_variables(options, environment), "madctl_proof": not options.dry_run}
 
@@ -48,7 +48,7 @@ def check_variables(options: argparse.Namespace, environment: Mapping[str, str] 
         UsageError: If the request is invalid.
     """
     if options.dry_run:
-        raise UsageError(Problem("USAGE", "check never starts anything", remedy="leave out --dry-run"))
+        raise refused("USAGE", "check never starts anything", remedy="leave out --dry-run")
     return _variables(options, environment)
 
 
@@ -56,13 +56,13 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     _require_what_they_need(options)
     work = options.work or []
     shape = runners.asked_for(options)
-    env, checkout = model_variables.checkout(options, _environment(options, environment))
+    env, checkout = _checkout(options, _environment(options, environment))
     python = command_line.chosen_python(work, shape, options.python)
     given = {
         **{row.name: getattr(options, row.attribute) for row in _AS_TYPED if hasattr(options, row.attribute)},
         "work": [pack(word) for word in work],
         "shape": shape,
-        "additional_context": model_variables.contexts(options),
+        "additional_context": _contexts(options),
         "shared_paths": validation.mirrored(options.shared_path, options.force_mirror_local),
         "env": env,
         "chdir": checkout,
@@ -88,9 +88,45 @@ def _require_what_they_need(options: argparse.Namespace) -> None:
     needed |= dict.fromkeys(_OF_MODELS, ("--tags", bool(options.tags)))
     for option, (other, is_given) in needed.items():
         if getattr(options, option[2:].replace("-", "_")) and not is_given:
-            raise UsageError(Problem("USAGE", f"{option} needs {other}"))
+            raise refused("USAGE", f"{option} needs {other}")
     if options.tags and options.as_command:
-        raise UsageError(Problem("USAGE", "--tags and --command exclude each other"))
+        raise refused("USAGE", "--tags and --command exclude each other")
+
+
+def _checkout(options: argparse.Namespace, env: dict[str, Word]) -> tuple[dict[str, Word], str | None]:
+    """Use madengine's MODEL_DIR as the working directory, which is what it means; nodes copy from there anyway."""
+    if not options.tags or "MODEL_DIR" not in env:
+        return env, options.chdir
+    place = unpack(env["MODEL_DIR"])
+    if options.chdir not in (None, place):
+        message = f"--chdir {options.chdir} and MODEL_DIR={place} are different checkouts"
+        raise refused("USAGE", message, remedy="leave one of them out")
+    return {name: value for name, value in env.items() if name != "MODEL_DIR"}, place
+
+
+def _contexts(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """
+    Read the additional contexts, the file's first: how they are merged depends on the nodes' madengine.
+
+    Raises:
+        UsageError: If one is unreadable or malformed.
+    """
+    texts = {}
+    if options.additional_context_file is not None:
+        try:
+            texts[options.additional_context_file] = Path(options.additional_context_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise refused("CONTEXT_UNREADABLE", f"--additional-context-file: {error}") from error
+    if options.additional_context is not None:
+        texts["--additional-context"] = options.additional_context
+    found: list[dict[str, Any]] = []
+    for source, text in texts.items():
+        try:
+            found.append(madengine_options.parse(text))
+        except ValueError as error:
+            remedy = "write it as {'key': 'value'}"
+            raise refused("CONTEXT_MALFORMED", f"{source}: {error}", remedy=remedy) from error
+    return found
 
 
 def caller_python(environment: Mapping[str, str]) -> str | None:
@@ -116,11 +152,9 @@ def _environment(options: argparse.Namespace, environment: Mapping[str, str]) ->
     for line in lines:
         name, equals, value = line.partition("=")
         if not name.isidentifier():
-            raise UsageError(Problem("USAGE", f"--env takes NAME or NAME=VALUE, not {name!r}"))
+            raise refused("USAGE", f"--env takes NAME or NAME=VALUE, not {name!r}")
         if not equals and name not in environment:
-            raise UsageError(
-                Problem("ENV_UNSET", f"--env {name}: the variable is not set here", remedy=f"--env {name}=VALUE")
-            )
+            raise refused("ENV_UNSET", f"--env {name}: the variable is not set here", remedy=f"--env {name}=VALUE")
         result[name] = pack(value if equals else environment[name])
     return result
 
@@ -131,9 +165,9 @@ def _env_file(path: str, environment: Mapping[str, str]) -> list[str]:
         with open(path, encoding="utf-8-sig", newline="\n") as stream:
             text = stream.read(_ENV_FILE_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(Problem("ENV_FILE_UNREADABLE", f"{path}: {error}")) from error
+        raise refused("ENV_FILE_UNREADABLE", f"{path}: {error}") from error
     if len(text) > _ENV_FILE_CHARACTERS:
-        raise UsageError(Problem("ENV_FILE_UNREADABLE", f"{path}: longer than {_ENV_FILE_CHARACTERS} characters"))
+        raise refused("ENV_FILE_UNREADABLE", f"{path}: longer than {_ENV_FILE_CHARACTERS} characters")
     found = []
     for at, line in enumerate(text.split("\n"), 1):
         line = line.removesuffix("\r")
@@ -143,7 +177,7 @@ def _env_file(path: str, environment: Mapping[str, str]) -> list[str]:
         if not name.isidentifier() or not equals and name not in environment:
             remedy = None if name.isidentifier() else "write NAME=VALUE"
             about = f"{path}: line {at} is not NAME=VALUE, or names a variable that is not set here"
-            raise UsageError(Problem("USAGE", about, remedy=remedy))
+            raise refused("USAGE", about, remedy=remedy)
         found.append(line)
     return found
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from madctl.nodes.inventory import narrowed
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets, narrowed
 from madctl.runs.exit_records import exit_code, how_it_ended
 from madctl.runs.run_record import Record, sound
 
@@ -55,19 +54,15 @@ class HeldRun:
         ]
         reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": list(targets.sources)}
         plan = {**self.described["plan"], "run_id": self.run_id, "nodes": nodes}
-        ended, code = self._ended(names)
+        # A node that was asked by two names has one part.
+        shares = [self.shares.get(name, {"exit": None}) for name in names]
+        ended = how_it_ended(shares, len(names), self.described["plan"])
         created, work = float(self.described["created"]), self.described["work"]
-        record = Record(self.run_id, created, work, reach, plan, ended or "running", code)
+        record = Record(self.run_id, created, work, reach, plan, ended or "running", exit_code(ended))
         try:
             return sound(record)
         except ValueError:
             return None  # No node is trusted with the records of this machine.
-
-    def _ended(self, names: list[str]) -> tuple[str | None, int | None]:
-        # A node that was asked by two names has one part.
-        shares = [self.shares.get(name, {"exit": None}) for name in names]
-        ended = how_it_ended(shares, len(names), (self.described or {})["plan"])
-        return ended, exit_code(ended)
 
 
 def held(nodes: dict[str, Any], targets: Targets) -> list[HeldRun]:

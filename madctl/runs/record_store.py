@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from madctl.errors import Problem, UsageError
-from madctl.nodes.targets import Targets
+from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
+from madctl.errors import Problem, UsageError, refused
+from madctl.nodes.inventory import Targets
 from madctl.runs import run_record
 from madctl.runs.run_record import RUN_ID, Record
 
@@ -46,7 +47,7 @@ def prepare() -> None:
     except OSError as error:
         remedy = "free some space there, or set XDG_STATE_HOME to another directory"
         message = f"cannot write records of runs to {directory()}: {error.strerror}"
-        raise UsageError(Problem("RECORD_UNWRITABLE", message, remedy=remedy)) from error
+        raise refused("RECORD_UNWRITABLE", message, remedy=remedy) from error
 
 
 def create(plan: dict[str, Any], targets: Targets, work: list[Any], ways: dict[str, Any] | None = None) -> Record:
@@ -57,31 +58,21 @@ def create(plan: dict[str, Any], targets: Targets, work: list[Any], ways: dict[s
         ways: How its nodes are reached, see ``nodes.reach``.
     """
     reach = {"names": _hosts(plan), "inventory": targets.inventory, "sources": list(targets.sources)}
-    return Record(plan["run_id"], time.time(), work, reach, _kept(plan), ways=ways)
+    return Record(plan["run_id"], time.time(), work, reach, outline(plan), ways=ways)
 
 
 def restarted(record: Record, plan: dict[str, Any]) -> Record:
     """Make the record of a run that was restarted on the nodes of another plan."""
-    return replace(record, plan=_kept(plan), targets={**record.targets, "names": _hosts(plan)})
+    return replace(record, plan=outline(plan), targets={**record.targets, "names": _hosts(plan)})
 
 
 def _hosts(plan: dict[str, Any]) -> list[str]:
     return [node["host"] for node in plan["nodes"]]
 
 
-# Command lines, and what a user may have written into them.
-_NOT_KEPT = ("env", "argv", "rank_argv", "model")
-
-
 def results(run_id: str) -> Path:
     """Return the file with the results of models of all nodes."""
     return directory() / f"{run_id}.perf.csv"
-
-
-def _kept(plan: dict[str, Any]) -> dict[str, Any]:
-    nodes = [{key: value for key, value in node.items() if key not in _NOT_KEPT} for node in plan["nodes"]]
-    left_out = ("nodes", "proof", "hostfile", "work", "restart")
-    return {**{key: value for key, value in plan.items() if key not in left_out}, "nodes": nodes}
 
 
 def save(record: Record) -> Problem | None:
@@ -127,7 +118,7 @@ def names() -> list[str]:
         return []
     except OSError as error:
         message = f"cannot list the records of runs in {directory()}: {error.strerror}"
-        raise UsageError(Problem("RECORD_UNREADABLE", message, remedy=_ASK_NODES)) from error
+        raise refused("RECORD_UNREADABLE", message, remedy=_ASK_NODES) from error
     found = [entry[: -len(".json")] for entry in entries if entry.endswith(".json")]
     return sorted(name for name in found if RUN_ID.fullmatch(name))
 
@@ -157,12 +148,12 @@ def load(run_id: str | None) -> Record:
     present = names()
     if run_id is None:
         if not present:
-            raise UsageError(Problem("RUN_UNKNOWN", "no runs yet"))
+            raise refused("RUN_UNKNOWN", "no runs yet")
         return read(present[-1])
     found = _chosen(present, run_id)
     if len(found) != 1:
         what = "several runs begin" if found else "no run begins"
-        raise UsageError(Problem("RUN_UNKNOWN", f"{what} with {run_id or 'nothing'}", remedy="see madctl ps"))
+        raise refused("RUN_UNKNOWN", f"{what} with {run_id or 'nothing'}", remedy="see madctl ps")
     return read(found[0])
 
 
@@ -191,7 +182,7 @@ def read(run_id: str) -> Record:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         remedy = f"to forget the run here: rm -r {path}; its nodes still know it: madctl ps --hosts …"
-        raise UsageError(Problem("RECORD_UNREADABLE", f"{path}: {reason}", remedy=remedy)) from error
+        raise refused("RECORD_UNREADABLE", f"{path}: {reason}", remedy=remedy) from error
 
 
 def _content(path: Path) -> tuple[bytes, bool]:

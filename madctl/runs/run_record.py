@@ -28,8 +28,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     whole,
 )
 from madctl.nodes import reach
-from madctl.nodes.inventory import GROUP, narrowed, wrong_login
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import GROUP, Targets, group_of, narrowed, wrong_login
 
 SCHEMA = 1
 # An ID becomes a file name, and neither a node nor a file is trusted with paths of this machine.
@@ -109,7 +108,7 @@ def sound(record: Record) -> Record:
         if not shape(getattr(record, name)):
             raise ValueError(f"its {name} is invalid")
     names, plan, inventory = record.targets["names"], record.plan, record.targets["inventory"]
-    hosts = inventory["all"]["children"][GROUP]["hosts"]
+    hosts = group_of(inventory)["hosts"]
     is_reached = len(hosts.keys() & set(names)) == len(names) > 0 and wrong_login(inventory) is None
     # A run that was restarted has a number after its ID.
     is_planned = f"{plan['run_id']}.".startswith(f"{record.run_id}.")

@@ -13,28 +13,25 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import colu
 COLUMNS = ("model", "performance", "metric", "status")
 
 
+def _rows(nodes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """List the models that ran or were skipped, each with its node."""
+    return [(node, row) for node in nodes for row in node.get("models") or []]
+
+
 def lines(nodes: Sequence[dict[str, Any]]) -> list[str]:
     """Write the results of all nodes as a table; no lines without results."""
-    rows = [
-        [node["host"], *(str(row.get(column) or "-") for column in COLUMNS)]
-        for node in nodes
-        for row in node.get("models") or []
-    ]
+    rows = [[node["host"], *(str(row.get(column) or "-") for column in COLUMNS)] for node, row in _rows(nodes)]
     return columns.aligned([("NODE", *map(str.upper, COLUMNS)), *rows]) if rows else []
 
 
 def ran(nodes: Sequence[dict[str, Any]]) -> bool:
     """Return whether any model ran on any node."""
-    return any(row.get("status") != "SKIPPED" for node in nodes for row in node.get("models") or [])
+    return any(row.get("status") != "SKIPPED" for _, row in _rows(nodes))
 
 
 def merge(path: Path, nodes: Sequence[dict[str, Any]]) -> bool:
     """Write the rows of all nodes into one file, each with its node; return whether there were any."""
-    rows = [
-        {"host": node["host"], "node_rank": node["node_rank"], **row}
-        for node in nodes
-        for row in node.get("models") or []
-    ]
+    rows = [{"host": node["host"], "node_rank": node["node_rank"], **row} for node, row in _rows(nodes)]
     if not rows:
         return False
     names = list(dict.fromkeys(key for row in rows for key in row))

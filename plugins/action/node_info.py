@@ -15,7 +15,6 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, line, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import look
@@ -25,7 +24,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import h
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of
 
 # Problems of a node that was reached.
 _REACHED = ("PYTHON_MISSING", "PROBE_FAILED", "PROBE_MALFORMED")
@@ -61,8 +60,7 @@ class ActionModule(ActionBase):
         arguments["work"] = kinds.shell_words(arguments.get("work") or [])
         paths = list(map(str, kinds.commas(arguments.get("shared_paths") or [])))
         arguments["shared_paths"] = validation.mirrored(paths, arguments.pop("mirror", None))
-        decisive = {name: value for name, value in (arguments.get("env") or {}).items() if name in node_facts.DECISIVE}
-        arguments["env"] = {name: raw_words.unpack(value) for name, value in decisive.items()}
+        arguments["env"] = request_of.decisive(arguments.get("env") or {})
         self._connection.set_become_plugin(None)
         self._play_context.become = False
 

@@ -28,19 +28,16 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         variables = play_rules.require(self._task, task_vars)
         arguments = request_of.read(self._task.args, variables)
-        tags = play_rules.stages(self._task, task_vars, arguments)
+        stages = play_rules.stages(self._task, task_vars, arguments)
         event_socket = arguments["event_socket"]
-        write = boolean(arguments.get("write", True)) and not self._task.check_mode
         with hosting.agents_of(self, task_vars, variables=variables) as agents, hosting.conducted(
             agents, event_socket, playbook_screen.Screen()
         ) as conductor:
-            judged = verdict.look(conductor, arguments, variables, write, tags.installs, in_full=True)
+            judged = verdict.look(conductor, arguments, variables, stages, in_full=True)
             if conductor.is_over:
-                return results.left_to_role(verdict.interrupted(conductor), arguments)
-            verdict.tell(conductor, judged, quiet=bool(event_socket))
+                return verdict.interrupted(conductor, arguments)
             result, problems = verdict.found(judged), judged.problems
             wanted = boolean(arguments.get("prove", False)) and not judged.without_ifconfig
             if wanted or judged.plan is None:
-                paths = request_of.shared_paths(arguments)
-                result["checks"], problems = verdict.prove(conductor, judged, paths, wanted and not event_socket)
-        return results.left_to_role(results.judged(result, problems), arguments)
+                result["checks"], problems = verdict.prove(conductor, judged, arguments, wanted and not event_socket)
+        return results.judged(result, problems, arguments)

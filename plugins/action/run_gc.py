@@ -21,9 +21,10 @@ class ActionModule(AskingAction):
         found["changed"] = bool(nodes) and (self._task.check_mode or not self.is_dry)
         playbook_screen.say(_said(host, node, self.is_dry) for host, node in nodes.items())
 
-    def difference(self, nodes: dict[str, Any]) -> tuple[list[str], list[str]]:
+    def difference(self, found: dict[str, Any]) -> tuple[list[str], list[str]]:
         """Return the runs that are removed."""
-        return ["%s: %s" % (host, run["run_id"]) for host, node in nodes.items() for run in node["removed"]], []
+        nodes = found["nodes"].items()
+        return ["%s: %s" % (host, run["run_id"]) for host, node in nodes for run in node["removed"]], []
 
 
 def _said(host: str, node: dict[str, Any], dry_run: bool) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, raw_words
@@ -40,11 +39,10 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         variables = play_rules.require(self._task, task_vars)
         arguments = request_of.read(self._task.args, variables)
-        tags = play_rules.stages(self._task, task_vars, arguments)
+        stages = play_rules.stages(self._task, task_vars, arguments)
         plan: Plan | None = arguments["plan"] or None
-        if tags.starts and not (plan or arguments["work"] or arguments["tags"]):
+        if stages.starts and not (plan or arguments["work"] or arguments["tags"]):
             raise playbook_screen.refusal([codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)])
-        self._dry = self._task.check_mode or arguments["dry_run"]
         hosts = [node["host"] for node in plan["nodes"]] if plan else None
         screen, event_socket = playbook_screen.Screen(), arguments["event_socket"]
         with hosting.agents_of(self, task_vars, hosts, variables) as agents, hosting.conducted(
@@ -52,29 +50,23 @@ class ActionModule(ActionBase):
         ) as conductor:
             result: dict[str, Any] = {}
             if plan is None:
-                write = boolean(arguments.get("write", True)) and not self._dry
-                plan, result = self._plan(conductor, arguments, variables, write, tags)
-            if plan is None or not tags.starts:
-                return results.left_to_role(result, arguments)
-            result = {**result, **self._start(conductor, plan, arguments, screen)}
-        if not self._dry and not event_socket:
+                plan, result = self._plan(conductor, arguments, variables, stages)
+            if plan is None or not stages.starts:
+                return result
+            result = {**result, **self._start(conductor, plan, arguments, screen, stages.is_dry)}
+        if not stages.is_dry and not event_socket:
             # Now that all lines of the job are shown.
             screen.done(result)
-        return results.left_to_role(result, arguments)
+        return result
 
     @staticmethod
     def _plan(
-        conductor: Conductor,
-        arguments: dict[str, Any],
-        variables: dict[str, Any],
-        write: bool,
-        tags: play_rules.Stages,
+        conductor: Conductor, arguments: dict[str, Any], variables: dict[str, Any], stages: play_rules.Stages
     ) -> tuple[Plan | None, dict[str, Any]]:
         """Inspect and plan; without a plan, the result is final."""
-        judged = verdict.look(conductor, arguments, variables, write, tags.installs, in_full=False)
+        judged = verdict.look(conductor, arguments, variables, stages, in_full=False)
         if conductor.is_over:
-            return None, verdict.interrupted(conductor)
-        verdict.tell(conductor, judged, quiet=bool(arguments["event_socket"]))
+            return None, verdict.interrupted(conductor, arguments)
         # Ansible keeps a copy per host, so it contains only what is needed after a launch.
         result = {
             "changed": False,
@@ -84,21 +76,20 @@ class ActionModule(ActionBase):
         }
         if judged.plan:
             return judged.plan, result
-        paths = request_of.shared_paths(arguments)
-        result["checks"], problems = verdict.prove(conductor, judged, paths, show=False)
+        result["checks"], problems = verdict.prove(conductor, judged, arguments, show=False)
         if problems:
             result["exit_code"] = int(codes.exit_code(problems))
-        return None, results.judged(result, problems)
+        return None, results.judged(result, problems, arguments)
 
     def _start(
-        self, conductor: Conductor, plan: Plan, arguments: dict[str, Any], screen: playbook_screen.Screen
+        self, conductor: Conductor, plan: Plan, arguments: dict[str, Any], screen: playbook_screen.Screen, is_dry: bool
     ) -> dict[str, Any]:
         quiet = bool(arguments["event_socket"])
         user_env = arguments["env"]
         secrets = _secrets(plan, user_env)
         mask = masking.Mask(secrets)
         diff = {"diff": mask.data(playbook_screen.difference(plan))} if self._task.diff else {}
-        if self._dry:
+        if is_dry:
             if not quiet:
                 hidden = dict.fromkeys(user_env, masking.MARK)
                 playbook_screen.say(map(mask.text, ["", *plan_text.whole(plan, hidden), ""]))
@@ -107,15 +98,10 @@ class ActionModule(ActionBase):
         screen.begin(plan, secrets)
         if not quiet:
             playbook_screen.tell("run", plan["run_id"])
-        given = {
-            "user_env": user_env,
-            "timeout": arguments["timeout"] or None,
-            "idle_timeout": arguments["idle_timeout"] or None,
-            "log_cap": arguments["log_cap"],
-            "detach": arguments["detach"],
-        }
+        limits = {name: arguments[name] or None for name in ("timeout", "idle_timeout")}
+        given = {"user_env": user_env, **limits, "log_cap": arguments["log_cap"], "detach": arguments["detach"]}
         result = {"changed": True, **conductor.start(plan, given)}
-        return {**results.judged(result, result["problems"]), **diff}
+        return {**results.judged(result, result["problems"], arguments), **diff}
 
 
 def _secrets(plan: Plan, user_env: dict[str, Any]) -> tuple[str, ...]:

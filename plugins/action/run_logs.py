@@ -36,12 +36,12 @@ class ActionModule(ActionBase):
             except find_run.Unknown as unknown:
                 playbook_screen.problems(unknown.problems)
                 nothing = {"changed": False, "nodes": {}, "exit_code": int(ExitCode.USAGE)}
-                return results.left_to_role(results.judged(nothing, unknown.problems), arguments)
+                return results.judged(nothing, unknown.problems, arguments)
             playbook_screen.notices(notices)
             quiet = bool(arguments.get("event_socket"))
             if not quiet:
                 playbook_screen.tell("run", plan["run_id"])
-            return results.left_to_role(self._follow(plan, arguments, agents, quiet), arguments)
+            return self._follow(plan, arguments, agents, quiet)
 
     def _follow(self, plan: Plan, arguments: dict[str, Any], agents: Agents, quiet: bool) -> dict[str, Any]:
         follow = arguments.get("follow", True)
@@ -55,4 +55,4 @@ class ActionModule(ActionBase):
             playbook_screen.problems(asked["problems"])
         elif not quiet:
             screen.done(result, asked["problems"])
-        return results.judged(asked, asked["problems"])
+        return results.judged(asked, asked["problems"], arguments)

@@ -14,22 +14,22 @@ class ActionModule(AskingAction):
     """Run once per play."""
 
     question = "stop"
-    _run_id = ""
 
     def show(self, found: dict[str, Any]) -> None:
         """Show where nothing is left, or what would be stopped."""
-        nodes, self._run_id = found["nodes"], str(found.get("run_id") or "")
         if not found.get("known"):
             return
+        nodes = found["nodes"]
         empty = [host for host, node in nodes.items() if not node["left"]]
         going = [host for host, node in nodes.items() if node["changed"]]
         if self.is_dry:
             said = "would be stopped on %s" % fold(going) if going else "there is nothing to stop"
-            playbook_screen.tell("stop", "run %s: %s" % (self._run_id, said))
+            playbook_screen.tell("stop", "run %s: %s" % (found["run_id"], said))
         elif empty:
-            playbook_screen.tell("stop", "run %s: nothing is left on %s" % (self._run_id, fold(empty)))
+            playbook_screen.tell("stop", "run %s: nothing is left on %s" % (found["run_id"], fold(empty)))
 
-    def difference(self, nodes: dict[str, Any]) -> tuple[list[str], list[str]]:
+    def difference(self, found: dict[str, Any]) -> tuple[list[str], list[str]]:
         """Return what ends, and what is left."""
-        ending = ["%s: run %s" % (host, self._run_id) for host, node in nodes.items() if node["changed"]]
-        return ending, ["%s: %s" % (host, what) for host, node in nodes.items() for what in node["left"]]
+        nodes = found["nodes"].items()
+        ending = ["%s: run %s" % (host, found.get("run_id", "")) for host, node in nodes if node["changed"]]
+        return ending, ["%s: %s" % (host, what) for host, node in nodes for what in node["left"]]

@@ -105,7 +105,6 @@ MEANINGS = {
     "madctl/commands/status.py": {"stopping"},  # a state
     "madctl/playbook/report.py": {"planned"},  # how a dry run ended
     "madctl/runs/exit_records.py": {"apart"},  # a part of the record
-    "madctl/runs/record_store.py": {"restart"},  # a part of the plan
     "plugins/module_utils/_arm/arming.py": {"ready"},  # the supervisor's first word
     "plugins/module_utils/_common/node_answers.py": {"armed"},  # news of arming
     "plugins/module_utils/_conduct/conductor.py": {"restart"},  # a part of the plan
@@ -114,7 +113,7 @@ MEANINGS = {
     "plugins/module_utils/_supervise/supervisor.py": STATES,
     "plugins/module_utils/_supervise/supervisor_loop.py": {"armed"},
     "plugins/module_utils/_conduct/find_run.py": STATES,
-    "plugins/plugin_utils/_run/verdict.py": {"restart"},  # a part of the plan
+    "plugins/module_utils/_show/plan_text.py": {"restart"},  # a part of the plan
     "plugins/module_utils/_show/story.py": {"idle", "restart", "lost"},  # what a line of the story begins with
 }
 CONTRACT = {COMMON + "events.py", COMMON + "run_directory.py", ALONE["rank_wrapper"]}

@@ -18,8 +18,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._run import resul
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 from madctl import cli
 from madctl.errors import Problem
-from madctl.nodes.inventory import build
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets, build
 from madctl.playbook import ask, report
 from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
@@ -151,7 +150,7 @@ def test_problems_of_every_code(code, shown, told):
         playbook_screen.problems([problem, {**problem, "message": "other"}])
         assert checked(told) and len(told) == 2
         told.clear()
-        message = results.judged({}, [problem, {**problem, "message": "other"}])["msg"]
+        message = results.judged({}, [problem, {**problem, "message": "other"}], {})["msg"]
         assert len(checked(message.split("\n"))) == 2
 
 
@@ -210,7 +209,7 @@ def ending(text):
 
 def answers(text):
     """Return what nodes might answer to each command."""
-    problem = {"code": "NODE_SILENT", "host": "node1", "message": text, "remedy": text}
+    problem = Problem("NODE_SILENT", text, "node1", text)
     status = {
         "state": text,
         "container": text,

@@ -58,8 +58,6 @@ _NAME_CHARACTERS, _ERROR_CHARACTERS = 256, 1000
 _GPU_SECONDS = 11.0
 # A minute for the version of madengine; then docker is called twice.
 _MADENGINE_SECONDS = 85.0
-# Variables of a job that decide what it finds on a node; the probe gets no others.
-DECISIVE = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH")
 _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 

@@ -3,12 +3,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Mapping
+from typing import Any, Dict, Iterator, List, Mapping
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined, quoted, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
 
 _FIELDS = ("node_rank", "host", "address", "interface", "nproc_per_node")
+
+
+# Command lines, and what a user may have written into them; and what only a start needs.
+_WORDS = ("env", "argv", "rank_argv", "model")
+_FOR_START = ("proof", "restart", "hostfile", "work")
+
+
+def outline(plan: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return a plan as it may be told and remembered, without what may contain secrets."""
+    nodes = [{key: value for key, value in node.items() if key not in _WORDS} for node in plan["nodes"]]
+    return {**{key: value for key, value in plan.items() if key not in _FOR_START}, "nodes": nodes}
 
 
 def ranks(plan: Mapping[str, Any]) -> List[str]:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a run on its nodes, as a table. Pure; private to the collection."""
+"""Tables of the state of a run on its nodes, and of all runs on nodes. Pure; private to the collection."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+import time
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import EXITED, Reason
 from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 
 _REASONS = {
     Reason.STOPPED: "stopped",
@@ -24,6 +27,22 @@ def lines(nodes: Sequence[Dict[str, Any]]) -> List[str]:
         container = node["container"] or "-"
         rows.append((node["host"], node["state"], container, node["joined"], node["processes"], ending(node["exit"])))
     return columns.aligned(rows)
+
+
+def of_runs(runs: Mapping[str, Mapping[str, Dict[str, Any]]]) -> List[str]:
+    """Write one line per run, from what each of its nodes knows of it."""
+    rows = [("RUN", "STARTED", "STATE", "NODES", "WORK")]
+    for name, parts in runs.items():
+        about = next((part["described"] for part in parts.values() if part["described"]), None)
+        began, work = (started(about["created"]), joined(about["work"])) if about else ("-", "-")
+        states = ",".join(dict.fromkeys(part["state"] for part in parts.values()))
+        rows.append((name, began, states, fold(list(parts)), work))
+    return columns.aligned(rows)
+
+
+def started(created: float) -> str:
+    """Write when a run began."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(created))
 
 
 def ending(record: Optional[Dict[str, Any]]) -> str:

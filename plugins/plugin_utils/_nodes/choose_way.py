@@ -39,11 +39,6 @@ def _is_stream(action: Any, variables: Any) -> bool:
     return name in _LOCAL or name.removeprefix("ansible.builtin.") in _SSH
 
 
-def _unsupported(host: str, action: Any, variables: Any) -> codes.Problem:
-    message = "its connection %s carries no stream of bytes" % _connection(action, variables)
-    return codes.problem("CONNECTION_UNSUPPORTED", host, message, _REMEDY)
-
-
 def kind(action: Any, variables: Any) -> type[Way]:
     """Return the kind of way for the connection of an action's task to a host with these variables."""
     return Local if _connection(action, variables) in _LOCAL else Ssh
@@ -68,9 +63,11 @@ def to(hosts: Sequence[str], action: Any, hostvars: Any) -> Ways:
     Raises:
         AnsibleActionFail: If one has a name that no host can have, or a connection that carries no stream of bytes.
     """
-    others = [host for host in hosts if not _is_stream(action, hostvars[host])]
-    if others:
-        raise playbook_screen.refusal([_unsupported(host, action, hostvars[host]) for host in others])
+    others = {host: _connection(action, hostvars[host]) for host in hosts if not _is_stream(action, hostvars[host])}
+    message = "its connection %s carries no stream of bytes"
+    playbook_screen.refuse(
+        [codes.problem("CONNECTION_UNSUPPORTED", host, message % name, _REMEDY) for host, name in others.items()]
+    )
     environment = action._compute_environment_string()
     typed = ansible_ssh.typed_password(action, hostvars, hosts)
     return {host: _way(host, action, hostvars[host], environment, typed) for host in hosts}

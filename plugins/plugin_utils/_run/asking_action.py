@@ -34,10 +34,10 @@ class AskingAction(ActionBase):
         playbook_screen.notices(found.get("notices", []))
         self.show(found)
         playbook_screen.problems(found["problems"])
-        before, after = self.difference(found["nodes"]) if self._task.diff else ([], [])
+        before, after = self.difference(found) if self._task.diff else ([], [])
         if before or after:
             found["diff"] = {"before": _text(before), "after": _text(after)}
-        return results.left_to_role(results.judged(found, found["problems"]), arguments)
+        return results.judged(found, found["problems"], arguments)
 
     def _asked(self, agents: Agents, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -50,9 +50,8 @@ class AskingAction(ActionBase):
         """Show what nodes answered."""
         raise NotImplementedError
 
-    def difference(self, nodes: dict[str, Any]) -> tuple[list[str], list[str]]:
+    def difference(self, _: dict[str, Any]) -> tuple[list[str], list[str]]:
         """Return the lines that ``--diff`` shows of the state before and after."""
-        del nodes
         return [], []
 
 

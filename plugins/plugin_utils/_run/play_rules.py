@@ -29,8 +29,7 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
     variables = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
     names = {name for own in (task_vars, *variables.values()) for name in own if name.startswith(PREFIX)}
     found = parted(task.play) + playbook_variables.unknown(names)
-    if found:
-        raise playbook_screen.refusal(found)
+    playbook_screen.refuse(found)
     return variables
 
 
@@ -51,8 +50,9 @@ def require_tags(task_vars: Any, known: Sequence[str]) -> None:
 
 
 class Stages(NamedTuple):
-    """How far a task goes, by the tags that were asked for: whether net-tools follow, and whether the job starts."""
+    """How far a task goes: whether it may change anything, whether net-tools follow, and whether the job starts."""
 
+    is_dry: bool
     installs: bool
     starts: bool
 
@@ -69,16 +69,16 @@ def stages(task: Any, task_vars: Any, arguments: dict[str, Any]) -> Stages:
     """
     known = kinds.commas(arguments.get("known_tags") or [])
     follow = boolean(arguments.get("net_tools_follow", False))
-    dry = task.check_mode or arguments["dry_run"]
+    is_dry = task.check_mode or arguments["dry_run"]
     if not known:
-        return Stages(follow and not dry, True)
+        return Stages(is_dry, follow and not is_dry, True)
     require_tags(task_vars, known)
     asked, skipped = set(task_vars.get("ansible_run_tags", ())), set(task_vars.get("ansible_skip_tags", ()))
     # Installing and starting have these tags; the probe always runs.
     changing = set(known) - {"check"}
     installs = bool(asked & {"all", *changing}) and not skipped & changing
     starts = bool(asked & {"all", "launch"}) and "launch" not in skipped
-    return Stages(follow and installs and not dry, starts)
+    return Stages(is_dry, follow and installs and not is_dry, starts)
 
 
 def _is_ours(playbook: str) -> bool:

@@ -62,15 +62,19 @@ def probe(arguments: dict[str, Any], write: bool, in_full: bool) -> dict[str, An
         write: Whether files are written on shared storage for a proof that follows.
     """
     copied = ("work", "shape", "tags", "python", "mpirun", "chdir", "run_dir", "shared_fstypes")
-    decisive = {name: value for name, value in arguments["env"].items() if name in _DECISIVE}
     return {
         **{name: arguments[name] for name in copied},
         "mpi": in_full or catalog.applies("mpi", arguments["shape"], arguments["runner"]),
         "port": arguments["master_port"],
         "shared_paths": shared_paths(arguments),
-        "env": {name: raw_words.unpack(value) for name, value in decisive.items()},
+        "env": decisive(arguments["env"]),
         "write": write,
     }
+
+
+def decisive(env: dict[str, Any]) -> dict[str, str]:
+    """Return the variables of a job that decide what it finds on a node."""
+    return {name: raw_words.unpack(value) for name, value in env.items() if name in _DECISIVE}
 
 
 def request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> Request:

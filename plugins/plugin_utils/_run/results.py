@@ -11,17 +11,17 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
-def judged(found: dict[str, Any], problems: list[codes.Problem]) -> dict[str, Any]:
-    """Add problems to a result, which fails with them; what is in it is for other tasks, not for the screen."""
-    kept = {key: value for key, value in found.items() if key not in ("failed", "msg")}
-    kept.update(problems=problems, _ansible_verbose_override=True)
-    if not problems:
-        return kept
-    return dict(kept, failed=True, msg=playbook_screen.message(problems), failure=playbook_screen.summary(problems))
+def judged(found: dict[str, Any], problems: list[codes.Problem], arguments: dict[str, Any]) -> dict[str, Any]:
+    """
+    Add problems to a result, which fails with them; what is in it is for other tasks, not for the screen.
 
-
-def left_to_role(result: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Leave failing to a later task if the role has one, so that a failure is one line and not a whole result."""
-    if not boolean(arguments.get("fail_on_problems", True)):
-        result.pop("failed", None)
+    Args:
+        arguments: Those of the task. Its role may have a later task that fails, so that a failure is one line and not a
+            whole result.
+    """
+    result = {**found, "problems": problems, "_ansible_verbose_override": True}
+    if problems:
+        result |= {"msg": playbook_screen.message(problems), "failure": playbook_screen.summary(problems)}
+        if boolean(arguments.get("fail_on_problems", True)):
+            result["failed"] = True
     return result

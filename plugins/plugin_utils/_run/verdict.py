@@ -5,37 +5,35 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, story
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import request_of, results
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text, story
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
-
-# Command lines may contain secrets, and no screen needs them before a start.
-_NOT_TOLD = ("env", "argv", "rank_argv", "model")
 
 
 def look(
     conductor: Conductor,
     arguments: dict[str, Any],
     variables: dict[str, Any],
-    write: bool,
-    net_tools_follow: bool,
+    stages: play_rules.Stages,
     in_full: bool,
 ) -> judgement.Judgement:
     """
-    Probe all hosts of the play, judge and plan.
+    Probe all hosts of the play, judge and plan, and show the plan.
 
     Args:
         arguments: As ``request_of.read`` returns them.
         variables: Those of every host, by host.
-        write: Whether nodes write files for a proof that follows.
-        net_tools_follow: Whether nodes without ifconfig are only listed, because net-tools are installed next.
+        stages: Whether nodes write files for a proof that follows, and whether those without ifconfig are only listed.
         in_full: Whether to probe also what this launch does not need, see ``request_of.probe``.
     """
     hosts = request_of.in_rank_order(variables)
     playbook_screen.probing(hosts)
+    write = boolean(arguments.get("write", True)) and not stages.is_dry
     seen = conductor.probe(hosts, request_of.probe(arguments, write, in_full))
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
@@ -43,21 +41,18 @@ def look(
     nnodes = arguments["nnodes"]
     counted = hosts if nnodes else [host for host, facts in nodes if facts is not None]
     request = request_of.request(arguments, request_of.slots(variables, counted))
-    return judgement.judge(request, nodes, failed, nnodes, arguments["max_restarts"], net_tools_follow)
+    judged = judgement.judge(request, nodes, failed, nnodes, arguments["max_restarts"], stages.installs)
+    if not conductor.is_over:
+        _tell(conductor, judged, is_quiet=bool(arguments["event_socket"]))
+    return judged
 
 
-def tell(conductor: Conductor, judged: judgement.Judgement, quiet: bool) -> None:
+def _tell(conductor: Conductor, judged: judgement.Judgement, is_quiet: bool) -> None:
     """Show how many nodes answered, and the plan or what it waits for."""
-    kept = None
-    if judged.plan:
-        left_out = ("proof", "restart", "hostfile", "work")
-        kept = {key: value for key, value in judged.plan.items() if key not in left_out}
-        kept["nodes"] = [
-            {key: value for key, value in node.items() if key not in _NOT_TOLD} for node in judged.plan["nodes"]
-        ]
-    told = {"plan": kept, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
+    plan = plan_text.outline(judged.plan) if judged.plan else None
+    told = {"plan": plan, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
     conductor.tell({"event": events.PLANNED, **told})
-    if quiet:
+    if is_quiet:
         return
     if judged.answered:
         playbook_screen.tell(*story.answered(judged.answered))
@@ -68,17 +63,18 @@ def tell(conductor: Conductor, judged: judgement.Judgement, quiet: bool) -> None
 
 
 def prove(
-    conductor: Conductor, judged: judgement.Judgement, paths: list[str], show: bool
+    conductor: Conductor, judged: judgement.Judgement, arguments: dict[str, Any], show: bool
 ) -> tuple[dict[str, Any], list[codes.Problem]]:
     """
     Run the proof; return and show the table of all checks and all problems.
 
     Args:
-        paths: The shared paths that were asked for.
+        arguments: As ``request_of.read`` returns them.
         show: Whether to show the table as well.
     """
     problems = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
-    checks = check_table.cells(judged.hosts, problems, judged.warnings, not_run(judged, paths))
+    silent = not_run(judged, request_of.shared_paths(arguments))
+    checks = check_table.cells(judged.hosts, problems, judged.warnings, silent)
     if show:
         playbook_screen.say(check_table.lines(checks))
     if not judged.plan:
@@ -101,10 +97,10 @@ def found(judged: judgement.Judgement) -> dict[str, Any]:
     }
 
 
-def interrupted(conductor: Conductor) -> dict[str, Any]:
+def interrupted(conductor: Conductor, arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the result of an action that was interrupted before anything started."""
     reason = conductor.interrupted or codes.problem("INTERRUPTED", None, "interrupted")
-    return results.judged({"changed": False, "exit_code": int(codes.exit_code([reason]))}, [reason])
+    return results.judged({"changed": False, "exit_code": int(codes.exit_code([reason]))}, [reason], arguments)
 
 
 def not_run(judged: judgement.Judgement, paths: list[str]) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.nodes import inventory
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets
 
 RUN = "20261101-120000-aaaaaaaa"
 PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_port": 1, "nnodes": 2, "world_size": 2}

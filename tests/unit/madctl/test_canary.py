@@ -19,7 +19,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl import cli
-from madctl.errors import LabError, Problem
+from madctl.errors import refused
 from madctl.lab import power, state
 from madctl.lab.spec import check_name
 from madctl.nodes import inventory, own_inventory
@@ -103,7 +103,7 @@ def alone(tmp_path, monkeypatch, known_python):
 def no_lab(name, *_):
     """Stand in for what brings up a lab, once its name is one."""
     check_name(name)
-    raise LabError(Problem("LAB_NOT_UP", "no lab here"))
+    raise refused("LAB_NOT_UP", "no lab here")
 
 
 def look(inventory, cmdline, **_):

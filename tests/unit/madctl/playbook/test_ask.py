@@ -67,7 +67,7 @@ def test_nodes_are_asked_directly_where_the_way_to_them_is_known(local, tmp_path
 def test_a_run_that_no_node_holds_is_a_problem_of_each(local, tmp_path):
     found = ask.nodes("status", asked("a"), {"madctl_run_dir": str(tmp_path), "madctl_run_id": RUN})
 
-    assert [(entry["host"], entry["code"]) for entry in found["problems"]] == [("a", "RUN_UNKNOWN")]
+    assert [(problem.host, problem.code) for problem in found["problems"]] == [("a", "RUN_UNKNOWN")]
 
 
 @pytest.mark.parametrize(("playbook", "kind"), [("logs", direct.Direct), ("launch", Playing), ("check", Playing)])

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from madctl.nodes import hosts, inventory
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets
 from madctl.playbook import report
 from madctl.playbook.session import RunSession
 from madctl.runs import record_store

@@ -12,8 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist
 from madctl import cli
 from madctl.errors import MadctlError, UsageError
 from madctl.housekeeping import plays
-from madctl.nodes.inventory import build
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import Targets, build
 from madctl.playbook import ask
 from madctl.playbook.session import RunSession
 from madctl.runs import record_store, run_record

@@ -16,8 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks impo
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
 from madctl.housekeeping import cleaning, plays
-from madctl.nodes.inventory import GROUP
-from madctl.nodes.targets import Targets
+from madctl.nodes.inventory import GROUP, Targets
 from madctl.runs import held_runs
 from madctl.runs.exit_records import how_it_ended
 from tests import hostile

@@ -33,3 +33,10 @@ def test_every_node_shows_what_it_executes():
 
 def test_hidden_variables_come_first_and_those_of_the_plan_win():
     assert blocks({"TOKEN": "***", "A": "***"}, node(argv=["x"]))[1][1:] == ["  TOKEN='***'", "  A='b c'", "  x"]
+
+
+def test_an_outline_has_no_words_of_the_user():
+    plan = {"run_id": "r", "proof": {}, "restart": None, "hostfile": "", "work": ["x"], "nodes": [node()]}
+    place = {"node_rank": 0, "host": "gpu01", "address": "198.51.100.1", "interface": "ib0", "nproc_per_node": 2}
+
+    assert plan_text.outline(plan) == {"run_id": "r", "nodes": [{**place, "cwd": "/job"}]}

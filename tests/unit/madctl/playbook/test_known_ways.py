@@ -8,7 +8,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Login, Ssh
 from madctl.nodes import reach
-from madctl.runs import known_ways, record_store
+from madctl.playbook import ask
+from madctl.runs import record_store
 from tests.unit.madctl.remembered_runs import PLAN, asked
 
 pytestmark = pytest.mark.usefixtures("own_records")
@@ -35,31 +36,31 @@ def test_the_latest_run_on_each_node_says_how():
     ran_on("20260101-000000-aaaaaaaa", "a", "b", target="old")
     ran_on("20260102-000000-bbbbbbbb", "b", target="new")
 
-    assert targets_of(known_ways.found(asked("b", "a"))) == {"b": "new", "a": "old"}
+    assert targets_of(ask.with_known_ways(asked("b", "a"))) == {"b": "new", "a": "old"}
 
 
 def test_another_login_is_another_way():
     ran_on("20260101-000000-aaaaaaaa", "a", "b")
 
-    assert known_ways.found(asked("a", user="you")).reach is None
+    assert ask.with_known_ways(asked("a", user="you")).reach is None
 
 
 def test_a_node_that_no_run_was_on_is_not_known():
     ran_on("20260101-000000-aaaaaaaa", "a", "b")
 
-    assert known_ways.found(asked("a", "c")).reach is None
+    assert ask.with_known_ways(asked("a", "c")).reach is None
 
 
 def test_what_is_at_hand_is_not_looked_for():
     ran_on("20260101-000000-aaaaaaaa", "a", target="of another run")
     own = replace(asked("a"), reach={"seal": "s", "ways": {}})
 
-    assert known_ways.found(own) is own
+    assert ask.with_known_ways(own) is own
 
 
 def test_a_record_that_others_can_write_says_nothing_of_ways():
     ran_on("20260101-000000-aaaaaaaa", "a")
-    assert known_ways.found(asked("a")).reach
+    assert ask.with_known_ways(asked("a")).reach
     (record_store.directory() / "20260101-000000-aaaaaaaa.json").chmod(0o660)
 
-    assert known_ways.found(asked("a")).reach is None
+    assert ask.with_known_ways(asked("a")).reach is None

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a result says, and whether it fails."""
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import results
+
+
+@pytest.mark.parametrize(("arguments", "fails"), [({}, True), ({"fail_on_problems": "false"}, False)])
+def test_a_result_with_problems_fails_unless_its_role_has_a_task_for_that(arguments, fails):
+    found = results.judged({"nodes": {}}, [problem("NODE_SILENT", "n1", "no answer")], arguments)
+
+    assert ("failed" in found, found["nodes"]) == (fails, {})
+    assert "n1: no answer" in found["msg"] and found["failure"].startswith("NODE_SILENT: n1")
+
+
+def test_a_result_without_problems_says_nothing_of_failure():
+    assert not {"failed", "msg", "failure"} & results.judged({}, [], {}).keys()
