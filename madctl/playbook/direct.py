@@ -20,7 +20,7 @@ class Direct:
     failure: str | None = None
 
     def __init__(self, on_task: TaskListener, on_event: EventListener, ways: Ways) -> None:
-        self._on_task, self.on_event, self._ways = on_task, on_event, ways
+        self._on_task, self._on_event, self._ways = on_task, on_event, ways
         self._orders, self._order = socket.socketpair()
 
     def __enter__(self) -> Direct:
@@ -53,21 +53,20 @@ class Direct:
 
         follow = bool(variables.get("madctl_follow", True))
         read_only = bool(variables.get("madctl_read_only", True))
-        with Agents(Loop(), self._ways) as agents:
-            with event_queue.Events(None, self, exact=True) as queue:
-                conductor = Conductor(agents.loop, agents, queue.tell)
-                conductor.is_held = queue.is_full
+        events = event_queue.Events(None, self._on_event, lambda: None, exact=True)
+        with Agents(Loop(), self._ways) as agents, events as queue:
+            conductor = Conductor(agents, queue.tell)
+            conductor.is_held = queue.is_full
 
-                def obey() -> None:
-                    order = self._orders.recv(1)
-                    conductor.obey(order)
-                    if order not in (wire.STOP, wire.KILL):
-                        queue.leave()
+            def obey() -> None:
+                order = self._orders.recv(1)
+                conductor.obey(order)
+                if order not in (wire.STOP, wire.KILL):
+                    queue.leave()
 
-                agents.loop.watch(self._orders, obey)
-                plan, since = variables["madctl_plan"], variables.get("madctl_since")
-                result = read_run.read(conductor, agents, plan, follow, since, read_only)
-            return read_run.answer(result, agents.ways, follow, read_only)
+            agents.loop.watch(self._orders, obey)
+            plan, since = variables["madctl_plan"], variables.get("madctl_since")
+            return read_run.read(conductor, agents, plan, follow, since, read_only)
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
         """Send an order to the reader, which passes it on."""
@@ -77,6 +76,3 @@ class Direct:
 
     def cancel(self) -> None:
         """Do nothing: an order always arrives."""
-
-    def flush(self) -> None:
-        """Do nothing: nothing is buffered."""

@@ -73,8 +73,7 @@ class ActionModule(ActionBase):
         if any(wanted["written"] for wanted in proof.values()):
             with hosting.agents_of(self, task_vars, list(facts)) as agents:
                 results = proving.run(proof, agents)
-            due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
-            problems += judge_proof(due, results)
+            problems += judge_proof(proving.due(proof), results)
         return {host: {"mounts": fact["mounts"]} for host, fact in nodes}, problems
 
     @staticmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
@@ -20,6 +19,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
 from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     executables,
     own_sources,
+    procfs,
     service,
     small_files,
     stop_mark,
@@ -76,8 +76,9 @@ def _arm(
     try:
         tell({"armed": True})
     except OSError:
-        # The launcher was interrupted in the meantime, so the order to start will never come.
-        _disarm(request["run_dir"])
+        # The launcher was interrupted in the meantime, so the order to start will never come. An armed supervisor exits
+        # when its follower hangs up.
+        unix_sockets.connect(os.path.join(request["run_dir"], run_directory.CONTROL_SOCKET)).close()
         return {"failed": True, "msg": "the launcher disconnected before the node was ready"}
     return {"container": kind, "proof": proof}
 
@@ -118,8 +119,7 @@ def _deliver_programs(base: str, digest: str, modules: Dict[str, str]) -> str:
         for room in sorted({os.path.dirname(file) for file in programs} - {""}):
             os.mkdir(os.path.join(partial, room))
         for file, text in programs.items():
-            with open(os.path.join(partial, file), "w", encoding="utf-8") as stream:
-                stream.write(text)
+            _write(os.path.join(partial, file), text)
         try:
             os.rename(partial, place)
         except OSError:
@@ -162,12 +162,6 @@ def _program(programs: str, name: str) -> List[str]:
     return [sys.executable, "-I", "-S", os.path.join(programs, run_directory.LAUNCHER), name]
 
 
-def _disarm(run_dir: str) -> None:
-    """Connect as a follower and hang up, which makes an armed supervisor exit."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-        unix_sockets.attach(channel, os.path.join(run_dir, run_directory.CONTROL_SOCKET))
-
-
 def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
     """Return everything that the supervisor needs to know; it removes this file before it starts anything."""
     given = dict(request["user_env"], **request["env"])
@@ -191,8 +185,8 @@ def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
         "env": environment,
         "lock": os.path.join(base, run_directory.LOCK) if request["lock"] else None,
         "proof_janitors": [entry["janitor"] for entry in request["proof"]["written"]],
-        "boot_id": _read("/proc/sys/kernel/random/boot_id"),
-        "oom_score": _read("/proc/self/oom_score_adj"),
+        "boot_id": procfs.boot_id(),
+        "oom_score": small_files.text("/proc/self/oom_score_adj") or "0",
         "py_spy": found,
         "mpi": _relay(request),
         "after": [*_program(programs, request["after"]), request["run_id"]] if request["after"] else None,
@@ -209,11 +203,6 @@ def _relay(request: ArmingRequest) -> Optional[MpiSpec]:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as stream:
         stream.write(text)
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as stream:
-        return stream.read().strip()
 
 
 def _remove(directory: str) -> None:

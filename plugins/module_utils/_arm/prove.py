@@ -8,6 +8,7 @@ address. Every node reads the files of the others, and removes nothing before al
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 import socket
@@ -44,24 +45,21 @@ def prove(request: Proof, tell: Tell) -> Dict[str, Any]:
     """
     listen = request.get("listen")
     error = _listen(listen, tell) if listen else None
-    return dict(_look(request), listen=error)
-
-
-def _look(request: Proof) -> Dict[str, Any]:
     calls: Dict[str, deadlines.Call] = {}
-    for number, wanted in enumerate(request.get("read", [])):
+    reads, connect = request.get("read", []), request.get("connect")
+    for number, wanted in enumerate(reads):
         calls["read%d" % number] = (mount_table.read, (wanted["path"], wanted["names"], READ_SECONDS))
     if request.get("peers"):
         calls["peers"] = (resolver.loopback_names, (request["peers"],))
-    connect = request.get("connect")
     ports = connect["ports"] if connect else []
     if connect:
         for port in ports:
             calls["connect%d" % port] = (_connect, ((connect["address"], port), connect["source"], connect["token"]))
     answers = deadlines.together(calls, CONNECT_SECONDS * 2 + 1)
     return {
+        "listen": error,
         "connect": [{"port": port, "error": _error(answers["connect%d" % port])} for port in ports],
-        "read": [answers["read%d" % number] for number in range(len(request.get("read", [])))],
+        "read": [answers["read%d" % number] for number in range(len(reads))],
         "peers": answers.get("peers", {}).get("value", {}),
         "routes": elsewhere(**request["routes"]) if request.get("routes") else {},
     }
@@ -122,15 +120,11 @@ def _connect(address: Tuple[str, int], source: str, token: str) -> Optional[str]
             connection.bind((source, 0))
             connection.connect(address)
             # Another program may listen there; it does not know the token.
-            return None if _receive(connection) == token.encode() else "ELSEWHERE"
+            with contextlib.suppress(OSError):
+                if connection.recv(64) == token.encode():
+                    return None
+            return "ELSEWHERE"
     except socket.timeout:
         return "ETIMEDOUT"
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, str(error))
-
-
-def _receive(connection: socket.socket) -> bytes:
-    try:
-        return connection.recv(64)
-    except OSError:
-        return b""

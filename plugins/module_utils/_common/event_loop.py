@@ -87,6 +87,12 @@ class Loop:
             if callback:
                 callback()
 
+    def until(self, is_reached: Callable[[], object], seconds: float) -> None:
+        """Turn until something is reached, or the time is over."""
+        deadline = time.monotonic() + seconds
+        while not is_reached() and time.monotonic() < deadline:
+            self.turn(deadline - time.monotonic())
+
     @staticmethod
     def _is_watched(key: selectors.SelectorKey, selector: selectors.BaseSelector) -> bool:
         try:

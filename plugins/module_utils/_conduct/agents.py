@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
@@ -106,31 +106,22 @@ class Agents:
         assert link is not None
         return link.relay(directory, heard, over)
 
-    def ask(
-        self,
-        hosts: Iterable[str],
-        function: str,
-        request: Callable[[str], Any],
-        seconds: float,
-    ) -> Dict[str, Answer]:
+    def ask(self, requests: Mapping[str, Any], function: str, seconds: float) -> Dict[str, Answer]:
         """
         Call a function on many nodes at once, wait for all of them, and return the answers by host.
 
         Args:
-            request: The argument of each node's call.
+            requests: The argument of each node's call, by host.
             seconds: After how long a node is given up.
         """
-        wanted = list(hosts)
         answers: Dict[str, Answer] = {}
-        for host in wanted:
-            self.call(host, Task(function, request(host), functools.partial(answers.__setitem__, host), seconds))
-        deadline = time.monotonic() + seconds
-        while len(answers) < len(wanted) and time.monotonic() < deadline:
-            self.loop.turn(deadline - time.monotonic())
-        for host in wanted:
+        for host, request in requests.items():
+            self.call(host, Task(function, request, functools.partial(answers.__setitem__, host), seconds))
+        self.loop.until(lambda: len(answers) == len(requests), seconds)
+        for host in requests:
             if host not in answers:
                 self.give_up(host, "it did not answer in %g s" % seconds)
-        return {host: answers[host] for host in wanted}
+        return {host: answers[host] for host in requests}
 
     def give_up(self, host: str, why: str) -> None:
         """End a node's agent, or the attempt to start it."""

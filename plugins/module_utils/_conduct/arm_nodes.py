@@ -7,13 +7,13 @@ import hashlib
 import json
 import os
 import secrets
-from typing import Any, Dict, Optional, Set
+from functools import partial
+from typing import Any, Dict, Mapping, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Task
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import order
@@ -26,7 +26,7 @@ _MORE_SECONDS = 30.0
 class Arming:
     """Proves and arms all nodes while the follower's loop turns; a context manager that leaves nothing armed."""
 
-    def __init__(self, plan: Plan, given: Dict[str, Any], agents: Agents, follower: Follower) -> None:
+    def __init__(self, plan: Plan, given: Mapping[str, Any], agents: Agents, follower: Follower) -> None:
         """
         Prepare to arm.
 
@@ -52,8 +52,7 @@ class Arming:
         self.proof: Dict[str, Dict[str, Any]] = {}
         self.armed: Set[str] = set()
         self._cut_off: Set[str] = set()
-        head: Optional[str] = next((host for host, wanted in plan["proof"].items() if "listen" in wanted), None)
-        self._round = Round(agents, self._nodes, head, self._task)
+        self._round = proving.Round(agents, self._nodes, proving.head(plan["proof"]), self._task)
 
     def __enter__(self) -> Arming:
         self._round.start()
@@ -73,18 +72,16 @@ class Arming:
     def _end(self) -> None:
         """End what was armed on nodes that were cut off before they could report it."""
         asked = {"run_id": self._plan["run_id"], "grace": 0.0, "dry_run": False, "halt": False}
-
-        def request(host: str) -> Dict[str, Any]:
-            return {**asked, "base": os.path.dirname(self._nodes[host]["run_dir"])}
-
+        bases = {host: os.path.dirname(self._nodes[host]["run_dir"]) for host in self._cut_off}
+        requests = {host: {**asked, "base": base} for host, base in bases.items()}
         # A node that does not answer disarms itself: without a follower, or when the time for the start is over.
-        self._agents.ask(self._cut_off, "_runs.run_end:end", request, _END_SECONDS)
+        self._agents.ask(requests, "_runs.run_end:end", _END_SECONDS)
 
     def _task(self, host: str, news: Dict[str, Any]) -> Task:
         return Task(
             "_arm.arming:arm",
             self._request(host, news),
-            lambda answer: self._answered(host, answer),
+            partial(self._answered, host),
             float(self._plan["start_timeout"]) + _MORE_SECONDS,
             finishes=True,
             delivers=True,
@@ -124,13 +121,8 @@ class Arming:
             # A service is started by systemd, not by the agent.
             self._agents.starts += answer["container"] == "systemd"
             follower = self._follower
-            channel = self._agents.relay(
-                host,
-                self._nodes[host]["run_dir"],
-                lambda data: follower.heard(host, data),
-                lambda: follower.ended(host),
-            )
-            follower.armed(host, channel)
+            heard, over = partial(follower.heard, host), partial(follower.ended, host)
+            follower.armed(host, self._agents.relay(host, self._nodes[host]["run_dir"], heard, over))
         elif answer.get("stopped"):
             self._follower.halted(host)
         else:

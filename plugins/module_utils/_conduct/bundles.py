@@ -15,7 +15,7 @@ import re
 import zlib
 from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
@@ -112,12 +112,6 @@ def _code(name: str) -> Any:
     # From Python's cache of compiled files: Ansible's import system has none, and would compile all in each worker.
     full = "%s.%s" % (own_sources.PACKAGE, name)
     return SourceFileLoader(full, os.path.join(_DIRECTORY, *name.split(".")) + ".py").get_code(full)
-
-
-def missing(wanted: Iterable[str], known: Iterable[str]) -> Tuple[str, ...]:
-    """Return what a node does not have yet, in the order of dependencies."""
-    there = set(known)
-    return tuple(name for name in wanted if name not in there)
 
 
 BOOT = """\

@@ -2,7 +2,7 @@
 """
 Conduct a launch: probe, plan, prove, arm, go, follow, whatever the ways to the nodes.
 
-    conductor = Conductor(loop, agents, tell)
+    conductor = Conductor(agents, tell)
     seen = conductor.probe(hosts, request)     ``judgement.judge`` plans from it
     conductor.prove(judged.proof)              a check ends here
     conductor.start(judged.plan, given)        prove, arm, go, follow; retried after some failures
@@ -17,7 +17,6 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, links, look, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
@@ -37,15 +36,14 @@ Result = Dict[str, Any]
 class Conductor:
     """The work of one command on its nodes, which its user may interrupt at any time."""
 
-    def __init__(self, loop: Loop, agents: Agents, tell: Listener) -> None:
+    def __init__(self, agents: Agents, tell: Listener) -> None:
         """
         Prepare.
 
         Args:
             tell: Gets every event.
         """
-        self.loop, self._agents, self._tell = loop, agents, tell
-        self._clock = agents.clock
+        self.loop, self._agents, self._tell, self._clock = agents.loop, agents, tell, agents.clock
         # Orders before there is a follower; a follower has its own.
         self.orders, self._is_following = Orders(tell), False
         # Whether the reader of events takes no more for now.
@@ -117,8 +115,7 @@ class Conductor:
         """Prove on real sockets and files what a plan assumes, and return what is wrong with it."""
         self._clock.begin("prove")
         proved = proving.run(proof, self._agents, lambda: self.is_over)
-        due = {host: wanted for host, wanted in proof.items() if proving.is_due(wanted)}
-        found = judge_proof(due, proved)
+        found = judge_proof(proving.due(proof), proved)
         return [entry for entry in found if catalog.CHECK_OF[entry["code"]] not in skip]
 
     def start(self, plan: Plan, given: Mapping[str, Any]) -> Result:
@@ -146,11 +143,10 @@ class Conductor:
     def _attempt(self, plan: Plan, given: Mapping[str, Any]) -> Result:
         self._clock.begin("prove, arm")
         follower = self.follow(plan)
-        armed = {"user_env": given["user_env"], "timeout": given["timeout"], "log_cap": given["log_cap"]}
         started = time.monotonic()
         links.Links(plan, self._agents, follower)
         seconds = float(plan["start_timeout"])
-        with arm_nodes.Arming(plan, armed, self._agents, follower) as arming:
+        with arm_nodes.Arming(plan, given, self._agents, follower) as arming:
             ready = follower.wait_ready(seconds)
             refusals = judge_proof(plan["proof"], arming.proof) if ready else []
             if ready and not refusals:

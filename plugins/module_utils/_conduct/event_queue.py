@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
-from typing import Any, Deque, Dict, Optional, Protocol, Tuple
+from typing import Any, Callable, Deque, Dict, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, unix_sockets, wire
 
@@ -17,16 +18,6 @@ _EVENT_BYTES = 256  # roughly the cost of its bookkeeping
 _LAST_WORDS_SECONDS = 30.0
 
 
-class Screen(Protocol):
-    """What shows events if no listener is on a socket."""
-
-    def on_event(self, event: Dict[str, Any], payload: bytes) -> None:
-        """Show one event."""
-
-    def flush(self) -> None:
-        """Show what is not complete yet."""
-
-
 class Events:
     """
     Where events go: to madctl if it listens, otherwise to the screen.
@@ -35,10 +26,18 @@ class Events:
     ``exact`` asks for every byte, output waits on the nodes instead: see ``is_full``.
     """
 
-    def __init__(self, path: Optional[str], screen: Screen, exact: bool = False) -> None:
+    def __init__(
+        self, path: Optional[str], show: Callable[[Dict[str, Any], bytes], None], flush: Callable[[], None], exact: bool
+    ) -> None:
+        """
+        Prepare.
+
+        Args:
+            show: Shows an event if no listener is on a socket.
+            flush: Shows what is not complete yet, at the end.
+        """
         self.listener = unix_sockets.connect(path) if path else None
-        self._screen = screen
-        self._exact = exact
+        self._show, self._flush, self._exact = show, flush, exact
         self._frames: Deque[Tuple[Dict[str, Any], bytes]] = deque()
         self._bytes = 0
         self._left_out: Dict[Tuple[str, str], int] = {}
@@ -63,7 +62,7 @@ class Events:
             # The result also goes through a pipe, which may be full and without a reader.
             end_process(self._patience)
         if self.listener is None and not self._thread.is_alive():
-            self._screen.flush()
+            self._flush()
 
     def tell(self, event: Dict[str, Any], payload: bytes) -> None:
         """Take one event."""
@@ -114,12 +113,10 @@ class Events:
 
     def _pass_on(self, event: Dict[str, Any], payload: bytes) -> None:
         if self.listener is None:
-            self._screen.on_event(event, payload)
+            self._show(event, payload)
             return
-        try:
+        with contextlib.suppress(OSError):  # The reader has gone; the run continues.
             self.listener.sendall(wire.encode(event, payload))
-        except OSError:
-            pass  # The reader has gone; the run continues.
 
 
 def end_process(seconds: float) -> None:

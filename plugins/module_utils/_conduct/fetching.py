@@ -6,11 +6,10 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
+from typing import Any, Deque, Dict, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
@@ -41,12 +40,12 @@ def from_all(ways: Ways, requests: Dict[str, Dict[str, Any]], base: str, size: i
         requests: ``run_id`` and ``run_dir`` by host.
         size: How many bytes each node's files may have.
     """
-
-    def fetch(host: str) -> Fetched:
-        return from_node(ways[host], requests[host], os.path.join(base, host), size)
-
     with ThreadPoolExecutor(at_once()) as pool:
-        return dict(zip(requests, pool.map(fetch, requests)))
+        fetching = {
+            host: pool.submit(from_node, ways[host], request, os.path.join(base, host), size)
+            for host, request in requests.items()
+        }
+        return {host: fetched.result() for host, fetched in fetching.items()}
 
 
 def from_node(way: Way, request: Dict[str, Any], directory: str, size: int) -> Fetched:
@@ -82,14 +81,9 @@ class _Source:
     def _answered(self, answer: Answer) -> None:
         self._is_over, self.failure = True, str(answer.get("msg"))
 
-    def _wait(self, is_reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + SILENCE_SECONDS
-        while not is_reached() and not self._is_over and time.monotonic() < deadline:
-            self._loop.turn(deadline - time.monotonic())
-
     def begins(self) -> bool:
         """Wait until the archive begins, and return whether it did."""
-        self._wait(lambda: self._has_begun)
+        self._loop.until(lambda: self._has_begun or self._is_over, SILENCE_SECONDS)
         if not self._has_begun and not self._is_over:
             self.failure = "it sent nothing for %g s" % SILENCE_SECONDS
         return self._has_begun
@@ -101,7 +95,7 @@ class _Source:
         Raises:
             Refused: If nothing comes for too long.
         """
-        self._wait(lambda: bool(self._pieces))
+        self._loop.until(lambda: self._pieces or self._is_over, SILENCE_SECONDS)
         if self._pieces:
             return self._pieces.popleft()
         if not self._is_over:
@@ -145,5 +139,5 @@ def same(one: str, other: str) -> bool:
     if found.left_only or found.right_only or found.common_funny:
         return False
     _, different, unread = filecmp.cmpfiles(one, other, found.common_files, shallow=False)
-    below: List[bool] = [same(os.path.join(one, name), os.path.join(other, name)) for name in found.common_dirs]
+    below = (same(os.path.join(one, name), os.path.join(other, name)) for name in found.common_dirs)
     return not different and not unread and all(below)

@@ -7,11 +7,12 @@ The answers of the nodes replace the plan. Private to the collection.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import NodePlan, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way, Ways
 
 _SECONDS = 25.0
@@ -31,11 +32,8 @@ class Unknown(Exception):  # noqa: N818  an answer, not an error of ours
         self.nodes: Dict[str, Any] = {}
 
 
-class Found(NamedTuple):
-    """What replaces the plan, and notices about it."""
-
-    plan: Plan
-    notices: List[codes.Problem]
+# What replaces the plan, and notices about it.
+Found = Tuple[Plan, List[codes.Problem]]
 
 
 def plan_of(arguments: Dict[str, Any], agents: Agents, alive: bool = False) -> Found:
@@ -51,9 +49,8 @@ def plan_of(arguments: Dict[str, Any], agents: Agents, alive: bool = False) -> F
     """
     if arguments.get("plan"):
         given: Plan = arguments["plan"]
-        return Found(given, [])
-    ways, request = agents.ways, {"run_dir": arguments.get("run_dir")}
-    answers = agents.ask(ways, "_runs.survey:survey", lambda _: request, _SECONDS)
+        return given, []
+    ways, answers = agents.ways, survey(arguments, agents)
     held = {host: {run["run_id"]: run for run in answers[host].get("runs", [])} for host in ways}
     silent = {host: answers[host]["msg"] for host in ways if "runs" not in answers[host]}
     wanted = str(arguments.get("run_id") or "")
@@ -64,13 +61,19 @@ def plan_of(arguments: Dict[str, Any], agents: Agents, alive: bool = False) -> F
     return _plan(run_id, parts, silent, is_named=run_id == wanted)
 
 
+def survey(arguments: Dict[str, Any], agents: Agents) -> Dict[str, Answer]:
+    """Ask all nodes which runs they hold."""
+    request = {"run_dir": arguments.get("run_dir")}
+    return agents.ask(dict.fromkeys(agents.ways, request), "_runs.survey:survey", _SECONDS)
+
+
 def silence(way: Way, why: str) -> codes.Problem:
     """Describe a node that gave no answer, or an invalid one."""
     remedy = "check that it is up: %s" % way.hint(way.host)
     return codes.problem("NODE_SILENT", way.host, " ".join(why.split()), remedy)
 
 
-def _choose(held: Dict[str, Dict[str, Any]], wanted: str, alive: bool = False) -> Optional[str]:
+def _choose(held: Dict[str, Dict[str, Any]], wanted: str, alive: bool) -> Optional[str]:
     """
     Choose the latest of the runs whose id is the given one or begins with it.
 
@@ -142,4 +145,4 @@ def _plan(run_id: str, parts: Dict[str, Any], silent: Dict[str, str], is_named: 
         plan = {**known, "run_id": run_id, "nodes": nodes}
     if missing:
         plan["shape"] = unknown
-    return Found(plan, notices)
+    return plan, notices

@@ -62,17 +62,21 @@ class Link:
 
     def call(self, task: streams.Task) -> streams.Call:
         """Call a function of ours on the node."""
+        self._numbers += 1
+        number, words = self._numbers, {"seconds": task.seconds, "finishes": task.finishes, "arms": task.arms}
+        call = self._begin(number, task, {"call": number, "speaks": task.told is not None, **words})
+        self.give(number, _request(task.request))
+        self._loop.after(task.seconds + LATE_SECONDS, lambda: self._late(number, task.seconds, None))
+        return call
+
+    def _begin(self, number: int, task: streams.Task, header: Dict[str, Any]) -> streams.Call:
+        """Send a function with all that it needs, and the order to call it."""
         module, _, name = task.function.partition(":")
         self._load(bundles.closure(module))
         if task.delivers:
             self._load(bundles.programs(), as_text=True)
-        self._numbers += 1
-        number, call = self._numbers, streams.Call(self, self._numbers, task)
-        self._streams[number] = call
-        words = {"call": number, "module": module, "function": name, "seconds": task.seconds}
-        self.tell({**words, "speaks": task.told is not None, "finishes": task.finishes, "arms": task.arms})
-        self.give(number, _request(task.request))
-        self._loop.after(task.seconds + LATE_SECONDS, lambda: self._late(number, task.seconds, None))
+        self._streams[number] = call = streams.Call(self, number, task)
+        self.tell({**header, "module": module, "function": name})
         return call
 
     def _late(self, number: int, seconds: float, received: Optional[int]) -> None:
@@ -95,11 +99,7 @@ class Link:
 
     def become(self, task: streams.Task) -> streams.Call:
         """Give the whole channel to one function from now on; none of its bytes are framed."""
-        module, _, name = task.function.partition(":")
-        self._load(bundles.closure(module))
-        call = streams.Call(self, 0, task)
-        self.tell({"become": True, "module": module, "function": name})
-        self._raw = self._streams[0] = call
+        self._raw = call = self._begin(0, task, {"become": True})
         self.give(0, _request(task.request))
         return call
 
@@ -114,10 +114,10 @@ class Link:
     def _load(self, wanted: Sequence[str], as_text: bool = False) -> None:
         """Send what the agent does not have yet."""
         assert self._version is not None
-        names = bundles.missing(wanted, () if as_text else self._known)
+        names = tuple(name for name in wanted if as_text or name not in self._known)
         if names:
-            texts = frozenset(names) if as_text else frozenset()
-            self.tell({"load": True}, bundles.packed(tuple(names), texts, self._version))
+            texts = frozenset(names if as_text else ())
+            self.tell({"load": True}, bundles.packed(names, texts, self._version))
             self._known.update(names)
 
     def tell(self, header: Dict[str, Any], payload: bytes = b"") -> None:

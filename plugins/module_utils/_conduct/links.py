@@ -39,19 +39,16 @@ class Links(suspects.Links):
 
     def request(self, host: str, position: Dict[str, Any], follow: bool = True) -> Dict[str, Any]:
         """Write the request to the reader on a node."""
-        found = {"run_id": self._plan["run_id"], "run_dir": self._nodes[host].get("run_dir"), "follow": follow}
-        return {**found, **position}
+        run = {"run_id": self._plan["run_id"], "run_dir": self._nodes[host].get("run_dir")}
+        return {**run, "follow": follow, **position}
 
-    def look_for(self, host: str, position: Dict[str, Any]) -> None:
+    def look_for(self, host: str, position: Dict[str, Any], attempt: int = 0) -> None:
         """Retry, ever more slowly, until there is a channel or the follower is over."""
-        self._try(host, position, 0)
-
-    def _try(self, host: str, position: Dict[str, Any], attempt: int) -> None:
         pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
 
         def again() -> None:
             if not self._follower.is_over:
-                self.open(host, position, lambda _: self._try(host, position, attempt + 1))
+                self.open(host, position, lambda _: self.look_for(host, position, attempt + 1))
 
         self._agents.loop.after(pause, again)
 
@@ -70,8 +67,8 @@ class Links(suspects.Links):
             failed: Gets the host if there is no reader.
             begin: Takes the channel; by default the follower's ``back``.
         """
-        reader = _Reader(self._agents, self._follower, host, failed, begin or self._follower.back)
-        reader.start(self.request(host, position, follow))
+        request = self.request(host, position, follow)
+        _Reader(self._agents, self._follower, host, request, failed, begin or self._follower.back)
 
     def ask(self, host: str, peers: List[str]) -> None:
         """Ask peers in turn, until one answers, whether it reaches a node on the job's network."""
@@ -106,21 +103,17 @@ class Links(suspects.Links):
 
 
 class _Reader:
-    """One attempt to have a run's files read on a node."""
+    """One attempt to have a run's files read on a node, whose agent becomes the reader."""
 
     def __init__(
-        self, agents: Agents, follower: Follower, host: str, failed: Callable[[str], None], begin: Begin
+        self, agents: Agents, follower: Follower, host: str, request: Any, failed: Callable[[str], None], begin: Begin
     ) -> None:
         self._agents, self._follower, self._host = agents, follower, host
         self._failed, self._begin = failed, begin
         self._call: Optional[Call] = None
         self._has_spoken = False
-
-    def start(self, request: Dict[str, Any]) -> None:
-        """Turn an agent of the node into a reader."""
-        raw = partial(self._follower.heard, self._host)
-        task = Task(TAIL, request, self._answered, told=self._told, raw=raw, started=self._started)
-        self._agents.become(self._host, task)
+        raw = partial(follower.heard, host)
+        agents.become(host, Task(TAIL, request, self._answered, told=self._told, raw=raw, started=self._started))
 
     def _started(self, call: Call) -> None:
         self._call = call

@@ -13,6 +13,7 @@ import os
 from typing import Any, Callable, Dict, List, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import fetching, find_run
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 
@@ -47,20 +48,18 @@ def status(agents: Agents, arguments: Dict[str, Any]) -> Found:
         find_run.Unknown: If no node holds it.
     """
     plan, notices = find_run.plan_of(arguments, agents)
-    run_dirs = {node["host"]: node.get("run_dir") for node in plan["nodes"]}
-
-    def request(host: str) -> Dict[str, Any]:
-        return {"run_id": plan["run_id"], "run_dir": run_dirs[host]}
-
-    nodes, silent = _sorted(agents.ask(run_dirs, "_runs.run_state:look", request, _SECONDS), "state")
+    nodes, silent = _sorted(agents.ask(_of_run(plan), "_runs.run_state:look", _SECONDS), "state")
     return {**_found(nodes, silent, agents), "run_id": plan["run_id"], "notices": notices}
+
+
+def _of_run(plan: Plan) -> Dict[str, Dict[str, Any]]:
+    """Return the request for a run, by host."""
+    return {node["host"]: {"run_id": plan["run_id"], "run_dir": node.get("run_dir")} for node in plan["nodes"]}
 
 
 def ps(agents: Agents, arguments: Dict[str, Any]) -> Found:
     """Ask all nodes which runs they hold."""
-    request = {"run_dir": arguments.get("run_dir")}
-    answers = agents.ask(agents.ways, "_runs.survey:survey", lambda _: request, _SECONDS)
-    nodes, silent = _sorted(answers, "runs")
+    nodes, silent = _sorted(find_run.survey(arguments, agents), "runs")
     return _found(nodes, silent, agents)
 
 
@@ -81,9 +80,8 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
     silent: Dict[str, str] = {}
 
     def end(run_id: str) -> None:
-        wanted = dict(request, run_id=run_id)
-        answers = agents.ask(agents.ways, "_runs.run_end:end", lambda _: wanted, grace + _STOP_MORE_SECONDS)
-        known, unknown = _sorted(answers, "left")
+        requests = dict.fromkeys(agents.ways, dict(request, run_id=run_id))
+        known, unknown = _sorted(agents.ask(requests, "_runs.run_end:end", grace + _STOP_MORE_SECONDS), "left")
         nodes.update(known)
         silent.update(unknown)
 
@@ -119,19 +117,17 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
 def gc(agents: Agents, arguments: Dict[str, Any]) -> Found:
     """Remove what old runs left on all nodes."""
     bases = arguments.get("bases") or {}
-
-    def request(host: str) -> Dict[str, Any]:
-        return {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []}
-
+    requests = {host: {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []} for host in agents.ways}
     # A run that is alive on one node is kept on all: only its parts elsewhere may tell how it ended there.
-    living = agents.ask(agents.ways, "_runs.survey:alive", request, _SECONDS)
+    living = agents.ask(requests, "_runs.survey:alive", _SECONDS)
     answered = [host for host in agents.ways if "alive" in living[host]]
     order = {
         "keep": sorted({name for host in answered for name in living[host]["alive"]}),
         "days": float(arguments.get("days", DAYS)),
         "dry_run": bool(arguments.get("dry_run")),
     }
-    cleared = agents.ask(answered, "_runs.cleanup:clear", lambda host: {**request(host), **order}, _REMOVE_SECONDS)
+    orders = {host: {**requests[host], **order} for host in answered}
+    cleared = agents.ask(orders, "_runs.cleanup:clear", _REMOVE_SECONDS)
     nodes, silent = _sorted({**living, **cleared}, "removed")
     changed = not order["dry_run"] and any(node["removed"] or node["programs"] for node in nodes.values())
     return _found(nodes, silent, agents, changed)
@@ -161,9 +157,8 @@ def collect(agents: Agents, arguments: Dict[str, Any]) -> Found:
     ]
     if taken:
         return {**_found({}, {}, agents), **known, "problems": taken, "notices": notices}
-    requests = {node["host"]: {"run_id": plan["run_id"], "run_dir": node.get("run_dir")} for node in plan["nodes"]}
     size = int(arguments.get("max_size") or fetching.MAX_BYTES)
-    fetched = fetching.from_all(agents.ways, requests, base, size)
+    fetched = fetching.from_all(agents.ways, _of_run(plan), base, size)
     silent = {host: part.failure for host, part in fetched.items() if part.failure}
     nodes = {host: places[host] for host in fetched if host not in silent}
     left_out = [

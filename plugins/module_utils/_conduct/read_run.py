@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict
+from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
@@ -12,7 +12,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import f
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor, Result, result_of
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
-from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
 
 # What may keep a reader from existing output. How the job ended is not its question.
 UNSEEN = (*codes.LOST, "CHANNEL_FAILED", "RUN_UNKNOWN")
@@ -29,34 +28,21 @@ def read(
         read_only: Whether neither a failure nor an interrupt may stop the run.
 
     Returns:
-        As for a launch; without ``follow``, ``silent`` has by host the reason why nothing can be read.
+        As for a launch, with what the reader asked for: which output is missing, not how the job ended.
     """
     started = time.monotonic()
     follower = conductor.follow(plan, read_only=read_only, begun=follow, to_end=follow)
     channels = links.Links(plan, agents, follower)
-    begin = {"since": kinds.since(since, time.time())}
+    moment = kinds.since(since, time.time())
     for node in plan["nodes"]:
-        host = node["host"]
-        position = _at(begin, node.get("clock_offset") or 0.0)
-        channels.open(host, position, follower.unreached, follow, begin=follower.armed)
+        # A time is converted to the node's own clock.
+        begin = moment + (node.get("clock_offset") or 0.0) if isinstance(moment, float) else moment
+        channels.open(node["host"], {"since": begin}, follower.unreached, follow, begin=follower.armed)
     follower.follow()
-    result = result_of(follower, plan, time.monotonic() - started)
-    missing = [run for run in follower.runs if run.failure and run.failure_code in UNSEEN]
-    result["silent"] = {run.host: run.failure["message"] for run in missing if run.failure}
-    return result
-
-
-def answer(result: Result, ways: Ways, follow: bool, read_only: bool) -> Result:
-    """Reduce a result to what a reader asked for: which output is missing, not how the job ended."""
     if not follow:
-        problems = [find_run.silence(ways[host], why) for host, why in result["silent"].items()]
+        failures = {run.host: run.failure for run in follower.runs if run.failure and run.failure_code in UNSEEN}
+        problems = [find_run.silence(agents.ways[host], failure["message"]) for host, failure in failures.items()]
         return {"changed": False, "nodes": {}, "exit_code": 0, "problems": problems}
+    result = result_of(follower, plan, time.monotonic() - started)
     asked = [entry for entry in result["problems"] if not read_only or entry["code"] in UNSEEN]
     return {**result, "changed": not read_only, "problems": asked}
-
-
-def _at(begin: Dict[str, Any], clock_offset: float) -> Dict[str, Any]:
-    """Convert a time to a node's own clock."""
-    if isinstance(begin["since"], float):
-        return {"since": begin["since"] + clock_offset}
-    return begin

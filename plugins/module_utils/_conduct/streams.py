@@ -108,6 +108,7 @@ class Call(Stream):
 
         Raises:
             Refused: If it is too much, or not what our functions write.
+            WireError: If its news cannot be read.
         """
         if self._is_raw and self._raw:
             self._raw(data)
@@ -130,10 +131,7 @@ class Call(Stream):
 
     def _line(self, line: bytes) -> None:
         if line[:1] == b"N" and self._told:
-            try:
-                news = wire.parse(line[1:])
-            except wire.WireError as error:
-                raise Refused(str(error)) from error
+            news = wire.parse(line[1:])
             if not node_answers.NEWS(news):
                 raise Refused("invalid news: %r" % line[:80])
             self._is_raw = self._raw is not None

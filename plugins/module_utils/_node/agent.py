@@ -33,7 +33,7 @@ from typing import Any, Dict, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import agent_calls, own_sources, title
-from ansible_collections.madctl.multinode.plugins.module_utils._node.agent_stream import PIECE, Stream
+from ansible_collections.madctl.multinode.plugins.module_utils._node.agent_calls import PIECE, Stream
 
 # How many bytes may wait for a controller, or for a function, that does not read.
 OUT_MOST, IN_MOST = 1 << 20, 1 << 26

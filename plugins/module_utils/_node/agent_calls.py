@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run one call of an agent, and connect it to a supervisor. Private to the collection."""
+"""
+The streams of an agent: each is one call in a child process, or a connection to a supervisor.
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -13,18 +18,44 @@ from typing import Any, Dict, List, NoReturn, Optional, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, unix_sockets
 from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources, procfs
 
+PIECE = 1 << 18
 NOT_ARMED = 1  # the exit status of a child whose call failed
 _ERROR_CHARACTERS = 2000
 # A process may have started another one just before it was killed.
 _SESSION_LOOKS = 3
 
 
+class Stream:
+    """A call, with its process, or a connection to a supervisor."""
+
+    def __init__(self, number: int, link: socket.socket, pid: Optional[int], deadline: Optional[float]) -> None:
+        self.number, self.link, self.pid, self.deadline = number, link, pid, deadline
+        self.finishes = False
+        self.arms: Optional[str] = None
+        self.waiting = bytearray()
+        self.is_closing = False
+        link.setblocking(False)
+
+    def feed(self) -> None:
+        """Pass on as much of the waiting data as the other side takes."""
+        try:
+            while self.waiting:
+                del self.waiting[: self.link.send(memoryview(self.waiting)[:PIECE])]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.waiting.clear()
+        if self.is_closing:
+            self.is_closing = False
+            with contextlib.suppress(OSError):
+                self.link.shutdown(socket.SHUT_WR)
+
+
 def _kill(pid: int) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGKILL)
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def end_session(leader: int) -> None:
@@ -40,11 +71,9 @@ def _session(leader: int) -> List[int]:
     """Return the processes of a session, in any process group, except its leader."""
     found = []
     for pid in procfs.numbered():
-        try:
+        with contextlib.suppress(OSError):
             if pid != leader and os.getsid(pid) == leader:
                 found.append(pid)
-        except OSError:
-            pass
     return found
 
 
@@ -93,9 +122,10 @@ def call(asked: Any, speaks: bool, before: bytes = b"") -> Any:
         before: What was already read of the input.
     """
     more: List[Any] = [lambda news: write(b"N" + json.dumps(news).encode() + b"\n")] if speaks else []
-    source = _Input(before)
     try:
-        answer = asked(json.loads(source.take(int(source.take(8), 16))), *more)
+        head = _filled(before, 8)
+        end = 8 + int(head[:8], 16)
+        answer = asked(json.loads(_filled(head, end)[8:end]), *more)
         data = answered(answer)
     except Exception as error:  # noqa: BLE001  any error must reach the caller
         answer = failure(error)
@@ -120,20 +150,14 @@ def answered(answer: Any) -> bytes:
     return b"A" + json.dumps(answer).encode() + b"\n"
 
 
-class _Input:
-    """Standard input, part of which may have been read already."""
-
-    def __init__(self, before: bytes) -> None:
-        self._before = before
-
-    def take(self, count: int) -> bytes:
-        data, self._before = self._before[:count], self._before[count:]
-        while len(data) < count:
-            piece = os.read(0, count - len(data))
-            if not piece:
-                raise EOFError("the request ends in the middle")
-            data += piece
-        return data
+def _filled(data: bytes, count: int) -> bytes:
+    """Read standard input until there are so many bytes, with those that were already read."""
+    while len(data) < count:
+        piece = os.read(0, count - len(data))
+        if not piece:
+            raise EOFError("the request ends in the middle")
+        data += piece
+    return data
 
 
 def write(data: bytes) -> None:

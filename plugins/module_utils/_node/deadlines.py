@@ -8,6 +8,7 @@ a thread that hangs there can never be ended, a child process can be left behind
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -96,10 +97,8 @@ def _start(function: Callable[..., Any], arguments: Tuple[Any, ...]) -> Tuple[in
 def _end(pid: int) -> Dict[str, Any]:
     """Kill a child with everything it started; one that hangs in the kernel is reported, never waited for."""
     state, wait = _state(pid), small_files.text("/proc/%d/wchan" % pid)
-    try:
+    with contextlib.suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
-    except OSError:
-        pass
     deadline = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < deadline:
         if os.waitpid(pid, os.WNOHANG)[0]:

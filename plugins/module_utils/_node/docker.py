@@ -42,8 +42,7 @@ def output(argv: List[str], seconds: float = _SECONDS, **more: Any) -> str:
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise OSError(said[-1][:_SAID_CHARACTERS] if said else "exit code %d" % done.returncode)
-    text: str = done.stdout.decode("utf-8", "replace")
-    return text
+    return str(done.stdout, "utf-8", "replace")
 
 
 def look(python: Optional[str]) -> Dict[str, Any]:
@@ -61,37 +60,25 @@ def look(python: Optional[str]) -> Dict[str, Any]:
     beside = os.path.join(os.path.dirname(python), "madengine") if python else ""
     program = beside if os.access(beside, os.X_OK) else executables.which("madengine")
     found: Dict[str, Any] = {"program": program, "version": None, "silent": False, "broken": None}
-    found.update(runtime=executables.which(RUNTIME), trouble=None)
+    found.update(runtime=executables.which(RUNTIME), trouble=None, containers=[])
     if program:
         try:
-            found["version"] = version(program)
+            found["version"] = installed(program) or asked(program)
         except TimeoutError:
             found["silent"] = True
         except OSError as error:
             # A program that starts but does not know the option raises an error without a number.
             found["broken"] = error.strerror if error.errno else None
-    found["containers"] = []
     if found["runtime"]:
         try:
-            found["containers"] = list(map(_shortened, containers()))
+            found["containers"] = [
+                {name: value and value[:_NAME_CHARACTERS] for name, value in container.items()}
+                for container in containers()
+            ]
         except (OSError, ValueError) as error:
             found["trouble"] = str(error)[:_SAID_CHARACTERS]
     found["gpu_tool"] = next(filter(None, map(executables.which, GPU_TOOLS)), None)
     return found
-
-
-def _shortened(container: Dict[str, Any]) -> Dict[str, Any]:
-    return {name: value and value[:_NAME_CHARACTERS] for name, value in container.items()}
-
-
-def version(program: str) -> Optional[str]:
-    """
-    Return a madengine's version: from the metadata beside it, or from its own output.
-
-    Raises:
-        OSError: If it cannot be started, or does not answer (TimeoutError).
-    """
-    return installed(program) or asked(program)
 
 
 def installed(program: str) -> Optional[str]:

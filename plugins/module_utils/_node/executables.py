@@ -16,9 +16,14 @@ def which(name: str, path: Optional[str] = None) -> Optional[str]:
     """Find a program on a search path, by default that of the environment."""
     for directory in (path or os.environ.get("PATH", os.defpath)).split(os.pathsep):
         candidate = os.path.join(directory or ".", name)
-        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+        if is_program(candidate):
             return candidate
     return None
+
+
+def is_program(path: str) -> bool:
+    """Return whether a path is that of a file that this user may execute."""
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def fault(path: str, search: Optional[str] = None) -> Optional[str]:
@@ -51,7 +56,7 @@ def _interpreter_fault(line: bytes, search: Optional[str]) -> Optional[str]:
         return "has a #! line that ends in a carriage return"
     if not words:
         return "has an empty #! line"
-    if not os.path.isfile(words[0]) or not os.access(words[0], os.X_OK):
+    if not is_program(words[0]):
         return "needs %s, which does not exist" % words[0]
     if os.path.basename(words[0]) == "env":
         named = [word for word in words[1:] if not word.startswith("-") and "=" not in word][:1]

@@ -18,6 +18,7 @@ import ctypes
 import os
 import signal
 import time
+from functools import partial
 from typing import Callable, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs
@@ -80,7 +81,7 @@ class Beacon:
         """Remove this node's file, and the directory with the last one, as soon as the storage answers."""
         if self._looking is not None:
             os.kill(self._looking, signal.SIGKILL)  # Not collected yet, so still ours.
-        self._child(self._end)
+        self._child(partial(leave, self.directory, self._own))
 
     def ended(self, pid: int, status: int) -> bool:
         """Note that a child ended, and return whether it found a failure."""
@@ -90,7 +91,7 @@ class Beacon:
         self._looking = None
         return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1
 
-    def _child(self, work: Callable[[], int]) -> int:
+    def _child(self, work: Callable[[], Optional[bool]]) -> int:
         try:
             pid = os.fork()
         except OSError:
@@ -104,30 +105,24 @@ class Beacon:
             os.chdir("/")
             ctypes.CDLL(None).prctl(PR_SET_NAME, self._helper)
             os.closerange(3, procfs.numbered("/proc/self/fd")[-1] + 1)
-            os._exit(work())
+            os._exit(1 if work() else 0)
         except BaseException:  # noqa: BLE001  a copy of the supervisor must never continue as one
             os._exit(0)
 
     def _path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
-    def _begin(self) -> int:
+    def _begin(self) -> None:
         os.makedirs(self.directory, exist_ok=True)
         for name in (FAILED, self._own):
             os.close(os.open(self._path(name), os.O_WRONLY | os.O_CREAT, 0o600))
-        return 0
 
-    def _look(self) -> int:
+    def _look(self) -> bool:
         with open(self._path(FAILED), "rb") as stream:
-            return 1 if stream.read(1) else 0
+            return bool(stream.read(1))
 
-    def _tell(self) -> int:
+    def _tell(self) -> None:
         descriptor = os.open(self._path(FAILED), os.O_WRONLY)
         os.write(descriptor, self._own.encode() + b"\n")
         os.fsync(descriptor)
         os.close(descriptor)
-        return 0
-
-    def _end(self) -> int:
-        leave(self.directory, self._own)
-        return 0

@@ -35,10 +35,11 @@ def segments(directory: str) -> Dict[str, List[Segment]]:
         files = os.listdir(directory)
     except OSError:
         return {}
-    for match in filter(None, map(_NAME.match, sorted(files))):
-        if small_files.is_regular(os.path.join(directory, match.group())):
-            found.setdefault(match["log"], []).append((int(match["offset"] or 0), match.group()))
-    return {name: [(s, os.path.join(directory, f)) for s, f in sorted(parts)] for name, parts in found.items()}
+    for match in filter(None, map(_NAME.match, files)):
+        path = os.path.join(directory, match.group())
+        if small_files.is_regular(path):
+            found.setdefault(match["log"], []).append((int(match["offset"] or 0), path))
+    return {name: sorted(parts) for name, parts in sorted(found.items())}
 
 
 def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, bytes]:
@@ -67,10 +68,9 @@ def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, byt
 def end(parts: List[Segment]) -> int:
     """Return the offset where a log currently ends."""
     start, path = parts[-1]
-    try:
-        return start + os.lstat(path).st_size
-    except OSError:
-        return start
+    with contextlib.suppress(OSError):
+        start += os.lstat(path).st_size
+    return start
 
 
 def offset_at(path: str, seconds: float) -> int:
@@ -145,7 +145,3 @@ class Log:
         self.parts.append((self.size, path))
         if len(self.parts) > SEGMENTS:
             small_files.remove(self.parts.pop(0)[1])
-
-    def read(self, offset: int) -> Tuple[int, bytes]:
-        """Read back from a byte offset, as ``read`` does."""
-        return read(self.parts, offset)

@@ -192,13 +192,12 @@ def _start_janitor(path: str) -> Tuple[int, int]:
         os._exit(0)
 
 
-def release(files: Sequence[Dict[str, Any]], wait: bool = True) -> Dict[str, Any]:
+def release(files: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
     """
-    Have the janitors remove this node's files, so that the caller does not hang on a mount.
+    Have the janitors remove this node's files, so that the caller does not hang on a mount; wait for a bounded time.
 
     Args:
         files: What this node wrote, each with the process id of its ``janitor``.
-        wait: Whether to wait until the janitors have ended, for a bounded time.
 
     Returns:
         ``left``: janitors that are still running.
@@ -207,9 +206,9 @@ def release(files: Sequence[Dict[str, Any]], wait: bool = True) -> Dict[str, Any
     for pid in janitors:
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + RELEASE_SECONDS
-    while wait and any(map(_is_janitor, janitors)) and time.monotonic() < deadline:
+    while any(map(_is_janitor, janitors)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return {"left": [pid for pid in janitors if wait and _is_janitor(pid)]}
+    return {"left": list(filter(_is_janitor, janitors))}
 
 
 def _is_janitor(pid: int) -> bool:

@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 from functools import lru_cache
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses
 
@@ -55,10 +55,9 @@ def links() -> Dict[str, Link]:
     # struct ifinfomsg, and a flag that leaves out counters.
     asked = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + _attribute(_LINK_MASK, struct.pack("=I", _SKIP_STATS))
     try:
-        for index, own in (
-            (struct.unpack_from("=i", body, 4)[0], _attributes(body[16:])) for body in _dump(_GET_LINK, asked)
-        ):
-            found[index] = (own[_LINK_NAME].rstrip(b"\0").decode("utf-8", "replace"), own)
+        for body in _dump(_GET_LINK, asked):
+            own = _attributes(body[16:])
+            found[_number(body[4:])] = (own[_LINK_NAME].rstrip(b"\0").decode("utf-8", "replace"), own)
     except (OSError, LookupError, struct.error):
         return {}
     names = {index: name for index, (name, _) in found.items()}
@@ -215,5 +214,4 @@ def _attributes(data: bytes) -> Attributes:
 
 
 def _number(value: bytes) -> int:
-    number: Any = struct.unpack_from("=I", value)[0]
-    return int(number)
+    return int(struct.unpack_from("=I", value)[0])

@@ -8,6 +8,7 @@ private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -42,14 +43,11 @@ def take(path: str) -> int:
 
 def holder(path: str) -> Optional[str]:
     """Return the run that holds a lock, "unknown" where it has no name yet, or None where the lock is free."""
-    try:
-        with os.fdopen(small_files.opened(path), "rb") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return _name(stream.read(_BYTES))
-    except OSError:
-        pass
+    with contextlib.suppress(OSError), os.fdopen(small_files.opened(path), "rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return _name(stream.read(_BYTES))
     return None
 
 
@@ -65,9 +63,7 @@ def openers(path: str) -> List[int]:
 
 def _has_open(pid: int, wanted: os.stat_result) -> bool:
     for path in procfs.open_files(pid):
-        try:
+        with contextlib.suppress(OSError):
             if os.path.samestat(os.stat(path), wanted):
                 return True
-        except OSError:
-            continue
     return False

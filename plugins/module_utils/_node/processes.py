@@ -8,6 +8,7 @@ supervisor; private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -170,28 +171,24 @@ def is_ours_to_end(pid: int) -> bool:
     """Return whether this user may signal a process, or it has ended."""
     try:
         os.kill(pid, 0)
-    except PermissionError:
-        return False
-    except ProcessLookupError:
-        pass
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
     return True
 
 
 def send(pids: Iterable[int], number: int) -> None:
     """Signal processes that may have ended in the meantime."""
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
 
 
-def end_all(run_id: str, without: Set[int], seconds: float) -> List[int]:
+def end_all(run_id: str, seconds: float) -> List[int]:
     """Kill what carries a run's id or descends from this process, for a bounded time; return what is left."""
     deadline = time.monotonic() + seconds
     while True:
         _, marked = find(run_id)
-        left = sorted({*marked, *descendants(os.getpid(), without)})
+        left = sorted({*marked, *descendants(os.getpid())})
         if not left or time.monotonic() > deadline:
             return left
         send(left, signal.SIGKILL)
@@ -206,18 +203,14 @@ def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
         if opener is None or sender is None:
             send([pid] if run_of(pid) == run_id else [], number)
             continue
-        try:
+        with contextlib.suppress(OSError):
             handle = opener(pid)
-        except OSError:
-            continue
-        try:
-            # The handle always names the same process, so it cannot be another one when the signal is sent.
-            if run_of(pid) == run_id:
-                sender(handle, number)
-        except OSError:
-            pass
-        finally:
-            os.close(handle)
+            try:
+                # The handle always names the same process, so it cannot be another one when the signal is sent.
+                if run_of(pid) == run_id:
+                    sender(handle, number)
+            finally:
+                os.close(handle)
 
 
 def oom_kills() -> int:

@@ -8,6 +8,7 @@ collection.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import Iterable, Iterator, List, NamedTuple, Sequence
@@ -75,21 +76,15 @@ def command_line(pid: int) -> List[str]:
 def open_files(pid: int, proc: str = PROC) -> Iterator[str]:
     """Yield the path of each descriptor of a process, as far as this user may see them."""
     place = "%s/%d/fd" % (proc, pid)
-    try:
-        names = os.listdir(place)
-    except OSError:
-        return  # It has ended, or is another user's.
-    for name in names:
-        yield os.path.join(place, name)
+    with contextlib.suppress(OSError):  # It has ended, or is another user's.
+        yield from [os.path.join(place, name) for name in os.listdir(place)]
 
 
 def targets(links: Iterable[str]) -> Iterator[str]:
     """Yield where links lead to, leaving out those that are gone."""
     for link in links:
-        try:
+        with contextlib.suppress(OSError):
             yield os.readlink(link)
-        except OSError:
-            continue
 
 
 def sockets(pid: int) -> Iterator[str]:

@@ -17,19 +17,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import wi
 
 def text(path: str, most: int = -1) -> Optional[str]:
     """Read a small file as text without blanks around it, at most so many characters; None where that fails."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(most).strip()
-    except OSError:
-        return None
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read(most).strip()
+    return None
 
 
 def is_regular(path: str) -> bool:
     """Return whether a path is that of a regular file."""
-    try:
+    with contextlib.suppress(OSError):
         return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
+    return False
 
 
 def opened(path: str, flags: int = os.O_RDONLY) -> int:
@@ -66,8 +63,7 @@ def remove(*paths: str) -> None:
 
 def read_object(path: str, most: int) -> Optional[Dict[str, Any]]:
     """Read one JSON object; None where there is no such file, it is longer, or holds something else."""
-    try:
+    with contextlib.suppress(OSError):
         data = read(path, most + 1)
-    except OSError:
-        return None
-    return wire.parse_or_none(data) if len(data) <= most else None
+        return wire.parse_or_none(data) if len(data) <= most else None
+    return None

@@ -37,17 +37,14 @@ def halt(base: str, run_id: str) -> None:
         os.makedirs(base, 0o700, exist_ok=True)
         if os.lstat(base).st_uid != os.geteuid():
             return  # No run is armed in another user's directory.
-        _mark(os.path.join(base, run_id))
+        run_dir = os.path.join(base, run_id)
+        if not os.path.isdir(run_dir):
+            _make(run_dir)
+        if not os.path.lexists(os.path.join(run_dir, run_directory.STOPPED)):
+            _write(os.path.join(run_dir, run_directory.STOPPED), b"")
     except OSError as error:
         if error.errno != errno.EROFS:  # Nothing can be armed there either.
             raise
-
-
-def _mark(run_dir: str) -> None:
-    if not os.path.isdir(run_dir):
-        _make(run_dir)
-    if not os.path.lexists(os.path.join(run_dir, run_directory.STOPPED)):
-        _write(os.path.join(run_dir, run_directory.STOPPED), b"")
 
 
 def _make(run_dir: str) -> None:

@@ -8,13 +8,15 @@ A process that is forked and not executed has the command line of its parent. Pr
 from __future__ import annotations
 
 import os
-from typing import Sequence, Tuple
+from typing import Sequence
 
 
 def become(words: Sequence[str]) -> bool:
     """Overwrite the command line, and return whether that worked: the words must fit, and the kernel must allow it."""
     try:
-        begin, end = _place()
+        with open("/proc/self/stat", "rb") as stream:
+            # Where in memory the command line is: proc_pid_stat(5), fields 48 and 49.
+            begin, end = map(int, stream.read().rpartition(b")")[2].split()[45:47])
         data = b"\0".join(map(os.fsencode, words)) + b"\0"
         if not begin or len(data) > end - begin:
             return False
@@ -23,12 +25,5 @@ def become(words: Sequence[str]) -> bool:
             memory.write(data.ljust(end - begin, b"\0"))
         with open("/proc/self/cmdline", "rb") as stream:
             return stream.read().startswith(data)
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError):
         return False
-
-
-def _place() -> Tuple[int, int]:
-    """Return where in memory the command line is; proc_pid_stat(5), fields 48 and 49."""
-    with open("/proc/self/stat", "rb") as stream:
-        fields = stream.read().rpartition(b")")[2].split()
-    return int(fields[45]), int(fields[46])

@@ -8,6 +8,7 @@ would cost seconds and memory on every node. Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -19,6 +20,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import exec
 # The distributions whose versions must be the same everywhere, as the names of their metadata directories begin.
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
 NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
+_LIMITS = {"memlock": resource.RLIMIT_MEMLOCK, "nofile": resource.RLIMIT_NOFILE}
 _CONF_BYTES = 4096
 _FAULT_CHARACTERS = 400
 PYTHON_SECONDS = 12.0
@@ -97,7 +99,7 @@ def python(
     result: Dict[str, Any] = {"wanted": wanted, "own": own}
     for key in ("wanted", "own"):
         path = result[key]
-        usable = bool(path) and os.path.isfile(path) and os.access(path, os.X_OK)
+        usable = bool(path) and executables.is_program(path)
         result[key + "_exists"] = usable
         # The node's own Python is the second choice, and runs only where the first one is missing.
         asked = inspect and usable and not (key == "own" and result["wanted_exists"])
@@ -111,10 +113,9 @@ def _ask(
     path: str, module: Optional[str], chdir: Optional[str], env: Optional[Dict[str, str]]
 ) -> Optional[Dict[str, Any]]:
     report = _REPORT % ((PACKAGES, module, _base(chdir)),)
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return dict(json.loads(executables.output([path, "-c", report], dict(os.environ, **(env or {})))))
-    except (OSError, ValueError):
-        return None
+    return None
 
 
 def files(
@@ -160,23 +161,18 @@ def _digest(path: str) -> Optional[str]:
     import hashlib  # A slow import that work without a script never needs.
 
     digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as stream:
-            for piece in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(piece)
-    except OSError:
-        return None
-    return digest.hexdigest()
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        for piece in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(piece)
+        return digest.hexdigest()
+    return None
 
 
 def limits() -> Dict[str, Optional[int]]:
     """Return the limits that the job will have, in bytes and files; None is unlimited."""
-    found = {}
-    for name, number in (("memlock", resource.RLIMIT_MEMLOCK), ("nofile", resource.RLIMIT_NOFILE)):
-        # The supervisor is started by this process, so the job inherits its limits.
-        hard = resource.getrlimit(number)[1]
-        found[name] = None if hard == resource.RLIM_INFINITY else hard
-    return found
+    # The supervisor is started by this process, so the job inherits its limits.
+    hard = {name: resource.getrlimit(number)[1] for name, number in _LIMITS.items()}
+    return {name: None if limit == resource.RLIM_INFINITY else limit for name, limit in hard.items()}
 
 
 def space(run_base: str) -> Dict[str, Any]:
@@ -196,11 +192,10 @@ def space(run_base: str) -> Dict[str, Any]:
 
 
 def _statvfs(path: str) -> Optional[int]:
-    try:
+    with contextlib.suppress(OSError):
         status = os.statvfs(path)
-    except OSError:
-        return None
-    return status.f_bavail * status.f_frsize
+        return status.f_bavail * status.f_frsize
+    return None
 
 
 def nccl_files() -> Dict[str, str]:
@@ -218,7 +213,7 @@ def mpi(wanted: Optional[str], pythons: Sequence[Optional[str]]) -> Optional[Dic
     """
     beside = [os.path.join(os.path.dirname(python), "mpirun") for python in pythons if python]
     places = [wanted] if wanted else [*beside, executables.which("mpirun")]
-    program = next((path for path in places if path and os.path.isfile(path) and os.access(path, os.X_OK)), None)
+    program = next((path for path in places if path and executables.is_program(path)), None)
     if program is None:
         return None
     try:

@@ -24,7 +24,7 @@ KILLED_SECONDS = 0.5
 _WORDS_CHARACTERS = 200
 _APPS = "--query-compute-apps=pid,gpu_uuid"
 
-Run = Callable[[Sequence[str]], Optional[str]]
+Run = Callable[[Sequence[str]], str]
 
 
 class Found(NamedTuple):
@@ -42,7 +42,7 @@ class Found(NamedTuple):
     words: str = ""
 
 
-class ToolError(Exception):
+class ToolError(ValueError):
     """A tool gave no usable answer; the text says why, in the tool's own words where it has some."""
 
 
@@ -57,8 +57,7 @@ def run_bounded(argv: Sequence[str]) -> str:
     import subprocess  # Slow to import, and only needed where a tool exists.
 
     pipe = subprocess.PIPE
-    with open(os.devnull, "rb") as null:
-        tool = subprocess.Popen(argv, stdin=null, stdout=pipe, stderr=pipe, preexec_fn=os.setpgrp)
+    tool = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, preexec_fn=os.setpgrp)
     try:
         text, errors = (each.decode("utf-8", "replace") for each in tool.communicate(timeout=TOOL_SECONDS))
     except subprocess.TimeoutExpired:
@@ -88,7 +87,8 @@ def amd_smi(path: str, root: str, run: Run) -> Found:
     models, drivers = [], []
     for _, entry in sorted(gpus.items()):
         asic, board, driver = (_part(entry, name) for name in ("asic", "board", "driver"))
-        models.append(_first(_said(board, "product_name"), _said(asic, "market_name", "target_graphics_version")))
+        known = _said(board, "product_name") or _said(asic, "market_name", "target_graphics_version")
+        models.append(known or gpu_holders.UNKNOWN)
         # Older releases have another name for the driver's version.
         drivers.append(_said(driver, "version", "driver_version"))
     return _answered(Found(models, drivers[0] if drivers else None, gpu_holders.amd(root, {}), None, words), failure)
@@ -109,7 +109,7 @@ def rocm_smi(path: str, root: str, run: Run) -> Found:
     answer = {name: {key.lower(): value for key, value in entry.items()} for name, entry in documents[0].items()}
     cards = sorted((name for name in answer if re.match(r"card\d+$", name)), key=lambda name: int(name[4:]))
     wanted = ("card series", "device name", "card model", "gfx version")
-    models = [_first(_said(answer[name], *wanted)) for name in cards]
+    models = [_said(answer[name], *wanted) or gpu_holders.UNKNOWN for name in cards]
     driver = _said(answer.get("system", {}), "driver version")
     return _answered(Found(models, driver, gpu_holders.amd(root, {}), None, words), failure)
 
@@ -141,7 +141,7 @@ def _answered(found: Found, failure: Optional[Exception]) -> Found:
         return found
     if not found.models:
         raise failure
-    words = found.words or "".join(str(getattr(failure, "stderr", None) or ""))
+    words = found.words or getattr(failure, "stderr", None) or ""
     return found._replace(words="exit code %s: %s" % (getattr(failure, "returncode", "?"), words))
 
 
@@ -156,16 +156,9 @@ def said_by(run: Run, argv: Sequence[str]) -> Tuple[str, Optional[Exception]]:
     import subprocess
 
     try:
-        text = run(argv)
+        return run(argv), None
     except subprocess.CalledProcessError as error:
-        return _text(error.stdout), error
-    if text is None:
-        raise ToolError("no answer")
-    return text, None
-
-
-def _text(output: Any) -> str:
-    return output.decode("utf-8", "replace") if isinstance(output, bytes) else str(output or "")
+        return error.stdout or "", error
 
 
 def _documents(text: str, failure: Optional[Exception]) -> Tuple[List[Any], str]:
@@ -207,10 +200,6 @@ def _said(entry: Dict[str, Any], *names: str) -> Optional[str]:
     return next((value for value in values if value and value != "N/A"), None)
 
 
-def _first(*values: Optional[str]) -> str:
-    return next((value for value in values if value), gpu_holders.UNKNOWN)
-
-
 def reason(error: Exception) -> str:
     """Return why a tool gave no answer."""
     import subprocess
@@ -218,7 +207,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, subprocess.TimeoutExpired):
         return "no answer within %g s" % TOOL_SECONDS
     if isinstance(error, subprocess.CalledProcessError):
-        words = shortened("%s %s" % (_text(error.stdout), _text(error.stderr)))
+        words = shortened("%s %s" % (error.stdout or "", error.stderr or ""))
         return "exit code %d%s" % (error.returncode, ": " + words if words else "")
     if isinstance(error, OSError):
         return "could not be started: %s" % error.strerror

@@ -10,6 +10,7 @@ Formats: https://docs.kernel.org/gpu/amdgpu, KFD's topology in sysfs; ``/proc/dr
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import grp
 import os
@@ -32,7 +33,7 @@ def gpus(root: str = "/", run: gpu_tools.Run = gpu_tools.run_bounded) -> Dict[st
 
     Args:
         root: Where ``proc``, ``sys`` and ``opt`` are.
-        run: Returns what a command prints; None, OSError or SubprocessError when it fails.
+        run: Returns what a command prints; OSError or SubprocessError when it fails.
 
     Returns:
         ``vendor`` ("amd", "nvidia" or None), ``count``, ``models`` (one per GPU, in order), ``driver``
@@ -54,9 +55,6 @@ def gpus(root: str = "/", run: gpu_tools.Run = gpu_tools.run_bounded) -> Dict[st
             continue
         try:
             found = ask(path, root, run)
-        except gpu_tools.ToolError as error:
-            notes.append("%s: %s" % (name, error))
-            continue
         except Exception as error:  # noqa: BLE001
             # Output that differs from a tool's documentation is a note, not a crash.
             notes.append("%s: %s" % (name, gpu_tools.reason(error)))
@@ -79,8 +77,8 @@ def _result(
     result = {
         "vendor": vendor,
         "count": len(found.models),
-        "models": [schema.cut(model, _NAME_CHARACTERS) for model in found.models],
-        "driver": found.driver and schema.cut(found.driver, _NAME_CHARACTERS),
+        "models": list(map(_told, found.models)),
+        "driver": _told(found.driver),
         "source": source,
         "holders": list(found.holders),
         **{name: list(map(_told, value)) for name, value in (found.more or {}).items() if value},
@@ -198,10 +196,8 @@ def _dead(
     """
     path, alive = gpu_tools.find(root, "nvidia-smi"), ""
     if path is not None:
-        try:
+        with contextlib.suppress(Exception):  # Then the kernel's view counts.
             alive, _ = gpu_tools.said_by(run, [path, "--query-gpu=pci.bus_id", "--format=csv,noheader"])
-        except Exception:  # noqa: BLE001  then the kernel's view counts
-            alive = ""
     # nvidia-smi writes eight digits of the domain, the kernel four.
     addresses = {line.strip().lower()[-12:] for line in alive.splitlines() if re.fullmatch(_PCI, line.strip())}
     if addresses:

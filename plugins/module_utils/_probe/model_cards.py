@@ -11,7 +11,7 @@ import glob
 import json
 import os
 import stat
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, schema
 
@@ -33,20 +33,17 @@ def look(checkout: Optional[str], tags: Sequence[str]) -> List[Dict[str, Any]]:
     base = checkout if checkout and os.path.isdir(checkout) else os.path.expanduser("~")
     wanted = {part for tag in tags for word in tag.split(",") for part in (word, word.partition(":")[0].strip())}
     found = []
-    for card in _cards(base):
-        if wanted & {card["name"], "all", *card["tags"]}:
+    for tags_of_card, card in _cards(base):
+        if wanted & {card["name"], "all", *tags_of_card}:
             uses = uses_runner(os.path.join(base, card["scripts"])) if card["scripts"] else None
-            found.append({key: card[key] for key in ("name", "scripts", "timeout")})
-            found[-1]["uses_runner"] = uses
+            found.append({**card, "uses_runner": uses})
     return found[:_MODELS]
 
 
-def _cards(base: str) -> Iterator[Dict[str, Any]]:
-    """Yield every card, named as madengine names it, without invalid names of models and files."""
-    for path in [
-        os.path.join(base, "models.json"),
-        *sorted(glob.glob(os.path.join(base, "scripts", "*", "models.json"))),
-    ]:
+def _cards(base: str) -> Iterator[Tuple[List[str], Dict[str, Any]]]:
+    """Yield the tags of every card, and it, named as madengine names it, without invalid names of models and files."""
+    inner_ones = sorted(glob.glob(os.path.join(base, "scripts", "*", "models.json")))
+    for path in [os.path.join(base, "models.json"), *inner_ones]:
         inner = os.path.relpath(os.path.dirname(path), base)
         short = os.path.basename(inner) + "/" if inner != "." else ""
         for card in filter(lambda card: isinstance(card, dict), _read(path)):
@@ -54,21 +51,19 @@ def _cards(base: str) -> Iterator[Dict[str, Any]]:
             tags = [str(tag) for tag in tags] if isinstance(tags, list) else str(tags).split(",")
             timeout, scripts = card.get("timeout"), card.get("scripts")
             name = short + str(card.get("name", ""))
-            if not _is_name(name):
+            if len(name) > 256 or not _is_path(name):
                 continue
-            yield {
-                "name": name,
-                "tags": [*tags, *(short + tag for tag in tags)],
-                "scripts": os.path.normpath(os.path.join(inner, scripts)) if _is_path(scripts) else None,
-                "timeout": timeout if timeout and _is_seconds(timeout) else None,
-            }
+            yield (
+                [*tags, *(short + tag for tag in tags)],
+                {
+                    "name": name,
+                    "scripts": os.path.normpath(os.path.join(inner, scripts)) if _is_path(scripts) else None,
+                    "timeout": timeout if timeout and _is_seconds(timeout) else None,
+                },
+            )
 
 
 _is_seconds, _is_text = schema.number(), schema.text(2000)
-
-
-def _is_name(value: str) -> bool:
-    return len(value) <= 256 and _is_path(value)
 
 
 def _is_path(value: Any) -> bool:

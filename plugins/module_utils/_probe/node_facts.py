@@ -144,25 +144,22 @@ def _models(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
 
 
 def _storage(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
-    types = request["shared_fstypes"]
+    more = request["write"], request["shared_fstypes"]
     return {
-        "mount%d" % number: (
-            mount_table.look,
-            (path[:-3] if path.endswith(":ro") else path, path.endswith(":ro"), request["write"], types),
-        )
+        "mount%d" % number: (mount_table.look, (*_split(path), *more))
         for number, path in enumerate(request["shared_paths"])
     }
 
 
+def _split(path: str) -> Tuple[str, bool]:
+    """Return a shared path, and whether it is only read."""
+    return (path[:-3], True) if path.endswith(":ro") else (path, False)
+
+
 def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
     """Describe one shared path, by mountinfo alone where the path does not answer."""
-    real = path[:-3] if path.endswith(":ro") else path
-    described = {
-        "path": real,
-        "read_only": path.endswith(":ro"),
-        "hung": answer.get("hung"),
-        "error": answer.get("error"),
-    }
+    real, read_only = _split(path)
+    described = {"path": real, "read_only": read_only, "hung": answer.get("hung"), "error": answer.get("error")}
     return dict(answer.get("value") or mount_table.entry(os.path.normpath(real)), **described)
 
 

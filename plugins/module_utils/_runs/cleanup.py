@@ -7,6 +7,7 @@ A live run is never touched: it has a process, or files that are young.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -14,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table, node_lock
+from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table, node_lock, procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 
 # A launch makes its directory and its programs well within this; nothing younger is ever taken for lost.
@@ -117,10 +118,8 @@ class _Clearing:
         # A job can leave directories that forbid it even to their owner.
         for place, status in _walk(path):
             if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o700 != 0o700:
-                try:
+                with contextlib.suppress(OSError):
                     os.chmod(place, 0o700)
-                except OSError:
-                    pass
         try:
             shutil.rmtree(path)
         except FileNotFoundError:
@@ -137,13 +136,11 @@ def _walk(path: str) -> Iterator[Tuple[str, os.stat_result]]:
     waiting = [path]
     while waiting:
         place = waiting.pop()
-        try:
+        with contextlib.suppress(OSError):
             status = os.lstat(place)
             yield place, status
             if stat.S_ISDIR(status.st_mode):
                 waiting += [os.path.join(place, name) for name in os.listdir(place)]
-        except OSError:
-            continue
 
 
 def _measure(path: str) -> Tuple[float, int]:
@@ -157,11 +154,5 @@ def _measure(path: str) -> Tuple[float, int]:
 
 def _referred(base: str, gone: Set[str]) -> Set[str]:
     """Return the names of programs that run directories use, except those that are gone."""
-    found = set()
-    for name in survey.names(base):
-        try:
-            if name not in gone:
-                found.add(os.path.basename(os.readlink(os.path.join(base, name, run_directory.BIN))))
-        except OSError:
-            continue
-    return found
+    users = (os.path.join(base, name, run_directory.BIN) for name in survey.names(base) if name not in gone)
+    return set(map(os.path.basename, procfs.targets(users)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -156,8 +157,6 @@ def tail(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
     if not os.path.isdir(run_dir):
         return {"failed": True, "msg": "%s does not exist" % run_dir}
     tell({"frames": True})
-    try:
+    with contextlib.suppress(BrokenPipeError):
         Tail(request, agent_calls.write).run()
-    except BrokenPipeError:
-        pass
     os._exit(0)

@@ -33,7 +33,8 @@ def packed(run_dir: str, without: Iterable[str] = ()) -> Iterator[bytes]:
     """
     packing = _Packing()
     yield from packing.directory(os.fsencode(run_dir), "", frozenset(map(os.fsencode, without)))
-    yield wire.encode({"end": True, **packing.left_out()})
+    left_out = {"left_out": packing.count, "names": packing.names} if packing.count else {}
+    yield wire.encode({"end": True, **left_out})
 
 
 def is_name(name: Any) -> bool:
@@ -46,15 +47,11 @@ def is_name(name: Any) -> bool:
 
 
 class _Packing:
-    """What was packed so far, and what was not."""
+    """How much was packed so far, and the entries that were left out: how many, and the first names."""
 
     def __init__(self) -> None:
-        self._entries = self._count = 0
-        self._names: List[str] = []
-
-    def left_out(self) -> Dict[str, Any]:
-        """Return how many entries were left out, with the first names; empty where none was."""
-        return {"left_out": self._count, "names": self._names} if self._count else {}
+        self._entries = self.count = 0
+        self.names: List[str] = []
 
     def directory(self, path: bytes, prefix: str, without: FrozenSet[bytes] = frozenset()) -> Iterator[bytes]:
         """Pack what is in a directory; files of a living run may go at any moment."""
@@ -94,9 +91,9 @@ class _Packing:
         return wire.encode(header)
 
     def _leave_out(self, name: str) -> None:
-        self._count += 1
-        if len(self._names) < NAMED:
-            self._names.append(name[:PART_BYTES])
+        self.count += 1
+        if len(self.names) < NAMED:
+            self.names.append(name[:PART_BYTES])
 
 
 def _spelled(entries: Iterable[bytes]) -> List[Tuple[str, bytes]]:

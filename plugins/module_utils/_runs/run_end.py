@@ -137,10 +137,9 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
 
 def containers_left(run_id: str, run_dir: str) -> List[str]:
     """Remove the containers of models whose supervisor could not, and return why some are left."""
-    if not os.path.exists(os.path.join(run_dir, run_directory.MODEL)):
-        return []
     try:
-        docker.remove_of(run_id)
+        if os.path.exists(os.path.join(run_dir, run_directory.MODEL)):
+            docker.remove_of(run_id)
     except (OSError, ValueError) as error:
         return ["containers: %s" % error]
     return []

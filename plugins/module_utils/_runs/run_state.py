@@ -7,6 +7,7 @@ The run directory and the processes that provably belong to the run decide; the 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -44,7 +45,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
     supervisors, marked = processes.find(request["run_id"])
     record, happened = exit_record(run_dir), read_events(run_dir)
     names = [event["event"] for event in happened]
-    armed = next((event for event in happened if event["event"] == events.ARMED), {})
+    armed = happened[names.index(events.ARMED)] if events.ARMED in names else {}
     if record is not None:
         state = "exited"
     elif supervisors:
@@ -68,10 +69,9 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
 
 def recorded(record: Dict[str, Any]) -> List[int]:
     """Return the processes that a supervisor could not end and that are still running."""
-    try:
+    with contextlib.suppress(TypeError, ValueError):
         return [int(pid) for pid, started in record.get("left") or [] if started == processes.started(int(pid))]
-    except (TypeError, ValueError):
-        return []
+    return []
 
 
 def exit_record(run_dir: str) -> Optional[Dict[str, Any]]:
@@ -89,11 +89,9 @@ def _is_record(found: Dict[str, Any]) -> bool:
 
 def read_events(run_dir: str) -> List[Dict[str, Any]]:
     """Read the events of a run on this node, as far as the disk had space for them."""
-    try:
-        data = small_files.read(os.path.join(run_dir, run_directory.EVENTS), _EVENTS_BYTES)
-    except OSError:
-        return []
-    return parse(data)
+    with contextlib.suppress(OSError):
+        return parse(small_files.read(os.path.join(run_dir, run_directory.EVENTS), _EVENTS_BYTES))
+    return []
 
 
 def parse(data: bytes) -> List[Dict[str, Any]]:

@@ -184,17 +184,14 @@ def description(path: str, name: str) -> Optional[Dict[str, Any]]:
 
 
 def _is_text(value: Any, most: int = 255) -> bool:
-    try:
+    with contextlib.suppress(UnicodeEncodeError):
         return isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= most
-    except UnicodeEncodeError:
-        return False
+    return False
 
 
 def _is_word(value: Any) -> bool:
-    """Return whether a value is a carried word; see ``raw_words``."""
-    try:
-        if isinstance(value, dict):
-            return list(value) == ["base64"] and isinstance(base64.b64decode(value["base64"], validate=True), bytes)
-        return isinstance(value, str) and isinstance(value.encode(), bytes)
-    except (TypeError, ValueError):
-        return False
+    """Return whether a word of a description can be unpacked; see ``raw_words``."""
+    with contextlib.suppress(ValueError):
+        data = base64.b64decode(value["base64"], validate=True) if isinstance(value, dict) else value.encode()
+        return isinstance(data, bytes)
+    return False

@@ -9,6 +9,7 @@ misses, which the files still hold. Delivered beside the supervisor; private to 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import selectors
@@ -17,6 +18,7 @@ from typing import Any, Callable, Dict, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import Orders, encode
+from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments
 from ansible_collections.madctl.multinode.plugins.module_utils._node.log_segments import CHUNK, Log
 
 LAG_BYTES = 1 << 26  # a follower that is further behind a log than this
@@ -60,7 +62,7 @@ class Feed:
         self._turns: List[str] = []
         self._outgoing = b""
         # Relative, because an absolute run directory may not fit into a socket address.
-        listen(selector, run_directory.CONTROL_SOCKET, self._accept)
+        listen(selector, run_directory.CONTROL_SOCKET, self._read, self._accept)
 
     def emit(self, *, last: bool = False, **event: Any) -> None:
         """Send an event to the follower, and keep it for later ones; the ``last`` event waits for all output."""
@@ -145,14 +147,14 @@ class Feed:
             self.follower = None
             self._dropped()
 
-    def _accept(self, connection: socket.socket) -> None:
+    def _accept(self, connection: socket.socket) -> bool:
         if self.follower:
             connection.close()
-            return
+            return False
         connection.setblocking(False)
         self.follower, self._orders = connection, Orders()
         self._frames.insert(0, encode(self._hello))
-        self._selector.register(connection, selectors.EVENT_READ, self._read)
+        return True
 
     def _read(self, connection: socket.socket) -> None:
         try:
@@ -185,7 +187,7 @@ class Feed:
             if sent >= log.size:
                 continue
             wanted = log.size - RESUME_BYTES if log.size - sent > LAG_BYTES else sent
-            offset, data = log.read(wanted)
+            offset, data = log_segments.read(log.parts, wanted)
             if not data:
                 continue
             # Every log gets its turn, so that a flood in one does not hide the others.
@@ -197,8 +199,13 @@ class Feed:
         return b""
 
 
-def listen(selector: selectors.BaseSelector, name: str, welcome: Callable[[socket.socket], None]) -> None:
-    """Listen on a Unix socket in the working directory; ``welcome`` gets every connection."""
+def listen(
+    selector: selectors.BaseSelector,
+    name: str,
+    read: Callable[[socket.socket], None],
+    is_welcome: Callable[[socket.socket], bool] = lambda _: True,
+) -> None:
+    """Listen on a Unix socket in the working directory, and read every connection that is welcome."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(name)
     listener.listen(128)
@@ -206,8 +213,8 @@ def listen(selector: selectors.BaseSelector, name: str, welcome: Callable[[socke
 
     def on_connection(_: Any) -> None:
         connection = _accepted(listener)
-        if connection:
-            welcome(connection)
+        if connection and is_welcome(connection):
+            selector.register(connection, selectors.EVENT_READ, read)
 
     selector.register(listener, selectors.EVENT_READ, on_connection)
 
@@ -225,9 +232,7 @@ def _accepted(listener: socket.socket) -> Optional[socket.socket]:
             return None  # It has disconnected again.
     while _spare:
         os.close(_spare.pop())
-    try:
+    with contextlib.suppress(OSError):
         listener.accept()[0].close()
         _spare.append(os.open(os.devnull, os.O_RDONLY))
-    except OSError:
-        pass
     return None

@@ -105,8 +105,7 @@ def conclude(supervisor: Any, outcome: str) -> Dict[str, Any]:
         # Before the end is told: the next launch may come at once.
         os.close(supervisor.lock)
         supervisor.lock = None
-    if supervisor.relay:
-        supervisor.relay.close()
+    small_files.remove(run_directory.RELAY_SOCKET, run_directory.RELAY_KEY)
     return found
 
 
@@ -156,7 +155,7 @@ def _end_all(supervisor: Any) -> Tuple[List[int], List[str]]:
     deadline = time.monotonic() + KILL_SECONDS
     while True:
         try:
-            return processes.end_all(supervisor.spec["run_id"], set(), KILL_SECONDS), []
+            return processes.end_all(supervisor.spec["run_id"], KILL_SECONDS), []
         except OSError:
             supervisor.runners.signal(signal.SIGKILL)
             if time.monotonic() > deadline:

@@ -9,6 +9,7 @@ decides. Delivered beside the supervisor; private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import glob
 import io
@@ -149,13 +150,10 @@ def signal_name(number: int) -> str:
 def hint(place: str) -> str:
     """Return the one cause that the models' own logs show by a known text; empty without it."""
     for path in glob.glob(os.path.join(place, "*.live.log")):
-        try:
-            with open(path, "rb") as stream:
-                stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
-                if WITHOUT_EVAL.search(stream.read(TAIL_BYTES)):
-                    return " (exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER)"
-        except OSError:
-            continue
+        with contextlib.suppress(OSError), open(path, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
+            if WITHOUT_EVAL.search(stream.read(TAIL_BYTES)):
+                return " (exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER)"
     return ""
 
 
@@ -170,20 +168,11 @@ def shortened(found: List[Dict[str, str]]) -> List[Dict[str, str]]:
     return kept
 
 
-def forget(table: str) -> None:
-    """Remove a table of earlier runs, whose rows would be taken for this run's: madengine adds to it."""
-    if os.path.lexists(table):
-        os.unlink(table)
-
-
 def tell(**message: Any) -> None:
     """Send a message to the supervisor, if it is still running."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as supervisor:
-            supervisor.connect(run_directory.RANKS_SOCKET)
-            supervisor.sendall(json.dumps(message).encode() + b"\n")
-    except OSError:
-        pass
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as supervisor:
+        supervisor.connect(run_directory.RANKS_SOCKET)
+        supervisor.sendall(json.dumps(message).encode() + b"\n")
 
 
 def main() -> None:
@@ -200,7 +189,9 @@ def main() -> None:
         docker.remove(job["replaced"])
         prepare(checkout, place)
         table = os.path.join(place, job["table"])
-        forget(table)
+        # Rows of earlier runs would be taken for this run's: madengine adds to its table.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(table)
         # What madengine writes elsewhere, such as a mirror, has the user's own permissions; the copy is private anyway.
         engine = subprocess.Popen(job["argv"], cwd=place, env=environment, preexec_fn=lambda: os.umask(umask))
     except (OSError, subprocess.SubprocessError) as error:

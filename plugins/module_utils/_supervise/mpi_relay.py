@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import parse
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import listen
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def seal(key: str, run_id: str, address: str, serial: int, command: str) -> str:
 class Relay:
     """One node's end: the first node asks for daemons, every other node starts its own."""
 
-    def __init__(self, spec: MpiSpec, run_id: str) -> None:
+    def __init__(self, spec: MpiSpec, run_id: str, emit: Callable[..., None], is_followed: Callable[[], bool]) -> None:
         """
         Prepare one end.
 
@@ -59,20 +59,12 @@ class Relay:
         self.held_up: Optional[str] = None
         self._serial = 0
         self._unread: Dict[socket.socket, bytes] = {}
-        self.emit: Callable[..., None] = lambda **_: None
-        self.is_followed: Callable[[], bool] = lambda: False
+        self.emit, self.is_followed = emit, is_followed
 
     def serve(self, selector: selectors.BaseSelector) -> None:
         """Listen for agents, on the first node."""
         self._selector = selector
-        listen(selector, run_directory.RELAY_SOCKET, self._accept)
-
-    def close(self) -> None:
-        """Remove the socket and the key."""
-        small_files.remove(run_directory.RELAY_SOCKET, run_directory.RELAY_KEY)
-
-    def _accept(self, connection: socket.socket) -> None:
-        self._selector.register(connection, selectors.EVENT_READ, self._read)
+        listen(selector, run_directory.RELAY_SOCKET, self._read)
 
     def _read(self, connection: socket.socket) -> None:
         """Answer one request, which is one line."""

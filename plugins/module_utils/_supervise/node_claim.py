@@ -14,13 +14,12 @@ import os
 import resource
 import selectors
 import signal
-import stat
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes, small_files
 
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Spec
@@ -108,17 +107,14 @@ def reserve_record() -> None:
 
 def _partial() -> int:
     """Open the file that becomes the record, and move away anything that a job put in its place."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT
     try:
-        descriptor = os.open(run_directory.PARTIAL_RECORD, flags, 0o600)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return descriptor
-        os.close(descriptor)
-    except OSError as error:
+        return small_files.opened(run_directory.PARTIAL_RECORD, flags)
+    except OSError:
         if not os.path.lexists(run_directory.PARTIAL_RECORD):
-            raise error
+            raise
     _move_away(run_directory.PARTIAL_RECORD)
-    return os.open(run_directory.PARTIAL_RECORD, flags | os.O_EXCL, 0o600)
+    return small_files.opened(run_directory.PARTIAL_RECORD, flags | os.O_EXCL)
 
 
 def _move_away(name: str) -> None:

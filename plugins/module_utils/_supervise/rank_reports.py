@@ -7,14 +7,15 @@ Each rank's ``rank_wrapper.py`` reports on ``ranks.sock``. Delivered beside the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
+from array import array
 from typing import Any, Callable, Dict, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
@@ -49,10 +50,7 @@ class Ranks:
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
         self._dumps: Set[int] = set()
         self._unread: Dict[socket.socket, bytes] = {}
-        listen(selector, run_directory.RANKS_SOCKET, self._accept)
-
-    def _accept(self, connection: socket.socket) -> None:
-        self._selector.register(connection, selectors.EVENT_READ, self._read)
+        listen(selector, run_directory.RANKS_SOCKET, self._read)
 
     def _read(self, connection: socket.socket) -> None:
         try:
@@ -60,7 +58,7 @@ class Ranks:
         except OSError:
             data, ancillary = b"", []
         # Where descriptors are scarce, fewer arrive than were sent.
-        descriptors = [number for _, _, raw in ancillary for number in _numbers(raw)]
+        descriptors = [number for _, _, raw in ancillary for number in array("i", raw[: len(raw) // 4 * 4])]
         *lines, rest = (self._unread.pop(connection, b"") + data).split(b"\n")
         if not data or len(rest) > MESSAGE_BYTES:
             self._selector.unregister(connection)
@@ -105,10 +103,8 @@ class Ranks:
             os.close(descriptor)
         if not taken:
             self._feed.emit(event=events.FILES_SHORT, rank=rank)
-        try:
+        with contextlib.suppress(OSError):  # It has already ended, or does not read, so it is not a rank of ours.
             connection.send(TAKEN if taken else KEPT, socket.MSG_DONTWAIT)
-        except OSError:
-            pass  # It has already ended, or does not read, so it is not a rank of ours.
 
     def dump(self, py_spy: Optional[str]) -> bool:
         """Have every rank's stack written to a log of its own; return whether that has begun."""
@@ -130,11 +126,6 @@ class Ranks:
         is_last = self._dumps == {pid}
         self._dumps.discard(pid)
         return is_last
-
-
-def _numbers(raw: bytes) -> List[int]:
-    whole = range(0, len(raw) // 4 * 4, 4)
-    return [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in whole]
 
 
 def _message(line: bytes) -> Optional[Dict[str, Any]]:

@@ -12,6 +12,7 @@ what ranks execute there, and which Python runs scripts.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -90,21 +91,19 @@ def start(argv: List[str], out: int, err: int, failed: int) -> int:
 
 def error_text(path: Optional[str]) -> Optional[str]:
     """Read the message in a program's error file, as torch's ``record`` decorator writes it."""
-    try:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         with open(path or "", encoding="utf-8", errors="replace") as stream:
             found = json.loads(stream.read(1 << 20))["message"]
         said = str(found["message"] if isinstance(found, dict) else found)[:ERROR_CHARACTERS]
         return said.encode("utf-8", "replace").decode()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+    return None
 
 
 def _is_taken(supervisor: socket.socket) -> bool:
     """Wait for the supervisor's answer, and return whether it takes the program's output."""
-    try:
+    with contextlib.suppress(OSError):
         return supervisor.recv(1) == b"+"
-    except OSError:
-        return False
+    return False
 
 
 def _pass_on(source: int, target: int) -> Any:
@@ -150,10 +149,8 @@ def main() -> None:
     os.close(run_dir)
     (out, out_end), (err, err_end), (failure, failed) = os.pipe(), os.pipe(), os.pipe()
     for pipe in (out, err):
-        try:
+        with contextlib.suppress(OSError):  # The user's limit of such memory is reached.
             fcntl.fcntl(pipe, F_SETPIPE_SZ, PIPE_BYTES)
-        except OSError:
-            pass  # The user's limit of such memory is reached.
     pid = start(argv, out_end, err_end, failed)
     for descriptor in (out_end, err_end, failed):
         os.close(descriptor)
@@ -171,17 +168,13 @@ def main() -> None:
     status = os.waitpid(pid, 0)[1]
     for thread in kept:
         thread.join(LAST_SECONDS)
-    ended: Dict[str, Any] = {"event": "rank_exit", "time": time.time(), "exit_code": None, "signal": None}
-    if os.WIFSIGNALED(status):
-        ended["signal"] = os.WTERMSIG(status)
-    else:
-        ended["exit_code"] = os.WEXITSTATUS(status)
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    ended: Dict[str, Any] = {"event": "rank_exit", "time": time.time(), "exit_code": code, "signal": ended_by}
     if status:
         ended["error"] = error_text(os.environ.get("TORCHELASTIC_ERROR_FILE"))
-    try:
+    with contextlib.suppress(OSError):  # The supervisor is gone; the runner still gets the status from ours.
         supervisor.sendall(json.dumps(ended).encode() + b"\n")
-    except OSError:
-        pass  # The supervisor is gone; the runner still gets the status from ours.
     exit_like(status)
 
 

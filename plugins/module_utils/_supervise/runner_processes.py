@@ -67,10 +67,7 @@ class Runners:
             return False
         self._running[runner.pid] = runner
         self._feed.emit(event=events.STARTED, pid=runner.pid, time=time.time())
-        for name, pipe in (
-            (run_directory.RUNNER_OUT, runner.stdout),
-            (run_directory.RUNNER_ERR, runner.stderr),
-        ):
+        for name, pipe in ((run_directory.RUNNER_OUT, runner.stdout), (run_directory.RUNNER_ERR, runner.stderr)):
             assert pipe is not None
             # A duplicate, because the feed closes it, and Python closes its own with the runner.
             self._feed.collect(name, os.dup(pipe.fileno()))
@@ -126,5 +123,6 @@ class Runners:
 
 def how(status: Optional[int]) -> Dict[str, Any]:
     """Return the exit code and the signal of a status, which is negative for a signal."""
-    signalled = status is not None and status < 0
-    return {"exit_code": None if signalled else status, "signal": -status if status is not None and signalled else None}
+    if status is not None and status < 0:
+        return {"exit_code": None, "signal": -status}
+    return {"exit_code": status, "signal": None}

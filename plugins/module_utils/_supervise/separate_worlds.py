@@ -48,11 +48,9 @@ class Worlds:
         try:
             children = processes.by_parent()
             for rank, entry in ranks.items():
-                found = (
-                    None
-                    if rank is None or rank in self.apart
-                    else inner(entry["pid"], (rank, entry.get("world_size")), children)
-                )
+                if rank is None or rank in self.apart:
+                    continue
+                found = inner(entry["pid"], (rank, entry.get("world_size")), children)
                 if found:
                     self.apart[rank] = found
                     self._emit(event=events.APART, time=time.time(), rank=rank, **found)

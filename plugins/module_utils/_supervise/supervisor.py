@@ -79,8 +79,7 @@ class Supervisor:
     def _open_relay(self, spec: MpiSpec) -> Any:
         from ansible_collections.madctl.multinode.plugins.module_utils._supervise.mpi_relay import Relay
 
-        relay = Relay(spec, self.spec["run_id"])
-        relay.emit, relay.is_followed = self.feed.emit, lambda: self.feed.follower is not None
+        relay = Relay(spec, self.spec["run_id"], self.feed.emit, lambda: self.feed.follower is not None)
         self.feed.hear = self._start_daemon
         if relay.leads:
             relay.serve(self.selector)
@@ -297,4 +296,4 @@ def main() -> None:
     supervisor = Supervisor(spec, lock, node_claim.raise_files())
     os.write(ready, b"ready\n")
     os.close(ready)
-    supervisor_loop.Loop(supervisor).run()
+    supervisor_loop.run(supervisor)

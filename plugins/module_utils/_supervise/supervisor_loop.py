@@ -24,83 +24,79 @@ PAUSE_SECONDS = 0.05
 SWEEP_INTERVAL_SECONDS = 0.1
 
 
-class Loop:
-    """Calls a supervisor when something can be read, or a deadline has passed."""
-
-    def __init__(self, supervisor: Any) -> None:
-        self._supervisor = supervisor
-        self._breaks: List[float] = []
-
-    def run(self) -> None:
-        """Serve until the run is over and its follower knows everything."""
-        supervisor = self._supervisor
-        while supervisor.state != "done" or supervisor.feed.is_behind:
-            try:
-                self._turn()
-            except Exception as error:  # noqa: BLE001  the job must not outlive us
-                self._broke(error)
-        small_files.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
-
-    def _turn(self) -> None:
-        supervisor = self._supervisor
-        for key, _ in supervisor.selector.select(self._patience()):
-            try:
-                key.data(key.fileobj)
-            except Exception:
-                self._mute(key)
-                raise
-        supervisor.reap()
-        self._watch_clock()
-        supervisor.feed.send()
-
-    def _patience(self) -> Optional[float]:
-        """Return how many seconds to wait at most; None without a limit."""
-        supervisor = self._supervisor
-        if supervisor.state == "sweeping":
-            return SWEEP_INTERVAL_SECONDS
-        join_by = supervisor.relay.join_by if supervisor.relay else None
-        known = (supervisor.deadline, supervisor.timeout, supervisor.look_at, join_by, supervisor.worlds.at)
-        times = [at for at in known if at is not None]
-        return max(0.0, min(times) - time.monotonic()) if times else None
-
-    def _watch_clock(self) -> None:
-        now, supervisor = time.monotonic(), self._supervisor
-        if supervisor.timeout is not None and now >= supervisor.timeout:
-            supervisor.timeout = None
-            supervisor.stop(Reason.TIMED_OUT)
-        if supervisor.relay and supervisor.relay.join_by is not None and now >= supervisor.relay.join_by:
-            supervisor.late()
-        if supervisor.look_at is not None and now >= supervisor.look_at and supervisor.beacon:
-            supervisor.look_at = now + LOOK_SECONDS
-            supervisor.beacon.look()
-        supervisor.worlds.look(now, supervisor.ranks.joined)
-        if supervisor.deadline is not None and now >= supervisor.deadline:
-            supervisor.deadline_passed()
-
-    def _mute(self, key: selectors.SelectorKey) -> None:
-        """Stop listening to what caused an error, or it would again, forever; signals and orders stay."""
-        supervisor = self._supervisor
-        if key.fileobj not in (supervisor.wake, supervisor.feed.follower) and key.fd in supervisor.selector.get_map():
-            supervisor.selector.unregister(key.fileobj)
-            supervisor.feed.pipes.discard(key.fd)
-
-    def _broke(self, error: Exception) -> None:
-        """End the job after an error of our own, and keep the reason."""
-        # A lack of descriptors on the whole machine passes; an error that repeats at once does not.
-        now, supervisor = time.monotonic(), self._supervisor
-        self._breaks = [at for at in self._breaks if now - at < BREAK_SECONDS] + [now]
-        time.sleep(PAUSE_SECONDS * (len(self._breaks) - 1))
-        supervisor.trouble = supervisor.trouble or "%s: %s" % (type(error).__name__, error)
-        node_claim.explain(error)
+def run(supervisor: Any) -> None:
+    """Serve until the run is over and its follower knows everything."""
+    errors: List[float] = []
+    while supervisor.state != "done" or supervisor.feed.is_behind:
         try:
-            if len(self._breaks) > BREAKS:
-                final_sweep.give_up(supervisor)
-            elif supervisor.state == "armed":
-                supervisor.finish(run_directory.DISARMED)
-            elif supervisor.state == "running":
-                supervisor.reason = Reason.BROKEN
-                supervisor.kill()
-            supervisor.feed.send()
-        except Exception as another:  # noqa: BLE001
-            node_claim.explain(another)
+            _turn(supervisor)
+        except Exception as error:  # noqa: BLE001  the job must not outlive us
+            # A lack of descriptors on the whole machine passes; an error that repeats at once does not.
+            now = time.monotonic()
+            errors = [at for at in errors if now - at < BREAK_SECONDS] + [now]
+            time.sleep(PAUSE_SECONDS * (len(errors) - 1))
+            _broke(supervisor, error, len(errors) <= BREAKS)
+    small_files.remove(run_directory.CONTROL_SOCKET, run_directory.RANKS_SOCKET)
+
+
+def _turn(supervisor: Any) -> None:
+    """Call a supervisor when something can be read, or a deadline has passed."""
+    for key, _ in supervisor.selector.select(_patience(supervisor)):
+        try:
+            key.data(key.fileobj)
+        except Exception:
+            _mute(supervisor, key)
+            raise
+    supervisor.reap()
+    _watch_clock(supervisor)
+    supervisor.feed.send()
+
+
+def _patience(supervisor: Any) -> Optional[float]:
+    """Return how many seconds to wait at most; None without a limit."""
+    if supervisor.state == "sweeping":
+        return SWEEP_INTERVAL_SECONDS
+    join_by = supervisor.relay.join_by if supervisor.relay else None
+    known = (supervisor.deadline, supervisor.timeout, supervisor.look_at, join_by, supervisor.worlds.at)
+    times = [at for at in known if at is not None]
+    return max(0.0, min(times) - time.monotonic()) if times else None
+
+
+def _watch_clock(supervisor: Any) -> None:
+    now = time.monotonic()
+    if supervisor.timeout is not None and now >= supervisor.timeout:
+        supervisor.timeout = None
+        supervisor.stop(Reason.TIMED_OUT)
+    if supervisor.relay and supervisor.relay.join_by is not None and now >= supervisor.relay.join_by:
+        supervisor.late()
+    if supervisor.look_at is not None and now >= supervisor.look_at and supervisor.beacon:
+        supervisor.look_at = now + LOOK_SECONDS
+        supervisor.beacon.look()
+    supervisor.worlds.look(now, supervisor.ranks.joined)
+    if supervisor.deadline is not None and now >= supervisor.deadline:
+        supervisor.deadline_passed()
+
+
+def _mute(supervisor: Any, key: selectors.SelectorKey) -> None:
+    """Stop listening to what caused an error, or it would again, forever; signals and orders stay."""
+    if key.fileobj not in (supervisor.wake, supervisor.feed.follower) and key.fd in supervisor.selector.get_map():
+        supervisor.selector.unregister(key.fileobj)
+        supervisor.feed.pipes.discard(key.fd)
+
+
+def _broke(supervisor: Any, error: Exception, is_trusted: bool) -> None:
+    """End the job after an error of our own, and keep the reason."""
+    supervisor.trouble = supervisor.trouble or "%s: %s" % (type(error).__name__, error)
+    node_claim.explain(error)
+    try:
+        if not is_trusted:
             final_sweep.give_up(supervisor)
+        elif supervisor.state == "armed":
+            supervisor.finish(run_directory.DISARMED)
+        elif supervisor.state == "running":
+            supervisor.reason = Reason.BROKEN
+            supervisor.kill()
+        supervisor.feed.send()
+    except Exception as another:  # noqa: BLE001
+        node_claim.explain(another)
+        final_sweep.give_up(supervisor)

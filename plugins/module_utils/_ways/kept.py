@@ -14,16 +14,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import 
 
 _PLACE = re.compile(r'ControlPath="?(/.*)/[^/]+$')
 _word = schema.text(1 << 14)
-_login = schema.fields(
-    {
-        "words": schema.listed(_word, 1 << 10),
-        "target": _word,
-        "address": _word,
-        "port": schema.maybe(schema.whole(0, 65535)),
-        "chosen_patience": schema.truth,
-    }
+_LOGIN = {
+    "words": schema.listed(_word, 1 << 10),
+    "target": _word,
+    "address": _word,
+    "port": schema.maybe(schema.whole(0, 65535)),
+    "chosen_patience": schema.truth,
+}
+_way = schema.fields(
+    {"way": schema.one_of("local", "ssh"), "python": _word, "environment": _word}, {"login": schema.fields(_LOGIN)}
 )
-_way = schema.fields({"way": schema.one_of("local", "ssh"), "python": _word, "environment": _word}, {"login": _login})
 
 
 def dumped(way: Way) -> Optional[Dict[str, Any]]:
@@ -31,8 +31,9 @@ def dumped(way: Way) -> Optional[Dict[str, Any]]:
     found = {"python": way.python, "environment": way.environment}
     if isinstance(way, Local):
         return {"way": "local", **found}
-    login = way.login.without_secret() if isinstance(way, Ssh) else None
-    return None if login is None else {"way": "ssh", **found, "login": login}
+    if isinstance(way, Ssh) and not way.login.has_secret:
+        return {"way": "ssh", **found, "login": {name: getattr(way.login, name) for name in _LOGIN}}
+    return None
 
 
 def is_kept(value: Any) -> bool:

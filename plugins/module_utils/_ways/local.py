@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from typing import Optional
 
@@ -17,10 +18,8 @@ class _Here(way.Child):
     def close(self) -> None:
         """Let it end, or kill it."""
         self.link.close()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
         super().close()
 
 

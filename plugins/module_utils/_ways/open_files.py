@@ -8,6 +8,7 @@ collection.
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import threading
 from typing import Optional, Tuple
@@ -25,10 +26,9 @@ def take() -> None:
         if _holders > 1:
             return
         _before = resource.getrlimit(resource.RLIMIT_NOFILE)
-        try:
+        # Where the hard limit cannot be used, as on macOS, the limit stays.
+        with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (_before[1], _before[1]))
-        except (OSError, ValueError):
-            pass  # Where the hard limit cannot be used, as on macOS, the limit stays.
 
 
 def give_back() -> None:
@@ -46,7 +46,5 @@ def spare(pid: int) -> None:
     change = getattr(resource, "prlimit", None)  # Linux
     with _lock:
         if _before is not None and change is not None:
-            try:
+            with contextlib.suppress(OSError):  # It has ended, or must not be changed.
                 change(pid, resource.RLIMIT_NOFILE, _before)
-            except OSError:
-                pass  # It has ended, or must not be changed.

@@ -7,11 +7,12 @@ The command line comes from a caller that knows it, such as Ansible; this file u
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 from dataclasses import dataclass
-from typing import Any, Dict, List, NamedTuple, Optional, Pattern
+from typing import Dict, List, NamedTuple, Optional, Pattern
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
@@ -33,7 +34,7 @@ class Login:
     How ssh reaches a node.
 
     ``words`` is its command line without the target, ``chosen_patience`` whether its user chose how long to wait.
-    ``password``, with the beginning of the prompt that asks for it, is never written down; see ``without_secret``.
+    ``password``, with the beginning of the prompt that asks for it, is never written down; see ``has_secret``.
     ``refusal`` is why a login with these settings cannot even be tried.
     """
 
@@ -46,12 +47,10 @@ class Login:
     prompt: Optional[str] = None
     refusal: Optional[str] = None
 
-    def without_secret(self) -> Optional[Dict[str, Any]]:
-        """Return it as data that may be kept; None if it, or a command that jumps to the node, has a password."""
-        if self.password is not None or any("sshpass" in word for word in self.words):
-            return None
-        kept = ("words", "target", "address", "port", "chosen_patience")
-        return {name: getattr(self, name) for name in kept}
+    @property
+    def has_secret(self) -> bool:
+        """Whether it, or a command that jumps to the node, has a password."""
+        return self.password is not None or any("sshpass" in word for word in self.words)
 
 
 class Ssh(way.Way):
@@ -87,10 +86,9 @@ class Ssh(way.Way):
         if self.login.refusal is not None:
             return
         words = [self.login.words[0], "-O", "exit", *self.login.words[1:], "--", self.login.target]
-        try:
+        # Where that fails, the next attempt fails as well, with the reason.
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             subprocess.call(words, stdin=_NOTHING, stdout=_NOTHING, stderr=_NOTHING, timeout=_RESET_SECONDS)
-        except (OSError, subprocess.TimeoutExpired):
-            pass  # Then the next attempt fails as well, with the reason.
 
     @staticmethod
     def hint(host: str) -> str:

@@ -44,8 +44,8 @@ def conducted(
     Args:
         exact: Whether the screen needs every byte, and so may slow down the nodes.
     """
-    with event_queue.Events(event_socket, screen, exact=exact) as queue:
-        conductor = Conductor(agents.loop, agents, queue.tell)
+    with event_queue.Events(event_socket, screen.on_event, screen.flush, exact) as queue:
+        conductor = Conductor(agents, queue.tell)
         signals.obey(conductor, queue)
         try:
             yield conductor

@@ -156,3 +156,18 @@ def test_a_turn_ends_at_the_given_time_although_a_timer_is_due_later(loop):
 
 def test_a_time_in_the_past_is_due_now(loop):
     loop.turn(-5.0)
+
+
+def test_a_loop_turns_until_something_is_reached(loop):
+    rung = []
+    loop.after(0.0, lambda: loop.after(0.0, lambda: rung.append(True)))
+    loop.until(lambda: rung, 500)
+
+    assert rung
+
+
+def test_a_loop_turns_no_longer_than_it_may(loop):
+    turns = []
+    loop.until(lambda: len(turns) > 50 or turns.append(True), 0.01)
+
+    assert len(turns) <= 50

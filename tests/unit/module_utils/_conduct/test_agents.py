@@ -238,11 +238,11 @@ def test_nodes_that_do_not_answer_in_time_are_given_up(two):
         return {}
 
     two.call("honest")
-    answers = two.agents.ask(["odd"], IS_ALIVE, lambda host: {}, 0.05)
+    answers = two.agents.ask({"odd": {}}, IS_ALIVE, 0.05)
     assert code([answers["odd"]]) == "HOST_UNREACHABLE" and two.odd.connections[0].is_closed
     assert not two.honest.connections[0].is_closed
     two.loop.after(0.0, lambda: answer("odd"))
-    again = two.agents.ask(["odd"], IS_ALIVE, lambda host: {}, 20.0)
+    again = two.agents.ask({"odd": {}}, IS_ALIVE, 20.0)
     assert again == {"odd": {"alive": True}} and len(two.odd.ends) == 2
 
 

@@ -52,14 +52,6 @@ def test_dependencies_come_first():
         assert set(imported(ast.parse(own_sources.text(name)))) <= set(order[:at])
 
 
-def test_a_node_is_sent_what_it_does_not_have_in_the_order_of_dependencies():
-    order = bundles.closure("_arm.arming")
-    there = order[::2]
-
-    assert bundles.missing(order, there) == order[1::2]
-    assert bundles.missing(order, order) == ()
-
-
 def unpacked(data):
     return marshal.loads(zlib.decompress(data))  # noqa: S302  it is ours
 

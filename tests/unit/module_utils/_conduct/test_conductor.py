@@ -35,7 +35,7 @@ class Launch:
         self.ways = {host: KINDS[kind](host, place) for host in HOSTS}
         self.loop, self.events, self.output = Loop(), [], dict.fromkeys(HOSTS, b"")
         self.agents = Agents(self.loop, dict(self.ways))
-        self.conductor = conductor.Conductor(self.loop, self.agents, self._tell)
+        self.conductor = conductor.Conductor(self.agents, self._tell)
         self.run_id = f"20260101-000000-{uuid.uuid4().hex[:8]}"
         self.mark = uuid.uuid4().hex
         # What is done on an event of a node.

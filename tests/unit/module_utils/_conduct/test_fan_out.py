@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.links import Links
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.proving import Round
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 from tests.unit.module_utils.nodes_by_hand import IS_ALIVE, Two
 
@@ -90,3 +91,9 @@ def test_a_node_that_knows_nothing_of_the_run_is_not_tried_again(two):
     two.odd.say(b'A{"failed": true, "msg": "no such run"}\n')
     two.turn(lambda: follower.told)
     assert follower.told == [("heard", "refused", "no such run")]
+
+
+def test_a_node_with_nothing_to_prove_or_to_clean_takes_no_part():
+    proof = {"a": {"read": [], "written": []}, "b": {"written": [{"janitor": 7}]}, "c": {"peers": ["b"]}}
+
+    assert list(proving.due(proof)) == ["b", "c"]

@@ -13,18 +13,18 @@ class Nodes:
     """Agents that take down what they are asked."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.loop = [], None
         self.clock = timing.Clock("")
 
-    def ask(self, hosts, function, request, seconds):
-        self.asked += [(host, function, request(host)) for host in hosts]
+    def ask(self, requests, function, seconds):
+        self.asked += [(host, function, request) for host, request in requests.items()]
         return {}
 
 
 @pytest.mark.parametrize("is_interrupted", [True, False])
 def test_files_for_a_proof_that_nobody_will_read_are_removed(monkeypatch, is_interrupted):
     nodes = Nodes()
-    work = conductor.Conductor(None, nodes, lambda *_: None)
+    work = conductor.Conductor(nodes, lambda *_: None)
 
     def at_all(*_):
         if is_interrupted:

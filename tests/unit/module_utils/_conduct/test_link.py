@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node may send anything: that is its own error, each call has one answer, and no other node is affected."""
 
+import marshal
 import os
+import zlib
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import channel, link, streams
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, channel, link, streams
 from tests.unit.module_utils.nodes_by_hand import Two
 
 ALIVE = b'A{"alive": true}\n'
@@ -64,6 +66,22 @@ def test_words_that_come_one_byte_at_a_time_are_the_same(two):
         two.odd.say(whole[at : at + 1])
         two.settle()
     assert answers == [{"alive": True}]
+
+
+def test_a_node_is_sent_what_it_does_not_have_in_the_order_of_dependencies(two):
+    two.speak()
+    two.call("honest", "_runs.survey:survey")
+    two.call("honest", "_runs.survey:survey")
+    two.settle()
+    two.honest.ends[-1].setblocking(False)
+    first, sent = bundles.first(bundles.OURS), two.honest.ends[-1].recv(1 << 24)
+    frames = list(wire.Decoder().feed(sent[len(first) :]))
+    loads = [list(marshal.loads(zlib.decompress(data))) for header, data in frames if header.get("load")]  # noqa: S302
+
+    there = [*bundles.closure("_node.agent"), *loads[0], *loads[1]]
+    assert (sent.startswith(first), len(loads), len(set(there))) == (True, 2, len(there))
+    assert loads[1] == [name for name in bundles.closure("_runs.survey") if name in loads[1]]
+    assert set(bundles.closure("_runs.survey")) <= set(there)
 
 
 BREAKS = {

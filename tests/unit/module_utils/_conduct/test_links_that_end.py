@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loo
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import links, look
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.links import Links
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct.rounds import Round
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.proving import Round
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh, way

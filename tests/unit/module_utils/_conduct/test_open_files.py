@@ -15,7 +15,7 @@ _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (16, most))
 hosts = ["node%d" % number for number in range(12)]
 with Agents(Loop(), {host: Local(host, sys.executable) for host in hosts}) as agents:
-    answers = agents.ask(hosts, "_runs.run_state:is_alive", lambda _: {"address": "127.0.0.1", "ports": []}, 60.0)
+    answers = agents.ask(dict.fromkeys(hosts, {"address": "127.0.0.1", "ports": []}), "_runs.run_state:is_alive", 60.0)
     # Of an agent, and so of a job that is started here, it is the user's own.
     agent = agents._nodes["node1"].link.channel._connection._process.pid
     print(sum("alive" in answer for answer in answers.values()), resource.prlimit(agent, resource.RLIMIT_NOFILE)[0])

@@ -44,8 +44,8 @@ def told(is_on):
     found = []
     agents = Agents(Loop(), {"here": Local("here", sys.executable)}, timing.Clock("reach, probe", is_on))
     with agents:
-        conductor = Conductor(agents.loop, agents, lambda event, _: found.append(event))
-        agents.ask(["here"], "_runs.run_state:is_alive", lambda _: {"address": "127.0.0.1", "ports": []}, 20.0)
+        conductor = Conductor(agents, lambda event, _: found.append(event))
+        agents.ask({"here": {"address": "127.0.0.1", "ports": []}}, "_runs.run_state:is_alive", 20.0)
         agents.clock.begin("plan")
         conductor.tell_times()
         living = agents.counted()

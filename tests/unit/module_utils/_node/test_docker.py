@@ -31,7 +31,7 @@ def prefix(tmp_path, version, head="#!{python}\n"):
 )
 @pytest.mark.parametrize("version", ["1.0.0", "2.1.0.dev8+g6517b4f"])
 def test_the_version_is_read_from_beside_the_program(tmp_path, head, version):
-    assert docker.version(prefix(tmp_path, version, head)) == version
+    assert docker.installed(prefix(tmp_path, version, head)) == version
 
 
 def test_two_distributions_beside_it_prove_nothing(tmp_path):
@@ -67,7 +67,7 @@ def test_the_version_is_found_in_the_output_of_madengine(tmp_path, said, expecte
     text = tmp_path / "said"
     text.write_text(said)
 
-    assert docker.version(program(tmp_path / "bin/madengine", f"#!/bin/sh\ncat {text}\n")) == expected
+    assert docker.asked(program(tmp_path / "bin/madengine", f"#!/bin/sh\ncat {text}\n")) == expected
 
 
 def test_asking_for_the_version_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -81,7 +81,7 @@ def test_asking_for_the_version_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(home)
     script = '#!/bin/sh\ntouch madengine.log\n[ -z "$MODEL_DIR" ] || cp -R $MODEL_DIR/* .\necho 1.0.0\n'
 
-    assert docker.version(program(tmp_path / "bin/madengine", script)) == "1.0.0"
+    assert docker.asked(program(tmp_path / "bin/madengine", script)) == "1.0.0"
     assert (os.listdir(home), os.listdir(places)) == ([], [])
 
 

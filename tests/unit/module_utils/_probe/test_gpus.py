@@ -412,7 +412,6 @@ def test_nvidia_smi_without_gpus(tmp_path, tools, text):
 @pytest.mark.parametrize(
     ("answer", "note"),
     [
-        (None, "no answer"),
         (subprocess.TimeoutExpired("x", 5), "no answer within 5 s"),
         (subprocess.CalledProcessError(9, "x"), "exit code 9"),
         (OSError(8, "Exec format error"), "could not be started: Exec format error"),
@@ -446,6 +445,15 @@ def test_garbage_is_noted_and_finds_nothing(tmp_path, tools, name, garbage):
 
     assert found.pop("note").startswith(f"{name}: ")
     assert found == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("nvidia-smi", "it printed: so"), ("amd-smi", "no JSON in what it printed: so")]
+)
+def test_what_a_tool_prints_instead_of_an_answer_is_noted(tmp_path, tools, name, said):
+    tools(name)
+
+    assert gpus.gpus(str(tmp_path), answers({name: "so\n"})) == {**NOTHING, "note": f"{name}: {said}"}
 
 
 def test_the_next_tool_runs_when_one_fails_and_both_are_reported(tmp_path, tools):

@@ -61,9 +61,7 @@ def relay():
         "ranks": 2,
         "many": False,
     }
-    made = mpi_relay.Relay({**spec, "seconds": 1.0}, "r")
-    made.is_followed = lambda: True
-    return made
+    return mpi_relay.Relay({**spec, "seconds": 1.0}, "r", lambda **_: None, lambda: True)
 
 
 @pytest.mark.fuzz

@@ -279,14 +279,14 @@ BREAK = "raise ValueError('no such thing')"
 PLACES = {
     "a rank": (
         "_supervise/rank_reports",
-        "        self._selector.register(connection",
-        f"        {BREAK}\n        self._selector.register(connection",
+        "        try:\n            data, ancillary",
+        f"        {BREAK}\n        try:\n            data, ancillary",
     ),
     "a log": ("_node/log_segments", "        self._note_time(time.time())\n", f"        {BREAK}\n"),
     "the clock": (
         "_supervise/supervisor_loop",
-        "        if supervisor.timeout is not None and",
-        f"        if supervisor.state == 'running':\n            {BREAK}\n        if supervisor.timeout is not None and",
+        "    if supervisor.timeout is not None and",
+        f"    if supervisor.state == 'running':\n        {BREAK}\n    if supervisor.timeout is not None and",
     ),
     "an order": (
         "_supervise/supervisor",
