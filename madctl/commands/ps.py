@@ -74,7 +74,7 @@ def _held(options: argparse.Namespace) -> int:
         if one.not_asked
     ]
     data = [_shown(one, one.run_id in known) for one in runs]
-    lines = status_table.of_runs({_named(one.run_id): one.shares for one in runs})
+    lines = status_table.of_runs({_named(one.run_id): one.parts for one in runs})
     return print_answer(options, None, {"runs": data}, lines, found["problems"], notices)
 
 
@@ -99,6 +99,6 @@ def _named(run_id: str) -> str:
 
 def _shown(one: Any, remembered: bool) -> dict[str, Any]:
     about = one.described or {}
-    nodes = [{"host": host, **{key: part[key] for key in ("state", "run_dir")}} for host, part in one.shares.items()]
-    whole = {"run_id": one.run_id, "created": about.get("created"), "states": one.states, "hosts": list(one.shares)}
+    nodes = [{"host": host, **{key: part[key] for key in ("state", "run_dir")}} for host, part in one.parts.items()]
+    whole = {"run_id": one.run_id, "created": about.get("created"), "states": one.states, "hosts": list(one.parts)}
     return {**whole, "not_asked": one.not_asked, "remembered": remembered, "nodes": nodes}

@@ -21,14 +21,14 @@ class HeldRun:
     """One run, from all nodes that have a part of it; ``names`` are None for nodes that were not asked."""
 
     run_id: str
-    shares: dict[str, dict[str, Any]]
+    parts: dict[str, dict[str, Any]]
     described: dict[str, Any] | None
     names: tuple[str | None, ...]
 
     @property
     def states(self) -> list[str]:
         """The different states on its nodes, in the order of the nodes."""
-        return list(dict.fromkeys(share["state"] for share in self.shares.values()))
+        return list(dict.fromkeys(part["state"] for part in self.parts.values()))
 
     @property
     def not_asked(self) -> list[str]:
@@ -41,22 +41,22 @@ class HeldRun:
         if not self.described or None in self.names:
             return None
         names = [str(name) for name in self.names]
-        first = next(iter(self.shares.values()))["run_dir"]
+        first = next(iter(self.parts.values()))["run_dir"]
         addresses = self.described.get("addresses") or [None] * len(names)
         nodes = [
             {
                 "host": name,
                 "node_rank": rank,
                 "address": address,
-                "run_dir": self.shares.get(name, {}).get("run_dir", first),
+                "run_dir": self.parts.get(name, {}).get("run_dir", first),
             }
             for rank, (name, address) in enumerate(zip(names, addresses, strict=True))
         ]
         reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": list(targets.sources)}
         plan = {**self.described["plan"], "run_id": self.run_id, "nodes": nodes}
         # A node that was asked by two names has one part.
-        shares = [self.shares.get(name, {"exit": None}) for name in names]
-        ended = how_it_ended(shares, len(names), self.described["plan"])
+        parts = [self.parts.get(name, {"exit": None}) for name in names]
+        ended = how_it_ended(parts, len(names), self.described["plan"])
         created, work = float(self.described["created"]), self.described["work"]
         record = Record(self.run_id, created, work, reach, plan, ended or "running", exit_code(ended))
         try:
@@ -67,20 +67,20 @@ class HeldRun:
 
 def held(nodes: dict[str, Any], targets: Targets) -> list[HeldRun]:
     """Combine the answers of nodes about their runs; the latest comes last."""
-    shares: dict[str, dict[str, dict[str, Any]]] = {}
+    parts: dict[str, dict[str, dict[str, Any]]] = {}
     for host in targets.names:
         for run in nodes.get(host, {}).get("runs", []):
-            shares.setdefault(run["run_id"], {})[host] = run
-    return [_held(run_id, shares[run_id], targets.names) for run_id in sorted(shares)]
+            parts.setdefault(run["run_id"], {})[host] = run
+    return [_held(run_id, parts[run_id], targets.names) for run_id in sorted(parts)]
 
 
-def _held(run_id: str, shares: dict[str, dict[str, Any]], asked: tuple[str, ...]) -> HeldRun:
-    described = next((share["described"] for share in shares.values() if share["described"]), None)
+def _held(run_id: str, parts: dict[str, dict[str, Any]], asked: tuple[str, ...]) -> HeldRun:
+    described = next((part["described"] for part in parts.values() if part["described"]), None)
     if described is None:
-        return HeldRun(run_id, shares, None, ())
+        return HeldRun(run_id, parts, None, ())
     by_rank: dict[int, str] = {}
-    for host, share in shares.items():
-        said = share["described"]
+    for host, part in parts.items():
+        said = part["described"]
         if said and said["hosts"] == described["hosts"]:
             by_rank.setdefault(said["node_rank"], host)
     # A node may have been asked by another name than at the launch; one without a part has only its old name.
@@ -88,4 +88,4 @@ def _held(run_id: str, shares: dict[str, dict[str, Any]], asked: tuple[str, ...]
     for rank, host in enumerate(described["hosts"]):
         name = by_rank.get(rank, host if host in asked else None)
         names.append(None if name in names else name)
-    return HeldRun(run_id, shares, described, tuple(names))
+    return HeldRun(run_id, parts, described, tuple(names))

@@ -55,7 +55,7 @@ class Follower:
         self.channels = self.orders.channels
         self.runs = [
             NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0, own=own)
-            for node, own in zip(plan["nodes"], run_outcome.shares(plan))
+            for node, own in zip(plan["nodes"], run_outcome.ranks_of_nodes(plan))
         ]
         self.suspects = Suspects(self.runs, ways, tell, self._lost, may_sweep=not read_only)
         self.refused: List[Problem] = []

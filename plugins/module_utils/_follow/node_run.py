@@ -28,7 +28,7 @@ class NodeRun:
     failure: Optional[Problem] = None
     # The rows of its table of models; None until it reports how they ended.
     models: Optional[List[Dict[str, str]]] = None
-    # Ranks whose program made a world of its own.
+    # Ranks whose program made its own world.
     apart: Dict[int, Dict[str, Any]] = field(default_factory=dict)
     # How far its events and logs were read, so that another channel can continue there.
     seq: int = 0

@@ -26,8 +26,8 @@ def _job(plan: Plan) -> runners.Runner:
     return runners.job_of(plan["shape"], plan.get("runner"))
 
 
-def shares(plan: Plan) -> List[Optional[range]]:
-    """Give the ranks of every node; None where the plan does not say, or the runner may deal them otherwise."""
+def ranks_of_nodes(plan: Plan) -> List[Optional[range]]:
+    """Return the ranks of every node; None if the plan does not say, or the runner may deal them in another order."""
     counts = [node.get("nproc_per_node") or 0 for node in plan["nodes"]]
     if not runners.ranks_by(plan.get("runner")).deals_in_order or not all(counts) or sum(counts) != plan["world_size"]:
         return [None] * len(counts)
@@ -79,11 +79,11 @@ def joined(run: NodeRun, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]
 
 
 def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]:
-    """Note a rank whose program made a world of its own; where all did, nobody is in the one that was planned."""
+    """Record a rank whose program made its own world; if all did, no rank is in the planned one."""
     run.apart[event["rank"]] = event
-    # A single rank has nobody to be apart from: it may well lead something of its own.
-    everybody = sum(len(each.apart) for each in runs) >= max(plan["world_size"], 2)
-    if not _job(plan).counts_ranks or not everybody:
+    # A single rank has no peers to be apart from: it may well lead its own world.
+    have_all = sum(len(each.apart) for each in runs) >= max(plan["world_size"], 2)
+    if not _job(plan).counts_ranks or not have_all:
         return None
     message = "rank %s of %d started %s, which made a world of its own, of size %s; so did every rank"
     text = message % (event["rank"], plan["world_size"], event["launcher"], event["size"])
@@ -194,10 +194,10 @@ def _is_same_model(one: str, other: str) -> bool:
 
 def lag(plan: Plan, event: Dict[str, Any]) -> float:
     """
-    Give the seconds by which an end is dated later when failures are put in order.
+    Return the seconds by which an end is dated later when failures are put in order.
 
     Under mpirun all end within moments of each other, which is less than clocks are sure of. A rank that ends with an
-    exit code, and mpirun or a daemon that ends by a signal, have a reason of their own; a rank that ends by a signal
+    exit code, and mpirun or a daemon that ends by a signal, have their own reason; a rank that ends by a signal
     may have been killed by its daemon, and mpirun or a daemon with an exit code reports what happened to others.
     """
     if not runners.ranks_by(plan.get("runner")).ends_together:

@@ -10,7 +10,7 @@ from tests.unit.madctl.remembered_runs import PLAN, RUN, asked
 pytestmark = pytest.mark.usefixtures("own_records")
 
 
-def share(rank, hosts=("a", "b"), state="running", code=None, run_id=RUN, **more):
+def part(rank, hosts=("a", "b"), state="running", code=None, run_id=RUN, **more):
     described = {"run_id": run_id, "created": 1.0, "host": hosts[rank], "node_rank": rank, "hosts": list(hosts)}
     described.update(work=["train.py"], plan=PLAN, **more)
     ended = {"outcome": "exited", "exit_code": code, "stopped": False, "left_behind": [], "trouble": None}
@@ -21,7 +21,7 @@ def share(rank, hosts=("a", "b"), state="running", code=None, run_id=RUN, **more
 
 def test_a_run_is_put_together_in_rank_order():
     targets = asked("b", "x", "a")
-    (run,) = held_runs.held({"a": share(0), "b": share(1), "x": {"runs": []}}, targets)
+    (run,) = held_runs.held({"a": part(0), "b": part(1), "x": {"runs": []}}, targets)
     record = run.record(targets)
 
     assert (run.states, run.not_asked) == (["running"], [])
@@ -41,28 +41,28 @@ def test_a_run_is_put_together_in_rank_order():
 
 def test_nodes_may_have_been_called_otherwise_at_the_launch():
     targets = asked("b.example", "a.example")
-    (run,) = held_runs.held({"a.example": share(0), "b.example": share(1)}, targets)
+    (run,) = held_runs.held({"a.example": part(0), "b.example": part(1)}, targets)
 
     assert run.record(targets).targets["names"] == ["a.example", "b.example"]
 
 
 def test_a_node_that_was_not_asked_is_named_and_nothing_is_remembered():
     targets = asked("a")
-    (run,) = held_runs.held({"a": share(0)}, targets)
+    (run,) = held_runs.held({"a": part(0)}, targets)
 
     assert (run.not_asked, run.record(targets)) == (["b"], None)
 
 
 def test_a_node_that_was_asked_but_holds_nothing_or_is_silent_belongs_to_it():
     targets = asked("a", "b")
-    (run,) = held_runs.held({"a": share(0)}, targets)
+    (run,) = held_runs.held({"a": part(0)}, targets)
 
     assert run.record(targets).plan["nodes"][1]["run_dir"] == f"/var/tmp/madctl-0/{RUN}"
 
 
 def test_two_names_for_one_machine_are_one_node():
     targets = asked("a", "a2", "b")
-    (run,) = held_runs.held({"a": share(0), "a2": share(0), "b": share(1)}, targets)
+    (run,) = held_runs.held({"a": part(0), "a2": part(0), "b": part(1)}, targets)
 
     assert run.record(targets).targets["names"] == ["a", "b"]
 
@@ -73,8 +73,8 @@ def test_two_names_for_one_machine_are_one_node():
 )
 def test_the_end_is_remembered(codes, status, code):
     targets = asked("a", "b")
-    shares = [share(rank, state="exited", code=codes[rank]) for rank in (0, 1)]
-    (run,) = held_runs.held(dict(zip("ab", shares)), targets)
+    parts = [part(rank, state="exited", code=codes[rank]) for rank in (0, 1)]
+    (run,) = held_runs.held(dict(zip("ab", parts)), targets)
     record = run.record(targets)
 
     assert (record.status, record.exit_code) == (status, code)
@@ -82,7 +82,7 @@ def test_the_end_is_remembered(codes, status, code):
 
 def test_a_node_that_was_asked_by_two_names_has_ended_once():
     targets = asked("a", "also-a", "b")
-    first = share(0, state="exited", code=0)
+    first = part(0, state="exited", code=0)
     (run,) = held_runs.held({"a": first, "also-a": first, "b": {"runs": []}}, targets)
 
     assert (run.record(targets).status, run.record(targets).exit_code) == ("running", None)
@@ -91,14 +91,14 @@ def test_a_node_that_was_asked_by_two_names_has_ended_once():
 @pytest.mark.parametrize("run_id", ["../../evil", "a/b", ".hidden", "", "x" * 300, "a\nb"])
 def test_no_node_names_a_file_of_this_machine(run_id):
     targets = asked("a", "b")
-    (run,) = held_runs.held({"a": share(0, run_id=run_id), "b": share(1, run_id=run_id)}, targets)
+    (run,) = held_runs.held({"a": part(0, run_id=run_id), "b": part(1, run_id=run_id)}, targets)
 
     assert run.record(targets) is None
 
 
 def test_a_run_that_says_nothing_of_itself_has_no_record():
     targets = asked("a")
-    silent = share(0)
+    silent = part(0)
     silent["runs"][0]["described"] = None
     (run,) = held_runs.held({"a": silent}, targets)
 

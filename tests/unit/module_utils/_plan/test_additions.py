@@ -134,7 +134,7 @@ def test_the_end_of_a_runner_is_told_in_its_words():
     _, summary = run_outcome.judge(runs, plan, None)
 
     assert (found["code"], found["message"], later) == ("RANK_FAILED", "fancyrun failed: exit code 3", 0.0)
-    assert (run_outcome.shares(plan), summary["ranks_joined"]) == ([None, None], 0)
+    assert (run_outcome.ranks_of_nodes(plan), summary["ranks_joined"]) == ([None, None], 0)
     record = {"outcome": "exited", "exit_code": 0, "stopped": False, "ranks_joined": 1}
     assert exit_records.how_it_ended([{"exit": record}, {"exit": record}], 2, plan) == "failed"
 
