@@ -26,6 +26,10 @@ def deliver(place, broken=()):
     return place / "madctl_node.py"
 
 
+# A test that waits for what does not come fails, and does not hang the suite.
+_PATIENCE = 240.0
+
+
 class Armed:
     """A run directory with a supervisor in it."""
 
@@ -71,6 +75,7 @@ class Armed:
 
     def connect(self):
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        channel.settimeout(_PATIENCE)
         before = os.getcwd()
         os.chdir(self.run_dir)
         try:

@@ -20,7 +20,7 @@ from tests.unit.module_utils.agent_by_hand import until
 from tests.unit.module_utils.three_ways import KINDS
 
 HOSTS = ("n1", "n2")
-# The nodes are one machine: which ends first sweeps away what carries the run's id, and that of the other as well.
+# The nodes are one machine: the one that ends first sweeps away every process with the run's id, also of the other.
 UNSWEPT = "trap '' TERM; "
 # A variable that all has which a launch starts.
 MARK = "LAUNCH_UNDER_TEST"
@@ -125,7 +125,9 @@ def test_the_proof_finds_a_node_that_does_not_come_to_the_head(launch):
 
 
 def test_a_job_runs_on_all_nodes(launch):
-    result = launch.start(launch.plan(f"{UNSWEPT} echo hello"))
+    # Neither may end before the other ignores the sweep's signal.
+    both = f": > {launch.place}/is-$NODE_RANK; until [ -e {launch.place}/is-0 -a -e {launch.place}/is-1 ]; do :; done"
+    result = launch.start(launch.plan(f"{UNSWEPT} {both}; echo hello"))
     assert result["problems"] == [] and result["exit_code"] == 0 and not result["detached"]
     assert launch.output == dict.fromkeys(HOSTS, b"hello\n")
     # One channel a node carries all of it.
