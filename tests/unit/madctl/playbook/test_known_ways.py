@@ -51,6 +51,13 @@ def test_a_node_that_no_run_was_on_is_not_known():
     assert ask.with_known_ways(asked("a", "c")).reach is None
 
 
+def test_ways_that_were_made_from_other_settings_are_not_used(monkeypatch):
+    ran_on("20260101-000000-aaaaaaaa", "a")
+    monkeypatch.setenv("ANSIBLE_REMOTE_USER", "you")
+
+    assert ask.with_known_ways(asked("a")).reach is None
+
+
 def test_what_is_at_hand_is_not_looked_for():
     ran_on("20260101-000000-aaaaaaaa", "a", target="of another run")
     own = replace(asked("a"), reach={"seal": "s", "ways": {}})

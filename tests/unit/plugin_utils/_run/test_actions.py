@@ -21,8 +21,10 @@ from tests.unit.module_utils import plans, three_ways
 
 ROOT = Path(__file__).parents[4]
 HOSTS = ["n1", "n2"]
-# The nodes are one machine: the first that ends sweeps away all processes of the run.
-PRINTS = "trap '' TERM; echo hello from $NODE_RANK"
+# The nodes are one machine: the first that ends sweeps away all processes of the run, so both ignore that before.
+PRINTS = (
+    "trap '' TERM; : > %s/is-$NODE_RANK; until [ -e %s/is-0 -a -e %s/is-1 ]; do :; done; echo hello from $NODE_RANK"
+)
 COMMAND = {"work": ["/bin/true"], "shape": "command"}
 
 
@@ -38,7 +40,7 @@ class Played:
     def __init__(self, place):
         self.place = place
         self.ended, self.lives = (f"20260101-00000{number}-{uuid.uuid4().hex[:8]}" for number in (0, 1))
-        plan = plans.on_this_machine(place, self.ended, PRINTS, HOSTS)
+        plan = plans.on_this_machine(place, self.ended, PRINTS % (place, place, place), HOSTS)
         long = plans.on_this_machine(place, self.lives, "exec sleep 600", HOSTS)
         self.base = str(place / "n1")
         both = {"run_dir": self.base}
@@ -57,7 +59,7 @@ class Played:
             task("detached", "run_launch", plan=long, detach=True),
             task("ps", "run_ps", **both),
             task("status", "run_status", plan=long),
-            task("stop", "run_stop", run_id=self.lives, grace=1, **both),
+            {**task("stop", "run_stop", run_id=self.lives, grace=1, **both), "diff": True},
             task("stopped", "run_status", run_id=self.lives, **both),
             task("unknown", "run_status", run_id="20200101", **both),
             task("gc", "run_gc", days=0, **both),
@@ -181,6 +183,7 @@ def test_run_stop_ends_a_run_and_proves_it(played):
         {host: [] for host in HOSTS},
     )
     assert {node["state"] for node in played.results["stopped"]["nodes"].values()} == {"exited"}
+    assert sorted(found["diff"]["before"].splitlines()) == [f"{host}: run {played.lives}" for host in HOSTS]
 
 
 def test_a_run_that_no_node_holds_is_unknown_on_all(played):

@@ -7,7 +7,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import verdict
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of, verdict
 from tests.unit.module_utils.healthy_facts import node
 
 OTHERS = ["context", "madengine", "mpi"]  # for other runners and other work
@@ -36,3 +36,24 @@ def test_nothing_but_its_silence_is_known_of_a_node_that_was_not_reached():
     found = silent((1, 2), failed=[problem("HOST_UNREACHABLE", "n3", "it does not answer")])
 
     assert found["n3"] == sorted(set(catalog.NAMES) - {"reach"})
+
+
+class Probed:
+    """A conductor that was interrupted while it probed."""
+
+    is_over = True
+
+    def probe(self, hosts, request):
+        self.hosts, self.request = hosts, request
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("write", "is_dry", "writes"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_nothing_is_written_on_nodes_where_nothing_may_change(write, is_dry, writes):
+    conductor, variables = Probed(), {"n1": {}}
+    arguments = request_of.read({"work": ["train.py"], "write": write}, variables)
+    verdict.look(conductor, arguments, variables, play_rules.Stages(is_dry, False, True), in_full=False)
+
+    assert (conductor.hosts, conductor.request["write"]) == (["n1"], writes)
