@@ -66,7 +66,7 @@ class Direct:
 
             agents.loop.watch(self._orders, obey)
             plan, since = variables["madctl_plan"], variables.get("madctl_since")
-            return read_run.read(conductor, agents, plan, follow, since, read_only)
+            return read_run.read(conductor, agents, plan, follow, since, read_only)[0]
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
         """Send an order to the reader, which passes it on."""

@@ -49,9 +49,9 @@ class ActionModule(ActionBase):
         screen = playbook_screen.Screen(attached=True)
         screen.begin(plan)
         with hosting.conducted(agents, arguments.get("event_socket"), screen, exact=True) as conductor:
-            asked = read_run.read(conductor, agents, plan, follow, arguments.get("since"), read_only)
+            asked, ended = read_run.read(conductor, agents, plan, follow, arguments.get("since"), read_only)
         if not follow:
             playbook_screen.problems(asked["problems"])
         elif not quiet:
-            screen.done(asked, asked["problems"])
+            screen.done({**asked, "problems": ended}, shown=asked["problems"])
         return results.judged(asked, asked["problems"], arguments)

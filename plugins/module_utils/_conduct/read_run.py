@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, List, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
@@ -19,7 +19,7 @@ UNSEEN = (*codes.LOST, "CHANNEL_FAILED", "RUN_UNKNOWN")
 
 def read(
     conductor: Conductor, agents: Agents, plan: Plan, follow: bool, since: Any = None, read_only: bool = False
-) -> Result:
+) -> Tuple[Result, List[codes.Problem]]:
     """
     Read existing output, and with ``follow`` what comes until the end of the run.
 
@@ -28,7 +28,8 @@ def read(
         read_only: Whether neither a failure nor an interrupt may stop the run.
 
     Returns:
-        As for a launch, with what the reader asked for: which output is missing, not how the job ended.
+        As for a launch, with what the reader asked for: which output is missing, not how the job ended. Then the
+        problems of the job, none of an unfinished one.
     """
     started = time.monotonic()
     follower = conductor.follow(plan, read_only=read_only, begun=follow, to_end=follow)
@@ -42,7 +43,7 @@ def read(
     if not follow:
         failures = {run.host: run.failure for run in follower.runs if run.failure and run.failure_code in UNSEEN}
         problems = [find_run.silence(agents.ways[host], failure["message"]) for host, failure in failures.items()]
-        return {"changed": False, "nodes": {}, "exit_code": 0, "problems": problems}
+        return {"changed": False, "nodes": {}, "exit_code": 0, "problems": problems}, []
     result = result_of(follower, plan, time.monotonic() - started)
     asked = [entry for entry in result["problems"] if not read_only or entry["code"] in UNSEEN]
-    return {**result, "changed": not read_only, "problems": asked}
+    return {**result, "changed": not read_only, "problems": asked}, result["problems"]

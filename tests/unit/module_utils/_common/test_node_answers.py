@@ -175,7 +175,7 @@ def test_answers_of_one_node_break_nothing(rounds):
             for one in held_runs.held({"n2": found}, TARGETS):
                 one.record(TARGETS)
             held = {"n2": {run["run_id"]: run for run in found["runs"]}}
-            run_id = find_run._choose(held, "")
+            run_id = find_run._choose(held, "", alive=False)
             find_run._plan(run_id, {"n2": held["n2"][run_id]}, {}, is_named=False)
             assert "/" not in run_id and not run_id.startswith(".")
         else:
