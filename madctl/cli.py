@@ -14,19 +14,41 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
 from madctl.errors import ExitCode, MadctlError, Problem, refused, unexpected
+from madctl.request import words
 from madctl.screen import terminal
 
 COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are reported like all others."""
+    """An argument parser whose errors are reported like all others, with what was probably meant."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         """Raise instead of printing and exiting, so that JSON mode can report it too."""
         raise refused("USAGE", message, remedy=f"see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse an unknown command, or a value that an option does not take."""
+        if action.choices is None or value in action.choices:
+            return
+        known = list(action.choices)
+        is_command = isinstance(action, argparse._SubParsersAction)
+        name = "/".join(action.option_strings) or action.metavar or action.dest
+        what = f"unknown command {value!r}" if is_command else f"{name} takes {kinds.one_of(known)}, not {value!r}"
+        raise refused("USAGE", what, remedy=kinds.meant(value, known) or f"see {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse words that this command does not know."""
+        options, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            name = word.partition("=")[0]
+            what = f"unknown option {name}" if word.startswith("-") else f"unexpected argument {word!r}"
+            close = kinds.meant(name, self._option_string_actions) if word.startswith("-") else None
+            raise refused("USAGE", what, remedy=close or f"see {self.prog} --help")
+        return options, []
 
     def _print_message(self, message: str, _: Any = None) -> None:
         """Print help, which is all that argparse prints, as everything else is printed."""
@@ -38,9 +60,10 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="madctl",
         description="Run a training script on all your GPU nodes with one command, over plain SSH.",
+        epilog="madctl help COMMAND shows the options of a command.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
     for command in COMMANDS:
         command.register(commands)
@@ -51,9 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run madctl and return its exit code."""
     terminal.prepare()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    own, work = split_work(arguments)
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
-        code = _run(own, work)
+        code = _run(arguments)
     except MadctlError as error:
         code = _report(error, own)
     except KeyboardInterrupt:
@@ -66,18 +89,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _leave(code)
 
 
-def _run(own: list[str], work: list[str] | None) -> int:
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """
+    Parse a command line; ``help COMMAND`` is ``COMMAND --help``.
+
+    Raises:
+        UsageError: If it is invalid.
+    """
     parser = build_parser()
-    options = parser.parse_args(glued(own))
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    found = words.split(glued(arguments), commands.choices)
+    options = parser.parse_args(found.own)
+    options.work, options.notice, options.parser = found.work, found.notice, parser
+    return options
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = parsed(arguments)
     if options.version:
         from importlib.metadata import version
 
         terminal.say(f"madctl {version('madctl')}")
         return ExitCode.SUCCEEDED
     if options.command is None:
-        parser.print_help()
+        options.parser.print_help()
         return ExitCode.USAGE
-    options.work, options.parser = work, parser
     return int(options.run(options))
 
 
@@ -96,18 +134,10 @@ def _leave(code: int) -> int:
     return code
 
 
-def split_work(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """Split at the first ``--``: words of madctl, and those of the work, or None when there is no ``--``."""
-    if "--" not in arguments:
-        return list(arguments), None
-    position = arguments.index("--")
-    return list(arguments[:position]), list(arguments[position + 1 :])
-
-
 def glued(arguments: Sequence[str]) -> list[str]:
     """Join an option that takes another program's options with its value, which argparse would take for one of ours."""
-    words = iter(arguments)
-    return [f"{word}={next(words, '')}" if word == "--mpi-args" else word for word in words]
+    left = iter(arguments)
+    return [f"{word}={next(left, '')}" if word == "--mpi-args" else word for word in left]
 
 
 def _report(error: MadctlError, arguments: Sequence[str]) -> int:

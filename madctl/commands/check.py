@@ -13,7 +13,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Check everything that a launch needs, and print a table of nodes and checks; start nothing."
     parser = add_command(commands, "check", run, "check whether a launch would succeed", about)
-    parser.usage = "madctl check [--hosts LIST] [OPTION…] [-- SCRIPT.py [ARG…]]"
+    parser.usage = "madctl check [--hosts LIST] [OPTION…] [[--] SCRIPT.py [ARG…]]"
     add_host_options(parser)
     add_job_options(parser)
     group = parser.add_argument_group("check")
@@ -36,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
     hidden = secrets(options, wanted)
     nodes = choose.targets(options)
     view = View(nodes.names, as_json=options.output == "json", stages=("probe",), secrets=hidden)
+    if options.notice:
+        view.notice(options.notice)
     session = Session(nodes, wanted, view)
     session.run()
     return report_check(session, options)

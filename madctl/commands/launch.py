@@ -15,7 +15,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Check every node, start the job on all of them at once, and follow it to the end."
     parser = add_command(commands, "launch", run, "start a job on all nodes at once", about)
-    parser.usage = "madctl launch [--hosts LIST] [OPTION…] -- SCRIPT.py [ARG…]"
+    parser.usage = "madctl launch [--hosts LIST] [OPTION…] [--] SCRIPT.py [ARG…]"
     add_host_options(parser)
     add_job_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
@@ -36,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.dry_run:
         record_store.prepare()
     view = View(nodes.names, as_json=options.output == "json", secrets=secrets(options, wanted))
+    if options.notice:
+        view.notice(options.notice)
     session = RunSession(nodes, wanted, view)
     session.run()
     if session.interrupted and not session.started and (session.final is None or session.final.get("detached")):

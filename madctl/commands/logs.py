@@ -7,6 +7,7 @@ import argparse
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import ExitCode, Problem, of_signal, refused
 from madctl.request.options import add_command, add_run_argument, add_since_option, taking
 
@@ -35,7 +36,10 @@ def run(options: argparse.Namespace) -> int:
     record = record_store.load(options.run_id)
     unknown = [host for host in options.host if host not in record.targets["names"]]
     if unknown:
-        raise refused("RUN_HOST_UNKNOWN", f"run {record.run_id} has no node {', '.join(map(repr, unknown))}")
+        names = record.targets["names"]
+        remedy = kinds.meant(unknown[0], names) or f"its nodes: {fold(names)}"
+        message = f"run {record.run_id} has no node {', '.join(map(repr, unknown))}"
+        raise refused("RUN_HOST_UNKNOWN", message, remedy=remedy)
     chosen = [node for node in record.plan["nodes"] if not options.host or node["host"] in options.host]
     nodes = record.reach()
     view = View(nodes.names, as_json=False, stages=(), quiet=True, rank=options.rank)

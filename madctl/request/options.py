@@ -20,7 +20,8 @@ def taking(option: str, kind: Kind) -> Callable[[str], Any]:
         try:
             return kind.parse(text)
         except UnfitError as error:
-            raise refused("USAGE", kind.refusal(option, error.value)) from error
+            close = kinds.meant(str(error.value), kind.known)
+            raise refused("USAGE", kind.refusal(option, error.value), remedy=close) from error
 
     return parse
 
@@ -97,12 +98,12 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--env-file", metavar="FILE", help="file of variables, one NAME=VALUE per line")
     add_option(job, "--chdir", metavar="PATH", help="working directory on every node (default: this one)")
     add_option(job, "--run-dir", metavar="PATH", help="parent of run directories (default /var/tmp/madctl-UID)")
-    add_option(job, "--timeout", default=None, metavar="SECONDS", help="stop the job after SECONDS")
-    what = "dump stack traces and stop the job when no rank prints anything for SECONDS"
-    add_option(job, "--idle-timeout", default=None, metavar="SECONDS", help=what)
+    add_option(job, "--timeout", default=None, metavar="TIME", help="stop the job after TIME: 90, 10m, 1h30m")
+    what = "dump stack traces and stop the job when no rank prints anything for TIME"
+    add_option(job, "--idle-timeout", default=None, metavar="TIME", help=what)
     add_option(job, "--log-cap", metavar="SIZE", help="keep only the newest SIZE of each log on the nodes (default 1G)")
     what = "time for the nodes to get ready (default 60)"
-    add_option(job, "--start-timeout", metavar="SECONDS", help=what)
+    add_option(job, "--start-timeout", metavar="TIME", help=what)
     what = "use the first N nodes that pass all checks; the others are spares"
     add_option(job, "--nnodes", default=None, metavar="N", help=what)
     add_option(job, "--max-restarts", metavar="N", help="restart all ranks up to N times after a failure (default 0)")
@@ -139,5 +140,5 @@ def add_output_option(parser: argparse.ArgumentParser) -> None:
 
 def add_since_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that says where logs begin."""
-    what = "start here: now, 30s, 10m, 2h or 1d ago, or a time such as 2026-11-23T10:00 (default: the first byte)"
+    what = "start here: now, 30s, 10m, 1h30m or 1d ago, or a time such as 2026-11-23T10:00 (default: the first byte)"
     add_option(parser, "--since", metavar="WHEN", help=what)

@@ -94,7 +94,7 @@ FLOORS = {
     "playbook": {"errors", "result", "ansible_settings", "screen", "nodes", "runs"},
     "housekeeping": {"errors", "result", "nodes", "runs", "playbook"},
     "commands": {"errors", "result", "lab", "request", "screen", "nodes", "runs", "playbook", "housekeeping"},
-    "cli": {"errors", "result", "screen", "commands"},
+    "cli": {"errors", "result", "request", "screen", "commands"},
     "__main__": {"cli"},
 }
 

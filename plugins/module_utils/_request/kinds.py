@@ -9,14 +9,14 @@ Every start of madctl imports this, so what only some options need is imported w
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 MAX_HOSTS, MAX_SLOTS = 4096, 1024
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MOST_BYTES = 1 << 60
 _MOST_DIGITS = 18  # Python refuses to parse thousands of digits.
 _SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_AGO = r"([0-9]{1,9}(\.[0-9]*)?|\.[0-9]+)[smhd]"
+_SPAN = r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+)([smhd])"
 _TRUE, _FALSE = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f")
 
 
@@ -35,6 +35,7 @@ class Kind(NamedTuple):
     words: str
     type: str = "str"
     choices: Tuple[str, ...] = ()
+    known: Tuple[str, ...] = ()  # words of which a wrong one may be a misspelling
 
     def parse(self, value: Any) -> Any:
         """
@@ -55,6 +56,14 @@ class Kind(NamedTuple):
         return "%s takes %s, not %r" % (name, self.words, str(value))
 
 
+def meant(word: str, known: Iterable[str], form: str = "%s") -> Optional[str]:
+    """Ask whether a word is one of the known ones, misspelled; None where none is close."""
+    import difflib
+
+    close = difflib.get_close_matches(word, sorted(known), 1)
+    return "did you mean %s?" % (form % close[0]) if close else None
+
+
 def number(text: str, least: int, most: int) -> Optional[int]:
     """Parse a number of ASCII digits alone; None where it is another text or out of bounds."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
@@ -69,12 +78,13 @@ def one_of(words: Sequence[str]) -> str:
 
 def choice(*choices: str) -> Kind:
     """Make a kind that takes one of some words."""
-    return Kind(lambda value: _if(str(value) in choices, str(value)), one_of(choices), choices=choices)
+    return Kind(lambda value: _if(str(value) in choices, str(value)), one_of(choices), choices=choices, known=choices)
 
 
 def names(known: Sequence[str]) -> Kind:
     """Make a kind that takes one of many names, which specifications do not list."""
-    return Kind(lambda value: _if(str(value) in known, str(value)), "one of " + ", ".join(known))
+    said = "one of " + ", ".join(known)
+    return Kind(lambda value: _if(str(value) in known, str(value)), said, known=tuple(known))
 
 
 def whole(least: int, most: int) -> Kind:
@@ -89,11 +99,25 @@ def whole_or(least: int, most: int, *words: str) -> Kind:
     return Kind(lambda value: str(value) if str(value) in words else str(_whole(value, least, most)), parts)
 
 
-def decimal(words: str, most: float, least: float = 0.0) -> Kind:
-    """Make a kind of numbers that may have a fraction."""
+def duration(value: Any) -> float:
+    """
+    Parse a duration in seconds, such as 90, 90s, 10m or 1h30m.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    text = str(value)
+    if not re.fullmatch(r"(?:%s)+" % _SPAN, text):
+        return float(text)
+    return sum(float(part[0]) * _SECONDS_IN[part[-1]] for part in re.findall(_SPAN, text))
+
+
+def span(words: str, most: float, least: float = 0.0, unit: str = "s") -> Kind:
+    """Make a kind of durations; a bare number is one of ``unit``, and so is what is parsed."""
 
     def read(value: Any) -> float:
-        found = float(str(value))
+        text = str(value)
+        found = duration(text) / (_SECONDS_IN[unit] if text[-1:] in _SECONDS_IN else 1)
         _if(least <= found < most, value)
         return found
 
@@ -105,7 +129,7 @@ def since(text: Optional[str], now: float) -> Union[float, str, None]:
     Parse where logs should begin.
 
     Args:
-        text: ``now`` is their end; ``30s``, ``10m``, ``2h``, ``1d`` are that long ago; otherwise a time such as
+        text: ``now`` is their end; ``30s``, ``10m``, ``1h30m``, ``1d`` are that long ago; otherwise a time such as
             ``2026-11-23T10:00`` of this machine's clock.
         now: Seconds since the epoch.
 
@@ -121,8 +145,8 @@ def since(text: Optional[str], now: float) -> Union[float, str, None]:
         return None
     if text == "now":
         return "end"
-    if re.fullmatch(_AGO, text):
-        return now - float(text[:-1]) * _SECONDS_IN[text[-1]]
+    if text[-1:] in _SECONDS_IN:
+        return now - duration(text)
     try:
         return datetime.datetime.fromisoformat(text).timestamp()
     except OverflowError as error:
@@ -210,10 +234,11 @@ SWITCH = Kind(_switch, "true or false", "bool")
 ABSOLUTE_PATH = Kind(lambda value: _if(str(value).startswith("/"), str(value)), "an absolute path")
 ADDRESS = Kind(_address, "an IP address of the first node")
 INTERFACE = Kind(_interface, "a name or a network such as 10.0.0.0/24")
-SECONDS = decimal("a positive number of seconds", 1e9, least=5e-324)
-LIMIT = decimal("a number of seconds, 0 for no limit", 1e9)
-GRACE = decimal("a number of seconds", 1e9)
-DAYS = decimal("a number of days", 1e6)
+_SUCH_AS = "a time such as 90, 10m or 1h30m"
+SECONDS = span(_SUCH_AS, 1e9, least=5e-324)
+LIMIT = span(_SUCH_AS + ", 0 for no limit", 1e9)
+GRACE = span(_SUCH_AS, 1e9)
+DAYS = span("a number of days, or a time such as 12h", 1e6, unit="d")
 BYTES = Kind(_bytes, "a number of bytes, or with K, M or G", "int")
 MOMENT = Kind(_moment, "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00")
 VARIABLES = Kind(_variables, "a mapping of valid variable names to values", "dict")

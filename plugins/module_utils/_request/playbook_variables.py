@@ -7,13 +7,12 @@ Pure; private to the collection.
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Iterable, List, Match
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._request import variables
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds, variables
 
 NAMES = frozenset(row.variable for row in variables.TABLE if not row.is_internal)
 INTERNAL = frozenset(row.variable for row in variables.TABLE if row.is_internal)
@@ -64,8 +63,5 @@ def unknown_tags(typed: Iterable[str], known: Iterable[str]) -> List[Problem]:
 
 
 def _meant(word: str, known: Iterable[str], prefix: str = "") -> str:
-    ordered = sorted(known)
-    close = difflib.get_close_matches(word, ordered, 1)
-    if close:
-        return "did you mean %s%s?" % (prefix, close[0])
-    return "known: " + ", ".join(prefix + name for name in ordered)
+    close = kinds.meant(word, known, prefix + "%s")
+    return close or "known: " + ", ".join(prefix + name for name in sorted(known))

@@ -45,7 +45,8 @@ def parsed(given: Dict[str, Any]) -> Tuple[Dict[str, Any], List[Problem]]:
                 found[name] = row.parse(value) if row else value
         except kinds.UnfitError as error:
             assert row is not None
-            problems.append(problem("USAGE", None, row.kind.refusal(row.variable, error.value)))
+            close = kinds.meant(str(error.value), row.kind.known)
+            problems.append(problem("USAGE", None, row.kind.refusal(row.variable, error.value), close))
     return found, problems
 
 

@@ -12,9 +12,7 @@ from madctl.request import role_variables
 
 
 def variables(line):
-    own, work = cli.split_work(["launch", "--hosts", "a,b", *shlex.split(line)])
-    options = cli.build_parser().parse_args(cli.glued(own))
-    options.work = work
+    options = cli.parsed(["launch", "--hosts", "a,b", *shlex.split(line)])
     return role_variables.launch_variables(options, {"PATH": "/usr/bin:/bin"})
 
 

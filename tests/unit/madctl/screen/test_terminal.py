@@ -127,7 +127,7 @@ def test_a_stream_that_has_no_code_for_a_character_gets_it_spelled_out(encoding,
 # -- nothing ends in a traceback -----------------------------------------------------------------------
 
 ARGUMENTS = [
-    *([option, text] for text in hostile.LANGUAGES.values() for option in ("status", "launch", "--output", "nonsense")),
+    *([option, text] for text in hostile.LANGUAGES.values() for option in ("status", "ps", "--output", "nonsense")),
     *(["gc", "--days", text] for text in hostile.LANGUAGES.values()),
     *(["launch", "--python", text, "--skip", text, "--", "x.py"] for text in hostile.LANGUAGES.values()),
 ]

@@ -32,10 +32,10 @@ def refused_option(command, option, value):
 @pytest.mark.parametrize(
     ("command", "option", "value", "words"),
     [
-        ("launch", "--timeout", "x", "a number of seconds, 0 for no limit"),
-        ("launch", "--idle-timeout", "-1", "a number of seconds, 0 for no limit"),
-        ("launch", "--start-timeout", "0", "a positive number of seconds"),
-        ("launch", "--start-timeout", "nan", "a positive number of seconds"),
+        ("launch", "--timeout", "x", "a time such as 90, 10m or 1h30m, 0 for no limit"),
+        ("launch", "--idle-timeout", "-1", "a time such as 90, 10m or 1h30m, 0 for no limit"),
+        ("launch", "--start-timeout", "0", "a time such as 90, 10m or 1h30m"),
+        ("launch", "--start-timeout", "nan", "a time such as 90, 10m or 1h30m"),
         ("launch", "--log-cap", "1T", "a number of bytes, or with K, M or G"),
         ("launch", "--log-cap", "1073741825G", "a number of bytes, or with K, M or G"),
         ("launch", "--nproc-per-node", "0", "a number from 1 to 1024, auto or gpu"),
@@ -53,7 +53,7 @@ def refused_option(command, option, value):
         ("launch", "--shared-path", "data", "an absolute path"),
         ("logs", "--since", "soon", "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00"),
         ("collect", "--max-size", "0", "a number of bytes, or with K, M or G"),
-        ("gc", "--days", "-1", "a number of days"),
+        ("gc", "--days", "-1", "a number of days, or a time such as 12h"),
     ],
 )
 def test_both_doors_refuse_a_value_with_the_same_words(command, option, value, words):

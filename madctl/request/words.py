@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The words of a command line: which are madctl's, and which are the work.
+
+The work begins behind the first ``--``, or, for a command that takes work, with the first word that is not an option.
+Pure.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from madctl.errors import Problem, refused
+
+_WITH_WORK = ("launch", "check")
+_NODES = "nodes"
+
+
+class Words(NamedTuple):
+    """Words of madctl; those of the work, None if there is none; and options of madctl that the work gets."""
+
+    own: list[str]
+    work: list[str] | None = None
+    passed: Sequence[str] = ()
+
+    @property
+    def notice(self) -> Problem | None:
+        """What to tell about options that the work gets."""
+        if not self.passed or not self.work:
+            return None
+        verb = "goes" if len(self.passed) == 1 else "go"
+        remedy = f"write options of madctl before {self.work[0]}"
+        return Problem("OPTION_PASSED_ON", f"{', '.join(self.passed)} {verb} to {self.work[0]}", remedy=remedy)
+
+
+def split(arguments: Sequence[str], commands: Mapping[str, argparse.ArgumentParser]) -> Words:
+    """
+    Split a command line.
+
+    Args:
+        commands: The parser of each command.
+
+    Raises:
+        UsageError: If the work would get an option that selects nodes, where ``--`` does not say that it should.
+    """
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    if command not in _WITH_WORK:
+        return _at_separator(arguments)
+    parser = commands[command]
+    begin = next(_plain(arguments, arguments.index(command) + 1, parser), None)
+    if begin is None or arguments[begin] == "--":
+        return _at_separator(arguments)
+    work = list(arguments[begin:])
+    passed = [name for name in _named(work[1:]) if name in parser._option_string_actions]
+    selecting = {name for group in parser._action_groups if group.title == _NODES for name in _options(group)}
+    for name in passed:
+        if name in selecting:
+            remedy = f"write {name} before {work[0]}, or -- before {work[0]} if it is an option of the job"
+            raise refused("USAGE", f"{name} after {work[0]} would go to the job", remedy=remedy)
+    return Words(list(arguments[:begin]), work, passed)
+
+
+def _at_separator(arguments: Sequence[str]) -> Words:
+    if "--" not in arguments:
+        return Words(list(arguments))
+    at = arguments.index("--")
+    return Words(list(arguments[:at]), list(arguments[at + 1 :]))
+
+
+def _plain(arguments: Sequence[str], at: int, parser: argparse.ArgumentParser) -> Iterator[int]:
+    """Yield the places of words that are neither options nor their values, and of the separator."""
+    while at < len(arguments):
+        word = arguments[at]
+        if not _is_option(word):
+            yield at
+        at += 1 + _values(word, arguments[at + 1 :], parser)
+
+
+def _values(word: str, after: Sequence[str], parser: argparse.ArgumentParser) -> int:
+    """Return how many of the words after an option are its values."""
+    action = parser._option_string_actions.get(word)
+    if action is None or action.nargs == 0:
+        return 0
+    if action.nargs is None:
+        return 1
+    count = next((place for place, word in enumerate(after) if _is_option(word) or word == "--"), len(after))
+    return min(count, 1) if action.nargs == argparse.OPTIONAL else count
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and word not in ("-", "--")
+
+
+def _named(words: Sequence[str]) -> list[str]:
+    own = words[: words.index("--")] if "--" in words else words
+    return list(dict.fromkeys(word.partition("=")[0] for word in own if _is_option(word)))
+
+
+def _options(group: argparse._ArgumentGroup) -> Iterator[str]:
+    for action in group._group_actions:
+        yield from action.option_strings
