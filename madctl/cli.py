@@ -74,18 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run madctl and return its exit code."""
     terminal.prepare()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
         code = _run(arguments)
     except MadctlError as error:
-        code = _report(error, own)
+        code = _report(error, arguments)
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except SystemExit as end:  # of --help
         code = int(end.code or 0)
     except Exception as error:  # noqa: BLE001  no caller could make a line of it
         terminal.trace(error)
-        code = _report(MadctlError(unexpected(error)), own)
+        code = _report(MadctlError(unexpected(error)), arguments)
     return _leave(code)
 
 
@@ -99,11 +98,15 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = build_parser()
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
-    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    found = words.split(glued(arguments), commands.choices)
+    found = _split(arguments, parser)
     options = parser.parse_args(found.own)
     options.work, options.notice, options.parser = found.work, found.notice, parser
     return options
+
+
+def _split(arguments: Sequence[str], parser: Parser) -> words.Words:
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return words.split(glued(arguments), commands.choices)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -153,5 +156,9 @@ def _report(error: MadctlError, arguments: Sequence[str]) -> int:
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Return whether JSON was asked for, even when the rest of the line could not be parsed."""
+    try:
+        arguments = _split(arguments, build_parser()).own
+    except MadctlError:
+        arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     return "--output=json" in arguments or ("--output", "json") in pairs

@@ -90,6 +90,21 @@ def test_what_is_unknown_is_refused_with_what_was_probably_meant(line, message, 
     assert (found.code, found.message, found.remedy) == ("USAGE", message, remedy)
 
 
+@pytest.mark.parametrize(
+    ("line", "is_json"),
+    [
+        ("launch --output json --runner x y", True),
+        ("launch --output=json -- --runner x", True),
+        ("launch x --output json", False),
+        ("launch -- x --output json", False),
+        ("launch x --output json --hosts a", True),
+        ("status --output json a b", True),
+    ],
+)
+def test_json_is_asked_of_madctl_and_not_of_the_work(line, is_json):
+    assert cli.wants_json(shlex.split(line)) == is_json
+
+
 def test_a_misspelled_check_is_recognised():
     found = refused("launch --skip storag train.py")
 
