@@ -99,14 +99,14 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
     found = _split(arguments, parser)
-    options = parser.parse_args(found.own)
+    options = parser.parse_args(glued(found.own))
     options.work, options.notice, options.parser = found.work, found.notice, parser
     return options
 
 
 def _split(arguments: Sequence[str], parser: Parser) -> words.Words:
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return words.split(glued(arguments), commands.choices)
+    return words.split(arguments, commands.choices)
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -108,7 +108,8 @@ def duration(value: Any) -> float:
     """
     text = str(value)
     if not re.fullmatch(r"(?:%s)+" % _SPAN, text):
-        return float(text)
+        # Python itself would accept 1_0, and digits of every script.
+        return float(_if(text.isascii() and "_" not in text, text))
     return sum(float(part[0]) * _SECONDS_IN[part[-1]] for part in re.findall(_SPAN, text))
 
 

@@ -29,6 +29,7 @@ def refused(line):
         ("launch --dry-run -i hosts.yml -ihosts2.yml train.py", ["train.py"]),
         ("launch --mpi-args '--x y' --runner mpirun a.out", ["a.out"]),
         ("launch --mpi-args --x --runner mpirun a.out", ["a.out"]),
+        ("launch -- x --mpi-args --y", ["x", "--mpi-args", "--y"]),
         ("launch --replace-containers --tags a b -- --live-output", ["--live-output"]),
         ("launch --tags a b", None),
         ("launch --hosts a -- train.py -- x", ["train.py", "--", "x"]),
@@ -136,7 +137,7 @@ def test_durations(text, seconds):
     assert parsed(f"launch --timeout {text} --idle-timeout {text} --start-timeout {text} x").timeout == seconds
 
 
-@pytest.mark.parametrize("text", ["10x", "m", "1h 30m", "-5", "1e10", "nan", "٣m", "1h30", ""])
+@pytest.mark.parametrize("text", ["10x", "m", "1h 30m", "-5", "1e10", "nan", "٣m", "٣", "1_0", "1h30", "", "9" * 400, "999999999d"])
 def test_what_is_not_a_duration(text):
     with pytest.raises(UsageError):
         cli.parsed(["launch", f"--timeout={text}", "x"])
