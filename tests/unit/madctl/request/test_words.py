@@ -137,7 +137,9 @@ def test_durations(text, seconds):
     assert parsed(f"launch --timeout {text} --idle-timeout {text} --start-timeout {text} x").timeout == seconds
 
 
-@pytest.mark.parametrize("text", ["10x", "m", "1h 30m", "-5", "1e10", "nan", "٣m", "٣", "1_0", "1h30", "", "9" * 400, "999999999d"])
+@pytest.mark.parametrize(
+    "text", ["10x", "m", "1h 30m", "-5", "1e10", "nan", "٣m", "٣", "1_0", "1h30", "", "9" * 400, "999999999d"]
+)
 def test_what_is_not_a_duration(text):
     with pytest.raises(UsageError):
         cli.parsed(["launch", f"--timeout={text}", "x"])
