@@ -97,7 +97,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser()
     if arguments[:1] == ["help"]:
-        arguments = [*arguments[1:], "--help"]
+        arguments = [*(word for word in arguments[1:] if word != "help"), "--help"]
     found = _split(arguments, parser)
     options = parser.parse_args(glued(found.own))
     options.work, options.notice, options.parser = found.work, found.notice, parser

@@ -82,6 +82,8 @@ def work(words: Sequence[Any], shape: str, python: Optional[str] = None) -> List
     plain = [raw_words.unpack(word) for word in words]
     if any("\0" in word for word in plain):
         return [problem("WORK_INVALID", None, "an argument contains a NUL byte")]
+    if plain[:1] == [""]:
+        return [problem("WORK_MISSING", None, "the script is an empty word", "is a variable of your shell not set?")]
     if not runners.job_of(shape).uses_python or not words:
         return []
     inner = launchers.launcher(plain)

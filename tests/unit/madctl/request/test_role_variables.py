@@ -30,6 +30,13 @@ def test_a_launcher_in_a_launcher_is_refused_with_what_to_write():
     assert found.remedy == "leave it out, madctl starts torchrun: --nproc-per-node 1 -- world.py"
 
 
+@pytest.mark.parametrize("line", ["''", "-- ''", "--command -- '' x", "--runner mpirun -- ''"])
+def test_an_empty_word_is_not_a_script(line):
+    found = refused(line)
+
+    assert (found.code, found.message) == ("WORK_MISSING", "the script is an empty word")
+
+
 def test_a_launcher_under_mpirun_is_refused_too():
     assert refused("--runner mpirun -- mpirun -np 2 a.out").code == "WORK_IS_LAUNCHER"
 

@@ -114,7 +114,13 @@ def test_a_misspelled_check_is_recognised():
 
 
 @pytest.mark.parametrize(
-    ("line", "first"), [("help", "usage: madctl"), ("help launch", "usage: madctl launch"), ("help lab up", None)]
+    ("line", "first"),
+    [
+        ("help", "usage: madctl"),
+        ("help help", "usage: madctl"),
+        ("help launch", "usage: madctl launch"),
+        ("help lab up", None),
+    ],
 )
 def test_help_of_a_command(line, first, capsys):
     with pytest.raises(SystemExit) as end:
