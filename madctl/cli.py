@@ -12,47 +12,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
-from madctl.errors import ExitCode, MadctlError, Problem, refused, unexpected
+from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.request import words
+from madctl.request.help_text import Example
+from madctl.request.parser import Parser
 from madctl.screen import terminal
 
 COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are reported like all others, with what was probably meant."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """Raise instead of printing and exiting, so that JSON mode can report it too."""
-        raise refused("USAGE", message, remedy=f"see {self.prog} --help")
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse an unknown command, or a value that an option does not take."""
-        if action.choices is None or value in action.choices:
-            return
-        known = list(action.choices)
-        is_command = isinstance(action, argparse._SubParsersAction)
-        name = "/".join(action.option_strings) or action.metavar or action.dest
-        what = f"unknown command {value!r}" if is_command else f"{name} takes {kinds.one_of(known)}, not {value!r}"
-        raise refused("USAGE", what, remedy=kinds.meant(value, known) or f"see {self.prog} --help")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse words that this command does not know."""
-        options, unknown = super().parse_known_args(args, namespace)
-        for word in unknown:
-            name = word.partition("=")[0]
-            what = f"unknown option {name}" if word.startswith("-") else f"unexpected argument {word!r}"
-            close = kinds.meant(name, self._option_string_actions) if word.startswith("-") else None
-            raise refused("USAGE", what, remedy=close or f"see {self.prog} --help")
-        return options, []
-
-    def _print_message(self, message: str, _: Any = None) -> None:
-        """Print help, which is all that argparse prints, as everything else is printed."""
-        terminal.say(*message.rstrip("\n").split("\n"))
 
 
 def build_parser() -> Parser:
@@ -61,7 +29,11 @@ def build_parser() -> Parser:
         prog="madctl",
         description="Run a training script on all your GPU nodes with one command, over plain SSH.",
         epilog="madctl help COMMAND shows the options of a command.",
-        allow_abbrev=False,
+    )
+    parser.examples = (
+        Example("try it on two hosts that are made of this machine", "madctl lab up -n 2"),
+        Example("start a script on them", "madctl launch --lab lab examples/all_reduce.py"),
+        Example("see what became of it", "madctl status"),
     )
     parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
@@ -144,8 +116,9 @@ def glued(arguments: Sequence[str]) -> list[str]:
 
 
 def _report(error: MadctlError, arguments: Sequence[str]) -> int:
-    for problem in error.problems:
-        terminal.tell(f"madctl: {problem}")
+    from madctl.screen.problems import print_problems
+
+    print_problems(error.problems, [])
     if wants_json(arguments):
         from madctl.result import Result, to_json
 

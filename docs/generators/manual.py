@@ -7,11 +7,6 @@ from pathlib import Path
 from docs.generators import command_line
 
 EXIT_CODES = Path(__file__).parents[1] / "reference" / "exit_codes.md"
-EXAMPLES = (
-    ("Start a script on sixteen nodes:", "madctl launch --hosts gpu[01-16] -- train.py --lr 1e-4"),
-    ("Check first whether that would succeed:", "madctl check --hosts gpu[01-16] -- train.py"),
-    ("Show the state of the latest run from any later shell:", "madctl status"),
-)
 
 
 def manual() -> str:
@@ -24,13 +19,14 @@ def manual() -> str:
         f"madctl \\- {_text(program.description[0].lower() + program.description[1:].rstrip('.'))}",
         ".SH SYNOPSIS",
         ".nf",
-        ".B madctl launch \\fR[\\fIOPTION\\fR...] \\-\\- \\fISCRIPT.py\\fR [\\fIARG\\fR...]",
+        ".B madctl launch \\fR[\\fIOPTION\\fR...] [\\-\\-] \\fISCRIPT.py\\fR [\\fIARG\\fR...]",
         ".B madctl \\fICOMMAND\\fR [\\fIOPTION\\fR...]",
         ".fi",
         ".SH DESCRIPTION",
         "madctl checks every node, assigns ranks, starts the work on all nodes at once or on none,",
         "and shows their progress.",
-        "What follows \\fB\\-\\-\\fR is the work: it reaches the nodes word for word.",
+        "The work begins with the first word that is not an option, or after \\fB\\-\\-\\fR:",
+        "it reaches the nodes word for word.",
         ".SH COMMANDS",
     ]
     for command, groups in command_line.with_repeated(command_line.commands()):
@@ -44,8 +40,9 @@ def manual() -> str:
     for code, meaning in re.findall(r"^\| ([\d, ]+) \| (.*?) \|", EXIT_CODES.read_text(encoding="utf-8"), re.M):
         lines += [".TP", f".B {code}", _text(meaning)]
     lines += [".SH EXAMPLES"]
-    for title, example in EXAMPLES:
-        lines += [_text(title), ".PP", ".RS 4", _text(example), ".RE", ".PP"]
+    for command in command_line.commands():
+        for what, line in command.examples:
+            lines += [f"{_text(what[0].upper() + what[1:])}:", ".PP", ".RS 4", ".EX", _text(line), ".EE", ".RE", ".PP"]
     lines.pop()
     lines += [".SH SEE ALSO", ".BR ssh (1),", ".BR ssh_config (5)"]
     return "\n".join(lines) + "\n"
@@ -53,5 +50,5 @@ def manual() -> str:
 
 def _text(text: str) -> str:
     """Escape what troff would interpret."""
-    plain = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...").replace("`", "")
+    plain = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...").replace("`", "").replace("~", "\\(ti")
     return f"\\&{plain}" if plain.startswith((".", "'")) else plain

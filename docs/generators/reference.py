@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = """\
 # Commands
 
-Everything after `--` is the work: it reaches the nodes word for word. See also [exit codes](exit_codes.md) and [error
-codes](errors.md). `make docs` generates this page from the parser.
+The work begins with the first word that is not an option, or after `--`: it reaches the nodes word for word. See also
+[exit codes](exit_codes.md) and [error codes](errors.md). `make docs` generates this page from the parser.
 
 {rows}
 """
@@ -42,6 +42,7 @@ def commands() -> str:
             head = ["| option | meaning |" if group.title == "options" else f"| {group.title} | meaning |", "|---|---|"]
             lines = [f"| {_code(option.spelling)} | {_cell(option.meaning)} |" for option in group.options]
             parts.append("\n".join([*head, *lines]) + "\n")
+        parts += [f"To {what}:\n\n```sh\n{line}\n```\n" for what, line in each.examples]
     return "\n".join(parts)
 
 

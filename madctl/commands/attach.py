@@ -12,7 +12,8 @@ from madctl.request.options import add_command, add_output_option, add_run_argum
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Show all output of a run from its first byte, then follow it to its end."
-    parser = add_command(commands, "attach", run, "attach to a running job", about)
+    examples = [("follow a run that was launched with --detach", "madctl attach")]
+    parser = add_command(commands, "attach", run, "attach to a running job", about, examples)
     add_run_argument(parser)
     add_since_option(parser)
     add_output_option(parser)

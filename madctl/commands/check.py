@@ -8,11 +8,20 @@ from typing import Any
 
 from madctl.request.options import add_command, add_host_options, add_job_options, add_option, add_output_option
 
+_EXAMPLES = (
+    ("check whether train.py could start on sixteen nodes", "madctl check --hosts gpu[01-16] train.py"),
+    ("only ask which network they would use, and why", "madctl check --hosts gpu[01-16] --explain network"),
+)
+_FIRST = (
+    *("--hosts", "--inventory", "--nproc-per-node", "--python", "--interface", "--shared-path"),
+    *("--skip", "--only", "--explain", "--output"),
+)
+
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Check everything that a launch needs, and print a table of nodes and checks; start nothing."
-    parser = add_command(commands, "check", run, "check whether a launch would succeed", about)
+    parser = add_command(commands, "check", run, "check whether a launch would succeed", about, _EXAMPLES)
     parser.usage = "madctl check [--hosts LIST] [OPTION…] [[--] SCRIPT.py [ARG…]]"
     add_host_options(parser)
     add_job_options(parser)
@@ -22,6 +31,7 @@ def register(commands: Any) -> None:
         "--explain", choices=["network"], metavar="network", help="show every address, and why it was chosen or not"
     )
     add_output_option(parser)
+    parser.show_first(*_FIRST)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -22,14 +22,27 @@ _madctl_runs() {
   local -a runs=("${XDG_STATE_HOME:-$HOME/.local/state}"/madctl/runs/*.json(N:t:r))
   compadd -a runs
 }""",
+    "fish": """\
+function _madctl_runs
+  set -l state $HOME/.local/state
+  set -q XDG_STATE_HOME; and set state $XDG_STATE_HOME
+  for file in $state/madctl/runs/*.json
+    string replace -r '.*/(.*)[.]json$' '$1' -- $file
+  end
+end""",
 }
+_EXAMPLES = (
+    ("complete in this bash (in ~/.bashrc: in every one)", "source <(madctl completion bash)"),
+    ("complete in zsh", 'eval "$(madctl completion zsh)"'),
+    ("complete in fish, from now on", "madctl completion fish > ~/.config/fish/completions/madctl.fish"),
+)
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Print the script that makes a shell complete the commands and options of madctl."
-    parser = add_command(commands, "completion", run, "print the completion script of a shell", about)
-    parser.add_argument("shell", choices=["bash", "zsh"], help="shell to complete for")
+    parser = add_command(commands, "completion", run, "print the completion script of a shell", about, _EXAMPLES)
+    parser.add_argument("shell", choices=list(_RUNS), help="shell to complete for")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
     from madctl.screen import terminal
 
-    values = {"DIRECTORY": shtab.DIRECTORY, "RUN": dict.fromkeys(_RUNS, "_madctl_runs")}
+    values = {"DIRECTORY": shtab.DIRECTORY, "RUN": {**dict.fromkeys(_RUNS, "_madctl_runs"), "fish": "(_madctl_runs)"}}
     values |= dict.fromkeys(("FILE", "PATH", "PATH[:ro]"), shtab.FILE)
     for action in _actions(options.parser):
         if action.metavar in values:

@@ -16,7 +16,8 @@ def register(commands: Any) -> None:
         "Delete files of old runs, here and on the given nodes; by default on the nodes of all runs that this machine "
         "remembers. Live runs are never touched."
     )
-    parser = add_command(commands, "gc", run, "delete files of old runs", about)
+    examples = [("list what is left of runs that ended over a day ago", "madctl gc --days 1 --dry-run")]
+    parser = add_command(commands, "gc", run, "delete files of old runs", about, examples)
     add_host_options(parser)
     group = parser.add_argument_group("what to delete")
     add_option(group, "--days", metavar="N", help="delete runs that ended more than N days ago (default 7)")

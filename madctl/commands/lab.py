@@ -24,25 +24,35 @@ _ENTER = 'cd "$0" 2>/dev/null || cd; exec "$@"'
 def register(commands: Any) -> None:
     """Add the command and its subcommands to the parser."""
     about = "Create disposable hosts on this machine, to try everything without a cluster."
-    parser = add_command(commands, "lab", _usage, "create disposable hosts on this machine", about)
+    examples = [
+        ("bring up node1 and node2", "madctl lab up -n 2"),
+        ("check what a launch needs on them", "madctl check --lab lab"),
+        ("remove them", "madctl lab down"),
+    ]
+    parser = add_command(commands, "lab", _usage, "create disposable hosts on this machine", about, examples)
     verbs = parser.add_subparsers(dest="verb", metavar="SUBCOMMAND", title="subcommands", parser_class=type(parser))
     parser.set_defaults(verbs=verbs.choices)
 
-    up = _add(verbs, "up", _up, "bring up node1…nodeN")
+    four = ("bring up four hosts of a second lab", "madctl lab up -n 4 --name four")
+    up = _add(verbs, "up", _up, "bring up node1…nodeN", four)
     hosts = taking("-n", kinds.whole(0, 10**6))
     up.add_argument("-n", dest="count", type=hosts, default=2, metavar="N", help="number of hosts (default 2)")
     what = "rename the data interface of a host (repeatable)"
     up.add_argument("--interface-name", action="append", default=[], metavar="HOST=NAME", help=what)
-    _add(verbs, "down", _down, "remove a lab completely")
-    _add(verbs, "status", _status, "show the hosts and whether they are up")
-    enter = _add(verbs, "exec", _exec, "run a command on a host: lab exec HOST -- CMD")
-    enter.add_argument("host", metavar="HOST")
-    _add(verbs, "inventory", partial(_print_path, "inventory.yml"), "print the path of the lab's Ansible inventory")
-    _add(verbs, "ssh-config", partial(_print_path, "ssh_config"), "print the path of the lab's SSH configuration")
+    _add(verbs, "down", _down, "remove a lab completely", ("remove that lab", "madctl lab down --name four"))
+    _add(verbs, "status", _status, "show the hosts and whether they are up", ("show them", "madctl lab status"))
+    look = ("look at the addresses of node1", "madctl lab exec node1 -- ifconfig")
+    enter = _add(verbs, "exec", _exec, "run a command on a host", look)
+    enter.usage = "madctl lab exec HOST [OPTION…] -- COMMAND [ARG…]"
+    enter.add_argument("host", metavar="HOST", help="name of the host, such as node1")
+    ping = ("use the hosts with Ansible alone", 'ansible -i "$(madctl lab inventory)" all -m ping')
+    _add(verbs, "inventory", partial(_print_path, "inventory.yml"), "print the path of its Ansible inventory", ping)
+    ssh = ("log in with plain SSH", 'ssh -F "$(madctl lab ssh-config)" node1')
+    _add(verbs, "ssh-config", partial(_print_path, "ssh_config"), "print the path of its SSH configuration", ssh)
 
 
-def _add(verbs: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
-    parser = add_command(verbs, name, run, summary, summary)
+def _add(verbs: Any, name: str, run: Any, summary: str, example: tuple[str, str]) -> argparse.ArgumentParser:
+    parser = add_command(verbs, name, run, summary, summary, [example])
     parser.add_argument("--name", default="lab", help="name of the lab (default lab)")
     return parser
 

@@ -10,16 +10,27 @@ from typing import Any
 from madctl.errors import ExitCode, Problem, RunError
 from madctl.request.options import add_command, add_host_options, add_job_options, add_output_option
 
+_EXAMPLES = (
+    ("start train.py on sixteen nodes", "madctl launch --hosts gpu[01-16] train.py --lr 1e-4"),
+    ("show what that would start, but start nothing", "madctl launch --hosts gpu[01-16] --dry-run train.py --lr 1e-4"),
+    ("run a command once per node", "madctl launch --hosts gpu[01-16] --command -- nvidia-smi -L"),
+)
+_FIRST = (
+    *("--hosts", "--inventory", "--nproc-per-node", "--python", "--env", "--shared-path", "--timeout"),
+    *("--max-restarts", "--detach", "--dry-run"),
+)
+
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Check every node, start the job on all of them at once, and follow it to the end."
-    parser = add_command(commands, "launch", run, "start a job on all nodes at once", about)
+    parser = add_command(commands, "launch", run, "start a job on all nodes at once", about, _EXAMPLES)
     parser.usage = "madctl launch [--hosts LIST] [OPTION…] [--] SCRIPT.py [ARG…]"
     add_host_options(parser)
     add_job_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser)
+    parser.show_first(*_FIRST)
 
 
 def run(options: argparse.Namespace) -> int:

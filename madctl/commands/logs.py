@@ -11,11 +11,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.names impor
 from madctl.errors import ExitCode, Problem, of_signal, refused
 from madctl.request.options import add_command, add_run_argument, add_since_option, taking
 
+_EXAMPLES = (
+    ("show what rank 3 of the latest run printed", "madctl logs --rank 3"),
+    ("follow all ranks of a run from now on", "madctl logs 20261129-1025 -f --since now"),
+)
+
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Show the output of a run."
-    parser = add_command(commands, "logs", run, "show the output of a run", about)
+    parser = add_command(commands, "logs", run, "show the output of a run", about, _EXAMPLES)
     add_run_argument(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the run ends")
     parser.add_argument("--host", action="append", default=[], metavar="NAME", help="show only this node (repeatable)")

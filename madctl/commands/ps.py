@@ -11,12 +11,18 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import colu
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import Problem, refused
 from madctl.request.options import add_command, add_host_options, add_output_option, hosts_given
+from madctl.screen.terminal import OUT
+
+_EXAMPLES = (
+    ("list the runs that this machine remembers", "madctl ps"),
+    ("find runs on nodes, whoever launched them from wherever", "madctl ps --hosts gpu[01-16]"),
+)
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "List the runs that this machine remembers, or find those on the given nodes and remember them."
-    parser = add_command(commands, "ps", run, "list runs", about)
+    parser = add_command(commands, "ps", run, "list runs", about, _EXAMPLES)
     add_host_options(parser)
     parser.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
     add_output_option(parser)
@@ -41,7 +47,7 @@ def _remembered(options: argparse.Namespace) -> int:
     rows = [
         (r.run_id, status_table.started(r.created), r.status, fold(r.targets["names"]), joined(r.work)) for r in records
     ]
-    lines = columns.aligned([("RUN", "STARTED", "STATUS", "NODES", "WORK"), *rows])
+    lines = columns.fitted([("RUN", "STARTED", "STATUS", "NODES", "WORK"), *rows], OUT.width(), free=(-2, -1))
     return print_answer(options, None, {"runs": runs}, lines, [], broken)
 
 
@@ -74,7 +80,7 @@ def _held(options: argparse.Namespace) -> int:
         if one.not_asked
     ]
     data = [_shown(one, one.run_id in known) for one in runs]
-    lines = status_table.of_runs({_named(one.run_id): one.parts for one in runs})
+    lines = status_table.of_runs({_named(one.run_id): one.parts for one in runs}, OUT.width())
     return print_answer(options, None, {"runs": data}, lines, found["problems"], notices)
 
 

@@ -46,7 +46,9 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
         result = Result("check", _status(code, "passed"), code, None, data, view.errors, view.warnings)
         terminal.say(to_json(view.masked(result)))
     elif checks:
-        terminal.say(*check_table.lines(checks))
+        table = check_table.lines(checks, terminal.OUT.width(), terminal.OUT.has_colours())
+        # Its cells are harmless, and it may have colours.
+        terminal.OUT.write("".join(f"{line}\n" for line in table))
         if options.explain and candidates:
             terminal.say("", *check_table.network_lines(candidates))
     blank = bool(checks) and options.output != "json"

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, UnfitError
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_OPTION
 from madctl.errors import refused
+from madctl.request.help_text import Example
+from madctl.request.parser import Parser
 
 
 def taking(option: str, kind: Kind) -> Callable[[str], Any]:
@@ -39,11 +41,22 @@ def add_option(group: Any, option: str, *, help: str, **more: Any) -> None:  # n
 
 
 def add_command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], summary: str, about: str
-) -> argparse.ArgumentParser:
-    """Add a command: what runs it, a summary for the list of commands, and what its own help says."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=about, allow_abbrev=False)
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    about: str,
+    examples: Sequence[tuple[str, str]] = (),
+) -> Parser:
+    """
+    Add a command: what runs it, a summary for the list of commands, and what its own help says.
+
+    Args:
+        examples: What each does, in a few words, and its command line.
+    """
+    parser: Parser = commands.add_parser(name, help=summary, description=about)
     parser.set_defaults(run=run)
+    parser.examples = [Example(*each) for each in examples]
     return parser
 
 
@@ -74,7 +87,7 @@ def hosts_given(options: argparse.Namespace) -> bool:
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how the job runs, and how nodes are checked for it."""
-    job = parser.add_argument_group("job")
+    job, ranks, limits = map(parser.add_argument_group, ("job", "ranks and network", "limits and restarts"))
     what = "run the command once per node (with mpirun: on the first node only)"
     job.add_argument("--command", dest="as_command", action="store_true", help=what)
     add_option(job, "--runner", help="what starts the ranks (default torchrun)")
@@ -84,29 +97,31 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_option(job, "--mpi-args", action="store", type=taking("--mpi-args", quoted), metavar="WORDS", help=what)
     add_option(job, "--allow-run-as-root", help="let root run mpirun")
     add_option(job, "--python", metavar="PATH", help="Python of the job (default: python3 on your PATH)")
-    add_option(job, "--nproc-per-node", metavar="N|auto|gpu", help="processes per node (default auto)")
-    add_option(job, "--master-addr", metavar="ADDRESS", help="rendezvous address on the first node")
-    add_option(job, "--master-port", metavar="N|auto", help="rendezvous port (default 29500)")
-    add_option(job, "--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
+    add_option(ranks, "--nproc-per-node", metavar="N|auto|gpu", help="processes per node (default auto)")
+    add_option(ranks, "--master-addr", metavar="ADDRESS", help="rendezvous address on the first node")
+    add_option(ranks, "--master-port", metavar="N|auto", help="rendezvous port (default 29500)")
+    add_option(ranks, "--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
     add_option(job, "--shared-path", metavar="PATH[:ro]", help="path that must be on shared storage (repeatable)")
     what = "also treat this file-system type as shared (repeatable)"
     add_option(job, "--shared-fstype", metavar="TYPE", help=what)
     what = "nodes with different GPU counts: fail (same, default), use the smallest (min), use all (per-node)"
-    add_option(job, "--gpus", help=what)
+    add_option(ranks, "--gpus", help=what)
     what = "set a variable, or pass it from here (repeatable)"
     job.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help=what)
     job.add_argument("--env-file", metavar="FILE", help="file of variables, one NAME=VALUE per line")
     add_option(job, "--chdir", metavar="PATH", help="working directory on every node (default: this one)")
     add_option(job, "--run-dir", metavar="PATH", help="parent of run directories (default /var/tmp/madctl-UID)")
-    add_option(job, "--timeout", default=None, metavar="TIME", help="stop the job after TIME: 90, 10m, 1h30m")
+    add_option(limits, "--timeout", default=None, metavar="TIME", help="stop the job after TIME: 90, 10m, 1h30m")
     what = "dump stack traces and stop the job when no rank prints anything for TIME"
-    add_option(job, "--idle-timeout", default=None, metavar="TIME", help=what)
-    add_option(job, "--log-cap", metavar="SIZE", help="keep only the newest SIZE of each log on the nodes (default 1G)")
+    add_option(limits, "--idle-timeout", default=None, metavar="TIME", help=what)
+    what = "keep only the newest SIZE of each log on the nodes (default 1G)"
+    add_option(limits, "--log-cap", metavar="SIZE", help=what)
     what = "time for the nodes to get ready (default 60)"
-    add_option(job, "--start-timeout", metavar="TIME", help=what)
+    add_option(limits, "--start-timeout", metavar="TIME", help=what)
     what = "use the first N nodes that pass all checks; the others are spares"
-    add_option(job, "--nnodes", default=None, metavar="N", help=what)
-    add_option(job, "--max-restarts", metavar="N", help="restart all ranks up to N times after a failure (default 0)")
+    add_option(ranks, "--nnodes", default=None, metavar="N", help=what)
+    what = "restart all ranks up to N times after a failure (default 0)"
+    add_option(limits, "--max-restarts", metavar="N", help=what)
     models = parser.add_argument_group("models of madengine")
     add_option(models, "--tags", nargs="+", action="extend", metavar="TAG", help="run the models with these tags")
     what = "madengine's additional context, a Python literal or JSON"

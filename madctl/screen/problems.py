@@ -8,15 +8,19 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import answer_code
 from ansible_collections.madctl.multinode.plugins.module_utils._show import problem_lines
+from ansible_collections.madctl.multinode.plugins.module_utils._show.columns import RED, YELLOW
 from madctl.errors import Problem
 from madctl.result import Result, to_json
-from madctl.screen.terminal import say, tell
+from madctl.screen.terminal import ERR, say
+
+# A problem shows at a glance how bad it is.
+COLOURS = {"notice:": YELLOW, "madctl:": RED}
 
 
 def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False) -> None:
     """Print warnings, then errors, one line each; with ``blank`` after an empty line."""
     lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
-    tell(*[""] * (blank and bool(lines)), *lines)
+    ERR.lines([""] * (blank and bool(lines)) + lines, colours=COLOURS)
 
 
 def folded(problems: Sequence[Problem]) -> list[str]:

@@ -14,13 +14,15 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TextIO
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._show import redrawn
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from madctl.errors import DEBUG
+from madctl.screen import display
 
 # Encodings in which ASCII is what it is.
 _LIKE_ASCII = ("utf-8", "ascii", "iso8859-1")
@@ -34,9 +36,15 @@ class Stream:
         self.reader_gone = False
         self.error: OSError | None = None
 
-    def lines(self, texts: Iterable[object], kept: str = "") -> None:
-        """Write texts, each of them as one line, all in one piece."""
-        self.write("".join(plain(text, kept) + "\n" for text in texts))
+    def lines(self, texts: Iterable[object], kept: str = "", colours: Mapping[str, str] = MappingProxyType({})) -> None:
+        """
+        Write texts, each of them as one line, all in one piece.
+
+        Args:
+            colours: Those of words, where the stream shows colours; the one that comes first in a text gets its colour.
+        """
+        shown = colours if self.has_colours() else {}
+        self.write("".join(display.painted(plain(text, kept), shown) + "\n" for text in texts))
 
     def write(self, text: str) -> None:
         """Write a text as it is: it is known to be harmless, or moves the cursor on purpose."""
@@ -79,6 +87,22 @@ class Stream:
         """Return whether it is a terminal."""
         stream: TextIO | None = getattr(sys, self._name)
         return stream is not None and stream.isatty()
+
+    def has_colours(self) -> bool:
+        """Return whether it shows colours."""
+        return display.has_colours(os.environ, self.is_terminal())
+
+    def width(self) -> int | None:
+        """Return how many columns it has; None where lines can be of any length."""
+        return display.width(os.environ, self._width_of_terminal())
+
+    def _width_of_terminal(self) -> int | None:
+        if not self.is_terminal():
+            return None
+        try:
+            return os.get_terminal_size(getattr(sys, self._name).fileno()).columns
+        except (OSError, ValueError):
+            return None
 
     def prepare(self) -> None:
         """Forget what failed before, and show characters that the stream cannot encode as escapes."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 import atexit
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table, story, summary, timing_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show.columns import GREEN, RED
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
@@ -27,6 +29,8 @@ from madctl.screen.problems import folded, print_problems
 from madctl.screen.terminal import ERR, OUT, tell
 
 _PATIENCE = 0.5
+_COLOURS = {summary.SUCCEEDED: GREEN, **dict.fromkeys(("failed", "timed out"), RED)}
+_VERDICTS = {str(story.Sentence("done", how)): colour for how, colour in _COLOURS.items()}
 
 
 class View:
@@ -182,7 +186,7 @@ class View:
             if ran and data is not None:
                 found = [problem.code for problem in self.errors]
                 how = summary.outcome(found) if found and status != summary.SUCCEEDED else status
-                self._write(*summary.ending(how, self._story, data))
+                self._write(*summary.ending(how, self._story, data), colours=_VERDICTS)
         finally:
             self._lock.release()
 
@@ -221,10 +225,10 @@ class View:
         self._show_all()
         self._write(str(sentence))
 
-    def _write(self, *lines: str) -> None:
+    def _write(self, *lines: str, colours: Mapping[str, str] = MappingProxyType({})) -> None:
         if not self._quiet:
             self._drawing.erase()
-            tell(*map(self._mask.text, lines))
+            ERR.lines(map(self._mask.text, lines), colours=colours)
             self._draw()
 
     def _show_all(self) -> None:

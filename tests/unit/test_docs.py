@@ -45,7 +45,7 @@ def known_options():
     """All options that the parser knows, of all commands."""
     groups = [group for command in command_line.commands() for group in command.groups]
     spelled = " ".join(option.spelling for group in groups for option in group.options)
-    return set(re.findall(r"--[a-z][a-z-]*", spelled)) | {"--help", "--version"}
+    return set(re.findall(r"--[a-z][a-z-]*", spelled)) | {"--help", "--help-all", "--version"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -57,7 +57,7 @@ def test_every_option_in_a_document_exists(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_in_a_document_exists(document):
-    known = {command.name for command in command_line.commands()}
+    known = {command.name for command in command_line.commands()} | {"madctl help"}
     named = set(re.findall(r"`(madctl (?:lab )?[a-z][a-z-]*)", document.read_text()))
 
     assert named <= known

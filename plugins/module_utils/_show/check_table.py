@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
@@ -11,6 +11,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import colu
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 
 OK, WARN, FAIL, NONE = "ok", "warn", "FAIL", "-"
+_LOUD = (FAIL, WARN)
+_COLOURS = {FAIL: columns.RED, WARN: columns.YELLOW, OK: columns.DIM}
 Cells = Dict[str, Dict[str, str]]
 
 
@@ -37,14 +39,63 @@ def cells(
     return table
 
 
-def lines(table: Cells) -> List[str]:
-    """Write the table, one line for all nodes with the same results, without checks that are for other work."""
+def lines(table: Cells, width: Optional[int] = None, has_colours: bool = False) -> List[str]:
+    """
+    Write the table, one line for all nodes with the same results, without checks that are for other work.
+
+    Where it is wider than the terminal, it has only the checks that found something, or, if these are still too many,
+    only what they found; a line below it speaks of the others.
+
+    Args:
+        width: Columns of the terminal; None where lines can be of any length.
+    """
+    colours = _COLOURS if has_colours else {}
     done = {name for row in table.values() for name, mark in row.items() if mark != NONE}
     checks = [name for name in catalog.NAMES if name in done or name not in catalog.ONLY_FOR]
+    whole = _alike(table, checks)
+    if _fits(whole, width):
+        return columns.aligned(whole, colours=colours)
+    loud = [name for name in checks if any(row[name] in _LOUD for row in table.values())]
+    if not loud:
+        return ["all checks of %s: %s" % (fold(list(table)), _summary(table, checks))]
+    rows, rest = _alike(table, loud), [name for name in checks if name not in loud]
+    if not _fits(rows, width):
+        rows, rest = _findings(table, loud), checks
+    shown = columns.fitted(rows, width, colours=colours)
+    if rest:
+        shown.append(columns.painted("all other checks: %s" % _summary(table, rest), colours.get(OK)))
+    return shown
+
+
+def _alike(table: Cells, checks: Sequence[str]) -> List[Tuple[str, ...]]:
+    """Make one row for all nodes with the same results."""
     groups: Dict[Tuple[str, ...], List[str]] = {}
     for host, row in table.items():
         groups.setdefault(tuple(row[name] for name in checks), []).append(host)
-    return columns.aligned([("NODE", *checks), *((fold(hosts), *marks) for marks, hosts in groups.items())])
+    return [("NODE", *checks), *((fold(hosts), *marks) for marks, hosts in groups.items())]
+
+
+def _findings(table: Cells, checks: Sequence[str]) -> List[Tuple[str, ...]]:
+    """Make one row for all nodes where a check found the same."""
+    found = {(name, mark): [host for host in table if table[host][name] == mark] for name in checks for mark in _LOUD}
+    return [("CHECK", "RESULT", "NODE"), *((name, mark, fold(on)) for (name, mark), on in found.items() if on)]
+
+
+def _fits(rows: Sequence[Sequence[str]], width: Optional[int]) -> bool:
+    return width is None or all(columns.width(line) <= width for line in columns.aligned(rows))
+
+
+def _summary(table: Cells, checks: Sequence[str]) -> str:
+    """Sum up the results of checks, without what they found."""
+    silent = [name for name in checks if all(row[name] == NONE for row in table.values())]
+    ran = [name for name in checks if name not in silent]
+    if not ran:
+        return "not run"
+    partly = [host for host, row in table.items() if any(row[name] == NONE for name in ran)]
+    parts = ["ok"]
+    parts += ["not run: %s" % ", ".join(silent)] if silent else []
+    parts += ["not all run on %s" % fold(partly)] if partly else []
+    return "; ".join(parts)
 
 
 def network_lines(candidates: Dict[str, List[Dict[str, Any]]]) -> List[str]:

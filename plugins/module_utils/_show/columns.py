@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
-from typing import List, Sequence
+from typing import List, Mapping, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+
+_GAP = "  "
+_CUT = "…"
+_NO_COLOURS: Mapping[str, str] = {}
+# Parameters of the escape sequence SGR.
+RED, YELLOW, GREEN, DIM = "31", "33", "32", "2"
 
 
 def width(text: str) -> int:
@@ -16,25 +23,76 @@ def width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "FW") for c in text)
 
 
-def cut(text: str, columns: int) -> str:
-    """Cut off what has no room on a line of a terminal, because a wrapped line cannot be drawn again in place."""
-    while width(text) > max(columns, 0):
-        text = text[:-1]
-    return text
+def cut(text: str, columns: int, mark: str = "") -> str:
+    """
+    Cut off what has no room in some columns of a terminal.
+
+    Args:
+        mark: What the text ends with where something was cut off.
+    """
+    if width(text) <= columns:
+        return text
+    room = columns - width(mark)
+    ends = itertools.accumulate(map(width, text))
+    return text[: sum(1 for _ in itertools.takewhile(lambda end: end <= room, ends))] + mark if room >= 0 else ""
 
 
-def aligned(rows: Sequence[Sequence[object]], numbers: bool = False) -> List[str]:
+def painted(text: str, colour: Optional[str]) -> str:
+    """Write a text in a colour, if there is one."""
+    return "\x1b[%sm%s\x1b[0m" % (colour, text) if colour else text
+
+
+def aligned(
+    rows: Sequence[Sequence[object]], numbers: bool = False, colours: Mapping[str, str] = _NO_COLOURS
+) -> List[str]:
     """
     Write rows as lines, every cell harmless and in its column.
 
     Args:
         numbers: Whether all columns but the first hold numbers, which are aligned at their ends.
+        colours: Those of cells, by their texts; the first column has none.
+    """
+    return _lines([[plain(cell) for cell in row] for row in rows], numbers, colours)
+
+
+def fitted(
+    rows: Sequence[Sequence[object]],
+    columns: Optional[int],
+    free: Sequence[int] = (-1,),
+    colours: Mapping[str, str] = _NO_COLOURS,
+) -> List[str]:
+    """
+    Write rows as lines that are no wider than a terminal, as far as cutting some columns makes them so.
+
+    Args:
+        rows: The first one holds the heads, which are never cut.
+        columns: Those of the terminal; None where lines can be of any length.
+        free: Which columns of the table may be cut; the widest of them is cut first.
+        colours: As for ``aligned``.
     """
     shown = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(width, column)) for column in zip(*shown)]
+    if columns is not None:
+        widths = _widths(shown)
+        least = {at % len(widths): width(shown[0][at]) for at in free}
+        fixed = sum(widths) + len(_GAP) * (len(widths) - 1) - sum(widths[at] for at in least)
+        levels = ({at: min(widths[at], max(level, least[at])) for at in least} for level in range(columns, 0, -1))
+        most = next((level for level in levels if fixed + sum(level.values()) <= columns), least)
+        shown = [[cut(cell, most.get(at, widths[at]), _CUT) for at, cell in enumerate(row)] for row in shown]
+    return _lines(shown, colours=colours)
+
+
+def _widths(shown: Sequence[Sequence[str]]) -> List[int]:
+    return [max(map(width, column)) for column in zip(*shown)]
+
+
+def _lines(
+    shown: Sequence[Sequence[str]], numbers: bool = False, colours: Mapping[str, str] = _NO_COLOURS
+) -> List[str]:
+    widths = _widths(shown)
     lines = []
     for row in shown:
         gaps = [" " * (columns - width(cell)) for cell, columns in zip(row, widths)]
-        cells = [gap + cell if numbers and at else cell + gap for at, (cell, gap) in enumerate(zip(row, gaps))]
-        lines.append("  ".join(cells).rstrip())
+        seen = [row[0], *(painted(cell, colours.get(cell)) for cell in row[1:])]
+        cells = [gap + cell if numbers and at else cell + gap for at, (cell, gap) in enumerate(zip(seen, gaps))]
+        lines.append(_GAP.join(cells).rstrip())
     return lines

@@ -29,15 +29,15 @@ def lines(nodes: Sequence[Dict[str, Any]]) -> List[str]:
     return columns.aligned(rows)
 
 
-def of_runs(runs: Mapping[str, Mapping[str, Dict[str, Any]]]) -> List[str]:
-    """Write one line per run, from what each of its nodes knows of it."""
+def of_runs(runs: Mapping[str, Mapping[str, Dict[str, Any]]], width: Optional[int] = None) -> List[str]:
+    """Write one line per run, from what each of its nodes knows of it; with a width, cut to it."""
     rows = [("RUN", "STARTED", "STATE", "NODES", "WORK")]
     for name, parts in runs.items():
         about = next((part["described"] for part in parts.values() if part["described"]), None)
         began, work = (started(about["created"]), joined(about["work"])) if about else ("-", "-")
         states = ",".join(dict.fromkeys(part["state"] for part in parts.values()))
         rows.append((name, began, states, fold(list(parts)), work))
-    return columns.aligned(rows)
+    return columns.fitted(rows, width, free=(-2, -1))
 
 
 def started(created: float) -> str:

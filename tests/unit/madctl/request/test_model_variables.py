@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the command line says of models: refusals that need no node, and the variables of the roles."""
 
-import argparse
-
 import pytest
 
 from madctl.commands import launch
 from madctl.errors import UsageError
+from madctl.request.parser import Parser
 from madctl.request.role_variables import launch_variables
 from tests.unit.playbook_requests import refusals
 
 
 def variables(*words, work=(), environment=None):
-    commands = argparse.ArgumentParser().add_subparsers()
+    commands = Parser().add_subparsers()
     launch.register(commands)
     options = commands.choices["launch"].parse_args(list(words))
     options.work = list(work)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parser of a command: its errors ask what was meant, and its help shows first what matters first."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from madctl.errors import refused
+from madctl.request import help_text
+from madctl.request.help_text import Example
+from madctl.screen import terminal
+
+_USUAL_WIDTH = 80  # where nothing says how wide the screen is
+
+
+class Parser(argparse.ArgumentParser):
+    """
+    An argument parser whose errors are reported like all others, with what was probably meant.
+
+    Attributes:
+        examples: Command lines that its help shows.
+        first: The options that ``--help`` shows; the others are left to ``--help-all``. All of them if it is empty.
+    """
+
+    examples: Sequence[Example] = ()
+    first: Sequence[str] = ()
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        """Add ``--help``, in words of our own."""
+        super().__init__(*words, **{**more, "add_help": False, "allow_abbrev": False})
+        self.add_argument("-h", "--help", action="help", help="print this help and exit")
+
+    def show_first(self, *options: str) -> None:
+        """Choose the options that ``--help`` shows, and add ``--help-all`` for the others."""
+        self.first = options
+        self.add_argument("--help-all", action=_HelpAll, help="print all options and exit")
+
+    def format_help(self, whole: bool = False) -> str:
+        """Write the help, as wide as the screen."""
+        return help_text.text(self, terminal.OUT.width() or _USUAL_WIDTH, whole)
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Raise instead of printing and exiting, so that JSON mode can report it too."""
+        raise refused("USAGE", message, remedy=f"see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse an unknown command, or a value that an option does not take."""
+        if action.choices is None or value in action.choices:
+            return
+        known = list(action.choices)
+        is_command = isinstance(action, argparse._SubParsersAction)
+        name = "/".join(action.option_strings) or action.metavar or action.dest
+        what = f"unknown command {value!r}" if is_command else f"{name} takes {kinds.one_of(known)}, not {value!r}"
+        words = [*known, "help"] if is_command else known
+        raise refused("USAGE", what, remedy=kinds.meant(value, words) or f"see {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse words that this command does not know."""
+        options, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            name = word.partition("=")[0]
+            what = f"unknown option {name}" if word.startswith("-") else f"unexpected argument {word!r}"
+            close = kinds.meant(name, self._option_string_actions) if word.startswith("-") else None
+            raise refused("USAGE", what, remedy=close or f"see {self.prog} --help")
+        return options, []
+
+    def _print_message(self, message: str, _: Any = None) -> None:
+        """Print help, which is all that argparse prints, as everything else is printed."""
+        terminal.say(*message.rstrip("\n").split("\n"))
+
+
+class _HelpAll(argparse._HelpAction):
+    """Prints all options."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        assert isinstance(parser, Parser)
+        parser._print_message(parser.format_help(whole=True))
+        parser.exit()
