@@ -6,6 +6,13 @@ from pathlib import Path
 
 from docs.generators import command_line
 
+ENVIRONMENT = (
+    ("COLUMNS", "How wide help and tables are, instead of the width of the terminal."),
+    ("MADCTL_DEBUG", "Show where an unexpected error came from, if it is set."),
+    ("MADCTL_TIMING", "Show what a launch or a check cost, by stage, if it is 1."),
+    ("NO_COLOR", "Use no colours, if it is set."),
+    ("XDG_STATE_HOME", "Where runs are remembered, in madctl/runs (default ~/.local/state)."),
+)
 EXIT_CODES = Path(__file__).parents[1] / "reference" / "exit_codes.md"
 
 
@@ -39,6 +46,9 @@ def manual() -> str:
     lines += [".SH EXIT STATUS"]
     for code, meaning in re.findall(r"^\| ([\d, ]+) \| (.*?) \|", EXIT_CODES.read_text(encoding="utf-8"), re.M):
         lines += [".TP", f".B {code}", _text(meaning)]
+    lines += [".SH ENVIRONMENT"]
+    for name, meaning in ENVIRONMENT:
+        lines += [".TP", f".B {name}", _text(meaning)]
     lines += [".SH EXAMPLES"]
     for command in command_line.commands():
         for what, line in command.examples:

@@ -16,6 +16,9 @@ COMMANDS = """\
 The work begins with the first word that is not an option, or after `--`: it reaches the nodes word for word. See also
 [exit codes](exit_codes.md) and [error codes](errors.md). `make docs` generates this page from the parser.
 
+Tables are as wide as the terminal, or as `COLUMNS` says; messages are never cut, and in a pipe, without `COLUMNS`,
+nothing is. On a terminal, failures are red and warnings yellow, unless `NO_COLOR` is set or `TERM` is `dumb`.
+
 {rows}
 """
 ROLES = """\

@@ -72,13 +72,28 @@ def fitted(
     """
     shown = [[plain(cell) for cell in row] for row in rows]
     if columns is not None:
-        widths = _widths(shown)
-        least = {at % len(widths): width(shown[0][at]) for at in free}
-        fixed = sum(widths) + len(_GAP) * (len(widths) - 1) - sum(widths[at] for at in least)
-        levels = ({at: min(widths[at], max(level, least[at])) for at in least} for level in range(columns, 0, -1))
-        most = next((level for level in levels if fixed + sum(level.values()) <= columns), least)
-        shown = [[cut(cell, most.get(at, widths[at]), _CUT) for at, cell in enumerate(row)] for row in shown]
+        most = _fitting(_widths(shown), {at % len(shown[0]): width(shown[0][at]) for at in free}, columns)
+        shown = [[cut(cell, room, _CUT) for cell, room in zip(row, most)] for row in shown]
     return _lines(shown, colours=colours)
+
+
+def _fitting(widths: List[int], least: Mapping[int, int], columns: int) -> List[int]:
+    """Return widths that fit: those of free columns shrink to the same level, but not below their least."""
+    for level in range(columns, -1, -1):
+        found = [min(wide, max(level, least[at])) if at in least else wide for at, wide in enumerate(widths)]
+        left = columns - sum(found) - len(_GAP) * (len(found) - 1)
+        if left >= 0:
+            # One column less for each would have been one too many for all.
+            for at in least:
+                more = min(left, widths[at] - found[at])
+                found[at], left = found[at] + more, left - more
+            return found
+    # Even so there is no room for all of them, and the last ones are cut.
+    start = 0
+    for at, wide in enumerate(found):
+        found[at] = max(0, min(wide, columns - start))
+        start += found[at] + len(_GAP)
+    return found
 
 
 def _widths(shown: Sequence[Sequence[str]]) -> List[int]:

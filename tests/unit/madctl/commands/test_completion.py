@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What madctl gives to shells: completion that a real bash uses, a manual page, and no slow start."""
+"""What madctl gives to shells: completion that real shells use, a manual page, and no slow start."""
 
 import functools
 import os
@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pexpect
 import pytest
 
 ROOT = Path(__file__).parents[4]
@@ -23,23 +24,23 @@ echo "${COMPREPLY[@]}"
 
 
 @functools.cache
-def for_bash():
-    """Write the script for bash, once for all tests."""
-    return subprocess.check_output([sys.executable, "-m", "madctl", "completion", "bash"])
+def script(shell):
+    """Write the script for a shell, once for all tests."""
+    return subprocess.check_output([sys.executable, "-m", "madctl", "completion", shell])
 
 
 def completed(*words, **environment):
     argv = ["bash", "--norc", "-c", TAB, "bash", *words]
-    with tempfile.NamedTemporaryFile() as script:
-        script.write(for_bash())
-        script.flush()
-        environment = {**os.environ, "COMPLETION": script.name, **environment}
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(script("bash"))
+        file.flush()
+        environment = {**os.environ, "COMPLETION": file.name, **environment}
         done = subprocess.run(argv, capture_output=True, text=True, env=environment)
     assert done.stderr == ""
     return done.stdout.split()
 
 
-@pytest.mark.parametrize(
+COMPLETED = pytest.mark.parametrize(
     ("words", "expected"),
     [
         pytest.param(("madctl", "la"), ["launch", "lab"], id="command"),
@@ -49,35 +50,87 @@ def completed(*words, **environment):
         pytest.param(("madctl", "launch", "--skip", "clo"), ["clock"], id="check"),
     ],
 )
+
+
+@COMPLETED
 def test_bash_completes(words, expected):
     assert completed(*words) == expected
 
 
-def test_bash_completes_files_and_runs(tmp_path):
+@pytest.fixture
+def remembered(tmp_path):
+    """A directory with a file, and two remembered runs as its state."""
     runs = tmp_path / "madctl" / "runs"
     runs.mkdir(parents=True)
     for name in ("20261125-101500-aa.json", "20261125-101500-aa.perf.csv", "20261126-101500-bb.json"):
         (runs / name).touch()
     (tmp_path / "nodes").touch()
-
-    assert completed("madctl", "stop", "20261125", XDG_STATE_HOME=str(tmp_path)) == ["20261125-101500-aa"]
-    assert completed("madctl", "check", "--hostfile", f"{tmp_path}/no") == [f"{tmp_path}/nodes"]
+    return tmp_path
 
 
-def test_zsh_gets_its_own():
-    done = subprocess.run([sys.executable, "-m", "madctl", "completion", "zsh"], capture_output=True, text=True)
+def test_bash_completes_files_and_runs(remembered):
+    state = {"XDG_STATE_HOME": str(remembered)}
 
-    assert done.stdout.startswith("#compdef madctl")
-    assert "_madctl_runs()" in done.stdout
+    assert completed("madctl", "stop", "20261125", **state) == ["20261125-101500-aa"]
+    assert completed("madctl", "check", "--hostfile", f"{remembered}/no") == [f"{remembered}/nodes"]
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def fish(*words, **environment):
+    """Return what a real fish offers when Tab is pressed after these words, without its explanations."""
+    argv = ["fish", "--no-config", "-c", 'source $argv[1]; complete --do-complete "$argv[2]"']
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(script("fish"))
+        file.flush()
+        environment = {**os.environ, "HOME": "/nonexistent", **environment}
+        done = subprocess.run([*argv, file.name, " ".join(words)], capture_output=True, text=True, env=environment)
+    assert done.stderr == ""
+    return [line.partition("\t")[0] for line in done.stdout.splitlines()]
+
+
+needs_fish = pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+
+
+@needs_fish
+@COMPLETED
+def test_fish_completes(words, expected):
+    assert sorted(fish(*words)) == sorted(expected)
+
+
+@needs_fish
+def test_fish_completes_files_and_runs(remembered):
+    state = {"XDG_STATE_HOME": str(remembered)}
+
+    assert fish("madctl", "stop", "20261125", **state) == ["20261125-101500-aa"]
+    assert fish("madctl", "stop", "", **{**state, "XDG_STATE_HOME": "/nonexistent"}) == []
+    assert fish("madctl", "check", "--hostfile", f"{remembered}/no") == [f"{remembered}/nodes"]
+
+
+needs_zsh = pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+
+
+@needs_zsh
 def test_zsh_takes_it():
-    script = 'autoload -U compinit && compinit -D -u; eval "$($PYTHON -m madctl completion zsh)"; echo $_comps[madctl]'
-    argv = ["zsh", "-f", "-c", script]
+    text = 'autoload -U compinit && compinit -D -u; eval "$($PYTHON -m madctl completion zsh)"; echo $_comps[madctl]'
+    argv = ["zsh", "-f", "-c", text]
     done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "PYTHON": sys.executable})
 
     assert (done.stdout.strip() != "", done.stderr) == (True, "")
+
+
+@needs_zsh
+def test_zsh_completes(remembered):
+    (remembered / "completion").write_bytes(script("zsh"))
+    environment = {**os.environ, "XDG_STATE_HOME": str(remembered), "PS1": "> ", "TERM": "xterm"}
+    shell = pexpect.spawn("zsh", ["-f"], env=environment, cwd=remembered, encoding="utf-8", timeout=30)
+    shell.sendline("autoload -U compinit && compinit -D -u; eval \"$(<completion)\"; print -r read''y")
+    shell.expect("ready")
+
+    for typed, expected in {"lau": "launch", "stop 20261125": "20261125-101500-aa", "stop --fo": "--force"}.items():
+        # The line editor has both in its line when it has completed the word; then the line is thrown away.
+        shell.send(f"madctl {typed}\t")
+        shell.expect_exact(expected.removeprefix(typed.split()[-1]))
+        shell.sendcontrol("u")
+    shell.close(force=True)
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
@@ -86,7 +139,7 @@ def test_troff_understands_the_manual_page():
     done = subprocess.run(argv, capture_output=True, text=True)
 
     assert done.stderr == ""
-    for expected in ("--shared-path PATH[:ro]", "madctl lab up", "EXIT STATUS"):
+    for expected in ("--shared-path PATH[:ro]", "madctl lab up -n 4", "EXIT STATUS", "NO_COLOR", "~/.config/fish"):
         assert expected in done.stdout
 
 
