@@ -77,8 +77,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _split(arguments: Sequence[str], parser: Parser) -> words.Words:
-    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return words.split(arguments, commands.choices)
+    return words.split(arguments, parser.commands)
 
 
 def _run(arguments: Sequence[str]) -> int:

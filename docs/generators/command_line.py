@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line as plain data, for both the reference page and the manual page."""
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,11 +40,9 @@ def with_repeated(found: list[Command]) -> Iterator[tuple[Command, list[tuple[Gr
 
 
 def _below(parser: Parser) -> Iterator[Command]:
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for child in action.choices.values():
-                yield _command(child)
-                yield from _below(child)
+    for child in parser.commands.values():
+        yield _command(child)
+        yield from _below(child)
 
 
 def _command(parser: Parser) -> Command:

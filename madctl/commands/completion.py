@@ -9,6 +9,7 @@ from typing import Any
 
 from madctl.errors import ExitCode
 from madctl.request.options import add_command
+from madctl.request.parser import Parser
 
 _RUNS = {
     "bash": """\
@@ -54,6 +55,9 @@ def run(options: argparse.Namespace) -> int:
 
     values = {"DIRECTORY": shtab.DIRECTORY, "RUN": {**dict.fromkeys(_RUNS, "_madctl_runs"), "fish": "(_madctl_runs)"}}
     values |= dict.fromkeys(("FILE", "PATH", "PATH[:ro]"), shtab.FILE)
+    for name in ("launch", "check"):
+        # Their work is split off before the parser sees it; for the shell it is a file.
+        options.parser.commands[name].add_argument("work", nargs="*", metavar="FILE", help="the work")
     for action in _actions(options.parser):
         if action.metavar in values:
             action.complete = values[action.metavar]  # type: ignore[attr-defined]
@@ -64,9 +68,7 @@ def run(options: argparse.Namespace) -> int:
     return ExitCode.SUCCEEDED
 
 
-def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    for action in parser._actions:
-        yield action
-        if isinstance(action, argparse._SubParsersAction):
-            for child in action.choices.values():
-                yield from _actions(child)
+def _actions(parser: Parser) -> Iterator[argparse.Action]:
+    yield from parser._actions
+    for child in parser.commands.values():
+        yield from _actions(child)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
@@ -32,6 +32,11 @@ class Parser(argparse.ArgumentParser):
         """Add ``--help``, in words of our own."""
         super().__init__(*words, **{**more, "add_help": False, "allow_abbrev": False})
         self.add_argument("-h", "--help", action="help", help="print this help and exit")
+
+    @property
+    def commands(self) -> Mapping[str, Parser]:
+        """The parsers of its commands."""
+        return next((each.choices for each in self._actions if isinstance(each, argparse._SubParsersAction)), {})
 
     def show_first(self, *options: str) -> None:
         """Choose the options that ``--help`` shows, and add ``--help-all`` for the others."""

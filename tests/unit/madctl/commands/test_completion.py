@@ -73,6 +73,7 @@ def test_bash_completes_files_and_runs(remembered):
 
     assert completed("madctl", "stop", "20261125", **state) == ["20261125-101500-aa"]
     assert completed("madctl", "check", "--hostfile", f"{remembered}/no") == [f"{remembered}/nodes"]
+    assert completed("madctl", "launch", "--hosts", "a", f"{remembered}/no") == [f"{remembered}/nodes"]
 
 
 def fish(*words, **environment):
@@ -103,6 +104,7 @@ def test_fish_completes_files_and_runs(remembered):
     assert fish("madctl", "stop", "20261125", **state) == ["20261125-101500-aa"]
     assert fish("madctl", "stop", "", **{**state, "XDG_STATE_HOME": "/nonexistent"}) == []
     assert fish("madctl", "check", "--hostfile", f"{remembered}/no") == [f"{remembered}/nodes"]
+    assert fish("madctl", "launch", "--hosts", "a", f"{remembered}/no") == [f"{remembered}/nodes"]
 
 
 needs_zsh = pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
@@ -125,7 +127,8 @@ def test_zsh_completes(remembered):
     shell.sendline("autoload -U compinit && compinit -D -u; eval \"$(<completion)\"; print -r read''y")
     shell.expect("ready")
 
-    for typed, expected in {"lau": "launch", "stop 20261125": "20261125-101500-aa", "stop --fo": "--force"}.items():
+    ends = {"lau": "launch", "stop 20261125": "20261125-101500-aa", "stop --fo": "--force", "launch no": "nodes"}
+    for typed, expected in ends.items():
         # The line editor has both in its line when it has completed the word; then the line is thrown away.
         shell.send(f"madctl {typed}\t")
         shell.expect_exact(expected.removeprefix(typed.split()[-1]))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The help of every command: examples that can be typed, what matters first, and lines that fit."""
 
-import argparse
 import re
 import shlex
 
@@ -15,11 +14,7 @@ from madctl.request.parser import Parser
 
 def below(parser):
     """List a parser and those of its commands."""
-    found = [parser]
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            found += [one for child in action.choices.values() for one in below(child)]
-    return found
+    return [parser, *(one for child in parser.commands.values() for one in below(child))]
 
 
 PARSERS = {parser.prog: parser for parser in below(cli.build_parser())}
