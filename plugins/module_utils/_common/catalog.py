@@ -138,8 +138,8 @@ CHECKS = (
     ),
     Check(
         "storage",
-        "each --shared-path: its mount, then a file that each node writes and others read: where all pass, it is shared, "
-        "whatever its type; where nothing can be written (one node, PATH:ro), a local type is an error",
+        "each --shared-path: its mount, then a file that each node writes and others read; a path where all pass is "
+        "shared, whatever its type; where nothing can be written (one node, PATH:ro), a local type is an error",
         "per path a child process with 5 s to answer, per node one small file",
         (
             _error("MOUNT_MISSING", "The path does not exist.", _MOUNT_IT),

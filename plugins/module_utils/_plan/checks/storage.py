@@ -67,10 +67,10 @@ def _own(mounts: Mounts, more_types: Sequence[str]) -> Dict[str, Problem]:
 
 def _not_shared(host: str, mount: Mount) -> Problem:
     path = mount["path"]
+    remedy = "mount it there, or --shared-fstype %s if that is shared; madctl never creates it" % mount.get("fstype")
     if mount.get("real") and mount.get("point") == mount["real"] and mount["root"] != "/":
         text = "%s is not network storage: %s of this machine is bound there" % (path, mount["root"])
-        return problem("MOUNT_IS_BIND", host, text)
-    remedy = "mount it there, or --shared-fstype %s if that is shared; madctl never creates it" % mount.get("fstype")
+        return problem("MOUNT_IS_BIND", host, text, remedy)
     return problem("MOUNT_NOT_SHARED", host, "%s is not shared: it is on %s" % (path, _where(mount)), remedy)
 
 
