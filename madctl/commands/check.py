@@ -36,6 +36,7 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check, and return 0 only if a launch would succeed."""
+    from madctl.lab import state
     from madctl.nodes import choose
     from madctl.playbook.report import report_check
     from madctl.playbook.session import Session
@@ -50,4 +51,6 @@ def run(options: argparse.Namespace) -> int:
         view.notice(options.notice)
     session = Session(nodes, wanted, view)
     session.run()
+    if options.lab:
+        state.remember_told(options.lab, [problem.code for problem in view.warnings])
     return report_check(session, options)

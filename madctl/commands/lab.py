@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import k
 from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import ExitCode, refused
-from madctl.request.options import add_command, taking
+from madctl.request.options import add_command, add_output_option, taking
+from madctl.screen.problems import print_answer
 from madctl.screen.terminal import say, tell
 
 # Runs in the host: change to the caller's directory if the host has it, then execute the command.
@@ -39,8 +41,11 @@ def register(commands: Any) -> None:
     up.add_argument("-n", dest="count", type=hosts, default=2, metavar="N", help="number of hosts (default 2)")
     what = "rename the data interface of a host (repeatable)"
     up.add_argument("--interface-name", action="append", default=[], metavar="HOST=NAME", help=what)
+    what = "mount a directory of this machine in every host, at the same path (repeatable)"
+    up.add_argument("--mount", action="append", default=[], metavar="DIR[:ro]", help=what)
     _add(verbs, "down", _down, "remove a lab completely", ("remove that lab", "madctl lab down --name four"))
-    _add(verbs, "status", _status, "show the hosts and whether they are up", ("show them", "madctl lab status"))
+    shown = ("show them", "madctl lab status")
+    add_output_option(_add(verbs, "status", _status, "show the hosts, whether they are up, and what they share", shown))
     look = ("look at the addresses of node1", "madctl lab exec node1 -- ifconfig")
     enter = _add(verbs, "exec", _exec, "run a command on a host", look)
     enter.usage = "madctl lab exec HOST [OPTION…] -- COMMAND [ARG…]"
@@ -63,7 +68,7 @@ def _usage(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from madctl.lab import power
+    from madctl.lab import mounts, power
 
     names = {}
     for pair in options.interface_name:
@@ -72,7 +77,7 @@ def _up(options: argparse.Namespace) -> int:
             raise refused("USAGE", f"--interface-name takes HOST=NAME, not {pair!r}")
         names[host] = interface
     started = time.monotonic()
-    lab = power.up(options.name, options.count, names)
+    lab = power.up(options.name, options.count, names, mounts.chosen(options.mount))
     seconds = time.monotonic() - started
     hosts = fold([host.name for host in lab.hosts]) or "no hosts"
     tell(f'lab "{lab.name}" is up: {hosts} in {seconds:.1f} s')
@@ -89,12 +94,23 @@ def _down(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     lab = _loaded(options.name)
-    rows = [("HOST", "STATE", "MANAGEMENT", "DATA", "INTERFACE")]
-    for host in lab.hosts:
-        power = "up" if _is_alive(host.init_pid) else "off"
-        rows.append((host.name, power, host.management_address, host.data_address, host.data_interface))
-    say(*columns.aligned(rows))
-    return ExitCode.SUCCEEDED
+    hosts = [
+        {
+            "name": host.name,
+            "state": "up" if _is_alive(host.init_pid) else "off",
+            "management_address": host.management_address,
+            "data_address": host.data_address,
+            "data_interface": host.data_interface,
+        }
+        for host in lab.hosts
+    ]
+    table = columns.aligned(
+        [("HOST", "STATE", "MANAGEMENT", "DATA", "INTERFACE"), *(tuple(host.values()) for host in hosts)]
+    )
+    shares = [("/shared", f"{lab.shared} of this machine, writable")]
+    shares += [(mount.path, "read-only" if mount.read_only else "writable") for mount in lab.mounts]
+    data = {"name": lab.name, "hosts": hosts, "shared": lab.shared, "mounts": [asdict(mount) for mount in lab.mounts]}
+    return print_answer(options, None, data, [*table, "", *columns.aligned([("MOUNT", "WHAT"), *shares])], [])
 
 
 def _is_alive(pid: int) -> bool:

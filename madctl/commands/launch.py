@@ -35,6 +35,7 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the run."""
+    from madctl.lab import state
     from madctl.nodes import choose
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
@@ -46,11 +47,14 @@ def run(options: argparse.Namespace) -> int:
     nodes = choose.targets(options)
     if not options.dry_run:
         record_store.prepare()
-    view = View(nodes.names, as_json=options.output == "json", secrets=secrets(options, wanted))
+    told = state.told(options.lab) if options.lab else ()
+    view = View(nodes.names, as_json=options.output == "json", secrets=secrets(options, wanted), told=told)
     if options.notice:
         view.notice(options.notice)
     session = RunSession(nodes, wanted, view)
     session.run()
+    if options.lab:
+        state.remember_told(options.lab, [problem.code for problem in view.warnings])
     if session.interrupted and not session.started and (session.final is None or session.final.get("detached")):
         view.errors = [Problem("INTERRUPTED", "interrupted before the start")]
         if session.plan is not None and not options.dry_run:

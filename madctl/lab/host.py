@@ -39,13 +39,39 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
         stream.write(text)
 
 
-def make_root(disk: str, visible: "list[str]") -> None:
+def bind(root: str, source: str, target: str, read_only: bool) -> None:
+    """Show a directory of the machine in a host, with all that is mounted below it."""
+    place = root + target
+    if os.path.islink(place):
+        os.unlink(place)  # The machine's, which leads out of this root.
+    os.makedirs(place, exist_ok=True)
+    mount(source, place, flags=MS_BIND | MS_REC)
+    if read_only:
+        # Each mount has its own flag.
+        for point in points(place):
+            mount("none", point, flags=MS_BIND | MS_REMOUNT | MS_RDONLY)
+
+
+def points(top: str) -> "list[str]":
+    """Return where anything is mounted, at a path and below it."""
+    with open("/proc/self/mountinfo", "rb") as stream:
+        fields = [line.split(b" ")[4] for line in stream]
+    escapes = ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\"))
+    found = []
+    for field in fields:
+        for code, byte in escapes:
+            field = field.replace(code, byte)
+        found.append(os.fsdecode(field))
+    return [point for point in found if point == top or point.startswith(top + "/")]
+
+
+def make_root(disk: str, binds: "list[tuple[str, str, bool]]") -> None:
     """
     Mount a temporary overlay over the machine's root and make it this host's root.
 
     Args:
         disk: An empty directory that gets the host's tmpfs.
-        visible: Directories of the machine that appear read-only at the same path.
+        binds: Directories of the machine, where they appear, and whether they are read-only there.
     """
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     mount("tmpfs", disk, "tmpfs", options="size=2g,mode=0755")
@@ -61,10 +87,8 @@ def make_root(disk: str, visible: "list[str]") -> None:
         mount("/sys/fs/cgroup", root + "/sys/fs/cgroup", flags=MS_BIND | MS_REC)
     for path, mode in (("/tmp", "1777"), ("/run", "0755"), ("/dev/shm", "1777")):
         mount("tmpfs", root + path, "tmpfs", options=f"mode={mode}")
-    for path in visible:
-        os.makedirs(root + path, exist_ok=True)
-        mount(path, root + path, flags=MS_BIND | MS_REC)
-        mount("none", root + path, flags=MS_BIND | MS_REMOUNT | MS_RDONLY)
+    for source, target, read_only in binds:
+        bind(root, source, target, read_only)
     old = root + "/run/old"
     os.mkdir(old)
     _check(LIBC.syscall(SYS_PIVOT_ROOT[os.uname().machine], root.encode(), old.encode()), "pivot_root")
@@ -142,7 +166,7 @@ def main() -> None:
         sys.exit("the lab's start was cut off")
     spec = json.loads(text)
     os.umask(0o022)
-    make_root(spec["disk"], spec["visible"])
+    make_root(spec["disk"], spec["binds"])
     configure(spec)
     start_sshd(spec)
     print("host", flush=True)

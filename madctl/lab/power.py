@@ -20,13 +20,14 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from madctl.errors import refused
-from madctl.lab import network, spec, state
-from madctl.lab.spec import Host, Lab
+from madctl.lab import mounts, network, spec, state
+from madctl.lab.spec import Host, Lab, Mount
 
 PROGRAMS = {
     "ip": "iproute2",
@@ -53,16 +54,16 @@ Subsystem sftp internal-sftp
 """
 BOOT_SECONDS = network.BOOT_SECONDS
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# A read-only bind of one of these would break the host; its overlay shows the same files anyway.
-_NEVER_BOUND = frozenset(
-    map(Path, ("/", "/root", "/home", "/etc", "/usr", "/var", "/opt", "/srv", "/mnt", "/bin", "/lib", "/tmp", "/run"))
-)
-_HIDDEN = tuple(map(Path, ("/tmp", "/run", "/dev/shm")))
 
 
-def up(name: str, count: int, interface_names: dict[str, str]) -> Lab:
+def up(name: str, count: int, interface_names: dict[str, str], more: Sequence[Mount] = ()) -> Lab:
     """
     Bring up a lab and wait until every host answers on its SSH port.
+
+    Args:
+        count: Number of hosts.
+        interface_names: Data interface by host, where it is not ``ens14np0``.
+        more: Directories of this machine that hosts see, besides the shared one of every lab.
 
     Raises:
         UsageError: If it is up already, or this machine lacks what a lab needs.
@@ -75,7 +76,10 @@ def up(name: str, count: int, interface_names: dict[str, str]) -> Lab:
             remedy = f"take it down: madctl lab down --name {name}"
             raise refused("LAB_IS_UP", f"lab {name} is already up", remedy=remedy)
         try:
-            return _start(name, count, interface_names, directory)
+            index = network.free_index(state.indexes())
+            hosts = spec.plan_hosts(count, index, interface_names)
+            shared = str(state.shared_directory(name))
+            return _start(Lab(name, index, state.machine_boot_id(), 0, hosts, shared, tuple(more)), directory)
         except BaseException:
             _teardown(name)
             raise
@@ -115,16 +119,15 @@ def _find(program: str) -> str | None:
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
 
 
-def _start(name: str, count: int, interface_names: dict[str, str], directory: Path) -> Lab:
-    used = {state.load(other).index for other in state.names() if state.is_recorded(other)}
-    lab = Lab(name=name, index=network.free_index(used), boot_id=state.machine_boot_id())
+def _start(lab: Lab, directory: Path) -> Lab:
     for path in (state.ROOT.parent, state.ROOT, directory, directory / "disks", directory / "cp"):
         path.mkdir(mode=0o700, exist_ok=True)
-    switch = _spawn(name, ["unshare", "--net", "sleep", "infinity"], directory / "switch.log")
+    _make_shared(Path(lab.shared))
+    switch = _spawn(lab.name, ["unshare", "--net", "sleep", "infinity"], directory / "switch.log")
     network.wait_for_namespace(switch)
     booting = []
-    for host in spec.plan_hosts(count, lab.index, interface_names):
-        process = _spawn_host(name, host.name, directory)
+    for host in lab.hosts:
+        process = _spawn_host(lab.name, host.name, directory)
         booting.append((replace(host, pid=process.pid), process))
     lab = replace(lab, switch_pid=switch.pid, hosts=tuple(host for host, _ in booting))
     state.save(lab)
@@ -150,6 +153,15 @@ def _start(name: str, count: int, interface_names: dict[str, str], directory: Pa
         if not network.wait_until(partial(_answers, host)):
             raise refused("LAB_BOOT_FAILED", "sshd does not answer", host.name)
     return lab
+
+
+def _make_shared(path: Path) -> None:
+    """Make the empty directory that all hosts share, which every user of a host may write to."""
+    _remove(path)  # A reboot of the machine leaves it.
+    for directory, mode in ((path.parents[1], 0o755), (path.parent, 0o755), (path, 0o1777)):
+        if not directory.exists():
+            directory.mkdir()
+            directory.chmod(mode)  # Whatever the umask is.
 
 
 def _spawn(name: str, argv: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -179,7 +191,7 @@ def _describe(lab: Lab, host: Host, directory: Path, client_key: str, host_key: 
     return {
         "name": host.name,
         "disk": str(directory / "disks" / host.name),
-        "visible": [str(path) for path in visible_directories()],
+        "binds": mounts.binds(lab),
         "hosts_file": spec.hosts_file(lab, host.name),
         "machine_id": uuid.UUID(bytes=secrets.token_bytes(16)).hex,
         "boot_id": str(uuid.uuid4()),
@@ -189,21 +201,6 @@ def _describe(lab: Lab, host: Host, directory: Path, client_key: str, host_key: 
         "authorized_key": client_key,
         "host_key": host_key.read_text(),
     }
-
-
-def visible_directories() -> list[Path]:
-    """Return the caller's directories that hosts see: Python's environment, the current directory; outermost first."""
-    wanted = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2]}
-    needed = {path for path in wanted if _is_hidden(path)}
-    here = Path.cwd()
-    if here not in _NEVER_BOUND and here != Path.home():
-        needed.add(here)
-    return sorted(path for path in needed if path not in _NEVER_BOUND)
-
-
-def _is_hidden(path: Path) -> bool:
-    """Return whether a host's overlay of ``/`` does not show this directory."""
-    return path.stat().st_dev != os.stat("/").st_dev or any(path.is_relative_to(top) for top in _HIDDEN)
 
 
 def _make_key(path: Path) -> str:
@@ -236,8 +233,8 @@ def _answers(host: Host) -> bool:
 
 
 def _teardown(name: str) -> bool:
-    directory = state.directory(name)
-    found = directory.exists()
+    directory, shared = state.directory(name), state.shared_directory(name)
+    found = directory.exists() or shared.exists()
     for master in directory.glob("cp/*"):
         subprocess.run(["ssh", "-O", "exit", "-S", str(master), "lab"], capture_output=True, check=False)
     processes = state.marked_processes(name)
@@ -246,12 +243,17 @@ def _teardown(name: str) -> bool:
     if index is not None:
         # The kernel removes the link of a namespace after its last process.
         network.wait_until(lambda: not Path("/sys/class/net", spec.uplink(index)).exists())
-    if found:
-        shutil.rmtree(directory)
-    for empty in (state.ROOT, state.ROOT.parent):
-        with contextlib.suppress(OSError):
-            empty.rmdir()
+    for path in (directory, shared):
+        _remove(path)
+        for empty in (path.parent, path.parents[1]):
+            with contextlib.suppress(OSError):
+                empty.rmdir()
     return found or bool(processes)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
 
 
 def _kill(pids: list[int]) -> None:

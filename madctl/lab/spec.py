@@ -13,6 +13,8 @@ from madctl.errors import refused
 MANAGEMENT = "eno1"
 DATA = "ens14np0"
 MAX_HOSTS = 240
+# Where hosts see the directory that all of them share, whatever its path is on this machine.
+SHARED = "/shared"
 _FIRST_HOST_OCTET = 11
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 
@@ -30,14 +32,28 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """A directory of this machine that hosts see at the same path."""
+
+    path: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
 class Lab:
-    """A lab: ``index`` is the third octet of both of its networks, ``boot_id`` the machine's."""
+    """
+    A lab: ``index`` is the third octet of both of its networks, ``boot_id`` the machine's.
+
+    ``shared`` is the writable directory that all hosts share: its path on this machine, which hosts see as well.
+    """
 
     name: str
     index: int
     boot_id: str
     switch_pid: int = 0
     hosts: tuple[Host, ...] = field(default_factory=tuple)
+    shared: str = ""
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def uplink(self) -> str:
@@ -112,12 +128,16 @@ def plan_hosts(count: int, index: int, interface_names: dict[str, str]) -> tuple
 
 
 def hosts_file(lab: Lab, own_name: str) -> str:
-    """Write one host's /etc/hosts: loopback, then every host by its management address."""
+    """Write one host's /etc/hosts: loopback, then every host by its management address, and names for all addresses."""
     own = f"# this host is {own_name}\n"
     peers = "".join(f"{host.management_address} {host.name}\n" for host in lab.hosts)
-    # Software that looks up a data address finds a name for it.
+    # Software that looks up a data address finds a name for it, and torch asks for IPv4 addresses as IPv6 writes them.
     data = "".join(f"{host.data_address} {host.name}-data\n" for host in lab.hosts)
-    return f"{own}127.0.0.1 localhost\n::1 localhost ip6-localhost\n{peers}{data}"
+    mapped = "".join(
+        f"::ffff:{host.data_address} {host.name}-data\n::ffff:{host.management_address} {host.name}-management\n"
+        for host in lab.hosts
+    )
+    return f"{own}127.0.0.1 localhost\n::1 localhost ip6-localhost\n{peers}{data}{mapped}"
 
 
 def switch_commands(lab: Lab) -> str:

@@ -2,24 +2,30 @@
 """
 Where a lab is recorded, and how its parts are found if the record is incomplete.
 
-Everything lies below ``/run/madctl/lab/NAME`` (0700, root), so a reboot of the machine forgets it.
+Everything lies below ``/run/madctl/lab/NAME`` (0700, root), so a reboot of the machine forgets it, except what hosts
+share, which may be too large for a file system in memory: ``/var/lib/madctl/lab/NAME``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from madctl.errors import refused
-from madctl.lab.spec import Host, Lab, check_name
+from madctl.lab.spec import Host, Lab, Mount, check_name
 
 ROOT = Path("/run/madctl/lab")
+SHARED_ROOT = Path("/var/lib/madctl/lab")
 RECORD = "lab.json"
+TOLD = "told"
+# What is as true of every run in a lab as of the first.
+_ONCE = frozenset({"NO_GPU"})
 MARK = "MADCTL_LAB"
 
 
@@ -27,6 +33,13 @@ def directory(name: str) -> Path:
     """Return the directory of a lab, whether it exists or not."""
     check_name(name)
     return ROOT / name
+
+
+def shared_directory(name: str) -> Path:
+    """Return the directory that the hosts of a lab share, whether it exists or not."""
+    check_name(name)
+    # Hosts see it at this path, which must lead over no link there.
+    return SHARED_ROOT.resolve() / name
 
 
 def machine_boot_id() -> str:
@@ -51,12 +64,35 @@ def load(name: str) -> Lab:
     """
     try:
         data = json.loads((directory(name) / RECORD).read_text())
-        lab = Lab(**{**data, "hosts": tuple(Host(**host) for host in data["hosts"])})
+        parts = {"hosts": tuple(Host(**host) for host in data["hosts"])}
+        lab = Lab(**{**data, **parts, "mounts": tuple(Mount(**mount) for mount in data["mounts"])})
     except FileNotFoundError:
         lab = None
     if lab is None or lab.boot_id != machine_boot_id():
         raise refused("LAB_NOT_UP", f"lab {name} is not up", remedy=f"start it: madctl lab up -n 2 --name {name}")
     return lab
+
+
+def told(name: str) -> frozenset[str]:
+    """Return the codes of notices that somebody read about a lab and needs to read no more."""
+    try:
+        return frozenset((directory(name) / TOLD).read_text().split())
+    except FileNotFoundError:
+        return frozenset()
+
+
+def remember_told(name: str, codes: Iterable[str]) -> None:
+    """Remember, of notices that were told about a lab, those that are told once."""
+    known = told(name)
+    found = known | (_ONCE & set(codes))
+    if found != known:
+        with contextlib.suppress(FileNotFoundError):  # The lab was taken down meanwhile.
+            (directory(name) / TOLD).write_text("\n".join(sorted(found)))
+
+
+def indexes() -> set[int]:
+    """Return the indexes of all labs that came far enough to be recorded, whichever version of madctl did it."""
+    return {json.loads((directory(name) / RECORD).read_text())["index"] for name in names() if is_recorded(name)}
 
 
 def is_recorded(name: str) -> bool:

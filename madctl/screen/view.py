@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -44,6 +44,7 @@ class View:
         quiet: bool = False,
         rank: int | None = None,
         secrets: Sequence[str] = (),
+        told: Collection[str] = (),
     ) -> None:
         """
         Prepare.
@@ -52,10 +53,12 @@ class View:
             stages: The columns of the table that is drawn on a terminal; no table without any.
             quiet: Whether to show nothing of the story.
             rank: The only rank whose output to show.
+            told: Codes of notices that were shown before, and are kept for the result only.
         """
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
         self._noticed: list[Problem] = []
+        self._told = told
         self._quiet = quiet
         self._output = ERR if as_json else OUT
         self._mask = Mask(secrets)
@@ -93,7 +96,8 @@ class View:
                 self._tell(story.installing(without_ifconfig))
             if plan is None:
                 return
-            for warning in folded(self.masked([one for one in self.warnings if one not in self._noticed])):
+            fresh = [one for one in self.warnings if one not in self._noticed and one.code not in self._told]
+            for warning in folded(self.masked(fresh)):
                 self._tell(story.Sentence("notice", warning))
             self._story.begin(plan)
             if self._table:

@@ -100,6 +100,11 @@ options:
     description: Whether to list nodes without ifconfig instead of failing, because net-tools are installed next.
     type: bool
     default: false
+  shared_fstypes:
+    description: File-system types to treat as shared, besides the known ones.
+    type: list
+    elements: str
+    default: []
   write:
     description: Whether the proof writes a small file on shared storage, and removes it; never in check mode.
     type: bool
@@ -149,9 +154,4 @@ options:
   chdir:
     description: Working directory of the job.
     type: str
-  shared_fstypes:
-    description: File-system types to treat as shared, besides the known ones.
-    type: list
-    elements: str
-    default: []
 """

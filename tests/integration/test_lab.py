@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab: what hosts see, what they do not, and that nothing is left of it."""
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import power, state
+from madctl.lab.spec import Mount
 from tests.integration.command import MADCTL, madctl
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
@@ -25,6 +27,7 @@ def traces(uplinks=()):
     found = [line for line in mounts if any(f"/lab/{name}/" in line or f"/lab/{name} " in line for name in NAMES)]
     found += [name for number, name in socket.if_nameindex() if (number, name) in uplinks]
     found += [str(pid) for name in NAMES for pid in state.marked_processes(name)]
+    found += [str(path) for path in map(state.shared_directory, NAMES) if path.exists()]
     return found + [name for name in state.names() if name in NAMES]
 
 
@@ -88,6 +91,146 @@ def test_the_callers_directory_is_visible_and_read_only(clean, tmp_path):
 
     assert seen.stdout == "yes"
     assert written.returncode != 0
+
+
+def test_hosts_share_a_directory_that_goes_with_the_lab(clean):
+    umask = os.umask(0o077)
+    try:
+        assert madctl("lab", "up", "-n", "2", "--name", "one").code == 0
+    finally:
+        os.umask(umask)
+    shared = Path(madctl("lab", "status", "--name", "one", "--output", "json").json["data"]["shared"])
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c"]
+    assert inside("one", "node1", *user, f"echo yes > /shared/file && echo more >> {shared}/file").returncode == 0
+
+    assert inside("one", "node2", "cat", "/shared/file").stdout == "yes\nmore\n"
+    assert inside("one", "node2", "cat", str(shared / "file")).stdout == "yes\nmore\n"
+    assert (shared / "file").read_text() == "yes\nmore\n"
+    assert madctl("lab", "down", "--name", "one").code == 0
+    assert not shared.exists()
+
+
+def test_what_a_reboot_left_in_the_shared_directory_is_not_in_the_next_lab(clean):
+    old = state.shared_directory("one")
+    old.mkdir(parents=True)
+    (old / "file").touch()
+    assert madctl("lab", "up", "-n", "1", "--name", "one").code == 0
+
+    assert list(old.iterdir()) == []
+    assert inside("one", "node1", "ls", "-A", "/shared").stdout == ""
+
+
+@pytest.fixture
+def below(tmp_path):
+    """Two directories of this machine, of which one has another file system mounted below it."""
+    wide, narrow = tmp_path / "wide", tmp_path / "a narrow one"
+    wide.mkdir()
+    (narrow / "more").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(narrow / "more")], check=True)
+    yield wide, narrow
+    power.down("one")
+    subprocess.run(["umount", str(narrow / "more")], check=True)
+
+
+def test_a_mount_is_at_the_same_path_in_every_host(clean, below):
+    wide, narrow = below
+    done = madctl("lab", "up", "--name", "one", "--mount", str(wide), "--mount", f"{narrow}:ro", cwd=wide)
+    assert done.code == 0, done.err
+    (narrow / "file").write_text("here")
+
+    assert inside("one", "node1", "touch", str(wide / "new")).returncode == 0
+    assert (wide / "new").exists()
+    assert inside("one", "node2", "ls", str(wide)).stdout == "new\n"
+    assert inside("one", "node2", "cat", str(narrow / "file")).stdout == "here"
+    for path in (narrow / "new", narrow / "more" / "new"):
+        assert "Read-only file system" in inside("one", "node1", "touch", str(path)).stderr
+    assert madctl("lab", "up", "--name", "two", "--mount", "/etc").code == 2
+    assert not state.directory("two").exists()
+
+
+def test_status_shows_hosts_mounts_and_what_is_shared(clean, tmp_path):
+    assert madctl("lab", "up", "-n", "2", "--name", "one", "--mount", f"{tmp_path}:ro").code == 0
+    lab = state.load("one")
+    power.power_off(lab.hosts[1])
+    shown = madctl("lab", "status", "--name", "one").out
+    data = json.loads(madctl("lab", "status", "--name", "one", "--output", "json").out)["data"]
+
+    rows = dict(line.split(maxsplit=1) for line in shown.splitlines() if line)
+    assert rows["/shared"] == f"{lab.shared} of this machine, writable"
+    assert rows[str(tmp_path)] == "read-only"
+    assert (data["shared"], data["mounts"]) == (lab.shared, [{"path": str(tmp_path), "read_only": True}])
+    assert [(host["name"], host["state"]) for host in data["hosts"]] == [("node1", "up"), ("node2", "off")]
+    assert data["hosts"][0]["data_address"] == lab.hosts[0].data_address
+    missing = madctl("lab", "status", "--name", "two", "--output", "json")
+    assert (missing.code, missing.codes) == (2, ["LAB_NOT_UP"])
+
+
+RESOLVE = """
+import socket, sys
+for name, *addresses in (words.split(",") for words in sys.argv[1:]):
+    assert addresses[0] in {found[4][0] for found in socket.getaddrinfo(name, 1)}, name
+    for address in addresses:
+        for written in (address, "::ffff:" + address):
+            known = socket.getnameinfo((written, 1), socket.NI_NAMEREQD)[0]
+            assert known.partition("-")[0] == name, (written, known)
+"""
+
+
+def test_hosts_find_addresses_by_names_and_names_by_addresses(clean):
+    lab = power.up("one", 2, {})
+    words = [f"{host.name},{host.management_address},{host.data_address}" for host in lab.hosts]
+    for host in lab.hosts:
+        done = inside("one", host.name, sys.executable, "-c", RESOLVE, *words)
+        assert done.returncode == 0, done.stderr
+
+
+def launch(*words):
+    return madctl("launch", "--lab", "one", "--output", "json", *words, "--command", "--", "true")
+
+
+def test_storage_of_lab_hosts_is_judged_by_proof_where_there_can_be_one(clean, tmp_path):
+    lab = power.up("one", 2, {}, [Mount(str(tmp_path))])
+    for host in lab.hosts:
+        assert inside("one", host.name, "sh", "-c", "mkdir /plain && echo x > /plain/data").returncode == 0
+    both = [("MOUNT_NOT_SHARED", "node1"), ("MOUNT_NOT_SHARED", "node2")]
+    bound = [("MOUNT_IS_BIND", "node1"), ("MOUNT_IS_BIND", "node2")]
+
+    def found(*words):
+        result = launch(*words).json
+        return [(problem["code"], problem["host"]) for problem in result["errors"]]
+
+    assert found("--shared-path", "/shared", "--shared-path", lab.shared, "--shared-path", str(tmp_path)) == []
+    assert found("--shared-path", "/plain") == both
+    assert found("--shared-path", "/plain:ro") == both
+    assert found("--shared-path", "/shared:ro") == bound
+    assert found("--shared-path", "/shared", "--hosts", "node1") == bound[:1]
+    mount = ["sh", "-c", "mkdir /mixed && mount --bind /shared /mixed"]
+    assert inside("one", "node1", *mount).returncode == inside("one", "node2", "mkdir", "/mixed").returncode == 0
+    assert ("MOUNT_NOT_SHARED", "node2") in found("--shared-path", "/mixed")
+    for path in ("/plain", "/shared", "/mixed"):
+        assert inside("one", "node2", "sh", "-c", f"ls -A {path} | grep madctl").stdout == "", "a file was left"
+
+
+def test_a_dry_run_that_cannot_prove_it_warns(clean):
+    power.up("one", 2, {})
+    done = launch("--dry-run", "--shared-path", "/shared")
+
+    assert (done.code, done.codes) == (0, []), done.err
+    assert "STORAGE_UNTRIED" in [problem["code"] for problem in done.json["warnings"]]
+
+
+def test_that_there_is_no_gpu_is_told_once_per_lab(clean):
+    power.up("one", 1, {})
+    power.up("two", 1, {})
+    words = ("launch", "--command", "--lab")
+    told = [madctl(*words, name, "true").err.count("[NO_GPU]") for name in ("one", "one", "two")]
+
+    assert told == [1, 0, 1]
+    assert [problem["code"] for problem in launch().json["warnings"]] == ["NO_GPU"]
+    assert "[NO_GPU]" in madctl("check", "--lab", "one", "--command", "true").err, "a table that warns says why"
+    power.down("one")
+    power.up("one", 1, {})
+    assert madctl(*words, "one", "true").err.count("[NO_GPU]") == 1
 
 
 def test_up_twice_is_an_error_and_two_labs_live_side_by_side(clean):

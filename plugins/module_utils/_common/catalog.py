@@ -138,12 +138,13 @@ CHECKS = (
     ),
     Check(
         "storage",
-        "each --shared-path: its mount, then files that nodes write and other nodes read",
+        "each --shared-path: its mount, then a file that each node writes and others read; a path where all pass is "
+        "shared, whatever its type; where nothing can be written (one node, PATH:ro), a local type is an error",
         "per path a child process with 5 s to answer, per node one small file",
         (
             _error("MOUNT_MISSING", "The path does not exist.", _MOUNT_IT),
-            _error("MOUNT_NOT_SHARED", "A local directory of the same name.", _MOUNT_IT),
-            _error("MOUNT_IS_BIND", "A local directory is bound to the path.", _MOUNT_IT),
+            _error("MOUNT_NOT_SHARED", "A local directory of the same name, which other nodes do not see.", _MOUNT_IT),
+            _error("MOUNT_IS_BIND", "A local directory is bound to the path, which other nodes do not see.", _MOUNT_IT),
             _error("MOUNT_HUNG", "The path does not answer.", "check the file server and the network to it"),
             _error("MOUNT_STALE", "The file server no longer knows the mount.", "umount -l it and mount it again"),
             _error("MOUNT_UNREADABLE", "The path is not readable.", "check the mount and its permissions"),
@@ -151,6 +152,7 @@ CHECKS = (
             _error("MOUNT_UNWRITABLE", "The path is not writable.", "check permissions, quota, root_squash"),
             _error("STORAGE_DIFFERS", "The node sees other files than the others.", "mount the same export"),
             _error("STORAGE_UNPROVEN", "The proof's files could not be compared.", "retry"),
+            _warning("STORAGE_UNTRIED", "Local on every node; a dry run cannot prove whether they share it."),
             _warning("EXPORT_DIFFERS", "The same files under another server or export name."),
             _warning("STORAGE_TYPE_DIFFERS", "The same files through another type of file system."),
         ),

@@ -214,7 +214,6 @@ class _MountParts(TypedDict, total=False):
     file: Optional[ProofFile]
     nonce: Name
     janitor: Pid
-    writable: bool
     proven: bool
 
 

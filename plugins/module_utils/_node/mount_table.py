@@ -2,8 +2,8 @@
 """
 Inspect shared storage on one node: what is mounted, and files that other nodes must see.
 
-The functions here may hang; ``deadlines`` calls them. Only the proof's own files are ever created, and never on a
-file system that is local to the node. Private to the collection.
+The functions here may hang; ``deadlines`` calls them. Only the proof's own files are ever created: also in a directory
+that is local to the node, because others may see it, too. Private to the collection.
 """
 
 from __future__ import annotations
@@ -84,19 +84,17 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), text)
 
 
-def look(path: str, read_only: bool, write: bool, more_types: Sequence[str]) -> Dict[str, Any]:
+def look(path: str, read_only: bool, write: bool) -> Dict[str, Any]:
     """
-    Inspect a path, and write the proof's file where the path is shared and writable.
+    Inspect a path, and write the proof's file there.
 
     Args:
         read_only: Whether to digest the directory instead of writing.
         write: Whether a proof follows at all.
-        more_types: Types of file systems that count as shared in any case.
 
     Returns:
         ``entry`` of the path, ``exists``, and of the proof ``file``, ``nonce`` and ``janitor`` (process id),
-        or ``write_error``; ``mark``, a digest of the directory; ``writable``, where nothing is written because the
-        file system is local to this node.
+        or ``write_error``; ``mark``, a digest of the directory.
     """
     try:
         os.stat(path)  # This makes autofs mount it.
@@ -113,8 +111,6 @@ def look(path: str, read_only: bool, write: bool, more_types: Sequence[str]) -> 
         return found
     if read_only:
         return dict(found, mark=_mark(real))
-    if filesystems.is_local(found.get("fstype"), more_types):
-        return dict(found, writable=os.access(real, os.W_OK))
     return dict(found, **_write(real))
 
 

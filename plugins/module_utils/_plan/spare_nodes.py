@@ -15,6 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.codes imp
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Restart
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import planner
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import storage
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
 # All hosts and their facts, None where one could not be inspected.
@@ -45,11 +46,13 @@ def choose(request: Request, nodes: _Tried, failed: Sequence[Problem], wanted: i
     slots = dict(zip((host for host, _ in nodes), request.slots))
     facts = {host: fact for host, fact in nodes if fact is not None}
     good, bad = list(facts), list(failed)
+    # A node that lost its mount is replaced; where all nodes are alike, only the proof tells.
+    is_mixed = storage.is_mixed(list(facts.items()), request.shared_fstypes)
     while True:
         taken = good[:wanted]
         own = replace(request, slots=tuple(slots.get(host) for host in taken))
         each = [facts[host] for host in taken]
-        outcome = planner.make(own, taken, each, has_spares=True) if taken else planner.Outcome(None, [], [])
+        outcome = planner.make(own, taken, each, has_spares=is_mixed) if taken else planner.Outcome(None, [], [])
         blamed = {entry["host"] for entry in outcome.problems} & set(taken)
         installable = {entry["code"] for entry in outcome.problems} == {"NET_TOOLS_MISSING"}
         if len(taken) < wanted:

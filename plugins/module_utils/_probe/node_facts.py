@@ -48,7 +48,6 @@ ARGUMENTS: Dict[str, Any] = {
     "chdir": {"type": "str"},
     "port": {"type": "str", "default": "auto"},
     "shared_paths": {"type": "list", "elements": "str", "default": []},
-    "shared_fstypes": {"type": "list", "elements": "str", "default": []},
     "run_dir": {"type": "str"},
     "env": {"type": "dict", "default": {}},
     "write": {"type": "bool", "default": False},
@@ -144,9 +143,8 @@ def _models(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
 
 
 def _storage(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
-    more = request["write"], request["shared_fstypes"]
     return {
-        "mount%d" % number: (mount_table.look, (*_split(path), *more))
+        "mount%d" % number: (mount_table.look, (*_split(path), request["write"]))
         for number, path in enumerate(request["shared_paths"])
     }
 

@@ -61,7 +61,7 @@ def probe(arguments: dict[str, Any], write: bool, in_full: bool) -> dict[str, An
         in_full: Whether to find out also what this launch does not need: which mpirun there is takes a start of it.
         write: Whether files are written on shared storage for a proof that follows.
     """
-    copied = ("work", "shape", "tags", "python", "mpirun", "chdir", "run_dir", "shared_fstypes")
+    copied = ("work", "shape", "tags", "python", "mpirun", "chdir", "run_dir")
     return {
         **{name: arguments[name] for name in copied},
         "mpi": in_full or catalog.applies("mpi", arguments["shape"], arguments["runner"]),

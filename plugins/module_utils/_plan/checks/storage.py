@@ -7,7 +7,7 @@ Pure; private to the collection.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
@@ -17,6 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.comparison import odd_ones, usual
 
 Mounts = Sequence[Tuple[str, Mount]]
+Pairs = Sequence[Tuple[str, str]]
 
 
 def judge(case: Case, _: Choices) -> List[Problem]:
@@ -31,17 +32,20 @@ def judge_mounts(nodes: Nodes, more_types: Sequence[str] = (), proof_follows: bo
     Args:
         nodes: Names and facts, in rank order; ``mounts`` of each has one entry per shared path.
         more_types: Types of file systems that also count as shared.
-        proof_follows: Whether a node's own directory may be what the others mount, which only the proof shows.
+        proof_follows: Whether a node's own directory may be what the others see, which only the proof shows.
     """
     found: List[Problem] = []
     for mounts in _by_path(nodes):
         own = _own(mounts, more_types)
+        if _is_untried(mounts, own):
+            found.append(_untried(mounts))
+            continue
         hopeful = _hopeful(mounts, own) if proof_follows else {}
         wrong = [
             entry for host, mount in mounts for entry in _wrong(host, mount, None if host in hopeful else own.get(host))
         ]
         bad = {entry["host"] for entry in wrong}
-        # A file server names its own disk, which cannot be compared.
+        # A file server, or a bound directory, names a disk of the machine, which cannot be compared.
         found += wrong + _compare([(host, mount) for host, mount in mounts if host not in bad and host not in hopeful])
     return found
 
@@ -63,28 +67,48 @@ def _own(mounts: Mounts, more_types: Sequence[str]) -> Dict[str, Problem]:
 
 def _not_shared(host: str, mount: Mount) -> Problem:
     path = mount["path"]
+    remedy = "mount it there, or --shared-fstype %s if that is shared; madctl never creates it" % mount.get("fstype")
     if mount.get("real") and mount.get("point") == mount["real"] and mount["root"] != "/":
         text = "%s is not network storage: %s of this machine is bound there" % (path, mount["root"])
-        return problem("MOUNT_IS_BIND", host, text)
-    remedy = "mount it there, or --shared-fstype %s if that is shared; madctl never creates it" % mount.get("fstype")
+        return problem("MOUNT_IS_BIND", host, text, remedy)
     return problem("MOUNT_NOT_SHARED", host, "%s is not shared: it is on %s" % (path, _where(mount)), remedy)
+
+
+def is_mixed(nodes: Nodes, more_types: Sequence[str] = ()) -> bool:
+    """Return whether some nodes have a path on a local file system that others have on a shared one."""
+    return any(0 < len(_own(mounts, more_types)) < len(mounts) for mounts in _by_path(nodes))
+
+
+def _is_untried(mounts: Mounts, own: Dict[str, Problem]) -> bool:
+    """Return whether a proof could show what types do not: all directories are local, and nobody was to write."""
+    return len(own) == len(mounts) > 1 and not any(
+        mount["read_only"] or mount.get("proven") or "file" in mount or "write_error" in mount for _, mount in mounts
+    )
+
+
+def _untried(mounts: Mounts) -> Problem:
+    path, types = mounts[0][1]["path"], sorted({str(mount.get("fstype")) for _, mount in mounts})
+    text = "%s is on %s on every node; whether they share it is proven only when files may be written"
+    return problem("STORAGE_UNTRIED", None, text % (path, " and ".join(types)))
 
 
 def _hopeful(mounts: Mounts, own: Dict[str, Problem]) -> Dict[str, Problem]:
     """
-    Keep nodes whose own directory may be the one that others mount: a file server that takes part in the run.
+    Keep nodes whose own directory may be the one that others see: a file server, or one machine's that is bound there.
 
-    They read what the others wrote, and write nothing; paths that are only read are compared at once.
+    They read what the others wrote; paths that are only read are compared at once.
     """
-    others = [mount for host, mount in mounts if host not in own]
-    marks = [mount["mark"] for mount in others if mount.get("mark")]
-    most, written = usual(marks), any(mount.get("file") for mount in others)
-    hopes = {host: mount for host, mount in mounts if host in own}
+    most = usual([mount["mark"] for host, mount in mounts if host not in own and mount.get("mark")])
+    writers = {host for host, mount in mounts if mount.get("file")}
     return {
         host: own[host]
-        for host, mount in hopes.items()
-        if mount.get("proven")  # before a restart
-        or (mount.get("mark") == most if mount.get("mark") else written and "writable" in mount)
+        for host, mount in mounts
+        if host in own
+        and not mount.get("access_error")
+        and (
+            mount.get("proven")  # before a restart
+            or (mount["mark"] == most if mount.get("mark") else bool(writers - {host}))
+        )
     }
 
 
@@ -119,8 +143,6 @@ def _unwritable(mount: Mount) -> Optional[Tuple[str, str]]:
         return None
     if "ro" in mount["options"] or "ro" in mount["super_options"]:
         return "MOUNT_READ_ONLY", "%s is mounted read-only: %s" % (path, _where(mount))
-    if mount.get("writable") is False:
-        return "MOUNT_UNWRITABLE", "%s cannot be written: Permission denied" % path
     if error:
         code = "MOUNT_READ_ONLY" if error == "Read-only file system" else "MOUNT_UNWRITABLE"
         return code, "%s cannot be written: %s" % (path, error)
@@ -152,22 +174,29 @@ def reading(nodes: Nodes, more_types: Sequence[str] = ()) -> Dict[str, List[Read
 
     Returns:
         By host a list of ``path`` and ``names`` (file name by the host that wrote it); ``otherwise`` is what is wrong
-        with a node that wrote nothing itself, unless it reads the file.
+        with a node whose directory is local, unless files are seen both ways.
     """
     wanted: Dict[str, List[Reading]] = {host: [] for host, _ in nodes}
     for mounts in _by_path(nodes):
         files = {host: mount["file"] for host, mount in mounts if "file" in mount and mount["file"]}
-        hopeful = _hopeful(mounts, _own(mounts, more_types)) if files else {}
-        if len(files) + len(hopeful) < 2:
+        own = _own(mounts, more_types)
+        hopeful = _hopeful(mounts, own) if files else {}
+        readers = list(dict.fromkeys((*files, *hopeful)))
+        if len(readers) < 2:
             continue
-        first = next(iter(files))
-        for host in (*files, *hopeful):
+        first = _first(files, own)
+        for host in readers:
             names = {first: files[first]} if host != first else {h: n for h, n in files.items() if h != first}
             if names:
                 wanted[host].append({"path": mounts[0][1]["path"], "names": names})
                 if host in hopeful:
                     wanted[host][-1]["otherwise"] = hopeful[host]
     return wanted
+
+
+def _first(writers: Iterable[str], own: Container[str]) -> str:
+    """Return the node by whose files the others are judged: the first whose directory is not local, if there is one."""
+    return min(writers, key=lambda host: host in own)
 
 
 def written(facts: Facts) -> List[Written]:
@@ -204,19 +233,41 @@ def judge_reading(proof: Dict[str, Proof], answers: Dict[str, List[Dict[str, Any
                 found.append(problem(code, host, "%s does not answer" % path if "hung" in got else str(got["error"])))
                 continue
             missed = [writer for writer in request["names"] if got["value"].get(writer) != nonces[writer, path]]
-            if missed and "otherwise" in request:
-                found.append(request["otherwise"])
-            else:
-                unseen.setdefault(path, []).extend((host, writer) for writer in missed)
+            unseen.setdefault(path, []).extend((host, writer) for writer in missed)
     for path, pairs in ((path, pairs) for path, pairs in unseen.items() if pairs):
-        writers = [host for host, of in nonces if of == path]
-        found += _blame(path, pairs, writers[0], len(writers))
+        own = {
+            host: request["otherwise"]
+            for host, wanted in proof.items()
+            for request in wanted["read"]
+            if request["path"] == path and "otherwise" in request
+        }
+        found += _blame(path, pairs, [host for host, of in nonces if of == path], own)
     return found
 
 
-def _blame(path: str, pairs: Sequence[Tuple[str, str]], first: str, count: int) -> List[Problem]:
+def _blame(path: str, pairs: Pairs, writers: Sequence[str], own: Dict[str, Problem]) -> List[Problem]:
+    """
+    Blame nodes with a local directory that is not what the first writer sees, then the odd ones of all others.
+
+    Args:
+        pairs: Who did not see whose file.
+        own: What is wrong with local directories, by host, unless it is proven that they are shared.
+    """
+    first = _first(writers, own)
+    others = _others(pairs, first)
+    # The first is the measure, unless nobody agrees with it.
+    local = [host for host in own if host in others or (host == first and set(writers) - {first} <= set(others))]
+    rest = [pair for pair in pairs if not set(pair) & set(local)]
+    return [own[host] for host in local] + _odd(path, rest, first, len(set(writers) - set(local)))
+
+
+def _others(pairs: Pairs, first: str) -> List[str]:
+    return list(dict.fromkeys(host for pair in pairs for host in pair if host != first))
+
+
+def _odd(path: str, pairs: Pairs, first: str, count: int) -> List[Problem]:
     """Blame the odd ones out: those that do not agree with the first writer, or the first when none of many does."""
-    others = list(dict.fromkeys(host for pair in pairs for host in pair if host != first))
+    others = _others(pairs, first)
     if len(others) > 1 and len(others) == count - 1:
         return [problem("STORAGE_DIFFERS", first, "%s holds other files here than on the other nodes" % path)]
     return [

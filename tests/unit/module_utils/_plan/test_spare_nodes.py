@@ -119,24 +119,37 @@ def test_a_restart_sees_the_gpus_that_the_run_saw():
     assert outcome.plan["world_size"] == again["world_size"] == 4
 
 
+MOUNT = {
+    "path": "/nfs",
+    "real": "/nfs",
+    "point": "/nfs",
+    "root": "/",
+    "exists": True,
+    "hung": None,
+    "error": None,
+    "options": ["rw"],
+    "super_options": ["rw"],
+    "read_only": False,
+    "janitor": 1,
+    "nonce": "x",
+}
+CLIENT = {**MOUNT, "fstype": "nfs4", "source": "fs:/a", "file": "f"}
+SERVER = {**MOUNT, "fstype": "ext4", "source": "/dev/sdb1", "file": "g"}
+
+
+def mounted(*mounts):
+    return [(host, {**fact, "mounts": [own]}) for (host, fact), own in zip(nodes(), mounts)]
+
+
+@pytest.mark.parametrize(("mounts", "taken"), [((SERVER, CLIENT, CLIENT), "bc"), ((SERVER, SERVER, SERVER), "ab")])
+def test_a_node_with_a_local_directory_is_replaced_where_others_have_a_mount(mounts, taken):
+    choice = spare_nodes.choose(REQUEST, mounted(*mounts), [], 2)
+
+    assert (choice.hosts, choice.outcome.problems) == (list(taken), [])
+
+
 def test_a_file_server_that_was_proven_runs_again_and_a_spare_that_was_not_does_not():
-    mount = {
-        "path": "/nfs",
-        "real": "/nfs",
-        "point": "/nfs",
-        "root": "/",
-        "exists": True,
-        "hung": None,
-        "error": None,
-        "options": ["rw"],
-        "super_options": ["rw"],
-        "read_only": False,
-        "janitor": 1,
-        "nonce": "x",
-    }
-    client = {**mount, "fstype": "nfs4", "source": "fs:/a", "file": "f"}
-    server = {**mount, "fstype": "ext4", "source": "/dev/sdb1", "writable": True}
-    each = [(host, {**fact, "mounts": [own]}) for (host, fact), own in zip(nodes(), (server, client, server))]
+    each = mounted(SERVER, CLIENT, SERVER)
     request = replace(REQUEST, slots=(None,) * 3)
     outcome = planner.make(request, ["a", "b"], [fact for _, fact in each[:2]])
     kept = spare_nodes.keep(request, spare_nodes.Choice(["a", "b"], outcome, [], ["c"]), each, 1)

@@ -73,8 +73,6 @@ def test_word_of_a_failure_is_left_where_several_nodes_could_all_write():
     ("wrong", "code"),
     [
         ({"exists": False}, "MOUNT_MISSING"),
-        ({"fstype": "ext4", "point": "/"}, "MOUNT_NOT_SHARED"),
-        ({"fstype": "ext4", "root": "/srv/x"}, "MOUNT_IS_BIND"),
         ({"hung": {"pid": 7, "state": "D", "wait": "rpc_wait"}}, "MOUNT_HUNG"),
         ({"access_error": "Stale file handle", "access_errno": "ESTALE"}, "MOUNT_STALE"),
         ({"access_error": "Permission denied", "access_errno": "EACCES"}, "MOUNT_UNREADABLE"),
@@ -104,9 +102,9 @@ def test_a_read_only_path_is_compared_by_its_content():
 
 
 def test_a_type_can_be_added():
-    mounts = nodes(mount(1, fstype="xfs"), mount(2, fstype="xfs"))
+    mounts = nodes(mount(1, fstype="xfs"))
 
-    assert codes(storage.judge_mounts(mounts)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
+    assert codes(storage.judge_mounts(mounts)) == [("MOUNT_NOT_SHARED", "n1")]
     assert storage.judge_mounts(mounts, ["xfs"]) == []
 
 
@@ -237,9 +235,15 @@ def test_no_mountinfo_breaks_it(rounds):
         assert not found or {"point", "fstype", "source", "root", "options", "super_options"} == set(found)
 
 
-# -- a file server that takes part ----------------------------------------------------------------
+# -- directories that are local to a node, and may be what the others see ---------------------------
 
-SERVER = {"fstype": "ext4", "source": "/dev/sdb1", "point": "/", "file": None, "writable": True}
+SERVER = {"fstype": "ext4", "source": "/dev/sdb1", "point": "/"}
+UNTRIED = {"file": None, "nonce": None, "janitor": None}
+
+
+def untried(number, **more):
+    """Return a mount as a dry run sees it."""
+    return {name: value for name, value in mount(number, **more).items() if name not in UNTRIED}
 
 
 def proof_of(given):
@@ -247,57 +251,125 @@ def proof_of(given):
     return {host: {"read": reading[host], "written": storage.written(facts)} for host, facts in given}
 
 
-def test_a_server_reads_what_the_others_wrote_and_writes_nothing():
-    given = nodes(mount(1, **SERVER), mount(2), mount(3))
+def judged(given, *islands):
+    """Judge mounts first, then what nodes read, where those on the same island see the same files."""
     proof = proof_of(given)
+    island = dict(zip(proof, islands))
+    nonce = {host: facts["mounts"][0].get("nonce") for host, facts in given}
+    answers = {
+        host: [
+            {"value": {writer: nonce[writer] if island[writer] == island[host] else None for writer in wanted["names"]}}
+            for wanted in parts["read"]
+        ]
+        for host, parts in proof.items()
+    }
+    return codes(storage.judge_mounts(given)) + codes(storage.judge_reading(proof, answers))
 
-    assert codes(storage.judge_mounts(given)) == []
+
+@pytest.mark.parametrize(
+    ("islands", "blamed"),
+    [
+        ("aa", []),
+        ("aaaa", []),
+        ("ab", ["n1", "n2"]),
+        ("abcd", ["n1", "n2", "n3", "n4"]),
+        ("aaba", ["n3"]),
+        ("abca", ["n2", "n3"]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("local", "code"),
+    [
+        (SERVER, "MOUNT_NOT_SHARED"),
+        ({"fstype": "tmpfs"}, "MOUNT_NOT_SHARED"),
+        ({"fstype": "ext4", "root": "/srv/x"}, "MOUNT_IS_BIND"),
+    ],
+)
+def test_a_path_that_is_local_everywhere_counts_as_shared_only_by_proof(islands, blamed, local, code):
+    given = nodes(*(mount(number, **local) for number in range(1, len(islands) + 1)))
+
+    assert judged(given, *islands) == [(code, host) for host in blamed]
+
+
+@pytest.mark.parametrize(
+    ("islands", "found"),
+    [
+        ("aaa", []),
+        ("baa", [("MOUNT_NOT_SHARED", "n1")]),
+        ("aab", [("STORAGE_DIFFERS", "n3")]),
+        ("bac", [("MOUNT_NOT_SHARED", "n1"), ("STORAGE_DIFFERS", "n3")]),
+    ],
+)
+def test_a_file_server_takes_part_if_both_sides_see_what_the_other_wrote(islands, found):
+    assert judged(nodes(mount(1, **SERVER), mount(2), mount(3)), *islands) == found
+
+
+def test_the_files_of_a_mount_are_the_measure_where_there_is_one():
+    proof = proof_of(nodes(mount(1, **SERVER), mount(2), mount(3)))
+
     assert proof["n1"]["read"][0]["names"] == {"n2": "f2"}
-    assert proof["n1"]["written"] == []
-    sees = {"n1": [{"value": {"n2": "x2"}}], "n2": [{"value": {"n3": "x3"}}], "n3": [{"value": {"n2": "x2"}}]}
-    assert storage.judge_reading(proof, sees) == []
-    sees["n1"] = [{"value": {"n2": None}}]
-    assert codes(storage.judge_reading(proof, sees)) == [("MOUNT_NOT_SHARED", "n1")]
+    assert proof["n3"]["read"][0]["names"] == {"n2": "f2"}
+    assert proof["n2"]["read"][0]["names"] == {"n1": "f1", "n3": "f3"}
 
 
-def test_two_nodes_of_which_one_serves():
-    given = nodes(mount(1), mount(2, **SERVER))
-    proof = proof_of(given)
-
-    assert codes(storage.judge_reading(proof, {"n2": [{"value": {"n1": None}}]})) == [("MOUNT_NOT_SHARED", "n2")]
-    assert storage.judge_reading(proof, {"n2": [{"value": {"n1": "x1"}}]}) == []
+@pytest.mark.parametrize(("islands", "blamed"), [("aa", []), ("ab", [("MOUNT_NOT_SHARED", "n2")])])
+def test_two_nodes_of_which_one_serves(islands, blamed):
+    assert judged(nodes(mount(1), mount(2, **SERVER)), *islands) == blamed
 
 
-def test_a_path_that_is_local_everywhere_is_refused_without_a_proof():
-    given = nodes(mount(1, **SERVER), mount(2, **SERVER))
-
-    assert codes(storage.judge_mounts(given)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
-    assert not any(storage.reading(given).values())
+def test_one_node_alone_proves_nothing():
+    assert judged(nodes(mount(1, **SERVER)), "a") == [("MOUNT_NOT_SHARED", "n1")]
 
 
-@pytest.mark.parametrize("more", [{"file": None}, {"file": None, "write_error": "Disk quota exceeded"}])
-def test_without_anything_to_read_a_local_path_is_refused_at_once(more):
-    assert ("MOUNT_NOT_SHARED", "n1") in codes(storage.judge_mounts(nodes(mount(1, **SERVER), mount(2, **more))))
+@pytest.mark.parametrize("local", [{}, SERVER])
+def test_without_anything_to_read_a_local_path_is_refused_at_once(local):
+    other = mount(2, **local, file=None, write_error="Disk quota exceeded")
+
+    assert ("MOUNT_NOT_SHARED", "n1") in codes(storage.judge_mounts(nodes(mount(1, **SERVER), other)))
 
 
 def test_a_server_that_may_not_write_is_told():
-    given = nodes(mount(1, **{**SERVER, "writable": False}), mount(2))
+    given = nodes(mount(1, **SERVER, file=None, write_error="Permission denied"), mount(2), mount(3))
 
-    assert ("MOUNT_UNWRITABLE", "n1") in codes(storage.judge_mounts(given))
+    assert judged(given, *"aaa") == [("MOUNT_UNWRITABLE", "n1")]
+
+
+def test_where_nothing_is_written_the_type_decides_unless_all_are_local():
+    mixed = nodes(untried(1, **SERVER), untried(2))
+    local = nodes(untried(1, **SERVER), untried(2, **SERVER))
+
+    assert codes(storage.judge_mounts(mixed)) == [("MOUNT_NOT_SHARED", "n1")]
+    assert codes(storage.judge_mounts(local)) == [("STORAGE_UNTRIED", None)]
+    assert codes(storage.judge_mounts(local[:1])) == [("MOUNT_NOT_SHARED", "n1")]
 
 
 def test_a_path_that_is_only_read_is_compared_with_the_server_s_at_once():
     reading = {"read_only": True, "file": None}
     same = nodes(mount(1, **{**SERVER, **reading}, mark="a"), mount(2, mark="a", **reading))
     other = nodes(mount(1, **{**SERVER, **reading}, mark="b"), mount(2, mark="a", **reading))
+    local = nodes(*(untried(number, **SERVER, read_only=True, mark="a") for number in (1, 2)))
 
     assert codes(storage.judge_mounts(same)) == []
     assert codes(storage.judge_mounts(other)) == [("MOUNT_NOT_SHARED", "n1")]
+    assert codes(storage.judge_mounts(local)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
 
 
-def test_nothing_is_written_on_a_file_system_of_the_node_itself(tmp_path):
-    found = mount_table.look(str(tmp_path), False, True, [])
+def test_spares_replace_a_node_with_a_local_directory_only_where_others_have_a_mount():
+    server, client = mount(1, **SERVER), mount(2)
 
-    assert filesystems.is_local(found["fstype"])
-    assert list(tmp_path.iterdir()) == []
-    assert found["writable"] is True
+    assert storage.is_mixed(nodes(server, client))
+    assert not storage.is_mixed(nodes(server, server))
+    assert not storage.is_mixed(nodes(client, client))
+    assert codes(storage.judge_mounts(nodes(server, client), proof_follows=False)) == [("MOUNT_NOT_SHARED", "n1")]
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_is_written_only_where_it_is_allowed_and_goes(tmp_path, read_only):
+    assert not {"file", "mark"} & set(mount_table.look(str(tmp_path), read_only, False))
+    found = mount_table.look(str(tmp_path), read_only, True)
+
+    assert [path.name for path in tmp_path.iterdir()] == ([] if read_only else [found["file"]])
+    assert ("mark" in found) == read_only
+    if not read_only:
+        assert mount_table.release([found]) == {"left": []}
+        assert list(tmp_path.iterdir()) == []
