@@ -7,8 +7,8 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from madctl.errors import ExitCode, Problem, RunError
-from madctl.request.options import add_command, add_host_options, add_job_options, add_output_option
+from madctl.errors import ExitCode, Problem, RunError, refused
+from madctl.request.options import add_command, add_host_options, add_job_options, add_option, add_output_option
 
 _EXAMPLES = (
     ("start train.py on sixteen nodes", "madctl launch --hosts gpu[01-16] train.py --lr 1e-4"),
@@ -28,6 +28,8 @@ def register(commands: Any) -> None:
     parser.usage = "madctl launch [--hosts LIST] [OPTION…] [--] SCRIPT.py [ARG…]"
     add_host_options(parser)
     add_job_options(parser)
+    add_option(parser, "--name", metavar="NAME", help="call the run NAME, which commands take in place of its ID")
+    add_option(parser, "--note", metavar="TEXT", help="remember TEXT about the run")
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser)
     parser.show_first(*_FIRST)
@@ -47,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
     nodes = choose.targets(options)
     if not options.dry_run:
         record_store.prepare()
+        if options.name:
+            _require_free(options.name)
     told = state.told(options.lab) if options.lab else ()
     view = View(nodes.names, as_json=options.output == "json", secrets=secrets(options, wanted), told=told)
     if options.notice:
@@ -60,6 +64,19 @@ def run(options: argparse.Namespace) -> int:
         if session.plan is not None and not options.dry_run:
             disarm(session)
     return report_run(session, "launch", options.output == "json", options.dry_run)
+
+
+def _require_free(name: str) -> None:
+    """Refuse the name of a run that is still alive, or may be."""
+    from madctl.playbook import living
+    from madctl.runs import record_store, verdicts
+
+    own = [record for record in record_store.known()[0] if record.name == name and not verdicts.has_ended(record)]
+    for record in living.asked(own):
+        if not verdicts.has_ended(record):
+            message = f"{name} is the name of run {record.run_id}, which is {record.status}"
+            remedy = f"stop it: madctl stop {record.run_id}; or choose another name"
+            raise refused("NAME_IN_USE", message, remedy=remedy)
 
 
 def disarm(session: Any) -> None:

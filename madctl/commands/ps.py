@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
-from ansible_collections.madctl.multinode.plugins.module_utils._show import columns, status_table
-from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table, verdict_text
 from madctl.errors import Problem, refused
-from madctl.request.options import add_command, add_host_options, add_output_option, hosts_given
+from madctl.request.options import add_command, add_host_options, add_output_option, hosts_given, taking
 from madctl.screen.terminal import OUT
+
+if TYPE_CHECKING:
+    from madctl.runs.held_runs import HeldRun
+    from madctl.runs.run_record import Record
 
 _EXAMPLES = (
     ("list the runs that this machine remembers", "madctl ps"),
@@ -23,13 +27,15 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "List the runs that this machine remembers, or find those on the given nodes and remember them."
     parser = add_command(commands, "ps", run, "list runs", about, _EXAMPLES)
+    parser.add_argument("-n", type=taking("-n", kinds.whole(1, 10**9)), metavar="N", help="list only the newest N runs")
+    parser.add_argument("--failed", action="store_true", help="list only runs that failed")
     add_host_options(parser)
     parser.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
     add_output_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line per run, the latest last; return 4 when a node that was asked did not answer."""
+    """Print one line per run, the newest first; return 4 when a node that was asked did not answer."""
     if hosts_given(options):
         return _held(options)
     if options.run_dir:
@@ -38,17 +44,29 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _remembered(options: argparse.Namespace) -> int:
-    from madctl.runs import record_store
+    import time
+
+    from madctl.playbook import living
+    from madctl.runs import record_store, verdicts
     from madctl.screen.problems import print_answer
 
     records, broken = record_store.known()
-    fields = ("run_id", "created", "status", "exit_code")
-    runs = [{**{name: getattr(r, name) for name in fields}, "hosts": r.targets["names"]} for r in records]
-    rows = [
-        (r.run_id, status_table.started(r.created), r.status, fold(r.targets["names"]), joined(r.work)) for r in records
-    ]
-    lines = columns.fitted([("RUN", "STARTED", "STATUS", "NODES", "WORK"), *rows], OUT.width(), free=(-2, -1))
-    return print_answer(options, None, {"runs": runs}, lines, [], broken)
+    records.reverse()
+    # Of a run that is left out nobody need be asked.
+    records = records if options.failed else records[: options.n]
+    began = time.time()
+    records = living.asked(records)
+    now = time.time()
+    runs = [verdicts.described(record, verdicts.remembered(record), now) for record in records]
+    for record, shown in zip(records, runs, strict=True):
+        is_old = shown["status"] == verdict_text.RUNNING and (record.seen or 0.0) < began
+        shown["as_of"] = (record.seen or record.created) if is_old else None
+    runs = _wanted(runs, options)
+    return print_answer(options, None, {"runs": runs}, status_table.of_runs(runs, OUT.width()), [], broken)
+
+
+def _wanted(runs: list[dict[str, Any]], options: argparse.Namespace) -> list[dict[str, Any]]:
+    return [shown for shown in runs if not options.failed or shown["status"] == "failed"][: options.n]
 
 
 def _held(options: argparse.Namespace) -> int:
@@ -61,6 +79,7 @@ def _held(options: argparse.Namespace) -> int:
     nodes = choose.targets(options)
     found = ask.nodes("ps", nodes, {"madctl_run_dir": options.run_dir} if options.run_dir else {})
     runs = held_runs.held(found["nodes"], nodes)
+    runs.sort(key=lambda one: ((one.described or {}).get("created") or 0.0, one.run_id), reverse=True)
     known, notices = _known()
     fresh = [one for one in runs if one.run_id not in known]
     for one in fresh:
@@ -69,7 +88,7 @@ def _held(options: argparse.Namespace) -> int:
         if unsaved:
             notices = [*notices, unsaved]
         elif record:
-            known.add(one.run_id)
+            known[one.run_id] = record
     notices += [
         Problem(
             "RUN_INCOMPLETE",
@@ -79,32 +98,46 @@ def _held(options: argparse.Namespace) -> int:
         for one in fresh
         if one.not_asked
     ]
-    data = [_shown(one, one.run_id in known) for one in runs]
-    lines = status_table.of_runs({_named(one.run_id): one.parts for one in runs}, OUT.width())
+    data = _wanted([_shown(one, known.get(one.run_id)) for one in runs], options)
+    lines = status_table.of_runs(data, OUT.width())
     return print_answer(options, None, {"runs": data}, lines, found["problems"], notices)
 
 
-def _known() -> tuple[set[str], list[Problem]]:
+def _known() -> tuple[dict[str, Record], list[Problem]]:
     """
-    Return the ids of runs that are remembered, and the problems with their records.
+    Return the runs that are remembered, by id, and the problems with their records.
 
     A run that was restarted is on its nodes under its id with a number, and remembered under its first id.
     """
     from madctl.runs import record_store
 
     records, broken = record_store.known()
-    return {name for record in records for name in (record.run_id, record.plan["run_id"])}, broken
+    return {name: record for record in records for name in (record.run_id, record.plan["run_id"])}, broken
 
 
-def _named(run_id: str) -> str:
-    """Write the id that a node reports for a run; an invalid one is quoted, because it begins a line."""
-    from madctl.runs.run_record import RUN_ID
+def _shown(one: HeldRun, record: Record | None) -> dict[str, Any]:
+    """Describe a run by what its nodes say, and by what this machine saw."""
+    import time
 
-    return run_id if RUN_ID.fullmatch(run_id) else repr(run_id)
+    from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+    from madctl.runs import verdicts
 
-
-def _shown(one: Any, remembered: bool) -> dict[str, Any]:
-    about = one.described or {}
+    about, now = one.described or {}, time.time()
     nodes = [{"host": host, **{key: part[key] for key in ("state", "run_dir")}} for host, part in one.parts.items()]
-    whole = {"run_id": one.run_id, "created": about.get("created"), "states": one.states, "hosts": list(one.parts)}
-    return {**whole, "not_asked": one.not_asked, "remembered": remembered, "nodes": nodes}
+    # An earlier attempt of a run that was restarted has a record of its own only here.
+    is_own = record is not None and record.plan["run_id"] == one.run_id
+    found = verdicts.joined_with(record, one.verdict) if record is not None and is_own else one.verdict
+    began = (record.began if record and is_own else None) or found.began or about.get("created")
+    return {
+        "run_id": one.run_id,
+        "name": one.name,
+        "note": about.get("note"),
+        **verdict.shown(found, began, now),
+        "created": about.get("created"),
+        "states": one.states,
+        "hosts": list(one.parts),
+        "work": joined(about["work"]) if about else None,
+        "not_asked": one.not_asked,
+        "remembered": record is not None,
+        "nodes": nodes,
+    }

@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from madctl.errors import Problem
+from madctl.errors import ExitCode, Problem
 from madctl.request.options import add_command, add_output_option, add_run_argument
 
 FORCED_SECONDS = 0.0
@@ -25,9 +26,12 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 only when every node proved that nothing is left, otherwise 9."""
+    import time
+
     from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
+    from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
     from madctl.playbook import ask
-    from madctl.runs import record_store
+    from madctl.runs import record_store, verdicts
     from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)
@@ -44,9 +48,20 @@ def run(options: argparse.Namespace) -> int:
         if host not in empty
     ]
     notices = []
-    if not problems:
-        ended = record.status if record.status != "running" else "stopped"
-        unsaved = record_store.save(record_store.ended(record, ended, record.exit_code or 0))
+    now, judged = time.time(), verdicts.remembered(record)
+    if not problems and not verdicts.has_ended(record):
+        # It may have ended, or failed, before it was told to stop.
+        asked, record = ask.nodes_of_run("status", record, {})
+        judged = verdicts.judged(record, asked["nodes"])
+        if judged.status in (verdict.RUNNING, verdict.UNKNOWN):
+            # The proof that nothing is left is enough.
+            judged = verdict.Verdict(verdict.STOPPED, ended=now, exit_code=int(ExitCode.INTERRUPTED))
+        record = verdicts.updated(record, judged, now)
+        unsaved = record_store.save(record)
         notices = [unsaved] if unsaved else []
+    about = verdicts.described(record, judged, now)
     lines = [f"run {record.run_id}: nothing is left on {fold(empty)}"] if empty else []
-    return print_answer(options, record.run_id, {"stopped": empty}, lines, problems, notices, good="stopped")
+    if not problems and judged.status != verdict.STOPPED:
+        lines.append(f"it had ended before: {verdict_text.whole(about)}")
+    data = {"stopped": empty, "run": about}
+    return print_answer(options, record.run_id, data, lines, problems, notices, good="stopped")

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import time
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import FAILED, RUNNING, STOPPED
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text
 from madctl.errors import ExitCode, Problem, of_signal
 from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
-from madctl.runs import record_store
+from madctl.runs import record_store, verdicts
+from madctl.runs.run_record import Record
 from madctl.screen import models, terminal
 from madctl.screen.lines import one_line
 from madctl.screen.problems import print_problems
@@ -60,18 +63,20 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     """Print how a run ended, or that it continues, remember it, and return the exit code."""
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
-    data = _data(plan, final) if plan else None
+    data = _data(session, plan) if plan else None
     ended = "running" if session.detached else _status(code, "planned" if dry_run else "succeeded")
     # Where Ansible died in the middle, it is not known here how the run ends.
-    if session.record and not (final is None and code == ExitCode.INTERNAL):
-        session.remember(record_store.ended(session.record, ended, code))
+    # What an earlier command saw to the end stays.
+    is_known = command == "attach" and session.record is not None and verdicts.has_ended(session.record)
+    if session.record and not is_known and not (final is None and code == ExitCode.INTERNAL):
+        session.remember(_ended(session, ended, code))
     broken = own_failure(session)
     view.errors += broken
     if session.detached:
         view.still_running(final["run_id"] if final else "", session.is_forgotten)
         print_problems(view.masked(broken), [])
     else:
-        view.finish(ended, data, session.started, _error_text(final))
+        view.finish(ended, data, session.started, _error_text(final), _logs(session))
     if plan and data and not dry_run:
         _results(view, plan, data, ended)
     code = code or (ExitCode.INTERNAL if broken else code)
@@ -147,9 +152,42 @@ def _status(code: int, good: str) -> str:
     return "interrupted" if code > 128 else "failed"
 
 
-def _data(plan: dict[str, Any], final: dict[str, Any] | None) -> dict[str, Any]:
+def _ended(session: RunSession, status: str, code: int) -> Record:
+    """Make the record of a run that ended, or that continues without this session."""
+    record, final, now = session.record, session.final or {}, time.time()
+    assert record is not None
+    ended = final.get("ended", now)
+    took = final.get("summary", {}).get("duration_seconds")
+    began = record.began or (ended - took if took is not None else None)
+    if session.detached:
+        return replace(record, status=RUNNING, exit_code=None, began=began, seen=now)
+    first = next(iter(session.view.errors), None)
+    if first is not None and first.code == "RUN_STOPPED":
+        status = STOPPED
+    cause = session.view.masked(codes.cause(vars(first))) if first and status == FAILED else None
+    return replace(record, status=status, exit_code=int(code), began=began, ended=ended, cause=cause)
+
+
+def _logs(session: RunSession) -> str:
+    """Write the command that shows the output of what failed first."""
+    if session.record is None:
+        return ""
+    first = next(iter(session.view.errors), None)
+    rank = f" --rank {first.rank}" if first and first.rank is not None else ""
+    host = f" --host {first.host}" if first and first.host and not rank else ""
+    return f"madctl logs {session.record.run_id}{rank or host}"
+
+
+def _data(session: RunSession, plan: dict[str, Any]) -> dict[str, Any]:
     """Join the plan with how the run ended, without command lines and environments."""
+    final, record = session.final, session.record
     data = {key: plan.get(key) for key in ("runner", "master_addr", "master_port", "nnodes", "world_size")}
     if final is None or "summary" not in final:
         return {**data, "nodes": plan["nodes"]}
-    return {**data, **final.get("summary", {}), "restarts": final.get("restarts", [])}
+    restarts = final.get("restarts", [])
+    found = {**data, **final.get("summary", {}), "restarts": restarts}
+    found["attempts"] = max(len(restarts) + 1, record.attempts if record else 1)
+    if record and record.began and record.attempts > 1 and "ended" in final:
+        # The nodes of the last attempt know nothing of the others.
+        found["duration_seconds"] = round(max(0.0, final["ended"] - record.began), 3)
+    return found

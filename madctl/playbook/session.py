@@ -180,8 +180,11 @@ class RunSession(Session):
         if self.plan and not self.wanted.get("madctl_dry_run"):
             # First of all, so that the run can be found even if madctl is killed now.
             ways = reach.keep(self.nodes, self.ways)
-            self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"], ways))
+            name, note = self.wanted.get("madctl_name"), self.wanted.get("madctl_note")
+            self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"], ways, name, note))
         self.view.planned(self.plan, without_ifconfig)
+        if self.record:
+            self.view.called(self.record.run_id, self.record.name)
 
     def remember(self, record: Record) -> None:
         """Write the record of the run; if that fails, report once how to find the run again."""

@@ -144,7 +144,7 @@ def _add_check_options(parser: argparse.ArgumentParser) -> None:
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """Add the argument that names a run."""
-    what = "run ID, or the beginning of one (default: the latest run)"
+    what = "ID or name of a run, the beginning of an ID, or -1 for the latest (default), -2 for the one before"
     parser.add_argument("run_id", nargs="?", metavar="RUN", help=what)
 
 

@@ -8,11 +8,13 @@ its nodes are known.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from madctl.nodes.inventory import Targets, narrowed
-from madctl.runs.exit_records import exit_code, how_it_ended
+from madctl.runs import verdicts
 from madctl.runs.run_record import Record, sound
 
 
@@ -54,15 +56,22 @@ class HeldRun:
         ]
         reach = {"names": names, "inventory": narrowed(targets.inventory, names), "sources": list(targets.sources)}
         plan = {**self.described["plan"], "run_id": self.run_id, "nodes": nodes}
-        # A node that was asked by two names has one part.
-        parts = [self.parts.get(name, {"exit": None}) for name in names]
-        ended = how_it_ended(parts, len(names), self.described["plan"])
         created, work = float(self.described["created"]), self.described["work"]
-        record = Record(self.run_id, created, work, reach, plan, ended or "running", exit_code(ended))
+        record = Record(self.run_id, created, work, reach, plan, name=self.name, note=self.described.get("note"))
         try:
-            return sound(record)
+            return sound(verdicts.updated(record, self.verdict, time.time()))
         except ValueError:
             return None  # No node is trusted with the records of this machine.
+
+    @property
+    def name(self) -> str | None:
+        """What its user calls it."""
+        return self.described.get("name") if self.described else None
+
+    @property
+    def verdict(self) -> verdict.Verdict:
+        """How it stands, by the nodes that were asked."""
+        return verdict.of_parts(self.parts)
 
 
 def held(nodes: dict[str, Any], targets: Targets) -> list[HeldRun]:

@@ -8,6 +8,7 @@ A cache: the nodes are the truth. A record that cannot be written harms no run, 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import RUN_NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
 from madctl.errors import Problem, UsageError, refused
 from madctl.nodes.inventory import Targets
@@ -23,6 +25,7 @@ from madctl.runs.run_record import RUN_ID, Record
 
 _MOST_BYTES = 64 << 20  # some ten thousand nodes
 _PROBE_BYTES = 64 << 10
+_BACK = re.compile("-[1-9][0-9]{0,8}")
 _ASK_NODES = "list the runs on nodes: madctl ps --hosts …"
 
 
@@ -50,7 +53,14 @@ def prepare() -> None:
         raise refused("RECORD_UNWRITABLE", message, remedy=remedy) from error
 
 
-def create(plan: dict[str, Any], targets: Targets, work: list[Any], ways: dict[str, Any] | None = None) -> Record:
+def create(
+    plan: dict[str, Any],
+    targets: Targets,
+    work: list[Any],
+    ways: dict[str, Any] | None = None,
+    name: str | None = None,
+    note: str | None = None,
+) -> Record:
     """
     Make the record of a run that is about to start.
 
@@ -58,12 +68,13 @@ def create(plan: dict[str, Any], targets: Targets, work: list[Any], ways: dict[s
         ways: How its nodes are reached, see ``nodes.reach``.
     """
     reach = {"names": _hosts(plan), "inventory": targets.inventory, "sources": list(targets.sources)}
-    return Record(plan["run_id"], time.time(), work, reach, outline(plan), ways=ways)
+    return Record(plan["run_id"], time.time(), work, reach, outline(plan), ways=ways, name=name, note=note)
 
 
 def restarted(record: Record, plan: dict[str, Any]) -> Record:
     """Make the record of a run that was restarted on the nodes of another plan."""
-    return replace(record, plan=outline(plan), targets={**record.targets, "names": _hosts(plan)})
+    targets = {**record.targets, "names": _hosts(plan)}
+    return replace(record, plan=outline(plan), targets=targets, attempts=record.attempts + 1)
 
 
 def _hosts(plan: dict[str, Any]) -> list[str]:
@@ -98,11 +109,6 @@ def _write(path: Path, text: str) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
-
-
-def ended(record: Record, status: str, exit_code: int | None) -> Record:
-    """Make the record of a run that ended, or that continues without this session."""
-    return replace(record, status=status, exit_code=None if exit_code is None else int(exit_code))
 
 
 def names() -> list[str]:
@@ -140,7 +146,9 @@ def known() -> tuple[list[Record], list[Problem]]:
 
 def load(run_id: str | None) -> Record:
     """
-    Find a run by its ID, or the beginning of it; by default the latest.
+    Find a run by its ID, its name, the beginning of its ID, or ``-1`` for the latest and ``-2`` for the one before.
+
+    Without any of them it is the latest. A name means the newest run that has it.
 
     Raises:
         UsageError: If there is no such run, or several, or its record cannot be read.
@@ -150,11 +158,27 @@ def load(run_id: str | None) -> Record:
         if not present:
             raise refused("RUN_UNKNOWN", "no runs yet")
         return read(present[-1])
+    if _BACK.fullmatch(run_id):
+        back = int(run_id[1:])
+        if back > len(present):
+            raise refused("RUN_UNKNOWN", f"there is no run {run_id}", remedy="see madctl ps")
+        return read(present[-back])
+    if run_id not in present:
+        named = called(run_id)
+        if named:
+            return named
     found = _chosen(present, run_id)
     if len(found) != 1:
         what = "several runs begin" if found else "no run begins"
         raise refused("RUN_UNKNOWN", f"{what} with {run_id or 'nothing'}", remedy="see madctl ps")
     return read(found[0])
+
+
+def called(name: str) -> Record | None:
+    """Return the newest run that has a name."""
+    if not RUN_NAME.fullmatch(name):
+        return None
+    return next((record for record in reversed(known()[0]) if record.name == name), None)
 
 
 def _chosen(present: Sequence[str], run_id: str) -> list[str]:

@@ -15,7 +15,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
-from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import is_usual_base
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import (
+    NOTE_LENGTH,
+    RUN_NAME,
+    is_usual_base,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     MOST,
     anything,
@@ -25,6 +29,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     mapped,
     maybe,
     number,
+    text,
     whole,
 )
 from madctl.nodes import reach
@@ -50,6 +55,16 @@ class Record:
     exit_code: int | None = None
     # How Ansible reached its nodes; see ``nodes.reach``.
     ways: dict[str, Any] | None = None
+    # What the user calls it, and says about it.
+    name: str | None = None
+    note: str | None = None
+    # When the first attempt began and the last one ended, and when it was last known to run; seconds since the epoch.
+    began: float | None = None
+    ended: float | None = None
+    seen: float | None = None
+    # What failed first, without output of the job.
+    cause: str | None = None
+    attempts: int = 1
 
     def reach(self) -> Targets:
         """Return the nodes as commands take them."""
@@ -151,4 +166,9 @@ _SHAPES = {
     "status": _text,
     "exit_code": maybe(whole(-MOST, MOST)),
     "ways": reach.is_sound,
+    "name": maybe(like(RUN_NAME)),
+    "note": maybe(text(NOTE_LENGTH)),
+    **dict.fromkeys(("began", "ended", "seen"), maybe(number(0, _LATEST))),
+    "cause": maybe(_text),
+    "attempts": whole(1, MOST),
 }

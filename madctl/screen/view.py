@@ -104,6 +104,11 @@ class View:
                 self._table.begin(plan["nodes"])
             self._tell(story.planned(plan))
 
+    def called(self, run_id: str, name: str | None) -> None:
+        """Show the id and the name of the run."""
+        with self._lock:
+            self._tell(story.called(run_id, name))
+
     def attached(self, plan: dict[str, Any]) -> None:
         """Show that a run which began before is followed."""
         with self._lock:
@@ -169,7 +174,7 @@ class View:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def finish(self, status: str, data: dict[str, Any] | None, ran: bool, error_text: str = "") -> None:
+    def finish(self, status: str, data: dict[str, Any] | None, ran: bool, error_text: str = "", logs: str = "") -> None:
         """
         Write the summary: what failed first and its last words, or that all went well.
 
@@ -178,6 +183,7 @@ class View:
             data: What is known of the run.
             ran: Whether anything was started.
             error_text: What the rank that failed first wrote into its error file.
+            logs: The command that shows its output.
         """
         # As in ``_at_once``, but only a command that detaches may leave without a summary.
         if not self._lock.acquire(timeout=_PATIENCE if self._is_leaving else -1):
@@ -190,7 +196,7 @@ class View:
             if ran and data is not None:
                 found = [problem.code for problem in self.errors]
                 how = summary.outcome(found) if found and status != summary.SUCCEEDED else status
-                self._write(*summary.ending(how, self._story, data), colours=_VERDICTS)
+                self._write(*summary.ending(how, self._story, data, logs), colours=_VERDICTS)
         finally:
             self._lock.release()
 

@@ -16,9 +16,5 @@ class ActionModule(AskingAction):
     question = "ps"
 
     def show(self, found: dict[str, Any]) -> None:
-        """Show one line per run, the latest last."""
-        runs: dict[str, dict[str, Any]] = {}
-        for host, node in found["nodes"].items():
-            for run in node["runs"]:
-                runs.setdefault(run["run_id"], {})[host] = run
-        playbook_screen.say(status_table.of_runs({run_id: runs[run_id] for run_id in sorted(runs)}))
+        """Show one line per run, the newest first."""
+        playbook_screen.say(status_table.of_runs(found["runs"]))

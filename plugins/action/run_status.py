@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table, verdict_text
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run.asking_action import AskingAction
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -16,8 +16,8 @@ class ActionModule(AskingAction):
     question = "status"
 
     def show(self, found: dict[str, Any]) -> None:
-        """Show one line per node."""
+        """Show the verdict, then one line per node."""
         if "run_id" in found:
-            playbook_screen.tell("run", found["run_id"])
+            playbook_screen.tell("run", "%s: %s" % (found["run_id"], verdict_text.whole(found["run"])))
         if found["nodes"]:
             playbook_screen.say(status_table.lines([{"host": host, **node} for host, node in found["nodes"].items()]))

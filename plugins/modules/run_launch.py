@@ -34,6 +34,12 @@ options:
     description: Bytes of each log that a node keeps, the newest.
     type: int
     default: 1073741824
+  name:
+    description: What to call the run; up to 40 letters, digits, dots, dashes and underscores.
+    type: str
+  note:
+    description: A line to remember about the run.
+    type: str
   detach:
     description: Whether to return after the start and leave the run running in the background.
     type: bool

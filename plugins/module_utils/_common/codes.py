@@ -40,6 +40,7 @@ _EXIT = {
     }.items()
     for code in codes
 }
+_CAUSE = 400  # characters
 # Where a command only asks nodes.
 _ASKED = {"DEST_IN_USE": ExitCode.USAGE, "STOP_UNVERIFIED": ExitCode.STOP_UNVERIFIED}
 
@@ -79,6 +80,16 @@ def answer_code(codes: Sequence[str]) -> ExitCode:
     """Return the exit code of a command that only asks nodes: one that does not answer is unreachable to it."""
     special = [_ASKED[code] for code in codes if code in _ASKED]
     return (special or [ExitCode.UNREACHABLE])[0] if codes else ExitCode.SUCCEEDED
+
+
+def cause(entry: Mapping[str, Any]) -> str:
+    """Write a problem as the cause of a failure: host, rank, and how it failed."""
+    rank, text = entry.get("rank"), entry["message"]
+    repeated = "rank %s failed: " % rank
+    if rank is not None and text.startswith(repeated):
+        text = text[len(repeated) :]
+    who = " ".join([*([entry["host"]] if entry["host"] else []), *(["rank %s" % rank] if rank is not None else [])])
+    return plain("%s: %s" % (who, text) if who else text)[:_CAUSE]
 
 
 def line(entry: Mapping[str, Any]) -> str:

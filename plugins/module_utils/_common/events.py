@@ -10,12 +10,13 @@ delivered to nodes as well; private to the collection.
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple
+from typing import Any, Dict, NamedTuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import LOG_NAME, OUTCOMES
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     Shape,
     anything,
+    fields,
     like,
     listed,
     mapped,
@@ -131,6 +132,10 @@ TOLD_BY_NODES: Dict[str, Kind] = {
         },
     ),
 }
+# The end of a rank or of the runner.
+ENDS = (RANK_EXIT, RUNNER_EXIT)
+# Events that may be a failure.
+FAILING = (*ENDS, EXEC_FAILED, START_FAILED, MODELS)
 # The record is the same object as EXIT, with these fields besides; see docs/reference/run_directory.md.
 ONLY_RECORDED = ("rank_exits", "left", "unseen")
 
@@ -145,10 +150,20 @@ TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     BACK: Kind({"host": text()}),
     LOST: Kind({"host": text(), "message": text()}),
     IDLE: Kind({"seconds": number()}),
-    RESTART: Kind({"attempt": whole(1), "of": whole(1), "replaced": mapped(text(), 1 << 17), "plan": anything}),
+    RESTART: Kind(
+        {"attempt": whole(1), "of": whole(1), "replaced": mapped(text(), 1 << 17), "plan": anything},
+        {"after": anything},
+    ),
 }
 # Events of the whole run: one with a host was forged by a node.
 OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED, TIMED)
+
+
+def is_told(event: Any) -> bool:
+    """Return whether it is an event of a node, with valid fields."""
+    kind = TOLD_BY_NODES.get(event["event"]) if type(event) is dict and type(event.get("event")) is str else None
+    return kind is not None and fields(kind.required, kind.optional)(event)
+
 
 # The callback that draws also gets ``on_node(kind)`` for each event of the two tables above.
 TOLD_TO_CALLBACK: Dict[str, Kind] = {

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses
+from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import NOTE_LENGTH, RUN_NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     Shape,
     anything,
     fields,
+    like,
     listed,
     mapped,
     maybe,
     number,
+    second,
     text,
     truth,
     whole,
@@ -39,6 +42,15 @@ EVIDENCE: Dict[str, Shape] = {
     "apart": listed(_COUNT, 1 << 17),
     "left_behind": listed(text(), 1 << 15),
     "trouble": maybe(text(_LONG)),
+    "time": second,
+}
+# Why a node's part of a run ended, see ``_runs.evidence``.
+_told: Dict[str, Shape] = {
+    "failure": maybe(events.is_told),
+    "began": maybe(second),
+    "told_to_stop": maybe(second),
+    "error": maybe(text()),
+    "clock": second,
 }
 _ending = fields(_how, EVIDENCE)
 _record = fields({**_how, "signal": EVIDENCE["signal"]}, EVIDENCE)
@@ -68,7 +80,7 @@ _description = fields(
         "work": listed(_is_word, 1 << 16),
         "plan": fields(_plan),
     },
-    {"addresses": maybe(listed(_name, 100000))},
+    {"addresses": maybe(listed(_name, 100000)), "name": maybe(like(RUN_NAME)), "note": maybe(text(NOTE_LENGTH))},
 )
 
 
@@ -92,7 +104,8 @@ _run = fields(
         "state": text(64),
         "exit": maybe(_ending),
         "described": maybe(is_described),
-    }
+    },
+    _told,
 )
 _tried = fields({"port": whole(0, 65535), "error": maybe(text())})
 
@@ -135,7 +148,8 @@ SHAPES: Dict[str, Shape] = {
             "storage": maybe(text()),
             "processes": _COUNT,
             "joined": _COUNT,
-        }
+        },
+        _told,
     ),
     "end": fields({"changed": truth, "known": truth, "left": _left}),
     "stop_now": fields({"left": _left}),

@@ -63,6 +63,11 @@ def log_name(rank: object, stream: str) -> str:
     return "rank-%s.%s" % (rank, stream)
 
 
+# What a user calls a run, and says about it. A name is no number, and does not begin as the id of a run does.
+RUN_NAME = re.compile(r"(?!\d{6}|[\d.-]+\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
+NOTE_LENGTH = 200
+
+
 def rank_of(log: str) -> Optional[int]:
     """Return the rank of a log; None for any other log."""
     found = LOG_NAME.fullmatch(log)

@@ -31,7 +31,8 @@ class Arming:
         Prepare to arm.
 
         Args:
-            given: What every node's spec has beside the plan: ``user_env``, ``timeout``, ``log_cap``.
+            given: What every node's spec has beside the plan: ``user_env``, ``timeout``, ``log_cap``; and in the run's
+                description: ``name``, ``note``.
         """
         self._plan, self._given, self._agents, self._follower = plan, given, agents, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}
@@ -45,6 +46,7 @@ class Arming:
             "work": plan["work"],
             "addresses": [node["address"] for node in plan["nodes"]],
             "plan": {key: value for key, value in plan.items() if key in shown},
+            **{key: given[key] for key in ("name", "note") if given.get(key)},
         }
         kept = plan.get("restart")
         self._origin = kept["request"]["run_id"] if kept else plan["run_id"]

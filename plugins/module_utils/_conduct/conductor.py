@@ -123,11 +123,15 @@ class Conductor:
         Arm all nodes, start all of them, and follow each to the end; restart after some failures.
 
         Args:
-            given: ``user_env``, ``timeout``, ``idle_timeout`` in seconds, ``log_cap`` in bytes, ``detach``.
+            given: ``user_env``, ``timeout``, ``idle_timeout`` in seconds, ``log_cap`` in bytes, ``detach``, ``name``,
+                ``note``.
         """
         restarts: List[Dict[str, Any]] = []
+        began = 0.0
         while True:
             result = self._attempt(plan, given)
+            began = began or time.monotonic() - result["summary"]["duration_seconds"]
+            result["summary"]["duration_seconds"] = round(time.monotonic() - began, 3)
             result["restarts"] = restarts
             again = None if self.is_over else _again(plan, result, len(restarts) + 1)
             if again is None:
@@ -137,7 +141,7 @@ class Conductor:
             told = {key: value for key, value in plan.items() if key not in ("restart", "proof")}
             restart = plan["restart"]
             assert restart is not None
-            tried = {"attempt": len(restarts), "of": restart["most"]}
+            tried = {"attempt": len(restarts), "of": restart["most"], "after": result["problems"][0]}
             self._tell({"event": events.RESTART, **tried, "replaced": replaced, "plan": told}, b"")
 
     def _attempt(self, plan: Plan, given: Mapping[str, Any]) -> Result:

@@ -75,7 +75,7 @@ def silence(way: Way, why: str) -> codes.Problem:
 
 def _choose(held: Dict[str, Dict[str, Any]], wanted: str, alive: bool) -> Optional[str]:
     """
-    Choose the latest of the runs whose id is the given one or begins with it.
+    Choose the latest of the runs whose id or name is the given one, or whose id begins with it.
 
     A restarted run continues under its id with a number, and its first id still means it.
     """
@@ -84,10 +84,15 @@ def _choose(held: Dict[str, Dict[str, Any]], wanted: str, alive: bool) -> Option
         for run_id, run in runs.items():
             parts.setdefault(run_id, []).append(run)
     fitting = [run_id for run_id in parts if run_id == wanted or run_id.startswith(wanted + ".")]
+    fitting = fitting or [run_id for run_id in parts if wanted and _is_called(parts[run_id], wanted)]
     fitting = fitting or [run_id for run_id in parts if run_id.startswith(wanted)]
     if alive:
         fitting = [run_id for run_id in fitting if any(run["state"] in _ALIVE for run in parts[run_id])] or fitting
     return max(fitting, key=lambda run_id: (max(map(_created, parts[run_id])), run_id), default=None)
+
+
+def _is_called(parts: List[Dict[str, Any]], name: str) -> bool:
+    return any((part["described"] or {}).get("name") == name for part in parts)
 
 
 def _created(run: Dict[str, Any]) -> float:

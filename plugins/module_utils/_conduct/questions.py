@@ -10,12 +10,14 @@ the collection.
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Callable, Dict, List, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, raw_words, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import fetching, find_run
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 
 Found = Dict[str, Any]
 Question = Callable[[Agents, Dict[str, Any]], Found]
@@ -48,8 +50,20 @@ def status(agents: Agents, arguments: Dict[str, Any]) -> Found:
         find_run.Unknown: If no node holds it.
     """
     plan, notices = find_run.plan_of(arguments, agents)
+    before = time.time()
     nodes, silent = _sorted(agents.ask(_of_run(plan), "_runs.run_state:look", _SECONDS), "state")
-    return {**_found(nodes, silent, agents), "run_id": plan["run_id"], "notices": notices}
+    now = time.time()
+    for node in nodes.values():
+        _date(node, before, now)
+    found = verdict.of_nodes(plan, nodes)
+    run = verdict.shown(found, found.began, now)
+    return {**_found(nodes, silent, agents), "run_id": plan["run_id"], "run": run, "notices": notices}
+
+
+def _date(answer: Dict[str, Any], before: float, after: float) -> None:
+    """Note by how much a node's clock is certainly off, since its answer was written between two times of ours."""
+    clock = answer.get("clock", after)
+    answer["clock_offset"] = min(clock - before, 0.0) or max(clock - after, 0.0)
 
 
 def _of_run(plan: Plan) -> Dict[str, Dict[str, Any]]:
@@ -59,8 +73,27 @@ def _of_run(plan: Plan) -> Dict[str, Dict[str, Any]]:
 
 def ps(agents: Agents, arguments: Dict[str, Any]) -> Found:
     """Ask all nodes which runs they hold."""
+    before = time.time()
     nodes, silent = _sorted(find_run.survey(arguments, agents), "runs")
-    return _found(nodes, silent, agents)
+    now = time.time()
+    parts: Dict[str, Dict[str, Any]] = {}
+    for host, node in nodes.items():
+        for run in node["runs"]:
+            _date(run, before, now)
+            parts.setdefault(run["run_id"], {})[host] = run
+    runs = [_run(run_id, parts[run_id], now) for run_id in parts]
+    runs.sort(key=lambda run: (run["created"] or 0.0, run["run_id"]), reverse=True)
+    return {**_found(nodes, silent, agents), "runs": runs}
+
+
+def _run(run_id: str, parts: Dict[str, Any], now: float) -> Dict[str, Any]:
+    """Describe a run and how it stands, by the nodes that were asked."""
+    about = next((part["described"] for part in parts.values() if part["described"]), None) or {}
+    found = verdict.of_parts(parts)
+    known = {key: about.get(key) for key in ("name", "note", "created")}
+    stands = verdict.shown(found, found.began or known["created"], now)
+    work = raw_words.joined(about["work"]) if about else None
+    return {"run_id": run_id, **known, **stands, "hosts": list(parts), "work": work}
 
 
 def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:

@@ -44,6 +44,10 @@ def read(
         failures = {run.host: run.failure for run in follower.runs if run.failure and run.failure_code in UNSEEN}
         problems = [find_run.silence(agents.ways[host], failure["message"]) for host, failure in failures.items()]
         return {"changed": False, "nodes": {}, "exit_code": 0, "problems": problems}, []
-    result = result_of(follower, plan, time.monotonic() - started)
+    # The run's own time: it began before.
+    begins, ends = [run.began for run in follower.runs], [run.ended for run in follower.runs]
+    ended = time.time() if None in ends else max(filter(None, ends))
+    seconds = ended - min(filter(None, begins)) if any(begins) else time.monotonic() - started
+    result = {**result_of(follower, plan, max(0.0, seconds)), "ended": ended}
     asked = [entry for entry in result["problems"] if not read_only or entry["code"] in UNSEEN]
     return {**result, "changed": not read_only, "problems": asked}, result["problems"]

@@ -236,7 +236,9 @@ class Follower:
         elif kind == events.SKIPPED:
             run.offsets[header["log"]] = run.offsets.get(header["log"], 0) + header["size"]
         elif kind == events.STARTED:
-            run.started_at, self.orders.has_gone = time.monotonic(), True
+            run.started_at, run.began, self.orders.has_gone = time.monotonic(), at, True
+        elif kind == events.EXIT:
+            run.ended = at
         elif kind == events.RANK_EXIT and header.get("stopping") and (header["exit_code"] or header["signal"]):
             return  # It ended because it was told to.
         failure, lag = self._failure(run, header)

@@ -19,6 +19,9 @@ class NodeRun:
     ready: bool = False
     boot_id: Optional[str] = None
     started_at: Optional[float] = None
+    # When its part began and ended, by our wall clock.
+    began: Optional[float] = None
+    ended: Optional[float] = None
     exit: Optional[Dict[str, Any]] = None
     # The ranks that the plan gives this node, if that is known, and those that joined.
     own: Optional[range] = None

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import NOTE_LENGTH, RUN_NAME
+
 MAX_HOSTS, MAX_SLOTS = 4096, 1024
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MOST_BYTES = 1 << 60
@@ -223,6 +225,16 @@ def _variables(value: Any) -> Dict[str, Any]:
     return {str(name): word(one) for name, one in value.items()}
 
 
+def _name(value: Any) -> str:
+    text = str(value)
+    return str(_if(RUN_NAME.fullmatch(text) is not None, text))
+
+
+def _note(value: Any) -> str:
+    text = str(value)
+    return str(_if(text.isprintable() and 0 < len(text) <= NOTE_LENGTH, text))
+
+
 def word(value: Any) -> Any:
     """Parse a word, or one that is not UTF-8 and travels as a mapping; see ``raw_words``."""
     return dict(value) if isinstance(value, dict) else str(value)
@@ -242,6 +254,8 @@ GRACE = span(_SUCH_AS, 1e9)
 DAYS = span("a number of days, or a time such as 12h", 1e6, unit="d")
 BYTES = Kind(_bytes, "a number of bytes, or with K, M or G", "int")
 MOMENT = Kind(_moment, "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00")
+NAME = Kind(_name, "up to 40 letters, digits and ._-, unlike a number or the id of a run")
+NOTE = Kind(_note, "one line of up to %d characters" % NOTE_LENGTH)
 VARIABLES = Kind(_variables, "a mapping of valid variable names to values", "dict")
 DATA = Kind(lambda value: value, "data", "raw")
 MAPPING = Kind(dict, "a mapping", "dict")

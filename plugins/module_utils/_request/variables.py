@@ -89,6 +89,8 @@ TABLE = (
     Row("force_mirror_local", "--force-mirror-local", kinds.ABSOLUTE_PATH),
     Row("replace_containers", "--replace-containers", kinds.TEXT, commas, told="madctl_replace_containers: ['{}']"),
     Row("dry_run", "--dry-run", kinds.SWITCH, default=False),
+    Row("name", "--name", kinds.NAME),
+    Row("note", "--note", kinds.NOTE),
     Row("detach", "--detach", kinds.SWITCH, default=False),
     Row("skip", "--skip", kinds.names(_SKIPPABLE), commas, told="madctl_skip: [{}]"),
     Row("only", "--only", kinds.names(catalog.NAMES), commas),

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import evidence, packing
 
 _RECORD_BYTES, _EVENTS_BYTES = 1 << 22, 1 << 26
 _ALIVE_SECONDS = 3.0
@@ -39,7 +39,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
         ``state`` (``armed``, ``running``, ``stopping``, ``exited``, ``lost``, ``rebooted`` or ``unknown``), ``exit``
         (the record, or None), ``supervisor`` (process id, or None), ``container`` (what contains the run:
         ``systemd``, ``session`` or None), ``storage`` (where nodes tell each other of a failure, or None),
-        ``processes`` (how many of the job's), ``joined``.
+        ``processes`` (how many of the job's), ``joined``, and the evidence of a failure, see ``evidence``.
     """
     run_dir = directory(request)
     supervisors, marked = processes.find(request["run_id"])
@@ -64,6 +64,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
         "storage": armed.get("storage"),
         "processes": len({*marked, *recorded(record or {})}),
         "joined": names.count(events.JOINED),
+        **evidence.found(run_dir, record, happened),
     }
 
 

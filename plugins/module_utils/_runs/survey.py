@@ -18,7 +18,7 @@ from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files, stop_mark
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import evidence, run_state
 
 # With a number after a restart.
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
@@ -27,6 +27,7 @@ PROGRAMS = re.compile(run_directory.PROGRAMS + r"[0-9a-f]{8,64}(\.\d+)?\Z")
 _OF_A_RUN = {run_directory.BIN, run_directory.LOGS, run_directory.HOST_FILE, run_directory.EVENTS}
 RECORD_BYTES = 1 << 20
 _MOST_CODE = 1024
+_EVIDENCE = ("failure", "began", "told_to_stop", "clock")
 
 
 class Processes:
@@ -72,8 +73,9 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
         request: ``run_dir``, the base directory or None for the default, and ``bases``, more of them.
 
     Returns:
-        ``runs``: for each ``run_id``, ``run_dir``, ``state``, ``exit`` (how it ended, or None) and ``described``
-        (the contents of its ``run.json``, or None where that is missing or invalid).
+        ``runs``: for each ``run_id``, ``run_dir``, ``state``, ``exit`` (how it ended, or None), the evidence of a
+        failure (see ``evidence``) and ``described`` (the contents of its ``run.json``, or None where that is missing or
+        invalid).
     """
     places = [(name, os.path.join(base, name)) for base in bases(request) for name in names(base)]
     processes = Processes()
@@ -81,9 +83,9 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
     for name, path in places:
         if node_answers.is_run_id(name) and is_run(name, path) and not stop_mark.is_only_halted(path):
             record = _exit(path)
-            state = "exited" if record else _state(name, path, os.fsencode(name) in processes.supervised)
-            known = {"run_id": name, "run_dir": path, "state": state, "exit": record}
-            runs.append(dict(known, described=description(path, name)))
+            known = {"run_id": name, "run_dir": path, "state": "exited", "exit": record}
+            more = _evidence(path) if record else _state(name, path, os.fsencode(name) in processes.supervised)
+            runs.append({**known, **more, "described": description(path, name)})
     return {"runs": sorted(runs, key=lambda run: str(run["run_id"]))[-node_answers.RUNS :]}
 
 
@@ -138,12 +140,25 @@ def is_run(name: str, path: str) -> bool:
     return not name.startswith(run_directory.GONE) and parts >= _OF_A_RUN
 
 
-def _state(name: str, path: str, supervised: bool) -> str:
-    """Return the state of a run that has not ended, as ``status`` shows it."""
+def _state(name: str, path: str, supervised: bool) -> Dict[str, Any]:
+    """Return the state of a run that has not ended, as ``status`` shows it, and the evidence of a failure."""
     try:
-        return str(run_state.look({"run_id": name, "run_dir": path})["state"])
+        found = run_state.look({"run_id": name, "run_dir": path})
+        return {key: found[key] for key in ("state", *_EVIDENCE)}
     except (OSError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
-        return "running" if supervised else "lost"  # The events are not from a supervisor.
+        # The events are not from a supervisor.
+        return {"state": "running" if supervised else "lost"}
+
+
+def _evidence(path: str) -> Dict[str, Any]:
+    """Return why a run ended here; nobody asks for the events of a success."""
+    record = run_state.exit_record(path)
+    is_good = record is not None and (record["outcome"], record["exit_code"]) == (run_directory.EXITED, 0)
+    happened = [] if record is not None and is_good and not record["stopped"] else run_state.read_events(path)
+    try:
+        return evidence.found(path, record, happened, with_logs=False)
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
+        return {}
 
 
 def has_ended(path: str) -> bool:
@@ -179,6 +194,7 @@ def description(path: str, name: str) -> Optional[Dict[str, Any]]:
     if not all(map(_is_text, names)) or not all(map(_is_word, found["work"])):
         return None
     whole = {key: found[key] for key in ("run_id", "created", "host", "node_rank", "hosts", "work")}
+    whole.update({key: found.get(key) for key in ("name", "note")})
     known = isinstance(addresses, list) and len(addresses) == len(hosts) and all(map(_is_text, addresses))
     return dict(whole, plan=plan, addresses=addresses if known else None)
 

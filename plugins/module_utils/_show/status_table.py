@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import EXITED, Reason
-from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
+from ansible_collections.madctl.multinode.plugins.module_utils._show import columns, verdict_text
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 
+_ID = re.compile(r"\w[\w.+-]{0,200}", re.ASCII)
 _REASONS = {
     Reason.STOPPED: "stopped",
     Reason.TIMED_OUT: "timed out",
@@ -29,15 +30,25 @@ def lines(nodes: Sequence[Dict[str, Any]]) -> List[str]:
     return columns.aligned(rows)
 
 
-def of_runs(runs: Mapping[str, Mapping[str, Dict[str, Any]]], width: Optional[int] = None) -> List[str]:
-    """Write one line per run, from what each of its nodes knows of it; with a width, cut to it."""
-    rows = [("RUN", "STARTED", "STATE", "NODES", "WORK")]
-    for name, parts in runs.items():
-        about = next((part["described"] for part in parts.values() if part["described"]), None)
-        began, work = (started(about["created"]), joined(about["work"])) if about else ("-", "-")
-        states = ",".join(dict.fromkeys(part["state"] for part in parts.values()))
-        rows.append((name, began, states, fold(list(parts)), work))
+def of_runs(runs: Sequence[Mapping[str, Any]], width: Optional[int] = None) -> List[str]:
+    """
+    Write one line per run, in their order.
+
+    Args:
+        runs: Each with ``run_id``, ``name``, ``created``, a verdict, ``hosts`` and ``work``.
+        width: The columns that a line may have; any number where it is None.
+    """
+    rows: List[Sequence[object]] = [("RUN", "NAME", "STARTED", "DURATION", "VERDICT", "NODES", "WORK")]
+    for run in runs:
+        began = "-" if run["created"] is None else started(run["created"])
+        words = (verdict_text.took(run), verdict_text.brief(run), fold(run["hosts"]), run["work"] or "-")
+        rows.append((_named(run["run_id"]), run["name"] or "-", began, *words))
     return columns.fitted(rows, width, free=(-2, -1))
+
+
+def _named(run_id: str) -> str:
+    """Write the id that a node reports for a run; an unusual one is quoted, because it begins a line."""
+    return run_id if _ID.fullmatch(run_id) else repr(run_id)
 
 
 def started(created: float) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Union
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask, without_credentials
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
@@ -57,6 +57,11 @@ def planned(plan: Mapping[str, Any]) -> Sentence:
     interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
     where = "on %s, master %s:%s" % (interfaces, plan["master_addr"], plan["master_port"])
     return Sentence("plan", "%s = %s %s" % (terms, count(plan["world_size"], "rank"), where))
+
+
+def called(run_id: str, name: Optional[str]) -> Sentence:
+    """Tell the id of a run that starts, and its name."""
+    return Sentence("run", "%s (%s)" % (run_id, name) if name else run_id)
 
 
 def attached(plan: Mapping[str, Any]) -> Sentence:
@@ -194,6 +199,7 @@ class Story:
         self.hosts = [replaced.get(host, host) for host in self.hosts]
         self._is_stopping = False
         self._counts.clear()
-        name = ": run %s" % event["plan"]["run_id"] if event.get("plan") else ""
+        failed = ["attempt %d failed: %s" % (event["attempt"], codes.cause(event["after"]))] if "after" in event else []
         changes = ["%s replaces %s" % (new, old) for old, new in replaced.items()]
-        return Sentence("restart", ", ".join(["%s of %s%s" % (event["attempt"], event["of"], name), *changes]))
+        text = "%s of %s" % (event["attempt"], event["of"])
+        return Sentence("restart", ": ".join([text, "; ".join([*failed, *changes])] if failed or changes else [text]))

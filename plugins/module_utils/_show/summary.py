@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any, Iterable, List, Mapping, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
 from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Sentence, Story
+from ansible_collections.madctl.multinode.plugins.module_utils._show.verdict_text import duration
 
 SUCCEEDED = "succeeded"
 _OUTCOMES = {"RUN_STOPPED": "stopped", "INTERRUPTED": "interrupted", "TIMED_OUT": "timed out"}
@@ -24,22 +24,24 @@ def block(what: str, host: str, rank: Any, lines: Iterable[str]) -> List[str]:
     return ["", "%s of %s%s:" % (what, host, of_rank), *("  " + text for text in lines)]
 
 
-def ending(how: str, story: Story, found: Mapping[str, Any]) -> List[str]:
+def ending(how: str, story: Story, found: Mapping[str, Any], logs: str = "") -> List[str]:
     """
     Write the last lines of a run.
 
     Args:
         how: How it ended, in a word.
         found: What the follower found out; ``victims`` counts the ranks of each host that lost a peer.
+        logs: The command that shows the output of a run that failed.
     """
     victims = {host: number for host, number in (found.get("victims") or {}).items() if number}
     many = sum(victims.values())
     lost = "%s then lost %s" % (count(many, "rank"), "its peer" if many == 1 else "their peers")
     lines = ["%s: %s" % (fold(list(victims)), lost)] if victims else []
-    after = "" if story.is_attached else " after %.1f s" % found.get("duration_seconds", 0.0)
+    after = duration(found.get("duration_seconds") or 0.0)
+    attempt = ", attempt %d" % found["attempts"] if found.get("attempts", 1) > 1 else ""
     joined = found.get("ranks_joined")
     ranks = "" if joined is None else ", %s of %s joined" % (joined, count(story.world_size or 0, "rank"))
-    lines.append(str(Sentence("done", "%s%s on %s%s" % (how, after, story.nodes, ranks))))
-    if how != SUCCEEDED:
-        lines.append(str(Sentence("logs", "%s/%s on each node" % (found["nodes"][0]["run_dir"], run_directory.LOGS))))
+    lines.append(str(Sentence("done", "%s after %s on %s%s%s" % (how, after, story.nodes, attempt, ranks))))
+    if how != SUCCEEDED and logs:
+        lines.append(str(Sentence("logs", logs)))
     return lines

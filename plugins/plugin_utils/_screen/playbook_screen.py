@@ -37,6 +37,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import (
 from ansible_collections.madctl.multinode.plugins.module_utils._show import summary as run_summary
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
+_LOGS = "ansible-playbook madctl.multinode.logs -e madctl_run_id=%s"
 _LINES_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 16
 _live: dict[int, socket.socket] = {}
 # An action shows lines while its thread for events shows what happens on nodes.
@@ -202,4 +203,6 @@ class Screen:
         found = result.get("problems") or []
         problems(self._mask.data(list(found if shown is None else shown)))
         how = run_summary.outcome([entry["code"] for entry in found])
-        say(map(self._mask.text, run_summary.ending(how, self._story, result["summary"])))
+        found_out = {**result["summary"], "attempts": len(result.get("restarts") or []) + 1}
+        logs = "" if self._story.is_attached else _LOGS % result["run_id"]
+        say(map(self._mask.text, run_summary.ending(how, self._story, found_out, logs)))

@@ -83,6 +83,8 @@ def test_a_refused_variable_of_the_job_is_named_without_its_value():
 
 
 SAMPLES = {
+    "name": "run-1",
+    "note": "lr 1e-4, é",
     "work": ["train.py", {"base64": "gA=="}],
     "env": {"A": "1"},
     "nproc_per_node": "gpu",

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find out which of the runs that are believed alive still are, without Ansible and without patience."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
+from madctl.nodes import reach
+from madctl.runs import record_store, verdicts
+from madctl.runs.run_record import Record
+
+SECONDS = 4.0
+_MOST_ASKED = 64
+
+
+def asked(records: Sequence[Record], seconds: float = SECONDS) -> list[Record]:
+    """
+    Ask the nodes of runs that have not ended as far as is known, all at once; return and save what the records become.
+
+    A run whose nodes do not all answer in time, or that only Ansible can reach, stays as it was last seen.
+    """
+    due = [record for record in records if not verdicts.has_ended(record)][:_MOST_ASKED]
+    ways = [(record, reach.ways(record.reach())) for record in due]
+    answers = _answers([(record, known) for record, known in ways if known], seconds)
+    now, fresh = time.time(), {}
+    for record in due:
+        found = answers.get(record.run_id, {})
+        if found.keys() >= set(record.targets["names"]):
+            changed = verdicts.updated(record, verdict.of_nodes(record.plan, found), now)
+            record_store.save(changed)  # If it cannot be written, nodes are asked the next time as well.
+            fresh[record.run_id] = changed
+    return [fresh.get(record.run_id, record) for record in records]
+
+
+def _answers(runs: Sequence[tuple[Record, Ways]], seconds: float) -> dict[str, dict[str, Any]]:
+    """Return what the nodes of each run answered, without those that did not."""
+    found: dict[str, dict[str, Any]] = {record.run_id: {} for record, _ in runs}
+    waiting = {(record.run_id, host) for record, ways in runs for host in ways}
+
+    def answered(run_id: str, host: str, answer: dict[str, Any]) -> None:
+        waiting.discard((run_id, host))
+        if "state" in answer:
+            found[run_id][host] = answer
+
+    with contextlib.ExitStack() as stack:
+        loop = stack.enter_context(contextlib.closing(Loop()))
+        for record, ways in runs:
+            agents = stack.enter_context(Agents(loop, ways))
+            for node in record.plan["nodes"]:
+                request = {"run_id": record.plan["run_id"], "run_dir": node.get("run_dir")}
+                tell = partial(answered, record.run_id, node["host"])
+                agents.call(node["host"], Task("_runs.run_state:look", request, tell, seconds))
+        loop.until(lambda: not waiting, seconds)
+    return found

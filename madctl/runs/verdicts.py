@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run stands: what this machine saw of it, together with what its nodes say; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import RUNNING, UNKNOWN, Verdict
+from madctl.runs.run_record import Record
+
+
+def judged(record: Record, nodes: Mapping[str, Any]) -> Verdict:
+    """Judge a run by the answers of its nodes, and by what this machine saw, which followed it to its end."""
+    return joined_with(record, verdict.of_nodes(record.plan, nodes))
+
+
+def joined_with(record: Record, found: Verdict) -> Verdict:
+    """Join the verdict of the nodes of a run with what this machine saw."""
+    if record.attempts > 1:
+        # The nodes of the last attempt know nothing of the others.
+        found = found._replace(began=None)
+    if not has_ended(record):
+        return found
+    if found.status == RUNNING:
+        return found._replace(cause=record.cause or found.cause)
+    is_same = found.cause is not None and found.cause.startswith(record.cause or found.cause)
+    return Verdict(
+        record.status,
+        record.cause or (found.cause if found.status == record.status else None),
+        found.error if is_same else None,
+        found.began,
+        record.ended or found.ended,
+        record.exit_code,
+        found.host if is_same else None,
+        found.rank if is_same else None,
+        found.joined,
+    )
+
+
+def remembered(record: Record) -> Verdict:
+    """Return what this machine saw of a run."""
+    return Verdict(record.status, record.cause, None, record.began, record.ended, record.exit_code)
+
+
+def has_ended(record: Record) -> bool:
+    """Return whether this machine knows how a run ended."""
+    return record.status not in (RUNNING, UNKNOWN)
+
+
+def updated(record: Record, found: Verdict, now: float) -> Record:
+    """Return the record with what its nodes said; a line of the job's output is not kept."""
+    if has_ended(record):
+        return record
+    began = record.began or found.began
+    if found.status in (RUNNING, UNKNOWN):
+        return replace(record, began=began, seen=now if found.status == RUNNING else record.seen)
+    exit_code = found.exit_code
+    return replace(record, status=found.status, cause=found.cause, exit_code=exit_code, began=began, ended=found.ended)
+
+
+def described(record: Record, found: Verdict, now: float) -> dict[str, Any]:
+    """Describe a run and how it stands, as commands print it."""
+    return {
+        "run_id": record.run_id,
+        "name": record.name,
+        "note": record.note,
+        **verdict.shown(found, record.began or found.began or record.created, now),
+        "created": record.created,
+        "attempts": record.attempts,
+        "world_size": record.plan["world_size"],
+        "hosts": record.targets["names"],
+        "work": joined(record.work),
+    }
