@@ -7,7 +7,7 @@ Every sentence is written here, once for madctl and for playbooks. Pure; private
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs
@@ -17,6 +17,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.names impor
 Event = Dict[str, Any]
 LINKS = (events.SUSPECT, events.BACK)
 _RANK = "rank-"
+
+Source = Tuple[str, str]  # host, and rank or nothing
 
 
 class Sentence(NamedTuple):
@@ -82,6 +84,10 @@ def about_links(kind: str, hosts: Sequence[str]) -> Sentence:
     return Sentence("link", "%s %s" % (fold(hosts), text))
 
 
+def _rank_of(log: str) -> str:
+    return log.partition(".")[0][len(_RANK) :] if log.startswith(_RANK) else ""
+
+
 def _lost(event: Event) -> Sentence:
     reason = event.get("message")
     return Sentence("lost", "%s is lost%s" % (event["host"], ": %s" % reason if reason else ""))
@@ -105,18 +111,19 @@ _SENTENCES: Dict[str, Callable[[Event], Sentence]] = {
 class Story:
     """Turns the events of one run into sentences and output; knows who takes part, and how far they have come."""
 
-    def __init__(self, hosts: Sequence[str], mask: Mask, is_attached: bool = False) -> None:
+    def __init__(self, hosts: Sequence[str], mask: Mask, is_attached: bool = False, with_colours: bool = False) -> None:
         """
         Begin.
 
         Args:
             is_attached: Whether the run began before: then nothing is told of its start.
+            with_colours: Whether the job's lines keep their colours.
         """
         self.hosts = list(hosts)
         self.is_attached = is_attached
         self.world_size: Optional[int] = None
         self._job = runners.UNKNOWN
-        self._logs = Logs(mask)
+        self._logs = Logs(mask, with_colours)
         self._counts: Dict[str, int] = {}
         self._is_stopping = False
 
@@ -144,9 +151,7 @@ class Story:
         """
         kind, host = event["event"], event.get("host", "")
         if kind == events.LOG:
-            block = self._logs.block(host, event["log"], payload) if in_blocks and not self._job.has_models else None
-            texts = self._logs.feed(host, event["log"], payload) if block is None else ()
-            yield self._output(host, event["log"], texts, block)
+            yield self._log(host, event["log"], payload, in_blocks)
         elif kind == events.SKIPPED:
             yield self._output(host, event["log"], self._logs.gap(host, event["log"], event["size"]))
         else:
@@ -156,13 +161,38 @@ class Story:
             if sentence:
                 yield sentence
 
+    def settle(self) -> Iterator[Output]:
+        """Yield lines that waited for a cursor to come back; to be called now and then while not ``is_settled``."""
+        for host, log, texts in self._logs.settle():
+            yield self._output(host, log, texts)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no line waits for a cursor to come back."""
+        return self._logs.is_settled
+
+    def unfinished(self, is_wanted: Callable[[Source], bool]) -> Iterator[Tuple[Source, str]]:
+        """Yield what may still change of the logs of some sources: progress bars, prompts."""
+        for host, log, text in self._logs.unfinished(lambda host, log: is_wanted((host, _rank_of(log)))):
+            output = self._output(host, log, [text])
+            if not output.is_hidden:
+                yield (host, output.rank), output.texts[0]
+
+    def leads(self, source: Source) -> bool:
+        """Return whether a source stands for the whole job: rank 0, or the first node's command or models."""
+        return source[1] == "0" if self._job.counts_ranks else source == (self.hosts[0] if self.hosts else "", "")
+
     def end(self, only: Optional[str] = None) -> Iterator[Output]:
         """Yield what no newline has ended, of one host or of all."""
         for host, log, text in self._logs.end(only):
             yield self._output(host, log, [text])
 
+    def _log(self, host: str, log: str, payload: bytes, in_blocks: bool) -> Output:
+        block = self._logs.block(host, log, payload) if in_blocks and not self._job.has_models else None
+        return self._output(host, log, self._logs.feed(host, log, payload) if block is None else (), block)
+
     def _output(self, host: str, log: str, texts: Sequence[str], block: Optional[bytes] = None) -> Output:
-        rank = log.partition(".")[0][len(_RANK) :] if log.startswith(_RANK) else ""
+        rank = _rank_of(log)
         if self._job.has_models:
             texts = [without_credentials(text) for text in texts]
         # What the runner prints while it is stopped would bury the cause; the files keep it.
