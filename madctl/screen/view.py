@@ -143,6 +143,7 @@ class View:
     def interrupted(self, order: bytes) -> None:
         """Show what follows from a Ctrl-C, or from the end of the terminal."""
         self._is_leaving = self._is_leaving or order == wire.DETACH
+        self._story.is_interrupted = True
         self._at_once(story.interrupted(order, self._story.is_running))
 
     def still_running(self, run_id: str, is_forgotten: bool = False) -> None:

@@ -139,7 +139,7 @@ TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
     PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}),
     TIMED: Kind({"stages": anything, **dict.fromkeys(("nodes", "sessions", "starts", "sent", "received"), whole())}),
-    STOPPING: Kind({}),
+    STOPPING: Kind({}, {"why": anything}),
     SKIPPED: Kind({"host": text(), "log": like(LOG_NAME), "size": _size}),
     SUSPECT: Kind({"host": text()}),
     BACK: Kind({"host": text()}),

@@ -19,6 +19,8 @@ CUT = " …"
 MOST_ROWS = 16  # above the last one
 # So many new rows without a way back up, and a log is one of plain lines again.
 _PATIENCE = 2 * MOST_ROWS
+# A bar that is drawn again after such a long time is a line of its own.
+_PARKED_LOOKS = 10
 _MOVES = re.compile(rb"(\n|\x1b\[[0-9]{0,3}A)")
 _UP = re.compile(rb"\x1b\[[0-9]{0,3}A")
 
@@ -54,7 +56,7 @@ class Rows:
         self._at = 0  # the row of the cursor
         self._reach = 0  # how many rows above the last one the cursor has come back to
         self._news = 0  # rows since it last did
-        self._is_old = False
+        self._row_age = self._age = 0  # looks since the last row came, and since anything did
 
     @property
     def is_plain(self) -> bool:
@@ -63,8 +65,8 @@ class Rows:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a row waits for a cursor that may come back to it."""
-        return len(self.rows) - 1 > self._reach
+        """Whether a row waits for a cursor that may come back to it, and soon will have waited long enough."""
+        return len(self.rows) - 1 > self._reach or self._is_parked
 
     def feed(self, data: bytes) -> List[bytes]:
         """Add data, and return the lines that it finishes."""
@@ -73,6 +75,7 @@ class Rows:
             if not _UP.search(rest) and not any(map(_UP.search, lines)):
                 self.rows[0] = rest
                 return lines
+        self._age = 0
         found: List[bytes] = []
         data, self.rows[self._at] = self.rows[self._at] + data, b""
         text, *moves = _MOVES.split(data)
@@ -83,15 +86,21 @@ class Rows:
         return [line for row in found + self._beyond() for line in _whole(row, self._mask, LONGEST)]
 
     def settle(self) -> List[bytes]:
-        """Return the lines that no cursor came back to since the last call."""
-        if not self._is_old:
-            self._is_old = True
-            return []
-        return self._scrolled(holds_bars=False)
+        """Return the lines that no cursor came back to for some looks; to be called ten times a second."""
+        self._row_age += 1
+        self._age += 1
+        if self._is_parked and self._age > _PARKED_LOOKS:
+            self._reach = 0
+        return self._scrolled(holds_bars=False) if self._row_age > 1 else []
 
     def end(self) -> List[bytes]:
         """Return all rows that show anything; nothing is added to the log any more."""
         return [row for row in self.rows if row.strip()]
+
+    @property
+    def _is_parked(self) -> bool:
+        """Whether all bars have ended: the cursor is below them, in a row of its own."""
+        return len(self.rows) > 1 and self._at == len(self.rows) - 1 and not self.rows[-1]
 
     def _write(self, text: bytes) -> None:
         if text:
@@ -105,7 +114,7 @@ class Rows:
             self.rows[self._at] = row.rstrip(b"\r") + b"\r" if row else row
             return []
         self.rows.append(b"")
-        self._is_old = False
+        self._row_age = 0
         self._news += 1
         if self._news > _PATIENCE:
             self._reach = 0
