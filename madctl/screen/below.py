@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events
 from ansible_collections.madctl.multinode.plugins.module_utils._show import colours, columns, stage_table
 from ansible_collections.madctl.multinode.plugins.module_utils._show.redrawn import Redrawn
-from ansible_collections.madctl.multinode.plugins.module_utils._show.waiting import QUIET_SECONDS, Waiting
+from ansible_collections.madctl.multinode.plugins.module_utils._show.waiting import Waiting
 from madctl.screen.terminal import Stream
 
 
@@ -29,7 +28,7 @@ class Below:
         self._drawing = Redrawn(stream.write)
         self._waiting = Waiting()
         self.can_draw = stream.can_draw()
-        self._heard = self._written = time.monotonic()
+        self._written = time.monotonic()
 
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Take the plan."""
@@ -41,9 +40,7 @@ class Below:
         """Note what happened."""
         if self._table:
             self._table.take(event)
-        self._waiting.take(event)
-        if event["event"] in (events.LOG, events.STARTED, events.JOINED):
-            self._heard = time.monotonic()
+        self._waiting.take(event, time.monotonic())
 
     @property
     def is_clocked(self) -> bool:
@@ -74,11 +71,5 @@ class Below:
             self.leave_table()
         elif self._table:
             lines = self._table.lines((width, height))
-        self._drawing.draw(lines + [columns.cut(line, width - 1) for line in self._clock()])
-
-    def _clock(self) -> Sequence[str]:
-        now = time.monotonic()
-        if not self._has_clock or now - max(self._heard, self._written) < QUIET_SECONDS:
-            return ()
-        text = self._waiting.text(now - self._heard)
-        return (text,) if text else ()
+        clock = self._waiting.line(time.monotonic(), self._written) if self._has_clock else ""
+        self._drawing.draw([*lines, columns.cut(clock, width - 1)] if clock else lines)

@@ -46,8 +46,9 @@ LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "
 SUSPECT, BACK, LOST, IDLE, RESTART = "suspect", "back", "lost", "idle", "restart"
 # A node was probed; the plan was made, refused, or waits for net-tools; how long the stages took.
 PROBED, PLANNED, TIMED = "probed", "planned", "timed"
-# Lines to show; the nodes of the plan; a request to report when all earlier events were shown.
-TEXT, NODES, BARRIER = "text", "nodes", "barrier"
+# Lines to show; lines to draw below them, again and again; the nodes of the plan; a request to report when all earlier
+# events were shown.
+TEXT, BELOW, NODES, BARRIER = "text", "below", "nodes", "barrier"
 
 # The ``daemon`` of LATE and EXIT where mpirun did not ask for it; otherwise the address that the daemon did not reach.
 UNASKED = "unasked"
@@ -153,6 +154,7 @@ OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED, TIMED)
 # The callback that draws also gets ``on_node(kind)`` for each event of the two tables above.
 TOLD_TO_CALLBACK: Dict[str, Kind] = {
     TEXT: Kind({"text": anything, "job": truth}),
+    BELOW: Kind({"lines": anything, "job": truth}),
     NODES: Kind({"nodes": anything}),
     BARRIER: Kind({}),
 }

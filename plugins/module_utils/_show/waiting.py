@@ -18,6 +18,7 @@ class Waiting:
     def __init__(self) -> None:
         self._sizes: Dict[str, int] = {}
         self._counts_ranks = False
+        self._heard = 0.0
         self._again()
 
     def _again(self) -> None:
@@ -33,9 +34,11 @@ class Waiting:
         self._counts_ranks = runners.job_of(plan.get("shape", ""), plan.get("runner")).counts_ranks
         self._again()
 
-    def take(self, event: Mapping[str, Any]) -> None:
+    def take(self, event: Mapping[str, Any], now: float) -> None:
         """Note what happened."""
         kind, host = event["event"], event.get("host", "")
+        if kind in (events.LOG, events.STARTED, events.JOINED):
+            self._heard = now
         if kind == events.JOINED:
             self._joined[host] = self._joined.get(host, 0) + 1
         elif kind == events.RANK_EXIT:
@@ -48,6 +51,10 @@ class Waiting:
             self._is_stopping = True
         elif kind == events.RESTART and event.get("plan"):
             self.begin(event["plan"])
+
+    def line(self, now: float, written: float) -> str:
+        """Say what is waited for; nothing if there was output, or anything was written, a moment ago."""
+        return self.text(now - self._heard) if now - max(self._heard, written) >= QUIET_SECONDS else ""
 
     def text(self, seconds: float) -> str:
         """Say what is waited for; nothing before the start and after the end."""
