@@ -7,9 +7,10 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._show import colours
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Output
-from madctl.screen.lines import Line, Source, Ticker, label, shortened
+from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Output, Source
+from madctl.screen.lines import Line, Ticker, label, shortened
 from madctl.screen.terminal import Stream
 
 LAST_LINES = 20
@@ -40,16 +41,34 @@ class JobOutput:
         source = (host, rank)
         if block is not None:
             texts = [line.decode() for line in block.rsplit(b"\n", LAST_LINES)]
-        self._last[source].extend([shortened(text, LONGEST) for text in texts[-LAST_LINES:]])
-        if is_hidden or self._rank is not None and rank != str(self._rank):
+        self._last[source].extend([shortened(colours.stripped(text), LONGEST) for text in texts[-LAST_LINES:]])
+        if is_hidden or not self.is_shown(source):
             return
+        if block is not None and not self._ticker:
+            self._stream.block(self._label(label(source)), block)
+        else:
+            self.add(source, texts)
+
+    def add(self, source: Source, texts: Sequence[str]) -> None:
+        """Show lines, or states of a line that goes on."""
         if self._ticker:
             for text in texts:
                 self._ticker.add(source, text)
-        elif block is not None:
-            self._stream.block(self._label(label(source)), block)
         elif texts:
             self._stream.job(self._label(label(source)), texts)
+
+    def is_shown(self, source: Source) -> bool:
+        """Return whether the output of a source is shown."""
+        return self._rank is None or source[1] == str(self._rank)
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the user has said what to show."""
+        return self._rank is not None
+
+    def labelled(self, source: Source, text: str) -> str:
+        """Return a line behind its source."""
+        return f"{self._label(label(source))} │ {text}"
 
     def write(self, line: Line) -> None:
         """Write a line that has waited long enough."""

@@ -14,14 +14,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import CUT, harmless
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import harmless
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
+from ansible_collections.madctl.multinode.plugins.module_utils._show.rows import CUT
+from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Source
 
 _LABEL = 40
-_DRAW_SECONDS = 0.1
+DRAW_SECONDS = 0.1
 _NEVER = float("inf")
-
-Source = tuple[str, str]  # host, and rank or nothing
 
 
 def shortened(text: str, longest: int) -> str:
@@ -172,11 +172,12 @@ class Ticker:
             if asleep:
                 self._wake()
 
-    def redraw(self) -> None:
-        """Draw soon; further calls until then cost nothing."""
+    def redraw(self, seconds: float = DRAW_SECONDS) -> None:
+        """Draw in that many seconds, unless it is due earlier; further calls until then cost nothing."""
         with self._more:
-            if self._drawing_due is None:
-                self._drawing_due = self._clock() + _DRAW_SECONDS
+            due = self._clock() + seconds
+            if due < (self._drawing_due or _NEVER):
+                self._drawing_due = due
                 self._wake()
 
     def flush(self) -> None:

@@ -12,14 +12,16 @@ needs us. ``leave`` returns what was lost, for the exit code.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TextIO
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
-from ansible_collections.madctl.multinode.plugins.module_utils._show import redrawn
+from ansible_collections.madctl.multinode.plugins.module_utils._show import colours, redrawn
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from madctl.errors import DEBUG
 from madctl.screen import display
@@ -65,8 +67,8 @@ class Stream:
             self.error = self.error or error
 
     def job(self, label: str, texts: Iterable[str]) -> None:
-        """Write lines of a job, which may have tabs, behind their source."""
-        self.lines((f"{plain(label)} │ {text}" for text in texts), KEPT)
+        """Write lines of a job, which may have tabs and colours, behind their source."""
+        self.write("".join(f"{plain(label)} │ {colours.harmless(text, KEPT)}\n" for text in texts))
 
     def block(self, label: str, lines: bytes) -> None:
         """Write whole lines of a job, all of them ASCII that is known to be harmless, behind their source."""
@@ -82,6 +84,18 @@ class Stream:
     def can_draw(self) -> bool:
         """Return whether it is a terminal that can move its cursor."""
         return redrawn.is_possible(getattr(sys, self._name))
+
+    def takes_colours(self) -> bool:
+        """Return whether colours of a job may be shown on it; see no-color.org."""
+        return self.can_draw() and not os.environ.get("NO_COLOR")
+
+    def size(self) -> os.terminal_size:
+        """Return the columns and lines of the terminal as it is now."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            found = os.get_terminal_size(getattr(sys, self._name).fileno())
+            if found.columns and found.lines:
+                return found
+        return shutil.get_terminal_size()
 
     def is_terminal(self) -> bool:
         """Return whether it is a terminal."""

@@ -9,8 +9,8 @@ keep them.
 from __future__ import annotations
 
 import atexit
-import shutil
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -21,8 +21,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.columns imp
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from ansible_collections.madctl.multinode.plugins.module_utils._show.redrawn import Redrawn
+from ansible_collections.madctl.multinode.plugins.module_utils._show.waiting import SNAPSHOT_SECONDS, Snapshots
 from madctl.errors import Problem
+from madctl.screen.below import Below
 from madctl.screen.job_output import LAST_LINES, LONGEST, JobOutput
 from madctl.screen.lines import Line, Ticker, Window, excerpt
 from madctl.screen.problems import folded, print_problems
@@ -31,6 +32,8 @@ from madctl.screen.terminal import ERR, OUT, tell
 _PATIENCE = 0.5
 _COLOURS = {summary.SUCCEEDED: GREEN, **dict.fromkeys(("failed", "timed out"), RED)}
 _VERDICTS = {str(story.Sentence("done", how)): colour for how, colour in _COLOURS.items()}
+# Between lines of a job that come so fast, what is below them is not drawn again.
+_FLOOD_SECONDS = 0.02
 
 
 class View:
@@ -62,20 +65,22 @@ class View:
         self._quiet = quiet
         self._output = ERR if as_json else OUT
         self._mask = Mask(secrets)
-        self._story = story.Story(names, self._mask)
+        self._story = story.Story(names, self._mask, with_colours=not as_json and OUT.takes_colours())
         self._lock = threading.RLock()
-        self._ticker: Ticker | None = None
-        if self._output.is_terminal():
-            self._ticker = Ticker(Window(), self._show, self._lock, self._draw)
+        self._folds = self._output.is_terminal()
+        self._ticker = Ticker(Window(), self._show, self._lock, self._beat)
+        if self._folds:
             # However a command ends, no line is left behind.
             atexit.register(self.close)
-        self._job = JobOutput(self._output, self._ticker, names, rank)
-        self._table: stage_table.Table | None = None
-        self._drawing = Redrawn(ERR.write)
+        self._job = JobOutput(self._output, self._ticker if self._folds else None, names, rank)
+        self._snapshots = Snapshots()
+        table = None
         if stages and not as_json and OUT.is_terminal() and ERR.can_draw():
-            self._table = stage_table.Table(stages)
-            self._table.begin([{"host": name} for name in names])
-            self._draw()
+            table = stage_table.Table(stages)
+            table.begin([{"host": name} for name in names])
+        self._below = Below(self._output, table, has_clock=not quiet)
+        self._drawn = 0.0
+        self._draw()
         self._is_leaving = False
 
     @property
@@ -100,8 +105,7 @@ class View:
             for warning in folded(self.masked(fresh)):
                 self._tell(story.Sentence("notice", warning))
             self._story.begin(plan)
-            if self._table:
-                self._table.begin(plan["nodes"])
+            self._below.begin(plan)
             self._tell(story.planned(plan))
 
     def called(self, run_id: str, name: str | None) -> None:
@@ -113,6 +117,7 @@ class View:
         """Show that a run which began before is followed."""
         with self._lock:
             self._story.begin(plan)
+            self._below.begin(plan)
             self._story.is_attached = True
             self._tell(story.attached(plan))
 
@@ -126,18 +131,18 @@ class View:
                 self.close()
                 tell(*timing_table.lines(event))
                 return
-            if self._table and self._table.take(event) and self._ticker:
-                self._ticker.redraw()
-            for shown in self._story.take(event, payload, in_blocks=self._ticker is None):
+            self._below.take(event)
+            for shown in self._story.take(event, payload, in_blocks=not self._folds):
                 if isinstance(shown, story.Output):
                     self._job.show(shown)
-                elif self._ticker and kind in story.LINKS:
+                elif self._folds and kind in story.LINKS:
                     # Other hosts may fall silent, or be back, at the same time.
                     self._ticker.add((event["host"], ""), "", kind)
                 else:
                     self._tell(shown)
             if kind == events.RESTART:
                 self._job.forget()
+            self._draw_soon()
 
     def notice(self, problem: Problem) -> None:
         """Show a problem that stops nothing, and keep it for the result."""
@@ -151,6 +156,7 @@ class View:
     def interrupted(self, order: bytes) -> None:
         """Show what follows from a Ctrl-C, or from the end of the terminal."""
         self._is_leaving = self._is_leaving or order == wire.DETACH
+        self._story.is_interrupted = True
         self._at_once(story.interrupted(order, self._story.is_running))
 
     def still_running(self, run_id: str, is_forgotten: bool = False) -> None:
@@ -223,40 +229,63 @@ class View:
         self.close()
 
     def close(self) -> None:
-        """Show all lines that wait, and take the table away."""
+        """Show all lines that wait, and take away what is below them."""
         with self._lock:
-            self._show_all()
-            self._leave_table()
+            self._ticker.flush()
+            self._below.end()
 
-    # -- lines and the table below them -----------------------------------------------------------
+    # -- lines and what is below them -------------------------------------------------------------
 
     def _tell(self, sentence: story.Sentence) -> None:
         """Write a line of the story, after all lines of the job that came before it."""
-        self._show_all()
+        self._ticker.flush()
         self._write(str(sentence))
 
     def _write(self, *lines: str, colours: Mapping[str, str] = MappingProxyType({})) -> None:
         if not self._quiet:
-            self._drawing.erase()
+            self._below.erase()
             ERR.lines(map(self._mask.text, lines), colours=colours)
             self._draw()
-
-    def _show_all(self) -> None:
-        if self._ticker:
-            self._ticker.flush()
 
     def _show(self, line: Line) -> None:
         if line.kind in story.LINKS:
             self._write(str(story.about_links(line.kind, line.hosts)))
+            return
+        self._below.leave_table()
+        self._below.erase()
+        self._job.write(line)
+        now = time.monotonic()
+        if now > self._drawn + _FLOOD_SECONDS:
+            self._draw()
         else:
-            self._leave_table()
-            self._job.write(line)
+            self._ticker.redraw()
+        self._drawn = now
+
+    def _draw_soon(self) -> None:
+        if self._below.can_draw or not self._story.is_settled:
+            self._ticker.redraw()
+        else:
+            self._snapshots.heard(time.monotonic())
+            self._ticker.redraw(SNAPSHOT_SECONDS)
+
+    def _beat(self) -> None:
+        """Do what is due though nothing happens, and see to it that it is done again."""
+        for output in self._story.settle():
+            self._job.show(output)
+        if not self._story.is_settled:
+            self._ticker.redraw()
+        if self._below.can_draw:
+            self._draw()
+            if self._below.is_clocked:
+                self._ticker.redraw(1.0)
+        elif self._snapshots.is_due(time.monotonic()):
+            for source, text in self._snapshots.take(self._story.unfinished(self._is_live)):
+                self._job.add(source, [text])
 
     def _draw(self) -> None:
-        if self._table:
-            self._drawing.draw(self._table.lines(shutil.get_terminal_size()))
+        rows = self._story.unfinished(self._is_live) if self._below.can_draw else ()
+        self._below.draw(self._job.labelled(source, text) for source, text in rows)
 
-    def _leave_table(self) -> None:
-        """Take the table away for good: from here on the screen belongs to the job's lines."""
-        self._table = None
-        self._drawing.erase()
+    def _is_live(self, source: story.Source) -> bool:
+        """Return whether unfinished lines of a source are shown: those of one rank, unless the user wants others."""
+        return self._job.is_shown(source) and (self._job.is_chosen or self._story.leads(source))

@@ -9,6 +9,8 @@ type: stdout
 short_description: Nodes × stage while a run starts, then the lines of the job
 description:
   - On a terminal, a table of all nodes and how far each has come, until the job prints; elsewhere one line per stage.
+  - On a terminal, lines of rank 0 that have not ended, such as progress bars, are drawn again in place; elsewhere their
+    state is printed every 10 seconds.
   - Tasks of other collections look as they do with the callback C(default).
 author: The madctl authors
 extends_documentation_fragment:
@@ -36,7 +38,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     unix_sockets,
     wire,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import colours, stage_table
 from ansible_collections.madctl.multinode.plugins.module_utils._show.redrawn import Redrawn, is_possible
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -56,6 +58,7 @@ class CallbackModule(Default):
         super().__init__()
         self._lock = threading.RLock()
         self._table = stage_table.Table()
+        self._below: list[str] = []
         self._drawing = Redrawn(self._write)
         self._is_terminal = is_possible(sys.stdout)
         self._barrier = threading.Event()
@@ -144,6 +147,11 @@ class CallbackModule(Default):
             kind = event["event"]
             if kind == events.TEXT:
                 self._say(event["text"], is_job=bool(event.get("job")))
+            elif kind == events.BELOW:
+                self._below = event["lines"]
+                if event["job"]:
+                    self._table.end()
+                self._draw()
             elif kind == events.NODES:
                 self._table.begin(event["nodes"])
                 self._draw()
@@ -159,7 +167,9 @@ class CallbackModule(Default):
 
     def _draw(self) -> None:
         if self._is_terminal:
-            self._drawing.draw(self._table.lines(shutil.get_terminal_size()))
+            width, height = shutil.get_terminal_size()
+            below = [colours.fitted(line, width - 1) for line in self._below[-max(1, height // 2 - 2) :]]
+            self._drawing.draw([*self._table.lines((width, height)), *below])
 
     @staticmethod
     def _write(text: str) -> None:
@@ -268,6 +278,7 @@ class CallbackModule(Default):
         self._wait()
         with self._lock:
             self._drawing.erase()
+            self._below = []
         if self._directory:
             os.environ.pop(playbook_screen.LIVE_SOCKET, None)
         if self._has_others or not self._directory:

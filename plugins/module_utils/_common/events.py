@@ -47,8 +47,9 @@ LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "
 SUSPECT, BACK, LOST, IDLE, RESTART = "suspect", "back", "lost", "idle", "restart"
 # A node was probed; the plan was made, refused, or waits for net-tools; how long the stages took.
 PROBED, PLANNED, TIMED = "probed", "planned", "timed"
-# Lines to show; the nodes of the plan; a request to report when all earlier events were shown.
-TEXT, NODES, BARRIER = "text", "nodes", "barrier"
+# Lines to show; lines to draw below them, again and again; the nodes of the plan; a request to report when all earlier
+# events were shown.
+TEXT, BELOW, NODES, BARRIER = "text", "below", "nodes", "barrier"
 
 # The ``daemon`` of LATE and EXIT where mpirun did not ask for it; otherwise the address that the daemon did not reach.
 UNASKED = "unasked"
@@ -144,7 +145,7 @@ TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
     PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}),
     TIMED: Kind({"stages": anything, **dict.fromkeys(("nodes", "sessions", "starts", "sent", "received"), whole())}),
-    STOPPING: Kind({}),
+    STOPPING: Kind({}, {"why": anything}),
     SKIPPED: Kind({"host": text(), "log": like(LOG_NAME), "size": _size}),
     SUSPECT: Kind({"host": text()}),
     BACK: Kind({"host": text()}),
@@ -168,6 +169,7 @@ def is_told(event: Any) -> bool:
 # The callback that draws also gets ``on_node(kind)`` for each event of the two tables above.
 TOLD_TO_CALLBACK: Dict[str, Kind] = {
     TEXT: Kind({"text": anything, "job": truth}),
+    BELOW: Kind({"lines": anything, "job": truth}),
     NODES: Kind({"nodes": anything}),
     BARRIER: Kind({}),
 }

@@ -27,7 +27,12 @@ class Events:
     """
 
     def __init__(
-        self, path: Optional[str], show: Callable[[Dict[str, Any], bytes], None], flush: Callable[[], None], exact: bool
+        self,
+        path: Optional[str],
+        show: Callable[[Dict[str, Any], bytes], None],
+        flush: Callable[[], None],
+        exact: bool,
+        beat: Callable[[], Optional[float]] = lambda: None,
     ) -> None:
         """
         Prepare.
@@ -35,9 +40,10 @@ class Events:
         Args:
             show: Shows an event if no listener is on a socket.
             flush: Shows what is not complete yet, at the end.
+            beat: Shows what is due though nothing happens; returns in how many seconds to call it again, if ever.
         """
         self.listener = unix_sockets.connect(path) if path else None
-        self._show, self._flush, self._exact = show, flush, exact
+        self._show, self._flush, self._exact, self._beat = show, flush, exact, beat
         self._frames: Deque[Tuple[Dict[str, Any], bytes]] = deque()
         self._bytes = 0
         self._left_out: Dict[Tuple[str, str], int] = {}
@@ -101,8 +107,11 @@ class Events:
 
     def _write(self) -> None:
         while True:
+            seconds = self._beat() if self.listener is None else None
             with self._changed:
-                self._changed.wait_for(lambda: self._frames or self._closed)
+                is_due = not self._changed.wait_for(lambda: self._frames or self._closed, seconds)
+                if is_due:
+                    continue
                 if not self._frames:
                     return
                 event, payload = self._frames.popleft()

@@ -221,7 +221,7 @@ class Follower:
         run.fail(at, problem(code, run.host, message, "%s: %s" % (remedy, hint)))
         self.tell({"event": events.LOST, "host": run.host, "message": message}, b"")
         if run.ready:
-            self.orders.stop()
+            self.orders.stop(run.failure)
 
     # -- events -----------------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class Follower:
         if payload or kind != events.LOG and self._doors[run.host].lets_out(kind):
             self.tell(dict(header, host=run.host), payload)
         if failure:
-            self.orders.stop()
+            self.orders.stop(failure)
 
     def _failure(self, run: NodeRun, header: Header) -> Tuple[Optional[Problem], float]:
         if header["event"] == events.EXIT:
@@ -278,7 +278,7 @@ class Follower:
 
     def _late(self, run: NodeRun, header: Header) -> None:
         self._daemons.late(run, header)
-        self.orders.stop()
+        self.orders.stop(run.failure)
 
     def _stopping_there(self, _: NodeRun, header: Header) -> None:
         """Learn why a node stops that was not told to from here."""

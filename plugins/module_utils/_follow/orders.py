@@ -64,14 +64,14 @@ class Orders:
     def stop_for(self, reason: Problem) -> None:
         """Stop all nodes, and keep the first reason that concerns the whole run."""
         self.interrupted = self.interrupted or reason
-        self.stop()
+        self.stop(reason)
 
-    def stop(self) -> None:
-        """Stop all nodes, once."""
+    def stop(self, why: Optional[Problem] = None) -> None:
+        """Stop all nodes, once, and tell why."""
         if not self.stopping and not self.read_only:
             self.stopping = True
             if self.has_gone:
-                self._tell({"event": events.STOPPING}, b"")
+                self._tell({"event": events.STOPPING, "why": why}, b"")
             self._give_all(wire.STOP)
 
     def kill(self) -> None:

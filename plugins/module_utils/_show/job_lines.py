@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+import codecs
+import re
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._show import colours
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
+from ansible_collections.madctl.multinode.plugins.module_utils._show.rows import CUT, LONGEST, Rows
 
-LONGEST = 64 * 1024
-CUT = " …"
 KEPT = "\t"
 _SHOWN = bytes(range(0x20, 0x7F)) + b"\n\t"
+_BEGUN = re.compile(rb"\x1b(\[[0-9;]{0,32})?\Z")
+_DECODER = codecs.getincrementaldecoder("utf-8")
 
 
 def is_forged(event: Dict[str, Any]) -> bool:
@@ -20,52 +24,36 @@ def is_forged(event: Dict[str, Any]) -> bool:
     return event["event"] in events.OF_THE_RUN and "host" in event
 
 
-def harmless(line: bytes) -> str:
-    """Write a line so that no byte of it can move a terminal's cursor or change its state."""
+def harmless(line: bytes, with_colours: bool = False) -> str:
+    """Write a line so that no byte of it can move a terminal's cursor, or change its state beyond the line."""
     text = line.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text
     text = text.rstrip("\r").rpartition("\r")[2]
-    return str(plain(text, KEPT))
-
-
-def split(rest: bytes, data: bytes, mask: Mask, longest: int = LONGEST) -> Tuple[List[bytes], bytes]:
-    """
-    Cut lines out of a log.
-
-    Args:
-        rest: What the last call returned as incomplete.
-        data: What was added since.
-        mask: Its secrets are not cut in two.
-        longest: Longer lines are returned in pieces, each but the last with a mark at its end.
-
-    Returns:
-        The lines, and what is incomplete, which is never much longer than ``longest``.
-    """
-    *lines, rest = (rest + data).split(b"\n")
-    found: List[bytes] = []
-    for line in lines:
-        if len(line) <= longest:
-            found.append(line)
-            continue
-        pieces, last = _pieces(line, mask, longest, longest)
-        found += [*pieces, last] if last or not pieces else pieces
-    # A secret that begins behind the cut is found only when all of it is there.
-    pieces, rest = _pieces(rest, mask, longest, longest + mask.longest)
-    return found + pieces, rest
+    return str(colours.harmless(text, KEPT) if with_colours else plain(text, KEPT))
 
 
 class Logs:
     """Cuts all logs of a run into lines that can be shown, and keeps what no newline has ended yet."""
 
-    def __init__(self, mask: Mask) -> None:
-        self._mask = mask
-        self._rests: Dict[Tuple[str, str], bytes] = {}
+    def __init__(self, mask: Mask, with_colours: bool = False) -> None:
+        """
+        Prepare.
+
+        Args:
+            with_colours: Whether lines keep their colours.
+        """
+        self._mask, self._with_colours = mask, with_colours
+        self._logs: Dict[Tuple[str, str], Rows] = {}
+        self._waiting: Dict[Tuple[str, str], Rows] = {}
 
     def feed(self, host: str, log: str, data: bytes) -> List[str]:
         """Add data to a log, and return the lines that it completes."""
-        lines, self._rests[host, log] = split(self._rests.get((host, log), b""), data, self._mask)
-        return [harmless(self._mask.line(line)) for line in lines]
+        rows = self._rows(host, log)
+        lines = rows.feed(data)
+        if rows.is_waiting:
+            self._waiting[host, log] = rows
+        return list(map(self._shown, lines))
 
     def block(self, host: str, log: str, data: bytes) -> Optional[bytes]:
         """
@@ -74,20 +62,63 @@ class Logs:
         That is so where there may be secrets, where a line is too long, or has characters other than those of ASCII
         that any terminal just shows. Most output has none of these, and costs a tenth. After None, call ``feed``.
         """
-        data = self._rests.get((host, log), b"") + data
+        rows = self._rows(host, log)
+        if not rows.is_plain:
+            return None
+        data = rows.rows[0] + data
         end = data.rfind(b"\n")
         if end < 0 or self._mask.longest or len(data) - end > LONGEST or _has_long_line(data, end):
             return None
         if data.translate(None, _SHOWN):
             return None
-        self._rests[host, log] = data[end + 1 :]
+        rows.rows[0] = data[end + 1 :]
         return data[:end]
+
+    def settle(self) -> Iterator[Tuple[str, str, List[str]]]:
+        """Yield the lines of logs that waited for a cursor to come back; see ``Rows``."""
+        for (host, log), rows in list(self._waiting.items()):
+            lines = rows.settle()
+            if not rows.is_waiting:
+                del self._waiting[host, log]
+            if lines:
+                yield host, log, list(map(self._shown, lines))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no line waits for a cursor to come back."""
+        return not self._waiting
+
+    def unfinished(self, is_wanted: Callable[[str, str], bool]) -> Iterator[Tuple[str, str, str]]:
+        """Yield host, log and text of every row that may still change, of the logs that are wanted."""
+        for (host, log), rows in self._logs.items():
+            if is_wanted(host, log):
+                for row in rows.rows:
+                    text = self._shown(self._mask.unfinished(_whole_characters(row))) if row else ""
+                    if text.strip():
+                        yield host, log, text
 
     def end(self, host: Optional[str] = None, log: Optional[str] = None) -> List[Tuple[str, str, str]]:
         """Remove what is incomplete from all logs, or from some, and return it, each with its host and name."""
-        found = [key for key in self._rests if host in (None, key[0]) and log in (None, key[1])]
-        ends = [(*key, self._rests.pop(key)) for key in found]
-        return [(owner, name, harmless(self._mask.line(rest))) for owner, name, rest in ends if rest]
+        found = [key for key in self._logs if host in (None, key[0]) and log in (None, key[1])]
+        for key in found:
+            self._waiting.pop(key, None)
+        ends = [(*key, self._logs.pop(key).end()) for key in found]
+        return [(owner, name, self._shown(row)) for owner, name, rows in ends for row in rows]
+
+    def _rows(self, host: str, log: str) -> Rows:
+        rows = self._logs.get((host, log))
+        if rows is None:
+            rows = self._logs[host, log] = Rows(self._mask)
+        return rows
+
+    def _shown(self, line: bytes) -> str:
+        line = self._mask.line(line)
+        if colours.BEGIN not in line:
+            return harmless(line)
+        # A secret may have colours in it; then it is more important than they are.
+        bare = colours.without(line)
+        masked = self._mask.line(bare)
+        return harmless(line if self._with_colours and masked == bare else masked, self._with_colours)
 
     def gap(self, host: str, log: str, count: int) -> List[str]:
         """Return what to show where output of a log is left out: the line that is cut by it, and how much it is."""
@@ -104,24 +135,12 @@ def _has_long_line(data: bytes, end: int) -> bool:
     return False
 
 
-def _pieces(line: bytes, mask: Mask, longest: int, limit: int) -> Tuple[List[bytes], bytes]:
-    pieces = []
-    if len(line) > limit:
-        line = _last_state(line)
-    while len(line) > limit:
-        at = longest
-        while at > longest - 4 and line[at] & 0xC0 == 0x80:  # in the middle of a character
-            at -= 1
-        at = mask.cut(line, at)
-        pieces.append(line[:at] + CUT.encode())
-        line = line[at:]
-    return pieces, line
-
-
-def _last_state(line: bytes) -> bytes:
-    """Remove what a progress bar has overwritten."""
-    shown = line.rstrip(b"\r")
-    return shown.rpartition(b"\r")[2] + line[len(shown) :][:1]
+def _whole_characters(row: bytes) -> bytes:
+    """Return a row without a character or a sequence at its end that has not come completely."""
+    row = _BEGUN.sub(b"", row)
+    decoder = _DECODER("backslashreplace")
+    decoder.decode(row[-4:])
+    return row[: len(row) - len(decoder.getstate()[0])]
 
 
 def size(count: float) -> str:

@@ -14,6 +14,7 @@ import re
 from typing import Any, AnyStr, Dict, FrozenSet, Iterable, Iterator, List, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import pack, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._show import colours
 
 MARK = "***"
 # madengine prints what it found in its credential files.
@@ -70,6 +71,17 @@ class Mask:
     def line(self, line: bytes) -> bytes:
         """Mask a line as the job wrote it."""
         return _replaced(line, self._bytes, MARK.encode())
+
+    def unfinished(self, line: bytes) -> bytes:
+        """Mask a line that has not ended, and leave out an end that may become a secret."""
+        line = self.line(line)
+        if not self.longest:
+            return line
+        line = colours.without(line)  # They could hide that it is one.
+        for size in range(min(self.longest - 1, len(line)), 0, -1):
+            if any(secret.startswith(line[-size:]) for secret in self._bytes):
+                return line[:-size]
+        return line
 
     def data(self, value: Any) -> Any:
         """Mask every string in nested data and dataclasses, except the fields that programs act on."""

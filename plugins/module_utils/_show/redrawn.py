@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, Sequence
 
+_ERASE = "\r\x1b[J"
+
 
 def is_possible(stream: Any) -> bool:
     """Return whether a stream is a terminal that can move its cursor."""
@@ -13,7 +15,12 @@ def is_possible(stream: Any) -> bool:
 
 
 class Redrawn:
-    """Knows which of its lines are on the terminal; nothing else may write there while there are any."""
+    """
+    Knows which of its lines are on the terminal; nothing else may write there while there are any.
+
+    The cursor stays at the beginning of the first one. Where a terminal that becomes narrower wraps lines, it moves the
+    cursor with the text, and what is below it can still be erased.
+    """
 
     def __init__(self, write: Callable[[str], Any]) -> None:
         """Prepare; ``write`` writes a text to the terminal as it is, at once."""
@@ -24,14 +31,14 @@ class Redrawn:
         return bool(self._lines)
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Draw lines, each narrower than the terminal, in the place of those that are there."""
+        """Draw lines, each narrower than the terminal and all lower, in the place of those that are there."""
         if lines != self._lines:
-            self.erase()
-            self._write("".join(line + "\n" for line in lines))
+            up = "\x1b[%dA" % (len(lines) - 1) if len(lines) > 1 else ""
+            self._write(_ERASE * bool(self._lines) + "\n".join(lines) + up + "\r" * bool(lines))
             self._lines = lines
 
     def erase(self) -> None:
         """Take all lines away, so that what is written next stands in their place."""
         if self._lines:
-            self._write("\x1b[%dA\x1b[J" % len(self._lines))
+            self._write(_ERASE)
             self._lines = ()

@@ -7,16 +7,25 @@ Every sentence is written here, once for madctl and for playbooks. Pure; private
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, runners, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask, without_credentials
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
+from ansible_collections.madctl.multinode.plugins.module_utils._show.rows import CUT
 
 Event = Dict[str, Any]
 LINKS = (events.SUSPECT, events.BACK)
 _RANK = "rank-"
+_INTERRUPTED = "interrupted; stopping all nodes; press Ctrl-C again to kill"
+_CAUSE = 200  # characters
+# Lines of a job are held until it is told that it goes, or does not.
+_HELD_BYTES = 1 << 20
+_ENDS_HOLDING = (*LINKS, events.STOPPING, events.START_FAILED, events.EXIT, events.LOST, events.RESTART)
+
+Source = Tuple[str, str]  # host, and rank or nothing
 
 
 class Sentence(NamedTuple):
@@ -73,7 +82,7 @@ def attached(plan: Mapping[str, Any]) -> Sentence:
 def interrupted(order: bytes, is_running: bool) -> Sentence:
     """Tell what follows from a Ctrl-C, or from the end of the terminal."""
     texts = {
-        wire.STOP: "stopping; press Ctrl-C again to kill",
+        wire.STOP: _INTERRUPTED if is_running else "stopping; press Ctrl-C again to kill",
         wire.KILL: "killing; press Ctrl-C again to detach",
         wire.DETACH: "detaching; the run continues" if is_running else "leaving before the start",
     }
@@ -87,6 +96,28 @@ def about_links(kind: str, hosts: Sequence[str]) -> Sentence:
     return Sentence("link", "%s %s" % (fold(hosts), text))
 
 
+def stopping(why: Optional[Problem]) -> Sentence:
+    """Tell that all nodes are stopped, and why."""
+    return Sentence("stop", "%sstopping all nodes" % ("%s; " % cause(why) if why else ""))
+
+
+def cause(found: Problem) -> str:
+    """Write what went wrong, and where, in a few words."""
+    host, message = found["host"], found["message"]
+    what, failed, how = message.partition(" failed: ")
+    if host and failed:
+        text = "%s on %s failed (%s)" % (what, host, how)
+    elif host:
+        text = "%s is lost" % host if found["code"] in codes.LOST else "%s: %s" % (host, message)
+    else:
+        text = message
+    return text if len(text) <= _CAUSE else text[:_CAUSE] + CUT
+
+
+def _rank_of(log: str) -> str:
+    return log.partition(".")[0][len(_RANK) :] if log.startswith(_RANK) else ""
+
+
 def _lost(event: Event) -> Sentence:
     reason = event.get("message")
     return Sentence("lost", "%s is lost%s" % (event["host"], ": %s" % reason if reason else ""))
@@ -97,7 +128,7 @@ def _notice(text: str) -> Callable[[Event], Sentence]:
 
 
 _SENTENCES: Dict[str, Callable[[Event], Sentence]] = {
-    events.STOPPING: lambda _: Sentence("stop", "stopping all nodes"),
+    events.STOPPING: lambda event: stopping(event.get("why")),
     **dict.fromkeys(LINKS, lambda event: about_links(event["event"], [event["host"]])),
     events.LOST: _lost,
     events.LOG_DEGRADED: _notice("the disk is full; output of %(log)s is lost"),
@@ -110,20 +141,26 @@ _SENTENCES: Dict[str, Callable[[Event], Sentence]] = {
 class Story:
     """Turns the events of one run into sentences and output; knows who takes part, and how far they have come."""
 
-    def __init__(self, hosts: Sequence[str], mask: Mask, is_attached: bool = False) -> None:
+    def __init__(self, hosts: Sequence[str], mask: Mask, is_attached: bool = False, with_colours: bool = False) -> None:
         """
         Begin.
 
         Args:
             is_attached: Whether the run began before: then nothing is told of its start.
+            with_colours: Whether the job's lines keep their colours.
         """
         self.hosts = list(hosts)
         self.is_attached = is_attached
         self.world_size: Optional[int] = None
         self._job = runners.UNKNOWN
-        self._logs = Logs(mask)
+        self._logs = Logs(mask, with_colours)
         self._counts: Dict[str, int] = {}
         self._is_stopping = False
+        # Whether a signal has said why the run is stopped.
+        self.is_interrupted = False
+        self._is_holding = False
+        self._held: List[Tuple[Event, bytes]] = []
+        self._held_bytes = 0
 
     @property
     def nodes(self) -> str:
@@ -138,6 +175,7 @@ class Story:
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Take the plan, which has no spares, and may lack some of it if a run is known by its nodes alone."""
         self.hosts = [node["host"] for node in plan["nodes"]]
+        self._is_holding = True
         self._job, self.world_size = runners.job_of(plan.get("shape", ""), plan.get("runner")), plan.get("world_size")
 
     def take(self, event: Event, payload: bytes = b"", in_blocks: bool = False) -> Iterator[Union[Sentence, Output]]:
@@ -147,27 +185,73 @@ class Story:
         Args:
             in_blocks: Whether output may come as a whole where no line of it must be inspected.
         """
-        kind, host = event["event"], event.get("host", "")
-        if kind == events.LOG:
-            block = self._logs.block(host, event["log"], payload) if in_blocks and not self._job.has_models else None
-            texts = self._logs.feed(host, event["log"], payload) if block is None else ()
-            yield self._output(host, event["log"], texts, block)
-        elif kind == events.SKIPPED:
-            yield self._output(host, event["log"], self._logs.gap(host, event["log"], event["size"]))
-        else:
-            if kind in (events.EXIT, events.LOST, events.RESTART):
-                yield from self.end(host or None)
-            sentence = self._sentence(kind, event)
-            if sentence:
-                yield sentence
+        kind = event["event"]
+        if kind in (events.LOG, events.SKIPPED):
+            if not self._holds(event, payload):
+                yield self._log(event, payload, in_blocks)
+            elif self._held_bytes > _HELD_BYTES:
+                yield from self._release(in_blocks)
+            return
+        if kind in _ENDS_HOLDING:
+            yield from self._release(in_blocks)
+        if kind in (events.EXIT, events.LOST, events.RESTART):
+            yield from self.end(event.get("host"))
+        sentence = self._sentence(kind, event)
+        if sentence:
+            yield sentence
+        if kind == events.STARTED and self._counts[kind] == len(self.hosts):
+            yield from self._release(in_blocks)
+
+    def _holds(self, event: Event, payload: bytes) -> bool:
+        """Keep output until it is told that the job goes, and return whether that is necessary."""
+        if not self._is_holding or self.is_attached:
+            return False
+        self._held.append((event, payload))
+        self._held_bytes += len(payload)
+        return True
+
+    def _release(self, in_blocks: bool = False) -> Iterator[Output]:
+        held, self._held, self._held_bytes, self._is_holding = self._held, [], 0, False
+        for event, payload in held:
+            yield self._log(event, payload, in_blocks)
+
+    def settle(self) -> Iterator[Output]:
+        """Yield lines that waited for a cursor to come back; to be called now and then while not ``is_settled``."""
+        for host, log, texts in self._logs.settle():
+            yield self._output(host, log, texts)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no line waits for a cursor to come back."""
+        return self._logs.is_settled
+
+    def unfinished(self, is_wanted: Callable[[Source], bool]) -> Iterator[Tuple[Source, str]]:
+        """Yield what may still change of the logs of some sources: progress bars, prompts."""
+        for host, log, text in self._logs.unfinished(lambda host, log: is_wanted((host, _rank_of(log)))):
+            output = self._output(host, log, [text])
+            if not output.is_hidden:
+                yield (host, output.rank), output.texts[0]
+
+    def leads(self, source: Source) -> bool:
+        """Return whether a source stands for the whole job: rank 0, or the first node's command or models."""
+        return source[1] == "0" if self._job.counts_ranks else source == (self.hosts[0] if self.hosts else "", "")
 
     def end(self, only: Optional[str] = None) -> Iterator[Output]:
         """Yield what no newline has ended, of one host or of all."""
+        if only is None:
+            yield from self._release()
         for host, log, text in self._logs.end(only):
             yield self._output(host, log, [text])
 
+    def _log(self, event: Event, payload: bytes, in_blocks: bool) -> Output:
+        host, log = event["host"], event["log"]
+        if event["event"] == events.SKIPPED:
+            return self._output(host, log, self._logs.gap(host, log, event["size"]))
+        block = self._logs.block(host, log, payload) if in_blocks and not self._job.has_models else None
+        return self._output(host, log, self._logs.feed(host, log, payload) if block is None else (), block)
+
     def _output(self, host: str, log: str, texts: Sequence[str], block: Optional[bytes] = None) -> Output:
-        rank = log.partition(".")[0][len(_RANK) :] if log.startswith(_RANK) else ""
+        rank = _rank_of(log)
         if self._job.has_models:
             texts = [without_credentials(text) for text in texts]
         # What the runner prints while it is stopped would bury the cause; the files keep it.
@@ -179,7 +263,10 @@ class Story:
             return self._counted(kind, event.get("answered", True))
         if kind == events.RESTART:
             return self._restarted(event)
-        self._is_stopping = self._is_stopping or kind == events.STOPPING
+        if kind == events.STOPPING:
+            self._is_stopping = True
+            if self.is_interrupted and (event.get("why") or {}).get("code") == "INTERRUPTED":
+                return None
         return _SENTENCES[kind](event) if kind in _SENTENCES else None
 
     def _counted(self, kind: str, has_passed: bool) -> Optional[Sentence]:
@@ -197,7 +284,7 @@ class Story:
     def _restarted(self, event: Event) -> Sentence:
         replaced = event.get("replaced") or {}
         self.hosts = [replaced.get(host, host) for host in self.hosts]
-        self._is_stopping = False
+        self._is_stopping, self._is_holding = False, True
         self._counts.clear()
         failed = ["attempt %d failed: %s" % (event["attempt"], codes.cause(event["after"]))] if "after" in event else []
         changes = ["%s replaces %s" % (new, old) for old, new in replaced.items()]

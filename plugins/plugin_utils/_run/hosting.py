@@ -44,7 +44,7 @@ def conducted(
     Args:
         exact: Whether the screen needs every byte, and so may slow down the nodes.
     """
-    with event_queue.Events(event_socket, screen.on_event, screen.flush, exact) as queue:
+    with event_queue.Events(event_socket, screen.on_event, screen.flush, exact, screen.beat) as queue:
         conductor = Conductor(agents, queue.tell)
         signals.obey(conductor, queue)
         try:

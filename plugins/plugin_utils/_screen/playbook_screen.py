@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -33,11 +34,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import (
     problem_lines,
     story,
     timing_table,
+    waiting,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._show import summary as run_summary
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
 _LOGS = "ansible-playbook madctl.multinode.logs -e madctl_run_id=%s"
+_DRAW_SECONDS = 0.1
 _LINES_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 16
 _live: dict[int, socket.socket] = {}
 # An action shows lines while its thread for events shows what happens on nodes.
@@ -142,6 +145,10 @@ def difference(plan: Plan) -> dict[str, str]:
     return {**headers, "before": "", "after": "".join(plain_text.plain(line) + "\n" for line in after)}
 
 
+def _labelled(source: story.Source, text: str) -> str:
+    return plain_text.plain("%s | %s" % (":".join(filter(None, source)), text), job_lines.KEPT)
+
+
 class Screen:
     """Shows the events of one run."""
 
@@ -154,6 +161,10 @@ class Screen:
         """
         self._mask = masking.Mask()
         self._story = story.Story((), self._mask, attached)
+        self._waiting, self._snapshots = waiting.Waiting(), waiting.Snapshots()
+        self._due: float | None = None
+        self._written = 0.0
+        self._below: list[str] = []
 
     def begin(self, plan: Plan, secrets: Sequence[str] = ()) -> None:
         """
@@ -165,6 +176,7 @@ class Screen:
         self._mask = masking.Mask(secrets)
         self._story = story.Story((), self._mask, self._story.is_attached)
         self._story.begin(plan)
+        self._waiting.begin(plan)
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Show one event."""
@@ -176,19 +188,59 @@ class Screen:
         if kind == events.TIMED:
             say(timing_table.lines(event))
         elif kind != events.PROBED:  # The action tells how many answered.
+            self._waiting.take(event, time.monotonic())
             self._show(self._story.take(event, payload))
+            self._beat_in(_DRAW_SECONDS)
 
     def flush(self) -> None:
         """Show what no newline has ended."""
         self._show(self._story.end())
+        self._draw([], "")
+
+    def beat(self) -> float | None:
+        """Show what is due though nothing happens; return in how many seconds to call it again, if ever."""
+        now = time.monotonic()
+        if self._due is not None and now >= self._due:
+            self._due = None
+            self._show(self._story.settle())
+            rows = list(self._story.unfinished(self._story.leads))
+            if not self._story.is_settled:
+                self._beat_in(_DRAW_SECONDS)
+            if os.environ.get(LIVE_SOCKET):
+                self._draw(rows, self._waiting.line(now, self._written))
+                if self._waiting.text(0):
+                    self._beat_in(1.0)
+            elif rows:
+                self._snapshots.heard(now)
+                if self._snapshots.is_due(now):
+                    self._lines(self._snapshots.take(rows))
+                else:
+                    self._beat_in(waiting.SNAPSHOT_SECONDS)
+        return None if self._due is None else max(0.0, self._due - now)
+
+    def _beat_in(self, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        self._due = due if self._due is None else min(due, self._due)
+
+    def _draw(self, rows: Sequence[tuple[story.Source, str]], clock: str) -> None:
+        """Have the callback draw unfinished lines, and what is waited for."""
+        below = [_labelled(*row) for row in rows] + [plain_text.plain(clock)] * bool(clock)
+        if below != self._below:
+            self._below = below
+            send({"event": events.BELOW, "lines": below, "job": bool(rows)})
+
+    def _lines(self, found: Iterable[tuple[story.Source, str]]) -> None:
+        say((_labelled(*line) for line in found), is_job=True)
 
     def _show(self, shown: Iterable[story.Sentence | story.Output]) -> None:
         for one in shown:
+            self._written = time.monotonic()
             if isinstance(one, story.Sentence):
                 say([self._mask.text(str(one))])
             elif not one.is_hidden:
-                label = "%s:%s" % (one.host, one.rank) if one.rank else one.host
-                say(("%s | %s" % (label, text) for text in one.texts), is_job=True)
+                if self._below:
+                    self._draw(list(self._story.unfinished(self._story.leads)), "")  # Or it is there twice.
+                self._lines(((one.host, one.rank), text) for text in one.texts)
 
     def done(self, result: dict[str, Any], shown: Sequence[codes.Problem] | None = None) -> None:
         """

@@ -299,7 +299,7 @@ def test_a_table_is_drawn_below_the_story_until_the_job_prints(screen, monkeypat
     view.on_event({"event": "lost", "host": "node2"}, b"")
     view.close()
     seen = pyte.Screen(120, 50)
-    pyte.Stream(seen).feed("\n".join(lines()).replace("\n", "\r\n") + "\r\n")
+    pyte.Stream(seen).feed(sys.stdout.getvalue().replace("\n", "\r\n"))
     drawn = [line for line in lines() if "node1" in line and "✓" in line]
 
     assert drawn[-1].split() == ["node1", "✓", "·", "·", "·"]

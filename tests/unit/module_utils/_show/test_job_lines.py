@@ -3,8 +3,9 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import LONGEST, Logs
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
+from ansible_collections.madctl.multinode.plugins.module_utils._show.rows import LONGEST
 
 PLAIN = b"one\n\ttwo, ~ and so on\n\nthree"
 

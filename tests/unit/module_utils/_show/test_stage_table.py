@@ -77,7 +77,7 @@ def test_lines_are_drawn_again_in_place():
     drawing = redrawn.Redrawn(written.append)
     drawing.draw(["a", "b"])
     drawing.draw(["a", "b"])
-    assert drawing and written == ["a\nb\n"]
+    assert drawing and written == ["a\nb\x1b[1A\r"]
     drawing.draw(["c"])
     drawing.erase()
     drawing.erase()

@@ -4,6 +4,7 @@
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._show import story, summary
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 
@@ -87,11 +88,20 @@ STORIES = {
         ["n1: a", "stop    stopping all nodes", "n1:0 c"],
     ),
     "torchrun is shown after a restart": (
-        [{"event": "stopping"}, {"event": "restart", "attempt": 1, "of": 1}, log("n1", "runner.err", "a\n")],
-        ["stop    stopping all nodes", "restart 1 of 1", "n1: a"],
+        [{"event": "stopping"}, {**RESTART, "replaced": None}, *each("started"), log("n1", "runner.err", "a\n")],
+        ["stop    stopping all nodes", "restart 1 of 3: run r.1", STARTED[1], "n1: a"],
     ),
     "what is not told": ([{"event": "armed", "host": "n1"}, {"event": "x", "host": "n1"}], []),
 }
+
+
+def gone(*hosts, **about):
+    """A story of a run that has started."""
+    one = story.Story(HOSTS, Mask(about.pop("secrets", ())))
+    one.begin(plan(*hosts, **about))
+    for host in one.hosts:
+        list(one.take({"event": "started", "host": host}))
+    return one
 
 
 def told(told_by, happenings):
@@ -108,10 +118,77 @@ def told(told_by, happenings):
 @pytest.mark.parametrize("case", STORIES)
 def test_events_in_sentences_out(case):
     happenings, expected = STORIES[case]
+    one = gone()
+    one._counts.clear()
+
+    assert told(one, happenings) == expected
+
+
+def why(message, host="n2", code="RANK_FAILED"):
+    return {"event": "stopping", "why": problem(code, host, message)}
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (why("rank 3 failed: exit code 1"), "rank 3 on n2 failed (exit code 1)"),
+        (why("torchrun failed: SIGKILL"), "torchrun on n2 failed (SIGKILL)"),
+        (why("it rebooted during the run", code="NODE_REBOOTED"), "n2 is lost"),
+        (why("x could not be started: no such file", code="START_FAILED"), "n2: x could not be started: no such file"),
+        (why("the job did not end in time", None, "TIMED_OUT"), "the job did not end in time"),
+        (why("interrupted", None, "INTERRUPTED"), "interrupted"),
+        (why("x" * 999, None), "x" * 200 + " …"),
+    ],
+)
+def test_the_reason_comes_before_the_stop(event, expected):
+    assert told(gone(), [event]) == [f"stop    {expected}; stopping all nodes"]
+
+
+def test_an_interrupt_that_a_signal_has_told_is_not_told_again():
+    one = gone()
+    one.is_interrupted = True
+
+    assert told(one, [why("interrupted", None, "INTERRUPTED")]) == []
+    assert told(one, [why("rank 3 failed: exit code 1")]) == [
+        "stop    rank 3 on n2 failed (exit code 1); stopping all nodes"
+    ]
+
+
+EARLY = [log("n1", "rank-0.out", "early\n"), {"event": "skipped", "host": "n1", "log": "rank-0.out", "size": 1500}]
+TOLD_LATE = ["n1:0 early", "n1:0 … 1.5 kB not shown; see the log on the node"]
+
+
+def test_output_before_the_start_waits_until_that_is_told():
     one = story.Story(HOSTS, Mask())
     one.begin(plan())
 
-    assert told(one, happenings) == expected
+    assert told(one, EARLY + each("started")) == [STARTED[1], *TOLD_LATE]
+    assert told(one, EARLY) == TOLD_LATE
+
+
+@pytest.mark.parametrize("event", ["stopping", "start_failed", "exit", "lost", "suspect", "restart"])
+def test_output_before_a_start_that_fails_waits_until_that_is_known(event):
+    one = story.Story(HOSTS, Mask())
+    one.begin(plan())
+    happenings = [*EARLY, {"event": event, "host": "n2", "message": "gone", "attempt": 1, "of": 1}]
+
+    assert told(one, happenings)[:2] == TOLD_LATE
+
+
+def test_output_before_a_start_that_is_not_awaited_any_more_is_not_lost():
+    one = story.Story(HOSTS, Mask())
+    one.begin(plan())
+    assert told(one, EARLY) == []
+
+    assert [text for output in one.end() for text in output.texts] == [line[5:] for line in TOLD_LATE]
+
+
+def test_much_output_before_the_start_does_not_wait():
+    one = story.Story(HOSTS, Mask())
+    one.begin(plan())
+    held = [told(one, [log("n1", "rank-0.out", "x" * 99_999 + "\n")]) for _ in range(12)]
+
+    assert held[0] == [] and held[11]
 
 
 def test_nothing_is_told_of_the_start_of_an_attached_run():
@@ -130,8 +207,7 @@ def test_only_a_script_hides_its_runner():
 
 def test_output_comes_in_blocks_where_no_line_must_be_inspected():
     def taken(text, shape="script", secrets=(), in_blocks=True):
-        one = story.Story(HOSTS, Mask(secrets))
-        one.begin(plan(shape=shape))
+        one = gone(shape=shape, secrets=secrets)
         return next(one.take(log("n1", "rank-0.out", text), text.encode(), in_blocks))
 
     assert taken("a\nb\nc").block == b"a\nb" and not taken("a\nb\nc").texts
@@ -155,7 +231,8 @@ def test_output_comes_in_blocks_where_no_line_must_be_inspected():
         (story.attached(plan("n1", world_size=1)), "attach  r: 1 node, 1 rank"),
         (story.about_links("suspect", ["n1", "n2"]), "link    n[1-2] do not answer; the run continues, retrying"),
         (story.about_links("back", ["n1", "n2"]), "link    n[1-2] are back"),
-        (story.interrupted(wire.STOP, True), "stop    stopping; press Ctrl-C again to kill"),
+        (story.interrupted(wire.STOP, True), "stop    interrupted; stopping all nodes; press Ctrl-C again to kill"),
+        (story.interrupted(wire.STOP, False), "stop    stopping; press Ctrl-C again to kill"),
         (story.interrupted(wire.KILL, True), "stop    killing; press Ctrl-C again to detach"),
         (story.interrupted(wire.DETACH, True), "stop    detaching; the run continues"),
         (story.interrupted(wire.DETACH, False), "stop    leaving before the start"),
