@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
 from madctl.errors import ExitCode, MadctlError, Problem, refused, unexpected
@@ -129,7 +130,7 @@ def _leave(code: int) -> int:
     lost = terminal.leave()
     if lost:
         remedy = "the command has ended; the logs of a run are on its nodes"
-        problem = Problem("OUTPUT_LOST", f"some output could not be written: {lost.strerror}", remedy=remedy)
+        problem = Problem("OUTPUT_LOST", f"some output could not be written: {reason(lost)}", remedy=remedy)
         terminal.tell(f"madctl: {problem}")
         code = code or ExitCode.INTERNAL
     if any(thread.name == "madctl-events" for thread in threading.enumerate()):

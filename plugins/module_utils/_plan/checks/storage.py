@@ -120,9 +120,9 @@ def _unwritable(mount: Mount) -> Optional[Tuple[str, str]]:
     if "ro" in mount["options"] or "ro" in mount["super_options"]:
         return "MOUNT_READ_ONLY", "%s is mounted read-only: %s" % (path, _where(mount))
     if mount.get("writable") is False:
-        return "MOUNT_UNWRITABLE", "%s cannot be written: Permission denied" % path
+        return "MOUNT_UNWRITABLE", "%s cannot be written: permission denied" % path
     if error:
-        code = "MOUNT_READ_ONLY" if error == "Read-only file system" else "MOUNT_UNWRITABLE"
+        code = "MOUNT_READ_ONLY" if error == "read-only file system" else "MOUNT_UNWRITABLE"
         return code, "%s cannot be written: %s" % (path, error)
     return None
 
