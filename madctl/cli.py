@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.request import words
@@ -100,7 +101,7 @@ def _leave(code: int) -> int:
     lost = terminal.leave()
     if lost:
         remedy = "the command has ended; the logs of a run are on its nodes"
-        problem = Problem("OUTPUT_LOST", f"some output could not be written: {lost.strerror}", remedy=remedy)
+        problem = Problem("OUTPUT_LOST", f"some output could not be written: {reason(lost)}", remedy=remedy)
         terminal.tell(f"madctl: {problem}")
         code = code or ExitCode.INTERNAL
     if any(thread.name == "madctl-events" for thread in threading.enumerate()):

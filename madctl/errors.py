@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode as ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import of_signal as of_signal
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 
 DEBUG = "MADCTL_DEBUG"
 _LONGEST = 400  # of what an exception says
@@ -63,8 +64,7 @@ class MadctlError(Exception):
 def unexpected(error: BaseException) -> Problem:
     """Make a problem of an unforeseen error: the machine lacks something, or madctl has a bug."""
     if isinstance(error, OSError) and error.errno in _MACHINE:
-        place = f"{error.filename}: " if error.filename else ""
-        return Problem("INTERNAL", f"{place}{error.strerror}")
+        return Problem("INTERNAL", reason(error, is_named=True))
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.errors import refused
@@ -36,7 +37,7 @@ def from_file(path: str) -> list[Host]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise refused("HOSTFILE_UNREADABLE", f"{path}: {error}") from error
+        raise refused("HOSTFILE_UNREADABLE", f"{path}: {reason(error)}") from error
     return _read(lambda: host_files.from_lines(text, path))
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import FAILED, RUNNING, STOPPED
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text
 from madctl.errors import ExitCode, Problem, of_signal
@@ -108,7 +109,7 @@ def _results(view: View, plan: dict[str, Any], data: dict[str, Any], ended: str)
         view.results(models.lines(data["nodes"]), "")
         remedy = "see perf.csv in the run directory of each node"
         view.notice(
-            Problem("RESULTS_UNWRITABLE", f"results could not be written to {path}: {error.strerror}", remedy=remedy)
+            Problem("RESULTS_UNWRITABLE", f"results could not be written to {path}: {reason(error)}", remedy=remedy)
         )
         return
     if written:

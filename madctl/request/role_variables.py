@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, pack, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX, TABLE
@@ -116,7 +117,7 @@ def _contexts(options: argparse.Namespace) -> list[dict[str, Any]]:
         try:
             texts[options.additional_context_file] = Path(options.additional_context_file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise refused("CONTEXT_UNREADABLE", f"--additional-context-file: {error}") from error
+            raise refused("CONTEXT_UNREADABLE", f"{options.additional_context_file}: {reason(error)}") from error
     if options.additional_context is not None:
         texts["--additional-context"] = options.additional_context
     found: list[dict[str, Any]] = []
@@ -165,7 +166,7 @@ def _env_file(path: str, environment: Mapping[str, str]) -> list[str]:
         with open(path, encoding="utf-8-sig", newline="\n") as stream:
             text = stream.read(_ENV_FILE_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise refused("ENV_FILE_UNREADABLE", f"{path}: {error}") from error
+        raise refused("ENV_FILE_UNREADABLE", f"{path}: {reason(error)}") from error
     if len(text) > _ENV_FILE_CHARACTERS:
         raise refused("ENV_FILE_UNREADABLE", f"{path}: longer than {_ENV_FILE_CHARACTERS} characters")
     found = []

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import RUN_NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
 from madctl.errors import Problem, UsageError, refused
@@ -49,7 +50,7 @@ def prepare() -> None:
         partial.unlink()
     except OSError as error:
         remedy = "free some space there, or set XDG_STATE_HOME to another directory"
-        message = f"cannot write records of runs to {directory()}: {error.strerror}"
+        message = f"cannot write records of runs to {directory()}: {reason(error)}"
         raise refused("RECORD_UNWRITABLE", message, remedy=remedy) from error
 
 
@@ -95,7 +96,7 @@ def save(record: Record) -> Problem | None:
         partial.replace(place / f"{record.run_id}.json")
     except OSError as error:
         partial.unlink(missing_ok=True)
-        message = f"the record of run {record.run_id} could not be written to {place}: {error.strerror}"
+        message = f"the record of run {record.run_id} could not be written to {place}: {reason(error)}"
         remedy = f"to find the run again: madctl ps --hosts {','.join(record.targets['names'])}"
         return Problem("RECORD_UNWRITABLE", message, remedy=remedy)
     return None
@@ -123,7 +124,7 @@ def names() -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        message = f"cannot list the records of runs in {directory()}: {error.strerror}"
+        message = f"cannot list the records of runs in {directory()}: {reason(error)}"
         raise refused("RECORD_UNREADABLE", message, remedy=_ASK_NODES) from error
     found = [entry[: -len(".json")] for entry in entries if entry.endswith(".json")]
     return sorted(name for name in found if RUN_ID.fullmatch(name))
@@ -204,9 +205,8 @@ def read(run_id: str) -> Record:
         # A way to a node is a command line of this machine.
         return record if is_own else replace(record, ways=None)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
         remedy = f"to forget the run here: rm -r {path}; its nodes still know it: madctl ps --hosts …"
-        raise refused("RECORD_UNREADABLE", f"{path}: {reason}", remedy=remedy) from error
+        raise refused("RECORD_UNREADABLE", f"{path}: {reason(error)}", remedy=remedy) from error
 
 
 def _content(path: Path) -> tuple[bytes, bool]:

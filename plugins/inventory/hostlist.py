@@ -65,6 +65,7 @@ from typing import Any
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 
@@ -85,7 +86,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         try:
             hosts = self._hosts(Path(path).absolute().parent)
         except (hostlist.HostsError, OSError, UnicodeDecodeError) as error:
-            raise AnsibleParserError("%s: %s" % (path, error)) from error
+            raise AnsibleParserError("%s: %s" % (path, reason(error))) from error
         group = inventory.add_group(str(self.get_option("group")))
         for rank, host in enumerate(hosts):
             self._add(inventory, group, rank, host)

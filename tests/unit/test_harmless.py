@@ -154,13 +154,16 @@ def test_problems_of_every_code(code, shown, told):
         assert len(checked(message.split("\n"))) == 2
 
 
+NAMED = {"run_id": "20260102-030405-abcdef01"}
 FAILURES = {
     "start_failed": lambda text: run_outcome.start_failure("node1", {"event": "start_failed", "message": text}),
     "exec_failed": lambda text: run_outcome.start_failure("node1", {"event": "exec_failed", "argv0": text, "errno": 2}),
     "rank_exit": lambda text: run_outcome.rank_failure(
-        "node1", {"event": "rank_exit", "rank": text, "exit_code": text, "signal": None}
+        "node1", NAMED, {"event": "rank_exit", "rank": text, "exit_code": text, "signal": None}
     ),
-    "models": lambda text: run_outcome.model_failure("node1", {"failed": [text], "stopping": False, "exit_code": 1}),
+    "models": lambda text: run_outcome.model_failure(
+        "node1", NAMED, {"failed": [text], "stopping": False, "exit_code": 1}
+    ),
     "silence": lambda text: find_run.silence(Local("node1", "python3"), text),
 }
 
@@ -298,7 +301,7 @@ def test_a_plan_is_shown_in_lines_of_its_own(text, shown, told):
     node = {"host": "node1", "node_rank": 0, "address": text, "interface": text, "nproc_per_node": 1, "cwd": text}
     node.update(env={text: text}, argv=[text, text], rank_argv=[text])
     terminal.say(*plan_text.whole({"nodes": [node]}, {}))
-    assert len(shown()) == 7
+    assert len(shown()) == 8
     plan = {"run_id": text, "nodes": [node], "world_size": 1, "master_addr": text, "master_port": text}
     playbook_screen.planned(plan, [codes.problem("X", None, text)])
     playbook_screen.say(plan_text.whole(plan, {text: text}))

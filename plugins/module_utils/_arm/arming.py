@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     run_directory,
     unix_sockets,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     executables,
     own_sources,
@@ -64,13 +65,13 @@ def _arm(
     except FileExistsError:
         return _failed(request, "run directory %s exists already" % request["run_dir"])
     except OSError as error:
-        return _failed(request, str(error))
+        return _failed(request, reason(error, is_named=True))
     try:
         if stop_mark.is_halted(request["run_dir"], request["origin"]):
             raise OSError("the run was stopped")
         kind = _start(request, base, programs, umask)
     except OSError as error:
-        failed = _failed(request, str(error))
+        failed = _failed(request, reason(error, is_named=True))
         _remove(request["run_dir"])
         return failed
     try:

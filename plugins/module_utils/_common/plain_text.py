@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 def plain(text: object, kept: str = "") -> str:
     """
@@ -23,3 +26,25 @@ def plain(text: object, kept: str = "") -> str:
 def lines(text: object) -> str:
     """Return a text of several lines in a form that is safe to print."""
     return "\n".join(plain(line, "\t") for line in str(text).split("\n"))
+
+
+def reason(error: BaseException, is_named: bool = False) -> str:
+    """
+    Return why something failed, as it continues a sentence: without the number of an error.
+
+    Args:
+        is_named: Whether to begin with the file that an error of the system is about.
+    """
+    place = getattr(error, "filename", None) if is_named else None
+    return ("%s: " % place if place else "") + clause(getattr(error, "strerror", None) or str(error))
+
+
+def of_errno(name: str) -> str:
+    """Return what the name of an error number means, as it continues a sentence; any other text unchanged."""
+    number = getattr(errno, name, None) if name in errno.errorcode.values() else None
+    return clause(os.strerror(number)) if number else name
+
+
+def clause(text: str) -> str:
+    """Begin a text in lower case, unless its first word is one in capitals."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text

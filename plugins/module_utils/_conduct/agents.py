@@ -17,6 +17,7 @@ from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Set, Tup
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop, Timer
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.link import Link
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Stream, Task
@@ -192,7 +193,7 @@ class Agents:
         try:
             connection = node.way.start(node.way.command(bundles.boot(mark)), seconds)
         except OSError as error:
-            text = str(error)
+            text = reason(error, is_named=True)
             self.loop.after(0.0, lambda: self._ended(node, None, text, None))
             return
         link: Link = Link(

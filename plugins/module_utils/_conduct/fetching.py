@@ -13,6 +13,7 @@ from typing import Any, Deque, Dict, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import unpacking
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents, at_once
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Refused, Task
@@ -60,7 +61,7 @@ def from_node(way: Way, request: Dict[str, Any], directory: str, size: int) -> F
             left_out = unpacking.unpack(source.read, partial, size)
             return Fetched(_replace(directory, partial), None, left_out)
         except (Refused, OSError) as error:
-            return Fetched(False, "its archive was refused: %s" % error)
+            return Fetched(False, "its archive was refused: %s" % reason(error, is_named=True))
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

@@ -14,6 +14,7 @@ import zlib
 from typing import Any, Callable, Dict, Iterator, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields, listed, text, whole
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.channel import PIECE
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Refused
@@ -48,7 +49,7 @@ def unpack(read: Callable[[], bytes], directory: str, size: int) -> Optional[str
         for header, payload in _frames(read, size):
             files.take(header, payload)
     except (OSError, wire.WireError) as error:
-        raise Refused(str(error)) from error
+        raise Refused(reason(error, is_named=True)) from error
     finally:
         files.close()
     if not files.ended:

@@ -14,9 +14,8 @@ from typing import Any, Callable, Dict, Optional, Sequence, Set
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
-
-_LOGS = "its output is in logs/runner.* of the run directory"
 
 Order = Callable[[str, bytes], None]  # host, what its supervisor gets
 
@@ -63,16 +62,19 @@ class Daemons:
         at = run.date(header.get("time", now), now)
         if daemon == events.UNASKED and self._is_known_better(run, seconds):
             message = "it did not start its MPI daemon, and reports that it was not asked to"
-            run.fail(at - seconds, problem("DAEMON_NOT_READY", run.host, message, _LOGS))
+            run.fail(at - seconds, problem("DAEMON_NOT_READY", run.host, message, self._logs(run.host)))
         elif daemon == events.UNASKED:
             message = "mpirun did not ask for the daemon of %s%s" % (run.host, within)
-            first.fail(at - seconds, problem("DAEMON_NOT_READY", first.host, message, _LOGS))
+            first.fail(at - seconds, problem("DAEMON_NOT_READY", first.host, message, self._logs(first.host)))
         elif daemon:
             message = "its MPI daemon got no answer from %s%s" % (daemon, within)
             run.fail(at - seconds, problem("DAEMON_NOT_READY", run.host, message, "open the ports between nodes"))
         elif run is first:
             message = "mpirun did not start all ranks%s" % within
-            run.fail(at, problem("DAEMON_NOT_READY", run.host, message, _LOGS))
+            run.fail(at, problem("DAEMON_NOT_READY", run.host, message, self._logs(run.host)))
+
+    def _logs(self, host: str) -> str:
+        return run_outcome.logs_of(self._plan, host)
 
     def _is_known_better(self, run: NodeRun, seconds: float) -> bool:
         """Return whether a node wrongly reports that mpirun did not ask for its daemon in time."""

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES, Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import clause
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
@@ -52,13 +53,18 @@ def _how(record: Dict[str, Any]) -> Tuple[str, str]:
     return "exit code %s" % record["exit_code"], ""
 
 
-def rank_failure(host: str, event: Dict[str, Any]) -> Problem:
+def logs_of(plan: Plan, host: Optional[str] = None, rank: Any = None) -> str:
+    """Return the remedy that shows what a run, or one part of it, printed."""
+    which = " --rank %s" % rank if rank is not None else " --host %s" % host if host else ""
+    return "see madctl logs %s%s" % (plan["run_id"], which)
+
+
+def rank_failure(host: str, plan: Plan, event: Dict[str, Any]) -> Problem:
     """Describe a rank that ended badly."""
     how, remedy = _how(event)
     message = "rank %s failed: %s" % (event["rank"], how)
-    remedy = remedy or "its output is in logs/rank-%s.* of the run directory" % event["rank"]
     return {
-        **problem("RANK_FAILED", host, message, remedy),
+        **problem("RANK_FAILED", host, message, remedy or logs_of(plan, rank=event["rank"])),
         "rank": event["rank"],
         "exit_code": event["exit_code"],
         "signal": event["signal"],
@@ -95,7 +101,8 @@ def start_failure(host: str, event: Dict[str, Any]) -> Problem:
     if event["event"] == events.START_FAILED:
         message = "the runner could not be started: " + event["message"]
     else:
-        message = "%s could not be started: %s" % (event["argv0"][:_SHOWN], os.strerror(event["errno"]))
+        why = clause(os.strerror(event["errno"]))
+        message = "%s could not be started: %s" % (event["argv0"][:_SHOWN], why)
     return problem("START_FAILED", host, message, "install it there, or give its path")
 
 
@@ -104,8 +111,7 @@ def runner_failure(run: NodeRun, plan: Plan, record: Dict[str, Any]) -> Problem:
     how, remedy = _how(record)
     ranks, job = runners.ranks_by(plan.get("runner")), _job(plan)
     what, code = (ranks.daemons, ranks.code) if ranks.daemons and run.node_rank else (job.called, job.code)
-    remedy = remedy or "its output is in logs/runner.* of the run directory"
-    found = problem(code, run.host, "%s failed: %s" % (what, how), remedy)
+    found = problem(code, run.host, "%s failed: %s" % (what, how), remedy or logs_of(plan, run.host))
     return {**found, "exit_code": record["exit_code"], "signal": record["signal"]}
 
 
@@ -126,13 +132,12 @@ def exit_failure(run: NodeRun, plan: Plan, record: Dict[str, Any], is_stopping: 
     return runner_failure(run, plan, record) if is_bad and run.failure is None else None
 
 
-def model_failure(host: str, event: Dict[str, Any]) -> Optional[Problem]:
+def model_failure(host: str, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]:
     """Describe the models that failed; return None if none did, or if they were told to end."""
     if event["stopping"]:
         return None
     if event["failed"]:
-        remedy = "their output is in logs/runner.* and work/*.live.log of the run directory"
-        found = problem("MODEL_FAILED", host, _brief(event["failed"]), remedy)
+        found = problem("MODEL_FAILED", host, _brief(event["failed"]), logs_of(plan, host))
     elif event.get("alone"):
         message = "model %s printed its own performance here: each node made a world of its own"
         remedy = "start ranks with $MAD_MULTI_NODE_RUNNER, and print performance on rank 0 only"
@@ -160,27 +165,28 @@ def failure(
         return start_failure(run.host, event), 0.0
     if name == events.MODELS:
         run.models = event["rows"]
-        return model_failure(run.host, event), 0.0
+        return model_failure(run.host, plan, event), 0.0
     if name == events.RUNNER_EXIT:
         return runner_failure(run, plan, event), lag(plan, event)
     if name == events.RANK_EXIT and (event["exit_code"] or event["signal"]):
         run.failed_ranks += 1
-        return rank_failure(run.host, event), lag(plan, event)
+        return rank_failure(run.host, plan, event), lag(plan, event)
     return None, 0.0
 
 
-def _bystanders(runs: List[NodeRun]) -> List[Problem]:
+def _bystanders(runs: List[NodeRun], plan: Plan) -> List[Problem]:
     """Find nodes that did not run a model that others ran, and nodes that did not report how their models ended."""
-    remedy = "see logs/runner.* of the run directory"
     silent = [run.host for run in runs if run.models is None]
     if silent:
-        return [problem("MODEL_FAILED", host, "how its models ended is not known", remedy) for host in silent]
+        about = "how its models ended is not known"
+        return [problem("MODEL_FAILED", host, about, logs_of(plan, host)) for host in silent]
     ran = {run.host: _models_run(run) for run in runs}
     found = []
     for model in sorted(set.union(*ran.values())):
         # A model with several results has one row per result, with a suffix to its name.
         without = [host for host, own in ran.items() if not any(_is_same_model(model, other) for other in own)]
-        found += [problem("MODEL_FAILED", host, "%s ran on other nodes, not here" % model, remedy) for host in without]
+        about = "%s ran on other nodes, not here" % model
+        found += [problem("MODEL_FAILED", host, about, logs_of(plan, host)) for host in without]
     return found
 
 
@@ -240,9 +246,9 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
     joined = sum(run.joined for run in runs)
     if not problems and job.counts_ranks and joined < plan["world_size"]:
         message = "%d of %d ranks joined" % (joined, plan["world_size"])
-        problems.append(problem("RANKS_MISSING", None, message, "see the logs of the nodes"))
+        problems.append(problem("RANKS_MISSING", None, message, logs_of(plan)))
     if not problems and job.has_models:
-        problems += _bystanders(runs)[:1]
+        problems += _bystanders(runs, plan)[:1]
     if not problems:
         problems = [found for found in map(_unfinished, runs) if found]
     for run in runs:
@@ -262,6 +268,7 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
     return problems, {
         "ranks_joined": joined if job.counts_ranks else None,
         "start_spread_seconds": round(max(starts) - min(starts), 3) if starts else None,
-        "victims": {host: count for host, count in victims.items() if count},
+        # Who never joined had no peer to lose.
+        "victims": {host: count for host, count in victims.items() if count and joined},
         "nodes": nodes,
     }

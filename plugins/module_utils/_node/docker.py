@@ -14,6 +14,7 @@ import re
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, small_files
 
 RUNTIME = "docker"  # what madengine calls; podman's replacement has the same name
@@ -68,7 +69,7 @@ def look(python: Optional[str]) -> Dict[str, Any]:
             found["silent"] = True
         except OSError as error:
             # A program that starts but does not know the option raises an error without a number.
-            found["broken"] = error.strerror if error.errno else None
+            found["broken"] = reason(error) if error.errno else None
     if found["runtime"]:
         try:
             found["containers"] = [

@@ -16,6 +16,7 @@ import time
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 
 PREFIX = ".madctl-proof-"
@@ -102,9 +103,7 @@ def look(path: str, read_only: bool, write: bool) -> Dict[str, Any]:
         return dict(entry(os.path.normpath(path)), exists=False)
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0)
-        return dict(
-            entry(os.path.normpath(path)), exists=True, access_error=os.strerror(error.errno or 0), access_errno=name
-        )
+        return dict(entry(os.path.normpath(path)), exists=True, access_error=reason(error), access_errno=name)
     real = os.path.realpath(path)
     found = dict(entry(real), exists=os.path.isdir(real), real=real)
     if not found["exists"] or not write:
@@ -142,7 +141,7 @@ def _write(path: str) -> Dict[str, Any]:
     except OSError as error:
         os.close(word)
         release([{"janitor": janitor}])
-        return {"write_error": os.strerror(error.errno or 0)}
+        return {"write_error": reason(error)}
     return {"file": name, "nonce": nonce, "janitor": janitor}
 
 

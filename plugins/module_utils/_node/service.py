@@ -20,6 +20,7 @@ import time
 from typing import List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, own_sources, title
 
 LIMITS = {
@@ -120,7 +121,7 @@ def _call(argv: List[str]) -> str:
             argv, stdin=null, stdout=null, stderr=subprocess.PIPE, env=environment, timeout=_SYSTEMD_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
+        return reason(error, is_named=True)
     return "" if done.returncode == 0 else done.stderr.decode("utf-8", "replace").strip() or "it failed"
 
 

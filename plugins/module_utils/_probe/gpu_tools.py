@@ -16,6 +16,7 @@ import re
 import signal
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpu_holders
 
@@ -210,7 +211,7 @@ def reason(error: Exception) -> str:
         words = shortened("%s %s" % (error.stdout or "", error.stderr or ""))
         return "exit code %d%s" % (error.returncode, ": " + words if words else "")
     if isinstance(error, OSError):
-        return "could not be started: %s" % error.strerror
+        return "could not be started: %s" % plain_text.reason(error)
     if isinstance(error, json.JSONDecodeError) or not isinstance(error, ValueError):
         return "unexpected output (%s)" % error
     return str(error)

@@ -21,12 +21,15 @@ _WORDS = sorted({*catalog.SKIPPABLE, *(word for row in variables.TABLE for word 
 _OPTION = re.compile(r"(--[a-z][a-z-]+)(?:[ =]([A-Z]+(?::ro)?|%s)\b)?" % "|".join(map(re.escape, _WORDS)))
 _VERB = re.compile(
     r"\bmadctl (check|collect|gc|launch|logs|ps|status|stop)\b(?: (RUN|[0-9]{8}-[0-9]{6}-\w+(?:\.\d+)?))?"
+    r"(?: --(host|rank) ([\w.:-]*\w))?"
 )
+# What a playbook calls a part of a run.
+_PART = {"host": " --limit %s", "rank": " -e madctl_ranks=%s"}
 
 
 def in_words_of_playbooks(text: str) -> str:
     """Write a remedy that names options and commands of madctl with the variables and playbooks instead."""
-    return _VERB.sub(_playbook, _OPTION.sub(_variable, text))
+    return _OPTION.sub(_variable, _VERB.sub(_playbook, text))
 
 
 def _variable(match: Match[str]) -> str:
@@ -41,8 +44,10 @@ def _variable(match: Match[str]) -> str:
 
 
 def _playbook(match: Match[str]) -> str:
-    words = "ansible-playbook madctl.multinode." + match.group(1)
-    return words + (" -e madctl_run_id=" + match.group(2) if match.group(2) else "")
+    verb, run_id, part, name = match.groups()
+    words = "ansible-playbook madctl.multinode.%s" % verb
+    words += " -e madctl_run_id=%s" % run_id if run_id else ""
+    return words + (_PART[part] % name if part else "")
 
 
 def unknown(names: Iterable[str]) -> List[Problem]:

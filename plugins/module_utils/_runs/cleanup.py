@@ -14,7 +14,7 @@ import stat
 import time
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems, plain_text, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table, node_lock, procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 
@@ -128,7 +128,7 @@ class _Clearing:
             self._stuck(path, error)
 
     def _stuck(self, path: str, error: Exception) -> None:
-        self.found["stuck"].append({"path": path, "reason": getattr(error, "strerror", None) or str(error)})
+        self.found["stuck"].append({"path": path, "reason": plain_text.reason(error)})
 
 
 def _walk(path: str) -> Iterator[Tuple[str, os.stat_result]]:

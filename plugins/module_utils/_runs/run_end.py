@@ -13,6 +13,7 @@ import time
 from typing import Any, Dict, List
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     deadlines,
     docker,
@@ -125,7 +126,8 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
             if not left(request["run_id"], base) and run_state.exit_record(run_dir) is None:
                 return {
                     "failed": True,
-                    "msg": "a launch in progress may still start it here: cannot write %s: %s" % (run_dir, error),
+                    "msg": "a launch in progress may still start it here: cannot write %s: %s"
+                    % (run_dir, reason(error)),
                 }
     if is_over(request["run_id"], base):
         known = os.path.isdir(run_dir) and not stop_mark.is_only_halted(run_dir)
@@ -141,7 +143,7 @@ def containers_left(run_id: str, run_dir: str) -> List[str]:
         if os.path.exists(os.path.join(run_dir, run_directory.MODEL)):
             docker.remove_of(run_id)
     except (OSError, ValueError) as error:
-        return ["containers: %s" % error]
+        return ["containers: %s" % reason(error)]
     return []
 
 

@@ -4,24 +4,51 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 
+_NUMBER = re.compile(r"\d+")
+_MANY = 3  # different texts are too many to read for one cause
+_LONGEST = 40
+
 
 def lines(problems: Sequence[Mapping[str, Any]]) -> List[str]:
-    """Write problems in order of appearance; where hosts share a line, its text says HOST for their names."""
+    """Write problems in order of appearance; where hosts share a line, it says HOST for their names."""
     alike: Dict[Tuple[str, str, str], List[Mapping[str, Any]]] = {}
     for entry in problems:
-        texts = (_without_host(entry["message"], entry["host"]), _without_host(entry["remedy"] or "", entry["host"]))
-        alike.setdefault((entry["code"], *texts), []).append(entry)
-    return [
-        codes.line(entries[0])
-        if len({entry["host"] for entry in entries}) == 1
-        else codes.line({"code": code, "host": hosts(entries), "message": message, "remedy": remedy})
-        for (code, message, remedy), entries in alike.items()
-    ]
+        alike.setdefault((entry["code"], *_texts(entry)), []).append(entry)
+    similar: Dict[Tuple[str, str, str], List[List[Mapping[str, Any]]]] = {}
+    for (code, message, remedy), same in alike.items():
+        similar.setdefault((code, _NUMBER.sub("0", message), _NUMBER.sub("0", remedy)), []).append(same)
+    return [codes.line(entry) for kinds in similar.values() for entry in _folded(kinds)]
+
+
+def _folded(kinds: List[List[Mapping[str, Any]]]) -> Iterator[Mapping[str, Any]]:
+    """Yield one problem for each kind; one for all where many kinds differ in numbers alone, such as those of ports."""
+    groups = [[entry for same in kinds for entry in same]] if len(kinds) >= _MANY else kinds
+    for entries in groups:
+        is_one = len({entry["host"] for entry in entries}) == 1
+        texts = [(entry["message"], entry["remedy"] or "") if is_one else _texts(entry) for entry in entries]
+        message, remedy = map(_common, zip(*texts))
+        yield {"code": entries[0]["code"], "host": hosts(entries), "message": message, "remedy": remedy}
+
+
+def _common(texts: Sequence[str]) -> str:
+    """Write texts that differ in numbers alone as one, each word that differs as all of its forms."""
+    words = [list(dict.fromkeys(each)) for each in zip(*(text.split(" ") for text in texts))]
+    return " ".join(each[0] if len(each) == 1 else _forms(each) for each in words)
+
+
+def _forms(words: List[str]) -> str:
+    shown = fold(words)
+    return shown if len(shown) <= _LONGEST else "%s … %s" % (words[0], words[-1])
+
+
+def _texts(entry: Mapping[str, Any]) -> Tuple[str, str]:
+    message, remedy = (_without_host(entry[key] or "", entry["host"]) for key in ("message", "remedy"))
+    return message, remedy
 
 
 def hosts(problems: Sequence[Mapping[str, Any]]) -> str:

@@ -24,7 +24,7 @@ import subprocess
 import sys
 from typing import Any, Dict, List, Optional, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, plain_text, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import docker
 
 REASON_CHARACTERS = 300
@@ -195,7 +195,8 @@ def main() -> None:
         # What madengine writes elsewhere, such as a mirror, has the user's own permissions; the copy is private anyway.
         engine = subprocess.Popen(job["argv"], cwd=place, env=environment, preexec_fn=lambda: os.umask(umask))
     except (OSError, subprocess.SubprocessError) as error:
-        reason = "madengine could not be started: %s" % " ".join(str(error).split())[:REASON_CHARACTERS]
+        why = " ".join(plain_text.reason(error, is_named=True).split())[:REASON_CHARACTERS]
+        reason = "madengine could not be started: %s" % why
         tell(event=events.MODELS, rows=[], failed=[reason], alone=[], exit_code=None)
         sys.exit(1)
     # The whole process group is signalled; this process must outlive it to report how it ended.

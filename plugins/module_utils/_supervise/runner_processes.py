@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed
@@ -63,7 +64,7 @@ class Runners:
                 preexec_fn=lambda: node_claim.give_up(spec["oom_score"], spec["umask"], self._files),
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            self._feed.emit(event=events.START_FAILED, message=str(error))
+            self._feed.emit(event=events.START_FAILED, message=reason(error, is_named=True))
             return False
         self._running[runner.pid] = runner
         self._feed.emit(event=events.STARTED, pid=runner.pid, time=time.time())

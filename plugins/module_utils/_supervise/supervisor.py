@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import Reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import DUMP, END, GO, KILL, SIGNALS, STOP
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, stop_mark
@@ -289,7 +290,7 @@ def main() -> None:
             raise OSError("the run was stopped")
         lock = node_claim.take(spec["lock"], spec["run_id"]) if spec["lock"] else None
     except OSError as error:
-        os.write(ready, b"%s\n" % str(error).encode())
+        os.write(ready, b"%s\n" % reason(error, is_named=True).encode())
         return
     node_claim.set_oom_score(node_claim.OOM_SCORE)
     node_claim.adopt_orphans()

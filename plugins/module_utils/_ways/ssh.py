@@ -12,9 +12,9 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass
-from typing import Dict, List, NamedTuple, Optional, Pattern
+from typing import Dict, List, Match, NamedTuple, Optional, Pattern
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 
@@ -106,12 +106,19 @@ class Ssh(way.Way):
         if self.login.password is not None and code in (_PASSWORD_REFUSED, _KEY_UNKNOWN):
             cause = _NO_PASSWORD if code == _PASSWORD_REFUSED else _UNKNOWN_KEY
         if cause is None:
-            return super().explain(text.replace("Failed to connect to the host via ssh: ", ""))
+            return super().explain(
+                _REFUSED.sub(self._said, text.replace("Failed to connect to the host via ssh: ", ""))
+            )
         if cause.message == _NO_KEY and self.login.password is not None:
             cause = _NO_PASSWORD
         guess = hostlist.meant(self.host) if cause.code == "HOST_UNRESOLVED" else None
         remedy = "did you mean %s?" % guess if guess else cause.remedy % self.login.address
         return codes.problem(cause.code, self.host, cause.message, remedy)
+
+    def _said(self, found: Match[str]) -> str:
+        address, port, why = found.groups()
+        where = "port %s" % port if address == self.host else "%s port %s" % (address, port)
+        return "%s: %s" % (where, plain_text.clause(why))
 
     def may_pass(self, text: str) -> bool:
         """Return whether a handshake failed as it does on a busy machine."""
@@ -128,6 +135,9 @@ _TRANSIENT = re.compile(
     r"timed out|Connection (closed|reset) by|kex_exchange_identification|banner exchange|Broken pipe|mux_client",
     re.IGNORECASE,
 )
+
+
+_REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): ([^\r\n]+)")
 
 
 class _Cause(NamedTuple):
@@ -163,7 +173,7 @@ _CAUSES = (
     _UNKNOWN_KEY,
     _Cause(
         "AUTHENTICATION_FAILED",
-        re.compile(r"install the sshpass program|No such file or directory: 'sshpass'"),
+        re.compile(r"install the sshpass program|sshpass: no such file or directory"),
         "the inventory has a password for it, which only the program sshpass can pass to ssh",
         "install sshpass here, or enrol a key: ssh-copy-id %s",
     ),

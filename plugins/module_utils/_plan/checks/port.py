@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import of_errno
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices, Chosen
 
 
@@ -21,5 +22,7 @@ def choose(case: Case, choices: Choices) -> Chosen:
         message = "master port %d is in use%s" % (number, " by " + holder if holder else "")
         return choices, [problem("PORT_IN_USE", host, message)]
     if error:
-        return choices, [problem("PORT_UNUSABLE", host, "master port %d cannot be used: %s" % (number, error))]
+        return choices, [
+            problem("PORT_UNUSABLE", host, "master port %d cannot be used: %s" % (number, of_errno(error)))
+        ]
     return replace(choices, port=number), []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import of_errno
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import (
     Connecting,
     Listening,
@@ -120,7 +121,7 @@ def _missing(wanted: Proof, result: Dict[str, Any], ports: Sequence[int]) -> Lis
 def _listening(host: str, wanted: Listening, error: str) -> Problem:
     code = "PORT_IN_USE" if error == "EADDRINUSE" else "PORT_UNUSABLE"
     ports = " or ".join(str(port) for port in wanted["ports"] if port)
-    return problem(code, host, "cannot listen on %s port %s: %s" % (wanted["address"], ports or "any", error))
+    return problem(code, host, "cannot listen on %s port %s: %s" % (wanted["address"], ports or "any", of_errno(error)))
 
 
 def _connecting(host: str, wanted: Connecting, tries: Sequence[Dict[str, Any]]) -> List[Problem]:
@@ -128,7 +129,7 @@ def _connecting(host: str, wanted: Connecting, tries: Sequence[Dict[str, Any]]) 
     if not failed:
         return []
     first = failed[0]
-    code, how = _CONNECT.get(first["error"], ("CONNECT_FAILED", "failed (%s)" % first["error"]))
+    code, how = _CONNECT.get(first["error"], ("CONNECT_FAILED", "failed (%s)" % of_errno(first["error"])))
     message = "%s → %s port %d: %s" % (wanted["source"], wanted["address"], first["port"], how)
     answered = [entry["port"] for entry in tries if not entry["error"]]
     if answered:

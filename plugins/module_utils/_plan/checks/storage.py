@@ -144,7 +144,7 @@ def _unwritable(mount: Mount) -> Optional[Tuple[str, str]]:
     if "ro" in mount["options"] or "ro" in mount["super_options"]:
         return "MOUNT_READ_ONLY", "%s is mounted read-only: %s" % (path, _where(mount))
     if error:
-        code = "MOUNT_READ_ONLY" if error == "Read-only file system" else "MOUNT_UNWRITABLE"
+        code = "MOUNT_READ_ONLY" if error == "read-only file system" else "MOUNT_UNWRITABLE"
         return code, "%s cannot be written: %s" % (path, error)
     return None
 

@@ -315,7 +315,7 @@ def test_a_full_disk_is_found_before_the_launch(capsys, monkeypatch):
     monkeypatch.setattr(RunSession, "run", lambda _: pytest.fail("it was launched"))
 
     assert cli.main(["launch", "--hosts", "a", "--", "train.py"]) == 2
-    assert "No space left on device" in capsys.readouterr().err
+    assert "no space left on device" in capsys.readouterr().err
     assert list(record_store.directory().iterdir()) == []
 
 
@@ -338,7 +338,7 @@ def test_where_no_record_can_be_read_nobody_says_that_there_is_none(tmp_path, ca
     for command in ("ps", "stop", "status", "attach", "logs", "collect"):
         assert cli.main([command]) == 2
         said = capsys.readouterr()
-        assert "Not a directory" in said.err and "ps --hosts" in said.err and said.err.endswith("[RECORD_UNREADABLE]\n")
+        assert "not a directory" in said.err and "ps --hosts" in said.err and said.err.endswith("[RECORD_UNREADABLE]\n")
 
 
 def test_a_record_is_private_and_whole(monkeypatch):

@@ -78,7 +78,7 @@ def test_a_full_disk_at_standard_output_is_an_error_and_a_line():
         done = madctl("--version", stdout=full, stderr=subprocess.PIPE)
 
     assert done.returncode == 1
-    assert done.stderr.startswith("madctl: some output could not be written: No space left on device")
+    assert done.stderr.startswith("madctl: some output could not be written: no space left on device")
     assert done.stderr.endswith("[OUTPUT_LOST]\n") and done.stderr.count("\n") == 1
 
 
@@ -174,4 +174,4 @@ def test_what_a_machine_lacks_is_not_a_bug(capsys, monkeypatch):
     monkeypatch.setattr(record_store, "load", fail)
 
     assert cli.main(["status"]) == 1
-    assert capsys.readouterr().err == "madctl: /tmp/\\x1bx: No space left on device [INTERNAL]\n"
+    assert capsys.readouterr().err == "madctl: /tmp/\\x1bx: no space left on device [INTERNAL]\n"

@@ -108,3 +108,19 @@ def test_causes_come_before_consequences_under_mpirun(earlier, later):
 
     assert run_outcome.lag({"runner": "mpirun"}, cause) < run_outcome.lag({"runner": "mpirun"}, consequence)
     assert run_outcome.lag({"runner": "torchrun"}, consequence) == 0.0
+
+
+def test_the_remedy_shows_the_output_of_the_rank():
+    problems, _, _ = follow([0.0, 0.0], [node(0, 1.0, 0), node(1, 2.0, 9)])
+
+    assert problems[0]["remedy"] == "see madctl logs r --rank 1"
+
+
+def test_nobody_lost_a_peer_where_nobody_joined():
+    apart = [[frame for frame in node(number, 1.0 + number) if frame["event"] != "joined"] for number in (0, 1)]
+    for frames in apart:
+        frames[-1]["ranks_joined"] = 0
+    problems, summary, _ = follow([0.0, 0.0], apart)
+
+    assert [entry["code"] for entry in problems] == ["RANK_FAILED"]
+    assert (summary["ranks_joined"], summary["victims"]) == (0, {})

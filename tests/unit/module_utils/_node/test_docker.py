@@ -49,7 +49,7 @@ def test_a_program_whose_python_is_gone_is_broken(tmp_path, monkeypatch):
     monkeypatch.setattr(executables, "which", lambda name: found if name == "madengine" else None)
 
     looked = docker.look(None)
-    assert (looked["version"], looked["broken"], looked["silent"]) == (None, "No such file or directory", False)
+    assert (looked["version"], looked["broken"], looked["silent"]) == (None, "no such file or directory", False)
 
 
 @pytest.mark.parametrize(

@@ -414,7 +414,7 @@ def test_nvidia_smi_without_gpus(tmp_path, tools, text):
     [
         (subprocess.TimeoutExpired("x", 5), "no answer within 5 s"),
         (subprocess.CalledProcessError(9, "x"), "exit code 9"),
-        (OSError(8, "Exec format error"), "could not be started: Exec format error"),
+        (OSError(8, "Exec format error"), "could not be started: exec format error"),
     ],
 )
 def test_a_tool_that_fails_is_noted_and_finds_nothing(tmp_path, tools, name, answer, note):
@@ -522,7 +522,7 @@ def test_a_real_program_that_fails_or_does_not_start(tmp_path, tools):
 
     assert gpus.gpus(str(tmp_path)) == {
         **NOTHING,
-        "note": "rocm-smi: exit code 7: boom; nvidia-smi: could not be started: No such file or directory",
+        "note": "rocm-smi: exit code 7: boom; nvidia-smi: could not be started: no such file or directory",
     }
 
 

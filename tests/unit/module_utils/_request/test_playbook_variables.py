@@ -31,6 +31,14 @@ OPTION = re.compile(r"--[a-z]|\bmadctl (?!itself|never|tries|does|counts)[a-z]+"
             "madctl stop 20261129-101010-abcdef01",
             "ansible-playbook madctl.multinode.stop -e madctl_run_id=20261129-101010-abcdef01",
         ),
+        (
+            "see madctl logs 20261129-101010-abcdef01 --rank 3",
+            "see ansible-playbook madctl.multinode.logs -e madctl_run_id=20261129-101010-abcdef01 -e madctl_ranks=3",
+        ),
+        (
+            "see madctl logs 20261129-101010-abcdef01.1 --host gpu02",
+            "see ansible-playbook madctl.multinode.logs -e madctl_run_id=20261129-101010-abcdef01.1 --limit gpu02",
+        ),
         ("see madctl ps", "see ansible-playbook madctl.multinode.ps"),
         ("ssh-keygen -R HOST, if right", "ssh-keygen -R HOST, if right"),
         ("apt-get install --no-install-recommends x", "apt-get install --no-install-recommends x"),

@@ -285,7 +285,7 @@ def test_what_cannot_be_removed_is_named_and_retried(base, monkeypatch):
     age(base / left[0], 10)
     clear(base)
 
-    assert [entry["reason"] for entry in stuck] == ["Operation not permitted"]
+    assert [entry["reason"] for entry in stuck] == ["operation not permitted"]
     assert len(left) == 1
     assert os.listdir(base) == ["lock"]
 

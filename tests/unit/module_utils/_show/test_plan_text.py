@@ -14,25 +14,49 @@ def blocks(hidden, *nodes):
     return [block.splitlines() for block in "\n".join(plan_text.whole({"nodes": nodes}, hidden)).split("\n\n")]
 
 
-def test_every_node_shows_what_it_executes():
-    mpi = node(argv=["mpirun", "-np", "2", "rank_wrapper.py"], rank_argv=["python", "train.py", "a b"])
-    wrapped = node(argv=["madctl_node.py", "madengine_wrapper"], model={"argv": ["madengine"]})
-    table, *nodes = blocks({}, mpi, node(rank_argv=["python", "x"]), wrapped)
+def test_what_all_nodes_share_is_shown_once_and_then_what_differs():
+    first = node(env={"A": "b c", "NODE_RANK": "0"}, argv=["torchrun", "--rank", "0", "--address=198.51.100.1"])
+    second = node(node_rank=1, host="gpu02", address="198.51.100.2", env={"A": "b c", "NODE_RANK": "1"})
+    second["argv"] = ["torchrun", "--rank", "1", "--address=198.51.100.2"]
+    table, *rest = blocks({}, first, second)
 
-    assert [line.split() for line in table[:2]] == [
+    assert [line.split() for line in table] == [
         ["RANK", "HOST", "ADDRESS", "INTERFACE", "PROCESSES"],
         ["0", "gpu01", "198.51.100.1", "ib0", "2"],
+        ["1", "gpu02", "198.51.100.2", "ib0", "2"],
     ]
-    assert {tuple(block[:2]) for block in nodes} == {("gpu01: cd /job", "  A='b c'")}
-    assert [block[2:] for block in nodes] == [
-        ["  mpirun -np 2 rank_wrapper.py", "  each rank: python train.py 'a b'"],
-        ["  the daemon that mpirun asks for", "  each rank: python x"],
-        ["  madengine"],
+    command = "  torchrun --rank RANK --address=ADDRESS"
+    assert rest == [["all nodes, each with its RANK, ADDRESS:", "  cd /job", "  A='b c'", "  NODE_RANK=RANK", command]]
+    second["env"]["ONLY"] = "here"
+    assert blocks({}, first, second)[2] == ["gpu02:", "  ONLY=here"]
+
+
+def test_nodes_that_differ_alike_share_their_lines():
+    mpi = node(argv=["mpirun", "-np", "2", "rank_wrapper.py"], rank_argv=["python", "train.py", "a b"])
+    daemons = [node(node_rank=n, host=f"gpu0{n}", argv=[], rank_argv=["python", "train.py", "a b"]) for n in (2, 3)]
+    _, shared, *rest = blocks({}, mpi, *daemons)
+
+    assert shared == ["all nodes:", "  cd /job", "  A='b c'", "  each rank: python train.py 'a b'"]
+    assert rest == [
+        ["gpu01:", "  mpirun -np 2 rank_wrapper.py"],
+        ["gpu[02-03]:", "  the daemon that mpirun asks for"],
     ]
+
+
+def test_a_value_that_only_looks_like_that_of_one_node_is_not_a_column():
+    ranks = [node(node_rank=n, host=f"gpu0{n}", argv=["x", value]) for n, value in enumerate(("0", "0", "2"))]
+
+    assert [block[0] for block in blocks({}, *ranks)[2:]] == ["gpu[00-01]:", "gpu02:"]
+
+
+def test_a_single_node_has_no_second_part():
+    wrapped = node(argv=["madctl_node.py", "madengine_wrapper"], model={"argv": ["madengine"]})
+
+    assert blocks({}, wrapped)[1:] == [["gpu01:", "  cd /job", "  A='b c'", "  madengine"]]
 
 
 def test_hidden_variables_come_first_and_those_of_the_plan_win():
-    assert blocks({"TOKEN": "***", "A": "***"}, node(argv=["x"]))[1][1:] == ["  TOKEN='***'", "  A='b c'", "  x"]
+    assert blocks({"TOKEN": "***", "A": "***"}, node(argv=["x"]))[1][2:] == ["  TOKEN='***'", "  A='b c'", "  x"]
 
 
 def test_an_outline_has_no_words_of_the_user():

@@ -40,3 +40,28 @@ def test_other_causes_have_lines_of_their_own():
     found = [codes.problem("PYTHON_MISSING", host, f"no Python at /{host}x") for host in ("n1", "n2")]
 
     assert len(problem_lines.lines(found)) == 2
+
+
+def closed(number):
+    message = f"10.0.1.{number} port 22: connection refused"
+    return codes.problem("HOST_UNREACHABLE", f"n{number}", message, f"check that it is up: ssh n{number}")
+
+
+def test_many_causes_that_differ_in_numbers_alone_share_a_line():
+    told = problem_lines.lines([closed(number) for number in (1, 2, 3)])
+
+    remedy = "check that it is up: ssh HOST"
+    assert told == [f"n[1-3]: 10.0.1.[1-3] port 22: connection refused; {remedy} [HOST_UNREACHABLE]"]
+    assert len(problem_lines.lines([closed(1), closed(2)])) == 2
+
+
+def test_many_numbers_are_cut():
+    found = [codes.problem("PORT_IN_USE", f"n{pid}", f"in use by pid {pid * pid * 7}", "wait") for pid in range(1, 40)]
+
+    assert problem_lines.lines(found) == ["n[1-39]: in use by pid 7 … 10647; wait [PORT_IN_USE]"]
+
+
+def test_many_causes_of_one_host_name_it():
+    found = [codes.problem("PORT_UNUSABLE", "n1", f"port {port} of n1", "ssh n1") for port in (1, 2, 3)]
+
+    assert problem_lines.lines(found) == ["n1: port [1-3] of n1; ssh n1 [PORT_UNUSABLE]"]

@@ -121,11 +121,11 @@ def test_a_script_without_eval_is_named_as_the_cause(tmp_path):
 
 def test_a_world_of_its_own_is_a_failure_with_a_remedy():
     event = {"failed": [], "alone": ["m"], "stopping": False, "exit_code": 0}
-    found = run_outcome.model_failure("n2", event)
+    found = run_outcome.model_failure("n2", {"run_id": "r"}, event)
 
     assert (found["code"], found["host"]) == ("WORLD_DIFFERS", "n2")
     assert "MAD_MULTI_NODE_RUNNER" in found["remedy"]
-    assert run_outcome.model_failure("n2", {**event, "stopping": True}) is None
+    assert run_outcome.model_failure("n2", {"run_id": "r"}, {**event, "stopping": True}) is None
 
 
 ENGINE = """
@@ -183,7 +183,7 @@ def test_a_model_runs_on_all_nodes_or_on_none(tables, expected):
         )
         for rank, status in enumerate(tables)
     ]
-    plan = {"shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}
+    plan = {"run_id": "r", "shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}
     problems, _ = run_outcome.judge(runs, plan, None)
 
     assert [(entry["code"], entry["host"]) for entry in problems] == ([("MODEL_FAILED", expected)] if expected else [])
@@ -204,7 +204,7 @@ def whole_run(*tables):
     ended = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
     rows = [None if names is None else [{"model": name, "status": "SUCCESS"} for name in names] for names in tables]
     runs = [node_run.NodeRun(f"n{rank + 1}", rank, models=own, exit=ended) for rank, own in enumerate(rows)]
-    plan = {"shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}
+    plan = {"run_id": "r", "shape": "model", "world_size": 2, "nodes": [{"host": run.host} for run in runs]}
     return [(entry["host"], entry["message"]) for entry in run_outcome.judge(runs, plan, None)[0]]
 
 

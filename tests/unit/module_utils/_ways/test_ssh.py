@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept, ssh
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Login, Ssh
 from tests.unit.module_utils import connections
@@ -128,7 +129,10 @@ def test_without_sshpass_a_password_is_refused_by_name(reach, tmp_path, monkeypa
     with pytest.raises(OSError, match="sshpass") as caught:
         way.start("true")
 
-    assert way.explain(str(caught.value))["remedy"] == "install sshpass here, or enrol a key: ssh-copy-id n.example"
+    assert (
+        way.explain(plain_text.reason(caught.value, is_named=True))["remedy"]
+        == "install sshpass here, or enrol a key: ssh-copy-id n.example"
+    )
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -180,7 +184,7 @@ SAID = {
         "install sshpass here, or enrol a key: ssh-copy-id n.example",
     ),
     "no sshpass here": (
-        "[Errno 2] No such file or directory: 'sshpass'",
+        "sshpass: no such file or directory",
         "AUTHENTICATION_FAILED",
         "install sshpass here, or enrol a key: ssh-copy-id n.example",
     ),
@@ -209,6 +213,14 @@ def test_what_ssh_says_means_a_code_and_a_remedy(kind):
     found = to().explain(text)
 
     assert (found["code"], found["host"], found["remedy"]) == (code, "n1", remedy)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("n1", "port 22: connection refused"), ("10.0.0.7", "10.0.0.7 port 22: connection refused")],
+)
+def test_a_refused_port_is_named_without_the_host_again(address, told):
+    assert to().explain(f"ssh: connect to host {address} port 22: Connection refused\r\n")["message"] == told
 
 
 def test_the_cause_is_the_last_line_without_what_ansible_puts_before_it():
