@@ -41,9 +41,9 @@ def register(commands: Any) -> None:
     up.add_argument("--interface-name", action="append", default=[], metavar="HOST=NAME", help=what)
     _add(verbs, "down", _down, "remove a lab completely", ("remove that lab", "madctl lab down --name four"))
     _add(verbs, "status", _status, "show the hosts and whether they are up", ("show them", "madctl lab status"))
-    look = ("look at the addresses of node1", "madctl lab exec node1 -- ifconfig")
+    look = ("look at the addresses of node1", "madctl lab exec node1 ifconfig")
     enter = _add(verbs, "exec", _exec, "run a command on a host", look)
-    enter.usage = "madctl lab exec HOST [OPTION…] -- COMMAND [ARG…]"
+    enter.usage = "madctl lab exec [OPTION…] HOST [--] COMMAND [ARG…]"
     enter.add_argument("host", metavar="HOST", help="name of the host, such as node1")
     ping = ("use the hosts with Ansible alone", 'ansible -i "$(madctl lab inventory)" all -m ping')
     _add(verbs, "inventory", partial(_print_path, "inventory.yml"), "print the path of its Ansible inventory", ping)
@@ -105,9 +105,13 @@ def _is_alive(pid: int) -> bool:
 
 
 def _exec(options: argparse.Namespace) -> int:
+    from madctl.screen.problems import print_problems
+
+    if options.notice:
+        print_problems([], [options.notice])
     host = _loaded(options.name).host(options.host)
     if not options.work:
-        raise refused("USAGE", "lab exec needs a command", remedy="madctl lab exec HOST -- CMD")
+        raise refused("USAGE", "lab exec needs a command", remedy="see madctl lab exec --help")
     if not _is_alive(host.init_pid):
         raise refused("LAB_HOST_OFF", "the host is powered off", host.name)
     namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
