@@ -26,8 +26,8 @@ def register(commands: Any) -> None:
     about = "Create disposable hosts on this machine, to try everything without a cluster."
     examples = [
         ("bring up node1 and node2", "madctl lab up -n 2"),
-        ("check what a launch needs on them", "madctl check --lab lab"),
-        ("remove them", "madctl lab down"),
+        ("check what a launch needs on the hosts of the lab", "madctl check --lab lab"),
+        ("remove the lab", "madctl lab down"),
     ]
     parser = add_command(commands, "lab", _usage, "create disposable hosts on this machine", about, examples)
     verbs = parser.add_subparsers(dest="verb", metavar="SUBCOMMAND", title="subcommands", parser_class=type(parser))
@@ -39,8 +39,9 @@ def register(commands: Any) -> None:
     up.add_argument("-n", dest="count", type=hosts, default=2, metavar="N", help="number of hosts (default 2)")
     what = "rename the data interface of a host (repeatable)"
     up.add_argument("--interface-name", action="append", default=[], metavar="HOST=NAME", help=what)
-    _add(verbs, "down", _down, "remove a lab completely", ("remove that lab", "madctl lab down --name four"))
-    _add(verbs, "status", _status, "show the hosts and whether they are up", ("show them", "madctl lab status"))
+    _add(verbs, "down", _down, "remove a lab completely", ("remove that second lab", "madctl lab down --name four"))
+    hosts_up = ("show the hosts of the lab", "madctl lab status")
+    _add(verbs, "status", _status, "show the hosts and whether they are up", hosts_up)
     look = ("look at the addresses of node1", "madctl lab exec node1 ifconfig")
     enter = _add(verbs, "exec", _exec, "run a command on a host", look)
     enter.usage = "madctl lab exec [OPTION…] HOST [--] COMMAND [ARG…]"

@@ -13,7 +13,7 @@ from madctl.request.options import add_command, add_output_option, add_run_argum
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Show the live state of a run on each of its nodes."
-    examples = [("show the latest run", "madctl status"), ("show another one", "madctl status 20261129-1025")]
+    examples = [("show the latest run", "madctl status"), ("show another run", "madctl status 20261129-1025")]
     parser = add_command(commands, "status", run, "show the live state of a run", about, examples)
     add_run_argument(parser)
     add_output_option(parser)
