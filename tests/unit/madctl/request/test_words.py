@@ -86,6 +86,7 @@ def test_an_option_that_selects_nodes_is_not_silently_passed_on(option):
         ("lab exec -- ls", "the following arguments are required: HOST", "see madctl lab exec --help"),
         ("status --output jsn", "--output takes text or json, not 'jsn'", "did you mean json?"),
         ("launch --runner torchrn x", "--runner takes torchrun or mpirun, not 'torchrn'", "did you mean torchrun?"),
+        ("check --explain netwrk", "--explain takes network, not 'netwrk'", "did you mean network?"),
         ("lab satus", "unknown command 'satus'", "did you mean status?"),
         ("lab up --nam x", "unknown option --nam", "did you mean --name?"),
         ("launch --hosts", "argument --hosts: expected one argument", "see madctl launch --help"),
