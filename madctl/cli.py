@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
@@ -24,9 +25,20 @@ from madctl.screen import terminal
 COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
 
 
+class _OnScreen(Parser):
+    """A parser whose help is as wide as the screen."""
+
+    def width(self) -> int:
+        return terminal.OUT.width() or super().width()
+
+    def _print_message(self, message: str, _: Any = None) -> None:
+        """Print help, which is all that argparse prints, as everything else is printed."""
+        terminal.say(*message.rstrip("\n").split("\n"))
+
+
 def build_parser() -> Parser:
     """Build the parser of all commands."""
-    parser = Parser(
+    parser = _OnScreen(
         prog="madctl",
         description="Run a training script on all your GPU nodes with one command, over plain SSH.",
         epilog="madctl help COMMAND shows the options of a command.",
@@ -37,7 +49,7 @@ def build_parser() -> Parser:
         Example("see what became of it", "madctl status"),
     )
     parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_OnScreen)
     for command in COMMANDS:
         command.register(commands)
     return parser

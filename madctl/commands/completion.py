@@ -33,8 +33,8 @@ function _madctl_runs
 end""",
 }
 _EXAMPLES = (
-    ("complete in this bash (in ~/.bashrc: in every one)", "source <(madctl completion bash)"),
-    ("complete in zsh", 'eval "$(madctl completion zsh)"'),
+    ("complete in bash, here or in ~/.bashrc", "source <(madctl completion bash)"),
+    ("complete in zsh, here or in ~/.zshrc", 'eval "$(madctl completion zsh)"'),
     ("complete in fish, from now on", "madctl completion fish > ~/.config/fish/completions/madctl.fish"),
 )
 

@@ -13,7 +13,7 @@ from madctl.request.options import add_command, add_host_options
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Print the Ansible inventory of these hosts, with ranks."
-    examples = [("write it into a file, for ansible-playbook -i", "madctl inventory --hosts gpu[01-16] > hosts.yml")]
+    examples = [("write a file for ansible-playbook -i", "madctl inventory --hosts gpu[01-16] > hosts.yml")]
     parser = add_command(commands, "inventory", run, "print the Ansible inventory of these hosts", about, examples)
     add_host_options(parser)
 

@@ -28,8 +28,8 @@ def register(commands: Any) -> None:
     about = "Create disposable hosts on this machine, to try everything without a cluster."
     examples = [
         ("bring up node1 and node2", "madctl lab up -n 2"),
-        ("check what a launch needs on them", "madctl check --lab lab"),
-        ("remove them", "madctl lab down"),
+        ("check what a launch needs on the hosts of the lab", "madctl check --lab lab"),
+        ("remove the lab", "madctl lab down"),
     ]
     parser = add_command(commands, "lab", _usage, "create disposable hosts on this machine", about, examples)
     verbs = parser.add_subparsers(dest="verb", metavar="SUBCOMMAND", title="subcommands", parser_class=type(parser))
@@ -43,12 +43,12 @@ def register(commands: Any) -> None:
     up.add_argument("--interface-name", action="append", default=[], metavar="HOST=NAME", help=what)
     what = "mount a directory of this machine in every host, at the same path (repeatable)"
     up.add_argument("--mount", action="append", default=[], metavar="DIR[:ro]", help=what)
-    _add(verbs, "down", _down, "remove a lab completely", ("remove that lab", "madctl lab down --name four"))
-    shown = ("show them", "madctl lab status")
-    add_output_option(_add(verbs, "status", _status, "show the hosts, whether they are up, and what they share", shown))
-    look = ("look at the addresses of node1", "madctl lab exec node1 -- ifconfig")
+    _add(verbs, "down", _down, "remove a lab completely", ("remove that second lab", "madctl lab down --name four"))
+    hosts_up = ("show the hosts of the lab", "madctl lab status")
+    add_output_option(_add(verbs, "status", _status, "show the hosts, their state, and what they share", hosts_up))
+    look = ("look at the addresses of node1", "madctl lab exec node1 ifconfig")
     enter = _add(verbs, "exec", _exec, "run a command on a host", look)
-    enter.usage = "madctl lab exec HOST [OPTION…] -- COMMAND [ARG…]"
+    enter.usage = "madctl lab exec [OPTION…] HOST [--] COMMAND [ARG…]"
     enter.add_argument("host", metavar="HOST", help="name of the host, such as node1")
     ping = ("use the hosts with Ansible alone", 'ansible -i "$(madctl lab inventory)" all -m ping')
     _add(verbs, "inventory", partial(_print_path, "inventory.yml"), "print the path of its Ansible inventory", ping)
@@ -121,9 +121,13 @@ def _is_alive(pid: int) -> bool:
 
 
 def _exec(options: argparse.Namespace) -> int:
+    from madctl.screen.problems import print_problems
+
+    if options.notice:
+        print_problems([], [options.notice])
     host = _loaded(options.name).host(options.host)
     if not options.work:
-        raise refused("USAGE", "lab exec needs a command", remedy="madctl lab exec HOST -- CMD")
+        raise refused("USAGE", "lab exec needs a command", remedy="see madctl lab exec --help")
     if not _is_alive(host.init_pid):
         raise refused("LAB_HOST_OFF", "the host is powered off", host.name)
     namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]

@@ -12,7 +12,7 @@ from madctl.request.options import add_command, add_host_options, add_job_option
 
 _EXAMPLES = (
     ("start train.py on sixteen nodes", "madctl launch --hosts gpu[01-16] train.py --lr 1e-4"),
-    ("show what that would start, but start nothing", "madctl launch --hosts gpu[01-16] --dry-run train.py --lr 1e-4"),
+    ("only print the plan of that launch", "madctl launch --hosts gpu[01-16] --dry-run train.py --lr 1e-4"),
     ("run a command once per node", "madctl launch --hosts gpu[01-16] --command -- nvidia-smi -L"),
 )
 _FIRST = (

@@ -17,7 +17,7 @@ FORCED_SECONDS = 0.0
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Stop a run on all its nodes."
-    examples = [("stop the latest run", "madctl stop"), ("kill another at once", "madctl stop 20261129-1025 --force")]
+    examples = [("stop the latest run", "madctl stop"), ("kill a run at once", "madctl stop 20261129-1025 --force")]
     parser = add_command(commands, "stop", run, "stop a run", about, examples)
     add_run_argument(parser)
     parser.add_argument("--force", action="store_true", help="kill immediately")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import refused
 
 MANAGEMENT = "eno1"
@@ -75,8 +77,9 @@ class Lab:
         for host in self.hosts:
             if host.name == name:
                 return host
-        names = ", ".join(host.name for host in self.hosts)
-        raise refused("LAB_HOST_UNKNOWN", f"lab {self.name} has no host {name!r}", remedy=f"it has {names}")
+        names = [host.name for host in self.hosts]
+        remedy = kinds.meant(name, names) or f"it has {fold(names)}"
+        raise refused("LAB_HOST_UNKNOWN", f"lab {self.name} has no host {name!r}", remedy=remedy)
 
 
 def uplink(index: int) -> str:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from madctl.errors import refused
 from madctl.lab.spec import Host, Lab, Mount, check_name
 
@@ -69,7 +70,9 @@ def load(name: str) -> Lab:
     except FileNotFoundError:
         lab = None
     if lab is None or lab.boot_id != machine_boot_id():
-        raise refused("LAB_NOT_UP", f"lab {name} is not up", remedy=f"start it: madctl lab up -n 2 --name {name}")
+        close = kinds.meant(name, [other for other in names() if other != name])
+        start = f"start it: madctl lab up -n 2 --name {name}"
+        raise refused("LAB_NOT_UP", f"lab {name} is not up", remedy=f"{close} or {start}" if close else start)
     return lab
 
 

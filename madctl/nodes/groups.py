@@ -20,11 +20,12 @@ from ClusterShell.NodeUtils import (
     GroupResolverConfig,
     GroupResolverError,
     GroupResolverIllegalCharError,
+    GroupResolverSourceError,
     GroupSourceError,
     YAMLGroupLoader,
 )
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds
 
 # A group of a YAML file may be of any type, and ClusterShell only minds when it uses it.
 _OF_CONTENT = (AttributeError, TypeError, ValueError, RecursionError)
@@ -45,12 +46,27 @@ def nodes(text: str) -> list[str]:
     List the nodes of ``@group`` or ``@source:group``.
 
     Raises:
-        ValueError: If no file of the user has such a group, or it cannot be read.
+        HostsError: If no file of the user has such a group, with what was probably meant.
+        ValueError: If it cannot be read.
     """
     try:
-        return [str(name) for name in NodeSet(text, resolver=resolver())]
+        found = [str(name) for name in NodeSet(text, resolver=resolver())]
+    except GroupResolverSourceError as error:
+        remedy = "define it in groups.conf or groups.d in ~/.config/clustershell"
+        raise hostlist.HostsError("HOSTS_MALFORMED", f"{text} is not a group of ClusterShell", remedy) from error
     except _ERRORS as error:
         raise ValueError(repr(str(error))[1:-1]) from error
+    if not found:
+        raise hostlist.HostsError("HOSTS_EMPTY", f"{text} names no host", kinds.meant(text, _known()))
+    return found
+
+
+def _known() -> list[str]:
+    """Return the groups of the default source, as they are written, if it can list them."""
+    try:
+        return [f"@{name}" for name in resolver().grouplist()]
+    except _ERRORS:
+        return []
 
 
 @lru_cache(maxsize=1)

@@ -11,9 +11,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import k
 from madctl.errors import refused
 from madctl.request import help_text
 from madctl.request.help_text import Example
-from madctl.screen import terminal
-
-_USUAL_WIDTH = 80  # where nothing says how wide the screen is
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,8 +41,12 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--help-all", action=_HelpAll, help="print all options and exit")
 
     def format_help(self, whole: bool = False) -> str:
-        """Write the help, as wide as the screen."""
-        return help_text.text(self, terminal.OUT.width() or _USUAL_WIDTH, whole)
+        """Write the help."""
+        return help_text.text(self, self.width(), whole)
+
+    def width(self) -> int:
+        """Return how wide its help is."""
+        return 80
 
     def error(self, message: str) -> None:  # type: ignore[override]
         """Raise instead of printing and exiting, so that JSON mode can report it too."""
@@ -71,10 +72,6 @@ class Parser(argparse.ArgumentParser):
             close = kinds.meant(name, self._option_string_actions) if word.startswith("-") else None
             raise refused("USAGE", what, remedy=close or f"see {self.prog} --help")
         return options, []
-
-    def _print_message(self, message: str, _: Any = None) -> None:
-        """Print help, which is all that argparse prints, as everything else is printed."""
-        terminal.say(*message.rstrip("\n").split("\n"))
 
 
 class _HelpAll(argparse._HelpAction):

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from madctl.errors import Problem, refused
+from madctl.request.parser import Parser
 
 _WITH_WORK = ("launch", "check")
+_ON_A_HOST = ("lab", "exec")
 _NODES = "nodes"
 
 
@@ -35,7 +37,7 @@ class Words(NamedTuple):
         return Problem("OPTION_PASSED_ON", f"{', '.join(self.passed)} {verb} to {self.work[0]}", remedy=remedy)
 
 
-def split(arguments: Sequence[str], commands: Mapping[str, argparse.ArgumentParser]) -> Words:
+def split(arguments: Sequence[str], commands: Mapping[str, Parser]) -> Words:
     """
     Split a command line.
 
@@ -45,13 +47,10 @@ def split(arguments: Sequence[str], commands: Mapping[str, argparse.ArgumentPars
     Raises:
         UsageError: If the work would get an option that selects nodes, where ``--`` does not say that it should.
     """
-    command = next((word for word in arguments if not word.startswith("-")), "")
-    if command not in _WITH_WORK:
+    found = _beginning(arguments, commands)
+    if found is None:
         return _at_separator(arguments)
-    parser = commands[command]
-    begin = next(_plain(arguments, arguments.index(command) + 1, parser), None)
-    if begin is None or arguments[begin] == "--":
-        return _at_separator(arguments)
+    begin, parser = found
     work = list(arguments[begin:])
     passed = [name for name in _named(work[1:]) if name in parser._option_string_actions]
     selecting = {name for group in parser._action_groups if group.title == _NODES for name in _options(group)}
@@ -60,6 +59,23 @@ def split(arguments: Sequence[str], commands: Mapping[str, argparse.ArgumentPars
             remedy = f"write {name} before {work[0]}, or -- before {work[0]} if it is an option of the job"
             raise refused("USAGE", f"{name} after {work[0]} would go to the job", remedy=remedy)
     return Words(list(arguments[:begin]), work, passed)
+
+
+def _beginning(arguments: Sequence[str], commands: Mapping[str, Parser]) -> tuple[int, Parser] | None:
+    """Return where the work begins, and the parser of its command; None where only ``--`` can begin it."""
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    if command not in (*_WITH_WORK, _ON_A_HOST[0]):
+        return None
+    parser = commands[command]
+    places = list(_plain(arguments, arguments.index(command) + 1, parser))
+    if command == _ON_A_HOST[0]:
+        if not places or arguments[places[0]] != _ON_A_HOST[1]:
+            return None
+        parser = parser.commands[_ON_A_HOST[1]]
+        places = list(_plain(arguments, places[0] + 1, parser))
+        if places and arguments[places[0]] != "--":
+            places.pop(0)  # the host
+    return (places[0], parser) if places and arguments[places[0]] != "--" else None
 
 
 def _at_separator(arguments: Sequence[str]) -> Words:

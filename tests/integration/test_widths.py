@@ -78,6 +78,14 @@ def test_colours_mean_something(width, checked):
     assert colours_of(screen, "storage") == colours_of(screen, f"{SHARED} does not exist"[:10]) == {"default"}
 
 
+@pytest.mark.parametrize(("program", "verdict", "colour"), [("false", "failed", RED), ("true", "succeeded", "green")])
+def test_a_verdict_has_a_colour(program, verdict, colour, lab, own_records):
+    screen = seen(80, "launch", "--lab", lab.name, "--hosts", "node1", "--command", "--", program)
+
+    assert colours_of(screen, f"done    {verdict}") == {colour}
+    assert colours_of(screen, f"{verdict} after"[len(verdict) :]) == {"default"}
+
+
 def test_messages_are_never_cut(checked):
     whole = "".join(checked[40].display)
 

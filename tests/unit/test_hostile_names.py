@@ -175,6 +175,8 @@ def test_groups_in_files_are_read(configured):
     assert [host.name for host in from_list("@gpu")] == ["n1", "n2", "n3"]
     assert [host.name for host in from_list("head,@roles:all")] == ["head", "login", "n1", "n2", "n3"]
     assert refusal(from_list, "@other") == "HOSTS_EMPTY"
+    with pytest.raises(UsageError, match=r"^@gpus names no host; did you mean @gpu\? "):
+        from_list("@gpus")
 
 
 def test_commands_are_those_of_the_users_own_configuration(configured, monkeypatch):

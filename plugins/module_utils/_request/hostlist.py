@@ -196,10 +196,10 @@ def _group(part: str, groups: Optional[Groups]) -> List[str]:
         raise _malformed(part, "use the groups of the inventory here")
     try:
         names = groups(part)
+    except HostsError:
+        raise
     except ValueError as error:
         raise _malformed(part, str(error)) from error
-    if not names:
-        raise HostsError("HOSTS_EMPTY", "%s names no host" % part)
     return names
 
 

@@ -75,7 +75,7 @@ def number(text: str, least: int, most: int) -> Optional[int]:
 
 def one_of(words: Sequence[str]) -> str:
     """Write a choice in words."""
-    return "%s or %s" % (", ".join(words[:-1]), words[-1])
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def choice(*choices: str) -> Kind:

@@ -48,6 +48,8 @@ def test_lines_fit(name, width, whole):
 
     assert [line for line in lines if len(line) > width and len(line.split()) > 1] == []
     assert [line for line in lines if line != line.rstrip()] == []
+    words = help_text.text(PARSERS[name], 10_000, whole).split()
+    assert [word for line in lines for word in line.split() if word != "\\"] == words, "none was broken"
 
 
 @pytest.mark.parametrize("name", SHORT)

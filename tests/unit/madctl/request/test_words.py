@@ -41,6 +41,11 @@ def refused(line):
         ("check --hosts a train.py", ["train.py"]),
         ("status 2026", None),
         ("lab exec node1 -- ls -l", ["ls", "-l"]),
+        ("lab exec node1 ls -l", ["ls", "-l"]),
+        ("lab exec --name x node1 ls -- x", ["ls", "--", "x"]),
+        ("lab exec node1 --name x -- ls", ["ls"]),
+        ("lab exec node1", None),
+        ("lab up -n 3", None),
     ],
 )
 def test_the_work_begins_with_the_first_word_that_is_not_an_option(line, work):
@@ -78,8 +83,10 @@ def test_an_option_that_selects_nodes_is_not_silently_passed_on(option):
         ("launch --zzz", "unknown option --zzz", "see madctl launch --help"),
         ("status --ouput json", "unknown option --ouput", "did you mean --output?"),
         ("status a b", "unexpected argument 'b'", "see madctl status --help"),
+        ("lab exec -- ls", "the following arguments are required: HOST", "see madctl lab exec --help"),
         ("status --output jsn", "--output takes text or json, not 'jsn'", "did you mean json?"),
         ("launch --runner torchrn x", "--runner takes torchrun or mpirun, not 'torchrn'", "did you mean torchrun?"),
+        ("check --explain netwrk", "--explain takes network, not 'netwrk'", "did you mean network?"),
         ("lab satus", "unknown command 'satus'", "did you mean status?"),
         ("lab up --nam x", "unknown option --nam", "did you mean --name?"),
         ("launch --hosts", "argument --hosts: expected one argument", "see madctl launch --help"),
