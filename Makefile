@@ -64,16 +64,8 @@ mpi: setup
 	  touch $(VENV)/mpi/.installed
 	}
 
-demo: torch ## run a real job on two lab hosts, or on this machine without root
-	@python="$(CURDIR)/$(BIN)/python"
-	if [ "$(IS_ROOT)" = yes ]; then
-	  trap '$(BIN)/madctl lab down --name demo' EXIT
-	  $(BIN)/madctl lab up -n 2 --name demo
-	  $(BIN)/madctl launch --lab demo --nproc-per-node 2 --env TORCH_CPP_LOG_LEVEL=ERROR --python "$$python" -- examples/all_reduce.py
-	else
-	  echo "not root: the lab needs root, so the job runs on this machine as a single node"
-	  $(BIN)/madctl launch --nproc-per-node 2 --env TORCH_CPP_LOG_LEVEL=ERROR --python "$$python" -- examples/all_reduce.py
-	fi
+demo: torch ## train on two lab hosts, or on this machine without root, and see a rank fail
+	@examples/demo.sh
 
 lint: setup ## run all linters
 	@$(BIN)/ruff check .

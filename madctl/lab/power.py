@@ -159,9 +159,8 @@ def _make_shared(path: Path) -> None:
     """Make the empty directory that all hosts share, which every user of a host may write to."""
     _remove(path)  # A reboot of the machine leaves it.
     for directory, mode in ((path.parents[1], 0o755), (path.parent, 0o755), (path, 0o1777)):
-        if not directory.exists():
-            directory.mkdir()
-            directory.chmod(mode)  # Whatever the umask is.
+        directory.mkdir(exist_ok=True)
+        directory.chmod(mode)  # Whatever the umask is.
 
 
 def _spawn(name: str, argv: list[str], log: Path) -> subprocess.Popen[bytes]:

@@ -21,6 +21,8 @@ from madctl.lab import state
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+# Where labs are.
+LABS = (state.ROOT.parent, state.SHARED_ROOT.parent)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _FILE = re.compile(r"`([^`\s]+)`[^`\n]*:\n\n\Z")
 # What may differ from run to run: ids, times, addresses, ports, and how far a column stands from the next.
@@ -108,8 +110,9 @@ class ReaderShell:
     def __enter__(self):
         self.home.mkdir(parents=True)
         # What is in it keeps other tests' labs from removing a directory that this shell mounts over.
-        wanted = [Path("/run/madctl"), Path(f"/run/madctl/desk-{os.getpid()}"), Path("/root/.ssh")]
-        own = "mount -t tmpfs tmpfs /run/madctl && mount -t tmpfs -o mode=1777 tmpfs /var/tmp && mount -t tmpfs -o mode=700 tmpfs /root/.ssh"
+        wanted = [path for top in LABS for path in (top, top / f"desk-{os.getpid()}")] + [Path("/root/.ssh")]
+        modes = {**dict.fromkeys(map(str, LABS), 755), "/var/tmp": 1777, "/root/.ssh": 700}
+        own = " && ".join(f"mount -t tmpfs -o mode={mode} tmpfs {path}" for path, mode in modes.items())
         namespaces = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
         with state.exclusive():
             self.made = [path for path in wanted if not path.exists()]
@@ -135,7 +138,7 @@ class ReaderShell:
         self.process.stdout.close()
         with state.exclusive():
             # The first may be another's, who could not remove it while ours was in it.
-            for path in [*reversed(self.made), Path("/run/madctl")]:
+            for path in [*reversed(self.made), *LABS]:
                 with contextlib.suppress(OSError):  # Another process uses it.
                     path.rmdir()
 

@@ -197,7 +197,7 @@ def typed(desk, document, step):
     text = step.text
     for long, short in SMALLER.items():
         text = text.replace(long, short)
-    code, printed = desk.type(text)
+    code, printed = desk.type(text, seconds=300)  # The demo trains.
     where = f"{name(document)}:{step.line}: {text}"
 
     assert (code != 0) == step.fails, f"{where}\nended with {code}\n{printed}"

@@ -113,11 +113,13 @@ def look(path: str, read_only: bool, write: bool) -> Dict[str, Any]:
     return dict(found, **_write(real))
 
 
-def _mark(path: str) -> str:
-    """Digest a directory without writing: its inode and the first names with their inodes and times."""
+def _mark(path: str) -> Optional[str]:
+    """Digest a directory without writing: its inode and the first names with their inodes and times; None if empty."""
     import hashlib  # A slow import that most nodes never need.
 
     names = sorted(os.listdir(path))[:_LISTED]
+    if not names:
+        return None  # Empty file systems are alike.
     digest = hashlib.sha256(str(os.stat(path).st_ino).encode())
     for name in names:
         if not name.startswith(PREFIX):

@@ -52,6 +52,15 @@ def short(lines):
     return [" ".join(line.split()) for line in lines]
 
 
+def test_a_notice_that_was_told_before_is_kept_and_not_told_again(screen):
+    view, shown = screen(told=["NO_GPU"])
+    view.warnings = [Problem("NO_GPU", "no GPU on any node"), Problem("NAME_IS_LOOPBACK", "it is", "node1")]
+    view.planned(plan(), [])
+
+    assert [line for line in shown() if "notice" in line] == ["notice  node1: it is [NAME_IS_LOOPBACK]"]
+    assert [problem.code for problem in view.warnings] == ["NO_GPU", "NAME_IS_LOOPBACK"]
+
+
 # -- lines of the job -------------------------------------------------------------------------------
 
 

@@ -347,10 +347,11 @@ def test_a_path_that_is_only_read_is_compared_with_the_server_s_at_once():
     reading = {"read_only": True, "file": None}
     same = nodes(mount(1, **{**SERVER, **reading}, mark="a"), mount(2, mark="a", **reading))
     other = nodes(mount(1, **{**SERVER, **reading}, mark="b"), mount(2, mark="a", **reading))
+    empty = nodes(mount(1, **{**SERVER, **reading}, mark=None), mount(2, mark=None, **reading))
     local = nodes(*(untried(number, **SERVER, read_only=True, mark="a") for number in (1, 2)))
 
     assert codes(storage.judge_mounts(same)) == []
-    assert codes(storage.judge_mounts(other)) == [("MOUNT_NOT_SHARED", "n1")]
+    assert codes(storage.judge_mounts(other)) == codes(storage.judge_mounts(empty)) == [("MOUNT_NOT_SHARED", "n1")]
     assert codes(storage.judge_mounts(local)) == [("MOUNT_NOT_SHARED", "n1"), ("MOUNT_NOT_SHARED", "n2")]
 
 
@@ -361,6 +362,12 @@ def test_spares_replace_a_node_with_a_local_directory_only_where_others_have_a_m
     assert not storage.is_mixed(nodes(server, server))
     assert not storage.is_mixed(nodes(client, client))
     assert codes(storage.judge_mounts(nodes(server, client), proof_follows=False)) == [("MOUNT_NOT_SHARED", "n1")]
+
+
+def test_directories_without_content_have_no_mark_to_compare(tmp_path):
+    assert mount_table.look(str(tmp_path), True, True)["mark"] is None
+    (tmp_path / "file").touch()
+    assert mount_table.look(str(tmp_path), True, True)["mark"]
 
 
 @pytest.mark.parametrize("read_only", [False, True])
