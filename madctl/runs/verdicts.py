@@ -52,12 +52,12 @@ def has_ended(record: Record) -> bool:
 
 
 def updated(record: Record, found: Verdict, now: float) -> Record:
-    """Return the record with what its nodes said; a line of the job's output is not kept."""
+    """Return the record with what all of its nodes said; a line of the job's output is not kept."""
     if has_ended(record):
         return record
     began = record.began or found.began
-    if found.status in (RUNNING, UNKNOWN):
-        return replace(record, began=began, seen=now if found.status == RUNNING else record.seen)
+    if found.status == RUNNING:
+        return replace(record, status=RUNNING, cause=found.cause, began=began, seen=now)
     exit_code = found.exit_code
     return replace(record, status=found.status, cause=found.cause, exit_code=exit_code, began=began, ended=found.ended)
 

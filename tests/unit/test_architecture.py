@@ -128,6 +128,7 @@ def test_madctl_imports_of_the_brain_only_what_runs_anywhere(path):
         "_request",
         "_show",
         "_ways",
+        "_follow",
         CONDUCTOR,
     }
 

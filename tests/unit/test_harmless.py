@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import types
+from dataclasses import replace
 
 import pytest
 
@@ -202,12 +203,12 @@ def remembered(text="x"):
     record = record_store.create(
         {**PLAN, "run_id": RUN, "nodes": [node]}, targets, [text.encode("utf-8", "replace").decode()]
     )
-    assert record_store.save(record_store.ended(record, text, 0)) is None
+    assert record_store.save(replace(record, status=text, cause=text, exit_code=0)) is None
     return record
 
 
 def ending(text):
-    return {"outcome": text, "exit_code": text, "signal": text, "stopped": False, "reason": text}
+    return {"outcome": "exited", "exit_code": 1, "signal": None, "stopped": False, "reason": text, "trouble": text}
 
 
 def answers(text):
@@ -220,6 +221,7 @@ def answers(text):
         "processes": text,
         "storage": text,
         "exit": ending(text),
+        "error": text,
     }
     described = {"run_id": text, "created": 1.0, "host": "node1", "node_rank": 0, "hosts": ["node1"], "plan": PLAN}
     run = {"run_id": text, "run_dir": text, "state": text, "exit": None, "described": {**described, "work": [text]}}

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -345,7 +346,7 @@ def test_a_record_is_private_and_whole(monkeypatch):
     remember()
     before = path().read_bytes()
     full(monkeypatch)
-    problem = record_store.save(record_store.ended(record_store.load(RUN), "failed", 6))
+    problem = record_store.save(replace(record_store.load(RUN), status="failed", exit_code=6))
 
     assert problem.code == "RECORD_UNWRITABLE" and "ps --hosts a,b" in problem.remedy
     assert path().read_bytes() == before

@@ -12,13 +12,14 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, streams
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import proof as proof_check
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
-from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table, verdict_text
+from madctl.commands import ps
 from madctl.housekeeping import cleaning, plays
 from madctl.nodes.inventory import GROUP, Targets
 from madctl.runs import held_runs
-from madctl.runs.exit_records import how_it_ended
 from tests import hostile
 from tests.unit.module_utils.odd_data import changed
 
@@ -26,6 +27,13 @@ PLUGINS = Path(__file__).parents[4] / "plugins"
 
 PROVED = {"connect": [{"port": 5, "error": None}], "read": [{"value": {"n1": "n"}}], "peers": {"n1": "127.0.0.1"}}
 ENDED = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": True, "reason": "stopped", "left_behind": []}
+TOLD = {
+    "failure": {"event": "rank_exit", "seq": 5, "rank": 3, "exit_code": 1, "signal": None, "time": 3.5, "error": "x"},
+    "began": 1.5,
+    "told_to_stop": None,
+    "error": "OSError: x",
+    "clock": 4.5,
+}
 TARGETS = Targets(("n1", "n2"), {"all": {"children": {GROUP: {"hosts": {"n1": {}, "n2": {}}, "vars": {}}}}}, ())
 DESCRIBED = {
     "run_id": "20261129-120000-1a2b3c4d",
@@ -44,7 +52,14 @@ DESCRIBED = {
         "world_size": 16,
     },
 }
-HELD = {"run_id": DESCRIBED["run_id"], "run_dir": "/r", "state": "exited", "exit": ENDED, "described": DESCRIBED}
+HELD = {
+    "run_id": DESCRIBED["run_id"],
+    "run_dir": "/r",
+    "state": "exited",
+    "exit": ENDED,
+    "described": DESCRIBED,
+    **TOLD,
+}
 GOOD = {
     "arm": {"container": "session", "proof": {**PROVED, "listen": None}},
     "prove": {**PROVED, "listen": None},
@@ -56,6 +71,7 @@ GOOD = {
         "storage": "/nfs",
         "processes": 0,
         "joined": 2,
+        **TOLD,
     },
     "end": {"changed": True, "known": True, "left": ["5 (python)"]},
     "stop_now": {"left": []},
@@ -164,7 +180,9 @@ def test_answers_of_one_node_break_nothing(rounds):
             assert isinstance(found["msg"], str)
         elif function == "look":
             status_table.lines([{"host": "n2", **found}])
-            how_it_ended([found], 1, DESCRIBED["plan"])
+            plan = {**DESCRIBED["plan"], "nodes": [{"host": "n2", "node_rank": 1}]}
+            found = dict(found, clock_offset=0.0)
+            verdict_text.whole(verdict.shown(verdict.of_nodes(plan, {"n2": found}), 1.0, 2.0))
         elif function == "clear":
             cleaned = cleaning.Cleaning([], 7.0, None, True)
             cleaned._take(plays.split(TARGETS)[1], "n2", found)
@@ -174,6 +192,7 @@ def test_answers_of_one_node_break_nothing(rounds):
         elif function == "survey" and found["runs"]:
             for one in held_runs.held({"n2": found}, TARGETS):
                 one.record(TARGETS)
+                status_table.of_runs([ps._shown(one, None)])
             held = {"n2": {run["run_id"]: run for run in found["runs"]}}
             run_id = find_run._choose(held, "", alive=False)
             find_run._plan(run_id, {"n2": held["n2"][run_id]}, {}, is_named=False)

@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, runners
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome, verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement, planner
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import order as check_order
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import order
@@ -16,7 +16,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter imp
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds, variables
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from madctl.cli import build_parser
-from madctl.runs import exit_records
 from tests.unit.module_utils.healthy_facts import node
 
 HOSTS = ["n1", "n2"]
@@ -136,7 +135,9 @@ def test_the_end_of_a_runner_is_told_in_its_words():
     assert (found["code"], found["message"], later) == ("RANK_FAILED", "fancyrun failed: exit code 3", 0.0)
     assert (run_outcome.ranks_of_nodes(plan), summary["ranks_joined"]) == ([None, None], 0)
     record = {"outcome": "exited", "exit_code": 0, "stopped": False, "ranks_joined": 1}
-    assert exit_records.how_it_ended([{"exit": record}, {"exit": record}], 2, plan) == "failed"
+    nodes = [{"host": host} for host in ("n1", "n2")]
+    answers = dict.fromkeys(("n1", "n2"), {"state": "exited", "exit": record})
+    assert verdict.of_nodes({**plan, "nodes": nodes}, answers).status == "failed"
 
 
 @pytest.mark.usefixtures("runner")

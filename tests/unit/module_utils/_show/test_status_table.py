@@ -4,17 +4,25 @@
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table
 
 
-def test_runs_are_lines_with_all_that_their_nodes_know():
-    about = {"created": 1.0, "work": ["train.py", "a b"]}
-    known = {"n1": {"state": "exited", "described": None}, "n2": {"state": "running", "described": about}}
-    header, one, other = status_table.of_runs({"r1": known, "r2": {"n3": {"state": "lost", "described": None}}})
+def cells(line):
+    return [cell.strip() for cell in line.split("  ") if cell]
 
-    assert header.split() == ["RUN", "STARTED", "STATE", "NODES", "WORK"]
-    assert [cell.strip() for cell in one.split("  ") if cell] == [
+
+def test_runs_are_lines_with_their_names_and_verdicts():
+    known = {"run_id": "r1", "name": "big", "created": 1.0, "status": "failed", "cause": "n1 rank 3: exit code 1"}
+    known.update(duration_seconds=43.2, hosts=["n1", "n2"], work="train.py 'a b'")
+    bare = {"run_id": "-x", "name": None, "created": None, "status": "unknown", "cause": None, "hosts": ["n3"]}
+    bare.update(duration_seconds=None, work=None)
+    header, one, other = status_table.of_runs([known, bare])
+
+    assert header.split() == ["RUN", "NAME", "STARTED", "DURATION", "VERDICT", "NODES", "WORK"]
+    assert cells(one) == [
         "r1",
+        "big",
         status_table.started(1.0),
-        "exited,running",
+        "43 s",
+        "failed: n1 rank 3: exit code 1",
         "n[1-2]",
         "train.py 'a b'",
     ]
-    assert other.split() == ["r2", "-", "lost", "n3", "-"]
+    assert cells(other) == ["'-x'", "-", "-", "-", "unknown", "n3", "-"]

@@ -28,6 +28,7 @@ def log(host, name, text):
 START = [*each("ready"), *each("started"), *each("joined", times=2)]
 STARTED = ["arm     3 nodes ready", "go      started on 3 nodes", "ranks   all 6 joined"]
 RESTART = {"event": "restart", "attempt": 1, "of": 3, "replaced": {"n3": "n9"}, "plan": {"run_id": "r.1"}}
+LOST = {"code": "NODE_LOST", "host": "n3", "message": "it is gone", "remedy": None}
 
 # What happens, and what is told of it, output with its source.
 STORIES = {
@@ -54,8 +55,13 @@ STORIES = {
     "no py-spy": (each("no_dump")[:1], ["notice  n1: no stack traces, because py-spy is not installed"]),
     "idle": ([{"event": "idle", "seconds": 600.0}], ["idle    no output for 600 s; stopping"]),
     "a restart counts again": (
-        [*START, {"event": "stopping"}, RESTART, *START],
-        [*STARTED, "stop    stopping all nodes", "restart 1 of 3: run r.1, n9 replaces n3", *STARTED],
+        [*START, {"event": "stopping"}, {**RESTART, "after": LOST}, *START],
+        [
+            *STARTED,
+            "stop    stopping all nodes",
+            "restart 1 of 3: attempt 1 failed: n3: it is gone; n9 replaces n3",
+            *STARTED,
+        ],
     ),
     "a restart of the same nodes": ([{"event": "restart", "attempt": 2, "of": 3}], ["restart 2 of 3"]),
     "output": (
@@ -76,7 +82,7 @@ STORIES = {
     ),
     "a restart ends all lines first": (
         [log("n1", "rank-0.out", "a"), log("n2", "rank-2.out", "b"), {**RESTART, "replaced": None}],
-        ["n1:0 a", "n2:2 b", "restart 1 of 3: run r.1"],
+        ["n1:0 a", "n2:2 b", "restart 1 of 3"],
     ),
     "torchrun is hidden once it is stopped": (
         [
@@ -260,23 +266,26 @@ def test_ranks_are_a_short_sum_however_many_nodes_there_are(counts, expected):
 # -- the end ----------------------------------------------------------------------------------------
 
 
-def ending(how, attached=False, **found):
+def ending(how, attached=False, logs="", **found):
     one = story.Story((), Mask(), attached)
     one.begin(plan())
-    return summary.ending(how, one, {"duration_seconds": 2, "nodes": [{"run_dir": "/r"}], **found})
+    return summary.ending(how, one, {"duration_seconds": 2, **found}, logs)
 
 
 def test_the_end_of_a_success():
     assert ending("succeeded") == ["done    succeeded after 2.0 s on 3 nodes"]
     assert ending("succeeded", ranks_joined=6) == ["done    succeeded after 2.0 s on 3 nodes, 6 of 6 ranks joined"]
-    assert ending("succeeded", attached=True) == ["done    succeeded on 3 nodes"]
+    assert ending("succeeded", attached=True) == ["done    succeeded after 2.0 s on 3 nodes"]
+    assert ending("succeeded", attempts=3, ranks_joined=6, duration_seconds=43.2) == [
+        "done    succeeded after 43 s on 3 nodes, attempt 3, 6 of 6 ranks joined"
+    ]
 
 
 def test_the_end_of_a_failure_tells_who_lost_a_peer_and_where_logs_are():
-    assert ending("failed", victims={"n2": 3, "n3": 4, "n1": 0}) == [
+    assert ending("failed", victims={"n2": 3, "n3": 4, "n1": 0}, logs="madctl logs r --rank 3") == [
         "n[2-3]: 7 ranks then lost their peers",
         "done    failed after 2.0 s on 3 nodes",
-        "logs    /r/logs on each node",
+        "logs    madctl logs r --rank 3",
     ]
     assert ending("failed", victims={"n2": 1})[0] == "n2: 1 rank then lost its peer"
 

@@ -8,10 +8,9 @@ import time
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome, verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import separate_worlds
-from madctl.runs.exit_records import how_it_ended
 from tests.unit.module_utils.channels import Followed
 
 # A launcher is known by its name; this one starts one rank, in a world that its words name.
@@ -187,12 +186,18 @@ def test_a_command_may_make_worlds():
     assert problems(found) == []
 
 
+def status(records, plan):
+    nodes = [{"host": str(number)} for number in range(len(records))]
+    answers = {str(number): {"state": "exited", "exit": record} for number, record in enumerate(records)}
+    return verdict.of_nodes({**plan, "nodes": nodes}, answers).status
+
+
 def test_status_shows_it_for_a_run_without_a_follower():
     clean = {"outcome": "exited", "exit_code": 0, "stopped": False, "left_behind": [], "trouble": None}
     records = [{**clean, "ranks_joined": 1, "apart": [rank]} for rank in (0, 1)]
     plan = {"shape": "script", "world_size": 2}
 
-    assert how_it_ended([{"exit": record} for record in records], 2, plan) == "failed"
-    assert how_it_ended([{"exit": records[0]}], 1, {**plan, "world_size": 1}) == "succeeded"
+    assert status(records, plan) == "failed"
+    assert status(records[:1], {**plan, "world_size": 1}) == "succeeded"
     records[1]["apart"] = []
-    assert how_it_ended([{"exit": record} for record in records], 2, plan) == "succeeded"
+    assert status(records, plan) == "succeeded"

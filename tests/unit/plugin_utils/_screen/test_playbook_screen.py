@@ -58,7 +58,7 @@ def test_a_run(told):
         "madctl: n1: gone [NODE_LOST]",
         "n2: 1 rank then lost its peer",
         "done    failed after 2.0 s on 2 nodes, 1 of 2 ranks joined",
-        "logs    /r/logs on each node",
+        "logs    ansible-playbook madctl.multinode.logs -e madctl_run_id=r",
     ]
 
 
