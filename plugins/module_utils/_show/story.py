@@ -7,7 +7,8 @@ Every sentence is written here, once for madctl and for playbooks. Pure; private
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Union
+import re
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Set, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs
@@ -17,6 +18,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.names impor
 Event = Dict[str, Any]
 LINKS = (events.SUSPECT, events.BACK)
 _RANK = "rank-"
+# What torchrun prints first when a signal ends it.
+_DYING = re.compile(r"Received \S+ death signal, shutting down workers")
 
 
 class Sentence(NamedTuple):
@@ -119,6 +122,7 @@ class Story:
         self._logs = Logs(mask)
         self._counts: Dict[str, int] = {}
         self._is_stopping = False
+        self._ending: Set[str] = set()
 
     @property
     def nodes(self) -> str:
@@ -144,7 +148,8 @@ class Story:
         """
         kind, host = event["event"], event.get("host", "")
         if kind == events.LOG:
-            block = self._logs.block(host, event["log"], payload) if in_blocks and not self._job.has_models else None
+            in_blocks = in_blocks and not self._job.has_models and not self._is_of_runner(event["log"])
+            block = self._logs.block(host, event["log"], payload) if in_blocks else None
             texts = self._logs.feed(host, event["log"], payload) if block is None else ()
             yield self._output(host, event["log"], texts, block)
         elif kind == events.SKIPPED:
@@ -167,7 +172,22 @@ class Story:
             texts = [without_credentials(text) for text in texts]
         # What the runner prints while it is stopped would bury the cause; the files keep it.
         is_hidden = self._is_stopping and self._job.hides_stop and not rank
+        if self._is_of_runner(log):
+            texts = self._without_end(host, texts)
         return Output(host, rank, texts, block, is_hidden)
+
+    def _is_of_runner(self, log: str) -> bool:
+        return self._job.hides_stop and not log.startswith(_RANK)
+
+    def _without_end(self, host: str, texts: Sequence[str]) -> Sequence[str]:
+        """Leave out what torchrun prints after it got a signal: a traceback of its own handler, whoever stopped it."""
+        if host in self._ending:
+            return ()
+        at = next((at for at, text in enumerate(texts) if _DYING.search(text)), None)
+        if at is None:
+            return texts
+        self._ending.add(host)
+        return texts[: at + 1]
 
     def _sentence(self, kind: str, event: Event) -> Optional[Sentence]:
         if kind in (events.PROBED, events.READY, events.STARTED, events.JOINED):
@@ -193,6 +213,7 @@ class Story:
         replaced = event.get("replaced") or {}
         self.hosts = [replaced.get(host, host) for host in self.hosts]
         self._is_stopping = False
+        self._ending.clear()
         self._counts.clear()
         name = ": run %s" % event["plan"]["run_id"] if event.get("plan") else ""
         changes = ["%s replaces %s" % (new, old) for old, new in replaced.items()]

@@ -32,7 +32,7 @@ def test_problems_are_in_the_words_of_playbooks():
     ]
     assert playbook_screen.summary(found, "n1") == "NODE_BUSY, PORT_IN_USE: see above"
     assert playbook_screen.summary(found, "n2") == "NODE_BUSY: see above"
-    assert playbook_screen.summary([problem("USAGE", None, "x")]) == "USAGE; see the causes above"
+    assert playbook_screen.summary([problem("USAGE", None, "x")], "n1") == "USAGE: see above"
 
 
 def test_a_run(told):
