@@ -2,7 +2,8 @@
 """
 Pack a run directory, and define what an archive may hold. Private to the collection.
 
-Empty files and directories are not packed. A job can leave anything there. Entries that cannot be read, or do not fit into an archive, are left out and counted.
+Empty files and directories are not packed. A job can leave anything there: entries that cannot be read, or do not fit
+into an archive, are left out and counted.
 """
 
 from __future__ import annotations

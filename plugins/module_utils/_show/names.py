@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 _NUMBER = re.compile(r"([0-9]{1,9})")
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, many: Optional[str] = None) -> str:
     """Write a number of things: ``1 node``, ``2 nodes``."""
-    return "%s %s%s" % (number, noun, "" if number == 1 else "s")
+    return "%s %s" % (number, noun if number == 1 else many or noun + "s")
 
 
 def fold(hosts: Sequence[str]) -> str:
