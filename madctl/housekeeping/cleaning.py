@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show import removals
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import size
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count
 from madctl.errors import Problem
 from madctl.housekeeping import plays
 from madctl.playbook import ask
@@ -17,15 +19,21 @@ from madctl.runs import record_store
 from madctl.runs.run_record import Record
 
 DAY_SECONDS = 86400.0
+_NAMED = 5
 
 
 class Cleaning:
-    """One cleaning of many nodes; ``problems`` are nodes that did not answer, ``notices`` what could not be deleted."""
+    """
+    One cleaning of many nodes.
+
+    ``problems`` are nodes that did not answer, ``notices`` what could not be deleted and who can no longer be reached.
+    """
 
     def __init__(self, records: Sequence[Record], days: float, run_dir: str | None, dry_run: bool) -> None:
         self._records, self._days, self._run_dir, self._dry_run = records, days, run_dir, dry_run
         self._answers: dict[plays.Way, dict[str, Any]] = {}
         self._removed_on: dict[str, set[str]] = {}
+        self._gone: set[str] = set()
         self.problems: list[Problem] = []
         self.notices: list[Problem] = []
 
@@ -35,7 +43,7 @@ class Cleaning:
         for group in groups:
             source = group.missing_source()
             if source is not None:
-                self.problems += self._out_of_reach(group, source)
+                self._gone.add(source)
                 continue
             variables: dict[str, Any] = {"madctl_days": self._days, "madctl_dry_run": self._dry_run}
             if self._run_dir:
@@ -46,6 +54,7 @@ class Cleaning:
             self.problems += found["problems"]
             for host, answer in found["nodes"].items():
                 self._take(group, host, answer)
+        self.notices += [self._forgotten(source) for source in sorted(self._gone)]
 
     def _take(self, group: plays.Group, host: str, answer: dict[str, Any]) -> None:
         self._answers[group.way(host)] = answer
@@ -65,18 +74,26 @@ class Cleaning:
                     found.setdefault(way, set()).add(os.path.dirname(run_dir))
         return found
 
-    def _out_of_reach(self, group: plays.Group, source: str) -> list[Problem]:
-        names = [r.run_id for r in self._records if source in r.targets["sources"]]
-        remedy = f"to forget its runs: rm {record_store.directory()}/{names[0]}.json" if names else None
-        remedy = f"{remedy} and {len(names) - 1} more" if len(names) > 1 else remedy
-        return [Problem("NODE_SILENT", f"its inventory {source} is gone", host, remedy) for host in group.hosts]
+    def _forgotten(self, source: str) -> Problem:
+        """Tell which runs cannot be reached any more, for example those of a lab that was removed."""
+        names = [record.run_id for record in self._records if source in record.targets["sources"]]
+        shown = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+        verb = "would be" if self._dry_run else "was" if len(names) == 1 else "were"
+        message = f"the inventory {source} is gone: {count(len(names), 'run')} {verb} forgotten here: {shown}"
+        return Problem("RUN_FORGOTTEN", message, remedy="if nodes still have files: madctl gc --hosts LIST")
 
     def over(self) -> list[Record]:
-        """List the records of runs that no node has any more, except recent ones, whose launch may just begin."""
+        """
+        List the records of runs that cannot be reached, or that no node has any more.
+
+        The latter without recent ones, whose launch may just begin.
+        """
         return [
             record
             for record in self._records
-            if self._is_old(record) and all(self._is_rid(record, host) for host in record.targets["names"])
+            if not self._gone.isdisjoint(record.targets["sources"])
+            or self._is_old(record)
+            and all(self._is_rid(record, host) for host in record.targets["names"])
         ]
 
     def _is_rid(self, record: Record, host: str) -> bool:
@@ -109,18 +126,15 @@ class Cleaning:
         found: list[str] = []
         would = "would remove " if self._dry_run else ""
         for (host, _), answer in self._answers.items():
-            runs, programs = answer["removed"], answer["programs"]
-            if runs or programs:
-                parts = [*_count(len(runs), "run"), *_count(len(programs), "set of programs", "sets of programs")]
-                parts.append(size(sum(entry["bytes"] for entry in [*runs, *programs])))
-                found.append(f"{host}: {would}{', '.join(parts)}")
-                named = [(run["run_id"], run["bytes"]) for run in runs] + [(p["name"], p["bytes"]) for p in programs]
-                found += [f"  {name}  {size(taken)}" for name, taken in named if self._dry_run]
+            told = removals.line(host, answer, self._dry_run)
+            if told:
+                named = [(run["run_id"], run["bytes"]) for run in answer["removed"]]
+                named += [(entry["name"], entry["bytes"]) for entry in answer["programs"]]
+                found += [told, *(f"  {name}  {size(taken)}" for name, taken in named if self._dry_run)]
         if records or directories:
-            parts = [
-                *_count(len(records), "record"),
-                *_count(len(directories), "temporary directory", "temporary directories"),
-            ]
+            parts = [count(len(records), "record")] if records else []
+            if directories:
+                parts.append(count(len(directories), "temporary directory", "temporary directories"))
             found.append(f"this machine: {would}{', '.join(parts)}")
             named_here = [*(f"record of {record.run_id}" for record in records), *map(str, directories)]
             found += [f"  {name}" for name in named_here if self._dry_run]
@@ -139,7 +153,3 @@ def _file(record: Record) -> Path:
 
 def _way(record: Record, host: str) -> plays.Way:
     return next(group.way(host) for group in plays.split(record.reach()) if host in group.hosts)
-
-
-def _count(number: int, one: str, many: str | None = None) -> list[str]:
-    return [f"{number} {one if number == 1 else many or one + 's'}"] if number else []

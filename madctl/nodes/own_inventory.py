@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import clause
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from madctl.ansible_settings import environment
 from madctl.errors import refused
 from madctl.screen.lines import one_line
+
+# Of all plugins that tried, the first says most.
+_PARSING = re.compile(r"Failed to parse .*? plugin: (.+)")
+_LEVEL = re.compile(r"^\s*\[?(?:ERROR|WARNING)\]?[:!]\s*")
 
 
 def hosts(sources: Sequence[str], limit: str | None) -> list[str]:
@@ -31,9 +37,7 @@ def hosts(sources: Sequence[str], limit: str | None) -> list[str]:
     )
     names = [line.strip() for line in done.stdout.splitlines()[1:] if line.strip()]
     if done.returncode or not names:
-        said = done.stderr.strip().splitlines() or ["no host matches"]
-        reason = one_line(next((line for line in said if "ERROR" in line), said[-1])).rstrip(".")
-        raise refused("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {reason}")
+        raise refused("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {_cause(done.stderr, sources)}")
     wrong = [name for name in names if not hostlist.is_name(name)]
     # A name that holds a new line looks like two; Ansible says how many it wrote.
     if wrong or f"({len(names)})" not in done.stdout.partition("\n")[0]:
@@ -44,6 +48,17 @@ def hosts(sources: Sequence[str], limit: str | None) -> list[str]:
 def located(source: str) -> str:
     """Return the absolute path of an inventory; a list of hosts stays as it is."""
     return os.path.abspath(source) if os.path.exists(source) or "," not in source else source
+
+
+def _cause(said: str, sources: Sequence[str]) -> str:
+    """Return what Ansible said in one sentence, without the file that it names again."""
+    lines = said.strip().splitlines() or ["no host matches"]
+    found = _PARSING.search(said)
+    text = found[1] if found else next((line for line in lines if "ERROR" in line), lines[-1])
+    text = _LEVEL.sub("", one_line(text)).rstrip(".")
+    for source in sources:
+        text = text.removeprefix(f"{source}: ")
+    return clause(text)
 
 
 def strict(sources: Sequence[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import count, reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import RUN_NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
 from madctl.errors import Problem, UsageError, refused
@@ -141,7 +141,7 @@ def known() -> tuple[list[Record], list[Problem]]:
             broken += error.problems
     if len(broken) < 2:
         return found, broken
-    message = f"{len(broken)} records cannot be read, the first: {broken[0].message}"
+    message = f"{count(len(broken), 'record')} cannot be read, the first: {broken[0].message}"
     return found, [replace(broken[0], message=message)]
 
 

@@ -35,9 +35,9 @@ class ActionModule(ActionBase):
         ) as conductor:
             judged = verdict.look(conductor, arguments, variables, stages, in_full=True)
             if conductor.is_over:
-                return verdict.interrupted(conductor, arguments)
+                return verdict.interrupted(conductor, arguments, list(variables))
             result, problems = verdict.found(judged), judged.problems
             wanted = boolean(arguments.get("prove", False)) and not judged.without_ifconfig
             if wanted or judged.plan is None:
                 result["checks"], problems = verdict.prove(conductor, judged, arguments, wanted and not event_socket)
-        return results.judged(result, problems, arguments)
+        return results.judged(result, problems, arguments, list(variables))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run.asking_action import AskingAction
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -15,10 +16,10 @@ class ActionModule(AskingAction):
     question = "collect"
 
     def show(self, found: dict[str, Any]) -> None:
-        """Show one line per node with its directory here."""
+        """Show where the files of which nodes are."""
         if self.is_dry and "run_id" in found:
             playbook_screen.tell("collect", "run %s would be fetched to %s" % (found["run_id"], found["dest"]))
-        elif "warning_list" in found:
-            playbook_screen.tell("collect", "run %s" % found["run_id"])
-            playbook_screen.say("%s: %s" % (host, place) for host, place in found["nodes"].items())
-            playbook_screen.notices(found["warning_list"])
+        elif found["nodes"]:
+            where = "run %s: %s in %s" % (found["run_id"], fold(list(found["nodes"])), found["dest"])
+            playbook_screen.tell("collect", where)
+        playbook_screen.notices(found.get("warning_list", []))

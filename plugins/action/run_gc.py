@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._show import job_lines
+from ansible_collections.madctl.multinode.plugins.module_utils._show import removals
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run.asking_action import AskingAction
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -19,16 +19,9 @@ class ActionModule(AskingAction):
         """Show one line per node where something was, or would be, removed."""
         nodes = {host: node for host, node in found["nodes"].items() if node["removed"] or node["programs"]}
         found["changed"] = bool(nodes) and (self._task.check_mode or not self.is_dry)
-        playbook_screen.say(_said(host, node, self.is_dry) for host, node in nodes.items())
+        playbook_screen.say(removals.line(host, node, self.is_dry) for host, node in nodes.items())
 
     def difference(self, found: dict[str, Any]) -> tuple[list[str], list[str]]:
         """Return the runs that are removed."""
         nodes = found["nodes"].items()
         return ["%s: %s" % (host, run["run_id"]) for host, node in nodes for run in node["removed"]], []
-
-
-def _said(host: str, node: dict[str, Any], dry_run: bool) -> str:
-    runs, programs = node["removed"], node["programs"]
-    taken = job_lines.size(sum(entry["bytes"] for entry in [*runs, *programs]))
-    verb = "would be" if dry_run else "were"
-    return "%s: %d runs and %d sets of programs %s removed, %s" % (host, len(runs), len(programs), verb, taken)

@@ -66,7 +66,7 @@ class ActionModule(ActionBase):
         """Inspect and plan; without a plan, the result is final."""
         judged = verdict.look(conductor, arguments, variables, stages, in_full=False)
         if conductor.is_over:
-            return None, verdict.interrupted(conductor, arguments)
+            return None, verdict.interrupted(conductor, arguments, list(variables))
         # Ansible keeps a copy per host, so it contains only what is needed after a launch.
         result = {
             "changed": False,
@@ -79,7 +79,7 @@ class ActionModule(ActionBase):
         result["checks"], problems = verdict.prove(conductor, judged, arguments, show=False)
         if problems:
             result["exit_code"] = int(codes.exit_code(problems))
-        return None, results.judged(result, problems, arguments)
+        return None, results.judged(result, problems, arguments, list(variables))
 
     def _start(
         self, conductor: Conductor, plan: Plan, arguments: dict[str, Any], screen: playbook_screen.Screen, is_dry: bool
@@ -102,7 +102,8 @@ class ActionModule(ActionBase):
         given = {"user_env": user_env, **limits, "log_cap": arguments["log_cap"], "detach": arguments["detach"]}
         given.update({name: arguments[name] for name in ("name", "note")})
         result = {"changed": True, **conductor.start(plan, given)}
-        return {**results.judged(result, result["problems"], arguments), **diff}
+        hosts = [node["host"] for node in plan["nodes"]]
+        return {**results.judged(result, result["problems"], arguments, hosts), **diff}
 
 
 def _secrets(plan: Plan, user_env: dict[str, Any]) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ class ActionModule(ActionBase):
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
         play_rules.require(self._task, task_vars)
+        if not play_rules.is_meant(self._task, task_vars):
+            return dict(play_rules.NOT_MEANT)
         arguments = request_of.arguments_of(self._task.args)
         with hosting.agents_of(self, task_vars) as agents:
             try:
@@ -36,7 +38,7 @@ class ActionModule(ActionBase):
             except find_run.Unknown as unknown:
                 playbook_screen.problems(unknown.problems)
                 nothing = {"changed": False, "nodes": {}, "exit_code": int(ExitCode.USAGE)}
-                return results.judged(nothing, unknown.problems, arguments)
+                return results.judged(nothing, unknown.problems, arguments, list(agents.ways))
             playbook_screen.notices(notices)
             quiet = bool(arguments.get("event_socket"))
             if not quiet:
@@ -54,4 +56,4 @@ class ActionModule(ActionBase):
             playbook_screen.problems(asked["problems"])
         elif not quiet:
             screen.done({**asked, "problems": ended}, shown=asked["problems"])
-        return results.judged(asked, asked["problems"], arguments)
+        return results.judged(asked, asked["problems"], arguments, list(agents.ways))

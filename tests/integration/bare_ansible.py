@@ -6,6 +6,7 @@ Environments are kept in ``.venv/cores``, like those of other tools that only te
 """
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -45,6 +46,11 @@ class Played:
         """Return the problems that were shown, as hosts and codes."""
         found = re.findall(r"^madctl: (\S+): .*\[([A-Z_]+)\]$", self.out, re.M)
         return sorted({(host.name, code) for hosts, code in found for host in hostlist.from_list(hosts)})
+
+    def failed(self):
+        """Return the messages of the tasks that failed, by host."""
+        found = re.findall(r"^fatal: \[(\S+)\]: FAILED! => (.*)$", self.out, re.M)
+        return {host: json.loads(result)["msg"] for host, result in found}
 
 
 def python(core):

@@ -187,17 +187,20 @@ def test_a_run_that_lives_on_one_node_is_kept_on_the_other(lab, detached, asked,
     assert madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"] == detached
 
 
-def test_a_lab_that_is_gone_is_a_silent_node(launch, tmp_path):
+def test_a_run_whose_inventory_is_gone_is_forgotten(launch, tmp_path):
     run_id = run_of(launch("--command", "--", "true"))
     path = Path(os.environ["XDG_STATE_HOME"]) / "madctl" / "runs" / f"{run_id}.json"
     record = json.loads(path.read_text())
     record["targets"]["sources"] = [str(tmp_path / "inventory.yml")]
     path.write_text(json.dumps(record))
+    would = madctl("gc", "--dry-run")
+    kept = path.exists()
     done = madctl("gc")
 
-    assert done.code == 4
-    assert f"node[1-2]: its inventory {tmp_path}/inventory.yml is gone; to forget its runs: rm {path}" in done.err
-    assert path.exists()
+    told = f"notice: the inventory {tmp_path}/inventory.yml is gone: 1 run %s forgotten here: {run_id}; "
+    assert (would.code, told % "would be" in would.err, kept) == (0, True, True), would.err
+    assert (done.code, told % "was" in done.err, path.exists()) == (0, True, False), done.err
+    assert "[RUN_FORGOTTEN]" in done.err
 
 
 def test_what_a_killed_madctl_left_here_goes_after_a_day(tmp_path_factory):

@@ -262,7 +262,7 @@ def test_nodes_that_fail_alike_are_told_once_in_the_words_of_playbooks(play):
     assert len(told) == 1, refused.all
     assert told[0].startswith("madctl: node[1-2]: ")
     assert told[0].endswith("madctl_skip: [machine] [NODE_BUSY]")
-    assert '"msg": "NODE_BUSY: node[1-2]; see the causes above"' in refused.out
+    assert refused.failed() == {"node1": "NODE_BUSY: see above", "node2": "NODE_BUSY: see above"}
 
 
 def test_stop_means_the_run_that_goes_on_and_not_a_later_one(play):
@@ -357,17 +357,43 @@ def test_the_callback_inside_ansible_runner(lab, tmp_path):
 
 def test_a_failure_is_a_line_and_no_dump(play):
     done = play("launch", variables={"madctl_work": [str(JOBS / "fail.py"), "3"]})
-    (failed,) = [line for line in done.out.splitlines() if line.startswith("fatal: ")]
+    shown = f"see ansible-playbook madctl.multinode.logs -e madctl_run_id={done.run_id} -e madctl_ranks=3"
 
     assert done.code == 2
     assert "node1:3 | giving up" in done.out
-    line = "node1: rank 3 failed: exit code 7; its output is in logs/rank-3.* of the run directory [RANK_FAILED]"
-    assert f"madctl: {line}" in done.out.splitlines()
+    assert f"madctl: node1: rank 3 failed: exit code 7; {shown} [RANK_FAILED]" in done.out.splitlines()
     assert re.search(r"^done    failed after \S+ s on 2 nodes, \d of 4 ranks joined$", done.out, re.M)
-    assert json.loads(failed.partition("=> ")[2]) == {
-        "changed": False,
-        "msg": "RANK_FAILED: node1; see the causes above",
-    }
+    # node2 is the first host of the play, and not to blame.
+    assert done.failed() == {"node1": "RANK_FAILED: see above"}
+    assert re.search(r"^node1 .* failed=1 ", done.out, re.M) and re.search(r"^node2 .* failed=0 ", done.out, re.M)
+
+
+NEXT = """
+- import_playbook: madctl.multinode.launch
+- hosts: all
+  gather_facts: false
+  tasks: [{ansible.builtin.debug: {msg: went on}}]
+"""
+
+
+def test_a_failure_on_one_node_ends_the_playbook_for_all(tree, options):
+    (tree / "next.yml").write_text(NEXT)
+    work = {"madctl_shape": "command", "madctl_work": ["sh", "-c", "exit $NODE_RANK"]}
+    done = bare_ansible.play(bare_ansible.OLDEST, tree, "next.yml", *options(work))
+
+    assert (done.code, done.failed()) == (2, {"node1": "COMMAND_FAILED: see above"}), done.all
+    assert "went on" not in done.out
+
+
+def test_what_goes_well_has_one_task_and_says_nothing_twice(play):
+    launched = play("launch", variables={"madctl_shape": "command", "madctl_work": ["true"]})
+    done = [launched, *map(play, ("status", "logs", "ps", "stop", "gc"))]
+
+    for played in done:
+        assert played.code == 0, played.all
+        banners = re.findall(r"^(?:PLAY|TASK) \[(.*)\] \*", played.out, re.M)
+        assert banners[2:] == ["End here if nothing failed"], played.all
+        assert "skipping" not in played.out, played.all
 
 
 def test_a_secret_of_the_vault_reaches_the_job_and_no_screen(play):
@@ -424,7 +450,7 @@ def test_both_doors_make_the_same_plan_and_check_mode_starts_nothing(play, tree,
     assert {key: ours[key] for key in ("master_addr", "master_port", "world_size", "runner")} == {
         key: theirs["data"][key] for key in ("master_addr", "master_port", "world_size", "runner")
     }
-    assert "node2: cd /tmp" in done.out
+    assert "  cd /tmp" in done.out.splitlines()
     assert "  API_TOKEN='***'" in done.out
     assert "+++ after: run " in done.out
     assert runs(on) == before

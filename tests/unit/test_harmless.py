@@ -151,7 +151,7 @@ def test_problems_of_every_code(code, shown, told):
         playbook_screen.problems([problem, {**problem, "message": "other"}])
         assert checked(told) and len(told) == 2
         told.clear()
-        message = results.judged({}, [problem, {**problem, "message": "other"}], {})["msg"]
+        message = results.judged({}, [problem, {**problem, "message": "other"}], {}, ["node1"])["msg"]
         assert len(checked(message.split("\n"))) == 2
 
 

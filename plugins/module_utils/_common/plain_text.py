@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Optional
 
 
 def plain(text: object, kept: str = "") -> str:
@@ -48,3 +49,8 @@ def of_errno(name: str) -> str:
 def clause(text: str) -> str:
     """Begin a text in lower case, unless its first word is one in capitals."""
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def count(number: int, noun: str, many: Optional[str] = None) -> str:
+    """Write a number of things: ``1 node``, ``2 nodes``."""
+    return "%s %s" % (number, noun if number == 1 else many or noun + "s")

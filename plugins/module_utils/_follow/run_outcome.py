@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES, Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import clause
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import clause, count
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
@@ -245,7 +245,7 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
     job = _job(plan)
     joined = sum(run.joined for run in runs)
     if not problems and job.counts_ranks and joined < plan["world_size"]:
-        message = "%d of %d ranks joined" % (joined, plan["world_size"])
+        message = "%d of %s joined" % (joined, count(plan["world_size"], "rank"))
         problems.append(problem("RANKS_MISSING", None, message, logs_of(plan)))
     if not problems and job.has_models:
         problems += _bystanders(runs, plan)[:1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, List, Sequence, Set
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import common_networks, network_cards
@@ -44,9 +45,15 @@ def choose(group: Group, wanted: str) -> Choice:
         return [], several
     common = set.intersection(*({c.network for c in own} for own in each))
     chosen = [_first(group, number, own, common, each) for number, own in enumerate(each)]
-    text = "%d cards match %s, on most nodes %d"
+    text = "%s %s, on most nodes %d"
     fewer = odd_ones(zip(group.hosts, chosen), lambda own: len(own.cards))
-    return chosen, [problem("CARDS_DIFFER", host, text % (count, wanted, most)) for host, count, most in fewer]
+    return chosen, [
+        problem("CARDS_DIFFER", host, text % (_matching(count), wanted, most)) for host, count, most in fewer
+    ]
+
+
+def _matching(cards: int) -> str:
+    return plain_text.count(cards, "card matches", "cards match")
 
 
 def _matches(fact: Facts, wanted: str, repeated: Set[str]) -> List[Candidate]:

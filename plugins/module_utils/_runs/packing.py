@@ -2,7 +2,8 @@
 """
 Pack a run directory, and define what an archive may hold. Private to the collection.
 
-A job can leave anything there. Entries that cannot be read, or do not fit into an archive, are left out and counted.
+Empty files and directories are not packed. A job can leave anything there: entries that cannot be read, or do not fit
+into an archive, are left out and counted.
 """
 
 from __future__ import annotations
@@ -71,17 +72,26 @@ class _Packing:
             self._leave_out(name)
         elif stat.S_ISDIR(mode):
             os.listdir(path)  # An unreadable directory is left out as a whole.
-            yield self._begin({"directory": name})
-            yield from self.directory(path, name + "/")
+            yield from self._filled(name, self.directory(path, name + "/"))
         else:
             yield from self._file(path, name)
+
+    def _filled(self, name: str, content: Iterator[bytes]) -> Iterator[bytes]:
+        """Begin a directory before the first thing in it; one without anything is no use to anybody."""
+        self._entries += 1
+        for first in content:
+            yield wire.encode({"directory": name})
+            yield first
+            yield from content
+            return
+        self._entries -= 1
 
     def _file(self, path: bytes, name: str) -> Iterator[bytes]:
         # The job may just have replaced the file with a pipe that has no writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as stream:
             status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode):
+            if stat.S_ISREG(status.st_mode) and status.st_size:
                 yield self._begin({"file": name, "time": min(max(0.0, status.st_mtime), LAST_SECOND - 1.0)})
                 for data in iter(lambda: stream.read(_PIECE), b""):
                     yield wire.encode({}, data)

@@ -7,12 +7,9 @@ import functools
 import re
 from typing import Dict, List, Sequence, Set, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import count as count
+
 _NUMBER = re.compile(r"([0-9]{1,9})")
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number of things: ``1 node``, ``2 nodes``."""
-    return "%s %s%s" % (number, noun, "" if number == 1 else "s")
 
 
 def fold(hosts: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def whole(plan: Mapping[str, Any], hidden: Mapping[str, Any]) -> Iterator[str]:
     shared = {name: line for name, line in shared.items() if line is not None}
     if shared:
         who = "all nodes" if len(nodes) > 1 else nodes[0]["host"]
-        of_table = ", each with its %s" % ", ".join(dict.fromkeys(named)) if named else ""
+        of_table = ", each with its %s" % " and ".join(dict.fromkeys(named)) if named else ""
         yield from ("", "%s%s:" % (who, of_table), *("  %s" % line for line in shared.values()))
     blocks: Dict[Tuple[str, ...], List[str]] = {}
     for node, own in zip(nodes, each):

@@ -7,7 +7,8 @@ Every sentence is written here, once for madctl and for playbooks. Pure; private
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+import re
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
@@ -26,6 +27,8 @@ _HELD_BYTES = 1 << 20
 _ENDS_HOLDING = (*LINKS, events.STOPPING, events.START_FAILED, events.EXIT, events.LOST, events.RESTART)
 
 Source = Tuple[str, str]  # host, and rank or nothing
+# What torchrun prints first when a signal ends it.
+_DYING = re.compile(r"Received \S+ death signal, shutting down workers")
 
 
 class Sentence(NamedTuple):
@@ -161,6 +164,7 @@ class Story:
         self._is_holding = False
         self._held: List[Tuple[Event, bytes]] = []
         self._held_bytes = 0
+        self._ending: Set[str] = set()
 
     @property
     def nodes(self) -> str:
@@ -227,7 +231,11 @@ class Story:
 
     def unfinished(self, is_wanted: Callable[[Source], bool]) -> Iterator[Tuple[Source, str]]:
         """Yield what may still change of the logs of some sources: progress bars, prompts."""
-        for host, log, text in self._logs.unfinished(lambda host, log: is_wanted((host, _rank_of(log)))):
+
+        def shows(host: str, log: str) -> bool:
+            return not self._is_of_runner(log) and is_wanted((host, _rank_of(log)))
+
+        for host, log, text in self._logs.unfinished(shows):
             output = self._output(host, log, [text])
             if not output.is_hidden:
                 yield (host, output.rank), output.texts[0]
@@ -247,7 +255,7 @@ class Story:
         host, log = event["host"], event["log"]
         if event["event"] == events.SKIPPED:
             return self._output(host, log, self._logs.gap(host, log, event["size"]))
-        block = self._logs.block(host, log, payload) if in_blocks and not self._job.has_models else None
+        block = self._logs.block(host, log, payload) if in_blocks and not self._is_inspected(log) else None
         return self._output(host, log, self._logs.feed(host, log, payload) if block is None else (), block)
 
     def _output(self, host: str, log: str, texts: Sequence[str], block: Optional[bytes] = None) -> Output:
@@ -256,7 +264,25 @@ class Story:
             texts = [without_credentials(text) for text in texts]
         # What the runner prints while it is stopped would bury the cause; the files keep it.
         is_hidden = self._is_stopping and self._job.hides_stop and not rank
+        if self._is_of_runner(log):
+            texts = self._without_end(host, texts)
         return Output(host, rank, texts, block, is_hidden)
+
+    def _is_inspected(self, log: str) -> bool:
+        return self._job.has_models or self._is_of_runner(log)
+
+    def _is_of_runner(self, log: str) -> bool:
+        return self._job.hides_stop and not log.startswith(_RANK)
+
+    def _without_end(self, host: str, texts: Sequence[str]) -> Sequence[str]:
+        """Leave out what torchrun prints after it got a signal: a traceback of its own handler, whoever stopped it."""
+        if host in self._ending:
+            return ()
+        at = next((at for at, text in enumerate(texts) if _DYING.search(text)), None)
+        if at is None:
+            return texts
+        self._ending.add(host)
+        return texts[: at + 1]
 
     def _sentence(self, kind: str, event: Event) -> Optional[Sentence]:
         if kind in (events.PROBED, events.READY, events.STARTED, events.JOINED):
@@ -285,6 +311,7 @@ class Story:
         replaced = event.get("replaced") or {}
         self.hosts = [replaced.get(host, host) for host in self.hosts]
         self._is_stopping, self._is_holding = False, True
+        self._ending.clear()
         self._counts.clear()
         failed = ["attempt %d failed: %s" % (event["attempt"], codes.cause(event["after"]))] if "after" in event else []
         changes = ["%s replaces %s" % (new, old) for old, new in replaced.items()]

@@ -27,6 +27,8 @@ class AskingAction(ActionBase):
         """Return ``nodes`` by host, and ``problems`` of nodes that did not answer as they should."""
         super().run(tmp, task_vars)
         play_rules.require(self._task, task_vars)
+        if not play_rules.is_meant(self._task, task_vars):
+            return dict(play_rules.NOT_MEANT)
         arguments = request_of.arguments_of(self._task.args)
         self.is_dry = arguments["dry_run"] = bool(self._task.check_mode or arguments.get("dry_run"))
         with hosting.agents_of(self, task_vars) as agents:
@@ -37,7 +39,7 @@ class AskingAction(ActionBase):
         before, after = self.difference(found) if self._task.diff else ([], [])
         if before or after:
             found["diff"] = {"before": _text(before), "after": _text(after)}
-        return results.judged(found, found["problems"], arguments)
+        return results.judged(found, found["problems"], arguments, list(task_vars["ansible_play_hosts_all"]))
 
     def _asked(self, agents: Agents, arguments: dict[str, Any]) -> dict[str, Any]:
         try:

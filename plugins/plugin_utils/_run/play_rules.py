@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.variable
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _NEEDS_ALL = "this role needs all hosts of the play at once"
+NOT_MEANT = {"changed": False, "skipped": True, "skip_reason": "its tag was not asked for"}
 _TOGETHER = ("linear", "debug")  # by what a strategy's name ends with
 
 
@@ -47,6 +48,20 @@ def require_tags(task_vars: Any, known: Sequence[str]) -> None:
     playbooks = context.CLIARGS.get("args", ())
     if found and len(playbooks) == 1 and _is_ours(playbooks[0]):
         raise playbook_screen.refusal(found)
+
+
+def is_meant(task: Any, task_vars: Any) -> bool:
+    """
+    Return whether the tags of the command line mean a task of a playbook that always runs, to refuse unknown tags.
+
+    Raises:
+        AnsibleActionFail: With one line per tag that no task has.
+    """
+    own = set(task.tags) - {"always"}
+    if "always" not in task.tags or not own:
+        return True
+    require_tags(task_vars, sorted(own))
+    return bool({"all", "tagged", *own} & set(task_vars.get("ansible_run_tags", ())))
 
 
 class Stages(NamedTuple):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -97,10 +98,10 @@ def found(judged: judgement.Judgement) -> dict[str, Any]:
     }
 
 
-def interrupted(conductor: Conductor, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of an action that was interrupted before anything started."""
+def interrupted(conductor: Conductor, arguments: dict[str, Any], hosts: Sequence[str]) -> dict[str, Any]:
+    """Return the result of an action that was interrupted before anything started on the hosts of the play."""
     reason = conductor.interrupted or codes.problem("INTERRUPTED", None, "interrupted")
-    return results.judged({"changed": False, "exit_code": int(codes.exit_code([reason]))}, [reason], arguments)
+    return results.judged({"changed": False, "exit_code": int(codes.exit_code([reason]))}, [reason], arguments, hosts)
 
 
 def not_run(judged: judgement.Judgement, paths: list[str]) -> dict[str, list[str]]:

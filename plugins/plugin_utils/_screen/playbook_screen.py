@@ -112,11 +112,10 @@ def refusal(found: Sequence[codes.Problem]) -> AnsibleActionFail:
     return error
 
 
-def summary(found: Sequence[codes.Problem]) -> str:
-    """Write the message of a task that fails after ``problems`` has shown causes and remedies: codes and hosts."""
-    order = dict.fromkeys(entry["code"] for entry in found)
-    hosts = {code: problem_lines.hosts([entry for entry in found if entry["code"] == code]) for code in order}
-    return ", ".join("%s: %s" % pair if pair[1] else pair[0] for pair in hosts.items()) + "; see the causes above"
+def summary(found: Sequence[codes.Problem], host: str) -> str:
+    """Write the message of a task that fails on a host after ``problems`` has shown causes and remedies."""
+    own = [entry["code"] for entry in found if entry["host"] in (host, None)] or [entry["code"] for entry in found]
+    return ", ".join(dict.fromkeys(own)) + ": see above"
 
 
 def refuse(found: Sequence[codes.Problem]) -> None:

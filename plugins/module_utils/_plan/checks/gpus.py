@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import List, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Gpus, Holder, Nodes
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import Case, Choices, Chosen
@@ -35,9 +36,14 @@ def choose(case: Case, choices: Choices) -> Chosen:
     if request.nproc_per_node == "auto" and any(slots):
         most = max(set(slots), key=slots.count) or 0
         numbers = [count or 1 for count in slots] if case.ranks.takes_unequal else [most] * len(slots)
-        text = "%s slots in the host list, most nodes have %d"
+        text = "%s in the host list, most nodes have %d"
         found = [
-            problem("SLOTS_DIFFER", host, text % (count or "no", most), _SAME_SLOTS)
+            problem(
+                "SLOTS_DIFFER",
+                host,
+                text % (plain_text.count(count, "slot") if count else "no slots", most),
+                _SAME_SLOTS,
+            )
             for host, count in zip(case.hosts, slots)
             if count != most and not case.ranks.takes_unequal
         ]
@@ -75,7 +81,9 @@ def processes(
     if least and policy == "min":
         return [least] * len(nodes), []
     return [most or 1] * len(nodes), [
-        problem("GPU_COUNT_DIFFERS", host, "%d GPUs, most nodes have %d%s" % (count, most or 0, why))
+        problem(
+            "GPU_COUNT_DIFFERS", host, "%s, most nodes have %d%s" % (plain_text.count(count, "GPU"), most or 0, why)
+        )
         for host, count, why in counts
         if count != most
     ]
@@ -84,6 +92,10 @@ def processes(
 def _is_counted(gpus: Gpus) -> bool:
     """Return whether the number of a node's GPUs is known: a vendor's tool that fails leaves it unknown."""
     return bool(gpus["count"] or gpus.get("hidden_by") or not gpus.get("note"))
+
+
+def _short(gpus: int, processes: int) -> str:
+    return "%s for %s" % (plain_text.count(gpus, "GPU"), plain_text.count(processes, "process", "processes"))
 
 
 def _hidden(facts: Facts) -> str:
@@ -96,7 +108,7 @@ def too_few(nodes: Nodes, numbers: Sequence[int]) -> List[Problem]:
     """Return nodes with fewer GPUs than processes; where no node has any, processes compute without."""
     some = any(facts["gpus"]["count"] for _, facts in nodes)
     return [
-        problem("GPU_TOO_FEW", host, "%d GPUs for %d processes%s" % (facts["gpus"]["count"], number, _hidden(facts)))
+        problem("GPU_TOO_FEW", host, _short(facts["gpus"]["count"], number) + _hidden(facts))
         for (host, facts), number in zip(nodes, numbers)
         if some and facts["gpus"]["count"] < number and _is_counted(facts["gpus"])
     ]

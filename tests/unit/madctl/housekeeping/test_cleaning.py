@@ -2,6 +2,7 @@
 """What earlier runs left: which nodes are asked, which records go, and which directories."""
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import time
@@ -42,6 +43,27 @@ def remembered(days=10.0, hosts=("a", "b"), run_id=RUN):
     path = record_store.directory() / f"{run_id}.json"
     os.utime(path, (record.created, record.created))
     return record_store.load(run_id)
+
+
+def test_runs_whose_inventory_is_gone_are_forgotten(monkeypatch, tmp_path):
+    here, gone = tmp_path / "here.yml", tmp_path / "gone.yml"
+    here.touch()
+    records = [
+        dataclasses.replace(remembered(0.0, ("a",), f"20260102-03040{n}-abcdef01"), targets=of_source(source))
+        for n, source in enumerate((gone, here, gone))
+    ]
+    monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": {}, "problems": []})
+    found = cleaning.Cleaning(records, 7, None, dry_run=False)
+    found.ask(plays.groups(record.reach() for record in records))
+
+    assert (found.over(), found.problems) == ([records[0], records[2]], [])
+    assert [(notice.code, notice.host) for notice in found.notices] == [("RUN_FORGOTTEN", None)]
+    assert f"the inventory {gone} is gone: 2 runs were forgotten here: " in found.notices[0].message
+    assert records[2].run_id in found.notices[0].message and records[1].run_id not in found.notices[0].message
+
+
+def of_source(source):
+    return {"names": ["a"], "inventory": asked("a").inventory, "sources": [str(source)]}
 
 
 def answer(removed=(), held=()):

@@ -31,7 +31,7 @@ class Playing:
 
     def run(self, playbook, targets, variables):
         assert variables["madctl_keep_ways"]
-        self.on_task("madctl.multinode.assert_tags", "a", {"changed": False})
+        self.on_task("madctl.multinode.run_status", "a", {"changed": False})
         self.on_task(f"madctl.multinode.run_{playbook}", "a", self.result or {})
 
 

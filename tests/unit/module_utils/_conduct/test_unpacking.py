@@ -271,6 +271,9 @@ def test_a_run_comes_as_it_is(tmp_path):
     to = tmp_path / "to" / "node1"
 
     assert fetching.from_node(HERE, request, str(to), 1 << 30) == (True, None, None)
+    # What is empty stays there.
+    (run / "logs" / "empty").rmdir()
+    (run / "exit.json").unlink()
     assert written(to) == written(run)
     assert (to / "logs" / "rank-0.out").read_bytes() == (run / "logs" / "rank-0.out").read_bytes()
     assert fetching.is_replaced(str(to), RUN["run_id"]) and not fetching.is_replaced(str(to), "another")

@@ -48,13 +48,13 @@ def test_a_pipe_in_place_of_a_file_delays_nothing(tmp_path, monkeypatch):
     run = tmp_path / "run"
     run.mkdir()
     os.mkfifo(run / "pipe")
-    (run / "file").touch()
+    (run / "file").write_text("text")
     looked = os.lstat
     monkeypatch.setattr(
         os, "lstat", lambda path: looked(run / "file") if os.fsdecode(path).endswith("pipe") else looked(path)
     )
 
-    assert packed(run) == {"file": b""}
+    assert packed(run) == {"file": b"text"}
 
 
 def entries(run_dir):
@@ -88,29 +88,41 @@ def test_one_unreadable_file_affects_no_other(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("time", "expected"), [(-5, 0), (1 << 34, (1 << 33) - 1), (7, 7)])
 def test_a_file_of_any_time_is_packed(tmp_path, time, expected):
-    (tmp_path / "file").touch()
+    (tmp_path / "file").write_text("text")
     os.utime(tmp_path / "file", (time, time))
 
     assert entries(tmp_path) == [{"file": "file", "time": expected}, {"end": True}]
 
 
 def test_directories_are_packed_as_deep_as_an_archive_goes(tmp_path):
-    (tmp_path / "/".join(["d"] * 70)).mkdir(parents=True)
-    (tmp_path / "file").touch()
+    place = tmp_path / "/".join(["d"] * 63)
+    (place / "d" / "d").mkdir(parents=True)
+    for path in (tmp_path / "file", place / "file", place / "d" / "file"):
+        path.write_text("text")
     found = entries(tmp_path)
 
-    assert sum("directory" in header for header in found) == packing.DEPTH
-    assert found[-2]["file"] == "file" and found[-1]["left_out"] == 1
+    assert sum("directory" in header for header in found) == packing.DEPTH - 1
+    assert found[-2]["file"] == "file" and found[-1]["left_out"] == 2
 
 
 def test_no_more_entries_are_packed_than_an_archive_may_hold(tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "ENTRIES", 4)
     for number in range(10):
-        (tmp_path / str(number)).touch()
+        (tmp_path / str(number)).write_text("text")
     found = entries(tmp_path)
 
     assert [header["file"] for header in found[:-1]] == ["0", "1", "2", "3"]
     assert found[-1] == {"end": True, "left_out": 6, "names": ["4", "5", "6"]}
+
+
+def test_nothing_empty_is_packed_nor_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "ENTRIES", 2)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "empty").touch()
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "file").write_text("text")
+
+    assert [header.get("directory") or header.get("file") for header in entries(tmp_path)] == ["c", "c/file", None]
 
 
 def test_names_that_begin_alike_are_all_spelled(tmp_path):

@@ -93,6 +93,15 @@ STORIES = {
         ],
         ["n1: a", "stop    stopping all nodes", "n1:0 c"],
     ),
+    "torchrun that a signal ends says so, and no more": (
+        [
+            log("n1", "runner.err", "a\nW1 Received 15 death signal, shutting down workers\nTraceback (most recent\n"),
+            log("n1", "runner.err", "SignalException: Process 180 got signal: 15\n"),
+            log("n2", "runner.err", "b\n"),
+            log("n1", "rank-0.out", "c\n"),
+        ],
+        ["n1: a", "n1: W1 Received 15 death signal, shutting down workers", "n2: b", "n1:0 c"],
+    ),
     "torchrun is shown after a restart": (
         [{"event": "stopping"}, {**RESTART, "replaced": None}, *each("started"), log("n1", "runner.err", "a\n")],
         ["stop    stopping all nodes", "restart 1 of 3: run r.1", STARTED[1], "n1: a"],

@@ -208,7 +208,7 @@ def test_run_gc_removes_what_is_over(played):
     assert not [path for path in Path(played.base).iterdir() if path.name.startswith("2026")]
 
 
-def test_assert_tags_refuses_tags_that_no_task_has(played):
+def test_a_tag_that_no_task_has_is_refused(played):
     code, said = played.play(ROOT / "playbooks/ps.yml", "--tags", "lst", "-e", f"madctl_run_dir={played.base}")
 
     assert code and "lst" in said and "TAG_UNKNOWN" in said

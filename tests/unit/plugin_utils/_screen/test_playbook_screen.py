@@ -30,8 +30,9 @@ def test_problems_are_in_the_words_of_playbooks():
         "madctl: n[1-2]: already used by run X; madctl_skip: [machine] [NODE_BUSY]",
         "madctl: n1: port 1 is in use; choose another madctl_master_port [PORT_IN_USE]",
     ]
-    assert playbook_screen.summary(found) == "NODE_BUSY: n[1-2], PORT_IN_USE: n1; see the causes above"
-    assert playbook_screen.summary([problem("USAGE", None, "x")]) == "USAGE; see the causes above"
+    assert playbook_screen.summary(found, "n1") == "NODE_BUSY, PORT_IN_USE: see above"
+    assert playbook_screen.summary(found, "n2") == "NODE_BUSY: see above"
+    assert playbook_screen.summary([problem("USAGE", None, "x")], "n1") == "USAGE: see above"
 
 
 def test_a_run(told):

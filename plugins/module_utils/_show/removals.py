@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cleaning deleted on a node, as a line. Pure; private to the collection."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import size
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count
+
+
+def line(host: str, node: Mapping[str, Any], is_dry: bool) -> str:
+    """Write how many runs and programs a node had too many, and their size; empty if it had none."""
+    runs, programs = node["removed"], node["programs"]
+    parts = [count(len(runs), "run")] if runs else []
+    parts += [count(len(programs), "set of programs", "sets of programs")] if programs else []
+    taken = size(sum(entry["bytes"] for entry in [*runs, *programs]))
+    would = "would remove " if is_dry else ""
+    return "%s: %s%s, %s" % (host, would, ", ".join(parts), taken) if parts else ""
