@@ -159,6 +159,8 @@ class View:
                 tell(sentence)
             return
         try:
+            self._ticker.flush()
+            self._below.erase(also_echo=True)
             if ends:
                 self._end_logs()
             self._tell(sentence)

@@ -299,6 +299,17 @@ def test_nothing_of_a_drawing_is_left_at_the_end(drawn, ending):
     assert seen()[-1].startswith("logs ")
 
 
+def test_an_echo_of_the_terminal_is_taken_away(drawn):
+    view, seen = drawn()
+    for order in (b"s", b"k"):
+        sys.stdout.write("^C")
+        view.interrupted(order)
+    view.close()
+
+    assert not [line for line in seen() if "^C" in line]
+    assert [line.split()[1] for line in seen() if line.startswith("stop ")] == ["interrupted;", "killing;"]
+
+
 def test_other_ranks_are_drawn_only_if_they_are_asked_for(drawn):
     for options, shown in (({}, "node1:0"), ({"rank": 2}, "node3:2")):
         view, seen = drawn(**options)
