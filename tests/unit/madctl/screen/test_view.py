@@ -32,7 +32,8 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def screen(monkeypatch):
-    """One screen for both streams, so that order is seen."""
+    """One screen for both streams, so that order is seen; it cannot draw."""
+    monkeypatch.setenv("TERM", "dumb")
 
     def make(terminal=False, **options):
         both = Terminal() if terminal else io.StringIO()
