@@ -112,7 +112,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_option(job, "--chdir", metavar="PATH", help="working directory on every node (default: this one)")
     add_option(job, "--run-dir", metavar="PATH", help="parent of run directories (default /var/tmp/madctl-UID)")
     add_option(limits, "--timeout", default=None, metavar="TIME", help="stop the job after TIME: 90, 10m, 1h30m")
-    what = "dump stack traces and stop the job when no rank prints anything for TIME"
+    what = "dump stack traces and stop the job when no rank prints a single byte for TIME"
     add_option(limits, "--idle-timeout", default=None, metavar="TIME", help=what)
     what = "keep only the newest SIZE of each log on the nodes (default 1G)"
     add_option(limits, "--log-cap", metavar="SIZE", help=what)

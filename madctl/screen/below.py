@@ -47,9 +47,9 @@ class Below:
         """Whether it changes though nothing happens."""
         return self.can_draw and self._has_clock and bool(self._waiting.text(0))
 
-    def erase(self) -> None:
-        """Take everything away for something else to be written."""
-        self._drawing.erase()
+    def erase(self, also_echo: bool = False) -> None:
+        """Take everything away for something else to be written; see ``Redrawn.erase``."""
+        self._drawing.erase(also_echo and self.can_draw)
         self._written = time.monotonic()
 
     def leave_table(self) -> None:

@@ -25,7 +25,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.waiting imp
 from madctl.errors import Problem
 from madctl.screen.below import Below
 from madctl.screen.job_output import LAST_LINES, LONGEST, JobOutput
-from madctl.screen.lines import Line, Ticker, Window, excerpt
+from madctl.screen.lines import DRAW_SECONDS, Line, Ticker, Window, excerpt
 from madctl.screen.problems import folded, print_problems
 from madctl.screen.terminal import ERR, OUT, tell
 
@@ -172,6 +172,8 @@ class View:
                 tell(sentence)
             return
         try:
+            self._ticker.flush()
+            self._below.erase(also_echo=True)
             if ends:
                 self._end_logs()
             self._tell(sentence)
@@ -262,11 +264,9 @@ class View:
         self._drawn = now
 
     def _draw_soon(self) -> None:
-        if self._below.can_draw or not self._story.is_settled:
-            self._ticker.redraw()
-        else:
+        if not self._below.can_draw:
             self._snapshots.heard(time.monotonic())
-            self._ticker.redraw(SNAPSHOT_SECONDS)
+        self._ticker.redraw(DRAW_SECONDS if self._below.can_draw or not self._story.is_settled else SNAPSHOT_SECONDS)
 
     def _beat(self) -> None:
         """Do what is due though nothing happens, and see to it that it is done again."""
@@ -274,11 +274,14 @@ class View:
             self._job.show(output)
         if not self._story.is_settled:
             self._ticker.redraw()
+        now = time.monotonic()
         if self._below.can_draw:
             self._draw()
             if self._below.is_clocked:
                 self._ticker.redraw(1.0)
-        elif self._snapshots.is_due(time.monotonic()):
+        elif self._snapshots.due is not None and now < self._snapshots.due:
+            self._ticker.redraw(self._snapshots.due - now)
+        elif self._snapshots.due is not None:
             for source, text in self._snapshots.take(self._story.unfinished(self._is_live)):
                 self._job.add(source, [text])
 

@@ -26,8 +26,9 @@ options:
     default: 0
   idle_timeout:
     description: >-
-      Seconds without any output of any rank after which stack traces are dumped and the job is stopped. V(0) means no
-      limit. Needs a process that follows the run, so it cannot be combined with O(detach).
+      Seconds without a single byte of output of any rank, such as a progress bar that moves, after which stack traces
+      are dumped and the job is stopped. V(0) means no limit. Needs a process that follows the run, so it cannot be
+      combined with O(detach).
     type: float
     default: 0
   log_cap:

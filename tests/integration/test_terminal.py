@@ -3,26 +3,31 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
-import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 
 import pyte
 import pytest
 
 from madctl.lab import power
+from tests.integration import bare_ansible
 from tests.integration.command import JOBS, MADCTL
 
 pytestmark = pytest.mark.lab
 
 BARS = ("load", "batch 0", "batch 1", "epochs")
+BOTH = r"(?s)epochs: +50%.*batch 1: +[1-9]"
 HEIGHT = 30
+ASK = "printf 'continue? '; exec sleep 300"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,11 @@ class Terminal:
         self.screen = pyte.HistoryScreen(columns, HEIGHT, history=5000)
         self._stream = pyte.ByteStream(self.screen)
         self._master, theirs = pty.openpty()
+        self._changed = threading.Condition()
+        self._is_over = False
+        self.written = b""
+        self.states = {bar: set() for bar in BARS}  # of the bars of node1, as they were seen
+        self.most = dict.fromkeys(BARS, 0)  # lines that showed a bar of node1 at once
         self.resize(columns)
         self.process = subprocess.Popen(
             [*map(str, argv)],
@@ -58,13 +68,33 @@ class Terminal:
             start_new_session=True,
         )
         os.close(theirs)
-        self.written = b""
-        self.bars = {}  # the states of each bar, as they were seen
-        self.most = {}  # how many lines showed it at once, at most, of node1 alone
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
     def resize(self, columns):
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, columns, 0, 0))
-        self.screen.resize(HEIGHT, columns)
+        with self._changed:
+            fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, columns, 0, 0))
+            self.screen.resize(HEIGHT, columns)
+
+    def _read(self):
+        with contextlib.suppress(OSError):  # A terminal without a writer.
+            while data := os.read(self._master, 65536):
+                with self._changed:
+                    self.written += data
+                    self._stream.feed(data)
+                    self._look()
+                    self._changed.notify_all()
+        os.close(self._master)
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    def _look(self):
+        lines = self.lines
+        for bar in BARS:
+            seen = [line for line in lines if re.match(rf"node1 +[│|] {bar}:", line)]
+            self.most[bar] = max(self.most[bar], len(seen))
+            self.states[bar].update(seen)
 
     @property
     def lines(self):
@@ -73,63 +103,99 @@ class Terminal:
         return [line.rstrip() for line in [*above, *self.screen.display] if line.strip()]
 
     def until(self, text, seconds=60):
-        """Read until a text is to be seen."""
+        """Wait until a text is to be seen, and return all lines."""
         deadline = time.monotonic() + seconds
-        while not re.search(text, "\n".join(self.lines)):
-            assert self._read(deadline), (text, self.lines)
-        return self.lines
+        with self._changed:
+            while not re.search(text, "\n".join(self.lines)):
+                left = max(0, deadline - time.monotonic())
+                assert not self._is_over and self._changed.wait(left), (text, self.lines)
+            return self.lines
 
     def end(self, seconds=60):
-        """Read up to the end of the command; return its exit code."""
-        deadline = time.monotonic() + seconds
-        while self._read(deadline):
-            pass
-        os.close(self._master)
-        return self.process.wait(10)
-
-    def _read(self, deadline):
-        if not select.select([self._master], [], [], max(0, deadline - time.monotonic()))[0]:
+        """Wait until the command has ended, and return its exit code and all lines."""
+        self._reader.join(seconds)
+        if self._reader.is_alive():
             self.process.kill()
-            pytest.fail(f"too late: {self.lines}")
-        data = b""
-        with contextlib.suppress(OSError):  # A terminal without a writer.
-            data = os.read(self._master, 65536)
-        self.written += data
-        self._stream.feed(data)
-        for bar in BARS:
-            seen = [line for line in self.lines if re.match(rf"node1 +[│|] {bar}:", line)]
-            self.most[bar] = max(self.most.get(bar, 0), len(seen))
-            self.bars.setdefault(bar, set()).update(seen)
-        return bool(data)
+            pytest.fail(f"it did not end: {self.lines}")
+        return self.process.wait(10), self.lines
 
 
-def launch(hosts, columns, *words, options=(), **env):
-    argv = ["launch", "--lab", hosts.name, *options, "--command", "--", sys.executable, "bars.py", *words]
-    return Terminal(columns, MADCTL, *argv, **env)
+def launch(hosts, columns, *words, **env):
+    return Terminal(columns, MADCTL, "launch", "--lab", hosts.name, "--command", "--", *words, **env)
 
 
 def ends(lines, bar):
-    """How many nodes a bar is seen to have ended on."""
-    labels = [line.partition("│")[0] for line in lines if re.search(rf"│ {bar}: 100%", line)]
+    """On how many nodes a bar is seen to have ended."""
+    labels = [re.split("[│|]", line)[0] for line in lines if re.search(rf"[│|] {bar}: 100%", line)]
     return sum(int(label.partition("×")[2] or 1) for label in labels)
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
-def test_bars_are_drawn_in_place_and_end_as_lines(hosts, columns):
-    terminal = launch(hosts, columns)
-    middle = terminal.until(r"(?s)epochs: +50%.*batch 1: +[1-9]")
-    code, lines = terminal.end(), terminal.lines
-
+def looks_right(terminal):
+    """Hold that every bar was seen once at a time, moving, and was left once per node, at its end."""
+    code, lines = terminal.end()
     assert code == 0, lines
     assert terminal.most == dict.fromkeys(BARS, 1), lines
-    assert all(len(states) > 5 for bar, states in terminal.bars.items() if bar != "epochs"), terminal.bars
-    # Both at the end, the outer one first, each on one line of the terminal.
-    assert re.match(r"node1 +│ epochs: +50%", middle[-2]) and re.match(r"node1 +│ batch 1:", middle[-1]), middle
+    assert len(terminal.states["batch 1"]) > 5, terminal.states
     assert {bar: ends(lines, bar) for bar in BARS} == dict.fromkeys(BARS, 3), lines
     assert not [line for line in lines if re.search(r"(load|batch|epochs).*: +\d?\d%", line)], lines
+    assert b"\x1b[2J" not in terminal.written
+    return lines
+
+
+def test_bars_are_drawn_in_place_and_end_as_lines(hosts):
+    first = launch(hosts, 80, sys.executable, "bars.py")
+    first.until("│ load: ")
+    followers = [Terminal(40, MADCTL, "attach"), Terminal(200, MADCTL, "logs", "-f", NO_COLOR="1")]
+    for terminal in (first, *followers):
+        outer, inner = terminal.until(BOTH)[-2:]
+        # Both at the end, the outer one first, each on one line of the terminal.
+        assert re.match(r"node1 +│ epochs: +50%", outer) and re.match(r"node1 +│ batch 1:", inner), (outer, inner)
+    lines = looks_right(first)
+    assert [line.split()[0] for line in lines[: next(at for at, line in enumerate(lines) if "│" in line)]][-1] == "go"
     assert lines[-1].startswith("done    succeeded"), lines
-    job = [at for at, line in enumerate(lines) if "│" in line]
-    assert [line.split()[0] for line in lines[: job[0]]][-2:] == ["arm", "go"], lines
-    if columns > 40:
-        assert any(re.search(r"×3 +│ red \\x1b\[2Jplain$", line) for line in lines), lines
-    assert b"\x1b[31mred\x1b[0m" in terminal.written and b"\x1b[2J" not in terminal.written
+    assert any(re.search(r"×3 +│ red \\x1b\[2Jplain$", line) for line in lines), lines
+    assert b"\x1b[31mred\x1b[0m" in first.written
+    for terminal in followers:
+        looks_right(terminal)
+    assert b"\x1b[31m" in followers[0].written and b"\x1b[31m" not in followers[1].written
+
+
+def test_bars_in_a_playbook_are_drawn_in_place(hosts):
+    work = {"madctl_shape": "command", "madctl_chdir": str(JOBS), "madctl_work": [sys.executable, "bars.py"]}
+    words = ["-i", bare_ansible.inventory(hosts), "-e", json.dumps(work)]
+    playbook = MADCTL.with_name("ansible-playbook"), "madctl.multinode.launch"
+    terminal = Terminal(80, *playbook, *words, ANSIBLE_STDOUT_CALLBACK="madctl.multinode.live")
+    terminal.until(BOTH)
+    lines = looks_right(terminal)
+
+    assert any(line.startswith("done    succeeded") for line in lines), lines
+
+
+def test_silence_has_a_clock_and_an_interrupt_leaves_nothing_behind(hosts):
+    terminal = launch(hosts, 80, "sh", "-c", ASK)
+    terminal.until(r"│ continue\?$")
+    piped = subprocess.Popen([MADCTL, "logs", "-f"], stdout=subprocess.PIPE, text=True)
+    terminal.until(r"(?m)│ continue\?\nrunning on 3 nodes, no output for [67] s")
+    terminal.resize(40)
+    lines = terminal.until("no output for (8|9|10) s")
+    assert [sum(text in line for line in lines) for text in ("continue?", "no output")] == [1, 1], lines
+    # Where nothing can be drawn, a line that does not end is shown now and then.
+    assert re.match(r"node1 +│ continue\? $", piped.stdout.readline())
+    piped.send_signal(signal.SIGINT)
+    assert piped.wait(30) == 130
+    os.kill(terminal.process.pid, signal.SIGINT)
+    code, lines = terminal.end()
+
+    assert code == 130, lines
+    assert sum("continue?" in line for line in lines) == 1, lines
+    assert not [line for line in lines if "no output" in line], lines
+    assert [line for line in lines if line.startswith("stop ")] == ["stop    interrupted; stopping all nodes;"], lines
+
+
+def test_a_stop_is_told_with_its_reason(hosts):
+    fails_there = 'test "$NODE_RANK" != 1 || exit 3; exec sleep 300'
+    code, lines = launch(hosts, 80, "sh", "-c", fails_there).end()
+    stops = [line for line in lines if line.startswith("stop ")]
+
+    assert code == 6, lines
+    assert stops == ["stop    the command on node2 failed (exit code 3); stopping all nodes"], lines

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events
@@ -15,7 +14,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.rows import
 
 KEPT = "\t"
 _SHOWN = bytes(range(0x20, 0x7F)) + b"\n\t"
-_BEGUN = re.compile(rb"\x1b(\[[0-9;]{0,32})?\Z")
 _DECODER = codecs.getincrementaldecoder("utf-8")
 
 
@@ -136,8 +134,7 @@ def _has_long_line(data: bytes, end: int) -> bool:
 
 
 def _whole_characters(row: bytes) -> bytes:
-    """Return a row without a character or a sequence at its end that has not come completely."""
-    row = _BEGUN.sub(b"", row)
+    """Return a row without a character at its end that has not come completely."""
     decoder = _DECODER("backslashreplace")
     decoder.decode(row[-4:])
     return row[: len(row) - len(decoder.getstate()[0])]

@@ -37,8 +37,13 @@ class Redrawn:
             self._write(_ERASE * bool(self._lines) + "\n".join(lines) + up + "\r" * bool(lines))
             self._lines = lines
 
-    def erase(self) -> None:
-        """Take all lines away, so that what is written next stands in their place."""
-        if self._lines:
+    def erase(self, also_echo: bool = False) -> None:
+        """
+        Take all lines away, so that what is written next stands in their place.
+
+        Args:
+            also_echo: Whether to take away as well what the terminal has echoed, such as ``^C``.
+        """
+        if self._lines or also_echo:
             self._write(_ERASE)
             self._lines = ()

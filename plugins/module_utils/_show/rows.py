@@ -22,6 +22,7 @@ _PATIENCE = 2 * MOST_ROWS
 # A bar that is drawn again after such a long time is a line of its own.
 _PARKED_LOOKS = 10
 _MOVES = re.compile(rb"(\n|\x1b\[[0-9]{0,3}A)")
+_BEGUN = re.compile(rb"\x1b(\[[0-9;]{0,32})?\Z")
 _UP = re.compile(rb"\x1b\[[0-9]{0,3}A")
 
 
@@ -53,6 +54,7 @@ class Rows:
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
         self.rows: List[bytes] = [b""]
+        self._begun = b""  # a sequence that has not come completely
         self._at = 0  # the row of the cursor
         self._reach = 0  # how many rows above the last one the cursor has come back to
         self._news = 0  # rows since it last did
@@ -60,8 +62,8 @@ class Rows:
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is one row, which no cursor has come back to."""
-        return not self._reach and len(self.rows) == 1
+        """Whether there is one row, which no cursor has come back to, and all of it is there."""
+        return not self._reach and len(self.rows) == 1 and not self._begun
 
     @property
     def is_waiting(self) -> bool:
@@ -70,7 +72,11 @@ class Rows:
 
     def feed(self, data: bytes) -> List[bytes]:
         """Add data, and return the lines that it finishes."""
-        if self.is_plain and b"\r" not in data and not is_bar(self.rows[0]):
+        data, self._begun = self._begun + data, b""
+        begun = _BEGUN.search(data)
+        if begun:
+            data, self._begun = data[: begun.start()], begun.group()
+        if not self._reach and len(self.rows) == 1 and b"\r" not in data and not is_bar(self.rows[0]):
             lines, rest = split(self.rows[0], data, self._mask)
             if not _UP.search(rest) and not any(map(_UP.search, lines)):
                 self.rows[0] = rest
@@ -95,6 +101,7 @@ class Rows:
 
     def end(self) -> List[bytes]:
         """Return all rows that show anything; nothing is added to the log any more."""
+        self._write(self._begun)
         return [row for row in self.rows if row.strip()]
 
     @property

@@ -83,21 +83,17 @@ class Snapshots:
     """Chooses what to write of unfinished lines now and then, where no line can be drawn again."""
 
     def __init__(self) -> None:
-        self._due: Optional[float] = None
+        self.due: Optional[float] = None  # when there may be something to write
         self._told: Set[Tuple[Tuple[str, str], str]] = set()
 
     def heard(self, now: float) -> None:
         """Note that there was output."""
-        if self._due is None:
-            self._due = now + SNAPSHOT_SECONDS
-
-    def is_due(self, now: float) -> bool:
-        """Return whether something may have to be written."""
-        return self._due is not None and now >= self._due
+        if self.due is None:
+            self.due = now + SNAPSHOT_SECONDS
 
     def take(self, lines: Iterable[Tuple[Tuple[str, str], str]]) -> List[Tuple[Tuple[str, str], str]]:
         """Return those of the unfinished lines, each behind its source, that have changed since the last time."""
-        found, self._due = list(lines), None
+        found, self.due = list(lines), None
         changed = [line for line in found if line not in self._told]
         self._told = set(found)
         return changed

@@ -211,7 +211,7 @@ class Screen:
                     self._beat_in(1.0)
             elif rows:
                 self._snapshots.heard(now)
-                if self._snapshots.is_due(now):
+                if now >= (self._snapshots.due or now):
                     self._lines(self._snapshots.take(rows))
                 else:
                     self._beat_in(waiting.SNAPSHOT_SECONDS)

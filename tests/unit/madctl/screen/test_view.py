@@ -10,7 +10,7 @@ import types
 import pyte
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table, waiting
 from madctl.errors import Problem
 from madctl.playbook.session import RunSession
 from madctl.screen import view as module
@@ -32,7 +32,8 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def screen(monkeypatch):
-    """One screen for both streams, so that order is seen."""
+    """One screen for both streams, so that order is seen; it cannot draw."""
+    monkeypatch.setenv("TERM", "dumb")
 
     def make(terminal=False, **options):
         both = Terminal() if terminal else io.StringIO()
@@ -241,6 +242,186 @@ def test_long_lines_are_shown_in_pieces_and_remembered_short(screen):
     assert [len(piece) for piece in pieces] == [65538, 4464]
     assert pieces[0].endswith("x …") and not pieces[1].endswith("…")
     assert max(len(line) for line in lines() if line.startswith("  ")) < 5000
+
+
+# -- lines that have not ended ----------------------------------------------------------------------
+
+
+@pytest.fixture(params=[40, 80, 200])
+def drawn(request, screen, monkeypatch):
+    """A view on a terminal that can draw, and what is to be seen there."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    monkeypatch.setenv("LINES", "20")
+
+    def make(**options):
+        view, _ = screen(terminal=True, **options)
+        view.attached(plan())
+        return view, seen
+
+    def seen(wait_for=None):
+        deadline = time.monotonic() + 10
+        while True:
+            there = pyte.Screen(request.param, 20)
+            pyte.Stream(there).feed(sys.stdout.getvalue().replace("\n", "\r\n"))
+            lines = [line.rstrip() for line in there.display if line.strip()]
+            if wait_for is None or any(wait_for in line for line in lines):
+                return lines
+            assert time.monotonic() < deadline, lines
+            time.sleep(0.02)
+
+    return make
+
+
+def of_first(lines):
+    return [" ".join(line.split()) for line in lines if line.startswith("node1:0")]
+
+
+def test_a_bar_is_drawn_below_all_lines_and_ends_as_one(drawn):
+    view, seen = drawn()
+    for percent in (5, 50):
+        log(view, "node1", 0, f"\r{percent}%|{'#' * 300}")
+        lines = seen(f" {percent}%|")
+        assert len(of_first(lines)) == 1 and lines[-1].startswith("node1:0") and lines[-1].endswith("#")
+    log(view, "node2", 1, "a line\n")
+    view.notice(Problem("X", "careful"))
+    lines = seen("a line")
+    assert [line.split()[0] for line in lines] == ["attach", "node2:1", "notice", "node1:0"]
+    log(view, "node1", 0, "\r100%|done\n")
+    view.close()
+
+    assert of_first(seen("100%")) == ["node1:0 │ 100%|done"]
+
+
+@pytest.mark.parametrize("ending", ["still_running", "finish", "interrupted", "close"])
+def test_nothing_of_a_drawing_is_left_at_the_end(drawn, ending):
+    view, seen = drawn()
+    log(view, "node1", 0, "\r50%\rready? ")
+    seen("ready?")
+    view.errors = [Problem("X", "it failed")]
+    ENDINGS[ending](view)
+    view.finish("failed", {"nodes": [{"run_dir": "/r"}]}, True)
+    view.close()
+    time.sleep(0.15)  # Whatever is drawn later would be left.
+
+    assert of_first(seen("logs ")) == ["node1:0 │ ready?"]
+    assert seen()[-1].startswith("logs ")
+
+
+def test_an_echo_of_the_terminal_is_taken_away(drawn):
+    view, seen = drawn()
+    for order in (b"s", b"k"):
+        sys.stdout.write("^C")
+        view.interrupted(order)
+    view.close()
+
+    assert not [line for line in seen() if "^C" in line]
+    assert [line.split()[1] for line in seen() if line.startswith("stop ")] == ["interrupted;", "killing;"]
+
+
+def test_other_ranks_are_drawn_only_if_they_are_asked_for(drawn):
+    for options, shown in (({}, "node1:0"), ({"rank": 2}, "node3:2")):
+        view, seen = drawn(**options)
+        for number, host in enumerate(HOSTS):
+            log(view, host, number, f"\rbar of {number}")
+        assert [line.split()[0] for line in seen("bar of") if "bar of" in line] == [shown]
+        view.close()
+
+
+def test_two_rows_of_a_rank_are_two_lines(drawn):
+    view, seen = drawn()
+    log(view, "node1", 0, "\router 1\n\rinner 1\x1b[A\router 2\n\rinner 2\x1b[A")
+    assert of_first(seen("inner 2")) == ["node1:0 │ outer 2", "node1:0 │ inner 2"]
+    log(view, "node1", 0, "\n\rinner 3\n")
+    view.close()
+    log(view, "node1", 0, "")
+    view.finish("succeeded", {"nodes": [{"run_dir": "/r"}]}, True)
+
+    assert of_first(seen("done ")) == ["node1:0 │ outer 2", "node1:0 │ inner 3"]
+
+
+def test_a_secret_is_never_drawn(drawn):
+    view, seen = drawn(secrets=("hunter22",))
+    for piece in ("x hun", "ter", "22"):
+        log(view, "node1", 0, piece)
+        view._beat()
+        assert "hunt" not in sys.stdout.getvalue()
+    seen("x ***")
+    view.close()
+
+
+def test_colours_are_shown_on_a_terminal_and_fold(drawn, monkeypatch):
+    view, seen = drawn()
+    for number, host in enumerate(HOSTS[:2]):
+        log(view, host, number, "\x1b[1;32mgreen\x1b[0m \x1b[2J\n")
+    log(view, "node1", 0, f"\x1b[31m{'r' * 300}")
+    seen("rrr")
+    view.close()
+    shown = sys.stdout.getvalue()
+
+    assert shown.count("\x1b[1;32mgreen\x1b[0m \\x1b[2J\x1b[0m\n") == 1 and "×2" in shown
+    assert "r\x1b[0m" in shown and "\x1b[2J" not in shown
+
+
+@pytest.mark.parametrize("how", ["pipe", "NO_COLOR", "json"])
+def test_colours_are_stripped_elsewhere(screen, monkeypatch, how):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1" if how == "NO_COLOR" else "")
+    view, lines = screen(terminal=how != "pipe", as_json=how == "json")
+    log(view, "node1", 0, "\x1b[1;32mgreen\x1b[0m \x1b[2J\n")
+    view.close()
+
+    assert "green \\x1b[2J" in "\n".join(lines()) and "\x1b[1;32m" not in sys.stdout.getvalue()
+
+
+def test_last_lines_have_no_colours(drawn):
+    view, seen = drawn()
+    log(view, "node1", 0, "\x1b[31mred\x1b[0m\n")
+    view.errors = [Problem("RANK_FAILED", "failed", "node1", rank=0)]
+    view.finish("failed", None, True)
+
+    assert "  red\n" in sys.stdout.getvalue()
+
+
+def test_a_clock_is_drawn_while_nothing_is_printed(drawn, monkeypatch):
+    monkeypatch.setattr(waiting, "QUIET_SECONDS", 0.05)
+    view, seen = drawn()
+    view._below.begin({**plan(), "shape": "command"})
+    for host in HOSTS:
+        view.on_event({"event": "started", "host": host}, b"")
+    assert seen("running on 3 nodes, no output for")[-1].startswith("running on 3 nodes, no output for 0 s")
+    monkeypatch.setattr(waiting, "QUIET_SECONDS", 60)
+    log(view, "node1", 0, "x\n")
+    assert not any("no output" in line for line in seen("x"))
+    view.close()
+
+
+@pytest.mark.parametrize("dumb_terminal", [True, False])
+def test_where_nothing_can_be_drawn_a_line_without_end_is_shown_now_and_then(screen, monkeypatch, dumb_terminal):
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(module, "SNAPSHOT_SECONDS", 0.05)
+    monkeypatch.setattr(waiting, "SNAPSHOT_SECONDS", 0.05)
+    view, lines = screen(dumb_terminal)
+    view.attached(plan())
+    for state in ("1", "2"):
+        log(view, "node1", 0, f"\r{state}%")
+        log(view, "node2", 1, f"\r{state}%")
+        deadline = time.monotonic() + 10
+        while not lines() or not lines()[-1].endswith(f"{state}%"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    log(view, "node1", 0, "")
+    time.sleep(0.3)
+    log(view, "node1", 0, "\r100%\n")
+    view._end_logs()
+
+    assert [line for line in short(lines()) if line.startswith("node1:0")] == [
+        "node1:0 │ 1%",
+        "node1:0 │ 2%",
+        "node1:0 │ 100%",
+    ]
+    assert [line for line in short(lines()) if line.startswith("node2:1")] == ["node2:1 │ 2%"]
 
 
 # -- events -----------------------------------------------------------------------------------------

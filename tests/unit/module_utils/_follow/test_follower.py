@@ -100,3 +100,11 @@ def test_a_node_that_is_lost_was_last_heard_before_its_way_ended(followed):
     assert run.failure["remedy"] == "check that it is up: walk to a"
     assert run.failed_at == pytest.approx(time.time() - 50 - WAYS["a"].silence_seconds, abs=5)
     assert node.recv(9) == wire.STOP
+
+
+def test_output_is_bytes_and_not_lines(followed):
+    follower, _ = followed
+    follower._spoke_at = 0.0
+    follower._event(follower.runs[0], {"event": "log", "log": "rank-0.out", "offset": 0}, b"\r 5%")
+
+    assert follower._spoke_at > 0.0

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Problems and runs as playbooks print them."""
 
+import time
+
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
@@ -67,3 +69,61 @@ def test_a_run_that_is_left_alone(told):
     playbook_screen.Screen().done({"summary": {}, "run_id": "r", "detached": True})
 
     assert told == ["run     r is still running"]
+
+
+COMMAND = {"shape": "command", "world_size": 2, "run_id": "r", "nodes": [{"host": "n1"}, {"host": "n2"}]}
+
+
+def following(plan):
+    """A screen of a run that has started."""
+    screen = playbook_screen.Screen()
+    screen.begin(plan)
+    for node in plan["nodes"]:
+        screen.on_event({"event": "started", "host": node["host"]}, b"")
+    return screen
+
+
+def beating(screen, until):
+    """Call its beat when that is due, until something is so."""
+    deadline = time.monotonic() + 10
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(min(screen.beat() or 0.01, 0.05))
+
+
+def said_by(host, text):
+    return {"event": "log", "host": host, "log": "runner.out"}, text.encode()
+
+
+def test_a_line_that_does_not_end_is_shown_now_and_then(told, monkeypatch):
+    monkeypatch.setattr(playbook_screen.waiting, "SNAPSHOT_SECONDS", 0.05)
+    screen = following(COMMAND)
+    del told[:]
+    screen.on_event(*said_by("n1", "\r10%\x1b[31m|"))
+    screen.on_event(*said_by("n2", "\r10%|"))
+    beating(screen, lambda: told)
+    screen.on_event(*said_by("n1", "\r100%\n"))
+    screen.flush()
+
+    assert told == ["n1 | 10%|", "n1 | 100%", "n2 | 10%|"]
+
+
+def test_the_callback_draws_lines_that_do_not_end_and_the_clock(told, monkeypatch):
+    sent = []
+    monkeypatch.setenv(playbook_screen.LIVE_SOCKET, "somewhere")
+    monkeypatch.setattr(playbook_screen, "send", lambda event: sent.append(event) or True)
+    monkeypatch.setattr(playbook_screen.waiting, "QUIET_SECONDS", 0.0)
+    screen = following(COMMAND)
+    screen.on_event(*said_by("n1", "\router\n\rinner\x1b[A"))
+    beating(screen, lambda: any(event["event"] == "below" for event in sent))
+    screen.on_event(*said_by("n1", "\r100%\n"))
+    screen.flush()
+    below = [event for event in sent if event["event"] == "below"]
+
+    assert below[0] == {
+        "event": "below",
+        "lines": ["n1 | outer", "n1 | inner", "running on 2 nodes, no output for 0 s"],
+        "job": True,
+    }
+    assert below[-1]["lines"] == []
+    assert [event["text"] for event in sent if event["event"] == "text" and event["job"]] == ["n1 | 100%", "n1 | inner"]
