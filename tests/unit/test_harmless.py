@@ -3,6 +3,7 @@
 
 import io
 import json
+import re
 import sys
 import types
 from dataclasses import replace
@@ -92,6 +93,8 @@ def test_events_on_the_screen(text, terminal, as_json, monkeypatch):
     both = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stdout", both)
     monkeypatch.setattr(sys, "stderr", both)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     view = View(["node1", text], as_json=as_json, stages=())
     for event, payload in events(text):
         view.on_event(event, payload)
@@ -103,7 +106,10 @@ def test_events_on_the_screen(text, terminal, as_json, monkeypatch):
     view.still_running(text, is_forgotten=True)
     view.notice(Problem("X", text, text, text))
 
-    checked(both.getvalue().rstrip("\n").split("\n"))
+    # The only colours are our own, and those of whole words that begin a line.
+    shown = re.sub(r"^\x1b\[\d+m(madctl:|notice:|done    [a-z ]+)\x1b\[0m", r"\1", both.getvalue(), flags=re.M)
+    assert terminal == (shown != both.getvalue())
+    checked(shown.rstrip("\n").split("\n"))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every role promises: its specification, its defaults and its README say the same."""
 
-import argparse
 import functools
 import importlib.util
 import json
@@ -16,6 +15,7 @@ import yaml
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from madctl.commands import launch
+from madctl.request.parser import Parser
 from madctl.request.role_variables import launch_variables
 
 ROOT = Path(__file__).parents[2]
@@ -164,7 +164,7 @@ VALUES = {
 
 @functools.cache
 def parser():
-    commands = argparse.ArgumentParser().add_subparsers()
+    commands = Parser().add_subparsers()
     launch.register(commands)
     return commands.choices["launch"]
 
