@@ -391,7 +391,7 @@ def test_a_quota_in_the_middle_is_a_notice_with_the_way_back(detached, monkeypat
 @pytest.mark.parametrize("command", ["stop", "status"])
 def test_a_command_that_cannot_write_what_it_learned_says_so(command, monkeypatch, capsys):
     remember()
-    ended = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
+    ended = {"outcome": "exited", "exit_code": 1, "signal": None, "stopped": False}
     known = {"container": None, "joined": 1, "processes": 0, "storage": None, "exit": ended, "left": [], "known": True}
     nodes = {host: {"state": "exited", "changed": True, **known} for host in "ab"}
     monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": nodes, "problems": []})
