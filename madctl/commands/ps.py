@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
@@ -89,6 +90,7 @@ def _held(options: argparse.Namespace) -> int:
             notices = [*notices, unsaved]
         elif record:
             known[one.run_id] = record
+    known = _updated(known, runs)
     notices += [
         Problem(
             "RUN_INCOMPLETE",
@@ -101,6 +103,23 @@ def _held(options: argparse.Namespace) -> int:
     data = _wanted([_shown(one, known.get(one.run_id)) for one in runs], options)
     lines = status_table.of_runs(data, OUT.width())
     return print_answer(options, None, {"runs": data}, lines, found["problems"], notices)
+
+
+def _updated(known: dict[str, Record], runs: Sequence[HeldRun]) -> dict[str, Record]:
+    """Take what all nodes of a run said about how it ended into its record."""
+    import time
+
+    from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+    from madctl.runs import record_store, verdicts
+
+    found = dict(known)
+    for one in runs:
+        record = known.get(one.run_id)
+        if record and record.plan["run_id"] == one.run_id and one.parts.keys() >= set(record.targets["names"]):
+            found[one.run_id] = verdicts.updated(record, verdict.of_nodes(record.plan, one.parts), time.time())
+            if found[one.run_id] != record:
+                record_store.save(found[one.run_id])  # If it cannot be written, nodes are asked the next time as well.
+    return found
 
 
 def _known() -> tuple[dict[str, Record], list[Problem]]:

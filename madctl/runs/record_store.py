@@ -75,7 +75,7 @@ def create(
 def restarted(record: Record, plan: dict[str, Any]) -> Record:
     """Make the record of a run that was restarted on the nodes of another plan."""
     targets = {**record.targets, "names": _hosts(plan)}
-    return replace(record, plan=outline(plan), targets=targets, attempts=record.attempts + 1)
+    return replace(record, plan=outline(plan), targets=targets, attempts=record.attempts + 1, seen=time.time())
 
 
 def _hosts(plan: dict[str, Any]) -> list[str]:

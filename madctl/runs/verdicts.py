@@ -12,6 +12,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ve
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import RUNNING, UNKNOWN, Verdict
 from madctl.runs.run_record import Record
 
+# A run is remembered before its nodes have anything of it.
+_STARTING_SECONDS = 120.0
+
 
 def judged(record: Record, nodes: Mapping[str, Any]) -> Verdict:
     """Judge a run by the answers of its nodes, and by what this machine saw, which followed it to its end."""
@@ -56,6 +59,8 @@ def updated(record: Record, found: Verdict, now: float) -> Record:
     if has_ended(record):
         return record
     began = record.began or found.began
+    if found.status == UNKNOWN and now - max(record.created, record.seen or 0.0) < _STARTING_SECONDS:
+        return record
     if found.status == RUNNING:
         return replace(record, status=RUNNING, cause=found.cause, began=began, seen=now)
     exit_code = found.exit_code

@@ -29,6 +29,14 @@ nodes:
   returned: always
   type: dict
   sample: {gpu01: {runs: [{run_id: 20261123-143000-1a2b3c4d, state: running}]}}
+runs:
+  description:
+    - All runs, the newest first, each with C(run_id), C(name), C(note), C(created), C(status), C(cause), C(exit_code),
+      C(ended), C(duration_seconds), C(ranks_joined), C(hosts) and C(work).
+  returned: always
+  type: list
+  elements: dict
+  sample: [{run_id: 20261123-143000-1a2b3c4d, status: running}]
 problems:
   description: Nodes that did not answer.
   returned: always

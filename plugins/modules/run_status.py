@@ -29,6 +29,13 @@ nodes:
   returned: always
   type: dict
   sample: {gpu01: {state: running, processes: 9}}
+run:
+  description: >-
+    How the run stands or ended, C(status) (V(running), V(succeeded), V(failed), V(stopped) or V(unknown)), C(cause),
+    C(exit_code), C(ended), C(duration_seconds) and C(ranks_joined).
+  returned: always
+  type: dict
+  sample: {status: failed, cause: "gpu01 rank 0: exit code 1", exit_code: 6}
 problems:
   description: Nodes that did not answer.
   returned: always

@@ -30,7 +30,7 @@ def follow(lab, *words, hosts="node1,node2,node3", marker="waiting"):
     FOLLOWERS.append(process)
     if marker:
         read_until(process, marker)
-        run_id = madctl("ps", "--output", "json").json["data"]["runs"][-1]["run_id"]
+        run_id = madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
         running(lab, run_id)
         return process, run_id
     return process

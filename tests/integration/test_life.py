@@ -2,12 +2,14 @@
 """A run belongs to its nodes: it outlives the command that started it, and any later shell can see and end it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import left_behind
 from tests.integration.launchers import read_until, start
@@ -56,6 +58,90 @@ def test_a_run_whose_launcher_is_killed_goes_on(lab):
 
     assert states(run_id) == {"node1": "running", "node2": "running"}
     assert madctl("stop").code == 0
+
+
+# The second node fails after the first has succeeded.
+LATE = 'test $NODE_RANK = 0 && exit; sleep 1; echo "OSError: the tape is full" >&2; echo bye >&2; exit 3'
+
+
+def test_a_run_that_failed_unseen_reads_as_failed_everywhere(lab, launch, monkeypatch, tmp_path):
+    """Its launcher let go, one node succeeded and the other failed."""
+    run_id = launch("--detach", "--name", "tape-1", "--note", "night run", "--command", "--", "sh", "-c", LATE).json[
+        "run_id"
+    ]
+    wait_for(lambda: set(states(run_id).values()) == {"exited"})
+    listed = madctl("ps")
+    shown = madctl("status")
+    whole = madctl("status", "--exit-code", "--output", "json")
+    attached = madctl("attach")
+    failed = madctl("ps", "--failed", "-n", "1", "--output", "json").json["data"]["runs"]
+    stopped = madctl("stop", "--output", "json")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    held = madctl("ps", "--lab", lab.name, "--hosts", "node1,node2", "--output", "json").json["data"]["runs"]
+    there = madctl("status", "tape-1")
+
+    cause = "node2: the command failed: exit code 3"
+    first = re.compile(rf"failed after \d\.\d s: {cause}: OSError: the tape is full\n")
+    assert first.match(shown.out), shown.out
+    assert shown.out.splitlines()[-5:] == [
+        f"run     {run_id} (tape-1)",
+        "note    night run",
+        f"work    {joined(['sh', '-c', LATE])}",
+        f"logs    madctl logs {run_id} --host node2",
+        f"collect madctl collect {run_id}",
+    ]
+    about = whole.json["data"]["run"]
+    assert (whole.code, whole.json["status"], about["status"], about["name"], about["note"]) == (
+        *(6, "succeeded", "failed", "tape-1", "night run"),
+    )
+    assert about["cause"] == f"{cause}: OSError: the tape is full" and 0.9 < about["duration_seconds"] < 60
+    assert re.search(rf"^{run_id}  tape-1  .* s +failed: {cause}  +node\[1-2\]  sh", listed.out, re.M), listed.out
+    assert attached.code == 6 and re.search(r"^done    failed after \d\.\d s on 2 nodes$", attached.err, re.M)
+    assert f"logs    madctl logs {run_id} --host node2\n" in attached.err
+    assert [(one["run_id"], one["status"], one["cause"]) for one in failed] == [(run_id, "failed", cause)]
+    assert (stopped.code, stopped.json["data"]["run"]["status"]) == (0, "failed")
+    known = [(one["run_id"], one["name"], one["status"], one["cause"]) for one in held]
+    assert (run_id, "tape-1", "failed", cause) in known
+    assert first.match(there.out), there.out
+
+
+def test_a_run_that_goes_on_and_one_whose_nodes_are_silent(detached_command, launch, on):
+    shown = madctl("status")
+    on("node2", "ip", "link", "set", "eno1", "down")
+    try:
+        listed = madctl("ps")
+        silent = madctl("status", "--exit-code")
+    finally:
+        on("node2", "ip", "link", "set", "eno1", "up")
+    whole = madctl("ps", "--output", "json").json["data"]["runs"][0]
+
+    assert re.match(r"running for \d+(\.\d)? s\n", shown.out)
+    assert [line.split()[0] for line in shown.out.splitlines()[-5:]] == ["run", "work", "logs", "attach", "stop"]
+    assert re.search(r"running \(as of \d\d:\d\d\)", listed.out), listed.out
+    assert re.match(r"running for \d+(\.\d)? s\n", silent.out) and "[NODE_SILENT]" in silent.err
+    assert (whole["status"], whole["as_of"], whole["ended"]) == ("running", None, None)
+
+
+def test_a_run_has_a_name_that_no_other_living_run_has(lab, launch):
+    older = launch("--name", "big", "--command", "--", "echo", "older")
+    begun = launch("--detach", "--name", "big", "--command", "--", "sleep", "300", hosts="node3,node4")
+    assert (older.code, begun.code) == (0, 0), begun.err
+    run_id = begun.json["run_id"]
+    try:
+        refused = launch("--name", "big", "--command", "--", "true")
+        newest = madctl("status", "big", "--output", "json").json["run_id"]
+    finally:
+        stopped = madctl("stop", "big")
+    again = launch("--name", "big", "--command", "--", "echo", "again")
+    numbered = [madctl("status", back, "--output", "json").json["run_id"] for back in ("-1", "-2", "-3", "big")]
+
+    assert (refused.code, refused.codes) == (2, ["NAME_IN_USE"]) and f"madctl stop {run_id}" in refused.err
+    assert (newest, stopped.code) == (run_id, 0)
+    assert numbered == [again.json["run_id"], run_id, older.json["run_id"], again.json["run_id"]]
+    assert f"run     {again.json['run_id']} (big)\n" in again.err
+    assert madctl("logs", "-3").out.count("older") == 2
+    assert (madctl("status", "-4").code, madctl("status", "bigger").code) == (2, 2)
+    assert [one["name"] for one in madctl("ps", "-n", "2", "--output", "json").json["data"]["runs"]] == ["big", "big"]
 
 
 def test_a_launcher_that_is_hung_up_lets_go(lab):

@@ -75,7 +75,7 @@ def test_a_screen_that_takes_nothing_does_not_delay_the_stop(lab):
     words = [str(MADCTL), *launching(lab, "node1,node2"), "--", "flood.py", str(256 << 20)]
     process = subprocess.Popen(words, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.read(1)
-    run_id = madctl("ps", "--output", "json").json["data"]["runs"][-1]["run_id"]
+    run_id = madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
     wait_for(lambda: set(states(run_id).values()) == {"exited"}, 60)
     output = process.stdout.read()
     said = process.stderr.read().decode()

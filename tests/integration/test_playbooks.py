@@ -144,7 +144,8 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     assert f"stop    run {launched.run_id}: there is nothing to stop" in would_not.out
     assert (again.code, "changed: [" in again.out) == (0, False)
     assert {f"node2:{rank} | waiting {rank}" for rank in (0, 1)} <= set(logs.out.splitlines())
-    assert "done    stopped on 2 nodes, 4 of 4 ranks joined" in logs.out
+    assert re.search("done    stopped after .* on 2 nodes, 4 of 4 ranks joined", logs.out)
+    assert f"run     {launched.run_id}: running for " in status.out
     assert logs.code == 0
     assert f"collect run {launched.run_id}" in collected.out
     assert (tmp_path / "run/node1/logs/rank-2.out").read_text() == "waiting 2\n"
@@ -154,7 +155,7 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     )
     assert refusal in kept.out
     assert json.loads((tmp_path / "run/node1/run.json").read_text()) == {"run_id": "another"}
-    assert re.search(rf"^{launched.run_id}  \S+ \S+  exited +node\[1-2\]  .*wait.py$", listed.out, re.M)
+    assert re.search(rf"^{launched.run_id}  -  +\S+ \S+  .* s +stopped +node\[1-2\]  .*wait.py$", listed.out, re.M)
 
 
 def test_a_run_that_no_node_knows(play):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Restarted runs, and spare nodes."""
 
+import re
 import uuid
 
 import pytest
@@ -23,7 +24,12 @@ def test_a_job_that_fails_is_started_anew_on_all_nodes(launch, on):
     assert done.json["data"]["ranks_joined"] == 2
     [restart] = done.json["data"]["restarts"]
     assert (restart["after"]["code"], restart["after"]["exit_code"], restart["replaced"]) == ("RANK_FAILED", 3, {})
-    assert "restart 1 of 2" in done.err
+    assert "restart 1 of 2: attempt 1 failed: node2 rank 1: exit code 3\n" in done.err
+    assert re.search(r"^done    succeeded after \d.* on 2 nodes, attempt 2, 2 of 2 ranks joined$", done.err, re.M)
+    spent = done.json["data"]["duration_seconds"]
+    again = madctl("attach", "--output", "json").json["data"]
+    assert again["attempts"] == 2 and abs(again["duration_seconds"] - spent) < spent / 2
+    assert re.match(r"succeeded after \d.* s, attempt 2\n", madctl("status").out)
     assert done.err.count("this time") == 2
     assert madctl("attach", "--output", "json").err.count("this time") == 2
 

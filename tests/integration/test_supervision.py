@@ -246,7 +246,7 @@ def test_a_run_goes_on_when_ansible_is_killed(lab):
     )
     wait_for(lambda: subprocess.run(ansible, capture_output=True, check=False).stdout == b"")
     assert set(states(run_id).values()) == {"running"}
-    assert madctl("ps", "--output", "json").json["data"]["runs"][-1]["status"] == "running"
+    assert madctl("ps", "--output", "json").json["data"]["runs"][0]["status"] == "running"
     assert madctl("stop").code == 0
 
 

@@ -223,7 +223,7 @@ def answers(text):
     status = {
         "state": text,
         "container": text,
-        "joined": text,
+        "joined": 1,
         "processes": text,
         "storage": text,
         "exit": ending(text),

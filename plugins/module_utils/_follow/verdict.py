@@ -19,7 +19,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run 
 
 RUNNING, SUCCEEDED, FAILED, STOPPED, UNKNOWN = "running", "succeeded", "failed", "stopped", "unknown"
 _ALIVE = ("armed", "running", "stopping")
-_ENDED = ("exited", "lost", "rebooted")
 _WHY = {
     Reason.TIMED_OUT: "it did not end in time",
     Reason.IDLE: "no rank printed anything for too long",
@@ -80,7 +79,7 @@ def of_nodes(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) ->
         return verdict._replace(status=STOPPED, cause=None, error=None, exit_code=int(ExitCode.INTERRUPTED))
     if first:
         return verdict._replace(status=FAILED, exit_code=int(codes.exit_code([first.problem])))
-    if len(answers) < len(plan["nodes"]) or not set(states) <= set(_ENDED):
+    if len(answers) < len(plan["nodes"]) or not all(answer["exit"] for _, answer in answers):
         return verdict._replace(cause=_missing(plan, nodes))
     return _whole(plan, answers, verdict)
 
@@ -94,7 +93,9 @@ def of_parts(parts: Mapping[str, Mapping[str, Any]]) -> Verdict:
     """
     said = [part["described"] for part in parts.values() if part["described"]]
     if not said:
-        return of_nodes({"shape": "", "world_size": 0, "nodes": [{"host": host} for host in parts]}, parts)
+        found = of_nodes({"shape": "", "world_size": 0, "nodes": [{"host": host} for host in parts]}, parts)
+        text = "it may have other nodes"
+        return found._replace(status=UNKNOWN, cause=text, exit_code=None) if found.status == SUCCEEDED else found
     # A node may have been asked by another name than at the launch.
     asked = {part["described"]["node_rank"]: host for host, part in parts.items() if part["described"]}
     names = [asked.get(rank, host) for rank, host in enumerate(said[0]["hosts"])]
@@ -183,9 +184,9 @@ def _joined(plan: Mapping[str, Any], answers: Sequence[Tuple[Any, Mapping[str, A
 def _missing(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> str:
     """Write why it is not known how a run ended."""
     silent = [node["host"] for node in plan["nodes"] if node["host"] not in nodes]
-    empty = [node["host"] for node in plan["nodes"] if nodes.get(node["host"], {}).get("state") not in (None, *_ENDED)]
     if silent:
         return plain("no answer from %s" % _some(silent))
+    empty = [node["host"] for node in plan["nodes"] if not nodes[node["host"]]["exit"]]
     return plain("nothing of it is left on %s" % _some(empty))
 
 

@@ -62,6 +62,11 @@ MEANT = {
     "a restart": ([RUN, f"{RUN}.1", f"{RUN}.10"], f"{RUN}.1", f"{RUN}.1"),
     "a beginning of a run and its restarts": ([f"{RUN}.1", RUN, f"{RUN}.2"], RUN[:-2], RUN),
     "the latest": ([OTHER, RUN], None, OTHER),
+    "the latest by number": ([OTHER, RUN], "-1", OTHER),
+    "the one before": ([OTHER, RUN], "-2", RUN),
+    "one before the first": ([OTHER, RUN], "-3", None),
+    "no number": ([OTHER, RUN], "-0", None),
+    "a name that no run has": ([OTHER, RUN], "big", None),
     "too little": ([RUN, OTHER], RUN[:-8], None),
     "a run, its restart and another": ([RUN, f"{RUN}.1", OTHER], RUN[:-7], None),
     "nothing": ([RUN], "", None),
@@ -81,6 +86,110 @@ def test_which_run_is_meant(case):
         assert refused(wanted).code == "RUN_UNKNOWN"
     else:
         assert record_store.load(wanted).run_id == expected
+
+
+def test_a_name_means_the_newest_run_that_has_it_and_an_id_comes_first():
+    remember(RUN, name="big")
+    remember(OTHER, name="big")
+    remember("2027", name="other")
+    remember("big-2", name="2x")
+
+    assert record_store.load("big").run_id == OTHER
+    assert record_store.load("big-2").run_id == "big-2"
+    assert record_store.load("big-").run_id == "big-2"
+
+
+@pytest.mark.parametrize("name", ["-1", "20261101", "202611", "1.5", "7", "", ".x", "a b", "x" * 41, "a\n", "é"])
+def test_a_name_is_no_number_and_no_id(name):
+    remember(name=name)
+
+    assert "its name is invalid" in refused().message
+
+
+def test_a_record_of_before_there_were_names_is_readable():
+    found = remember()
+    known = json.loads(path().read_text())
+    for key in ("name", "note", "began", "ended", "seen", "cause", "attempts"):
+        del known[key]
+    path().write_text(json.dumps(known))
+
+    assert record_store.load(RUN) == found
+
+
+def answer(code=0, state="exited", **more):
+    record = {"outcome": "exited", "exit_code": code, "signal": None, "stopped": False, "time": 50.0}
+    record.update(ranks_joined=1, apart=[], left_behind=[], trouble=None)
+    known = {"container": None, "joined": 1, "processes": 0, "storage": None, "left": [], "known": True}
+    return {**known, "state": state, "exit": record if state == "exited" else None, "changed": False, **more}
+
+
+def asked_of(monkeypatch, a, b):
+    nodes = {host: found for host, found in (("a", a), ("b", b)) if found}
+    monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": nodes, "problems": []})
+
+
+def test_what_this_machine_saw_of_an_end_stays_whatever_nodes_say(monkeypatch, capsys):
+    """A node that was lost may have written that all went well."""
+    remember(status="failed", exit_code=7, cause="b: the connection to it was lost", began=10.0, ended=20.0)
+    asked_of(monkeypatch, answer(), answer())
+
+    assert cli.main(["status", "--exit-code"]) == 7
+    assert capsys.readouterr().out.startswith("failed after 10 s: b: the connection to it was lost\n")
+
+
+def test_a_run_whose_end_was_not_seen_has_the_one_that_its_nodes_say(monkeypatch, capsys):
+    remember(began=10.0)
+    asked_of(monkeypatch, answer(), answer(3, error="OSError: full"))
+
+    assert cli.main(["status", "--exit-code", "--output", "json"]) == 6
+    whole = json.loads(capsys.readouterr().out)
+    assert (whole["status"], whole["exit_code"], whole["data"]["run"]["status"]) == ("succeeded", 0, "failed")
+    assert whole["data"]["run"]["cause"] == "b: torchrun failed: exit code 3: OSError: full"
+    kept = record_store.load(RUN)
+    assert (kept.status, kept.exit_code, kept.ended) == ("failed", 6, 50.0)
+    assert kept.cause == "b: torchrun failed: exit code 3", "no output of the job is kept"
+    assert cli.main(["ps", "--failed"]) == 0 and "failed: b: torchrun failed: exit code 3" in capsys.readouterr().out
+    assert cli.main(["stop", "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["run"]["status"] == "failed"
+
+
+def test_a_run_that_stop_finds_failed_is_not_a_stopped_one(monkeypatch, capsys):
+    remember(began=10.0)
+    asked_of(monkeypatch, answer(), answer(3))
+
+    assert cli.main(["stop"]) == 0
+    assert "it had ended before: failed after 40 s: b: torchrun failed: exit code 3\n" in capsys.readouterr().out
+    assert record_store.load(RUN).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "code", "verdict"),
+    [
+        (answer(), None, 4, "unknown: no answer from b"),
+        (answer(), answer(state="unknown"), 4, "unknown: nothing of it is left on b"),
+        (answer(), answer(state="running"), 0, "running for "),
+        (answer(), answer(), 0, "succeeded after "),
+    ],
+)
+def test_the_exit_code_of_a_run_is_that_of_its_verdict(a, b, code, verdict, monkeypatch, capsys):
+    remember()
+    asked_of(monkeypatch, a, b)
+
+    assert cli.main(["status", "--exit-code"]) == code
+    assert capsys.readouterr().out.startswith(verdict)
+
+
+def test_runs_are_listed_from_the_newest_and_as_of_when_where_nobody_can_be_asked(capsys):
+    remember(RUN, status="failed", cause="b: gone", name="big", note="x")
+    remember(OTHER)
+
+    assert cli.main(["ps", "--output", "json"]) == 0
+    newest, oldest = json.loads(capsys.readouterr().out)["data"]["runs"]
+    assert (newest["run_id"], newest["status"], newest["as_of"]) == (OTHER, "running", newest["created"])
+    assert (oldest["name"], oldest["note"], oldest["work"]) == ("big", "x", "train.py $'\\xff'")
+    assert cli.main(["ps", "-n", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "running (as of " in shown and RUN not in shown
 
 
 def test_asking_nodes_after_a_restart_remembers_no_second_run(monkeypatch, capsys):
@@ -391,7 +500,7 @@ def test_a_quota_in_the_middle_is_a_notice_with_the_way_back(detached, monkeypat
 @pytest.mark.parametrize("command", ["stop", "status"])
 def test_a_command_that_cannot_write_what_it_learned_says_so(command, monkeypatch, capsys):
     remember()
-    ended = {"outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
+    ended = {"outcome": "exited", "exit_code": 1, "signal": None, "stopped": False}
     known = {"container": None, "joined": 1, "processes": 0, "storage": None, "exit": ended, "left": [], "known": True}
     nodes = {host: {"state": "exited", "changed": True, **known} for host in "ab"}
     monkeypatch.setattr(ask, "nodes", lambda *_: {"nodes": nodes, "problems": []})

@@ -156,7 +156,8 @@ def test_a_run_that_only_nodes_know_may_be_asked_by_other_names():
     }
 
     assert verdict.of_parts(parts).cause == "b.example rank 2: exit code 1"
-    assert verdict.of_parts({"b.example": {**node(), "described": None}}).status == "succeeded"
+    assert verdict.of_parts({"b.example": {**node(), "described": None}}).status == "unknown"
+    assert verdict.of_parts({"b.example": {**node(1), "described": None}}).status == "failed"
     assert (
         verdict.of_parts({"a.example": {**node(), "described": {**said, "node_rank": 0}}}).cause == "no answer from b"
     )

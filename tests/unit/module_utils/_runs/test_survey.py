@@ -300,7 +300,21 @@ def test_a_run_is_described(base):
 
     assert (found["state"], found["run_dir"]) == ("exited", str(path))
     assert found["exit"] == {"outcome": "exited", "exit_code": 0, "stopped": False}
-    assert found["described"] == said
+    assert found["described"] == {**said, "name": None, "note": None}
+
+
+def test_a_run_may_have_a_name_and_a_note(base):
+    run(base, about={**about(), "name": "big-1", "note": "é"})
+    found = surveyed(base)[RUN]["described"]
+
+    assert (found["name"], found["note"]) == ("big-1", "é")
+
+
+@pytest.mark.parametrize("odd", [{"name": "-x"}, {"name": "202611"}, {"name": "x" * 41}, {"note": "x" * 201}])
+def test_a_description_with_an_impossible_name_is_not_one(base, odd):
+    run(base, about={**about(), **odd})
+
+    assert surveyed(base)[RUN]["described"] is None
 
 
 @pytest.mark.parametrize("addresses", [None, ["10.0.0.1"], "10.0.0.1", [1, 2]])
