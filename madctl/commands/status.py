@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table, verdict_text
-from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Sentence, called
+from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence, called
 from madctl.errors import ExitCode
 from madctl.request.options import add_command, add_output_option, add_run_argument
 

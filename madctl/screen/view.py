@@ -16,7 +16,13 @@ from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table, story, summary, timing_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show import (
+    sentences,
+    stage_table,
+    story,
+    summary,
+    timing_table,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._show.columns import GREEN, RED
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
@@ -31,7 +37,7 @@ from madctl.screen.terminal import ERR, OUT, tell
 
 _PATIENCE = 0.5
 _COLOURS = {summary.SUCCEEDED: GREEN, **dict.fromkeys(("failed", "timed out"), RED)}
-_VERDICTS = {str(story.Sentence("done", how)): colour for how, colour in _COLOURS.items()}
+_VERDICTS = {str(sentences.Sentence("done", how)): colour for how, colour in _COLOURS.items()}
 # Between lines of a job that come so fast, what is below them is not drawn again.
 _FLOOD_SECONDS = 0.02
 
@@ -98,20 +104,20 @@ class View:
         """Show the plan, or that it has to wait for net-tools; nothing where it was refused."""
         with self._lock:
             if without_ifconfig:
-                self._tell(story.installing(without_ifconfig))
+                self._tell(sentences.installing(without_ifconfig))
             if plan is None:
                 return
             fresh = [one for one in self.warnings if one not in self._noticed and one.code not in self._told]
             for warning in folded(self.masked(fresh)):
-                self._tell(story.Sentence("notice", warning))
+                self._tell(sentences.Sentence("notice", warning))
             self._story.begin(plan)
             self._below.begin(plan)
-            self._tell(story.planned(plan))
+            self._tell(sentences.planned(plan))
 
     def called(self, run_id: str, name: str | None) -> None:
         """Show the id and the name of the run."""
         with self._lock:
-            self._tell(story.called(run_id, name))
+            self._tell(sentences.called(run_id, name))
 
     def attached(self, plan: dict[str, Any]) -> None:
         """Show that a run which began before is followed."""
@@ -119,7 +125,7 @@ class View:
             self._story.begin(plan)
             self._below.begin(plan)
             self._story.is_attached = True
-            self._tell(story.attached(plan))
+            self._tell(sentences.attached(plan))
 
     # -- events -----------------------------------------------------------------------------------
 
@@ -135,7 +141,7 @@ class View:
             for shown in self._story.take(event, payload, in_blocks=not self._folds):
                 if isinstance(shown, story.Output):
                     self._job.show(shown)
-                elif self._folds and kind in story.LINKS:
+                elif self._folds and kind in sentences.LINKS:
                     # Other hosts may fall silent, or be back, at the same time.
                     self._ticker.add((event["host"], ""), "", kind)
                 else:
@@ -149,7 +155,7 @@ class View:
         with self._lock:
             self.warnings = [*self.warnings, problem]
             self._noticed.append(problem)
-            self._tell(story.Sentence("notice", str(self.masked(problem))))
+            self._tell(sentences.Sentence("notice", str(self.masked(problem))))
 
     # -- signals ----------------------------------------------------------------------------------
 
@@ -157,15 +163,15 @@ class View:
         """Show what follows from a Ctrl-C, or from the end of the terminal."""
         self._is_leaving = self._is_leaving or order == wire.DETACH
         self._story.is_interrupted = True
-        self._at_once(story.interrupted(order, self._story.is_running))
+        self._at_once(sentences.interrupted(order, self._story.is_running))
 
     def still_running(self, run_id: str, is_forgotten: bool = False) -> None:
         """Show how to come back to a run that continues, also where this machine has no record of it."""
         back = f"re-attach with madctl attach {run_id} or stop it with madctl stop {run_id}"
         first = f"run madctl ps --hosts {fold(self._story.hosts)} first, then " if is_forgotten else ""
-        self._at_once(story.Sentence("run", f"{run_id} is still running; {first}{back}"), ends=True)
+        self._at_once(sentences.Sentence("run", f"{run_id} is still running; {first}{back}"), ends=True)
 
-    def _at_once(self, sentence: story.Sentence, ends: bool = False) -> None:
+    def _at_once(self, sentence: sentences.Sentence, ends: bool = False) -> None:
         # Another thread may hold the lock and wait for a screen that takes nothing; that must not delay leaving.
         if not self._lock.acquire(timeout=_PATIENCE):
             if not self._quiet:
@@ -223,7 +229,7 @@ class View:
         with self._lock:
             tell("", *self._mask.data(list(lines)), "")
             if path:
-                self._tell(story.Sentence("results", path))
+                self._tell(sentences.Sentence("results", path))
 
     def _end_logs(self) -> None:
         for output in self._story.end():
@@ -238,7 +244,7 @@ class View:
 
     # -- lines and what is below them -------------------------------------------------------------
 
-    def _tell(self, sentence: story.Sentence) -> None:
+    def _tell(self, sentence: sentences.Sentence) -> None:
         """Write a line of the story, after all lines of the job that came before it."""
         self._ticker.flush()
         self._write(str(sentence))
@@ -250,8 +256,8 @@ class View:
             self._draw()
 
     def _show(self, line: Line) -> None:
-        if line.kind in story.LINKS:
-            self._write(str(story.about_links(line.kind, line.hosts)))
+        if line.kind in sentences.LINKS:
+            self._write(str(sentences.about_links(line.kind, line.hosts)))
             return
         self._below.leave_table()
         self._below.erase()

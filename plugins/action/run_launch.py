@@ -16,7 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
-from ansible_collections.madctl.multinode.plugins.module_utils._show import masking, plan_text, story
+from ansible_collections.madctl.multinode.plugins.module_utils._show import masking, plan_text, sentences
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
     hosting,
     play_rules,
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
             return {**found, **diff, "_ansible_verbose_override": True}
         screen.begin(plan, secrets)
         if not quiet:
-            playbook_screen.tell(*story.called(plan["run_id"], arguments["name"]))
+            playbook_screen.tell(*sentences.called(plan["run_id"], arguments["name"]))
         limits = {name: arguments[name] or None for name in ("timeout", "idle_timeout")}
         given = {"user_env": user_env, **limits, "log_cap": arguments["log_cap"], "detach": arguments["detach"]}
         given.update({name: arguments[name] for name in ("name", "note")})

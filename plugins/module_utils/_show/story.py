@@ -2,7 +2,7 @@
 """
 The story of a run: from its events to sentences, each behind the stage that it belongs to, and to the job's own lines.
 
-Every sentence is written here, once for madctl and for playbooks. Pure; private to the collection.
+Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -10,18 +10,14 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, runners, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask, without_credentials
-from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
-from ansible_collections.madctl.multinode.plugins.module_utils._show.rows import CUT
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count
+from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import BY_EVENT, LINKS, Event, Sentence
 
-Event = Dict[str, Any]
-LINKS = (events.SUSPECT, events.BACK)
 _RANK = "rank-"
-_INTERRUPTED = "interrupted; stopping all nodes; press Ctrl-C again to kill"
-_CAUSE = 200  # characters
 # Lines of a job are held until it is told that it goes, or does not.
 _HELD_BYTES = 1 << 20
 _ENDS_HOLDING = (*LINKS, events.STOPPING, events.START_FAILED, events.EXIT, events.LOST, events.RESTART)
@@ -29,17 +25,6 @@ _ENDS_HOLDING = (*LINKS, events.STOPPING, events.START_FAILED, events.EXIT, even
 Source = Tuple[str, str]  # host, and rank or nothing
 # What torchrun prints first when a signal ends it.
 _DYING = re.compile(r"Received \S+ death signal, shutting down workers")
-
-
-class Sentence(NamedTuple):
-    """What to tell of a stage."""
-
-    stage: str
-    text: str
-
-    def __str__(self) -> str:
-        """Write it as a line of the screen."""
-        return "%-7s %s" % self
 
 
 class Output(NamedTuple):
@@ -52,93 +37,8 @@ class Output(NamedTuple):
     is_hidden: bool
 
 
-def answered(number: int) -> Sentence:
-    """Tell how many nodes were probed."""
-    return Sentence("probe", "%s answered" % count(number, "node"))
-
-
-def installing(hosts: Sequence[str]) -> Sentence:
-    """Tell where net-tools are installed before there can be a plan."""
-    return Sentence("install", "net-tools on %s" % fold(hosts))
-
-
-def planned(plan: Mapping[str, Any]) -> Sentence:
-    """Tell the plan in a few words, its ranks as a sum of nodes with the same number."""
-    counts = [node["nproc_per_node"] for node in plan["nodes"]]
-    terms = " + ".join("%d × %s" % (counts.count(number), number) for number in dict.fromkeys(counts))
-    interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
-    where = "on %s, master %s:%s" % (interfaces, plan["master_addr"], plan["master_port"])
-    return Sentence("plan", "%s = %s %s" % (terms, count(plan["world_size"], "rank"), where))
-
-
-def called(run_id: str, name: Optional[str]) -> Sentence:
-    """Tell the id of a run that starts, and its name."""
-    return Sentence("run", "%s (%s)" % (run_id, name) if name else run_id)
-
-
-def attached(plan: Mapping[str, Any]) -> Sentence:
-    """Tell that a run which began before is followed."""
-    size = "%s, %s" % (count(plan["nnodes"], "node"), count(plan["world_size"], "rank"))
-    return Sentence("attach", "%s: %s" % (plan["run_id"], size))
-
-
-def interrupted(order: bytes, is_running: bool) -> Sentence:
-    """Tell what follows from a Ctrl-C, or from the end of the terminal."""
-    texts = {
-        wire.STOP: _INTERRUPTED if is_running else "stopping; press Ctrl-C again to kill",
-        wire.KILL: "killing; press Ctrl-C again to detach",
-        wire.DETACH: "detaching; the run continues" if is_running else "leaving before the start",
-    }
-    return Sentence("stop", texts[order])
-
-
-def about_links(kind: str, hosts: Sequence[str]) -> Sentence:
-    """Tell that hosts fell silent, or answer again."""
-    does, is_ = ("does", "is") if len(hosts) == 1 else ("do", "are")
-    text = "%s not answer; the run continues, retrying" % does if kind == events.SUSPECT else "%s back" % is_
-    return Sentence("link", "%s %s" % (fold(hosts), text))
-
-
-def stopping(why: Optional[Problem]) -> Sentence:
-    """Tell that all nodes are stopped, and why."""
-    return Sentence("stop", "%sstopping all nodes" % ("%s; " % cause(why) if why else ""))
-
-
-def cause(found: Problem) -> str:
-    """Write what went wrong, and where, in a few words."""
-    host, message = found["host"], found["message"]
-    what, failed, how = message.partition(" failed: ")
-    if host and failed:
-        text = "%s on %s failed (%s)" % (what, host, how)
-    elif host:
-        text = "%s is lost" % host if found["code"] in codes.LOST else "%s: %s" % (host, message)
-    else:
-        text = message
-    return text if len(text) <= _CAUSE else text[:_CAUSE] + CUT
-
-
 def _rank_of(log: str) -> str:
     return log.partition(".")[0][len(_RANK) :] if log.startswith(_RANK) else ""
-
-
-def _lost(event: Event) -> Sentence:
-    reason = event.get("message")
-    return Sentence("lost", "%s is lost%s" % (event["host"], ": %s" % reason if reason else ""))
-
-
-def _notice(text: str) -> Callable[[Event], Sentence]:
-    return lambda event: Sentence("notice", "%s: %s" % (event["host"], text % event))
-
-
-_SENTENCES: Dict[str, Callable[[Event], Sentence]] = {
-    events.STOPPING: lambda event: stopping(event.get("why")),
-    **dict.fromkeys(LINKS, lambda event: about_links(event["event"], [event["host"]])),
-    events.LOST: _lost,
-    events.LOG_DEGRADED: _notice("the disk is full; output of %(log)s is lost"),
-    events.FILES_SHORT: _notice("too few open files; the output of rank %(rank)s is in runner.*"),
-    events.NO_DUMP: _notice("no stack traces, because py-spy is not installed"),
-    events.IDLE: lambda event: Sentence("idle", "no output for %g s; stopping" % event["seconds"]),
-}
 
 
 class Story:
@@ -293,19 +193,19 @@ class Story:
             self._is_stopping = True
             if self.is_interrupted and (event.get("why") or {}).get("code") == "INTERRUPTED":
                 return None
-        return _SENTENCES[kind](event) if kind in _SENTENCES else None
+        return BY_EVENT[kind](event) if kind in BY_EVENT else None
 
     def _counted(self, kind: str, has_passed: bool) -> Optional[Sentence]:
         self._counts[kind] = number = self._counts.get(kind, 0) + has_passed
         if self.is_attached or number != (self.world_size if kind == events.JOINED else len(self.hosts)):
             return None
-        sentences = {
-            events.PROBED: answered(number),
-            events.READY: Sentence("arm", "%s ready" % self.nodes),
-            events.STARTED: Sentence("go", "started on %s" % self.nodes),
-            events.JOINED: Sentence("ranks", "all %d joined" % number if number > 1 else "1 rank joined"),
+        found = {
+            events.PROBED: sentences.answered(number),
+            events.READY: sentences.ready(self.nodes),
+            events.STARTED: sentences.started(self.nodes),
+            events.JOINED: sentences.joined(number),
         }
-        return sentences[kind]
+        return found[kind]
 
     def _restarted(self, event: Event) -> Sentence:
         replaced = event.get("replaced") or {}
@@ -313,7 +213,4 @@ class Story:
         self._is_stopping, self._is_holding = False, True
         self._ending.clear()
         self._counts.clear()
-        failed = ["attempt %d failed: %s" % (event["attempt"], codes.cause(event["after"]))] if "after" in event else []
-        changes = ["%s replaces %s" % (new, old) for old, new in replaced.items()]
-        text = "%s of %s" % (event["attempt"], event["of"])
-        return Sentence("restart", ": ".join([text, "; ".join([*failed, *changes])] if failed or changes else [text]))
+        return sentences.restarted(event)

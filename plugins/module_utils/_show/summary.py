@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any, Iterable, List, Mapping, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
-from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Sentence, Story
+from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence
+from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Story
 from ansible_collections.madctl.multinode.plugins.module_utils._show.verdict_text import duration
 
 SUCCEEDED = "succeeded"

@@ -11,7 +11,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text, story
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text, sentences
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -56,11 +56,11 @@ def _tell(conductor: Conductor, judged: judgement.Judgement, is_quiet: bool) -> 
     if is_quiet:
         return
     if judged.answered:
-        playbook_screen.tell(*story.answered(judged.answered))
+        playbook_screen.tell(*sentences.answered(judged.answered))
     if judged.plan:
         playbook_screen.planned(judged.plan, judged.warnings)
     elif judged.without_ifconfig:
-        playbook_screen.tell(*story.installing(judged.without_ifconfig))
+        playbook_screen.tell(*sentences.installing(judged.without_ifconfig))
 
 
 def prove(

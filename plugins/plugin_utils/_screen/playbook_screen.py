@@ -32,6 +32,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import (
     masking,
     plan_text,
     problem_lines,
+    sentences,
     story,
     timing_table,
     waiting,
@@ -76,7 +77,7 @@ def say(lines: Iterable[object], is_job: bool = False) -> None:
 
 def tell(stage: str, text: str) -> None:
     """Show a line of the story."""
-    say([story.Sentence(stage, text)])
+    say([sentences.Sentence(stage, text)])
 
 
 def lines(found: Sequence[codes.Problem]) -> list[str]:
@@ -134,7 +135,7 @@ def planned(plan: Plan, warnings: Sequence[codes.Problem]) -> None:
     notices(warnings)
     shown = [{key: node[key] for key in ("host", "nproc_per_node")} for node in plan["nodes"]]
     send({"event": events.NODES, "nodes": shown})
-    tell(*story.planned(plan))
+    tell(*sentences.planned(plan))
 
 
 def difference(plan: Plan) -> dict[str, str]:
@@ -231,10 +232,10 @@ class Screen:
     def _lines(self, found: Iterable[tuple[story.Source, str]]) -> None:
         say((_labelled(*line) for line in found), is_job=True)
 
-    def _show(self, shown: Iterable[story.Sentence | story.Output]) -> None:
+    def _show(self, shown: Iterable[sentences.Sentence | story.Output]) -> None:
         for one in shown:
             self._written = time.monotonic()
-            if isinstance(one, story.Sentence):
+            if isinstance(one, sentences.Sentence):
                 say([self._mask.text(str(one))])
             elif not one.is_hidden:
                 if self._below:

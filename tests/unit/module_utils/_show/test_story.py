@@ -5,7 +5,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
-from ansible_collections.madctl.multinode.plugins.module_utils._show import story, summary
+from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences, story, summary
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 
 HOSTS = ("n1", "n2", "n3")
@@ -123,7 +123,7 @@ def told(told_by, happenings):
     lines = []
     for event in happenings:
         for one in told_by.take(event, event.get("payload", b"")):
-            if isinstance(one, story.Sentence):
+            if isinstance(one, sentences.Sentence):
                 lines.append(str(one))
             elif not one.is_hidden:
                 lines += [f"{one.host}:{one.rank} {text}" for text in one.texts]
@@ -240,17 +240,17 @@ def test_output_comes_in_blocks_where_no_line_must_be_inspected():
 @pytest.mark.parametrize(
     ("sentence", "expected"),
     [
-        (story.answered(1), "probe   1 node answered"),
-        (story.installing(["n2", "n1"]), "install net-tools on n[1-2]"),
-        (story.planned(plan()), "plan    3 × 2 = 6 ranks on ib0, master 10.0.0.1:29500"),
-        (story.attached(plan("n1", world_size=1)), "attach  r: 1 node, 1 rank"),
-        (story.about_links("suspect", ["n1", "n2"]), "link    n[1-2] do not answer; the run continues, retrying"),
-        (story.about_links("back", ["n1", "n2"]), "link    n[1-2] are back"),
-        (story.interrupted(wire.STOP, True), "stop    interrupted; stopping all nodes; press Ctrl-C again to kill"),
-        (story.interrupted(wire.STOP, False), "stop    stopping; press Ctrl-C again to kill"),
-        (story.interrupted(wire.KILL, True), "stop    killing; press Ctrl-C again to detach"),
-        (story.interrupted(wire.DETACH, True), "stop    detaching; the run continues"),
-        (story.interrupted(wire.DETACH, False), "stop    leaving before the start"),
+        (sentences.answered(1), "probe   1 node answered"),
+        (sentences.installing(["n2", "n1"]), "install net-tools on n[1-2]"),
+        (sentences.planned(plan()), "plan    3 × 2 = 6 ranks on ib0, master 10.0.0.1:29500"),
+        (sentences.attached(plan("n1", world_size=1)), "attach  r: 1 node, 1 rank"),
+        (sentences.about_links("suspect", ["n1", "n2"]), "link    n[1-2] do not answer; the run continues, retrying"),
+        (sentences.about_links("back", ["n1", "n2"]), "link    n[1-2] are back"),
+        (sentences.interrupted(wire.STOP, True), "stop    interrupted; stopping all nodes; press Ctrl-C again to kill"),
+        (sentences.interrupted(wire.STOP, False), "stop    stopping; press Ctrl-C again to kill"),
+        (sentences.interrupted(wire.KILL, True), "stop    killing; press Ctrl-C again to detach"),
+        (sentences.interrupted(wire.DETACH, True), "stop    detaching; the run continues"),
+        (sentences.interrupted(wire.DETACH, False), "stop    leaving before the start"),
     ],
 )
 def test_sentences(sentence, expected):
@@ -269,7 +269,7 @@ def test_sentences(sentence, expected):
 def test_ranks_are_a_short_sum_however_many_nodes_there_are(counts, expected):
     nodes = [{"nproc_per_node": number, "interface": "ib0"} for number in counts]
 
-    assert story.planned(plan(nodes=nodes, world_size=sum(counts))).text.startswith(expected)
+    assert sentences.planned(plan(nodes=nodes, world_size=sum(counts))).text.startswith(expected)
 
 
 # -- the end ----------------------------------------------------------------------------------------
