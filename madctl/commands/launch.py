@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError
-from madctl.request.options import add_command, add_host_options, add_job_options, add_output_option
+from madctl.request.options import (
+    add_choice_options,
+    add_command,
+    add_host_options,
+    add_job_options,
+    add_output_option,
+    hosts_given,
+)
 
 
 def register(commands: Any) -> None:
@@ -18,6 +25,7 @@ def register(commands: Any) -> None:
     parser.usage = "madctl launch [--hosts LIST] [OPTION…] [--] SCRIPT.py [ARG…]"
     add_host_options(parser)
     add_job_options(parser)
+    add_choice_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser)
 
@@ -25,17 +33,20 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the run."""
     from madctl.nodes import choose
+    from madctl.nodes.hosts import from_environment
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
+    from madctl.request import output_choice
     from madctl.request.role_variables import launch_variables, secrets
     from madctl.runs import record_store
     from madctl.screen.view import View
 
     wanted = launch_variables(options)
     nodes = choose.targets(options)
+    chosen = output_choice.of_launch(options, nodes.names, hosts_given(options) or bool(from_environment()))
     if not options.dry_run:
         record_store.prepare()
-    view = View(nodes.names, as_json=options.output == "json", secrets=secrets(options, wanted))
+    view = View(nodes.names, as_json=options.output == "json", secrets=secrets(options, wanted), chosen=chosen)
     if options.notice:
         view.notice(options.notice)
     session = RunSession(nodes, wanted, view)

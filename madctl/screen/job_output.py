@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Output
 from madctl.screen.lines import Line, Source, Ticker, label, shortened
@@ -20,15 +21,15 @@ _WIDEST = 32
 class JobOutput:
     """Writes what is added to the logs of a run; callers hold the lock."""
 
-    def __init__(self, stream: Stream, ticker: Ticker | None, hosts: Sequence[str], rank: int | None) -> None:
+    def __init__(self, stream: Stream, ticker: Ticker | None, hosts: Sequence[str], chosen: Chosen) -> None:
         """
         Prepare.
 
         Args:
             ticker: Where lines wait for equal ones and come back to ``write``; without it they are written at once.
-            rank: The only rank to show, if any.
+            chosen: Whose output to show.
         """
-        self._stream, self._ticker, self._rank = stream, ticker, rank
+        self._stream, self._ticker, self._chosen = stream, ticker, chosen
         self._width = max(map(len, hosts)) + (5 if len(hosts) > 1 else 0)
         if ticker:
             self._width = max(self._width, min(_WIDEST, len(fold(hosts)) + 5))
@@ -41,7 +42,7 @@ class JobOutput:
         if block is not None:
             texts = [line.decode() for line in block.rsplit(b"\n", LAST_LINES)]
         self._last[source].extend([shortened(text, LONGEST) for text in texts[-LAST_LINES:]])
-        if is_hidden or self._rank is not None and rank != str(self._rank):
+        if is_hidden or not self._chosen.shows(host, rank):
             return
         if self._ticker:
             for text in texts:
@@ -59,9 +60,10 @@ class JobOutput:
         """Return the last lines of a rank, or of the runner of a node."""
         return self._last[host, "" if rank is None else str(rank)]
 
-    def forget(self) -> None:
-        """Forget the last lines: the next failure has its own."""
+    def forget(self, replaced: Mapping[str, str]) -> None:
+        """Forget the last lines at a restart: the next failure has its own; show spares as the nodes they replace."""
         self._last.clear()
+        self._chosen = self._chosen.after(replaced)
 
     def _label(self, text: str) -> str:
         return f"{plain(text):<{self._width}}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table, story, summary, timing_table
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import EVERYTHING, Chosen
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
@@ -38,7 +39,7 @@ class View:
         as_json: bool,
         stages: Sequence[str] = stage_table.STAGES,
         quiet: bool = False,
-        rank: int | None = None,
+        chosen: Chosen = EVERYTHING,
         secrets: Sequence[str] = (),
     ) -> None:
         """
@@ -47,7 +48,7 @@ class View:
         Args:
             stages: The columns of the table that is drawn on a terminal; no table without any.
             quiet: Whether to show nothing of the story.
-            rank: The only rank whose output to show.
+            chosen: Whose output to show.
         """
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -62,7 +63,7 @@ class View:
             self._ticker = Ticker(Window(), self._show, self._lock, self._draw)
             # However a command ends, no line is left behind.
             atexit.register(self.close)
-        self._job = JobOutput(self._output, self._ticker, names, rank)
+        self._job = JobOutput(self._output, self._ticker, names, chosen)
         self._table: stage_table.Table | None = None
         self._drawing = Redrawn(ERR.write)
         if stages and not as_json and OUT.is_terminal() and ERR.can_draw():
@@ -124,7 +125,7 @@ class View:
                 else:
                     self._tell(shown)
             if kind == events.RESTART:
-                self._job.forget()
+                self._job.forget(event.get("replaced") or {})
 
     def notice(self, problem: Problem) -> None:
         """Show a problem that stops nothing, and keep it for the result."""

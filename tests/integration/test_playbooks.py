@@ -127,7 +127,8 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     stopped = play("stop", "--diff")
     again = play("stop")
     would_not = play("stop", "--check")
-    logs = play("logs")
+    logs = play("logs", variables={"madctl_follow": True})
+    last = play("logs", variables={"madctl_show_ranks": "1,2", "madctl_lines": 1})
     collected = play("collect", variables={"madctl_dest": str(tmp_path / "run")})
     (tmp_path / "run/node1/run.json").write_text('{"run_id": "another"}')
     kept = play("collect", variables={"madctl_dest": str(tmp_path / "run")})
@@ -146,6 +147,8 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     assert {f"node2:{rank} | waiting {rank}" for rank in (0, 1)} <= set(logs.out.splitlines())
     assert "done    stopped on 2 nodes, 4 of 4 ranks joined" in logs.out
     assert logs.code == 0
+    shown = [line for line in last.out.splitlines() if " | " in line]
+    assert sorted(shown) == ["node1:2 | waiting 2", "node2:1 | waiting 1"]
     assert f"collect run {launched.run_id}" in collected.out
     assert (tmp_path / "run/node1/logs/rank-2.out").read_text() == "waiting 2\n"
     assert kept.code == 2

@@ -35,6 +35,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import (
     timing_table,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._show import summary as run_summary
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import EVERYTHING, Chosen
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
 _LINES_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 16
@@ -144,13 +145,17 @@ def difference(plan: Plan) -> dict[str, str]:
 class Screen:
     """Shows the events of one run."""
 
-    def __init__(self, attached: bool = False) -> None:
+    def __init__(self, attached: bool = False, chosen: Chosen = EVERYTHING) -> None:
         """
         Prepare.
 
         Args:
             attached: Whether the run began before: then nothing is told of its start.
+            chosen: Whose output is shown.
         """
+        self._chosen = chosen
+        # The hosts and ranks that have printed.
+        self.printed: set[tuple[str, str]] = set()
         self._mask = masking.Mask()
         self._story = story.Story((), self._mask, attached)
 
@@ -174,7 +179,10 @@ class Screen:
             send({**event, "event": events.on_node(kind)})
         if kind == events.TIMED:
             say(timing_table.lines(event))
-        elif kind != events.PROBED:  # The action tells how many answered.
+            return
+        if kind == events.RESTART:
+            self._chosen = self._chosen.after(event.get("replaced") or {})
+        if kind != events.PROBED:  # The action tells how many answered.
             self._show(self._story.take(event, payload))
 
     def flush(self) -> None:
@@ -185,7 +193,9 @@ class Screen:
         for one in shown:
             if isinstance(one, story.Sentence):
                 say([self._mask.text(str(one))])
-            elif not one.is_hidden:
+                continue
+            self.printed.add((one.host, one.rank))
+            if not one.is_hidden and self._chosen.shows(one.host, one.rank):
                 label = "%s:%s" % (one.host, one.rank) if one.rank else one.host
                 say(("%s | %s" % (label, text) for text in one.texts), is_job=True)
 
