@@ -6,7 +6,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.request.options import add_command, add_output_option, add_run_argument, add_since_option
+from madctl.request.options import (
+    add_choice_options,
+    add_command,
+    add_output_option,
+    add_run_argument,
+    add_since_option,
+)
 
 
 def register(commands: Any) -> None:
@@ -15,6 +21,7 @@ def register(commands: Any) -> None:
     examples = [("follow a run that was launched with --detach", "madctl attach")]
     parser = add_command(commands, "attach", run, "attach to a running job", about, examples)
     add_run_argument(parser)
+    add_choice_options(parser)
     add_since_option(parser)
     add_output_option(parser)
 
@@ -23,14 +30,17 @@ def run(options: argparse.Namespace) -> int:
     """Follow, and return the exit code of the run."""
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
+    from madctl.request import output_choice
     from madctl.runs import record_store
     from madctl.screen.view import View
 
     record = record_store.load(options.run_id)
     nodes = record.reach()
-    view = View(nodes.names, as_json=options.output == "json", stages=())
+    chosen = output_choice.of_run(options, record.plan)
+    view = View(nodes.names, as_json=options.output == "json", stages=(), chosen=chosen)
     view.attached(record.plan)
-    wanted = {"madctl_plan": record.plan, "madctl_read_only": False, "madctl_since": options.since}
+    wanted = {"madctl_plan": record.plan, "madctl_follow": True, "madctl_read_only": False}
+    wanted["madctl_since"] = options.since
     session = RunSession(nodes, wanted, view, record)
     session.playbook = "logs"
     session.run()

@@ -8,7 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError, refused
-from madctl.request.options import add_command, add_host_options, add_job_options, add_option, add_output_option
+from madctl.request.options import (
+    add_choice_options,
+    add_command,
+    add_host_options,
+    add_job_options,
+    add_option,
+    add_output_option,
+    hosts_given,
+)
 
 _EXAMPLES = (
     ("start train.py on sixteen nodes", "madctl launch --hosts gpu[01-16] train.py --lr 1e-4"),
@@ -30,6 +38,7 @@ def register(commands: Any) -> None:
     add_job_options(parser)
     add_option(parser, "--name", metavar="NAME", help="call the run NAME, which commands take in place of its ID")
     add_option(parser, "--note", metavar="TEXT", help="remember TEXT about the run")
+    add_choice_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser)
     parser.show_first(*_FIRST)
@@ -39,20 +48,24 @@ def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the run."""
     from madctl.lab import state
     from madctl.nodes import choose
+    from madctl.nodes.hosts import from_environment
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
+    from madctl.request import output_choice
     from madctl.request.role_variables import launch_variables, secrets
     from madctl.runs import record_store
     from madctl.screen.view import View
 
     wanted = launch_variables(options)
     nodes = choose.targets(options)
+    chosen = output_choice.of_launch(options, nodes.names, hosts_given(options) or bool(from_environment()))
     if not options.dry_run:
         record_store.prepare()
         if options.name:
             _require_free(options.name)
     told = state.told(options.lab) if options.lab else ()
-    view = View(nodes.names, as_json=options.output == "json", secrets=secrets(options, wanted), told=told)
+    hidden = secrets(options, wanted)
+    view = View(nodes.names, as_json=options.output == "json", secrets=hidden, told=told, chosen=chosen)
     if options.notice:
         view.notice(options.notice)
     session = RunSession(nodes, wanted, view)

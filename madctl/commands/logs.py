@@ -6,10 +6,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
-from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from madctl.errors import ExitCode, Problem, of_signal, refused
-from madctl.request.options import add_command, add_run_argument, add_since_option, taking
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_OPTION
+from madctl.errors import ExitCode, Problem, of_signal
+from madctl.request.options import add_choice_options, add_command, add_run_argument, add_since_option, taking
 
 _EXAMPLES = (
     ("show what rank 3 of the latest run printed", "madctl logs --rank 3"),
@@ -23,40 +22,56 @@ def register(commands: Any) -> None:
     parser = add_command(commands, "logs", run, "show the output of a run", about, _EXAMPLES)
     add_run_argument(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the run ends")
-    parser.add_argument("--host", action="append", default=[], metavar="NAME", help="show only this node (repeatable)")
-    parser.add_argument("--rank", type=taking("--rank", kinds.whole(0, 10**9)), metavar="N", help="show only this rank")
+    add_choice_options(parser)
     add_since_option(parser)
+    what = "show only the last N lines of each log; with --merge, of all of them"
+    parser.add_argument("-n", "--lines", type=taking("--lines", BY_OPTION["--lines"].kind), metavar="N", help=what)
+    what = "begin each line with the time at which it was printed, by the clock of this machine"
+    parser.add_argument("--timestamps", action="store_true", help=what)
+    parser.add_argument("--merge", action="store_true", help="order the lines of all logs by time")
+    what = "output format: text (default), or jsonl: an object per line, with time, host, rank, stream and text"
+    parser.add_argument("--output", choices=["text", "jsonl"], default="text", help=what)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print lines, each behind its node and rank."""
-    from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST, answer_code
-    from madctl.playbook.report import own_failure
+    from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import narrowed
     from madctl.playbook.session import RunSession
+    from madctl.request import output_choice
     from madctl.runs import record_store
-    from madctl.screen.lines import one_line
-    from madctl.screen.problems import print_problems
-    from madctl.screen.view import View
+    from madctl.screen.log_view import Form, LogView
 
     record = record_store.load(options.run_id)
-    unknown = [host for host in options.host if host not in record.targets["names"]]
-    if unknown:
-        names = record.targets["names"]
-        remedy = kinds.meant(unknown[0], names) or f"its nodes: {fold(names)}"
-        message = f"run {record.run_id} has no node {', '.join(map(repr, unknown))}"
-        raise refused("RUN_HOST_UNKNOWN", message, remedy=remedy)
-    chosen = [node for node in record.plan["nodes"] if not options.host or node["host"] in options.host]
-    nodes = record.reach()
-    view = View(nodes.names, as_json=False, stages=(), quiet=True, rank=options.rank)
-    plan = {**record.plan, "nodes": chosen}
+    whole: Any = record.plan
+    chosen = output_choice.of_run(options, whole)
+    plan: Any = narrowed(chosen, whole)
+    form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
+    view = LogView(record.targets["names"], plan, form, chosen)
     view.attached(plan)
-    session = RunSession(
-        nodes, {"madctl_plan": plan, "madctl_follow": options.follow, "madctl_since": options.since}, view, record
-    )
+    wanted = {
+        "madctl_plan": plan,
+        "madctl_follow": options.follow,
+        "madctl_since": options.since,
+        "madctl_lines": options.lines,
+        "madctl_show_ranks": options.rank,
+        "madctl_with_times": form.needs_times,
+    }
+    session = RunSession(record.reach(), wanted, view, record)
     session.playbook = "logs"
     session.only_reads = True
     session.run()
     view.close()
+    return _report(session, options)
+
+
+def _report(session: Any, options: argparse.Namespace) -> int:
+    """Print what output is missing, and return the exit code."""
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST, answer_code
+    from madctl.playbook.report import own_failure
+    from madctl.screen.lines import one_line
+    from madctl.screen.problems import print_problems
+
+    view = session.view
     if session.final is None and not session.interrupted:
         view.errors = [Problem("INTERNAL", one_line(session.failure or "Ansible ended without a result"))]
         print_problems(view.errors, [])
@@ -66,5 +81,13 @@ def run(options: argparse.Namespace) -> int:
     # How the job ended was not asked, only what output there is.
     missing = [problem for problem in view.errors if problem.code in ("NODE_SILENT", *LOST, "RUN_UNKNOWN")]
     broken = own_failure(session)
+    if not (missing or broken or options.lines == 0 or options.since == "now"):
+        view.tell_silent(_when(options.since))
     print_problems([*missing, *broken], [])
     return answer_code([problem.code for problem in missing]) or (ExitCode.INTERNAL if broken else ExitCode.SUCCEEDED)
+
+
+def _when(since: str | None) -> str:
+    if since is None:
+        return ""
+    return f" in the last {since}" if since[-1:].isalpha() else f" since {since}"

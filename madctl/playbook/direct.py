@@ -51,7 +51,6 @@ class Direct:
         from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue, read_run
         from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 
-        follow = bool(variables.get("madctl_follow", True))
         read_only = bool(variables.get("madctl_read_only", True))
         events = event_queue.Events(None, self._on_event, lambda: None, exact=True)
         with Agents(Loop(), self._ways) as agents, events as queue:
@@ -65,8 +64,8 @@ class Direct:
                     queue.leave()
 
             agents.loop.watch(self._orders, obey)
-            plan, since = variables["madctl_plan"], variables.get("madctl_since")
-            return read_run.read(conductor, agents, plan, follow, since, read_only)[0]
+            arguments = {name.removeprefix(PREFIX): value for name, value in variables.items()}
+            return read_run.read(conductor, agents, arguments["plan"], read_run.wanted(arguments), read_only)[0]
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
         """Send an order to the reader, which passes it on."""

@@ -153,6 +153,14 @@ def add_output_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", choices=["text", "json"], default="text", help="output format (default text)")
 
 
+def add_choice_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose whose output is shown."""
+    what = "show only the output of these ranks: 0-3,7 (repeatable)"
+    add_option(parser, "--rank", metavar="LIST", help=what)
+    what = "show only the output of these nodes: gpu[1-3],a (repeatable)"
+    add_option(parser, "--host", metavar="LIST", help=what)
+
+
 def add_since_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that says where logs begin."""
     what = "start here: now, 30s, 10m, 1h30m or 1d ago, or a time such as 2026-11-23T10:00 (default: the first byte)"

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._show import colours
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Output, Source
 from madctl.screen.lines import Line, Ticker, label, shortened
@@ -21,15 +22,15 @@ _WIDEST = 32
 class JobOutput:
     """Writes what is added to the logs of a run; callers hold the lock."""
 
-    def __init__(self, stream: Stream, ticker: Ticker | None, hosts: Sequence[str], rank: int | None) -> None:
+    def __init__(self, stream: Stream, ticker: Ticker | None, hosts: Sequence[str], chosen: Chosen) -> None:
         """
         Prepare.
 
         Args:
             ticker: Where lines wait for equal ones and come back to ``write``; without it they are written at once.
-            rank: The only rank to show, if any.
+            chosen: Whose output to show.
         """
-        self._stream, self._ticker, self._rank = stream, ticker, rank
+        self._stream, self._ticker, self._chosen = stream, ticker, chosen
         self._width = max(map(len, hosts)) + (5 if len(hosts) > 1 else 0)
         if ticker:
             self._width = max(self._width, min(_WIDEST, len(fold(hosts)) + 5))
@@ -59,12 +60,12 @@ class JobOutput:
 
     def is_shown(self, source: Source) -> bool:
         """Return whether the output of a source is shown."""
-        return self._rank is None or source[1] == str(self._rank)
+        return self._chosen.shows(*source)
 
     @property
     def is_chosen(self) -> bool:
         """Whether the user has said what to show."""
-        return self._rank is not None
+        return bool(self._chosen)
 
     def labelled(self, source: Source, text: str) -> str:
         """Return a line behind its source."""
@@ -78,9 +79,10 @@ class JobOutput:
         """Return the last lines of a rank, or of the runner of a node."""
         return self._last[host, "" if rank is None else str(rank)]
 
-    def forget(self) -> None:
-        """Forget the last lines: the next failure has its own."""
+    def forget(self, replaced: Mapping[str, str]) -> None:
+        """Forget the last lines at a restart: the next failure has its own; show spares as the nodes they replace."""
         self._last.clear()
+        self._chosen = self._chosen.after(replaced)
 
     def _label(self, text: str) -> str:
         return f"{plain(text):<{self._width}}"

@@ -23,6 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import (
     summary,
     timing_table,
 )
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import EVERYTHING, Chosen
 from ansible_collections.madctl.multinode.plugins.module_utils._show.columns import GREEN, RED
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
@@ -51,7 +52,7 @@ class View:
         as_json: bool,
         stages: Sequence[str] = stage_table.STAGES,
         quiet: bool = False,
-        rank: int | None = None,
+        chosen: Chosen = EVERYTHING,
         secrets: Sequence[str] = (),
         told: Collection[str] = (),
     ) -> None:
@@ -61,7 +62,7 @@ class View:
         Args:
             stages: The columns of the table that is drawn on a terminal; no table without any.
             quiet: Whether to show nothing of the story.
-            rank: The only rank whose output to show.
+            chosen: Whose output to show.
             told: Codes of notices that were shown before, and are kept for the result only.
         """
         self.errors: list[Problem] = []
@@ -78,7 +79,7 @@ class View:
         if self._folds:
             # However a command ends, no line is left behind.
             atexit.register(self.close)
-        self._job = JobOutput(self._output, self._ticker if self._folds else None, names, rank)
+        self._job = JobOutput(self._output, self._ticker if self._folds else None, names, chosen)
         self._snapshots = Snapshots()
         table = None
         if stages and not as_json and OUT.is_terminal() and ERR.can_draw():
@@ -147,7 +148,7 @@ class View:
                 else:
                     self._tell(shown)
             if kind == events.RESTART:
-                self._job.forget()
+                self._job.forget(event.get("replaced") or {})
             self._draw_soon()
 
     def notice(self, problem: Problem) -> None:

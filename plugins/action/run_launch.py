@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
+from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
 from ansible_collections.madctl.multinode.plugins.module_utils._show import masking, plan_text, sentences
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
     hosting,
@@ -44,7 +45,10 @@ class ActionModule(ActionBase):
         if stages.starts and not (plan or arguments["work"] or arguments["tags"]):
             raise playbook_screen.refusal([codes.problem("WORK_MISSING", None, "there is nothing to run", _WORK)])
         hosts = [node["host"] for node in plan["nodes"]] if plan else None
-        screen, event_socket = playbook_screen.Screen(), arguments["event_socket"]
+        chosen, event_socket = request_of.chosen(arguments), arguments["event_socket"]
+        if plan:
+            playbook_screen.refuse(chosen_output.problems(chosen, plan))
+        screen = playbook_screen.Screen(chosen=chosen)
         with hosting.agents_of(self, task_vars, hosts, variables) as agents, hosting.conducted(
             agents, event_socket, screen
         ) as conductor:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Follow a run that was started before, from its files: attach to it, or just read its output.
+Read the output of a run that was started before, from its files, and follow it on request.
 
-Runs once per play. A small reader on each node sends what is in the run directory and then what comes;
+Runs once per play. A small reader on each node sends what is in the run directory and, if asked to, what comes;
 it takes the orders to stop, and its end changes nothing.
 """
 
@@ -12,10 +12,12 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import find_run, read_run
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules, request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -36,24 +38,37 @@ class ActionModule(ActionBase):
             try:
                 plan, notices = find_run.plan_of(arguments, agents)
             except find_run.Unknown as unknown:
-                playbook_screen.problems(unknown.problems)
-                nothing = {"changed": False, "nodes": {}, "exit_code": int(ExitCode.USAGE)}
-                return results.judged(nothing, unknown.problems, arguments, list(agents.ways))
+                return self._refused(unknown.problems, arguments, agents)
             playbook_screen.notices(notices)
+            empty = chosen_output.problems(request_of.chosen(arguments), plan)
+            if empty:
+                return self._refused(empty, arguments, agents)
             quiet = bool(arguments.get("event_socket"))
             if not quiet:
                 playbook_screen.tell("run", plan["run_id"])
             return self._follow(plan, arguments, agents, quiet)
 
+    @staticmethod
+    def _refused(problems: list[codes.Problem], arguments: dict[str, Any], agents: Agents) -> dict[str, Any]:
+        playbook_screen.problems(problems)
+        nothing = {"changed": False, "nodes": {}, "exit_code": int(ExitCode.USAGE)}
+        return results.judged(nothing, problems, arguments, list(agents.ways))
+
     def _follow(self, plan: Plan, arguments: dict[str, Any], agents: Agents, quiet: bool) -> dict[str, Any]:
-        follow = arguments.get("follow", True)
+        wanted, chosen = read_run.wanted(arguments), request_of.chosen(arguments)
+        if not wanted.follow:
+            # To the end, all nodes are followed, because the summary speaks of all.
+            plan = chosen_output.narrowed(chosen, plan)
         read_only = self._task.check_mode or arguments.get("read_only", False)
-        screen = playbook_screen.Screen(attached=True)
+        screen = playbook_screen.Screen(attached=True, chosen=chosen)
         screen.begin(plan)
         with hosting.conducted(agents, arguments.get("event_socket"), screen, exact=True) as conductor:
-            asked, ended = read_run.read(conductor, agents, plan, follow, arguments.get("since"), read_only)
-        if not follow:
+            asked, ended = read_run.read(conductor, agents, plan, wanted, read_only)
+        if not wanted.follow:
             playbook_screen.problems(asked["problems"])
+            who_has = chosen_output.silent(chosen, plan, screen.printed)
+            if who_has and not (quiet or asked["problems"] or wanted.skips):
+                playbook_screen.tell("notice", "%s printed nothing yet" % who_has)
         elif not quiet:
             screen.done({**asked, "problems": ended}, shown=asked["problems"])
         return results.judged(asked, asked["problems"], arguments, list(agents.ways))

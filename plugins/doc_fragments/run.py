@@ -22,6 +22,20 @@ attributes:
     support: full
 """
 
+    SHOWN = r"""
+options:
+  show_hosts:
+    description: Hosts whose output is shown, in names or lists such as V(gpu[1-3]); by default all.
+    type: list
+    elements: str
+    default: []
+  show_ranks:
+    description: Ranks whose output is shown, in numbers or lists such as V(0-3,7); by default all, and the runners.
+    type: list
+    elements: str
+    default: []
+"""
+
     WHICH = r"""
 options:
   run_id:

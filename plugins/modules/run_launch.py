@@ -16,6 +16,7 @@ extends_documentation_fragment:
   - madctl.multinode.request
   - madctl.multinode.request.probe
   - madctl.multinode.run
+  - madctl.multinode.run.shown
 options:
   plan:
     description: Plan to start instead of making one; RV(madctl.multinode.rendezvous#module:plan) of an earlier task.

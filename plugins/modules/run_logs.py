@@ -6,24 +6,31 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run_logs
-short_description: Follow a run that was started before
+short_description: Show the output of a run, and follow it on request
 description:
-  - Shows the output of all nodes from the first byte, then follows the run to its end.
+  - Shows the output of all nodes from the first byte and, with O(follow), of what comes until the run ends.
   - Runs once per play. When it ends, the run continues.
 author: The madctl authors
 extends_documentation_fragment:
   - madctl.multinode.run
   - madctl.multinode.run.which
+  - madctl.multinode.run.shown
 options:
   follow:
     description: Whether to wait for more output until the run ends.
     type: bool
-    default: true
+    default: false
   since:
     description:
       - Start of the output. V(now) is the end, V(10m) is ten minutes ago; a time also works.
       - By default the first byte.
     type: str
+  lines:
+    description: Number of lines of each log to show, the last ones; by default all.
+    type: int
+  with_times:
+    description: Whether events of output have the time at which it was written.
+    type: bool
   read_only:
     description: Whether a failure or an interrupt only ends this task, and not the run.
     type: bool
@@ -37,6 +44,7 @@ EXAMPLES = r"""
 - name: Follow
   madctl.multinode.run_logs:
     plan: "{{ rendezvous_result.plan }}"
+    follow: true
   run_once: true
 """
 

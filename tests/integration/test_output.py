@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -126,3 +127,99 @@ def test_every_byte_of_a_long_log_reaches_a_slow_reader(long_log):
         lines += b"\xe2\x94\x82 xxxx" in line
 
     assert (process.wait(20), lines) == (0, (100 << 20) // 1024)
+
+
+# -- some of the output ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def four_ranks(lab, tmp_path_factory):
+    """A launch of four ranks that was asked for the output of two, and where it is remembered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        shown = ["--nproc-per-node", "2", "--rank", "1-2", "--host", "node[1-2]"]
+        return madctl(*launching(lab, "node1,node2"), *shown, "--", "count.py", "2"), os.environ["XDG_STATE_HOME"]
+
+
+@pytest.fixture
+def chosen(four_ranks, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", four_ranks[1])
+    return four_ranks[0]
+
+
+def sources(out):
+    return {line.partition(" ")[0] for line in out.splitlines()}
+
+
+def test_only_chosen_ranks_are_shown_and_the_summary_speaks_of_all(chosen):
+    attached = madctl("attach", "--rank", "3")
+
+    assert (chosen.code, sources(chosen.out)) == (0, {"node1:1", "node2:2"}), chosen.err
+    assert "4 of 4 ranks joined" in chosen.err
+    assert (attached.code, sources(attached.out)) == (0, {"node2:3"})
+    assert "4 of 4 ranks joined" in attached.err
+
+
+def test_logs_of_all_nodes_are_one_stream_in_the_order_of_time(chosen):
+    words = ("logs", "--merge", "--output", "jsonl")
+    found = [json.loads(line) for line in madctl(*words, "--rank", "0-3").out.splitlines()]
+    last = [json.loads(line) for line in madctl(*words, "-n", "5", "--rank", "0-3").out.splitlines()]
+    times = [line["time"] for line in found]
+
+    assert times == sorted(times) and len(set(times)) > 1
+    assert {(line["host"], line["rank"]) for line in found} == {("node1", 0), ("node1", 1), ("node2", 2), ("node2", 3)}
+    for rank in range(4):
+        own = [line["text"].split()[2] for line in found if line["rank"] == rank and line["stream"] == "stdout"]
+        assert own == [str(number) for number in range(1, len(own) + 1)]
+    assert last == found[-5:]
+
+
+def test_the_last_lines_and_the_lines_since_a_second_are_read(chosen):
+    whole = [json.loads(line) for line in madctl("logs", "--rank", "2", "--output", "jsonl").out.splitlines()]
+    since = whole[-1]["time"]
+    words = ("logs", "--rank", "2", "--output", "jsonl", "--since", since)
+    later = [json.loads(line) for line in madctl(*words).out.splitlines()]
+    last = madctl("logs", "--rank", "[2]", "-n", "1", "--timestamps").out.splitlines()
+
+    assert later == whole[-len(later) :] and later[-1]["time"] == since
+    # Where the clock of the node is a little behind, the second of the moment began a second earlier here.
+    begun = datetime.fromisoformat(since) - timedelta(seconds=1)
+    assert {line["time"] for line in whole if line["time"] >= since} <= {line["time"] for line in later}
+    assert min(datetime.fromisoformat(line["time"]) for line in later) >= begun
+    assert [line.split(" ", 1)[0] for line in last] == [since[:19]]
+    assert last[0].endswith("│ " + whole[-1]["text"])
+
+
+def test_a_choice_that_shows_nothing_says_what_there_is(chosen, lab):
+    refusals = {
+        ("--rank", "4"): "the run has no rank 4; there are ranks 0-3 on node[1-2] [USAGE]",
+        ("--rank", "0", "--host", "node2"): "rank 0 is not on node2; there are ranks 2-3 on node2 [USAGE]",
+        ("--host", "node9"): "the run has no node 'node9'; did you mean node2? [RUN_HOST_UNKNOWN]",
+    }
+    for words, said in refusals.items():
+        for command in ("logs", "attach"):
+            done = madctl(command, *words)
+            assert (done.code, done.err) == (2, f"madctl: {said}\n")
+
+
+def test_a_launch_that_would_show_nothing_does_not_start(launch, on):
+    beyond = launch("--rank", "7", "--", "count.py", "1")
+    without = launch("--rank", "0", "--command", "--", "true")
+    nowhere = madctl("launch", "--host", "node1", "--command", "--", "true")
+
+    assert (beyond.code, beyond.codes) == (2, ["USAGE"])
+    assert "the run has no rank 7; there are ranks 0-1 on node[1-2]" in beyond.err
+    assert (without.code, "the command has no ranks" in without.err) == (2, True)
+    assert (nowhere.code, "did you mean --hosts node1?" in nowhere.err) == (2, True)
+    assert "go " not in beyond.err + without.err + nowhere.err
+
+
+def test_a_log_that_is_empty_so_far_is_told(lab):
+    run_id = madctl(
+        *launching(lab, "node1,node2"), "--detach", "--output", "json", "--command", "--", "sleep", "60"
+    ).json["run_id"]
+    silent = madctl("logs", run_id, "--host", "node2")
+    stopped = madctl("stop", run_id)
+
+    assert (silent.code, silent.out, silent.err) == (0, "", "notice  node2 has printed nothing yet\n")
+    assert stopped.code == 0

@@ -127,7 +127,8 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     stopped = play("stop", "--diff")
     again = play("stop")
     would_not = play("stop", "--check")
-    logs = play("logs")
+    logs = play("logs", variables={"madctl_follow": True})
+    last = play("logs", variables={"madctl_show_ranks": "1,2", "madctl_lines": 1})
     collected = play("collect", variables={"madctl_dest": str(tmp_path / "run")})
     (tmp_path / "run/node1/run.json").write_text('{"run_id": "another"}')
     kept = play("collect", variables={"madctl_dest": str(tmp_path / "run")})
@@ -147,6 +148,8 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     assert re.search("done    stopped after .* on 2 nodes, 4 of 4 ranks joined", logs.out)
     assert f"run     {launched.run_id}: running for " in status.out
     assert logs.code == 0
+    shown = [line for line in last.out.splitlines() if " | " in line]
+    assert sorted(shown) == ["node1:2 | waiting 2", "node2:1 | waiting 1"]
     assert f"collect run {launched.run_id}" in collected.out
     assert (tmp_path / "run/node1/logs/rank-2.out").read_text() == "waiting 2\n"
     assert kept.code == 2
@@ -358,7 +361,7 @@ def test_the_callback_inside_ansible_runner(lab, tmp_path):
 
 def test_a_failure_is_a_line_and_no_dump(play):
     done = play("launch", variables={"madctl_work": [str(JOBS / "fail.py"), "3"]})
-    shown = f"see ansible-playbook madctl.multinode.logs -e madctl_run_id={done.run_id} -e madctl_ranks=3"
+    shown = f"see ansible-playbook madctl.multinode.logs -e madctl_run_id={done.run_id} -e madctl_show_ranks=3"
 
     assert done.code == 2
     assert "node1:3 | giving up" in done.out

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
+from madctl import cli
 from madctl.commands import logs
 from madctl.errors import UsageError
 from madctl.nodes import groups, own_inventory
@@ -119,10 +120,11 @@ def test_only_what_is_typed_names_groups_and_users(text):
 
 @named
 def test_logs_show_no_host_of_that_name(monkeypatch, text):
-    record = Namespace(run_id="one", targets={"names": ["gpu1"]}, plan={"nodes": []})
+    record = Namespace(run_id="one", plan={"nodes": [{"host": "gpu1"}]})
     monkeypatch.setattr("madctl.runs.record_store.load", lambda run: record)
 
-    assert refusal(logs.run, Namespace(run_id="one", host=[text])) == "RUN_HOST_UNKNOWN"
+    assert refusal(cli.parsed, ["logs", f"--host={text}"]) == "USAGE"
+    assert refusal(logs.run, Namespace(run_id="one", host=["gpu2"], rank=[])) == "RUN_HOST_UNKNOWN"
 
 
 @named

@@ -32,7 +32,7 @@ _EXIT = {
     for exit_code, codes in {
         ExitCode.START_FAILED: ("START_FAILED", "NODE_NOT_READY", "CHANNEL_FAILED", "DAEMON_NOT_READY"),
         ExitCode.JOB_FAILED: (*JOB_CODES, "RANKS_MISSING"),
-        ExitCode.USAGE: ("RUN_UNKNOWN", "WORK_IS_LAUNCHER", "DEST_IN_USE"),
+        ExitCode.USAGE: ("USAGE", "RUN_UNKNOWN", "RUN_HOST_UNKNOWN", "WORK_IS_LAUNCHER", "DEST_IN_USE"),
         ExitCode.NODE_LOST: (*LOST, "SUPERVISOR_LOST"),
         ExitCode.TIMED_OUT: ("TIMED_OUT",),
         ExitCode.STOP_UNVERIFIED: ("LEFT_BEHIND",),

@@ -31,8 +31,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
 
 # -- kinds ------------------------------------------------------------------------------------------
 
-# The channel to a node: its first frame, an unknown run, the end of what can be read, output, a gap in the output.
-READY, REFUSED, END, LOG, SKIPPED = "ready", "refused", "end", "log", "skipped"
+# The channel to a node: its first frame, an unknown run, all that was there at first was sent, the end of what can be
+# read, output, a gap in the output.
+READY, REFUSED, SO_FAR, END, LOG, SKIPPED = "ready", "refused", "so_far", "end", "log", "skipped"
 # A supervisor waits for go; its runner was started, could not be started, has failed.
 ARMED, STARTED, START_FAILED, RUNNER_EXIT = "armed", "started", "start_failed", "runner_exit"
 # A rank runs its program, could not execute it, has ended; no descriptors are left for its output; it made a new world.
@@ -97,8 +98,9 @@ SAID_BY_RANKS: Dict[str, Kind] = {
 TOLD_BY_NODES: Dict[str, Kind] = {
     READY: Kind({"boot_id": text(128)}, {**_supervisor, "run_id": text(256), "tail": truth}),
     REFUSED: Kind({"message": text(_LONG)}),
+    SO_FAR: Kind({}),
     END: Kind({}),
-    LOG: Kind({"log": like(LOG_NAME), "offset": _size}),
+    LOG: Kind({"log": like(LOG_NAME), "offset": _size}, {"time": second}),
     SKIPPED: Kind({"log": like(LOG_NAME), "size": _size}),
     ARMED: _kept({}, {**_supervisor, "storage": maybe(text()), "node_rank": _rank}),
     STARTED: _kept({}, {"pid": whole()}),

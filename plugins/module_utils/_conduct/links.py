@@ -32,15 +32,24 @@ Begin = Callable[[str, Channel], None]
 class Links(suspects.Links):
     """Links over the agents of one command."""
 
-    def __init__(self, plan: Plan, agents: Agents, follower: Follower) -> None:
+    def __init__(
+        self, plan: Plan, agents: Agents, follower: Follower, reading: Optional[Dict[str, Any]] = None
+    ) -> None:
+        """
+        Prepare.
+
+        Args:
+            reading: What every reader is asked for besides; see ``log_tail``.
+        """
         self._plan, self._agents, self._follower = plan, agents, follower
+        self._reading = reading or {}
         self._nodes = {node["host"]: node for node in plan["nodes"]}
         follower.suspects.links = self
 
     def request(self, host: str, position: Dict[str, Any], follow: bool = True) -> Dict[str, Any]:
         """Write the request to the reader on a node."""
         run = {"run_id": self._plan["run_id"], "run_dir": self._nodes[host].get("run_dir")}
-        return {**run, "follow": follow, **position}
+        return {**run, "follow": follow, **self._reading, **position}
 
     def look_for(self, host: str, position: Dict[str, Any], attempt: int = 0) -> None:
         """Retry, ever more slowly, until there is a channel or the follower is over."""

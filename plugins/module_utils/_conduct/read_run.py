@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, List, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
@@ -17,28 +17,51 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import k
 UNSEEN = (*codes.LOST, "CHANNEL_FAILED", "RUN_UNKNOWN")
 
 
+class Wanted(NamedTuple):
+    """What of the output a reader wants."""
+
+    follow: bool = False  # also what comes until the end of the run
+    since: Optional[str] = None  # where to begin, as a user writes it; by default at the first byte
+    lines: Optional[int] = None  # how many lines of each log before its end; by default all
+    ranks: Sequence[str] = ()  # lists of the only ranks whose logs are read; by default all, and what runners print
+    with_times: bool = False  # with the times at which it was written
+
+    @property
+    def skips(self) -> bool:
+        """Whether it may leave all output out on purpose."""
+        return self.since is not None or self.lines == 0
+
+
+def wanted(arguments: Mapping[str, Any]) -> Wanted:
+    """Return what the parsed arguments of a task ask for."""
+    given = {name: arguments.get(name) for name in ("follow", "since", "lines", "with_times")}
+    set_ones = {name: value for name, value in given.items() if value is not None}
+    return Wanted(**set_ones, ranks=arguments.get("show_ranks") or ())
+
+
 def read(
-    conductor: Conductor, agents: Agents, plan: Plan, follow: bool, since: Any = None, read_only: bool = False
+    conductor: Conductor, agents: Agents, plan: Plan, wanted: Wanted, read_only: bool = False
 ) -> Tuple[Result, List[codes.Problem]]:
     """
-    Read existing output, and with ``follow`` what comes until the end of the run.
+    Read existing output, and what comes if that is wanted.
 
     Args:
-        since: Where to begin, as a user writes it; None for the first byte.
         read_only: Whether neither a failure nor an interrupt may stop the run.
 
     Returns:
         As for a launch, with what the reader asked for: which output is missing, not how the job ended. Then the
         problems of the job, none of an unfinished one.
     """
-    started = time.monotonic()
+    started, follow = time.monotonic(), wanted.follow
     follower = conductor.follow(plan, read_only=read_only, begun=follow, to_end=follow)
-    channels = links.Links(plan, agents, follower)
-    moment = kinds.since(since, time.time())
+    reading = {"ranks": ",".join(wanted.ranks), "with_times": wanted.with_times}
+    channels = links.Links(plan, agents, follower, reading)
+    moment = kinds.since(wanted.since, time.time())
     for node in plan["nodes"]:
         # A time is converted to the node's own clock.
         begin = moment + (node.get("clock_offset") or 0.0) if isinstance(moment, float) else moment
-        channels.open(node["host"], {"since": begin}, follower.unreached, follow, begin=follower.armed)
+        position = {"since": begin, "lines": wanted.lines}
+        channels.open(node["host"], position, follower.unreached, follow, begin=follower.armed)
     follower.follow()
     if not follow:
         failures = {run.host: run.failure for run in follower.runs if run.failure and run.failure_code in UNSEEN}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, ranks, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
@@ -55,7 +55,7 @@ class Follower:
         self.channels = self.orders.channels
         self.runs = [
             NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0, own=own)
-            for node, own in zip(plan["nodes"], run_outcome.ranks_of_nodes(plan))
+            for node, own in zip(plan["nodes"], ranks.of_nodes(plan))
         ]
         self.suspects = Suspects(self.runs, ways, tell, self._lost, may_sweep=not read_only)
         self.refused: List[Problem] = []
@@ -233,6 +233,7 @@ class Follower:
             return
         if kind == events.LOG:
             self._spoke_at, payload = time.monotonic(), run.fresh(header, payload)
+            header = {**header, "time": at} if "time" in header else header
         elif kind == events.SKIPPED:
             run.offsets[header["log"]] = run.offsets.get(header["log"], 0) + header["size"]
         elif kind == events.STARTED:

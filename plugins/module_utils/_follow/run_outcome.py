@@ -7,7 +7,6 @@ The first failure wins. What fails after the other nodes were told to stop is a 
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
@@ -25,15 +24,6 @@ _KILLED = "check the node for an out-of-memory kill: dmesg"
 
 def _job(plan: Plan) -> runners.Runner:
     return runners.job_of(plan["shape"], plan.get("runner"))
-
-
-def ranks_of_nodes(plan: Plan) -> List[Optional[range]]:
-    """Return the ranks of every node; None if the plan does not say, or the runner may deal them in another order."""
-    counts = [node.get("nproc_per_node") or 0 for node in plan["nodes"]]
-    if not runners.ranks_by(plan.get("runner")).deals_in_order or not all(counts) or sum(counts) != plan["world_size"]:
-        return [None] * len(counts)
-    ends = list(itertools.accumulate(counts))
-    return [range(end - count, end) for count, end in zip(counts, ends)]
 
 
 def signal_text(number: int) -> str:

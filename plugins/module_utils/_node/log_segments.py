@@ -3,8 +3,8 @@
 Read and write logs of raw output on a node, as segments. Delivered beside the supervisor; private to the collection.
 
 A log ``rank-0.out`` begins in the file of that name and continues in ``rank-0.out.N``, where N is the offset of the
-file's first byte in the log. Only the newest segments are kept. A file beside them, ``rank-0.out.times``, holds the
-offsets of the log at some times.
+file's first byte in the log. Only the newest segments are kept. A file beside them, ``rank-0.out.times``, says when
+each part was written; see ``log_times``.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ import time
 from typing import Dict, List, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
+from ansible_collections.madctl.multinode.plugins.module_utils._node import log_times, small_files
 
 CHUNK = 1 << 18  # bytes at a time
 SEGMENTS = 4
-TIME_SECONDS = 10.0  # between two lines of the table of times
 
 _NAME = re.compile(r"(?P<log>%s)(?:\.(?P<offset>\d{1,18}))?\Z" % run_directory.LOG_NAME.pattern, re.ASCII)
-_TIMES_BYTES = 1 << 26
 
 Segment = Tuple[int, str]  # offset of its first byte, path
 
@@ -73,16 +71,32 @@ def end(parts: List[Segment]) -> int:
     return start
 
 
-def offset_at(path: str, seconds: float) -> int:
-    """Return the offset of a log at a time (seconds of the node's clock), rather too early than too late."""
-    found = 0
-    with contextlib.suppress(OSError, ValueError):
-        for line in small_files.read(path + ".times", _TIMES_BYTES).splitlines(keepends=True):
-            at, _, offset = line.partition(b" ")
-            if not line.endswith(b"\n") or float(at) > seconds:
-                break
-            found = int(offset)
-    return max(0, found)
+def offset_of_last(parts: List[Segment], lines: int) -> int:
+    """
+    Return where the last lines of a log begin, reading backwards from its end.
+
+    Args:
+        lines: How many; what no newline has ended yet is a line.
+    """
+    last = end(parts)
+    found, newest = 0, True
+    for number in reversed(range(len(parts) if lines else 0)):
+        start = parts[number][0]
+        at = end(parts[: number + 1])
+        if number + 1 < len(parts):
+            at = min(at, parts[number + 1][0])
+        while at > start:
+            at, before = max(start, at - CHUNK), at
+            _, data = read(parts, at, before - at)
+            # The newline at the very end ends the last line, and begins none.
+            place = len(data) - 1 if newest and data.endswith(b"\n") else len(data)
+            newest = newest and not data
+            while found < lines and place >= 0:
+                place = data.rfind(b"\n", 0, place)
+                found += place >= 0
+            if found == lines:
+                return at + place + 1
+    return parts[0][0] if lines else last
 
 
 class Log:
@@ -101,7 +115,7 @@ class Log:
         self._segment = max(1, cap // SEGMENTS)
         self.parts: List[Segment] = [(0, self._path)]
         self._file = self._open(self._path)
-        self._timed = 0.0
+        self._times = log_times.Writer(self._path)
 
     @staticmethod
     def _open(path: str) -> int:
@@ -112,7 +126,7 @@ class Log:
 
     def append(self, data: bytes) -> None:
         """Write what fits on the disk, and drop the oldest segment when the cap is reached."""
-        self._note_time(time.time())
+        self._times.note(time.time(), self.size)
         if self._file < 0:
             self._file = self._open(self.parts[-1][1])
         try:
@@ -123,16 +137,6 @@ class Log:
             written = 0
         self.size += written
         self.lost += len(data) - written
-
-    def _note_time(self, now: float) -> None:
-        if now >= self._timed + TIME_SECONDS:
-            self._timed = now
-            # Rarely needed, so not kept open: descriptors are scarce where there are many ranks.
-            times = self._open(self._path + ".times")
-            with contextlib.suppress(OSError):  # Only the table lacks this time; the lines themselves matter more.
-                os.write(times, b"%.3f %d\n" % (now, self.size))
-            if times >= 0:
-                os.close(times)
 
     def _rotate(self) -> None:
         path = "%s.%d" % (self._path, self.size)

@@ -9,9 +9,11 @@ Every start of madctl imports this, so what only some options need is imported w
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import rank_lists
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import NOTE_LENGTH, RUN_NAME
+from ansible_collections.madctl.multinode.plugins.module_utils._common.spelling import meant as meant
 
 MAX_HOSTS, MAX_SLOTS = 4096, 1024
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -56,14 +58,6 @@ class Kind(NamedTuple):
     def refusal(self, name: str, value: Any) -> str:
         """Write what an option takes, and what it was given instead."""
         return "%s takes %s, not %r" % (name, self.words, str(value))
-
-
-def meant(word: str, known: Iterable[str], form: str = "%s") -> Optional[str]:
-    """Ask whether a word is one of the known ones, misspelled; None where none is close."""
-    import difflib
-
-    close = difflib.get_close_matches(word, sorted(known), 1)
-    return "did you mean %s?" % (form % close[0]) if close else None
 
 
 def number(text: str, least: int, most: int) -> Optional[int]:
@@ -168,6 +162,11 @@ def shell_words(value: Any) -> List[Any]:
     return shlex.split(value) if isinstance(value, str) else list(value)
 
 
+def entries(value: Any) -> List[Any]:
+    """Return the entries of a list; anything else is a list of one."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
 def _if(fits: bool, value: Any) -> Any:
     if not fits:
         raise UnfitError(value)
@@ -209,6 +208,10 @@ def _interface(value: Any) -> str:
         return str(ipaddress.ip_network(text, strict=False))
     _if(0 < len(text) <= 15 and not text.startswith("-"), text)
     return text
+
+
+def _ranks(value: Any) -> str:
+    return rank_lists.text(rank_lists.parse(str(value)))
 
 
 def _moment(value: Any) -> str:
@@ -253,6 +256,7 @@ LIMIT = span(_SUCH_AS + ", 0 for no limit", 1e9)
 GRACE = span(_SUCH_AS, 1e9)
 DAYS = span("a number of days, or a time such as 12h", 1e6, unit="d")
 BYTES = Kind(_bytes, "a number of bytes, or with K, M or G", "int")
+RANKS = Kind(_ranks, "ranks such as 0 or 0-3,7")
 MOMENT = Kind(_moment, "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00")
 NAME = Kind(_name, "up to 40 letters, digits and ._-, unlike a number or the id of a run")
 NOTE = Kind(_note, "one line of up to %d characters" % NOTE_LENGTH)

@@ -24,7 +24,7 @@ _VERB = re.compile(
     r"(?: --(host|rank) ([\w.:-]*\w))?"
 )
 # What a playbook calls a part of a run.
-_PART = {"host": " --limit %s", "rank": " -e madctl_ranks=%s"}
+_PART = {"host": " --limit %s", "rank": " -e madctl_show_ranks=%s"}
 
 
 def in_words_of_playbooks(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
-from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, commas, shell_words
+from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, commas, entries, shell_words
 
 PREFIX = "madctl_"
 
@@ -58,6 +58,19 @@ class Row(NamedTuple):
         return [self.kind.parse(one) for one in values]
 
 
+def _host_names(value: Any) -> List[str]:
+    """Expand lists of hosts."""
+    from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+
+    return [host.name for text in entries(value) for host in hostlist.from_scheduler(str(text))]
+
+
+def _host_list(value: Any) -> str:
+    _host_names(value)
+    return str(value)
+
+
+_HOSTS = Kind(_host_list, "names of hosts such as gpu[1-3],a")
 _SHAPES = kinds.choice(*runners.shapes())
 _SKIPPABLE = [name for name in catalog.NAMES if name in catalog.SKIPPABLE]
 TABLE = (
@@ -99,8 +112,11 @@ TABLE = (
     # About one run, or all of them.
     Row("run_id", None, kinds.TEXT),
     Row("grace", None, kinds.GRACE, default=45),
-    Row("follow", "--follow", kinds.SWITCH, default=True),
+    Row("follow", "--follow", kinds.SWITCH, default=False),
     Row("since", "--since", kinds.MOMENT),
+    Row("lines", "--lines", kinds.whole(0, 10**9)),
+    Row("show_hosts", "--host", _HOSTS, _host_names, told="madctl_show_hosts: [{}]"),
+    Row("show_ranks", "--rank", kinds.RANKS, entries, told="madctl_show_ranks: [{}]"),
     Row("dest", "--to", kinds.TEXT),
     Row("max_size", "--max-size", kinds.BYTES, default=1 << 32),
     Row("days", "--days", kinds.DAYS, default=7),
@@ -114,6 +130,7 @@ TABLE = (
     Row("plan", None, kinds.DATA, is_internal=True),
     Row("bases", None, kinds.MAPPING, default={}, is_internal=True),
     Row("read_only", None, kinds.SWITCH, default=True, is_internal=True),
+    Row("with_times", None, kinds.SWITCH, default=False, is_internal=True),
     Row("event_socket", None, kinds.TEXT, is_internal=True),
     Row("keep_ways", None, kinds.SWITCH, is_internal=True),
     Row("ssh_args", None, kinds.TEXT, is_internal=True),

@@ -11,10 +11,11 @@ import select
 import signal
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, rank_lists, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     agent_calls,
     log_segments,
+    log_times,
     processes,
     procfs,
     small_files,
@@ -36,8 +37,9 @@ class Tail:
 
         Args:
             request: ``run_id`` and ``run_dir``; ``offsets`` by log, by default 0; ``seq``, the number of the last
-                known event; ``since``: seconds of the node's clock, or ``end``, where to begin instead; ``follow``:
-                whether to wait for more.
+                known event; ``since``: seconds of the node's clock, or ``end``, and ``lines``: how many before the end,
+                where to begin instead; ``follow``: whether to wait for more; ``ranks``: the only ones to read, as
+                ``rank_lists.parse`` takes them; ``with_times``: whether to tell when output was written.
         """
         self.run_id, self.run_dir = request["run_id"], run_state.directory(request)
         self.follow, self.write = request["follow"], write
@@ -47,20 +49,43 @@ class Tail:
         self._logs_dir = os.path.join(self.run_dir, run_directory.LOGS)
         self._position = 0
         self._supervisor = 0
-        since = request.get("since")
-        if since is not None:
-            for name, parts in log_segments.segments(self._logs_dir).items():
-                path = os.path.join(self._logs_dir, name)
-                self.offsets[name] = (
-                    log_segments.end(parts) if since == "end" else log_segments.offset_at(path, float(since))
-                )
+        self._ranks = rank_lists.parse(request["ranks"]) if request.get("ranks") else ()
+        self._times: Optional[Dict[str, log_times.Table]] = {} if request.get("with_times") else None
+        self._begin(request.get("since"), request.get("lines"))
+        # What is there now, which is told once it is sent.
+        self._ends: Optional[Dict[str, int]] = {name: log_segments.end(parts) for name, parts in self._chosen()}
+
+    def _begin(self, since: Any, lines: Optional[int]) -> None:
+        """Begin where a person asked to: at a time, so many lines before the end, or at the later of both."""
+        for name, parts in self._chosen():
+            begin = 0
+            if since == "end":
+                begin = log_segments.end(parts)
+            elif since is not None:
+                found = log_times.offset_at(os.path.join(self._logs_dir, name), float(since))
+                begin = log_segments.end(parts) if found is None else min(found, log_segments.end(parts))
+            if lines is not None:
+                begin = max(begin, log_segments.offset_of_last(parts, lines))
+            if begin:
+                self.offsets[name] = begin
+
+    def _chosen(self) -> List[Tuple[str, List[log_segments.Segment]]]:
+        """Return the logs to read."""
+        found = log_segments.segments(self._logs_dir).items()
+        return [one for one in found if not self._ranks or self._is_of_chosen_rank(one[0])]
+
+    def _is_of_chosen_rank(self, log: str) -> bool:
+        rank = run_directory.rank_of(log)
+        return rank is not None and rank_lists.has(self._ranks, rank)
 
     def run(self) -> None:
         """Send everything up to the run's end, or to the end of the files."""
         self._frame({"event": events.READY, "run_id": self.run_id, "boot_id": procfs.boot_id(), "tail": True})
         changes = self._watch()
         while not self.ended:
-            if self._logs() + self._events():
+            moved = self._logs() + self._events()
+            self._tell_so_far()
+            if moved:
                 continue
             if not self.follow:
                 return self._frame({"event": events.END})
@@ -108,7 +133,7 @@ class Tail:
 
     def _logs(self) -> int:
         moved = 0
-        for name, parts in log_segments.segments(self._logs_dir).items():
+        for name, parts in self._chosen():
             known = self.offsets.get(name, 0)
             offset, data = log_segments.read(parts, known)
             if not data:
@@ -116,9 +141,32 @@ class Tail:
             if offset > known:
                 self._frame({"event": events.SKIPPED, "log": name, "size": offset - known})
             self.offsets[name] = offset + len(data)
-            self._frame({"event": events.LOG, "log": name, "offset": offset, "bytes": len(data)}, data)
+            self._send(name, offset, data)
             moved += 1
         return moved
+
+    def _send(self, name: str, offset: int, data: bytes) -> None:
+        """Send a part of a log, in pieces that were written at different times if those are asked for."""
+        times: Dict[str, Any] = {}
+        stop, first = offset + len(data), offset
+        while offset < stop:
+            until = stop
+            if self._times is not None:
+                table = self._times.setdefault(name, log_times.Table(os.path.join(self._logs_dir, name)))
+                at, later = table.at(offset)
+                until = stop if later is None else min(stop, later)
+                times = {} if at is None else {"time": at}
+            header = {"event": events.LOG, "log": name, "offset": offset, "bytes": until - offset, **times}
+            self._frame(header, data[offset - first : until - first])
+            offset = until
+
+    def _tell_so_far(self) -> None:
+        """Tell a reader that waits for more, once, that it has what was there when it began."""
+        if self._ends is None or any(self.offsets.get(name, 0) < end for name, end in self._ends.items()):
+            return
+        self._ends = None
+        if self.follow:
+            self._frame({"event": events.SO_FAR})
 
     def _events(self) -> int:
         size, found = self._new_events()

@@ -12,6 +12,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import TABLE
+from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -90,6 +92,11 @@ def request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> Request
 def slots(variables: dict[str, Any], hosts: list[str]) -> tuple[int | None, ...]:
     """Return how many processes each host may have, if its variables say so."""
     return tuple(_number(variables[host].get("madctl_slots")) for host in hosts)
+
+
+def chosen(arguments: dict[str, Any]) -> Chosen:
+    """Return whose output is shown."""
+    return chosen_output.of(arguments.get("show_hosts") or [], arguments.get("show_ranks") or [])
 
 
 def in_rank_order(variables: dict[str, Any]) -> list[str]:

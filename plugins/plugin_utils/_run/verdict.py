@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -12,6 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text, sentences
+from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -43,6 +45,9 @@ def look(
     counted = hosts if nnodes else [host for host, facts in nodes if facts is not None]
     request = request_of.request(arguments, request_of.slots(variables, counted))
     judged = judgement.judge(request, nodes, failed, nnodes, arguments["max_restarts"], stages.installs)
+    empty = chosen_output.problems(request_of.chosen(arguments), judged.plan) if judged.plan else []
+    if empty:
+        judged = replace(judged, plan=None, problems=empty)
     if not conductor.is_over:
         _tell(conductor, judged, is_quiet=bool(arguments["event_socket"]))
     return judged

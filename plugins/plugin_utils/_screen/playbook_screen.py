@@ -38,6 +38,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import (
     waiting,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._show import summary as run_summary
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import EVERYTHING, Chosen
 
 LIVE_SOCKET = "MADCTL_LIVE_SOCKET"
 _LOGS = "ansible-playbook madctl.multinode.logs -e madctl_run_id=%s"
@@ -152,13 +153,17 @@ def _labelled(source: story.Source, text: str) -> str:
 class Screen:
     """Shows the events of one run."""
 
-    def __init__(self, attached: bool = False) -> None:
+    def __init__(self, attached: bool = False, chosen: Chosen = EVERYTHING) -> None:
         """
         Prepare.
 
         Args:
             attached: Whether the run began before: then nothing is told of its start.
+            chosen: Whose output is shown.
         """
+        self._chosen = chosen
+        # The hosts and ranks that have printed.
+        self.printed: set[tuple[str, str]] = set()
         self._mask = masking.Mask()
         self._story = story.Story((), self._mask, attached)
         self._waiting, self._snapshots = waiting.Waiting(), waiting.Snapshots()
@@ -187,7 +192,10 @@ class Screen:
             send({**event, "event": events.on_node(kind)})
         if kind == events.TIMED:
             say(timing_table.lines(event))
-        elif kind != events.PROBED:  # The action tells how many answered.
+            return
+        if kind == events.RESTART:
+            self._chosen = self._chosen.after(event.get("replaced") or {})
+        if kind != events.PROBED:  # The action tells how many answered.
             self._waiting.take(event, time.monotonic())
             self._show(self._story.take(event, payload))
             self._beat_in(_DRAW_SECONDS)
@@ -203,7 +211,7 @@ class Screen:
         if self._due is not None and now >= self._due:
             self._due = None
             self._show(self._story.settle())
-            rows = list(self._story.unfinished(self._story.leads))
+            rows = list(self._story.unfinished(self._is_live))
             if not self._story.is_settled:
                 self._beat_in(_DRAW_SECONDS)
             if os.environ.get(LIVE_SOCKET):
@@ -217,6 +225,9 @@ class Screen:
                 else:
                     self._beat_in(waiting.SNAPSHOT_SECONDS)
         return None if self._due is None else max(0.0, self._due - now)
+
+    def _is_live(self, source: story.Source) -> bool:
+        return self._chosen.shows(*source) and (bool(self._chosen) or self._story.leads(source))
 
     def _beat_in(self, seconds: float) -> None:
         due = time.monotonic() + seconds
@@ -237,9 +248,11 @@ class Screen:
             self._written = time.monotonic()
             if isinstance(one, sentences.Sentence):
                 say([self._mask.text(str(one))])
-            elif not one.is_hidden:
+                continue
+            self.printed.add((one.host, one.rank))
+            if not one.is_hidden and self._chosen.shows(one.host, one.rank):
                 if self._below:
-                    self._draw(list(self._story.unfinished(self._story.leads)), "")  # Or it is there twice.
+                    self._draw(list(self._story.unfinished(self._is_live)), "")  # Or it is there twice.
                 self._lines(((one.host, one.rank), text) for text in one.texts)
 
     def done(self, result: dict[str, Any], shown: Sequence[codes.Problem] | None = None) -> None:

@@ -56,6 +56,19 @@ def test_the_first_failure_is_found_also_where_the_probe_s_answer_came_late():
     assert [entry["host"] for entry in problems] == ["a"]
 
 
+def test_output_is_dated_by_our_clock():
+    node = {"host": "a", "node_rank": 0, "run_dir": "/r", "clock_offset": 100.0}
+    told = []
+    plan = {"run_id": "r", "shape": "script", "world_size": 1, "nodes": [node]}
+    followed = Followed(plan, lambda event, _: told.append(event))
+    [run] = followed.follower.runs
+    header = {"event": "log", "log": "rank-0.out", "offset": 0}
+    followed.follower._event(run, {**header, "time": 1100.5}, b"one\n")
+    followed.follower._event(run, {**header, "offset": 4}, b"two\n")
+
+    assert [event.get("time") for event in told] == [1000.5, None]
+
+
 RECORD = {"event": "exit", "seq": 9, "exit_code": None, "signal": None, "stopped": True, "reason": "stopped"}
 
 

@@ -72,21 +72,26 @@ def test_a_full_disk_loses_bytes_that_are_counted(tmp_path, monkeypatch):
     assert (log.size, log.lost, read_all(tmp_path)) == (5, 4, b"kept!")
 
 
-def test_a_time_leads_to_the_offset_of_then(tmp_path, monkeypatch):
-    clock = [1000.0]
-    monkeypatch.setattr(log_segments.time, "time", lambda: clock[0])
-    log = log_segments.Log(str(tmp_path), "rank-0.out", CAP)
-    for clock[0] in (1000.0, 1005.0, 1020.0, 1040.0):
-        log.append(b"x" * 10)
-    path = str(tmp_path / "rank-0.out")
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 18])
+@pytest.mark.parametrize("cap", [CAP, 1 << 20])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"unfinished"])
+def test_the_last_lines_are_found_from_the_end(tmp_path, monkeypatch, chunk, cap, end):
+    monkeypatch.setattr(log_segments, "CHUNK", chunk)
+    pieces = [b"%03d\n" % number for number in range(200)] + [end]
+    write(tmp_path, pieces, cap)
+    [parts] = log_segments.segments(str(tmp_path)).values()
+    kept = b"".join(pieces)[parts[0][0] :]
 
-    # The table has a line every ten seconds, and too early is better than too late.
-    assert [log_segments.offset_at(path, at) for at in (0.0, 1000.0, 1019.9, 1020.0, 1039.0, 2000.0)] == [
-        0,
-        0,
-        0,
-        20,
-        20,
-        30,
-    ]
-    assert log_segments.offset_at(str(tmp_path / "none"), 1000.0) == 0
+    for lines in (0, 1, 2, 30, 150, 10**9):
+        last = b"".join(kept.splitlines(keepends=True)[-lines:]) if lines else b""
+        assert kept.endswith(last)
+        assert log_segments.offset_of_last(parts, lines) == parts[0][0] + len(kept) - len(last)
+
+
+def test_a_segment_that_a_job_made_up_is_not_searched_for_lines(tmp_path):
+    write(tmp_path, [b"one\n"])
+    (tmp_path / f"rank-0.out.{10**17}").write_bytes(b"two\n")
+    [parts] = log_segments.segments(str(tmp_path)).values()
+
+    assert log_segments.offset_of_last(parts, 1) == len(b"one\n")  # Nothing is between.
+    assert log_segments.offset_of_last(parts, 2) == 0

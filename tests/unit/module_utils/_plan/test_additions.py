@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._arm import arming
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, ranks, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome, verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement, planner
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import order as check_order
@@ -133,7 +133,7 @@ def test_the_end_of_a_runner_is_told_in_its_words():
     _, summary = run_outcome.judge(runs, plan, None)
 
     assert (found["code"], found["message"], later) == ("RANK_FAILED", "fancyrun failed: exit code 3", 0.0)
-    assert (run_outcome.ranks_of_nodes(plan), summary["ranks_joined"]) == ([None, None], 0)
+    assert (ranks.of_nodes(plan), summary["ranks_joined"]) == ([None, None], 0)
     record = {"outcome": "exited", "exit_code": 0, "stopped": False, "ranks_joined": 1}
     nodes = [{"host": host} for host in ("n1", "n2")]
     answers = dict.fromkeys(("n1", "n2"), {"state": "exited", "exit": record})

@@ -33,7 +33,7 @@ OPTION = re.compile(r"--[a-z]|\bmadctl (?!itself|never|tries|does|counts)[a-z]+"
         ),
         (
             "see madctl logs 20261129-101010-abcdef01 --rank 3",
-            "see ansible-playbook madctl.multinode.logs -e madctl_run_id=20261129-101010-abcdef01 -e madctl_ranks=3",
+            "see ansible-playbook madctl.multinode.logs -e madctl_run_id=20261129-101010-abcdef01 -e madctl_show_ranks=3",
         ),
         (
             "see madctl logs 20261129-101010-abcdef01.1 --host gpu02",

@@ -99,6 +99,8 @@ SAMPLES = {
     "runner": "mpirun",
     "gpus": "min",
     "bases": {"a": ["/b"]},
+    "show_hosts": ["gpu[1-3]", "a"],
+    "show_ranks": "[0-3]",
 }
 
 

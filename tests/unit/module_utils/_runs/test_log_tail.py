@@ -39,7 +39,7 @@ def read(run_dir, follow=False, **more):
     for header, payload in frames:
         if header["event"] == "log":
             logs[header["log"]] = logs.get(header["log"], b"") + payload
-    return [header for header, _ in frames[1:] if header["event"] != "log"], logs
+    return [header for header, _ in frames[1:] if header["event"] not in ("log", "so_far")], logs
 
 
 def socket_at(path):
@@ -111,11 +111,14 @@ def test_names_that_a_supervisor_does_not_give_are_none_of_its(run_dir):
     assert list(log_segments.segments(str(run_dir / "logs"))) == ["rank-0.out"]
 
 
-@pytest.mark.parametrize("text", ["x y\n", "1.0 -5\n", "1.0 99999999999999999999999\n", "nan 3\n", "1 2 3\n", "\x00\n"])
+@pytest.mark.parametrize(
+    "text", ["x y\n", "1.0 -5\n", "1.0 99999999999999999999999\n", "nan 3\n", "\x00\n", "1 9999\n"]
+)
 def test_a_table_of_times_that_is_none_costs_the_moment(run_dir, text):
     (run_dir / "logs" / "rank-0.out.times").write_text(text)
 
-    assert log_segments.offset_at(str(run_dir / "logs" / "rank-0.out"), 2.0) >= 0
+    assert read(run_dir, with_times=True)[1] == {"rank-0.out": b"one\n"}
+    assert read(run_dir, since=0.5)[1] in ({"rank-0.out": b"one\n"}, {})
 
 
 TORN = [
@@ -194,3 +197,74 @@ def test_where_nothing_more_can_be_watched_files_are_looked_at(run_dir, monkeypa
         later.join()
 
     assert ([event["event"] for event in events], logs) == (["armed", "exit"], {"rank-0.out": b"one\n"})
+
+
+# -- what is asked for -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dated(run_dir):
+    """A run of two ranks that printed in three seconds, the last time without a newline."""
+    for rank in (0, 1):
+        pieces = [b"%d: a\n%d: b\n" % (rank, rank), b"%d: c\n" % rank, b"%d: d" % rank]
+        times, data = b"", b""
+        for second, piece in enumerate(pieces):
+            times += b"%.3f %d\n" % (1000.5 + second, len(data))
+            data += piece
+        (run_dir / "logs" / f"rank-{rank}.out").write_bytes(data)
+        (run_dir / "logs" / f"rank-{rank}.out.times").write_bytes(times)
+    (run_dir / "logs" / "runner.err").write_bytes(b"of torchrun\n")
+    return run_dir
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"lines": 2}, b"1: c\n1: d"),
+        ({"lines": 0}, None),
+        ({"lines": 99}, b"1: a\n1: b\n1: c\n1: d"),
+        ({"since": 1001.0}, b"1: c\n1: d"),
+        ({"since": 1001.0, "lines": 1}, b"1: d"),
+        ({"since": 1002.9, "lines": 3}, b"1: d"),
+        ({"since": 1003.0}, None),
+        ({"since": "end", "lines": 3}, None),
+    ],
+)
+def test_a_reader_begins_at_the_later_of_what_was_asked_for(dated, asked, found):
+    assert read(dated, **asked)[1].get("rank-1.out") == found
+
+
+def test_only_the_logs_of_the_chosen_ranks_are_read(dated):
+    assert set(read(dated, ranks="1-7")[1]) == {"rank-1.out"}
+    assert set(read(dated)[1]) == {"rank-0.out", "rank-1.out", "runner.err"}
+
+
+def frames_of(run_dir, **more):
+    frames, decoder = [], wire.Decoder()
+    request = {"run_id": RUN, "run_dir": str(run_dir), "follow": False, **more}
+    log_tail.Tail(request, lambda data: frames.extend(decoder.feed(data))).run()
+    return frames
+
+
+def test_output_is_cut_where_a_later_second_begins(dated):
+    found = [
+        (header.get("time"), header["offset"], payload)
+        for header, payload in frames_of(dated, with_times=True)
+        if header.get("log") in ("rank-0.out", "runner.err")
+    ]
+
+    assert found == [
+        (1000.5, 0, b"0: a\n0: b\n"),
+        (1001.5, 10, b"0: c\n"),
+        (1002.5, 15, b"0: d"),
+        (None, 0, b"of torchrun\n"),  # It has no table.
+    ]
+
+
+def test_who_follows_learns_when_all_that_was_there_is_sent(dated):
+    write(dated, EXIT)
+    kinds = [header["event"] for header, _ in frames_of(dated, follow=True)]
+
+    assert kinds.count("so_far") == 1
+    assert set(kinds[: kinds.index("so_far")]) >= {"log"} and "log" not in kinds[kinds.index("so_far") :]
+    assert "so_far" not in [header["event"] for header, _ in frames_of(dated)]

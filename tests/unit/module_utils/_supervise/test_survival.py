@@ -282,7 +282,7 @@ PLACES = {
         "        try:\n            data, ancillary",
         f"        {BREAK}\n        try:\n            data, ancillary",
     ),
-    "a log": ("_node/log_segments", "        self._note_time(time.time())\n", f"        {BREAK}\n"),
+    "a log": ("_node/log_segments", "        self._times.note(time.time(), self.size)\n", f"        {BREAK}\n"),
     "the clock": (
         "_supervise/supervisor_loop",
         "    if supervisor.timeout is not None and",

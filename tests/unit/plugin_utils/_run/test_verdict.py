@@ -57,3 +57,37 @@ def test_nothing_is_written_on_nodes_where_nothing_may_change(write, is_dry, wri
     verdict.look(conductor, arguments, variables, play_rules.Stages(is_dry, False, True), in_full=False)
 
     assert (conductor.hosts, conductor.request["write"]) == (["n1"], writes)
+
+
+class Reached(Probed):
+    """A conductor that found two healthy nodes, and what it tells."""
+
+    is_over = False
+
+    def __init__(self):
+        self.told = []
+
+    def probe(self, hosts, request):
+        return {host: (node(number), None) for number, host in enumerate(hosts, 1)}
+
+    def tell(self, event):
+        self.told.append(event)
+
+
+@pytest.mark.parametrize(
+    ("shown", "found"),
+    [
+        ({}, []),
+        ({"show_ranks": "0-1", "show_hosts": "n[1-2]"}, []),
+        ({"show_ranks": ["7"]}, ["USAGE"]),
+        ({"show_hosts": ["n9"]}, ["RUN_HOST_UNKNOWN"]),
+    ],
+)
+def test_a_launch_that_would_show_nothing_of_what_was_asked_for_has_no_plan(shown, found):
+    conductor, variables = Reached(), {"n1": {}, "n2": {}}
+    given = {"work": ["train.py"], "python": "/opt/python", "chdir": "/job", "nproc_per_node": "2", "event_socket": "x"}
+    arguments = request_of.read({**given, **shown}, variables)
+    judged = verdict.look(conductor, arguments, variables, play_rules.Stages(True, False, True), in_full=False)
+
+    assert [entry["code"] for entry in judged.problems] == found
+    assert ((judged.plan is None), conductor.told[0]["plan"] is None) == (bool(found), bool(found))

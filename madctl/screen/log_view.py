@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The screen of ``madctl logs``: lines as a launch shows them, or with times, in their order, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, silent
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs
+from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask, without_credentials
+from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence
+from madctl.screen.lines import label
+from madctl.screen.merging import LogLine, Merger
+from madctl.screen.terminal import OUT, tell
+from madctl.screen.view import View
+
+_STREAMS = {"out": "stdout", "err": "stderr"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How lines are written: each behind its time, all in the order of their times, the last ones of them, as JSON."""
+
+    with_times: bool = False
+    is_merged: bool = False
+    last: int | None = None
+    as_json: bool = False
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether the times of lines have to be known."""
+        return self.with_times or self.is_merged or self.as_json
+
+
+class LogView(View):
+    """Shows the output of a run, and says of what was asked for that there is none."""
+
+    def __init__(self, names: Sequence[str], plan: Any, form: Form, chosen: Chosen) -> None:
+        """
+        Prepare.
+
+        Args:
+            names: All nodes of the run.
+            plan: That of the run, with the nodes that are read.
+        """
+        hosts = [node["host"] for node in plan["nodes"]]
+        super().__init__(names, as_json=False, stages=(), quiet=True, chosen=chosen)
+        self._plan, self._form, self._chosen = plan, form, chosen
+        self._logs = Logs(Mask())
+        self._hides = runners.job_of(plan["shape"], plan.get("runner")).has_models
+        self._times: dict[tuple[str, str], float] = {}
+        self._merger = Merger() if form.is_merged else None
+        self._width = max(map(len, names)) + (5 if len(names) > 1 else 0)
+        self._printed: set[tuple[str, str]] = set()
+        self._awaited, self._unended = set(hosts), set(hosts)
+
+    def on_event(self, event: dict[str, Any], payload: bytes) -> None:
+        """Show one event."""
+        kind, host = event["event"], event.get("host", "")
+        with self._lock:
+            if kind == events.LOG:
+                self._printed.add((host, _rank(event["log"])))
+            if kind == events.EXIT:
+                self._unended.discard(host)
+            if self._form.needs_times:
+                self._take(kind, event, payload)
+            else:
+                super().on_event(event, payload)
+            if kind in (events.SO_FAR, events.EXIT, events.LOST) and self._awaited:
+                self._awaited.discard(host)
+                if not self._awaited:
+                    self._show_merged()
+
+    def close(self) -> None:
+        """Show all lines that wait."""
+        with self._lock:
+            for host, log, text in self._logs.end():
+                self._show_lines(host, log, [text])
+            self._show_merged()
+            super().close()
+
+    def tell_silent(self, when: str) -> None:
+        """
+        Tell whose output was asked for, and is empty.
+
+        Args:
+            when: Which time was asked for, in words; empty for all.
+        """
+        who_has = silent(self._chosen, self._plan, self._printed)
+        if who_has:
+            yet = " yet" if self._unended and not when else ""
+            tell(Sentence("notice", f"{who_has} printed nothing{yet}{when}"))
+
+    def _take(self, kind: str, event: dict[str, Any], payload: bytes) -> None:
+        if kind == events.LOG:
+            host, log = event["host"], event["log"]
+            # A clock that was set back does not change the order of lines.
+            self._times[host, log] = max(self._times.get((host, log), 0.0), event.get("time", 0.0))
+            self._show_lines(host, log, self._logs.feed(host, log, payload))
+        elif kind == events.SKIPPED:
+            host, log = event["host"], event["log"]
+            self._show_lines(host, log, self._logs.gap(host, log, event["size"]))
+        elif kind in (events.EXIT, events.LOST):
+            for host, log, text in self._logs.end(event["host"]):
+                self._show_lines(host, log, [text])
+
+    def _show_lines(self, host: str, log: str, texts: Iterable[str]) -> None:
+        rank = _rank(log)
+        if not self._chosen.shows(host, rank):
+            return
+        stream = log.rpartition(".")[2]
+        for text in texts:
+            shown = without_credentials(text) if self._hides else text
+            line = LogLine(self._times.get((host, log), 0.0), host, rank, _STREAMS.get(stream, stream), shown)
+            if self._merger:
+                self._merger.add(line)
+            else:
+                self._print(line)
+
+    def _show_merged(self) -> None:
+        """Show what waits in the order of time; what comes later is shown as it comes."""
+        merger, self._merger = self._merger, None
+        for line in merger.merged(self._form.last) if merger else ():
+            if self.reader_gone:
+                return
+            self._print(line)
+
+    def _print(self, line: LogLine) -> None:
+        at = datetime.fromtimestamp(line.at).astimezone() if line.at else None
+        if self._form.as_json:
+            rank = int(line.rank) if line.rank.isdigit() else None
+            time = at.isoformat(timespec="seconds") if at else None
+            entry = {"time": time, "host": line.host, "rank": rank, "stream": line.stream, "text": line.text}
+            OUT.write(json.dumps(entry) + "\n")
+            return
+        source = f"{label((line.host, line.rank)):<{self._width}}"
+        if self._form.with_times:
+            source = f"{at.replace(tzinfo=None).isoformat(timespec='seconds') if at else '-':<19} {source}"
+        OUT.job(source, [line.text])
+
+
+def _rank(log: str) -> str:
+    name = log.partition(".")[0]
+    return name.removeprefix("rank-") if name.startswith("rank-") else ""
