@@ -26,7 +26,9 @@ def test_what_all_nodes_share_is_shown_once_and_then_what_differs():
         ["1", "gpu02", "198.51.100.2", "ib0", "2"],
     ]
     command = "  torchrun --rank RANK --address=ADDRESS"
-    assert rest == [["all nodes, each with its RANK and ADDRESS:", "  cd /job", "  A='b c'", "  NODE_RANK=RANK", command]]
+    assert rest == [
+        ["all nodes, each with its RANK and ADDRESS:", "  cd /job", "  A='b c'", "  NODE_RANK=RANK", command]
+    ]
     second["env"]["ONLY"] = "here"
     assert blocks({}, first, second)[2] == ["gpu02:", "  ONLY=here"]
 
