@@ -46,7 +46,8 @@ def _how(record: Dict[str, Any]) -> Tuple[str, str]:
 def logs_of(plan: Plan, host: Optional[str] = None, rank: Any = None) -> str:
     """Return the remedy that shows what a run, or one part of it, printed."""
     which = " --rank %s" % rank if rank is not None else " --host %s" % host if host else ""
-    return "see madctl logs %s%s" % (plan["run_id"], which)
+    # The id alone means the last of a run that was started again.
+    return "see madctl logs %s%s" % (plan["run_id"].partition(".")[0], which)
 
 
 def rank_failure(host: str, plan: Plan, event: Dict[str, Any]) -> Problem:

@@ -124,3 +124,9 @@ def test_nobody_lost_a_peer_where_nobody_joined():
 
     assert [entry["code"] for entry in problems] == ["RANK_FAILED"]
     assert (summary["ranks_joined"], summary["victims"]) == (0, {})
+
+
+def test_the_remedy_names_a_run_that_was_started_again_by_its_first_id():
+    again = {"run_id": "20260102-030405-abcdef01.1"}
+
+    assert run_outcome.logs_of(again, "node2") == "see madctl logs 20260102-030405-abcdef01 --host node2"
