@@ -30,7 +30,7 @@ class Waiting:
 
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Take the plan."""
-        self._sizes = {node["host"]: node.get("nproc_per_node") or 0 for node in plan["nodes"]}
+        self._sizes = {node["host"]: node.get("nproc_per_node") or 0 for node in plan.get("nodes", ())}
         self._counts_ranks = runners.job_of(plan.get("shape", ""), plan.get("runner")).counts_ranks
         self._again()
 
