@@ -19,7 +19,19 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 # Options that documents show and that are not madctl's own.
 FOREIGN = (
-    *("--bind-to", "--check", "--diff", "--keep-alive", "--lr", "--map-by", "--mca", "--no-python", "--skip-model-run"),
+    *(
+        "--bind-to",
+        "--check",
+        "--checkpoint",
+        "--diff",
+        "--epochs",
+        "--keep-alive",
+        "--lr",
+        "--map-by",
+        "--mca",
+        "--no-python",
+        "--skip-model-run",
+    ),
     "--skip-tags",
 )
 
