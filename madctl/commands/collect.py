@@ -25,16 +25,20 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 4 when a node sent nothing, 2 when the destination is in use."""
-    from madctl.playbook import ask
+    import time
+
+    from madctl.playbook import ask, living
     from madctl.result import to_problem
-    from madctl.runs import record_store
+    from madctl.runs import record_store, verdicts
     from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)
     place = os.path.abspath(options.to or record.run_id)
     wanted = {"madctl_dest": place, "madctl_max_size": options.max_size}
-    found, _ = ask.nodes_of_run("collect", record, wanted)
+    found, record = ask.nodes_of_run("collect", record, wanted)
     notices = [to_problem(entry) for entry in found.get("warning_list", [])]
     nodes = found["nodes"]
     lines = [f"{place}: {fold(list(nodes))}"] if nodes else []
-    return print_answer(options, record.run_id, {"nodes": nodes}, lines, found["problems"], notices)
+    (record,), now = living.asked([record]), time.time()
+    about = verdicts.described(record, verdicts.remembered(record), now)
+    return print_answer(options, record.run_id, {"nodes": nodes, "run": about}, lines, found["problems"], notices)

@@ -18,6 +18,7 @@ class ActionModule(AskingAction):
     def show(self, found: dict[str, Any]) -> None:
         """Show the verdict, then one line per node."""
         if "run_id" in found:
-            playbook_screen.tell("run", "%s: %s" % (found["run_id"], verdict_text.whole(found["run"])))
+            playbook_screen.say([verdict_text.whole(found["run"])])
+            playbook_screen.tell("run", found["run_id"])
         if found["nodes"]:
             playbook_screen.say(status_table.lines([{"host": host, **node} for host, node in found["nodes"].items()]))

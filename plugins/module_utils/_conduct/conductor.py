@@ -187,6 +187,8 @@ def result_of(follower: Follower, plan: Plan, seconds: float) -> Result:
     problems = [] if follower.orders.detached else follower.refused or problems
     return {
         "summary": summary,
+        # By the clock of this machine; whoever gets the result may get it later.
+        "ended": time.time(),
         "run_id": plan["run_id"],
         "detached": follower.orders.detached,
         "problems": problems,

@@ -436,7 +436,7 @@ EVENTS = {
     "back": ({"host": "node2"}, "link node2 is back"),
     "lost": ({"host": "node2", "message": "gone\x1b for good"}, "lost node2 is lost: gone\\x1b for good"),
     "idle": ({"seconds": 600.0}, "idle no output for 600 s; stopping"),
-    "restart": ({"attempt": 1, "of": 3, "replaced": {"node3": "node17"}}, "restart 1 of 3, node17 replaces node3"),
+    "restart": ({"attempt": 1, "of": 3, "replaced": {"node3": "node17"}}, "restart 1 of 3: node17 replaces node3"),
 }
 
 
@@ -521,7 +521,7 @@ def test_the_end_of_a_failure(screen):
     log(view, "node1", 3, "giving up\n")
     view.errors = [Problem("RANK_FAILED", "rank 3 failed", "node1", rank=3)]
     data = {"victims": {"node2": 3, "node3": 4}, "world_size": 8, "nodes": [{"run_dir": "/r"}], "duration_seconds": 2}
-    view.finish("failed", data, True, error_text="ValueError: bad\nshape\n")
+    view.finish("failed", data, True, error_text="ValueError: bad\nshape\n", logs="madctl logs r --rank 3")
 
     assert lines()[1:] == [
         "",
@@ -535,7 +535,7 @@ def test_the_end_of_a_failure(screen):
         "madctl: node1: rank 3 failed [RANK_FAILED]",
         "node[2-3]: 7 ranks then lost their peers",
         "done    failed after 2.0 s on 3 nodes",
-        "logs    /r/logs on each node",
+        "logs    madctl logs r --rank 3",
     ]
 
 
