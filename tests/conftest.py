@@ -11,6 +11,11 @@ def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also run tests marked long, and fuzz at full length")
 
 
+def pytest_configure():
+    # A runner of tests may set it for its own lines; what madctl prints in a pipe has no width.
+    os.environ.pop("COLUMNS", None)
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--long"):
         return

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._show import colours
@@ -49,6 +49,11 @@ class JobOutput:
             self._stream.block(self._label(label(source)), block)
         else:
             self.add(source, texts)
+
+    def show_all(self, outputs: Iterable[Output]) -> None:
+        """Show several pieces of output."""
+        for output in outputs:
+            self.show(output)
 
     def add(self, source: Source, texts: Sequence[str]) -> None:
         """Show lines, or states of a line that goes on."""

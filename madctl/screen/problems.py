@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import answer_code
@@ -17,8 +18,15 @@ from madctl.screen.terminal import ERR, say
 COLOURS = {"notice:": YELLOW, "madctl:": RED}
 
 
-def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False) -> None:
-    """Print warnings, then errors, one line each; with ``blank`` after an empty line."""
+def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False, logs: str = "") -> None:
+    """
+    Print warnings, then errors, one line each.
+
+    Args:
+        blank: Whether an empty line comes first.
+        logs: A command that is printed afterwards, so that no error need name it.
+    """
+    errors = [replace(error, remedy=None) if error.remedy == f"see {logs}" else error for error in errors]
     lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
     ERR.lines([""] * (blank and bool(lines)) + lines, colours=COLOURS)
 

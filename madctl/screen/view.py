@@ -207,7 +207,7 @@ class View:
             self._end_logs()
             if self.errors and ran:
                 self._last_words(self.errors[0], error_text)
-            print_problems(self.masked(self.errors), [])
+            print_problems(self.masked(self.errors), [], logs=logs)
             if ran and data is not None:
                 found = [problem.code for problem in self.errors]
                 how = summary.outcome(found) if found and status != summary.SUCCEEDED else status
@@ -233,8 +233,7 @@ class View:
                 self._tell(sentences.Sentence("results", path))
 
     def _end_logs(self) -> None:
-        for output in self._story.end():
-            self._job.show(output)
+        self._job.show_all(self._story.end())
         self.close()
 
     def close(self) -> None:
@@ -277,8 +276,7 @@ class View:
 
     def _beat(self) -> None:
         """Do what is due though nothing happens, and see to it that it is done again."""
-        for output in self._story.settle():
-            self._job.show(output)
+        self._job.show_all(self._story.settle())
         if not self._story.is_settled:
             self._ticker.redraw()
         now = time.monotonic()

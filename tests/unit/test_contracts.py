@@ -114,7 +114,7 @@ MEANINGS = {
     "plugins/module_utils/_supervise/supervisor_loop.py": {"armed"},
     "plugins/module_utils/_conduct/find_run.py": STATES,
     "plugins/module_utils/_show/plan_text.py": {"restart"},  # a part of the plan
-    "plugins/module_utils/_show/story.py": {"idle", "restart", "lost"},  # what a line of the story begins with
+    "plugins/module_utils/_show/sentences.py": {"idle", "restart", "lost"},  # what a line of the story begins with
 }
 CONTRACT = {COMMON + "events.py", COMMON + "run_directory.py", ALONE["rank_wrapper"]}
 

@@ -92,15 +92,16 @@ def of_parts(parts: Mapping[str, Mapping[str, Any]]) -> Verdict:
         parts: What each node that was asked holds of it, by host, with what its directory says about the whole run.
     """
     said = [part["described"] for part in parts.values() if part["described"]]
+    plan: Dict[str, Any] = {"run_id": next(iter(parts.values()))["run_id"]}
     if not said:
-        found = of_nodes({"shape": "", "world_size": 0, "nodes": [{"host": host} for host in parts]}, parts)
+        found = of_nodes({**plan, "shape": "", "world_size": 0, "nodes": [{"host": host} for host in parts]}, parts)
         text = "it may have other nodes"
         return found._replace(status=UNKNOWN, cause=text, exit_code=None) if found.status == SUCCEEDED else found
     # A node may have been asked by another name than at the launch.
     asked = {part["described"]["node_rank"]: host for host, part in parts.items() if part["described"]}
     names = [asked.get(rank, host) for rank, host in enumerate(said[0]["hosts"])]
     nodes = [{"host": name, "node_rank": rank} for rank, name in enumerate(names)]
-    return of_nodes({**said[0]["plan"], "nodes": nodes}, parts)
+    return of_nodes({**plan, **said[0]["plan"], "nodes": nodes}, parts)
 
 
 def shown(found: Verdict, began: Optional[float], now: float) -> Dict[str, Any]:

@@ -15,7 +15,6 @@ OPTIONS = {
     "--nnodes": "check",
     "--max-restarts": "check",
     "--port": "inventory",
-    "--rank": "logs",
     "-n": "lab up",
     "--days": "gc",
     "--timeout": "check",
@@ -29,7 +28,7 @@ ALSO_TIMES = ("1.0", "1e3", "+1", "1_0", " 1", "1 ", "٣", "१", "1\n")
 def test_options_take_plain_numbers(option, text, capsys):
     if option in ("--days", "--timeout") and text in ALSO_TIMES:
         return
-    hosts = [] if option in ("--rank", "-n") else ["--hosts", "gpu1"]
+    hosts = [] if option == "-n" else ["--hosts", "gpu1"]
 
     assert cli.main([*OPTIONS[option].split(), *hosts, f"{option}={text}" if option != "-n" else f"-n{text}"]) == 2
     assert "[USAGE]" in capsys.readouterr().err

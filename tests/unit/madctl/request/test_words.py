@@ -78,7 +78,7 @@ def test_an_option_that_selects_nodes_is_not_silently_passed_on(option):
     [
         ("lanch train.py", "unknown command 'lanch'", "did you mean launch?"),
         ("xyzzy", "unknown command 'xyzzy'", "see madctl --help"),
-        ("launch --host a train.py", "unknown option --host", "did you mean --hosts?"),
+        ("check --host a train.py", "unknown option --host", "did you mean --hosts?"),
         ("launch --nproc-per-nod=2 train.py", "unknown option --nproc-per-nod", "did you mean --nproc-per-node?"),
         ("launch --zzz", "unknown option --zzz", "see madctl launch --help"),
         ("status --ouput json", "unknown option --ouput", "did you mean --output?"),

@@ -11,6 +11,7 @@ import pyte
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show import stage_table, waiting
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from madctl.errors import Problem
 from madctl.playbook.session import RunSession
 from madctl.screen import view as module
@@ -301,7 +302,7 @@ def test_nothing_of_a_drawing_is_left_at_the_end(drawn, ending):
     seen("ready?")
     view.errors = [Problem("X", "it failed")]
     ENDINGS[ending](view)
-    view.finish("failed", {"nodes": [{"run_dir": "/r"}]}, True)
+    view.finish("failed", {"nodes": [{"run_dir": "/r"}]}, True, logs="madctl logs r")
     view.close()
     time.sleep(0.15)  # Whatever is drawn later would be left.
 
@@ -321,7 +322,7 @@ def test_an_echo_of_the_terminal_is_taken_away(drawn):
 
 
 def test_other_ranks_are_drawn_only_if_they_are_asked_for(drawn):
-    for options, shown in (({}, "node1:0"), ({"rank": 2}, "node3:2")):
+    for options, shown in (({}, "node1:0"), ({"chosen": Chosen(ranks=((2, 2),))}, "node3:2")):
         view, seen = drawn(**options)
         for number, host in enumerate(HOSTS):
             log(view, host, number, f"\rbar of {number}")
@@ -519,7 +520,7 @@ def test_nothing_is_drawn_elsewhere(screen, monkeypatch, terminal, term, stages)
 def test_the_end_of_a_failure(screen):
     view, lines = screen()
     log(view, "node1", 3, "giving up\n")
-    view.errors = [Problem("RANK_FAILED", "rank 3 failed", "node1", rank=3)]
+    view.errors = [Problem("RANK_FAILED", "rank 3 failed", "node1", remedy="see madctl logs r --rank 3", rank=3)]
     data = {"victims": {"node2": 3, "node3": 4}, "world_size": 8, "nodes": [{"run_dir": "/r"}], "duration_seconds": 2}
     view.finish("failed", data, True, error_text="ValueError: bad\nshape\n", logs="madctl logs r --rank 3")
 

@@ -104,7 +104,7 @@ STORIES = {
     ),
     "torchrun is shown after a restart": (
         [{"event": "stopping"}, {**RESTART, "replaced": None}, *each("started"), log("n1", "runner.err", "a\n")],
-        ["stop    stopping all nodes", "restart 1 of 3: run r.1", STARTED[1], "n1: a"],
+        ["stop    stopping all nodes", "restart 1 of 3", STARTED[1], "n1: a"],
     ),
     "what is not told": ([{"event": "armed", "host": "n1"}, {"event": "x", "host": "n1"}], []),
 }
