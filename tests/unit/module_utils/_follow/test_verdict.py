@@ -5,8 +5,8 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 
-SCRIPT = {"shape": "script", "world_size": 4}
-COMMAND = {"shape": "command", "world_size": 0}
+SCRIPT = {"run_id": "r", "shape": "script", "world_size": 4}
+COMMAND = {"run_id": "r", "shape": "command", "world_size": 0}
 
 
 def node(code=0, stopped=False, at=100.0, **more):
@@ -14,7 +14,12 @@ def node(code=0, stopped=False, at=100.0, **more):
     record.update({"ranks_joined": 2, "apart": [], "left_behind": [], "trouble": None})
     record.update({key: value for key, value in more.items() if key not in OTHER})
     other = {key: value for key, value in more.items() if key in OTHER}
-    return {"state": "exited", "exit": {k: value for k, value in record.items() if value != "not said"}, **other}
+    return {
+        "run_id": "r",
+        "state": "exited",
+        "exit": {k: value for k, value in record.items() if value != "not said"},
+        **other,
+    }
 
 
 OTHER = ("failure", "began", "told_to_stop", "error", "clock_offset")

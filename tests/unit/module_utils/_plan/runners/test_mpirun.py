@@ -214,7 +214,7 @@ def test_forged_requests_are_refused(change):
 
 def test_a_run_that_is_known_by_its_id_alone_has_no_time_to_name():
     told, runs = [], [NodeRun("n1", 0), NodeRun("n2", 1)]
-    daemons = mpi_daemons.Daemons({"nodes": []}, runs, lambda *order: told.append(order))
+    daemons = mpi_daemons.Daemons({"run_id": "r", "nodes": []}, runs, lambda *order: told.append(order))
     daemons.late(runs[1], {"daemon": "unasked", "time": 1.0})
     daemons.late(runs[1], {"daemon": "198.51.100.1:4", "time": 1.0})
 
