@@ -33,10 +33,12 @@ def register(commands: Any) -> None:
     up.add_argument("-n", dest="count", type=hosts, default=2, metavar="N", help="number of hosts (default 2)")
     what = "rename the data interface of a host (repeatable)"
     up.add_argument("--interface-name", action="append", default=[], metavar="HOST=NAME", help=what)
+    up.add_argument("--slurm", action="store_true", help="bring up Slurm on the hosts, and a directory that they share")
     _add(verbs, "down", _down, "remove a lab completely")
     _add(verbs, "status", _status, "show the hosts and whether they are up")
     enter = _add(verbs, "exec", _exec, "run a command on a host: lab exec HOST -- CMD")
     enter.add_argument("host", metavar="HOST")
+    _add(verbs, "slurm", _slurm, "run a command on the login side of a lab's Slurm: lab slurm -- CMD")
     _add(verbs, "inventory", partial(_print_path, "inventory.yml"), "print the path of the lab's Ansible inventory")
     _add(verbs, "ssh-config", partial(_print_path, "ssh_config"), "print the path of the lab's SSH configuration")
 
@@ -53,8 +55,10 @@ def _usage(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from madctl.lab import power
+    from madctl.lab import power, slurm
 
+    if options.slurm:
+        slurm.require_programs()
     names = {}
     for pair in options.interface_name:
         host, equals, interface = pair.partition("=")
@@ -63,9 +67,17 @@ def _up(options: argparse.Namespace) -> int:
         names[host] = interface
     started = time.monotonic()
     lab = power.up(options.name, options.count, names)
+    if options.slurm:
+        try:
+            slurm.start(lab)
+        except BaseException:
+            power.down(lab.name)
+            raise
     seconds = time.monotonic() - started
     hosts = fold([host.name for host in lab.hosts]) or "no hosts"
     tell(f'lab "{lab.name}" is up: {hosts} in {seconds:.1f} s')
+    if options.slurm:
+        tell(f"Slurm is up on them; they share {slurm.shared(lab.name)} with this machine")
     return ExitCode.SUCCEEDED
 
 
@@ -103,6 +115,19 @@ def _exec(options: argparse.Namespace) -> int:
     namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
     argv = ["nsenter", "-t", str(host.init_pid), *namespaces, "--", "sh", "-c", _ENTER, os.getcwd(), *options.work]
     os.execvp("nsenter", argv)
+
+
+def _slurm(options: argparse.Namespace) -> int:
+    from madctl.lab import slurm
+
+    lab = _loaded(options.name)
+    if not options.work:
+        raise refused("USAGE", "lab slurm needs a command", remedy="madctl lab slurm -- sinfo")
+    os.environ.update(slurm.environment(lab.name))
+    try:
+        os.execvp(options.work[0], options.work)
+    except OSError as error:
+        raise refused("USAGE", f"{options.work[0]}: {error.strerror}") from error
 
 
 def _print_path(file: str, options: argparse.Namespace) -> int:
