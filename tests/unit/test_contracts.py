@@ -103,6 +103,7 @@ ORDINARY = {events.TEXT, events.NODES, events.END, events.EXIT}
 STATES = {"armed", "stopping"}
 MEANINGS = {
     "madctl/commands/status.py": {"stopping"},  # a state
+    "madctl/lab/slurm.py": {"idle"},  # a state of Slurm's nodes
     "madctl/playbook/report.py": {"planned"},  # how a dry run ended
     "madctl/runs/exit_records.py": {"apart"},  # a part of the record
     "plugins/module_utils/_arm/arming.py": {"ready"},  # the supervisor's first word
