@@ -99,7 +99,13 @@ class ActionModule(ActionBase):
         if not quiet:
             playbook_screen.tell("run", plan["run_id"])
         limits = {name: arguments[name] or None for name in ("timeout", "idle_timeout")}
-        given = {"user_env": user_env, **limits, "log_cap": arguments["log_cap"], "detach": arguments["detach"]}
+        given = {
+            "user_env": user_env,
+            **limits,
+            "log_cap": arguments["log_cap"],
+            "detach": arguments["detach"],
+            "in_step": False,
+        }
         result = {"changed": True, **conductor.start(plan, given)}
         return {**results.judged(result, result["problems"], arguments), **diff}
 

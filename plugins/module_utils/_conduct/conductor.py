@@ -123,7 +123,8 @@ class Conductor:
         Arm all nodes, start all of them, and follow each to the end; restart after some failures.
 
         Args:
-            given: ``user_env``, ``timeout``, ``idle_timeout`` in seconds, ``log_cap`` in bytes, ``detach``.
+            given: ``user_env``, ``timeout``, ``idle_timeout`` in seconds, ``log_cap`` in bytes, ``detach``,
+                ``in_step``, whether nodes belong to a scheduler's job.
         """
         restarts: List[Dict[str, Any]] = []
         while True:

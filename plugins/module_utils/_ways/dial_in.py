@@ -20,7 +20,7 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import sealed, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, sealed, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.bridge import Bridge, keep_alive
 
@@ -92,10 +92,10 @@ def command(link: socket.socket, opens: sealed.Opener) -> str:
 def carry(link: socket.socket, keys: sealed.Keys, wanted: str, opens: sealed.Opener) -> None:
     """Run a command, and carry its bytes to its end."""
     ours, theirs = socket.socketpair()
+    variables = {**os.environ, addresses.CAME_IN_BY: link.getsockname()[0]}
     with theirs:
-        child = subprocess.Popen(
-            ["/bin/sh", "-c", wanted], stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True
-        )
+        argv, both = ["/bin/sh", "-c", wanted], theirs.fileno()
+        child = subprocess.Popen(argv, stdin=both, stdout=both, env=variables, start_new_session=True)
     loop = Loop()
     bridge = Bridge(loop, ours, link, sealed.Sealer(keys.dials), opens, lambda: None)
     while not bridge.is_over:

@@ -97,6 +97,8 @@ class Door:
         self._bridges: Set[Bridge] = set()
         self._listener = socket.socket(addresses.family(address), socket.SOCK_STREAM)
         self._listener.setblocking(False)
+        if address == "::":
+            self._listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         self._listener.bind((address, port))
         self._listener.listen(_BACKLOG)
         self.address: Tuple[str, int] = self._listener.getsockname()[:2]
@@ -106,6 +108,10 @@ class Door:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all programs of nodes, which then end what they started."""
         self.loop.unwatch(self._listener)
         self._listener.close()
         for bridge in list(self._bridges):

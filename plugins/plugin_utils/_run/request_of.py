@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request, run_ids, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
@@ -47,7 +45,7 @@ def read(given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
 
 def request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> Request:
     """Build a request from arguments; without a run ID it is a new run."""
-    return launch_request.request({**arguments, "run_id": arguments.get("run_id") or new_run_id()}, slots)
+    return launch_request.request({**arguments, "run_id": arguments.get("run_id") or run_ids.new()}, slots)
 
 
 def slots(variables: dict[str, Any], hosts: list[str]) -> tuple[int | None, ...]:
@@ -61,11 +59,6 @@ def in_rank_order(variables: dict[str, Any]) -> list[str]:
     if None in ranks.values():
         return list(ranks)
     return sorted(ranks, key=lambda host: ranks[host] or 0)
-
-
-def new_run_id() -> str:
-    """Return a new run ID; IDs sort by time and never collide."""
-    return "%s-%s" % (time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(4))
 
 
 def _number(given: Any) -> int | None:
