@@ -7,7 +7,8 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from madctl.errors import ExitCode, Problem, RunError
+from madctl.errors import ExitCode, Problem, RunError, refused
+from madctl.request import slurm_options
 from madctl.request.options import add_command, add_host_options, add_job_options, add_output_option
 
 
@@ -20,10 +21,13 @@ def register(commands: Any) -> None:
     add_job_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser)
+    slurm_options.add_slurm_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the run."""
+    if options.on == "slurm":
+        return _submit(options)
     from madctl.nodes import choose
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
@@ -31,6 +35,9 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.screen.view import View
 
+    needing = slurm_options.given(options)
+    if needing:
+        raise refused("USAGE", f"{needing[0]} needs --on slurm")
     wanted = launch_variables(options)
     nodes = choose.targets(options)
     if not options.dry_run:
@@ -45,6 +52,14 @@ def run(options: argparse.Namespace) -> int:
         if session.plan is not None and not options.dry_run:
             disarm(session)
     return report_run(session, "launch", options.output == "json", options.dry_run)
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from madctl.playbook import job_launch
+    from madctl.request.role_variables import launch_variables, secrets
+
+    wanted = launch_variables(options)
+    return job_launch.run(options, wanted, slurm_options.chosen(options, wanted), secrets(options, wanted))
 
 
 def disarm(session: Any) -> None:

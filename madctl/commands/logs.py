@@ -34,6 +34,10 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen.view import View
 
     record = record_store.load(options.run_id)
+    if record.job:
+        from madctl.playbook import job_verbs
+
+        return job_verbs.logs(record, options)
     unknown = [host for host in options.host if host not in record.targets["names"]]
     if unknown:
         names = record.targets["names"]

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,6 +99,16 @@ def write(place: Path, name: str, data: bytes, mode: int = 0o600) -> None:
     partial.replace(place / name)
 
 
+def write_object(place: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Write a file with one JSON object, whole or not at all."""
+    write(place, name, json.dumps(data).encode())
+
+
+def remove(place: Path) -> None:
+    """Remove the directory of a run whose job was never submitted."""
+    shutil.rmtree(place, ignore_errors=True)
+
+
 def read(place: Path, name: str) -> dict[str, Any] | None:
     """Read one JSON object; None where there is none yet, or something else."""
     try:
@@ -115,6 +126,14 @@ class Story:
         self._path = place / job_directory.STORY
         self._decoder = wire.Decoder()
         self._position = 0
+
+    @property
+    def more_waits(self) -> bool:
+        """Whether there is more than was read."""
+        try:
+            return self._path.stat().st_size > self._position
+        except OSError:
+            return False
 
     @property
     def has_begun(self) -> bool:

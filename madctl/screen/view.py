@@ -91,6 +91,8 @@ class View:
                 return
             for warning in folded(self.masked([one for one in self.warnings if one not in self._noticed])):
                 self._tell(story.Sentence("notice", warning))
+            if not self._story.hosts:
+                self._job.align([node["host"] for node in plan["nodes"]])
             self._story.begin(plan)
             if self._table:
                 self._table.begin(plan["nodes"])
@@ -132,6 +134,11 @@ class View:
             self.warnings = [*self.warnings, problem]
             self._noticed.append(problem)
             self._tell(story.Sentence("notice", str(self.masked(problem))))
+
+    def progress(self, stage: str, text: str) -> None:
+        """Show how far a run is before it has nodes."""
+        with self._lock:
+            self._tell(story.Sentence(stage, text))
 
     # -- signals ----------------------------------------------------------------------------------
 

@@ -96,13 +96,17 @@ class Work:
 
     def _beat(self) -> None:
         """Show that this is alive, for those who cannot ask; a bell may have been missed."""
-        with contextlib.suppress(OSError):
-            files.write(self._place, job_directory.STATE, {"stage": self._stage, "time": time.time()})
+        self._show()
         self._look()
         self._loop.after(job_directory.BEAT_SECONDS, self._beat)
 
+    def _show(self) -> None:
+        with contextlib.suppress(OSError):
+            files.write(self._place, job_directory.STATE, {"stage": self._stage, "time": time.time()})
+
     def _enter(self, stage: str) -> None:
         self._stage = stage
+        self._show()
 
     # -- the flow -------------------------------------------------------------------------------
 
@@ -129,6 +133,7 @@ class Work:
                         self._enter("waiting for agents")
                         problems = problems or step.wait(given["agents_seconds"], lambda: conductor.is_over)
                         result = _failed(problems) if problems else self._launch(conductor, arguments, job.hosts)
+                        result["by_scheduler"] = self._is_ended and conductor.interrupted is _ENDED
                         conductor.tell_times()
         finally:
             story.close()

@@ -30,7 +30,8 @@ def ending(how: str, story: Story, found: Mapping[str, Any]) -> List[str]:
 
     Args:
         how: How it ended, in a word.
-        found: What the follower found out; ``victims`` counts the ranks of each host that lost a peer.
+        found: What the follower found out; ``victims`` counts the ranks of each host that lost a peer, and ``logs``
+            says how to see the logs where nobody reaches the nodes.
     """
     victims = {host: number for host, number in (found.get("victims") or {}).items() if number}
     many = sum(victims.values())
@@ -41,5 +42,6 @@ def ending(how: str, story: Story, found: Mapping[str, Any]) -> List[str]:
     ranks = "" if joined is None else ", %s of %s joined" % (joined, count(story.world_size or 0, "rank"))
     lines.append(str(Sentence("done", "%s%s on %s%s" % (how, after, story.nodes, ranks))))
     if how != SUCCEEDED:
-        lines.append(str(Sentence("logs", "%s/%s on each node" % (found["nodes"][0]["run_dir"], run_directory.LOGS))))
+        on_nodes = "%s/%s on each node" % (found["nodes"][0]["run_dir"], run_directory.LOGS)
+        lines.append(str(Sentence("logs", found.get("logs") or on_nodes)))
     return lines

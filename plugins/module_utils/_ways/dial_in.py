@@ -152,8 +152,9 @@ class Dialler:
 def _carry_and_exit(link: socket.socket, keys: sealed.Keys, wanted: str, opens: sealed.Opener) -> None:
     code = 1
     try:
-        for number in (signal.SIGTERM, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
+        # A scheduler's signal to all processes must not end this, or the agent, before a supervisor has ended its job.
+        # A supervisor has a handler of its own, so the job does not inherit that the signal is ignored.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         carry(link, keys, wanted, opens)
         code = 0
     finally:
