@@ -102,7 +102,7 @@ def _require(options: argparse.Namespace) -> None:
 
 def _more(text: str) -> list[str]:
     try:
-        words = shlex.split(text)
+        words = shlex.split(text or "")  # argparse makes something else of "--" alone.
     except ValueError as error:
         raise refused("USAGE", f"--sbatch-args takes words, quoted as for a shell, not {text!r}") from error
     for word in words:

@@ -20,7 +20,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("do
 # Options that documents show and that are not madctl's own.
 FOREIGN = (
     *("--bind-to", "--check", "--diff", "--keep-alive", "--lr", "--map-by", "--mca", "--no-python", "--skip-model-run"),
-    "--skip-tags",
+    *("--skip-tags", "--batch", "--gpus-per-task", "--no-requeue", "--signal", "--test-only"),
 )
 
 
