@@ -81,7 +81,13 @@ def command(run_id: str, place: Path, nodes: int, chosen: Sequence[str]) -> list
     """
     return [
         *("sbatch", "--parsable", f"--job-name=madctl-{run_id}", f"--comment=madctl:{run_id}", f"--nodes={nodes}"),
-        *("--ntasks-per-node=1", "--no-requeue", "--open-mode=append", f"--output={place / job_directory.JOB_LOG}"),
+        *(
+            "--ntasks-per-node=1",
+            "--no-requeue",
+            "--no-kill",
+            "--open-mode=append",
+            f"--output={place / job_directory.JOB_LOG}",
+        ),
         *(f"--chdir={place}", *chosen, str(place / job_directory.SCRIPT)),
     ]
 

@@ -22,7 +22,7 @@ from madctl.playbook import EventListener, TaskListener
 _LOOK_SECONDS = 0.1
 # Between questions to the scheduler.
 _FIRST_SECONDS, _MOST_SECONDS = 2.0, 60.0
-_MORE_PATIENT = 1.5
+_MORE_PATIENT, _ASK_AGAIN_SECONDS = 1.5, 0.5
 # Without a heartbeat for this long, the scheduler is asked whether the job still runs.
 _SILENT_SECONDS = 6 * job_directory.BEAT_SECONDS
 # A result may arrive over a network file system later than the scheduler knows of the end; and a job that was told to
@@ -171,14 +171,14 @@ class InJob:
         """Say why the scheduler ended a run that only knows that it did."""
         if not result.get("by_scheduler"):
             return result
-        deadline = time.monotonic() + _ENDING_SECONDS
-        found = None
-        while found is None and time.monotonic() < deadline:
+        deadline, state = time.monotonic() + _ENDING_SECONDS, slurm.State("RUNNING")
+        while not state.is_final and state != slurm.FORGOTTEN and time.monotonic() < deadline:
+            time.sleep(_ASK_AGAIN_SECONDS)
             try:
-                found = ends.meaning(slurm.look(self._id))
+                state = slurm.look(self._id)
             except RunError:
                 break
-            self._woken.wait(_LOOK_SECONDS if found else _FIRST_SECONDS / 4)
+        found = ends.meaning(state)
         return _judged(result, found) if found else result
 
     def _unrecorded(self) -> dict[str, Any]:

@@ -30,7 +30,17 @@ _WORDS = {
 _PROTECTED = (
     *("job-name", "output", "error", "input", "open-mode", "chdir", "nodes", "ntasks", "ntasks-per-node", "comment"),
     *("ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu", "cpus-per-gpu", "wrap", "array", "parsable", "wait"),
-    *("test-only", "het-group", "export", "export-file", "requeue", "no-requeue", "gpus-per-task", "gpu-bind"),
+    *(
+        "test-only",
+        "het-group",
+        "export",
+        "export-file",
+        "requeue",
+        "no-requeue",
+        "no-kill",
+        "gpus-per-task",
+        "gpu-bind",
+    ),
     *("clusters", "uid", "gid", "cluster-constraint", "quiet", "help", "version", "usage"),
 )
 # The rest of a job besides its run: agents have to start, and records to be written.

@@ -20,8 +20,9 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
     pytest.mark.skipif(shutil.which("slurmctld") is None, reason="there is no Slurm here"),
 ]
-# In the queue until all nodes are free.
 ALL = 3
+# All GPUs: two such jobs wait for each other.
+ALONE = ("--gpus-per-node", str(slurm.GPUS))
 
 
 class Site:
@@ -229,7 +230,7 @@ ORDERLY = "trap 'sleep 0.5; echo orderly; exit 0' TERM; echo waiting; while :; d
 @pytest.fixture
 def detached(site):
     """A run that goes on in its job."""
-    done = site.launch("--detach", "--command", "--", "bash", "-c", ORDERLY)
+    done = site.launch("--detach", *ALONE, "--command", "--", "bash", "-c", ORDERLY)
     assert (done.code, done.json["status"]) == (0, "queued"), done.err
     run_id = done.json["run_id"]
     wait_for(lambda: site.run("logs", run_id).out.count("waiting") == ALL)
@@ -271,7 +272,7 @@ def test_two_signals_at_once_are_one_order(site, detached):
 
 
 def test_a_launch_that_waits_says_why_and_ctrl_c_takes_it_out_of_the_queue(site, detached):
-    waiting = site.begin("--command", "--", "true")
+    waiting = site.begin(*ALONE, "--command", "--", "true")
     lines = []
     while not any("Resources" in line for line in lines):
         lines.append(waiting.stderr.readline())
@@ -286,7 +287,7 @@ def test_a_launch_that_waits_says_why_and_ctrl_c_takes_it_out_of_the_queue(site,
 
 
 def test_a_run_that_waits_is_stopped(site, detached):
-    done = site.launch("--detach", "--command", "--", "true")
+    done = site.launch("--detach", *ALONE, "--command", "--", "true")
     stopped = site.run("stop", done.json["run_id"])
 
     assert stopped.code == 0 and stopped.out.endswith("was cancelled before it began\n")

@@ -64,7 +64,8 @@ def without(environment: Mapping[str, str], pattern: Pattern[str] = _OPTIONS) ->
 def srun(count: int, program: Sequence[str]) -> List[str]:
     """Write the command line that starts a program once on every node of the job."""
     words = ["srun", "--nodes=%d" % count, "--ntasks-per-node=1", "--kill-on-bad-exit=1", "--wait=0", "--mpi=none"]
-    return [*words, "--export=ALL", "--input=none", "--unbuffered", *program]
+    # A node that fails is ours to find and to name; Slurm would end all others, after minutes, and name none.
+    return [*words, "--no-kill", "--export=ALL", "--input=none", "--unbuffered", *program]
 
 
 def cancel(job_id: str) -> List[str]:
