@@ -45,7 +45,7 @@ SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=socket={place}/munge.sock
 MpiDefault=none
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/{proctrack}
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 SelectType=select/cons_tres
@@ -101,7 +101,7 @@ def require_programs() -> None:
         raise refused("LAB_NEEDS_PROGRAM", f"a lab with Slurm needs {', '.join(missing)}", remedy=remedy)
 
 
-def configuration(lab: Lab, place: Path, login: str) -> str:
+def configuration(lab: Lab, place: Path, login: str, proctrack: str) -> str:
     """Write slurm.conf: every host is a node with its management address, as many CPUs as jobs want, and GPUs."""
     about = f"CPUs={_CPUS} RealMemory=1000 Gres=gpu:{GPUS} State=UNKNOWN"
     nodes = [f"NodeName={host.name} NodeAddr={host.management_address} {about}\n" for host in lab.hosts]
@@ -111,13 +111,18 @@ def configuration(lab: Lab, place: Path, login: str) -> str:
         gateway=lab.gateway,
         port=_FIRST_PORT + lab.index,
         place=place,
+        proctrack=proctrack,
         nodes="".join(nodes),
     )
 
 
-def start(lab: Lab) -> None:
+def start(lab: Lab, proctrack: str = "linuxproc") -> None:
     """
     Start Slurm on a lab that is up, and wait until all of its nodes are idle.
+
+    Args:
+        proctrack: How it knows the processes of a step: by descent, ``linuxproc``, or by ``cgroup``, where a signal
+            to a step reaches only the program that it started. Empty groups then outlive the lab.
 
     Raises:
         UsageError: If a daemon does not start; the message has the last line of its log.
@@ -126,7 +131,7 @@ def start(lab: Lab) -> None:
     place.mkdir(0o755, parents=True)
     for path in (place.parent, place):
         path.chmod(0o755)  # munge refuses a place that others could not enter.
-    _write_files(lab, place)
+    _write_files(lab, place, proctrack)
     pids = [str(host.init_pid) for host in lab.hosts]
     _run([sys.executable, "-I", "-S", str(Path(__file__).with_name("share.py")), str(place.parent), *pids])
     names = {"--key-file": "munge.key", "--socket": "munge.sock", "--pid-file": "munge.pid", "--seed-file": "seed"}
@@ -142,9 +147,9 @@ def start(lab: Lab) -> None:
         raise _failed(place, "slurmctld.log")
 
 
-def _write_files(lab: Lab, place: Path) -> None:
+def _write_files(lab: Lab, place: Path, proctrack: str) -> None:
     (place / "state").mkdir()
-    (place / "slurm.conf").write_text(configuration(lab, place, socket.gethostname().split(".")[0]))
+    (place / "slurm.conf").write_text(configuration(lab, place, socket.gethostname().split(".")[0], proctrack))
     (place / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     devices = f"{place}/gpu[0-{GPUS - 1}]"
     lines = (f"NodeName={host.name} Name=gpu File={devices}\n" for host in lab.hosts)

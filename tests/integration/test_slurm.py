@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs inside of jobs of a real Slurm, on hosts of a lab that share a directory with its login side."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -89,7 +90,9 @@ def nothing_left(site, own_records):
     wait_for(lambda: site.jobs() == [])
     wait_for(lambda: left_behind(site.lab) == [])
     assert [
-        host.name for host in site.lab.hosts if "madctl_job" in on_host(site.lab, host.name, "ps", "ax").stdout
+        host.name
+        for host in site.lab.hosts
+        if "madctl_job" in on_host(site.lab, host.name, "ps", "ax", check=False).stdout
     ] == []
 
 
@@ -269,6 +272,27 @@ def test_two_signals_at_once_are_one_order(site, detached):
     done = site.run("attach", "--output", "json")
 
     assert done.code == 130 and done.err.count("orderly") == ALL
+
+
+def test_where_a_signal_reaches_only_what_slurm_started_a_run_ends_in_order_too():
+    """As on clusters, which track processes by cgroups."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    lab = power.up(name, 1, {})
+    try:
+        slurm.start(lab, proctrack="cgroup")
+        cgroup = Site(lab)
+        launch = cgroup.begin("--command", "--", "bash", "-c", f"setsid sleep 300 & {ORDERLY}", nodes=1)
+        assert "waiting" in launch.stdout.readline()
+        cgroup.slurm("scancel", cgroup.jobs()[0])
+        out, said = launch.communicate(timeout=60)
+        assert launch.returncode == 130 and "orderly" in out and "the job was cancelled in Slurm" in said, said
+        wait_for(lambda: cgroup.jobs() == [])
+        assert left_behind(lab) == []
+    finally:
+        power.down(name)
+        for group in sorted(Path("/sys/fs/cgroup/freezer").glob("slurm_node1/**"), reverse=True):
+            with contextlib.suppress(OSError):
+                group.rmdir()
 
 
 def test_a_launch_that_waits_says_why_and_ctrl_c_takes_it_out_of_the_queue(site, detached):
