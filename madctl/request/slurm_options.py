@@ -8,6 +8,7 @@ import math
 import shlex
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from madctl.errors import refused
 from madctl.request.options import hosts_given, taking
@@ -103,7 +104,7 @@ def _require(options: argparse.Namespace) -> None:
         )
     if options.gpus_per_node and options.gres:
         raise refused("USAGE", "--gpus-per-node and --gres exclude each other")
-    if options.runner == "mpirun" or options.tags:
+    if runners.ranks_by(options.runner).daemons or runners.job_of(runners.asked_for(options)).has_models:
         raise refused("USAGE", "in a job of Slurm only torchrun and --command can be used")
     if not options.run_dir:
         message = "--on slurm needs a directory that this machine and all nodes see"

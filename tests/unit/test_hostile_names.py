@@ -119,7 +119,7 @@ def test_only_what_is_typed_names_groups_and_users(text):
 
 @named
 def test_logs_show_no_host_of_that_name(monkeypatch, text):
-    record = Namespace(run_id="one", targets={"names": ["gpu1"]}, plan={"nodes": []})
+    record = Namespace(run_id="one", targets={"names": ["gpu1"]}, plan={"nodes": []}, job=None)
     monkeypatch.setattr("madctl.runs.record_store.load", lambda run: record)
 
     assert refusal(logs.run, Namespace(run_id="one", host=[text])) == "RUN_HOST_UNKNOWN"

@@ -21,7 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways import brid
 DIAL = """\
 import sys
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import dial_in
-dial_in.AWAY_SECONDS = 1.0
+dial_in.AWAY_SECONDS = dial_in._ORPHAN_SECONDS = 1.0
 dial_in.serve(("127.0.0.1", int(sys.argv[1])), sys.argv[2], int(sys.argv[3]), sys.argv[4])
 """
 KEY = secrets.token_bytes(sealed.KEY_BYTES)
