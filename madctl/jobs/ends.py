@@ -28,11 +28,21 @@ def meaning(state: State) -> Problem | None:
     return Problem(code, message + reason, remedy=remedy)
 
 
-def without_record(state: State, job_id: str, last_line: str) -> Problem:
-    """Return why a run ended that wrote no result."""
+def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -> Problem:
+    """
+    Return why a run ended that wrote no result.
+
+    Args:
+        has_begun: Whether it wrote anything.
+        last_line: The last line of the job's own output.
+    """
     found = meaning(state)
     if found:
         return found
+    if has_begun:
+        message = f"madctl's own program on the first node of job {job_id} was ended, and with it the run"
+        return Problem("SUPERVISOR_LOST", message, remedy="see job.log in the run directory")
+    # Slurm says so of a script that a signal ended, too.
     if state.reason == "JobLaunchFailure":
         message = f"job {job_id} could not be started, probably because its first node does not see the run directory"
         return Problem("NODE_NOT_READY", message, remedy="choose one on shared storage: --run-dir PATH")

@@ -184,7 +184,7 @@ class InJob:
     def _unrecorded(self) -> dict[str, Any]:
         if self._obeyed is not None and not self._story.has_begun:
             return _judged({}, Problem("INTERRUPTED", f"interrupted; job {self._id} was cancelled before it began"))
-        return _judged({}, ends.without_record(self._last, self._id, self._last_line()))
+        return _judged({}, ends.without_record(self._last, self._id, self._story.has_begun, self._last_line()))
 
     def _last_line(self) -> str:
         try:

@@ -21,6 +21,8 @@ from madctl.screen.problems import print_answer, print_problems
 from madctl.screen.view import View
 
 _LOOK_SECONDS = 0.2
+# Without a heartbeat for this long, the scheduler is asked.
+_SILENT_SECONDS = 60.0
 # What a job needs besides its ranks' time to end: records, and Slurm's own end of it.
 _MORE_SECONDS, _FORCED_SECONDS = 30.0, 15.0
 
@@ -41,14 +43,8 @@ def status(record: Record, options: argparse.Namespace) -> int:
     if result is not None:
         state, about = "ended", f"ended with exit code {result.get('exit_code')}"
         notices = _remember(record, result)
-    elif place.Story(where).has_begun:
-        beat = place.read(where, job_directory.STATE) or {}
-        state, about = "running", f"running: {beat.get('stage', 'starting')}, seen {_ago(beat.get('time'))}"
     else:
-        found = slurm.look(job_id)
-        state = "ended" if found.is_final or found == slurm.FORGOTTEN else "queued"
-        end = ends.without_record(found, job_id, "").message
-        about = end if state == "ended" else f"queued: {found.state.lower()} {found.reason}".rstrip()
+        state, about = _unended(job_id, where)
     nodes = ((result or {}).get("summary") or {}).get("nodes") or record.plan["nodes"]
     lines = [f"run {record.run_id}", f"job {job_id} {about}", f"files of the run: {where}"]
     lines += [_node(node) for node in nodes]
@@ -56,8 +52,19 @@ def status(record: Record, options: argparse.Namespace) -> int:
     return print_answer(options, record.run_id, data, lines, [], notices)
 
 
-def _ago(moment: Any) -> str:
-    return f"{max(0.0, time.time() - moment):.0f} s ago" if isinstance(moment, int | float) else "never"
+def _unended(job_id: str, where: Path) -> tuple[str, str]:
+    """Return the state of a run without an end, and how to say it; Slurm is asked where the job itself is silent."""
+    begun = place.Story(where).has_begun
+    beat = (place.read(where, job_directory.STATE) or {}) if begun else {}
+    moment = beat.get("time")
+    age = max(0.0, time.time() - moment) if isinstance(moment, int | float) else _SILENT_SECONDS
+    living = f"running: {beat.get('stage', 'starting')}, seen {age:.0f} s ago"
+    if begun and age < _SILENT_SECONDS:
+        return "running", living
+    found = slurm.look(job_id)
+    if found.is_final or found == slurm.FORGOTTEN:
+        return "ended", f"ended: {ends.without_record(found, job_id, begun, '').message}"
+    return ("running", living) if begun else ("queued", f"queued: {found.state.lower()} {found.reason}".rstrip())
 
 
 def _node(node: dict[str, Any]) -> str:

@@ -132,16 +132,23 @@ def test_without_sbatch_it_is_said_where_to_go(monkeypatch):
     ],
 )
 def test_the_end_of_a_job_is_the_reason_of_a_run_that_did_not_fail_itself(state, code):
-    assert ends.meaning(slurm.State(state)).code == ends.without_record(slurm.State(state), "7", "").code == code
+    assert ends.meaning(slurm.State(state)).code == ends.without_record(slurm.State(state), "7", False, "").code == code
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "FAILED"])
 def test_an_end_that_follows_from_the_run_explains_nothing(state):
     assert ends.meaning(slurm.State(state)) is None
-    found = ends.without_record(slurm.State(state, "NonZeroExitCode"), "7", "python3: not found")
+    found = ends.without_record(slurm.State(state, "NonZeroExitCode"), "7", False, "python3: not found")
     assert found.code == "NODE_NOT_READY" and found.message.endswith(
         f"Slurm says {state} NonZeroExitCode: python3: not found"
     )
+
+
+def test_a_run_that_began_and_wrote_no_end_lost_its_program_whatever_slurm_calls_that():
+    state = slurm.State("FAILED", "JobLaunchFailure")
+
+    assert ends.without_record(state, "7", True, "").code == "SUPERVISOR_LOST"
+    assert ends.without_record(state, "7", False, "").message.endswith("does not see the run directory")
 
 
 def test_a_timeout_of_the_run_is_below_the_limit_of_the_job():
