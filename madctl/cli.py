@@ -24,6 +24,9 @@ from madctl.screen import terminal
 
 COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
 
+# Options that take another program's options.
+_OF_OTHERS = ("--mpi-args", "--sbatch-args")
+
 
 class _OnScreen(Parser):
     """A parser whose help is as wide as the screen."""
@@ -124,7 +127,7 @@ def _leave(code: int) -> int:
 def glued(arguments: Sequence[str]) -> list[str]:
     """Join an option that takes another program's options with its value, which argparse would take for one of ours."""
     left = iter(arguments)
-    return [f"{word}={next(left, '')}" if word == "--mpi-args" else word for word in left]
+    return [f"{word}={next(left, '')}" if word in _OF_OTHERS else word for word in left]
 
 
 def _report(error: MadctlError, arguments: Sequence[str]) -> int:

@@ -35,6 +35,10 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen.view import View
 
     record = record_store.load(options.run_id)
+    if record.job:
+        from madctl.playbook import job_verbs
+
+        return job_verbs.attach(record, options)
     nodes = record.reach()
     chosen = output_choice.of_run(options, record.plan)
     view = View(nodes.names, as_json=options.output == "json", stages=(), chosen=chosen)

@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.screen.problems import print_answer
 
-    records, _ = record_store.known()
+    # Nothing reaches the nodes of a job; what is kept of its run is the user's to remove.
+    records = [record for record in record_store.known()[0] if not record.job]
     reaches = [choose.targets(options)] if hosts_given(options) else [record.reach() for record in records]
     cleaned = cleaning.Cleaning(records, options.days, options.run_dir, options.dry_run)
     cleaned.ask(plays.groups(reaches))

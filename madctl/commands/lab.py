@@ -43,6 +43,7 @@ def register(commands: Any) -> None:
     up.add_argument("--interface-name", action="append", default=[], metavar="HOST=NAME", help=what)
     what = "mount a directory of this machine in every host, at the same path (repeatable)"
     up.add_argument("--mount", action="append", default=[], metavar="DIR[:ro]", help=what)
+    up.add_argument("--slurm", action="store_true", help="bring up Slurm on the hosts, too")
     _add(verbs, "down", _down, "remove a lab completely", ("remove that second lab", "madctl lab down --name four"))
     hosts_up = ("show the hosts of the lab", "madctl lab status")
     add_output_option(_add(verbs, "status", _status, "show the hosts, their state, and what they share", hosts_up))
@@ -50,6 +51,9 @@ def register(commands: Any) -> None:
     enter = _add(verbs, "exec", _exec, "run a command on a host", look)
     enter.usage = "madctl lab exec [OPTION…] HOST [--] COMMAND [ARG…]"
     enter.add_argument("host", metavar="HOST", help="name of the host, such as node1")
+    jobs = ("show the nodes of the lab's Slurm", "madctl lab slurm -- sinfo")
+    login = _add(verbs, "slurm", _slurm, "run a command on the login side of its Slurm", jobs)
+    login.usage = "madctl lab slurm [OPTION…] [--] COMMAND [ARG…]"
     ping = ("use the hosts with Ansible alone", 'ansible -i "$(madctl lab inventory)" all -m ping')
     _add(verbs, "inventory", partial(_print_path, "inventory.yml"), "print the path of its Ansible inventory", ping)
     ssh = ("log in with plain SSH", 'ssh -F "$(madctl lab ssh-config)" node1')
@@ -68,8 +72,10 @@ def _usage(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from madctl.lab import mounts, power
+    from madctl.lab import mounts, power, slurm
 
+    if options.slurm:
+        slurm.require_programs()
     names = {}
     for pair in options.interface_name:
         host, equals, interface = pair.partition("=")
@@ -78,9 +84,17 @@ def _up(options: argparse.Namespace) -> int:
         names[host] = interface
     started = time.monotonic()
     lab = power.up(options.name, options.count, names, mounts.chosen(options.mount))
+    if options.slurm:
+        try:
+            slurm.start(lab)
+        except BaseException:
+            power.down(lab.name)
+            raise
     seconds = time.monotonic() - started
     hosts = fold([host.name for host in lab.hosts]) or "no hosts"
     tell(f'lab "{lab.name}" is up: {hosts} in {seconds:.1f} s')
+    if options.slurm:
+        tell(f"Slurm is up on them; they share {slurm.shared(lab.name)} with this machine")
     return ExitCode.SUCCEEDED
 
 
@@ -133,6 +147,19 @@ def _exec(options: argparse.Namespace) -> int:
     namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
     argv = ["nsenter", "-t", str(host.init_pid), *namespaces, "--", "sh", "-c", _ENTER, os.getcwd(), *options.work]
     os.execvp("nsenter", argv)
+
+
+def _slurm(options: argparse.Namespace) -> int:
+    from madctl.lab import slurm
+
+    lab = _loaded(options.name)
+    if not options.work:
+        raise refused("USAGE", "lab slurm needs a command", remedy="madctl lab slurm -- sinfo")
+    os.environ.update(slurm.environment(lab.name))
+    try:
+        os.execvp(options.work[0], options.work)
+    except OSError as error:
+        raise refused("USAGE", f"{options.work[0]}: {error.strerror}") from error
 
 
 def _print_path(file: str, options: argparse.Namespace) -> int:

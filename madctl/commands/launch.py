@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError, refused
+from madctl.request import slurm_options
 from madctl.request.options import (
     add_choice_options,
     add_command,
@@ -41,11 +42,14 @@ def register(commands: Any) -> None:
     add_choice_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser)
+    slurm_options.add_slurm_options(parser)
     parser.show_first(*_FIRST)
 
 
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the run."""
+    if options.on == "slurm":
+        return _submit(options)
     from madctl.lab import state
     from madctl.nodes import choose
     from madctl.nodes.hosts import from_environment
@@ -56,6 +60,9 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.screen.view import View
 
+    needing = slurm_options.given(options)
+    if needing:
+        raise refused("USAGE", f"{needing[0]} needs --on slurm")
     wanted = launch_variables(options)
     nodes = choose.targets(options)
     chosen = output_choice.of_launch(options, nodes.names, hosts_given(options) or bool(from_environment()))
@@ -90,6 +97,14 @@ def _require_free(name: str) -> None:
             message = f"{name} is the name of run {record.run_id}, which is {record.status}"
             remedy = f"stop it: madctl stop {record.run_id}; or choose another name"
             raise refused("NAME_IN_USE", message, remedy=remedy)
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from madctl.playbook import job_launch
+    from madctl.request.role_variables import launch_variables, secrets
+
+    wanted = launch_variables(options)
+    return job_launch.run(options, wanted, slurm_options.chosen(options, wanted), secrets(options, wanted))
 
 
 def disarm(session: Any) -> None:

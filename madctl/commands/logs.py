@@ -42,6 +42,10 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen.log_view import Form, LogView
 
     record = record_store.load(options.run_id)
+    if record.job:
+        from madctl.playbook import job_verbs
+
+        return job_verbs.logs(record, options)
     whole: Any = record.plan
     chosen = output_choice.of_run(options, whole)
     plan: Any = narrowed(chosen, whole)

@@ -33,6 +33,10 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)
+    if record.job:
+        from madctl.playbook import job_verbs
+
+        return job_verbs.status(record, options)
     found, record = ask.nodes_of_run("status", record, {})
     now, judged = time.time(), verdicts.judged(record, found["nodes"])
     updated = record

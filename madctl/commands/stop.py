@@ -35,6 +35,10 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)
+    if record.job:
+        from madctl.playbook import job_verbs
+
+        return job_verbs.stop(record, options)
     grace = FORCED_SECONDS if options.force else STOP_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
     # A failure of Ansible itself is an error of its own: nothing is known of nodes that were not asked.

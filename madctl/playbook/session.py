@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines i
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.nodes import reach
 from madctl.nodes.inventory import Targets
-from madctl.playbook import ask
+from madctl.playbook import EventListener, TaskListener, ask
 from madctl.result import to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
@@ -49,7 +49,7 @@ class Session:
     def run(self) -> None:
         """Run the playbook to its end."""
         listeners = self._kept_up(self.on_task), self._kept_up(self.on_event)
-        with ask.player(self.playbook, self.nodes, *listeners) as engine:
+        with self.player(*listeners) as engine:
             self.engine = engine
             thread = threading.Thread(target=self._play, daemon=True)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -60,6 +60,10 @@ class Session:
                 if self.only_reads and self.view.reader_gone:
                     self.engine.stop(DETACH, leaving=True)
             self.failure = self.failure or engine.failure
+
+    def player(self, on_task: TaskListener, on_event: EventListener) -> Any:
+        """Return what plays the playbook, and tells the listeners of tasks and of events."""
+        return ask.player(self.playbook, self.nodes, on_task, on_event)
 
     def _play(self) -> None:
         try:

@@ -29,6 +29,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     mapped,
     maybe,
     number,
+    one_of,
     text,
     whole,
 )
@@ -38,6 +39,7 @@ from madctl.nodes.inventory import GROUP, Targets, group_of, narrowed, wrong_log
 SCHEMA = 1
 # An ID becomes a file name, and neither a node nor a file is trusted with paths of this machine.
 RUN_ID = re.compile(r"\w[\w.+-]{0,200}", re.ASCII)
+JOB_ID = re.compile(r"[0-9]{1,20}")
 _LATEST = 1e11  # seconds since the epoch that a calendar still knows
 _MOST = 64 << 20  # of anything; the file has a bound
 
@@ -65,6 +67,8 @@ class Record:
     # What failed first, without output of the job.
     cause: str | None = None
     attempts: int = 1
+    # The job of a scheduler that the run is in: ``on``, its ``id``, and the ``place`` of its files.
+    job: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
         """Return the nodes as commands take them."""
@@ -124,7 +128,9 @@ def sound(record: Record) -> Record:
             raise ValueError(f"its {name} is invalid")
     names, plan, inventory = record.targets["names"], record.plan, record.targets["inventory"]
     hosts = group_of(inventory)["hosts"]
-    is_reached = len(hosts.keys() & set(names)) == len(names) > 0 and wrong_login(inventory) is None
+    # A job that waits has no nodes yet.
+    least = 0 if record.job else 1
+    is_reached = len(hosts.keys() & set(names)) == len(names) >= least and wrong_login(inventory) is None
     # A run that was restarted has a number after its ID.
     is_planned = f"{plan['run_id']}.".startswith(f"{record.run_id}.")
     if not (is_reached and is_planned and [node["host"] for node in plan["nodes"]] == names):
@@ -171,4 +177,5 @@ _SHAPES = {
     **dict.fromkeys(("began", "ended", "seen"), maybe(number(0, _LATEST))),
     "cause": maybe(_text),
     "attempts": whole(1, MOST),
+    "job": maybe(fields({"on": one_of("slurm"), "id": like(JOB_ID), "place": _text})),
 }

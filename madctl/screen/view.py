@@ -111,6 +111,8 @@ class View:
             fresh = [one for one in self.warnings if one not in self._noticed and one.code not in self._told]
             for warning in folded(self.masked(fresh)):
                 self._tell(sentences.Sentence("notice", warning))
+            if not self._story.hosts:
+                self._job.align([node["host"] for node in plan["nodes"]])
             self._story.begin(plan)
             self._below.begin(plan)
             self._tell(sentences.planned(plan))
@@ -157,6 +159,11 @@ class View:
             self.warnings = [*self.warnings, problem]
             self._noticed.append(problem)
             self._tell(sentences.Sentence("notice", str(self.masked(problem))))
+
+    def progress(self, stage: str, text: str) -> None:
+        """Show how far a run is before it has nodes."""
+        with self._lock:
+            self._tell(sentences.Sentence(stage, text))
 
     # -- signals ----------------------------------------------------------------------------------
 

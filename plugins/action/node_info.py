@@ -20,11 +20,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loo
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import look
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import node_facts
-from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request import (
+    hostlist,
+    kinds,
+    launch_request,
+    validation,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import choose_way
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import python_of
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules
 
 # Problems of a node that was reached.
 _REACHED = ("PYTHON_MISSING", "PROBE_FAILED", "PROBE_MALFORMED")
@@ -60,7 +65,7 @@ class ActionModule(ActionBase):
         arguments["work"] = kinds.shell_words(arguments.get("work") or [])
         paths = list(map(str, kinds.commas(arguments.get("shared_paths") or [])))
         arguments["shared_paths"] = validation.mirrored(paths, arguments.pop("mirror", None))
-        arguments["env"] = request_of.decisive(arguments.get("env") or {})
+        arguments["env"] = launch_request.decisive(arguments.get("env") or {})
         self._connection.set_become_plugin(None)
         self._play_context.become = False
 

@@ -104,7 +104,7 @@ class ActionModule(ActionBase):
             playbook_screen.tell(*sentences.called(plan["run_id"], arguments["name"]))
         limits = {name: arguments[name] or None for name in ("timeout", "idle_timeout")}
         given = {"user_env": user_env, **limits, "log_cap": arguments["log_cap"], "detach": arguments["detach"]}
-        given.update({name: arguments[name] for name in ("name", "note")})
+        given.update({name: arguments[name] for name in ("name", "note")}, in_step=False)
         result = {"changed": True, **conductor.start(plan, given)}
         hosts = [node["host"] for node in plan["nodes"]]
         return {**results.judged(result, result["problems"], arguments, hosts), **diff}

@@ -50,6 +50,8 @@ ROOMS = {
     "_ways": {"_common", "_request"},
     # The one stage that imports others: it conducts those that judge and follow, and calls by name what runs on nodes.
     "_conduct": {"_common", "_node", "_request", "_ways", "_plan", "_follow", "_runs"},
+    # The conductor as a program of a scheduler's job.
+    "_job": {"_common", "_node", "_request", "_ways", "_plan", "_show", "_conduct"},
 }
 CONDUCTOR = "_conduct"
 
@@ -65,8 +67,8 @@ def test_a_stage_stands_on_the_ground_floors_and_imports_no_other_stage(path):
 def test_only_the_conductor_stands_on_stages_and_on_ways():
     ground = {"_common", "_node", "_request"}
 
-    assert {room for room, floors in ROOMS.items() if floors - ground} == {CONDUCTOR}
-    assert not [room for room, floors in ROOMS.items() if CONDUCTOR in floors]
+    assert {room for room, floors in ROOMS.items() if floors - ground} == {CONDUCTOR, "_job"}
+    assert [room for room, floors in ROOMS.items() if CONDUCTOR in floors] == ["_job"]
 
 
 def test_the_conductor_imports_of_what_runs_on_nodes_only_what_both_ends_have_to_agree_on():
@@ -91,9 +93,10 @@ FLOORS = {
     "screen": {"errors", "result"},
     "nodes": {"errors", "ansible_settings", "lab", "screen"},
     "runs": {"errors", "nodes"},
-    "playbook": {"errors", "result", "ansible_settings", "screen", "nodes", "runs"},
+    "jobs": {"errors"},
+    "playbook": {"errors", "result", "ansible_settings", "screen", "nodes", "runs", "jobs"},
     "housekeeping": {"errors", "result", "nodes", "runs", "playbook"},
-    "commands": {"errors", "result", "lab", "request", "screen", "nodes", "runs", "playbook", "housekeeping"},
+    "commands": {"errors", "result", "lab", "request", "screen", "nodes", "runs", "jobs", "playbook", "housekeeping"},
     "cli": {"errors", "result", "request", "screen", "commands"},
     "__main__": {"cli"},
 }
@@ -130,6 +133,7 @@ def test_madctl_imports_of_the_brain_only_what_runs_anywhere(path):
         "_ways",
         "_follow",
         CONDUCTOR,
+        "_job",
     }
 
 

@@ -94,7 +94,7 @@ USED = {path: set(map(kind_of, walk(tree))) for path, tree in SOURCES.items()}
 EMITTED = [(path, *event) for path, tree in SOURCES.items() for event in emitted(tree) if event[0]]
 
 # These follow nodes, and run where a screen is; one of them also says what a node would that cannot.
-FOLLOWING = ("plugins/module_utils/_conduct/", "plugins/module_utils/_follow/")
+FOLLOWING = ("plugins/module_utils/_conduct/", "plugins/module_utils/_follow/", "plugins/module_utils/_job/")
 FOR_NODES = ("plugins/module_utils/_conduct/links.py",)
 
 # Words of every program; as kinds of events they are found by what they are compared with.
@@ -103,6 +103,7 @@ ORDINARY = {events.TEXT, events.NODES, events.END, events.EXIT}
 STATES = {"armed", "stopping"}
 MEANINGS = {
     "madctl/commands/status.py": {"stopping"},  # a state
+    "madctl/lab/slurm.py": {"idle"},  # a state of Slurm's nodes
     "madctl/playbook/report.py": {"planned"},  # how a dry run ended
     "plugins/module_utils/_follow/verdict.py": {"armed", "stopping", "apart"},  # states, a part of the record
     "plugins/module_utils/_arm/arming.py": {"ready"},  # the supervisor's first word

@@ -32,7 +32,7 @@ FOREIGN = (
         "--no-python",
         "--skip-model-run",
     ),
-    "--skip-tags",
+    *("--skip-tags", "--batch", "--gpus-per-task", "--no-requeue", "--signal", "--test-only"),
 )
 
 

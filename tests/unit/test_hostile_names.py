@@ -120,7 +120,7 @@ def test_only_what_is_typed_names_groups_and_users(text):
 
 @named
 def test_logs_show_no_host_of_that_name(monkeypatch, text):
-    record = Namespace(run_id="one", plan={"nodes": [{"host": "gpu1"}]})
+    record = Namespace(run_id="one", plan={"nodes": [{"host": "gpu1"}]}, job=None)
     monkeypatch.setattr("madctl.runs.record_store.load", lambda run: record)
 
     assert refusal(cli.parsed, ["logs", f"--host={text}"]) == "USAGE"

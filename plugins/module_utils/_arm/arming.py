@@ -37,7 +37,8 @@ def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[
     Args:
         request: A node of the plan (``run_dir``, ``argv``, ``env``, ``cwd``, ``node_rank``), what all nodes share
             (``run_id``, ``origin``, the id of the first attempt, ``lock``, ``beacon``, ``log_cap`` in bytes,
-            ``start_timeout``, ``timeout`` and ``grace`` in seconds), what its runner needs (``files`` by name,
+            ``in_step``, whether this is a scheduler's job, ``start_timeout``, ``timeout`` and ``grace`` in seconds),
+            what its runner needs (``files`` by name,
             ``relay`` of daemons or None, ``after``, a program of ours that runs after the job), ``proof``,
             ``user_env``, ``about`` (the run's description), ``programs``: the module of every delivered file, by its
             path, and ``digest`` of their texts.
@@ -148,7 +149,7 @@ def _start(request: ArmingRequest, base: str, programs: str, umask: int) -> str:
     argv = [*_program(os.path.join(base, programs), run_directory.SUPERVISOR), run_dir]
     spec = _spec(request, base, os.path.join(base, programs), umask)
     _write(os.path.join(run_dir, run_directory.SPEC), json.dumps(spec))
-    kind, pid, refused = service.start(argv, request["run_id"], request["grace"])
+    kind, pid, refused = service.start(argv, request["run_id"], request["grace"], request["in_step"])
     said = service.wait_ready(fifo, pid, request["start_timeout"])
     os.close(fifo)
     if said != "ready":
@@ -182,6 +183,7 @@ def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
         "grace": request["grace"],
         "beacon": request["beacon"],
         "log_cap": request["log_cap"],
+        "in_step": request["in_step"],
         "argv": argv,
         "env": environment,
         "lock": os.path.join(base, run_directory.LOCK) if request["lock"] else None,

@@ -6,6 +6,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+# The variable with a node's own address on the channel of an agent that dials in.
+CAME_IN_BY = "MADCTL_CAME_IN_BY"
+
 
 def is_address(value: Any) -> bool:
     """Return whether a value is the text of an IP address, which IPv6 may end with a zone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import launchers, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, launchers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 
 # Any of these, left from an outer job, silently changes this one.
@@ -14,6 +14,7 @@ SCRUBBED = (
     *("ROLE_RANK", "ROLE_WORLD_SIZE", "ROLE_NAME", "NODE_RANK", "NNODES", "NPROC_PER_NODE"),
     *("MASTER_ADDR", "MASTER_PORT", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "TORCHELASTIC_RUN_ID"),
     *("TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS", "TORCHELASTIC_ERROR_FILE"),
+    addresses.CAME_IN_BY,
 )
 SCRUBBED_PREFIXES = ("PET_", "OMPI_", "PRTE_", "PMI_", "PMIX_", "HYDRA_")
 

@@ -51,6 +51,13 @@ class Loop:
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if on_write else 0)
         self._all.modify(descriptor, wanted, (on_read, on_write))
 
+    def serve(self, descriptor: Any, on_read: Optional[Callback], on_write: Optional[Callback]) -> None:
+        """Call back when a node's descriptor can be read, or written, as far as either is wanted now."""
+        self.unwatch(descriptor)
+        wanted = (selectors.EVENT_READ if on_read else 0) | (selectors.EVENT_WRITE if on_write else 0)
+        if wanted:
+            self._all.register(descriptor, wanted, (on_read, on_write))
+
     def unwatch(self, descriptor: Any) -> None:
         """Forget a descriptor, watched or not."""
         for selector in (self._all, self._side):
@@ -80,7 +87,7 @@ class Loop:
             # An earlier callback may have ended this one.
             if ready & selectors.EVENT_WRITE and on_write and self._is_watched(key, selector):
                 on_write()
-            if ready & selectors.EVENT_READ and self._is_watched(key, selector):
+            if ready & selectors.EVENT_READ and on_read and self._is_watched(key, selector):
                 on_read()
         while self._timers and self._timers[0][0] <= time.monotonic():
             callback = heapq.heappop(self._timers)[2].callback

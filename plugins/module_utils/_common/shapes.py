@@ -202,6 +202,8 @@ class Relay(TypedDict):
 
 
 class _OnEveryNode(TypedDict):
+    # Whether a scheduler ends what the run leaves, so nothing may escape it, and its signals are not our orders.
+    in_step: bool
     run_id: str
     origin: str
     start_timeout: float

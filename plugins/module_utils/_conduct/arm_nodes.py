@@ -31,8 +31,8 @@ class Arming:
         Prepare to arm.
 
         Args:
-            given: What every node's spec has beside the plan: ``user_env``, ``timeout``, ``log_cap``; and in the run's
-                description: ``name``, ``note``.
+            given: What every node's spec has beside the plan: ``user_env``, ``timeout``, ``log_cap``,
+                ``in_step``; and in the run's description: ``name``, ``note``.
         """
         self._plan, self._given, self._agents, self._follower = plan, given, agents, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}
@@ -109,6 +109,7 @@ class Arming:
             "grace": plan["grace"],
             "timeout": self._given["timeout"],
             "log_cap": self._given["log_cap"],
+            "in_step": self._given["in_step"],
             "user_env": self._given["user_env"],
             "proof": proving.request(plan["proof"], host, news),
             "about": {**self._about, "host": host, "node_rank": node["node_rank"]},

@@ -124,7 +124,7 @@ class Conductor:
 
         Args:
             given: ``user_env``, ``timeout``, ``idle_timeout`` in seconds, ``log_cap`` in bytes, ``detach``, ``name``,
-                ``note``.
+                ``note``, ``in_step``, whether nodes belong to a scheduler's job.
         """
         restarts: List[Dict[str, Any]] = []
         began = 0.0

@@ -50,21 +50,25 @@ def systemd() -> Optional[List[str]]:
     return ["systemd-run", "--user"] if all(map(os.path.exists, needed)) else None
 
 
-def start(argv: List[str], run_id: str, grace: float) -> Tuple[str, Optional[int], str]:
+def start(argv: List[str], run_id: str, grace: float, in_step: bool) -> Tuple[str, Optional[int], str]:
     """
     Start a supervisor.
 
+    Args:
+        in_step: Whether it is part of a scheduler's job, which a service of systemd would escape.
+
     Returns:
-        The kind of container (``systemd`` or ``session``), the process id where it is a child of ours, and
+        The kind of container (``systemd``, ``session`` or ``step``), the process id where it is a child of ours, and
         why systemd refused to start a service, where it did.
     """
-    command, refused = systemd(), ""
+    command, refused = None if in_step else systemd(), ""
     if command:
         refused = _service(command, argv, run_id, grace)
         if not refused:
             return "systemd", None, ""
     # The supervisor makes its own session as one of its first steps.
-    return "session", _forked(argv) if own_sources.is_installed() else executables.spawn(argv), refused
+    kind = "step" if in_step else "session"
+    return kind, _forked(argv) if own_sources.is_installed() else executables.spawn(argv), refused
 
 
 def _forked(argv: List[str]) -> int:

@@ -16,6 +16,7 @@ import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    addresses,
     command_line,
     run_directory,
     runners,
@@ -94,7 +95,8 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "ifconfig_error": unreadable,
         "interfaces": cards,
         "routes": netlink.routes(),
-        "management_address": _came_in_by(os.environ.get("SSH_CONNECTION", ""), cards),
+        "management_address": os.environ.get(addresses.CAME_IN_BY)
+        or _came_in_by(os.environ.get("SSH_CONNECTION", ""), cards),
         "port": port(0 if request["port"] == "auto" else int(request["port"])),
         "privileged_below": int(small_files.text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "limits": fingerprint.limits(),

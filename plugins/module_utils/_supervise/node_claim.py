@@ -18,7 +18,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes, small_files
 
 if TYPE_CHECKING:
@@ -91,8 +91,10 @@ def take(path: str, run_id: str) -> int:
     return lock
 
 
-def container(run_id: str) -> str:
-    """Return what contains this process: ``systemd``, for the run's own service, or only a ``session``."""
+def container(run_id: str, in_step: bool) -> str:
+    """Return what contains this process: a scheduler's ``step``, the run's ``systemd`` service, or a ``session``."""
+    if in_step:
+        return "step"
     with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as stream:
         return "systemd" if "/" + run_directory.unit(run_id) in stream.read() else "session"
 
@@ -168,6 +170,20 @@ def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell
 
     selector.register(wake, selectors.EVENT_READ, on_signal)
     return wake
+
+
+def order_of(number: int, in_step: bool, is_ending: bool) -> bytes:
+    """
+    Return the order that a signal stands for, if any; a second one to stop means to kill.
+
+    A scheduler sends two at once, and users have it send signals of their own to every process of a step: there,
+    only SIGTERM is meant for us, and never to kill.
+    """
+    if in_step and number != signal.SIGTERM:
+        return b""
+    if number == signal.SIGTERM and is_ending and not in_step:
+        return wire.KILL
+    return next((order for order, known in wire.SIGNALS.items() if known == number), b"")
 
 
 def explain(error: BaseException) -> None:

@@ -61,7 +61,8 @@ class Supervisor:
         self.selector = selectors.DefaultSelector()
         storage, run_id, boot_id = spec["beacon"], spec["run_id"], spec["boot_id"]
         self.beacon = Beacon(storage, run_id, spec["node_rank"], processes.HELPER) if storage else None
-        about: Dict[str, Any] = {"boot_id": boot_id, "pid": os.getpid(), "container": node_claim.container(run_id)}
+        kind = node_claim.container(run_id, spec["in_step"])
+        about: Dict[str, Any] = {"boot_id": boot_id, "pid": os.getpid(), "container": kind}
         hello = dict(about, event=events.READY, run_id=run_id)
         self.feed = Feed(self.selector, hello, spec["log_cap"], self.obey, self.follower_dropped)
         self.runners = Runners(spec, lock, self.feed, files)
@@ -89,10 +90,9 @@ class Supervisor:
     # -- what the loop calls --------------------------------------------------------------------
 
     def _signalled(self, number: int) -> None:
-        """Obey a signal like an order; a second one to stop means to kill."""
-        if number == signal.SIGTERM and self.state not in ("armed", "running"):
-            number = signal.SIGUSR2
-        self.obey(b"".join(order for order, known in SIGNALS.items() if known == number))
+        """Obey a signal like an order."""
+        is_over = self.state not in ("armed", "running")
+        self.obey(node_claim.order_of(number, self.spec["in_step"], is_over))
 
     def deadline_passed(self) -> None:
         """Take the next step of a state that lasts no longer than this."""

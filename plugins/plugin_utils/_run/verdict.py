@@ -12,6 +12,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
+from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text, sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of, results
@@ -32,12 +33,12 @@ def look(
         arguments: As ``request_of.read`` returns them.
         variables: Those of every host, by host.
         stages: Whether nodes write files for a proof that follows, and whether those without ifconfig are only listed.
-        in_full: Whether to probe also what this launch does not need, see ``request_of.probe``.
+        in_full: Whether to probe also what this launch does not need, see ``launch_request.probe``.
     """
     hosts = request_of.in_rank_order(variables)
     playbook_screen.probing(hosts)
     write = boolean(arguments.get("write", True)) and not stages.is_dry
-    seen = conductor.probe(hosts, request_of.probe(arguments, write, in_full))
+    seen = conductor.probe(hosts, launch_request.probe(arguments, write, in_full))
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
     failed = [problem for _, problem in (seen.get(host, nothing) for host in hosts) if problem]
@@ -79,7 +80,7 @@ def prove(
         show: Whether to show the table as well.
     """
     problems = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
-    silent = not_run(judged, request_of.shared_paths(arguments))
+    silent = not_run(judged, launch_request.shared_paths(arguments))
     checks = check_table.cells(judged.hosts, problems, judged.warnings, silent)
     if show:
         playbook_screen.say(check_table.lines(checks))

@@ -64,6 +64,7 @@ class Armed:
             "beacon": None,
             "mpi": None,
             "after": None,
+            "in_step": False,
         }
         (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
         ready = os.open(self.run_dir / "ready", os.O_RDWR)

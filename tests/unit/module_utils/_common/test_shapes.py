@@ -96,6 +96,7 @@ def test_a_spec_has_every_field_of_its_type(runner):
     given = {
         "timeout": None,
         "log_cap": 1,
+        "in_step": False,
         "user_env": {},
         "origin": "r",
         "programs": {},

@@ -55,6 +55,7 @@ class Launch:
 
     def start(self, plan, **more):
         given = {"user_env": {}, "timeout": None, "idle_timeout": None, "log_cap": 1 << 20, "detach": False}
+        given["in_step"] = False
         return self.conductor.start(plan, {**given, **more})
 
     def left(self):

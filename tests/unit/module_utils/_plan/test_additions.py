@@ -114,7 +114,16 @@ def test_a_runner_is_planned_for_its_scripts_and_for_commands():
 def test_a_runner_says_what_its_nodes_need():
     plan = planned()
     own = order.on_node(plan, plan["nodes"][1], "secret")
-    asked = {"run_id": "r", "origin": "r", "lock": False, "beacon": None, "log_cap": 1, "timeout": None, "user_env": {}}
+    asked = {
+        "run_id": "r",
+        "origin": "r",
+        "lock": False,
+        "beacon": None,
+        "log_cap": 1,
+        "timeout": None,
+        "user_env": {},
+        "in_step": False,
+    }
     asked.update(own, start_timeout=1.0, grace=1.0, about={}, proof=plan["proof"]["n2"])
     spec = arming._spec({**plan["nodes"][1], **asked}, "/base", "/base/bin", 0o022)
 

@@ -179,3 +179,19 @@ def test_a_supervisor_that_waits_costs_nothing(arm):
     assert spent()[0] == ticks
     assert spent()[1] <= awakened + 1, "it may have been about to fall asleep"
     channel.close()
+
+
+def test_in_a_step_two_signals_of_the_scheduler_are_one_order_to_stop_and_its_user_s_own_are_none(arm):
+    job = "trap 'sleep 0.5; echo orderly; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
+    run = arm("sh", "-c", job, in_step=True, grace=20.0)
+    channel, output = start(run), run.run_dir / "logs" / "runner.out"
+    deadline = time.monotonic() + 20
+    while not output.exists() or output.read_text() != "ready\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGTERM):
+        run.process.send_signal(number)
+    run.follow(channel)
+
+    assert run.record["reason"] == "stopped" and run.record["exit_code"] == 0
+    assert output.read_text() == "ready\norderly\n"

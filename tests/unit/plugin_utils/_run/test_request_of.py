@@ -3,11 +3,12 @@
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import request_of
 
 
 def asked(in_full=False, **arguments):
-    return request_of.probe(request_of.read({"work": ["train.py"], **arguments}, {}), write=False, in_full=in_full)
+    return launch_request.probe(request_of.read({"work": ["train.py"], **arguments}, {}), write=False, in_full=in_full)
 
 
 @pytest.mark.parametrize(

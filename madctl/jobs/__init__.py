@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Runs inside of a scheduler's job: submitted from here, conducted there, followed through files on shared storage.
+
+    slurm       the words of Slurm's own programs (the only file that starts them)
+    place       the directory of a job: made here, read here
+"""

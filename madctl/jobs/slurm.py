@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Slurm as its users have it on a login node: sbatch, squeue and scancel, and what their answers mean.
+
+Nothing here needs accounting. What a user wrote reaches these programs as words of one list, and no shell.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
+from madctl.errors import ExitCode, Problem, RunError, UsageError, refused
+
+_SECONDS = 60.0
+# Variables of sbatch that would change the shape of the job, or what becomes of it; there are words for some of them.
+_SHAPING = {
+    *(
+        "SBATCH_ARRAY_INX",
+        "SBATCH_WAIT",
+        "SBATCH_GPUS_PER_TASK",
+        "SBATCH_EXPORT",
+        "SBATCH_REQUEUE",
+        "SBATCH_NO_REQUEUE",
+    ),
+    *("SBATCH_SIGNAL", "SBATCH_OPEN_MODE", "SBATCH_OUTPUT", "SBATCH_ERROR", "SBATCH_INPUT", "SBATCH_JOB_NAME"),
+}
+# Variables that change what programs of Slurm print.
+_PRINTING = {"SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_SORT", "SLURM_TIME_FORMAT", "SLURM_CLUSTERS"}
+_UNKNOWN = "Invalid job id specified"
+_UNREACHED = ("Unable to contact slurm controller", "Unable to establish controller", "Connection refused")
+WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+FINAL = {
+    *("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE"),
+    *("OUT_OF_MEMORY", "REVOKED"),
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """A job as the controller knows it: its state, and the reason why it waits, in Slurm's own words."""
+
+    state: str
+    reason: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return self.state in FINAL
+
+
+# The controller does not know the job: it never did, or has forgotten it.
+FORGOTTEN = State("UNKNOWN")
+
+
+def require() -> None:
+    """
+    Check that this machine can submit jobs.
+
+    Raises:
+        UsageError: If it has no sbatch.
+    """
+    from shutil import which
+
+    if which("sbatch") is None:
+        remedy = "run madctl on a login node of the cluster"
+        raise refused("SCHEDULER_MISSING", "there is no sbatch here, so no job can be submitted", remedy=remedy)
+
+
+def command(run_id: str, place: Path, nodes: int, chosen: Sequence[str]) -> list[str]:
+    """
+    Write the command line that submits a run.
+
+    Args:
+        place: The directory of the job.
+        chosen: The user's own options, already checked.
+    """
+    return [
+        *("sbatch", "--parsable", f"--job-name=madctl-{run_id}", f"--comment=madctl:{run_id}", f"--nodes={nodes}"),
+        *(
+            "--ntasks-per-node=1",
+            "--no-requeue",
+            "--no-kill",
+            "--open-mode=append",
+            f"--output={place / job_directory.JOB_LOG}",
+        ),
+        *(f"--chdir={place}", *chosen, str(place / job_directory.SCRIPT)),
+    ]
+
+
+def environment(hidden: Sequence[str] = (), current: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """
+    Return the environment that a job inherits.
+
+    Args:
+        hidden: Variables that a user passes to ranks: they travel in a private file, and accounting keeps no copy.
+    """
+    left_out = {*_SHAPING, *_PRINTING, *hidden}
+    return {name: value for name, value in current.items() if name not in left_out}
+
+
+def submit(argv: Sequence[str], hidden: Sequence[str]) -> tuple[str, list[str]]:
+    """
+    Submit a job, and return its id, and what Slurm remarks.
+
+    Raises:
+        UsageError: If Slurm refuses it, in its own words.
+        RunError: If the controller is not reached.
+    """
+    done = _run(argv, environment(hidden))
+    said = _lines(done.stderr)
+    if done.returncode:
+        raise _refusal(said)
+    job_id = done.stdout.strip().partition(";")[0]
+    if not job_id.isdigit():
+        raise UsageError(Problem("SCHEDULER_REFUSED", f"sbatch printed no job id: {done.stdout.strip()[:200]!r}"))
+    return job_id, said
+
+
+def test(argv: Sequence[str]) -> list[str]:
+    """
+    Have Slurm judge a job without submitting it; return what it says.
+
+    Raises:
+        UsageError: If Slurm refuses it.
+    """
+    done = _run([argv[0], "--test-only", *argv[1:]], environment())
+    if done.returncode:
+        raise _refusal(_lines(done.stderr))
+    return _lines(done.stderr)
+
+
+def look(job_id: str) -> State:
+    """
+    Ask for the state of a job.
+
+    Raises:
+        RunError: If the controller is not reached.
+    """
+    current = {name: value for name, value in os.environ.items() if name not in _PRINTING}
+    done = _run(["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T|%r"], {**current, "LC_ALL": "C"})
+    if done.returncode:
+        if _UNKNOWN in done.stderr:
+            return FORGOTTEN
+        raise _refusal(_lines(done.stderr))
+    state, _, reason = done.stdout.strip().partition("|")
+    return State(state, "" if reason == "None" else reason) if state else FORGOTTEN
+
+
+def cancel(job_id: str) -> None:
+    """Cancel a job; that it succeeded proves nothing, as it does for a job that never was."""
+    _run(["scancel", job_id], dict(os.environ))
+
+
+def ring(job_id: str) -> None:
+    """Tell the program of a job, and nothing else in it, to look for an order."""
+    _run(["scancel", "--batch", "--signal=URG", job_id], dict(os.environ))
+
+
+def _run(argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env=dict(variables),
+            timeout=_SECONDS,
+            # Ctrl-C must not leave a job behind that was submitted a moment ago.
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _unreachable(f"{argv[0]} did not answer in {_SECONDS:g} s") from error
+    except OSError as error:
+        raise refused("SCHEDULER_MISSING", f"{argv[0]}: {error.strerror}") from error
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _refusal(said: Sequence[str]) -> UsageError | RunError:
+    """Return what Slurm's own words mean: it was not reached, or it refuses."""
+    words = next((line for line in said if any(cause in line for cause in _UNREACHED)), None)
+    if words:
+        return _unreachable(_bare(words))
+    shown = [_bare(line) for line in said] or ["no reason given"]
+    # The last line says the most: "Batch job submission failed: Invalid partition name specified".
+    return refused("SCHEDULER_REFUSED", f"Slurm refuses the job: {shown[-1]}")
+
+
+def _bare(line: str) -> str:
+    for word in ("sbatch: ", "squeue: ", "error: ", "slurm_load_jobs error: ", "Batch job submission failed: "):
+        line = line.removeprefix(word)
+    return line[:400]
+
+
+def _unreachable(cause: str) -> RunError:
+    remedy = "a run that has started goes on; ask again later"
+    message = f"Slurm's controller is not reached: {cause}"
+    return RunError(ExitCode.UNREACHABLE, Problem("SCHEDULER_UNREACHABLE", message, remedy=remedy))

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Follow a run inside of a scheduler's job through its files, in the place of ``engine.Engine``.
+
+The scheduler is asked while the job waits, ever more seldom, and again only when the job's own heartbeat has stopped.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory, wire
+from madctl.errors import Problem, RunError
+from madctl.jobs import ends, place, slurm
+from madctl.nodes.inventory import Targets
+from madctl.playbook import EventListener, TaskListener
+
+_LOOK_SECONDS = 0.1
+# Between questions to the scheduler.
+_FIRST_SECONDS, _MOST_SECONDS = 2.0, 60.0
+_MORE_PATIENT, _ASK_AGAIN_SECONDS = 1.5, 0.5
+# Without a heartbeat for this long, the scheduler is asked whether the job still runs.
+_SILENT_SECONDS = 6 * job_directory.BEAT_SECONDS
+# A result may arrive over a network file system later than the scheduler knows of the end; and a job that was told to
+# end takes a while.
+_LATE_SECONDS, _ENDING_SECONDS = 3.0, 20.0
+_TAIL_BYTES = 1 << 12
+_ORDERS = {wire.STOP: b"stop\n", wire.KILL: b"kill\n"}
+
+Tell = Callable[[str, str], None]
+
+
+class InJob:
+    """Follows one run until it has ended, or ``read`` without waiting for that."""
+
+    failure: str | None = None
+
+    def __init__(
+        self,
+        on_task: TaskListener,
+        on_event: EventListener,
+        where: dict[str, Any],
+        tell: Tell,
+        follow: bool = True,
+        read_only: bool = False,
+    ) -> None:
+        """
+        Prepare to follow.
+
+        Args:
+            where: ``id`` and ``place`` of the job.
+            tell: Gets a stage and what is to be told of it.
+            follow: Whether to wait for the end.
+            read_only: Whether no order may reach the run: any of them ends the reading.
+        """
+        self._on_task, self._on_event, self._tell, self._follows = on_task, on_event, tell, follow
+        self._read_only = read_only
+        self._id, self._place = str(where["id"]), Path(where["place"])
+        self._story = place.Story(self._place)
+        self._order: bytes | None = None
+        self._obeyed: bytes | None = None
+        self._woken = threading.Event()
+        self._pause, self._ask_at = _FIRST_SECONDS, time.monotonic() + _FIRST_SECONDS / 4
+        self._told: slurm.State | None = None
+        self._beat: Any = None
+        self._beat_at = time.monotonic()
+        self._over_at: float | None = None
+        self._last = slurm.FORGOTTEN
+
+    def __enter__(self) -> InJob:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Hold nothing."""
+
+    # -- orders ---------------------------------------------------------------------------------
+
+    def stop(self, order: bytes, leaving: bool = False) -> bool:
+        """Take an order; it is carried out by the thread that follows."""
+        del leaving
+        self._order = wire.DETACH if self._read_only else order
+        self._woken.set()
+        return True
+
+    def cancel(self) -> None:
+        """Do nothing: an order always arrives."""
+
+    def _obey(self) -> None:
+        """Carry out a new order: a job that waits is cancelled, one that runs is told."""
+        if self._order == self._obeyed or self._order not in _ORDERS:
+            return
+        self._obeyed = self._order
+        if self._story.has_begun:
+            place.write(self._place, job_directory.ORDER, _ORDERS[self._order])
+            slurm.ring(self._id)
+        else:
+            slurm.cancel(self._id)
+            self._ask_at = 0.0
+
+    # -- following ------------------------------------------------------------------------------
+
+    def run(self, playbook: str, targets: Targets, variables: dict[str, Any]) -> None:
+        """Follow to the end of the run, and report it as the playbook's action would."""
+        del targets, variables
+        result = self._result()
+        if "summary" in result:
+            result["summary"]["logs"] = f"madctl logs {self._place.name}"
+        self._on_task(f"madctl.multinode.run_{playbook}", "", result)
+
+    def _result(self) -> dict[str, Any]:
+        while True:
+            frames = self._story.more()
+            for event, payload in frames:
+                self._on_event(event, payload)
+            if frames:
+                continue
+            if self._order is not None and self._order not in _ORDERS:
+                return {"detached": True, "problems": [], "exit_code": 0}
+            # Before the story once more: what was written before the result is read before it.
+            result = place.read(self._place, job_directory.RESULT)
+            if result is not None and not self._story.more_waits:
+                return self._explained(result)
+            if not self._follows:
+                return {"detached": True, "problems": [], "exit_code": 0}
+            self._obey()
+            ended = self._look()
+            if ended is not None:
+                return ended
+            self._woken.wait(_LOOK_SECONDS)
+            self._woken.clear()
+
+    def _look(self) -> dict[str, Any] | None:
+        """Look at the heartbeat, and ask the scheduler where there is none; return a result if the job is over."""
+        now = time.monotonic()
+        if self._over_at is not None:
+            return self._unrecorded() if now >= self._over_at else None
+        if self._story.has_begun:
+            beat = place.read(self._place, job_directory.STATE)
+            if beat != self._beat:
+                self._beat, self._beat_at = beat, now
+            if now - self._beat_at < _SILENT_SECONDS:
+                return None
+        if now < self._ask_at:
+            return None
+        self._ask(now)
+        return None
+
+    def _ask(self, now: float) -> None:
+        try:
+            state = slurm.look(self._id)
+        except RunError as error:
+            # The run does not depend on it.
+            self._tell("queue", str(error.problems[0]))
+            state = None
+        self._pause = min(self._pause * _MORE_PATIENT, _MOST_SECONDS)
+        self._ask_at = now + self._pause
+        if state is None:
+            return
+        if state.is_final or state == slurm.FORGOTTEN:
+            self._last, self._over_at = state, now + _LATE_SECONDS
+        elif not self._story.has_begun and state != self._told:
+            self._told = state
+            reason = f": {state.reason}" if state.reason else ""
+            self._tell("queue", f"job {self._id} is {state.state.lower()}{reason}")
+
+    def _explained(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Say why the scheduler ended a run that only knows that it did."""
+        if not result.get("by_scheduler"):
+            return result
+        deadline, state = time.monotonic() + _ENDING_SECONDS, slurm.State("RUNNING")
+        while not state.is_final and state != slurm.FORGOTTEN and time.monotonic() < deadline:
+            time.sleep(_ASK_AGAIN_SECONDS)
+            try:
+                state = slurm.look(self._id)
+            except RunError:
+                break
+        found = ends.meaning(state)
+        return _judged(result, found) if found else result
+
+    def _unrecorded(self) -> dict[str, Any]:
+        if self._obeyed is not None and not self._story.has_begun:
+            return _judged({}, Problem("INTERRUPTED", f"interrupted; job {self._id} was cancelled before it began"))
+        return _judged({}, ends.without_record(self._last, self._id, self._story.has_begun, self._last_line()))
+
+    def _last_line(self) -> str:
+        try:
+            with open(self._place / job_directory.JOB_LOG, "rb") as stream:
+                lines = stream.read(_TAIL_BYTES).decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1][:400] if lines else ""
+
+
+def _judged(result: dict[str, Any], problem: Problem) -> dict[str, Any]:
+    entry = codes.problem(problem.code, problem.host, problem.message, problem.remedy)
+    return {
+        "detached": False,
+        "restarts": [],
+        **result,
+        "problems": [entry],
+        "exit_code": int(codes.exit_code([entry])),
+    }

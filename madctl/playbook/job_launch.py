@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Submit a run as a job of Slurm, and follow it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, PREFIX
+from madctl.errors import ExitCode, MadctlError, Problem, of_signal
+from madctl.jobs import place, slurm
+from madctl.playbook.job_session import JobSession, record_of
+from madctl.playbook.report import report_run
+from madctl.result import Result, to_json
+from madctl.runs import record_store
+from madctl.runs.run_record import Record
+from madctl.screen import terminal
+from madctl.screen.problems import print_problems
+from madctl.screen.view import View
+
+# How long agents may take from the start of the job: prologs of sites are slow.
+_AGENTS_SECONDS = 300.0
+
+
+def run(options: argparse.Namespace, wanted: dict[str, Any], chosen: list[str], hidden: tuple[str, ...]) -> int:
+    """
+    Submit, follow to the end, and return the exit code of the run; with ``--detach`` return after submission.
+
+    Args:
+        wanted: The variables of the launch.
+        chosen: The user's own words for sbatch.
+        hidden: What must not be shown.
+    """
+    slurm.require()
+    as_json = options.output == "json"
+    run_id = run_ids.new()
+    base = Path(options.run_dir).absolute()
+    if options.dry_run:
+        return _test(slurm.command(run_id, base / run_id, options.nodes, chosen))
+    record_store.prepare()
+    with _signals_noted() as noted:
+        record, said = _submitted(run_id, base, options.nodes, chosen, wanted)
+        unsaved = record_store.save(record)
+        if noted and record.job:
+            slurm.cancel(record.job["id"])
+            return of_signal(noted[0])
+    notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
+    if options.detach:
+        return _left(record, notices, as_json)
+    view = View((), as_json=as_json, stages=(), secrets=hidden)
+    for notice in [*([options.notice] if options.notice else []), *notices]:
+        view.notice(notice)
+    view.progress("submit", f"run {run_id} is job {record.job['id'] if record.job else ''}")
+    session = JobSession(record, view)
+    session.run()
+    return report_run(session, "launch", as_json)
+
+
+def _submitted(
+    run_id: str, base: Path, nodes: int, chosen: list[str], wanted: dict[str, Any]
+) -> tuple[Record, list[str]]:
+    """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
+    arguments = {**{name.removeprefix(PREFIX): value for name, value in wanted.items()}, "run_id": run_id}
+    # That is where nodes keep their part, on their own disks.
+    arguments.pop("run_dir", None)
+    # Nodes may be shared with other jobs, of whose ports nothing is known; and Slurm decides who has a node.
+    if arguments["master_port"] == BY_NAME["master_port"].default:
+        arguments["master_port"] = "auto"
+    arguments["skip"] = sorted({*arguments["skip"], "machine"})
+    where = place.make(base, run_id, {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS})
+    argv = slurm.command(run_id, where, nodes, chosen)
+    about = {"run_id": run_id, "argv": argv, "state": "submitting"}
+    place.write_object(where, job_directory.SUBMISSION, about)
+    try:
+        job_id, said = slurm.submit(argv, list(arguments["env"]))
+    except MadctlError:
+        place.remove(where)
+        raise
+    place.write_object(where, job_directory.SUBMISSION, {**about, "state": "submitted", "job_id": job_id})
+    job = {"on": "slurm", "id": job_id, "place": str(where)}
+    return record_of(run_id, arguments["work"], arguments["shape"], nodes, job), said
+
+
+@contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """Only note signals: between Slurm's answer and our record of it, a job would be lost."""
+    noted: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda number, _: noted.append(number)) for number in numbers]
+    try:
+        yield noted
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _test(argv: list[str]) -> int:
+    """Show what would be submitted, and what Slurm says of it."""
+    terminal.say(shlex.join(argv))
+    # The script is not written yet; Slurm does not look into it.
+    for line in slurm.test([*argv[:-1], "--wrap=true"]):
+        terminal.tell(line)
+    return ExitCode.SUCCEEDED
+
+
+def _left(record: Record, notices: list[Problem], as_json: bool) -> int:
+    """Tell how to come back to a run that is queued."""
+    job_id = record.job["id"] if record.job else ""
+    print_problems([], notices)
+    if as_json:
+        data = {"job_id": job_id}
+        terminal.say(to_json(Result("launch", "queued", 0, record.run_id, data, warnings=notices)))
+    else:
+        back = f"follow it with madctl attach {record.run_id} or stop it with madctl stop {record.run_id}"
+        terminal.tell(f"run     {record.run_id} is queued as job {job_id}; {back}")
+    return ExitCode.SUCCEEDED

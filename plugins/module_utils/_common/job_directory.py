@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The names of a job's files on shared storage: what who submits it, and the conductor in it, write and read.
+
+Only their user may enter the directory. Data only; private to the collection.
+"""
+
+from __future__ import annotations
+
+# Written by who submits: what to run, removed as soon as it was read, as it may hold secrets; the key of all agents;
+# the script; how the job was submitted.
+REQUEST, KEY, SCRIPT, SUBMISSION = "request.json", "agents.key", "job.sh", "submit.json"
+# Written in the job: the frames of all events and output; the state, again and again; how the run ended; what the
+# scheduler's own programs print.
+STORY, STATE, RESULT = "story", "state.json", "result.json"
+JOB_LOG, AGENTS_LOG = "job.log", "agents.log"
+# An order of the user: the conductor looks for it when it is rung for, and every few seconds.
+ORDER = "order"
+# How often the state is written, in seconds.
+BEAT_SECONDS = 5.0
+
+# Beside the directories of runs, once for all that use the same programs: the directory, followed by the hash of what
+# is in it, and in that what starts a program, beside the modules.
+PROGRAMS = "job-bin-"
+LAUNCHER, MODULES = "madctl_job.py", "modules"

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The step of a job that is all its agents: started once, awaited at the end. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from typing import Callable, List, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Door
+
+_TURN_SECONDS, _END_SECONDS = 0.2, 20.0
+_SAID_BYTES = 1 << 12
+
+
+class Step:
+    """One srun; a context manager that ends it after the door of its agents was closed."""
+
+    def __init__(self, place: str, door: Door, count: int) -> None:
+        """
+        Describe the step.
+
+        Args:
+            place: The job's directory, which has the agents' key, and gets what srun prints.
+            count: The number of nodes.
+        """
+        self._place, self._door, self._count = place, door, count
+        self._process: Optional[subprocess.Popen[bytes]] = None
+
+    def __enter__(self) -> Step:
+        launcher = os.path.abspath(sys.argv[0])
+        key = os.path.join(self._place, job_directory.KEY)
+        program = [sys.executable, "-I", "-S", launcher, "_ways.slurm", str(self._door.address[1]), key]
+        with open(os.path.join(self._place, job_directory.AGENTS_LOG), "ab") as log:
+            self._process = subprocess.Popen(
+                slurm.srun(self._count, program),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=slurm.without(os.environ),
+                # A signal to the batch script's group is not one to the step.
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._door.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def wait(self, seconds: float, is_over: Callable[[], bool]) -> List[codes.Problem]:
+        """Wait until all agents have dialled in, and return why some did not."""
+        assert self._process is not None
+        deadline = time.monotonic() + seconds
+        while self._door.missing() and not is_over():
+            has_ended = self._process.poll() is not None
+            if has_ended or time.monotonic() >= deadline:
+                why = self._said() or "its agent did not dial in within %g s" % seconds
+                remedy = "see %s" % os.path.join(self._place, job_directory.AGENTS_LOG)
+                return [codes.problem("NODE_NOT_READY", host, why, remedy) for host in self._door.missing()]
+            self._door.loop.turn(_TURN_SECONDS)
+        return []
+
+    def _said(self) -> str:
+        """Return the last line that an agent, or srun, printed."""
+        with contextlib.suppress(OSError), open(os.path.join(self._place, job_directory.AGENTS_LOG), "rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - _SAID_BYTES))
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+            own = [line for line in lines if line.startswith("madctl: ")]
+            return ([*lines, *own] or [""])[-1].replace("madctl: ", "", 1)
+        return ""

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Conduct a launch inside of a scheduler's job, as a program on its first node: ``conduct DIRECTORY``.
+
+The directory is on storage that all nodes share. It has the request, and gets the story of the run and its result, for
+whoever follows from elsewhere. One srun starts an agent on every node; these dial in here, and from then on all is as
+in a launch over any other way. Ends with the exit code of the run. Private to the collection.
+
+    request ──► agents dial in ──► probe ──► plan ──► prove, arm ──► go ──► follow ──► result
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    codes,
+    events,
+    exit_codes,
+    job_directory,
+    wire,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import timing
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
+from ansible_collections.madctl.multinode.plugins.module_utils._job import files
+from ansible_collections.madctl.multinode.plugins.module_utils._job.agent_step import Step
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
+from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._show import plan_text
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Dialled, Door
+
+# After the order to end, the scheduler kills; what is left of that time is for records.
+_RECORD_SECONDS = 5.0
+_ASK_SECONDS = 10.0
+_STOPPED = codes.problem("RUN_STOPPED", None, "stopped by madctl stop")
+_ENDED = codes.problem("RUN_STOPPED", None, "the scheduler ended the job")
+
+Result = Dict[str, Any]
+
+
+class Work:
+    """One job, from its request to its result."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._loop = Loop()
+        self._conductor: Optional[Conductor] = None
+        self._stage = "starting"
+        self._order: Optional[bytes] = None
+        self._is_ended = False
+
+    # -- orders ---------------------------------------------------------------------------------
+
+    def _listen(self, conductor: Conductor) -> None:
+        """Obey signals of the scheduler, and orders of the user."""
+        self._conductor = conductor
+        wake, waker = os.pipe()
+        for descriptor in (wake, waker):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(waker)
+        for number in (signal.SIGTERM, signal.SIGURG):
+            signal.signal(number, lambda *_: None)
+
+        def on_signal() -> None:
+            numbers = os.read(wake, 64)
+            # The scheduler sends two at once: a second one is not an order to kill.
+            if signal.SIGTERM in numbers and not self._is_ended:
+                self._is_ended = True
+                if not conductor.interrupted:
+                    conductor.interrupt(_ENDED)
+            self._look()
+
+        self._loop.watch(wake, on_signal)
+        self._beat()
+
+    def _look(self) -> None:
+        """Look for an order of the user, and obey a new one."""
+        order = files.order(self._place)
+        if order is None or order == self._order or self._conductor is None:
+            return
+        self._order = order
+        if not self._conductor.interrupted:
+            self._conductor.interrupt(_STOPPED)
+        if order == wire.KILL:
+            self._conductor.orders.kill()
+
+    def _beat(self) -> None:
+        """Show that this is alive, for those who cannot ask; a bell may have been missed."""
+        self._show()
+        self._look()
+        self._loop.after(job_directory.BEAT_SECONDS, self._beat)
+
+    def _show(self) -> None:
+        with contextlib.suppress(OSError):
+            files.write(self._place, job_directory.STATE, {"stage": self._stage, "time": time.time()})
+
+    def _enter(self, stage: str) -> None:
+        self._stage = stage
+        self._show()
+
+    # -- the flow -------------------------------------------------------------------------------
+
+    def run(self) -> Tuple[Result, slurm.Job]:
+        """
+        Do all of it.
+
+        Raises:
+            RequestError: If there is no request.
+            JobError: If this is no job.
+        """
+        job = slurm.job(os.environ)
+        given = files.take_request(self._place)
+        parsed, problems = validation.parsed(given["arguments"])
+        arguments = launch_request.filled(parsed)
+        story = files.Story(self._place, arguments["log_cap"])
+        try:
+            with Door(self._loop, files.key(self._place), job.hosts, any_address()) as door:
+                ways = {host: Dialled(host, sys.executable, door) for host in job.hosts}
+                with Agents(self._loop, dict(ways), timing.Clock("agents, probe", timing.is_wanted())) as agents:
+                    conductor = Conductor(agents, story.tell)
+                    self._listen(conductor)
+                    with Step(self._place, door, len(job.hosts)) as step:
+                        self._enter("waiting for agents")
+                        problems = problems or step.wait(given["agents_seconds"], lambda: conductor.is_over)
+                        result = _failed(problems) if problems else self._launch(conductor, arguments, job.hosts)
+                        result["by_scheduler"] = self._is_ended and conductor.interrupted is _ENDED
+                        conductor.tell_times()
+        finally:
+            story.close()
+        return result, job
+
+    def _launch(self, conductor: Conductor, arguments: Dict[str, Any], hosts: List[str]) -> Result:
+        self._enter("checking")
+        seen = conductor.probe(hosts, launch_request.probe(arguments, write=True, in_full=False))
+        if conductor.is_over:
+            return _failed([conductor.interrupted or _ENDED])
+        nodes = [(host, seen[host].facts) for host in hosts]
+        failed = [found.problem for found in seen.values() if found.problem]
+        counted = hosts if arguments["nnodes"] else [host for host, facts in nodes if facts is not None]
+        request = launch_request.request(arguments, (None,) * len(counted))
+        judged = judgement.judge(request, nodes, failed, arguments["nnodes"], arguments["max_restarts"])
+        outline = plan_text.outline(judged.plan) if judged.plan else None
+        told = {"plan": outline, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
+        conductor.tell({"event": events.PLANNED, **told})
+        if judged.plan is None:
+            found = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
+            # As an action reports it: ``checks`` says that nothing was started.
+            return {**_failed(found), "checks": {}, "warning_list": judged.warnings}
+        self._enter("running")
+        return conductor.start(self._bounded(judged.plan), _given(arguments))
+
+    @staticmethod
+    def _bounded(plan: Plan) -> Plan:
+        """Have ranks end before the scheduler kills them and us."""
+        try:
+            said = subprocess.run(
+                ["scontrol", "show", "config"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=_ASK_SECONDS,
+            ).stdout.decode(errors="replace")
+        except (OSError, subprocess.SubprocessError):
+            said = ""
+        plan["grace"] = min(plan["grace"], max(1.0, slurm.kill_wait(said) - _RECORD_SECONDS))
+        return plan
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the user had it stopped."""
+        return self._order is not None
+
+
+def any_address() -> str:
+    """Return the address that stands for all of this machine."""
+    import socket
+
+    return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  who dials has to know the key
+
+
+def _given(arguments: Dict[str, Any]) -> Dict[str, Any]:
+    limits = {name: arguments[name] or None for name in ("timeout", "idle_timeout")}
+    return {**limits, "user_env": arguments["env"], "log_cap": arguments["log_cap"], "detach": False, "in_step": True}
+
+
+def _failed(problems: List[codes.Problem]) -> Result:
+    return {"problems": problems, "exit_code": int(codes.exit_code(problems)), "detached": False, "restarts": []}
+
+
+def main() -> None:
+    """Conduct, write the result, and end with its exit code."""
+    place = sys.argv[1]
+    os.umask(0o077)
+    work = Work(place)
+    job: Optional[slurm.Job] = None
+    try:
+        result, job = work.run()
+    except (files.RequestError, slurm.JobError) as error:
+        result = _failed([codes.problem("NODE_NOT_READY", None, str(error))])
+    except Exception as error:  # noqa: BLE001  whoever follows must learn of it
+        import traceback
+
+        traceback.print_exc()
+        found = codes.problem("INTERNAL", None, "%s: %s" % (type(error).__name__, error), "see job.log")
+        result = {**_failed([found]), "exit_code": int(exit_codes.ExitCode.INTERNAL)}
+    files.write(place, job_directory.RESULT, result)
+    if job is not None and work.is_ordered:
+        # So that the scheduler's accounting says what happened; all is written, and nothing is left to end.
+        command = slurm.cancel(job.job_id)
+        with contextlib.suppress(OSError):
+            subprocess.call(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            signal.pause()
+    sys.exit(result["exit_code"])

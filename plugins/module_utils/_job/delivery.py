@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a job needs of ours on shared storage: its programs, and everything that these send to nodes.
+
+Computed from the imports, and from the names of functions that are called on nodes. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
+from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
+
+CONDUCTOR = "_job.conduct"
+_PROGRAMS = (CONDUCTOR, "_ways.slurm")
+_LAUNCHER = "_job.madctl_job"
+_CALLED = re.compile(r'"(_[a-z]+\.[a-z_]+):[a-z_]+"')
+
+
+def files() -> Dict[str, str]:
+    """Return the text of every file, by its path below the directory of programs."""
+    names: List[str] = [*bundles.closure(*_PROGRAMS, "_node.own_sources", "_node.agent"), *bundles.programs()]
+    for name in names:
+        called = _CALLED.findall(own_sources.text(name))
+        names += [module for module in bundles.closure(*called) if module not in names]
+    found = {"%s/%s.py" % (job_directory.MODULES, name.replace(".", "/")): own_sources.text(name) for name in names}
+    found[job_directory.LAUNCHER] = own_sources.text(_LAUNCHER)
+    return found

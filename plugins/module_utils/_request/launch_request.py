@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Turn parsed arguments of a launch into a request, and into the request of a probe of each node.
+
+Pure; private to the collection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, raw_words
+from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import TABLE
+
+# Variables of a job that decide what it finds on a node; no others are sent to nodes for the probe.
+_DECISIVE = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH")
+
+Arguments = Mapping[str, Any]
+
+
+def filled(parsed: Arguments) -> Dict[str, Any]:
+    """
+    Give what was not set its default, and parse additional contexts.
+
+    Raises:
+        ValueError: If a context is malformed; TypeError likewise.
+    """
+    contexts = _contexts(parsed.get("additional_context", {}))
+    defaults = {row.name: [] if row.split else row.default for row in TABLE}
+    return {**defaults, **parsed, "additional_context": contexts}
+
+
+def _contexts(given: Any) -> Tuple[Dict[str, Any], ...]:
+    """Parse additional contexts, each a mapping or text as madengine takes it; a list has several."""
+    layers = given if isinstance(given, list) else [given]
+    return tuple(
+        madengine_options.parse(layer) if isinstance(layer, str) else madengine_options.checked(dict(layer))
+        for layer in layers
+    )
+
+
+def shared_paths(arguments: Arguments) -> List[str]:
+    """List the paths that must be on shared storage."""
+    return validation.mirrored(arguments["shared_paths"], arguments["force_mirror_local"])
+
+
+def probe(arguments: Arguments, write: bool, in_full: bool) -> Dict[str, Any]:
+    """
+    Write the request of a probe of each node.
+
+    Args:
+        arguments: As ``filled`` returns them.
+        in_full: Whether to find out also what this launch does not need: which mpirun there is takes a start of it.
+        write: Whether files are written on shared storage for a proof that follows.
+    """
+    copied = ("work", "shape", "tags", "python", "mpirun", "chdir", "run_dir")
+    return {
+        **{name: arguments[name] for name in copied},
+        "mpi": in_full or catalog.applies("mpi", arguments["shape"], arguments["runner"]),
+        "port": arguments["master_port"],
+        "shared_paths": shared_paths(arguments),
+        "env": decisive(arguments["env"]),
+        "write": write,
+    }
+
+
+def decisive(env: Arguments) -> Dict[str, str]:
+    """Return the variables of a job that decide what it finds on a node."""
+    return {name: raw_words.unpack(value) for name, value in env.items() if name in _DECISIVE}
+
+
+def request(arguments: Arguments, slots: Tuple[Optional[int], ...]) -> Request:
+    """Build a request from arguments; what is None keeps its default."""
+    names = [field.name for field in fields(Request) if arguments.get(field.name) is not None]
+    given: Any = {
+        name: tuple(arguments[name]) if isinstance(arguments[name], list) else arguments[name] for name in names
+    }
+    return Request(slots=slots, **given)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What Slurm calls things inside of a job: its variables, and the one srun that starts an agent on every node.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Dict, List, Mapping, NamedTuple, Pattern, Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._ways import dial_in
+
+# Each of these is an option of srun, and would change the shape of the step.
+_OPTIONS = re.compile(
+    r"SLURM_(CPUS_PER_TASK|NTASKS|NPROCS|NTASKS_PER_NODE|EXPORT_ENV|MPI_TYPE|DISTRIBUTION|HINT|STEP_GRES|LABELIO"
+    r"|UNBUFFEREDIO|CPU_BIND\w*|GPU_BIND|MEM_BIND\w*|EXACT|OVERLAP|WAIT|KILL_BAD_EXIT|NO_KILL|THREADS_PER_CORE"
+    r"|TASKS_PER_NODE)|SRUN_\w+"
+)
+# Of the step: libraries of ranks take these for their own ranks, and MPI for a start by Slurm.
+_OF_STEP = re.compile(
+    r"SLURM_(PROCID|LOCALID|NODEID|NTASKS|NPROCS|NTASKS_PER_NODE|TASKS_PER_NODE|STEP_\w+|STEPID|GTIDS|TASK_PID"
+    r"|CPU_BIND\w*|LABELIO|LAUNCH_NODE_IPADDR|SRUN_\w+|MPI_TYPE|UMASK|PRIO_PROCESS)|SRUN_\w+|PMI\w*"
+    r"|HYDRA_\w+|I_MPI_HYDRA_\w+"
+)
+
+
+class Job(NamedTuple):
+    """A job: its id, and the names of its nodes in Slurm's order."""
+
+    job_id: str
+    hosts: List[str]
+
+
+class JobError(ValueError):
+    """There is no job, or none that can be used."""
+
+
+def job(environment: Mapping[str, str]) -> Job:
+    """
+    Return the job that this process belongs to.
+
+    Raises:
+        JobError: If there is none, or its nodes are unknown.
+    """
+    job_id, nodes = environment.get("SLURM_JOB_ID", ""), environment.get("SLURM_JOB_NODELIST", "")
+    if not job_id.isdigit() or not nodes:
+        raise JobError("SLURM_JOB_ID and SLURM_JOB_NODELIST are not set: this is no job of Slurm")
+    try:
+        return Job(job_id, [host.name for host in hostlist.from_scheduler(nodes)])
+    except hostlist.HostsError as error:
+        raise JobError("SLURM_JOB_NODELIST: %s" % error) from error
+
+
+def without(environment: Mapping[str, str], pattern: Pattern[str] = _OPTIONS) -> Dict[str, str]:
+    """Return an environment without what would be an option of srun."""
+    return {name: value for name, value in environment.items() if not pattern.fullmatch(name)}
+
+
+def srun(count: int, program: Sequence[str]) -> List[str]:
+    """Write the command line that starts a program once on every node of the job."""
+    words = ["srun", "--nodes=%d" % count, "--ntasks-per-node=1", "--kill-on-bad-exit=1", "--wait=0", "--mpi=none"]
+    # A node that fails is ours to find and to name; Slurm would end all others, after minutes, and name none.
+    return [*words, "--no-kill", "--export=ALL", "--input=none", "--unbuffered", *program]
+
+
+def cancel(job_id: str) -> List[str]:
+    """Write the command line that ends a job."""
+    return ["scancel", job_id]
+
+
+def kill_wait(text: str) -> float:
+    """Return the seconds between a signal to end and the kill, as ``scontrol show config`` prints them."""
+    found = re.search(r"^KillWait\s*=\s*(\d{1,6}) sec", text, re.MULTILINE)
+    return float(found[1]) if found else 30.0
+
+
+def main() -> None:
+    """Be the agent of one node: ``PORT KEY_FILE``; the conductor is where srun is, so its address is known to work."""
+    environment, (port, key_file) = dict(os.environ), sys.argv[1:3]
+    os.environ.clear()
+    os.environ.update(without(environment, _OF_STEP))
+    address, node = environment["SLURM_LAUNCH_NODE_IPADDR"], environment["SLURM_NODEID"]
+    dial_in.serve((address, int(port)), key_file, int(node), environment["SLURMD_NODENAME"])

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs inside of jobs of a real Slurm, on hosts of a lab that share a directory with its login side."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+
+from madctl.lab import power, slurm, state
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
+from tests.integration.host_processes import left_behind, on_host
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
+    pytest.mark.skipif(shutil.which("slurmctld") is None, reason="there is no Slurm here"),
+]
+ALL = 3
+# All GPUs: two such jobs wait for each other.
+ALONE = ("--gpus-per-node", str(slurm.GPUS))
+
+
+class Site:
+    """A lab with Slurm, and its directory for runs."""
+
+    def __init__(self, lab):
+        self.lab, self.runs = lab, slurm.shared(lab.name) / "runs"
+
+    def slurm(self, *words):
+        """Run a program of Slurm on the login side."""
+        done = subprocess.run(words, env={**os.environ, **slurm.environment(self.lab.name)}, capture_output=True)
+        return done.stdout.decode().strip()
+
+    def run(self, command, *words, **more):
+        env = {**slurm.environment(self.lab.name), **more.pop("env", {})}
+        return madctl(command, *words, env=env, **more)
+
+    def options(self, nodes=ALL):
+        return ["--on", "slurm", "--nodes", str(nodes), "--run-dir", str(self.runs)]
+
+    def launch(self, *words, nodes=ALL, **more):
+        return self.run("launch", *self.options(nodes), "--output", "json", *words, **more)
+
+    def begin(self, *words, nodes=ALL):
+        """Start a launch in the background, as a user who may press Ctrl-C."""
+        argv = [str(MADCTL), "launch", *self.options(nodes), *words]
+        env = {**os.environ, **slurm.environment(self.lab.name)}
+        return subprocess.Popen(argv, cwd=JOBS, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def state(self, job_id):
+        return self.slurm("squeue", "-h", "-t", "all", "-j", str(job_id), "-o", "%T")
+
+    def jobs(self):
+        return self.slurm("squeue", "-h", "-o", "%i").split()
+
+    def place(self, run_id):
+        return self.runs / run_id
+
+    def job_of(self, run_id):
+        return json.loads((self.place(run_id) / "submit.json").read_text())["job_id"]
+
+
+@pytest.fixture(scope="module")
+def site():
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    before = Path.cwd()
+    os.chdir(JOBS)
+    try:
+        lab = power.up(name, ALL, {})
+        slurm.start(lab)
+        yield Site(lab)
+    finally:
+        os.chdir(before)
+        power.down(name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(site, own_records):
+    """Hold that after every test no job is in the queue, and nothing of a run on any host."""
+    yield
+    for job_id in site.jobs():
+        site.slurm("scancel", "--signal=KILL", "--full", job_id)
+        site.slurm("scancel", job_id)
+    wait_for(lambda: site.jobs() == [])
+    wait_for(lambda: left_behind(site.lab) == [])
+    assert [
+        host.name
+        for host in site.lab.hosts
+        if "madctl_job" in on_host(site.lab, host.name, "ps", "ax", check=False).stdout
+    ] == []
+
+
+# -- the lab ---------------------------------------------------------------------------------------
+
+
+def test_a_lab_has_a_slurm_whose_nodes_share_a_directory_with_its_login_side(site):
+    (slurm.shared(site.lab.name) / "file").write_text("seen\n")
+    words = ["lab", "slurm", "--name", site.lab.name, "--", "srun", "-N3", "--gpus-per-node=2", "sh", "-c"]
+    done = madctl(*words, f"hostname; cat {slurm.shared(site.lab.name)}/file; echo $CUDA_VISIBLE_DEVICES")
+
+    assert sorted(done.out.split()) == sorted(["node1", "node2", "node3", *["seen", "0,1"] * 3])
+
+
+def test_nothing_is_left_of_a_lab_with_slurm():
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    done = madctl("lab", "up", "-n", "1", "--slurm", "--name", name, cwd="/tmp")
+    assert done.code == 0 and f"they share {slurm.shared(name)}" in done.err
+    assert len(state.marked_processes(name)) >= 4
+    assert madctl("lab", "down", "--name", name).code == 0
+
+    assert state.marked_processes(name) == [] and not state.directory(name).exists()
+    assert name not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_a_lab_without_slurm_says_how_to_get_one():
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    madctl("lab", "up", "-n", "1", "--name", name, cwd="/tmp")
+    done = madctl("lab", "slurm", "--name", name, "--", "sinfo")
+    madctl("lab", "down", "--name", name)
+
+    assert done.code == 2 and done.err.endswith(
+        f"start it with one: madctl lab up --slurm --name {name} [LAB_NO_SLURM]\n"
+    )
+
+
+# -- a launch --------------------------------------------------------------------------------------
+
+
+def test_a_run_in_a_job_is_a_run(site):
+    done = site.launch("--command", "--env", "KEPT=s3cret-value", "--", "sh", "-c", "echo $NODE_RANK $KEPT")
+
+    assert (done.code, done.json["status"]) == (0, "succeeded"), done.err
+    lines = sorted(line for line in done.err.splitlines() if "│" in line)
+    assert lines == [f"node{rank + 1}      │ {rank} s3cret-value" for rank in range(3)]
+    assert [node["host"] for node in done.json["data"]["nodes"]] == ["node1", "node2", "node3"]
+    assert site.state(site.job_of(done.json["run_id"])) == "COMPLETED"
+
+
+def test_ranks_meet_in_a_job_and_a_step_of_slurm_is_not_theirs(site):
+    script = "import os; print(os.environ['RANK'], [name for name in os.environ if 'PROCID' in name or 'STEP' in name])"
+    done = site.launch("--command", "--", "python3", "-c", script.replace("'RANK'", "'NODE_RANK'"))
+
+    assert done.code == 0, done.err
+    assert sorted(line.partition("│ ")[2] for line in done.err.splitlines() if "│" in line) == ["0 []", "1 []", "2 []"]
+
+
+def test_a_failure_in_a_job_has_its_node_and_its_code(site):
+    done = site.launch("--command", "--", "sh", "-c", "test $NODE_RANK != 1 || exit 7; sleep 60")
+
+    assert done.code == 6 and done.codes == ["COMMAND_FAILED"], done.err
+    assert done.json["errors"][0]["host"] == "node2" and "exit code 7" in done.json["errors"][0]["message"]
+
+
+def test_a_launch_that_the_checks_refuse_starts_nothing(site):
+    done = site.launch("--interface", "10.99.0.0/24", "--command", "--", "touch", str(site.runs / "started"))
+
+    assert done.code == 3 and set(done.codes) == {"INTERFACE_UNKNOWN"}, (done.codes, done.err)
+    assert not (site.runs / "started").exists()
+
+
+def test_secrets_are_in_no_place_that_others_read(site):
+    secret = "canary-of-a-secret"
+    done = site.launch("--env", "HF_TOKEN", "--command", "--", "sleep", "0.2", env={"HF_TOKEN": secret})
+    run_id = done.json["run_id"]
+    assert done.code == 0, done.err
+
+    shown = site.slurm("scontrol", "show", "job", "-dd", site.job_of(run_id))
+    script = site.slurm("scontrol", "write", "batch_script", site.job_of(run_id), "-")
+    spooled = subprocess.run(["grep", "-rl", secret, slurm.shared(site.lab.name)], capture_output=True, text=True)
+    assert secret not in shown + script + done.out + done.err and spooled.stdout == ""
+    assert site.place(run_id).stat().st_mode & 0o077 == 0
+    assert [path.name for path in site.place(run_id).iterdir() if path.stat().st_mode & 0o077] in ([], ["job.log"])
+
+
+def test_what_slurm_refuses_is_told_in_its_words_and_leaves_nothing(site):
+    before = set(site.runs.iterdir())
+    done = site.launch("--partition", "none", "--command", "--", "true")
+
+    assert done.code == 2 and done.codes == ["SCHEDULER_REFUSED"]
+    assert done.json["errors"][0]["message"] == "Slurm refuses the job: Invalid partition name specified"
+    assert {path for path in set(site.runs.iterdir()) - before if not path.name.startswith("job-bin-")} == set()
+    assert madctl("ps", "--output", "json").json["data"]["runs"] == []
+
+
+def test_a_dry_run_shows_the_command_and_asks_slurm(site):
+    done = site.run("launch", *site.options(), "--dry-run", "--gpus-per-node", "1", "--command", "--", "true")
+    assert done.code == 0, done.err
+    assert done.out.startswith("sbatch --parsable --job-name=madctl-") and " --gpus-per-node=1 " in done.out
+    assert "to start at" in done.err and site.jobs() == []
+
+    refused = site.run("launch", *site.options(nodes=9), "--dry-run", "--command", "--", "true")
+    assert refused.code == 2 and "SCHEDULER_REFUSED" in refused.err
+
+
+def test_a_directory_that_nodes_do_not_see_is_what_failed(site, tmp_path):
+    argv = ["--on", "slurm", "--nodes", "1", "--run-dir", str(tmp_path), "--output", "json", "--command", "--", "true"]
+    done = site.run("launch", *argv)
+
+    assert done.code == 5 and done.codes == ["NODE_NOT_READY"]
+    assert "does not see the run directory" in done.json["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--hosts", "a"], "Slurm chooses the nodes of a job"),
+        (["--sbatch-args=--array=1-3"], "--sbatch-args: --array is set by madctl, or makes another kind of job"),
+        (["--sbatch-args=--outp=/x"], "--sbatch-args: --outp is set by madctl, or makes another kind of job"),
+        (["--sbatch-args=/tmp/evil.sh"], "--sbatch-args: '/tmp/evil.sh' is not --name or --name=value"),
+        (["--gpus-per-node=1", "--gres=gpu:1"], "--gpus-per-node and --gres exclude each other"),
+        (["--nnodes", "4"], "--nnodes 4 exceeds --nodes 3"),
+        (["--runner", "mpirun"], "in a job of Slurm only torchrun and --command can be used"),
+    ],
+)
+def test_what_a_job_cannot_have_is_refused_before_anything_is_written(site, words, said):
+    done = site.launch(*words, "--", "train.py")
+
+    assert done.code == 2 and done.json["errors"][0]["message"] == said
+
+
+# -- what becomes of it ----------------------------------------------------------------------------
+
+# It ends in order, if it is let.
+ORDERLY = "trap 'sleep 0.5; echo orderly; exit 0' TERM; echo waiting; while :; do sleep 0.1; done"
+
+
+@pytest.fixture
+def detached(site):
+    """A run that goes on in its job."""
+    done = site.launch("--detach", *ALONE, "--command", "--", "bash", "-c", ORDERLY)
+    assert (done.code, done.json["status"]) == (0, "queued"), done.err
+    run_id = done.json["run_id"]
+    wait_for(lambda: site.run("logs", run_id).out.count("waiting") == ALL)
+    return run_id
+
+
+def test_a_run_that_was_left_in_its_job_is_known_and_stopped_by_any_later_command(site, detached):
+    found = site.run("status", "--output", "json").json
+    assert found["run_id"] == detached and found["data"]["job"]["state"] == "running"
+    assert "running: running" in found["data"]["job"]["about"]
+    assert site.run("logs", "--host", "node2").out == "node2      │ waiting\n"
+
+    stopped = site.run("stop", "--output", "json")
+    assert stopped.code == 0 and stopped.json["status"] == "stopped", stopped.err
+    assert site.state(site.job_of(detached)) == "CANCELLED"
+    after = site.run("logs").out
+    assert after.count("orderly") == ALL
+    ended = site.run("status", "--output", "json").json
+    assert ended["data"]["job"]["state"] == "ended" and [node["host"] for node in ended["data"]["nodes"]]
+    again = site.run("attach", "--output", "json")
+    assert again.code == 130 and again.codes == ["RUN_STOPPED"] and again.err.count("waiting") == ALL
+
+
+def test_a_job_that_slurm_cancels_ends_in_order_and_says_who_did_it(site, detached):
+    site.slurm("scancel", site.job_of(detached))
+    done = site.run("attach", "--output", "json")
+
+    assert done.code == 130 and done.json["errors"][0]["message"] == "the job was cancelled in Slurm"
+    assert done.err.count("orderly") == ALL and "does not answer" not in done.err
+
+
+def test_two_signals_at_once_are_one_order(site, detached):
+    """As Slurm sends them at a time limit and at a preemption."""
+    for _ in range(2):
+        site.slurm("scancel", "--full", "--signal=TERM", site.job_of(detached))
+    done = site.run("attach", "--output", "json")
+
+    assert done.code == 130 and done.err.count("orderly") == ALL
+
+
+def test_where_a_signal_reaches_only_what_slurm_started_a_run_ends_in_order_too():
+    """As on clusters, which track processes by cgroups."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    lab = power.up(name, 1, {})
+    try:
+        slurm.start(lab, proctrack="cgroup")
+        cgroup = Site(lab)
+        launch = cgroup.begin("--command", "--", "bash", "-c", f"setsid sleep 300 & {ORDERLY}", nodes=1)
+        assert "waiting" in launch.stdout.readline()
+        cgroup.slurm("scancel", cgroup.jobs()[0])
+        out, said = launch.communicate(timeout=60)
+        assert launch.returncode == 130 and "orderly" in out and "the job was cancelled in Slurm" in said, said
+        wait_for(lambda: cgroup.jobs() == [])
+        assert left_behind(lab) == []
+    finally:
+        power.down(name)
+        for group in sorted(Path("/sys/fs/cgroup/freezer").glob("slurm_node1/**"), reverse=True):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
+
+def test_a_launch_that_waits_says_why_and_ctrl_c_takes_it_out_of_the_queue(site, detached):
+    waiting = site.begin(*ALONE, "--command", "--", "true")
+    lines = []
+    while not any("Resources" in line for line in lines):
+        lines.append(waiting.stderr.readline())
+        assert lines[-1], lines
+    queued = site.run("status", "--output", "json").json["data"]["job"]
+    assert queued["state"] == "queued" and queued["about"].startswith("queued: pending")
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=60)
+
+    assert waiting.returncode == 130 and "was cancelled before it began [INTERRUPTED]" in said
+    assert site.state(queued["id"]) == "CANCELLED" and len(site.jobs()) == 1
+
+
+def test_a_run_that_waits_is_stopped(site, detached):
+    done = site.launch("--detach", *ALONE, "--command", "--", "true")
+    stopped = site.run("stop", done.json["run_id"])
+
+    assert stopped.code == 0 and stopped.out.endswith("was cancelled before it began\n")
+    assert site.jobs() == [site.job_of(detached)]
+
+
+def test_a_killed_launch_leaves_the_run_and_ctrl_c_of_another_stops_it(site):
+    first = site.begin("--command", "--", "bash", "-c", ORDERLY)
+    assert "waiting" in first.stdout.readline()
+    first.kill()
+    first.communicate()
+    env = {**os.environ, **slurm.environment(site.lab.name)}
+    second = subprocess.Popen([str(MADCTL), "attach"], cwd=JOBS, env=env, stdout=subprocess.PIPE, text=True)
+    assert "waiting" in second.stdout.readline()
+    second.send_signal(signal.SIGINT)
+    out, _ = second.communicate(timeout=60)
+
+    assert second.returncode == 130 and out.count("orderly") == ALL
+
+
+def test_a_node_that_loses_its_power_is_named(site):
+    launch = site.begin("--command", "--", "bash", "-c", ORDERLY)
+    assert "waiting" in launch.stdout.readline()
+    power.power_off(state.load(site.lab.name).host("node3"))
+    _, said = launch.communicate(timeout=100)
+
+    assert launch.returncode == 7 and "node3" in said and "[NODE_LOST]" in said, said
