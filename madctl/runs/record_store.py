@@ -100,6 +100,11 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
+def forget(record: Record) -> None:
+    """Remove a record."""
+    (directory() / f"{record.run_id}.json").unlink(missing_ok=True)
+
+
 def ended(record: Record, status: str, exit_code: int | None) -> Record:
     """Make the record of a run that ended, or that continues without this session."""
     return replace(record, status=status, exit_code=None if exit_code is None else int(exit_code))
