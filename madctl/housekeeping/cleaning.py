@@ -144,7 +144,7 @@ class Cleaning:
 def forget(records: Sequence[Record]) -> None:
     """Remove records of this machine."""
     for record in records:
-        _file(record).unlink(missing_ok=True)
+        record_store.forget(record)
 
 
 def _file(record: Record) -> Path:

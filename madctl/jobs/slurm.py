@@ -80,7 +80,7 @@ def command(run_id: str, place: Path, nodes: int, chosen: Sequence[str]) -> list
         chosen: The user's own options, already checked.
     """
     return [
-        *("sbatch", "--parsable", f"--job-name=madctl-{run_id}", f"--comment=madctl:{run_id}", f"--nodes={nodes}"),
+        *("sbatch", "--parsable", f"--job-name={_name(run_id)}", f"--comment=madctl:{run_id}", f"--nodes={nodes}"),
         *(
             "--ntasks-per-node=1",
             "--no-requeue",
@@ -141,14 +141,36 @@ def look(job_id: str) -> State:
     Raises:
         RunError: If the controller is not reached.
     """
-    current = {name: value for name, value in os.environ.items() if name not in _PRINTING}
-    done = _run(["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T|%r"], {**current, "LC_ALL": "C"})
+    done = _run(["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T|%r"], _plain())
     if done.returncode:
         if _UNKNOWN in done.stderr:
             return FORGOTTEN
         raise _refusal(_lines(done.stderr))
     state, _, reason = done.stdout.strip().partition("|")
     return State(state, "" if reason == "None" else reason) if state else FORGOTTEN
+
+
+def find(run_id: str) -> str | None:
+    """
+    Find the job of a run by its name, which is the run's alone; None if Slurm knows none.
+
+    Raises:
+        RunError: If the controller is not reached.
+    """
+    done = _run(["squeue", "-h", "-t", "all", "--me", f"--name={_name(run_id)}", "-o", "%i"], _plain())
+    if done.returncode:
+        raise _refusal(_lines(done.stderr))
+    found = done.stdout.split()
+    return found[-1] if found and found[-1].isdigit() else None
+
+
+def _name(run_id: str) -> str:
+    return f"madctl-{run_id}"
+
+
+def _plain() -> dict[str, str]:
+    """Return an environment in which Slurm prints what it is asked for."""
+    return {**{name: value for name, value in os.environ.items() if name not in _PRINTING}, "LC_ALL": "C"}
 
 
 def cancel(job_id: str) -> None:

@@ -8,6 +8,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +79,18 @@ def _submitted(
     argv = slurm.command(run_id, where, nodes, chosen)
     about = {"run_id": run_id, "argv": argv, "state": "submitting"}
     place.write_object(where, job_directory.SUBMISSION, about)
+    job = {"on": "slurm", "id": "", "place": str(where)}
+    record = record_of(run_id, arguments["work"], arguments["shape"], nodes, job)
+    # If this process is killed before it knows the job's id, the job is found by its name.
+    record_store.save(record)
     try:
         job_id, said = slurm.submit(argv, list(arguments["env"]))
     except MadctlError:
         place.remove(where)
+        record_store.forget(record)
         raise
     place.write_object(where, job_directory.SUBMISSION, {**about, "state": "submitted", "job_id": job_id})
-    job = {"on": "slurm", "id": job_id, "place": str(where)}
-    return record_of(run_id, arguments["work"], arguments["shape"], nodes, job), said
+    return replace(record, job={**job, "id": job_id}), said
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,25 @@ _SILENT_SECONDS = 60.0
 _MORE_SECONDS, _FORCED_SECONDS = 30.0, 15.0
 
 
+def _submitted(record: Record) -> Record:
+    """
+    Return the record with the id of its job, also where its launch was killed before it knew that.
+
+    Raises:
+        UsageError: If no job was submitted.
+    """
+    assert record.job is not None
+    if record.job["id"]:
+        return record
+    about = place.read(Path(record.job["place"]), job_directory.SUBMISSION) or {}
+    found = str(about.get("job_id") or slurm.find(record.run_id) or "")
+    if not found.isdigit():
+        raise refused("RUN_UNKNOWN", f"run {record.run_id} was not submitted", remedy="launch it again")
+    record = replace(record, job={**record.job, "id": found})
+    record_store.save(record)
+    return record
+
+
 def _job(record: Record) -> tuple[str, Path]:
     assert record.job is not None
     return record.job["id"], Path(record.job["place"])
@@ -37,6 +57,7 @@ def _job(record: Record) -> tuple[str, Path]:
 
 def status(record: Record, options: argparse.Namespace) -> int:
     """Print the state of the job, and what is known of each node; 4 if it has to be asked for and Slurm is silent."""
+    record = _submitted(record)
     job_id, where = _job(record)
     result = place.read(where, job_directory.RESULT)
     notices = []
@@ -87,6 +108,7 @@ def _remember(record: Record, result: dict[str, Any]) -> list[Problem]:
 
 def stop(record: Record, options: argparse.Namespace) -> int:
     """Return 0 only when the run wrote its end, or never began, and Slurm says that the job is over; otherwise 9."""
+    record = _submitted(record)
     job_id, where = _job(record)
     begun = place.Story(where).has_begun
     ended = place.read(where, job_directory.RESULT) is not None
@@ -139,6 +161,7 @@ def _wait(is_reached: Callable[[], bool], seconds: float) -> bool:
 def attach(record: Record, options: argparse.Namespace) -> int:
     """Show a run from its first byte, follow it, and return its exit code."""
     _refuse_since(options)
+    record = _submitted(record)
     view = View((), as_json=options.output == "json", stages=())
     session = JobSession(record, view)
     session.run()
@@ -148,6 +171,7 @@ def attach(record: Record, options: argparse.Namespace) -> int:
 def logs(record: Record, options: argparse.Namespace) -> int:
     """Print lines, each behind its node and rank."""
     _refuse_since(options)
+    record = _submitted(record)
     view = View((), as_json=False, stages=(), quiet=True, rank=options.rank)
     session = JobSession(record, view, follow=options.follow, hosts=options.host)
     session.only_reads = True

@@ -112,6 +112,11 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
+def forget(record: Record) -> None:
+    """Remove a record."""
+    (directory() / f"{record.run_id}.json").unlink(missing_ok=True)
+
+
 def names() -> list[str]:
     """
     List the runs that are remembered, oldest first; their names sort by time.

@@ -39,7 +39,8 @@ from madctl.nodes.inventory import GROUP, Targets, group_of, narrowed, wrong_log
 SCHEMA = 1
 # An ID becomes a file name, and neither a node nor a file is trusted with paths of this machine.
 RUN_ID = re.compile(r"\w[\w.+-]{0,200}", re.ASCII)
-JOB_ID = re.compile(r"[0-9]{1,20}")
+# Empty while it is being submitted.
+JOB_ID = re.compile(r"[0-9]{0,20}")
 _LATEST = 1e11  # seconds since the epoch that a calendar still knows
 _MOST = 64 << 20  # of anything; the file has a bound
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import power, slurm, state
+from madctl.runs import record_store
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import left_behind, on_host
 
@@ -31,6 +32,7 @@ class Site:
 
     def __init__(self, lab):
         self.lab, self.runs = lab, slurm.shared(lab.name) / "runs"
+        self.runs.mkdir()
 
     def slurm(self, *words):
         """Run a program of Slurm on the login side."""
@@ -253,6 +255,7 @@ def test_a_run_that_was_left_in_its_job_is_known_and_stopped_by_any_later_comman
     assert after.count("orderly") == ALL
     ended = site.run("status", "--output", "json").json
     assert ended["data"]["job"]["state"] == "ended" and [node["host"] for node in ended["data"]["nodes"]]
+    assert "copy that directory" in site.run("collect").err and site.run("gc", "--days", "0").code == 0
     again = site.run("attach", "--output", "json")
     assert again.code == 130 and again.codes == ["RUN_STOPPED"] and again.err.count("waiting") == ALL
 
@@ -316,6 +319,19 @@ def test_a_run_that_waits_is_stopped(site, detached):
 
     assert stopped.code == 0 and stopped.out.endswith("was cancelled before it began\n")
     assert site.jobs() == [site.job_of(detached)]
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["by its file", "by its name"])
+def test_a_job_whose_launch_was_killed_before_it_knew_the_id_is_found(site, detached, is_known):
+    path = record_store.directory() / f"{detached}.json"
+    record = json.loads(path.read_text())
+    job_id, record["job"]["id"] = record["job"]["id"], ""
+    path.write_text(json.dumps(record))
+    if not is_known:
+        (site.place(detached) / "submit.json").write_text('{"state": "submitting"}')
+
+    assert site.run("status", "--output", "json").json["data"]["job"]["id"] == job_id
+    assert site.run("stop", "--force").code == 0 and site.jobs() == []
 
 
 def test_a_killed_launch_leaves_the_run_and_ctrl_c_of_another_stops_it(site):
