@@ -94,7 +94,7 @@ def _up(options: argparse.Namespace) -> int:
     hosts = fold([host.name for host in lab.hosts]) or "no hosts"
     tell(f'lab "{lab.name}" is up: {hosts} in {seconds:.1f} s')
     if options.slurm:
-        tell(f"Slurm is up on them; they share {slurm.shared(lab.name)} with this machine")
+        tell(f"Slurm is up on them: madctl lab slurm --name {lab.name} -- sinfo")
     return ExitCode.SUCCEEDED
 
 
@@ -154,12 +154,12 @@ def _slurm(options: argparse.Namespace) -> int:
 
     lab = _loaded(options.name)
     if not options.work:
-        raise refused("USAGE", "lab slurm needs a command", remedy="madctl lab slurm -- sinfo")
-    os.environ.update(slurm.environment(lab.name))
+        raise refused("USAGE", "lab slurm needs a command", remedy="see madctl lab slurm --help")
+    os.environ.update(slurm.environment(lab))
     try:
         os.execvp(options.work[0], options.work)
     except OSError as error:
-        raise refused("USAGE", f"{options.work[0]}: {error.strerror}") from error
+        raise refused("USAGE", f"{options.work[0]!r}: {error.strerror}") from error
 
 
 def _print_path(file: str, options: argparse.Namespace) -> int:

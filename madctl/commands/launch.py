@@ -22,6 +22,7 @@ from madctl.request.options import (
 _EXAMPLES = (
     ("start train.py on sixteen nodes", "madctl launch --hosts gpu[01-16] train.py --lr 1e-4"),
     ("only print the plan of that launch", "madctl launch --hosts gpu[01-16] --dry-run train.py --lr 1e-4"),
+    ("run it in a job of Slurm", "madctl launch --on slurm --nodes 16 --gpus-per-node 8 --run-root ~/runs train.py"),
     ("run a command once per node", "madctl launch --hosts gpu[01-16] --command -- nvidia-smi -L"),
 )
 _FIRST = (
@@ -104,6 +105,8 @@ def _submit(options: argparse.Namespace) -> int:
     from madctl.request.role_variables import launch_variables, secrets
 
     wanted = launch_variables(options)
+    if options.name and not options.dry_run:
+        _require_free(options.name)
     return job_launch.run(options, wanted, slurm_options.chosen(options, wanted), secrets(options, wanted))
 
 

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_OPTION
 from madctl.errors import ExitCode, Problem, of_signal
 from madctl.request.options import add_choice_options, add_command, add_run_argument, add_since_option, taking
+
+if TYPE_CHECKING:
+    from madctl.playbook.session import RunSession
+    from madctl.runs.run_record import Record
+    from madctl.screen.log_view import Form
 
 _EXAMPLES = (
     ("show what rank 3 of the latest run printed", "madctl logs --rank 3"),
@@ -35,21 +40,33 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print lines, each behind its node and rank."""
-    from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import narrowed
-    from madctl.playbook.session import RunSession
-    from madctl.request import output_choice
     from madctl.runs import record_store
-    from madctl.screen.log_view import Form, LogView
+    from madctl.screen.log_view import Form
 
     record = record_store.load(options.run_id)
+    form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
     if record.job:
         from madctl.playbook import job_verbs
 
-        return job_verbs.logs(record, options)
+        session: Any = job_verbs.reader(record, options, form)
+    else:
+        session = _reader(record, options, form)
+    session.playbook = "logs"
+    session.only_reads = True
+    session.run()
+    session.view.close()
+    return _report(session, options)
+
+
+def _reader(record: Record, options: argparse.Namespace, form: Form) -> RunSession:
+    from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import narrowed
+    from madctl.playbook.session import RunSession
+    from madctl.request import output_choice
+    from madctl.screen.log_view import LogView
+
     whole: Any = record.plan
     chosen = output_choice.of_run(options, whole)
     plan: Any = narrowed(chosen, whole)
-    form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
     view = LogView(record.targets["names"], plan, form, chosen)
     view.attached(plan)
     wanted = {
@@ -60,12 +77,7 @@ def run(options: argparse.Namespace) -> int:
         "madctl_show_ranks": options.rank,
         "madctl_with_times": form.needs_times,
     }
-    session = RunSession(record.reach(), wanted, view, record)
-    session.playbook = "logs"
-    session.only_reads = True
-    session.run()
-    view.close()
-    return _report(session, options)
+    return RunSession(record.reach(), wanted, view, record)
 
 
 def _report(session: Any, options: argparse.Namespace) -> int:

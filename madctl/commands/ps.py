@@ -60,7 +60,7 @@ def _remembered(options: argparse.Namespace) -> int:
     now = time.time()
     runs = [verdicts.described(record, verdicts.remembered(record), now) for record in records]
     for record, shown in zip(records, runs, strict=True):
-        is_old = shown["status"] == verdict_text.RUNNING and (record.seen or 0.0) < began
+        is_old = shown["status"] in verdict_text.GOING and (record.seen or 0.0) < began
         shown["as_of"] = (record.seen or record.created) if is_old else None
     runs = _wanted(runs, options)
     return print_answer(options, None, {"runs": runs}, status_table.of_runs(runs, OUT.width()), [], broken)

@@ -32,47 +32,50 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store, verdicts
     from madctl.screen.problems import print_answer
 
-    record = record_store.load(options.run_id)
+    before = record = record_store.load(options.run_id)
     if record.job:
         from madctl.playbook import job_verbs
 
-        return job_verbs.status(record, options)
-    found, record = ask.nodes_of_run("status", record, {})
-    now, judged = time.time(), verdicts.judged(record, found["nodes"])
-    updated = record
-    if found["nodes"].keys() >= set(record.targets["names"]):
-        updated = verdicts.updated(record, judged, now)
-    unsaved = record_store.save(updated) if updated != record else None
+        stands, record = job_verbs.stands(record)
+        answers, problems = stands.nodes, [stands.unknown] if stands.unknown else []
+        judged, is_known = verdicts.joined_with(record, stands.verdict), not problems
+    else:
+        found, record = ask.nodes_of_run("status", record, {})
+        answers, problems = found["nodes"], found["problems"]
+        judged, is_known = verdicts.judged(record, answers), answers.keys() >= set(record.targets["names"])
+    now = time.time()
+    updated = verdicts.updated(record, judged, now) if is_known else record
+    unsaved = record_store.save(updated) if updated != before else None
     about = verdicts.described(updated, judged, now)
-    nodes = [{"host": host, **node} for host, node in found["nodes"].items()]
+    nodes = [{"host": host, **node} for host, node in answers.items()]
     lines = [verdict_text.whole(about), *(["", *status_table.lines(nodes)] if nodes else [])]
-    if any(node["state"] in ("running", "stopping") for node in nodes):
+    if not record.job and any(node["state"] in ("running", "stopping") for node in nodes):
         lines += ["", status_table.alone(nodes)]
-    lines += ["", *map(str, _about(about)), *map(str, _next(about, judged.host, judged.rank))]
-    notices = [unsaved] if unsaved else []
-    data = {"run": about, "nodes": nodes}
-    code = print_answer(options, record.run_id, data, lines, found["problems"], notices)
+    lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank, record.job))]
+    data = {"run": about, "nodes": nodes, **({"job": record.job} if record.job else {})}
+    code = print_answer(options, record.run_id, data, lines, problems, [unsaved] if unsaved else [])
     return _of_run(about) if options.exit_code else code
 
 
 def _of_run(about: Mapping[str, Any]) -> int:
-    if about["status"] == verdict_text.RUNNING:
+    if about["status"] in verdict_text.GOING:
         return ExitCode.SUCCEEDED
     return ExitCode.UNREACHABLE if about["exit_code"] is None else int(about["exit_code"])
 
 
-def _about(run: Mapping[str, Any]) -> list[Sentence]:
+def _about(run: Mapping[str, Any], job: Mapping[str, Any] | None) -> list[Sentence]:
     note = [Sentence("note", run["note"])] if run["note"] else []
-    return [called(run["run_id"], run["name"]), *note, Sentence("work", run["work"])]
+    in_job = [Sentence("job", f"{job['id']} of Slurm"), Sentence("files", job["place"])] if job else []
+    return [called(run["run_id"], run["name"]), *note, Sentence("work", run["work"]), *in_job]
 
 
-def _next(run: Mapping[str, Any], host: str | None, rank: int | None) -> list[Sentence]:
+def _next(run: Mapping[str, Any], host: str | None, rank: int | None, job: Mapping[str, Any] | None) -> list[Sentence]:
     """Name the commands that fit how a run stands."""
     run_id = run["run_id"]
     which = f" --rank {rank}" if rank is not None else f" --host {host}" if host else ""
     commands = {"logs": f"madctl logs {run_id}{which}"}
-    if run["status"] == verdict_text.RUNNING:
+    if run["status"] in verdict_text.GOING:
         commands |= {"attach": f"madctl attach {run_id}", "stop": f"madctl stop {run_id}"}
-    else:
+    elif not job:
         commands |= {"collect": f"madctl collect {run_id}"}
     return [Sentence(name, command) for name, command in commands.items()]

@@ -4,4 +4,7 @@ Runs inside of a scheduler's job: submitted from here, conducted there, followed
 
     slurm       the words of Slurm's own programs (the only file that starts them)
     place       the directory of a job: made here, read here
+    reading     what of its story a reader wants
+    ends        what the end of a job means for its run
+    standing    how a run stands, from its directory and the scheduler
 """

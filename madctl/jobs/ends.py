@@ -28,6 +28,12 @@ def meaning(state: State) -> Problem | None:
     return Problem(code, message + reason, remedy=remedy)
 
 
+def waiting(state: State) -> str:
+    """Return why a job waits, in a few words."""
+    word = state.state.lower().replace("_", " ")
+    return f"{word}, {state.reason}" if state.reason and state.reason != "None" else word
+
+
 def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -> Problem:
     """
     Return why a run ended that wrote no result.
@@ -45,7 +51,7 @@ def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -
     # Slurm says so of a script that a signal ended, too.
     if state.reason == "JobLaunchFailure":
         message = f"job {job_id} could not be started, probably because its first node does not see the run directory"
-        return Problem("NODE_NOT_READY", message, remedy="choose one on shared storage: --run-dir PATH")
+        return Problem("NODE_NOT_READY", message, remedy="choose one on shared storage: --run-root PATH")
     known = "Slurm has forgotten it" if state == FORGOTTEN else f"Slurm says {state.state} {state.reason}".rstrip()
     said = f": {last_line}" if last_line else ""
     return Problem("NODE_NOT_READY", f"job {job_id} ended without a record, {known}{said}", remedy="see job.log")

@@ -7,6 +7,7 @@ Only its user may enter it. No other program is needed to see what became of a r
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,16 +15,19 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory, sealed, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, job_directory, sealed, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._job import delivery
 from madctl.errors import refused
 
 # As over SSH: what nodes have without anything being installed.
 PYTHON = "/usr/bin/python3"
 _MOST_BYTES = 64 << 20
+# A story is read in parts, and a plan of some thousand nodes is longer than one.
+_PART_BYTES, _PLAN_PARTS = 1 << 20, 8
 # In the names of sbatch's files these mean something else.
 _MEANT_OTHERWISE = "%\\"
 SCRIPT = """\
@@ -46,7 +50,7 @@ def make(base: Path, run_id: str, request: Mapping[str, Any]) -> Path:
     """
     place = base / run_id
     if set(str(place)) & set(_MEANT_OTHERWISE) or not str(place).isprintable() or " " in str(place):
-        message = f"--run-dir {str(base)!r}: Slurm takes no path with blanks, '%' or backslashes for a job's output"
+        message = f"--run-root {str(base)!r}: Slurm takes no path with blanks, '%' or backslashes for a job's output"
         raise refused("USAGE", message)
     try:
         base.mkdir(0o700, parents=True, exist_ok=True)
@@ -64,7 +68,7 @@ def make(base: Path, run_id: str, request: Mapping[str, Any]) -> Path:
         )
         write(place, job_directory.SCRIPT, text.encode(), 0o700)
     except OSError as error:
-        remedy = "choose a directory that you may write to, and all nodes see: --run-dir PATH"
+        remedy = "choose a directory that you may write to, and all nodes see: --run-root PATH"
         raise refused("RUN_DIR_UNWRITABLE", f"{error.filename}: {error.strerror}", remedy=remedy) from error
     return place
 
@@ -119,6 +123,17 @@ def read(place: Path, name: str) -> dict[str, Any] | None:
     return wire.parse_or_none(data) if len(data) <= _MOST_BYTES else None
 
 
+def planned(place: Path) -> dict[str, Any] | None:
+    """Return the plan of a run, which is told before its output; None where there is none yet."""
+    story = Story(place)
+    with contextlib.suppress(wire.WireError):
+        for event, _ in chain.from_iterable(story.more() for _ in range(_PLAN_PARTS)):
+            if event.get("event") == events.PLANNED:
+                plan = event.get("plan")
+                return plan if isinstance(plan, dict) else None
+    return None
+
+
 class Story:
     """Reads the frames of a run's story, as far as they are written."""
 
@@ -151,7 +166,7 @@ class Story:
         try:
             with open(self._path, "rb") as stream:
                 stream.seek(self._position)
-                data = stream.read(1 << 20)
+                data = stream.read(_PART_BYTES)
         except OSError:
             return []
         self._position += len(data)

@@ -16,7 +16,7 @@ from pathlib import Path
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from madctl.errors import ExitCode, Problem, RunError, UsageError, refused
 
-_SECONDS = 60.0
+SECONDS = 60.0
 # Variables of sbatch that would change the shape of the job, or what becomes of it; there are words for some of them.
 _SHAPING = {
     *(
@@ -53,8 +53,14 @@ class State:
         return self.state in FINAL
 
 
+_CONFIGURATION = "SLURM_CONF"
 # The controller does not know the job: it never did, or has forgotten it.
 FORGOTTEN = State("UNKNOWN")
+
+
+def configuration() -> str:
+    """Return the configuration file that the user has chosen for programs of Slurm; empty for the usual one."""
+    return os.environ.get(_CONFIGURATION, "")
 
 
 def require() -> None:
@@ -103,15 +109,19 @@ def environment(hidden: Sequence[str] = (), current: Mapping[str, str] = os.envi
     return {name: value for name, value in current.items() if name not in left_out}
 
 
-def submit(argv: Sequence[str], hidden: Sequence[str]) -> tuple[str, list[str]]:
+def submit(argv: Sequence[str], hidden: Sequence[str], conf: str = "") -> tuple[str, list[str]]:
     """
     Submit a job, and return its id, and what Slurm remarks.
+
+    Args:
+        hidden: As for ``environment``.
+        conf: Configuration file of the cluster; empty for that of this machine, also below.
 
     Raises:
         UsageError: If Slurm refuses it, in its own words.
         RunError: If the controller is not reached.
     """
-    done = _run(argv, environment(hidden))
+    done = _run(argv, environment(hidden), conf)
     said = _lines(done.stderr)
     if done.returncode:
         raise _refusal(said)
@@ -121,45 +131,45 @@ def submit(argv: Sequence[str], hidden: Sequence[str]) -> tuple[str, list[str]]:
     return job_id, said
 
 
-def test(argv: Sequence[str]) -> list[str]:
+def test(argv: Sequence[str], conf: str = "") -> list[str]:
     """
     Have Slurm judge a job without submitting it; return what it says.
 
     Raises:
         UsageError: If Slurm refuses it.
     """
-    done = _run([argv[0], "--test-only", *argv[1:]], environment())
+    done = _run([argv[0], "--test-only", *argv[1:]], environment(), conf)
     if done.returncode:
         raise _refusal(_lines(done.stderr))
     return _lines(done.stderr)
 
 
-def look(job_id: str) -> State:
+def look(job_id: str, conf: str = "", seconds: float = SECONDS) -> State:
     """
     Ask for the state of a job.
 
     Raises:
         RunError: If the controller is not reached.
     """
-    done = _run(["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T|%r"], _plain())
+    done = _run(["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T|%r"], _plain(), conf, seconds)
     if done.returncode:
         if _UNKNOWN in done.stderr:
             return FORGOTTEN
-        raise _refusal(_lines(done.stderr))
+        raise _silence(done.stderr)
     state, _, reason = done.stdout.strip().partition("|")
     return State(state, "" if reason == "None" else reason) if state else FORGOTTEN
 
 
-def find(run_id: str) -> str | None:
+def find(run_id: str, conf: str = "") -> str | None:
     """
     Find the job of a run by its name, which is the run's alone; None if Slurm knows none.
 
     Raises:
         RunError: If the controller is not reached.
     """
-    done = _run(["squeue", "-h", "-t", "all", "--me", f"--name={_name(run_id)}", "-o", "%i"], _plain())
+    done = _run(["squeue", "-h", "-t", "all", "--me", f"--name={_name(run_id)}", "-o", "%i"], _plain(), conf)
     if done.returncode:
-        raise _refusal(_lines(done.stderr))
+        raise _silence(done.stderr)
     found = done.stdout.split()
     return found[-1] if found and found[-1].isdigit() else None
 
@@ -173,17 +183,19 @@ def _plain() -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name not in _PRINTING}, "LC_ALL": "C"}
 
 
-def cancel(job_id: str) -> None:
+def cancel(job_id: str, conf: str = "") -> None:
     """Cancel a job; that it succeeded proves nothing, as it does for a job that never was."""
-    _run(["scancel", job_id], dict(os.environ))
+    _run(["scancel", job_id], dict(os.environ), conf)
 
 
-def ring(job_id: str) -> None:
+def ring(job_id: str, conf: str = "") -> None:
     """Tell the program of a job, and nothing else in it, to look for an order."""
-    _run(["scancel", "--batch", "--signal=URG", job_id], dict(os.environ))
+    _run(["scancel", "--batch", "--signal=URG", job_id], dict(os.environ), conf)
 
 
-def _run(argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(
+    argv: Sequence[str], variables: Mapping[str, str], conf: str, seconds: float = SECONDS
+) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             argv,
@@ -192,13 +204,13 @@ def _run(argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.Comple
             text=True,
             errors="replace",
             check=False,
-            env=dict(variables),
-            timeout=_SECONDS,
+            env={**variables, **({_CONFIGURATION: conf} if conf else {})},
+            timeout=seconds,
             # Ctrl-C must not leave a job behind that was submitted a moment ago.
             start_new_session=True,
         )
     except subprocess.TimeoutExpired as error:
-        raise _unreachable(f"{argv[0]} did not answer in {_SECONDS:g} s") from error
+        raise _unreachable(f"{argv[0]} did not answer in {seconds:g} s") from error
     except OSError as error:
         raise refused("SCHEDULER_MISSING", f"{argv[0]}: {error.strerror}") from error
 
@@ -221,6 +233,11 @@ def _bare(line: str) -> str:
     for word in ("sbatch: ", "squeue: ", "error: ", "slurm_load_jobs error: ", "Batch job submission failed: "):
         line = line.removeprefix(word)
     return line[:400]
+
+
+def _silence(said: str) -> RunError:
+    """Return that a question was not answered, whatever the reason."""
+    return _unreachable(([_bare(line) for line in _lines(said)] or ["no reason given"])[-1])
 
 
 def _unreachable(cause: str) -> RunError:

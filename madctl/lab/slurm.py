@@ -2,10 +2,8 @@
 """
 A real Slurm on a lab's hosts: controller and credentials on this machine, its login side, and a daemon per host.
 
-    LAB/shared   a directory that this machine and all hosts see at the same path
-    LAB/shared/.slurm   configuration, state, logs, credentials
-
-All of it ends with the lab: processes here carry its mark, and those of a host end with the host.
+Configuration, state, logs and credentials are in ``.slurm`` of the directory that every lab shares. All of it ends with
+the lab: processes here carry its mark, and those of a host end with the host.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 from madctl.errors import refused
@@ -68,23 +65,32 @@ SlurmdParameters=config_overrides
 """
 
 
-def shared(name: str) -> Path:
-    """Return the directory that a lab's hosts share with this machine."""
-    return state.directory(name) / "shared"
+def configuration_file(lab: Lab) -> Path:
+    """
+    Return the file with which programs here use a lab's Slurm.
+
+    Raises:
+        UsageError: If the lab has none.
+    """
+    file = _place(lab) / "slurm.conf"
+    if not file.exists():
+        remedy = f"take it down, then start it with one: madctl lab up --slurm --name {lab.name}"
+        raise refused("LAB_NO_SLURM", f"lab {lab.name} has no Slurm", remedy=remedy)
+    return file
 
 
-def environment(name: str) -> dict[str, str]:
+def environment(lab: Lab) -> dict[str, str]:
     """
     Return the variables with which programs here use a lab's Slurm.
 
     Raises:
         UsageError: If the lab has none.
     """
-    file = shared(name) / ".slurm" / "slurm.conf"
-    if not file.exists():
-        remedy = f"start it with one: madctl lab up --slurm --name {name}"
-        raise refused("LAB_NO_SLURM", f"lab {name} has no Slurm", remedy=remedy)
-    return {"SLURM_CONF": str(file)}
+    return {"SLURM_CONF": str(configuration_file(lab))}
+
+
+def _place(lab: Lab) -> Path:
+    return Path(lab.shared) / ".slurm"
 
 
 def require_programs() -> None:
@@ -127,13 +133,10 @@ def start(lab: Lab, proctrack: str = "linuxproc") -> None:
     Raises:
         UsageError: If a daemon does not start; the message has the last line of its log.
     """
-    place = shared(lab.name) / ".slurm"
-    place.mkdir(0o755, parents=True)
-    for path in (place.parent, place):
-        path.chmod(0o755)  # munge refuses a place that others could not enter.
+    place = _place(lab)
+    place.mkdir()
+    place.chmod(0o755)  # munge refuses a place that others could not enter, whatever the umask is.
     _write_files(lab, place, proctrack)
-    pids = [str(host.init_pid) for host in lab.hosts]
-    _run([sys.executable, "-I", "-S", str(Path(__file__).with_name("share.py")), str(place.parent), *pids])
     names = {"--key-file": "munge.key", "--socket": "munge.sock", "--pid-file": "munge.pid", "--seed-file": "seed"}
     words = [f"{option}={place / name}" for option, name in names.items()]
     _spawn(lab, ["munged", "--foreground", "--force", *words], place / "munged.log")
@@ -170,7 +173,7 @@ def _idle(lab: Lab) -> int:
 
 
 def _environment(lab: Lab) -> dict[str, str]:
-    return {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8", "HOME": "/root", state.MARK: lab.name, **environment(lab.name)}
+    return {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8", "HOME": "/root", state.MARK: lab.name, **environment(lab)}
 
 
 def _spawn(lab: Lab, argv: list[str], log: Path) -> None:
@@ -179,12 +182,6 @@ def _spawn(lab: Lab, argv: list[str], log: Path) -> None:
         subprocess.Popen(
             argv, stdin=null, stdout=output, stderr=output, start_new_session=True, cwd="/", env=_environment(lab)
         )
-
-
-def _run(argv: list[str]) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise refused("LAB_BOOT_FAILED", f"the shared directory could not be mounted: {done.stderr.strip()}")
 
 
 def _failed(place: Path, log: str) -> Exception:

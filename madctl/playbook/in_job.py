@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, job_directory, wire
 from madctl.errors import Problem, RunError
 from madctl.jobs import ends, place, slurm
+from madctl.jobs.reading import Reading
 from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener
 
@@ -47,19 +48,24 @@ class InJob:
         tell: Tell,
         follow: bool = True,
         read_only: bool = False,
+        reading: Reading | None = None,
     ) -> None:
         """
         Prepare to follow.
 
         Args:
-            where: ``id`` and ``place`` of the job.
+            where: ``id``, ``place`` and ``conf`` of the job.
             tell: Gets a stage and what is to be told of it.
             follow: Whether to wait for the end.
-            read_only: Whether no order may reach the run: any of them ends the reading.
+            read_only: Whether no order may reach the run: any of them ends the reading, and how the run ended is not
+                asked.
+            reading: What of the output is wanted; by default all.
         """
         self._on_task, self._on_event, self._tell, self._follows = on_task, on_event, tell, follow
         self._read_only = read_only
-        self._id, self._place = str(where["id"]), Path(where["place"])
+        self._id, self._place, self._conf = str(where["id"]), Path(where["place"]), str(where.get("conf", ""))
+        self._reading = reading or Reading()
+        self._hosts: list[str] = []
         self._story = place.Story(self._place)
         self._order: bytes | None = None
         self._obeyed: bytes | None = None
@@ -70,6 +76,7 @@ class InJob:
         self._beat_at = time.monotonic()
         self._over_at: float | None = None
         self._last = slurm.FORGOTTEN
+        self._is_late = True
 
     def __enter__(self) -> InJob:
         return self
@@ -96,9 +103,9 @@ class InJob:
         self._obeyed = self._order
         if self._story.has_begun:
             place.write(self._place, job_directory.ORDER, _ORDERS[self._order])
-            slurm.ring(self._id)
+            slurm.ring(self._id, self._conf)
         else:
-            slurm.cancel(self._id)
+            slurm.cancel(self._id, self._conf)
             self._ask_at = 0.0
 
     # -- following ------------------------------------------------------------------------------
@@ -107,17 +114,20 @@ class InJob:
         """Follow to the end of the run, and report it as the playbook's action would."""
         del targets, variables
         result = self._result()
-        if "summary" in result:
-            result["summary"]["logs"] = f"madctl logs {self._place.name}"
+        if self._read_only:
+            result = {**result, "problems": [], "exit_code": 0}
         self._on_task(f"madctl.multinode.run_{playbook}", "", result)
 
     def _result(self) -> dict[str, Any]:
         while True:
             frames = self._story.more()
-            for event, payload in frames:
-                self._on_event(event, payload)
+            for frame in frames:
+                self._show(self._reading.take(frame))
+                plan = frame[0].get("plan")
+                self._hosts = [node["host"] for node in plan["nodes"]] if plan else self._hosts
             if frames:
                 continue
+            self._catch_up()
             if self._order is not None and self._order not in _ORDERS:
                 return {"detached": True, "problems": [], "exit_code": 0}
             # Before the story once more: what was written before the result is read before it.
@@ -132,6 +142,19 @@ class InJob:
                 return ended
             self._woken.wait(_LOOK_SECONDS)
             self._woken.clear()
+
+    def _show(self, frames: Iterable[wire.Frame]) -> None:
+        for event, payload in frames:
+            self._on_event(event, payload)
+
+    def _catch_up(self) -> None:
+        """Tell a reader, once, that it has what was there when it began."""
+        if not self._is_late:
+            return
+        self._is_late = False
+        self._show(self._reading.caught_up())
+        if self._read_only:
+            self._show(({"event": events.SO_FAR, "host": host}, b"") for host in self._hosts)
 
     def _look(self) -> dict[str, Any] | None:
         """Look at the heartbeat, and ask the scheduler where there is none; return a result if the job is over."""
@@ -151,7 +174,7 @@ class InJob:
 
     def _ask(self, now: float) -> None:
         try:
-            state = slurm.look(self._id)
+            state = slurm.look(self._id, self._conf)
         except RunError as error:
             # The run does not depend on it.
             self._tell("queue", str(error.problems[0]))
@@ -164,18 +187,20 @@ class InJob:
             self._last, self._over_at = state, now + _LATE_SECONDS
         elif not self._story.has_begun and state != self._told:
             self._told = state
-            reason = f": {state.reason}" if state.reason else ""
-            self._tell("queue", f"job {self._id} is {state.state.lower()}{reason}")
+            self._tell("queue", f"job {self._id}: {ends.waiting(state)}")
 
     def _explained(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Say why the scheduler ended a run that only knows that it did."""
+        """Say why the scheduler ended a run that only knows that it did; or that we did, if we told it."""
+        problems = result.get("problems") or []
+        if self._obeyed is not None and problems and problems[0]["code"] == "RUN_STOPPED":
+            return _judged(result, Problem("INTERRUPTED", "interrupted"))
         if not result.get("by_scheduler"):
             return result
         deadline, state = time.monotonic() + _ENDING_SECONDS, slurm.State("RUNNING")
         while not state.is_final and state != slurm.FORGOTTEN and time.monotonic() < deadline:
             time.sleep(_ASK_AGAIN_SECONDS)
             try:
-                state = slurm.look(self._id)
+                state = slurm.look(self._id, self._conf)
             except RunError:
                 break
         found = ends.meaning(state)

@@ -4,21 +4,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, PREFIX
-from madctl.errors import ExitCode, MadctlError, Problem, of_signal
+from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence
+from madctl.errors import ExitCode, MadctlError, Problem, of_signal, refused
 from madctl.jobs import place, slurm
 from madctl.playbook.job_session import JobSession, record_of
 from madctl.playbook.report import report_run
+from madctl.request import output_choice
 from madctl.result import Result, to_json
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
@@ -28,6 +31,8 @@ from madctl.screen.view import View
 
 # How long agents may take from the start of the job: prologs of sites are slow.
 _AGENTS_SECONDS = 300.0
+# The directory of runs in what a lab shares.
+_IN_LAB = "madctl-runs"
 
 
 def run(options: argparse.Namespace, wanted: dict[str, Any], chosen: list[str], hidden: tuple[str, ...]) -> int:
@@ -40,51 +45,78 @@ def run(options: argparse.Namespace, wanted: dict[str, Any], chosen: list[str], 
         hidden: What must not be shown.
     """
     slurm.require()
-    as_json = options.output == "json"
-    run_id = run_ids.new()
-    base = Path(options.run_dir).absolute()
+    run_id, site = run_ids.new(), _site(options)
     if options.dry_run:
-        return _test(slurm.command(run_id, base / run_id, options.nodes, chosen))
+        return _test(slurm.command(run_id, site.root / run_id, options.nodes, chosen), site.conf)
     record_store.prepare()
+    shown = output_choice.unchecked(options)
     with _signals_noted() as noted:
-        record, said = _submitted(run_id, base, options.nodes, chosen, wanted)
+        record, said = _submitted(run_id, site, options.nodes, chosen, wanted)
         unsaved = record_store.save(record)
         if noted and record.job:
-            slurm.cancel(record.job["id"])
+            slurm.cancel(record.job["id"], site.conf)
             return of_signal(noted[0])
     notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
+    notices = [*([options.notice] if options.notice else []), *notices]
     if options.detach:
-        return _left(record, notices, as_json)
-    view = View((), as_json=as_json, stages=(), secrets=hidden)
-    for notice in [*([options.notice] if options.notice else []), *notices]:
+        return _left(record, notices, options.output == "json")
+    view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
+    for notice in notices:
         view.notice(notice)
-    view.progress("submit", f"run {run_id} is job {record.job['id'] if record.job else ''}")
+    view.called(run_id, record.name)
+    view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
     session = JobSession(record, view)
     session.run()
-    return report_run(session, "launch", as_json)
+    return report_run(session, "launch", options.output == "json")
+
+
+class _Site(NamedTuple):
+    """Where jobs are submitted: the directory of runs, and the configuration of Slurm, empty for the usual one."""
+
+    root: Path
+    conf: str
+
+
+def _site(options: argparse.Namespace) -> _Site:
+    """
+    Return where a job is submitted.
+
+    Raises:
+        UsageError: If no directory is known that all nodes see.
+    """
+    conf, root = slurm.configuration(), options.run_root
+    if options.lab:
+        from madctl.lab import slurm as slurm_of_labs
+        from madctl.lab import state
+
+        lab = state.load(options.lab)
+        conf = str(slurm_of_labs.configuration_file(lab))
+        root = root or os.path.join(lab.shared, _IN_LAB)
+    if not root:
+        message = "--on slurm needs a directory that this machine and all nodes see"
+        raise refused("USAGE", message, remedy="add --run-root PATH")
+    return _Site(Path(root).absolute(), conf)
 
 
 def _submitted(
-    run_id: str, base: Path, nodes: int, chosen: list[str], wanted: dict[str, Any]
+    run_id: str, site: _Site, nodes: int, chosen: list[str], wanted: dict[str, Any]
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
     arguments = {**{name.removeprefix(PREFIX): value for name, value in wanted.items()}, "run_id": run_id}
-    # That is where nodes keep their part, on their own disks.
-    arguments.pop("run_dir", None)
     # Nodes may be shared with other jobs, of whose ports nothing is known; and Slurm decides who has a node.
     if arguments["master_port"] == BY_NAME["master_port"].default:
         arguments["master_port"] = "auto"
     arguments["skip"] = sorted({*arguments["skip"], "machine"})
-    where = place.make(base, run_id, {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS})
+    where = place.make(site.root, run_id, {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS})
     argv = slurm.command(run_id, where, nodes, chosen)
     about = {"run_id": run_id, "argv": argv, "state": "submitting"}
     place.write_object(where, job_directory.SUBMISSION, about)
-    job = {"on": "slurm", "id": "", "place": str(where)}
-    record = record_of(run_id, arguments["work"], arguments["shape"], nodes, job)
+    job = {"on": "slurm", "id": "", "place": str(where), "conf": site.conf}
+    record = record_of(arguments, nodes, job)
     # If this process is killed before it knows the job's id, the job is found by its name.
     record_store.save(record)
     try:
-        job_id, said = slurm.submit(argv, list(arguments["env"]))
+        job_id, said = slurm.submit(argv, list(arguments["env"]), site.conf)
     except MadctlError:
         place.remove(where)
         record_store.forget(record)
@@ -106,11 +138,11 @@ def _signals_noted() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _test(argv: list[str]) -> int:
+def _test(argv: list[str], conf: str) -> int:
     """Show what would be submitted, and what Slurm says of it."""
     terminal.say(shlex.join(argv))
     # The script is not written yet; Slurm does not look into it.
-    for line in slurm.test([*argv[:-1], "--wrap=true"]):
+    for line in slurm.test([*argv[:-1], "--wrap=true"], conf):
         terminal.tell(line)
     return ExitCode.SUCCEEDED
 
@@ -124,5 +156,5 @@ def _left(record: Record, notices: list[Problem], as_json: bool) -> int:
         terminal.say(to_json(Result("launch", "queued", 0, record.run_id, data, warnings=notices)))
     else:
         back = f"follow it with madctl attach {record.run_id} or stop it with madctl stop {record.run_id}"
-        terminal.tell(f"run     {record.run_id} is queued as job {job_id}; {back}")
+        terminal.tell(Sentence("run", f"{record.run_id} is queued as job {job_id}; {back}"))
     return ExitCode.SUCCEEDED

@@ -12,23 +12,29 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
-from madctl.errors import ExitCode, Problem, of_signal, refused
-from madctl.jobs import ends, place, slurm
-from madctl.playbook.job_session import JobSession
-from madctl.playbook.report import own_failure, report_run
-from madctl.runs import record_store
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
+from madctl.errors import ExitCode, Problem, refused
+from madctl.jobs import place, slurm, standing
+from madctl.jobs.reading import Reading
+from madctl.jobs.standing import Standing
+from madctl.playbook.job_session import JobSession, with_plan
+from madctl.playbook.report import report_run
+from madctl.request import output_choice
+from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
-from madctl.screen.problems import print_answer, print_problems
+from madctl.screen.log_view import Form, LogView
+from madctl.screen.problems import print_answer
 from madctl.screen.view import View
 
 _LOOK_SECONDS = 0.2
-# Without a heartbeat for this long, the scheduler is asked.
-_SILENT_SECONDS = 60.0
 # What a job needs besides its ranks' time to end: records, and Slurm's own end of it.
 _MORE_SECONDS, _FORCED_SECONDS = 30.0, 15.0
 
 
-def _submitted(record: Record) -> Record:
+def submitted(record: Record) -> Record:
     """
     Return the record with the id of its job, also where its launch was killed before it knew that.
 
@@ -39,7 +45,7 @@ def _submitted(record: Record) -> Record:
     if record.job["id"]:
         return record
     about = place.read(Path(record.job["place"]), job_directory.SUBMISSION) or {}
-    found = str(about.get("job_id") or slurm.find(record.run_id) or "")
+    found = str(about.get("job_id") or slurm.find(record.run_id, record.job.get("conf", "")) or "")
     if not found.isdigit():
         raise refused("RUN_UNKNOWN", f"run {record.run_id} was not submitted", remedy="launch it again")
     record = replace(record, job={**record.job, "id": found})
@@ -47,60 +53,12 @@ def _submitted(record: Record) -> Record:
     return record
 
 
-def _job(record: Record) -> tuple[str, Path]:
+def stands(record: Record) -> tuple[Standing, Record]:
+    """Find out how a run stands; return that, and the record with its job and its plan."""
+    record = submitted(record)
     assert record.job is not None
-    return record.job["id"], Path(record.job["place"])
-
-
-# -- status ----------------------------------------------------------------------------------------
-
-
-def status(record: Record, options: argparse.Namespace) -> int:
-    """Print the state of the job, and what is known of each node; 4 if it has to be asked for and Slurm is silent."""
-    record = _submitted(record)
-    job_id, where = _job(record)
-    result = place.read(where, job_directory.RESULT)
-    notices = []
-    if result is not None:
-        state, about = "ended", f"ended with exit code {result.get('exit_code')}"
-        notices = _remember(record, result)
-    else:
-        state, about = _unended(job_id, where)
-    nodes = ((result or {}).get("summary") or {}).get("nodes") or record.plan["nodes"]
-    lines = [f"run {record.run_id}", f"job {job_id} {about}", f"files of the run: {where}"]
-    lines += [_node(node) for node in nodes]
-    data = {"job": {"id": job_id, "state": state, "about": about, "place": str(where)}, "nodes": nodes}
-    return print_answer(options, record.run_id, data, lines, [], notices)
-
-
-def _unended(job_id: str, where: Path) -> tuple[str, str]:
-    """Return the state of a run without an end, and how to say it; Slurm is asked where the job itself is silent."""
-    begun = place.Story(where).has_begun
-    beat = (place.read(where, job_directory.STATE) or {}) if begun else {}
-    moment = beat.get("time")
-    age = max(0.0, time.time() - moment) if isinstance(moment, int | float) else _SILENT_SECONDS
-    living = f"running: {beat.get('stage', 'starting')}, seen {age:.0f} s ago"
-    if begun and age < _SILENT_SECONDS:
-        return "running", living
-    found = slurm.look(job_id)
-    if found.is_final or found == slurm.FORGOTTEN:
-        return "ended", f"ended: {ends.without_record(found, job_id, begun, '').message}"
-    return ("running", living) if begun else ("queued", f"queued: {found.state.lower()} {found.reason}".rstrip())
-
-
-def _node(node: dict[str, Any]) -> str:
-    code, number = node.get("exit_code"), node.get("signal")
-    how = f"signal {number}" if number else "" if code is None else f"exit code {code}"
-    return f"{node['host']}  {how}".rstrip()
-
-
-def _remember(record: Record, result: dict[str, Any]) -> list[Problem]:
-    if record.status != "running":
-        return []
-    code = int(result.get("exit_code") or 0)
-    ended = "succeeded" if not code else "stopped" if code == ExitCode.INTERRUPTED else "failed"
-    unsaved = record_store.save(record_store.ended(record, ended, code))
-    return [unsaved] if unsaved else []
+    found = standing.of(record.job)
+    return found, with_plan(record, found.plan) if found.plan and not record.plan["nodes"] else record
 
 
 # -- stop ------------------------------------------------------------------------------------------
@@ -108,40 +66,51 @@ def _remember(record: Record, result: dict[str, Any]) -> list[Problem]:
 
 def stop(record: Record, options: argparse.Namespace) -> int:
     """Return 0 only when the run wrote its end, or never began, and Slurm says that the job is over; otherwise 9."""
-    record = _submitted(record)
-    job_id, where = _job(record)
+    record = submitted(record)
+    assert record.job is not None
+    job_id, where, conf = record.job["id"], Path(record.job["place"]), record.job.get("conf", "")
     begun = place.Story(where).has_begun
-    ended = place.read(where, job_directory.RESULT) is not None
+    had_ended = ended = place.read(where, job_directory.RESULT) is not None
+
+    def is_over() -> bool:
+        found = slurm.look(job_id, conf)
+        return found.is_final or found == slurm.FORGOTTEN
+
     if begun and not ended:
-        order = b"kill\n" if options.force else b"stop\n"
-        place.write(where, job_directory.ORDER, order)
-        slurm.ring(job_id)
+        place.write(where, job_directory.ORDER, b"kill\n" if options.force else b"stop\n")
+        slurm.ring(job_id, conf)
         seconds = _FORCED_SECONDS if options.force else STOP_SECONDS + _MORE_SECONDS
-        ended = _wait(lambda: place.read(where, job_directory.RESULT) is not None or _is_over(job_id), seconds)
+        ended = _wait(lambda: place.read(where, job_directory.RESULT) is not None or is_over(), seconds)
     if not ended:
-        slurm.cancel(job_id)
-    is_over = _wait(lambda: _is_over(job_id), _MORE_SECONDS)
-    recorded = place.read(where, job_directory.RESULT) is not None
+        slurm.cancel(job_id, conf)
     problems = []
-    if not is_over:
+    if not _wait(is_over, _MORE_SECONDS):
         problems = [Problem("STOP_UNVERIFIED", f"Slurm has not ended job {job_id} yet", remedy="stop the run again")]
-    elif begun and not recorded:
+    elif begun and place.read(where, job_directory.RESULT) is None:
         message = f"job {job_id} is over, but it wrote no record: what its nodes ran was ended by Slurm alone"
         problems = [Problem("STOP_UNVERIFIED", message, remedy=f"see {where}")]
-    notices = []
-    if not problems:
-        status_now = record.status if record.status != "running" else "stopped"
-        unsaved = record_store.save(record_store.ended(record, status_now, record.exit_code or 0))
+    return _stopped(record, options, problems, begun, had_ended)
+
+
+def _stopped(record: Record, options: argparse.Namespace, problems: list[Problem], begun: bool, had_ended: bool) -> int:
+    """Remember and print how a run stands that was told to end."""
+    found, record = stands(record)
+    now, judged, notices = time.time(), verdicts.joined_with(record, found.verdict), []
+    if not problems and not verdicts.has_ended(record):
+        if not had_ended and not begun:
+            judged = verdict.Verdict(verdict.STOPPED, ended=now, exit_code=int(ExitCode.INTERRUPTED))
+        record = verdicts.updated(record, judged, now)
+        unsaved = record_store.save(record)
         notices = [unsaved] if unsaved else []
+    about = verdicts.described(record, judged, now)
+    hosts = [] if problems else [node["host"] for node in record.plan["nodes"]]
+    job_id = record.job["id"] if record.job else ""
     how = "is over, nothing is left" if begun else "was cancelled before it began"
     lines = [] if problems else [f"run {record.run_id}: job {job_id} {how}"]
-    hosts = [] if problems else [node["host"] for node in record.plan["nodes"]]
-    return print_answer(options, record.run_id, {"stopped": hosts}, lines, problems, notices, good="stopped")
-
-
-def _is_over(job_id: str) -> bool:
-    found = slurm.look(job_id)
-    return found.is_final or found == slurm.FORGOTTEN
+    if not problems and had_ended:
+        lines.append(f"it had ended before: {verdict_text.whole(about)}")
+    data = {"stopped": hosts, "run": about}
+    return print_answer(options, record.run_id, data, lines, problems, notices, good="stopped")
 
 
 def _wait(is_reached: Callable[[], bool], seconds: float) -> bool:
@@ -159,31 +128,35 @@ def _wait(is_reached: Callable[[], bool], seconds: float) -> bool:
 
 
 def attach(record: Record, options: argparse.Namespace) -> int:
-    """Show a run from its first byte, follow it, and return its exit code."""
-    _refuse_since(options)
-    record = _submitted(record)
-    view = View((), as_json=options.output == "json", stages=())
-    session = JobSession(record, view)
+    """Show a run from its first byte, or since a time, follow it, and return its exit code."""
+    record, chosen = _chosen(record, options)
+    view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
+    session = JobSession(record, view, reading=Reading(_since(options)))
     session.run()
     return report_run(session, "attach", options.output == "json")
 
 
-def logs(record: Record, options: argparse.Namespace) -> int:
-    """Print lines, each behind its node and rank."""
-    _refuse_since(options)
-    record = _submitted(record)
-    view = View((), as_json=False, stages=(), quiet=True, rank=options.rank)
-    session = JobSession(record, view, follow=options.follow, hosts=options.host)
-    session.only_reads = True
-    session.run()
-    view.close()
-    if session.interrupted:
-        return of_signal(session.signal)
-    broken = own_failure(session)
-    print_problems(broken, [])
-    return ExitCode.INTERNAL if broken else ExitCode.SUCCEEDED
+def reader(record: Record, options: argparse.Namespace, form: Form) -> JobSession:
+    """Return the session of ``madctl logs``."""
+    record, chosen = _chosen(record, options)
+    plan: Any = record.plan
+    names = [node["host"] for node in plan["nodes"]]
+    view = LogView(names, narrowed(chosen, plan) if names else plan, form, chosen)
+    return JobSession(record, view, options.follow, Reading(_since(options), options.lines))
 
 
-def _refuse_since(options: argparse.Namespace) -> None:
-    if options.since is not None:
-        raise refused("USAGE", "--since cannot be used with a run in a job of Slurm", remedy="leave it out")
+def _chosen(record: Record, options: argparse.Namespace) -> tuple[Record, Chosen]:
+    """Return the record with its plan, if there is one yet, and whose output is shown."""
+    record = submitted(record)
+    assert record.job is not None
+    plan = None if record.plan["nodes"] else place.planned(Path(record.job["place"]))
+    record = with_plan(record, plan) if plan else record
+    if not record.plan["nodes"]:
+        return record, output_choice.unchecked(options)
+    return record, output_choice.of_run(options, record.plan)
+
+
+def _since(options: argparse.Namespace) -> float | None:
+    now = time.time()
+    found = kinds.since(options.since, now)
+    return now if isinstance(found, str) else found

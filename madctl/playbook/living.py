@@ -14,7 +14,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents i
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
+from madctl.jobs import standing
+from madctl.jobs.standing import Standing
 from madctl.nodes import reach
+from madctl.playbook.job_session import with_plan
 from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
 
@@ -29,16 +32,40 @@ def asked(records: Sequence[Record], seconds: float = SECONDS) -> list[Record]:
     A run whose nodes do not all answer in time, or that only Ansible can reach, stays as it was last seen.
     """
     due = [record for record in records if not verdicts.has_ended(record)][:_MOST_ASKED]
-    ways = [(record, reach.ways(record.reach())) for record in due]
+    in_jobs = _in_jobs([record for record in due if record.job], seconds)
+    ways = [(record, reach.ways(record.reach())) for record in due if not record.job]
     answers = _answers([(record, known) for record, known in ways if known], seconds)
-    now, fresh = time.time(), {}
+    now, fresh = time.time(), in_jobs
     for record in due:
-        found = answers.get(record.run_id, {})
-        if found.keys() >= set(record.targets["names"]):
+        found = answers.get(record.run_id)
+        if found is not None and found.keys() >= set(record.targets["names"]):
             changed = verdicts.updated(record, verdict.of_nodes(record.plan, found), now)
             record_store.save(changed)  # If it cannot be written, nodes are asked the next time as well.
             fresh[record.run_id] = changed
     return [fresh.get(record.run_id, record) for record in records]
+
+
+def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
+    """Return what became of the records of runs in jobs; the scheduler is asked until it fails to answer."""
+    deadline, found = time.monotonic() + seconds, {}
+    for record in records:
+        left = deadline - time.monotonic()
+        if left <= 0 or record.job is None or not record.job["id"]:
+            continue
+        stands = standing.of(record.job, left)
+        if stands.unknown:
+            deadline = 0.0
+            continue
+        found[record.run_id] = with_standing(record, stands, time.time())
+        record_store.save(found[record.run_id])
+    return found
+
+
+def with_standing(record: Record, stands: Standing, now: float) -> Record:
+    """Return the record of a run in a job with what is known now."""
+    if stands.plan and not record.plan["nodes"]:
+        record = with_plan(record, stands.plan)
+    return verdicts.updated(record, stands.verdict, now)
 
 
 def _answers(runs: Sequence[tuple[Record, Ways]], seconds: float) -> dict[str, dict[str, Any]]:

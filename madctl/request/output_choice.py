@@ -20,7 +20,7 @@ def of_run(options: argparse.Namespace, plan: Any) -> Chosen:
     Raises:
         UsageError: If the run has no such node or rank; it says what the run has.
     """
-    choice = _choice(options)
+    choice = unchecked(options)
     _refuse(chosen_output.problems(choice, plan))
     return choice
 
@@ -39,12 +39,13 @@ def of_launch(options: argparse.Namespace, names: Sequence[str], are_named: bool
     if options.host and not are_named:
         remedy = f"did you mean --hosts {','.join(options.host)}?"
         raise refused("USAGE", "--host only chooses whose output is shown, and no hosts are named", remedy=remedy)
-    choice = _choice(options)
+    choice = unchecked(options)
     _refuse(chosen_output.unknown_hosts(choice, names))
     return choice
 
 
-def _choice(options: argparse.Namespace) -> Chosen:
+def unchecked(options: argparse.Namespace) -> Chosen:
+    """Return whose output is shown of a run whose nodes are not known yet."""
     return chosen_output.of(BY_OPTION["--host"].parse(options.host), BY_OPTION["--rank"].parse(options.rank))
 
 

@@ -57,13 +57,15 @@ def add_slurm_options(parser: argparse.ArgumentParser) -> None:
     for name, (metavar, what) in _WORDS.items():
         group.add_argument(f"--{name}", metavar=metavar, help=what)
     group.add_argument("--exclusive", action="store_true", help="share no node with other jobs")
+    what = "directory of the run's files, which this machine and all nodes see (with --lab: in what the lab shares)"
+    group.add_argument("--run-root", metavar="PATH", help=what)
     what = "more options of sbatch, each as --name or --name=value, quoted as for a shell"
     group.add_argument("--sbatch-args", default="", metavar="WORDS", help=what)
 
 
 def given(options: argparse.Namespace) -> list[str]:
     """Name the options that only a job of Slurm takes, of those that were given."""
-    names = ["nodes", *_WORDS, "exclusive", "sbatch-args"]
+    names = ["nodes", *_WORDS, "exclusive", "run-root", "sbatch-args"]
     return [f"--{name}" for name in names if getattr(options, name.replace("-", "_"))]
 
 
@@ -94,7 +96,8 @@ def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:
 
 
 def _require(options: argparse.Namespace) -> None:
-    if hosts_given(options):
+    # A lab may have a Slurm of its own.
+    if hosts_given(argparse.Namespace(**{**vars(options), "lab": None})):
         raise refused("USAGE", "Slurm chooses the nodes of a job", remedy="use --nodelist, or leave out --on slurm")
     if not options.nodes:
         raise refused("USAGE", "--on slurm needs the number of nodes", remedy="add --nodes N")
@@ -106,9 +109,6 @@ def _require(options: argparse.Namespace) -> None:
         raise refused("USAGE", "--gpus-per-node and --gres exclude each other")
     if runners.ranks_by(options.runner).daemons or runners.job_of(runners.asked_for(options)).has_models:
         raise refused("USAGE", "in a job of Slurm only torchrun and --command can be used")
-    if not options.run_dir:
-        message = "--on slurm needs a directory that this machine and all nodes see"
-        raise refused("USAGE", message, remedy="add --run-dir PATH")
 
 
 def _more(text: str) -> list[str]:

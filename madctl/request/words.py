@@ -16,7 +16,9 @@ from madctl.errors import Problem, refused
 from madctl.request.parser import Parser
 
 _WITH_WORK = ("launch", "check")
-_ON_A_HOST = ("lab", "exec")
+_LAB = "lab"
+# Its subcommands that run a command, and how many words come before that.
+_IN_LAB = {"exec": 1, "slurm": 0}
 _NODES = "nodes"
 
 
@@ -64,17 +66,18 @@ def split(arguments: Sequence[str], commands: Mapping[str, Parser]) -> Words:
 def _beginning(arguments: Sequence[str], commands: Mapping[str, Parser]) -> tuple[int, Parser] | None:
     """Return where the work begins, and the parser of its command; None where only ``--`` can begin it."""
     command = next((word for word in arguments if not word.startswith("-")), "")
-    if command not in (*_WITH_WORK, _ON_A_HOST[0]):
+    if command not in (*_WITH_WORK, _LAB):
         return None
     parser = commands[command]
     places = list(_plain(arguments, arguments.index(command) + 1, parser))
-    if command == _ON_A_HOST[0]:
-        if not places or arguments[places[0]] != _ON_A_HOST[1]:
+    if command == _LAB:
+        verb = arguments[places[0]] if places else ""
+        if verb not in _IN_LAB:
             return None
-        parser = parser.commands[_ON_A_HOST[1]]
+        parser = parser.commands[verb]
         places = list(_plain(arguments, places[0] + 1, parser))
         if places and arguments[places[0]] != "--":
-            places.pop(0)  # the host
+            places = places[_IN_LAB[verb] :]
     return (places[0], parser) if places and arguments[places[0]] != "--" else None
 
 

@@ -68,7 +68,8 @@ class Record:
     # What failed first, without output of the job.
     cause: str | None = None
     attempts: int = 1
-    # The job of a scheduler that the run is in: ``on``, its ``id``, and the ``place`` of its files.
+    # The job of a scheduler that the run is in: ``on``, its ``id``, the ``place`` of its files, and ``conf``, the
+    # configuration of its cluster, if that is not the usual one.
     job: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
@@ -178,5 +179,5 @@ _SHAPES = {
     **dict.fromkeys(("began", "ended", "seen"), maybe(number(0, _LATEST))),
     "cause": maybe(_text),
     "attempts": whole(1, MOST),
-    "job": maybe(fields({"on": one_of("slurm"), "id": like(JOB_ID), "place": _text})),
+    "job": maybe(fields({"on": one_of("slurm"), "id": like(JOB_ID), "place": _text}, {"conf": _text})),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import RUNNING, UNKNOWN, Verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import GOING, UNKNOWN, Verdict
 from madctl.runs.run_record import Record
 
 # A run is remembered before its nodes have anything of it.
@@ -28,7 +28,7 @@ def joined_with(record: Record, found: Verdict) -> Verdict:
         found = found._replace(began=None)
     if not has_ended(record):
         return found
-    if found.status == RUNNING:
+    if found.status in GOING:
         return found._replace(cause=record.cause or found.cause)
     is_same = found.cause is not None and found.cause.startswith(record.cause or found.cause)
     return Verdict(
@@ -51,7 +51,7 @@ def remembered(record: Record) -> Verdict:
 
 def has_ended(record: Record) -> bool:
     """Return whether this machine knows how a run ended."""
-    return record.status not in (RUNNING, UNKNOWN)
+    return record.status not in (*GOING, UNKNOWN)
 
 
 def updated(record: Record, found: Verdict, now: float) -> Record:
@@ -61,8 +61,8 @@ def updated(record: Record, found: Verdict, now: float) -> Record:
     began = record.began or found.began
     if found.status == UNKNOWN and now - max(record.created, record.seen or 0.0) < _STARTING_SECONDS:
         return record
-    if found.status == RUNNING:
-        return replace(record, status=RUNNING, cause=found.cause, began=began, seen=now)
+    if found.status in GOING:
+        return replace(record, status=found.status, cause=found.cause, began=began, seen=now)
     exit_code = found.exit_code
     return replace(record, status=found.status, cause=found.cause, exit_code=exit_code, began=began, ended=found.ended)
 

@@ -31,12 +31,13 @@ class JobOutput:
             chosen: Whose output to show.
         """
         self._stream, self._ticker, self._chosen = stream, ticker, chosen
+        self._width = 0
         self.align(hosts)
         self._last: dict[Source, deque[str]] = defaultdict(lambda: deque(maxlen=LAST_LINES))
 
     def align(self, hosts: Sequence[str]) -> None:
         """Make room for the names of hosts, which a job that waits does not know yet."""
-        self._width = max(map(len, hosts), default=0) + (5 if len(hosts) > 1 else 0)
+        self._width = max(self._width, max(map(len, hosts), default=0) + (5 if len(hosts) > 1 else 0))
         if self._ticker:
             self._width = max(self._width, min(_WIDEST, len(fold(hosts)) + 5))
 

@@ -48,16 +48,25 @@ class LogView(View):
             names: All nodes of the run.
             plan: That of the run, with the nodes that are read.
         """
-        hosts = [node["host"] for node in plan["nodes"]]
         super().__init__(names, as_json=False, stages=(), quiet=True, chosen=chosen)
-        self._plan, self._form, self._chosen = plan, form, chosen
+        self._form, self._chosen = form, chosen
         self._logs = Logs(Mask())
         self._hides = runners.job_of(plan["shape"], plan.get("runner")).has_models
         self._times: dict[tuple[str, str], float] = {}
         self._merger = Merger() if form.is_merged else None
-        self._width = max(map(len, names)) + (5 if len(names) > 1 else 0)
         self._printed: set[tuple[str, str]] = set()
-        self._awaited, self._unended = set(hosts), set(hosts)
+        self._begin(names, plan)
+
+    def _begin(self, names: Sequence[str], plan: Any) -> None:
+        hosts = [node["host"] for node in plan["nodes"]]
+        self._plan, self._awaited, self._unended = plan, set(hosts), set(hosts)
+        self._width = max(map(len, names), default=0) + (5 if len(names) > 1 else 0)
+
+    def planned(self, plan: dict[str, Any] | None, without_ifconfig: Sequence[str]) -> None:
+        """Take the plan of a run that had none yet when its output was asked for."""
+        if plan and not self._plan["nodes"]:
+            super().planned(plan, without_ifconfig)
+            self._begin([node["host"] for node in plan["nodes"]], plan)
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Show one event."""

@@ -2,8 +2,7 @@
 """
 What a launch looks like on the screen: the story on stderr, the job's own lines on stdout.
 
-Lines are plain without a terminal. Control characters in the job's output are made harmless; the files on the nodes
-keep them.
+Lines are plain without a terminal. Control characters of the job are made harmless; files on the nodes keep them.
 """
 
 from __future__ import annotations
@@ -16,18 +15,14 @@ from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._show import (
-    sentences,
-    stage_table,
-    story,
-    summary,
-    timing_table,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences, stage_table, summary
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import EVERYTHING, Chosen
 from ansible_collections.madctl.multinode.plugins.module_utils._show.columns import GREEN, RED
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
+from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Output, Source, Story
+from ansible_collections.madctl.multinode.plugins.module_utils._show.timing_table import lines as timing_lines
 from ansible_collections.madctl.multinode.plugins.module_utils._show.waiting import SNAPSHOT_SECONDS, Snapshots
 from madctl.errors import Problem
 from madctl.screen.below import Below
@@ -72,7 +67,7 @@ class View:
         self._quiet = quiet
         self._output = ERR if as_json else OUT
         self._mask = Mask(secrets)
-        self._story = story.Story(names, self._mask, with_colours=not as_json and OUT.takes_colours())
+        self._story = Story(names, self._mask, with_colours=not as_json and OUT.takes_colours())
         self._lock = threading.RLock()
         self._folds = self._output.is_terminal()
         self._ticker = Ticker(Window(), self._show, self._lock, self._beat)
@@ -111,9 +106,8 @@ class View:
             fresh = [one for one in self.warnings if one not in self._noticed and one.code not in self._told]
             for warning in folded(self.masked(fresh)):
                 self._tell(sentences.Sentence("notice", warning))
-            if not self._story.hosts:
-                self._job.align([node["host"] for node in plan["nodes"]])
             self._story.begin(plan)
+            self._job.align(self._story.hosts)
             self._below.begin(plan)
             self._tell(sentences.planned(plan))
 
@@ -138,11 +132,11 @@ class View:
             kind = event["event"]
             if kind == events.TIMED:
                 self.close()
-                tell(*timing_table.lines(event))
+                tell(*timing_lines(event))
                 return
             self._below.take(event)
             for shown in self._story.take(event, payload, in_blocks=not self._folds):
-                if isinstance(shown, story.Output):
+                if isinstance(shown, Output):
                     self._job.show(shown)
                 elif self._folds and kind in sentences.LINKS:
                     # Other hosts may fall silent, or be back, at the same time.
@@ -301,6 +295,6 @@ class View:
         rows = self._story.unfinished(self._is_live) if self._below.can_draw else ()
         self._below.draw(self._job.labelled(source, text) for source, text in rows)
 
-    def _is_live(self, source: story.Source) -> bool:
+    def _is_live(self, source: Source) -> bool:
         """Return whether unfinished lines of a source are shown: those of one rank, unless the user wants others."""
         return self._job.is_shown(source) and (self._job.is_chosen or self._story.leads(source))

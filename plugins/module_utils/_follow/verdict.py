@@ -18,6 +18,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
 RUNNING, SUCCEEDED, FAILED, STOPPED, UNKNOWN = "running", "succeeded", "failed", "stopped", "unknown"
+# In a job of a scheduler that has not begun.
+QUEUED = "queued"
+GOING = (QUEUED, RUNNING)
 _ALIVE = ("armed", "running", "stopping")
 _WHY = {
     Reason.TIMED_OUT: "it did not end in time",
@@ -106,7 +109,7 @@ def of_parts(parts: Mapping[str, Mapping[str, Any]]) -> Verdict:
 
 def shown(found: Verdict, began: Optional[float], now: float) -> Dict[str, Any]:
     """Return a verdict as commands and playbooks print it."""
-    until = now if found.status == RUNNING else found.ended
+    until = now if found.status in GOING else found.ended
     return {
         "status": found.status,
         "cause": ": ".join(part for part in (found.cause, found.error) if part) or None,

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import (
@@ -33,9 +34,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents i
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._job import files
 from ansible_collections.madctl.multinode.plugins.module_utils._job.agent_step import Step
+from ansible_collections.madctl.multinode.plugins.module_utils._job.progress import Progress
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request, validation
-from ansible_collections.madctl.multinode.plugins.module_utils._show import plan_text
+from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen, plan_text
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Dialled, Door
 
@@ -54,6 +56,7 @@ class Work:
     def __init__(self, place: str) -> None:
         self._place = place
         self._loop = Loop()
+        self._progress = Progress()
         self._conductor: Optional[Conductor] = None
         self._stage = "starting"
         self._order: Optional[bytes] = None
@@ -102,7 +105,8 @@ class Work:
 
     def _show(self) -> None:
         with contextlib.suppress(OSError):
-            files.write(self._place, job_directory.STATE, {"stage": self._stage, "time": time.time()})
+            state = {"stage": self._stage, "time": time.time(), **self._progress.shown()}
+            files.write(self._place, job_directory.STATE, state)
 
     def _enter(self, stage: str) -> None:
         self._stage = stage
@@ -123,11 +127,16 @@ class Work:
         parsed, problems = validation.parsed(given["arguments"])
         arguments = launch_request.filled(parsed)
         story = files.Story(self._place, arguments["log_cap"])
+
+        def tell(event: Dict[str, Any], payload: bytes) -> None:
+            self._progress.take(event)
+            story.tell(event, payload)
+
         try:
             with Door(self._loop, files.key(self._place), job.hosts, any_address()) as door:
                 ways = {host: Dialled(host, sys.executable, door) for host in job.hosts}
                 with Agents(self._loop, dict(ways), timing.Clock("agents, probe", timing.is_wanted())) as agents:
-                    conductor = Conductor(agents, story.tell)
+                    conductor = Conductor(agents, tell)
                     self._listen(conductor)
                     with Step(self._place, door, len(job.hosts)) as step:
                         self._enter("waiting for agents")
@@ -137,6 +146,7 @@ class Work:
                         conductor.tell_times()
         finally:
             story.close()
+        self._enter("ended")
         return result, job
 
     def _launch(self, conductor: Conductor, arguments: Dict[str, Any], hosts: List[str]) -> Result:
@@ -149,6 +159,10 @@ class Work:
         counted = hosts if arguments["nnodes"] else [host for host, facts in nodes if facts is not None]
         request = launch_request.request(arguments, (None,) * len(counted))
         judged = judgement.judge(request, nodes, failed, arguments["nnodes"], arguments["max_restarts"])
+        shown = chosen.of(arguments["show_hosts"], arguments["show_ranks"])
+        empty = chosen.problems(shown, judged.plan) if judged.plan else []
+        if empty:
+            judged = replace(judged, plan=None, problems=empty)
         outline = plan_text.outline(judged.plan) if judged.plan else None
         told = {"plan": outline, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
         conductor.tell({"event": events.PLANNED, **told})
@@ -189,8 +203,8 @@ def any_address() -> str:
 
 
 def _given(arguments: Dict[str, Any]) -> Dict[str, Any]:
-    limits = {name: arguments[name] or None for name in ("timeout", "idle_timeout")}
-    return {**limits, "user_env": arguments["env"], "log_cap": arguments["log_cap"], "detach": False, "in_step": True}
+    given = {name: arguments[name] or None for name in ("timeout", "idle_timeout", "name", "note")}
+    return {**given, "user_env": arguments["env"], "log_cap": arguments["log_cap"], "detach": False, "in_step": True}
 
 
 def _failed(problems: List[codes.Problem]) -> Result:

@@ -86,8 +86,9 @@ class Story:
         self.trouble: Optional[Problem] = None
 
     def tell(self, event: Dict[str, Any], payload: bytes) -> None:
-        """Add one event; a full disk ends neither the job nor what follows it."""
+        """Add one event, output with the time; a full disk ends neither the job nor what follows it."""
         if payload:
+            event = {"time": round(time.time(), 3), **event}
             source = (event["host"], event["log"])
             size = self._sizes.get(source, 0)
             kept = payload[: max(0, self._most - size)]

@@ -26,7 +26,8 @@ def lines(nodes: Sequence[Dict[str, Any]]) -> List[str]:
     rows: List[Sequence[object]] = [("NODE", "STATE", "CONTAINER", "RANKS", "PROCESSES", "EXIT")]
     for node in nodes:
         container = node["container"] or "-"
-        rows.append((node["host"], node["state"], container, node["joined"], node["processes"], ending(node["exit"])))
+        processes = "-" if node["processes"] is None else node["processes"]
+        rows.append((node["host"], node["state"], container, node["joined"], processes, ending(node["exit"])))
     return columns.aligned(rows)
 
 

@@ -10,6 +10,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count
 
 RUNNING = "running"
+GOING = ("queued", RUNNING)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _FEW = 60  # characters of a cause in a table
 
@@ -39,7 +40,7 @@ def whole(run: Mapping[str, Any]) -> str:
     status, cause, seconds = run["status"], run.get("cause"), run.get("duration_seconds")
     if status == "unknown":
         return plain("unknown: %s" % (cause or "its nodes do not say how it ended"))
-    took = "" if seconds is None else " %s %s" % ("for" if status == RUNNING else "after", duration(seconds))
+    took = "" if seconds is None else " %s %s" % ("for" if status in GOING else "after", duration(seconds))
     parts = [status + took]
     if (run.get("attempts") or 1) > 1:
         parts.append("attempt %d" % run["attempts"])

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run in a job stands, from its directory, and from the scheduler where that is silent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
+    anything,
+    fields,
+    listed,
+    mapped,
+    maybe,
+    one_of,
+    second,
+    text,
+    truth,
+    whole,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import Verdict
+from madctl.errors import Problem, RunError
+from madctl.jobs import ends, place, slurm
+
+# Without a heartbeat for this long, the scheduler is asked.
+_SILENT_SECONDS = 60.0
+_STOPPED = ("RUN_STOPPED", "INTERRUPTED")
+_MANY, _RANKS = 1 << 17, 1 << 17
+# The job's user may write into its directory, and so may the job.
+_exit = fields(
+    {"outcome": text(64), "stopped": truth},
+    {"exit_code": maybe(whole(-1024, 1 << 16)), "signal": maybe(whole(0, 128)), "reason": maybe(text(64))},
+)
+_node = fields(
+    {
+        "state": one_of("armed", "running", "stopping", "exited", "lost"),
+        "exit": maybe(_exit),
+        "joined": whole(0, _RANKS),
+    }
+)
+_STATE = fields({"time": second, "stage": text(64)}, {"began": maybe(second), "nodes": mapped(_node, _MANY)})
+_problem = fields(
+    {"code": text(64), "host": maybe(text()), "message": text(1 << 14), "remedy": maybe(text(1 << 14))},
+    {"rank": maybe(whole(0, _RANKS)), "error": maybe(text(1 << 14))},
+)
+_RESULT = fields(
+    {"problems": listed(_problem, _MANY), "exit_code": whole(0, 255)},
+    {"ended": second, "summary": mapped(anything, _MANY), "by_scheduler": truth},
+)
+
+
+class Standing(NamedTuple):
+    """How a run stands; each of its nodes by host; its plan, once there is one; why the scheduler did not say more."""
+
+    verdict: Verdict
+    nodes: Mapping[str, dict[str, Any]]
+    plan: dict[str, Any] | None
+    unknown: Problem | None = None
+
+
+def of(job: Mapping[str, Any], seconds: float = slurm.SECONDS) -> Standing:
+    """
+    Find out how a run stands.
+
+    Args:
+        job: ``id``, ``place`` and ``conf`` of its job.
+        seconds: How long the scheduler may take to answer, if it has to be asked.
+    """
+    where = Path(job["place"])
+    # The result first: what is read afterwards is at least as late.
+    result = place.read(where, job_directory.RESULT)
+    state = place.read(where, job_directory.STATE)
+    state = state if state is not None and _STATE(state) else {}
+    plan = place.planned(where)
+    nodes = {
+        host: {"container": None, "storage": None, "processes": None, **node}
+        for host, node in state.get("nodes", {}).items()
+    }
+    counts = plan is not None and runners.job_of(plan.get("shape", ""), plan.get("runner")).counts_ranks
+    joined = sum(node["joined"] for node in nodes.values()) if counts else None
+    known = Verdict(verdict.UNKNOWN, began=state.get("began"), joined=joined)
+    try:
+        if result is not None and _RESULT(result):
+            found = _ended(known, result, job, seconds)
+        else:
+            found = _unended(known, job, state, seconds)
+    except RunError as error:
+        unknown = error.problems[0]
+        return Standing(known._replace(cause=unknown.message), nodes, plan, unknown)
+    return Standing(found, nodes, plan)
+
+
+def _ended(known: Verdict, result: Mapping[str, Any], job: Mapping[str, Any], seconds: float) -> Verdict:
+    """Judge a run by the result that it wrote, and by the scheduler if that ended it."""
+    known = known._replace(ended=result.get("ended"))
+    cause = None
+    if result.get("by_scheduler"):
+        cause = ends.meaning(slurm.look(job["id"], job.get("conf", ""), seconds))
+    if cause:
+        return _failed(known, vars(cause))
+    if result["problems"]:
+        return _failed(known, result["problems"][0])
+    return known._replace(status=verdict.SUCCEEDED, exit_code=0)
+
+
+def _failed(known: Verdict, first: Mapping[str, Any]) -> Verdict:
+    code = int(codes.exit_code_of([first["code"]]))
+    if first["code"] in _STOPPED:
+        return known._replace(status=verdict.STOPPED, exit_code=code)
+    error = next((line.strip() for line in reversed((first.get("error") or "").split("\n")) if line.strip()), None)
+    where = {"host": first["host"], "rank": first.get("rank"), "error": error}
+    return known._replace(status=verdict.FAILED, cause=codes.cause(first), exit_code=code, **where)
+
+
+def _unended(known: Verdict, job: Mapping[str, Any], state: Mapping[str, Any], seconds: float) -> Verdict:
+    """Judge a run without a result; the scheduler is asked where the job itself is silent."""
+    has_begun = place.Story(Path(job["place"])).has_begun
+    # The clocks of the two machines may differ.
+    if has_begun and abs(time.time() - state.get("time", 0.0)) < _SILENT_SECONDS:
+        return known._replace(status=verdict.RUNNING)
+    found = slurm.look(job["id"], job.get("conf", ""), seconds)
+    if found.is_final or found == slurm.FORGOTTEN:
+        return _failed(known, vars(ends.without_record(found, job["id"], has_begun, "")))
+    if has_begun:
+        return known._replace(status=verdict.RUNNING)
+    return known._replace(status=verdict.QUEUED, cause=ends.waiting(found))
