@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     if record.job:
         from madctl.playbook import job_verbs
 
-        return job_verbs.attach(record, options)
+        record = job_verbs.planned(record)
+        return job_verbs.attach(record, options, output_choice.of_run(options, record.plan))
     nodes = record.reach()
     chosen = output_choice.of_run(options, record.plan)
     view = View(nodes.names, as_json=options.output == "json", stages=(), chosen=chosen)

@@ -11,6 +11,7 @@ from madctl.errors import ExitCode, Problem, of_signal
 from madctl.request.options import add_choice_options, add_command, add_run_argument, add_since_option, taking
 
 if TYPE_CHECKING:
+    from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
     from madctl.playbook.session import RunSession
     from madctl.runs.run_record import Record
     from madctl.screen.log_view import Form
@@ -40,17 +41,19 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print lines, each behind its node and rank."""
+    from madctl.request import output_choice
     from madctl.runs import record_store
     from madctl.screen.log_view import Form
 
     record = record_store.load(options.run_id)
-    form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
     if record.job:
         from madctl.playbook import job_verbs
 
-        session: Any = job_verbs.reader(record, options, form)
-    else:
-        session = _reader(record, options, form)
+        record = job_verbs.planned(record)
+    chosen = output_choice.of_run(options, record.plan)
+    form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
+    read = job_verbs.reader if record.job else _reader
+    session = read(record, options, form, chosen)
     session.playbook = "logs"
     session.only_reads = True
     session.run()
@@ -58,14 +61,12 @@ def run(options: argparse.Namespace) -> int:
     return _report(session, options)
 
 
-def _reader(record: Record, options: argparse.Namespace, form: Form) -> RunSession:
+def _reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> RunSession:
     from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import narrowed
     from madctl.playbook.session import RunSession
-    from madctl.request import output_choice
     from madctl.screen.log_view import LogView
 
     whole: Any = record.plan
-    chosen = output_choice.of_run(options, whole)
     plan: Any = narrowed(chosen, whole)
     view = LogView(record.targets["names"], plan, form, chosen)
     view.attached(plan)

@@ -29,9 +29,9 @@ def meaning(state: State) -> Problem | None:
 
 
 def waiting(state: State) -> str:
-    """Return why a job waits, in a few words."""
+    """Return what a job waits for, in a few words."""
     word = state.state.lower().replace("_", " ")
-    return f"{word}, {state.reason}" if state.reason and state.reason != "None" else word
+    return f"{word}: {state.reason}" if state.reason else word
 
 
 def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -> Problem:

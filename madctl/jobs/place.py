@@ -54,34 +54,42 @@ def make(base: Path, run_id: str, request: Mapping[str, Any]) -> Path:
         raise refused("USAGE", message)
     try:
         base.mkdir(0o700, parents=True, exist_ok=True)
-        programs = _deliver(base)
+        _deliver(base)
         place.mkdir(0o700)
         write(place, job_directory.KEY, secrets.token_bytes(sealed.KEY_BYTES))
         write(place, job_directory.REQUEST, json.dumps(request).encode())
-        text = SCRIPT.format(
-            run_id=run_id,
-            submission=job_directory.SUBMISSION,
-            python=PYTHON,
-            launcher=programs / job_directory.LAUNCHER,
-            conductor=delivery.CONDUCTOR,
-            place=place,
-        )
-        write(place, job_directory.SCRIPT, text.encode(), 0o700)
+        write(place, job_directory.SCRIPT, script(place).encode(), 0o700)
     except OSError as error:
         remedy = "choose a directory that you may write to, and all nodes see: --run-root PATH"
         raise refused("RUN_DIR_UNWRITABLE", f"{error.filename}: {error.strerror}", remedy=remedy) from error
     return place
 
 
-def _deliver(base: Path) -> Path:
-    """Write our programs once for all runs that use the same ones, in a directory named by their content."""
-    files = delivery.files()
-    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-    programs = base / f"{job_directory.PROGRAMS}{digest[:16]}"
+def script(place: Path) -> str:
+    """Return the script of the job of a run."""
+    return SCRIPT.format(
+        run_id=place.name,
+        submission=job_directory.SUBMISSION,
+        python=PYTHON,
+        launcher=_programs(place.parent) / job_directory.LAUNCHER,
+        conductor=delivery.CONDUCTOR,
+        place=place,
+    )
+
+
+def _programs(base: Path) -> Path:
+    """Return the directory of our programs, whose name is that of their content."""
+    digest = hashlib.sha256(json.dumps(delivery.files(), sort_keys=True).encode()).hexdigest()
+    return base / f"{job_directory.PROGRAMS}{digest[:16]}"
+
+
+def _deliver(base: Path) -> None:
+    """Write our programs once for all runs that use the same ones."""
+    programs = _programs(base)
     if programs.is_dir():
-        return programs
+        return
     partial = base / f".{programs.name}.{os.getpid()}.{time.monotonic_ns()}"
-    for name, text in files.items():
+    for name, text in delivery.files().items():
         path = partial / name
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
         path.write_text(text)
@@ -90,7 +98,6 @@ def _deliver(base: Path) -> Path:
     except OSError:
         if not programs.is_dir():
             raise  # Otherwise another run was faster.
-    return programs
 
 
 def write(place: Path, name: str, data: bytes, mode: int = 0o600) -> None:

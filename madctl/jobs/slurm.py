@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from madctl.errors import ExitCode, Problem, RunError, UsageError, refused
@@ -54,6 +55,15 @@ class State:
 
 
 _CONFIGURATION = "SLURM_CONF"
+
+
+class Site(NamedTuple):
+    """Where jobs are submitted: the directory of runs, and the configuration of Slurm, empty for the usual one."""
+
+    root: Path
+    conf: str
+
+
 # The controller does not know the job: it never did, or has forgotten it.
 FORGOTTEN = State("UNKNOWN")
 

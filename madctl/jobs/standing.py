@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
-    anything,
     fields,
     listed,
     mapped,
@@ -49,7 +48,7 @@ _problem = fields(
 )
 _RESULT = fields(
     {"problems": listed(_problem, _MANY), "exit_code": whole(0, 255)},
-    {"ended": second, "summary": mapped(anything, _MANY), "by_scheduler": truth},
+    {"ended": second, "error": maybe(text()), "by_scheduler": truth},
 )
 
 
@@ -103,7 +102,8 @@ def _ended(known: Verdict, result: Mapping[str, Any], job: Mapping[str, Any], se
     if cause:
         return _failed(known, vars(cause))
     if result["problems"]:
-        return _failed(known, result["problems"][0])
+        first = result["problems"][0]
+        return _failed(known, {**first, "error": first.get("error") or result.get("error")})
     return known._replace(status=verdict.SUCCEEDED, exit_code=0)
 
 
@@ -127,4 +127,4 @@ def _unended(known: Verdict, job: Mapping[str, Any], state: Mapping[str, Any], s
         return _failed(known, vars(ends.without_record(found, job["id"], has_begun, "")))
     if has_begun:
         return known._replace(status=verdict.RUNNING)
-    return known._replace(status=verdict.QUEUED, cause=ends.waiting(found))
+    return known._replace(status=verdict.QUEUED, cause=found.reason or None)

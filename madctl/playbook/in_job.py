@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, job_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory, wire
 from madctl.errors import Problem, RunError
 from madctl.jobs import ends, place, slurm
 from madctl.jobs.reading import Reading
@@ -49,6 +49,7 @@ class InJob:
         follow: bool = True,
         read_only: bool = False,
         reading: Reading | None = None,
+        caught_up: Callable[[], None] | None = None,
     ) -> None:
         """
         Prepare to follow.
@@ -60,12 +61,13 @@ class InJob:
             read_only: Whether no order may reach the run: any of them ends the reading, and how the run ended is not
                 asked.
             reading: What of the output is wanted; by default all.
+            caught_up: Called when all was read that was there at first.
         """
         self._on_task, self._on_event, self._tell, self._follows = on_task, on_event, tell, follow
         self._read_only = read_only
         self._id, self._place, self._conf = str(where["id"]), Path(where["place"]), str(where.get("conf", ""))
         self._reading = reading or Reading()
-        self._hosts: list[str] = []
+        self._caught_up = caught_up
         self._story = place.Story(self._place)
         self._order: bytes | None = None
         self._obeyed: bytes | None = None
@@ -123,8 +125,6 @@ class InJob:
             frames = self._story.more()
             for frame in frames:
                 self._show(self._reading.take(frame))
-                plan = frame[0].get("plan")
-                self._hosts = [node["host"] for node in plan["nodes"]] if plan else self._hosts
             if frames:
                 continue
             self._catch_up()
@@ -148,13 +148,13 @@ class InJob:
             self._on_event(event, payload)
 
     def _catch_up(self) -> None:
-        """Tell a reader, once, that it has what was there when it began."""
+        """Show, once, what was held of what was there at first."""
         if not self._is_late:
             return
         self._is_late = False
         self._show(self._reading.caught_up())
-        if self._read_only:
-            self._show(({"event": events.SO_FAR, "host": host}, b"") for host in self._hosts)
+        if self._caught_up:
+            self._caught_up()
 
     def _look(self) -> dict[str, Any] | None:
         """Look at the heartbeat, and ask the scheduler where there is none; return a result if the job is over."""
@@ -187,7 +187,7 @@ class InJob:
             self._last, self._over_at = state, now + _LATE_SECONDS
         elif not self._story.has_begun and state != self._told:
             self._told = state
-            self._tell("queue", f"job {self._id}: {ends.waiting(state)}")
+            self._tell("queue", f"job {self._id} is {ends.waiting(state)}")
 
     def _explained(self, result: dict[str, Any]) -> dict[str, Any]:
         """Say why the scheduler ended a run that only knows that it did; or that we did, if we told it."""

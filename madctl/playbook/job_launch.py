@@ -4,24 +4,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, PREFIX
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence
-from madctl.errors import ExitCode, MadctlError, Problem, of_signal, refused
+from madctl.errors import ExitCode, MadctlError, Problem, of_signal
 from madctl.jobs import place, slurm
+from madctl.jobs.slurm import Site
 from madctl.playbook.job_session import JobSession, record_of
 from madctl.playbook.report import report_run
-from madctl.request import output_choice
 from madctl.result import Result, to_json
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
@@ -31,25 +30,31 @@ from madctl.screen.view import View
 
 # How long agents may take from the start of the job: prologs of sites are slow.
 _AGENTS_SECONDS = 300.0
-# The directory of runs in what a lab shares.
-_IN_LAB = "madctl-runs"
 
 
-def run(options: argparse.Namespace, wanted: dict[str, Any], chosen: list[str], hidden: tuple[str, ...]) -> int:
+def run(
+    options: argparse.Namespace,
+    site: Site,
+    wanted: dict[str, Any],
+    chosen: list[str],
+    hidden: tuple[str, ...],
+    shown: Chosen,
+) -> int:
     """
     Submit, follow to the end, and return the exit code of the run; with ``--detach`` return after submission.
 
     Args:
+        site: Where the job is submitted.
         wanted: The variables of the launch.
         chosen: The user's own words for sbatch.
         hidden: What must not be shown.
+        shown: Whose output is shown.
     """
     slurm.require()
-    run_id, site = run_ids.new(), _site(options)
+    run_id = run_ids.new()
     if options.dry_run:
-        return _test(slurm.command(run_id, site.root / run_id, options.nodes, chosen), site.conf)
+        return _test(run_id, site, options.nodes, chosen, options.output == "json")
     record_store.prepare()
-    shown = output_choice.unchecked(options)
     with _signals_noted() as noted:
         record, said = _submitted(run_id, site, options.nodes, chosen, wanted)
         unsaved = record_store.save(record)
@@ -70,36 +75,8 @@ def run(options: argparse.Namespace, wanted: dict[str, Any], chosen: list[str], 
     return report_run(session, "launch", options.output == "json")
 
 
-class _Site(NamedTuple):
-    """Where jobs are submitted: the directory of runs, and the configuration of Slurm, empty for the usual one."""
-
-    root: Path
-    conf: str
-
-
-def _site(options: argparse.Namespace) -> _Site:
-    """
-    Return where a job is submitted.
-
-    Raises:
-        UsageError: If no directory is known that all nodes see.
-    """
-    conf, root = slurm.configuration(), options.run_root
-    if options.lab:
-        from madctl.lab import slurm as slurm_of_labs
-        from madctl.lab import state
-
-        lab = state.load(options.lab)
-        conf = str(slurm_of_labs.configuration_file(lab))
-        root = root or os.path.join(lab.shared, _IN_LAB)
-    if not root:
-        message = "--on slurm needs a directory that this machine and all nodes see"
-        raise refused("USAGE", message, remedy="add --run-root PATH")
-    return _Site(Path(root).absolute(), conf)
-
-
 def _submitted(
-    run_id: str, site: _Site, nodes: int, chosen: list[str], wanted: dict[str, Any]
+    run_id: str, site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any]
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
     arguments = {**{name.removeprefix(PREFIX): value for name, value in wanted.items()}, "run_id": run_id}
@@ -138,12 +115,19 @@ def _signals_noted() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _test(argv: list[str], conf: str) -> int:
+def _test(run_id: str, site: Site, nodes: int, chosen: list[str], as_json: bool) -> int:
     """Show what would be submitted, and what Slurm says of it."""
-    terminal.say(shlex.join(argv))
+    where = site.root / run_id
+    argv, script = slurm.command(run_id, where, nodes, chosen), place.script(where)
     # The script is not written yet; Slurm does not look into it.
-    for line in slurm.test([*argv[:-1], "--wrap=true"], conf):
-        terminal.tell(line)
+    said = slurm.test([*argv[:-1], "--wrap=true"], site.conf)
+    if as_json:
+        data = {"argv": argv, "script": script, "remarks": said}
+        terminal.say(to_json(Result("launch", "planned", 0, None, data)))
+    else:
+        terminal.say(shlex.join(argv), "", *script.splitlines())
+        for line in said:
+            terminal.tell(Sentence("queue", line))
     return ExitCode.SUCCEEDED
 
 

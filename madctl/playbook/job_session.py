@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,23 +24,31 @@ from madctl.screen.view import View
 class JobSession(RunSession):
     """The nodes are known only when the job runs; until then there are none."""
 
-    def __init__(self, record: Record, view: View, follow: bool = True, reading: Reading | None = None) -> None:
+    def __init__(
+        self,
+        record: Record,
+        view: View,
+        follow: bool = True,
+        reading: Reading | None = None,
+        caught_up: Callable[[], None] | None = None,
+    ) -> None:
         """
         Prepare.
 
         Args:
             follow: Whether to wait for the end of the run.
             reading: What of the output is wanted; by default all.
+            caught_up: Called when all was read that was there at first.
         """
         super().__init__(record.reach(), {}, view, record)
         self._attached = False
-        self._follow, self._reading = follow, reading
+        self._follow, self._reading, self._caught_up = follow, reading, caught_up
 
     def player(self, on_task: TaskListener, on_event: EventListener) -> InJob:
         """Return what follows the run."""
         assert self.record is not None and self.record.job is not None
         where, tell = self.record.job, self.view.progress
-        return InJob(on_task, on_event, where, tell, self._follow, self.only_reads, self._reading)
+        return InJob(on_task, on_event, where, tell, self._follow, self.only_reads, self._reading, self._caught_up)
 
     @property
     def detached(self) -> bool:

@@ -22,7 +22,6 @@ from madctl.jobs.reading import Reading
 from madctl.jobs.standing import Standing
 from madctl.playbook.job_session import JobSession, with_plan
 from madctl.playbook.report import report_run
-from madctl.request import output_choice
 from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
 from madctl.screen.log_view import Form, LogView
@@ -55,10 +54,9 @@ def submitted(record: Record) -> Record:
 
 def stands(record: Record) -> tuple[Standing, Record]:
     """Find out how a run stands; return that, and the record with its job and its plan."""
-    record = submitted(record)
+    record = planned(record)
     assert record.job is not None
-    found = standing.of(record.job)
-    return found, with_plan(record, found.plan) if found.plan and not record.plan["nodes"] else record
+    return standing.of(record.job), record
 
 
 # -- stop ------------------------------------------------------------------------------------------
@@ -127,33 +125,27 @@ def _wait(is_reached: Callable[[], bool], seconds: float) -> bool:
 # -- output ----------------------------------------------------------------------------------------
 
 
-def attach(record: Record, options: argparse.Namespace) -> int:
+def planned(record: Record) -> Record:
+    """Return the record of a run with its job, and its plan if there is one yet."""
+    record = submitted(record)
+    assert record.job is not None
+    plan = None if record.plan["nodes"] else place.planned(Path(record.job["place"]))
+    return with_plan(record, plan) if plan else record
+
+
+def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
     """Show a run from its first byte, or since a time, follow it, and return its exit code."""
-    record, chosen = _chosen(record, options)
     view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
     session = JobSession(record, view, reading=Reading(_since(options)))
     session.run()
     return report_run(session, "attach", options.output == "json")
 
 
-def reader(record: Record, options: argparse.Namespace, form: Form) -> JobSession:
+def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> JobSession:
     """Return the session of ``madctl logs``."""
-    record, chosen = _chosen(record, options)
     plan: Any = record.plan
-    names = [node["host"] for node in plan["nodes"]]
-    view = LogView(names, narrowed(chosen, plan) if names else plan, form, chosen)
-    return JobSession(record, view, options.follow, Reading(_since(options), options.lines))
-
-
-def _chosen(record: Record, options: argparse.Namespace) -> tuple[Record, Chosen]:
-    """Return the record with its plan, if there is one yet, and whose output is shown."""
-    record = submitted(record)
-    assert record.job is not None
-    plan = None if record.plan["nodes"] else place.planned(Path(record.job["place"]))
-    record = with_plan(record, plan) if plan else record
-    if not record.plan["nodes"]:
-        return record, output_choice.unchecked(options)
-    return record, output_choice.of_run(options, record.plan)
+    view = LogView([node["host"] for node in plan["nodes"]], narrowed(chosen, plan), form, chosen)
+    return JobSession(record, view, options.follow, Reading(_since(options), options.lines), view.show_merged)
 
 
 def _since(options: argparse.Namespace) -> float | None:

@@ -45,7 +45,7 @@ def of_launch(options: argparse.Namespace, names: Sequence[str], are_named: bool
 
 
 def unchecked(options: argparse.Namespace) -> Chosen:
-    """Return whose output is shown of a run whose nodes are not known yet."""
+    """Return whose output is shown of a run whose nodes are chosen later."""
     return chosen_output.of(BY_OPTION["--host"].parse(options.host), BY_OPTION["--rank"].parse(options.rank))
 
 

@@ -83,14 +83,14 @@ class LogView(View):
             if kind in (events.SO_FAR, events.EXIT, events.LOST) and self._awaited:
                 self._awaited.discard(host)
                 if not self._awaited:
-                    self._show_merged()
+                    self.show_merged()
 
     def close(self) -> None:
         """Show all lines that wait."""
         with self._lock:
             for host, log, text in self._logs.end():
                 self._show_lines(host, log, [text])
-            self._show_merged()
+            self.show_merged()
             super().close()
 
     def tell_silent(self, when: str) -> None:
@@ -102,7 +102,7 @@ class LogView(View):
         """
         who_has = silent(self._chosen, self._plan, self._printed)
         if who_has:
-            yet = " yet" if self._unended and not when else ""
+            yet = " yet" if (self._unended or not self._plan["nodes"]) and not when else ""
             tell(Sentence("notice", f"{who_has} printed nothing{yet}{when}"))
 
     def _take(self, kind: str, event: dict[str, Any], payload: bytes) -> None:
@@ -131,13 +131,14 @@ class LogView(View):
             else:
                 self._print(line)
 
-    def _show_merged(self) -> None:
+    def show_merged(self) -> None:
         """Show what waits in the order of time; what comes later is shown as it comes."""
-        merger, self._merger = self._merger, None
-        for line in merger.merged(self._form.last) if merger else ():
-            if self.reader_gone:
-                return
-            self._print(line)
+        with self._lock:
+            merger, self._merger = self._merger, None
+            for line in merger.merged(self._form.last) if merger else ():
+                if self.reader_gone:
+                    return
+                self._print(line)
 
     def _print(self, line: LogLine) -> None:
         at = datetime.fromtimestamp(line.at).astimezone() if line.at else None

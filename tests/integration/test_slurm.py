@@ -31,20 +31,19 @@ class Site:
     """A lab with Slurm, and its directory for runs."""
 
     def __init__(self, lab):
-        self.lab, self.runs = lab, slurm.shared(lab.name) / "runs"
+        self.lab, self.runs = lab, Path(lab.shared) / "madctl-runs"
         self.runs.mkdir()
 
     def slurm(self, *words):
         """Run a program of Slurm on the login side."""
-        done = subprocess.run(words, env={**os.environ, **slurm.environment(self.lab.name)}, capture_output=True)
+        done = subprocess.run(words, env={**os.environ, **slurm.environment(self.lab)}, capture_output=True)
         return done.stdout.decode().strip()
 
     def run(self, command, *words, **more):
-        env = {**slurm.environment(self.lab.name), **more.pop("env", {})}
-        return madctl(command, *words, env=env, **more)
+        return madctl(command, *words, **more)
 
     def options(self, nodes=ALL):
-        return ["--on", "slurm", "--nodes", str(nodes), "--run-dir", str(self.runs)]
+        return ["--on", "slurm", "--lab", self.lab.name, "--nodes", str(nodes)]
 
     def launch(self, *words, nodes=ALL, **more):
         return self.run("launch", *self.options(nodes), "--output", "json", *words, **more)
@@ -52,8 +51,7 @@ class Site:
     def begin(self, *words, nodes=ALL):
         """Start a launch in the background, as a user who may press Ctrl-C."""
         argv = [str(MADCTL), "launch", *self.options(nodes), *words]
-        env = {**os.environ, **slurm.environment(self.lab.name)}
-        return subprocess.Popen(argv, cwd=JOBS, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def state(self, job_id):
         return self.slurm("squeue", "-h", "-t", "all", "-j", str(job_id), "-o", "%T")
@@ -102,9 +100,9 @@ def nothing_left(site, own_records):
 
 
 def test_a_lab_has_a_slurm_whose_nodes_share_a_directory_with_its_login_side(site):
-    (slurm.shared(site.lab.name) / "file").write_text("seen\n")
+    (Path(site.lab.shared) / "file").write_text("seen\n")
     words = ["lab", "slurm", "--name", site.lab.name, "--", "srun", "-N3", "--gpus-per-node=2", "sh", "-c"]
-    done = madctl(*words, f"hostname; cat {slurm.shared(site.lab.name)}/file; echo $CUDA_VISIBLE_DEVICES")
+    done = madctl(*words, f"hostname; cat {site.lab.shared}/file; echo $CUDA_VISIBLE_DEVICES")
 
     assert sorted(done.out.split()) == sorted(["node1", "node2", "node3", *["seen", "0,1"] * 3])
 
@@ -112,7 +110,7 @@ def test_a_lab_has_a_slurm_whose_nodes_share_a_directory_with_its_login_side(sit
 def test_nothing_is_left_of_a_lab_with_slurm():
     name = f"test-{uuid.uuid4().hex[:8]}"
     done = madctl("lab", "up", "-n", "1", "--slurm", "--name", name, cwd="/tmp")
-    assert done.code == 0 and f"they share {slurm.shared(name)}" in done.err
+    assert done.code == 0 and f"madctl lab slurm --name {name} -- sinfo" in done.err
     assert len(state.marked_processes(name)) >= 4
     assert madctl("lab", "down", "--name", name).code == 0
 
@@ -127,7 +125,7 @@ def test_a_lab_without_slurm_says_how_to_get_one():
     madctl("lab", "down", "--name", name)
 
     assert done.code == 2 and done.err.endswith(
-        f"start it with one: madctl lab up --slurm --name {name} [LAB_NO_SLURM]\n"
+        f"then start it with one: madctl lab up --slurm --name {name} [LAB_NO_SLURM]\n"
     )
 
 
@@ -174,7 +172,7 @@ def test_secrets_are_in_no_place_that_others_read(site):
 
     shown = site.slurm("scontrol", "show", "job", "-dd", site.job_of(run_id))
     script = site.slurm("scontrol", "write", "batch_script", site.job_of(run_id), "-")
-    spooled = subprocess.run(["grep", "-rl", secret, slurm.shared(site.lab.name)], capture_output=True, text=True)
+    spooled = subprocess.run(["grep", "-rl", secret, site.lab.shared], capture_output=True, text=True)
     assert secret not in shown + script + done.out + done.err and spooled.stdout == ""
     assert site.place(run_id).stat().st_mode & 0o077 == 0
     assert [path.name for path in site.place(run_id).iterdir() if path.stat().st_mode & 0o077] in ([], ["job.log"])
@@ -201,8 +199,7 @@ def test_a_dry_run_shows_the_command_and_asks_slurm(site):
 
 
 def test_a_directory_that_nodes_do_not_see_is_what_failed(site, tmp_path):
-    argv = ["--on", "slurm", "--nodes", "1", "--run-dir", str(tmp_path), "--output", "json", "--command", "--", "true"]
-    done = site.run("launch", *argv)
+    done = site.launch("--run-root", str(tmp_path), "--command", "--", "true", nodes=1)
 
     assert done.code == 5 and done.codes == ["NODE_NOT_READY"]
     assert "does not see the run directory" in done.json["errors"][0]["message"]
@@ -244,8 +241,11 @@ def detached(site):
 
 def test_a_run_that_was_left_in_its_job_is_known_and_stopped_by_any_later_command(site, detached):
     found = site.run("status", "--output", "json").json
-    assert found["run_id"] == detached and found["data"]["job"]["state"] == "running"
-    assert "running: running" in found["data"]["job"]["about"]
+    assert found["run_id"] == detached and found["data"]["run"]["status"] == "running"
+    assert [(node["host"], node["state"]) for node in found["data"]["nodes"]] == [
+        (f"node{n}", "running") for n in (1, 2, 3)
+    ]
+    assert found["data"]["run"]["hosts"] == ["node1", "node2", "node3"]
     assert site.run("logs", "--host", "node2").out == "node2      │ waiting\n"
 
     stopped = site.run("stop", "--output", "json")
@@ -254,7 +254,9 @@ def test_a_run_that_was_left_in_its_job_is_known_and_stopped_by_any_later_comman
     after = site.run("logs").out
     assert after.count("orderly") == ALL
     ended = site.run("status", "--output", "json").json
-    assert ended["data"]["job"]["state"] == "ended" and [node["host"] for node in ended["data"]["nodes"]]
+    assert ended["data"]["run"]["status"] == "stopped" and stopped.json["data"]["run"]["status"] == "stopped"
+    assert [node["exit"]["stopped"] for node in ended["data"]["nodes"]] == [True] * ALL
+    assert site.run("status", "--exit-code").code == 130
     assert "copy that directory" in site.run("collect").err and site.run("gc", "--days", "0").code == 0
     again = site.run("attach", "--output", "json")
     assert again.code == 130 and again.codes == ["RUN_STOPPED"] and again.err.count("waiting") == ALL
@@ -304,8 +306,10 @@ def test_a_launch_that_waits_says_why_and_ctrl_c_takes_it_out_of_the_queue(site,
     while not any("Resources" in line for line in lines):
         lines.append(waiting.stderr.readline())
         assert lines[-1], lines
-    queued = site.run("status", "--output", "json").json["data"]["job"]
-    assert queued["state"] == "queued" and queued["about"].startswith("queued: pending")
+    found = site.run("status", "--output", "json").json["data"]
+    assert (found["run"]["status"], found["run"]["cause"], found["nodes"]) == ("queued", "Resources", [])
+    assert madctl("ps", "--output", "json").json["data"]["runs"][0]["status"] == "queued"
+    queued = found["job"]
     waiting.send_signal(signal.SIGINT)
     _, said = waiting.communicate(timeout=60)
 
@@ -339,7 +343,7 @@ def test_a_killed_launch_leaves_the_run_and_ctrl_c_of_another_stops_it(site):
     assert "waiting" in first.stdout.readline()
     first.kill()
     first.communicate()
-    env = {**os.environ, **slurm.environment(site.lab.name)}
+    env = {**os.environ, **slurm.environment(site.lab)}
     second = subprocess.Popen([str(MADCTL), "attach"], cwd=JOBS, env=env, stdout=subprocess.PIPE, text=True)
     assert "waiting" in second.stdout.readline()
     second.send_signal(signal.SIGINT)

@@ -103,12 +103,15 @@ ORDINARY = {events.TEXT, events.NODES, events.END, events.EXIT}
 STATES = {"armed", "stopping"}
 MEANINGS = {
     "madctl/commands/status.py": {"stopping"},  # a state
+    "madctl/jobs/standing.py": {*STATES, "lost"},
     "madctl/lab/slurm.py": {"idle"},  # a state of Slurm's nodes
+    "madctl/playbook/job_launch.py": {"planned"},  # how a dry run ended
     "madctl/playbook/report.py": {"planned"},  # how a dry run ended
     "plugins/module_utils/_follow/verdict.py": {"armed", "stopping", "apart"},  # states, a part of the record
     "plugins/module_utils/_arm/arming.py": {"ready"},  # the supervisor's first word
     "plugins/module_utils/_common/node_answers.py": {"armed"},  # news of arming
     "plugins/module_utils/_conduct/conductor.py": {"restart"},  # a part of the plan
+    "plugins/module_utils/_job/progress.py": {*STATES, "lost"},
     "plugins/module_utils/_runs/run_state.py": {*STATES, "lost"},
     "plugins/module_utils/_runs/survey.py": {"lost"},
     "plugins/module_utils/_supervise/supervisor.py": STATES,

@@ -141,7 +141,9 @@ class Work:
                     with Step(self._place, door, len(job.hosts)) as step:
                         self._enter("waiting for agents")
                         problems = problems or step.wait(given["agents_seconds"], lambda: conductor.is_over)
-                        result = _failed(problems) if problems else self._launch(conductor, arguments, job.hosts)
+                        result = _failed(problems)
+                        if not problems:
+                            result = self._launch(conductor, agents, arguments, job.hosts)
                         result["by_scheduler"] = self._is_ended and conductor.interrupted is _ENDED
                         conductor.tell_times()
         finally:
@@ -149,7 +151,7 @@ class Work:
         self._enter("ended")
         return result, job
 
-    def _launch(self, conductor: Conductor, arguments: Dict[str, Any], hosts: List[str]) -> Result:
+    def _launch(self, conductor: Conductor, agents: Agents, arguments: Dict[str, Any], hosts: List[str]) -> Result:
         self._enter("checking")
         seen = conductor.probe(hosts, launch_request.probe(arguments, write=True, in_full=False))
         if conductor.is_over:
@@ -171,7 +173,8 @@ class Work:
             # As an action reports it: ``checks`` says that nothing was started.
             return {**_failed(found), "checks": {}, "warning_list": judged.warnings}
         self._enter("running")
-        return conductor.start(self._bounded(judged.plan), _given(arguments))
+        result = conductor.start(self._bounded(judged.plan), _given(arguments))
+        return {**result, "error": None if conductor.is_over else _error(agents, result)}
 
     @staticmethod
     def _bounded(plan: Plan) -> Plan:
@@ -205,6 +208,15 @@ def any_address() -> str:
 def _given(arguments: Dict[str, Any]) -> Dict[str, Any]:
     given = {name: arguments[name] or None for name in ("timeout", "idle_timeout", "name", "note")}
     return {**given, "user_env": arguments["env"], "log_cap": arguments["log_cap"], "detach": False, "in_step": True}
+
+
+def _error(agents: Agents, result: Result) -> Optional[str]:
+    """Ask the node that failed first for the line of its logs that names the error."""
+    host = result["problems"][0]["host"] if result["problems"] else None
+    places = {node["host"]: node["run_dir"] for node in result["summary"]["nodes"] if node["host"] == host}
+    asked = {name: {"run_id": result["run_id"], "run_dir": place} for name, place in places.items()}
+    answers = agents.ask(asked, "_runs.run_state:look", _ASK_SECONDS) if asked else {}
+    return next((answer.get("error") for answer in answers.values() if "state" in answer), None)
 
 
 def _failed(problems: List[codes.Problem]) -> Result:

@@ -69,6 +69,8 @@ def narrowed(choice: Chosen, plan: Plan) -> Plan:
 
 def problems(choice: Chosen, plan: Plan) -> List[codes.Problem]:
     """Find why a choice shows nothing of a run, or names what the run does not have; say what it has."""
+    if not plan["nodes"]:
+        return []  # It waits in a queue, and has none yet.
     found = unknown_hosts(choice, [node["host"] for node in plan["nodes"]])
     if found or not choice.ranks:
         return found

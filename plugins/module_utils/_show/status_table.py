@@ -42,7 +42,7 @@ def of_runs(runs: Sequence[Mapping[str, Any]], width: Optional[int] = None) -> L
     rows: List[Sequence[object]] = [("RUN", "NAME", "STARTED", "DURATION", "VERDICT", "NODES", "WORK")]
     for run in runs:
         began = "-" if run["created"] is None else started(run["created"])
-        words = (verdict_text.took(run), verdict_text.brief(run), fold(run["hosts"]), run["work"] or "-")
+        words = (verdict_text.took(run), verdict_text.brief(run), fold(run["hosts"]) or "-", run["work"] or "-")
         rows.append((_named(run["run_id"]), run["name"] or "-", began, *words))
     return columns.fitted(rows, width, free=(-2, -1))
 

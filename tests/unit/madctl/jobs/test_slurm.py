@@ -28,7 +28,7 @@ def answers(tmp_path, monkeypatch):
 
 
 def options(*words):
-    return cli.parsed(["launch", "--on", "slurm", "--nodes", "2", "--run-dir", "/shared", *words, "--", "train.py"])
+    return cli.parsed(["launch", "--on", "slurm", "--nodes", "2", "--run-root", "/shared", *words, "--", "train.py"])
 
 
 def test_the_user_s_words_come_before_the_script_and_ours_are_as_agents_need_them():
