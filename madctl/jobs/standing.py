@@ -42,6 +42,7 @@ _node = fields(
     }
 )
 _STATE = fields({"time": second, "stage": text(64)}, {"began": maybe(second), "nodes": mapped(_node, _MANY)})
+_PLAN = fields({"shape": text(64)}, {"runner": maybe(text(64))})
 _problem = fields(
     {"code": text(64), "host": maybe(text()), "message": text(1 << 14), "remedy": maybe(text(1 << 14))},
     {"rank": maybe(whole(0, _RANKS)), "error": maybe(text(1 << 14))},
@@ -75,11 +76,12 @@ def of(job: Mapping[str, Any], seconds: float = slurm.SECONDS) -> Standing:
     state = place.read(where, job_directory.STATE)
     state = state if state is not None and _STATE(state) else {}
     plan = place.planned(where)
+    plan = plan if _PLAN(plan) else None
     nodes = {
         host: {"container": None, "storage": None, "processes": None, **node}
         for host, node in state.get("nodes", {}).items()
     }
-    counts = plan is not None and runners.job_of(plan.get("shape", ""), plan.get("runner")).counts_ranks
+    counts = plan is not None and runners.job_of(plan["shape"], plan.get("runner")).counts_ranks
     joined = sum(node["joined"] for node in nodes.values()) if counts else None
     known = Verdict(verdict.UNKNOWN, began=state.get("began"), joined=joined)
     try:

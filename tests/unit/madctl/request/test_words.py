@@ -45,6 +45,8 @@ def refused(line):
         ("lab exec --name x node1 ls -- x", ["ls", "--", "x"]),
         ("lab exec node1 --name x -- ls", ["ls"]),
         ("lab exec node1", None),
+        ("lab slurm sinfo -a", ["sinfo", "-a"]),
+        ("lab slurm --name x -- sinfo", ["sinfo"]),
         ("lab up -n 3", None),
     ],
 )

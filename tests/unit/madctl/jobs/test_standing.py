@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run in a job stands, from files that its job wrote, and from a scheduler that only pretends."""
+
+import json
+import time
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._job import files
+from madctl.errors import ExitCode, Problem, RunError
+from madctl.jobs import slurm, standing
+
+PLAN = {
+    "run_id": "r",
+    "shape": "script",
+    "runner": "torchrun",
+    "world_size": 4,
+    "nodes": [{"host": "a"}, {"host": "b"}],
+}
+UNREACHED = RunError(ExitCode.UNREACHABLE, Problem("SCHEDULER_UNREACHABLE", "Slurm's controller is not reached"))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Have the scheduler give an answer, or fail; without one, it must not be asked."""
+
+    def answer(state=None, reason=""):
+        def look(*_):
+            if state is None:
+                raise UNREACHED
+            return slurm.State(state, reason)
+
+        monkeypatch.setattr(slurm, "look", look, raising=False)
+
+    monkeypatch.delattr(slurm, "look")
+    return answer
+
+
+@pytest.fixture
+def job(tmp_path):
+    return {"on": "slurm", "id": "7", "place": str(tmp_path)}
+
+
+def begin(job, **state):
+    story = files.Story(job["place"], 100)
+    story.tell({"event": "planned", "plan": PLAN, "warnings": [], "without_ifconfig": []}, b"")
+    story.close()
+    nodes = {host: {"state": "running", "exit": None, "joined": 2} for host in ("a", "b")}
+    files.write(job["place"], "state.json", {"stage": "running", "time": time.time(), "nodes": nodes, **state})
+
+
+def end(job, *problems, **more):
+    files.write(job["place"], "result.json", {"problems": list(problems), "exit_code": 0, "ended": 9.0, **more})
+
+
+def test_a_run_with_a_heartbeat_runs_and_nobody_is_asked(asked, job):
+    begin(job, began=5.0)
+    found = standing.of(job)
+
+    assert (found.verdict.status, found.verdict.began, found.verdict.joined) == ("running", 5.0, 4)
+    assert found.plan == PLAN and found.nodes["b"]["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "cause"),
+    [
+        (("RUNNING",), "running", None),
+        (("NODE_FAIL",), "failed", "a node of the job failed"),
+        (("CANCELLED",), "stopped", None),
+        ((), "unknown", "Slurm's controller is not reached"),
+    ],
+)
+def test_of_a_run_that_fell_silent_the_scheduler_is_asked(asked, job, state, status, cause):
+    begin(job, time=time.time() - 1000)
+    asked(*state)
+    found = standing.of(job)
+
+    assert (found.verdict.status, found.verdict.cause) == (status, cause)
+    assert bool(found.unknown) is (status == "unknown")
+
+
+def test_a_job_that_waits_is_queued_and_says_why(asked, job):
+    asked("PENDING", "Resources")
+
+    assert standing.of(job)[:3] == (standing.Verdict("queued", "Resources"), {}, None)
+
+
+def test_the_first_failure_is_that_of_the_result_with_the_line_that_names_the_error(asked, job):
+    begin(job)
+    end(job, {**codes.problem("RANK_FAILED", "b", "rank 3 failed: exit code 1"), "rank": 3}, error="OSError: gone")
+    found = standing.of(job).verdict
+
+    assert (found.status, found.cause, found.error) == ("failed", "b rank 3: exit code 1", "OSError: gone")
+    assert (found.host, found.rank, found.exit_code, found.ended) == ("b", 3, 6, 9.0)
+
+
+def test_what_the_scheduler_ended_has_its_reason(asked, job):
+    begin(job)
+    end(job, codes.problem("RUN_STOPPED", None, "the scheduler ended the job"), by_scheduler=True)
+    asked("PREEMPTED")
+
+    assert standing.of(job).verdict.cause == "the job was preempted by another"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("result.json", {"problems": [{"code": 7}], "exit_code": 0}),
+        ("result.json", {"problems": [], "exit_code": "0"}),
+        (
+            "state.json",
+            {"time": time.time(), "stage": "x", "nodes": {"a": {"state": "\x1b", "joined": -1, "exit": None}}},
+        ),
+        ("story", None),
+        ("state.json", []),
+    ],
+)
+def test_files_that_a_job_has_spoiled_are_no_evidence(asked, job, tmp_path, name, data):
+    begin(job)
+    (tmp_path / name).write_text(json.dumps(data))
+    asked("COMPLETED")
+
+    assert standing.of(job).verdict.status in ("running", "failed")
