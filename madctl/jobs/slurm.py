@@ -151,7 +151,7 @@ def test(argv: Sequence[str], conf: str = "") -> list[str]:
     done = _run([argv[0], "--test-only", *argv[1:]], environment(), conf)
     if done.returncode:
         raise _refusal(_lines(done.stderr))
-    return _lines(done.stderr)
+    return list(map(_bare, _lines(done.stderr)))
 
 
 def look(job_id: str, conf: str = "", seconds: float = SECONDS) -> State:

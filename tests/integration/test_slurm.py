@@ -240,11 +240,13 @@ def detached(site):
 
 
 def test_a_run_that_was_left_in_its_job_is_known_and_stopped_by_any_later_command(site, detached):
-    found = site.run("status", "--output", "json").json
+    def status():
+        return site.run("status", "--output", "json").json
+
+    wait_for(lambda: {node["state"] for node in status()["data"]["nodes"]} == {"running"})
+    found = status()
     assert found["run_id"] == detached and found["data"]["run"]["status"] == "running"
-    assert [(node["host"], node["state"]) for node in found["data"]["nodes"]] == [
-        (f"node{n}", "running") for n in (1, 2, 3)
-    ]
+    assert [node["host"] for node in found["data"]["nodes"]] == ["node1", "node2", "node3"]
     assert found["data"]["run"]["hosts"] == ["node1", "node2", "node3"]
     assert site.run("logs", "--host", "node2").out == "node2      │ waiting\n"
 
@@ -253,7 +255,7 @@ def test_a_run_that_was_left_in_its_job_is_known_and_stopped_by_any_later_comman
     assert site.state(site.job_of(detached)) == "CANCELLED"
     after = site.run("logs").out
     assert after.count("orderly") == ALL
-    ended = site.run("status", "--output", "json").json
+    ended = status()
     assert ended["data"]["run"]["status"] == "stopped" and stopped.json["data"]["run"]["status"] == "stopped"
     assert [node["exit"]["stopped"] for node in ended["data"]["nodes"]] == [True] * ALL
     assert site.run("status", "--exit-code").code == 130
@@ -323,6 +325,41 @@ def test_a_run_that_waits_is_stopped(site, detached):
 
     assert stopped.code == 0 and stopped.out.endswith("was cancelled before it began\n")
     assert site.jobs() == [site.job_of(detached)]
+
+
+def test_a_run_in_a_job_is_named_listed_and_read_as_any_other(site):
+    script = "for line in 1 2 3; do echo $NODE_RANK:$line; sleep 0.1; done; test $NODE_RANK != 1 || exit 7"
+    words = ["--name", "bad", "--note", "too early", "--host", "node2", "--command", "--", "sh", "-c", script]
+    done = site.launch(*words)
+    assert done.code == 6 and [line for line in done.err.splitlines() if "│ 0:" in line or "│ 2:" in line] == []
+    assert f"logs    madctl logs {done.json['run_id']} --host node2" in done.err.splitlines()
+
+    (listed,) = site.run("ps", "--failed", "--output", "json").json["data"]["runs"]
+    assert (listed["name"], listed["cause"], listed["exit_code"]) == ("bad", "node2: command failed: exit code 7", 6)
+    status = site.run("status", "bad")
+    assert status.out.startswith("failed after ") and "note    too early\n" in status.out
+    assert site.run("logs", "bad", "-n", "1", "--host", "node[2-3]").out.split() == [
+        "node2",
+        "│",
+        "1:3",
+        "node3",
+        "│",
+        "2:3",
+    ]
+    lines = [json.loads(line) for line in site.run("logs", "bad", "--merge", "--output", "jsonl").out.splitlines()]
+    assert len(lines) == 9 and [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    assert site.run("logs", "bad", "--since", "now").out == ""
+    refused = site.run("logs", "bad", "--host", "node9")
+    assert refused.code == 2 and "the run has no node 'node9'; its nodes: node[1-3] [RUN_HOST_UNKNOWN]" in refused.err
+
+
+def test_a_name_of_a_run_that_waits_or_runs_is_taken(site, detached):
+    done = site.launch("--name", "twice", "--detach", *ALONE, "--command", "--", "true")
+    assert done.code == 0, done.err
+    again = site.launch("--name", "twice", "--command", "--", "true")
+
+    assert again.code == 2 and again.codes == ["NAME_IN_USE"] and "which is queued" in again.err
+    assert site.run("stop", "twice").code == 0
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["by its file", "by its name"])

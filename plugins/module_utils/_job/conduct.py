@@ -44,6 +44,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled imp
 # After the order to end, the scheduler kills; what is left of that time is for records.
 _RECORD_SECONDS = 5.0
 _ASK_SECONDS = 10.0
+_SHOW_SECONDS = 0.5
 _STOPPED = codes.problem("RUN_STOPPED", None, "stopped by madctl stop")
 _ENDED = codes.problem("RUN_STOPPED", None, "the scheduler ended the job")
 
@@ -57,6 +58,7 @@ class Work:
         self._place = place
         self._loop = Loop()
         self._progress = Progress()
+        self._is_due = False
         self._conductor: Optional[Conductor] = None
         self._stage = "starting"
         self._order: Optional[bytes] = None
@@ -103,7 +105,14 @@ class Work:
         self._look()
         self._loop.after(job_directory.BEAT_SECONDS, self._beat)
 
+    def _show_soon(self) -> None:
+        """Show what an event has changed, with all that others change in a moment."""
+        if not self._is_due:
+            self._is_due = True
+            self._loop.after(_SHOW_SECONDS, self._show)
+
     def _show(self) -> None:
+        self._is_due = False
         with contextlib.suppress(OSError):
             state = {"stage": self._stage, "time": time.time(), **self._progress.shown()}
             files.write(self._place, job_directory.STATE, state)
@@ -130,6 +139,8 @@ class Work:
 
         def tell(event: Dict[str, Any], payload: bytes) -> None:
             self._progress.take(event)
+            if not payload:
+                self._show_soon()
             story.tell(event, payload)
 
         try:

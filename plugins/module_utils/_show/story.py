@@ -18,6 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.names impor
 from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import BY_EVENT, LINKS, Event, Sentence
 
 _RANK = "rank-"
+_ORDERED = ("INTERRUPTED", "RUN_STOPPED")
 # Lines of a job are held until it is told that it goes, or does not.
 _HELD_BYTES = 1 << 20
 _ENDS_HOLDING = (*LINKS, events.STOPPING, events.START_FAILED, events.EXIT, events.LOST, events.RESTART)
@@ -191,7 +192,7 @@ class Story:
             return self._restarted(event)
         if kind == events.STOPPING:
             self._is_stopping = True
-            if self.is_interrupted and (event.get("why") or {}).get("code") == "INTERRUPTED":
+            if self.is_interrupted and (event.get("why") or {}).get("code") in _ORDERED:
                 return None
         return BY_EVENT[kind](event) if kind in BY_EVENT else None
 
