@@ -50,4 +50,5 @@ for epoch in range(done + 1, options.epochs + 1):
         torch.save(state, partial)
         partial.replace(options.checkpoint)
         print(f"epoch {epoch}: loss {loss.item():.4f}, saved {options.checkpoint}")
+dist.barrier()  # Nobody leaves while rank 0 still saves.
 dist.destroy_process_group()

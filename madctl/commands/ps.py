@@ -28,8 +28,9 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "List the runs that this machine remembers, or find those on the given nodes and remember them."
     parser = add_command(commands, "ps", run, "list runs", about, _EXAMPLES)
-    parser.add_argument("-n", type=taking("-n", kinds.whole(1, 10**9)), metavar="N", help="list only the newest N runs")
-    parser.add_argument("--failed", action="store_true", help="list only runs that failed")
+    which = parser.add_argument_group("which runs")
+    which.add_argument("-n", type=taking("-n", kinds.whole(1, 10**9)), metavar="N", help="list only the newest N runs")
+    which.add_argument("--failed", action="store_true", help="list only runs that failed")
     add_host_options(parser)
     parser.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
     add_output_option(parser)

@@ -20,7 +20,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen impo
 from ansible_collections.madctl.multinode.plugins.module_utils._show.columns import GREEN, RED
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import KEPT
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
-from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from ansible_collections.madctl.multinode.plugins.module_utils._show.story import Output, Source, Story
 from ansible_collections.madctl.multinode.plugins.module_utils._show.timing_table import lines as timing_lines
 from ansible_collections.madctl.multinode.plugins.module_utils._show.waiting import SNAPSHOT_SECONDS, Snapshots
@@ -169,22 +168,22 @@ class View:
 
     def still_running(self, run_id: str, is_forgotten: bool = False) -> None:
         """Show how to come back to a run that continues, also where this machine has no record of it."""
-        back = f"re-attach with madctl attach {run_id} or stop it with madctl stop {run_id}"
-        first = f"run madctl ps --hosts {fold(self._story.hosts)} first, then " if is_forgotten else ""
-        self._at_once(sentences.Sentence("run", f"{run_id} is still running; {first}{back}"), ends=True)
+        hosts = self._story.hosts if is_forgotten else ()
+        self._at_once(*sentences.still_running(run_id, hosts), ends=True)
 
-    def _at_once(self, sentence: sentences.Sentence, ends: bool = False) -> None:
+    def _at_once(self, *told: sentences.Sentence, ends: bool = False) -> None:
         # Another thread may hold the lock and wait for a screen that takes nothing; that must not delay leaving.
         if not self._lock.acquire(timeout=_PATIENCE):
             if not self._quiet:
-                tell(sentence)
+                tell(*told)
             return
         try:
             self._ticker.flush()
             self._below.erase(also_echo=True)
             if ends:
                 self._end_logs()
-            self._tell(sentence)
+            for sentence in told:
+                self._tell(sentence)
         finally:
             self._lock.release()
 

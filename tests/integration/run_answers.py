@@ -9,6 +9,7 @@ from tests.integration.command import madctl
 
 def states(run_id):
     done = madctl("status", run_id, "--output", "json")
+    assert done.json["data"], done.out
     return {node["host"]: node["state"] for node in done.json["data"]["nodes"]}
 
 

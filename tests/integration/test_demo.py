@@ -20,7 +20,14 @@ def test_without_root_it_runs_on_this_machine_and_what_it_says_next_can_be_typed
     user = NOT_ROOT if os.geteuid() == 0 else []
     (tmp_path / ".venv").symlink_to(BIN.parent)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    environment = {**os.environ, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    path = f"{BIN}:{os.environ['PATH']}"  # as after the activation that it names
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),
+    }
     more = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 300}
 
     done = subprocess.run([*user, "examples/demo.sh"], **more)

@@ -390,7 +390,7 @@ FAULTS = [
     Fault(
         "the file system's client died",
         "MOUNT_UNREADABLE",
-        says="Transport endpoint is not connected",
+        says="transport endpoint is not connected",
         **one("node2", "kill -9 $(cat /run/glusterfs.pid)", REMOUNT),
     ),
     Fault(

@@ -205,7 +205,7 @@ def test_a_terminated_launcher_lets_go(lab):
     output = process.communicate(timeout=30)[0]
 
     assert process.returncode == 143, output
-    assert "is still running; re-attach with madctl attach" in output
+    assert "is still running\nattach  madctl attach " in output
     assert madctl("stop").code == 0
 
 

@@ -56,7 +56,7 @@ def status(agents: Agents, arguments: Dict[str, Any]) -> Found:
     for node in nodes.values():
         _date(node, before, now)
     found = verdict.of_nodes(plan, nodes)
-    run = verdict.shown(found, found.began, now)
+    run = {**verdict.shown(found, found.began, now), "world_size": plan["world_size"]}
     return {**_found(nodes, silent, agents), "run_id": plan["run_id"], "run": run, "notices": notices}
 
 

@@ -7,7 +7,7 @@ Pure; private to the collection.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
@@ -82,6 +82,18 @@ def attached(plan: Mapping[str, Any]) -> Sentence:
     """Tell that a run which began before is followed."""
     size = "%s, %s" % (count(plan["nnodes"], "node"), count(plan["world_size"], "rank"))
     return Sentence("attach", "%s: %s" % (plan["run_id"], size))
+
+
+def still_running(run_id: str, hosts: Sequence[str] = ()) -> List[Sentence]:
+    """
+    Tell that a run continues without this command, and how to come back to it.
+
+    Args:
+        hosts: Its nodes, which have to be asked for it first, because this machine has no record of it.
+    """
+    find = [Sentence("find", "madctl ps --hosts %s" % fold(hosts))] if hosts else []
+    back = [Sentence(command, "madctl %s %s" % (command, run_id)) for command in ("attach", "stop")]
+    return [Sentence("run", "%s is still running" % run_id), *find, *back]
 
 
 def interrupted(order: bytes, is_running: bool) -> Sentence:

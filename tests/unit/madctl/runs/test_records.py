@@ -491,10 +491,8 @@ def test_a_quota_in_the_middle_is_a_notice_with_the_way_back(detached, monkeypat
     assert said.err.count("RECORD_UNWRITABLE") == 1 and "find the run again: madctl ps --hosts a,b" in said.err
     assert "plan" in said.err
     if detached:
-        assert (
-            f"{RUN} is still running; run madctl ps --hosts a,b first, then re-attach with madctl attach {RUN} "
-            f"or stop it with madctl stop {RUN}\n" in said.err
-        )
+        told = ["run     %s is still running", "find    madctl ps --hosts a,b", "attach  madctl attach %s"]
+        assert "\n".join([*told, "stop    madctl stop %s"]).replace("%s", RUN) in said.err
 
 
 @pytest.mark.parametrize("command", ["stop", "status"])

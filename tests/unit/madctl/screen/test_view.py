@@ -229,7 +229,9 @@ def test_a_signal_does_not_wait_for_a_screen_that_takes_nothing(screen, monkeypa
     assert left
     assert short(lines()) == [
         "stop stopping; press Ctrl-C again to kill",
-        "run run-1 is still running; re-attach with madctl attach run-1 or stop it with madctl stop run-1",
+        "run run-1 is still running",
+        "attach madctl attach run-1",
+        "stop madctl stop run-1",
     ]
 
 
