@@ -14,8 +14,8 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, PREFIX
+from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
-from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence
 from madctl.errors import ExitCode, MadctlError, Problem, of_signal
 from madctl.jobs import place, slurm
 from madctl.jobs.slurm import Site
@@ -127,7 +127,7 @@ def _test(run_id: str, site: Site, nodes: int, chosen: list[str], as_json: bool)
     else:
         terminal.say(shlex.join(argv), "", *script.splitlines())
         for line in said:
-            terminal.tell(Sentence("queue", line))
+            terminal.tell(sentences.Sentence("queue", line))
     return ExitCode.SUCCEEDED
 
 
@@ -139,6 +139,5 @@ def _left(record: Record, notices: list[Problem], as_json: bool) -> int:
         data = {"job_id": job_id}
         terminal.say(to_json(Result("launch", "queued", 0, record.run_id, data, warnings=notices)))
     else:
-        back = f"follow it with madctl attach {record.run_id} or stop it with madctl stop {record.run_id}"
-        terminal.tell(Sentence("run", f"{record.run_id} is queued as job {job_id}; {back}"))
+        terminal.tell(*sentences.queued(record.run_id, job_id))
     return ExitCode.SUCCEEDED

@@ -335,7 +335,11 @@ def test_a_run_in_a_job_is_named_listed_and_read_as_any_other(site):
     assert f"logs    madctl logs {done.json['run_id']} --host node2" in done.err.splitlines()
 
     (listed,) = site.run("ps", "--failed", "--output", "json").json["data"]["runs"]
-    assert (listed["name"], listed["cause"], listed["exit_code"]) == ("bad", "node2: the command failed: exit code 7", 6)
+    assert (listed["name"], listed["cause"], listed["exit_code"]) == (
+        "bad",
+        "node2: the command failed: exit code 7",
+        6,
+    )
     status = site.run("status", "bad")
     assert status.out.startswith("failed after ") and "note    too early\n" in status.out
     assert site.run("logs", "bad", "-n", "1", "--host", "node[2-3]").out.split() == [

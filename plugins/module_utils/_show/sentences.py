@@ -92,8 +92,16 @@ def still_running(run_id: str, hosts: Sequence[str] = ()) -> List[Sentence]:
         hosts: Its nodes, which have to be asked for it first, because this machine has no record of it.
     """
     find = [Sentence("find", "madctl ps --hosts %s" % fold(hosts))] if hosts else []
-    back = [Sentence(command, "madctl %s %s" % (command, run_id)) for command in ("attach", "stop")]
-    return [Sentence("run", "%s is still running" % run_id), *find, *back]
+    return [Sentence("run", "%s is still running" % run_id), *find, *_back(run_id)]
+
+
+def queued(run_id: str, job_id: str) -> List[Sentence]:
+    """Tell that a run waits as a job in a queue, and how to come back to it."""
+    return [Sentence("run", "%s is queued as job %s" % (run_id, job_id)), *_back(run_id)]
+
+
+def _back(run_id: str) -> List[Sentence]:
+    return [Sentence(command, "madctl %s %s" % (command, run_id)) for command in ("attach", "stop")]
 
 
 def interrupted(order: bytes, is_running: bool) -> Sentence:
