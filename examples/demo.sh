@@ -40,7 +40,7 @@ END
 if [ "$(id -u)" = 0 ]; then
   cat << END
   madctl lab status --name demo   # the hosts, which are still up, and what they share
-  madctl lab down --name demo     # remove them
+  madctl lab down --name demo     # remove them, when you have finished
 END
 fi
 cat << END

@@ -85,7 +85,10 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser()
     if arguments[:1] == ["help"]:
-        arguments = [*(word for word in arguments[1:] if word != "help"), "--help"]
+        # Before all that the command would take: help never starts anything.
+        named = [word for word in arguments[1:] if word != "help"]
+        depth = 2 if named[:1] == ["lab"] and named[1:2] and not named[1].startswith("-") else 1
+        arguments = [*named[:depth], "--help", *named[depth:]]
     found = _split(arguments, parser)
     options = parser.parse_args(glued(found.own))
     options.work, options.notice, options.parser = found.work, found.notice, parser

@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store, verdicts
     from madctl.screen.problems import print_answer
 
+    gone = None
     before = record = record_store.load(options.run_id)
     if record.job:
         from madctl.playbook import job_verbs
@@ -39,21 +40,28 @@ def run(options: argparse.Namespace) -> int:
         stands, record = job_verbs.stands(record)
         answers, problems = stands.nodes, [stands.unknown] if stands.unknown else []
         judged, is_known = verdicts.joined_with(record, stands.verdict), not problems
+    elif verdicts.has_ended(record) and (gone := ask.missing_inventory(record)):
+        answers, problems, judged, is_known = {}, [], verdicts.remembered(record), False
     else:
         found, record = ask.nodes_of_run("status", record, {})
         answers, problems = found["nodes"], found["problems"]
         judged, is_known = verdicts.judged(record, answers), answers.keys() >= set(record.targets["names"])
     now = time.time()
     updated = verdicts.updated(record, judged, now) if is_known else record
-    unsaved = record_store.save(updated) if updated != before else None
+    unsaved = None
+    if updated != before:
+        updated, unsaved = record_store.update(updated)
+        judged = judged if updated.status == judged.status else verdicts.joined_with(updated, judged)
     about = verdicts.described(updated, judged, now)
     nodes = [{"host": host, **node} for host, node in answers.items()]
-    lines = [verdict_text.whole(about), *(["", *status_table.lines(nodes)] if nodes else [])]
+    silent = [] if record.job or gone else [host for host in record.targets["names"] if host not in answers]
+    lines = [verdict_text.whole({**about, "silent": silent})]
+    lines += ["", *status_table.lines(nodes, silent)] if nodes else []
     if not record.job and any(node["state"] in ("running", "stopping") for node in nodes):
         lines += ["", status_table.alone(nodes)]
     lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank, record.job))]
     data = {"run": about, "nodes": nodes, **({"job": record.job} if record.job else {})}
-    code = print_answer(options, record.run_id, data, lines, problems, [unsaved] if unsaved else [])
+    code = print_answer(options, record.run_id, data, lines, problems, [found for found in (unsaved, gone) if found])
     return _of_run(about) if options.exit_code else code
 
 

@@ -60,12 +60,12 @@ def run(options: argparse.Namespace) -> int:
         if judged.status in (verdict.RUNNING, verdict.UNKNOWN):
             # The proof that nothing is left is enough.
             judged = verdict.Verdict(verdict.STOPPED, ended=now, exit_code=int(ExitCode.INTERRUPTED))
-        record = verdicts.updated(record, judged, now)
-        unsaved = record_store.save(record)
+        record, unsaved = record_store.update(verdicts.updated(record, judged, now))
         notices = [unsaved] if unsaved else []
     about = verdicts.described(record, judged, now)
     lines = [f"run {record.run_id}: nothing is left on {fold(empty)}"] if empty else []
     if not problems and judged.status != verdict.STOPPED:
-        lines.append(f"it had ended before: {verdict_text.whole(about)}")
+        changed = any(node.get("changed") for node in found["nodes"].values())
+        lines.append(f"{'before that, it' if changed else 'it had ended before:'} {verdict_text.whole(about)}")
     data = {"stopped": empty, "run": about}
     return print_answer(options, record.run_id, data, lines, problems, notices, good="stopped")

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from typing import Any
@@ -79,6 +80,7 @@ def make_root(disk: str, binds: "list[tuple[str, str, bool]]") -> None:
     for path in (upper, work, root):
         os.mkdir(path)
     hide_personal_files(upper)
+    hide_runs(upper)
     mount("overlay", root, "overlay", options=f"lowerdir=/,upperdir={upper},workdir={work}")
     mount("/dev", root + "/dev", flags=MS_BIND | MS_REC)
     mount("proc", root + "/proc", "proc")
@@ -109,6 +111,18 @@ def hide_personal_files(upper: str) -> None:
     os.setxattr(os.path.join(home, ".ssh"), b"trusted.overlay.opaque", b"y")
     for name in (".bashrc", ".profile", ".bash_profile", ".bash_login"):
         write(os.path.join(home, name), "")
+
+
+def hide_runs(upper: str) -> None:
+    """
+    Start the host with an empty /var/tmp, where runs of the machine would look like its own.
+
+    An opaque directory in the overlay hides the machine's; nothing is deleted anywhere.
+    """
+    place = upper + "/var/tmp"
+    os.makedirs(place, 0o755)
+    os.chmod(place, stat.S_IMODE(os.stat("/var/tmp").st_mode))
+    os.setxattr(place, b"trusted.overlay.opaque", b"y")
 
 
 def configure(spec: "dict[str, Any]") -> None:

@@ -18,9 +18,27 @@ _SYSTEM = ("/proc", "/sys", "/dev", "/run", "/boot", "/etc", "/usr", "/bin", "/s
 _OWN = ("/var/tmp", "/var/run", "/var/lib/madctl", SHARED)
 # A bind of one of these itself would break the host; its overlay shows the same files anyway.
 _NEVER_BOUND = frozenset(
-    map(Path, ("/", "/root", "/home", "/etc", "/usr", "/var", "/opt", "/srv", "/mnt", "/bin", "/lib", "/tmp", "/run"))
+    map(
+        Path,
+        (
+            "/",
+            "/root",
+            "/home",
+            "/etc",
+            "/usr",
+            "/var",
+            "/opt",
+            "/srv",
+            "/mnt",
+            "/bin",
+            "/lib",
+            "/tmp",
+            "/run",
+            "/var/tmp",
+        ),
+    )
 )
-_HIDDEN = tuple(map(Path, ("/tmp", "/run", "/dev/shm")))
+_HIDDEN = tuple(map(Path, ("/tmp", "/run", "/dev/shm", "/var/tmp")))
 _OPTION = "--mount"
 
 

@@ -74,7 +74,7 @@ def up(name: str, count: int, interface_names: dict[str, str], more: Sequence[Mo
     with state.exclusive():
         if directory.exists():
             remedy = f"take it down: madctl lab down --name {name}"
-            raise refused("LAB_IS_UP", f"lab {name} is already up", remedy=remedy)
+            raise refused("LAB_IS_UP", f'lab "{name}" is already up', remedy=remedy)
         try:
             index = network.free_index(state.indexes())
             hosts = spec.plan_hosts(count, index, interface_names)

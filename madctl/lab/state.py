@@ -72,7 +72,7 @@ def load(name: str) -> Lab:
     if lab is None or lab.boot_id != machine_boot_id():
         close = kinds.meant(name, [other for other in names() if other != name])
         start = f"start it: madctl lab up -n 2 --name {name}"
-        raise refused("LAB_NOT_UP", f"lab {name} is not up", remedy=f"{close} or {start}" if close else start)
+        raise refused("LAB_NOT_UP", f'lab "{name}" is not up', remedy=f"{close} or {start}" if close else start)
     return lab
 
 

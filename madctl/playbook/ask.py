@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -76,6 +77,15 @@ def _said(targets: Targets, name: str) -> dict[str, Any] | None:
     return None if variables is None else {key: variables[key] for key in variables if key != "madctl_node_rank"}
 
 
+def missing_inventory(record: Record) -> Problem | None:
+    """Return the problem that an inventory of a run no longer exists, such as that of a lab that was removed."""
+    gone = next((path for path in record.targets["sources"] if "," not in path and not os.path.exists(path)), None)
+    if gone is None:
+        return None
+    message = f"the inventory of run {record.run_id} is gone: {gone}"
+    return Problem("NODE_SILENT", message, remedy="its nodes cannot be asked; to forget such runs: madctl gc")
+
+
 def nodes_of_run(playbook: str, record: Record, variables: dict[str, Any]) -> tuple[dict[str, Any], Record]:
     """
     Ask all nodes of a run once; return the result, and the record, which may now say how they are reached.
@@ -84,9 +94,12 @@ def nodes_of_run(playbook: str, record: Record, variables: dict[str, Any]) -> tu
         RunError: If Ansible ended without a result, so the state of the nodes is unknown.
     """
     targets = record.reach()
+    gone = missing_inventory(record)
+    if gone:
+        raise RunError(ExitCode.UNREACHABLE, gone)
     found = nodes(playbook, targets, {"madctl_plan": record.plan, **variables})
     ways = reach.keep(targets, found.pop("ways", {}))
     if ways is not None:
-        record = replace(record, ways=ways)
-        record_store.save(record)  # If it cannot be written, Ansible is asked the next time as well.
+        # If it cannot be written, Ansible is asked the next time as well.
+        record, _ = record_store.update(replace(record, ways=ways))
     return found, record

@@ -40,8 +40,8 @@ def asked(records: Sequence[Record], seconds: float = SECONDS) -> list[Record]:
         found = answers.get(record.run_id)
         if found is not None and found.keys() >= set(record.targets["names"]):
             changed = verdicts.updated(record, verdict.of_nodes(record.plan, found), now)
-            record_store.save(changed)  # If it cannot be written, nodes are asked the next time as well.
-            fresh[record.run_id] = changed
+            # If it cannot be written, nodes are asked the next time as well.
+            fresh[record.run_id], _ = record_store.update(changed)
     return [fresh.get(record.run_id, record) for record in records]
 
 

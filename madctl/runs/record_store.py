@@ -21,7 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.run_direc
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
 from madctl.errors import Problem, UsageError, refused
 from madctl.nodes.inventory import Targets
-from madctl.runs import run_record
+from madctl.runs import run_record, verdicts
 from madctl.runs.run_record import RUN_ID, Record
 
 _MOST_BYTES = 64 << 20  # some ten thousand nodes
@@ -102,6 +102,24 @@ def save(record: Record) -> Problem | None:
     return None
 
 
+def update(record: Record) -> tuple[Record, Problem | None]:
+    """
+    Write what was found out about a run, but never over its end, which another command may have seen meanwhile.
+
+    Returns:
+        The record as it is now, and a problem if it could not be written.
+    """
+    try:
+        kept = read(record.run_id)
+    except UsageError:
+        return record, save(record)
+    if verdicts.has_ended(kept) and not verdicts.has_ended(record):
+        record = replace(kept, ways=record.ways or kept.ways)
+        if record == kept:
+            return kept, None
+    return record, save(record)
+
+
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -175,7 +193,7 @@ def load(run_id: str | None) -> Record:
             return named
     found = _chosen(present, run_id)
     if len(found) != 1:
-        what = "several runs begin" if found else "no run begins"
+        what = "several runs begin" if found else "no run is called or begins"
         raise refused("RUN_UNKNOWN", f"{what} with {run_id or 'nothing'}", remedy="see madctl ps")
     return read(found[0])
 

@@ -13,6 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ev
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, silent
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask, without_credentials
+from ansible_collections.madctl.multinode.plugins.module_utils._show.runner_end import RunnerEnd
 from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence
 from madctl.screen.lines import label
 from madctl.screen.merging import LogLine, Merger
@@ -51,7 +52,8 @@ class LogView(View):
         super().__init__(names, as_json=False, stages=(), quiet=True, chosen=chosen)
         self._form, self._chosen = form, chosen
         self._logs = Logs(Mask())
-        self._hides = runners.job_of(plan["shape"], plan.get("runner")).has_models
+        self._runner = runners.job_of(plan["shape"], plan.get("runner"))
+        self._end = RunnerEnd()
         self._times: dict[tuple[str, str], float] = {}
         self._merger = Merger() if form.is_merged else None
         self._printed: set[tuple[str, str]] = set()
@@ -91,6 +93,7 @@ class LogView(View):
             for host, log, text in self._logs.end():
                 self._show_lines(host, log, [text])
             self.show_merged()
+            self._job.show_all(self._story.end())
             super().close()
 
     def tell_silent(self, when: str) -> None:
@@ -123,8 +126,10 @@ class LogView(View):
         if not self._chosen.shows(host, rank):
             return
         stream = log.rpartition(".")[2]
+        if self._runner.hides_stop and not rank:
+            texts = self._end.without(host, list(texts))
         for text in texts:
-            shown = without_credentials(text) if self._hides else text
+            shown = without_credentials(text) if self._runner.has_models else text
             line = LogLine(self._times.get((host, log), 0.0), host, rank, _STREAMS.get(stream, stream), shown)
             if self._merger:
                 self._merger.add(line)

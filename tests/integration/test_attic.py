@@ -67,8 +67,10 @@ def test_a_forgotten_run_is_found_on_its_nodes_and_can_be_stopped(lab, detached,
     assert one.code == 0
     assert f"run {detached} also has nodes that were not asked: node2" in one.err
     lines = [line.split() for line in both.out.splitlines()]
-    assert lines[0] == ["RUN", "NAME", "STARTED", "DURATION", "VERDICT", "NODES", "WORK"]
-    assert [(words[0], *words[6:]) for words in lines[1:]] == [(detached, "running", "node[1-2]", "wait.py", "leak")]
+    assert lines[0] == ["RUN", "NAME", "VERDICT", "DURATION", "STARTED", "NODES", "WORK"]
+    assert [(words[0], words[2], *words[7:]) for words in lines[1:]] == [
+        (detached, "running", "node[1-2]", "wait.py", "leak")
+    ]
     assert both.err == ""
     assert states(detached) == {"node1": "running", "node2": "running"}
     assert madctl("ps", "--output", "json").json["data"]["runs"][0]["hosts"] == ["node1", "node2"]

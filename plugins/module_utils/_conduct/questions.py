@@ -130,7 +130,9 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
             unknown.nodes = nodes
             raise
         found = str(plan["run_id"])
-        if found != run_id and (not run_id or found.startswith(run_id + ".")):
+        # A run may be called by its name, or the beginning of its id.
+        is_called = not any(node["known"] for node in nodes.values())
+        if found != run_id and (not run_id or found.startswith(run_id + ".") or is_called):
             run_id = found
             end(run_id)
     result = _found(nodes, silent, agents, changed=any(node["changed"] for node in nodes.values()))

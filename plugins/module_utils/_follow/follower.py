@@ -160,8 +160,7 @@ class Follower:
     def _judge_silence(self, seconds: float) -> None:
         if time.monotonic() - self._spoke_at > seconds:
             self.tell({"event": events.IDLE, "seconds": seconds}, b"")
-            message = "no rank printed anything for %g s" % seconds
-            self.orders.dump(problem("TIMED_OUT", None, message, "see where the ranks wait: logs/rank-*.stack"))
+            self.orders.dump(run_outcome.silence(self.plan, seconds))
 
     def _turn(self, seconds: Optional[float]) -> None:
         held = self.is_held()

@@ -87,6 +87,16 @@ def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Plan, event: Dict[str, An
     return problem("WORLD_DIFFERS", run.host, text, "leave it out of the work, or run it once per node: --command")
 
 
+def silence(plan: Plan, seconds: float) -> Problem:
+    """Describe a job that has printed nothing for too long."""
+    job = _job(plan)
+    if job.counts_ranks:
+        message, remedy = "no rank printed anything", "see where the ranks wait: logs/rank-*.stack"
+    else:
+        message, remedy = "%s printed nothing" % job.called, logs_of(plan)
+    return problem("TIMED_OUT", None, "%s for %g s" % (message, seconds), remedy)
+
+
 def start_failure(host: str, event: Dict[str, Any]) -> Problem:
     """Describe a runner or a rank's program that could not be executed."""
     if event["event"] == events.START_FAILED:

@@ -258,7 +258,10 @@ DAYS = span("a number of days, or a time such as 12h", 1e6, unit="d")
 BYTES = Kind(_bytes, "a number of bytes, or with K, M or G", "int")
 RANKS = Kind(_ranks, "ranks such as 0 or 0-3,7")
 MOMENT = Kind(_moment, "now, 30s, 10m, 2h, 1d or a time such as 2026-11-23T10:00")
-NAME = Kind(_name, "up to 40 letters, digits and ._-, unlike a number or the id of a run")
+NAME = Kind(
+    _name,
+    "up to 40 letters, digits, dots, underscores and hyphens, other than a number or the ID of a run",
+)
 NOTE = Kind(_note, "one line of up to %d characters" % NOTE_LENGTH)
 VARIABLES = Kind(_variables, "a mapping of valid variable names to values", "dict")
 DATA = Kind(lambda value: value, "data", "raw")

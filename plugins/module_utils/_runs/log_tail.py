@@ -71,7 +71,8 @@ class Tail:
 
     def _chosen(self) -> List[Tuple[str, List[log_segments.Segment]]]:
         """Return the logs to read."""
-        found = log_segments.segments(self._logs_dir).items()
+        # What a program says before what it complains about.
+        found = sorted(log_segments.segments(self._logs_dir).items(), key=lambda one: _order(one[0]))
         return [one for one in found if not self._ranks or self._is_of_chosen_rank(one[0])]
 
     def _is_of_chosen_rank(self, log: str) -> bool:
@@ -197,6 +198,11 @@ class Tail:
 
     def _frame(self, header: Dict[str, Any], data: bytes = b"") -> None:
         self.write(json.dumps(header).encode() + b"\n" + data)
+
+
+def _order(log: str) -> Tuple[str, bool]:
+    name, _, stream = log.rpartition(".")
+    return name, stream != "out"
 
 
 def tail(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:

@@ -81,6 +81,19 @@ class Logs:
             if lines:
                 yield host, log, list(map(self._shown, lines))
 
+    def settle_beside(self, host: str, log: str) -> Iterator[Tuple[str, str, List[str]]]:
+        """Yield the lines that have waited in the other logs of a rank when one of its logs goes on."""
+        rank = log.rpartition(".")[0]
+        beside = [
+            key for key in self._waiting if key[0] == host and key[1] != log and key[1].rpartition(".")[0] == rank
+        ]
+        for key in beside:
+            lines = self._waiting[key].leave()
+            if not self._waiting[key].is_waiting:
+                del self._waiting[key]
+            if lines:
+                yield (*key, list(map(self._shown, lines)))
+
     @property
     def is_settled(self) -> bool:
         """Whether no line waits for a cursor to come back."""

@@ -99,6 +99,10 @@ class Rows:
             self._reach = 0
         return self._scrolled(holds_bars=False) if self._row_age > 1 else []
 
+    def leave(self) -> List[bytes]:
+        """Return the lines that wait for a cursor to come back, which no longer will."""
+        return self._scrolled(holds_bars=False)
+
     def end(self) -> List[bytes]:
         """Return all rows that show anything; nothing is added to the log any more."""
         self._write(self._begun)

@@ -21,13 +21,14 @@ _REASONS = {
 }
 
 
-def lines(nodes: Sequence[Dict[str, Any]]) -> List[str]:
-    """Write the table."""
+def lines(nodes: Sequence[Dict[str, Any]], silent: Sequence[str] = ()) -> List[str]:
+    """Write the table: what nodes answered, and which did not answer."""
     rows: List[Sequence[object]] = [("NODE", "STATE", "CONTAINER", "RANKS", "PROCESSES", "EXIT")]
     for node in nodes:
         container = node["container"] or "-"
         processes = "-" if node["processes"] is None else node["processes"]
         rows.append((node["host"], node["state"], container, node["joined"], processes, ending(node["exit"])))
+    rows += [(host, "no answer", "-", "-", "-", "-") for host in silent]
     return columns.aligned(rows)
 
 
@@ -39,11 +40,12 @@ def of_runs(runs: Sequence[Mapping[str, Any]], width: Optional[int] = None) -> L
         runs: Each with ``run_id``, ``name``, ``created``, a verdict, ``hosts`` and ``work``.
         width: The columns that a line may have; any number where it is None.
     """
-    rows: List[Sequence[object]] = [("RUN", "NAME", "STARTED", "DURATION", "VERDICT", "NODES", "WORK")]
+    rows: List[Sequence[object]] = [("RUN", "NAME", "VERDICT", "DURATION", "STARTED", "NODES", "WORK")]
     for run in runs:
         began = "-" if run["created"] is None else started(run["created"])
-        words = (verdict_text.took(run), verdict_text.brief(run), fold(run["hosts"]) or "-", run["work"] or "-")
-        rows.append((_named(run["run_id"]), run["name"] or "-", began, *words))
+        stands = (verdict_text.brief(run), verdict_text.took(run), began)
+        rows.append((_named(run["run_id"]), run["name"] or "-", *stands, fold(run["hosts"]) or "-", run["work"] or "-"))
+    # How a run stands is the last to be cut.
     return columns.fitted(rows, width, free=(-2, -1))
 
 

@@ -7,14 +7,14 @@ Pure; private to the collection.
 
 from __future__ import annotations
 
-import re
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask, without_credentials
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count
+from ansible_collections.madctl.multinode.plugins.module_utils._show.runner_end import RunnerEnd
 from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import BY_EVENT, LINKS, Event, Sentence
 
 _RANK = "rank-"
@@ -24,8 +24,6 @@ _HELD_BYTES = 1 << 20
 _ENDS_HOLDING = (*LINKS, events.STOPPING, events.START_FAILED, events.EXIT, events.LOST, events.RESTART)
 
 Source = Tuple[str, str]  # host, and rank or nothing
-# What torchrun prints first when a signal ends it.
-_DYING = re.compile(r"Received \S+ death signal, shutting down workers")
 
 
 class Output(NamedTuple):
@@ -65,7 +63,7 @@ class Story:
         self._is_holding = False
         self._held: List[Tuple[Event, bytes]] = []
         self._held_bytes = 0
-        self._ending: Set[str] = set()
+        self._end = RunnerEnd()
 
     @property
     def nodes(self) -> str:
@@ -93,6 +91,9 @@ class Story:
         kind = event["event"]
         if kind in (events.LOG, events.SKIPPED):
             if not self._holds(event, payload):
+                # A bar that has ended was printed before what comes now from the same rank.
+                for host, log, texts in self._logs.settle_beside(event["host"], event["log"]):
+                    yield self._output(host, log, texts)
                 yield self._log(event, payload, in_blocks)
             elif self._held_bytes > _HELD_BYTES:
                 yield from self._release(in_blocks)
@@ -166,7 +167,7 @@ class Story:
         # What the runner prints while it is stopped would bury the cause; the files keep it.
         is_hidden = self._is_stopping and self._job.hides_stop and not rank
         if self._is_of_runner(log):
-            texts = self._without_end(host, texts)
+            texts = self._end.without(host, texts)
         return Output(host, rank, texts, block, is_hidden)
 
     def _is_inspected(self, log: str) -> bool:
@@ -174,16 +175,6 @@ class Story:
 
     def _is_of_runner(self, log: str) -> bool:
         return self._job.hides_stop and not log.startswith(_RANK)
-
-    def _without_end(self, host: str, texts: Sequence[str]) -> Sequence[str]:
-        """Leave out what torchrun prints after it got a signal: a traceback of its own handler, whoever stopped it."""
-        if host in self._ending:
-            return ()
-        at = next((at for at, text in enumerate(texts) if _DYING.search(text)), None)
-        if at is None:
-            return texts
-        self._ending.add(host)
-        return texts[: at + 1]
 
     def _sentence(self, kind: str, event: Event) -> Optional[Sentence]:
         if kind in (events.PROBED, events.READY, events.STARTED, events.JOINED):
@@ -212,6 +203,6 @@ class Story:
         replaced = event.get("replaced") or {}
         self.hosts = [replaced.get(host, host) for host in self.hosts]
         self._is_stopping, self._is_holding = False, True
-        self._ending.clear()
+        self._end.forget()
         self._counts.clear()
         return sentences.restarted(event)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from typing import Any, Mapping
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
-from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
 
 RUNNING = "running"
 GOING = ("queued", RUNNING)
@@ -35,25 +36,32 @@ def whole(run: Mapping[str, Any]) -> str:
 
     Args:
         run: ``status``, ``cause``, ``duration_seconds``, and what else is known: ``attempts``, ``ranks_joined``,
-            ``world_size``.
+            ``world_size``, ``silent`` (hosts that did not answer).
     """
     status, cause, seconds = run["status"], run.get("cause"), run.get("duration_seconds")
     if status == "unknown":
         return plain("unknown: %s" % (cause or "its nodes do not say how it ended"))
     took = "" if seconds is None else " %s %s" % ("for" if status in GOING else "after", duration(seconds))
-    parts = [status + took]
+    parts = [_word(run) + took]
     if (run.get("attempts") or 1) > 1:
         parts.append("attempt %d" % run["attempts"])
     if status == RUNNING and run.get("ranks_joined") is not None:
         parts.append("%d of %s joined" % (run["ranks_joined"], count(run["world_size"], "rank")))
     failing = "; already failed: %s" if status == RUNNING else ": %s"
-    return plain(", ".join(parts) + (failing % cause if cause else ""))
+    silent = "; no answer from %s" % fold(run["silent"]) if status == RUNNING and run.get("silent") else ""
+    return plain(", ".join(parts) + (failing % cause if cause else "") + silent)
+
+
+def _word(run: Mapping[str, Any]) -> str:
+    """Write how a run stands as a launch tells it."""
+    is_late = run["status"] == "failed" and run.get("exit_code") == ExitCode.TIMED_OUT
+    return "timed out" if is_late else str(run["status"])
 
 
 def brief(run: Mapping[str, Any]) -> str:
     """Write the verdict on a run in a few words; ``as_of`` is when it was last known to run."""
-    status, cause, as_of = run["status"], run.get("cause"), run.get("as_of")
-    text = "%s: %s" % (status, cause) if cause else str(status)
+    cause, as_of = run.get("cause"), run.get("as_of")
+    text = "%s: %s" % (_word(run), cause) if cause else _word(run)
     if as_of is not None:
         text = "%s (as of %s)" % (text, _clock(as_of))
     return text if len(text) <= _FEW else text[: _FEW - 1] + "…"

@@ -26,5 +26,5 @@ def test_a_lab_is_asked_about(tmp_path, monkeypatch):
     (tmp_path / "demo").mkdir()
 
     start = "start it: madctl lab up -n 2 --name"
-    assert refused(state.load, "dem") == f"lab dem is not up; did you mean demo? or {start} dem [LAB_NOT_UP]"
-    assert refused(state.load, "demo") == f"lab demo is not up; {start} demo [LAB_NOT_UP]"
+    assert refused(state.load, "dem") == f'lab "dem" is not up; did you mean demo? or {start} dem [LAB_NOT_UP]'
+    assert refused(state.load, "demo") == f'lab "demo" is not up; {start} demo [LAB_NOT_UP]'

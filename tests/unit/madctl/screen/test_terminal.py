@@ -100,7 +100,7 @@ def test_an_error_keeps_its_exit_code_without_a_reader(tmp_path):
     os.close(writing)
 
     assert done.returncode == 2
-    assert done.stderr == "madctl: no run begins with x; see madctl ps [RUN_UNKNOWN]\n"
+    assert done.stderr == "madctl: no run is called or begins with x; see madctl ps [RUN_UNKNOWN]\n"
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", ">/dev/full 2>&1"])
@@ -120,7 +120,7 @@ def test_a_stream_that_has_no_code_for_a_character_gets_it_spelled_out(encoding,
 
     assert done.returncode == 2
     assert done.stderr.decode(encoding).startswith(
-        f"madctl: no run begins with {'→' if encoding == 'utf-8' else chr(92) + 'u2192'};"
+        f"madctl: no run is called or begins with {'→' if encoding == 'utf-8' else chr(92) + 'u2192'};"
     )
 
 

@@ -15,7 +15,7 @@ def test_runs_are_lines_with_their_names_and_verdicts():
     bare.update(duration_seconds=None, work=None)
     header, one, other = status_table.of_runs([known, bare])
 
-    assert header.split() == ["RUN", "NAME", "STARTED", "DURATION", "VERDICT", "NODES", "WORK"]
+    assert header.split() == ["RUN", "NAME", "VERDICT", "DURATION", "STARTED", "NODES", "WORK"]
     assert cells(one) == [
         "r1",
         "big",

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What torchrun prints about its own end by a signal, which would bury the cause. Pure; private to the collection."""
+
+from __future__ import annotations
+
+import re
+from typing import List, Sequence, Set
+
+# What it prints first when a signal ends it, and the last line of the traceback of its own handler.
+_DYING = re.compile(r"Received \S+ death signal, shutting down workers")
+_DEAD = re.compile(r"SignalException: Process \d+ got signal: \d+")
+
+
+class RunnerEnd:
+    """Leaves out what the runners of a run print after they got a signal, whoever stopped them; the files keep it."""
+
+    def __init__(self) -> None:
+        self._ending: Set[str] = set()
+
+    def forget(self) -> None:
+        """Begin again: the runners of another attempt have no end yet."""
+        self._ending.clear()
+
+    def without(self, host: str, texts: Sequence[str]) -> Sequence[str]:
+        """Return the lines of a runner that are not about its end."""
+        if host in self._ending:
+            return ()
+        at = next((at for at, text in enumerate(texts) if _DYING.search(text)), None)
+        if at is not None:
+            self._ending.add(host)
+            texts = texts[: at + 1]
+        # Where only the last lines are read, the first one of its end may be missing.
+        found: List[str] = [text for text in texts if not _DEAD.search(text)]
+        return found if len(found) < len(texts) else texts
