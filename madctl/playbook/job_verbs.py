@@ -142,7 +142,15 @@ def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
 
 
 def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> JobSession:
-    """Return the session of ``madctl logs``."""
+    """
+    Return the session of ``madctl logs``.
+
+    Raises:
+        UsageError: If the files of the run are gone.
+    """
+    where = record.job["place"] if record.job else ""
+    if not Path(where).is_dir():
+        raise refused("RUN_UNKNOWN", f"the files of run {record.run_id} are gone: {where}")
     plan: Any = record.plan
     view = LogView([node["host"] for node in plan["nodes"]], narrowed(chosen, plan), form, chosen)
     return JobSession(record, view, options.follow, Reading(_since(options), options.lines), view.show_merged)
