@@ -79,7 +79,7 @@ def _said(targets: Targets, name: str) -> dict[str, Any] | None:
 
 def missing_inventory(record: Record) -> Problem | None:
     """Return the problem that an inventory of a run no longer exists, such as that of a lab that was removed."""
-    gone = next((path for path in record.targets["sources"] if "," not in path and not os.path.exists(path)), None)
+    gone = next((path for path in record.targets["sources"] if os.path.isabs(path) and not os.path.exists(path)), None)
     if gone is None:
         return None
     message = f"the inventory of run {record.run_id} is gone: {gone}"

@@ -20,7 +20,6 @@ _LAB = "lab"
 # Its subcommands that run a command, and how many words come before that.
 _IN_LAB = {"exec": 1, "slurm": 0}
 _NODES = "nodes"
-_ONLY_SHOWS = "--dry-run"
 
 
 class Words(NamedTuple):
@@ -58,10 +57,6 @@ def split(arguments: Sequence[str], commands: Mapping[str, Parser]) -> Words:
     passed = [name for name in _named(work[1:]) if name in parser._option_string_actions]
     selecting = {name for group in parser._action_groups if group.title == _NODES for name in _options(group)}
     for name in passed:
-        if name == _ONLY_SHOWS:
-            # Whoever types it last expects that nothing starts.
-            remedy = f"write {name} before {work[0]}, or -- before {work[0]} if it is an option of the job"
-            raise refused("USAGE", f"{name} after {work[0]} would go to the job, which would start", remedy=remedy)
         if name in selecting:
             remedy = f"write {name} before {work[0]}, or -- before {work[0]} if it is an option of the job"
             raise refused("USAGE", f"{name} after {work[0]} would go to the job", remedy=remedy)

@@ -130,9 +130,7 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
             unknown.nodes = nodes
             raise
         found = str(plan["run_id"])
-        # A run may be called by its name, or the beginning of its id.
-        is_called = not any(node["known"] for node in nodes.values())
-        if found != run_id and (not run_id or found.startswith(run_id + ".") or is_called):
+        if _is_meant(found, run_id, nodes):
             run_id = found
             end(run_id)
     result = _found(nodes, silent, agents, changed=any(node["changed"] for node in nodes.values()))
@@ -147,6 +145,12 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
     ]
     problems = [*result["problems"], *stuck, *unknown_there]
     return {**result, "problems": problems, "run_id": run_id, "known": not is_unknown, "notices": notices}
+
+
+def _is_meant(found: str, run_id: str, nodes: Dict[str, Any]) -> bool:
+    """Return whether a living run is meant by what was named: its first attempt, its name, the beginning of its id."""
+    is_called = not any(node["known"] for node in nodes.values())
+    return found != run_id and (not run_id or found.startswith(run_id + ".") or is_called)
 
 
 def gc(agents: Agents, arguments: Dict[str, Any]) -> Found:

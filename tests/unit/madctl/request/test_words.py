@@ -163,3 +163,9 @@ def test_what_is_not_a_duration(text):
 @pytest.mark.parametrize(("text", "days"), [("7", 7), ("0", 0), ("12h", 0.5), ("2d", 2)])
 def test_days_are_durations_too(text, days):
     assert parsed(f"gc --days {text}").days == days
+
+
+@pytest.mark.parametrize("line", ["help launch ran.py", "help check x", "help lab down x", "help stop -x"])
+def test_help_never_starts_anything(line, capsys):
+    assert cli.main(line.split()) == 0
+    assert capsys.readouterr().out.startswith("usage: madctl " + line.split()[1])

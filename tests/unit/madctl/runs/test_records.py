@@ -589,3 +589,40 @@ def test_an_answer_that_is_none_is_no_success(command, monkeypatch, capsys):
     assert code == 1
     assert whole["status"] == "failed" and "KeyError: 'seq'" in whole["errors"][0]["message"]
     assert record_store.load(RUN).status == "running"
+
+
+def test_the_end_of_a_run_is_not_overwritten_by_who_looked_before(monkeypatch):
+    """Nodes that do not answer are waited for, and meanwhile the launch sees how its run ends."""
+    remember(began=10.0)
+    stale = record_store.load(RUN)
+    remember(status="failed", exit_code=7, cause="b is lost", began=10.0, ended=20.0)
+
+    kept, unsaved = record_store.update(replace(stale, seen=15.0))
+
+    assert (kept.status, kept.exit_code, unsaved) == ("failed", 7, None)
+    assert record_store.load(RUN).status == "failed"
+
+
+def test_a_run_whose_inventory_is_gone_has_its_verdict_still(monkeypatch, capsys, tmp_path):
+    remember(status="failed", exit_code=6, cause="b rank 1: exit code 1", began=10.0, ended=20.0)
+    record = record_store.load(RUN)
+    gone = {**record.targets, "sources": [str(tmp_path / "gone.yml")]}
+    record_store.save(replace(record, targets=gone))
+
+    assert cli.main(["status"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("failed after 10 s: b rank 1: exit code 1\n")
+    assert "is gone" in said.err and "[NODE_SILENT]" in said.err
+    record_store.save(replace(record, targets=gone, status="running", exit_code=None, ended=None, cause=None))
+    assert cli.main(["status"]) == 4
+    assert "[NODE_SILENT]" in capsys.readouterr().err
+
+
+def test_a_node_that_does_not_answer_is_a_row_and_in_the_first_line(monkeypatch, capsys):
+    remember(began=10.0)
+    asked_of(monkeypatch, answer(state="running"), None)
+
+    cli.main(["status"])
+    first, *rows = capsys.readouterr().out.splitlines()
+    assert first.startswith("running for ") and first.endswith("; no answer from b")
+    assert [row.split()[:3] for row in rows if row.startswith("b ")] == [["b", "no", "answer"]]

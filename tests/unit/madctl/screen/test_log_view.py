@@ -131,3 +131,25 @@ def test_who_was_asked_for_and_printed_nothing_is_told(shown, ended, when, said)
     view.tell_silent(when)
 
     assert lines() == [said]
+
+
+@pytest.mark.parametrize("form", [Form(), Form(with_times=True), Form(is_merged=True)])
+def test_what_no_newline_has_ended_yet_is_shown_when_all_is_read(shown, form):
+    view, lines = shown(form)
+    log(view, "a", "rank-0.err", "\r 50%", at=1)
+    view.close()
+    view.close()
+
+    assert [line.partition("│ ")[2] for line in lines()] == [" 50%"]
+
+
+@pytest.mark.parametrize("form", [Form(), Form(with_times=True), Form(is_merged=True), Form(as_json=True)])
+def test_in_no_form_the_end_of_torchrun_is_shown(shown, form):
+    view, lines = shown(form)
+    view.attached(PLAN)
+    dying = "Received 15 death signal, shutting down workers\nTraceback (most recent call last):\n"
+    log(view, "a", "runner.err", dying + "SignalException: Process 7 got signal: 15\n", at=1)
+    view.close()
+
+    (line,) = lines()
+    assert "Received 15 death signal" in line

@@ -239,6 +239,11 @@ def test_only_the_logs_of_the_chosen_ranks_are_read(dated):
     assert set(read(dated)[1]) == {"rank-0.out", "rank-1.out", "runner.err"}
 
 
+def test_what_a_program_says_comes_before_what_it_complains_about(dated):
+    (dated / "logs" / "rank-0.err").write_bytes(b"boom\n")
+    assert list(read(dated)[1]) == ["rank-0.out", "rank-0.err", "rank-1.out", "runner.err"]
+
+
 def frames_of(run_dir, **more):
     frames, decoder = [], wire.Decoder()
     request = {"run_id": RUN, "run_dir": str(run_dir), "follow": False, **more}

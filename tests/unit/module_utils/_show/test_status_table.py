@@ -19,10 +19,10 @@ def test_runs_are_lines_with_their_names_and_verdicts():
     assert cells(one) == [
         "r1",
         "big",
-        status_table.started(1.0),
-        "43 s",
         "failed: n1 rank 3: exit code 1",
+        "43 s",
+        status_table.started(1.0),
         "n[1-2]",
         "train.py 'a b'",
     ]
-    assert cells(other) == ["'-x'", "-", "-", "-", "unknown", "n3", "-"]
+    assert cells(other) == ["'-x'", "-", "unknown", "-", "-", "n3", "-"]

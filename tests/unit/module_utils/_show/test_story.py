@@ -36,6 +36,14 @@ STORIES = {
     "one is silent": ([*each("probed", answered=True)[:2], {"event": "probed", "host": "n3", "answered": False}], []),
     "a start": (START, STARTED),
     "a start that is not complete": ([*each("ready")[:2], *each("started")[1:], *each("joined")], []),
+    "a bar that ended before what its rank prints next": (
+        [
+            log("n1", "rank-0.err", "\r 50%\r100%\n"),
+            log("n2", "rank-2.err", "\r 70%\n"),
+            log("n1", "rank-0.out", "saved\n"),
+        ],
+        ["n1:0 100%", "n1:0 saved"],
+    ),
     "a failure": ([{"event": "stopping"}], ["stop    stopping all nodes"]),
     "silence": ([{"event": "suspect", "host": "n2"}], ["link    n2 does not answer; the run continues, retrying"]),
     "an answer": ([{"event": "back", "host": "n2"}], ["link    n2 is back"]),
