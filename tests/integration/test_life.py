@@ -118,7 +118,7 @@ def test_a_run_that_goes_on_and_one_whose_nodes_are_silent(detached_command, lau
     assert re.match(r"running for \d+(\.\d)? s\n", shown.out)
     assert [line.split()[0] for line in shown.out.splitlines()[-5:]] == ["run", "work", "logs", "attach", "stop"]
     assert re.search(r"running \(as of \d\d:\d\d\)", listed.out), listed.out
-    assert re.match(r"running for \d+(\.\d)? s\n", silent.out) and "[NODE_SILENT]" in silent.err
+    assert re.match(r"running for \d+(\.\d)? s; no answer from node2\n", silent.out) and "[NODE_SILENT]" in silent.err
     assert (whole["status"], whole["as_of"], whole["ended"]) == ("running", None, None)
 
 
