@@ -95,7 +95,7 @@ def test_a_run_that_failed_unseen_reads_as_failed_everywhere(lab, launch, monkey
         *(6, "succeeded", "failed", "tape-1", "night run"),
     )
     assert about["cause"] == f"{cause}: OSError: the tape is full" and 0.9 < about["duration_seconds"] < 60
-    assert re.search(rf"^{run_id}  tape-1  .* s +failed: {cause}  +node\[1-2\]  sh", listed.out, re.M), listed.out
+    assert re.search(rf"^{run_id}  tape-1  failed: {cause}  +\d.* s  .*  node\[1-2\]  sh", listed.out, re.M), listed.out
     assert attached.code == 6 and re.search(r"^done    failed after \d\.\d s on 2 nodes$", attached.err, re.M)
     assert f"logs    madctl logs {run_id} --host node2\n" in attached.err
     assert [(one["run_id"], one["status"], one["cause"]) for one in failed] == [(run_id, "failed", cause)]
