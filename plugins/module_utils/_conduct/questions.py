@@ -62,7 +62,7 @@ def status(agents: Agents, arguments: Dict[str, Any]) -> Found:
 
 def _date(answer: Dict[str, Any], before: float, after: float) -> None:
     """Note by how much a node's clock is certainly off, since its answer was written between two times of ours."""
-    clock = answer.get("clock", after)
+    clock = answer.pop("clock", after)
     answer["clock_offset"] = min(clock - before, 0.0) or max(clock - after, 0.0)
 
 
