@@ -48,7 +48,9 @@ class Launcher:
         self.options = ["-i", bare_ansible.inventory(lab), "--limit", "node1,node2"]
 
     def start(self, work, playbook="launch", **env):
-        (self.tree / "job.json").write_text(json.dumps({"madctl_shape": "command", "madctl_work": work}))
+        # Only a reader that follows is still there when it is interrupted.
+        job = {"madctl_shape": "command", "madctl_work": work, "madctl_follow": True}
+        (self.tree / "job.json").write_text(json.dumps(job))
         words = [f"madctl.multinode.{playbook}", *self.options, "-e", "@job.json"]
         self.process = bare_ansible.start(self.core, self.tree, *words, env=env)
         return self.process
