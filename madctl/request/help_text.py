@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 _WIDEST = 27  # of the left column; a longer option has a line of its own
-_NARROWEST = 16  # of a text beside it
+_NARROWEST = 24  # of the right column; its longest word has to fit
 
 
 class Example(NamedTuple):

@@ -16,7 +16,7 @@ from tests.integration.command import EXAMPLE, MADCTL, madctl
 WIDTHS = (40, 80, 200)
 LINES = 120
 RED, YELLOW = "red", "brown"  # in the words of pyte
-SHARED = "/nfs"  # No host of the lab has it.
+SHARED = "/nowhere"  # No host of the lab has it.
 
 
 def seen(width, *words, **environment):
