@@ -91,16 +91,15 @@ Do it.
 
 more:
   --a-rather-long-option-of-some-kind VALUE
-                        below
-  --how fast|well       either
+                below
+  --how fast|well
+                either
 
 options:
-  [RUN]                 which one
-  --name NAME           a name that has
-                        a rather long
-                        explanation
-  -h, --help            print this help
-                        and exit
+  [RUN]         which one
+  --name NAME   a name that has a rather
+                long explanation
+  -h, --help    print this help and exit
 
 example:
   do all of it:
