@@ -180,7 +180,7 @@ def test_answers_of_one_node_break_nothing(rounds):
             assert isinstance(found["msg"], str)
         elif function == "look":
             status_table.lines([{"host": "n2", **found}])
-            plan = {**DESCRIBED["plan"], "nodes": [{"host": "n2", "node_rank": 1}]}
+            plan = {**DESCRIBED["plan"], "run_id": "r", "nodes": [{"host": "n2", "node_rank": 1}]}
             found = dict(found, clock_offset=0.0)
             verdict_text.whole(verdict.shown(verdict.of_nodes(plan, {"n2": found}), 1.0, 2.0))
         elif function == "clear":
