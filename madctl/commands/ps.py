@@ -119,7 +119,8 @@ def _updated(known: dict[str, Record], runs: Sequence[HeldRun]) -> dict[str, Rec
         if record and record.plan["run_id"] == one.run_id and one.parts.keys() >= set(record.targets["names"]):
             found[one.run_id] = verdicts.updated(record, verdict.of_nodes(record.plan, one.parts), time.time())
             if found[one.run_id] != record:
-                record_store.save(found[one.run_id])  # If it cannot be written, nodes are asked the next time as well.
+                # If it cannot be written, nodes are asked the next time as well.
+                found[one.run_id], _ = record_store.update(found[one.run_id])
     return found
 
 

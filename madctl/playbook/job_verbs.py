@@ -97,8 +97,7 @@ def _stopped(record: Record, options: argparse.Namespace, problems: list[Problem
     if not problems and not verdicts.has_ended(record):
         if not had_ended and not begun:
             judged = verdict.Verdict(verdict.STOPPED, ended=now, exit_code=int(ExitCode.INTERRUPTED))
-        record = verdicts.updated(record, judged, now)
-        unsaved = record_store.save(record)
+        record, unsaved = record_store.update(verdicts.updated(record, judged, now))
         notices = [unsaved] if unsaved else []
     about = verdicts.described(record, judged, now)
     hosts = [] if problems else [node["host"] for node in record.plan["nodes"]]

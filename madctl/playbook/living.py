@@ -56,8 +56,7 @@ def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
         if stands.unknown:
             deadline = 0.0
             continue
-        found[record.run_id] = with_standing(record, stands, time.time())
-        record_store.save(found[record.run_id])
+        found[record.run_id], _ = record_store.update(with_standing(record, stands, time.time()))
     return found
 
 
