@@ -61,12 +61,16 @@ def checked(lab):
 def test_the_table_of_checks_fits(width, checked):
     found = lines(checked[width])
     head = next(at for at, line in enumerate(found) if line.startswith("NODE"))
+    columns = found[head].split()[1:]
+    rows = [line for line in found[head + 1 :] if line.startswith("node")]
+    worst = {column: {row.split()[at] for row in rows} - {"ok"} for at, column in enumerate(columns, 1)}
 
-    assert found[head].split()[1:] == ["storage", "gpus"] if width < 100 else "reach" in found[head]
-    assert found[head + 1].startswith("node[1-2]")
-    assert found[head + 1].index("FAIL") == found[head].index("storage")
+    assert (worst["storage"], worst["gpus"]) == ({"FAIL"}, {"warn"})
+    assert all(row.index("FAIL") == found[head].index("storage") for row in rows)
+    # A busy machine may have more to warn of; where there is no room, what is fine is left out.
+    assert "reach" in columns if width > 100 else all(worst.values())
     # What is next is no rest of a row.
-    assert found[head + 2].startswith("all other checks: ok" if width < 100 else "notice: no GPU")
+    assert found[head + 1 + len(rows)].startswith("notice: " if width > 100 else "all other checks: ok")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
