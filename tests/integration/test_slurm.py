@@ -14,86 +14,39 @@ import pytest
 
 from madctl.lab import power, slurm, state
 from madctl.runs import record_store
+from tests.integration import slurm_site
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
-from tests.integration.host_processes import left_behind, on_host
+from tests.integration.host_processes import left_behind
+from tests.integration.slurm_site import ALL, ALONE, ORDERLY, Site
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
     pytest.mark.skipif(shutil.which("slurmctld") is None, reason="there is no Slurm here"),
 ]
-ALL = 3
-# All GPUs: two such jobs wait for each other.
-ALONE = ("--gpus-per-node", str(slurm.GPUS))
-
-
-class Site:
-    """A lab with Slurm, and its directory for runs."""
-
-    def __init__(self, lab):
-        self.lab, self.runs = lab, Path(lab.shared) / "madctl-runs"
-        self.runs.mkdir()
-
-    def slurm(self, *words):
-        """Run a program of Slurm on the login side."""
-        done = subprocess.run(words, env={**os.environ, **slurm.environment(self.lab)}, capture_output=True)
-        return done.stdout.decode().strip()
-
-    def run(self, command, *words, **more):
-        return madctl(command, *words, **more)
-
-    def options(self, nodes=ALL):
-        return ["--on", "slurm", "--lab", self.lab.name, "--nodes", str(nodes)]
-
-    def launch(self, *words, nodes=ALL, **more):
-        return self.run("launch", *self.options(nodes), "--output", "json", *words, **more)
-
-    def begin(self, *words, nodes=ALL):
-        """Start a launch in the background, as a user who may press Ctrl-C."""
-        argv = [str(MADCTL), "launch", *self.options(nodes), *words]
-        return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def state(self, job_id):
-        return self.slurm("squeue", "-h", "-t", "all", "-j", str(job_id), "-o", "%T")
-
-    def jobs(self):
-        return self.slurm("squeue", "-h", "-o", "%i").split()
-
-    def place(self, run_id):
-        return self.runs / run_id
-
-    def job_of(self, run_id):
-        return json.loads((self.place(run_id) / "submit.json").read_text())["job_id"]
 
 
 @pytest.fixture(scope="module")
 def site():
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    before = Path.cwd()
-    os.chdir(JOBS)
-    try:
-        lab = power.up(name, ALL, {})
-        slurm.start(lab)
-        yield Site(lab)
-    finally:
-        os.chdir(before)
-        power.down(name)
+    with slurm_site.running() as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
 def nothing_left(site, own_records):
-    """Hold that after every test no job is in the queue, and nothing of a run on any host."""
+    """Hold after every test that nothing is left of it."""
     yield
-    for job_id in site.jobs():
-        site.slurm("scancel", "--signal=KILL", "--full", job_id)
-        site.slurm("scancel", job_id)
-    wait_for(lambda: site.jobs() == [])
-    wait_for(lambda: left_behind(site.lab) == [])
-    assert [
-        host.name
-        for host in site.lab.hosts
-        if "madctl_job" in on_host(site.lab, host.name, "ps", "ax", check=False).stdout
-    ] == []
+    slurm_site.clear(site)
+
+
+@pytest.fixture
+def detached(site):
+    """A run that goes on in its job."""
+    done = site.launch("--detach", *ALONE, "--command", "--", "bash", "-c", ORDERLY)
+    assert (done.code, done.json["status"]) == (0, "queued"), done.err
+    run_id = done.json["run_id"]
+    wait_for(lambda: site.run("logs", run_id).out.count("waiting") == ALL)
+    return run_id
 
 
 # -- the lab ---------------------------------------------------------------------------------------
@@ -226,17 +179,6 @@ def test_what_a_job_cannot_have_is_refused_before_anything_is_written(site, word
 # -- what becomes of it ----------------------------------------------------------------------------
 
 # It ends in order, if it is let.
-ORDERLY = "trap 'sleep 0.5; echo orderly; exit 0' TERM; echo waiting; while :; do sleep 0.1; done"
-
-
-@pytest.fixture
-def detached(site):
-    """A run that goes on in its job."""
-    done = site.launch("--detach", *ALONE, "--command", "--", "bash", "-c", ORDERLY)
-    assert (done.code, done.json["status"]) == (0, "queued"), done.err
-    run_id = done.json["run_id"]
-    wait_for(lambda: site.run("logs", run_id).out.count("waiting") == ALL)
-    return run_id
 
 
 def test_a_run_that_was_left_in_its_job_is_known_and_stopped_by_any_later_command(site, detached):

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab whose hosts are nodes of a real Slurm, as tests of runs in its jobs need it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import uuid
+from pathlib import Path
+
+from madctl.lab import power, slurm
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
+from tests.integration.host_processes import left_behind, on_host
+
+ALL = 3
+# All GPUs: two such jobs wait for each other.
+ALONE = ("--gpus-per-node", str(slurm.GPUS))
+
+
+ORDERLY = "trap 'sleep 0.5; echo orderly; exit 0' TERM; echo waiting; while :; do sleep 0.1; done"
+
+
+class Site:
+    """A lab with Slurm, and its directory for runs."""
+
+    def __init__(self, lab):
+        self.lab, self.runs = lab, Path(lab.shared) / "madctl-runs"
+        self.runs.mkdir()
+
+    def slurm(self, *words):
+        """Run a program of Slurm on the login side."""
+        done = subprocess.run(words, env={**os.environ, **slurm.environment(self.lab)}, capture_output=True)
+        return done.stdout.decode().strip()
+
+    def run(self, command, *words, **more):
+        return madctl(command, *words, **more)
+
+    def options(self, nodes=ALL):
+        return ["--on", "slurm", "--lab", self.lab.name, "--nodes", str(nodes)]
+
+    def launch(self, *words, nodes=ALL, **more):
+        return self.run("launch", *self.options(nodes), "--output", "json", *words, **more)
+
+    def begin(self, *words, nodes=ALL):
+        """Start a launch in the background, as a user who may press Ctrl-C."""
+        argv = [str(MADCTL), "launch", *self.options(nodes), *words]
+        return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def state(self, job_id):
+        return self.slurm("squeue", "-h", "-t", "all", "-j", str(job_id), "-o", "%T")
+
+    def jobs(self):
+        return self.slurm("squeue", "-h", "-o", "%i").split()
+
+    def place(self, run_id):
+        return self.runs / run_id
+
+    def job_of(self, run_id):
+        return json.loads((self.place(run_id) / "submit.json").read_text())["job_id"]
+
+
+@contextlib.contextmanager
+def running(nodes=ALL, proctrack="linuxproc"):
+    """Bring up a lab with Slurm, and take it down at the end."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    before = Path.cwd()
+    os.chdir(JOBS)
+    try:
+        lab = power.up(name, nodes, {})
+        slurm.start(lab, proctrack)
+        yield Site(lab)
+    finally:
+        os.chdir(before)
+        power.down(name)
+
+
+def clear(site):
+    """Hold that no job is in the queue any more, and nothing of a run on any host."""
+    for job_id in site.jobs():
+        site.slurm("scancel", "--signal=KILL", "--full", job_id)
+        site.slurm("scancel", job_id)
+    wait_for(lambda: site.jobs() == [])
+    wait_for(lambda: left_behind(site.lab) == [])
+    assert [
+        host.name
+        for host in site.lab.hosts
+        if "madctl_job" in on_host(site.lab, host.name, "ps", "ax", check=False).stdout
+    ] == []
