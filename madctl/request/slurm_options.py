@@ -107,8 +107,6 @@ def _require(options: argparse.Namespace) -> None:
         )
     if options.gpus_per_node and options.gres:
         raise refused("USAGE", "--gpus-per-node and --gres exclude each other")
-    if runners.ranks_by(options.runner).daemons or runners.job_of(runners.asked_for(options)).has_models:
-        raise refused("USAGE", "in a job of Slurm only torchrun and --command can be used")
 
 
 def _more(text: str) -> list[str]:

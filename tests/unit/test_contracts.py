@@ -227,6 +227,7 @@ LITERALS = {
     *(word.encode() for word in {*FILES, *VARIABLES}),
     run_directory.RUNNER,
     run_directory.RUNNER.encode(),
+    run_directory.HELD,
     *map(run_directory.base, (0, 1000)),
 }
 
@@ -241,7 +242,7 @@ def test_no_name_of_a_file_or_variable_is_written_anywhere_else(path):
 @pytest.mark.parametrize(
     ("name", "own", "ours"),
     [
-        ("rank_wrapper", rank_wrapper, {"RUN_DIR", "RANKS"}),
+        ("rank_wrapper", rank_wrapper, {"RUN_DIR", "RANKS", "HELD"}),
         ("mpi_agent", mpi_agent, {"RUN_DIR", "RELAY_KEY", "RANKS", "RELAY_SOCKET"}),
     ],
     ids=ALONE,

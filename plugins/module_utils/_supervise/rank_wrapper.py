@@ -7,7 +7,8 @@ ours, so that a rank starts without delay. The program's output goes through pip
 disk or a flood of lines never blocks it, and its exit status is reported unchanged. Private to the collection.
 
 mpirun has one command line for all nodes, and takes some words of a program for its own. So a file on each node says
-what ranks execute there, and which Python runs scripts.
+what ranks execute there, and which Python runs scripts. It gets the variables of a scheduler's job under other names,
+since it would ask the scheduler for nodes; ranks get them under their own.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, MutableMapping, Optional
 
 PR_SET_PDEATHSIG = 1
 F_SETPIPE_SZ = 1031
 PIPE_BYTES = 1 << 20  # Fewer wake-ups for programs that print a lot.
 ERROR_CHARACTERS, PATH_CHARACTERS = 2000, 4096
+HELD = "MADCTL_HELD_"
 LAST_SECONDS = 2.0  # for processes of the program that keep its output open
 # The runner signals the whole process group, so the program gets these itself.
 LEFT_TO_PROGRAM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -65,6 +67,12 @@ def program(words: List[str]) -> List[str]:
         found = identity(dict(os.environ))
         os.environ.update({key.upper(): str(value) for key, value in found.items() if value is not None})
     return list(argv)
+
+
+def give_back(environment: MutableMapping[str, str]) -> None:
+    """Give the variables that mpirun must not see their own names again."""
+    for name in [name for name in environment if name.startswith(HELD)]:
+        environment[name[len(HELD) :]] = environment.pop(name)
 
 
 def start(argv: List[str], out: int, err: int, failed: int) -> int:
@@ -139,6 +147,7 @@ def exit_like(status: int) -> None:
 
 def main() -> None:
     """Join, run, report."""
+    give_back(os.environ)
     argv = program(sys.argv[1:])
     for number in LEFT_TO_PROGRAM:
         signal.signal(number, signal.SIG_IGN)

@@ -57,7 +57,7 @@ class Runners:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=spec["cwd"],
-                env=spec["env"],
+                env=environment(spec),
                 start_new_session=True,
                 # If this supervisor is killed, the node stays in use as long as the runner lives.
                 pass_fds=[self._lock] if self._lock is not None else [],
@@ -120,6 +120,19 @@ class Runners:
     def left(self) -> List[str]:
         """Return what that program could not remove."""
         return [] if self._cleaned else ["containers that docker does not remove"]
+
+
+def environment(spec: Spec) -> Dict[str, str]:
+    """
+    Return the variables of what is started.
+
+    mpirun and its daemons see none of a scheduler, and ``rank_wrapper`` gives these back to ranks. A script that calls
+    mpirun sees them: the plan also says whom mpirun must not ask.
+    """
+    if not spec["mpi"] or spec["mpi"]["many"]:
+        return spec["env"]
+    held, prefix = run_directory.HELD, run_directory.OF_SCHEDULER
+    return {held + name if name.startswith(prefix) else name: value for name, value in spec["env"].items()}
 
 
 def how(status: Optional[int]) -> Dict[str, Any]:

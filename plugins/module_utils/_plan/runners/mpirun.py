@@ -77,7 +77,9 @@ def _openmpi(launch: Launch, mpi: Mpi, agent: Sequence[str]) -> Dict[str, str]:
     start = {"agent": " ".join(agent), "no_tree_spawn": "1"}
     four = mpi.version.startswith("4")
     prefix, plm = ("OMPI_MCA_", "rsh") if four else ("PRTE_MCA_", "ssh")
-    found = {prefix + "plm": plm, **{"%splm_%s_%s" % (prefix, plm, key): value for key, value in start.items()}}
+    # The plan says what runs where. In a job of Slurm, or where pam_slurm_adopt let madctl in, mpirun would ask Slurm.
+    found = {prefix + "plm": plm, prefix + "ras": "^slurm"}
+    found.update({"%splm_%s_%s" % (prefix, plm, key): value for key, value in start.items()})
     # Supervisors own the daemons, so none may leave its session.
     found[prefix + ("orte_leave_session_attached" if four else "prte_leave_session_attached")] = "1"
     if launch.network:
@@ -91,6 +93,7 @@ def _openmpi(launch: Launch, mpi: Mpi, agent: Sequence[str]) -> Dict[str, str]:
 
 def _hydra(launch: Launch, agent: Sequence[str]) -> Dict[str, str]:
     found = {
+        "HYDRA_RMK": "user",  # No scheduler's list of hosts.
         "HYDRA_LAUNCHER": "rsh",
         "HYDRA_LAUNCHER_EXEC": agent[0],
         "HYDRA_LAUNCHER_EXTRA_ARGS": " ".join(agent[1:]),

@@ -71,6 +71,7 @@ def test_environments():
 
     assert variables(OPENMPI) == {
         "OMPI_MCA_plm": "rsh",
+        "OMPI_MCA_ras": "^slurm",
         "OMPI_MCA_plm_rsh_agent": agent,
         "OMPI_MCA_plm_rsh_no_tree_spawn": "1",
         "OMPI_MCA_orte_leave_session_attached": "1",
@@ -79,6 +80,7 @@ def test_environments():
     }
     assert variables(FIVE) == {
         "PRTE_MCA_plm": "ssh",
+        "PRTE_MCA_ras": "^slurm",
         "PRTE_MCA_plm_ssh_agent": agent,
         "PRTE_MCA_plm_ssh_no_tree_spawn": "1",
         "PRTE_MCA_prte_leave_session_attached": "1",
@@ -86,6 +88,7 @@ def test_environments():
         "OMPI_MCA_btl_tcp_if_include": "198.51.100.0/24",
     }
     assert variables(MPICH) == {
+        "HYDRA_RMK": "user",
         "HYDRA_LAUNCHER": "rsh",
         "HYDRA_LAUNCHER_EXEC": "/usr/bin/python3",
         "HYDRA_LAUNCHER_EXTRA_ARGS": "-I -S /var/tmp/r/bin/_supervise/mpi_agent.py",
