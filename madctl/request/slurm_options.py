@@ -8,7 +8,6 @@ import math
 import shlex
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from madctl.errors import refused
 from madctl.request.options import hosts_given, taking

@@ -106,7 +106,7 @@ MARK = RUN_ID + "="
 # The command that starts ranks, which a user's script puts before its program.
 RUNNER = "MAD_MULTI_NODE_RUNNER"
 # mpirun would ask the scheduler whose variables it sees, so it gets them with this before their names; ranks do not.
-OF_SCHEDULER, HELD = "SLURM_", "MADCTL_HELD_"
+OF_SCHEDULER, HELD = "SLURM", "MADCTL_HELD_"
 # Variables with a process's rank and the size of its world: torchrun, Open MPI, MPICH.
 IDENTITIES = (("RANK", "WORLD_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"))
 # madengine names a container after its image, and version 1 searches for that anywhere in a name.
