@@ -131,7 +131,10 @@ def read(place: Path, name: str) -> dict[str, Any] | None:
 
 
 def planned(place: Path) -> dict[str, Any] | None:
-    """Return the plan of a run, which is told before its output; None where there is none yet."""
+    """Return the plan of a run, the last one if it was restarted in its job; None where there is none yet."""
+    last = read(place, job_directory.PLAN)
+    if last is not None:
+        return last
     story = Story(place)
     with contextlib.suppress(wire.WireError):
         for event, _ in chain.from_iterable(story.more() for _ in range(_PLAN_PARTS)):

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import QUEUED
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
@@ -61,14 +63,26 @@ class JobSession(RunSession):
             self.remember(with_plan(self.record, self.plan))
         self.view.planned(self.plan, without_ifconfig)
 
+    def restarted(self, record: Record, plan: dict[str, Any]) -> None:
+        """Remember the nodes; a story that is read again from its first byte tells the same again."""
+        if not self.only_reads:
+            self.remember(with_plan(record, plan))
+
+
+def is_behind(record: Record) -> bool:
+    """Return whether the job may have made a plan, or another one, since its record was written."""
+    return not record.plan["nodes"] or bool(record.job and (Path(record.job["place"]) / job_directory.PLAN).exists())
+
 
 def with_plan(record: Record, plan: dict[str, Any]) -> Record:
     """Return the record with the plan that the job made; as it is if no record may have such a plan."""
     try:
         names = [node["host"] for node in plan["nodes"]]
-        group = inventory.build(list(map(Host, names)), None, None, "")
+        # A spare may take the place of one of them.
+        group = inventory.build(list(map(Host, [*names, *plan.get("spares", [])])), None, None, "")
         targets = {"names": names, "inventory": group, "sources": []}
-        return sound(replace(record, plan=outline(plan), targets=targets))
+        count = max(record.attempts, 1 + plan.get("restarts", 0))
+        return sound(replace(record, plan=outline(plan), targets=targets, attempts=count))
     except (KeyError, TypeError, ValueError, AttributeError):
         return record  # The job may write into its directory as well.
 

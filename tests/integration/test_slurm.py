@@ -167,7 +167,7 @@ def test_a_directory_that_nodes_do_not_see_is_what_failed(site, tmp_path):
         (["--sbatch-args=/tmp/evil.sh"], "--sbatch-args: '/tmp/evil.sh' is not --name or --name=value"),
         (["--gpus-per-node=1", "--gres=gpu:1"], "--gpus-per-node and --gres exclude each other"),
         (["--nnodes", "4"], "--nnodes 4 exceeds --nodes 3"),
-        (["--runner", "mpirun"], "in a job of Slurm only torchrun and --command can be used"),
+        (["--runner", "srun"], "--runner takes torchrun or mpirun, not 'srun'"),
     ],
 )
 def test_what_a_job_cannot_have_is_refused_before_anything_is_written(site, words, said):

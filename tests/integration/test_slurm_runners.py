@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """mpirun, madengine and restarts inside of jobs of a real Slurm: they behave as over SSH, and Slurm stays out of it."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
+from madctl.lab import power, state
 from tests.integration import slurm_site
 from tests.integration.command import JOBS, wait_for
 from tests.integration.host_processes import on_host, sleepers
+from tests.integration.mpi_flavours import FLAVOURS, both_kinds, every_mpi, map_of, options
 from tests.integration.slurm_site import ALL
-from tests.integration.test_mpi import FLAVOURS, both_kinds, every_mpi, map_of, options
 
 pytestmark = [
     pytest.mark.lab,
@@ -123,3 +127,158 @@ def test_a_daemon_that_is_killed_ends_the_run(site, strayed, mpi):
 
     assert done.code == 6 and done.json["errors"][0]["message"].startswith("its MPI daemon failed: "), done.err
     assert done.json["errors"][0]["host"] == "node2"
+
+
+@pytest.fixture
+def tracking():
+    """A site whose Slurm tracks processes by cgroups, as clusters do, so that its signals reach only what it started."""
+    with slurm_site.running(2, "cgroup") as found:
+        yield found
+    for place in ("slurm_node1", "slurm_node2"):
+        for group in sorted(Path("/sys/fs/cgroup/freezer").glob(f"{place}/**"), reverse=True):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
+
+def test_no_rank_is_left_where_slurms_signals_reach_neither_mpirun_nor_daemons(tracking):
+    for mpi in (FLAVOURS["openmpi4"], FLAVOURS["mpich4"]):
+        run = ["--python", mpi["python"], *options(mpi), "--", "stray.py", "bare"]
+        launch = tracking.begin(*run, nodes=2)
+        lines = [launch.stdout.readline(), launch.stdout.readline()]
+        assert all("strayed" in line for line in lines), lines
+        tracking.slurm("scancel", tracking.jobs()[0])
+        _, said = launch.communicate(timeout=60)
+
+        assert launch.returncode == 130 and "the job was cancelled in Slurm" in said, said
+        slurm_site.clear(tracking)
+        assert sleepers(tracking.lab) == []
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+
+STANDIN = Path(__file__).parent / "standin"
+MODELS = {
+    "good": "case $(hostname) in node1) echo performance: 42.5 tokens/s ;; esac",
+    "late": "case $(hostname) in node1) sleep 300 ;; *) exit 5 ;; esac",
+    "slow": "sleep 300",
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(site):
+    """A checkout on shared storage, and on two nodes the stand-ins of which ``test_madengine`` tells."""
+    place = Path(site.lab.shared) / "models"
+    place.mkdir()
+    for name, script in MODELS.items():
+        (place / f"{name}.sh").write_text(script)
+    (place / "models.json").write_text(
+        json.dumps([{"name": name, "tags": [], "scripts": f"{name}.sh"} for name in MODELS])
+    )
+    for host in ("node1", "node2"):
+        for program in ("madengine", "docker"):
+            install = f"cat > /usr/local/bin/{program}; chmod 755 /usr/local/bin/{program}"
+            on_host(site.lab, host, "sh", "-c", install, text=(STANDIN / program).read_text())
+        quiet = "printf '#!/bin/sh\\necho WARNING: No JSON data to report\\n' > /usr/local/bin/rocm-smi; chmod 755 /usr/local/bin/rocm-smi"
+        on_host(site.lab, host, "sh", "-c", quiet)
+    return str(place)
+
+
+@pytest.fixture
+def models(site, checkout):
+    """Launch models in a job of two nodes and give what became of them."""
+
+    def launch(*words, **more):
+        return site.launch("--nodelist", "node[1-2]", "--chdir", checkout, *words, nodes=2, **more)
+
+    return launch
+
+
+def containers(site):
+    listed = "docker ps --all --format '{{.Names}}' | grep . || true"
+    return [on_host(site.lab, host, "sh", "-c", listed).stdout.strip() for host in ("node1", "node2")]
+
+
+def contexts(done):
+    found = [json.loads(text) for text in re.findall(r"CONTEXT (\{.*\})", done.err)]
+    return sorted(found, key=lambda context: context["multi_node_args"]["NODE_RANK"])
+
+
+def test_models_get_ranks_and_the_first_nodes_result_counts(site, models, tmp_path):
+    (tmp_path / "context.json").write_text(json.dumps({"gpu_vendor": "AMD", "deep": {"file": 1}}))
+    context = ["--additional-context-file", str(tmp_path / "context.json")]
+    done = models("--tags", "good", *context, "--additional-context", "{'deep': {'word': 2}}")
+
+    assert done.code == 0, done.err
+    address = site.lab.host("node1").data_address
+    for rank, context in enumerate(contexts(done)):
+        args = context["multi_node_args"]
+        assert (args["NNODES"], args["NODE_RANK"], args["MASTER_ADDR"]) == (2, rank, address)
+        assert (context["gpu_vendor"], context["deep"]) == ("AMD", {"file": 1, "word": 2})
+    nodes = done.json["data"]["nodes"]
+    assert [row["status"] for node in nodes for row in node["models"]] == ["SUCCESS", "FAILURE"]
+    assert nodes[0]["models"][0]["performance"] == "42.5"
+    assert "Credentials: " in done.err and "hunter2" not in done.err + done.out
+    assert containers(site) == ["", ""]
+
+
+def test_a_model_that_fails_is_named(models):
+    done = models("--tags", "late")
+
+    assert (done.code, done.codes) == (6, ["MODEL_FAILED"]), done.err
+    assert done.json["errors"][0]["host"] == "node2"
+    assert done.json["errors"][0]["message"].startswith("model late: FAILURE")
+
+
+@pytest.mark.parametrize("by_slurm", [False, True], ids=["stop", "scancel"])
+def test_no_container_is_left_of_a_model_that_is_stopped(site, models, by_slurm):
+    run_id = models("--detach", "--tags", "slow").json["run_id"]
+    wait_for(lambda: containers(site) == ["container_slow_slow"] * 2)
+    if by_slurm:
+        site.slurm("scancel", site.job_of(run_id))
+    else:
+        assert site.run("stop").code == 0
+    done = site.run("attach", "--output", "json")
+
+    assert (done.code, done.codes) == (130, ["RUN_STOPPED"]), done.err
+    assert containers(site) == ["", ""]
+
+
+# -- restarts --------------------------------------------------------------------------------------
+
+
+AGAIN = "case $MADCTL_RUN_ID in *.1) echo again;; *) test $NODE_RANK != 1 || exit 3; sleep 60;; esac"
+
+
+def test_a_run_that_fails_is_restarted_in_its_job(site):
+    done = site.launch("--max-restarts", "1", "--nnodes", "2", "--command", "--", "sh", "-c", AGAIN)
+
+    assert done.code == 0, done.err
+    assert [node["host"] for node in done.json["data"]["nodes"]] == ["node1", "node2"]
+    assert done.err.count("│ again") == 2 and "restart 1 of 1: attempt 1 failed: node2" in done.err
+    for _ in range(2):
+        assert site.run("logs").out.count("│ again") == 2
+        assert site.run("attach", "--output", "json").json["data"]["attempts"] == 2
+    assert site.run("status").out.startswith("succeeded after ")
+
+
+def test_a_spare_of_the_job_takes_the_place_of_a_node_that_is_lost(site):
+    """While nobody but the job itself follows the run. The last test: node2 does not come back."""
+    words = ["--detach", "--nnodes", "2", "--max-restarts", "1", "--python", sys.executable]
+    done = site.launch(*words, "--", "second.py", "/dev/null")
+    assert (done.code, done.json["status"]) == (0, "queued"), done.err
+
+    def status():
+        return site.run("status", "--output", "json").json["data"]
+
+    wait_for(lambda: status()["run"]["ranks_joined"] == 2)
+    assert [node["host"] for node in status()["nodes"]] == ["node1", "node2"]
+    power.power_off(state.load(site.lab.name).host("node2"))
+    wait_for(lambda: status()["run"]["status"] != "running", 100)
+
+    found = status()
+    assert (found["run"]["status"], found["run"]["attempts"]) == ("succeeded", 2), found
+    assert [(node["host"], node["state"]) for node in found["nodes"]] == [("node1", "exited"), ("node3", "exited")]
+    assert site.run("logs", "--host", "node3").out.count("this time") == 1
+    again = site.run("attach", "--output", "json")
+    assert again.code == 0 and "node3 replaces node2" in again.err and again.err.count("this time") == 2

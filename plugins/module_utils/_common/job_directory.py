@@ -13,6 +13,8 @@ REQUEST, KEY, SCRIPT, SUBMISSION = "request.json", "agents.key", "job.sh", "subm
 # Written in the job: the frames of all events and output; the state, again and again; how the run ended; what the
 # scheduler's own programs print.
 STORY, STATE, RESULT = "story", "state.json", "result.json"
+# Written when a run is restarted in its job: the plan from then on. The story begins with the first one.
+PLAN = "plan.json"
 JOB_LOG, AGENTS_LOG = "job.log", "agents.log"
 # An order of the user: the conductor looks for it when it is rung for, and every few seconds.
 ORDER = "order"

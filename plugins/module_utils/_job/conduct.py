@@ -117,6 +117,15 @@ class Work:
             state = {"stage": self._stage, "time": time.time(), **self._progress.shown()}
             files.write(self._place, job_directory.STATE, state)
 
+    def _kept(self, event: Dict[str, Any]) -> Dict[str, Any]:
+        """Keep the plan of a restart for those who do not read the whole story; return what may be told of it."""
+        if event["event"] != events.RESTART:
+            return event
+        plan = {**plan_text.outline(event["plan"]), "restarts": event["attempt"]}
+        with contextlib.suppress(OSError):
+            files.write(self._place, job_directory.PLAN, plan)
+        return {**event, "plan": plan}
+
     def _enter(self, stage: str) -> None:
         self._stage = stage
         self._show()
@@ -138,6 +147,7 @@ class Work:
         story = files.Story(self._place, arguments["log_cap"])
 
         def tell(event: Dict[str, Any], payload: bytes) -> None:
+            event = self._kept(event)
             self._progress.take(event)
             if not payload:
                 self._show_soon()
