@@ -76,7 +76,7 @@ def test_a_script_calls_mpirun_that_does_not_ask_slurm(mpirun, mpi):
     assert re.search(r"job \d", done.err)
 
 
-@every_mpi
+@both_kinds
 def test_the_rank_that_failed_is_named(mpirun, mpi):
     done = mpirun(mpi, "--nproc-per-node", "2", "--", "fail.py", "3")
 
@@ -100,7 +100,7 @@ def strayed(site, mpirun):
     return run
 
 
-@every_mpi
+@both_kinds
 def test_stop_ends_every_rank(site, strayed, mpi):
     run_id = strayed(mpi)
     stopped = site.run("stop", "--output", "json")

@@ -23,6 +23,14 @@ def refused(line):
     return caught.value.problems[0]
 
 
+@pytest.mark.parametrize("line", ["--idle-timeout 60", "--max-restarts 1"])
+def test_what_needs_a_follower_is_refused_to_who_lets_go_unless_a_job_follows_itself(line):
+    assert refused(f"--detach {line} -- train.py").message == f"{line.split()[0]} needs a process that follows"
+
+    options = cli.parsed(["launch", "--on", "slurm", "--nodes", "2", "--detach", *line.split(), "--", "train.py"])
+    assert role_variables.launch_variables(options, {"PATH": "/usr/bin:/bin"})["madctl_detach"] is True
+
+
 def test_a_launcher_in_a_launcher_is_refused_with_what_to_write():
     found = refused("--nproc-per-node 1 -- torchrun --nproc-per-node 1 world.py")
 
