@@ -71,7 +71,7 @@ _program: Dict[str, Shape] = {**_identity, "rank": maybe(_rank), "pid": whole(),
 _rows = listed(mapped(text(1 << 18), 1024, text(_LONG)), 1 << 14)
 _models, _told_models = listed(text(), 4096), listed(text(_LONG), 4096)
 # Why the mpirun of an image cannot be used.
-_mpi = one_of("MPI_MISSING", "MPI_UNSUPPORTED")
+_mpi = one_of("MPI_MISSING", "MPI_UNSUPPORTED", "MPI_MIXED")
 _supervisor: Dict[str, Shape] = {"boot_id": text(128), "container": maybe(text(256)), "pid": whole()}
 
 

@@ -27,7 +27,7 @@ _CALL = re.compile(r"%s=((\d{1,20})\.(\d{1,6})) " % run_directory.CALL, re.ASCII
 _ID = re.compile(r"(\d{1,20})\.(\d{1,6})", re.ASCII)
 _REACH = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _PASSED = "exit 1"  # what a script gets whose call the first node has passed without it
-_TROUBLES = ("MPI_MISSING", "MPI_UNSUPPORTED")
+_TROUBLES = ("MPI_MISSING", "MPI_UNSUPPORTED", "MPI_MIXED")
 
 
 class Shared:

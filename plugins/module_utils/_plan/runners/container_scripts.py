@@ -160,7 +160,11 @@ case $order in
   *prted*) . "$here/openmpi5" ;;
   *orted*) . "$here/openmpi4" ;;
 esac
-exec sh -c "$order"
+sh -c "$order"
+status=$?
+# A shell's word for a program that it does not find.
+[ "$status" != 127 ] || echo "MPI_MIXED the image lacks the daemon of the first node's mpirun" > "$here/trouble"
+exit "$status"
 """
 )
 
