@@ -108,6 +108,7 @@ bench: torch mpi ## measure what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py
 	$(BIN)/python tests/bench/life.py
 	$(BIN)/python tests/bench/mpi.py
+	$(BIN)/python -m tests.bench.models
 	$(BIN)/python tests/bench/health.py
 
 clean: ## remove what the targets created here
