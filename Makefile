@@ -10,7 +10,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
 # Needed only by tests: faults and real file systems in the lab, and what documents show.
-TEST_SYSTEM := openmpi-bin mpich iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base zsh fish sshpass slurmctld slurmd slurm-client munge
+TEST_SYSTEM := openmpi-bin mpich docker.io docker-registry iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base zsh fish sshpass slurmctld slurmd slurm-client munge
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
 .PHONY: help setup system torch mpi demo test test-setup test-fast test-long lint docs build bench clean
@@ -108,6 +108,7 @@ bench: torch mpi ## measure what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py
 	$(BIN)/python tests/bench/life.py
 	$(BIN)/python tests/bench/mpi.py
+	$(BIN)/python -m tests.bench.models
 	$(BIN)/python tests/bench/health.py
 
 clean: ## remove what the targets created here

@@ -125,6 +125,8 @@ class LogView(View):
         rank = _rank(log)
         if not self._chosen.shows(host, rank):
             return
+        if self._runner.has_models and rank and not self._chosen.ranks:
+            return  # madengine prints it as well.
         stream = log.rpartition(".")[2]
         if self._runner.hides_stop and not rank:
             texts = self._end.without(host, list(texts))

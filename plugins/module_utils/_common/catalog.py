@@ -234,7 +234,6 @@ CHECKS = (
             _warning("CONTEXT_KEPT", "The context sets what madctl would have chosen, and wins."),
             _error("CONTEXT_UNSAFE", "madengine 1 would paste it into a shell line.", "change it, or use madengine 2"),
             _error("MIRROR_UNPROVEN", "--force-mirror-local is on unchecked storage.", "do not skip the check storage"),
-            _error("MODEL_RUNNER", "mpirun cannot start its daemons in containers of madengine.", "--runner torchrun"),
         ),
         skippable=False,
         only_for="model",

@@ -40,8 +40,9 @@ ARMED, STARTED, START_FAILED, RUNNER_EXIT = "armed", "started", "start_failed", 
 JOINED, EXEC_FAILED, RANK_EXIT, FILES_SHORT, APART = "joined", "exec_failed", "rank_exit", "files_short", "apart"
 # The results of madengine's models on a node.
 MODELS = "models"
-# mpirun: it asks for a daemon, a request was refused, ranks did not join in time.
-DAEMON_WANTED, RELAY_REFUSED, LATE = "daemon_wanted", "relay_refused", "late"
+# mpirun: it asks for a daemon, a request was refused, ranks did not join in time; a script in a container has come to
+# where a daemon is wanted.
+DAEMON_WANTED, RELAY_REFUSED, LATE, DAEMON_BEGUN = "daemon_wanted", "relay_refused", "late", "daemon_begun"
 # The disk is full; no stacks can be written; a node, or the whole run, must end; a node's part has ended.
 LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "exit"
 # A node fell silent, answers again, is given up; no rank printed anything; the run restarts.
@@ -69,6 +70,8 @@ _identity: Dict[str, Shape] = dict.fromkeys(("local_rank", "world_size", "local_
 _program: Dict[str, Shape] = {**_identity, "rank": maybe(_rank), "pid": whole(), "argv0": text(), "reason": text(64)}
 _rows = listed(mapped(text(1 << 18), 1024, text(_LONG)), 1 << 14)
 _models, _told_models = listed(text(), 4096), listed(text(_LONG), 4096)
+# Why the mpirun of an image cannot be used.
+_mpi = one_of("MPI_MISSING", "MPI_UNSUPPORTED", "MPI_MIXED")
 _supervisor: Dict[str, Shape] = {"boot_id": text(128), "container": maybe(text(256)), "pid": whole()}
 
 
@@ -92,7 +95,7 @@ SAID_BY_RANKS: Dict[str, Kind] = {
         {**_identity, "reason": text(64)},
     ),
     RANK_EXIT: Kind(_ended, {"time": second, "error": maybe(text())}),
-    MODELS: Kind({"rows": _rows, "failed": _models, "exit_code": _popen}, {"alone": _models}),
+    MODELS: Kind({"rows": _rows, "failed": _models, "exit_code": _popen}, {"alone": _models, "mpi": maybe(_mpi)}),
 }
 
 TOLD_BY_NODES: Dict[str, Kind] = {
@@ -112,11 +115,13 @@ TOLD_BY_NODES: Dict[str, Kind] = {
     RANK_EXIT: _kept({"rank": maybe(_rank), **_ended}, {"stopping": truth, "oom": truth, "error": maybe(text(_LONG))}),
     RUNNER_EXIT: _kept(_ended, {}),
     MODELS: _kept(
-        {"rows": _rows, "failed": _told_models, "stopping": truth, "exit_code": _popen}, {"alone": _told_models}
+        {"rows": _rows, "failed": _told_models, "stopping": truth, "exit_code": _popen},
+        {"alone": _told_models, "mpi": maybe(_mpi)},
     ),
     STOPPING: _kept({}, {"reason": maybe(text(64))}),
     LATE: _kept({}, {"daemon": maybe(text(256)), "joined": _rank}),
     DAEMON_WANTED: _kept({"address": text(256), "serial": whole(), "command": text(1 << 18), "seal": text(256)}, {}),
+    DAEMON_BEGUN: _kept({}, {}),
     RELAY_REFUSED: _kept({"message": text()}, {}),
     LOG_DEGRADED: _kept({"log": like(LOG_NAME), "size": _size}, {}),
     NO_DUMP: _kept({}, {}),

@@ -103,6 +103,15 @@ RANK_WRAPPER, MPI_AGENT = "_supervise/rank_wrapper.py", "_supervise/mpi_agent.py
 # Variables of every process of the job; the first proves that a process, or a container, belongs to the run.
 RUN_ID, RUN_DIR, HOST_FILE_PATH = "MADCTL_RUN_ID", "MADCTL_RUN_DIR", "MADCTL_HOSTFILE"
 MARK = RUN_ID + "="
+# What a model's script finds in its container: a directory in the node's copy of the checkout, which is bound there.
+IN_CONTAINER = ".madctl"
+CONTAINER_PLACE = "/myworkspace/" + IN_CONTAINER
+# Directories there: calls of the runner, what they wait for, those that were started, and what mpirun asks for.
+CALLS, ORDERS, BEGUN, ASKED = "calls", "orders", "begun", "asked"
+# Files there: a program, the end of all calls, why mpirun cannot be used.
+CONTAINER_RANK, OVER, TROUBLE = "rank_wrapper.py", "over", "trouble"
+# The call that a daemon belongs to, as the first word of its command.
+CALL = "MADCTL_CALL"
 # The command that starts ranks, which a user's script puts before its program.
 RUNNER = "MAD_MULTI_NODE_RUNNER"
 # mpirun would ask the scheduler whose variables it sees, so it gets them with this before their names; ranks do not.

@@ -107,7 +107,8 @@ class ModelWork(TypedDict):
     The work of a node's madengine, and how its results are judged.
 
     ``replaced`` are containers to remove before it; ``many`` is whether there are other nodes, and ``skips`` whether
-    it writes no ``table``.
+    it writes no ``table``. ``variables`` are what the script of a model gets; ``mpi_args`` and ``mpirun`` are for the
+    one in its image.
     """
 
     argv: List[Word]
@@ -117,6 +118,9 @@ class ModelWork(TypedDict):
     version: Optional[int]
     table: str
     skips: bool
+    variables: Dict[str, str]
+    mpi_args: List[Word]
+    mpirun: Optional[str]
 
 
 class _NodePlanParts(TypedDict, total=False):
@@ -199,6 +203,8 @@ class Relay(TypedDict):
     leads: bool
     ranks: Optional[int]
     many: bool
+    # Whether daemons run where the job's own scripts wait for them, in containers.
+    hands: bool
 
 
 class _OnEveryNode(TypedDict):

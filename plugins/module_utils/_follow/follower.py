@@ -75,6 +75,7 @@ class Follower:
             events.END: lambda run, _: self._drop(run.host),  # A reader that does not follow has all it wanted.
             events.STOPPING: self._stopping_there,
             events.DAEMON_WANTED: self._daemon_wanted,
+            events.DAEMON_BEGUN: lambda run, _: self._daemons.begun(run),
             events.LATE: self._late,
         }
 
@@ -241,7 +242,7 @@ class Follower:
             run.ended = at
         elif kind == events.RANK_EXIT and header.get("stopping") and (header["exit_code"] or header["signal"]):
             return  # It ended because it was told to.
-        failure, lag = self._failure(run, header)
+        failure, lag = self._failure(run, header, at)
         if failure:
             run.fail(at + lag, failure)
         if payload or kind != events.LOG and self._doors[run.host].lets_out(kind):
@@ -249,12 +250,12 @@ class Follower:
         if failure:
             self.orders.stop(failure)
 
-    def _failure(self, run: NodeRun, header: Header) -> Tuple[Optional[Problem], float]:
+    def _failure(self, run: NodeRun, header: Header, at: float) -> Tuple[Optional[Problem], float]:
         if header["event"] == events.EXIT:
             return self._exit(run, header), 0.0
         if header["event"] == events.RUNNER_EXIT and self.orders.interrupted:
             return None, 0.0
-        return run_outcome.failure(run, self.runs, self.plan, header)
+        return run_outcome.failure(run, self.runs, self.plan, header, at)
 
     def _ready(self, run: NodeRun, header: Header) -> None:
         if run.boot_id not in (None, header["boot_id"]):
@@ -275,6 +276,12 @@ class Follower:
         # A follower that attaches later must not repeat requests that were delivered before.
         if not self._begun:
             self._daemons.bring(header)
+            self._stop_if_failed()
+
+    def _stop_if_failed(self) -> None:
+        failed = next((run.failure for run in self.runs if run.failure), None)
+        if failed and not self.orders.stopping:
+            self.orders.stop(failed)
 
     def _late(self, run: NodeRun, header: Header) -> None:
         self._daemons.late(run, header)
@@ -288,6 +295,7 @@ class Follower:
     def _exit(self, run: NodeRun, header: Header) -> Optional[Problem]:
         run.exit, orders = header, self.orders
         self._daemons.ended(run, header)
+        self._stop_if_failed()
         found = run_outcome.exit_failure(run, self.plan, header, orders.stopping)
         if header["outcome"] == run_directory.LOST:
             self.suspects.sweep(run)

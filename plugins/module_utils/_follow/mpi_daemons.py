@@ -29,6 +29,8 @@ class Daemons:
         # What we saw ourselves: when the run began, and whose daemons mpirun asked for.
         self.began: Optional[float] = None
         self._wanted: Set[str] = set()
+        # Daemons that scripts in containers did not come to yet, by host.
+        self._owed: Dict[str, int] = {}
 
     def bring(self, request: Dict[str, Any]) -> None:
         """Deliver a request to the node that it is for; its seal lets both ends check that it is genuine."""
@@ -36,7 +38,21 @@ class Daemons:
         for run, node in zip(self._runs, self._plan["nodes"]):
             if node["address"] == request["address"]:
                 self._wanted.add(run.host)
+                self._owed[run.host] = self._owed.get(run.host, 0) + 1
                 self._order(run.host, json.dumps(message).encode() + b"\n")
+                if run.exit is not None:
+                    self._miss(run)
+
+    def begun(self, run: NodeRun) -> None:
+        """Record that a script has come to its daemon."""
+        self._owed[run.host] = self._owed.get(run.host, 1) - 1
+
+    def _miss(self, run: NodeRun) -> None:
+        """Blame a node whose scripts have ended without the daemon that mpirun still waits for."""
+        if runners.job_of(self._plan["shape"], self._plan.get("runner")).has_models and self._owed.get(run.host):
+            message = "its script ended without calling the runner, and mpirun on %s waits for it" % self._runs[0].host
+            remedy = "call $MAD_MULTI_NODE_RUNNER on all nodes"
+            run.fail(time.time(), problem("MODEL_FAILED", run.host, message, remedy))
 
     def late(self, run: NodeRun, header: Dict[str, Any]) -> None:
         """Record that ranks did not join in time on a node."""
@@ -47,6 +63,8 @@ class Daemons:
         """Record how a node ended; once mpirun itself has ended, no more daemons are needed."""
         if header.get("stopped") and self._late:
             self._blame(run, header)
+        if self._runs[0].exit is None and not header.get("stopped"):
+            self._miss(run)
         if run.node_rank == 0 and runners.ranks_by(self._plan.get("runner")).daemons:
             for other in self._runs:
                 if other is not run:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
 
@@ -27,6 +27,8 @@ class NodeRun:
     own: Optional[range] = None
     ranks: Set[int] = field(default_factory=set)
     failed_ranks: int = 0
+    # When ranks of a model failed, whose script decides what follows from that.
+    rank_failures: List[Tuple[float, Problem]] = field(default_factory=list)
     failed_at: Optional[float] = None
     failure: Optional[Problem] = None
     # The rows of its table of models; None until it reports how they ended.

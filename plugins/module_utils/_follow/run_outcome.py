@@ -138,7 +138,8 @@ def model_failure(host: str, plan: Plan, event: Dict[str, Any]) -> Optional[Prob
     if event["stopping"]:
         return None
     if event["failed"]:
-        found = problem("MODEL_FAILED", host, _brief(event["failed"]), logs_of(plan, host))
+        code = event.get("mpi") or "MODEL_FAILED"
+        found = problem(code, host, _brief(event["failed"]), None if event.get("mpi") else logs_of(plan, host))
     elif event.get("alone"):
         message = "model %s printed its own performance here: each node made a world of its own"
         remedy = "start ranks with $MAD_MULTI_NODE_RUNNER, and print performance on rank 0 only"
@@ -154,9 +155,14 @@ def _brief(entries: List[str]) -> str:
 
 
 def failure(
-    run: NodeRun, runs: Sequence[NodeRun], plan: Plan, event: Dict[str, Any]
+    run: NodeRun, runs: Sequence[NodeRun], plan: Plan, event: Dict[str, Any], at: float
 ) -> Tuple[Optional[Problem], float]:
-    """Return the failure that an event means, if any, and by how many seconds later it is dated."""
+    """
+    Return the failure that an event means, if any, and by how many seconds later it is dated.
+
+    Args:
+        at: When it happened, by our wall clock.
+    """
     name = event["event"]
     if name == events.JOINED:
         return joined(run, plan, event), 0.0
@@ -171,7 +177,12 @@ def failure(
         return runner_failure(run, plan, event), lag(plan, event)
     if name == events.RANK_EXIT and (event["exit_code"] or event["signal"]):
         run.failed_ranks += 1
-        return rank_failure(run.host, plan, event), lag(plan, event)
+        found = rank_failure(run.host, plan, event)
+        if _job(plan).has_models:
+            # Its script may try again; if not, this is why the model failed.
+            run.rank_failures.append((at + lag(plan, event), found))
+            return None, 0.0
+        return found, lag(plan, event)
     return None, 0.0
 
 
@@ -214,6 +225,15 @@ def lag(plan: Plan, event: Dict[str, Any]) -> float:
     return 0.0 if event["signal"] else 1.0
 
 
+def _of_models(runs: Sequence[NodeRun], failed: Sequence[NodeRun]) -> List[Problem]:
+    """Return the rank whose failure came first, where the script of a model then failed on some node."""
+    if not failed or failed[0].failure_code != "MODEL_FAILED":
+        return []
+    until = failed[0].failed_at or 0.0
+    ended = [entry for run in runs for entry in run.rank_failures if entry[0] <= until]
+    return [min(ended, key=lambda entry: entry[0])[1]] if ended else []
+
+
 def _unfinished(run: NodeRun) -> Optional[Problem]:
     """Describe a node's part of the run that did not end by itself: that is never a success."""
     if run.exit is None:
@@ -235,11 +255,12 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
     # Nodes that only waited for the one that held up the start are not to blame.
     first = failed[0].failed_at or 0.0 if failed else 0.0
     failed = [run for run in failed if run.failure_code != "DAEMON_NOT_READY" or (run.failed_at or 0.0) < first + 1.0]
-    problems: List[Problem] = [run.failure for run in failed if run.failure]
+    problems: List[Problem] = [*_of_models(runs, failed), *(run.failure for run in failed if run.failure)]
     # Ranks that failed after the first failure probably lost their peer.
     victims = {run.host: run.failed_ranks for run in failed if run.failed_ranks}
-    if problems and problems[0]["code"] == "RANK_FAILED" and problems[0].get("rank") is not None:
-        victims[failed[0].host] -= 1
+    blamed = problems[0] if problems else None
+    if blamed and blamed["code"] == "RANK_FAILED" and blamed.get("rank") is not None and blamed["host"] in victims:
+        victims[blamed["host"]] -= 1
     problems = [entry for place, entry in enumerate(problems) if place == 0 or entry["code"] not in JOB_CODES]
     if interrupted:
         problems.insert(0, interrupted)
@@ -267,7 +288,7 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
         models = {"models": run.models or []} if job.has_models else {}
         nodes.append(dict(shown, exit_code=record.get("exit_code"), signal=record.get("signal"), **models))
     return problems, {
-        "ranks_joined": joined if job.counts_ranks else None,
+        "ranks_joined": joined if job.counts_ranks or job.has_models else None,
         "start_spread_seconds": round(max(starts) - min(starts), 3) if starts else None,
         # Who never joined had no peer to lose.
         "victims": {host: count for host, count in victims.items() if count and joined},

@@ -134,10 +134,13 @@ def _failures(
     run = NodeRun(host, node.get("node_rank") or 0)
     if event and event["event"] in events.FAILING:
         whole: Any = {"runner": None, "world_size": 0, **plan}
-        found, lag = run_outcome.failure(run, [run], whole, event)
+        at = event.get("time", 0.0) - offset
+        found, lag = run_outcome.failure(run, [run], whole, event, at)
+        if not found and run.rank_failures and (record or {}).get("exit_code"):
+            found = run.rank_failures[0][1]  # of a model that has failed
         if found:
             error = _last_line(event.get("error")) or answer.get("error")
-            return [_Failure(event.get("time", 0.0) - offset + lag, found, error)]
+            return [_Failure(at + lag, found, error)]
     if record is None:
         return [_Failure(float("inf"), lost, None) for lost in _lost(host, answer["state"])]
     at = record.get("time", float("inf")) - offset

@@ -77,7 +77,7 @@ def problems(choice: Chosen, plan: Plan) -> List[codes.Problem]:
     job = runners.job_of(plan["shape"], plan.get("runner"))
     if not plan["world_size"] or len(plan["nodes"]) < plan["nnodes"]:
         return []  # What is known of the run does not say which ranks it has, or where.
-    if not job.counts_ranks:
+    if not job.counts_ranks and not job.has_models:
         remedy = "choose nodes: --host %s" % plan["nodes"][0]["host"]
         return [codes.problem("USAGE", None, "%s has no ranks to choose from" % job.called, remedy)]
     return _without_output(choice, plan)

@@ -43,14 +43,23 @@ def _rank_of(log: str) -> str:
 class Story:
     """Turns the events of one run into sentences and output; knows who takes part, and how far they have come."""
 
-    def __init__(self, hosts: Sequence[str], mask: Mask, is_attached: bool = False, with_colours: bool = False) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        mask: Mask,
+        is_attached: bool = False,
+        with_colours: bool = False,
+        wants_ranks: bool = False,
+    ) -> None:
         """
         Begin.
 
         Args:
             is_attached: Whether the run began before: then nothing is told of its start.
             with_colours: Whether the job's lines keep their colours.
+            wants_ranks: Whether the user has chosen ranks.
         """
+        self._wants_ranks = wants_ranks
         self.hosts = list(hosts)
         self.is_attached = is_attached
         self.world_size: Optional[int] = None
@@ -69,6 +78,11 @@ class Story:
     def nodes(self) -> str:
         """How many nodes take part."""
         return count(len(self.hosts), "node")
+
+    @property
+    def has_models(self) -> bool:
+        """Whether models of madengine run."""
+        return self._job.has_models
 
     @property
     def is_running(self) -> bool:
@@ -166,6 +180,8 @@ class Story:
             texts = [without_credentials(text) for text in texts]
         # What the runner prints while it is stopped would bury the cause; the files keep it.
         is_hidden = self._is_stopping and self._job.hides_stop and not rank
+        # madengine prints what the ranks of a model print.
+        is_hidden = is_hidden or self._job.has_models and bool(rank) and not self._wants_ranks
         if self._is_of_runner(log):
             texts = self._end.without(host, texts)
         return Output(host, rank, texts, block, is_hidden)

@@ -41,7 +41,9 @@ def ending(how: str, story: Story, found: Mapping[str, Any], logs: str = "") -> 
     after = duration(found.get("duration_seconds") or 0.0)
     attempt = ", attempt %d" % found["attempts"] if found.get("attempts", 1) > 1 else ""
     joined = found.get("ranks_joined")
-    ranks = "" if joined is None else ", %s of %s joined" % (joined, count(story.world_size or 0, "rank"))
+    # Scripts of models need not start ranks by our runner.
+    is_left_out = joined is None or not joined and story.has_models
+    ranks = "" if is_left_out else ", %s of %s joined" % (joined, count(story.world_size or 0, "rank"))
     lines.append(str(Sentence("done", "%s after %s on %s%s%s" % (how, after, story.nodes, attempt, ranks))))
     if how != SUCCEEDED and logs:
         lines.append(str(Sentence("logs", logs)))

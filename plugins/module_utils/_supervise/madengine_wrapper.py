@@ -11,35 +11,33 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import glob
 import io
 import json
 import math
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, plain_text, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import docker
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import container_calls
 
 REASON_CHARACTERS = 300
 TABLE_BYTES = 8 << 20
-# Without eval, a shell takes the first word of version 1's runner for a program.
-WITHOUT_EVAL = re.compile(rb"NCCL_SOCKET_IFNAME=\S*: (command not found|not found|No such file)")
-TAIL_BYTES = 1 << 20
 # The supervisor bounds a message; this leaves room for the rest of it.
 ROWS_BYTES = 600_000
 FAILED = 20
 VALUE_CHARACTERS = 2000
 # madengine writes these; those of an earlier use of the checkout would be taken for this run's.
 LEFT_BEHIND = shutil.ignore_patterns(
-    ".git", "__pycache__", "perf.csv", "perf*.csv", "perf*.html", "*.live.log", "run_directory"
+    *(".git", "__pycache__", "perf.csv", "perf*.csv", "perf*.html", "*.live.log", "run_directory"),
+    run_directory.IN_CONTAINER,
 )
+LOOK_SECONDS = 0.1
 
 
 def prepare(checkout: str, place: str) -> None:
@@ -58,6 +56,34 @@ def prepare(checkout: str, place: str) -> None:
         for path in [directory, *(os.path.join(directory, name) for name in names)]:
             if not os.path.islink(path):
                 os.chmod(path, os.stat(path).st_mode & 0o700)
+
+
+def furnish(place: str, scripts: Dict[str, str]) -> str:
+    """Write what a model's script finds in its container, and return its directory."""
+    inner = os.path.join(place, run_directory.IN_CONTAINER)
+    for name in (run_directory.CALLS, run_directory.ORDERS, run_directory.BEGUN, run_directory.ASKED):
+        os.makedirs(os.path.join(inner, name), 0o700)
+    own = os.path.join(os.path.dirname(os.path.abspath(__file__)), run_directory.CONTAINER_RANK)
+    shutil.copyfile(own, os.path.join(inner, run_directory.CONTAINER_RANK))
+    for name, text in scripts.items():
+        path = os.path.join(inner, name)
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(path, 0o700)
+    # The same socket by another name, which is reached from the container.
+    os.link(run_directory.RANKS_SOCKET, os.path.join(inner, run_directory.RANKS_SOCKET))
+    return inner
+
+
+def calls(inner: str, leads: bool) -> Optional[Union[container_calls.Asking, container_calls.Waiting]]:
+    """Return what carries calls of the runner under mpirun; None where torchrun starts ranks."""
+    try:
+        with open(run_directory.RELAY_KEY, encoding="ascii") as stream:
+            key = stream.read()
+    except FileNotFoundError:
+        return None
+    shared = container_calls.Shared(inner)
+    return container_calls.Asking(shared, key) if leads else container_calls.Waiting(shared, key)
 
 
 def rows(path: str) -> Optional[List[Dict[str, str]]]:
@@ -147,16 +173,6 @@ def signal_name(number: int) -> str:
         return "signal %d" % number
 
 
-def hint(place: str) -> str:
-    """Return the one cause that the models' own logs show by a known text; empty without it."""
-    for path in glob.glob(os.path.join(place, "*.live.log")):
-        with contextlib.suppress(OSError), open(path, "rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
-            if WITHOUT_EVAL.search(stream.read(TAIL_BYTES)):
-                return " (exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER)"
-    return ""
-
-
 def shortened(found: List[Dict[str, str]]) -> List[Dict[str, str]]:
     """Return a table without its last rows where it is too long for one message."""
     room, kept = ROWS_BYTES, []
@@ -188,6 +204,8 @@ def main() -> None:
     try:
         docker.remove(job["replaced"])
         prepare(checkout, place)
+        inner = furnish(place, job["scripts"])
+        carrier = calls(inner, job["leads"])
         table = os.path.join(place, job["table"])
         # Rows of earlier runs would be taken for this run's: madengine adds to its table.
         with contextlib.suppress(FileNotFoundError):
@@ -202,10 +220,16 @@ def main() -> None:
     # The whole process group is signalled; this process must outlive it to report how it ended.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
+    while carrier is not None and engine.poll() is None:
+        carrier.look()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            engine.wait(LOOK_SECONDS)
     status = engine.wait()
     found = rows(table)
     failed, own = judge(found, status, job), alone(found, job)
-    if failed and job["version"] != 2:
-        failed[-1] += hint(place)
-    tell(event=events.MODELS, rows=shortened(found or []), failed=failed[:FAILED], alone=own[:FAILED], exit_code=status)
+    code, why = container_calls.trouble(container_calls.Shared(inner)) if failed else (None, "")
+    if failed and code:
+        failed[:0] = [why]
+    about = {"rows": shortened(found or []), "failed": failed[:FAILED], "alone": own[:FAILED]}
+    tell(event=events.MODELS, **about, exit_code=status, mpi=code)
     sys.exit(1 if failed or own else 0)

@@ -14,7 +14,8 @@ import os
 import selectors
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Tuple
+import time
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import text
@@ -50,19 +51,24 @@ class Relay:
         Args:
             spec: ``key``, hex; ``address`` of this node; ``places``, the address of every node by name; ``leads``,
                 whether mpirun runs here; ``ranks``, how many must join here, None where that is unknown; ``many``,
-                whether mpirun may be called more than once; ``seconds``, the time limit for daemons.
+                whether mpirun may be called more than once; ``hands``, whether daemons are handed to the job's own
+                scripts, which wait for them in containers; ``seconds``, the time limit for daemons.
         """
         self.spec, self._run_id = spec, run_id
         self.leads, self.ranks, self.many = spec["leads"], spec["ranks"], spec["many"]
+        self.hands = spec["hands"]
         # Until when ranks must join, and what held up their daemon: an address, or that it was never requested.
         self.join_by: Optional[float] = None
         self.held_up: Optional[str] = None
         self._serial = 0
         self._unread: Dict[socket.socket, bytes] = {}
         self.emit, self.is_followed = emit, is_followed
+        # Who hands daemons to scripts, and what was not sent to it yet.
+        self._porter: Optional[socket.socket] = None
+        self._undelivered: List[Dict[str, Any]] = []
 
     def serve(self, selector: selectors.BaseSelector) -> None:
-        """Listen for agents, on the first node."""
+        """Listen for agents, on the first node, and for who hands daemons to scripts, on the others."""
         self._selector = selector
         listen(selector, run_directory.RELAY_SOCKET, self._read)
 
@@ -74,6 +80,12 @@ class Relay:
             if piece and not data.endswith(b"\n") and len(data) < REQUEST_BYTES:
                 self._unread[connection] = data
                 return
+            if connection is self._porter:
+                self._hear_porter(piece, data)
+                return
+            if self.hands and not self.leads:
+                self._welcome(connection, data)
+                return
             address, refused = self._ask(connection, data)
             connection.sendall(json.dumps({"address": address, "refused": refused}).encode())
         except OSError:
@@ -83,15 +95,12 @@ class Relay:
 
     def _ask(self, connection: socket.socket, data: bytes) -> Tuple[str, str]:
         """Pass a request on; return the address of its node, and why it was refused, empty where it was not."""
-        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid, user = (int.from_bytes(peer[at : at + 4], sys.byteorder) for at in (0, 4))
         try:
             request = parse(data)
             given, address, command = str(request["key"]), str(request["host"]), str(request["command"])
         except (ValueError, KeyError, TypeError):
             given, address, command = "", "", ""
-        if user != os.geteuid() or not same(given, self.spec["key"]):
-            self.emit(event=events.RELAY_REFUSED, message="process %s does not know the key" % processes.describe(pid))
+        if not self._is_known(connection, given):
             return address, "the key of this run is missing or wrong"
         if not is_daemon(command) or not COMMAND(command):
             self.emit(event=events.RELAY_REFUSED, message="not a daemon of MPI: %s" % ascii(command[-200:]))
@@ -106,6 +115,60 @@ class Relay:
         sealed = seal(self.spec["key"], self._run_id, address, self._serial, command)
         self.emit(event=events.DAEMON_WANTED, address=address, serial=self._serial, command=command, seal=sealed)
         return address, ""
+
+    def _is_known(self, connection: socket.socket, given: str) -> bool:
+        """Return whether the other end is a process of this user's that knows the key."""
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid, user = (int.from_bytes(peer[at : at + 4], sys.byteorder) for at in (0, 4))
+        if user == os.geteuid() and same(given, self.spec["key"]):
+            return True
+        self.emit(event=events.RELAY_REFUSED, message="process %s does not know the key" % processes.describe(pid))
+        return False
+
+    # -- daemons for scripts in containers ------------------------------------------------------
+
+    def _welcome(self, connection: socket.socket, data: bytes) -> None:
+        """Take the one connection of who hands daemons to scripts, and send what it has missed."""
+        try:
+            given = str(parse(data)["key"])
+        except (ValueError, KeyError, TypeError):
+            given = ""
+        if self._porter is not None or not self._is_known(connection, given):
+            self._selector.unregister(connection)
+            connection.close()
+            return
+        self._porter, waiting = connection, self._undelivered
+        self._undelivered = []
+        for message in waiting:
+            self._deliver(message)
+
+    def _hear_porter(self, piece: bytes, data: bytes) -> None:
+        """Learn that a script has begun with its daemon, or that the porter has ended."""
+        if not piece:
+            assert self._porter is not None
+            self._selector.unregister(self._porter)
+            self._porter.close()
+            return
+        for _ in range(data.count(b"\n")):
+            self.emit(event=events.DAEMON_BEGUN, time=time.time())
+            self.allow(time.monotonic(), begins=False)
+
+    def hand(self, command: str) -> None:
+        """Hand a daemon to the script that waits for it, or will wait."""
+        self._deliver({"command": command})
+
+    def release(self, status: int) -> None:
+        """Have all scripts that wait now, or later, go on as if their daemon had ended with a status."""
+        self._deliver({"over": status})
+
+    def _deliver(self, message: Dict[str, Any]) -> None:
+        if self._porter is None:
+            self._undelivered.append(message)
+            return
+        try:
+            self._porter.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            pass  # It has ended, and so has what its scripts could do.
 
     def opened(self, message: Dict[str, Any]) -> Optional[str]:
         """Check an order to start a daemon and return its command; None where mpirun did not ask for it."""

@@ -14,6 +14,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import sys
 import time
 from array import array
 from typing import Any, Callable, Dict, List, Optional, Set
@@ -85,6 +86,7 @@ class Ranks:
             if message["exit_code"] or message["signal"]:
                 self.on_failure()
             return
+        message = dict(message, pid=_process(connection, message["pid"]))
         self._collect(connection, message["rank"], descriptors)
         self.joined[message["rank"]] = dict(message, connection=connection)
         self._feed.emit(**message)
@@ -126,6 +128,14 @@ class Ranks:
         is_last = self._dumps == {pid}
         self._dumps.discard(pid)
         return is_last
+
+
+def _process(connection: socket.socket, told: int) -> int:
+    """Return the id that the program of a rank has here: in a container it knows another one."""
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid = int.from_bytes(peer[:4], sys.byteorder)
+    own = processes.children(pid) if pid else set()
+    return told if told in own or not own else min(own)
 
 
 def _message(line: bytes) -> Optional[Dict[str, Any]]:

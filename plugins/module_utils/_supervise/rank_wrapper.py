@@ -53,13 +53,19 @@ def identity(environment: Dict[str, str]) -> Dict[str, Any]:
     }
 
 
-def program(words: List[str]) -> List[str]:
-    """Return what this rank executes; under mpirun, set the variables that torch reads for a Python script."""
+def instructions() -> Dict[str, Any]:
+    """Read what this node's ranks have to know; nothing where torchrun sets everything."""
     try:
         with open(os.path.join(os.environ["MADCTL_RUN_DIR"], "ranks.json"), encoding="utf-8") as stream:
-            job = json.load(stream)
+            return dict(json.load(stream))
     except FileNotFoundError:
-        return words  # torchrun sets everything.
+        return {}
+
+
+def program(words: List[str], job: Dict[str, Any]) -> List[str]:
+    """Return what this rank executes; under mpirun, set the variables that torch reads for a Python script."""
+    if not job:
+        return words
     argv = words or job["argv"]
     if argv[0] == "-m" or argv[0].endswith(".py"):
         argv = [job["python"], *argv]
@@ -114,24 +120,37 @@ def _is_taken(supervisor: socket.socket) -> bool:
     return False
 
 
-def _pass_on(source: int, target: int) -> Any:
-    """Pass the program's output on as our own, so that the runner's log has it."""
-    import threading  # Slow to import, and only needed where descriptors are scarce.
+def _pass_on(source: int, target: int, also: Optional[int] = None) -> Any:
+    """Pass the program's output on as our own, so that the runner's log has it, and a copy to the supervisor."""
+    import threading  # Slow to import, and only needed in containers, or where descriptors are scarce.
 
     def copy() -> None:
+        copies = [] if also is None else [also]
         try:
             while True:
                 data = os.read(source, 1 << 16)
                 if not data:
-                    return
-                while data:
-                    data = data[os.write(target, data) :]
+                    break
+                try:
+                    _write(copies, data)
+                except OSError:
+                    copies = []  # The supervisor has ended.
+                _write([target], data)
         except OSError:
             os.close(source)  # The program notices this as it would without us.
+        for descriptor in [] if also is None else [also]:
+            os.close(descriptor)
 
     thread = threading.Thread(target=copy, daemon=True)
     thread.start()
     return thread
+
+
+def _write(targets: List[int], data: bytes) -> None:
+    for target in targets:
+        rest = data
+        while rest:
+            rest = rest[os.write(target, rest) :]
 
 
 def exit_like(status: int) -> None:
@@ -148,13 +167,21 @@ def exit_like(status: int) -> None:
 def main() -> None:
     """Join, run, report."""
     give_back(os.environ)
-    argv = program(sys.argv[1:])
+    job = instructions()
+    argv, is_copied = program(sys.argv[1:], job), bool(job.get("passes_output"))
     for number in LEFT_TO_PROGRAM:
         signal.signal(number, signal.SIG_IGN)
     supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The path may be too long for a socket's name; a descriptor's never is.
     run_dir = os.open(os.environ["MADCTL_RUN_DIR"], os.O_RDONLY | os.O_DIRECTORY)
-    supervisor.connect("/proc/self/fd/%d/ranks.sock" % run_dir)
+    try:
+        supervisor.connect("/proc/self/fd/%d/ranks.sock" % run_dir)
+    except OSError:
+        if not is_copied:
+            raise
+        for number in LEFT_TO_PROGRAM:
+            signal.signal(number, signal.SIG_DFL)
+        os.execvp(argv[0], argv)  # A container that does not reach the supervisor: this rank is not counted.
     os.close(run_dir)
     (out, out_end), (err, err_end), (failure, failed) = os.pipe(), os.pipe(), os.pipe()
     for pipe in (out, err):
@@ -167,10 +194,18 @@ def main() -> None:
     hello = dict(identity(dict(os.environ)), event="joined", pid=pid, argv0=argv[0][:PATH_CHARACTERS])
     if cause:
         hello.update(event="exec_failed", errno=int(cause), reason=errno.errorcode.get(int(cause), "?"))
-    rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (out, err))
+    shown = [os.pipe(), os.pipe()] if is_copied else []
+    given = [ends[0] for ends in shown] or [out, err]
+    rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in given)
     message = json.dumps(hello).encode() + b"\n"
     supervisor.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-    kept = [] if _is_taken(supervisor) else [_pass_on(out, 1), _pass_on(err, 2)]
+    is_taken = _is_taken(supervisor)
+    for ends in shown:
+        os.close(ends[0])
+    if is_copied:
+        kept = [_pass_on(out, 1, shown[0][1]), _pass_on(err, 2, shown[1][1])]
+    else:
+        kept = [] if is_taken else [_pass_on(out, 1), _pass_on(err, 2)]
     if not kept:
         os.close(out)
         os.close(err)

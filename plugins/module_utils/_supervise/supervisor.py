@@ -83,7 +83,7 @@ class Supervisor:
 
         relay = Relay(spec, self.spec["run_id"], self.feed.emit, lambda: self.feed.follower is not None)
         self.feed.hear = self._start_daemon
-        if relay.leads:
+        if relay.leads or relay.hands:
             relay.serve(self.selector)
         return relay
 
@@ -132,7 +132,7 @@ class Supervisor:
         if self.state == "armed":
             self.finish(run_directory.DISARMED)
         else:
-            self.end()  # No other follower can bring a request for a daemon.
+            self.end(1)  # No other follower can bring a request for a daemon.
 
     def _leave_armed(self) -> None:
         """Have the janitors, which may hang, remove the proof's files, which are no longer read."""
@@ -153,12 +153,14 @@ class Supervisor:
     @property
     def awaits_daemons(self) -> bool:
         """Whether this node's runner is what mpirun on another node asks for."""
-        return self.relay is not None and not self.relay.leads
+        return self.relay is not None and not self.relay.leads and not self.relay.hands
 
     def _start_daemon(self, message: Dict[str, Any]) -> None:
         """Start the daemon that this run's mpirun asks for: once, unless mpirun may be called several times."""
         command = self.relay.opened(message) if self.relay and self.state == "running" else None
-        if command is not None and (self.relay.many or self.runners.status is None and not self.runners):
+        if command is not None and self.relay.hands:
+            self.relay.hand(command)
+        elif command is not None and (self.relay.many or self.runners.status is None and not self.runners):
             self.relay.allow(time.monotonic(), begins=False)
             self._start(["/bin/sh", "-c", command])
 
@@ -202,8 +204,15 @@ class Supervisor:
             self.state = "sweeping"
             self.deadline = time.monotonic() + final_sweep.KILL_SECONDS
 
-    def end(self) -> None:
-        """Stop waiting for daemons: mpirun has ended, or its requests cannot arrive."""
+    def end(self, status: int = 0) -> None:
+        """
+        Stop waiting for daemons: mpirun has ended, or its requests cannot arrive.
+
+        Args:
+            status: What scripts that wait are told.
+        """
+        if self.relay and self.relay.hands and not self.relay.leads:
+            self.relay.release(status)
         if self.awaits_daemons and self.state == "running":
             self.relay.many = False
             if not self.runners:
@@ -223,6 +232,8 @@ class Supervisor:
         if not self.relay:
             return False
         pids = processes.descendants(os.getpid()) if self.runners else ()
+        if self.relay.hands:
+            pids = set(processes.find(self.spec["run_id"])[1])  # Containers descend from another.
         return bool(self.relay.look(len(self.ranks.joined), pids))
 
     # -- the runner and its ranks ---------------------------------------------------------------

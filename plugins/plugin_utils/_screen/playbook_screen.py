@@ -165,7 +165,7 @@ class Screen:
         # The hosts and ranks that have printed.
         self.printed: set[tuple[str, str]] = set()
         self._mask = masking.Mask()
-        self._story = story.Story((), self._mask, attached)
+        self._story = story.Story((), self._mask, attached, wants_ranks=bool(chosen.ranks))
         self._waiting, self._snapshots = waiting.Waiting(), waiting.Snapshots()
         self._due: float | None = None
         self._written = 0.0
@@ -179,7 +179,7 @@ class Screen:
             secrets: What no line may show.
         """
         self._mask = masking.Mask(secrets)
-        self._story = story.Story((), self._mask, self._story.is_attached)
+        self._story = story.Story((), self._mask, self._story.is_attached, wants_ranks=bool(self._chosen.ranks))
         self._story.begin(plan)
         self._waiting.begin(plan)
 

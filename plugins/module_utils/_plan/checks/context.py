@@ -21,8 +21,6 @@ def judge(case: Case, _: Choices) -> List[Problem]:
     found = overridden(own)
     if is_first:
         found += unsafe(own, request.tags, mirror, {name: unpack(value) for name, value in request.env.items()})
-    if case.ranks.daemons:
-        found.append(problem("MODEL_RUNNER", None, "madengine's own containers cannot run the daemons of mpirun"))
     shared = [mount["path"] for mount in case.facts[0]["mounts"]] if request.wants("storage") else []
     if mirror and not any(filesystems.is_below(mirror, path) for path in shared):
         found.append(problem("MIRROR_UNPROVEN", None, "%s is not on shared storage that is checked" % mirror))

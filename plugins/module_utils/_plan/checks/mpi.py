@@ -14,6 +14,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners.mpi
 
 def judge(case: Case, choices: Choices) -> List[Problem]:
     """Return what prevents mpirun on these nodes."""
+    if case.job.has_models:
+        # Which MPI it is, where, and for which user, is a matter of the model's image.
+        return _addresses(case, choices)
     found = _kinds(case)
     for host, facts in case.nodes:
         if facts["user_id"] == 0 and not case.request.allow_run_as_root:
@@ -22,11 +25,15 @@ def judge(case: Case, choices: Choices) -> List[Problem]:
     found += _path(case.hosts, "the run directory", run_dirs, "use the same on all nodes: --run-dir")
     pythons = [fact["interpreter"] for fact in case.facts]
     found += _path(case.hosts, "Ansible's Python", pythons, "set one ansible_python_interpreter for all")
-    for host, candidate in zip(case.hosts, choices.candidates):
-        if candidate.is_ipv6:
-            message = "the network of the job is %s here" % candidate.network
-            found.append(problem("MPI_ADDRESS_FAMILY", host, message))
-    return found
+    return found + _addresses(case, choices)
+
+
+def _addresses(case: Case, choices: Choices) -> List[Problem]:
+    return [
+        problem("MPI_ADDRESS_FAMILY", host, "the network of the job is %s here" % candidate.network)
+        for host, candidate in zip(case.hosts, choices.candidates)
+        if candidate.is_ipv6
+    ]
 
 
 def _kinds(case: Case) -> List[Problem]:

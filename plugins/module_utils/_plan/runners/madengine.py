@@ -13,15 +13,18 @@ import json
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Container, Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ModelWork, NodePlan, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import comparison
+from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import container_scripts
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter import Launch, Part, Starter
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
+# What madengine runs the script of a model with, in its container.
+_MODEL = run_directory.CONTAINER_PLACE + "/model"
 # A value of the user's would be right on one node only.
 RANKS = ("NNODES", "NODE_RANK")
 # Without a limit of ours madengine ends a model after two hours; 0 means no limit to some versions, at once to others.
@@ -78,6 +81,7 @@ def context(own: Dict[str, Any], chosen: Dict[str, Any], run_id: str) -> Dict[st
     """
     given = {key: value for key, value in (own.get("multi_node_args") or {}).items() if key not in RANKS}
     variables = {**(own.get("docker_env_vars") or {}), run_directory.RUN_ID: run_id}
+    own = {**own, "encapsulate_script": " ".join(filter(None, (str(own.get("encapsulate_script") or ""), _MODEL)))}
     return {**own, "multi_node_args": {**chosen, **given}, "docker_env_vars": variables}
 
 
@@ -113,7 +117,8 @@ def _environment(env: Dict[str, Word]) -> Dict[str, str]:
 def _multi_node_args(launch: Launch, rank: int, env: Dict[str, Word], is_counted: bool) -> Dict[str, Any]:
     """Return what madengine calls so; numbers are numbers."""
     return {
-        "RUNNER": launch.case.request.runner,
+        # Version 1 writes no other command line that works; ours takes its place.
+        "RUNNER": "torchrun",
         # GPUs that were not counted here madengine counts itself.
         **({"MAD_RUNTIME_NGPUS": launch.choices.nprocs[rank]} if is_counted else {}),
         "NNODES": len(launch.case.hosts),
@@ -125,7 +130,7 @@ def _multi_node_args(launch: Launch, rank: int, env: Dict[str, Word], is_counted
     }
 
 
-def _model(launch: Launch, rank: int, args: Dict[str, Any], version: Optional[int]) -> ModelWork:
+def _model(launch: Launch, rank: int, args: Dict[str, Any], version: Optional[int], env: Dict[str, Word]) -> ModelWork:
     """Return what a node's madengine must do."""
     request, fact = launch.case.request, launch.case.facts[rank]
     found = fact.get("madengine")
@@ -139,6 +144,11 @@ def _model(launch: Launch, rank: int, args: Dict[str, Any], version: Optional[in
         "version": version,
         "table": madengine_options.table(request.work),
         "skips": madengine_options.skips(request.work, merged),
+        "variables": container_scripts.exported(
+            env, merged["multi_node_args"], [*merged["docker_env_vars"], *request.env]
+        ),
+        "mpi_args": list(request.mpi_args),
+        "mpirun": request.mpirun,
     }
 
 
@@ -149,14 +159,17 @@ def _write(launch: Launch, parts: List[Part]) -> None:
         part.argv = [*launch.program(rank, run_directory.LAUNCHER), run_directory.MADENGINE_WRAPPER]
         part.own_env.update(_environment(part.env))
         args = _multi_node_args(launch, rank, part.env, is_counted)
-        part.prefix, part.model = [], _model(launch, rank, args, version)
+        part.prefix, part.model = [], _model(launch, rank, args, version, part.env)
 
 
-def _files(_: Plan, node: NodePlan, __: str) -> Dict[str, str]:
-    """Return what our wrapper of madengine reads."""
+def _files(plan: Plan, node: NodePlan, secret: str) -> Dict[str, str]:
+    """Return what our wrapper of madengine reads, and the key with which it asks its supervisor for daemons."""
     model = node["model"]
     assert model is not None
-    return {run_directory.MODEL: json.dumps({**model, "argv": [unpack(word) for word in model["argv"]]})}
+    scripts = container_scripts.of(plan, node, model)
+    about = {**model, "argv": [unpack(word) for word in model["argv"]], "mpi_args": [], "scripts": scripts}
+    relay = {run_directory.RELAY_KEY: secret} if runners.ranks_by(plan["runner"]).daemons else {}
+    return {run_directory.MODEL: json.dumps(about), **relay}
 
 
 STARTER = Starter("madengine", _write, _files, after=run_directory.CONTAINER_REMOVAL)

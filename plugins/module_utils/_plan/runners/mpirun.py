@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
+from typing import Collection, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, run_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Mpirun
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import NodePlan, Plan, Relay
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter import Launch, Part, Starter, threads
-from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
 OPENMPI, MPICH = "Open MPI", "MPICH"
 # Major versions that the tests use.
@@ -54,27 +53,45 @@ def recognise(found: Optional[Mpirun]) -> Optional[Mpi]:
     return Mpi(found["program"], "unknown", "")
 
 
-def _argv(launch: Launch, mpi: Mpi, addresses: Sequence[str]) -> List[Word]:
-    """Write mpirun's command line up to the program that it runs once per rank."""
-    given, slots = launch.case.request.mpi_args, launch.choices.nprocs
-    hosts = ",".join("%s:%d" % pair for pair in zip(addresses, slots))
-    words: List[Word] = [mpi.program, "--host" if mpi.kind == OPENMPI else "-hosts", hosts, "-np", str(sum(slots))]
+@dataclass(frozen=True)
+class Setting:
+    """
+    What mpirun is told besides the program that it runs once per rank.
+
+    ``slots`` are the address and the number of ranks of every node, ``agent`` the words that start daemons. ``network``
+    is the job's in CIDR notation and ``interface`` the first node's, None where daemons need no network. ``given`` are
+    the user's own arguments, and ``chosen`` the variables that the user set.
+    """
+
+    slots: Sequence[Tuple[Optional[str], int]]
+    agent: Sequence[str]
+    network: Optional[str]
+    interface: Optional[str]
+    given: Sequence[Word]
+    chosen: Collection[str]
+    as_root: bool
+
+
+def words(setting: Setting, mpi: Mpi) -> List[Word]:
+    """Return mpirun's command line up to the program that it runs once per rank."""
+    given, count = setting.given, sum(number for _, number in setting.slots)
+    hosts = ",".join("%s:%d" % pair for pair in setting.slots)
+    found: List[Word] = [mpi.program, "--host" if mpi.kind == OPENMPI else "-hosts", hosts, "-np", str(count)]
     if mpi.kind == OPENMPI:
         for option, value in (("--bind-to", "none"), ("--map-by", "slot")):
             if option not in given and option[1:] not in given:
-                words += [option, value]
-    return [*words, *given, *launch.program(0, run_directory.RANK_WRAPPER)]
+                found += [option, value]
+    return [*found, *given]
 
 
-def _environment(launch: Launch, mpi: Mpi) -> Dict[str, str]:
+def environment(setting: Setting, mpi: Mpi) -> Dict[str, str]:
     """Return the variables that mpirun and its daemons need, without those that the user chose otherwise."""
-    agent = [str(word) for word in launch.program(0, run_directory.MPI_AGENT)]
-    found = _openmpi(launch, mpi, agent) if mpi.kind == OPENMPI else _hydra(launch, agent)
-    return {name: value for name, value in found.items() if not _contradicted(name, launch.case.request)}
+    found = _openmpi(setting, mpi) if mpi.kind == OPENMPI else _hydra(setting)
+    return {name: value for name, value in found.items() if not _contradicted(name, setting)}
 
 
-def _openmpi(launch: Launch, mpi: Mpi, agent: Sequence[str]) -> Dict[str, str]:
-    start = {"agent": " ".join(agent), "no_tree_spawn": "1"}
+def _openmpi(setting: Setting, mpi: Mpi) -> Dict[str, str]:
+    start = {"agent": " ".join(setting.agent), "no_tree_spawn": "1"}
     four = mpi.version.startswith("4")
     prefix, plm = ("OMPI_MCA_", "rsh") if four else ("PRTE_MCA_", "ssh")
     # The plan says what runs where. In a job of Slurm, or where pam_slurm_adopt let madctl in, mpirun would ask Slurm.
@@ -82,43 +99,59 @@ def _openmpi(launch: Launch, mpi: Mpi, agent: Sequence[str]) -> Dict[str, str]:
     found.update({"%splm_%s_%s" % (prefix, plm, key): value for key, value in start.items()})
     # Supervisors own the daemons, so none may leave its session.
     found[prefix + ("orte_leave_session_attached" if four else "prte_leave_session_attached")] = "1"
-    if launch.network:
-        found[prefix + ("oob_tcp_if_include" if four else "prte_if_include")] = launch.network
-        found["OMPI_MCA_btl_tcp_if_include"] = launch.network
-    if launch.case.request.allow_run_as_root:
+    if setting.network:
+        found[prefix + ("oob_tcp_if_include" if four else "prte_if_include")] = setting.network
+        found["OMPI_MCA_btl_tcp_if_include"] = setting.network
+    if setting.as_root:
         for name in ("OMPI", "PRTE"):
             found.update({"%s_ALLOW_RUN_AS_ROOT" % name: "1", "%s_ALLOW_RUN_AS_ROOT_CONFIRM" % name: "1"})
     return found
 
 
-def _hydra(launch: Launch, agent: Sequence[str]) -> Dict[str, str]:
+def _hydra(setting: Setting) -> Dict[str, str]:
     found = {
         "HYDRA_RMK": "user",  # No scheduler's list of hosts.
         "HYDRA_LAUNCHER": "rsh",
-        "HYDRA_LAUNCHER_EXEC": agent[0],
-        "HYDRA_LAUNCHER_EXTRA_ARGS": " ".join(agent[1:]),
+        "HYDRA_LAUNCHER_EXEC": setting.agent[0],
         # Each node gets its own variables from its daemon; those of the first node are of no use to others.
         "HYDRA_ENV": "none",
     }
-    return {**found, "HYDRA_IFACE": launch.choices.candidates[0].interface} if launch.network else found
+    if setting.agent[1:]:
+        found["HYDRA_LAUNCHER_EXTRA_ARGS"] = " ".join(setting.agent[1:])
+    return {**found, "HYDRA_IFACE": setting.interface} if setting.network and setting.interface else found
 
 
-def _contradicted(name: str, request: Request) -> bool:
+def _contradicted(name: str, setting: Setting) -> bool:
     """Return whether the user chose interfaces differently: MPI refuses to start when it gets both."""
     if name == "HYDRA_IFACE":
-        return bool({"-iface", "--iface"} & set(request.mpi_args))
+        return bool({"-iface", "--iface"} & set(setting.given))
     if "_if_include" not in name:
         return False
     framework = name.partition("_MCA_")[2].partition("_if_")[0]
-    return any(framework + "_if_" in word for word in (*request.mpi_args, *request.env))
+    return any(framework + "_if_" in str(word) for word in (*setting.given, *setting.chosen))
+
+
+def _setting(launch: Launch) -> Setting:
+    candidates, request = launch.choices.candidates, launch.case.request
+    addresses = [candidate.address for candidate in candidates] if launch.network else ["localhost"]
+    return Setting(
+        list(zip(addresses, launch.choices.nprocs)),
+        [str(word) for word in launch.program(0, run_directory.MPI_AGENT)],
+        launch.network,
+        candidates[0].interface,
+        request.mpi_args,
+        request.env,
+        request.allow_run_as_root,
+    )
 
 
 def _write(launch: Launch, parts: List[Part]) -> None:
-    mpi, request = recognise(launch.case.facts[0]["mpi"]), launch.case.request
+    if launch.case.job.has_models:
+        return  # Which MPI it is, is known only in the container of a model.
+    mpi, request, setting = recognise(launch.case.facts[0]["mpi"]), launch.case.request, _setting(launch)
     assert mpi is not None
-    addresses = [candidate.address for candidate in launch.choices.candidates] if launch.network else ["localhost"]
-    parts[0].argv = parts[0].prefix = _argv(launch, mpi, addresses)
-    own = _environment(launch, mpi)
+    parts[0].argv = parts[0].prefix = [*words(setting, mpi), *launch.program(0, run_directory.RANK_WRAPPER)]
+    own = environment(setting, mpi)
     for part, python, nproc in zip(parts, launch.choices.pythons, launch.choices.nprocs):
         if launch.case.job.uses_python:
             part.rank_argv = command_line.rank_argv(request.work, python)
@@ -136,6 +169,7 @@ def _files(plan: Plan, node: NodePlan, secret: str) -> Dict[str, str]:
 def _relay(plan: Plan, node: NodePlan, secret: str) -> Relay:
     """Return a node's part in starting daemons; a plan without ranks leaves open how many come, and how often."""
     is_known = node["rank_argv"] is not None
+    hands = runners.job_of(plan["shape"], plan["runner"]).has_models
     return {
         "key": secret,
         "address": node["address"],
@@ -143,6 +177,7 @@ def _relay(plan: Plan, node: NodePlan, secret: str) -> Relay:
         "leads": node["node_rank"] == 0,
         "ranks": node["nproc_per_node"] if is_known else None,
         "many": not is_known,
+        "hands": hands,
     }
 
 

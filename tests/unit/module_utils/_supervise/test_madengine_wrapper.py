@@ -110,15 +110,6 @@ def test_an_endless_table_is_a_failure(tmp_path, monkeypatch):
     assert failed == ["model ?: a table too long to read"]
 
 
-def test_a_script_without_eval_is_named_as_the_cause(tmp_path):
-    (tmp_path / "m_x.live.log").write_text("run.sh: line 3: NCCL_SOCKET_IFNAME=ens14np0: command not found\n")
-
-    assert (
-        madengine_wrapper.hint(str(tmp_path)) == " (exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER)"
-    )
-    assert madengine_wrapper.hint(str(tmp_path / "other")) == ""
-
-
 def test_a_world_of_its_own_is_a_failure_with_a_remedy():
     event = {"failed": [], "alone": ["m"], "stopping": False, "exit_code": 0}
     found = run_outcome.model_failure("n2", {"run_id": "r"}, event)
