@@ -154,6 +154,11 @@ def test(argv: Sequence[str], conf: str = "") -> list[str]:
     return list(map(_bare, _lines(done.stderr)))
 
 
+def version(conf: str = "") -> str:
+    """Return what Slurm calls itself here, such as ``slurm-wlm 22.05.8``."""
+    return (_lines(_run(["sbatch", "--version"], _plain(), conf).stdout) or ["an unknown version"])[0]
+
+
 def look(job_id: str, conf: str = "", seconds: float = SECONDS) -> State:
     """
     Ask for the state of a job.

@@ -10,6 +10,8 @@ from __future__ import annotations
 # Written by who submits: what to run, removed as soon as it was read, as it may hold secrets; the key of all agents;
 # the script; how the job was submitted.
 REQUEST, KEY, SCRIPT, SUBMISSION = "request.json", "agents.key", "job.sh", "submit.json"
+# In a request, under ``only``: what to do instead of a launch.
+ONLY_CHECK = "check"
 # Written in the job: the frames of all events and output; the state, again and again; how the run ended; what the
 # scheduler's own programs print.
 STORY, STATE, RESULT = "story", "state.json", "result.json"
