@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check, collect and gc of runs in jobs of a real Slurm, and where the directories of runs may be."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,9 +10,9 @@ import subprocess
 import pytest
 
 from tests.integration import slurm_site
-from tests.integration.command import JOBS, MADCTL, madctl
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import on_host
-from tests.integration.slurm_site import ALL, ALONE
+from tests.integration.slurm_site import ALL, ALONE, ORDERLY
 
 pytestmark = [
     pytest.mark.lab,
@@ -122,6 +123,114 @@ def test_a_dry_check_asks_this_machine_only(site):
     assert shown.code == 0 and shown.out.startswith("slurm   slurm"), shown.out
     assert refused.code == 2 and refused.codes == ["SCHEDULER_REFUSED"]
     assert site.jobs() == []
+
+
+# -- collect ---------------------------------------------------------------------------------------
+
+
+def files(place):
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+
+
+def on_nodes(site):
+    """List what is left of runs on the nodes."""
+    return {host.name: on_host(site.lab, host.name, "ls", "-A", "/var/tmp").stdout.split() for host in site.lab.hosts}
+
+
+@pytest.fixture
+def waiting(site):
+    """A run that has printed a line on every node, and goes on."""
+    done = site.launch("--detach", "--command", "--", "bash", "-c", ORDERLY)
+    run_id = done.json["run_id"]
+    wait_for(lambda: site.run("logs", run_id).out.count("waiting") == ALL)
+    return run_id
+
+
+def test_what_is_collected_of_a_job_is_laid_out_as_over_ssh_and_nothing_is_left_on_nodes(site, tmp_path):
+    before = on_nodes(site)
+    script = (
+        "echo $NODE_RANK; echo two >&2; echo own > $MADCTL_RUN_DIR/own; mkdir $MADCTL_RUN_DIR/logs/sub; "
+        "echo 2 > $MADCTL_RUN_DIR/logs/sub/own; test $NODE_RANK != 1"
+    )
+    words = ["--output", "json", "--command", "--", "sh", "-c", script]
+    assert site.run("launch", "--lab", site.lab.name, *words).code == 6
+    assert site.run("collect", "--to", str(tmp_path / "ssh")).code == 0
+    for host in site.lab.hosts:
+        on_host(site.lab, host.name, "sh", "-c", "rm -rf /var/tmp/madctl-0")
+    failed = site.launch("--command", "--", "sh", "-c", script)
+    assert failed.code == 6 and on_nodes(site) == before, failed.err
+    done = site.run("collect", "--to", str(tmp_path / "job"), "--output", "json")
+
+    assert (done.code, done.json["warnings"]) == (0, []), done.err
+    assert done.json["data"]["nodes"] == {host.name: str(tmp_path / "job" / host.name) for host in site.lab.hosts}
+    assert done.json["data"]["run"]["status"] == "failed"
+    assert files(tmp_path / "job") == files(tmp_path / "ssh") and len(files(tmp_path / "job")) > 3 * ALL
+    for number, host in enumerate(site.lab.hosts):
+        place = tmp_path / "job" / host.name
+        assert (place / "logs/runner.out").read_text() == f"{number}\n" and (place / "own").read_text() == "own\n"
+        assert (place / "logs/runner.err").read_text() == "two\n"
+        assert json.loads((place / "exit.json").read_text())["exit_code"] == int(number == 1)
+    assert place.stat().st_mode & 0o077 == 0
+    again = site.run("collect", "--to", str(tmp_path / "job"))
+    assert again.code == 0 and files(tmp_path / "job") == files(tmp_path / "ssh")
+
+
+def test_a_run_that_goes_on_is_collected_as_far_as_it_is_and_again_at_its_end(site, waiting, tmp_path):
+    done = site.run("collect", "--to", str(tmp_path), "--output", "json")
+    assert done.code == 0 and [entry["code"] for entry in done.json["warnings"]] == ["FILES_LEFT_OUT"] * ALL
+    assert "/var/tmp/madctl-0-" in done.json["warnings"][0]["message"]
+    assert files(tmp_path / "node2") == ["logs/runner.out", "run.json"]
+
+    assert site.run("stop", waiting).code == 0
+    again = site.run("collect", "--to", str(tmp_path), "--output", "json")
+    assert (again.code, again.json["warnings"]) == (0, [])
+    assert (tmp_path / "node2/logs/runner.out").read_text() == "waiting\norderly\n"
+    other = site.launch("--command", "--", "true")
+    refused = site.run("collect", "--to", str(tmp_path), "--output", "json")
+    assert other.code == 0 and refused.code == 2 and refused.codes == ["DEST_IN_USE"] * ALL
+
+
+def test_a_run_that_was_killed_with_its_job_is_collected_with_a_word_on_what_is_missing(site, waiting, tmp_path):
+    site.slurm("scancel", "--batch", "--signal=KILL", site.job_of(waiting))
+    wait_for(lambda: site.jobs() == [])
+    done = site.run("collect", "--to", str(tmp_path), "--output", "json")
+
+    assert done.code == 0 and [entry["code"] for entry in done.json["warnings"]] == ["FILES_LEFT_OUT"] * ALL
+    assert (tmp_path / "node3/logs/runner.out").read_text() == "waiting\n"
+
+
+def test_a_user_who_says_where_nodes_keep_their_part_finds_it_there(site, tmp_path):
+    done = site.launch("--run-dir", "/var/tmp/kept", "--command", "--", "echo", "one")
+    run_id = done.json["run_id"]
+    collected = site.run("collect", "--to", str(tmp_path), "--output", "json")
+
+    assert {tuple(kept) for kept in on_nodes(site).values()} >= {("kept",)} and done.code == 0
+    assert collected.json["warnings"][0]["message"].endswith(f"/var/tmp/kept/{run_id}")
+    assert (tmp_path / "node1/logs/runner.out").read_text() == "one\n"
+    for host in site.lab.hosts:
+        on_host(site.lab, host.name, "rm", "-rf", "/var/tmp/kept")
+
+
+def test_of_a_log_that_the_story_has_not_whole_nodes_keep_the_newest(site, tmp_path):
+    script = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last"
+    done = site.launch("--log-cap", "1M", "--command", "--", "sh", "-c", script, nodes=1)
+    collected = site.run("collect", "--to", str(tmp_path))
+
+    assert (done.code, collected.code) == (0, 0), collected.err
+    logs = sorted((tmp_path / "node1/logs").glob("runner.out*"))
+    assert any(path.read_text().endswith("\nlast\n") for path in logs), logs
+
+
+def test_of_a_run_that_was_restarted_the_last_attempt_is_collected(site, tmp_path):
+    script = f"echo $MADCTL_RUN_ID; test -e {site.runs}/again || {{ touch {site.runs}/again; exit 3; }}"
+    done = site.launch("--max-restarts", "1", "--command", "--", "sh", "-c", script, nodes=1)
+    (site.runs / "again").unlink()
+    collected = site.run("collect", "--to", str(tmp_path))
+
+    run_id = done.json["run_id"] + ("" if done.json["run_id"].endswith(".1") else ".1")
+    assert (done.code, collected.code) == (0, 0), done.err + collected.err
+    assert (tmp_path / "node1/logs/runner.out").read_text() == f"{run_id}\n"
+    assert json.loads((tmp_path / "node1/run.json").read_text())["run_id"] == run_id
 
 
 # -- the directory of runs, and the machine --------------------------------------------------------

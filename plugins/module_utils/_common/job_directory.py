@@ -16,6 +16,8 @@ ONLY_CHECK = "check"
 # scheduler's own programs print.
 STORY, STATE, RESULT = "story", "state.json", "result.json"
 JOB_LOG, AGENTS_LOG = "job.log", "agents.log"
+# At the end: what each node keeps, ``HOST.pack``, in the form in which ``collect`` fetches it.
+KEPT, PACK = "nodes", ".pack"
 # An order of the user: the conductor looks for it when it is rung for, and every few seconds.
 ORDER = "order"
 # How often the state is written, in seconds.

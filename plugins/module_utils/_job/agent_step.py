@@ -40,19 +40,8 @@ class Step:
     def __enter__(self) -> Step:
         launcher = os.path.abspath(sys.argv[0])
         key = os.path.join(self._place, job_directory.KEY)
-        program = [
-            "/bin/sh",
-            "-c",
-            _SEES,
-            launcher,
-            sys.executable,
-            "-I",
-            "-S",
-            launcher,
-            "_ways.slurm",
-            str(self._door.address[1]),
-            key,
-        ]
+        agent = [sys.executable, "-I", "-S", launcher, "_ways.slurm", str(self._door.address[1]), key]
+        program = ["/bin/sh", "-c", _SEES, launcher, *agent]
         with open(os.path.join(self._place, job_directory.AGENTS_LOG), "ab") as log:
             self._process = subprocess.Popen(
                 slurm.srun(self._count, program),

@@ -30,7 +30,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
-from ansible_collections.madctl.multinode.plugins.module_utils._job import files, looking
+from ansible_collections.madctl.multinode.plugins.module_utils._job import files, leaving, looking
 from ansible_collections.madctl.multinode.plugins.module_utils._job.agent_step import Step
 from ansible_collections.madctl.multinode.plugins.module_utils._job.progress import Progress
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request, validation
@@ -130,7 +130,8 @@ class Work:
         job = slurm.job(os.environ)
         given = files.take_request(self._place)
         parsed, problems = validation.parsed(given["arguments"])
-        arguments = launch_request.filled(parsed)
+        filled = launch_request.filled(parsed)
+        arguments = leaving.placed(filled, job.job_id)
         story = files.Story(self._place, arguments["log_cap"])
 
         def tell(event: Dict[str, Any], payload: bytes) -> None:
@@ -154,6 +155,9 @@ class Work:
                             result.update(looking.check(conductor, arguments, job.hosts, problems))
                         elif not problems:
                             result = self._launch(conductor, agents, arguments, job.hosts)
+                            if not filled["run_dir"] and "summary" in result:
+                                about = arguments["run_dir"], result, story.whole, self._is_ended
+                                result["left"] = leaving.leave(agents, self._place, *about)
                         result["by_scheduler"] = self._is_ended and conductor.interrupted is _ENDED
                         conductor.tell_times()
         finally:
