@@ -189,6 +189,24 @@ def find(run_id: str, conf: str = "") -> str | None:
     return found[-1] if found and found[-1].isdigit() else None
 
 
+def own_runs(conf: str = "") -> dict[str, State]:
+    """
+    Return this user's jobs that Slurm knows, by the id of their run; in one question, however many there are.
+
+    Raises:
+        RunError: If the controller is not reached.
+        UsageError: If this machine has no squeue.
+    """
+    done = _run(["squeue", "-h", "-t", "all", "--me", "-o", "%T|%j"], _plain(), conf)
+    if done.returncode:
+        raise _silence(done.stderr)
+    prefix, found = _name(""), {}
+    for state, _, name in (line.partition("|") for line in _lines(done.stdout)):
+        if name.startswith(prefix):
+            found[name[len(prefix) :]] = State(state)
+    return found
+
+
 def _name(run_id: str) -> str:
     return f"madctl-{run_id}"
 

@@ -3,12 +3,17 @@
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
+import sys
+import uuid
+from pathlib import Path
 
 import pytest
 
+from madctl.lab import slurm as lab_slurm
 from tests.integration import slurm_site
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import on_host
@@ -231,6 +236,101 @@ def test_of_a_run_that_was_restarted_the_last_attempt_is_collected(site, tmp_pat
     assert (done.code, collected.code) == (0, 0), done.err + collected.err
     assert (tmp_path / "node1/logs/runner.out").read_text() == f"{run_id}\n"
     assert json.loads((tmp_path / "node1/run.json").read_text())["run_id"] == run_id
+
+
+# -- gc --------------------------------------------------------------------------------------------
+
+
+def test_gc_removes_what_ended_runs_in_jobs_left_and_nothing_of_one_that_slurm_still_has(site, waiting):
+    ended = site.launch("--command", "--", "true").json["run_id"]
+    checked = site.runs / "20200101-000000-00000000"
+    shutil.copytree(site.place(ended), checked)  # as of a check whose madctl was killed
+    unused, used = site.runs / "job-bin-0123456789abcdef", set(site.runs.glob("job-bin-*"))
+    unused.mkdir()
+    for path in (unused, *used):
+        os.utime(path, (1, 1))
+
+    dry = site.run("gc", "--days", "0", "--dry-run", "--output", "json").json["data"]
+    assert site.place(ended).is_dir() and unused.is_dir() and ended in dry["records"]
+    unasked = site.run("gc", "--days", "0", "--output", "json", env={"PATH": str(MADCTL.parent)})
+    assert unasked.code == 0 and [entry["code"] for entry in unasked.json["warnings"]] == ["SCHEDULER_MISSING"]
+    kept = {entry["run_id"]: entry["why"] for entry in unasked.json["data"]["roots"][0]["kept"]}
+    assert kept.keys() >= {ended, waiting, checked.name} and set(kept.values()) == {"Slurm cannot be asked"}
+
+    done = site.run("gc", "--days", "0", "--output", "json")
+    assert done.code == 0, done.err
+    data = done.json["data"]
+    (root,) = data["roots"]
+    assert root["root"] == str(site.runs) and root == dry["roots"][0]
+    assert {entry["run_id"] for entry in root["removed"]} >= {ended, checked.name}
+    assert root["kept"] == [{"run_id": waiting, "why": "running in Slurm"}] and data["records"] == [ended]
+    assert not site.place(ended).exists() and not checked.exists() and not unused.exists()
+    assert unused.name in {entry["name"] for entry in root["programs"]}
+    script = (site.place(waiting) / "job.sh").read_text()
+    assert [path.name for path in site.runs.glob("job-bin-*")] == [name for name in map(_name, used) if name in script]
+
+    assert site.run("stop", waiting).code == 0
+    assert f"{site.runs}: 1 run kept: 1 younger than 7 days" in site.run("gc").out.splitlines()
+    assert f"{site.runs}: 1 run, " in site.run("gc", "--days", "0").out
+    assert runs_of(site) == set() and madctl("ps", "--output", "json").json["data"]["runs"] == []
+
+
+def _name(path):
+    return path.name
+
+
+# -- who launches, and how many ---------------------------------------------------------------------
+
+
+def test_two_launches_at_once_are_two_runs_on_the_same_nodes(site):
+    shutil.rmtree(site.runs)  # Both write our programs.
+    launches = [site.begin("--command", "--", "sh", "-c", f"echo {name}; sleep 1") for name in ("one", "two")]
+    said = [launch.communicate(timeout=100) for launch in launches]
+
+    assert [launch.returncode for launch in launches] == [0, 0], said
+    assert [(out.count("one"), out.count("two")) for out, _ in said] == [(ALL, 0), (0, ALL)]
+    assert len(runs_of(site)) == 2 and len(list(site.runs.glob(".*"))) == 0
+
+
+@pytest.fixture
+def user():
+    """A user of this machine that is not root, and has nothing."""
+    name = f"madctl{uuid.uuid4().hex[:8]}"
+    subprocess.run(["useradd", "-M", "-d", "/nonexistent", "-s", "/bin/sh", name], check=True)
+    try:
+        yield pwd.getpwnam(name)
+    finally:
+        subprocess.run(["userdel", name], check=True)
+
+
+def test_a_user_who_is_not_root_checks_launches_reads_collects_and_cleans_up(site, user):
+    home = Path(site.lab.shared) / user.pw_name
+    home.mkdir(0o700)
+    os.chown(home, user.pw_uid, user.pw_gid)
+    # Some other Python, as that of these tests may be where only root goes.
+    python, libraries = "/usr/bin/python3", [path for path in sys.path if path.endswith("site-packages")]
+    own = {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "PYTHONDONTWRITEBYTECODE": "1"}
+    paths = {"PYTHONPATH": os.pathsep.join([str(MADCTL.parents[2]), *libraries]), "PATH": "/usr/bin:/bin"}
+    slurm = lab_slurm.environment(site.lab)
+
+    def run(*words):
+        argv = [python, "-m", "madctl", *words]
+        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        more = {"capture_output": True, "text": True, "cwd": home, "timeout": 100}
+        return subprocess.run(argv, env={**own, **paths, **slurm}, **as_user, **more)
+
+    before = on_nodes(site)
+    if run("--version").returncode:
+        pytest.skip("another user cannot read this checkout")
+    words = ["--on", "slurm", "--nodes", str(ALL), "--run-root", str(home / "runs"), "--command", "--", "id", "-u"]
+    checked, launched = run("check", *words), run("launch", *words)
+    assert checked.returncode == 0, checked.stderr
+    assert launched.returncode == 0 and launched.stdout.count(f"│ {user.pw_uid}\n") == ALL, launched.stderr
+    collected = run("collect", "--to", str(home / "here"))
+    assert collected.returncode == 0 and (home / "here/node3/logs/runner.out").read_text() == f"{user.pw_uid}\n"
+    assert on_nodes(site) == before
+    assert run("gc", "--days", "0").returncode == 0 and list((home / "runs").glob("2*")) == []
+    shutil.rmtree(home)
 
 
 # -- the directory of runs, and the machine --------------------------------------------------------
