@@ -120,7 +120,8 @@ def test_programs_go_when_no_run_is_left_that_uses_them_and_nothing_began_to(roo
         run(root, number, days=1 if number == 2 else 10, programs=programs)
         age(root / programs, 10 if number != 3 else 0.01)
 
-    assert [entry["name"] for entry in cleaned().roots[0].programs] == ["job-bin-1"]
+    for dry_run in (True, False):
+        assert [entry["name"] for entry in cleaned(dry_run=dry_run).roots[0].programs] == ["job-bin-1"]
     assert sorted(path.name for path in root.glob("job-bin-*")) == ["job-bin-2", "job-bin-3"]
 
 
