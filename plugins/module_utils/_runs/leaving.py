@@ -8,6 +8,7 @@ Private to the collection.
 from __future__ import annotations
 
 import contextlib
+import glob
 import gzip
 import os
 import re
@@ -18,8 +19,9 @@ from typing import Any, BinaryIO, Dict, List, Sequence
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
-from ansible_collections.madctl.multinode.plugins.module_utils._runs import packing
+from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, packing
 
+_DAYS = 7.0
 _SEGMENT = re.compile(r"(.+?)(\.\d+)?", re.ASCII)
 
 
@@ -45,11 +47,21 @@ def leave(request: Dict[str, Any]) -> Dict[str, Any]:
         if run_dir and os.path.isdir(run_dir):
             _write(pack, run_dir, [*run_directory.OF_SUPERVISOR, *_logs(run_dir, request["whole"])], request["most"])
         _remove(base)
+        _clear_others(base)
     except TooMuch:
         return {"still": "it is larger than %d MiB" % (request["most"] >> 20)}
     except (OSError, RecursionError) as error:
         return {"still": reason(error, is_named=True)}
     return {"still": None}
+
+
+def _clear_others(base: str) -> None:
+    """Remove what jobs of this user left here that were killed, after as long as ``madctl gc`` keeps it."""
+    user_base = run_directory.base(os.geteuid())
+    others = [path for path in glob.glob(user_base + "-[0-9]*") if path != base and run_directory.is_of_job(path)]
+    if others:
+        request = {"run_dir": others[0], "bases": others[1:], "keep": [], "days": _DAYS, "dry_run": False}
+        cleanup.clear(request)
 
 
 def _logs(run_dir: str, whole: Sequence[str]) -> List[str]:

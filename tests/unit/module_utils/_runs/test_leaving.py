@@ -3,10 +3,12 @@
 
 import gzip
 import os
+import time
+from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import leaving
 
 
@@ -59,3 +61,16 @@ def test_what_cannot_be_kept_stays_with_the_reason(request_):
 def test_a_node_that_never_took_part_is_cleared_too(request_):
     assert leaving.leave({**request_, "run_dir": None}) == {"still": None}
     assert not os.path.exists(request_["base"]) and not os.path.exists(request_["pack"])
+
+
+def test_what_a_job_left_that_was_killed_a_week_ago_goes_with_the_next_one(request_, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_directory, "_USUAL", f"{tmp_path}/madctl-")
+    own = f"{tmp_path}/madctl-{os.geteuid()}"
+    for name, days in (("-5", 10), ("-6", 5), ("", 10), ("-x", 10)):
+        place = Path(f"{own}{name}/20260101-000000-00000000/logs")
+        place.mkdir(parents=True)
+        for path in (place, place.parent):
+            os.utime(path, (time.time() - days * 86400,) * 2)
+    leaving.leave(request_)
+
+    assert sorted(path.name for path in tmp_path.glob("madctl-*")) == [Path(own + end).name for end in ("", "-6", "-x")]
