@@ -202,6 +202,9 @@ def test_a_run_that_was_killed_with_its_job_is_collected_with_a_word_on_what_is_
 
     assert done.code == 0 and [entry["code"] for entry in done.json["warnings"]] == ["FILES_LEFT_OUT"] * ALL
     assert (tmp_path / "node3/logs/runner.out").read_text() == "waiting\n"
+    for host in site.lab.hosts:
+        on_host(site.lab, host.name, "sh", "-c", "rm -rf /var/tmp/madctl-0-*")
+    shutil.rmtree(site.place(waiting))
 
 
 def test_a_user_who_says_where_nodes_keep_their_part_finds_it_there(site, tmp_path):
