@@ -6,10 +6,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from madctl.request import slurm_options
 from madctl.request.options import add_command, add_host_options, add_job_options, add_option, add_output_option
 
 _EXAMPLES = (
     ("check whether train.py could start on sixteen nodes", "madctl check --hosts gpu[01-16] train.py"),
+    ("check sixteen nodes in a short job of Slurm", "madctl check --on slurm --nodes 16 --gpus-per-node 8 train.py"),
     ("only ask which network they would use, and why", "madctl check --hosts gpu[01-16] --explain network"),
 )
 _FIRST = (
@@ -31,11 +33,14 @@ def register(commands: Any) -> None:
         "--explain", choices=["network"], metavar="network", help="show every address, and why it was chosen or not"
     )
     add_output_option(parser)
+    slurm_options.add_slurm_options(parser)
     parser.show_first(*_FIRST)
 
 
 def run(options: argparse.Namespace) -> int:
     """Check, and return 0 only if a launch would succeed."""
+    if options.on == "slurm":
+        return _in_job(options)
     from madctl.lab import state
     from madctl.nodes import choose
     from madctl.playbook.report import report_check
@@ -43,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     from madctl.request.role_variables import check_variables, secrets
     from madctl.screen.view import View
 
+    slurm_options.refuse_without_slurm(options)
     wanted = check_variables(options)
     hidden = secrets(options, wanted)
     nodes = choose.targets(options)
@@ -54,3 +60,17 @@ def run(options: argparse.Namespace) -> int:
     if options.lab:
         state.remember_told(options.lab, [problem.code for problem in view.warnings])
     return report_check(session, options)
+
+
+def _in_job(options: argparse.Namespace) -> int:
+    from madctl.nodes import job_site
+    from madctl.playbook import job_check
+    from madctl.request.role_variables import check_variables, secrets
+
+    given = vars(options)
+    wanted = check_variables(argparse.Namespace(**{**given, "dry_run": False}))
+    asked = argparse.Namespace(**{**given, "time": options.time or slurm_options.CHECK_TIME})
+    chosen, site = slurm_options.chosen(asked, wanted), job_site.of(options)
+    if options.dry_run:
+        return job_check.test(options, site, chosen)
+    return job_check.run(options, site, wanted, chosen, secrets(options, wanted))

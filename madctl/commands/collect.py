@@ -8,7 +8,6 @@ import os
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from madctl.errors import refused
 from madctl.request.options import add_command, add_option, add_output_option, add_run_argument
 
 
@@ -35,8 +34,9 @@ def run(options: argparse.Namespace) -> int:
 
     record = record_store.load(options.run_id)
     if record.job:
-        message = f"the files of a run in a job of Slurm are in {record.job['place']}"
-        raise refused("USAGE", message, remedy="copy that directory")
+        from madctl.playbook import job_collect
+
+        return job_collect.run(record, options)
     place = os.path.abspath(options.to or record.run_id)
     wanted = {"madctl_dest": place, "madctl_max_size": options.max_size}
     found, record = ask.nodes_of_run("collect", record, wanted)

@@ -14,7 +14,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = (
         "Delete files of old runs, here and on the given nodes; by default on the nodes of all runs that this machine "
-        "remembers. Live runs are never touched."
+        "remembers, and in the directories of runs in jobs of Slurm. Live runs are never touched."
     )
     examples = [("list what is left of runs that ended over a day ago", "madctl gc --days 1 --dry-run")]
     parser = add_command(commands, "gc", run, "delete files of old runs", about, examples)
@@ -28,17 +28,21 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each node where files were deleted; return 4 when a node did not answer."""
-    from madctl.housekeeping import cleaning, leftovers, plays
+    from madctl.housekeeping import cleaning, job_roots, leftovers, plays
     from madctl.nodes import choose
     from madctl.runs import record_store
     from madctl.screen.problems import print_answer
 
-    # Nothing reaches the nodes of a job; what is kept of its run is the user's to remove.
-    records = [record for record in record_store.known()[0] if not record.job]
-    reaches = [choose.targets(options)] if hosts_given(options) else [record.reach() for record in records]
+    known, is_narrowed = record_store.known()[0], hosts_given(options)
+    # Nothing reaches the nodes of a job, and nothing of it is left there; its files are in a directory of their own.
+    records = [record for record in known if not record.job]
+    reaches = [choose.targets(options)] if is_narrowed else [record.reach() for record in records]
     cleaned = cleaning.Cleaning(records, options.days, options.run_dir, options.dry_run)
     cleaned.ask(plays.groups(reaches))
-    over = cleaned.over()
+    jobs = job_roots.JobRoots([] if is_narrowed else known, options.days, options.dry_run)
+    if not is_narrowed:
+        jobs.clean()
+    over = [*cleaned.over(), *jobs.over()]
     left = leftovers.find()
     if not options.dry_run:
         cleaning.forget(over)
@@ -48,8 +52,10 @@ def run(options: argparse.Namespace) -> int:
     data = {
         "dry_run": options.dry_run,
         "nodes": cleaned.shown(),
+        "roots": [root.shown() for root in jobs.roots],
         "records": [record.run_id for record in over],
         "temporary": [str(path) for path in left],
     }
-    lines = cleaned.lines(over, left) or ["nothing to remove"]
-    return print_answer(options, None, data, lines, cleaned.problems, cleaned.notices)
+    lines = [*cleaned.lines(over, left), *jobs.lines()] or ["nothing to remove"]
+    notices = [*cleaned.notices, *jobs.notices]
+    return print_answer(options, None, data, [*lines, *jobs.kept_lines()], cleaned.problems, notices)

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError, refused
 from madctl.request import slurm_options
@@ -21,11 +19,6 @@ from madctl.request.options import (
     hosts_given,
 )
 
-if TYPE_CHECKING:
-    from madctl.jobs.slurm import Site
-
-# The directory of runs in what a lab shares.
-_IN_LAB = "madctl-runs"
 _EXAMPLES = (
     ("start train.py on sixteen nodes", "madctl launch --hosts gpu[01-16] train.py --lr 1e-4"),
     ("only print the plan of that launch", "madctl launch --hosts gpu[01-16] --dry-run train.py --lr 1e-4"),
@@ -68,9 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.screen.view import View
 
-    needing = slurm_options.given(options)
-    if needing:
-        raise refused("USAGE", f"{needing[0]} needs --on slurm")
+    slurm_options.refuse_without_slurm(options)
     wanted = launch_variables(options)
     nodes = choose.targets(options)
     chosen = output_choice.of_launch(options, nodes.names, hosts_given(options) or bool(from_environment()))
@@ -108,31 +99,17 @@ def _require_free(name: str) -> None:
 
 
 def _submit(options: argparse.Namespace) -> int:
+    from madctl.nodes import job_site
     from madctl.playbook import job_launch
     from madctl.request import output_choice
     from madctl.request.role_variables import launch_variables, secrets
 
     wanted = launch_variables(options)
-    words, site = slurm_options.chosen(options, wanted), _site(options)
+    words, site = slurm_options.chosen(options, wanted), job_site.of(options)
     if options.name and not options.dry_run:
         _require_free(options.name)
     shown = output_choice.unchecked(options)
     return job_launch.run(options, site, wanted, words, secrets(options, wanted), shown)
-
-
-def _site(options: argparse.Namespace) -> Site:
-    """Return where the job is submitted: on the login side of a lab, otherwise on this machine."""
-    from madctl.jobs import slurm
-    from madctl.lab import slurm as slurm_of_lab
-    from madctl.lab import state
-
-    lab = state.load(options.lab) if options.lab else None
-    root = options.run_root or (lab and os.path.join(lab.shared, _IN_LAB))
-    if not root:
-        message = "--on slurm needs a directory that this machine and all nodes see"
-        raise refused("USAGE", message, remedy="add --run-root PATH")
-    conf = str(slurm_of_lab.configuration_file(lab)) if lab else slurm.configuration()
-    return slurm.Site(Path(root).absolute(), conf)
 
 
 def disarm(session: Any) -> None:

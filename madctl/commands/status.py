@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     lines += ["", *status_table.lines(nodes, silent)] if nodes else []
     if not record.job and any(node["state"] in ("running", "stopping") for node in nodes):
         lines += ["", status_table.alone(nodes)]
-    lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank, record.job))]
+    lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank))]
     data = {"run": about, "nodes": nodes, **({"job": record.job} if record.job else {})}
     code = print_answer(options, record.run_id, data, lines, problems, [found for found in (unsaved, gone) if found])
     return _of_run(about) if options.exit_code else code
@@ -77,13 +77,13 @@ def _about(run: Mapping[str, Any], job: Mapping[str, Any] | None) -> list[Senten
     return [called(run["run_id"], run["name"]), *note, Sentence("work", run["work"]), *in_job]
 
 
-def _next(run: Mapping[str, Any], host: str | None, rank: int | None, job: Mapping[str, Any] | None) -> list[Sentence]:
+def _next(run: Mapping[str, Any], host: str | None, rank: int | None) -> list[Sentence]:
     """Name the commands that fit how a run stands."""
     run_id = run["run_id"]
     which = f" --rank {rank}" if rank is not None else f" --host {host}" if host else ""
     commands = {"logs": f"madctl logs {run_id}{which}"}
     if run["status"] in verdict_text.GOING:
         commands |= {"attach": f"madctl attach {run_id}", "stop": f"madctl stop {run_id}"}
-    elif not job:
+    else:
         commands |= {"collect": f"madctl collect {run_id}"}
     return [Sentence(name, command) for name, command in commands.items()]

@@ -8,6 +8,7 @@ Only its user may enter it. No other program is needed to see what became of a r
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -87,6 +88,10 @@ def _deliver(base: Path) -> None:
     """Write our programs once for all runs that use the same ones."""
     programs = _programs(base)
     if programs.is_dir():
+        if programs.lstat().st_uid != os.geteuid():
+            # Whoever wrote them could have this user run anything.
+            raise PermissionError(errno.EACCES, "it belongs to another user", str(programs))
+        os.utime(programs)  # In use again, so gc must not take it for old.
         return
     partial = base / f".{programs.name}.{os.getpid()}.{time.monotonic_ns()}"
     for name, text in delivery.files().items():

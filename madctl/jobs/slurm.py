@@ -154,6 +154,11 @@ def test(argv: Sequence[str], conf: str = "") -> list[str]:
     return list(map(_bare, _lines(done.stderr)))
 
 
+def version(conf: str = "") -> str:
+    """Return what Slurm calls itself here, such as ``slurm-wlm 22.05.8``."""
+    return (_lines(_run(["sbatch", "--version"], _plain(), conf).stdout) or ["an unknown version"])[0]
+
+
 def look(job_id: str, conf: str = "", seconds: float = SECONDS) -> State:
     """
     Ask for the state of a job.
@@ -182,6 +187,24 @@ def find(run_id: str, conf: str = "") -> str | None:
         raise _silence(done.stderr)
     found = done.stdout.split()
     return found[-1] if found and found[-1].isdigit() else None
+
+
+def own_runs(conf: str = "") -> dict[str, State]:
+    """
+    Return this user's jobs that Slurm knows, by the id of their run; in one question, however many there are.
+
+    Raises:
+        RunError: If the controller is not reached.
+        UsageError: If this machine has no squeue.
+    """
+    done = _run(["squeue", "-h", "-t", "all", "--me", "-o", "%T|%j"], _plain(), conf)
+    if done.returncode:
+        raise _silence(done.stderr)
+    prefix, found = _name(""), {}
+    for state, _, name in (line.partition("|") for line in _lines(done.stdout)):
+        if name.startswith(prefix):
+            found[name[len(prefix) :]] = State(state)
+    return found
 
 
 def _name(run_id: str) -> str:

@@ -55,7 +55,7 @@ def run(
     if options.dry_run:
         return _test(run_id, site, options.nodes, chosen, options.output == "json")
     record_store.prepare()
-    with _signals_noted() as noted:
+    with signals_noted() as noted:
         record, said = _submitted(run_id, site, options.nodes, chosen, wanted)
         unsaved = record_store.save(record)
         if noted and record.job:
@@ -79,12 +79,9 @@ def _submitted(
     run_id: str, site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any]
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
-    arguments = {**{name.removeprefix(PREFIX): value for name, value in wanted.items()}, "run_id": run_id}
-    # Nodes may be shared with other jobs, of whose ports nothing is known; and Slurm decides who has a node.
-    if arguments["master_port"] == BY_NAME["master_port"].default:
-        arguments["master_port"] = "auto"
-    arguments["skip"] = sorted({*arguments["skip"], "machine"})
-    where = place.make(site.root, run_id, {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS})
+    request = request_of(run_id, wanted)
+    arguments = request["arguments"]
+    where = place.make(site.root, run_id, request)
     argv = slurm.command(run_id, where, nodes, chosen)
     about = {"run_id": run_id, "argv": argv, "state": "submitting"}
     place.write_object(where, job_directory.SUBMISSION, about)
@@ -102,8 +99,18 @@ def _submitted(
     return replace(record, job={**job, "id": job_id}), said
 
 
+def request_of(run_id: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return what the job is asked for; ``wanted`` are the variables of a launch or of a check."""
+    arguments = {**{name.removeprefix(PREFIX): value for name, value in wanted.items()}, "run_id": run_id}
+    # Nodes may be shared with other jobs, of whose ports nothing is known; and Slurm decides who has a node.
+    if arguments["master_port"] == BY_NAME["master_port"].default:
+        arguments["master_port"] = "auto"
+    arguments["skip"] = sorted({*arguments["skip"], "machine"})
+    return {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS}
+
+
 @contextmanager
-def _signals_noted() -> Iterator[list[int]]:
+def signals_noted() -> Iterator[list[int]]:
     """Only note signals: between Slurm's answer and our record of it, a job would be lost."""
     noted: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

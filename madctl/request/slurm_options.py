@@ -45,10 +45,12 @@ _PROTECTED = (
 )
 # The rest of a job besides its run: agents have to start, and records to be written.
 _MORE_SECONDS = 300.0
+# The time limit of a job that only checks.
+CHECK_TIME = "10"
 
 
 def add_slurm_options(parser: argparse.ArgumentParser) -> None:
-    """Add them to the parser of a launch."""
+    """Add them to the parser of a launch or of a check."""
     group = parser.add_argument_group("Slurm")
     group.add_argument("--on", choices=ON, default=ON[0], metavar="ssh|slurm", help="where it runs (default ssh)")
     whole = taking("--nodes", kinds.whole(1, kinds.MAX_HOSTS))
@@ -56,16 +58,25 @@ def add_slurm_options(parser: argparse.ArgumentParser) -> None:
     for name, (metavar, what) in _WORDS.items():
         group.add_argument(f"--{name}", metavar=metavar, help=what)
     group.add_argument("--exclusive", action="store_true", help="share no node with other jobs")
-    what = "directory of the run's files, which this machine and all nodes see (with --lab: in what the lab shares)"
+    what = (
+        "directory of the run's files, which this machine and all nodes see (default: ~/.madctl/runs if that is on a "
+        "network file system; with --lab: in what the lab shares)"
+    )
     group.add_argument("--run-root", metavar="PATH", help=what)
     what = "more options of sbatch, each as --name or --name=value, quoted as for a shell"
     group.add_argument("--sbatch-args", default="", metavar="WORDS", help=what)
 
 
-def given(options: argparse.Namespace) -> list[str]:
-    """Name the options that only a job of Slurm takes, of those that were given."""
-    names = ["nodes", *_WORDS, "exclusive", "run-root", "sbatch-args"]
-    return [f"--{name}" for name in names if getattr(options, name.replace("-", "_"))]
+def refuse_without_slurm(options: argparse.Namespace) -> None:
+    """
+    Refuse options that only a job of Slurm takes, where there is none.
+
+    Raises:
+        UsageError: If one was given.
+    """
+    for name in ("nodes", *_WORDS, "exclusive", "run-root", "sbatch-args"):
+        if getattr(options, name.replace("-", "_")):
+            raise refused("USAGE", f"--{name} needs --on slurm")
 
 
 def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:

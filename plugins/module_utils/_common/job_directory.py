@@ -10,12 +10,16 @@ from __future__ import annotations
 # Written by who submits: what to run, removed as soon as it was read, as it may hold secrets; the key of all agents;
 # the script; how the job was submitted.
 REQUEST, KEY, SCRIPT, SUBMISSION = "request.json", "agents.key", "job.sh", "submit.json"
+# In a request, under ``only``: what to do instead of a launch.
+ONLY_CHECK = "check"
 # Written in the job: the frames of all events and output; the state, again and again; how the run ended; what the
 # scheduler's own programs print.
 STORY, STATE, RESULT = "story", "state.json", "result.json"
 # Written when a run is restarted in its job: the plan from then on. The story begins with the first one.
 PLAN = "plan.json"
 JOB_LOG, AGENTS_LOG = "job.log", "agents.log"
+# At the end: what each node keeps, ``HOST.pack``, in the form in which ``collect`` fetches it.
+KEPT, PACK = "nodes", ".pack"
 # An order of the user: the conductor looks for it when it is rung for, and every few seconds.
 ORDER = "order"
 # How often the state is written, in seconds.

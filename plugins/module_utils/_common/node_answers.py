@@ -153,6 +153,7 @@ SHAPES: Dict[str, Shape] = {
     ),
     "end": fields({"changed": truth, "known": truth, "left": _left}),
     "stop_now": fields({"left": _left}),
+    "leave": fields({"still": maybe(text(_LONG))}),
     "is_alive": fields({"alive": truth}),
     "survey": fields({"runs": listed(anything, RUNS)}),
     "alive": fields({"alive": listed(text(_LONG), 1 << 20)}),

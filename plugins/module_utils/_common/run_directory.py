@@ -24,6 +24,17 @@ def base(user_id: int) -> str:
     return "%s%d" % (_USUAL, user_id)
 
 
+def of_job(user_id: int, job_id: str) -> str:
+    """Return the directory of run directories that only one job of a scheduler uses, and removes at its end."""
+    return "%s-%s" % (base(user_id), job_id)
+
+
+def is_of_job(path: str) -> bool:
+    """Return whether a directory is one that only one job uses."""
+    user, dash, job_id = path[len(_USUAL) :].partition("-")
+    return path.startswith(_USUAL) and (user + job_id).isdigit() and bool(dash)
+
+
 def is_usual_base(path: str) -> bool:
     """Return whether a directory is the default one of some user."""
     return path.startswith(_USUAL) and path[len(_USUAL) :].isdigit()

@@ -57,9 +57,9 @@ def from_node(way: Way, request: Dict[str, Any], directory: str, size: int) -> F
         try:
             if not source.begins():
                 return Fetched(False, source.failure)
-            _renew(partial)
+            renew(partial)
             left_out = unpacking.unpack(source.read, partial, size)
-            return Fetched(_replace(directory, partial), None, left_out)
+            return Fetched(replace(directory, partial), None, left_out)
         except (Refused, OSError) as error:
             return Fetched(False, "its archive was refused: %s" % reason(error, is_named=True))
         finally:
@@ -104,14 +104,14 @@ class _Source:
         return b""
 
 
-def _renew(directory: str) -> None:
+def renew(directory: str) -> None:
     """Make an empty directory that only this user can read."""
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(os.path.dirname(directory), 0o700, exist_ok=True)
     os.mkdir(directory, 0o700)
 
 
-def _replace(directory: str, by: str) -> bool:
+def replace(directory: str, by: str) -> bool:
     """Replace a directory by another unless they hold the same; return whether it was replaced."""
     if os.path.isdir(directory) and same(by, directory):
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,7 +16,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways import slur
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Door
 
 _TURN_SECONDS, _END_SECONDS = 0.2, 20.0
-_SAID_BYTES = 1 << 12
+_SAID_BYTES = 1 << 16
+# A node that does not see our programs says so by itself, before Slurm ends the step on all nodes.
+_SEES = 'test -r "$0" || { echo "madctl: $SLURMD_NODENAME: cannot see $0" >&2; exit 1; }; exec "$@"'
+_SAYS = re.compile(r"madctl: ([^\s:]+): (.+)")
+_SHARE = "choose a directory that all nodes see: --run-root PATH"
 
 
 class Step:
@@ -35,7 +40,8 @@ class Step:
     def __enter__(self) -> Step:
         launcher = os.path.abspath(sys.argv[0])
         key = os.path.join(self._place, job_directory.KEY)
-        program = [sys.executable, "-I", "-S", launcher, "_ways.slurm", str(self._door.address[1]), key]
+        agent = [sys.executable, "-I", "-S", launcher, "_ways.slurm", str(self._door.address[1]), key]
+        program = ["/bin/sh", "-c", _SEES, launcher, *agent]
         with open(os.path.join(self._place, job_directory.AGENTS_LOG), "ab") as log:
             self._process = subprocess.Popen(
                 slurm.srun(self._count, program),
@@ -64,18 +70,26 @@ class Step:
         while self._door.missing() and not is_over():
             has_ended = self._process.poll() is not None
             if has_ended or time.monotonic() >= deadline:
-                why = self._said() or "its agent did not dial in within %g s" % seconds
-                remedy = "see %s" % os.path.join(self._place, job_directory.AGENTS_LOG)
-                return [codes.problem("NODE_NOT_READY", host, why, remedy) for host in self._door.missing()]
+                return self._failures("its agent did not dial in within %g s" % seconds)
             self._door.loop.turn(_TURN_SECONDS)
         return []
 
-    def _said(self) -> str:
-        """Return the last line that an agent, or srun, printed."""
+    def _failures(self, otherwise: str) -> List[codes.Problem]:
+        """Blame the nodes that said what is wrong there; where none did, all that have not dialled in."""
+        missing, lines = self._door.missing(), self._said()
+        found = [_SAYS.fullmatch(line) for line in lines]
+        own = {said[1]: said[2] for said in found if said and said[1] in missing}
+        see = "see %s" % os.path.join(self._place, job_directory.AGENTS_LOG)
+        if own:
+            remedies = {host: _SHARE if why.startswith("cannot see ") else see for host, why in own.items()}
+            return [codes.problem("NODE_NOT_READY", host, why, remedies[host]) for host, why in own.items()]
+        why = lines[-1] if lines else otherwise
+        return [codes.problem("NODE_NOT_READY", host, why, see) for host in missing]
+
+    def _said(self) -> List[str]:
+        """Return the last lines that agents and srun printed."""
         with contextlib.suppress(OSError), open(os.path.join(self._place, job_directory.AGENTS_LOG), "rb") as log:
             log.seek(0, os.SEEK_END)
             log.seek(max(0, log.tell() - _SAID_BYTES))
-            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-            own = [line for line in lines if line.startswith("madctl: ")]
-            return ([*lines, *own] or [""])[-1].replace("madctl: ", "", 1)
-        return ""
+            return [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+        return []

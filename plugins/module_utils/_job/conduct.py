@@ -17,12 +17,10 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     codes,
-    events,
     exit_codes,
     job_directory,
     wire,
@@ -32,12 +30,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
-from ansible_collections.madctl.multinode.plugins.module_utils._job import files
+from ansible_collections.madctl.multinode.plugins.module_utils._job import files, leaving, looking
 from ansible_collections.madctl.multinode.plugins.module_utils._job.agent_step import Step
 from ansible_collections.madctl.multinode.plugins.module_utils._job.progress import Progress
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request, validation
-from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen, plan_text
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Dialled, Door
 
@@ -143,7 +139,8 @@ class Work:
         job = slurm.job(os.environ)
         given = files.take_request(self._place)
         parsed, problems = validation.parsed(given["arguments"])
-        arguments = launch_request.filled(parsed)
+        filled = launch_request.filled(parsed)
+        arguments = leaving.placed(filled, job.job_id)
         story = files.Story(self._place, arguments["log_cap"])
 
         def tell(event: Dict[str, Any], payload: bytes) -> None:
@@ -163,8 +160,14 @@ class Work:
                         self._enter("waiting for agents")
                         problems = problems or step.wait(given["agents_seconds"], lambda: conductor.is_over)
                         result = _failed(problems)
-                        if not problems:
+                        if given.get("only") == job_directory.ONLY_CHECK:
+                            self._enter("checking")
+                            result.update(looking.check(conductor, arguments, job.hosts, problems))
+                        elif not problems:
                             result = self._launch(conductor, agents, arguments, job.hosts)
+                            if not filled["run_dir"] and "summary" in result:
+                                about = arguments["run_dir"], result, story.whole, self._is_ended
+                                result["left"] = leaving.leave(agents, self._place, *about)
                         result["by_scheduler"] = self._is_ended and conductor.interrupted is _ENDED
                         conductor.tell_times()
         finally:
@@ -174,21 +177,9 @@ class Work:
 
     def _launch(self, conductor: Conductor, agents: Agents, arguments: Dict[str, Any], hosts: List[str]) -> Result:
         self._enter("checking")
-        seen = conductor.probe(hosts, launch_request.probe(arguments, write=True, in_full=False))
+        judged = looking.judged(conductor, arguments, hosts, in_full=False)
         if conductor.is_over:
             return _failed([conductor.interrupted or _ENDED])
-        nodes = [(host, seen[host].facts) for host in hosts]
-        failed = [found.problem for found in seen.values() if found.problem]
-        counted = hosts if arguments["nnodes"] else [host for host, facts in nodes if facts is not None]
-        request = launch_request.request(arguments, (None,) * len(counted))
-        judged = judgement.judge(request, nodes, failed, arguments["nnodes"], arguments["max_restarts"])
-        shown = chosen.of(arguments["show_hosts"], arguments["show_ranks"])
-        empty = chosen.problems(shown, judged.plan) if judged.plan else []
-        if empty:
-            judged = replace(judged, plan=None, problems=empty)
-        outline = plan_text.outline(judged.plan) if judged.plan else None
-        told = {"plan": outline, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
-        conductor.tell({"event": events.PLANNED, **told})
         if judged.plan is None:
             found = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
             # As an action reports it: ``checks`` says that nothing was started.

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, job_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
@@ -84,6 +84,12 @@ class Story:
         )
         self._synced = time.monotonic()
         self.trouble: Optional[Problem] = None
+        self._cut: Set[Any] = set()
+
+    @property
+    def whole(self) -> Set[Tuple[str, str]]:
+        """Host and name of each log of which all is in the file."""
+        return set() if self.trouble else set(self._sizes) - self._cut
 
     def tell(self, event: Dict[str, Any], payload: bytes) -> None:
         """Add one event, output with the time; a full disk ends neither the job nor what follows it."""
@@ -94,11 +100,14 @@ class Story:
             kept = payload[: max(0, self._most - size)]
             self._sizes[source] = size + len(payload)
             if len(kept) < len(payload):
+                self._cut.add(source)
                 gap = {"host": source[0], "log": source[1], "size": len(payload) - len(kept)}
                 self._write(wire.encode({"event": events.SKIPPED, **gap}))
             if not kept:
                 return
             payload = kept
+        elif event["event"] == events.SKIPPED:
+            self._cut.add((event["host"], event["log"]))
         self._write(wire.encode(event, payload))
 
     def _write(self, data: bytes) -> None:

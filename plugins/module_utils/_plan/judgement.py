@@ -8,7 +8,7 @@ Pure; private to the collection.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
@@ -80,3 +80,17 @@ def judge(
         left_out=[name for name in catalog.NAMES if not request.wants(name)],
         answered=len(reached),
     )
+
+
+def not_run(judged: Judgement, paths: List[str]) -> Dict[str, List[str]]:
+    """List the checks that say nothing about a node: skipped, not applicable, or prevented by another failure."""
+    unreached = {entry["host"] for entry in judged.problems if catalog.CHECK_OF.get(entry["code"]) == "reach"}
+    silent = {}
+    for host in judged.hosts:
+        there: Dict[str, Any] = {"shared_paths": paths, **judged.proof.get(host, {})}
+        without = {check.name for check in catalog.CHECKS if check.needs and not any(map(there.get, check.needs))}
+        names = {*judged.left_out, *without}
+        if host in unreached:
+            names = set(catalog.NAMES) - {"reach"}
+        silent[host] = sorted(names)
+    return silent

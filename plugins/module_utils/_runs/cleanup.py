@@ -77,6 +77,9 @@ class _Clearing:
             size = None if is_used else self._old(path, ARMING_SECONDS)
             if self._goes(path, size, self._is_free):
                 self.found["programs"].append({"name": name, "bytes": size})
+        if not self._is_dry and run_directory.is_of_job(base):
+            with contextlib.suppress(OSError):
+                os.rmdir(base)
 
     def _old(self, path: str, least: float) -> Optional[int]:
         """Return the size of a directory in which nothing is young or mounted; None where something is."""

@@ -30,10 +30,10 @@ def packed(run_dir: str, without: Iterable[str] = ()) -> Iterator[bytes]:
     Yield the frames of an archive of files and directories, and nothing else.
 
     Args:
-        without: Names to leave out at the top; further down they are the job's.
+        without: Paths below the directory to leave out; the same names elsewhere are the job's.
     """
-    packing = _Packing()
-    yield from packing.directory(os.fsencode(run_dir), "", frozenset(map(os.fsencode, without)))
+    packing = _Packing(frozenset(map(os.fsencode, without)))
+    yield from packing.directory(os.fsencode(run_dir), "")
     left_out = {"left_out": packing.count, "names": packing.names} if packing.count else {}
     yield wire.encode({"end": True, **left_out})
 
@@ -50,13 +50,15 @@ def is_name(name: Any) -> bool:
 class _Packing:
     """How much was packed so far, and the entries that were left out: how many, and the first names."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: FrozenSet[bytes]) -> None:
+        self._without = without
         self._entries = self.count = 0
         self.names: List[str] = []
 
-    def directory(self, path: bytes, prefix: str, without: FrozenSet[bytes] = frozenset()) -> Iterator[bytes]:
+    def directory(self, path: bytes, prefix: str) -> Iterator[bytes]:
         """Pack what is in a directory; files of a living run may go at any moment."""
-        for name, entry in _spelled(sorted(set(os.listdir(path)) - without)):
+        wanted = (entry for entry in os.listdir(path) if os.fsencode(prefix) + entry not in self._without)
+        for name, entry in _spelled(sorted(wanted)):
             try:
                 yield from self._entry(os.path.join(path, entry), prefix + name)
             except FileNotFoundError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import glob
 import os
 import re
 import stat
@@ -104,7 +105,9 @@ def bases(request: Dict[str, Any]) -> List[str]:
     """Return the existing base directories of this user, each once."""
     default = run_directory.base(os.geteuid())
     found: List[str] = []
-    for base in [request.get("run_dir") or default, *(request.get("bases") or [])]:
+    # A job that was killed has left its own directory.
+    usual = [request["run_dir"]] if request.get("run_dir") else [default, *sorted(glob.glob(default + "-[0-9]*"))]
+    for base in [*usual, *(request.get("bases") or [])]:
         try:
             ours = os.lstat(base).st_uid == os.geteuid() == os.stat(base).st_uid and os.path.isdir(base)
         except (OSError, ValueError):

@@ -145,7 +145,7 @@ class Dialler:
             if time.monotonic() >= until:
                 if self._was_in:
                     return None
-                sys.exit("madctl: %s cannot dial in to %s, port %d: %s" % (self._name, *self._place, why))
+                sys.exit("madctl: %s: cannot dial in to %s, port %d: %s" % (self._name, *self._place, why))
             time.sleep(_PAUSE_SECONDS)
 
 
@@ -229,6 +229,6 @@ def serve(place: Place, key_file: str, node: int, name: str) -> None:
         with open(key_file, "rb") as stream:
             key = stream.read(sealed.KEY_BYTES)
     except OSError as error:
-        sys.exit("madctl: %s cannot read %s: %s" % (name, key_file, error.strerror))
+        sys.exit("madctl: %s: cannot see %s: %s" % (name, key_file, error.strerror))
     Dialler(place, key, node, name).run()
     end_all(_ORPHAN_SECONDS)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
@@ -80,7 +80,7 @@ def prove(
         show: Whether to show the table as well.
     """
     problems = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
-    silent = not_run(judged, launch_request.shared_paths(arguments))
+    silent = judgement.not_run(judged, launch_request.shared_paths(arguments))
     checks = check_table.cells(judged.hosts, problems, judged.warnings, silent)
     if show:
         playbook_screen.say(check_table.lines(checks))
@@ -108,17 +108,3 @@ def interrupted(conductor: Conductor, arguments: dict[str, Any], hosts: Sequence
     """Return the result of an action that was interrupted before anything started on the hosts of the play."""
     reason = conductor.interrupted or codes.problem("INTERRUPTED", None, "interrupted")
     return results.judged({"changed": False, "exit_code": int(codes.exit_code([reason]))}, [reason], arguments, hosts)
-
-
-def not_run(judged: judgement.Judgement, paths: list[str]) -> dict[str, list[str]]:
-    """List the checks that say nothing about a node: skipped, not applicable, or prevented by another failure."""
-    unreached = {entry["host"] for entry in judged.problems if catalog.CHECK_OF.get(entry["code"]) == "reach"}
-    silent = {}
-    for host in judged.hosts:
-        there: dict[str, Any] = {"shared_paths": paths, **judged.proof.get(host, {})}
-        without = {check.name for check in catalog.CHECKS if check.needs and not any(map(there.get, check.needs))}
-        names = {*judged.left_out, *without}
-        if host in unreached:
-            names = set(catalog.NAMES) - {"reach"}
-        silent[host] = sorted(names)
-    return silent

@@ -179,6 +179,8 @@ def test_words_that_make_another_job_are_refused(words):
     assert caught.value.problems[0].message.startswith("--sbatch-args")
 
 
-def test_options_of_a_job_need_one():
-    assert slurm_options.given(cli.parsed(["launch", "--nodes", "2", "--qos", "x", "train.py"])) == ["--nodes", "--qos"]
-    assert slurm_options.given(cli.parsed(["launch", "train.py"])) == []
+@pytest.mark.parametrize("command", ["launch", "check"])
+def test_options_of_a_job_need_one(command):
+    with pytest.raises(UsageError, match="--nodes needs --on slurm"):
+        slurm_options.refuse_without_slurm(cli.parsed([command, "--nodes", "2", "--qos", "x", "train.py"]))
+    slurm_options.refuse_without_slurm(cli.parsed([command, "train.py"]))

@@ -75,6 +75,7 @@ GOOD = {
     },
     "end": {"changed": True, "known": True, "left": ["5 (python)"]},
     "stop_now": {"left": []},
+    "leave": {"still": None},
     "is_alive": {"alive": True},
     "survey": {"runs": [HELD, {**HELD, "exit": None, "described": None}]},
     "alive": {"alive": ["x"]},

@@ -257,7 +257,7 @@ def test_no_archive_writes_anywhere_else(tmp_path, outside, rounds):
         made = os.listdir(place)
         if made:
             assert all(name.isprintable() for name in made)
-            fetching._renew(str(place))
+            fetching.renew(str(place))
     assert written(tmp_path) == ["outside", "outside/flag", "place"] and (outside / "flag").read_text() == "ours"
 
 

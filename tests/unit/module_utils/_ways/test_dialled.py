@@ -148,14 +148,14 @@ def test_a_key_that_is_another_is_refused_by_either_end(site, tmp_path):
     program = site.dial(0, "a", other)
     site.until(lambda: program.poll() is not None)
 
-    assert b"a cannot dial in to 127.0.0.1" in program.stderr.read()
+    assert b"a: cannot dial in to 127.0.0.1" in program.stderr.read()
     assert site.door.arrived == set()
 
 
 def test_a_program_without_the_key_says_that_it_cannot_read_it(site):
     program = site.dial(0, "a", site.place / "none")
     assert program.wait(SECONDS) == 1
-    assert program.stderr.read().decode() == f"madctl: a cannot read {site.place}/none: No such file or directory\n"
+    assert program.stderr.read().decode() == f"madctl: a: cannot see {site.place}/none: No such file or directory\n"
 
 
 def test_a_program_does_not_obey_one_that_does_not_know_the_key(site):

@@ -16,7 +16,7 @@ OTHERS = ["context", "madengine", "mpi"]  # for other runners and other work
 def silent(numbers, paths=(), failed=(), **request):
     nodes = [*((f"n{number}", node(number)) for number in numbers), *((entry["host"], None) for entry in failed)]
     asked = Request("r", ("train.py",), python="/opt/python", chdir="/job", **request)
-    return verdict.not_run(judgement.judge(asked, nodes, failed), list(paths))
+    return judgement.not_run(judgement.judge(asked, nodes, failed), list(paths))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Collect a run in a job from its directory: logs from its story, the rest from what its nodes kept at their end.
+
+Laid out as what is fetched over SSH. No node is asked: by now others have them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, job_directory, run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import fetching, unpacking
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Refused
+from madctl.errors import Problem
+from madctl.jobs import place
+
+_PIECE = 1 << 18
+_PARTIAL, _OUTPUT = ".partial", ".output"
+
+
+class Collected(NamedTuple):
+    """What is here of a run now: directory by host, why there is none of others, and what is missing."""
+
+    nodes: dict[str, str]
+    problems: list[Problem]
+    notices: list[Problem]
+
+
+def collect(where: Path, run_id: str, dest: Path, size: int) -> Collected:
+    """
+    Write a directory for each node of a run; of a run that was restarted, as it was the last time.
+
+    Args:
+        where: The directory of its job.
+        run_id: That of the run, which may have been restarted since.
+        size: How many bytes each node's files may have.
+    """
+    output = _Output(dest, size)
+    try:
+        output.read(where)
+        run_id = output.run_id or run_id
+        problems = [problem for host in output.hosts if (problem := _taken(dest / host, run_id, host))]
+        if problems:
+            return Collected({}, problems, [])
+        result = place.read(where, job_directory.RESULT)
+        nodes, notices = {}, []
+        for host, run_dir in output.hosts.items():
+            try:
+                left_out = _node(where, output, host, run_id)
+            except (Refused, OSError) as error:
+                problems.append(Problem("NODE_SILENT", f"its files were refused: {reason(error, is_named=True)}", host))
+                continue
+            nodes[host] = str(dest / host)
+            missing = left_out if left_out is not None else _elsewhere(result, host, run_dir)
+            notices += [Problem("FILES_LEFT_OUT", missing, host)] if missing else []
+        return Collected(nodes, problems, notices)
+    finally:
+        output.close()
+
+
+def _taken(place: Path, run_id: str, host: str) -> Problem | None:
+    """Return the problem that something else is where a node's files belong; an earlier attempt is nothing else."""
+    first = run_id.partition(".")[0]
+    if any(fetching.is_replaced(str(place), name) for name in (run_id, first)):
+        return None
+    return Problem("DEST_IN_USE", f"{place} exists and is not from this run", host, "name another directory")
+
+
+def _node(where: Path, output: _Output, host: str, run_id: str) -> str | None:
+    """Write the files of one node; return what it left out, empty for nothing, None where it kept nothing."""
+    final = output.dest / host
+    partial = final.with_name(f"{host}{_PARTIAL}")
+    fetching.renew(str(partial))
+    try:
+        left_out = _unpacked(where, host, partial, output.left_of(host))
+        output.move(host, partial)
+        _complete(partial, {"run_id": run_id, "host": host}, output.ends.get(host))
+        fetching.replace(str(final), str(partial))
+        return left_out
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _unpacked(where: Path, host: str, partial: Path, size: int) -> str | None:
+    try:
+        with open(where / job_directory.KEPT / f"{host}{job_directory.PACK}", "rb") as stream:
+            return unpacking.unpack(lambda: stream.read(_PIECE), str(partial), size) or ""
+    except FileNotFoundError:
+        return None
+
+
+def _complete(partial: Path, about: Mapping[str, Any], end: Mapping[str, Any] | None) -> None:
+    """Write what every collected node has, where it kept nothing itself: whose run it is, and how that ended there."""
+    for name, data in ((run_directory.DESCRIPTION, about), (run_directory.RECORD, end)):
+        path = partial / name
+        if data is not None and not path.exists():
+            path.write_text(json.dumps(data) + "\n")
+
+
+def _elsewhere(result: Mapping[str, Any] | None, host: str, run_dir: str) -> str:
+    """Return where the rest of a node's files is."""
+    if result is None:
+        return f"only its output is here: the run has not ended in order; the rest is on the node: {run_dir}"
+    left = result.get("left")
+    why = left.get(host) if isinstance(left, dict) else None
+    if why is None:
+        return f"only its output is here; the rest is on the node: {run_dir}"
+    return f"only its output is here; the rest is on the node: {why['run_dir']}: {why['why']}"
+
+
+class _Output:
+    """What the story of a run has of each node: its logs, as files beside where they belong, and how it ended."""
+
+    def __init__(self, dest: Path, size: int) -> None:
+        self.dest, self._size = dest, size
+        self.run_id = ""
+        self.hosts: dict[str, str] = {}
+        self.ends: dict[str, dict[str, Any]] = {}
+        self._written: dict[str, int] = {}
+
+    def read(self, where: Path) -> None:
+        """
+        Read all that is there now.
+
+        Raises:
+            Refused: If it is not a story, or a node has more than it may.
+        """
+        story = place.Story(where)
+        try:
+            while True:
+                frames = story.more()
+                for event, payload in frames:
+                    self._take(event, payload)
+                if not frames and not story.more_waits:
+                    return
+        except wire.WireError as error:
+            raise Refused(f"the story of the run: {error}") from error
+
+    def _take(self, event: dict[str, Any], payload: bytes) -> None:
+        kind, host, plan = event.get("event"), event.get("host"), event.get("plan")
+        if kind in (events.PLANNED, events.RESTART) and plan:
+            self.close()
+            self.run_id, self.ends, self._written = plan["run_id"], {}, {}
+            self.hosts = {node["host"]: str(node.get("run_dir") or "") for node in plan["nodes"] if _is_name(node)}
+        elif host in self.hosts and kind == events.EXIT:
+            self.ends[host] = {key: value for key, value in event.items() if key != "host"}
+        elif host in self.hosts and kind == events.LOG and run_directory.LOG_NAME.fullmatch(str(event.get("log"))):
+            self._write(host, event["log"], payload)
+
+    def _write(self, host: str, log: str, payload: bytes) -> None:
+        written = self._written[host] = self._written.get(host, 0) + len(payload)
+        if written > self._size:
+            raise Refused(f"{host}: it has more than {self._size} bytes of logs")
+        directory = self._of(host)
+        if written == len(payload):
+            fetching.renew(str(directory))
+        with open(directory / log, "ab") as stream:
+            stream.write(payload)
+
+    def _of(self, host: str) -> Path:
+        return self.dest / f"{host}{_OUTPUT}"
+
+    def left_of(self, host: str) -> int:
+        """Return how many bytes the other files of a node may have."""
+        return self._size - self._written.get(host, 0)
+
+    def move(self, host: str, partial: Path) -> None:
+        """Add the logs of a node to what it kept; what it kept itself is where the story has gaps."""
+        if host not in self._written:
+            return
+        logs = partial / run_directory.LOGS
+        logs.mkdir(0o700, exist_ok=True)
+        for path in self._of(host).iterdir():
+            if not (logs / path.name).exists():
+                path.rename(logs / path.name)
+
+    def close(self) -> None:
+        """Remove what is not needed any more."""
+        for host in self.hosts:
+            shutil.rmtree(self._of(host), ignore_errors=True)
+
+
+def _is_name(node: Mapping[str, Any]) -> bool:
+    """Return whether the name of a node is that of a directory, and no way out of it."""
+    name = node["host"]
+    return isinstance(name, str) and name not in ("", ".", "..") and os.sep not in name

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``madctl collect`` of a run in a job: from its directory, whether it still runs or its nodes are long gone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import fetching
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
+from madctl.errors import ExitCode, Problem, RunError, refused
+from madctl.jobs import collecting
+from madctl.playbook import job_verbs
+from madctl.runs import record_store, verdicts
+from madctl.runs.run_record import Record
+from madctl.screen.problems import print_answer
+
+
+def run(record: Record, options: argparse.Namespace) -> int:
+    """
+    Collect, and return 2 when the destination is in use.
+
+    Raises:
+        UsageError: If there is nothing to collect.
+        RunError: If the files cannot be read.
+    """
+    stands, record = job_verbs.stands(record)
+    assert record.job is not None
+    where = Path(record.job["place"])
+    if not where.is_dir():
+        raise refused("RUN_UNKNOWN", f"the files of run {record.run_id} are gone: {where}")
+    dest = os.path.abspath(options.to or record.run_id)
+    try:
+        found = collecting.collect(where, record.run_id, Path(dest), int(options.max_size or fetching.MAX_BYTES))
+    except Refused as error:
+        raise RunError(ExitCode.UNREACHABLE, Problem("NODE_SILENT", str(error), remedy=f"see {where}")) from error
+    if not found.nodes and not found.problems:
+        raise refused("RUN_UNKNOWN", f"no node of run {record.run_id} has begun", remedy=f"see {where}")
+    now = time.time()
+    judged = verdicts.joined_with(record, stands.verdict)
+    about = verdicts.described(record, judged, now)
+    if stands.unknown is None:
+        record_store.update(verdicts.updated(record, judged, now))
+    lines = [f"{dest}: {fold(list(found.nodes))}"] if found.nodes else []
+    data = {"nodes": found.nodes, "run": about}
+    return print_answer(options, record.run_id, data, lines, found.problems, found.notices)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a launch in a job finds out before it starts, and all that a check there does. Private to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Dict, List
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
+from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, chosen, plan_text
+
+Arguments = Dict[str, Any]
+
+
+def judged(conductor: Conductor, arguments: Arguments, hosts: List[str], in_full: bool) -> judgement.Judgement:
+    """
+    Probe all nodes, judge and plan, and tell the plan, unless this was interrupted.
+
+    Args:
+        in_full: Whether to probe also what this launch does not need.
+    """
+    seen = conductor.probe(hosts, launch_request.probe(arguments, write=True, in_full=in_full))
+    nodes = [(host, seen[host].facts if host in seen else None) for host in hosts]
+    failed = [found.problem for found in seen.values() if found.problem]
+    counted = hosts if arguments["nnodes"] else [host for host, facts in nodes if facts is not None]
+    request = launch_request.request(arguments, (None,) * len(counted))
+    found = judgement.judge(request, nodes, failed, arguments["nnodes"], arguments["max_restarts"])
+    shown = chosen.of(arguments["show_hosts"], arguments["show_ranks"])
+    empty = chosen.problems(shown, found.plan) if found.plan else []
+    if empty:
+        found = replace(found, plan=None, problems=empty)
+    if not conductor.is_over:
+        outline = plan_text.outline(found.plan) if found.plan else None
+        told = {"plan": outline, "warnings": found.warnings, "without_ifconfig": found.without_ifconfig}
+        conductor.tell({"event": events.PLANNED, **told})
+    return found
+
+
+def check(conductor: Conductor, arguments: Arguments, hosts: List[str], missing: List[Problem]) -> Dict[str, Any]:
+    """
+    Do what a launch would before its start, prove it, and return the table of all checks, and all problems.
+
+    Args:
+        missing: Why nodes did not dial in; then nothing is asked of the others.
+    """
+    if missing:
+        names = {entry["host"] for entry in missing}
+        silent = dict.fromkeys(hosts, [name for name in catalog.NAMES if name != "reach"])
+        checks = check_table.cells(hosts, missing, [], silent) if names.intersection(hosts) else {}
+        return {"checks": checks, "warning_list": [], "problems": missing, "exit_code": int(codes.exit_code(missing))}
+    found = judged(conductor, arguments, hosts, in_full=True)
+    problems = [*found.problems, *([] if conductor.is_over else conductor.prove(found.proof, found.left_out))]
+    if conductor.interrupted:
+        return {"problems": [conductor.interrupted], "exit_code": int(codes.exit_code([conductor.interrupted]))}
+    silent = judgement.not_run(found, launch_request.shared_paths(arguments))
+    return {
+        "checks": check_table.cells(found.hosts, problems, found.warnings, silent),
+        "candidates": found.candidates,
+        "fingerprints": found.fingerprints,
+        "warning_list": found.warnings,
+        "problems": problems,
+        "exit_code": int(codes.exit_code(problems)) if problems else 0,
+    }
