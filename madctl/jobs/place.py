@@ -131,7 +131,7 @@ def read(place: Path, name: str) -> dict[str, Any] | None:
 
 
 def planned(place: Path) -> dict[str, Any] | None:
-    """Return the plan of a run, which is told before its output; None where there is none yet."""
+    """Return the plan of an attempt, which is told before its output; None where there is none yet."""
     story = Story(place)
     with contextlib.suppress(wire.WireError):
         for event, _ in chain.from_iterable(story.more() for _ in range(_PLAN_PARTS)):

@@ -84,7 +84,8 @@ def _submitted(
     if arguments["master_port"] == BY_NAME["master_port"].default:
         arguments["master_port"] = "auto"
     arguments["skip"] = sorted({*arguments["skip"], "machine"})
-    where = place.make(site.root, run_id, {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS})
+    request = {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS, "requeue": "--requeue" in chosen}
+    where = place.make(site.root, run_id, request)
     argv = slurm.command(run_id, where, nodes, chosen)
     about = {"run_id": run_id, "argv": argv, "state": "submitting"}
     place.write_object(where, job_directory.SUBMISSION, about)

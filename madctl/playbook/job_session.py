@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import QUEUED
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
+from madctl.jobs import attempts
 from madctl.jobs.reading import Reading
 from madctl.nodes import inventory
 from madctl.nodes.inventory import Targets
@@ -31,6 +33,7 @@ class JobSession(RunSession):
         follow: bool = True,
         reading: Reading | None = None,
         caught_up: Callable[[], None] | None = None,
+        attempt: int | None = None,
     ) -> None:
         """
         Prepare.
@@ -39,16 +42,18 @@ class JobSession(RunSession):
             follow: Whether to wait for the end of the run.
             reading: What of the output is wanted; by default all.
             caught_up: Called when all was read that was there at first.
+            attempt: Read only this one of the attempts of the job.
         """
         super().__init__(record.reach(), {}, view, record)
         self._attached = False
-        self._follow, self._reading, self._caught_up = follow, reading, caught_up
+        self._follow, self._reading, self._caught_up, self._attempt = follow, reading, caught_up, attempt
 
     def player(self, on_task: TaskListener, on_event: EventListener) -> InJob:
         """Return what follows the run."""
         assert self.record is not None and self.record.job is not None
         where, tell = self.record.job, self.view.progress
-        return InJob(on_task, on_event, where, tell, self._follow, self.only_reads, self._reading, self._caught_up)
+        how = (self._follow, self.only_reads, self._reading, self._caught_up, self._attempt)
+        return InJob(on_task, on_event, where, tell, *how)
 
     @property
     def detached(self) -> bool:
@@ -58,17 +63,32 @@ class JobSession(RunSession):
     def planned(self, without_ifconfig: list[str]) -> None:
         """Remember the nodes, which are known now."""
         if self.plan and self.record and not self.only_reads:
-            self.remember(with_plan(self.record, self.plan))
+            self.remember(with_plan(self.record, self.plan, _attempts(self.record)))
         self.view.planned(self.plan, without_ifconfig)
 
 
-def with_plan(record: Record, plan: dict[str, Any]) -> Record:
-    """Return the record with the plan that the job made; as it is if no record may have such a plan."""
+def _attempts(record: Record) -> int:
+    return attempts.last(Path(record.job["place"])) + 1 if record.job else 1
+
+
+def is_behind(record: Record) -> bool:
+    """Return whether the job has made a plan, or another one, since its record was written."""
+    return not record.plan["nodes"] or record.attempts < _attempts(record)
+
+
+def with_plan(record: Record, plan: dict[str, Any], number: int | None = None) -> Record:
+    """
+    Return the record with the plan that the job made; as it is if no record may have such a plan.
+
+    Args:
+        number: How many attempts there have been; by default those that there are now.
+    """
     try:
         names = [node["host"] for node in plan["nodes"]]
         group = inventory.build(list(map(Host, names)), None, None, "")
         targets = {"names": names, "inventory": group, "sources": []}
-        return sound(replace(record, plan=outline(plan), targets=targets))
+        count = max(record.attempts, number or _attempts(record))
+        return sound(replace(record, plan=outline(plan), targets=targets, attempts=count))
     except (KeyError, TypeError, ValueError, AttributeError):
         return record  # The job may write into its directory as well.
 

@@ -17,7 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import 
 from madctl.jobs import standing
 from madctl.jobs.standing import Standing
 from madctl.nodes import reach
-from madctl.playbook.job_session import with_plan
+from madctl.playbook.job_session import is_behind, with_plan
 from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
 
@@ -62,7 +62,7 @@ def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
 
 def with_standing(record: Record, stands: Standing, now: float) -> Record:
     """Return the record of a run in a job with what is known now."""
-    if stands.plan and not record.plan["nodes"]:
+    if stands.plan and is_behind(record):
         record = with_plan(record, stands.plan)
     return verdicts.updated(record, stands.verdict, now)
 

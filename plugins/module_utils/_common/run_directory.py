@@ -103,6 +103,8 @@ RANK_WRAPPER, MPI_AGENT = "_supervise/rank_wrapper.py", "_supervise/mpi_agent.py
 # Variables of every process of the job; the first proves that a process, or a container, belongs to the run.
 RUN_ID, RUN_DIR, HOST_FILE_PATH = "MADCTL_RUN_ID", "MADCTL_RUN_DIR", "MADCTL_HOSTFILE"
 MARK = RUN_ID + "="
+# How often the scheduler has requeued the job that a run is in.
+RESTARTS = "MADCTL_RESTART_COUNT"
 # The command that starts ranks, which a user's script puts before its program.
 RUNNER = "MAD_MULTI_NODE_RUNNER"
 # Variables with a process's rank and the size of its world: torchrun, Open MPI, MPICH.

@@ -45,7 +45,8 @@ class Conductor:
         """
         self.loop, self._agents, self._tell, self._clock = agents.loop, agents, tell, agents.clock
         # Orders before there is a follower; a follower has its own.
-        self.orders, self._is_following = Orders(tell), False
+        self.orders = Orders(tell)
+        self._follower: Optional[Follower] = None
         # Whether the reader of events takes no more for now.
         self.is_held: Callable[[], bool] = lambda: False
 
@@ -68,8 +69,13 @@ class Conductor:
 
     def interrupt(self, reason: codes.Problem) -> None:
         """Stop gracefully; kill at the second call, detach at the third."""
-        if self._is_following or not self.interrupted:
+        if self._follower is not None or not self.interrupted:
             self.orders.interrupt(reason)
+
+    def pass_on(self, number: int) -> None:
+        """Send a signal of the user's own to all ranks, once they run."""
+        if self._follower is not None:
+            self._follower.pass_on(number)
 
     def detach(self) -> None:
         """Stop following; the run continues."""
@@ -176,7 +182,7 @@ class Conductor:
         follower = Follower(plan, self._tell, self.loop, self._agents.ways, **how)
         follower.is_held = self.is_held
         follower.orders.interrupted, follower.orders.detached = self.interrupted, self.detached
-        self.orders, self._is_following = follower.orders, True
+        self.orders, self._follower = follower.orders, follower
         return follower
 
 

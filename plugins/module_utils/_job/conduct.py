@@ -25,6 +25,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     events,
     exit_codes,
     job_directory,
+    job_signals,
+    run_directory,
     wire,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
@@ -55,7 +57,10 @@ class Work:
     """One job, from its request to its result."""
 
     def __init__(self, place: str) -> None:
-        self._place = place
+        self._base = place
+        # Where this attempt writes; only the first one writes into the job's directory itself.
+        self.place = job_directory.of_attempt(place, slurm.restarts(os.environ))
+        self.may_return = False
         self._loop = Loop()
         self._progress = Progress()
         self._is_due = False
@@ -73,7 +78,7 @@ class Work:
         for descriptor in (wake, waker):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(waker)
-        for number in (signal.SIGTERM, signal.SIGURG):
+        for number in (signal.SIGTERM, signal.SIGURG, *job_signals.FOR_RANKS):
             signal.signal(number, lambda *_: None)
 
         def on_signal() -> None:
@@ -83,6 +88,9 @@ class Work:
                 self._is_ended = True
                 if not conductor.interrupted:
                     conductor.interrupt(_ENDED)
+            for number in job_signals.FOR_RANKS:
+                if number in numbers:
+                    conductor.pass_on(number)
             self._look()
 
         self._loop.watch(wake, on_signal)
@@ -90,7 +98,7 @@ class Work:
 
     def _look(self) -> None:
         """Look for an order of the user, and obey a new one."""
-        order = files.order(self._place)
+        order = files.order(self._base)
         if order is None or order == self._order or self._conductor is None:
             return
         self._order = order
@@ -115,7 +123,7 @@ class Work:
         self._is_due = False
         with contextlib.suppress(OSError):
             state = {"stage": self._stage, "time": time.time(), **self._progress.shown()}
-            files.write(self._place, job_directory.STATE, state)
+            files.write(self.place, job_directory.STATE, state)
 
     def _enter(self, stage: str) -> None:
         self._stage = stage
@@ -132,10 +140,12 @@ class Work:
             JobError: If this is no job.
         """
         job = slurm.job(os.environ)
-        given = files.take_request(self._place)
+        given = files.take_request(self._base)
+        self.may_return = bool(given.get("requeue"))
         parsed, problems = validation.parsed(given["arguments"])
-        arguments = launch_request.filled(parsed)
-        story = files.Story(self._place, arguments["log_cap"])
+        arguments = of_attempt(launch_request.filled(parsed), job.restarts)
+        os.makedirs(self.place, 0o700, exist_ok=True)
+        story = files.Story(self.place, arguments["log_cap"])
 
         def tell(event: Dict[str, Any], payload: bytes) -> None:
             self._progress.take(event)
@@ -144,12 +154,12 @@ class Work:
             story.tell(event, payload)
 
         try:
-            with Door(self._loop, files.key(self._place), job.hosts, any_address()) as door:
+            with Door(self._loop, files.key(self._base), job.hosts, any_address()) as door:
                 ways = {host: Dialled(host, sys.executable, door) for host in job.hosts}
                 with Agents(self._loop, dict(ways), timing.Clock("agents, probe", timing.is_wanted())) as agents:
                     conductor = Conductor(agents, tell)
                     self._listen(conductor)
-                    with Step(self._place, door, len(job.hosts)) as step:
+                    with Step(self._base, door, len(job.hosts)) as step:
                         self._enter("waiting for agents")
                         problems = problems or step.wait(given["agents_seconds"], lambda: conductor.is_over)
                         result = _failed(problems)
@@ -190,23 +200,25 @@ class Work:
     @staticmethod
     def _bounded(plan: Plan) -> Plan:
         """Have ranks end before the scheduler kills them and us."""
-        try:
-            said = subprocess.run(
-                ["scontrol", "show", "config"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=_ASK_SECONDS,
-            ).stdout.decode(errors="replace")
-        except (OSError, subprocess.SubprocessError):
-            said = ""
-        plan["grace"] = min(plan["grace"], max(1.0, slurm.kill_wait(said) - _RECORD_SECONDS))
+        seconds = slurm.kill_wait(slurm.show("config"))
+        plan["grace"] = min(plan["grace"], max(1.0, seconds - _RECORD_SECONDS))
         return plan
 
     @property
     def is_ordered(self) -> bool:
         """Whether the user had it stopped."""
         return self._order is not None
+
+
+def of_attempt(arguments: Dict[str, Any], restarts: int) -> Dict[str, Any]:
+    """
+    Return the arguments of a launch for an attempt of its job.
+
+    Each attempt has an id of its own, as it may get the same nodes again; restarts within an attempt come between.
+    """
+    number = restarts * (arguments["max_restarts"] + 1)
+    run_id = "%s.%d" % (arguments["run_id"], number) if number else arguments["run_id"]
+    return {**arguments, "run_id": run_id, "env": {**arguments["env"], run_directory.RESTARTS: str(restarts)}}
 
 
 def any_address() -> str:
@@ -234,6 +246,11 @@ def _failed(problems: List[codes.Problem]) -> Result:
     return {"problems": problems, "exit_code": int(codes.exit_code(problems)), "detached": False, "restarts": []}
 
 
+def _returns(job: slurm.Job) -> bool:
+    """Return whether a job that the scheduler ends may be requeued."""
+    return not slurm.is_final(slurm.show("job", job.job_id))
+
+
 def main() -> None:
     """Conduct, write the result, and end with its exit code."""
     place = sys.argv[1]
@@ -250,7 +267,10 @@ def main() -> None:
         traceback.print_exc()
         found = codes.problem("INTERNAL", None, "%s: %s" % (type(error).__name__, error), "see job.log")
         result = {**_failed([found]), "exit_code": int(exit_codes.ExitCode.INTERNAL)}
-    files.write(place, job_directory.RESULT, result)
+    os.makedirs(work.place, 0o700, exist_ok=True)
+    files.write(work.place, job_directory.RESULT, result)
+    if work.may_return and not (job is not None and result.get("by_scheduler") and _returns(job)):
+        files.remove_request(place)
     if job is not None and work.is_ordered:
         # So that the scheduler's accounting says what happened; all is written, and nothing is left to end.
         command = slurm.cancel(job.job_id)
