@@ -70,6 +70,9 @@ def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -
     if state.reason == "JobLaunchFailure":
         message = f"job {job_id} could not be started, probably because its first node does not see the run directory"
         return Problem("NODE_NOT_READY", message, remedy="choose one on shared storage: --run-root PATH")
+    if state == FORGOTTEN and not last_line:
+        message = f"job {job_id} has written nothing, and Slurm does not know it any more"
+        return Problem("NODE_NOT_READY", message, remedy="launch it again")
     known = "Slurm has forgotten it" if state == FORGOTTEN else f"Slurm says {state.state} {state.reason}".rstrip()
     said = f": {last_line}" if last_line else ""
     return Problem("NODE_NOT_READY", f"job {job_id} ended without a record, {known}{said}", remedy="see job.log")

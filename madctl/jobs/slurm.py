@@ -163,6 +163,8 @@ def look(job_id: str, conf: str = "", seconds: float = SECONDS) -> State:
     Raises:
         RunError: If the controller is not reached.
     """
+    if seconds <= 0:
+        raise _unreachable("there was no time left to ask it")
     done = _run(["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T|%r|%S"], _plain(), conf, seconds)
     if done.returncode:
         if _UNKNOWN in done.stderr:

@@ -122,13 +122,14 @@ def configuration(lab: Lab, place: Path, login: str, proctrack: str) -> str:
     )
 
 
-def start(lab: Lab, proctrack: str = "linuxproc") -> None:
+def start(lab: Lab, proctrack: str = "linuxproc", more: str = "") -> None:
     """
     Start Slurm on a lab that is up, and wait until all of its nodes are idle.
 
     Args:
         proctrack: How it knows the processes of a step: by descent, ``linuxproc``, or by ``cgroup``, where a signal
             to a step reaches only the program that it started. Empty groups then outlive the lab.
+        more: Lines to add to slurm.conf.
 
     Raises:
         UsageError: If a daemon does not start; the message has the last line of its log.
@@ -136,13 +137,13 @@ def start(lab: Lab, proctrack: str = "linuxproc") -> None:
     place = _place(lab)
     place.mkdir()
     place.chmod(0o755)  # munge refuses a place that others could not enter, whatever the umask is.
-    _write_files(lab, place, proctrack)
+    _write_files(lab, place, proctrack, more)
     names = {"--key-file": "munge.key", "--socket": "munge.sock", "--pid-file": "munge.pid", "--seed-file": "seed"}
     words = [f"{option}={place / name}" for option, name in names.items()]
     _spawn(lab, ["munged", "--foreground", "--force", *words], place / "munged.log")
     if not network.wait_until((place / "munge.sock").exists):
         raise _failed(place, "munged.log")
-    _spawn(lab, ["slurmctld", "-D", "-c"], place / "slurmctld.out")
+    start_controller(lab, "-c")
     for host in lab.hosts:
         enter = ["nsenter", "-t", str(host.init_pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
         _spawn(lab, [*enter, "slurmd", "-D", "-N", host.name], place / f"slurmd.{host.name}.out")
@@ -150,9 +151,14 @@ def start(lab: Lab, proctrack: str = "linuxproc") -> None:
         raise _failed(place, "slurmctld.log")
 
 
-def _write_files(lab: Lab, place: Path, proctrack: str) -> None:
+def start_controller(lab: Lab, *words: str) -> None:
+    """Start the controller of a lab's Slurm, again if it was ended; it then knows its jobs."""
+    _spawn(lab, ["slurmctld", "-D", *words], _place(lab) / "slurmctld.out")
+
+
+def _write_files(lab: Lab, place: Path, proctrack: str, more: str) -> None:
     (place / "state").mkdir()
-    (place / "slurm.conf").write_text(configuration(lab, place, socket.gethostname().split(".")[0], proctrack))
+    (place / "slurm.conf").write_text(configuration(lab, place, socket.gethostname().split(".")[0], proctrack) + more)
     (place / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     devices = f"{place}/gpu[0-{GPUS - 1}]"
     lines = (f"NodeName={host.name} Name=gpu File={devices}\n" for host in lab.hosts)

@@ -191,7 +191,7 @@ class InJob:
     def _left(self) -> dict[str, Any]:
         """Return that the run continues without us, unless we have cancelled it, which Slurm has not confirmed."""
         if self._obeyed is None or self._story.has_begun:
-            return {"detached": True, "problems": [], "exit_code": 0}
+            return {"detached": True, "run_id": self._place.name, "problems": [], "exit_code": 0}
         message = f"job {self._id} was told to end before it began, but Slurm has not confirmed that it has"
         return _judged(
             {}, Problem("STOP_UNVERIFIED", message, remedy=f"check it: madctl status {self._place.name}"), True

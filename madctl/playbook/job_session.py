@@ -18,6 +18,7 @@ from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener
 from madctl.playbook.in_job import InJob
 from madctl.playbook.session import RunSession
+from madctl.result import to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record, sound
 from madctl.screen.view import View
@@ -59,6 +60,12 @@ class JobSession(RunSession):
     def detached(self) -> bool:
         """Whether the run continues, or still waits, without this session."""
         return bool(self.final and self.final.get("detached"))
+
+    def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
+        """Process the end of the run, and tell what the job could not write."""
+        super().on_task(action, host, result)
+        if result.get("trouble"):
+            self.view.notice(to_problem(result["trouble"]))
 
     def planned(self, without_ifconfig: list[str]) -> None:
         """Remember the nodes, which are known now."""

@@ -86,13 +86,14 @@ def stop(record: Record, options: argparse.Namespace) -> int:
     begun = place.Story(where).has_begun and (ended or not _waits(state()))
     if begun and not ended:
         place.write(base, job_directory.ORDER, b"kill\n" if options.force else b"stop\n")
-        slurm.ring(job_id, conf)
+        if not silent:  # It looks for orders by itself as well.
+            slurm.ring(job_id, conf)
         seconds = _FORCED_SECONDS if options.force else STOP_SECONDS + _MORE_SECONDS
         ended = _wait(lambda: _has_ended(where) or is_over(), seconds)
     if not ended:
         slurm.cancel(job_id, conf)
     problems = []
-    is_proven = _wait(is_over, _MORE_SECONDS)
+    is_proven = _wait(lambda: is_over() or bool(silent), _MORE_SECONDS) and not silent
     attempts.forget_request(base)
     if not is_proven and silent:
         remedy = f"ask again later: madctl status {record.run_id}"
@@ -132,7 +133,8 @@ def _stopped(record: Record, options: argparse.Namespace, problems: list[Problem
     about = verdicts.described(record, judged, now)
     hosts = [] if problems else [node["host"] for node in record.plan["nodes"]]
     job_id = record.job["id"] if record.job else ""
-    waited = "while it waited to be started again" if record.attempts > 1 or found.earlier else "before it began"
+    had_begun = record.job is not None and place.Story(Path(record.job["place"])).has_begun
+    waited = "while it waited to be started again" if had_begun else "before it began"
     how = "is over, nothing is left" if begun else f"was cancelled {waited}"
     lines = [] if problems else [f"run {record.run_id}: job {job_id} {how}"]
     if not problems and had_ended:

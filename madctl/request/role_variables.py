@@ -35,7 +35,7 @@ def launch_variables(options: argparse.Namespace, environment: Mapping[str, str]
     if not options.work and not options.tags:
         raise refused("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py")
     for option, value in (("--idle-timeout", options.idle_timeout), ("--max-restarts", options.max_restarts)):
-        if options.detach and value:
+        if options.detach and value and options.on == "ssh":
             raise refused("USAGE", f"{option} needs a process that follows", remedy="leave out --detach")
     # A dry run writes nothing, so it can prove nothing.
     return {**_variables(options, environment), "madctl_proof": not options.dry_run}

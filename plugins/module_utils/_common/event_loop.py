@@ -17,7 +17,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 Callback = Callable[[], None]
 # A process that wakes up this much later than it wanted was stopped, as by a scheduler that suspends its job.
-STOPPED_SECONDS = 10.0
+STOPPED_SECONDS = 5.0
 
 
 class Timer:

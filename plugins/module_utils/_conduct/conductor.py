@@ -13,10 +13,11 @@ collection.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, links, look, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
@@ -73,9 +74,14 @@ class Conductor:
             self.orders.interrupt(reason)
 
     def pass_on(self, number: int) -> None:
-        """Send a signal of the user's own to all ranks, once they run."""
-        if self._follower is not None:
-            self._follower.pass_on(number)
+        """Send a signal of the user's own to every rank, or to the command of every node, once they run."""
+        if self._follower is None or not self.orders.has_gone:
+            return
+        plan = self._follower.plan
+        counts = runners.job_of(plan["shape"], plan.get("runner")).counts_ranks
+        message = {"signal": number, "to": "ranks" if counts else "runner"}
+        for host in self.orders.channels:
+            self.orders.give(host, json.dumps(message).encode() + b"\n")
 
     def detach(self) -> None:
         """Stop following; the run continues."""

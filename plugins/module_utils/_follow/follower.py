@@ -8,17 +8,10 @@ files. What happens when a channel ends too early is in ``suspects``.
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import (
-    events,
-    ranks,
-    run_directory,
-    runners,
-    wire,
-)
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, ranks, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
@@ -140,14 +133,6 @@ class Follower:
         """Start all runners."""
         self._spoke_at, self._daemons.began = self._loop.time(), time.monotonic()
         self.orders.go()
-
-    def pass_on(self, number: int) -> None:
-        """Have a signal sent to every rank, or to the command of every node."""
-        counts = runners.job_of(self.plan["shape"], self.plan.get("runner")).counts_ranks
-        message = {"signal": number, "to": "ranks" if counts else "runner"}
-        if self.orders.has_gone and not self.orders.stopping:
-            for host in list(self.channels):
-                self.orders.give(host, json.dumps(message).encode() + b"\n")
 
     def wait_started(self, seconds: float) -> None:
         """Wait until every runner was started, or one could not be."""

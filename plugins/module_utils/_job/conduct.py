@@ -27,6 +27,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     job_directory,
     job_signals,
     run_directory,
+    runners,
     wire,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
@@ -45,6 +46,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled imp
 
 # After the order to end, the scheduler kills; what is left of that time is for records.
 _RECORD_SECONDS = 5.0
+# Containers do not end with a job, so they have to be removed before the kill: what is left is signalled, then killed.
+_CONTAINER_SECONDS = 8.0
 _ASK_SECONDS = 10.0
 _SHOW_SECONDS = 0.5
 _STOPPED = codes.problem("RUN_STOPPED", None, "stopped by madctl stop")
@@ -165,6 +168,7 @@ class Work:
                         result = _failed(problems)
                         if not problems:
                             result = self._launch(conductor, agents, arguments, job.hosts)
+                        result["trouble"] = story.trouble
                         result["by_scheduler"] = self._is_ended and conductor.interrupted is _ENDED
                         conductor.tell_times()
         finally:
@@ -200,8 +204,10 @@ class Work:
     @staticmethod
     def _bounded(plan: Plan) -> Plan:
         """Have ranks end before the scheduler kills them and us."""
-        seconds = slurm.kill_wait(slurm.show("config"))
-        plan["grace"] = min(plan["grace"], max(1.0, seconds - _RECORD_SECONDS))
+        seconds = slurm.kill_wait(slurm.show("config")) - _RECORD_SECONDS
+        if runners.job_of(plan["shape"], plan["runner"]).has_models:
+            seconds -= _CONTAINER_SECONDS
+        plan["grace"] = min(plan["grace"], max(1.0, seconds))
         return plan
 
     @property

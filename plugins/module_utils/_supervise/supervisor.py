@@ -20,7 +20,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, job_signals, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import Reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import DUMP, END, GO, KILL, SIGNALS, STOP
@@ -72,7 +72,6 @@ class Supervisor:
         self.worlds = Worlds(self.feed.emit)
         self.relay: Any = self._open_relay(spec["mpi"]) if spec["mpi"] else None
         self.ranks.on_joined = lambda: self.worlds.joined(self.relay, len(self.ranks.joined))
-        self.feed.hear = self._hear
         self.wake = node_claim.watch_signals(self.selector, SIGNALS.values(), self._signalled)
         node_claim.reserve_record()
         if self.beacon:
@@ -83,6 +82,7 @@ class Supervisor:
         from ansible_collections.madctl.multinode.plugins.module_utils._supervise.mpi_relay import Relay
 
         relay = Relay(spec, self.spec["run_id"], self.feed.emit, lambda: self.feed.follower is not None)
+        self.feed.hear = self._start_daemon
         if relay.leads:
             relay.serve(self.selector)
         return relay
@@ -126,22 +126,6 @@ class Supervisor:
             self.go()
         elif END in orders:
             self.end()
-
-    def _hear(self, message: Dict[str, Any]) -> None:
-        """Take a message of the follower."""
-        if "signal" in message:
-            self._pass_on(message)
-        else:
-            self._start_daemon(message)
-
-    def _pass_on(self, message: Dict[str, Any]) -> None:
-        """Send a signal that the user wants to the ranks, or to the command, as a scheduler sends it to a program."""
-        number, pids = message["signal"], self.runners.pids()
-        if message.get("to") == "ranks":
-            ours = processes.descendants(os.getpid(), set())
-            pids = [entry["pid"] for entry in self.ranks.joined.values() if entry["pid"] in ours]
-        if self.state == "running" and number in job_signals.FOR_RANKS:
-            processes.send(pids, number)
 
     def follower_dropped(self) -> None:
         """Disarm, because no other follower can start the run; a running one continues."""

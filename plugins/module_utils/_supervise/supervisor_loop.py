@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import selectors
 import time
+from functools import partial
 from typing import Any, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import Reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 from ansible_collections.madctl.multinode.plugins.module_utils._node.failure_flag import LOOK_SECONDS
-from ansible_collections.madctl.multinode.plugins.module_utils._supervise import final_sweep, node_claim
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import final_sweep, node_claim, passed_signals
 
 # After this many errors of our own within that time the loop is no longer trusted.
 BREAKS, BREAK_SECONDS = 20, 12.0
 PAUSE_SECONDS = 0.05
 # In a scheduler's job the loop looks this often whether it was suspended meanwhile: it wakes up that much later.
-LOOK_AGAIN_SECONDS, STOPPED_SECONDS = 5.0, 10.0
+LOOK_AGAIN_SECONDS, STOPPED_SECONDS = 5.0, 5.0
 # Processes outside our tree report nothing when they die, so a sweep looks again.
 SWEEP_INTERVAL_SECONDS = 0.1
 
@@ -29,6 +30,7 @@ SWEEP_INTERVAL_SECONDS = 0.1
 def run(supervisor: Any) -> None:
     """Serve until the run is over and its follower knows everything."""
     errors: List[float] = []
+    supervisor.feed.pass_on = partial(passed_signals.pass_on, supervisor)
     while supervisor.state != "done" or supervisor.feed.is_behind:
         try:
             _turn(supervisor)
