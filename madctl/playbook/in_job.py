@@ -189,13 +189,10 @@ class InJob:
             self._tell("queue", text)
 
     def _left(self) -> dict[str, Any]:
-        """Return that the run continues without us, unless we have cancelled it, which Slurm has not confirmed."""
-        if self._obeyed is None or self._story.has_begun:
-            return {"detached": True, "run_id": self._place.name, "problems": [], "exit_code": 0}
-        message = f"job {self._id} was told to end before it began, but Slurm has not confirmed that it has"
-        return _judged(
-            {}, Problem("STOP_UNVERIFIED", message, remedy=f"check it: madctl status {self._place.name}"), True
-        )
+        """Return that the run continues without us, for all we know."""
+        if self._obeyed is not None and not self._story.has_begun:
+            self._report(f"job {self._id} was told to end, but Slurm has not confirmed that")
+        return {"detached": True, "run_id": self._place.name, "problems": [], "exit_code": 0}
 
     def _look(self) -> dict[str, Any] | None:
         """Look at the heartbeat, and ask the scheduler where there is none; return a result if the job is over."""
@@ -283,12 +280,12 @@ class InJob:
         return lines[-1][:400] if lines else ""
 
 
-def _judged(result: dict[str, Any], problem: Problem, is_asked: bool = False) -> dict[str, Any]:
+def _judged(result: dict[str, Any], problem: Problem) -> dict[str, Any]:
     entry = codes.problem(problem.code, problem.host, problem.message, problem.remedy)
     return {
         "detached": False,
         "restarts": [],
         **result,
         "problems": [entry],
-        "exit_code": int(codes.answer_code([entry["code"]]) if is_asked else codes.exit_code([entry])),
+        "exit_code": int(codes.exit_code([entry])),
     }

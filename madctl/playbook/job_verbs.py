@@ -30,7 +30,7 @@ from madctl.screen.view import View
 
 _LOOK_SECONDS = 0.2
 # What a job needs besides its ranks' time to end: records, and Slurm's own end of it.
-_MORE_SECONDS, _FORCED_SECONDS = 30.0, 15.0
+_MORE_SECONDS, _FORCED_SECONDS, _SOON_SECONDS = 30.0, 15.0, 10.0
 
 
 def submitted(record: Record) -> Record:
@@ -90,7 +90,8 @@ def stop(record: Record, options: argparse.Namespace) -> int:
             slurm.ring(job_id, conf)
         seconds = _FORCED_SECONDS if options.force else STOP_SECONDS + _MORE_SECONDS
         ended = _wait(lambda: _has_ended(where) or is_over(), seconds)
-    if not ended:
+    # One whose run has ended is about to end by itself.
+    if not ended or not _wait(lambda: is_over() or bool(silent), _SOON_SECONDS):
         slurm.cancel(job_id, conf)
     problems = []
     is_proven = _wait(lambda: is_over() or bool(silent), _MORE_SECONDS) and not silent

@@ -99,7 +99,7 @@ def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:
                 raise refused("USAGE", f"--{name} takes a word of Slurm's, not {value!r}")
             words.append(f"--{name}={value}")
     words += [f"--{name}" for name in ("exclusive", "requeue") if getattr(options, name)]
-    if options.signal:
+    if options.signal is not None:
         words.append(f"--signal={_signal(options.signal)}")
     if options.time is None and wanted.get("madctl_timeout"):
         seconds = float(wanted["madctl_timeout"]) + float(wanted["madctl_start_timeout"]) + _MORE_SECONDS

@@ -17,8 +17,9 @@ pytestmark = [
 ]
 
 NODES = 2
-# Jobs in the partition "high" take the nodes of others, which end or wait again.
+# Jobs in the partition "high" take the nodes of others, which end or wait again. Nobody waits long for a controller.
 PREEMPTION = """\
+MessageTimeout=4
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=low Nodes=ALL PriorityTier=1 PreemptMode=CANCEL MaxTime=INFINITE
@@ -180,8 +181,8 @@ def test_a_run_that_waits_to_be_started_again_is_stopped(site, left):
 
 
 def test_a_suspended_run_is_shown_as_such_and_no_clock_counts_that_time(site, left):
-    script = "echo waiting; for i in {1..15}; do sleep 1; echo $i; done"
-    run_id = left("--idle-timeout", "6", "--timeout", "30", script=script)
+    script = "echo waiting; for i in {1..8}; do sleep 1; echo $i; done"
+    run_id = left("--idle-timeout", "6", "--timeout", "20", script=script)
     site.slurm("scontrol", "suspend", site.job_of(run_id))
     wait_for(lambda: status(site, run_id)["run"]["status"] == "suspended", 60)
     site.slurm("scontrol", "resume", site.job_of(run_id))
@@ -268,4 +269,5 @@ def test_runs_do_not_need_the_controller_and_nothing_false_is_said_while_it_is_a
         _, said = launch.communicate(timeout=60)
         assert launch.returncode == 0 and "not reached" not in said, said
     wait_for(lambda: site.state(site.job_of(ends)) == "COMPLETED")
-    assert site.run("stop", stops).code == 0
+    again = site.run("stop", stops)
+    assert again.code == 0, again.err

@@ -49,6 +49,7 @@ _RECORD_SECONDS = 5.0
 # Containers do not end with a job, so they have to be removed before the kill: what is left is signalled, then killed.
 _CONTAINER_SECONDS = 8.0
 _ASK_SECONDS = 10.0
+_CANCEL_SECONDS = 30
 _SHOW_SECONDS = 0.5
 _STOPPED = codes.problem("RUN_STOPPED", None, "stopped by madctl stop")
 _ENDED = codes.problem("RUN_STOPPED", None, "the scheduler ended the job")
@@ -281,6 +282,8 @@ def main() -> None:
         # So that the scheduler's accounting says what happened; all is written, and nothing is left to end.
         command = slurm.cancel(job.job_id)
         with contextlib.suppress(OSError):
-            subprocess.call(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            signal.pause()
+            null = subprocess.DEVNULL
+            if subprocess.call(command, stdin=null, stdout=null, stderr=null) == 0:
+                signal.alarm(_CANCEL_SECONDS)  # The controller may have taken the order and be lost.
+                signal.pause()
     sys.exit(result["exit_code"])

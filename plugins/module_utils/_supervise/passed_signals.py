@@ -28,5 +28,5 @@ def pass_on(supervisor: Any, message: Dict[str, Any]) -> None:
         # Any process of the job can say that it is a rank.
         ours = processes.descendants(os.getpid())
         pids = [entry["pid"] for entry in supervisor.ranks.joined.values() if entry["pid"] in ours]
-    if supervisor.state == "running" and number in job_signals.FOR_RANKS:
+    if supervisor.state == "running" and type(number) is int and number in job_signals.FOR_RANKS:
         processes.send(pids, number)
