@@ -72,6 +72,7 @@ class Work:
         self._stage = "starting"
         self._order: Optional[bytes] = None
         self._is_ended = False
+        self._site = ""
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -146,6 +147,7 @@ class Work:
         job = slurm.job(os.environ)
         given = files.take_request(self._base)
         self.may_return = bool(given.get("requeue"))
+        self._site = slurm.show("config")
         parsed, problems = validation.parsed(given["arguments"])
         arguments = of_attempt(launch_request.filled(parsed), job.restarts)
         os.makedirs(self.place, 0o700, exist_ok=True)
@@ -158,7 +160,7 @@ class Work:
             story.tell(event, payload)
 
         try:
-            with Door(self._loop, files.key(self._base), job.hosts, any_address()) as door:
+            with self._door(job.hosts) as door:
                 ways = {host: Dialled(host, sys.executable, door) for host in job.hosts}
                 with Agents(self._loop, dict(ways), timing.Clock("agents, probe", timing.is_wanted())) as agents:
                     conductor = Conductor(agents, tell)
@@ -176,6 +178,15 @@ class Work:
             story.close()
         self._enter("ended")
         return result, job
+
+    def _door(self, hosts: List[str]) -> Door:
+        """Listen where nodes may dial: a site's firewall may let them reach no other ports."""
+        ports = slurm.ports(self._site)
+        try:
+            return Door(self._loop, files.key(self._base), hosts, any_address(), ports)
+        except OSError as error:
+            message = "nodes cannot dial in to %s, ports %d to %d: %s" % (hosts[0], ports[0], ports[-1], error.strerror)
+            raise slurm.JobError(message) from error
 
     def _launch(self, conductor: Conductor, agents: Agents, arguments: Dict[str, Any], hosts: List[str]) -> Result:
         self._enter("checking")
@@ -202,10 +213,9 @@ class Work:
         result = conductor.start(self._bounded(judged.plan), _given(arguments))
         return {**result, "error": None if conductor.is_over else _error(agents, result)}
 
-    @staticmethod
-    def _bounded(plan: Plan) -> Plan:
+    def _bounded(self, plan: Plan) -> Plan:
         """Have ranks end before the scheduler kills them and us."""
-        seconds = slurm.kill_wait(slurm.show("config")) - _RECORD_SECONDS
+        seconds = slurm.kill_wait(self._site) - _RECORD_SECONDS
         if runners.job_of(plan["shape"], plan["runner"]).has_models:
             seconds -= _CONTAINER_SECONDS
         plan["grace"] = min(plan["grace"], max(1.0, seconds))
