@@ -49,7 +49,7 @@ _RECORD_SECONDS = 5.0
 # Containers do not end with a job, so they have to be removed before the kill: what is left is signalled, then killed.
 _CONTAINER_SECONDS = 8.0
 _ASK_SECONDS = 10.0
-_CANCEL_SECONDS = 30
+_CANCEL_SECONDS = 60.0
 _SHOW_SECONDS = 0.5
 _STOPPED = codes.problem("RUN_STOPPED", None, "stopped by madctl stop")
 _ENDED = codes.problem("RUN_STOPPED", None, "the scheduler ended the job")
@@ -291,9 +291,9 @@ def main() -> None:
     if job is not None and work.is_ordered:
         # So that the scheduler's accounting says what happened; all is written, and nothing is left to end.
         command = slurm.cancel(job.job_id)
+        # The signal may arrive before its program has ended, so it is held until it is waited for.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         with contextlib.suppress(OSError):
-            null = subprocess.DEVNULL
-            if subprocess.call(command, stdin=null, stdout=null, stderr=null) == 0:
-                signal.alarm(_CANCEL_SECONDS)  # The controller may have taken the order and be lost.
-                signal.pause()
+            subprocess.call(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            signal.sigtimedwait({signal.SIGTERM}, _CANCEL_SECONDS)
     sys.exit(result["exit_code"])
