@@ -90,7 +90,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def running(nodes=ALL, proctrack="linuxproc", more=""):
+def running(nodes=ALL, proctrack="linuxproc", more=()):
     """Bring up a lab with Slurm, and take it down at the end."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     before = Path.cwd()

@@ -18,19 +18,19 @@ pytestmark = [
 
 NODES = 2
 # Jobs in the partition "high" take the nodes of others, which end or wait again. Nobody waits long for a controller.
-PREEMPTION = """\
-MessageTimeout=4
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-PartitionName=low Nodes=ALL PriorityTier=1 PreemptMode=CANCEL MaxTime=INFINITE
-PartitionName=again Nodes=ALL PriorityTier=1 PreemptMode=REQUEUE MaxTime=INFINITE
-PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF MaxTime=INFINITE
-"""
+MORE = (
+    "MessageTimeout=4",
+    "PreemptType=preempt/partition_prio",
+    "PreemptMode=REQUEUE",
+    "PartitionName=low Nodes=ALL PriorityTier=1 PreemptMode=CANCEL MaxTime=INFINITE",
+    "PartitionName=again Nodes=ALL PriorityTier=1 PreemptMode=REQUEUE MaxTime=INFINITE",
+    "PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF MaxTime=INFINITE",
+)
 
 
 @pytest.fixture(scope="module")
 def site():
-    with slurm_site.running(NODES, more=PREEMPTION) as found:
+    with slurm_site.running(NODES, more=MORE) as found:
         yield found
 
 
