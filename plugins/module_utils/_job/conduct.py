@@ -61,7 +61,7 @@ class Work:
     """One job, from its request to its result."""
 
     def __init__(self, place: str) -> None:
-        self._base = place
+        self._place = place
         # Where this attempt writes; only the first one writes into the job's directory itself.
         self.place = job_directory.of_attempt(place, slurm.restarts(os.environ))
         self.may_return = False
@@ -103,7 +103,7 @@ class Work:
 
     def _look(self) -> None:
         """Look for an order of the user, and obey a new one."""
-        order = files.order(self._base)
+        order = files.order(self._place)
         if order is None or order == self._order or self._conductor is None:
             return
         self._order = order
@@ -145,7 +145,7 @@ class Work:
             JobError: If this is no job.
         """
         job = slurm.job(os.environ)
-        given = files.take_request(self._base)
+        given = files.take_request(self._place)
         self.may_return = bool(given.get("requeue"))
         self._site = slurm.show("config")
         parsed, problems = validation.parsed(given["arguments"])
@@ -165,7 +165,7 @@ class Work:
                 with Agents(self._loop, dict(ways), timing.Clock("agents, probe", timing.is_wanted())) as agents:
                     conductor = Conductor(agents, tell)
                     self._listen(conductor)
-                    with Step(self._base, door, len(job.hosts)) as step:
+                    with Step(self._place, door, len(job.hosts)) as step:
                         self._enter("waiting for agents")
                         problems = problems or step.wait(given["agents_seconds"], lambda: conductor.is_over)
                         result = _failed(problems)
@@ -183,7 +183,7 @@ class Work:
         """Listen where nodes may dial: a site's firewall may let them reach no other ports."""
         ports = slurm.ports(self._site)
         try:
-            return Door(self._loop, files.key(self._base), hosts, any_address(), ports)
+            return Door(self._loop, files.key(self._place), hosts, any_address(), ports)
         except OSError as error:
             message = "nodes cannot dial in to %s, ports %d to %d: %s" % (hosts[0], ports[0], ports[-1], error.strerror)
             raise slurm.JobError(message) from error

@@ -56,7 +56,7 @@ def test_no_other_signal_is_passed_on(arm, number):
 
 def test_the_time_for_which_a_job_was_suspended_does_not_count(arm):
     soon = [("_supervise/supervisor_loop", "STOPPED_SECONDS = 5.0, 5.0", "STOPPED_SECONDS = 0.2, 0.5")]
-    run = arm("sh", "-c", "sleep 1; exit 3", in_step=True, timeout=2.0, broken=soon)
+    run = arm("sh", "-c", "sleep 3.5; exit 3", in_step=True, timeout=2.0, broken=soon)
     channel = start(run)
     os.kill(run.process.pid, signal.SIGSTOP)
     time.sleep(2.5)
