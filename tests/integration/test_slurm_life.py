@@ -3,11 +3,12 @@
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
 from tests.integration import slurm_site
-from tests.integration.command import wait_for
+from tests.integration.command import MADCTL, wait_for
 from tests.integration.slurm_site import ALONE, ORDERLY
 
 pytestmark = [
@@ -253,9 +254,10 @@ def test_runs_do_not_need_the_controller_and_nothing_false_is_said_while_it_is_a
         late = site.begin(*ALONE, "--command", "--", "true", nodes=NODES)
         assert status(site, ends)["run"]["status"] == "running"
         go.touch()
-        done = site.run("attach", ends, "--output", "json")
-        assert done.code == 0 and done.err.count("over") == NODES, done.err
+        follows = subprocess.Popen([str(MADCTL), "attach", ends], stdout=subprocess.PIPE, text=True)
         stopped = site.run("stop", stops)
+        out, _ = follows.communicate(timeout=60)
+        assert follows.returncode == 0 and out.count("over") == NODES, out
         assert stopped.code == 4 and "the run has ended, but whether job" in stopped.err, stopped.err
         assert site.run("logs", stops).out.count("orderly") == NODES
         found = {one["run_id"]: one["status"] for one in site.run("ps", "--output", "json").json["data"]["runs"]}
