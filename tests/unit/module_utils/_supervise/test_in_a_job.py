@@ -64,3 +64,32 @@ def test_the_time_for_which_a_job_was_suspended_does_not_count(arm):
     run.follow(channel)
 
     assert (run.record["exit_code"], run.record["reason"]) == (3, None)
+
+
+DOCKER = """\
+#!/bin/sh
+echo "$@" >> {place}/calls
+case $1 in
+  ps) echo container_of_a_model ;;
+  inspect) echo '[{{"Name": "/container_of_a_model", "Created": "", "Config": {{"Env": ["MADCTL_RUN_ID=this"]}}}}]' ;;
+esac
+"""
+
+
+def test_containers_of_a_job_that_slurm_ends_are_removed_also_where_ranks_do_not_end_by_themselves(
+    arm, tmp_path, monkeypatch
+):
+    """A container is not in the job, so nothing else would end it; two signals at once are one order."""
+    (tmp_path / "docker").write_text(DOCKER.format(place=tmp_path))
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    after = [sys.executable, "-I", "-S", str(tmp_path / "bin" / "madctl_node.py"), "container_removal", "this"]
+    run = arm("sh", "-c", "trap '' TERM; echo waiting; while :; do sleep 0.1; done", in_step=True, after=after)
+    channel = start(run)
+    waiting(run)
+    for _ in range(2):
+        run.process.send_signal(signal.SIGTERM)
+    run.follow(channel)
+
+    assert (run.record["reason"], run.record["left_behind"]) == ("stopped", [])
+    assert "rm --force container_of_a_model" in (tmp_path / "calls").read_text().splitlines()
