@@ -83,8 +83,10 @@ def stop(record: Record, options: argparse.Namespace) -> int:
         return found is not None and (found.is_final or found == slurm.FORGOTTEN)
 
     had_ended = ended = _has_ended(where)
-    begun = place.Story(where).has_begun and (ended or not _waits(state()))
-    if begun and not ended:
+    current = None if ended else state()
+    begun = place.Story(where).has_begun and not (current and current.state in slurm.WAITING)
+    # One that is suspended obeys nobody but Slurm, which wakes it up to end it.
+    if begun and not ended and not (current and current.state == slurm.SUSPENDED):
         place.write(base, job_directory.ORDER, b"kill\n" if options.force else b"stop\n")
         if not silent:  # It looks for orders by itself as well.
             slurm.ring(job_id, conf)
@@ -109,11 +111,6 @@ def stop(record: Record, options: argparse.Namespace) -> int:
         message = f"job {job_id} is over, but it wrote no record: what its nodes ran was ended by Slurm alone"
         problems = [Problem("STOP_UNVERIFIED", message, remedy=f"see {where}")]
     return _stopped(record, options, problems, begun, had_ended)
-
-
-def _waits(state: slurm.State | None) -> bool:
-    """Return whether a job waits in the queue, perhaps to be started again."""
-    return state is not None and state.state in slurm.WAITING
 
 
 def _has_ended(where: Path) -> bool:
