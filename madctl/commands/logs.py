@@ -53,9 +53,9 @@ def run(options: argparse.Namespace) -> int:
         from madctl.playbook import job_verbs
 
         record = job_verbs.planned(record)
-    elif options.attempt:
-        raise refused("USAGE", "--attempt is of runs in a job of Slurm")
     chosen = output_choice.of_run(options, record.plan)
+    if options.attempt and not record.job:
+        raise refused("USAGE", "--attempt is for runs in jobs of Slurm")
     form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
     read = job_verbs.reader if record.job else _reader
     session = read(record, options, form, chosen)
