@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_OPTION
-from madctl.errors import ExitCode, Problem, of_signal
+from madctl.errors import ExitCode, Problem, of_signal, refused
 from madctl.request.options import add_choice_options, add_command, add_run_argument, add_since_option, taking
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def register(commands: Any) -> None:
     what = "begin each line with the time at which it was printed, by the clock of this machine"
     parser.add_argument("--timestamps", action="store_true", help=what)
     parser.add_argument("--merge", action="store_true", help="order the lines of all logs by time")
+    what = "show only attempt N, from 1, of a run whose job Slurm has requeued"
+    parser.add_argument("--attempt", type=taking("--attempt", kinds.whole(1, 1 << 20)), metavar="N", help=what)
     what = "output format: text (default), or jsonl: an object per line, with time, host, rank, stream and text"
     parser.add_argument("--output", choices=["text", "jsonl"], default="text", help=what)
 
@@ -51,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
 
         record = job_verbs.planned(record)
     chosen = output_choice.of_run(options, record.plan)
+    if options.attempt and not record.job:
+        raise refused("USAGE", "--attempt is for runs in jobs of Slurm")
     form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
     read = job_verbs.reader if record.job else _reader
     session = read(record, options, form, chosen)

@@ -32,12 +32,13 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store, verdicts
     from madctl.screen.problems import print_answer
 
-    gone = None
+    gone, earlier = None, []
     before = record = record_store.load(options.run_id)
     if record.job:
         from madctl.playbook import job_verbs
 
         stands, record = job_verbs.stands(record)
+        earlier = [{"id": _attempt_id(record.run_id, one["attempt"]), **one} for one in stands.earlier]
         answers, problems = stands.nodes, [stands.unknown] if stands.unknown else []
         judged, is_known = verdicts.joined_with(record, stands.verdict), not problems
     elif verdicts.has_ended(record) and (gone := ask.missing_inventory(record)):
@@ -56,13 +57,22 @@ def run(options: argparse.Namespace) -> int:
     nodes = [{"host": host, **node} for host, node in answers.items()]
     silent = [] if record.job or gone else [host for host in record.targets["names"] if host not in answers]
     lines = [verdict_text.whole({**about, "silent": silent})]
+    lines += ["", *map(_earlier, earlier)] if earlier else []
     lines += ["", *status_table.lines(nodes, silent)] if nodes else []
     if not record.job and any(node["state"] in ("running", "stopping") for node in nodes):
         lines += ["", status_table.alone(nodes)]
     lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank))]
-    data = {"run": about, "nodes": nodes, **({"job": record.job} if record.job else {})}
+    data = {"run": about, "nodes": nodes, **({"job": record.job, "earlier": earlier} if record.job else {})}
     code = print_answer(options, record.run_id, data, lines, problems, [found for found in (unsaved, gone) if found])
     return _of_run(about) if options.exit_code else code
+
+
+def _earlier(attempt: Mapping[str, Any]) -> str:
+    return f"attempt {attempt['attempt']}  {attempt['id']}  {attempt['cause']}"
+
+
+def _attempt_id(run_id: str, number: int) -> str:
+    return f"{run_id}.{number - 1}" if number > 1 else run_id
 
 
 def _of_run(about: Mapping[str, Any]) -> int:

@@ -136,7 +136,7 @@ def read(place: Path, name: str) -> dict[str, Any] | None:
 
 
 def planned(place: Path) -> dict[str, Any] | None:
-    """Return the plan of a run, the last one if it was restarted in its job; None where there is none yet."""
+    """Return the plan of an attempt, the last one if it was restarted in its job; None where there is none yet."""
     last = read(place, job_directory.PLAN)
     if last is not None:
         return last

@@ -35,6 +35,7 @@ _PRINTING = {"SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_SORT", 
 _UNKNOWN = "Invalid job id specified"
 _UNREACHED = ("Unable to contact slurm controller", "Unable to establish controller", "Connection refused")
 WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+SUSPENDED = "SUSPENDED"
 FINAL = {
     *("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE"),
     *("OUT_OF_MEMORY", "REVOKED"),
@@ -43,10 +44,11 @@ FINAL = {
 
 @dataclass(frozen=True)
 class State:
-    """A job as the controller knows it: its state, and the reason why it waits, in Slurm's own words."""
+    """A job as the controller knows it: its state, why it waits, and when it starts, in Slurm's own words."""
 
     state: str
     reason: str = ""
+    start: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -166,13 +168,15 @@ def look(job_id: str, conf: str = "", seconds: float = SECONDS) -> State:
     Raises:
         RunError: If the controller is not reached.
     """
-    done = _run(["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T|%r"], _plain(), conf, seconds)
+    if seconds <= 0:
+        raise _unreachable("there was no time left to ask it")
+    done = _run(["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T|%r|%S"], _plain(), conf, seconds)
     if done.returncode:
         if _UNKNOWN in done.stderr:
             return FORGOTTEN
         raise _silence(done.stderr)
-    state, _, reason = done.stdout.strip().partition("|")
-    return State(state, "" if reason == "None" else reason) if state else FORGOTTEN
+    state, reason, start, *_ = [*done.stdout.strip().split("|"), "", ""]
+    return State(state, "" if reason == "None" else reason, start) if state else FORGOTTEN
 
 
 def find(run_id: str, conf: str = "") -> str | None:

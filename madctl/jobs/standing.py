@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +23,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import Verdict
 from madctl.errors import Problem, RunError
-from madctl.jobs import ends, place, slurm
+from madctl.jobs import attempts, ends, place, slurm
 
-# Without a heartbeat for this long, the scheduler is asked.
-_SILENT_SECONDS = 60.0
+# Without a heartbeat for this long, the scheduler is asked; also where the clocks of the two machines differ so much.
+_SILENT_SECONDS = 3 * job_directory.BEAT_SECONDS
 _STOPPED = ("RUN_STOPPED", "INTERRUPTED")
 _MANY, _RANKS = 1 << 17, 1 << 17
 # The job's user may write into its directory, and so may the job.
@@ -54,12 +54,17 @@ _RESULT = fields(
 
 
 class Standing(NamedTuple):
-    """How a run stands; each of its nodes by host; its plan, once there is one; why the scheduler did not say more."""
+    """
+    How a run stands; each of its nodes by host; its plan, once there is one; why the scheduler did not say more.
+
+    All of it is of the latest attempt; ``earlier`` says how the others ended, which Slurm has requeued.
+    """
 
     verdict: Verdict
     nodes: Mapping[str, dict[str, Any]]
     plan: dict[str, Any] | None
     unknown: Problem | None = None
+    earlier: Sequence[dict[str, Any]] = ()
 
 
 def of(job: Mapping[str, Any], seconds: float = slurm.SECONDS) -> Standing:
@@ -70,7 +75,8 @@ def of(job: Mapping[str, Any], seconds: float = slurm.SECONDS) -> Standing:
         job: ``id``, ``place`` and ``conf`` of its job.
         seconds: How long the scheduler may take to answer, if it has to be asked.
     """
-    where = Path(job["place"])
+    number = attempts.last(Path(job["place"]))
+    where, earlier = attempts.where(Path(job["place"]), number), [_earlier(job, each) for each in range(number)]
     # The result first: what is read afterwards is at least as late.
     result = place.read(where, job_directory.RESULT)
     state = place.read(where, job_directory.STATE)
@@ -86,27 +92,51 @@ def of(job: Mapping[str, Any], seconds: float = slurm.SECONDS) -> Standing:
     known = Verdict(verdict.UNKNOWN, began=state.get("began"), joined=joined)
     try:
         if result is not None and _RESULT(result):
-            found = _ended(known, result, job, seconds)
+            found, is_requeued = _ended(known, result, job, seconds)
         else:
-            found = _unended(known, job, state, seconds)
+            found, is_requeued = _unended(known, where, job, state, seconds)
     except RunError as error:
         unknown = error.problems[0]
-        return Standing(known._replace(cause=unknown.message), nodes, plan, unknown)
-    return Standing(found, nodes, plan)
+        return Standing(known._replace(cause=unknown.message), nodes, plan, unknown, earlier)
+    if is_requeued:
+        return Standing(found, {}, plan, None, [*earlier, _earlier(job, number)])
+    return Standing(found, nodes, plan, None, earlier)
 
 
-def _ended(known: Verdict, result: Mapping[str, Any], job: Mapping[str, Any], seconds: float) -> Verdict:
-    """Judge a run by the result that it wrote, and by the scheduler if that ended it."""
-    known = known._replace(ended=result.get("ended"))
+def _earlier(job: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Describe an attempt that was not the last one."""
+    result = place.read(attempts.where(Path(job["place"]), number), job_directory.RESULT)
+    result = result if result is not None and _RESULT(result) else {}
+    first = next(iter(result.get("problems", ())), None)
+    # Why Slurm ended it is nowhere kept.
+    cause = "requeued by Slurm" if first is None or result.get("by_scheduler") else codes.cause(first)
+    return {"attempt": number + 1, "ended": result.get("ended"), "cause": cause}
+
+
+def _ended(known: Verdict, result: Mapping[str, Any], job: Mapping[str, Any], seconds: float) -> tuple[Verdict, bool]:
+    """Judge a run by the result that it wrote, and by the scheduler if that ended it, or starts it again."""
     cause = None
     if result.get("by_scheduler"):
-        cause = ends.meaning(slurm.look(job["id"], job.get("conf", ""), seconds))
+        state = slurm.look(job["id"], job.get("conf", ""), seconds)
+        if state.state in slurm.WAITING:
+            return _queued(known, state), True
+        if not state.is_final and state != slurm.FORGOTTEN:
+            return known._replace(status=verdict.RUNNING), False  # It is about to end, or to start again.
+        attempts.forget_request(Path(job["place"]))
+        cause = ends.meaning(state)
+    known = known._replace(ended=result.get("ended"))
     if cause:
-        return _failed(known, vars(cause))
+        return _failed(known, vars(cause)), False
     if result["problems"]:
         first = result["problems"][0]
-        return _failed(known, {**first, "error": first.get("error") or result.get("error")})
-    return known._replace(status=verdict.SUCCEEDED, exit_code=0)
+        return _failed(known, {**first, "error": first.get("error") or result.get("error")}), False
+    return known._replace(status=verdict.SUCCEEDED, exit_code=0), False
+
+
+def _queued(known: Verdict, state: slurm.State) -> Verdict:
+    at = ends.estimate(state, time.time())
+    cause = ", ".join([*filter(None, [state.reason]), *([f"may start at {at}"] if at else [])])
+    return known._replace(status=verdict.QUEUED, cause=cause or None, joined=None, began=None)
 
 
 def _failed(known: Verdict, first: Mapping[str, Any]) -> Verdict:
@@ -118,15 +148,19 @@ def _failed(known: Verdict, first: Mapping[str, Any]) -> Verdict:
     return known._replace(status=verdict.FAILED, cause=codes.cause(first), exit_code=code, **where)
 
 
-def _unended(known: Verdict, job: Mapping[str, Any], state: Mapping[str, Any], seconds: float) -> Verdict:
-    """Judge a run without a result; the scheduler is asked where the job itself is silent."""
-    has_begun = place.Story(Path(job["place"])).has_begun
-    # The clocks of the two machines may differ.
+def _unended(
+    known: Verdict, where: Path, job: Mapping[str, Any], state: Mapping[str, Any], seconds: float
+) -> tuple[Verdict, bool]:
+    """Judge an attempt without a result; the scheduler is asked where the job itself is silent."""
+    has_begun = place.Story(where).has_begun
     if has_begun and abs(time.time() - state.get("time", 0.0)) < _SILENT_SECONDS:
-        return known._replace(status=verdict.RUNNING)
+        return known._replace(status=verdict.RUNNING), False
     found = slurm.look(job["id"], job.get("conf", ""), seconds)
     if found.is_final or found == slurm.FORGOTTEN:
-        return _failed(known, vars(ends.without_record(found, job["id"], has_begun, "")))
-    if has_begun:
-        return known._replace(status=verdict.RUNNING)
-    return known._replace(status=verdict.QUEUED, cause=found.reason or None)
+        attempts.forget_request(Path(job["place"]))
+        return _failed(known, vars(ends.without_record(found, job["id"], has_begun, ""))), False
+    if found.state in slurm.WAITING:
+        return _queued(known, found), has_begun
+    if found.state == slurm.SUSPENDED:
+        return known._replace(status=verdict.SUSPENDED), False
+    return known._replace(status=verdict.RUNNING if has_begun else verdict.QUEUED), False

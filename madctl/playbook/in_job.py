@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory, wire
 from madctl.errors import Problem, RunError
-from madctl.jobs import ends, place, slurm
+from madctl.jobs import attempts, ends, place, slurm
 from madctl.jobs.reading import Reading
 from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener
@@ -29,6 +29,7 @@ _SILENT_SECONDS = 6 * job_directory.BEAT_SECONDS
 # A result may arrive over a network file system later than the scheduler knows of the end; and a job that was told to
 # end takes a while.
 _LATE_SECONDS, _ENDING_SECONDS = 3.0, 20.0
+_SUSPENDED = "job {} is suspended"
 _TAIL_BYTES = 1 << 12
 _ORDERS = {wire.STOP: b"stop\n", wire.KILL: b"kill\n"}
 
@@ -50,6 +51,7 @@ class InJob:
         read_only: bool = False,
         reading: Reading | None = None,
         caught_up: Callable[[], None] | None = None,
+        attempt: int | None = None,
     ) -> None:
         """
         Prepare to follow.
@@ -62,18 +64,22 @@ class InJob:
                 asked.
             reading: What of the output is wanted; by default all.
             caught_up: Called when all was read that was there at first.
+            attempt: Read only this one of the attempts of the job.
         """
         self._on_task, self._on_event, self._tell, self._follows = on_task, on_event, tell, follow
         self._read_only = read_only
         self._id, self._place, self._conf = str(where["id"]), Path(where["place"]), str(where.get("conf", ""))
         self._reading = reading or Reading()
         self._caught_up = caught_up
-        self._story = place.Story(self._place)
+        self._only = attempt
+        self._attempt = attempt or 0
+        self._where = attempts.where(self._place, self._attempt)
+        self._story = place.Story(self._where)
         self._order: bytes | None = None
         self._obeyed: bytes | None = None
         self._woken = threading.Event()
         self._pause, self._ask_at = _FIRST_SECONDS, time.monotonic() + _FIRST_SECONDS / 4
-        self._told: slurm.State | None = None
+        self._told = ""
         self._beat: Any = None
         self._beat_at = time.monotonic()
         self._over_at: float | None = None
@@ -129,11 +135,17 @@ class InJob:
                 continue
             self._catch_up()
             if self._order is not None and self._order not in _ORDERS:
-                return {"detached": True, "problems": [], "exit_code": 0}
+                return self._left()
             # Before the story once more: what was written before the result is read before it.
-            result = place.read(self._place, job_directory.RESULT)
+            result = place.read(self._where, job_directory.RESULT)
             if result is not None and not self._story.more_waits:
-                return self._explained(result)
+                ended = self._explained(result)
+                if ended is not None:
+                    return ended
+                continue
+            if self._has_next() and not self._story.more_waits:
+                self._go_on()
+                continue
             if not self._follows:
                 return {"detached": True, "problems": [], "exit_code": 0}
             self._obey()
@@ -156,15 +168,43 @@ class InJob:
         if self._caught_up:
             self._caught_up()
 
+    def _has_next(self) -> bool:
+        """Return whether another attempt has begun, and is wanted."""
+        return self._only is None and attempts.last(self._place) > self._attempt
+
+    def _go_on(self) -> None:
+        """Follow the next attempt of the job."""
+        self._attempt += 1
+        self._where = attempts.where(self._place, self._attempt)
+        self._story = place.Story(self._where)
+        self._beat, self._over_at, self._last = None, None, slurm.FORGOTTEN
+        now = time.monotonic()
+        self._beat_at, self._pause, self._ask_at = now, _FIRST_SECONDS, now
+        self._report(f"job {self._id} was requeued: attempt {self._attempt + 1}")
+
+    def _report(self, text: str) -> None:
+        """Tell of the queue what is new."""
+        if text != self._told:
+            self._told = text
+            self._tell("queue", text)
+
+    def _left(self) -> dict[str, Any]:
+        """Return that the run continues without us, for all we know."""
+        if self._obeyed is not None and not self._story.has_begun:
+            self._report(f"job {self._id} was told to end, but Slurm has not confirmed that")
+        return {"detached": True, "run_id": self._place.name, "problems": [], "exit_code": 0}
+
     def _look(self) -> dict[str, Any] | None:
         """Look at the heartbeat, and ask the scheduler where there is none; return a result if the job is over."""
         now = time.monotonic()
         if self._over_at is not None:
             return self._unrecorded() if now >= self._over_at else None
         if self._story.has_begun:
-            beat = place.read(self._place, job_directory.STATE)
+            beat = place.read(self._where, job_directory.STATE)
             if beat != self._beat:
                 self._beat, self._beat_at = beat, now
+                if self._told == _SUSPENDED.format(self._id):
+                    self._report(f"job {self._id} runs again")
             if now - self._beat_at < _SILENT_SECONDS:
                 return None
         if now < self._ask_at:
@@ -177,7 +217,7 @@ class InJob:
             state = slurm.look(self._id, self._conf)
         except RunError as error:
             # The run does not depend on it.
-            self._tell("queue", str(error.problems[0]))
+            self._report(f"{error.problems[0].message}; trying again")
             state = None
         self._pause = min(self._pause * _MORE_PATIENT, _MOST_SECONDS)
         self._ask_at = now + self._pause
@@ -185,12 +225,25 @@ class InJob:
             return
         if state.is_final or state == slurm.FORGOTTEN:
             self._last, self._over_at = state, now + _LATE_SECONDS
-        elif not self._story.has_begun and state != self._told:
-            self._told = state
-            self._tell("queue", f"job {self._id} is {ends.waiting(state)}")
+        elif state.state == slurm.SUSPENDED:
+            self._report(_SUSPENDED.format(self._id))
+        elif self._story.has_begun and state.state in slurm.WAITING and self._only is None:
+            self._go_on()  # It could not even write that it was ended.
+        elif not self._story.has_begun:
+            self._report(f"job {self._id} is {ends.waiting(state, time.time())}")
 
-    def _explained(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Say why the scheduler ended a run that only knows that it did; or that we did, if we told it."""
+    def _explained(self, result: dict[str, Any]) -> dict[str, Any] | None:
+        """
+        Say why the scheduler ended a run that only knows that it did; or that we did, if we told it.
+
+        Returns:
+            The result of the run; None if there is another attempt.
+        """
+        if self._has_next():
+            self._go_on()
+            return None
+        if self._read_only and not self._follows:
+            return result
         problems = result.get("problems") or []
         if self._obeyed is not None and problems and problems[0]["code"] == "RUN_STOPPED":
             return _judged(result, Problem("INTERRUPTED", "interrupted"))
@@ -201,14 +254,21 @@ class InJob:
             time.sleep(_ASK_AGAIN_SECONDS)
             try:
                 state = slurm.look(self._id, self._conf)
-            except RunError:
-                break
+            except RunError as error:
+                self._report(f"{error.problems[0].message}; trying again")
+            if self._has_next() or state.state in slurm.WAITING and self._only is None:
+                self._go_on()
+                return None
+        if state.is_final or state == slurm.FORGOTTEN:
+            attempts.forget_request(self._place)
         found = ends.meaning(state)
         return _judged(result, found) if found else result
 
     def _unrecorded(self) -> dict[str, Any]:
+        attempts.forget_request(self._place)
         if self._obeyed is not None and not self._story.has_begun:
-            return _judged({}, Problem("INTERRUPTED", f"interrupted; job {self._id} was cancelled before it began"))
+            when = f"while it waited for attempt {self._attempt + 1}" if self._attempt else "before it began"
+            return _judged({}, Problem("INTERRUPTED", f"interrupted; job {self._id} was cancelled {when}"))
         return _judged({}, ends.without_record(self._last, self._id, self._story.has_begun, self._last_line()))
 
     def _last_line(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,10 +14,10 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
-from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, PREFIX
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
-from madctl.errors import ExitCode, MadctlError, Problem, of_signal
+from madctl.errors import ExitCode, MadctlError, Problem, RunError, of_signal
 from madctl.jobs import place, slurm
 from madctl.jobs.slurm import Site
 from madctl.playbook.job_session import JobSession, record_of
@@ -30,6 +31,8 @@ from madctl.screen.view import View
 
 # How long agents may take from the start of the job: prologs of sites are slow.
 _AGENTS_SECONDS = 300.0
+# How long a controller may be away while a job is submitted, and the pause before it is asked again.
+_AWAY_SECONDS, _AGAIN_SECONDS = 60.0, 1.0
 
 
 def run(
@@ -56,7 +59,7 @@ def run(
         return _test(run_id, site, options.nodes, chosen, options.output == "json")
     record_store.prepare()
     with signals_noted() as noted:
-        record, said = _submitted(run_id, site, options.nodes, chosen, wanted)
+        record, said = _submitted(run_id, site, options.nodes, chosen, wanted, noted)
         unsaved = record_store.save(record)
         if noted and record.job:
             slurm.cancel(record.job["id"], site.conf)
@@ -76,10 +79,10 @@ def run(
 
 
 def _submitted(
-    run_id: str, site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any]
+    run_id: str, site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any], noted: list[int]
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
-    request = request_of(run_id, wanted)
+    request = request_of(run_id, wanted, "--requeue" in chosen)
     arguments = request["arguments"]
     where = place.make(site.root, run_id, request)
     argv = slurm.command(run_id, where, nodes, chosen)
@@ -90,7 +93,7 @@ def _submitted(
     # If this process is killed before it knows the job's id, the job is found by its name.
     record_store.save(record)
     try:
-        job_id, said = slurm.submit(argv, list(arguments["env"]), site.conf)
+        job_id, said = _patiently(run_id, argv, list(arguments["env"]), site.conf, noted)
     except MadctlError:
         place.remove(where)
         record_store.forget(record)
@@ -99,14 +102,36 @@ def _submitted(
     return replace(record, job={**job, "id": job_id}), said
 
 
-def request_of(run_id: str, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return what the job is asked for; ``wanted`` are the variables of a launch or of a check."""
+def request_of(run_id: str, wanted: dict[str, Any], may_return: bool = False) -> dict[str, Any]:
+    """
+    Return what the job is asked for.
+
+    Args:
+        wanted: The variables of a launch or of a check.
+        may_return: Whether Slurm may start the job again.
+    """
     arguments = {**{name.removeprefix(PREFIX): value for name, value in wanted.items()}, "run_id": run_id}
     # Nodes may be shared with other jobs, of whose ports nothing is known; and Slurm decides who has a node.
-    if arguments["master_port"] == BY_NAME["master_port"].default:
-        arguments["master_port"] = "auto"
+    arguments.setdefault("master_port", "auto")
     arguments["skip"] = sorted({*arguments["skip"], "machine"})
-    return {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS}
+    return {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS, "requeue": may_return}
+
+
+def _patiently(run_id: str, argv: list[str], hidden: list[str], conf: str, noted: list[int]) -> tuple[str, list[str]]:
+    """Submit a job, and wait a while for a controller that is away; a signal ends that."""
+    deadline, is_told = time.monotonic() + _AWAY_SECONDS, False
+    while True:
+        try:
+            # What a controller did not answer it may have done.
+            known = slurm.find(run_id, conf) if is_told else None
+            return (known, []) if known else slurm.submit(argv, hidden, conf)
+        except RunError as error:
+            if noted or time.monotonic() >= deadline:
+                raise
+            if not is_told:
+                terminal.tell(sentences.Sentence("queue", f"{error.problems[0].message}; trying again"))
+            is_told = True
+            time.sleep(_AGAIN_SECONDS)
 
 
 @contextmanager

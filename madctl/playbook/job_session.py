@@ -12,12 +12,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import jo
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import QUEUED
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
+from madctl.jobs import attempts
 from madctl.jobs.reading import Reading
 from madctl.nodes import inventory
 from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener
 from madctl.playbook.in_job import InJob
 from madctl.playbook.session import RunSession
+from madctl.result import to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record, sound
 from madctl.screen.view import View
@@ -33,6 +35,7 @@ class JobSession(RunSession):
         follow: bool = True,
         reading: Reading | None = None,
         caught_up: Callable[[], None] | None = None,
+        attempt: int | None = None,
     ) -> None:
         """
         Prepare.
@@ -41,26 +44,34 @@ class JobSession(RunSession):
             follow: Whether to wait for the end of the run.
             reading: What of the output is wanted; by default all.
             caught_up: Called when all was read that was there at first.
+            attempt: Read only this one of the attempts of the job.
         """
         super().__init__(record.reach(), {}, view, record)
         self._attached = False
-        self._follow, self._reading, self._caught_up = follow, reading, caught_up
+        self._follow, self._reading, self._caught_up, self._attempt = follow, reading, caught_up, attempt
 
     def player(self, on_task: TaskListener, on_event: EventListener) -> InJob:
         """Return what follows the run."""
         assert self.record is not None and self.record.job is not None
         where, tell = self.record.job, self.view.progress
-        return InJob(on_task, on_event, where, tell, self._follow, self.only_reads, self._reading, self._caught_up)
+        how = (self._follow, self.only_reads, self._reading, self._caught_up, self._attempt)
+        return InJob(on_task, on_event, where, tell, *how)
 
     @property
     def detached(self) -> bool:
         """Whether the run continues, or still waits, without this session."""
         return bool(self.final and self.final.get("detached"))
 
+    def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
+        """Process the end of the run, and tell what the job could not write."""
+        super().on_task(action, host, result)
+        if result.get("trouble"):
+            self.view.notice(to_problem(result["trouble"]))
+
     def planned(self, without_ifconfig: list[str]) -> None:
         """Remember the nodes, which are known now."""
         if self.plan and self.record and not self.only_reads:
-            self.remember(with_plan(self.record, self.plan))
+            self.remember(with_plan(self.record, self.plan, _attempts(self.record)))
         self.view.planned(self.plan, without_ifconfig)
 
     def restarted(self, record: Record, plan: dict[str, Any]) -> None:
@@ -69,19 +80,32 @@ class JobSession(RunSession):
             self.remember(with_plan(record, plan))
 
 
+def _attempts(record: Record) -> int:
+    return attempts.last(Path(record.job["place"])) + 1 if record.job else 1
+
+
 def is_behind(record: Record) -> bool:
     """Return whether the job may have made a plan, or another one, since its record was written."""
-    return not record.plan["nodes"] or bool(record.job and (Path(record.job["place"]) / job_directory.PLAN).exists())
+    if not record.plan["nodes"] or record.job is None:
+        return True
+    where = Path(record.job["place"])
+    is_restarted = (attempts.where(where, attempts.last(where)) / job_directory.PLAN).exists()
+    return is_restarted or record.attempts < _attempts(record)
 
 
-def with_plan(record: Record, plan: dict[str, Any]) -> Record:
-    """Return the record with the plan that the job made; as it is if no record may have such a plan."""
+def with_plan(record: Record, plan: dict[str, Any], number: int | None = None) -> Record:
+    """
+    Return the record with the plan that the job made; as it is if no record may have such a plan.
+
+    Args:
+        number: How many attempts there have been; by default those that there are now.
+    """
     try:
         names = [node["host"] for node in plan["nodes"]]
         # A spare may take the place of one of them.
         group = inventory.build(list(map(Host, [*names, *plan.get("spares", [])])), None, None, "")
         targets = {"names": names, "inventory": group, "sources": []}
-        count = max(record.attempts, 1 + plan.get("restarts", 0))
+        count = max(record.attempts, (number or _attempts(record)) + plan.get("restarts", 0))
         return sound(replace(record, plan=outline(plan), targets=targets, attempts=count))
     except (KeyError, TypeError, ValueError, AttributeError):
         return record  # The job may write into its directory as well.

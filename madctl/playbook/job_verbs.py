@@ -16,8 +16,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ve
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
-from madctl.errors import ExitCode, Problem, refused
-from madctl.jobs import place, slurm, standing
+from madctl.errors import ExitCode, Problem, RunError, refused
+from madctl.jobs import attempts, place, slurm, standing
 from madctl.jobs.reading import Reading
 from madctl.jobs.standing import Standing
 from madctl.playbook.job_session import JobSession, is_behind, with_plan
@@ -30,7 +30,7 @@ from madctl.screen.view import View
 
 _LOOK_SECONDS = 0.2
 # What a job needs besides its ranks' time to end: records, and Slurm's own end of it.
-_MORE_SECONDS, _FORCED_SECONDS = 30.0, 15.0
+_MORE_SECONDS, _FORCED_SECONDS, _SOON_SECONDS = 30.0, 15.0, 10.0
 
 
 def submitted(record: Record) -> Record:
@@ -66,28 +66,57 @@ def stop(record: Record, options: argparse.Namespace) -> int:
     """Return 0 only when the run wrote its end, or never began, and Slurm says that the job is over; otherwise 9."""
     record = submitted(record)
     assert record.job is not None
-    job_id, where, conf = record.job["id"], Path(record.job["place"]), record.job.get("conf", "")
-    begun = place.Story(where).has_begun
-    had_ended = ended = place.read(where, job_directory.RESULT) is not None
+    job_id, base, conf = record.job["id"], Path(record.job["place"]), record.job.get("conf", "")
+    where = attempts.where(base, attempts.last(base))
+    silent: list[Problem] = []
+
+    def state() -> slurm.State | None:
+        silent.clear()
+        try:
+            return slurm.look(job_id, conf)
+        except RunError as error:
+            silent.extend(error.problems)
+            return None
 
     def is_over() -> bool:
-        found = slurm.look(job_id, conf)
-        return found.is_final or found == slurm.FORGOTTEN
+        found = state()
+        return found is not None and (found.is_final or found == slurm.FORGOTTEN)
 
-    if begun and not ended:
-        place.write(where, job_directory.ORDER, b"kill\n" if options.force else b"stop\n")
-        slurm.ring(job_id, conf)
+    had_ended = ended = _has_ended(where)
+    current = None if ended else state()
+    begun = place.Story(where).has_begun and not (current and current.state in slurm.WAITING)
+    # One that is suspended obeys nobody but Slurm, which wakes it up to end it.
+    if begun and not ended and not (current and current.state == slurm.SUSPENDED):
+        place.write(base, job_directory.ORDER, b"kill\n" if options.force else b"stop\n")
+        if not silent:  # It looks for orders by itself as well.
+            slurm.ring(job_id, conf)
         seconds = _FORCED_SECONDS if options.force else STOP_SECONDS + _MORE_SECONDS
-        ended = _wait(lambda: place.read(where, job_directory.RESULT) is not None or is_over(), seconds)
-    if not ended:
+        ended = _wait(lambda: _has_ended(where) or is_over(), seconds)
+    # One whose run has ended is about to end by itself.
+    if not ended or not _wait(lambda: is_over() or bool(silent), _SOON_SECONDS):
         slurm.cancel(job_id, conf)
     problems = []
-    if not _wait(is_over, _MORE_SECONDS):
+    is_proven = _wait(lambda: is_over() or bool(silent), _MORE_SECONDS) and not silent
+    attempts.forget_request(base)
+    if not is_proven and silent:
+        remedy = f"ask again later: madctl status {record.run_id}"
+        if ended:
+            message = f"the run has ended, but whether job {job_id} is over is not known: {silent[0].message}"
+            problems = [Problem(silent[0].code, message, remedy=remedy)]
+        else:
+            problems = [replace(silent[0], remedy=f"stop it again later: madctl stop {record.run_id}")]
+    elif not is_proven:
         problems = [Problem("STOP_UNVERIFIED", f"Slurm has not ended job {job_id} yet", remedy="stop the run again")]
     elif begun and place.read(where, job_directory.RESULT) is None:
         message = f"job {job_id} is over, but it wrote no record: what its nodes ran was ended by Slurm alone"
         problems = [Problem("STOP_UNVERIFIED", message, remedy=f"see {where}")]
     return _stopped(record, options, problems, begun, had_ended)
+
+
+def _has_ended(where: Path) -> bool:
+    """Return whether an attempt has written its end, unless Slurm ended it, and may start it again."""
+    result = place.read(where, job_directory.RESULT)
+    return result is not None and not result.get("by_scheduler")
 
 
 def _stopped(record: Record, options: argparse.Namespace, problems: list[Problem], begun: bool, had_ended: bool) -> int:
@@ -102,7 +131,9 @@ def _stopped(record: Record, options: argparse.Namespace, problems: list[Problem
     about = verdicts.described(record, judged, now)
     hosts = [] if problems else [node["host"] for node in record.plan["nodes"]]
     job_id = record.job["id"] if record.job else ""
-    how = "is over, nothing is left" if begun else "was cancelled before it began"
+    had_begun = record.job is not None and place.Story(Path(record.job["place"])).has_begun
+    waited = "while it waited to be started again" if had_begun else "before it began"
+    how = "is over, nothing is left" if begun else f"was cancelled {waited}"
     lines = [] if problems else [f"run {record.run_id}: job {job_id} {how}"]
     if not problems and had_ended:
         lines.append(f"it had ended before: {verdict_text.whole(about)}")
@@ -128,7 +159,8 @@ def planned(record: Record) -> Record:
     """Return the record of a run with its job, and its plan if there is one yet."""
     record = submitted(record)
     assert record.job is not None
-    plan = place.planned(Path(record.job["place"])) if is_behind(record) else None
+    where = Path(record.job["place"])
+    plan = place.planned(attempts.where(where, attempts.last(where))) if is_behind(record) else None
     return with_plan(record, plan) if plan else record
 
 
@@ -152,7 +184,19 @@ def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chos
         raise refused("RUN_UNKNOWN", f"the files of run {record.run_id} are gone: {where}")
     plan: Any = record.plan
     view = LogView([node["host"] for node in plan["nodes"]], narrowed(chosen, plan), form, chosen)
-    return JobSession(record, view, options.follow, Reading(_since(options), options.lines), view.show_merged)
+    reading, attempt = Reading(_since(options), options.lines), _chosen_attempt(record, options)
+    return JobSession(record, view, options.follow, reading, view.show_merged, attempt)
+
+
+def _chosen_attempt(record: Record, options: argparse.Namespace) -> int | None:
+    """Return the number of the attempt that is wanted, from 0; None for all of them."""
+    assert record.job is not None
+    if options.attempt is None:
+        return None
+    count = attempts.last(Path(record.job["place"])) + 1
+    if options.attempt > count:
+        raise refused("USAGE", f"run {record.run_id} has {count} attempt{'s' if count > 1 else ''}")
+    return int(options.attempt) - 1
 
 
 def _since(options: argparse.Namespace) -> float | None:

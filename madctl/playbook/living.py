@@ -49,10 +49,10 @@ def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
     """Return what became of the records of runs in jobs; the scheduler is asked until it fails to answer."""
     deadline, found = time.monotonic() + seconds, {}
     for record in records:
-        left = deadline - time.monotonic()
-        if left <= 0 or record.job is None or not record.job["id"]:
+        if record.job is None or not record.job["id"]:
             continue
-        stands = standing.of(record.job, left)
+        # Without any time left, only the files of the job are read.
+        stands = standing.of(record.job, max(0.0, deadline - time.monotonic()))
         if stands.unknown:
             deadline = 0.0
             continue

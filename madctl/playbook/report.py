@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
-from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import FAILED, RUNNING, STOPPED
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import FAILED, QUEUED, RUNNING, STOPPED
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text
 from madctl.errors import ExitCode, Problem, of_signal
 from madctl.playbook.session import RunSession, Session
@@ -65,7 +65,7 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
     data = _data(session, plan) if plan else None
-    ended = "running" if session.detached else _status(code, "planned" if dry_run else "succeeded")
+    ended = _left(session) if session.detached else _status(code, "planned" if dry_run else "succeeded")
     # Where Ansible died in the middle, it is not known here how the run ends.
     # What an earlier command saw to the end stays.
     is_known = command == "attach" and session.record is not None and verdicts.has_ended(session.record)
@@ -74,7 +74,8 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     broken = own_failure(session)
     view.errors += broken
     if session.detached:
-        view.still_running(final["run_id"] if final else "", session.is_forgotten)
+        waits = session.record.job if session.record and ended == QUEUED else None
+        view.still_running(final["run_id"] if final else "", session.is_forgotten, waits["id"] if waits else "")
         print_problems(view.masked(broken), [])
     else:
         view.finish(ended, data, session.started, _error_text(final), _logs(session))
@@ -147,6 +148,11 @@ def _internal(session: Session) -> int:
     return ExitCode.INTERNAL
 
 
+def _left(session: RunSession) -> str:
+    """Return how a run stands that continues without this session: a job may wait, and has no nodes yet."""
+    return RUNNING if session.plan is None or session.plan["nodes"] else QUEUED
+
+
 def _status(code: int, good: str) -> str:
     if code == ExitCode.SUCCEEDED:
         return good
@@ -161,7 +167,7 @@ def _ended(session: RunSession, status: str, code: int) -> Record:
     took = final.get("summary", {}).get("duration_seconds")
     began = record.began or (ended - took if took is not None else None)
     if session.detached:
-        return replace(record, status=RUNNING, exit_code=None, began=began, seen=now)
+        return replace(record, status=_left(session), exit_code=None, began=began, seen=now)
     first = next(iter(session.view.errors), None)
     if first is not None and first.code == "RUN_STOPPED":
         status = STOPPED

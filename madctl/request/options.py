@@ -99,7 +99,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_option(job, "--python", metavar="PATH", help="Python of the job (default: python3 on your PATH)")
     add_option(ranks, "--nproc-per-node", metavar="N|auto|gpu", help="processes per node (default auto)")
     add_option(ranks, "--master-addr", metavar="ADDRESS", help="rendezvous address on the first node")
-    add_option(ranks, "--master-port", metavar="N|auto", help="rendezvous port (default 29500)")
+    what = "rendezvous port (default 29500; in a job of Slurm auto)"
+    add_option(ranks, "--master-port", default=None, metavar="N|auto", help=what)
     add_option(ranks, "--interface", metavar="NAME|CIDR", help="interface or network to use on every node")
     add_option(job, "--shared-path", metavar="PATH[:ro]", help="path that must be on shared storage (repeatable)")
     what = "also treat this file-system type as shared (repeatable)"

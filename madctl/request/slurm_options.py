@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import shlex
+import signal
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import job_signals
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from madctl.errors import refused
 from madctl.request.options import hosts_given, taking
@@ -25,7 +28,11 @@ _WORDS = {
     "exclude": ("LIST", "nodes that the job must not have"),
     "gpus-per-node": ("N|TYPE:N", "GPUs per node"),
     "gres": ("LIST", "generic resources per node, in the place of --gpus-per-node"),
+    "dependency": ("LIST", "wait for other jobs, as sbatch takes it"),
+    "begin": ("TIME", "wait until a time, as sbatch takes it"),
 }
+# Flags (batch program, reservation overlap), a name or number, and how many seconds before the end.
+_SIGNAL = re.compile(r"([BRbr]{1,2}:)?([A-Za-z]{1,12}[0-9]{0,2}|[0-9]{1,2})(@[0-9]{1,5})?")
 # Words of sbatch that are ours, or that make another kind of job; sbatch takes their beginnings, too.
 _PROTECTED = (
     *("job-name", "output", "error", "input", "open-mode", "chdir", "nodes", "ntasks", "ntasks-per-node", "comment"),
@@ -38,6 +45,7 @@ _PROTECTED = (
         "requeue",
         "no-requeue",
         "no-kill",
+        "signal",
         "gpus-per-task",
         "gpu-bind",
     ),
@@ -58,6 +66,10 @@ def add_slurm_options(parser: argparse.ArgumentParser) -> None:
     for name, (metavar, what) in _WORDS.items():
         group.add_argument(f"--{name}", metavar=metavar, help=what)
     group.add_argument("--exclusive", action="store_true", help="share no node with other jobs")
+    what = "let Slurm start the job again after a preemption or the failure of its first node"
+    group.add_argument("--requeue", action="store_true", help=what)
+    what = "send SIG to the ranks, SECONDS before the time limit of the job"
+    group.add_argument("--signal", metavar="SIG@SECONDS", help=what)
     what = (
         "directory of the run's files, which this machine and all nodes see (default: ~/.madctl/runs if that is on a "
         "network file system; with --lab: in what the lab shares)"
@@ -74,7 +86,7 @@ def refuse_without_slurm(options: argparse.Namespace) -> None:
     Raises:
         UsageError: If one was given.
     """
-    for name in ("nodes", *_WORDS, "exclusive", "run-root", "sbatch-args"):
+    for name in ("nodes", *_WORDS, "exclusive", "requeue", "signal", "run-root", "sbatch-args"):
         if getattr(options, name.replace("-", "_")):
             raise refused("USAGE", f"--{name} needs --on slurm")
 
@@ -97,12 +109,36 @@ def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:
             if not value or not value.isprintable():
                 raise refused("USAGE", f"--{name} takes a word of Slurm's, not {value!r}")
             words.append(f"--{name}={value}")
-    if options.exclusive:
-        words.append("--exclusive")
+    words += [f"--{name}" for name in ("exclusive", "requeue") if getattr(options, name)]
+    if options.signal is not None:
+        words.append(f"--signal={_signal(options.signal)}")
     if options.time is None and wanted.get("madctl_timeout"):
         seconds = float(wanted["madctl_timeout"]) + float(wanted["madctl_start_timeout"]) + _MORE_SECONDS
         words.append(f"--time={math.ceil(seconds / 60)}")
     return [*words, *_more(options.sbatch_args)]
+
+
+def _signal(text: str) -> str:
+    """
+    Return what sbatch is told of a signal: it goes to our program on the first node, and by that to every rank, once.
+
+    Slurm itself would also send it to the runner, which it ends, or, depending on the site, to no rank at all.
+    """
+    found = _SIGNAL.fullmatch(text)
+    if found is None or not _is_for_ranks(found[2]):
+        known = "SIG@SECONDS, such as USR1@120; not KILL, STOP, TERM, CONT, URG or CHLD"
+        raise refused("USAGE", f"--signal takes {known}, not {text!r}")
+    flags = "".join(sorted({*(found[1] or "").rstrip(":").upper(), "B"}))
+    return f"{flags}:{found[2]}{found[3] or ''}"
+
+
+def _is_for_ranks(name: str) -> bool:
+    """Return whether a signal says nothing to our own programs, or to the kernel."""
+    try:
+        number = int(name) if name.isdigit() else signal.Signals["SIG" + name.upper().removeprefix("SIG")]
+        return signal.Signals(number) in job_signals.FOR_RANKS
+    except (KeyError, ValueError):
+        return False
 
 
 def _require(options: argparse.Namespace) -> None:

@@ -167,10 +167,11 @@ class View:
         self._story.is_interrupted = True
         self._at_once(sentences.interrupted(order, self._story.is_running))
 
-    def still_running(self, run_id: str, is_forgotten: bool = False) -> None:
-        """Show how to come back to a run that continues, also where this machine has no record of it."""
+    def still_running(self, run_id: str, is_forgotten: bool = False, waiting: str = "") -> None:
+        """Show how to come back to a run that continues, or waits as a job, also where there is no record of it."""
         hosts = self._story.hosts if is_forgotten else ()
-        self._at_once(*sentences.still_running(run_id, hosts), ends=True)
+        found = sentences.queued(run_id, waiting) if waiting else sentences.still_running(run_id, hosts)
+        self._at_once(*found, ends=True)
 
     def _at_once(self, *told: sentences.Sentence, ends: bool = False) -> None:
         # Another thread may hold the lock and wait for a screen that takes nothing; that must not delay leaving.

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import uuid
 from pathlib import Path
@@ -32,6 +33,11 @@ class Site:
         done = subprocess.run(words, env={**os.environ, **slurm.environment(self.lab)}, capture_output=True)
         return done.stdout.decode().strip()
 
+    def submission(self):
+        """Return how the latest run was submitted."""
+        latest = max(self.runs.glob("*/submit.json"), key=lambda path: path.stat().st_mtime)
+        return json.loads(latest.read_text())
+
     def run(self, command, *words, **more):
         return madctl(command, *words, **more)
 
@@ -52,6 +58,30 @@ class Site:
     def jobs(self):
         return self.slurm("squeue", "-h", "-o", "%i").split()
 
+    def reconfigure(self, old, new):
+        """Change the configuration of Slurm."""
+        path = slurm.configuration_file(self.lab)
+        path.write_text(path.read_text().replace(old, new))
+        self.slurm("scontrol", "reconfigure")
+
+    def end_controller(self):
+        """End the controller, which still writes what it knows."""
+        pid = int((Path(self.lab.shared) / ".slurm" / "slurmctld.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not Path(f"/proc/{pid}/exe").exists())
+
+    def start_controller(self):
+        """Start it again, and wait until it answers."""
+        slurm.start_controller(self.lab)
+        wait_for(lambda: "is UP" in self.slurm("scontrol", "ping"))
+
+    def kill_conductor(self, run_id):
+        """Kill our own program on the first node of a run."""
+        words = f"_job.conduct {self.place(run_id)}"
+        for line in on_host(self.lab, "node1", "ps", "axww", "-o", "pid=,args=").stdout.splitlines():
+            if words in line:
+                on_host(self.lab, "node1", "kill", "-KILL", line.split()[0])
+
     def place(self, run_id):
         return self.runs / run_id
 
@@ -60,14 +90,14 @@ class Site:
 
 
 @contextlib.contextmanager
-def running(nodes=ALL, proctrack="linuxproc"):
+def running(nodes=ALL, proctrack="linuxproc", more=()):
     """Bring up a lab with Slurm, and take it down at the end."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     before = Path.cwd()
     os.chdir(JOBS)
     try:
         lab = power.up(name, nodes, {})
-        slurm.start(lab, proctrack)
+        slurm.start(lab, proctrack, more)
         yield Site(lab)
     finally:
         os.chdir(before)

@@ -16,6 +16,8 @@ import time
 from typing import Any, Callable, List, Optional, Tuple
 
 Callback = Callable[[], None]
+# A process that wakes up this much later than it wanted was stopped, as by a scheduler that suspends its job.
+STOPPED_SECONDS = 5.0
 
 
 class Timer:
@@ -36,6 +38,11 @@ class Loop:
         self._all, self._side = selectors.DefaultSelector(), selectors.DefaultSelector()
         self._timers: List[Tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
+        self._woke, self._stopped = time.monotonic(), 0.0
+
+    def time(self) -> float:
+        """Return the seconds of a clock that does not count the time for which this process was stopped."""
+        return time.monotonic() - self._stopped
 
     def watch(self, descriptor: Any, on_read: Callback, is_node: bool = False) -> None:
         """Call back when a descriptor can be read; that of a node may have to wait, see ``turn``."""
@@ -67,7 +74,7 @@ class Loop:
     def after(self, seconds: float, callback: Callback) -> Timer:
         """Call back once, after some seconds."""
         timer = Timer(callback)
-        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), timer))
+        heapq.heappush(self._timers, (self.time() + seconds, next(self._numbers), timer))
         return timer
 
     def turn(self, seconds: Optional[float] = None, without_nodes: bool = False) -> None:
@@ -78,27 +85,38 @@ class Loop:
             seconds: The longest time to wait; None without a limit.
             without_nodes: Whether to ignore nodes this time.
         """
+        self._awoke(0.0)
         if self._timers:
-            due = max(0.0, self._timers[0][0] - time.monotonic())
+            due = max(0.0, self._timers[0][0] - self.time())
             seconds = due if seconds is None else min(seconds, due)
         selector = self._side if without_nodes else self._all
-        for key, ready in selector.select(None if seconds is None else max(0.0, seconds)):
+        found = selector.select(None if seconds is None else max(0.0, seconds))
+        self._awoke(seconds)
+        for key, ready in found:
             on_read, on_write = key.data
             # An earlier callback may have ended this one.
             if ready & selectors.EVENT_WRITE and on_write and self._is_watched(key, selector):
                 on_write()
             if ready & selectors.EVENT_READ and on_read and self._is_watched(key, selector):
                 on_read()
-        while self._timers and self._timers[0][0] <= time.monotonic():
+        while self._timers and self._timers[0][0] <= self.time():
             callback = heapq.heappop(self._timers)[2].callback
             if callback:
                 callback()
 
     def until(self, is_reached: Callable[[], object], seconds: float) -> None:
         """Turn until something is reached, or the time is over."""
-        deadline = time.monotonic() + seconds
-        while not is_reached() and time.monotonic() < deadline:
-            self.turn(deadline - time.monotonic())
+        deadline = self.time() + seconds
+        while not is_reached() and self.time() < deadline:
+            self.turn(deadline - self.time())
+
+    def _awoke(self, wanted: Optional[float]) -> None:
+        """Leave out of the clock for how long this process was stopped since it looked last; None: no time was set."""
+        now = time.monotonic()
+        late = now - self._woke - (wanted or 0.0)
+        if wanted is not None and late > STOPPED_SECONDS:
+            self._stopped += late
+        self._woke = now
 
     @staticmethod
     def _is_watched(key: selectors.SelectorKey, selector: selectors.BaseSelector) -> bool:

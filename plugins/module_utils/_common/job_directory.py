@@ -2,10 +2,12 @@
 """
 The names of a job's files on shared storage: what who submits it, and the conductor in it, write and read.
 
-Only their user may enter the directory. Data only; private to the collection.
+Only their user may enter the directory. Private to the collection.
 """
 
 from __future__ import annotations
+
+import os
 
 # Written by who submits: what to run, removed as soon as it was read, as it may hold secrets; the key of all agents;
 # the script; how the job was submitted.
@@ -20,6 +22,8 @@ PLAN = "plan.json"
 JOB_LOG, AGENTS_LOG = "job.log", "agents.log"
 # At the end: what each node keeps, ``HOST.pack``, in the form in which ``collect`` fetches it.
 KEPT, PACK = "nodes", ".pack"
+# A job that Slurm requeues starts again in the same directory; the files of the later attempts are below this one.
+ATTEMPTS = "attempts"
 # An order of the user: the conductor looks for it when it is rung for, and every few seconds.
 ORDER = "order"
 # How often the state is written, in seconds.
@@ -29,3 +33,8 @@ BEAT_SECONDS = 5.0
 # is in it, and in that what starts a program, beside the modules.
 PROGRAMS = "job-bin-"
 LAUNCHER, MODULES = "madctl_job.py", "modules"
+
+
+def of_attempt(place: str, number: int) -> str:
+    """Return where an attempt writes its story, state and result; the first one is number 0."""
+    return os.path.join(place, ATTEMPTS, str(number)) if number else place

@@ -123,6 +123,8 @@ CALLS, ORDERS, BEGUN, ASKED = "calls", "orders", "begun", "asked"
 CONTAINER_RANK, OVER, TROUBLE = "rank_wrapper.py", "over", "trouble"
 # The call that a daemon belongs to, as the first word of its command.
 CALL = "MADCTL_CALL"
+# How often the scheduler has requeued the job that a run is in.
+RESTARTS = "MADCTL_RESTART_COUNT"
 # The command that starts ranks, which a user's script puts before its program.
 RUNNER = "MAD_MULTI_NODE_RUNNER"
 # mpirun would ask the scheduler whose variables it sees, so it gets them with this before their names; ranks do not.

@@ -13,10 +13,11 @@ collection.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, runners, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, links, look, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
@@ -45,7 +46,8 @@ class Conductor:
         """
         self.loop, self._agents, self._tell, self._clock = agents.loop, agents, tell, agents.clock
         # Orders before there is a follower; a follower has its own.
-        self.orders, self._is_following = Orders(tell), False
+        self.orders = Orders(tell)
+        self._follower: Optional[Follower] = None
         # Whether the reader of events takes no more for now.
         self.is_held: Callable[[], bool] = lambda: False
 
@@ -68,8 +70,18 @@ class Conductor:
 
     def interrupt(self, reason: codes.Problem) -> None:
         """Stop gracefully; kill at the second call, detach at the third."""
-        if self._is_following or not self.interrupted:
+        if self._follower is not None or not self.interrupted:
             self.orders.interrupt(reason)
+
+    def pass_on(self, number: int) -> None:
+        """Send a signal of the user's own to every rank, or to the command of every node, once they run."""
+        if self._follower is None or not self.orders.has_gone:
+            return
+        plan = self._follower.plan
+        counts = runners.job_of(plan["shape"], plan.get("runner")).counts_ranks
+        message = {"signal": number, "to": "ranks" if counts else "runner"}
+        for host in self.orders.channels:
+            self.orders.give(host, json.dumps(message).encode() + b"\n")
 
     def detach(self) -> None:
         """Stop following; the run continues."""
@@ -176,7 +188,7 @@ class Conductor:
         follower = Follower(plan, self._tell, self.loop, self._agents.ways, **how)
         follower.is_held = self.is_held
         follower.orders.interrupted, follower.orders.detached = self.interrupted, self.detached
-        self.orders, self._is_following = follower.orders, True
+        self.orders, self._follower = follower.orders, follower
         return follower
 
 

@@ -57,7 +57,7 @@ class Follower:
             NodeRun(node["host"], node["node_rank"], node.get("clock_offset") or 0.0, own=own)
             for node, own in zip(plan["nodes"], ranks.of_nodes(plan))
         ]
-        self.suspects = Suspects(self.runs, ways, tell, self._lost, may_sweep=not read_only)
+        self.suspects = Suspects(self.runs, ways, tell, self._lost, loop.time, may_sweep=not read_only)
         self.refused: List[Problem] = []
         self.is_over = False
         self._daemons = mpi_daemons.Daemons(plan, self.runs, self.orders.give)
@@ -67,7 +67,7 @@ class Follower:
         self._decoders: Dict[str, wire.Decoder] = {}
         # Whether the reader of events takes no more for now; orders and time are watched meanwhile.
         self.is_held: Callable[[], bool] = lambda: False
-        self._spoke_at = time.monotonic()
+        self._spoke_at = self._loop.time()
         # The kinds of events that are not passed on.
         self._for_us: Dict[str, Callable[[NodeRun, Header], None]] = {
             events.READY: self._ready,
@@ -118,9 +118,9 @@ class Follower:
 
     def wait_ready(self, seconds: float) -> bool:
         """Wait until every supervisor answers, and return whether all did; a failure is recorded with its node."""
-        deadline = time.monotonic() + seconds
-        while not all(run.ready or run.failure for run in self.runs) and time.monotonic() < deadline:
-            self._turn(deadline - time.monotonic())
+        deadline = self._loop.time() + seconds
+        while not all(run.ready or run.failure for run in self.runs) and self._loop.time() < deadline:
+            self._turn(deadline - self._loop.time())
             if self.orders.interrupted or self.orders.detached:
                 return False
         for run in self.runs:
@@ -132,14 +132,14 @@ class Follower:
 
     def go(self) -> None:
         """Start all runners."""
-        self._spoke_at = self._daemons.began = time.monotonic()
+        self._spoke_at, self._daemons.began = self._loop.time(), time.monotonic()
         self.orders.go()
 
     def wait_started(self, seconds: float) -> None:
         """Wait until every runner was started, or one could not be."""
-        deadline = time.monotonic() + seconds
-        while not all(run.started_at or run.failure or run.exit for run in self.runs) and time.monotonic() < deadline:
-            self._turn(deadline - time.monotonic())
+        deadline = self._loop.time() + seconds
+        while not all(run.started_at or run.failure or run.exit for run in self.runs) and self._loop.time() < deadline:
+            self._turn(deadline - self._loop.time())
 
     # -- until the end ----------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Follower:
         return waiting or run.sweeping
 
     def _judge_silence(self, seconds: float) -> None:
-        if time.monotonic() - self._spoke_at > seconds:
+        if self._loop.time() - self._spoke_at > seconds:
             self.tell({"event": events.IDLE, "seconds": seconds}, b"")
             self.orders.dump(run_outcome.silence(self.plan, seconds))
 
@@ -232,12 +232,12 @@ class Follower:
             self._for_us[kind](run, header)
             return
         if kind == events.LOG:
-            self._spoke_at, payload = time.monotonic(), run.fresh(header, payload)
+            self._spoke_at, payload = self._loop.time(), run.fresh(header, payload)
             header = {**header, "time": at} if "time" in header else header
         elif kind == events.SKIPPED:
             run.offsets[header["log"]] = run.offsets.get(header["log"], 0) + header["size"]
         elif kind == events.STARTED:
-            run.started_at, run.began, self.orders.has_gone = time.monotonic(), at, True
+            run.started_at, run.began, self.orders.has_gone = self._loop.time(), at, True
         elif kind == events.EXIT:
             run.ended = at
         elif kind == events.RANK_EXIT and header.get("stopping") and (header["exit_code"] or header["signal"]):

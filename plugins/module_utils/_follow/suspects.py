@@ -52,9 +52,17 @@ class Suspects:
         ways: Mapping[str, Way],
         tell: Callable[[Dict[str, Any], bytes], None],
         lose: Lose,
+        clock: Callable[[], float],
         may_sweep: bool,
     ) -> None:
+        """
+        Prepare.
+
+        Args:
+            clock: Counts the seconds in which this process was not stopped.
+        """
         self._runs, self._ways, self._tell, self._lose, self._may_sweep = runs, ways, tell, lose, may_sweep
+        self._clock = clock
         self._by_host = {run.host: run for run in runs}
         self.links: Optional[Links] = None
 
@@ -64,7 +72,7 @@ class Suspects:
 
     def add(self, run: NodeRun, links: Links) -> None:
         """Suspect a node, and look for another channel to it."""
-        run.suspected_at, run.asked_at, run.alive = time.monotonic(), None, None
+        run.suspected_at, run.asked_at, run.alive = self._clock(), None, None
         self._tell({"event": events.SUSPECT, "host": run.host}, b"")
         links.look_for(run.host, {"offsets": dict(run.offsets), "seq": run.seq})
 
@@ -72,7 +80,7 @@ class Suspects:
         """Give up a node that stays silent, unless another node confirms that it is alive."""
         if run.suspected_at is None:
             return
-        now = time.monotonic()
+        now = self._clock()
         others = [other for other in self._runs if other is not run]
         peers = [other.host for other in others if other.suspected_at is None and other.failure_code != "NODE_LOST"]
         if now - (run.asked_at or run.suspected_at) > ASK_SECONDS and peers and self.links:
@@ -92,7 +100,7 @@ class Suspects:
         self._tell({"event": events.BACK, "host": host}, b"")
         for run in self.all():
             # Perhaps our own link was down; then the others get as much time as this one had.
-            run.suspected_at, run.asked_at, run.alive = time.monotonic(), None, None
+            run.suspected_at, run.asked_at, run.alive = self._clock(), None, None
 
     def alive(self, host: str, answer: Optional[bool]) -> None:
         """Record what another node reports of a silent one; None if that one did not answer either."""

@@ -18,9 +18,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
 RUNNING, SUCCEEDED, FAILED, STOPPED, UNKNOWN = "running", "succeeded", "failed", "stopped", "unknown"
-# In a job of a scheduler that has not begun.
-QUEUED = "queued"
-GOING = (QUEUED, RUNNING)
+# In a job of a scheduler that has not begun, or that it has suspended.
+QUEUED, SUSPENDED = "queued", "suspended"
+GOING = (QUEUED, RUNNING, SUSPENDED)
 _ALIVE = ("armed", "running", "stopping")
 _WHY = {
     Reason.TIMED_OUT: "it did not end in time",

@@ -21,8 +21,12 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     codes,
+    events,
     exit_codes,
     job_directory,
+    job_signals,
+    run_directory,
+    runners,
     wire,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
@@ -34,12 +38,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._job import files
 from ansible_collections.madctl.multinode.plugins.module_utils._job.agent_step import Step
 from ansible_collections.madctl.multinode.plugins.module_utils._job.progress import Progress
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._show import plan_text
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Dialled, Door
 
 # After the order to end, the scheduler kills; what is left of that time is for records.
 _RECORD_SECONDS = 5.0
+# Containers do not end with a job, so they have to be removed before the kill: what is left is signalled, then killed.
+_CONTAINER_SECONDS = 8.0
 _ASK_SECONDS = 10.0
+_CANCEL_SECONDS = 60.0
 _SHOW_SECONDS = 0.5
 _STOPPED = codes.problem("RUN_STOPPED", None, "stopped by madctl stop")
 _ENDED = codes.problem("RUN_STOPPED", None, "the scheduler ended the job")
@@ -52,6 +60,9 @@ class Work:
 
     def __init__(self, place: str) -> None:
         self._place = place
+        # Where this attempt writes; only the first one writes into the job's directory itself.
+        self.place = job_directory.of_attempt(place, slurm.restarts(os.environ))
+        self.may_return = False
         self._loop = Loop()
         self._progress = Progress()
         self._is_due = False
@@ -59,6 +70,7 @@ class Work:
         self._stage = "starting"
         self._order: Optional[bytes] = None
         self._is_ended = False
+        self._site = ""
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -69,7 +81,7 @@ class Work:
         for descriptor in (wake, waker):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(waker)
-        for number in (signal.SIGTERM, signal.SIGURG):
+        for number in (signal.SIGTERM, signal.SIGURG, *job_signals.FOR_RANKS):
             signal.signal(number, lambda *_: None)
 
         def on_signal() -> None:
@@ -79,6 +91,9 @@ class Work:
                 self._is_ended = True
                 if not conductor.interrupted:
                     conductor.interrupt(_ENDED)
+            for number in job_signals.FOR_RANKS:
+                if number in numbers:
+                    conductor.pass_on(number)
             self._look()
 
         self._loop.watch(wake, on_signal)
@@ -111,7 +126,7 @@ class Work:
         self._is_due = False
         with contextlib.suppress(OSError):
             state = {"stage": self._stage, "time": time.time(), **self._progress.shown()}
-            files.write(self._place, job_directory.STATE, state)
+            files.write(self.place, job_directory.STATE, state)
 
     def _kept(self, event: Dict[str, Any]) -> Dict[str, Any]:
         """Keep the plan of a restart for those who do not read the whole story; return what may be told of it."""
@@ -119,7 +134,7 @@ class Work:
             return event
         plan = {**plan_text.outline(event["plan"]), "restarts": event["attempt"]}
         with contextlib.suppress(OSError):
-            files.write(self._place, job_directory.PLAN, plan)
+            files.write(self.place, job_directory.PLAN, plan)
         return {**event, "plan": plan}
 
     def _enter(self, stage: str) -> None:
@@ -138,10 +153,13 @@ class Work:
         """
         job = slurm.job(os.environ)
         given = files.take_request(self._place)
+        self.may_return = bool(given.get("requeue"))
+        self._site = slurm.show("config")
         parsed, problems = validation.parsed(given["arguments"])
-        filled = launch_request.filled(parsed)
+        filled = of_attempt(launch_request.filled(parsed), job.restarts)
         arguments = leaving.placed(filled, job.job_id)
-        story = files.Story(self._place, arguments["log_cap"])
+        os.makedirs(self.place, 0o700, exist_ok=True)
+        story = files.Story(self.place, arguments["log_cap"])
 
         def tell(event: Dict[str, Any], payload: bytes) -> None:
             event = self._kept(event)
@@ -151,7 +169,7 @@ class Work:
             story.tell(event, payload)
 
         try:
-            with Door(self._loop, files.key(self._place), job.hosts, any_address()) as door:
+            with self._door(job.hosts) as door:
                 ways = {host: Dialled(host, sys.executable, door) for host in job.hosts}
                 with Agents(self._loop, dict(ways), timing.Clock("agents, probe", timing.is_wanted())) as agents:
                     conductor = Conductor(agents, tell)
@@ -167,13 +185,23 @@ class Work:
                             result = self._launch(conductor, agents, arguments, job.hosts)
                             if not filled["run_dir"] and "summary" in result:
                                 about = arguments["run_dir"], result, story.whole, self._is_ended
-                                result["left"] = leaving.leave(agents, self._place, *about)
+                                result["left"] = leaving.leave(agents, self.place, *about)
+                        result["trouble"] = story.trouble
                         result["by_scheduler"] = self._is_ended and conductor.interrupted is _ENDED
                         conductor.tell_times()
         finally:
             story.close()
         self._enter("ended")
         return result, job
+
+    def _door(self, hosts: List[str]) -> Door:
+        """Listen where nodes may dial: a site's firewall may let them reach no other ports."""
+        ports = slurm.ports(self._site)
+        try:
+            return Door(self._loop, files.key(self._place), hosts, any_address(), ports)
+        except OSError as error:
+            message = "nodes cannot dial in to %s, ports %d to %d: %s" % (hosts[0], ports[0], ports[-1], error.strerror)
+            raise slurm.JobError(message) from error
 
     def _launch(self, conductor: Conductor, agents: Agents, arguments: Dict[str, Any], hosts: List[str]) -> Result:
         self._enter("checking")
@@ -188,26 +216,29 @@ class Work:
         result = conductor.start(self._bounded(judged.plan), _given(arguments))
         return {**result, "error": None if conductor.is_over else _error(agents, result)}
 
-    @staticmethod
-    def _bounded(plan: Plan) -> Plan:
+    def _bounded(self, plan: Plan) -> Plan:
         """Have ranks end before the scheduler kills them and us."""
-        try:
-            said = subprocess.run(
-                ["scontrol", "show", "config"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=_ASK_SECONDS,
-            ).stdout.decode(errors="replace")
-        except (OSError, subprocess.SubprocessError):
-            said = ""
-        plan["grace"] = min(plan["grace"], max(1.0, slurm.kill_wait(said) - _RECORD_SECONDS))
+        seconds = slurm.kill_wait(self._site) - _RECORD_SECONDS
+        if runners.job_of(plan["shape"], plan["runner"]).has_models:
+            seconds -= _CONTAINER_SECONDS
+        plan["grace"] = min(plan["grace"], max(1.0, seconds))
         return plan
 
     @property
     def is_ordered(self) -> bool:
         """Whether the user had it stopped."""
         return self._order is not None
+
+
+def of_attempt(arguments: Dict[str, Any], restarts: int) -> Dict[str, Any]:
+    """
+    Return the arguments of a launch for an attempt of its job.
+
+    Each attempt has an id of its own, as it may get the same nodes again; restarts within an attempt come between.
+    """
+    number = restarts * (arguments["max_restarts"] + 1)
+    run_id = "%s.%d" % (arguments["run_id"], number) if number else arguments["run_id"]
+    return {**arguments, "run_id": run_id, "env": {**arguments["env"], run_directory.RESTARTS: str(restarts)}}
 
 
 def any_address() -> str:
@@ -235,6 +266,11 @@ def _failed(problems: List[codes.Problem]) -> Result:
     return {"problems": problems, "exit_code": int(codes.exit_code(problems)), "detached": False, "restarts": []}
 
 
+def _returns(job: slurm.Job) -> bool:
+    """Return whether a job that the scheduler ends may be requeued."""
+    return not slurm.is_final(slurm.show("job", job.job_id))
+
+
 def main() -> None:
     """Conduct, write the result, and end with its exit code."""
     place = sys.argv[1]
@@ -251,11 +287,16 @@ def main() -> None:
         traceback.print_exc()
         found = codes.problem("INTERNAL", None, "%s: %s" % (type(error).__name__, error), "see job.log")
         result = {**_failed([found]), "exit_code": int(exit_codes.ExitCode.INTERNAL)}
-    files.write(place, job_directory.RESULT, result)
+    os.makedirs(work.place, 0o700, exist_ok=True)
+    files.write(work.place, job_directory.RESULT, result)
+    if work.may_return and not (job is not None and result.get("by_scheduler") and _returns(job)):
+        files.remove_request(place)
     if job is not None and work.is_ordered:
         # So that the scheduler's accounting says what happened; all is written, and nothing is left to end.
         command = slurm.cancel(job.job_id)
+        # The signal may arrive before its program has ended, so it is held until it is waited for.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         with contextlib.suppress(OSError):
             subprocess.call(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            signal.pause()
+            signal.sigtimedwait({signal.SIGTERM}, _CANCEL_SECONDS)
     sys.exit(result["exit_code"])

@@ -28,7 +28,7 @@ class RequestError(ValueError):
 
 def take_request(place: str) -> Dict[str, Any]:
     """
-    Read the request, and remove it, as it may hold secrets.
+    Read the request, and remove it, as it may hold secrets; one of a job that may be requeued stays until its end.
 
     Raises:
         RequestError: If there is none; the message says why.
@@ -37,10 +37,18 @@ def take_request(place: str) -> Dict[str, Any]:
     try:
         with open(path, "rb") as stream:
             data = stream.read(_REQUEST_BYTES + 1)
-        os.unlink(path)
-        return wire.parse(data)
+        request = wire.parse(data)
+        if not request.get("requeue"):
+            os.unlink(path)
+        return request
     except (OSError, wire.WireError) as error:
         raise RequestError("%s: %s" % (path, getattr(error, "strerror", None) or error)) from error
+
+
+def remove_request(place: str) -> None:
+    """Remove the request of a job that is not requeued any more."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(place, job_directory.REQUEST))
 
 
 def key(place: str) -> bytes:

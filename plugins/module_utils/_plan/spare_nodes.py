@@ -117,7 +117,7 @@ def again(plan: Plan, failures: Dict[str, str], attempt: int) -> Optional[Tuple[
     fields: Dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in kept["request"].items()
     }
-    fields["run_id"] = "%s.%d" % (plan["run_id"].partition(".")[0], attempt)
+    fields["run_id"] = "%s.%d" % (kept["request"]["run_id"], attempt)
     fields["slots"] = tuple(kept["slots"].get(host) for host in hosts)
     outcome = planner.make(Request(**fields), hosts, [kept["facts"][host] for host in hosts])
     if outcome.plan is None:

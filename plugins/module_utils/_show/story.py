@@ -92,7 +92,9 @@ class Story:
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Take the plan, which has no spares, and may lack some of it if a run is known by its nodes alone."""
         self.hosts = [node["host"] for node in plan["nodes"]]
-        self._is_holding = True
+        # The scheduler may have started the run again.
+        self._is_stopping, self._is_holding = False, True
+        self._counts.clear()
         self._job, self.world_size = runners.job_of(plan.get("shape", ""), plan.get("runner")), plan.get("world_size")
 
     def take(self, event: Event, payload: bytes = b"", in_blocks: bool = False) -> Iterator[Union[Sentence, Output]]:

@@ -11,7 +11,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
 
 RUNNING = "running"
-GOING = ("queued", RUNNING)
+SUSPENDED = "suspended"
+GOING = ("queued", RUNNING, SUSPENDED)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _FEW = 60  # characters of a cause in a table
 
@@ -41,7 +42,8 @@ def whole(run: Mapping[str, Any]) -> str:
     status, cause, seconds = run["status"], run.get("cause"), run.get("duration_seconds")
     if status == "unknown":
         return plain("unknown: %s" % (cause or "its nodes do not say how it ended"))
-    took = "" if seconds is None else " %s %s" % ("for" if status in GOING else "after", duration(seconds))
+    goes = status in GOING and status != SUSPENDED
+    took = "" if seconds is None else " %s %s" % ("for" if goes else "after", duration(seconds))
     parts = [_word(run) + took]
     if (run.get("attempts") or 1) > 1:
         parts.append("attempt %d" % run["attempts"])

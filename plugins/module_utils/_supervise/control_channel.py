@@ -47,6 +47,7 @@ class Feed:
         """
         self._selector, self._hello, self._obey, self._dropped = selector, hello, obey, dropped
         self.hear: Callable[[Dict[str, Any]], None] = lambda _: None
+        self.pass_on: Callable[[Dict[str, Any]], None] = lambda _: None
         self._orders = Orders()
         self._log_cap = log_cap
         self.logs: Dict[str, Log] = {}
@@ -169,7 +170,7 @@ class Feed:
         orders, messages = self._orders.feed(data)
         self._obey(orders)
         for message in messages:
-            self.hear(message)
+            (self.pass_on if "signal" in message else self.hear)(message)
 
     def _fill(self) -> bool:
         """Choose the next piece to send, and return whether there is one."""

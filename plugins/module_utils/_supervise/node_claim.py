@@ -18,7 +18,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import job_signals, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes, small_files
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def give_up(oom_score: str, umask: int, files: Tuple[int, int]) -> None:
     set_oom_score(oom_score)
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.umask(umask)
-    for number in (signal.SIGHUP, signal.SIGINT):
+    for number in job_signals.FOR_RANKS:
         signal.signal(number, signal.SIG_DFL)
 
 

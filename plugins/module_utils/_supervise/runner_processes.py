@@ -47,6 +47,10 @@ class Runners:
     def __contains__(self, pid: int) -> bool:
         return pid in self._running
 
+    def pids(self) -> List[int]:
+        """Return the process ids of those that run."""
+        return list(self._running)
+
     def start(self, argv: Sequence[str]) -> bool:
         """Execute a command line in the job's environment, and return whether that worked."""
         spec = self._spec

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import selectors
 import time
+from functools import partial
 from typing import Any, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import Reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 from ansible_collections.madctl.multinode.plugins.module_utils._node.failure_flag import LOOK_SECONDS
-from ansible_collections.madctl.multinode.plugins.module_utils._supervise import final_sweep, node_claim
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import final_sweep, node_claim, passed_signals
 
 # After this many errors of our own within that time the loop is no longer trusted.
 BREAKS, BREAK_SECONDS = 20, 12.0
 PAUSE_SECONDS = 0.05
+# In a scheduler's job the loop looks this often whether it was suspended meanwhile: it wakes up that much later.
+LOOK_AGAIN_SECONDS, STOPPED_SECONDS = 5.0, 5.0
 # Processes outside our tree report nothing when they die, so a sweep looks again.
 SWEEP_INTERVAL_SECONDS = 0.1
 
@@ -27,6 +30,7 @@ SWEEP_INTERVAL_SECONDS = 0.1
 def run(supervisor: Any) -> None:
     """Serve until the run is over and its follower knows everything."""
     errors: List[float] = []
+    supervisor.feed.pass_on = partial(passed_signals.pass_on, supervisor)
     while supervisor.state != "done" or supervisor.feed.is_behind:
         try:
             _turn(supervisor)
@@ -41,7 +45,12 @@ def run(supervisor: Any) -> None:
 
 def _turn(supervisor: Any) -> None:
     """Call a supervisor when something can be read, or a deadline has passed."""
-    for key, _ in supervisor.selector.select(_patience(supervisor)):
+    patience, began = _patience(supervisor), time.monotonic()
+    found = supervisor.selector.select(patience)
+    late = time.monotonic() - began - (patience or 0.0)
+    if patience is not None and late > STOPPED_SECONDS:
+        _postpone(supervisor, late)
+    for key, _ in found:
         try:
             key.data(key.fileobj)
         except Exception:
@@ -59,7 +68,22 @@ def _patience(supervisor: Any) -> Optional[float]:
     join_by = supervisor.relay.join_by if supervisor.relay else None
     known = (supervisor.deadline, supervisor.timeout, supervisor.look_at, join_by, supervisor.worlds.at)
     times = [at for at in known if at is not None]
-    return max(0.0, min(times) - time.monotonic()) if times else None
+    patience = max(0.0, min(times) - time.monotonic()) if times else None
+    return min(patience, LOOK_AGAIN_SECONDS) if patience is not None and supervisor.spec["in_step"] else patience
+
+
+def _postpone(supervisor: Any, seconds: float) -> None:
+    """Move everything that is due later by the time for which this process was stopped, and the job with it."""
+    for owner, name in (
+        (supervisor, "deadline"),
+        (supervisor, "timeout"),
+        (supervisor, "look_at"),
+        (supervisor.relay, "join_by"),
+        (supervisor.worlds, "at"),
+    ):
+        at = getattr(owner, name, None)
+        if at is not None:
+            setattr(owner, name, at + seconds)
 
 
 def _watch_clock(supervisor: Any) -> None:

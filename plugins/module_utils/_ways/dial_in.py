@@ -20,7 +20,7 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, sealed, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, job_signals, sealed, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.bridge import Bridge, keep_alive
 
@@ -222,7 +222,8 @@ def serve(place: Place, key_file: str, node: int, name: str) -> None:
         SystemExit: If the key cannot be read, or nobody is reached in time, with the reason.
     """
     # Orders come from the other end. A scheduler's signal to all processes must not end this one first.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, *job_signals.FOR_RANKS):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, _reap)
     ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from typing import Dict, List, Mapping, NamedTuple, Pattern, Sequence
 
@@ -28,12 +29,19 @@ _OF_STEP = re.compile(
     r"|HYDRA_\w+|I_MPI_HYDRA_\w+"
 )
 
+_LAST_PORT = 65535
+
+
+_FINAL = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY"}
+_ASK_SECONDS = 10.0
+
 
 class Job(NamedTuple):
-    """A job: its id, and the names of its nodes in Slurm's order."""
+    """A job: its id, the names of its nodes in Slurm's order, and how often it was requeued."""
 
     job_id: str
     hosts: List[str]
+    restarts: int = 0
 
 
 class JobError(ValueError):
@@ -51,9 +59,15 @@ def job(environment: Mapping[str, str]) -> Job:
     if not job_id.isdigit() or not nodes:
         raise JobError("SLURM_JOB_ID and SLURM_JOB_NODELIST are not set: this is no job of Slurm")
     try:
-        return Job(job_id, [host.name for host in hostlist.from_scheduler(nodes)])
+        return Job(job_id, [host.name for host in hostlist.from_scheduler(nodes)], restarts(environment))
     except hostlist.HostsError as error:
         raise JobError("SLURM_JOB_NODELIST: %s" % error) from error
+
+
+def restarts(environment: Mapping[str, str]) -> int:
+    """Return how often Slurm requeued this job."""
+    found = environment.get("SLURM_RESTART_COUNT", "")
+    return int(found) if re.fullmatch(r"[0-9]{1,6}", found) else 0
 
 
 def without(environment: Mapping[str, str], pattern: Pattern[str] = _OPTIONS) -> Dict[str, str]:
@@ -73,10 +87,39 @@ def cancel(job_id: str) -> List[str]:
     return ["scancel", job_id]
 
 
+def show(*what: str) -> str:
+    """Ask the controller about something; return what it printed, nothing where it did not answer."""
+    null = subprocess.DEVNULL
+    try:
+        done = subprocess.run(
+            ["scontrol", "show", *what],
+            stdin=null,
+            stdout=subprocess.PIPE,
+            stderr=null,
+            timeout=_ASK_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.decode(errors="replace")
+
+
+def is_final(text: str) -> bool:
+    """Return whether a job ends for good, as ``scontrol show job`` prints it."""
+    found = re.search(r"\bJobState=([A-Z_]+)", text)
+    return found is not None and found[1] in _FINAL
+
+
 def kill_wait(text: str) -> float:
     """Return the seconds between a signal to end and the kill, as ``scontrol show config`` prints them."""
     found = re.search(r"^KillWait\s*=\s*(\d{1,6}) sec", text, re.MULTILINE)
     return float(found[1]) if found else 30.0
+
+
+def ports(text: str) -> Sequence[int]:
+    """Return the ports that nodes may dial, as ``scontrol show config`` prints them; only 0 if any will do."""
+    found = re.search(r"^SrunPortRange\s*=\s*(\d{1,5})-(\d{1,5})\s*$", text, re.MULTILINE)
+    first, last = (int(found[1]), int(found[2])) if found else (0, 0)
+    return range(first, min(last, _LAST_PORT) + 1) if 0 < first <= last else (0,)
 
 
 def main() -> None:

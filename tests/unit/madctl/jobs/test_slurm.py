@@ -2,6 +2,7 @@
 """The words of Slurm on a login node: what is submitted, and what the answers mean; with programs that only pretend."""
 
 import shlex
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from madctl import cli
 from madctl.errors import RunError, UsageError
 from madctl.jobs import ends, slurm
 from madctl.request import slurm_options
+from madctl.request.role_variables import launch_variables
 
 
 @pytest.fixture
@@ -184,3 +186,54 @@ def test_options_of_a_job_need_one(command):
     with pytest.raises(UsageError, match="--nodes needs --on slurm"):
         slurm_options.refuse_without_slurm(cli.parsed([command, "--nodes", "2", "--qos", "x", "train.py"]))
     slurm_options.refuse_without_slurm(cli.parsed([command, "train.py"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [("USR1@60", "B:USR1@60"), ("b:10", "B:10"), ("R:SIGUSR2@5", "BR:SIGUSR2@5"), ("12@9", "B:12@9")],
+)
+def test_a_signal_for_the_ranks_goes_to_our_program_which_passes_it_on(given, passed):
+    assert slurm_options.chosen(options("--signal", given), {}) == [f"--signal={passed}"]
+
+
+@pytest.mark.parametrize(
+    "given", ["", "TERM@60", "KILL", "9", "SIGURG@5", "USR1@", "NOSUCH@1", "USR1@60 --x", "64", "0"]
+)
+def test_a_signal_that_means_something_to_us_is_refused(given):
+    with pytest.raises(UsageError) as caught:
+        slurm_options.chosen(options(f"--signal={given}"), {})
+
+    assert caught.value.problems[0].message.startswith("--signal takes SIG@SECONDS")
+
+
+def test_words_for_the_queue_are_passed_on():
+    given = options("--requeue", "--dependency", "afterok:7", "--begin", "now+1hour")
+
+    assert slurm_options.chosen(given, {}) == ["--dependency=afterok:7", "--begin=now+1hour", "--requeue"]
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ("2026-12-01T14:05:00", "14:05"),
+        ("2026-12-30T14:05:00", "2026-12-30 14:05"),
+        ("2027-12-01T14:05:00", None),
+        ("2367-03-03T00:00:00", None),
+        ("2026-12-01T11:00:00", None),
+        ("N/A", None),
+        ("", None),
+    ],
+)
+def test_an_estimate_is_told_unless_it_is_only_a_guess(start, told):
+    now = datetime(2026, 12, 1, 12, 0).timestamp()
+
+    assert ends.estimate(slurm.State("PENDING", "Resources", start), now) == told
+    expected = "pending: Resources" + (f", may start at {told}" if told else "")
+    assert ends.waiting(slurm.State("PENDING", "Resources", start), now) == expected
+
+
+@pytest.mark.parametrize(("words", "port"), [([], None), (["--master-port", "29500"], "29500")])
+def test_a_port_that_was_typed_is_told_from_the_default(words, port):
+    wanted = launch_variables(options(*words, "--detach", "--idle-timeout", "9", "--max-restarts", "1"))
+
+    assert wanted.get("madctl_master_port") == port

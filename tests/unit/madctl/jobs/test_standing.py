@@ -66,6 +66,7 @@ def test_a_run_with_a_heartbeat_runs_and_nobody_is_asked(asked, job):
     ("state", "status", "cause"),
     [
         (("RUNNING",), "running", None),
+        (("SUSPENDED",), "suspended", None),
         (("NODE_FAIL",), "failed", "a node of the job failed"),
         (("CANCELLED",), "stopped", None),
         ((), "unknown", "Slurm's controller is not reached"),
@@ -122,3 +123,42 @@ def test_files_that_a_job_has_spoiled_are_no_evidence(asked, job, tmp_path, name
     asked("COMPLETED")
 
     assert standing.of(job).verdict.status in ("running", "failed")
+
+
+def test_a_job_that_is_requeued_waits_and_its_attempts_are_known(asked, job, tmp_path):
+    begin(job)
+    end(job, codes.problem("RUN_STOPPED", None, "the scheduler ended the job"), by_scheduler=True)
+    asked("PENDING", "BeginTime")
+    found = standing.of(job)
+    assert found.verdict == standing.Verdict("queued", "BeginTime") and not found.nodes
+    assert found.earlier == [{"attempt": 1, "ended": 9.0, "cause": "requeued by Slurm"}]
+
+    second = {**job, "place": str(tmp_path / "attempts" / "1")}
+    (tmp_path / "attempts" / "1").mkdir(parents=True)
+    begin(second, began=7.0)
+    again = standing.of(job)
+    assert (again.verdict.status, again.verdict.began, again.earlier) == ("running", 7.0, found.earlier)
+    end(second)
+    assert standing.of(job).verdict.status == "succeeded"
+
+
+def test_a_job_that_slurm_is_ending_has_not_ended(asked, job):
+    """It may be requeued, and the reason is not known yet."""
+    begin(job)
+    end(job, codes.problem("RUN_STOPPED", None, "the scheduler ended the job"), by_scheduler=True)
+    asked("COMPLETING")
+
+    assert standing.of(job).verdict.status == "running"
+
+
+def test_the_request_of_a_job_that_has_ended_is_removed(asked, job, tmp_path):
+    request = tmp_path / "request.json"
+    request.write_text("{}")
+    begin(job)
+    end(job, codes.problem("RUN_STOPPED", None, "the scheduler ended the job"), by_scheduler=True)
+    asked("PENDING")
+    standing.of(job)
+    assert request.exists()
+    asked("TIMEOUT")
+    standing.of(job)
+    assert not request.exists()

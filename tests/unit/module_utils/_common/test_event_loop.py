@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """One thread that waits for descriptors and for time."""
 
+import selectors
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import event_loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 
 
@@ -171,3 +174,32 @@ def test_a_loop_turns_no_longer_than_it_may(loop):
     loop.until(lambda: len(turns) > 50 or turns.append(True), 0.01)
 
     assert len(turns) <= 50
+
+
+def test_the_time_for_which_the_process_was_stopped_does_not_count(loop, monkeypatch):
+    now, rung = [100.0], []
+    monkeypatch.setattr(event_loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    stops = iter([0.0, 60.0, 0.0, 3.0])
+
+    class Selector:
+        def select(self, seconds):
+            now[0] += seconds + next(stops)
+            return []
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(loop, "_all", Selector())
+    loop._woke = now[0]
+    began = loop.time()
+    loop.after(7.0, lambda: rung.append(loop.time() - began))
+    loop.turn(2.0)
+    loop.turn(2.0)  # Stopped for a minute.
+    assert (loop.time() - began, rung) == (4.0, [])
+    loop.turn(2.0)
+    loop.turn(5.0)  # Only late, as on a busy machine.
+    assert rung == [10.0]
+    now[0] += 30.0  # Stopped outside of the loop.
+    monkeypatch.setattr(loop, "_all", selectors.DefaultSelector())
+    loop.turn(0.0)
+    assert loop.time() - began == 10.0

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
-from ansible_collections.madctl.multinode.plugins.module_utils._job import delivery, files
+from ansible_collections.madctl.multinode.plugins.module_utils._job import conduct, delivery, files
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
 from madctl.jobs import place
 
@@ -132,3 +132,22 @@ def test_srun_does_not_take_options_from_the_environment_of_the_job():
 )
 def test_how_long_slurm_waits_before_it_kills(text, seconds):
     assert slurm.kill_wait("A = 1\n" + text) == seconds
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_request_stays_only_where_the_job_may_be_requeued(tmp_path, stays):
+    (tmp_path / "request.json").write_text(json.dumps({"requeue": stays}))
+    files.take_request(str(tmp_path))
+    assert (tmp_path / "request.json").exists() is stays
+
+    files.remove_request(str(tmp_path))
+    assert not (tmp_path / "request.json").exists()
+
+
+def test_each_attempt_of_a_job_has_an_id_of_its_own_and_is_told_its_number():
+    given = {"run_id": "r", "max_restarts": 2, "env": {"A": "1"}}
+    first, second, third = (conduct.of_attempt(given, number) for number in range(3))
+
+    # Restarts of the first one are r.1 and r.2.
+    assert [one["run_id"] for one in (first, second, third)] == ["r", "r.3", "r.6"]
+    assert third["env"] == {"A": "1", "MADCTL_RESTART_COUNT": "2"}

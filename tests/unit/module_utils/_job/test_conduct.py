@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conductor of a job: what it does with the job's attempts, signals and time, without a scheduler."""
+
+import pytest
+
+from ansible_collections.madctl.multinode.plugins.module_utils._job import conduct
+
+
+@pytest.mark.parametrize(
+    ("shape", "kill_wait", "grace"),
+    [("script", 30, 25.0), ("script", 600, 60.0), ("model", 30, 17.0), ("model", 10, 1.0), ("script", 0, 1.0)],
+)
+def test_ranks_have_the_time_before_the_kill_less_what_records_and_containers_take(tmp_path, shape, kill_wait, grace):
+    work = conduct.Work(str(tmp_path))
+    work._site = "KillWait                = %d sec\n" % kill_wait
+
+    assert work._bounded({"grace": 60.0, "shape": shape, "runner": "torchrun"})["grace"] == grace
+
+
+@pytest.mark.parametrize(("count", "path"), [(None, ""), ("0", ""), ("2", "attempts/2"), ("../..", ""), ("-1", "")])
+def test_each_attempt_writes_into_its_own_directory(tmp_path, monkeypatch, count, path):
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    if count is not None:
+        monkeypatch.setenv("SLURM_RESTART_COUNT", count)
+
+    assert conduct.Work(str(tmp_path)).place == str(tmp_path / path).rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("said", "returns"),
+    [
+        ("JobId=7 JobName=x\n   JobState=COMPLETING Reason=None", True),
+        ("   JobState=PENDING Reason=BeginTime", True),
+        ("   JobState=CANCELLED Reason=None", False),
+        ("   JobState=TIMEOUT Reason=TimeLimit", False),
+        ("", True),
+    ],
+)
+def test_a_job_may_return_unless_slurm_says_that_it_has_ended(monkeypatch, said, returns):
+    monkeypatch.setattr(conduct.slurm, "show", lambda *_: said)
+
+    assert conduct._returns(conduct.slurm.Job("7", ["a"])) is returns
