@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._job import run_root
 from ansible_collections.madctl.multinode.plugins.module_utils._show import removals
@@ -35,7 +35,6 @@ DAY_SECONDS = 86400.0
 _SUBMITTING_SECONDS = 3600.0
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}", re.ASCII)
 _PROGRAMS = re.compile(re.escape(job_directory.PROGRAMS) + "[0-9a-f]+", re.ASCII)
-_GONE = ".madctl-gone-"
 
 
 @dataclass
@@ -114,7 +113,7 @@ class JobRoots:
             if _PROGRAMS.fullmatch(name) and is_free(name) and self._goes(root.path / name, partial(is_free, name)):
                 root.programs.append({"name": name, "bytes": taken})
             # Left by a removal, or by a launch, that was interrupted.
-            elif name.startswith((_GONE, f".{job_directory.PROGRAMS}")) and not self._is_dry:
+            elif name.startswith((run_directory.GONE, f".{job_directory.PROGRAMS}")) and not self._is_dry:
                 self._erase(root.path / name)
 
     def _needed(
@@ -145,7 +144,7 @@ class JobRoots:
         """
         if self._is_dry:
             return True
-        away = path.with_name(f"{_GONE}{os.getpid()}-{path.name}")
+        away = path.with_name(f"{run_directory.GONE}{os.getpid()}-{path.name}")
         try:
             path.rename(away)
             if not may():
