@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, PREFIX
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
@@ -27,9 +26,6 @@ from madctl.runs.run_record import Record
 from madctl.screen import terminal
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View
-
-# How long agents may take from the start of the job: prologs of sites are slow.
-_AGENTS_SECONDS = 300.0
 
 
 def run(
@@ -79,26 +75,19 @@ def _submitted(
     run_id: str, site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any]
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
-    arguments = {**{name.removeprefix(PREFIX): value for name, value in wanted.items()}, "run_id": run_id}
-    # Nodes may be shared with other jobs, of whose ports nothing is known; and Slurm decides who has a node.
-    if arguments["master_port"] == BY_NAME["master_port"].default:
-        arguments["master_port"] = "auto"
-    arguments["skip"] = sorted({*arguments["skip"], "machine"})
-    where = place.make(site.root, run_id, {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS})
-    argv = slurm.command(run_id, where, nodes, chosen)
-    about = {"run_id": run_id, "argv": argv, "state": "submitting"}
-    place.write_object(where, job_directory.SUBMISSION, about)
-    job = {"on": "slurm", "id": "", "place": str(where), "conf": site.conf}
+    given = {name.removeprefix(PREFIX): value for name, value in wanted.items()}
+    arguments = place.in_job(given, run_id, BY_NAME["master_port"].default)
+    drafted = place.draft(site.root, run_id, nodes, chosen)
+    place.prepare(drafted, arguments)
+    job = {"on": "slurm", "id": "", "place": str(drafted.place), "conf": site.conf}
     record = record_of(arguments, nodes, job)
     # If this process is killed before it knows the job's id, the job is found by its name.
     record_store.save(record)
     try:
-        job_id, said = slurm.submit(argv, list(arguments["env"]), site.conf)
+        job_id, said = place.submit(drafted, list(arguments["env"]), site.conf)
     except MadctlError:
-        place.remove(where)
         record_store.forget(record)
         raise
-    place.write_object(where, job_directory.SUBMISSION, {**about, "state": "submitted", "job_id": job_id})
     return replace(record, job={**job, "id": job_id}), said
 
 
@@ -117,10 +106,8 @@ def _signals_noted() -> Iterator[list[int]]:
 
 def _test(run_id: str, site: Site, nodes: int, chosen: list[str], as_json: bool) -> int:
     """Show what would be submitted, and what Slurm says of it."""
-    where = site.root / run_id
-    argv, script = slurm.command(run_id, where, nodes, chosen), place.script(where)
-    # The script is not written yet; Slurm does not look into it.
-    said = slurm.test([*argv[:-1], "--wrap=true"], site.conf)
+    drafted = place.draft(site.root, run_id, nodes, chosen)
+    argv, script, said = drafted.argv, place.script(drafted), place.test(drafted, site.conf)
     if as_json:
         data = {"argv": argv, "script": script, "remarks": said}
         terminal.say(to_json(Result("launch", "planned", 0, None, data)))

@@ -48,6 +48,8 @@ ROOMS = {
     "_runs": ON_NODES,
     "_show": {"_common"},
     "_ways": {"_common", "_request"},
+    # Submits jobs, and reads what became of them, on a login node.
+    "_submit": {"_common"},
     # The one stage that imports others: it conducts those that judge and follow, and calls by name what runs on nodes.
     "_conduct": {"_common", "_node", "_request", "_ways", "_plan", "_follow", "_runs"},
     # The conductor as a program of a scheduler's job.
@@ -134,6 +136,7 @@ def test_madctl_imports_of_the_brain_only_what_runs_anywhere(path):
         "_follow",
         CONDUCTOR,
         "_job",
+        "_submit",
     }
 
 
