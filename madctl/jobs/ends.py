@@ -1,57 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the end of a job means for its run, where the run itself could not tell. Pure."""
+"""What the end of a job means for its run, as problems of madctl."""
 
 from __future__ import annotations
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._submit import ends
 from madctl.errors import Problem
-from madctl.jobs.slurm import FORGOTTEN, State
+from madctl.jobs.slurm import State
 
-_LIMIT = "ask for more with --time, or end the job earlier with --timeout"
-_MEANINGS = {
-    "TIMEOUT": ("TIMED_OUT", "the time limit of the job was reached", _LIMIT),
-    "DEADLINE": ("NODE_NOT_READY", "the deadline of the job passed before it could end", None),
-    "PREEMPTED": ("RUN_PREEMPTED", "the job was preempted by another", "submit it again"),
-    "NODE_FAIL": ("NODE_LOST", "a node of the job failed", "submit it again"),
-    "BOOT_FAIL": ("NODE_NOT_READY", "a node of the job did not boot", "submit it again"),
-    "OUT_OF_MEMORY": ("RANK_FAILED", "the job ran out of memory", "ask for more memory: --sbatch-args --mem=…"),
-    "CANCELLED": ("RUN_STOPPED", "the job was cancelled in Slurm", None),
-}
+waiting = ends.waiting
 
 
 def meaning(state: State) -> Problem | None:
     """Return what a final state says about the run; None where it is only a consequence of how the run ended."""
-    found = _MEANINGS.get(state.state)
-    if found is None:
-        return None
-    code, message, remedy = found
-    reason = f" ({state.reason})" if state.reason and state.reason not in ("None", "NonZeroExitCode") else ""
-    return Problem(code, message + reason, remedy=remedy)
-
-
-def waiting(state: State) -> str:
-    """Return what a job waits for, in a few words."""
-    word = state.state.lower().replace("_", " ")
-    return f"{word}: {state.reason}" if state.reason else word
+    found = ends.meaning(state)
+    return _of(found) if found else None
 
 
 def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -> Problem:
-    """
-    Return why a run ended that wrote no result.
+    """Return why a run ended that wrote no result."""
+    return _of(ends.without_record(state, job_id, has_begun, last_line))
 
-    Args:
-        has_begun: Whether it wrote anything.
-        last_line: The last line of the job's own output.
-    """
-    found = meaning(state)
-    if found:
-        return found
-    if has_begun:
-        message = f"madctl's own program on the first node of job {job_id} was ended, and with it the run"
-        return Problem("SUPERVISOR_LOST", message, remedy="see job.log in the run directory")
-    # Slurm says so of a script that a signal ended, too.
-    if state.reason == "JobLaunchFailure":
-        message = f"job {job_id} could not be started, probably because its first node does not see the run directory"
-        return Problem("NODE_NOT_READY", message, remedy="choose one on shared storage: --run-root PATH")
-    known = "Slurm has forgotten it" if state == FORGOTTEN else f"Slurm says {state.state} {state.reason}".rstrip()
-    said = f": {last_line}" if last_line else ""
-    return Problem("NODE_NOT_READY", f"job {job_id} ended without a record, {known}{said}", remedy="see job.log")
+
+def _of(found: codes.Problem) -> Problem:
+    return Problem(found["code"], found["message"], remedy=found["remedy"])

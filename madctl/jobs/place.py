@@ -40,4 +40,5 @@ def prepare(drafted: Draft, arguments: dict[str, object]) -> None:
     Raises:
         UsageError: If that is not possible there.
     """
-    submission.write(drafted, arguments, delivery.files())
+    files = delivery.files()
+    submission.write(drafted, arguments, files, programs.name(files))

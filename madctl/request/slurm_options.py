@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import math
-import shlex
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
-from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds, slurm_words
 from madctl.errors import refused
 from madctl.request.options import hosts_given, taking
 
@@ -27,25 +25,6 @@ _WORDS = {
     "gpus-per-node": ("N|TYPE:N", "GPUs per node"),
     "gres": ("LIST", "generic resources per node, in the place of --gpus-per-node"),
 }
-# Words of sbatch that are ours, or that make another kind of job; sbatch takes their beginnings, too.
-_PROTECTED = (
-    *("job-name", "output", "error", "input", "open-mode", "chdir", "nodes", "ntasks", "ntasks-per-node", "comment"),
-    *("ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu", "cpus-per-gpu", "wrap", "array", "parsable", "wait"),
-    *(
-        "test-only",
-        "het-group",
-        "export",
-        "export-file",
-        "requeue",
-        "no-requeue",
-        "no-kill",
-        "gpus-per-task",
-        "gpu-bind",
-    ),
-    *("clusters", "uid", "gid", "cluster-constraint", "quiet", "help", "version", "usage"),
-)
-# The rest of a job besides its run: agents have to start, and records to be written.
-_MORE_SECONDS = 300.0
 
 
 def add_slurm_options(parser: argparse.ArgumentParser) -> None:
@@ -90,8 +69,7 @@ def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:
     if options.exclusive:
         words.append("--exclusive")
     if options.time is None and wanted.get("madctl_timeout"):
-        seconds = float(wanted["madctl_timeout"]) + float(wanted["madctl_start_timeout"]) + _MORE_SECONDS
-        words.append(f"--time={math.ceil(seconds / 60)}")
+        words.append(slurm_words.limit(float(wanted["madctl_timeout"]), float(wanted["madctl_start_timeout"])))
     return [*words, *_more(options.sbatch_args)]
 
 
@@ -113,14 +91,6 @@ def _require(options: argparse.Namespace) -> None:
 
 def _more(text: str) -> list[str]:
     try:
-        words = shlex.split(text or "")  # argparse makes something else of "--" alone.
+        return slurm_words.more(text or "")  # argparse makes something else of "--" alone.
     except ValueError as error:
-        raise refused("USAGE", f"--sbatch-args takes words, quoted as for a shell, not {text!r}") from error
-    for word in words:
-        name, _, _ = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or not name or not word.isprintable():
-            # Any other word would be the script, and short options may take the next word.
-            raise refused("USAGE", f"--sbatch-args: {word!r} is not --name or --name=value")
-        if any(known.startswith(name) for known in _PROTECTED):
-            raise refused("USAGE", f"--sbatch-args: --{name} is set by madctl, or makes another kind of job")
-    return words
+        raise refused("USAGE", f"--sbatch-args: {error}") from error

@@ -133,6 +133,10 @@ _stuck = fields({"path": text(), "reason": text()})
 _removed = fields({"run_id": _name, "bytes": _BYTES})
 _programs = fields({"name": _name, "bytes": _BYTES})
 
+_problem = fields(
+    {"code": text(64), "host": maybe(text()), "message": text(_LONG), "remedy": maybe(text(_LONG))},
+)
+
 # By function; ``tail`` and ``pack`` answer only with errors.
 SHAPES: Dict[str, Shape] = {
     "node_info": fields({"node": anything}),
@@ -166,6 +170,22 @@ SHAPES: Dict[str, Shape] = {
     ),
     "tail": anything,
     "pack": anything,
+    # On a login node.
+    "submit_job": fields(
+        {"problem": maybe(_problem), "changed": truth, "wants_files": truth},
+        {
+            "job_id": maybe(text(64)),
+            "place": _path,
+            "said": listed(text(_LONG), 1 << 10),
+            "argv": listed(text(_LONG), 1 << 10),
+            "script": text(_LONG),
+        },
+    ),
+    "end_job": fields(
+        {"problem": maybe(_problem), "changed": truth},
+        {"run_id": is_run_id, "job_id": maybe(text(64)), "place": _path, "had_begun": truth},
+    ),
+    "follow_job": anything,
 }
 NEWS: Shape = fields(
     {}, {"listening": listed(whole(1, 65535), 2), **dict.fromkeys(("armed", "archive", "frames"), truth)}

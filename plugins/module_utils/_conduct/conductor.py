@@ -71,6 +71,10 @@ class Conductor:
         if self._is_following or not self.interrupted:
             self.orders.interrupt(reason)
 
+    def follows(self) -> None:
+        """Take every interrupt from now on, as while a run is followed: the second kills, the third detaches."""
+        self._is_following = True
+
     def detach(self) -> None:
         """Stop following; the run continues."""
         self.orders.detached = True
@@ -87,6 +91,10 @@ class Conductor:
     def tell(self, event: Dict[str, Any]) -> None:
         """Tell an event that concerns the whole command."""
         self._tell(event, b"")
+
+    def pass_on(self, event: Dict[str, Any], payload: bytes) -> None:
+        """Tell an event of another conductor, with its output."""
+        self._tell(event, payload)
 
     def tell_times(self) -> None:
         """Tell what a launch or a check cost, if the user asks for that."""

@@ -34,14 +34,15 @@ exec {python} -I -S {launcher} {conductor} {place}
 """
 
 
-def make(base: Path, run_id: str, request: Mapping[str, Any], files: Mapping[str, str]) -> Path:
+def make(base: Path, run_id: str, request: Mapping[str, Any], files: Mapping[str, str], name: str) -> Path:
     """
     Make the directory of a run, with everything that its job reads.
 
     Args:
         base: The directory of such directories.
         request: What to run; it may hold secrets, and the job removes it as soon as it has read it.
-        files: The text of each of our programs, by its path.
+        files: The text of each of our programs, by its path; none if they are there.
+        name: The name of the directory of programs.
 
     Raises:
         Refused: If that is not possible there.
@@ -49,11 +50,11 @@ def make(base: Path, run_id: str, request: Mapping[str, Any], files: Mapping[str
     place = checked(base) / run_id
     try:
         base.mkdir(0o700, parents=True, exist_ok=True)
-        programs.write(base, files)
+        programs.write(base / name, files)
         place.mkdir(0o700)
         write(place, job_directory.KEY, secrets.token_bytes(sealed.KEY_BYTES))
         write(place, job_directory.REQUEST, json.dumps(request).encode())
-        write(place, job_directory.SCRIPT, script(place, programs.name(files)).encode(), 0o700)
+        write(place, job_directory.SCRIPT, script(place, name).encode(), 0o700)
     except OSError as error:
         remedy = "choose a directory that you may write to, and all nodes see: --run-root PATH"
         raise Refused("RUN_DIR_UNWRITABLE", "%s: %s" % (error.filename, error.strerror), remedy) from error

@@ -22,17 +22,16 @@ def name(files: Mapping[str, str]) -> str:
     return job_directory.PROGRAMS + hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def write(base: Path, files: Mapping[str, str]) -> None:
+def write(place: Path, files: Mapping[str, str]) -> None:
     """
-    Write programs beside the directories of runs, unless they are there.
+    Write programs into a directory of that name, unless they are there.
 
     Raises:
         OSError: If that is not possible.
     """
-    place = base / name(files)
     if place.is_dir():
         return
-    partial = base / (".%s.%d.%d" % (place.name, os.getpid(), time.monotonic_ns()))
+    partial = place.parent / (".%s.%d.%d" % (place.name, os.getpid(), time.monotonic_ns()))
     for path, text in files.items():
         (partial / path).parent.mkdir(0o700, parents=True, exist_ok=True)
         (partial / path).write_text(text)

@@ -51,18 +51,19 @@ def in_job(arguments: Mapping[str, Any], run_id: str, usual_port: str) -> Dict[s
     return {**arguments, "run_id": run_id, "master_port": port, "skip": sorted({*arguments["skip"], "machine"})}
 
 
-def write(drafted: Draft, arguments: Mapping[str, Any], files: Mapping[str, str]) -> None:
+def write(drafted: Draft, arguments: Mapping[str, Any], files: Mapping[str, str], name: str) -> None:
     """
     Make the directory of a run, which says that it is being submitted.
 
     Args:
-        files: The text of each of our programs, by its path.
+        files: The text of each of our programs, by its path; none if they are there.
+        name: The name of the directory of programs.
 
     Raises:
         Refused: If that is not possible there.
     """
     request = {"arguments": dict(arguments), "agents_seconds": _AGENTS_SECONDS}
-    where = place.make(drafted.place.parent, drafted.run_id, request, files)
+    where = place.make(drafted.place.parent, drafted.run_id, request, files, name)
     place.write_object(where, job_directory.SUBMISSION, {**_about(drafted), "state": "submitting"})
 
 
