@@ -47,8 +47,9 @@ def run(options: argparse.Namespace) -> int:
 
     record = record_store.load(options.run_id)
     if record.job:
-        from madctl.playbook import job_verbs
+        from madctl.playbook import job_login, job_verbs
 
+        job_login.refuse(record, "logs")
         record = job_verbs.planned(record)
     chosen = output_choice.of_run(options, record.plan)
     form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")

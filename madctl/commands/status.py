@@ -35,8 +35,9 @@ def run(options: argparse.Namespace) -> int:
     gone = None
     before = record = record_store.load(options.run_id)
     if record.job:
-        from madctl.playbook import job_verbs
+        from madctl.playbook import job_login, job_verbs
 
+        job_login.refuse(record, "status")
         stands, record = job_verbs.stands(record)
         answers, problems = stands.nodes, [stands.unknown] if stands.unknown else []
         judged, is_known = verdicts.joined_with(record, stands.verdict), not problems

@@ -50,7 +50,7 @@ def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
     deadline, found = time.monotonic() + seconds, {}
     for record in records:
         left = deadline - time.monotonic()
-        if left <= 0 or record.job is None or not record.job["id"]:
+        if left <= 0 or record.job is None or not record.job["id"] or record.job.get("login"):
             continue
         stands = standing.of(record.job, left)
         if stands.unknown:

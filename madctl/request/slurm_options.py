@@ -38,13 +38,15 @@ def add_slurm_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--exclusive", action="store_true", help="share no node with other jobs")
     what = "directory of the run's files, which this machine and all nodes see (with --lab: in what the lab shares)"
     group.add_argument("--run-root", metavar="PATH", help=what)
+    what = "submit on HOST, a login node that is reached by SSH (default this machine)"
+    group.add_argument("--login", metavar="HOST", help=what)
     what = "more options of sbatch, each as --name or --name=value, quoted as for a shell"
     group.add_argument("--sbatch-args", default="", metavar="WORDS", help=what)
 
 
 def given(options: argparse.Namespace) -> list[str]:
     """Name the options that only a job of Slurm takes, of those that were given."""
-    names = ["nodes", *_WORDS, "exclusive", "run-root", "sbatch-args"]
+    names = ["nodes", *_WORDS, "exclusive", "run-root", "login", "sbatch-args"]
     return [f"--{name}" for name in names if getattr(options, name.replace("-", "_"))]
 
 
@@ -74,8 +76,9 @@ def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:
 
 
 def _require(options: argparse.Namespace) -> None:
-    # A lab may have a Slurm of its own.
-    if hosts_given(argparse.Namespace(**{**vars(options), "lab": None})):
+    # A lab may have a Slurm of its own, and an inventory say how a login node is reached.
+    others = {"lab": None, **({"inventory": None, "limit": None} if options.login else {})}
+    if hosts_given(argparse.Namespace(**{**vars(options), **others})):
         raise refused("USAGE", "Slurm chooses the nodes of a job", remedy="use --nodelist, or leave out --on slurm")
     if not options.nodes:
         raise refused("USAGE", "--on slurm needs the number of nodes", remedy="add --nodes N")

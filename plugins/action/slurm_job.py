@@ -13,9 +13,10 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, node_answers, raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import login_node
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._job import delivery
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids, slurm_words
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
@@ -73,62 +74,87 @@ class ActionModule(ActionBase):
     def _submitted(self, agents: Agents, host: str, arguments: dict[str, Any], is_dry: bool) -> dict[str, Any]:
         playbook_screen.refuse(slurm_words.contradictions(arguments))
         run_id = str(arguments.get("run_id") or run_ids.new())
-        files = delivery.files()
-        request = {
-            "base": arguments["run_root"],
-            "run_id": run_id,
-            "nodes": arguments["slurm_nodes"],
-            "chosen": slurm_words.words(arguments),
-            "arguments": _of_launch(arguments, run_id),
-            "conf": arguments["slurm_conf"] or "",
-            "dry_run": is_dry,
-            "programs": programs.name(files),
-        }
-        answer = login_node.submit(agents, host, request, lambda: on_login.packed(files))
-        found = {"changed": answer["changed"], "run_id": run_id, "job_id": answer.get("job_id")}
-        found.update(run_dir=answer.get("place"), state=None, problems=[], exit_code=0)
-        if answer["problem"]:
-            return _failed(found, [answer["problem"]])
-        if self._task.diff and answer["changed"]:
-            found["diff"] = _difference(run_id, answer)
-        if is_dry:
-            for line in answer.get("said") or ["run %s is submitted as job %s" % (run_id, answer["job_id"])]:
-                playbook_screen.tell("queue", line)
-            return {**found, "planned": True}
-        quiet = bool(arguments["event_socket"])
-        if not quiet:
-            playbook_screen.tell(*sentences.called(run_id, arguments["name"]))
-            for line in answer.get("said") or []:
-                playbook_screen.tell("notice", line)
-            playbook_screen.tell("queue", "submitted as job %s" % answer["job_id"])
-        if arguments["detach"]:
-            return {**found, "state": "submitted", "detached": True}
-        return {**found, **self._follow(agents, host, arguments, answer, run_id)}
-
-    def _follow(
-        self, agents: Agents, host: str, arguments: dict[str, Any], answer: dict[str, Any], run_id: str
-    ) -> dict[str, Any]:
-        quiet = bool(arguments["event_socket"])
         screen = _Screen(chosen=request_of.chosen(arguments))
-        screen.secrets = masking.values((name, str(value)) for name, value in arguments["env"].items())
-        job = {"job_id": answer["job_id"], "place": answer["place"], "conf": arguments["slurm_conf"] or ""}
+        screen.secrets = masking.values((name, raw_words.unpack(value)) for name, value in arguments["env"].items())
+        # From before the submission on, so that an interrupt loses no job.
         with hosting.conducted(agents, arguments["event_socket"], screen, exact=True) as conductor:
+            answer = _submit(agents, host, arguments, run_id, is_dry)
+            found = {"changed": answer["changed"], "run_id": run_id, "job_id": answer.get("job_id")}
+            found.update(run_dir=answer.get("place"), state=None, problems=[], exit_code=0)
+            if answer["problem"]:
+                return _failed(found, [answer["problem"]])
+            if self._task.diff and answer["changed"]:
+                found["diff"] = _difference(run_id, answer)
+            if is_dry:
+                return {**found, **_judged(run_id, answer)}
+            tell = _Teller(conductor, bool(arguments["event_socket"]))
+            tell.submitted(run_id, arguments, answer)
+            if arguments["detach"]:
+                return {**found, "state": "submitted", "detached": True}
+            job = {"job_id": answer["job_id"], "place": answer["place"], "conf": arguments["slurm_conf"] or ""}
+            following = login_node.Following(conductor, agents, host, job, conductor.pass_on, tell.waits)
+            result = {"run_id": run_id, **following.run()}
+        tell.ended(screen, result)
+        return {**found, **result, "state": _state(result)}
 
-            def waits(text: str) -> None:
-                if quiet:
-                    conductor.tell({"event": events.QUEUED, "text": text})
-                else:
-                    playbook_screen.tell("queue", text)
 
-            if quiet:
-                conductor.tell({"event": events.SUBMITTED, "run_id": run_id, **job, "said": answer.get("said") or []})
-            result = login_node.Following(conductor, agents, host, job, conductor.pass_on, waits).run()
-        if not quiet:
-            if "summary" in result or result.get("detached"):
-                screen.done({"run_id": run_id, **result})
-            else:
-                playbook_screen.problems(result["problems"])
-        return {**result, "run_id": run_id, "state": _state(result)}
+class _Teller:
+    """Tells of a job: madctl, if it listens, or the screen."""
+
+    def __init__(self, conductor: Conductor, is_heard: bool) -> None:
+        self._conductor, self._is_heard = conductor, is_heard
+
+    def submitted(self, run_id: str, arguments: dict[str, Any], answer: dict[str, Any]) -> None:
+        """Tell the id of a run and its job, and what Slurm remarked."""
+        said, job = answer.get("said") or [], {name: answer[name] for name in ("job_id", "place")}
+        if self._is_heard:
+            conf = arguments["slurm_conf"] or ""
+            self._conductor.tell({"event": events.SUBMITTED, "run_id": run_id, **job, "conf": conf, "said": said})
+            return
+        playbook_screen.tell(*sentences.called(run_id, arguments["name"]))
+        for line in said:
+            playbook_screen.tell("notice", line)
+        before = "" if answer["changed"] else "before, "
+        playbook_screen.tell("queue", "submitted %sas job %s" % (before, answer["job_id"]))
+
+    def waits(self, text: str) -> None:
+        """Tell what the job waits for."""
+        if self._is_heard:
+            self._conductor.tell({"event": events.QUEUED, "text": text})
+        else:
+            playbook_screen.tell("queue", text)
+
+    def ended(self, screen: _Screen, result: dict[str, Any]) -> None:
+        """Show how the run ended, now that all of its lines are shown."""
+        if self._is_heard:
+            return
+        if "summary" in result or result["detached"]:
+            screen.done(result)
+        else:
+            playbook_screen.problems(result["problems"])
+
+
+def _submit(agents: Agents, host: str, arguments: dict[str, Any], run_id: str, is_dry: bool) -> dict[str, Any]:
+    files = delivery.files()
+    request = {
+        "base": arguments["run_root"],
+        "run_id": run_id,
+        "nodes": arguments["slurm_nodes"],
+        "chosen": slurm_words.words(arguments),
+        "arguments": _of_launch(arguments, run_id),
+        "conf": arguments["slurm_conf"] or "",
+        "dry_run": is_dry,
+        "programs": programs.name(files),
+    }
+    return login_node.submit(agents, host, request, lambda: on_login.packed(files))
+
+
+def _judged(run_id: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Show what Slurm says of a job that was not submitted."""
+    remarks = answer.get("said") or ["run %s is submitted as job %s" % (run_id, answer["job_id"])]
+    for line in remarks:
+        playbook_screen.tell("queue", line)
+    return {"judged": True, "argv": answer["argv"], "script": answer["script"], "remarks": remarks}
 
 
 def _state(result: dict[str, Any]) -> str:
@@ -188,6 +214,8 @@ def _refusals(state: str, given: dict[str, Any], hosts: list[str]) -> list[codes
         found.append(codes.problem("USAGE", None, message, "limit the play to one: --limit HOST"))
     if state == "submitted" and not (given.get("work") or given.get("tags")):
         found.append(codes.problem("WORK_MISSING", None, "there is nothing to run", "set madctl_work"))
+    if given.get("run_id") and not node_answers.is_run_id(str(given["run_id"])):
+        found.append(codes.problem("USAGE", None, "%r is not the ID of a run" % str(given["run_id"])))
     if state != "submitted" and not given.get("run_root"):
         found.append(codes.problem("USAGE", None, "the directory of runs is missing", "set madctl_run_root"))
     return found

@@ -122,7 +122,7 @@ TABLE = (
     Row("days", "--days", kinds.DAYS, default=7),
     # A job of Slurm.
     Row("on", "--on", kinds.choice("ssh", "slurm"), default="ssh"),
-    Row("run_root", "--run-root", kinds.ABSOLUTE_PATH),
+    Row("run_root", "--run-root", kinds.HOME_PATH),
     Row("slurm_nodes", "--nodes", kinds.whole(1, kinds.MAX_HOSTS)),
     Row("slurm_partition", "--partition", kinds.PRINTABLE),
     Row("slurm_account", "--account", kinds.PRINTABLE),

@@ -62,7 +62,8 @@ def submit_job(request: Dict[str, Any]) -> Answer:
 
 def _submitted(request: Dict[str, Any]) -> Answer:
     slurm.require()
-    base = place.checked(_base(request))
+    base = _base(request)
+    place.checked(base / request["run_id"])
     drafted = submission.draft(base, request["run_id"], request["nodes"], request["chosen"])
     shown = {
         "place": str(drafted.place),
@@ -149,7 +150,13 @@ def _latest(base: Path) -> Optional[Path]:
     found: List[Path] = []
     with contextlib.suppress(OSError):
         found = [path.parent for path in base.glob("*/%s" % job_directory.SUBMISSION)]
-    return max(found, key=lambda path: path.name, default=None)  # An id begins with its time.
+    return max(found, key=_submitted_at, default=None)
+
+
+def _submitted_at(where: Path) -> float:
+    with contextlib.suppress(OSError):
+        return (where / job_directory.SUBMISSION).stat().st_mtime
+    return 0.0
 
 
 def _unknown(base: Path, run_id: Optional[str]) -> codes.Problem:

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs in jobs that are submitted on another machine: the playbooks do it there."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
+from madctl.errors import ExitCode, Problem, RunError, refused
+from madctl.nodes.inventory import Targets
+from madctl.playbook.engine import Engine
+from madctl.playbook.login_session import ACTION, LoginSession
+from madctl.playbook.report import report_run
+from madctl.result import Result, to_json, to_problem
+from madctl.runs import record_store
+from madctl.runs.run_record import Record
+from madctl.screen import terminal
+from madctl.screen.lines import one_line
+from madctl.screen.problems import print_answer, print_problems
+from madctl.screen.view import View
+
+_GRACE_SECONDS = 45.0
+
+
+def launch(
+    options: argparse.Namespace, login: Targets, wanted: dict[str, Any], hidden: tuple[str, ...], shown: Chosen
+) -> int:
+    """
+    Submit, follow to the end, and return the exit code of the run; with ``--detach`` return after submission.
+
+    Args:
+        login: The login node.
+        wanted: The variables of the launch.
+        hidden: What must not be shown.
+        shown: Whose output is shown.
+    """
+    as_json = options.output == "json"
+    if not options.dry_run:
+        record_store.prepare()
+    view = View((), as_json=as_json, stages=(), secrets=hidden, chosen=shown)
+    if options.notice:
+        view.notice(options.notice)
+    session = LoginSession(login, wanted, view)
+    session.run()
+    found = session.final or {}
+    if found.get("judged") and not view.errors:
+        return _judged(found, as_json)
+    if options.detach and session.detached and session.record and not session.interrupted:
+        return _left(session.record, list(view.warnings), as_json)
+    return report_run(session, "launch", as_json)
+
+
+def _judged(found: dict[str, Any], as_json: bool) -> int:
+    """Show what would be submitted, and what Slurm says of it."""
+    data = {name: found[name] for name in ("argv", "script", "remarks")}
+    if as_json:
+        terminal.say(to_json(Result("launch", "planned", 0, None, data)))
+        return ExitCode.SUCCEEDED
+    terminal.say(shlex.join(data["argv"]), "", *data["script"].splitlines())
+    for line in data["remarks"]:
+        terminal.tell(sentences.Sentence("queue", line))
+    return ExitCode.SUCCEEDED
+
+
+def _left(record: Record, notices: list[Problem], as_json: bool) -> int:
+    """Tell how to come back to a run that is queued."""
+    job_id = record.job["id"] if record.job else ""
+    print_problems([], notices)
+    if as_json:
+        data = {"job_id": job_id}
+        terminal.say(to_json(Result("launch", "queued", 0, record.run_id, data, warnings=notices)))
+    else:
+        terminal.tell(*sentences.queued(record.run_id, job_id))
+    return ExitCode.SUCCEEDED
+
+
+def is_elsewhere(record: Record) -> bool:
+    """Return whether a run is in a job whose files are on another machine."""
+    return bool(record.job and record.job.get("login"))
+
+
+def refuse(record: Record, command: str) -> None:
+    """
+    Refuse a command that reads the files of a run on another machine.
+
+    Raises:
+        UsageError: With where it can be read.
+    """
+    if is_elsewhere(record):
+        login, _ = _at(record)
+        remedy = f"follow it: madctl attach {record.run_id}"
+        raise refused(
+            "USAGE", f"{command} cannot read the files of run {record.run_id} on {login.names[0]}", remedy=remedy
+        )
+
+
+def _at(record: Record) -> tuple[Targets, dict[str, Any]]:
+    """Return how the login node of a run is reached, and the variables that name the run there."""
+    assert record.job is not None
+    login, (root, _, name) = record.job["login"], record.job["place"].rpartition("/")
+    named = {"madctl_on": "slurm", "madctl_run_root": root, "madctl_run_id": name}
+    conf = {"madctl_slurm_conf": record.job["conf"]} if record.job.get("conf") else {}
+    return Targets(tuple(login["names"]), login["inventory"], tuple(login["sources"])), {**named, **conf}
+
+
+def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
+    """Show a run from its first byte, follow it, and return its exit code."""
+    login, named = _at(record)
+    view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
+    # What was submitted is not submitted again, so its request is not needed.
+    wanted = {**named, "madctl_slurm_nodes": max(1, int(record.plan["nnodes"])), "madctl_work": record.work}
+    wanted["madctl_shape"] = record.plan["shape"]
+    session = LoginSession(login, wanted, view, record)
+    session.run()
+    return report_run(session, "attach", options.output == "json")
+
+
+def stop(record: Record, options: argparse.Namespace) -> int:
+    """Return 0 only when the run has ended, and Slurm says that its job is over."""
+    login, named = _at(record)
+    found: dict[str, Any] = {}
+
+    def on_task(action: str, _: str, result: dict[str, Any]) -> None:
+        if action.endswith(ACTION):
+            found.update(result)
+
+    with Engine(on_task, lambda *_: None) as engine:
+        engine.run("stop", login, {**named, "madctl_grace": _GRACE_SECONDS})
+        if "problems" not in found:
+            cause = one_line(str(found.get("msg") or engine.failure or "no message").removeprefix("madctl: "))
+            raise RunError(ExitCode.INTERNAL, Problem("INTERNAL", f"Ansible ended without a result: {cause}"))
+    problems = list(map(to_problem, found["problems"]))
+    lines = [] if problems else [f"run {record.run_id}: job {found['job_id']} is over, nothing is left"]
+    return print_answer(options, record.run_id, {"job": record.job}, lines, problems, [], good="stopped")

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The playbooks of an operator against a login node of a real Slurm, which is a lab's host that is reached by SSH."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from madctl.lab import slurm, state
+from tests.integration import slurm_site
+from tests.integration.command import JOBS, wait_for
+from tests.integration.slurm_site import ORDERLY
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
+]
+PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+SECRET = "hunter2-hunter2"
+
+
+@pytest.fixture(scope="module")
+def site():
+    with slurm_site.running() as site:
+        yield site
+
+
+@pytest.fixture(autouse=True)
+def cleared(site):
+    yield
+    slurm_site.clear(site)
+
+
+@pytest.fixture
+def argv(site, tmp_path):
+    """Return the command line of a playbook on the login node."""
+    config = state.directory(site.lab.name) / "ssh_config"
+    shared = {
+        "ansible_ssh_common_args": f"-F {config}",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "madctl_on": "slurm",
+        "madctl_run_root": str(site.runs),
+        "madctl_slurm_conf": str(slurm.configuration_file(site.lab)),
+    }
+    inventory = {"all": {"hosts": {"login": {"ansible_host": "node1"}}, "vars": shared}}
+    (tmp_path / "hosts.yml").write_text(json.dumps(inventory))
+
+    def argv(playbook, *words, **variables):
+        given = {f"madctl_{name}": value for name, value in variables.items()}
+        return [PLAYBOOK, "-i", tmp_path / "hosts.yml", f"madctl.multinode.{playbook}", *words, "-e", json.dumps(given)]
+
+    return argv
+
+
+@pytest.fixture
+def play(argv):
+    def play(playbook, *words, **variables):
+        return subprocess.run(
+            argv(playbook, *words, **variables), cwd=JOBS, capture_output=True, text=True, timeout=120
+        )
+
+    return play
+
+
+def command(*words, nodes=2, **more):
+    return {"slurm_nodes": nodes, "shape": "command", "work": list(words), **more}
+
+
+def run_id(done):
+    return re.search(r"^run +(\S+)$", done.stdout, re.M)[1]
+
+
+def files(place):
+    return "".join(path.read_text(errors="replace") for path in place.iterdir())
+
+
+def changed(done):
+    return int(re.search(r"changed=(\d+)", done.stdout)[1])
+
+
+def test_a_launch_is_a_job_that_is_followed_to_its_end(play, site):
+    done = play(
+        "launch",
+        **command("sh", "-c", 'echo on $NODE_RANK with $(printf "%s" "$TOKEN" | wc -c)', env={"TOKEN": SECRET}),
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(re.findall(r"\| (on .*)", done.stdout)) == ["on 0 with 15", "on 1 with 15"]
+    assert re.search(r"^done +succeeded", done.stdout, re.M)
+    assert changed(done) == 1
+    place = site.place(run_id(done))
+    assert json.loads((place / "result.json").read_text())["exit_code"] == 0
+    assert SECRET not in done.stdout + done.stderr + files(place)
+
+
+def test_it_fails_as_the_run_did(play):
+    done = play("launch", **command("sh", "-c", "test $NODE_RANK = 0 || exit 3; sleep 60"))
+
+    assert done.returncode == 2
+    assert re.search(r"^madctl: node\d: the command failed: exit code 3; .*\[COMMAND_FAILED\]$", done.stdout, re.M)
+    assert re.search(r"fatal: \[login\]: FAILED! => .*COMMAND_FAILED: see above", done.stdout + done.stderr)
+
+
+def test_check_mode_has_slurm_judge_the_job_and_leaves_nothing(play, site):
+    before = sorted(site.runs.iterdir())
+    done = play("launch", "--check", "--diff", **command("hostname"))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^queue +Job \d+ to start at ", done.stdout, re.M)
+    assert re.search(r"^\+sbatch .*--nodes=2 ", done.stdout, re.M) and "+#!/bin/sh" in done.stdout
+    assert (sorted(site.runs.iterdir()), site.jobs()) == (before, [])
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"slurm_partition": "none"}, r"Slurm refuses the job: .*partition.*\[SCHEDULER_REFUSED\]"),
+        ({"slurm_nodes": 0}, r"slurm_nodes takes a number from 1 to 4096, not '0'"),
+        ({"slurm_args": "--array=1-2"}, r"madctl_slurm_args: --array is set by madctl"),
+        ({"run_root": "/proc/none"}, r"/proc/none: No such file.*\[RUN_DIR_UNWRITABLE\]"),
+        ({"on": "pbs"}, r"madctl_on takes ssh or slurm, not 'pbs'"),
+        ({"run_id": "../outside"}, r"'../outside' is not the ID of a run"),
+    ],
+)
+def test_what_cannot_be_submitted_is_said_in_one_line(play, variables, said):
+    done = play("launch", **{**command("hostname"), **variables})
+
+    assert done.returncode != 0
+    assert re.search(said, done.stdout + done.stderr)
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_run_that_was_submitted_is_neither_submitted_nor_stopped_twice(play, site):
+    wanted = command("sh", "-c", ORDERLY, run_id="20261201-000000-00000001")
+    first, second = (play("launch", **wanted, detach=True) for _ in range(2))
+    assert [first.returncode, changed(first), changed(second)] == [0, 1, 0]
+    assert len(site.jobs()) == 1
+    wait_for(lambda: b"waiting" in (site.place(wanted["run_id"]) / "story").read_bytes())
+
+    assert changed(play("stop", "--check")) == 1 and len(site.jobs()) == 1
+    stopped, again = play("stop"), play("stop", run_id=wanted["run_id"])
+    assert [stopped.returncode, changed(stopped), again.returncode, changed(again)] == [0, 1, 0, 0], stopped.stdout
+    assert "job is over" in re.sub(r"job \d+", "job", stopped.stdout)
+    assert b"orderly" in (site.place(wanted["run_id"]) / "story").read_bytes()
+    followed = play("launch", **wanted)
+    assert followed.returncode == 2 and changed(followed) == 0
+    assert "[RUN_STOPPED]" in followed.stdout
+
+
+def test_an_interrupt_stops_the_job(argv, site):
+    words = argv("launch", **command("sh", "-c", ORDERLY, run_id="20261201-000000-00000002"))
+    process = subprocess.Popen(words, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    story = site.place("20261201-000000-00000002") / "story"
+    wait_for(lambda: story.exists() and b"waiting" in story.read_bytes())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    wait_for(lambda: site.jobs() == [])
+    assert b"orderly" in story.read_bytes()
+
+
+def test_a_job_that_waits_says_so_and_is_cancelled(play, argv, site):
+    holder = play("launch", **command("sleep", "60", nodes=3, detach=True, slurm_gpus_per_node=slurm.GPUS))
+    words = argv("launch", **command("hostname", slurm_gpus_per_node=slurm.GPUS, run_id="20261201-000000-00000003"))
+    process = subprocess.Popen(
+        words,
+        cwd=JOBS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "madctl.multinode.live"},
+    )
+    try:
+        said = ""
+        while "is pending" not in said:
+            said = process.stdout.readline()
+            assert said, "it ended"
+        done = play("stop", run_id="20261201-000000-00000003")
+        assert (done.returncode, changed(done)) == (0, 1), done.stdout
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert "[RUN_STOPPED]" in out
+    finally:
+        process.kill()
+    assert holder.returncode == 0
+    assert len(site.jobs()) == 1
