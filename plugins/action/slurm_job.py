@@ -211,7 +211,7 @@ def _refusals(state: str, given: dict[str, Any], hosts: list[str]) -> list[codes
         found.append(codes.problem("USAGE", None, message, "set one of these"))
     if len(hosts) != 1:
         message = "a job is submitted on one host, a login node, and the play has %d" % len(hosts)
-        found.append(codes.problem("USAGE", None, message, "limit the play to one: --limit HOST"))
+        found.append(codes.problem("USAGE", None, message, "limit the play to that one"))
     if state == "submitted" and not (given.get("work") or given.get("tags")):
         found.append(codes.problem("WORK_MISSING", None, "there is nothing to run", "set madctl_work"))
     if given.get("run_id") and not node_answers.is_run_id(str(given["run_id"])):

@@ -72,16 +72,18 @@ def contradictions(given: Mapping[str, Any]) -> List[Problem]:
     if not nodes:
         found.append(_usage("the number of nodes of the job is missing", "--nodes N"))
     elif wanted > nodes:
-        found.append(_usage("--nnodes %d exceeds --nodes %d" % (wanted, nodes), "ask for more nodes"))
+        said = (BY_NAME["nnodes"].variable, wanted, BY_NAME["slurm_nodes"].variable, nodes)
+        found.append(_usage("%s %d exceeds %s %d" % said, "ask for more nodes"))
     if not given.get("run_root"):
         message = "a job needs a directory that its submitter and all of its nodes see"
         found.append(_usage(message, "--run-root PATH"))
     if given.get("slurm_gpus_per_node") and given.get("slurm_gres"):
-        found.append(_usage("--gpus-per-node and --gres exclude each other", "leave one of them out"))
+        both = " and ".join(BY_NAME[name].variable for name in ("slurm_gpus_per_node", "slurm_gres"))
+        found.append(_usage("%s exclude each other" % both, "leave one of them out"))
     try:
         more(given.get("slurm_args") or "")
     except ValueError as error:
-        found.append(_usage("--sbatch-args: %s" % error, "leave it out"))
+        found.append(_usage("%s: %s" % (BY_NAME["slurm_args"].variable, error), "leave it out"))
     return found
 
 
