@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> int:
     if record.job:
         from madctl.playbook import job_login, job_verbs
 
-        job_login.refuse(record, "status")
-        stands, record = job_verbs.stands(record)
+        ask_job = job_login.stands if job_login.is_elsewhere(record) else job_verbs.stands
+        stands, record = ask_job(record)
         answers, problems = stands.nodes, [stands.unknown] if stands.unknown else []
         judged, is_known = verdicts.joined_with(record, stands.verdict), not problems
     elif verdicts.has_ended(record) and (gone := ask.missing_inventory(record)):
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if not record.job and any(node["state"] in ("running", "stopping") for node in nodes):
         lines += ["", status_table.alone(nodes)]
     lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank, record.job))]
-    data = {"run": about, "nodes": nodes, **({"job": record.job} if record.job else {})}
+    data = {"run": about, "nodes": nodes, **({"job": job_login.shown(record.job)} if record.job else {})}
     code = print_answer(options, record.run_id, data, lines, problems, [found for found in (unsaved, gone) if found])
     return _of_run(about) if options.exit_code else code
 

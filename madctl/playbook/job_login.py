@@ -7,18 +7,24 @@ import argparse
 import shlex
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import UNKNOWN, Verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
-from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
-from madctl.errors import ExitCode, Problem, RunError, refused
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
+from madctl.errors import ExitCode, Problem, RunError
+from madctl.jobs.reading import Reading
+from madctl.jobs.standing import Standing
 from madctl.nodes.inventory import Targets
 from madctl.playbook.engine import Engine
-from madctl.playbook.login_session import ACTION, LoginSession
+from madctl.playbook.job_session import with_plan
+from madctl.playbook.job_verbs import since
+from madctl.playbook.login_session import ACTION, INFO, LoginSession
 from madctl.playbook.report import report_run
 from madctl.result import Result, to_json, to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
 from madctl.screen import terminal
 from madctl.screen.lines import one_line
+from madctl.screen.log_view import Form, LogView
 from madctl.screen.problems import print_answer, print_problems
 from madctl.screen.view import View
 
@@ -82,21 +88,6 @@ def is_elsewhere(record: Record) -> bool:
     return bool(record.job and record.job.get("login"))
 
 
-def refuse(record: Record, command: str) -> None:
-    """
-    Refuse a command that reads the files of a run on another machine.
-
-    Raises:
-        UsageError: With where it can be read.
-    """
-    if is_elsewhere(record):
-        login, _ = _at(record)
-        remedy = f"follow it: madctl attach {record.run_id}"
-        raise refused(
-            "USAGE", f"{command} cannot read the files of run {record.run_id} on {login.names[0]}", remedy=remedy
-        )
-
-
 def _at(record: Record) -> tuple[Targets, dict[str, Any]]:
     """Return how the login node of a run is reached, and the variables that name the run there."""
     assert record.job is not None
@@ -121,17 +112,67 @@ def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
 def stop(record: Record, options: argparse.Namespace) -> int:
     """Return 0 only when the run has ended, and Slurm says that its job is over."""
     login, named = _at(record)
+    found = _played("stop", ACTION, login, {**named, "madctl_grace": _GRACE_SECONDS})
+    problems = list(map(to_problem, found["problems"]))
+    lines = [] if problems else [f"run {record.run_id}: job {found['job_id']} is over, nothing is left"]
+    return print_answer(options, record.run_id, {"job": shown(record.job or {})}, lines, problems, [], good="stopped")
+
+
+def stands(record: Record) -> tuple[Standing, Record]:
+    """
+    Find out how a run stands; return that, and the record with its plan.
+
+    Raises:
+        RunError: If Ansible ended without a result.
+    """
+    login, named = _at(record)
+    found = _played("status", INFO, login, named)
+    if found["problems"]:
+        problem = to_problem(found["problems"][0])
+        return Standing(Verdict(UNKNOWN, problem.message), {}, None, problem), record
+    plan = found["plan"]
+    if plan and not record.plan["nodes"]:
+        record = with_plan(record, plan)
+    known = {name: found[name] for name in ("status", "cause", "error", "began", "ended", "exit_code", "host", "rank")}
+    return Standing(Verdict(**known), found["nodes"], plan), record
+
+
+def planned(record: Record) -> Record:
+    """Return the record of a run with its plan, if there is one yet."""
+    return record if record.plan["nodes"] else stands(record)[1]
+
+
+def shown(job: dict[str, Any]) -> dict[str, Any]:
+    """Return what is shown of a job: its login node by name, without how that is reached."""
+    return {**job, "login": job["login"]["names"][0]} if job.get("login") else job
+
+
+def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> LoginSession:
+    """Return the session of ``madctl logs``."""
+    login, named = _at(record)
+    plan: Any = record.plan
+    view = LogView([node["host"] for node in plan["nodes"]], narrowed(chosen, plan), form, chosen)
+    wanted = {**named, "madctl_follow": options.follow}
+    reading = Reading(since(options), options.lines)
+    return LoginSession(login, wanted, view, record, reading, view.show_merged)
+
+
+def _played(playbook: str, action: str, login: Targets, variables: dict[str, Any]) -> dict[str, Any]:
+    """
+    Play a playbook on a login node, and return the result of its action.
+
+    Raises:
+        RunError: If there is none.
+    """
     found: dict[str, Any] = {}
 
-    def on_task(action: str, _: str, result: dict[str, Any]) -> None:
-        if action.endswith(ACTION):
+    def on_task(name: str, _: str, result: dict[str, Any]) -> None:
+        if name.endswith(action):
             found.update(result)
 
     with Engine(on_task, lambda *_: None) as engine:
-        engine.run("stop", login, {**named, "madctl_grace": _GRACE_SECONDS})
+        engine.run(playbook, login, variables)
         if "problems" not in found:
             cause = one_line(str(found.get("msg") or engine.failure or "no message").removeprefix("madctl: "))
             raise RunError(ExitCode.INTERNAL, Problem("INTERNAL", f"Ansible ended without a result: {cause}"))
-    problems = list(map(to_problem, found["problems"]))
-    lines = [] if problems else [f"run {record.run_id}: job {found['job_id']} is over, nothing is left"]
-    return print_answer(options, record.run_id, {"job": record.job}, lines, problems, [], good="stopped")
+    return found

@@ -135,7 +135,7 @@ def planned(record: Record) -> Record:
 def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
     """Show a run from its first byte, or since a time, follow it, and return its exit code."""
     view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
-    session = JobSession(record, view, reading=Reading(_since(options)))
+    session = JobSession(record, view, reading=Reading(since(options)))
     session.run()
     return report_run(session, "attach", options.output == "json")
 
@@ -152,10 +152,11 @@ def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chos
         raise refused("RUN_UNKNOWN", f"the files of run {record.run_id} are gone: {where}")
     plan: Any = record.plan
     view = LogView([node["host"] for node in plan["nodes"]], narrowed(chosen, plan), form, chosen)
-    return JobSession(record, view, options.follow, Reading(_since(options), options.lines), view.show_merged)
+    return JobSession(record, view, options.follow, Reading(since(options), options.lines), view.show_merged)
 
 
-def _since(options: argparse.Namespace) -> float | None:
+def since(options: argparse.Namespace) -> float | None:
+    """Return since when output is wanted, in seconds since the epoch; None for the first byte."""
     now = time.time()
     found = kinds.since(options.since, now)
     return now if isinstance(found, str) else found

@@ -23,27 +23,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.variable
 from ansible_collections.madctl.multinode.plugins.module_utils._show import masking, sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._submit import on_login, programs, submission
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosting, play_rules, request_of, results
-from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
+from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import job_screen, playbook_screen
 
 _STATES = ("submitted", "stopped", "absent")
 # Arguments whose variables are called after Slurm.
 _FULL = {name[len("slurm_") :]: name for name in BY_NAME if name.startswith("slurm_")}
 # Arguments of the task that are no arguments of the launch.
 _OF_TASK = ("state", "fail_on_problems", "event_socket", "known_tags", "detach", "on", "grace", "dry_run")
-
-
-class _Screen(playbook_screen.Screen):
-    """Shows the plan when the job has made it."""
-
-    secrets: tuple[str, ...] = ()
-
-    def on_event(self, event: dict[str, Any], payload: bytes) -> None:
-        """Show one event."""
-        if event["event"] == events.PLANNED and event.get("plan") and "host" not in event:
-            self.begin(event["plan"], self.secrets)
-            playbook_screen.planned(event["plan"], event.get("warnings") or [])
-        elif event["event"] != events.PLANNED:
-            super().on_event(event, payload)
 
 
 class ActionModule(ActionBase):
@@ -74,8 +60,8 @@ class ActionModule(ActionBase):
     def _submitted(self, agents: Agents, host: str, arguments: dict[str, Any], is_dry: bool) -> dict[str, Any]:
         playbook_screen.refuse(slurm_words.contradictions(arguments))
         run_id = str(arguments.get("run_id") or run_ids.new())
-        screen = _Screen(chosen=request_of.chosen(arguments))
-        screen.secrets = masking.values((name, raw_words.unpack(value)) for name, value in arguments["env"].items())
+        secrets = masking.values((name, raw_words.unpack(value)) for name, value in arguments["env"].items())
+        screen = job_screen.JobScreen(chosen=request_of.chosen(arguments), secrets=secrets)
         # From before the submission on, so that an interrupt loses no job.
         with hosting.conducted(agents, arguments["event_socket"], screen, exact=True) as conductor:
             answer = _submit(agents, host, arguments, run_id, is_dry)
@@ -94,7 +80,9 @@ class ActionModule(ActionBase):
             job = {"job_id": answer["job_id"], "place": answer["place"], "conf": arguments["slurm_conf"] or ""}
             following = login_node.Following(conductor, agents, host, job, conductor.pass_on, tell.waits)
             result = {"run_id": run_id, **following.run()}
-        tell.ended(screen, result)
+        if not arguments["event_socket"]:
+            # Now that all lines of the job are shown.
+            screen.end(result)
         return {**found, **result, "state": _state(result)}
 
 
@@ -123,15 +111,6 @@ class _Teller:
             self._conductor.tell({"event": events.QUEUED, "text": text})
         else:
             playbook_screen.tell("queue", text)
-
-    def ended(self, screen: _Screen, result: dict[str, Any]) -> None:
-        """Show how the run ended, now that all of its lines are shown."""
-        if self._is_heard:
-            return
-        if "summary" in result or result["detached"]:
-            screen.done(result)
-        else:
-            playbook_screen.problems(result["problems"])
 
 
 def _submit(agents: Agents, host: str, arguments: dict[str, Any], run_id: str, is_dry: bool) -> dict[str, Any]:

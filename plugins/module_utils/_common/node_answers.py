@@ -137,6 +137,8 @@ _problem = fields(
     {"code": text(64), "host": maybe(text()), "message": text(_LONG), "remedy": maybe(text(_LONG))},
 )
 
+_node_in_job = fields({"state": text(64), "joined": _COUNT, "exit": maybe(fields(_how, EVIDENCE))})
+
 # By function; ``tail`` and ``pack`` answer only with errors.
 SHAPES: Dict[str, Shape] = {
     "node_info": fields({"node": anything}),
@@ -184,6 +186,24 @@ SHAPES: Dict[str, Shape] = {
     "end_job": fields(
         {"problem": maybe(_problem), "changed": truth},
         {"run_id": is_run_id, "job_id": maybe(text(64)), "place": _path, "had_begun": truth},
+    ),
+    "look_at_job": fields(
+        {"problem": maybe(_problem)},
+        {
+            "run_id": is_run_id,
+            "job_id": text(64),
+            "run_dir": _path,
+            "status": text(64),
+            "exit_code": maybe(whole(0, 255)),
+            "cause": maybe(text(_LONG)),
+            "error": maybe(text(_LONG)),
+            "host": maybe(text()),
+            "rank": maybe(_COUNT),
+            "began": maybe(second),
+            "ended": maybe(second),
+            "nodes": mapped(_node_in_job, 1 << 17),
+            "plan": maybe(anything),
+        },
     ),
     "follow_job": anything,
 }

@@ -20,6 +20,9 @@ _PLACE = "_submit.on_login"
 _SUBMIT_SECONDS, _END_MORE_SECONDS = 120.0, 150.0
 # A connection that ends while a job waits is made again; a run depends on none.
 _PAUSE_SECONDS, _MOST_LOSSES = 5.0, 5
+_LOOK_SECONDS = 90.0
+# What keeps a reader from output that is there.
+UNREAD = (*codes.UNREACHABLE, "NODE_SILENT", "PROTOCOL_ERROR")
 
 Result = Dict[str, Any]
 
@@ -40,6 +43,11 @@ def submit(agents: Agents, host: str, request: Dict[str, Any], files: Callable[[
 def end(agents: Agents, host: str, request: Dict[str, Any]) -> Answer:
     """End a run; the answer has ``problem`` if it has not ended."""
     return _ask(agents, host, "end_job", request, request["grace"] + _END_MORE_SECONDS)
+
+
+def look(agents: Agents, host: str, request: Dict[str, Any]) -> Answer:
+    """Find out how a run stands; the answer has ``problem`` if that is unknown."""
+    return _ask(agents, host, "look_at_job", request, _LOOK_SECONDS)
 
 
 def _ask(agents: Agents, host: str, function: str, request: Dict[str, Any], seconds: float) -> Answer:
@@ -79,6 +87,19 @@ class Following:
         self._result: Optional[Result] = None
         self._given = b""
         self._frames = self._losses = 0
+        self._follow, self._reads = True, False
+        self._so_far: Callable[[], None] = lambda: None
+
+    def read(self, follow: bool, so_far: Callable[[], None]) -> Result:
+        """
+        Read the story; no order reaches the run, any of them ends the reading.
+
+        Args:
+            follow: Whether to wait for the end of the run.
+            so_far: Called when all was read that was there at first.
+        """
+        self._follow, self._reads, self._so_far = follow, True, so_far
+        return self.run()
 
     def run(self) -> Result:
         """Follow to the end, and return the result of the run, or that it continues without us."""
@@ -92,7 +113,7 @@ class Following:
 
     def _begin(self) -> None:
         self._decoder = wire.Decoder()
-        request = {**self._job, "skip": self._frames}
+        request = {**self._job, "skip": self._frames, "follow": self._follow}
         task = Task(
             "%s:follow_job" % _PLACE,
             request,
@@ -110,7 +131,7 @@ class Following:
 
     def _obey(self) -> None:
         orders = self._conductor.orders
-        if orders.detached:
+        if orders.detached or (self._reads and orders.interrupted):
             self._give(wire.DETACH)
             self._result = {"detached": True, "problems": [], "exit_code": 0}
         elif orders.killing:
@@ -134,6 +155,8 @@ class Following:
                 self._parts.append(payload)
                 if event.get("is_last"):
                     self._result = _result(b"".join(self._parts))
+            elif kind == events.SO_FAR:
+                self._so_far()
             elif type(kind) is str:
                 self._frames += 1
                 self._tell(event, payload)

@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, job_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import agent_calls
-from ansible_collections.madctl.multinode.plugins.module_utils._submit import ending, place, slurm, submission
+from ansible_collections.madctl.multinode.plugins.module_utils._submit import ending, place, slurm, standing, submission
 from ansible_collections.madctl.multinode.plugins.module_utils._submit.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._submit.watch import Job, Watch
 
@@ -164,6 +164,28 @@ def _unknown(base: Path, run_id: Optional[str]) -> codes.Problem:
     return codes.problem("RUN_UNKNOWN", None, message, "check --run-root and the ID of the run")
 
 
+# -- look -----------------------------------------------------------------------------------------
+
+
+def look_at_job(request: Dict[str, Any]) -> Answer:
+    """
+    Find out how a run stands.
+
+    Args:
+        request: ``base``, ``run_id`` or nothing for the latest, ``conf``.
+    """
+    base = _base(request)
+    try:
+        where = base / request["run_id"] if request["run_id"] else _latest(base)
+        job_id = job_of(where, request["conf"]) if where is not None else None
+        if where is None or job_id is None:
+            return {"problem": _unknown(base, request["run_id"])}
+        found = standing.of(Job(job_id, where, request["conf"]))
+    except Refused as refused:
+        return {"problem": refused.problem}
+    return {"problem": None, "run_id": where.name, "job_id": job_id, "run_dir": str(where), **found}
+
+
 # -- follow ----------------------------------------------------------------------------------------
 
 
@@ -179,7 +201,8 @@ def follow_job(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) 
     Write the frames of a run's story to standard output until it ends, and then how it did; take orders meanwhile.
 
     Args:
-        request: ``job_id``, ``place``, ``conf``, ``skip``: how many frames were read before.
+        request: ``job_id``, ``place``, ``conf``, ``skip``: how many frames were read before;
+            ``follow``: whether to wait for more.
         tell: Says where the frames begin.
     """
     job = Job(request["job_id"], Path(request["place"]), request["conf"])
@@ -188,11 +211,12 @@ def follow_job(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) 
     tell({"frames": True})
     watch = Watch(job, lambda text: _write({"event": events.QUEUED, "text": text}))
     with contextlib.suppress(BrokenPipeError):
-        _follow(watch, request["skip"])
+        _follow(watch, request["skip"], request["follow"])
     os._exit(0)
 
 
-def _follow(watch: Watch, skip: int) -> None:
+def _follow(watch: Watch, skip: int, to_end: bool) -> None:
+    is_late = True
     while True:
         frames = watch.frames()
         for event, payload in frames:
@@ -201,7 +225,12 @@ def _follow(watch: Watch, skip: int) -> None:
                 _write(event, payload)
         if frames:
             continue
+        if is_late:
+            is_late = False
+            _write({"event": events.SO_FAR})
         result = watch.result()
+        if result is None and not to_end:
+            result = {"detached": True, "problems": [], "exit_code": 0}
         if result is not None:
             _write_result(result)
             return
