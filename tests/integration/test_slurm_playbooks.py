@@ -189,3 +189,66 @@ def test_a_job_that_waits_says_so_and_is_cancelled(play, argv, site):
         process.kill()
     assert holder.returncode == 0
     assert len(site.jobs()) == 1
+
+
+def test_status_and_logs_read_the_files_on_the_login_node(play, site):
+    wanted = command("sh", "-c", "echo line of $NODE_RANK; exit 3", run_id="20261201-000000-00000004")
+    assert play("launch", **wanted).returncode == 2
+    named = {"run_id": wanted["run_id"]}
+    status, logs = play("status", **named), play("logs", **named, show_hosts="node1")
+
+    assert re.search(r"^failed after .*: node\d: the command failed: exit code 3$", status.stdout, re.M), status.stdout
+    assert status.returncode == logs.returncode == 0
+    assert re.findall(r"^node\d \| .*$", logs.stdout, re.M) == ["node1 | line of 0"]
+    unknown = play("status", run_id="20261201-000000-ffffffff")
+    assert unknown.returncode == 2 and "[RUN_UNKNOWN]" in unknown.stdout
+
+
+# -- the same through madctl -----------------------------------------------------------------------
+
+
+def launch(site, *words, **more):
+    return site.launch("--login", "node1", *words, nodes=2, **more)
+
+
+def test_madctl_launches_on_a_login_node_as_on_its_own_machine(site):
+    done = launch(site, "--env", "TOKEN", "--command", "--", "sh", "-c", "echo ${#TOKEN}", env={"TOKEN": SECRET})
+    failed = launch(site, "--command", "--", "sh", "-c", "test $NODE_RANK = 0 || exit 3; sleep 60")
+
+    assert (done.code, done.json["status"], done.err.count("15")) == (0, "succeeded", 2), done.err
+    assert SECRET not in done.out + done.err + files(site.place(done.json["run_id"]))
+    assert (failed.code, failed.codes[0]) == (6, "COMMAND_FAILED")
+    assert failed.json["errors"][0]["exit_code"] == 3
+    refused = launch(site, "--partition", "none", "--command", "hostname")
+    assert (refused.code, refused.codes) == (2, ["SCHEDULER_REFUSED"])
+
+
+def test_later_commands_of_madctl_find_the_run_there(site):
+    left = launch(site, "--detach", "--command", "--", "sh", "-c", ORDERLY).json
+    run_id = left["run_id"]
+    wait_for(
+        lambda: b"waiting" in (site.place(run_id) / "story").read_bytes() if site.place(run_id).exists() else False
+    )
+    status = site.run("status", run_id, "--output", "json").json["data"]
+    assert (status["run"]["status"], status["job"]["login"], len(status["nodes"])) == ("running", "node1", 2)
+    assert site.run("logs", run_id).out.count("waiting") == 2
+
+    stopped = site.run("stop", run_id)
+    assert stopped.code == 0, stopped.err
+    assert site.jobs() == []
+    attached = site.run("attach", run_id)
+    assert attached.code == 130 and "orderly" in attached.out
+    assert site.run("ps", "-n", "1", "--output", "json").json["data"]["runs"][0]["status"] == "stopped"
+
+
+def test_ctrl_c_stops_a_run_that_was_submitted_elsewhere(site):
+    process = site.begin("--login", "node1", "--command", "--", "sh", "-c", ORDERLY, nodes=2)
+    for line in process.stdout:
+        if "waiting" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130, err
+    assert "orderly" in out and "[INTERRUPTED]" in err
+    wait_for(lambda: site.jobs() == [])

@@ -15,7 +15,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents i
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Task
 
-_PLACE = "_submit.on_login"
+_SUBMIT, _END = "_submit.on_login:submit_job", "_submit.on_login:end_job"
+_FOLLOW, _LOOK = "_submit.on_login:follow_job", "_submit.on_login:look_at_job"
 # sbatch may wait for its controller that long, and files are written before.
 _SUBMIT_SECONDS, _END_MORE_SECONDS = 120.0, 150.0
 # A connection that ends while a job waits is made again; a run depends on none.
@@ -34,24 +35,24 @@ def submit(agents: Agents, host: str, request: Dict[str, Any], files: Callable[[
     Args:
         files: Packs our programs, where they are not there yet.
     """
-    answer = _ask(agents, host, "submit_job", {**request, "files": None}, _SUBMIT_SECONDS)
+    answer = _ask(agents, host, _SUBMIT, {**request, "files": None}, _SUBMIT_SECONDS)
     if answer.get("wants_files"):
-        answer = _ask(agents, host, "submit_job", {**request, "files": files()}, _SUBMIT_SECONDS)
+        answer = _ask(agents, host, _SUBMIT, {**request, "files": files()}, _SUBMIT_SECONDS)
     return answer
 
 
 def end(agents: Agents, host: str, request: Dict[str, Any]) -> Answer:
     """End a run; the answer has ``problem`` if it has not ended."""
-    return _ask(agents, host, "end_job", request, request["grace"] + _END_MORE_SECONDS)
+    return _ask(agents, host, _END, request, request["grace"] + _END_MORE_SECONDS)
 
 
 def look(agents: Agents, host: str, request: Dict[str, Any]) -> Answer:
     """Find out how a run stands; the answer has ``problem`` if that is unknown."""
-    return _ask(agents, host, "look_at_job", request, _LOOK_SECONDS)
+    return _ask(agents, host, _LOOK, request, _LOOK_SECONDS)
 
 
 def _ask(agents: Agents, host: str, function: str, request: Dict[str, Any], seconds: float) -> Answer:
-    answer = agents.ask({host: request}, "%s:%s" % (_PLACE, function), seconds)[host]
+    answer = agents.ask({host: request}, function, seconds)[host]
     if answer.get("failed"):
         silent = answer.get("problem") or find_run.silence(agents.ways[host], answer["msg"])
         return {"changed": False, "problem": silent}
@@ -115,7 +116,7 @@ class Following:
         self._decoder = wire.Decoder()
         request = {**self._job, "skip": self._frames, "follow": self._follow}
         task = Task(
-            "%s:follow_job" % _PLACE,
+            _FOLLOW,
             request,
             self._answered,
             told=lambda _: None,
