@@ -147,6 +147,15 @@ class Following:
                 self._call.give(order)
 
     def _heard(self, data: bytes) -> None:
+        if self._result is not None:
+            return
+        try:
+            self._take(data)
+        except wire.WireError as error:
+            message = "the story of the run cannot be read: %s" % error
+            self._result = _of([codes.problem("PROTOCOL_ERROR", None, message, "see story in the run directory")])
+
+    def _take(self, data: bytes) -> None:
         for event, payload in self._decoder.feed(data):
             self._losses = 0
             kind = event.get("event")
@@ -173,8 +182,10 @@ class Following:
         if is_lost and self._losses <= _MOST_LOSSES:
             self._conductor.loop.after(_PAUSE_SECONDS, self._begin)
             return
-        silent = answer.get("problem") or find_run.silence(self._agents.ways[self._host], str(answer.get("msg")))
-        self._result = _of([silent])
+        self._result = _of([answer.get("problem") or self._silence(str(answer.get("msg")))])
+
+    def _silence(self, why: str) -> codes.Problem:
+        return codes.problem("HOST_UNREACHABLE", self._host, why, "the run goes on without it; follow it again")
 
 
 def _result(data: bytes) -> Result:
