@@ -182,10 +182,12 @@ class Following:
         if is_lost and self._losses <= _MOST_LOSSES:
             self._conductor.loop.after(_PAUSE_SECONDS, self._begin)
             return
-        self._result = _of([answer.get("problem") or self._silence(str(answer.get("msg")))])
+        self._result = _of([answer.get("problem") or self._refusal(is_lost, str(answer.get("msg")))])
 
-    def _silence(self, why: str) -> codes.Problem:
-        return codes.problem("HOST_UNREACHABLE", self._host, why, "the run goes on without it; follow it again")
+    def _refusal(self, is_lost: bool, why: str) -> codes.Problem:
+        if is_lost:
+            return codes.problem("HOST_UNREACHABLE", self._host, why, "the run goes on without it; follow it again")
+        return codes.problem("RUN_UNKNOWN", self._host, why, "check --run-root and the ID of the run")
 
 
 def _result(data: bytes) -> Result:
