@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
         playbook_screen.refuse(slurm_words.contradictions(arguments))
         run_id = str(arguments.get("run_id") or run_ids.new())
         secrets = masking.values((name, raw_words.unpack(value)) for name, value in arguments["env"].items())
-        screen = job_screen.JobScreen(chosen=request_of.chosen(arguments), secrets=secrets)
+        screen = job_screen.JobScreen(arguments["run_root"], chosen=request_of.chosen(arguments), secrets=secrets)
         # From before the submission on, so that an interrupt loses no job.
         with hosting.conducted(agents, arguments["event_socket"], screen, exact=True) as conductor:
             answer = _submit(agents, host, arguments, run_id, is_dry)
@@ -82,6 +82,7 @@ class ActionModule(ActionBase):
             result = {"run_id": run_id, **following.run()}
         if not arguments["event_socket"]:
             # Now that all lines of the job are shown.
+            result["problems"] = job_screen.pointed(result["problems"], arguments["run_root"])
             screen.end(result)
         return {**found, **result, "state": _state(result)}
 

@@ -66,7 +66,7 @@ def _show(found: dict[str, Any]) -> None:
 def _output(agents: Agents, host: str, found: dict[str, Any], arguments: dict[str, Any], conf: str) -> dict[str, Any]:
     """Show the output of a run, and follow it on request; no order reaches it."""
     event_socket, follow = arguments.get("event_socket"), bool(arguments.get("follow"))
-    screen = job_screen.JobScreen(attached=True, chosen=request_of.chosen(arguments))
+    screen = job_screen.JobScreen(arguments["run_root"], attached=True, chosen=request_of.chosen(arguments))
     job = {"job_id": found["job_id"], "place": found["run_dir"], "conf": conf}
     with hosting.conducted(agents, event_socket, screen, exact=True) as conductor:
 

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -107,7 +108,12 @@ def test_it_fails_as_the_run_did(play):
     done = play("launch", **command("sh", "-c", "test $NODE_RANK = 0 || exit 3; sleep 60"))
 
     assert done.returncode == 2
-    assert re.search(r"^madctl: node\d: the command failed: exit code 3; .*\[COMMAND_FAILED\]$", done.stdout, re.M)
+    told = re.search(
+        r"^madctl: node\d: the command failed: exit code 3; see (.*) \[COMMAND_FAILED\]$", done.stdout, re.M
+    )
+    words = [word for word in shlex.split(told[1]) if word != "-e"]
+    assert "madctl_on=slurm" in words and f"madctl_run_id={run_id(done)}" in words
+    assert re.fullmatch(r"madctl_show_hosts=node\d", words[-1])
     assert re.search(r"fatal: \[login\]: FAILED! => .*COMMAND_FAILED: see above", done.stdout + done.stderr)
 
 
