@@ -134,7 +134,7 @@ def _submit_elsewhere(options: argparse.Namespace, wanted: dict[str, Any]) -> in
     among = {"limit": options.login} if options.inventory else {"hosts": options.login}
     login = choose.targets(argparse.Namespace(**{**vars(options), **among, "nnodes": None}))
     if len(login.names) != 1:
-        raise refused("USAGE", f"--login takes one host, and {options.login} is {len(login.names)}")
+        raise refused("USAGE", f"--login takes one host, not {len(login.names)}: {options.login}")
     if options.lab:
         site = _site(options)
         wanted = {**wanted, "madctl_run_root": str(site.root), "madctl_slurm_conf": site.conf}

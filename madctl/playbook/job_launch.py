@@ -60,7 +60,7 @@ def run(
     notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
     notices = [*([options.notice] if options.notice else []), *notices]
     if options.detach:
-        return _left(record, notices, options.output == "json")
+        return left(record, notices, options.output == "json")
     view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
     for notice in notices:
         view.notice(notice)
@@ -105,9 +105,14 @@ def _signals_noted() -> Iterator[list[int]]:
 
 
 def _test(run_id: str, site: Site, nodes: int, chosen: list[str], as_json: bool) -> int:
-    """Show what would be submitted, and what Slurm says of it."""
+    """Have Slurm judge what would be submitted, and show both."""
     drafted = place.draft(site.root, run_id, nodes, chosen)
     argv, script, said = drafted.argv, place.script(drafted), place.test(drafted, site.conf)
+    return show_test(argv, script, said, as_json)
+
+
+def show_test(argv: list[str], script: str, said: list[str], as_json: bool) -> int:
+    """Show what would be submitted, and what Slurm says of it."""
     if as_json:
         data = {"argv": argv, "script": script, "remarks": said}
         terminal.say(to_json(Result("launch", "planned", 0, None, data)))
@@ -118,7 +123,7 @@ def _test(run_id: str, site: Site, nodes: int, chosen: list[str], as_json: bool)
     return ExitCode.SUCCEEDED
 
 
-def _left(record: Record, notices: list[Problem], as_json: bool) -> int:
+def left(record: Record, notices: list[Problem], as_json: bool) -> int:
     """Tell how to come back to a run that is queued."""
     job_id = record.job["id"] if record.job else ""
     print_problems([], notices)

@@ -4,28 +4,26 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import UNKNOWN, Verdict
-from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
 from madctl.errors import ExitCode, Problem, RunError
 from madctl.jobs.reading import Reading
 from madctl.jobs.standing import Standing
 from madctl.nodes.inventory import Targets
+from madctl.playbook import job_launch
 from madctl.playbook.engine import Engine
 from madctl.playbook.job_session import with_plan
 from madctl.playbook.job_verbs import since
 from madctl.playbook.login_session import ACTION, INFO, LoginSession
 from madctl.playbook.report import report_run
-from madctl.result import Result, to_json, to_problem
+from madctl.result import to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
-from madctl.screen import terminal
 from madctl.screen.lines import one_line
 from madctl.screen.log_view import Form, LogView
-from madctl.screen.problems import print_answer, print_problems
+from madctl.screen.problems import print_answer
 from madctl.screen.view import View
 
 _GRACE_SECONDS = 45.0
@@ -53,34 +51,10 @@ def launch(
     session.run()
     found = session.final or {}
     if found.get("judged") and not view.errors:
-        return _judged(found, as_json)
+        return job_launch.show_test(found["argv"], found["script"], found["remarks"], as_json)
     if options.detach and session.detached and session.record and not session.interrupted:
-        return _left(session.record, list(view.warnings), as_json)
+        return job_launch.left(session.record, list(view.warnings), as_json)
     return report_run(session, "launch", as_json)
-
-
-def _judged(found: dict[str, Any], as_json: bool) -> int:
-    """Show what would be submitted, and what Slurm says of it."""
-    data = {name: found[name] for name in ("argv", "script", "remarks")}
-    if as_json:
-        terminal.say(to_json(Result("launch", "planned", 0, None, data)))
-        return ExitCode.SUCCEEDED
-    terminal.say(shlex.join(data["argv"]), "", *data["script"].splitlines())
-    for line in data["remarks"]:
-        terminal.tell(sentences.Sentence("queue", line))
-    return ExitCode.SUCCEEDED
-
-
-def _left(record: Record, notices: list[Problem], as_json: bool) -> int:
-    """Tell how to come back to a run that is queued."""
-    job_id = record.job["id"] if record.job else ""
-    print_problems([], notices)
-    if as_json:
-        data = {"job_id": job_id}
-        terminal.say(to_json(Result("launch", "queued", 0, record.run_id, data, warnings=notices)))
-    else:
-        terminal.tell(*sentences.queued(record.run_id, job_id))
-    return ExitCode.SUCCEEDED
 
 
 def is_elsewhere(record: Record) -> bool:

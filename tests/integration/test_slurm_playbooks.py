@@ -144,6 +144,13 @@ def test_what_cannot_be_submitted_is_said_in_one_line(play, variables, said):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_playbooks_about_the_hosts_of_a_job_take_no_login_node(play):
+    done = play("check")
+
+    assert done.returncode == 2
+    assert "madctl_on=slurm is only for the playbooks launch, status, logs and stop" in done.stdout + done.stderr
+
+
 def test_a_run_that_was_submitted_is_neither_submitted_nor_stopped_twice(play, site):
     wanted = command("sh", "-c", ORDERLY, run_id="20261201-000000-00000001")
     first, second = (play("launch", **wanted, detach=True) for _ in range(2))

@@ -4,6 +4,7 @@
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import slurm_words, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import OF_SLURM
 from madctl import cli
 from madctl.request import slurm_options
 
@@ -23,6 +24,10 @@ def test_both_doors_write_the_same_words():
     found = slurm_words.words(parsed(**given, slurm_args="--mem=0 --x='a b'"))
 
     assert sorted(found) == sorted(slurm_options.chosen(options, {}))
+
+
+def test_every_word_of_the_command_line_is_a_variable_of_the_playbooks():
+    assert {f"--{name}" for name in slurm_options._WORDS} == {row.option for row in OF_SLURM}
 
 
 def test_the_limit_of_the_job_is_above_the_timeout_of_the_run():
