@@ -75,7 +75,7 @@ class ActionModule(ActionBase):
                 return {**found, **_judged(run_id, answer)}
             tell = _Teller(conductor, bool(arguments["event_socket"]))
             tell.submitted(run_id, arguments, answer)
-            if arguments["detach"]:
+            if arguments["detach"] and not conductor.is_over:
                 return {**found, "state": "submitted", "detached": True}
             job = {"job_id": answer["job_id"], "place": answer["place"], "conf": arguments["slurm_conf"] or ""}
             following = login_node.Following(conductor, agents, host, job, conductor.pass_on, tell.waits)

@@ -22,6 +22,8 @@ _SUBMIT_SECONDS, _END_MORE_SECONDS = 120.0, 150.0
 # A connection that ends while a job waits is made again; a run depends on none.
 _PAUSE_SECONDS, _MOST_LOSSES = 5.0, 5
 _LOOK_SECONDS = 90.0
+# How often to look whether the reader of events takes more.
+_HELD_SECONDS = 0.05
 # What keeps a reader from output that is there.
 UNREAD = (*codes.UNREACHABLE, "NODE_SILENT", "PROTOCOL_ERROR")
 
@@ -109,7 +111,8 @@ class Following:
         while self._result is None:
             self._obey()
             if self._result is None:
-                self._conductor.loop.turn()
+                is_held = self._conductor.is_held()
+                self._conductor.loop.turn(_HELD_SECONDS if is_held else None, without_nodes=is_held)
         return self._result
 
     def _begin(self) -> None:
