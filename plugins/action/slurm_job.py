@@ -46,8 +46,8 @@ class ActionModule(ActionBase):
         given = {_FULL.get(name, name): value for name, value in self._task.args.items()}
         state = str(given.get("state") or _STATES[0])
         hosts = list(variables)
-        playbook_screen.refuse(_refusals(state, given, hosts))
         arguments = request_of.read(given, variables)
+        playbook_screen.refuse(_refusals(state, given, hosts))
         arguments["fail_on_problems"] = given.get("fail_on_problems", True)
         is_dry = bool(self._task.check_mode or arguments["dry_run"])
         with hosting.agents_of(self, task_vars, hosts, variables) as agents:

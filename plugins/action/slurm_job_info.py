@@ -31,8 +31,8 @@ class ActionModule(ActionBase):
         if not play_rules.is_meant(self._task, task_vars):
             return dict(play_rules.NOT_MEANT)
         given = {{"conf": "slurm_conf"}.get(name, name): value for name, value in self._task.args.items()}
-        playbook_screen.refuse(_refusals(given, hosts))
         arguments = request_of.arguments_of(given)
+        playbook_screen.refuse(_refusals(given, hosts))
         with hosting.agents_of(self, task_vars, hosts) as agents:
             request = {
                 "base": arguments["run_root"],
