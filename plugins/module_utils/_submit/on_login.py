@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
@@ -24,6 +25,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._submit.watch imp
 
 _LOOK_SECONDS = 0.1
 _PART_BYTES = 1 << 19
+
+# Where sites install Slurm: a session without a login shell may have none of these on its PATH.
+PLACES = ("/opt/slurm/bin", "/usr/local/slurm/bin", "/cm/shared/apps/slurm/current/bin", "/usr/local/bin")
 
 Answer = Dict[str, Any]
 
@@ -61,8 +65,8 @@ def submit_job(request: Dict[str, Any]) -> Answer:
 
 
 def _submitted(request: Dict[str, Any]) -> Answer:
-    slurm.require()
     base = _base(request)
+    slurm.require()
     place.checked(base / request["run_id"])
     drafted = submission.draft(base, request["run_id"], request["nodes"], request["chosen"])
     shown = {
@@ -86,6 +90,10 @@ def _submitted(request: Dict[str, Any]) -> Answer:
 
 
 def _base(request: Dict[str, Any]) -> Path:
+    """Return the directory of runs, now that the programs of Slurm are to be found."""
+    if shutil.which("sbatch") is None:
+        found = [place for place in PLACES if os.access(os.path.join(place, "sbatch"), os.X_OK)]
+        os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *found])
     return Path(os.path.expanduser(request["base"]))
 
 
@@ -205,7 +213,7 @@ def follow_job(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) 
             ``follow``: whether to wait for more.
         tell: Says where the frames begin.
     """
-    job = Job(request["job_id"], Path(request["place"]), request["conf"])
+    job = Job(request["job_id"], _base({"base": request["place"]}), request["conf"])
     if not job.place.is_dir():
         return {"failed": True, "msg": "%s does not exist" % job.place}
     tell({"frames": True})

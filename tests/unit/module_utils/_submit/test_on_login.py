@@ -122,8 +122,16 @@ def test_a_path_that_slurm_takes_for_something_else_is_refused(submit, name):
 
 def test_without_sbatch_it_is_said(submit, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(on_login, "PLACES", ())
 
     assert submit()["problem"]["code"] == "SCHEDULER_MISSING"
+
+
+def test_slurm_is_found_where_sites_install_it(submit, slurm, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(on_login, "PLACES", (str(tmp_path / "none"), str(tmp_path / "programs")))
+
+    assert submit(files=on_login.packed(FILES))["job_id"] == "7"
 
 
 # -- end and look ----------------------------------------------------------------------------------
