@@ -105,11 +105,36 @@ def _submit(options: argparse.Namespace) -> int:
     from madctl.request.role_variables import launch_variables, secrets
 
     wanted = launch_variables(options)
-    words, site = slurm_options.chosen(options, wanted), job_site.of(options)
+    words, shown = slurm_options.chosen(options, wanted), output_choice.unchecked(options)
+    if options.login:
+        return _submit_elsewhere(options, wanted)
+    site = job_site.of(options)
     if options.name and not options.dry_run:
         _require_free(options.name)
-    shown = output_choice.unchecked(options)
     return job_launch.run(options, site, wanted, words, secrets(options, wanted), shown)
+
+
+def _submit_elsewhere(options: argparse.Namespace, wanted: dict[str, Any]) -> int:
+    """Submit on a login node that is reached as a node is."""
+    from madctl.nodes import choose, job_site
+    from madctl.playbook import job_login
+    from madctl.request import output_choice
+    from madctl.request.role_variables import secrets
+
+    if options.name and not options.dry_run:
+        _require_free(options.name)
+    among = {"limit": options.login} if options.inventory else {"hosts": options.login}
+    login = choose.targets(argparse.Namespace(**{**vars(options), **among, "nnodes": None}))
+    if len(login.names) != 1:
+        raise refused("USAGE", f"--login takes one host, not {len(login.names)}: {options.login}")
+    if options.lab:
+        site = job_site.of(options)
+        wanted = {**wanted, "madctl_run_root": str(site.root), "madctl_slurm_conf": site.conf}
+    elif not options.run_root:
+        message = "--on slurm needs a directory that the login node and all nodes see"
+        raise refused("USAGE", message, remedy="add --run-root PATH")
+    hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
+    return job_login.launch(options, login, wanted, hidden, shown)
 
 
 def disarm(session: Any) -> None:

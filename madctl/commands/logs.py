@@ -50,14 +50,17 @@ def run(options: argparse.Namespace) -> int:
 
     record = record_store.load(options.run_id)
     if record.job:
-        from madctl.playbook import job_verbs
+        from madctl.playbook import job_login, job_verbs
 
-        record = job_verbs.planned(record)
+        is_elsewhere = job_login.is_elsewhere(record)
+        record = job_login.planned(record) if is_elsewhere else job_verbs.planned(record)
     chosen = output_choice.of_run(options, record.plan)
     if options.attempt and not record.job:
         raise refused("USAGE", "--attempt is for runs in jobs of Slurm")
     form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
-    read = job_verbs.reader if record.job else _reader
+    read: Any = _reader
+    if record.job:
+        read = job_login.reader if is_elsewhere else job_verbs.reader
     session = read(record, options, form, chosen)
     session.playbook = "logs"
     session.only_reads = True

@@ -35,9 +35,10 @@ def run(options: argparse.Namespace) -> int:
     gone, earlier = None, []
     before = record = record_store.load(options.run_id)
     if record.job:
-        from madctl.playbook import job_verbs
+        from madctl.playbook import job_login, job_verbs
 
-        stands, record = job_verbs.stands(record)
+        ask_job = job_login.stands if job_login.is_elsewhere(record) else job_verbs.stands
+        stands, record = ask_job(record)
         earlier = [{"id": _attempt_id(record.run_id, one["attempt"]), **one} for one in stands.earlier]
         answers, problems = stands.nodes, [stands.unknown] if stands.unknown else []
         judged, is_known = verdicts.joined_with(record, stands.verdict), not problems
@@ -61,8 +62,9 @@ def run(options: argparse.Namespace) -> int:
     lines += ["", *status_table.lines(nodes, silent)] if nodes else []
     if not record.job and any(node["state"] in ("running", "stopping") for node in nodes):
         lines += ["", status_table.alone(nodes)]
-    lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank))]
-    data = {"run": about, "nodes": nodes, **({"job": record.job, "earlier": earlier} if record.job else {})}
+    lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank, record.job))]
+    job = {"job": job_login.shown(record.job), "earlier": earlier} if record.job else {}
+    data = {"run": about, "nodes": nodes, **job}
     code = print_answer(options, record.run_id, data, lines, problems, [found for found in (unsaved, gone) if found])
     return _of_run(about) if options.exit_code else code
 
@@ -87,13 +89,13 @@ def _about(run: Mapping[str, Any], job: Mapping[str, Any] | None) -> list[Senten
     return [called(run["run_id"], run["name"]), *note, Sentence("work", run["work"]), *in_job]
 
 
-def _next(run: Mapping[str, Any], host: str | None, rank: int | None) -> list[Sentence]:
+def _next(run: Mapping[str, Any], host: str | None, rank: int | None, job: Mapping[str, Any] | None) -> list[Sentence]:
     """Name the commands that fit how a run stands."""
     run_id = run["run_id"]
     which = f" --rank {rank}" if rank is not None else f" --host {host}" if host else ""
     commands = {"logs": f"madctl logs {run_id}{which}"}
     if run["status"] in verdict_text.GOING:
         commands |= {"attach": f"madctl attach {run_id}", "stop": f"madctl stop {run_id}"}
-    else:
+    elif not (job and job.get("login")):
         commands |= {"collect": f"madctl collect {run_id}"}
     return [Sentence(name, command) for name, command in commands.items()]

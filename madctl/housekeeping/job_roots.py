@@ -55,7 +55,8 @@ class JobRoots:
     """One cleaning of all directories of runs in jobs that are known here; ``notices`` is what could not be done."""
 
     def __init__(self, records: Sequence[Record], days: float, dry_run: bool) -> None:
-        self._records = [record for record in records if record.job]
+        # What is on another login node is removed there.
+        self._records = [record for record in records if record.job and not record.job.get("login")]
         self._age, self._is_dry, self._now = max(0.0, days) * DAY_SECONDS, dry_run, time.time()
         self.roots: list[Root] = []
         self.notices: list[Problem] = []

@@ -1,188 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The directory of a job on storage that its nodes share: made before the job is submitted, read until long after it.
-
-Only its user may enter it. No other program is needed to see what became of a run.
-"""
+"""The directory of a job, and its submission, as the collection makes them, with errors of madctl."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
-import json
-import os
-import secrets
-import shutil
-import time
-from collections.abc import Mapping
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, job_directory, sealed, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._job import delivery
-from madctl.errors import refused
+from ansible_collections.madctl.multinode.plugins.module_utils._submit import place, programs, submission
+from madctl.jobs.refusals import reported
 
-# As over SSH: what nodes have without anything being installed.
-PYTHON = "/usr/bin/python3"
-_MOST_BYTES = 64 << 20
-# A story is read in parts, and a plan of some thousand nodes is longer than one.
-_PART_BYTES, _PLAN_PARTS = 1 << 20, 8
-# In the names of sbatch's files these mean something else.
-_MEANT_OTHERWISE = "%\\"
-SCRIPT = """\
-#!/bin/sh
-# madctl {run_id}; its options are on the command line of sbatch, see {submission}
-exec {python} -I -S {launcher} {conductor} {place}
-"""
+Draft = submission.Draft
+Story = place.Story
+planned, read, remove, write, write_object = place.planned, place.read, place.remove, place.write, place.write_object
+in_job, submit, test = submission.in_job, reported(submission.submit), reported(submission.test)
+submitted = submission.submitted
 
 
-def make(base: Path, run_id: str, request: Mapping[str, Any]) -> Path:
+@reported
+def draft(base: Path, run_id: str, nodes: int, chosen: Sequence[str]) -> Draft:
     """
-    Make the directory of a run, with everything that its job reads.
+    Write down what would be submitted.
+
+    Raises:
+        UsageError: If no job can have its output there.
+    """
+    return submission.draft(place.checked(base), run_id, nodes, chosen)
+
+
+def script(drafted: Draft) -> str:
+    """Return the script of a job."""
+    return place.script(drafted.place, programs.name(delivery.files()))
+
+
+@reported
+def prepare(drafted: Draft, arguments: dict[str, object], more: Mapping[str, object] = MappingProxyType({})) -> None:
+    """
+    Make the directory of a job, with everything that it reads.
 
     Args:
-        base: The directory of such directories.
-        request: What to run; it may hold secrets, and the job removes it as soon as it has read it.
+        more: What else the job has to know.
 
     Raises:
         UsageError: If that is not possible there.
     """
-    place = base / run_id
-    if set(str(place)) & set(_MEANT_OTHERWISE) or not str(place).isprintable() or " " in str(place):
-        message = f"--run-root {str(base)!r}: Slurm takes no path with blanks, '%' or backslashes for a job's output"
-        raise refused("USAGE", message)
-    try:
-        base.mkdir(0o700, parents=True, exist_ok=True)
-        _deliver(base)
-        place.mkdir(0o700)
-        write(place, job_directory.KEY, secrets.token_bytes(sealed.KEY_BYTES))
-        write(place, job_directory.REQUEST, json.dumps(request).encode())
-        write(place, job_directory.SCRIPT, script(place).encode(), 0o700)
-    except OSError as error:
-        remedy = "choose a directory that you may write to, and all nodes see: --run-root PATH"
-        raise refused("RUN_DIR_UNWRITABLE", f"{error.filename}: {error.strerror}", remedy=remedy) from error
-    return place
-
-
-def script(place: Path) -> str:
-    """Return the script of the job of a run."""
-    return SCRIPT.format(
-        run_id=place.name,
-        submission=job_directory.SUBMISSION,
-        python=PYTHON,
-        launcher=_programs(place.parent) / job_directory.LAUNCHER,
-        conductor=delivery.CONDUCTOR,
-        place=place,
-    )
-
-
-def _programs(base: Path) -> Path:
-    """Return the directory of our programs, whose name is that of their content."""
-    digest = hashlib.sha256(json.dumps(delivery.files(), sort_keys=True).encode()).hexdigest()
-    return base / f"{job_directory.PROGRAMS}{digest[:16]}"
-
-
-def _deliver(base: Path) -> None:
-    """Write our programs once for all runs that use the same ones."""
-    programs = _programs(base)
-    if programs.is_dir():
-        if programs.lstat().st_uid != os.geteuid():
-            # Whoever wrote them could have this user run anything.
-            raise PermissionError(errno.EACCES, "it belongs to another user", str(programs))
-        os.utime(programs)  # In use again, so gc must not take it for old.
-        return
-    partial = base / f".{programs.name}.{os.getpid()}.{time.monotonic_ns()}"
-    for name, text in delivery.files().items():
-        path = partial / name
-        path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        path.write_text(text)
-    try:
-        partial.rename(programs)
-    except OSError:
-        if not programs.is_dir():
-            raise  # Otherwise another run was faster.
-
-
-def write(place: Path, name: str, data: bytes, mode: int = 0o600) -> None:
-    """Write a file that only this user reads, whole or not at all."""
-    partial = place / f".{name}.{os.getpid()}"
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(place / name)
-
-
-def write_object(place: Path, name: str, data: Mapping[str, Any]) -> None:
-    """Write a file with one JSON object, whole or not at all."""
-    write(place, name, json.dumps(data).encode())
-
-
-def remove(place: Path) -> None:
-    """Remove the directory of a run whose job was never submitted."""
-    shutil.rmtree(place, ignore_errors=True)
-
-
-def read(place: Path, name: str) -> dict[str, Any] | None:
-    """Read one JSON object; None where there is none yet, or something else."""
-    try:
-        with open(place / name, "rb") as stream:
-            data = stream.read(_MOST_BYTES + 1)
-    except OSError:
-        return None
-    return wire.parse_or_none(data) if len(data) <= _MOST_BYTES else None
-
-
-def planned(place: Path) -> dict[str, Any] | None:
-    """Return the plan of an attempt, the last one if it was restarted in its job; None where there is none yet."""
-    last = read(place, job_directory.PLAN)
-    if last is not None:
-        return last
-    story = Story(place)
-    with contextlib.suppress(wire.WireError):
-        for event, _ in chain.from_iterable(story.more() for _ in range(_PLAN_PARTS)):
-            if event.get("event") == events.PLANNED:
-                plan = event.get("plan")
-                return plan if isinstance(plan, dict) else None
-    return None
-
-
-class Story:
-    """Reads the frames of a run's story, as far as they are written."""
-
-    def __init__(self, place: Path) -> None:
-        self._path = place / job_directory.STORY
-        self._decoder = wire.Decoder()
-        self._position = 0
-
-    @property
-    def more_waits(self) -> bool:
-        """Whether there is more than was read."""
-        try:
-            return self._path.stat().st_size > self._position
-        except OSError:
-            return False
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether the job has begun to write."""
-        return self._position > 0 or self._path.exists()
-
-    def more(self) -> list[wire.Frame]:
-        """
-        Return the frames that were added, some at a time.
-
-        Raises:
-            WireError: If what is there is not a story.
-        """
-        # Opened anew each time: a network file system asks its server then.
-        try:
-            with open(self._path, "rb") as stream:
-                stream.seek(self._position)
-                data = stream.read(_PART_BYTES)
-        except OSError:
-            return []
-        self._position += len(data)
-        return list(self._decoder.feed(data))
+    files = delivery.files()
+    submission.write(drafted, arguments, files, programs.name(files), more)

@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import jo
 from ansible_collections.madctl.multinode.plugins.module_utils._job import run_root
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
-from madctl.errors import ExitCode, MadctlError, Problem, RunError
+from madctl.errors import ExitCode, Problem, RunError
 from madctl.jobs import place, slurm
 from madctl.jobs.slurm import Site
 from madctl.nodes import inventory
@@ -108,18 +108,11 @@ def run(
 def _submitted(site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Write the directory of the job and submit it; return ``id``, ``place`` and ``conf``, and what Slurm remarks."""
     run_id = run_ids.new()
-    request = job_launch.request_of(run_id, wanted)
-    where = place.make(site.root, run_id, {**request, "only": job_directory.ONLY_CHECK})
-    argv = slurm.command(run_id, where, nodes, chosen)
-    about = {"run_id": run_id, "argv": argv, "state": "submitting"}
-    place.write_object(where, job_directory.SUBMISSION, about)
-    try:
-        job_id, said = slurm.submit(argv, list(request["arguments"]["env"]), site.conf)
-    except MadctlError:
-        place.remove(where)
-        raise
-    place.write_object(where, job_directory.SUBMISSION, {**about, "state": "submitted", "job_id": job_id})
-    return {"id": job_id, "place": where, "conf": site.conf}, said
+    arguments = job_launch.arguments_of(run_id, wanted)
+    drafted = place.draft(site.root, run_id, nodes, chosen)
+    place.prepare(drafted, arguments, {"only": job_directory.ONLY_CHECK})
+    job_id, said = place.submit(drafted, list(arguments["env"]), site.conf)
+    return {"id": job_id, "place": drafted.place, "conf": site.conf}, said
 
 
 def _leave(job: dict[str, Any], is_over: bool, is_kept: bool) -> None:

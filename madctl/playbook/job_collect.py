@@ -12,8 +12,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import f
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import ExitCode, Problem, RunError, refused
-from madctl.jobs import collecting
-from madctl.playbook import job_verbs
+from madctl.jobs import attempts, collecting
+from madctl.playbook import job_login, job_verbs
 from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
 from madctl.screen.problems import print_answer
@@ -27,9 +27,13 @@ def run(record: Record, options: argparse.Namespace) -> int:
         UsageError: If there is nothing to collect.
         RunError: If the files cannot be read.
     """
+    if job_login.is_elsewhere(record):
+        assert record.job is not None
+        host, there = record.job["login"]["names"][0], record.job["place"]
+        raise refused("USAGE", f"the files of run {record.run_id} are on {host}", remedy=f"copy {there} from there")
     stands, record = job_verbs.stands(record)
     assert record.job is not None
-    where = Path(record.job["place"])
+    where = attempts.where(Path(record.job["place"]), attempts.last(Path(record.job["place"])))
     if not where.is_dir():
         raise refused("RUN_UNKNOWN", f"the files of run {record.run_id} are gone: {where}")
     dest = os.path.abspath(options.to or record.run_id)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
@@ -29,8 +28,6 @@ from madctl.screen import terminal
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View
 
-# How long agents may take from the start of the job: prologs of sites are slow.
-_AGENTS_SECONDS = 300.0
 # How long a controller may be away while a job is submitted, and the pause before it is asked again.
 _AWAY_SECONDS, _AGAIN_SECONDS = 60.0, 1.0
 
@@ -67,7 +64,7 @@ def run(
     notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
     notices = [*([options.notice] if options.notice else []), *notices]
     if options.detach:
-        return _left(record, notices, options.output == "json")
+        return left(record, notices, options.output == "json")
     view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
     for notice in notices:
         view.notice(notice)
@@ -82,49 +79,38 @@ def _submitted(
     run_id: str, site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any], noted: list[int]
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
-    request = request_of(run_id, wanted, "--requeue" in chosen)
-    arguments = request["arguments"]
-    where = place.make(site.root, run_id, request)
-    argv = slurm.command(run_id, where, nodes, chosen)
-    about = {"run_id": run_id, "argv": argv, "state": "submitting"}
-    place.write_object(where, job_directory.SUBMISSION, about)
-    job = {"on": "slurm", "id": "", "place": str(where), "conf": site.conf}
+    arguments = arguments_of(run_id, wanted)
+    drafted = place.draft(site.root, run_id, nodes, chosen)
+    place.prepare(drafted, arguments, {"requeue": "--requeue" in chosen})
+    job = {"on": "slurm", "id": "", "place": str(drafted.place), "conf": site.conf}
     record = record_of(arguments, nodes, job)
     # If this process is killed before it knows the job's id, the job is found by its name.
     record_store.save(record)
     try:
-        job_id, said = _patiently(run_id, argv, list(arguments["env"]), site.conf, noted)
+        job_id, said = _patiently(drafted, list(arguments["env"]), site.conf, noted)
     except MadctlError:
-        place.remove(where)
+        place.remove(drafted.place)
         record_store.forget(record)
         raise
-    place.write_object(where, job_directory.SUBMISSION, {**about, "state": "submitted", "job_id": job_id})
     return replace(record, job={**job, "id": job_id}), said
 
 
-def request_of(run_id: str, wanted: dict[str, Any], may_return: bool = False) -> dict[str, Any]:
-    """
-    Return what the job is asked for.
-
-    Args:
-        wanted: The variables of a launch or of a check.
-        may_return: Whether Slurm may start the job again.
-    """
-    arguments = {**{name.removeprefix(PREFIX): value for name, value in wanted.items()}, "run_id": run_id}
-    # Nodes may be shared with other jobs, of whose ports nothing is known; and Slurm decides who has a node.
-    arguments.setdefault("master_port", "auto")
-    arguments["skip"] = sorted({*arguments["skip"], "machine"})
-    return {"arguments": arguments, "agents_seconds": _AGENTS_SECONDS, "requeue": may_return}
+def arguments_of(run_id: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a job for the variables of a launch or of a check."""
+    return place.in_job({name.removeprefix(PREFIX): value for name, value in wanted.items()}, run_id)
 
 
-def _patiently(run_id: str, argv: list[str], hidden: list[str], conf: str, noted: list[int]) -> tuple[str, list[str]]:
+def _patiently(drafted: place.Draft, hidden: list[str], conf: str, noted: list[int]) -> tuple[str, list[str]]:
     """Submit a job, and wait a while for a controller that is away; a signal ends that."""
     deadline, is_told = time.monotonic() + _AWAY_SECONDS, False
     while True:
         try:
             # What a controller did not answer it may have done.
-            known = slurm.find(run_id, conf) if is_told else None
-            return (known, []) if known else slurm.submit(argv, hidden, conf)
+            known = slurm.find(drafted.run_id, conf) if is_told else None
+            if known is None:
+                return place.submit(drafted, hidden, conf, True)
+            place.submitted(drafted, known)
+            return known, []
         except RunError as error:
             if noted or time.monotonic() >= deadline:
                 raise
@@ -148,11 +134,14 @@ def signals_noted() -> Iterator[list[int]]:
 
 
 def _test(run_id: str, site: Site, nodes: int, chosen: list[str], as_json: bool) -> int:
+    """Have Slurm judge what would be submitted, and show both."""
+    drafted = place.draft(site.root, run_id, nodes, chosen)
+    argv, script, said = drafted.argv, place.script(drafted), place.test(drafted, site.conf)
+    return show_test(argv, script, said, as_json)
+
+
+def show_test(argv: list[str], script: str, said: list[str], as_json: bool) -> int:
     """Show what would be submitted, and what Slurm says of it."""
-    where = site.root / run_id
-    argv, script = slurm.command(run_id, where, nodes, chosen), place.script(where)
-    # The script is not written yet; Slurm does not look into it.
-    said = slurm.test([*argv[:-1], "--wrap=true"], site.conf)
     if as_json:
         data = {"argv": argv, "script": script, "remarks": said}
         terminal.say(to_json(Result("launch", "planned", 0, None, data)))
@@ -163,7 +152,7 @@ def _test(run_id: str, site: Site, nodes: int, chosen: list[str], as_json: bool)
     return ExitCode.SUCCEEDED
 
 
-def _left(record: Record, notices: list[Problem], as_json: bool) -> int:
+def left(record: Record, notices: list[Problem], as_json: bool) -> int:
     """Tell how to come back to a run that is queued."""
     job_id = record.job["id"] if record.job else ""
     print_problems([], notices)

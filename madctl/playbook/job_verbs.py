@@ -167,7 +167,7 @@ def planned(record: Record) -> Record:
 def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
     """Show a run from its first byte, or since a time, follow it, and return its exit code."""
     view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
-    session = JobSession(record, view, reading=Reading(_since(options)))
+    session = JobSession(record, view, reading=Reading(since(options)))
     session.run()
     return report_run(session, "attach", options.output == "json")
 
@@ -184,7 +184,7 @@ def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chos
         raise refused("RUN_UNKNOWN", f"the files of run {record.run_id} are gone: {where}")
     plan: Any = record.plan
     view = LogView([node["host"] for node in plan["nodes"]], narrowed(chosen, plan), form, chosen)
-    reading, attempt = Reading(_since(options), options.lines), _chosen_attempt(record, options)
+    reading, attempt = Reading(since(options), options.lines), _chosen_attempt(record, options)
     return JobSession(record, view, options.follow, reading, view.show_merged, attempt)
 
 
@@ -199,7 +199,8 @@ def _chosen_attempt(record: Record, options: argparse.Namespace) -> int | None:
     return int(options.attempt) - 1
 
 
-def _since(options: argparse.Namespace) -> float | None:
+def since(options: argparse.Namespace) -> float | None:
+    """Return since when output is wanted, in seconds since the epoch; None for the first byte."""
     now = time.time()
     found = kinds.since(options.since, now)
     return now if isinstance(found, str) else found

@@ -49,7 +49,7 @@ def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
     """Return what became of the records of runs in jobs; the scheduler is asked until it fails to answer."""
     deadline, found = time.monotonic() + seconds, {}
     for record in records:
-        if record.job is None or not record.job["id"]:
+        if record.job is None or not record.job["id"] or record.job.get("login"):
             continue
         # Without any time left, only the files of the job are read.
         stands = standing.of(record.job, max(0.0, deadline - time.monotonic()))

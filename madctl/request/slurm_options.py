@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
-import shlex
 import signal
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_signals
-from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds, slurm_words
 from madctl.errors import refused
 from madctl.request.options import hosts_given, taking
 
@@ -33,26 +31,6 @@ _WORDS = {
 }
 # Flags (batch program, reservation overlap), a name or number, and how many seconds before the end.
 _SIGNAL = re.compile(r"([BRbr]{1,2}:)?([A-Za-z]{1,12}[0-9]{0,2}|[0-9]{1,2})(@[0-9]{1,5})?")
-# Words of sbatch that are ours, or that make another kind of job; sbatch takes their beginnings, too.
-_PROTECTED = (
-    *("job-name", "output", "error", "input", "open-mode", "chdir", "nodes", "ntasks", "ntasks-per-node", "comment"),
-    *("ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu", "cpus-per-gpu", "wrap", "array", "parsable", "wait"),
-    *(
-        "test-only",
-        "het-group",
-        "export",
-        "export-file",
-        "requeue",
-        "no-requeue",
-        "no-kill",
-        "signal",
-        "gpus-per-task",
-        "gpu-bind",
-    ),
-    *("clusters", "uid", "gid", "cluster-constraint", "quiet", "help", "version", "usage"),
-)
-# The rest of a job besides its run: agents have to start, and records to be written.
-_MORE_SECONDS = 300.0
 # The time limit of a job that only checks.
 CHECK_TIME = "10"
 
@@ -75,6 +53,8 @@ def add_slurm_options(parser: argparse.ArgumentParser) -> None:
         "network file system; with --lab: in what the lab shares)"
     )
     group.add_argument("--run-root", metavar="PATH", help=what)
+    what = "submit on HOST, a login node that is reached by SSH (default this machine)"
+    group.add_argument("--login", metavar="HOST", help=what)
     what = "more options of sbatch, each as --name or --name=value, quoted as for a shell"
     group.add_argument("--sbatch-args", default="", metavar="WORDS", help=what)
 
@@ -86,7 +66,7 @@ def refuse_without_slurm(options: argparse.Namespace) -> None:
     Raises:
         UsageError: If one was given.
     """
-    for name in ("nodes", *_WORDS, "exclusive", "requeue", "signal", "run-root", "sbatch-args"):
+    for name in ("nodes", *_WORDS, "exclusive", "requeue", "signal", "run-root", "login", "sbatch-args"):
         if getattr(options, name.replace("-", "_")):
             raise refused("USAGE", f"--{name} needs --on slurm")
 
@@ -113,8 +93,7 @@ def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:
     if options.signal is not None:
         words.append(f"--signal={_signal(options.signal)}")
     if options.time is None and wanted.get("madctl_timeout"):
-        seconds = float(wanted["madctl_timeout"]) + float(wanted["madctl_start_timeout"]) + _MORE_SECONDS
-        words.append(f"--time={math.ceil(seconds / 60)}")
+        words.append(slurm_words.limit(float(wanted["madctl_timeout"]), float(wanted["madctl_start_timeout"])))
     return [*words, *_more(options.sbatch_args)]
 
 
@@ -142,8 +121,9 @@ def _is_for_ranks(name: str) -> bool:
 
 
 def _require(options: argparse.Namespace) -> None:
-    # A lab may have a Slurm of its own.
-    if hosts_given(argparse.Namespace(**{**vars(options), "lab": None})):
+    # A lab may have a Slurm of its own, and an inventory say how a login node is reached.
+    others = {"lab": None, **({"inventory": None, "limit": None} if options.login else {})}
+    if hosts_given(argparse.Namespace(**{**vars(options), **others})):
         raise refused("USAGE", "Slurm chooses the nodes of a job", remedy="use --nodelist, or leave out --on slurm")
     if not options.nodes:
         raise refused("USAGE", "--on slurm needs the number of nodes", remedy="add --nodes N")
@@ -157,14 +137,6 @@ def _require(options: argparse.Namespace) -> None:
 
 def _more(text: str) -> list[str]:
     try:
-        words = shlex.split(text or "")  # argparse makes something else of "--" alone.
+        return slurm_words.more(text or "")  # argparse makes something else of "--" alone.
     except ValueError as error:
-        raise refused("USAGE", f"--sbatch-args takes words, quoted as for a shell, not {text!r}") from error
-    for word in words:
-        name, _, _ = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or not name or not word.isprintable():
-            # Any other word would be the script, and short options may take the next word.
-            raise refused("USAGE", f"--sbatch-args: {word!r} is not --name or --name=value")
-        if any(known.startswith(name) for known in _PROTECTED):
-            raise refused("USAGE", f"--sbatch-args: --{name} is set by madctl, or makes another kind of job")
-    return words
+        raise refused("USAGE", f"--sbatch-args: {error}") from error

@@ -69,7 +69,8 @@ class Record:
     cause: str | None = None
     attempts: int = 1
     # The job of a scheduler that the run is in: ``on``, its ``id``, the ``place`` of its files, and ``conf``, the
-    # configuration of its cluster, if that is not the usual one.
+    # configuration of its cluster, if that is not the usual one. Where it was submitted on another machine, ``login``
+    # says how that is reached, as ``targets`` does for nodes, and the files are there.
     job: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
@@ -156,12 +157,13 @@ def _is_word(value: Any) -> bool:
 _data, _count = mapped(anything, _MOST), number(-MOST, MOST)
 _hosts = fields({"hosts": mapped(_data, _MOST), "vars": _data})
 _inventory = fields({"all": fields({"children": fields({GROUP: _hosts})})})
+_targets = fields({"names": listed(_text, _MOST), "sources": listed(_text, _MOST), "inventory": _inventory})
 _node = fields({"host": _text}, {"run_dir": maybe(_text), "clock_offset": maybe(_count)})
 _SHAPES = {
     "run_id": like(RUN_ID),
     "created": number(0, _LATEST),
     "work": listed(_is_word, _MOST),
-    "targets": fields({"names": listed(_text, _MOST), "sources": listed(_text, _MOST), "inventory": _inventory}),
+    "targets": _targets,
     "plan": fields(
         {
             "run_id": like(RUN_ID),
@@ -179,5 +181,7 @@ _SHAPES = {
     **dict.fromkeys(("began", "ended", "seen"), maybe(number(0, _LATEST))),
     "cause": maybe(_text),
     "attempts": whole(1, MOST),
-    "job": maybe(fields({"on": one_of("slurm"), "id": like(JOB_ID), "place": _text}, {"conf": _text})),
+    "job": maybe(
+        fields({"on": one_of("slurm"), "id": like(JOB_ID), "place": _text}, {"conf": _text, "login": _targets})
+    ),
 }

@@ -22,6 +22,7 @@ STEPS = {"check", "converge", "idempotence", "verify"}
 @pytest.mark.lab
 @pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
 @pytest.mark.skipif(shutil.which("glusterfsd") is None, reason="not installed: glusterfs-server")
+@pytest.mark.skipif(shutil.which("slurmctld") is None, reason="not installed: slurmctld")
 def test_every_scenario(tmp_path):
     name = f"test-{uuid.uuid4().hex[:8]}"
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"

@@ -11,7 +11,7 @@ def codes_in_source():
     found = set()
     for path in [*ROOT.glob("madctl/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
         text = path.read_text()
-        found |= set(re.findall(r'(?:Problem|problem|refused|HostsError)\(\s*"([A-Z][A-Z_]+)"', text))
+        found |= set(re.findall(r'(?:Problem|problem|[Rr]efused|HostsError)\(\s*"([A-Z][A-Z_]+)"', text))
         found |= set(re.findall(r'"([A-Z]+_[A-Z_]+)",\s*re\.compile', text))
         found |= set(re.findall(r'\(\s*"([A-Z]+_[A-Z]+)",\s*"[a-z]', text))
         found |= set(re.findall(r'"([A-Z]+_[A-Z]+)"\) if', text))

@@ -48,6 +48,8 @@ ROOMS = {
     "_runs": ON_NODES,
     "_show": {"_common"},
     "_ways": {"_common", "_request"},
+    # Submits jobs, and reads what became of them, on a login node.
+    "_submit": ON_NODES,
     # The one stage that imports others: it conducts those that judge and follow, and calls by name what runs on nodes.
     "_conduct": {"_common", "_node", "_request", "_ways", "_plan", "_follow", "_runs"},
     # The conductor as a program of a scheduler's job.
@@ -134,6 +136,7 @@ def test_madctl_imports_of_the_brain_only_what_runs_anywhere(path):
         "_follow",
         CONDUCTOR,
         "_job",
+        "_submit",
     }
 
 
@@ -183,6 +186,7 @@ SSH = {
     "_request/variables.py": {
         '"ssh_args"': _NAMES,
         '"--ssh-config"': _NAMES,
+        'kinds.choice("ssh", "slurm"), default="ssh"': _NAMES,
         "ansible_ssh_common_args": _NAMES,
     },
     "_supervise/mpi_agent.py": {

@@ -94,7 +94,7 @@ USED = {path: set(map(kind_of, walk(tree))) for path, tree in SOURCES.items()}
 EMITTED = [(path, *event) for path, tree in SOURCES.items() for event in emitted(tree) if event[0]]
 
 # These follow nodes, and run where a screen is; one of them also says what a node would that cannot.
-FOLLOWING = ("plugins/module_utils/_conduct/", "plugins/module_utils/_follow/", "plugins/module_utils/_job/")
+FOLLOWING = tuple(f"plugins/module_utils/{room}/" for room in ("_conduct", "_follow", "_job", "_submit"))
 FOR_NODES = ("plugins/module_utils/_conduct/links.py",)
 
 # Words of every program; as kinds of events they are found by what they are compared with.

@@ -104,7 +104,7 @@ def test_tasks_take_every_variable_and_no_other(role):
         path.read_text() for path in [*ROOT.glob(f"roles/{role}/tasks/*.yml"), ROOT / f"roles/{role}/meta/main.yml"]
     )
     others = "|".join(sorted(ROLES, key=len, reverse=True))
-    inputs = set(re.findall(rf"(?<!\w){role}_\w+", text)) - {f"{role}_result", f"{role}_verdict"}
+    inputs = set(re.findall(rf"(?<![\w.]){role}_\w+", text)) - {f"{role}_result", f"{role}_verdict"}
 
     assert inputs == set(specification(role)["options"])
     assert not re.findall(rf"^ *ansible\.builtin\.set_fact: *\n *(?:{others})_", text, re.M)

@@ -14,7 +14,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_code
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Problem as Problem
 
-UNREACHABLE = {"HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"}
+UNREACHABLE = {
+    *("HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"),
+    "SCHEDULER_UNREACHABLE",
+}
 # How the job itself fails on a node. After the first failure the others follow: a peer was lost, or all were stopped.
 JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS")
 # What the last lines of the rank or the runner explain, including a failed start, and daemons that did not connect.
@@ -32,7 +35,10 @@ _EXIT = {
     for exit_code, codes in {
         ExitCode.START_FAILED: ("START_FAILED", "NODE_NOT_READY", "CHANNEL_FAILED", "DAEMON_NOT_READY"),
         ExitCode.JOB_FAILED: (*JOB_CODES, "RANKS_MISSING"),
-        ExitCode.USAGE: ("USAGE", "RUN_UNKNOWN", "RUN_HOST_UNKNOWN", "WORK_IS_LAUNCHER", "DEST_IN_USE"),
+        ExitCode.USAGE: (
+            *("USAGE", "RUN_UNKNOWN", "RUN_HOST_UNKNOWN", "WORK_IS_LAUNCHER", "DEST_IN_USE"),
+            *("SCHEDULER_REFUSED", "SCHEDULER_MISSING"),
+        ),
         ExitCode.NODE_LOST: (*LOST, "SUPERVISOR_LOST", "RUN_PREEMPTED"),
         ExitCode.TIMED_OUT: ("TIMED_OUT",),
         ExitCode.STOP_UNVERIFIED: ("LEFT_BEHIND",),

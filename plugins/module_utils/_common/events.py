@@ -49,6 +49,8 @@ LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "
 SUSPECT, BACK, LOST, IDLE, RESTART = "suspect", "back", "lost", "idle", "restart"
 # A node was probed; the plan was made, refused, or waits for net-tools; how long the stages took.
 PROBED, PLANNED, TIMED = "probed", "planned", "timed"
+# A run was submitted as a job; what the job waits for; a part of how it ended, from the login node.
+SUBMITTED, QUEUED, ENDED = "job_submitted", "job_waits", "job_ended"
 # Lines to show; lines to draw below them, again and again; the nodes of the plan; a request to report when all earlier
 # events were shown.
 TEXT, BELOW, NODES, BARRIER = "text", "below", "nodes", "barrier"
@@ -152,6 +154,10 @@ TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
     PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}),
     TIMED: Kind({"stages": anything, **dict.fromkeys(("nodes", "sessions", "starts", "sent", "received"), whole())}),
+    SUBMITTED: Kind({"run_id": text(), "job_id": text(), "place": text(), "conf": text(), "said": anything}),
+    QUEUED: Kind({"text": text()}),
+    ENDED: Kind({"is_last": truth}),
+    SO_FAR: Kind({}),
     STOPPING: Kind({}, {"why": anything}),
     SKIPPED: Kind({"host": text(), "log": like(LOG_NAME), "size": _size}),
     SUSPECT: Kind({"host": text()}),
@@ -164,7 +170,7 @@ TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     ),
 }
 # Events of the whole run: one with a host was forged by a node.
-OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED, TIMED)
+OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED, TIMED, SUBMITTED, QUEUED, ENDED)
 
 
 def is_told(event: Any) -> bool:

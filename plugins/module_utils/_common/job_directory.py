@@ -33,6 +33,8 @@ BEAT_SECONDS = 5.0
 # is in it, and in that what starts a program, beside the modules.
 PROGRAMS = "job-bin-"
 LAUNCHER, MODULES = "madctl_job.py", "modules"
+# The program of a job, by its module.
+CONDUCTOR = "_job.conduct"
 
 
 def of_attempt(place: str, number: int) -> str:

@@ -133,6 +133,12 @@ _stuck = fields({"path": text(), "reason": text()})
 _removed = fields({"run_id": _name, "bytes": _BYTES})
 _programs = fields({"name": _name, "bytes": _BYTES})
 
+_problem = fields(
+    {"code": text(64), "host": maybe(text()), "message": text(_LONG), "remedy": maybe(text(_LONG))},
+)
+
+_node_in_job = fields({"state": text(64), "joined": _COUNT, "exit": maybe(fields(_how, EVIDENCE))})
+
 # By function; ``tail`` and ``pack`` answer only with errors.
 SHAPES: Dict[str, Shape] = {
     "node_info": fields({"node": anything}),
@@ -167,6 +173,40 @@ SHAPES: Dict[str, Shape] = {
     ),
     "tail": anything,
     "pack": anything,
+    # On a login node.
+    "submit_job": fields(
+        {"problem": maybe(_problem), "changed": truth, "wants_files": truth},
+        {
+            "job_id": maybe(text(64)),
+            "place": _path,
+            "said": listed(text(_LONG), 1 << 10),
+            "argv": listed(text(_LONG), 1 << 10),
+            "script": text(_LONG),
+        },
+    ),
+    "end_job": fields(
+        {"problem": maybe(_problem), "changed": truth},
+        {"run_id": is_run_id, "job_id": maybe(text(64)), "place": _path, "had_begun": truth},
+    ),
+    "look_at_job": fields(
+        {"problem": maybe(_problem)},
+        {
+            "run_id": is_run_id,
+            "job_id": text(64),
+            "run_dir": _path,
+            "status": text(64),
+            "exit_code": maybe(whole(0, 255)),
+            "cause": maybe(text(_LONG)),
+            "error": maybe(text(_LONG)),
+            "host": maybe(text()),
+            "rank": maybe(_COUNT),
+            "began": maybe(second),
+            "ended": maybe(second),
+            "nodes": mapped(_node_in_job, 1 << 17),
+            "plan": maybe(anything),
+        },
+    ),
+    "follow_job": anything,
 }
 NEWS: Shape = fields(
     {}, {"listening": listed(whole(1, 65535), 2), **dict.fromkeys(("armed", "archive", "frames"), truth)}

@@ -48,6 +48,7 @@ class Conductor:
         # Orders before there is a follower; a follower has its own.
         self.orders = Orders(tell)
         self._follower: Optional[Follower] = None
+        self._is_following = False
         # Whether the reader of events takes no more for now.
         self.is_held: Callable[[], bool] = lambda: False
 
@@ -70,10 +71,10 @@ class Conductor:
 
     def interrupt(self, reason: codes.Problem) -> None:
         """Stop gracefully; kill at the second call, detach at the third."""
-        if self._follower is not None or not self.interrupted:
+        if self._is_following or not self.interrupted:
             self.orders.interrupt(reason)
 
-    def pass_on(self, number: int) -> None:
+    def signal_ranks(self, number: int) -> None:
         """Send a signal of the user's own to every rank, or to the command of every node, once they run."""
         if self._follower is None or not self.orders.has_gone:
             return
@@ -82,6 +83,10 @@ class Conductor:
         message = {"signal": number, "to": "ranks" if counts else "runner"}
         for host in self.orders.channels:
             self.orders.give(host, json.dumps(message).encode() + b"\n")
+
+    def follows(self) -> None:
+        """Take every interrupt from now on, as while a run is followed: the second kills, the third detaches."""
+        self._is_following = True
 
     def detach(self) -> None:
         """Stop following; the run continues."""
@@ -99,6 +104,10 @@ class Conductor:
     def tell(self, event: Dict[str, Any]) -> None:
         """Tell an event that concerns the whole command."""
         self._tell(event, b"")
+
+    def pass_on(self, event: Dict[str, Any], payload: bytes) -> None:
+        """Tell an event of another conductor, with its output."""
+        self._tell(event, payload)
 
     def tell_times(self) -> None:
         """Tell what a launch or a check cost, if the user asks for that."""
@@ -188,7 +197,7 @@ class Conductor:
         follower = Follower(plan, self._tell, self.loop, self._agents.ways, **how)
         follower.is_held = self.is_held
         follower.orders.interrupted, follower.orders.detached = self.interrupted, self.detached
-        self.orders, self._follower = follower.orders, follower
+        self.orders, self._follower, self._is_following = follower.orders, follower, True
         return follower
 
 

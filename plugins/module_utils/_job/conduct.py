@@ -93,7 +93,7 @@ class Work:
                     conductor.interrupt(_ENDED)
             for number in job_signals.FOR_RANKS:
                 if number in numbers:
-                    conductor.pass_on(number)
+                    conductor.signal_ranks(number)
             self._look()
 
         self._loop.watch(wake, on_signal)

@@ -14,8 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import jo
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
 
-CONDUCTOR = "_job.conduct"
-_PROGRAMS = (CONDUCTOR, "_ways.slurm")
+_PROGRAMS = (job_directory.CONDUCTOR, "_ways.slurm")
 _LAUNCHER = "_job.madctl_job"
 _CALLED = re.compile(r'"(_[a-z]+\.[a-z_]+):[a-z_]+"')
 

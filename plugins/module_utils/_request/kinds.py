@@ -238,6 +238,11 @@ def _note(value: Any) -> str:
     return str(_if(text.isprintable() and 0 < len(text) <= NOTE_LENGTH, text))
 
 
+def _printable(value: Any) -> str:
+    text = str(value)
+    return str(_if(text.isprintable() and text != "", text))
+
+
 def word(value: Any) -> Any:
     """Parse a word, or one that is not UTF-8 and travels as a mapping; see ``raw_words``."""
     return dict(value) if isinstance(value, dict) else str(value)
@@ -246,6 +251,8 @@ def word(value: Any) -> Any:
 TEXT = Kind(str, "text")
 WORD = Kind(word, "words, quoted as for a shell", "raw")
 ARGUMENT = Kind(str, "words, quoted as for a shell")
+PRINTABLE = Kind(_printable, "one line of text")
+HOME_PATH = Kind(lambda value: _if(str(value).startswith(("/", "~/")), str(value)), "an absolute path, or one below ~/")
 SWITCH = Kind(_switch, "true or false", "bool")
 ABSOLUTE_PATH = Kind(lambda value: _if(str(value).startswith("/"), str(value)), "an absolute path")
 ADDRESS = Kind(_address, "an IP address of the first node")

@@ -120,6 +120,25 @@ TABLE = (
     Row("dest", "--to", kinds.TEXT),
     Row("max_size", "--max-size", kinds.BYTES, default=1 << 32),
     Row("days", "--days", kinds.DAYS, default=7),
+    # A job of Slurm.
+    Row("on", "--on", kinds.choice("ssh", "slurm"), default="ssh"),
+    Row("run_root", "--run-root", kinds.HOME_PATH),
+    Row("slurm_nodes", "--nodes", kinds.whole(1, kinds.MAX_HOSTS)),
+    Row("slurm_partition", "--partition", kinds.PRINTABLE),
+    Row("slurm_account", "--account", kinds.PRINTABLE),
+    Row("slurm_qos", "--qos", kinds.PRINTABLE),
+    Row("slurm_time", "--time", kinds.PRINTABLE),
+    Row("slurm_constraint", "--constraint", kinds.PRINTABLE),
+    Row("slurm_reservation", "--reservation", kinds.PRINTABLE),
+    Row("slurm_nodelist", "--nodelist", kinds.PRINTABLE),
+    Row("slurm_exclude", "--exclude", kinds.PRINTABLE),
+    Row("slurm_gpus_per_node", "--gpus-per-node", kinds.PRINTABLE),
+    Row("slurm_gres", "--gres", kinds.PRINTABLE),
+    Row("slurm_dependency", "--dependency", kinds.PRINTABLE),
+    Row("slurm_begin", "--begin", kinds.PRINTABLE),
+    Row("slurm_exclusive", "--exclusive", kinds.SWITCH, default=False, told="madctl_slurm_exclusive: true"),
+    Row("slurm_args", "--sbatch-args", kinds.ARGUMENT),
+    Row("slurm_conf", None, kinds.ABSOLUTE_PATH),
     # About one host of an inventory.
     Row("slots", None, kinds.whole(1, kinds.MAX_SLOTS)),
     Row("node_rank", None, kinds.whole(0, 10**9)),
@@ -137,6 +156,8 @@ TABLE = (
 )
 BY_NAME: Dict[str, Row] = {row.name: row for row in TABLE}
 BY_OPTION: Dict[str, Row] = {row.option: row for row in TABLE if row.option}
+# What sbatch takes with a value, by the same name.
+OF_SLURM = tuple(row for row in TABLE if row.name.startswith("slurm_") and row.option and row.kind is kinds.PRINTABLE)
 OF_HOSTS = (BY_NAME["slots"], BY_NAME["node_rank"])
 # Options whose place in a playbook is the inventory.
 OF_INVENTORY = {

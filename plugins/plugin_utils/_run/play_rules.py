@@ -12,7 +12,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds, playbook_variables
-from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, PREFIX
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _NEEDS_ALL = "this role needs all hosts of the play at once"
@@ -29,9 +29,20 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
     """
     variables = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
     names = {name for own in (task_vars, *variables.values()) for name in own if name.startswith(PREFIX)}
-    found = parted(task.play) + playbook_variables.unknown(names)
+    found = parted(task.play) + playbook_variables.unknown(names) + _unmeant(task, task_vars)
     playbook_screen.refuse(found)
     return variables
+
+
+def _unmeant(task: Any, task_vars: Any) -> list[codes.Problem]:
+    """Refuse an action on the hosts of the play where a login node is meant, which is no node of a job."""
+    on = BY_NAME["on"]
+    chosen = str(task_vars.get(on.variable) or on.default)
+    is_other = chosen != on.default and chosen in on.kind.choices
+    if not is_other or task.action.rpartition(".")[2].startswith(chosen):
+        return []
+    message = "%s=%s is only for the playbooks launch, status, logs and stop" % (on.variable, chosen)
+    return [codes.problem("USAGE", None, message, "leave it out here")]
 
 
 def require_tags(task_vars: Any, known: Sequence[str]) -> None:

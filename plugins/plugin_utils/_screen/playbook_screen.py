@@ -200,6 +200,10 @@ class Screen:
             self._show(self._story.take(event, payload))
             self._beat_in(_DRAW_SECONDS)
 
+    def logs_of(self, run_id: str) -> str:
+        """Write the command that shows the output of a run."""
+        return _LOGS % run_id
+
     def flush(self) -> None:
         """Show what no newline has ended."""
         self._show(self._story.end())
@@ -269,5 +273,5 @@ class Screen:
         problems(self._mask.data(list(found if shown is None else shown)))
         how = run_summary.outcome([entry["code"] for entry in found])
         found_out = {**result["summary"], "attempts": len(result.get("restarts") or []) + 1}
-        logs = "" if self._story.is_attached else _LOGS % result["run_id"]
+        logs = "" if self._story.is_attached else self.logs_of(result["run_id"])
         say(map(self._mask.text, run_summary.ending(how, self._story, found_out, logs)))

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, job_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._job import conduct, delivery, files
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
@@ -94,7 +94,7 @@ def test_everything_that_the_conductor_calls_on_nodes_is_delivered(tmp_path):
     modules = [*bundles.programs(), "_probe.node_facts", "_arm.arming", "_arm.prove", "_runs.log_tail", "_runs.run_end"]
     assert [name for name in modules if not (tmp_path / "modules" / (name.replace(".", "/") + ".py")).exists()] == []
     # As a job starts it: nothing else of ours can be imported there.
-    words = [sys.executable, "-I", "-S", str(tmp_path / "madctl_job.py"), delivery.CONDUCTOR, str(tmp_path)]
+    words = [sys.executable, "-I", "-S", str(tmp_path / "madctl_job.py"), job_directory.CONDUCTOR, str(tmp_path)]
     done = subprocess.run(words, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
 
     assert done.returncode == 5, done.stderr

@@ -98,6 +98,7 @@ SAMPLES = {
     "shape": "command",
     "runner": "mpirun",
     "gpus": "min",
+    "on": "slurm",
     "bases": {"a": ["/b"]},
     "show_hosts": ["gpu[1-3]", "a"],
     "show_ranks": "[0-3]",
@@ -182,4 +183,9 @@ def test_a_role_and_its_module_take_the_same_and_no_option_is_forgotten(role, mo
         parser = cli.build_parser()._subparsers._group_actions[0].choices["launch"]
         typed = {text for action in parser._actions for text in action.option_strings}
         of_launch = {row.name for row in TABLE if row.option in typed} - {"install"}
-        assert of_launch <= specified
+        of_job = {name for name in of_launch if name.startswith("slurm_")} | {"on", "run_root"}
+        assert of_launch - of_job <= specified
+        in_job = arguments_of_role("slurm")
+        missing = {name for name in of_launch - {"on"} if name.replace("slurm_", "") not in in_job}
+        # These are about plans that are made before a job starts.
+        assert missing <= {"write", "plan", "only"}

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs in jobs that are submitted on another machine: the playbooks do it there."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import UNKNOWN, Verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
+from madctl.errors import ExitCode, Problem, RunError
+from madctl.jobs.reading import Reading
+from madctl.jobs.standing import Standing
+from madctl.nodes.inventory import Targets
+from madctl.playbook import job_launch
+from madctl.playbook.engine import Engine
+from madctl.playbook.job_session import with_plan
+from madctl.playbook.job_verbs import since
+from madctl.playbook.login_session import ACTION, INFO, LoginSession
+from madctl.playbook.report import report_run
+from madctl.result import to_problem
+from madctl.runs import record_store
+from madctl.runs.run_record import Record
+from madctl.screen.lines import one_line
+from madctl.screen.log_view import Form, LogView
+from madctl.screen.problems import print_answer
+from madctl.screen.view import View
+
+_GRACE_SECONDS = 45.0
+
+
+def launch(
+    options: argparse.Namespace, login: Targets, wanted: dict[str, Any], hidden: tuple[str, ...], shown: Chosen
+) -> int:
+    """
+    Submit, follow to the end, and return the exit code of the run; with ``--detach`` return after submission.
+
+    Args:
+        login: The login node.
+        wanted: The variables of the launch.
+        hidden: What must not be shown.
+        shown: Whose output is shown.
+    """
+    as_json = options.output == "json"
+    if not options.dry_run:
+        record_store.prepare()
+    view = View((), as_json=as_json, stages=(), secrets=hidden, chosen=shown)
+    if options.notice:
+        view.notice(options.notice)
+    session = LoginSession(login, wanted, view)
+    session.run()
+    found = session.final or {}
+    if found.get("judged") and not view.errors:
+        return job_launch.show_test(found["argv"], found["script"], found["remarks"], as_json)
+    if options.detach and session.detached and session.record and not session.interrupted:
+        return job_launch.left(session.record, list(view.warnings), as_json)
+    return report_run(session, "launch", as_json)
+
+
+def is_elsewhere(record: Record) -> bool:
+    """Return whether a run is in a job whose files are on another machine."""
+    return bool(record.job and record.job.get("login"))
+
+
+def _at(record: Record) -> tuple[Targets, dict[str, Any]]:
+    """Return how the login node of a run is reached, and the variables that name the run there."""
+    assert record.job is not None
+    login, (root, _, name) = record.job["login"], record.job["place"].rpartition("/")
+    named = {"madctl_on": "slurm", "madctl_run_root": root, "madctl_run_id": name}
+    conf = {"madctl_slurm_conf": record.job["conf"]} if record.job.get("conf") else {}
+    return Targets(tuple(login["names"]), login["inventory"], tuple(login["sources"])), {**named, **conf}
+
+
+def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
+    """Show a run from its first byte, follow it, and return its exit code."""
+    login, named = _at(record)
+    view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
+    # What was submitted is not submitted again, so its request is not needed.
+    wanted = {**named, "madctl_slurm_nodes": max(1, int(record.plan["nnodes"])), "madctl_work": record.work}
+    wanted["madctl_shape"] = record.plan["shape"]
+    session = LoginSession(login, wanted, view, record)
+    session.run()
+    return report_run(session, "attach", options.output == "json")
+
+
+def stop(record: Record, options: argparse.Namespace) -> int:
+    """Return 0 only when the run has ended, and Slurm says that its job is over."""
+    login, named = _at(record)
+    found = _played("stop", ACTION, login, {**named, "madctl_grace": _GRACE_SECONDS})
+    problems = list(map(to_problem, found["problems"]))
+    lines = [] if problems else [f"run {record.run_id}: job {found['job_id']} is over, nothing is left"]
+    return print_answer(options, record.run_id, {"job": shown(record.job or {})}, lines, problems, [], good="stopped")
+
+
+def stands(record: Record) -> tuple[Standing, Record]:
+    """
+    Find out how a run stands; return that, and the record with its plan.
+
+    Raises:
+        RunError: If Ansible ended without a result.
+    """
+    login, named = _at(record)
+    found = _played("status", INFO, login, named)
+    if found["problems"]:
+        problem = to_problem(found["problems"][0])
+        return Standing(Verdict(UNKNOWN, problem.message), {}, None, problem), record
+    plan = found["plan"]
+    if plan and not record.plan["nodes"]:
+        record = with_plan(record, plan)
+    known = {name: found[name] for name in ("status", "cause", "error", "began", "ended", "exit_code", "host", "rank")}
+    return Standing(Verdict(**known), found["nodes"], plan), record
+
+
+def planned(record: Record) -> Record:
+    """Return the record of a run with its plan, if there is one yet."""
+    return record if record.plan["nodes"] else stands(record)[1]
+
+
+def shown(job: dict[str, Any]) -> dict[str, Any]:
+    """Return what is shown of a job: its login node by name, without how that is reached."""
+    return {**job, "login": job["login"]["names"][0]} if job.get("login") else job
+
+
+def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> LoginSession:
+    """Return the session of ``madctl logs``."""
+    login, named = _at(record)
+    plan: Any = record.plan
+    view = LogView([node["host"] for node in plan["nodes"]], narrowed(chosen, plan), form, chosen)
+    wanted = {**named, "madctl_follow": options.follow}
+    reading = Reading(since(options), options.lines)
+    return LoginSession(login, wanted, view, record, reading, view.show_merged)
+
+
+def _played(playbook: str, action: str, login: Targets, variables: dict[str, Any]) -> dict[str, Any]:
+    """
+    Play a playbook on a login node, and return the result of its action.
+
+    Raises:
+        RunError: If there is none.
+    """
+    found: dict[str, Any] = {}
+
+    def on_task(name: str, _: str, result: dict[str, Any]) -> None:
+        if name.endswith(action):
+            found.update(result)
+
+    with Engine(on_task, lambda *_: None) as engine:
+        engine.run(playbook, login, variables)
+        if "problems" not in found:
+            cause = one_line(str(found.get("msg") or engine.failure or "no message").removeprefix("madctl: "))
+            raise RunError(ExitCode.INTERNAL, Problem("INTERNAL", f"Ansible ended without a result: {cause}"))
+    return found

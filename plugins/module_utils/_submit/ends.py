@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the end of a job means for its run, where the run itself could not tell. Pure; private to the collection."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._submit.slurm import FORGOTTEN, State
+
+# Slurm's own estimates are a year off when a job without a limit is in the way.
+_MOST_SECONDS = 30 * 86400.0
+_LIMIT = "ask for more with --time, or end the job earlier with --timeout"
+_MEANINGS = {
+    "TIMEOUT": ("TIMED_OUT", "the time limit of the job was reached", _LIMIT),
+    "DEADLINE": ("NODE_NOT_READY", "the deadline of the job passed before it could end", None),
+    "PREEMPTED": ("RUN_PREEMPTED", "the job was preempted by another", "submit it again"),
+    "NODE_FAIL": ("NODE_LOST", "a node of the job failed", "submit it again"),
+    "BOOT_FAIL": ("NODE_NOT_READY", "a node of the job did not boot", "submit it again"),
+    "OUT_OF_MEMORY": ("RANK_FAILED", "the job ran out of memory", "ask for more memory: --sbatch-args --mem=…"),
+    "CANCELLED": ("RUN_STOPPED", "the job was cancelled in Slurm", None),
+}
+
+
+def meaning(state: State) -> Optional[Problem]:
+    """Return what a final state says about the run; None where it is only a consequence of how the run ended."""
+    found = _MEANINGS.get(state.state)
+    if found is None:
+        return None
+    code, message, remedy = found
+    reason = " (%s)" % state.reason if state.reason and state.reason not in ("None", "NonZeroExitCode") else ""
+    return problem(code, None, message + reason, remedy)
+
+
+def waiting(state: State, now: float) -> str:
+    """Return what a job waits for, in a few words, and when it may start."""
+    word = state.state.lower().replace("_", " ")
+    at = estimate(state, now)
+    may = ", may start at %s" % at if at and state.state == "PENDING" else ""
+    return ("%s: %s" % (word, state.reason) if state.reason else word) + may
+
+
+def estimate(state: State, now: float) -> Optional[str]:
+    """Return when a job may start; None where that is not known, or so late that it is only a guess."""
+    try:
+        at = datetime.fromisoformat(state.start)
+        left = at.timestamp() - now
+    except (ValueError, OverflowError, OSError):
+        return None
+    if not 0 <= left <= _MOST_SECONDS:
+        return None
+    return at.strftime("%H:%M" if at.date() == datetime.fromtimestamp(now).date() else "%Y-%m-%d %H:%M")
+
+
+def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -> Problem:
+    """
+    Return why a run ended that wrote no result.
+
+    Args:
+        has_begun: Whether it wrote anything.
+        last_line: The last line of the job's own output.
+    """
+    found = meaning(state)
+    if found:
+        return found
+    if has_begun:
+        message = "madctl's own program on the first node of job %s was ended, and with it the run" % job_id
+        return problem("SUPERVISOR_LOST", None, message, "see job.log in the run directory")
+    # Slurm says so of a script that a signal ended, too.
+    if state.reason == "JobLaunchFailure":
+        message = "job %s could not be started, probably because its first node does not see the run directory" % job_id
+        return problem("NODE_NOT_READY", None, message, "choose one on shared storage: --run-root PATH")
+    if state == FORGOTTEN and not last_line:
+        message = "job %s has written nothing, and Slurm does not know it any more" % job_id
+        return problem("NODE_NOT_READY", None, message, "launch it again")
+    known = (
+        "Slurm has forgotten it" if state == FORGOTTEN else ("Slurm says %s %s" % (state.state, state.reason)).strip()
+    )
+    said = ": %s" % last_line if last_line else ""
+    return problem("NODE_NOT_READY", None, "job %s ended without a record, %s%s" % (job_id, known, said), "see job.log")

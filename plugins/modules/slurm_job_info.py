@@ -1,0 +1,83 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: slurm_job_info
+short_description: Tell how a run in a job of Slurm stands, or show its output
+description:
+  - Reads the files of a run on a login node, the only host of the play. Slurm is asked only where they are silent.
+  - No order reaches the run.
+author: The madctl authors
+extends_documentation_fragment:
+  - madctl.multinode.run.shown
+options:
+  run_id:
+    description: ID of the run; by default the latest one.
+    type: str
+  run_root:
+    description: Directory of the files of runs. It has to be given.
+    type: str
+  conf:
+    description: Configuration file of Slurm, if it is not the usual one of the login node.
+    type: str
+  output:
+    description: Whether to show the output.
+    type: bool
+    default: false
+  follow:
+    description: Whether to show also what comes until the end of the run.
+    type: bool
+    default: false
+  since:
+    description: Refused, as all output is shown.
+    type: str
+  lines:
+    description: Refused, as all output is shown.
+    type: int
+  event_socket:
+    description: Path of a socket that gets the events instead of the screen.
+    type: str
+  fail_on_problems:
+    description: Whether to fail if there are problems, or only return them.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    description: Can run in check mode, which makes no difference.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Ask how the latest run stands
+  madctl.multinode.slurm_job_info:
+    run_root: /shared/me/runs
+  run_once: true
+  register: run
+"""
+
+RETURN = r"""
+status:
+  description: C(queued), C(running), C(succeeded), C(failed) or C(stopped).
+  returned: when it is known
+  type: str
+  sample: running
+cause:
+  description: What failed first, or what the job waits for.
+  returned: when it is known
+  type: str
+  sample: "Resources"
+nodes:
+  description: What each node of the run does, by host.
+  returned: when it is known
+  type: dict
+  sample: {gpu01: {state: running}}
+problems:
+  description: Why it is unknown, or cannot be read.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+"""
