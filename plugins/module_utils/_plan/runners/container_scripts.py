@@ -105,7 +105,7 @@ fi
 
 _AGENT = """\
 #!/bin/sh
-# Stands for ssh where mpirun starts a daemon: HOST WORDS...
+# Stands for what mpirun starts a daemon with: HOST WORDS...
 here=${0%/*} host=$1
 shift
 number=1
