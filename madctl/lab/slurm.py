@@ -14,6 +14,7 @@ import shutil
 import socket
 import stat
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from madctl.errors import refused
@@ -107,7 +108,7 @@ def require_programs() -> None:
         raise refused("LAB_NEEDS_PROGRAM", f"a lab with Slurm needs {', '.join(missing)}", remedy=remedy)
 
 
-def configuration(lab: Lab, place: Path, login: str, proctrack: str) -> str:
+def configuration(lab: Lab, place: Path, login: str, proctrack: str, more: Sequence[str] = ()) -> str:
     """Write slurm.conf: every host is a node with its management address, as many CPUs as jobs want, and GPUs."""
     about = f"CPUs={_CPUS} RealMemory=1000 Gres=gpu:{GPUS} State=UNKNOWN"
     nodes = [f"NodeName={host.name} NodeAddr={host.management_address} {about}\n" for host in lab.hosts]
@@ -118,17 +119,19 @@ def configuration(lab: Lab, place: Path, login: str, proctrack: str) -> str:
         port=_FIRST_PORT + lab.index,
         place=place,
         proctrack=proctrack,
-        nodes="".join(nodes),
+        nodes="".join([*nodes, *(f"{line}\n" for line in more)]),
     )
 
 
-def start(lab: Lab, proctrack: str = "linuxproc") -> None:
+def start(lab: Lab, proctrack: str = "linuxproc", more: Sequence[str] = (), path: str = _SYSTEM_PATH) -> None:
     """
     Start Slurm on a lab that is up, and wait until all of its nodes are idle.
 
     Args:
         proctrack: How it knows the processes of a step: by descent, ``linuxproc``, or by ``cgroup``, where a signal
             to a step reaches only the program that it started. Empty groups then outlive the lab.
+        more: More lines of slurm.conf.
+        path: Where its programs are searched for; there may be several versions.
 
     Raises:
         UsageError: If a daemon does not start; the message has the last line of its log.
@@ -136,23 +139,24 @@ def start(lab: Lab, proctrack: str = "linuxproc") -> None:
     place = _place(lab)
     place.mkdir()
     place.chmod(0o755)  # munge refuses a place that others could not enter, whatever the umask is.
-    _write_files(lab, place, proctrack)
+    _write_files(lab, place, proctrack, more)
     names = {"--key-file": "munge.key", "--socket": "munge.sock", "--pid-file": "munge.pid", "--seed-file": "seed"}
     words = [f"{option}={place / name}" for option, name in names.items()]
-    _spawn(lab, ["munged", "--foreground", "--force", *words], place / "munged.log")
+    _spawn(lab, path, ["munged", "--foreground", "--force", *words], place / "munged.log")
     if not network.wait_until((place / "munge.sock").exists):
         raise _failed(place, "munged.log")
-    _spawn(lab, ["slurmctld", "-D", "-c"], place / "slurmctld.out")
+    _spawn(lab, path, ["slurmctld", "-D", "-c"], place / "slurmctld.out")
     for host in lab.hosts:
         enter = ["nsenter", "-t", str(host.init_pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
-        _spawn(lab, [*enter, "slurmd", "-D", "-N", host.name], place / f"slurmd.{host.name}.out")
-    if not network.wait_until(lambda: _idle(lab) == len(lab.hosts)):
+        _spawn(lab, path, [*enter, "slurmd", "-D", "-N", host.name], place / f"slurmd.{host.name}.out")
+    if not network.wait_until(lambda: _idle(lab, path) == len(lab.hosts)):
         raise _failed(place, "slurmctld.log")
 
 
-def _write_files(lab: Lab, place: Path, proctrack: str) -> None:
+def _write_files(lab: Lab, place: Path, proctrack: str, more: Sequence[str]) -> None:
     (place / "state").mkdir()
-    (place / "slurm.conf").write_text(configuration(lab, place, socket.gethostname().split(".")[0], proctrack))
+    text = configuration(lab, place, socket.gethostname().split(".")[0], proctrack, more)
+    (place / "slurm.conf").write_text(text)
     (place / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     devices = f"{place}/gpu[0-{GPUS - 1}]"
     lines = (f"NodeName={host.name} Name=gpu File={devices}\n" for host in lab.hosts)
@@ -164,23 +168,22 @@ def _write_files(lab: Lab, place: Path, proctrack: str) -> None:
         stream.write(secrets.token_bytes(128))
 
 
-def _idle(lab: Lab) -> int:
+def _idle(lab: Lab, path: str) -> int:
     """Return how many nodes wait for jobs."""
-    said = subprocess.run(
-        ["sinfo", "-h", "-t", "idle", "-o", "%D"], env=_environment(lab), capture_output=True, text=True, check=False
-    ).stdout.strip()
+    argv, variables = ["sinfo", "-h", "-t", "idle", "-o", "%D"], _environment(lab, path)
+    said = subprocess.run(argv, env=variables, capture_output=True, text=True, check=False).stdout.strip()
     return int(said) if said.isdigit() else 0
 
 
-def _environment(lab: Lab) -> dict[str, str]:
-    return {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8", "HOME": "/root", state.MARK: lab.name, **environment(lab)}
+def _environment(lab: Lab, path: str) -> dict[str, str]:
+    return {"PATH": path, "LANG": "C.UTF-8", "HOME": "/root", state.MARK: lab.name, **environment(lab)}
 
 
-def _spawn(lab: Lab, argv: list[str], log: Path) -> None:
+def _spawn(lab: Lab, path: str, argv: list[str], log: Path) -> None:
     null = subprocess.DEVNULL
     with log.open("wb") as output:
         subprocess.Popen(
-            argv, stdin=null, stdout=output, stderr=output, start_new_session=True, cwd="/", env=_environment(lab)
+            argv, stdin=null, stdout=output, stderr=output, start_new_session=True, cwd="/", env=_environment(lab, path)
         )
 
 

@@ -63,6 +63,7 @@ class Work:
         self._stage = "starting"
         self._order: Optional[bytes] = None
         self._is_ended = False
+        self._site = ""
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -133,6 +134,7 @@ class Work:
         """
         job = slurm.job(os.environ)
         given = files.take_request(self._place)
+        self._site = _configuration()
         parsed, problems = validation.parsed(given["arguments"])
         arguments = launch_request.filled(parsed)
         story = files.Story(self._place, arguments["log_cap"])
@@ -144,7 +146,7 @@ class Work:
             story.tell(event, payload)
 
         try:
-            with Door(self._loop, files.key(self._place), job.hosts, any_address()) as door:
+            with self._door(job.hosts) as door:
                 ways = {host: Dialled(host, sys.executable, door) for host in job.hosts}
                 with Agents(self._loop, dict(ways), timing.Clock("agents, probe", timing.is_wanted())) as agents:
                     conductor = Conductor(agents, tell)
@@ -161,6 +163,15 @@ class Work:
             story.close()
         self._enter("ended")
         return result, job
+
+    def _door(self, hosts: List[str]) -> Door:
+        """Listen where nodes may dial: a site's firewall may let them reach no other ports."""
+        ports = slurm.ports(self._site)
+        try:
+            return Door(self._loop, files.key(self._place), hosts, any_address(), ports)
+        except OSError as error:
+            message = "nodes cannot dial in to %s, ports %d to %d: %s" % (hosts[0], ports[0], ports[-1], error.strerror)
+            raise slurm.JobError(message) from error
 
     def _launch(self, conductor: Conductor, agents: Agents, arguments: Dict[str, Any], hosts: List[str]) -> Result:
         self._enter("checking")
@@ -187,20 +198,9 @@ class Work:
         result = conductor.start(self._bounded(judged.plan), _given(arguments))
         return {**result, "error": None if conductor.is_over else _error(agents, result)}
 
-    @staticmethod
-    def _bounded(plan: Plan) -> Plan:
+    def _bounded(self, plan: Plan) -> Plan:
         """Have ranks end before the scheduler kills them and us."""
-        try:
-            said = subprocess.run(
-                ["scontrol", "show", "config"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=_ASK_SECONDS,
-            ).stdout.decode(errors="replace")
-        except (OSError, subprocess.SubprocessError):
-            said = ""
-        plan["grace"] = min(plan["grace"], max(1.0, slurm.kill_wait(said) - _RECORD_SECONDS))
+        plan["grace"] = min(plan["grace"], max(1.0, slurm.kill_wait(self._site) - _RECORD_SECONDS))
         return plan
 
     @property
@@ -214,6 +214,21 @@ def any_address() -> str:
     import socket
 
     return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  who dials has to know the key
+
+
+def _configuration() -> str:
+    """Return the site's configuration as Slurm prints it; empty if it does not."""
+    try:
+        said = subprocess.run(
+            ["scontrol", "show", "config"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_ASK_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return said.stdout.decode(errors="replace")
 
 
 def _given(arguments: Dict[str, Any]) -> Dict[str, Any]:

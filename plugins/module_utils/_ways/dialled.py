@@ -10,6 +10,8 @@ Private to the collection.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 from collections import deque
 from typing import Callable, Deque, Dict, List, Optional, Sequence, Set, Tuple
@@ -77,17 +79,17 @@ class _Stranger:
 class Door:
     """Where the programs of all nodes dial in; a context manager that closes it."""
 
-    def __init__(self, loop: Loop, key: bytes, hosts: Sequence[str], address: str, port: int = 0) -> None:
+    def __init__(self, loop: Loop, key: bytes, hosts: Sequence[str], address: str, ports: Sequence[int] = (0,)) -> None:
         """
         Listen.
 
         Args:
             hosts: The names of all nodes, in the order of their numbers.
             address: An address of this machine that all nodes reach.
-            port: 0 for any free one.
+            ports: The first of these that is free; 0 stands for any.
 
         Raises:
-            OSError: If that is not possible.
+            OSError: If that is not possible, or no port is free.
         """
         self.loop, self.key, self._hosts = loop, key, list(hosts)
         self.strangers: Set[_Stranger] = set()
@@ -99,7 +101,7 @@ class Door:
         self._listener.setblocking(False)
         if address == "::":
             self._listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        self._listener.bind((address, port))
+        _bind(self._listener, address, ports)
         self._listener.listen(_BACKLOG)
         self.address: Tuple[str, int] = self._listener.getsockname()[:2]
         loop.watch(self._listener, self._accept)
@@ -176,6 +178,18 @@ class Door:
             link.close()
         self._wanted[host].append(start)
         return ours
+
+
+def _bind(listener: socket.socket, address: str, ports: Sequence[int]) -> None:
+    for port in ports:
+        try:
+            listener.bind((address, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def _has_ended(link: socket.socket) -> bool:

@@ -28,6 +28,8 @@ _OF_STEP = re.compile(
     r"|HYDRA_\w+|I_MPI_HYDRA_\w+"
 )
 
+_LAST_PORT = 65535
+
 
 class Job(NamedTuple):
     """A job: its id, and the names of its nodes in Slurm's order."""
@@ -77,6 +79,13 @@ def kill_wait(text: str) -> float:
     """Return the seconds between a signal to end and the kill, as ``scontrol show config`` prints them."""
     found = re.search(r"^KillWait\s*=\s*(\d{1,6}) sec", text, re.MULTILINE)
     return float(found[1]) if found else 30.0
+
+
+def ports(text: str) -> Sequence[int]:
+    """Return the ports that nodes may dial, as ``scontrol show config`` prints them; only 0 if any will do."""
+    found = re.search(r"^SrunPortRange\s*=\s*(\d{1,5})-(\d{1,5})\s*$", text, re.MULTILINE)
+    first, last = (int(found[1]), int(found[2])) if found else (0, 0)
+    return range(first, min(last, _LAST_PORT) + 1) if 0 < first <= last else (0,)
 
 
 def main() -> None:

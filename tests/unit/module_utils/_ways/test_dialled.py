@@ -107,6 +107,16 @@ def test_every_command_gets_a_connection_of_its_own(site):
         assert site.read(site.start(name, f"echo {name}; echo unseen >&2")) == f"{name}\n".encode()
 
 
+def test_a_door_opens_only_at_ports_that_nodes_may_dial_and_that_are_free():
+    loop, taken = Loop(), socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    with contextlib.closing(loop), taken:
+        with dialled.Door(loop, KEY, ("a",), "127.0.0.1", range(port, port + 20)) as door:
+            assert port < door.address[1] < port + 20
+        with pytest.raises(OSError, match="in use"):
+            dialled.Door(loop, KEY, ("a",), "127.0.0.1", (port,))
+
+
 def test_a_command_waits_for_a_node_that_dials_in_later(site):
     waiting = site.start("b", "echo late")
     assert site.door.missing() == ["a", "b"]
