@@ -206,6 +206,19 @@ def test_a_run_that_was_left_in_its_job_is_known_and_stopped_by_any_later_comman
     assert again.code == 130 and again.codes == ["RUN_STOPPED"] and again.err.count("waiting") == ALL
 
 
+def test_a_job_that_was_stopped_ends_by_itself_also_if_its_scancel_is_slow(site):
+    place = Path(site.lab.shared) / "slow"
+    place.mkdir()
+    (place / "scancel").write_text('#!/bin/sh\n/usr/bin/scancel "$@"; sleep 0.5\n')
+    (place / "scancel").chmod(0o755)
+    words = ["--detach", "--command", "--", "sleep", "60"]
+    done = site.launch(*words, nodes=1, env={"PATH": f"{place}:{os.environ['PATH']}"})
+    wait_for((site.place(done.json["run_id"]) / "story").exists)
+
+    assert site.run("stop").code == 0
+    assert " ExitCode=130:0" in site.slurm("scontrol", "-o", "show", "job", site.job_of(done.json["run_id"]))
+
+
 def test_a_job_that_slurm_cancels_ends_in_order_and_says_who_did_it(site, detached):
     site.slurm("scancel", site.job_of(detached))
     done = site.run("attach", "--output", "json")

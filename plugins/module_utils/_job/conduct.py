@@ -44,6 +44,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled imp
 # After the order to end, the scheduler kills; what is left of that time is for records.
 _RECORD_SECONDS = 5.0
 _ASK_SECONDS = 10.0
+_CANCEL_SECONDS = 60.0
 _SHOW_SECONDS = 0.5
 _STOPPED = codes.problem("RUN_STOPPED", None, "stopped by madctl stop")
 _ENDED = codes.problem("RUN_STOPPED", None, "the scheduler ended the job")
@@ -269,7 +270,9 @@ def main() -> None:
     if job is not None and work.is_ordered:
         # So that the scheduler's accounting says what happened; all is written, and nothing is left to end.
         command = slurm.cancel(job.job_id)
+        # The signal may arrive before its program has ended, so it is held until it is waited for.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         with contextlib.suppress(OSError):
             subprocess.call(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            signal.pause()
+            signal.sigtimedwait({signal.SIGTERM}, _CANCEL_SECONDS)
     sys.exit(result["exit_code"])
