@@ -109,6 +109,7 @@ bench: torch mpi ## measure what a launch and the life of a run cost, as tables
 	$(BIN)/python tests/bench/life.py
 	$(BIN)/python tests/bench/mpi.py
 	$(BIN)/python tests/bench/health.py
+	$(BIN)/python tests/bench/slurm.py
 
 clean: ## remove what the targets created here
 	@rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .ansible
