@@ -6,11 +6,15 @@ Its programs are made to use their own libraries, wherever they run, so they nee
 what jobs start is the machine's.
 """
 
+import contextlib
 import fcntl
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
 
 CACHE = Path("/var/cache/madctl-tests/slurm-trixie")
 ROOT, LISTS = CACHE / "root", CACHE / "apt"
@@ -46,6 +50,22 @@ def programs():
         if not (CACHE / "complete").exists():
             _make()
     return BIN
+
+
+@contextlib.contextmanager
+def chosen():
+    """Have commands and jobs use it; return what a lab needs to start it, or skip the test, with the reason."""
+    try:
+        found = programs()
+    except UnavailableError as error:
+        pytest.skip(f"NOT TESTED: Slurm of Debian 13 cannot be had: {error}")
+    before = os.environ["PATH"]
+    # A job inherits it, so that its own programs are of that version, too.
+    os.environ["PATH"] = f"{found}:{before}"
+    try:
+        yield {"more": [f"PluginDir={PLUGINS}"], "path": os.environ["PATH"]}
+    finally:
+        os.environ["PATH"] = before
 
 
 def _make():
