@@ -11,6 +11,8 @@ LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
 # Needed only by tests: faults and real file systems in the lab, and what documents show.
 TEST_SYSTEM := openmpi-bin mpich docker.io docker-registry iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base zsh fish sshpass slurmctld slurmd slurm-client munge
+# Needed only by tests that take long: accounting of Slurm, and another version of it, which they download.
+LONG_SYSTEM := slurmdbd mariadb-server-core mariadb-client-core patchelf
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
 .PHONY: help setup system torch mpi demo test test-setup test-fast test-long lint docs build bench clean
@@ -92,7 +94,8 @@ test: lint test-setup ## run linters and all tests, on real hosts if root
 	# others fill the rest of the shorter half; ordered by the number of tests, the longest files would come last.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests
 
-test-long: test-setup ## run tests that take long and rarely break: full-length fuzzing
+test-long: test-setup ## run tests that take long and rarely break: full-length fuzzing, other versions of Slurm, its accounting
+	@$(MAKE) --no-print-directory system SYSTEM="$(LONG_SYSTEM)" || echo "some of these are missing: $(LONG_SYSTEM); tests that need them are skipped"
 	$(BIN)/pytest --long -m "long or fuzz" --numprocesses 2 tests
 
 build: setup ## build the wheel and the collection's tarball in dist/
@@ -110,6 +113,7 @@ bench: torch mpi ## measure what a launch and the life of a run cost, as tables
 	$(BIN)/python tests/bench/mpi.py
 	$(BIN)/python -m tests.bench.models
 	$(BIN)/python tests/bench/health.py
+	$(BIN)/python tests/bench/slurm.py
 
 clean: ## remove what the targets created here
 	@rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .ansible

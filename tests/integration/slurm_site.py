@@ -90,14 +90,14 @@ class Site:
 
 
 @contextlib.contextmanager
-def running(nodes=ALL, proctrack="linuxproc", more=()):
-    """Bring up a lab with Slurm, and take it down at the end."""
+def running(nodes=ALL, proctrack="linuxproc", **more):
+    """Bring up a lab with Slurm, ``more`` as for its start, and take it down at the end."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     before = Path.cwd()
     os.chdir(JOBS)
     try:
         lab = power.up(name, nodes, {})
-        slurm.start(lab, proctrack, more)
+        slurm.start(lab, proctrack, **more)
         yield Site(lab)
     finally:
         os.chdir(before)

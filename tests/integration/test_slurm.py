@@ -14,7 +14,7 @@ import pytest
 
 from madctl.lab import power, slurm, state
 from madctl.runs import record_store
-from tests.integration import slurm_site
+from tests.integration import other_slurm, slurm_site
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import left_behind
 from tests.integration.slurm_site import ALL, ALONE, ORDERLY, Site
@@ -26,10 +26,11 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def site():
-    with slurm_site.running() as found:
-        yield found
+@pytest.fixture(scope="module", params=["installed", pytest.param("debian13", marks=pytest.mark.long)])
+def site(request):
+    with contextlib.ExitStack() as stack:
+        more = stack.enter_context(other_slurm.chosen()) if request.param == "debian13" else {}
+        yield stack.enter_context(slurm_site.running(**more))
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes
 from docs import generate
 from docs.generators import command_line
 from madctl.errors import ExitCode
+from madctl.jobs import ends, slurm
 from tests.unit.problem_codes import codes_in_source
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,9 @@ FOREIGN = (
         "--skip-model-run",
     ),
     *("--skip-tags", "--batch", "--gpus-per-task", "--no-requeue", "--signal", "--test-only"),
+    # Of Slurm and torchrun, where documents say what becomes of an option.
+    *("--chdir", "--comment", "--gpu-bind", "--job-name", "--kill-on-bad-exit", "--licenses", "--mem", "--no-kill"),
+    *("--node-rank", "--ntasks-per-node", "--open-mode", "--parsable", "--wait", "--wrap", "--json"),
 )
 
 
@@ -100,6 +104,35 @@ def test_the_site_is_built_without_a_warning_and_asks_nobody_for_anything(tmp_pa
     assert len(pages) > len(list(ROOT.glob("docs/**/*.md"))), "and a page for the search"
     assert not [path for path, text in pages.items() if re.search(foreign, text)]
     assert not [path for path in tmp_path.rglob("*.css") if re.search(r"url\(.?(https?:)?//", path.read_text())]
+
+
+SLURM = ROOT / "docs/how_to/slurm.md"
+
+
+def section(page, title):
+    return page.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_what_becomes_of_every_option_of_slurm_is_described():
+    (group,) = [
+        group
+        for command in command_line.commands()
+        if command.name == "madctl launch"
+        for group in command.groups
+        if group.title == "Slurm"
+    ]
+    offered = {re.findall(r"--[a-z-]+", option.spelling)[-1] for option in group.options}
+    cells = re.findall(r"^\| (`--.*?) \|", section(SLURM, "What each option becomes"), re.M)
+
+    assert set(re.findall(r"--[a-z-]+", " ".join(cells))) == offered
+
+
+def test_ends_of_a_job_of_slurm_are_those_of_the_code():
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| `([A-Z_]+)` \| (\d+) \|$", section(SLURM, "How it ends"), re.M)
+    told = {name: (code, int(number)) for names, code, number in rows for name in re.findall(r"[A-Z_]+", names)}
+    known = {name: ends.meaning(slurm.State(name)) for name in slurm.FINAL}
+
+    assert told == {name: (cause.code, int(codes.exit_code_of([cause.code]))) for name, cause in known.items() if cause}
 
 
 def links(document):

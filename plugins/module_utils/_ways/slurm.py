@@ -19,13 +19,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways import dial
 # Each of these is an option of srun, and would change the shape of the step.
 _OPTIONS = re.compile(
     r"SLURM_(CPUS_PER_TASK|NTASKS|NPROCS|NTASKS_PER_NODE|EXPORT_ENV|MPI_TYPE|DISTRIBUTION|HINT|STEP_GRES|LABELIO"
-    r"|UNBUFFEREDIO|CPU_BIND\w*|GPU_BIND|MEM_BIND\w*|EXACT|OVERLAP|WAIT|KILL_BAD_EXIT|NO_KILL|THREADS_PER_CORE"
+    r"|UNBUFFEREDIO|CPU_BIND\w*|GPU_BIND|MEM_BIND\w*|EXACT|OVERLAP|WAIT|KILL_BAD_EXIT|OOM_KILL_STEP|NO_KILL|THREADS_PER_CORE"
     r"|TASKS_PER_NODE)|SRUN_\w+"
 )
 # Of the step: libraries of ranks take these for their own ranks, and MPI for a start by Slurm.
 _OF_STEP = re.compile(
     r"SLURM_(PROCID|LOCALID|NODEID|NTASKS|NPROCS|NTASKS_PER_NODE|TASKS_PER_NODE|STEP_\w+|STEPID|GTIDS|TASK_PID"
-    r"|CPU_BIND\w*|LABELIO|LAUNCH_NODE_IPADDR|SRUN_\w+|MPI_TYPE|UMASK|PRIO_PROCESS)|SRUN_\w+|PMI\w*"
+    r"|CPU_BIND\w*|LABELIO|LAUNCH_NODE_IPADDR|SRUN_\w+|MPI_TYPE|OOM_KILL_STEP|UMASK|PRIO_PROCESS)|SRUN_\w+|PMI\w*"
     r"|HYDRA_\w+|I_MPI_HYDRA_\w+"
 )
 

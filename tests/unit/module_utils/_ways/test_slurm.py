@@ -28,3 +28,10 @@ def test_nodes_may_dial_the_ports_that_the_site_names(said, ports):
 
 def test_a_site_that_names_no_ports_lets_nodes_dial_any():
     assert list(slurm.ports("")) == [0]
+
+
+def test_a_later_version_sets_more_that_is_of_the_step_and_none_of_it_reaches_ranks_or_another_srun():
+    found = {"SLURM_OOM_KILL_STEP": "0", "SLURM_KILL_BAD_EXIT": "1", "SLURM_JOB_ID": "7"}
+
+    assert set(slurm.without(found)) == {"SLURM_JOB_ID"}
+    assert "SLURM_OOM_KILL_STEP" not in slurm.without(found, slurm._OF_STEP)
