@@ -25,7 +25,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     exit_codes,
     job_directory,
     job_signals,
-    run_directory,
     runners,
     wire,
 )
@@ -34,7 +33,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import timing
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
-from ansible_collections.madctl.multinode.plugins.module_utils._job import files, leaving, looking
+from ansible_collections.madctl.multinode.plugins.module_utils._job import attempt, files, leaving, looking
 from ansible_collections.madctl.multinode.plugins.module_utils._job.agent_step import Step
 from ansible_collections.madctl.multinode.plugins.module_utils._job.progress import Progress
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request, validation
@@ -48,6 +47,7 @@ _RECORD_SECONDS = 5.0
 _CONTAINER_SECONDS = 8.0
 _ASK_SECONDS = 10.0
 _CANCEL_SECONDS = 60.0
+_TELL_SECONDS = 3.0
 _SHOW_SECONDS = 0.5
 _STOPPED = codes.problem("RUN_STOPPED", None, "stopped by madctl stop")
 _ENDED = codes.problem("RUN_STOPPED", None, "the scheduler ended the job")
@@ -156,7 +156,7 @@ class Work:
         self.may_return = bool(given.get("requeue"))
         self._site = slurm.show("config")
         parsed, problems = validation.parsed(given["arguments"])
-        filled = of_attempt(launch_request.filled(parsed), job.restarts)
+        filled = attempt.arguments(launch_request.filled(parsed), job.restarts)
         arguments = leaving.placed(filled, job.job_id)
         os.makedirs(self.place, 0o700, exist_ok=True)
         story = files.Story(self.place, arguments["log_cap"])
@@ -187,12 +187,20 @@ class Work:
                                 about = arguments["run_dir"], result, story.whole, self._is_ended
                                 result["left"] = leaving.leave(agents, self.place, *about)
                         result["trouble"] = story.trouble
-                        result["by_scheduler"] = self._is_ended and conductor.interrupted is _ENDED
+                        result = self._by_scheduler(result)
                         conductor.tell_times()
         finally:
             story.close()
         self._enter("ended")
         return result, job
+
+    def _by_scheduler(self, result: Result) -> Result:
+        """Say whether the scheduler ended the job: it tells the ranks first, and us a moment later."""
+        if attempt.may_be_ended(result) and self._order is None:
+            self._loop.until(lambda: self._is_ended, _TELL_SECONDS)
+            result = {**result, **(_failed([_ENDED]) if self._is_ended else {}), "restarts": result["restarts"]}
+            return {**result, "by_scheduler": self._is_ended}
+        return {**result, "by_scheduler": False}
 
     def _door(self, hosts: List[str]) -> Door:
         """Listen where nodes may dial: a site's firewall may let them reach no other ports."""
@@ -228,17 +236,6 @@ class Work:
     def is_ordered(self) -> bool:
         """Whether the user had it stopped."""
         return self._order is not None
-
-
-def of_attempt(arguments: Dict[str, Any], restarts: int) -> Dict[str, Any]:
-    """
-    Return the arguments of a launch for an attempt of its job.
-
-    Each attempt has an id of its own, as it may get the same nodes again; restarts within an attempt come between.
-    """
-    number = restarts * (arguments["max_restarts"] + 1)
-    run_id = "%s.%d" % (arguments["run_id"], number) if number else arguments["run_id"]
-    return {**arguments, "run_id": run_id, "env": {**arguments["env"], run_directory.RESTARTS: str(restarts)}}
 
 
 def any_address() -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, job_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
-from ansible_collections.madctl.multinode.plugins.module_utils._job import conduct, delivery, files
+from ansible_collections.madctl.multinode.plugins.module_utils._job import attempt, delivery, files
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
 from madctl.jobs import place
 
@@ -146,8 +146,22 @@ def test_a_request_stays_only_where_the_job_may_be_requeued(tmp_path, stays):
 
 def test_each_attempt_of_a_job_has_an_id_of_its_own_and_is_told_its_number():
     given = {"run_id": "r", "max_restarts": 2, "env": {"A": "1"}}
-    first, second, third = (conduct.of_attempt(given, number) for number in range(3))
+    first, second, third = (attempt.arguments(given, number) for number in range(3))
 
     # Restarts of the first one are r.1 and r.2.
     assert [one["run_id"] for one in (first, second, third)] == ["r", "r.3", "r.6"]
     assert third["env"] == {"A": "1", "MADCTL_RESTART_COUNT": "2"}
+
+
+@pytest.mark.parametrize(
+    ("first", "may_be"),
+    [
+        ([], False),
+        ([{"code": "RUN_STOPPED"}], True),
+        ([{"code": "COMMAND_FAILED", "signal": 15}], True),
+        ([{"code": "COMMAND_FAILED", "signal": 9}, {"code": "RUN_STOPPED"}], False),
+        ([{"code": "COMMAND_FAILED", "exit_code": 1}], False),
+    ],
+)
+def test_a_scheduler_ends_ranks_by_a_signal_before_the_conductor_hears_of_it(first, may_be):
+    assert attempt.may_be_ended({"problems": first}) is may_be

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One attempt of a job that may be requeued: what it runs, and whether the scheduler ended it. Pure; private."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, Dict, Mapping
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+
+
+def arguments(given: Mapping[str, Any], restarts: int) -> Dict[str, Any]:
+    """
+    Return the arguments of a launch for an attempt of its job.
+
+    Each attempt has an id of its own, as it may get the same nodes again; restarts within an attempt come between.
+    """
+    number = restarts * (given["max_restarts"] + 1)
+    run_id = "%s.%d" % (given["run_id"], number) if number else given["run_id"]
+    return {**given, "run_id": run_id, "env": {**given["env"], run_directory.RESTARTS: str(restarts)}}
+
+
+def may_be_ended(result: Mapping[str, Any]) -> bool:
+    """Return whether a run ended as if a scheduler had told its supervisors, or its ranks, to end."""
+    first: Mapping[str, Any] = next(iter(result["problems"]), {})
+    return first.get("code") == "RUN_STOPPED" or first.get("signal") == signal.SIGTERM
