@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from madctl.errors import refused
 from madctl.request import slurm_options
 from madctl.request.options import add_command, add_host_options, add_job_options, add_option, add_output_option
 
@@ -67,6 +68,8 @@ def _in_job(options: argparse.Namespace) -> int:
     from madctl.playbook import job_check
     from madctl.request.role_variables import check_variables, secrets
 
+    if options.login:
+        raise refused("USAGE", "check takes no --login", remedy=f"run madctl on {options.login}")
     given = vars(options)
     wanted = check_variables(argparse.Namespace(**{**given, "dry_run": False}))
     asked = argparse.Namespace(**{**given, "time": options.time or slurm_options.CHECK_TIME})

@@ -125,6 +125,9 @@ def _require(options: argparse.Namespace) -> None:
     others = {"lab": None, **({"inventory": None, "limit": None} if options.login else {})}
     if hosts_given(argparse.Namespace(**{**vars(options), **others})):
         raise refused("USAGE", "Slurm chooses the nodes of a job", remedy="use --nodelist, or leave out --on slurm")
+    for name in ("requeue", "signal") if options.login else ():
+        if getattr(options, name):
+            raise refused("USAGE", f"--{name} cannot be used with --login", remedy=f"run madctl on {options.login}")
     if not options.nodes:
         raise refused("USAGE", "--on slurm needs the number of nodes", remedy="add --nodes N")
     if (options.nnodes or 0) > options.nodes:

@@ -66,6 +66,12 @@ options:
   gres:
     description: Generic resources per node, in the place of O(gpus_per_node).
     type: str
+  dependency:
+    description: Jobs that this one waits for, as sbatch takes it.
+    type: str
+  begin:
+    description: Time until which the job waits, as sbatch takes it.
+    type: str
   exclusive:
     description: Whether to share no node with other jobs.
     type: bool

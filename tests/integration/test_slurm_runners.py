@@ -65,7 +65,7 @@ def test_ranks_reduce_and_know_the_job_of_which_mpirun_sees_nothing(site, mpirun
     assert mpi["daemon"] in programs and {entry[3].partition("=")[2] for entry in found} == {"[]"}, found
 
 
-@every_mpi
+@both_kinds
 def test_a_script_calls_mpirun_that_does_not_ask_slurm(mpirun, mpi):
     script = 'cd "$0"; echo "job $SLURM_JOB_ID"; $MAD_MULTI_NODE_RUNNER mpi_reduce.py && $MAD_MULTI_NODE_RUNNER mpi_reduce.py'
     done = mpirun(mpi, "--command", "--", "bash", "-c", script, str(JOBS))
