@@ -66,8 +66,7 @@ class View:
         self._quiet = quiet
         self._output = ERR if as_json else OUT
         self._mask = Mask(secrets)
-        with_colours = not as_json and OUT.takes_colours()
-        self._story = Story(names, self._mask, with_colours=with_colours, wants_ranks=bool(chosen.ranks))
+        self._story = Story(names, self._mask, False, not as_json and OUT.takes_colours(), bool(chosen.ranks))
         self._lock = threading.RLock()
         self._folds = self._output.is_terminal()
         self._ticker = Ticker(Window(), self._show, self._lock, self._beat)

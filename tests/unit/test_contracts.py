@@ -108,6 +108,7 @@ MEANINGS = {
     "madctl/playbook/job_launch.py": {"planned"},  # how a dry run ended
     "madctl/playbook/report.py": {"planned"},  # how a dry run ended
     "plugins/module_utils/_follow/verdict.py": {"armed", "stopping", "apart"},  # states, a part of the record
+    "plugins/module_utils/_supervise/container_calls.py": {"ready"},  # a request is whole
     "plugins/module_utils/_arm/arming.py": {"ready"},  # the supervisor's first word
     "plugins/module_utils/_common/node_answers.py": {"armed"},  # news of arming
     "plugins/module_utils/_conduct/conductor.py": {"restart"},  # a part of the plan

@@ -36,6 +36,7 @@ EXCEPTIONS = {
     "plugins/module_utils/_common/run_directory.py": {"torchrun": "a directory"},
     "plugins/module_utils/_node/docker.py": {"madengine": _PROGRAM},
     "plugins/module_utils/_plan/checks/order.py": {"madengine": "a check"},
+    "plugins/module_utils/_plan/container_scripts.py": {"mpirun": _PROGRAM},
     "plugins/module_utils/_probe/fingerprint.py": {"mpirun": _PROGRAM},
     "plugins/module_utils/_request/variables.py": {"mpirun": "an option, which names the program"},
     "madctl/cli.py": {"command": "the attribute that holds a subcommand"},

@@ -60,7 +60,7 @@ class Follower:
         self.suspects = Suspects(self.runs, ways, tell, self._lost, loop.time, may_sweep=not read_only)
         self.refused: List[Problem] = []
         self.is_over = False
-        self._daemons = mpi_daemons.Daemons(plan, self.runs, self.orders.give)
+        self._daemons = mpi_daemons.Daemons(plan, self.runs, self.orders.give, self.orders.stop)
         self._by_host = {run.host: run for run in self.runs}
         self._awaited = set(self._by_host)
         self._doors = {run.host: Door(run, plan, to_end) for run in self.runs}
@@ -276,12 +276,6 @@ class Follower:
         # A follower that attaches later must not repeat requests that were delivered before.
         if not self._begun:
             self._daemons.bring(header)
-            self._stop_if_failed()
-
-    def _stop_if_failed(self) -> None:
-        failed = next((run.failure for run in self.runs if run.failure), None)
-        if failed and not self.orders.stopping:
-            self.orders.stop(failed)
 
     def _late(self, run: NodeRun, header: Header) -> None:
         self._daemons.late(run, header)
@@ -295,7 +289,6 @@ class Follower:
     def _exit(self, run: NodeRun, header: Header) -> Optional[Problem]:
         run.exit, orders = header, self.orders
         self._daemons.ended(run, header)
-        self._stop_if_failed()
         found = run_outcome.exit_failure(run, self.plan, header, orders.stopping)
         if header["outcome"] == run_directory.LOST:
             self.suspects.sweep(run)

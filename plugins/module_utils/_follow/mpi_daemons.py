@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable, Dict, Optional, Sequence, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
@@ -23,8 +23,8 @@ Order = Callable[[str, bytes], None]  # host, what its supervisor gets
 class Daemons:
     """The MPI daemons of one run."""
 
-    def __init__(self, plan: Plan, runs: Sequence[NodeRun], order: Order) -> None:
-        self._plan, self._runs, self._order = plan, runs, order
+    def __init__(self, plan: Plan, runs: Sequence[NodeRun], order: Order, stop: Callable[[Problem], None]) -> None:
+        self._plan, self._runs, self._order, self._stop = plan, runs, order, stop
         self._late = False
         # What we saw ourselves: when the run began, and whose daemons mpirun asked for.
         self.began: Optional[float] = None
@@ -48,11 +48,13 @@ class Daemons:
         self._owed[run.host] = self._owed.get(run.host, 1) - 1
 
     def _miss(self, run: NodeRun) -> None:
-        """Blame a node whose scripts have ended without the daemon that mpirun still waits for."""
+        """Stop for a node whose scripts have ended without the daemon that mpirun still waits for."""
         if runners.job_of(self._plan["shape"], self._plan.get("runner")).has_models and self._owed.get(run.host):
             message = "its script ended without calling the runner, and mpirun on %s waits for it" % self._runs[0].host
             remedy = "call $MAD_MULTI_NODE_RUNNER on all nodes"
-            run.fail(time.time(), problem("MODEL_FAILED", run.host, message, remedy))
+            found = problem("MODEL_FAILED", run.host, message, remedy)
+            run.fail(time.time(), found)
+            self._stop(found)
 
     def late(self, run: NodeRun, header: Dict[str, Any]) -> None:
         """Record that ranks did not join in time on a node."""

@@ -96,7 +96,7 @@ class Asking:
                 continue
             self._done.add(name)
             host = self._shared.text(place, "host", _NAME_BYTES)
-            command = self._shared.text(place, "command", REQUEST_BYTES // 2)
+            command = self._shared.text(place, "words", REQUEST_BYTES // 2)
             self._shared.write(place, "answer", self._answer(host or "", command or ""))
 
     def _answer(self, host: str, command: str) -> str:

@@ -125,6 +125,12 @@ class Relay:
         self.emit(event=events.RELAY_REFUSED, message="process %s does not know the key" % processes.describe(pid))
         return False
 
+    def daemon_processes(self, has_runner: bool) -> Iterable[int]:
+        """Return the processes of daemons here; those in containers do not descend from us."""
+        if self.hands:
+            return processes.find(self._run_id)[1]
+        return processes.descendants(os.getpid()) if has_runner else ()
+
     # -- daemons for scripts in containers ------------------------------------------------------
 
     def _welcome(self, connection: socket.socket, data: bytes) -> None:
@@ -206,6 +212,15 @@ class Relay:
             unasked = events.UNASKED if self.ranks is not None else ""
             self.held_up = unanswered(pids) if pids else unasked
         return missing if self.ranks is not None else bool(self.held_up)
+
+
+def opened(supervisor: Any, spec: MpiSpec) -> Relay:
+    """Return the relay of a supervisor, which orders reach from now on."""
+    run_id, feed = supervisor.spec["run_id"], supervisor.feed
+    relay = Relay(spec, run_id, feed.emit, lambda: feed.follower is not None)
+    if relay.leads or relay.hands:
+        relay.serve(supervisor.selector)
+    return relay
 
 
 def is_daemon(command: str) -> bool:

@@ -164,6 +164,33 @@ def exit_like(status: int) -> None:
     os._exit(os.WEXITSTATUS(status))
 
 
+def connected(argv: List[str], may_fail: bool) -> socket.socket:
+    """Connect to the supervisor; in a container that does not reach it, run the program without being counted."""
+    supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The path may be too long for a socket's name; a descriptor's never is.
+    run_dir = os.open(os.environ["MADCTL_RUN_DIR"], os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        supervisor.connect("/proc/self/fd/%d/ranks.sock" % run_dir)
+    except OSError:
+        if not may_fail:
+            raise
+        for number in LEFT_TO_PROGRAM:
+            signal.signal(number, signal.SIG_DFL)
+        os.execvp(argv[0], argv)
+    os.close(run_dir)
+    return supervisor
+
+
+def ended(status: int) -> Dict[str, Any]:
+    """Return the message that a program has ended."""
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    found: Dict[str, Any] = {"event": "rank_exit", "time": time.time(), "exit_code": code, "signal": ended_by}
+    if status:
+        found["error"] = error_text(os.environ.get("TORCHELASTIC_ERROR_FILE"))
+    return found
+
+
 def main() -> None:
     """Join, run, report."""
     give_back(os.environ)
@@ -171,18 +198,7 @@ def main() -> None:
     argv, is_copied = program(sys.argv[1:], job), bool(job.get("passes_output"))
     for number in LEFT_TO_PROGRAM:
         signal.signal(number, signal.SIG_IGN)
-    supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The path may be too long for a socket's name; a descriptor's never is.
-    run_dir = os.open(os.environ["MADCTL_RUN_DIR"], os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        supervisor.connect("/proc/self/fd/%d/ranks.sock" % run_dir)
-    except OSError:
-        if not is_copied:
-            raise
-        for number in LEFT_TO_PROGRAM:
-            signal.signal(number, signal.SIG_DFL)
-        os.execvp(argv[0], argv)  # A container that does not reach the supervisor: this rank is not counted.
-    os.close(run_dir)
+    supervisor = connected(argv, is_copied)
     (out, out_end), (err, err_end), (failure, failed) = os.pipe(), os.pipe(), os.pipe()
     for pipe in (out, err):
         with contextlib.suppress(OSError):  # The user's limit of such memory is reached.
@@ -212,13 +228,8 @@ def main() -> None:
     status = os.waitpid(pid, 0)[1]
     for thread in kept:
         thread.join(LAST_SECONDS)
-    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-    ended: Dict[str, Any] = {"event": "rank_exit", "time": time.time(), "exit_code": code, "signal": ended_by}
-    if status:
-        ended["error"] = error_text(os.environ.get("TORCHELASTIC_ERROR_FILE"))
     with contextlib.suppress(OSError):  # The supervisor is gone; the runner still gets the status from ours.
-        supervisor.sendall(json.dumps(ended).encode() + b"\n")
+        supervisor.sendall(json.dumps(ended(status)).encode() + b"\n")
     exit_like(status)
 
 

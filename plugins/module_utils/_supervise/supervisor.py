@@ -79,13 +79,10 @@ class Supervisor:
         self.feed.emit(event=events.ARMED, time=time.time(), storage=storage, node_rank=spec["node_rank"], **about)
 
     def _open_relay(self, spec: MpiSpec) -> Any:
-        from ansible_collections.madctl.multinode.plugins.module_utils._supervise.mpi_relay import Relay
+        from ansible_collections.madctl.multinode.plugins.module_utils._supervise.mpi_relay import opened
 
-        relay = Relay(spec, self.spec["run_id"], self.feed.emit, lambda: self.feed.follower is not None)
         self.feed.hear = self._start_daemon
-        if relay.leads or relay.hands:
-            relay.serve(self.selector)
-        return relay
+        return opened(self, spec)
 
     # -- what the loop calls --------------------------------------------------------------------
 
@@ -205,12 +202,7 @@ class Supervisor:
             self.deadline = time.monotonic() + final_sweep.KILL_SECONDS
 
     def end(self, status: int = 0) -> None:
-        """
-        Stop waiting for daemons: mpirun has ended, or its requests cannot arrive.
-
-        Args:
-            status: What scripts that wait are told.
-        """
+        """Stop waiting for daemons, and tell scripts a status: mpirun has ended, or its requests cannot arrive."""
         if self.relay and self.relay.hands and not self.relay.leads:
             self.relay.release(status)
         if self.awaits_daemons and self.state == "running":
@@ -229,12 +221,8 @@ class Supervisor:
 
     def _are_ranks_missing(self) -> bool:
         """Return whether ranks of mpirun are missing here, and note what holds up their daemon."""
-        if not self.relay:
-            return False
-        pids = processes.descendants(os.getpid()) if self.runners else ()
-        if self.relay.hands:
-            pids = set(processes.find(self.spec["run_id"])[1])  # Containers descend from another.
-        return bool(self.relay.look(len(self.ranks.joined), pids))
+        relay, count = self.relay, len(self.ranks.joined)
+        return bool(relay and relay.look(count, relay.daemon_processes(bool(self.runners))))
 
     # -- the runner and its ranks ---------------------------------------------------------------
 

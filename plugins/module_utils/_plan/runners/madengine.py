@@ -17,8 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Container, Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ModelWork, NodePlan, Plan
-from ansible_collections.madctl.multinode.plugins.module_utils._plan import comparison
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import container_scripts
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import comparison, container_scripts
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter import Launch, Part, Starter
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request

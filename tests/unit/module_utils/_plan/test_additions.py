@@ -138,7 +138,7 @@ def test_the_end_of_a_runner_is_told_in_its_words():
     plan = planned()
     runs = [run_outcome.NodeRun(host, rank) for rank, host in enumerate(HOSTS)]
     ended = {"event": events.RUNNER_EXIT, "exit_code": 3, "signal": None}
-    found, later = run_outcome.failure(runs[1], runs, plan, ended)
+    found, later = run_outcome.failure(runs[1], runs, plan, ended, 0.0)
     _, summary = run_outcome.judge(runs, plan, None)
 
     assert (found["code"], found["message"], later) == ("RANK_FAILED", "fancyrun failed: exit code 3", 0.0)

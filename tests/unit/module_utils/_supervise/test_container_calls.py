@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import container_scripts
+from ansible_collections.madctl.multinode.plugins.module_utils._plan import container_scripts
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import container_calls
 
 DIRECTORIES = (run_directory.CALLS, run_directory.ORDERS, run_directory.BEGUN, run_directory.ASKED)
@@ -223,11 +223,11 @@ def test_no_link_is_followed(place, shared, tmp_path_factory):
     secret = tmp_path_factory.mktemp("elsewhere") / "secret"
     secret.write_text("hidden")
     (place / run_directory.ASKED / "1").mkdir()
-    (place / run_directory.ASKED / "1" / "command").symlink_to(secret)
+    (place / run_directory.ASKED / "1" / "words").symlink_to(secret)
     (place / run_directory.ASKED / "2").symlink_to(secret.parent)
     (place / run_directory.TROUBLE).symlink_to(secret)
 
-    assert shared.text("asked/1", "command", 100) is None
+    assert shared.text("asked/1", "words", 100) is None
     assert shared.text("asked/2", "secret", 100) is None
     assert container_calls.trouble(shared) == (None, "")
     (place / "orders").rmdir()

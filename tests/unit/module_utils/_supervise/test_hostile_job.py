@@ -60,6 +60,7 @@ def relay():
         "leads": True,
         "ranks": 2,
         "many": False,
+        "hands": False,
     }
     return mpi_relay.Relay({**spec, "seconds": 1.0}, "r", lambda **_: None, lambda: True)
 

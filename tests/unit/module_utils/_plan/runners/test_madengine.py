@@ -55,7 +55,10 @@ def test_the_users_values_win_but_for_ranks():
         "x": 1,
         "multi_node_args": {"NNODES": 2, "NODE_RANK": 1, "MASTER_PORT": 6006},
         "docker_env_vars": {"A": "b", "MADCTL_RUN_ID": "r"},
+        "encapsulate_script": "/myworkspace/.madctl/model",
     }
+    wrapped = madengine.context({"encapsulate_script": "perf record"}, {}, "r")
+    assert wrapped["encapsulate_script"] == "perf record /myworkspace/.madctl/model"
     assert ast.literal_eval(repr(merged)) == merged
     assert [entry["code"] for entry in context_check.overridden(own)] == ["CONTEXT_REPLACED", "CONTEXT_KEPT"]
 

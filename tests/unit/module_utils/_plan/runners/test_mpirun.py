@@ -173,7 +173,16 @@ KEY = "ab" * 32
 def end():
     told = []
     relay = mpi_relay.Relay(
-        {"key": KEY, "address": "198.51.100.2", "leads": False, "ranks": 1, "many": True, "seconds": 5, "places": {}},
+        {
+            "key": KEY,
+            "address": "198.51.100.2",
+            "leads": False,
+            "ranks": 1,
+            "many": True,
+            "hands": False,
+            "seconds": 5,
+            "places": {},
+        },
         "r",
         lambda **event: told.append(event["event"]),
         lambda: False,
@@ -217,7 +226,7 @@ def test_forged_requests_are_refused(change):
 
 def test_a_run_that_is_known_by_its_id_alone_has_no_time_to_name():
     told, runs = [], [NodeRun("n1", 0), NodeRun("n2", 1)]
-    daemons = mpi_daemons.Daemons({"run_id": "r", "nodes": []}, runs, lambda *order: told.append(order))
+    daemons = mpi_daemons.Daemons({"run_id": "r", "nodes": []}, runs, lambda *order: told.append(order), told.append)
     daemons.late(runs[1], {"daemon": "unasked", "time": 1.0})
     daemons.late(runs[1], {"daemon": "198.51.100.1:4", "time": 1.0})
 

@@ -115,7 +115,7 @@ until mkdir "$here/asked/$number" 2>/dev/null; do
 done
 asked=$here/asked/$number
 printf '%s' "$host" > "$asked/host"
-printf '%s' "MADCTL_CALL=$MADCTL_CALL $*" > "$asked/command"
+printf '%s' "MADCTL_CALL=$MADCTL_CALL $*" > "$asked/words"
 : > "$asked/ready"
 until [ -e "$asked/answer" ]; do
   kill -0 "$PPID" 2>/dev/null || exit 255
