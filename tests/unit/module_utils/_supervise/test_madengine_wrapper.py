@@ -138,10 +138,12 @@ def test_what_madengine_writes_elsewhere_has_the_user_s_umask(tmp_path, stale):
     if stale:
         (checkout / "res.csv").write_text("model,status,test_duration\nold,FAILURE,\n")
     job = {**FIRST, "argv": [sys.executable, "-c", ENGINE], "replaced": [], "table": "res.csv"}
+    job["scripts"] = {"model": "#!/bin/sh\n"}
     (run_dir / "model.json").write_text(json.dumps(job))
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(run_dir / "ranks.sock"))
     listener.listen()
+    listener.settimeout(30)
     environment = {**os.environ, "MADCTL_RUN_DIR": str(run_dir), "MIRROR": str(mirror), "MODEL_DIR": "/elsewhere"}
     program = [sys.executable, "-I", "-S", deliver(tmp_path / "bin"), "madengine_wrapper"]
     done = subprocess.run(program, cwd=checkout, env=environment, umask=0o022)
@@ -151,6 +153,7 @@ def test_what_madengine_writes_elsewhere_has_the_user_s_umask(tmp_path, stale):
     assert (done.returncode, said["failed"], [entry["model"] for entry in said["rows"]]) == (0, [], ["m"])
     assert stat.S_IMODE(mirror.stat().st_mode) == 0o755
     assert stat.S_IMODE((run_dir / "work").stat().st_mode) == 0o700
+    assert stat.S_IMODE((run_dir / "work/.madctl/model").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize(
