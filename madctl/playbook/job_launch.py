@@ -55,24 +55,25 @@ def run(
     if options.dry_run:
         return _test(run_id, site, options.nodes, chosen, options.output == "json")
     record_store.prepare()
+    # Until the session obeys signals, they are only noted: the job must not be left to itself.
     with signals_noted() as noted:
         record, said = _submitted(run_id, site, options.nodes, chosen, wanted, noted)
         unsaved = record_store.save(record)
         if noted and record.job:
             slurm.cancel(record.job["id"], site.conf)
             return of_signal(noted[0])
-    notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
-    notices = [*([options.notice] if options.notice else []), *notices]
-    if options.detach:
-        return left(record, notices, options.output == "json")
-    view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
-    for notice in notices:
-        view.notice(notice)
-    view.called(run_id, record.name)
-    view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
-    session = JobSession(record, view)
-    session.run()
-    return report_run(session, "launch", options.output == "json")
+        notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
+        notices = [*([options.notice] if options.notice else []), *notices]
+        if options.detach:
+            return left(record, notices, options.output == "json")
+        view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
+        for notice in notices:
+            view.notice(notice)
+        view.called(run_id, record.name)
+        view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
+        session = JobSession(record, view, noted=noted)
+        session.run()
+        return report_run(session, "launch", options.output == "json")
 
 
 def _submitted(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class JobSession(RunSession):
         reading: Reading | None = None,
         caught_up: Callable[[], None] | None = None,
         attempt: int | None = None,
+        noted: Sequence[int] = (),
     ) -> None:
         """
         Prepare.
@@ -45,9 +46,10 @@ class JobSession(RunSession):
             reading: What of the output is wanted; by default all.
             caught_up: Called when all was read that was there at first.
             attempt: Read only this one of the attempts of the job.
+            noted: Signals that arrived before this session could obey them.
         """
         super().__init__(record.reach(), {}, view, record)
-        self._attached = False
+        self._attached, self._noted = False, noted
         self._follow, self._reading, self._caught_up, self._attempt = follow, reading, caught_up, attempt
 
     def player(self, on_task: TaskListener, on_event: EventListener) -> InJob:
@@ -56,6 +58,11 @@ class JobSession(RunSession):
         where, tell = self.record.job, self.view.progress
         how = (self._follow, self.only_reads, self._reading, self._caught_up, self._attempt)
         return InJob(on_task, on_event, where, tell, *how)
+
+    def _play(self) -> None:
+        for number in self._noted:
+            self.on_signal(number, None)
+        super()._play()
 
     @property
     def detached(self) -> bool:

@@ -66,7 +66,7 @@ class View:
         self._quiet = quiet
         self._output = ERR if as_json else OUT
         self._mask = Mask(secrets)
-        self._story = Story(names, self._mask, False, not as_json and OUT.takes_colours(), bool(chosen.ranks))
+        self._story = Story(names, self._mask, False, not as_json and OUT.takes_colours(), bool(chosen.ranks), True)
         self._lock = threading.RLock()
         self._folds = self._output.is_terminal()
         self._ticker = Ticker(Window(), self._show, self._lock, self._beat)

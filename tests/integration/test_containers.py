@@ -52,6 +52,7 @@ SCRIPTS = {
     "other_mpi": f"$MAD_MULTI_NODE_RUNNER {SAY}",
     "torch": f"$MAD_MULTI_NODE_RUNNER {EXAMPLE}\n[ $NODE_RANK != 0 ] || echo performance: 1 x",
     "torch_fails": f"$MAD_MULTI_NODE_RUNNER {JOBS}/fail.py",
+    "leaves": f"umask 077; mkdir left; echo x > left/file; echo x > other; $MAD_MULTI_NODE_RUNNER {SAY}",
     "own": f"torchrun --nproc_per_node 2 {EXAMPLE}\necho performance: 1 x",
 }
 OPTIONS = {
@@ -272,6 +273,34 @@ def test_the_playbook_does_the_same(engine):
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "4 of 4 ranks joined" in ended.stdout
+
+
+def test_a_user_who_is_not_root_and_files_of_the_containers_root(engine, tmp_path):
+    for host in engine.names:
+        engine.on(
+            host,
+            "sh",
+            "-c",
+            "useradd -m -u 2001 train && usermod -p '*' -aG docker train; chgrp docker /run/docker.sock",
+        )
+    hosts = "train@node[1-2]"
+    done = run(engine, "leaves", hosts=hosts)
+
+    assert done.code == 0, done.err
+    assert said(done) == IN_ORDER and done.json["data"]["ranks_joined"] == 4
+    run_dir = done.json["data"]["nodes"][0]["run_dir"]
+    assert engine.on("node1", "stat", "-c", "%U", f"{run_dir}/work/left/file", f"{run_dir}/work").split() == [
+        "root",
+        "train",
+    ]
+    collected = madctl("collect", "--to", str(tmp_path / "here"))
+    assert collected.code == 0, collected.err
+    assert (tmp_path / "here/node1/logs").is_dir()
+    swept = madctl("gc", "--days", "0")
+    assert "Traceback" not in swept.err, swept.err
+    print(swept.code, swept.out, swept.err)
+    left = engine.on("node1", "sh", "-c", f"find {run_dir} -type f", check=False).split()
+    assert left in ([], [f"{run_dir}/work/left/file"])
 
 
 def test_a_node_that_loses_its_power_is_named_and_its_peers_have_no_container(engine):

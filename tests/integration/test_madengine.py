@@ -142,7 +142,6 @@ def test_a_script_that_fails_on_another_node_ends_the_run_and_is_named(models):
     error = done.json["errors"][0]
     assert error["host"] == "node2"
     assert "model late: FAILURE: its container or script failed here, model plain: FAILURE" in error["message"]
-    assert "exit code 127: a script needs eval before $MAD_MULTI_NODE_RUNNER" in error["message"]
 
 
 def test_a_world_on_each_node_is_no_success(models):
@@ -403,12 +402,6 @@ def test_dry_run_gives_two_words_for_the_context(models):
     assert argv[:6] == ["/usr/local/bin/madengine", "run", "--tags", "good", "more", "--additional-context"]
     assert ast.literal_eval(argv[6])["multi_node_args"]["NODE_RANK"] == 1
     assert argv[7:] == ["--live-output", "--timeout", "31536000", "--skip-model-run"]
-
-
-def test_mpirun_with_models_is_refused_with_a_reason(models):
-    done = models("--tags", "good", "--runner", "mpirun", "--allow-run-as-root", "--mpirun", "/usr/bin/mpirun.openmpi")
-
-    assert (done.code, done.codes) == (3, ["MODEL_RUNNER"])
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])

@@ -77,7 +77,7 @@ def run_id(done):
 
 
 def files(place):
-    return "".join(path.read_text(errors="replace") for path in place.iterdir())
+    return "".join(path.read_text(errors="replace") for path in place.rglob("*") if path.is_file())
 
 
 def told(site, run_id, text):

@@ -262,6 +262,7 @@ def test_a_run_that_fails_is_restarted_in_its_job(site):
     assert site.run("status").out.startswith("succeeded after ")
 
 
+@pytest.mark.long
 def test_a_spare_of_the_job_takes_the_place_of_a_node_that_is_lost(site):
     """While nobody but the job itself follows the run. The last test: node2 does not come back."""
     words = ["--detach", "--nnodes", "2", "--max-restarts", "1", "--python", sys.executable]

@@ -60,9 +60,10 @@ _RANK = """\
 exec "$MADCTL_PYTHON" -I -S "${0%/*}/rank_wrapper.py" "$MADCTL_PYTHON" "$@"
 """
 
+# Outside of the container another user reads and removes what its root writes; nobody else enters the directory.
 _NEXT_CALL = """\
 number=1
-until mkdir "$here/calls/$MADCTL_MODEL.$number" 2>/dev/null; do
+until (umask 0 && mkdir "$here/calls/$MADCTL_MODEL.$number" 2>/dev/null); do
   number=$((number + 1))
   [ "$number" -lt 100000 ] || exit 125
 done
@@ -75,7 +76,7 @@ _MPIRUN = (
 # Start the ranks of one call: mpirun here, and its daemons where other nodes' scripts have come as far.
 here=${{0%/*}} python=python3 mpirun={program}
 refuse() {{
-  printf '%s %s\\n' "$1" "$2" > "$here/trouble"
+  (umask 0 && printf '%s %s\\n' "$1" "$2" > "$here/trouble")
   echo "madctl: $2" >&2
   exit 127
 }}
@@ -108,6 +109,7 @@ _AGENT = """\
 # Stands for what mpirun starts a daemon with: HOST WORDS...
 here=${0%/*} host=$1
 shift
+umask 0
 number=1
 until mkdir "$here/asked/$number" 2>/dev/null; do
   number=$((number + 1))
@@ -152,7 +154,7 @@ until [ -e "$here/orders/$call" ]; do
   if read -r status 2>/dev/null < "$here/over"; then exit "$status"; fi
   sleep 0.1 2>/dev/null || sleep 1
 done
-: > "$here/begun/$call"
+(umask 0 && : > "$here/begun/$call")
 order=$(cat "$here/orders/$call")
 # Ranks get from their daemon what they need here.
 case $order in
@@ -163,7 +165,9 @@ esac
 sh -c "$order"
 status=$?
 # A shell's word for a program that it does not find.
-[ "$status" != 127 ] || echo "MPI_MIXED the image lacks the daemon of the first node's mpirun" > "$here/trouble"
+if [ "$status" = 127 ]; then
+  (umask 0 && echo "MPI_MIXED the image lacks the daemon of the first node's mpirun" > "$here/trouble")
+fi
 exit "$status"
 """
 )

@@ -50,6 +50,7 @@ class Story:
         is_attached: bool = False,
         with_colours: bool = False,
         wants_ranks: bool = False,
+        hears_signals: bool = False,
     ) -> None:
         """
         Begin.
@@ -58,8 +59,9 @@ class Story:
             is_attached: Whether the run began before: then nothing is told of its start.
             with_colours: Whether the job's lines keep their colours.
             wants_ranks: Whether the user has chosen ranks.
+            hears_signals: Whether the user is told of an interrupt from elsewhere, perhaps a moment later.
         """
-        self._wants_ranks = wants_ranks
+        self._wants_ranks, self._hears_signals = wants_ranks, hears_signals
         self.hosts = list(hosts)
         self.is_attached = is_attached
         self.world_size: Optional[int] = None
@@ -201,7 +203,8 @@ class Story:
             return self._restarted(event)
         if kind == events.STOPPING:
             self._is_stopping = True
-            if self.is_interrupted and (event.get("why") or {}).get("code") in _ORDERED:
+            code = (event.get("why") or {}).get("code")
+            if self.is_interrupted and code in _ORDERED or self._hears_signals and code == _ORDERED[0]:
                 return None
         return BY_EVENT[kind](event) if kind in BY_EVENT else None
 

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Mapping
@@ -43,5 +44,6 @@ def write(place: Path, files: Mapping[str, str]) -> None:
     try:
         partial.rename(place)
     except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
         if not place.is_dir():
             raise  # Otherwise another run was faster.

@@ -47,7 +47,8 @@ def _turn(supervisor: Any) -> None:
     """Call a supervisor when something can be read, or a deadline has passed."""
     patience, began = _patience(supervisor), time.monotonic()
     found = supervisor.selector.select(patience)
-    late = time.monotonic() - began - (patience or 0.0)
+    woke = time.monotonic()
+    late = woke - began - (patience or 0.0)
     if patience is not None and late > STOPPED_SECONDS:
         _postpone(supervisor, late)
     for key, _ in found:
@@ -57,6 +58,8 @@ def _turn(supervisor: Any) -> None:
             _mute(supervisor, key)
             raise
     supervisor.reap()
+    if supervisor.spec["in_step"] and time.monotonic() - woke > STOPPED_SECONDS:
+        _postpone(supervisor, time.monotonic() - woke)  # It was suspended while it was awake.
     _watch_clock(supervisor)
     supervisor.feed.send()
 

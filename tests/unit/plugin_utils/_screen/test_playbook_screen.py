@@ -43,7 +43,7 @@ def test_a_run(told):
     for event, payload in [
         ({"event": "ready", "host": "n1"}, b""),
         ({"event": "ready", "host": "n2"}, b""),
-        ({"event": "log", "host": "n1", "log": "rank-0.out"}, b"hunter22\nGitHub Credentials: x\nrest"),
+        ({"event": "log", "host": "n1", "log": "runner.out"}, b"hunter22\nGitHub Credentials: x\nrest"),
         ({"event": "lost", "host": "n1", "message": "hunter22"}, b""),
         ({"event": "stopping", "host": "n1"}, b""),  # A node cannot tell that.
     ]:
@@ -54,9 +54,9 @@ def test_a_run(told):
 
     assert told == [
         "arm     2 nodes ready",
-        "n1:0 | ***",
-        "n1:0 | GitHub Credentials: (not shown)",
-        "n1:0 | rest",
+        "n1 | ***",
+        "n1 | GitHub Credentials: (not shown)",
+        "n1 | rest",
         "lost    n1 is lost: ***",
         "madctl: n1: gone [NODE_LOST]",
         "n2: 1 rank then lost its peer",
