@@ -30,7 +30,9 @@ pytestmark = [
 def site(request):
     with contextlib.ExitStack() as stack:
         more = stack.enter_context(other_slurm.chosen()) if request.param == "debian13" else {}
-        yield stack.enter_context(slurm_site.running(**more))
+        found = stack.enter_context(slurm_site.running(**more))
+        found.start = more
+        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -236,15 +238,15 @@ def test_two_signals_at_once_are_one_order(site, detached):
     assert done.code == 130 and done.err.count("orderly") == ALL
 
 
-def test_where_a_signal_reaches_only_what_slurm_started_a_run_ends_in_order_too():
+def test_where_a_signal_reaches_only_what_slurm_started_a_run_ends_in_order_too(site):
     """As on clusters, which track processes by cgroups."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     lab = power.up(name, 1, {})
     try:
-        slurm.start(lab, proctrack="cgroup")
+        slurm.start(lab, proctrack="cgroup", **site.start)
         cgroup = Site(lab)
         launch = cgroup.begin("--command", "--", "bash", "-c", f"setsid sleep 300 & {ORDERLY}", nodes=1)
-        assert "waiting" in launch.stdout.readline()
+        assert "waiting" in launch.stdout.readline(), launch.communicate()
         cgroup.slurm("scancel", cgroup.jobs()[0])
         out, said = launch.communicate(timeout=60)
         assert launch.returncode == 130 and "orderly" in out and "the job was cancelled in Slurm" in said, said

@@ -67,8 +67,8 @@ def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -
     if has_begun:
         message = "madctl's own program on the first node of job %s was ended, and with it the run" % job_id
         return problem("SUPERVISOR_LOST", None, message, "see job.log in the run directory")
-    # Slurm says so of a script that a signal ended, too.
-    if state.reason == "JobLaunchFailure":
+    # Slurm says so of a script that a signal ended, too; later versions of it only say that the script has failed.
+    if state.reason == "JobLaunchFailure" or state.state == "FAILED" and not last_line:
         message = "job %s could not be started, probably because its first node does not see the run directory" % job_id
         return problem("NODE_NOT_READY", None, message, "choose one on shared storage: --run-root PATH")
     if state == FORGOTTEN and not last_line:
