@@ -8,6 +8,7 @@ real version.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from madctl.lab import power, state
+from madctl.lab import power, slurm, state
 from tests.integration import bare_ansible, docker_hosts
 from tests.integration.command import EXAMPLE, JOBS, MADCTL, madctl, wait_for
 from tests.integration.docker_hosts import PLACE, VENV
@@ -301,6 +302,17 @@ def test_a_user_who_is_not_root_and_files_of_the_containers_root(engine, tmp_pat
     print(swept.code, swept.out, swept.err)
     left = engine.on("node1", "sh", "-c", f"find {run_dir} -type f", check=False).split()
     assert left in ([], [f"{run_dir}/work/left/file"])
+
+
+@pytest.mark.skipif(shutil.which("slurmctld") is None, reason="there is no Slurm here")
+def test_in_a_job_of_slurm_it_is_the_same(engine):
+    slurm.start(engine.lab)
+    own = ["--on", "slurm", "--lab", engine.lab.name, "--nodes", "2", "--chdir", PLACE, "--nproc-per-node", "2"]
+    more = ["--runner", "mpirun", "--output", "json", "--tags"]
+    done, failed = (madctl("launch", *own, *more, model) for model in ("plain", "seven"))
+
+    assert done.code == 0 and said(done) == IN_ORDER, done.err
+    assert (failed.code, failed.codes[0], failed.json["errors"][0]["host"]) == (6, "RANK_FAILED", "node2"), failed.err
 
 
 def test_a_node_that_loses_its_power_is_named_and_its_peers_have_no_container(engine):
