@@ -113,7 +113,7 @@ class Accounting:
 
 
 def is_zombie(pid):
-    """Whether a process has ended that whoever started it has not asked for."""
+    """Whether a process has ended that its starter has not asked for."""
     return ") Z " in Path(f"/proc/{pid}/stat").read_text()
 
 

@@ -62,6 +62,8 @@ exec "$MADCTL_PYTHON" -I -S "${0%/*}/rank_wrapper.py" "$MADCTL_PYTHON" "$@"
 
 # Outside of the container another user reads and removes what its root writes; nobody else enters the directory.
 _NEXT_CALL = """\
+# A small image may lack what tells models apart, and a script may clear its environment.
+MADCTL_MODEL=${MADCTL_MODEL:-0}
 number=1
 until (umask 0 && mkdir "$here/calls/$MADCTL_MODEL.$number" 2>/dev/null); do
   number=$((number + 1))

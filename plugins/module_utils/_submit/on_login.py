@@ -198,7 +198,7 @@ def look_at_job(request: Dict[str, Any]) -> Answer:
 
 
 class _Told(NamedTuple):
-    """Orders that came, and whether whoever follows has gone."""
+    """Orders that came, and whether the follower has gone."""
 
     orders: bytes
     is_gone: bool

@@ -7,6 +7,7 @@ import shlex
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -170,8 +171,12 @@ def waiting(place, shared, monkeypatch):
 
 
 def wait(porter, *processes):
+    deadline = time.monotonic() + 20
     while any(process.poll() is None for process in processes):
         porter.look()
+        if time.monotonic() > deadline:
+            for process in processes:
+                process.kill()
     return [process.returncode for process in processes]
 
 
@@ -195,6 +200,16 @@ def test_calls_that_the_first_node_has_passed_are_released(place, waiting):
 
     assert wait(porter, other, first) == [1, 1]
     assert wait(porter, subprocess.Popen([place / "runner"], env=env)) == [5]
+
+
+def test_calls_are_paired_where_nothing_tells_models_apart(place, waiting):
+    supervisor, porter = waiting
+    supervisor.send(command="MADCTL_CALL=0.1 exit 6")
+
+    for model in ({}, {"MADCTL_MODEL": ""}):
+        env = {name: value for name, value in furnished(place, node=1).items() if name != "MADCTL_MODEL"}
+        assert wait(porter, subprocess.Popen([place / "runner"], env={**env, **model})) == [6]
+        supervisor.send(command="MADCTL_CALL=0.2 exit 6")
 
 
 def test_when_the_first_node_has_ended_nobody_waits(place, waiting):
