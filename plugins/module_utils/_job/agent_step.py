@@ -12,6 +12,7 @@ import time
 from typing import Callable, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._job.site import Arrivals
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Door
 
@@ -23,7 +24,7 @@ _SAYS = re.compile(r"madctl: ([^\s:]+): (.+)")
 _SHARE = "choose a directory that all nodes see: --run-root PATH"
 
 
-class Step:
+class Step(Arrivals):
     """One srun; a context manager that ends it after the door of its agents was closed."""
 
     def __init__(self, place: str, door: Door, count: int) -> None:
@@ -34,13 +35,14 @@ class Step:
             place: The job's directory, which has the agents' key, and gets what srun prints.
             count: The number of nodes.
         """
-        self._place, self._door, self._count = place, door, count
+        super().__init__(door)
+        self._place, self._count = place, count
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     def __enter__(self) -> Step:
         launcher = os.path.abspath(sys.argv[0])
         key = os.path.join(self._place, job_directory.KEY)
-        agent = [sys.executable, "-I", "-S", launcher, "_ways.slurm", str(self._door.address[1]), key]
+        agent = [sys.executable, "-I", "-S", launcher, "_ways.slurm", str(self.door.address[1]), key]
         program = ["/bin/sh", "-c", _SEES, launcher, *agent]
         with open(os.path.join(self._place, job_directory.AGENTS_LOG), "ab") as log:
             self._process = subprocess.Popen(
@@ -56,7 +58,7 @@ class Step:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        self._door.close()
+        self.door.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
         if self._process.poll() is None:
@@ -67,16 +69,16 @@ class Step:
         """Wait until all agents have dialled in, and return why some did not."""
         assert self._process is not None
         deadline = time.monotonic() + seconds
-        while self._door.missing() and not is_over():
+        while self.door.missing() and not is_over():
             has_ended = self._process.poll() is not None
             if has_ended or time.monotonic() >= deadline:
                 return self._failures("its agent did not dial in within %g s" % seconds)
-            self._door.loop.turn(_TURN_SECONDS)
+            self.door.loop.turn(_TURN_SECONDS)
         return []
 
     def _failures(self, otherwise: str) -> List[codes.Problem]:
         """Blame the nodes that said what is wrong there; where none did, all that have not dialled in."""
-        missing, lines = self._door.missing(), self._said()
+        missing, lines = self.door.missing(), self._said()
         found = [_SAYS.fullmatch(line) for line in lines]
         own = {said[1]: said[2] for said in found if said and said[1] in missing}
         see = "see %s" % os.path.join(self._place, job_directory.AGENTS_LOG)

@@ -15,7 +15,8 @@ import time
 from typing import Any, Dict, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, job_directory, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
+from ansible_collections.madctl.multinode.plugins.module_utils._job import site
 
 _REQUEST_BYTES = 1 << 24
 _SYNC_SECONDS = 1.0
@@ -75,7 +76,7 @@ def order(place: str) -> Optional[bytes]:
     return None
 
 
-class Story:
+class Story(site.Story):
     """The events and the output of a run as frames in one file, up to a bound of output."""
 
     def __init__(self, place: str, most: int) -> None:
@@ -91,7 +92,6 @@ class Story:
             os.path.join(place, job_directory.STORY), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
         )
         self._synced = time.monotonic()
-        self.trouble: Optional[Problem] = None
         self._cut: Set[Any] = set()
 
     @property

@@ -3,27 +3,42 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._job import conduct
+from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._job import conduct, work
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """Return a function that looks at a job of two nodes in a directory that has its request."""
+
+    def look():
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        monkeypatch.setenv("SLURM_JOB_NODELIST", "a,b")
+        (tmp_path / job_directory.REQUEST).write_text('{"arguments": {}, "agents_seconds": 1}')
+        monkeypatch.setattr(conduct.slurm, "show", lambda *_: "KillWait                = 30 sec\n")
+        return conduct.SlurmSite(str(tmp_path))
+
+    return look
 
 
 @pytest.mark.parametrize(
     ("shape", "kill_wait", "grace"),
     [("script", 30, 25.0), ("script", 600, 60.0), ("model", 30, 17.0), ("model", 10, 1.0), ("script", 0, 1.0)],
 )
-def test_ranks_have_the_time_before_the_kill_less_what_records_and_containers_take(tmp_path, shape, kill_wait, grace):
-    work = conduct.Work(str(tmp_path))
-    work._site = "KillWait                = %d sec\n" % kill_wait
+def test_ranks_have_the_time_before_the_kill_less_what_records_and_containers_take(site, shape, kill_wait, grace):
+    found = site()
+    found.config = "KillWait                = %d sec\n" % kill_wait
 
-    assert work._bounded({"grace": 60.0, "shape": shape, "runner": "torchrun"})["grace"] == grace
+    assert work.Work(found)._bounded({"grace": 60.0, "shape": shape, "runner": "torchrun"})["grace"] == grace
 
 
 @pytest.mark.parametrize(("count", "path"), [(None, ""), ("0", ""), ("2", "attempts/2"), ("../..", ""), ("-1", "")])
-def test_each_attempt_writes_into_its_own_directory(tmp_path, monkeypatch, count, path):
+def test_each_attempt_writes_into_its_own_directory(site, tmp_path, monkeypatch, count, path):
     monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
     if count is not None:
         monkeypatch.setenv("SLURM_RESTART_COUNT", count)
 
-    assert conduct.Work(str(tmp_path)).place == str(tmp_path / path).rstrip("/")
+    assert site().place == str(tmp_path / path).rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +51,8 @@ def test_each_attempt_writes_into_its_own_directory(tmp_path, monkeypatch, count
         ("", True),
     ],
 )
-def test_a_job_may_return_unless_slurm_says_that_it_has_ended(monkeypatch, said, returns):
+def test_a_job_may_return_unless_slurm_says_that_it_has_ended(site, monkeypatch, said, returns):
+    found = site()
     monkeypatch.setattr(conduct.slurm, "show", lambda *_: said)
 
-    assert conduct._returns(conduct.slurm.Job("7", ["a"])) is returns
+    assert found.has_returned() is returns

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a scheduler gives to a conductor: nodes, a request, orders, and places for the story and the state of the run.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Door
+
+Arguments = Dict[str, Any]
+Result = Dict[str, Any]
+
+
+class SiteError(ValueError):
+    """Nothing can be conducted here; the message says why."""
+
+
+class Story:
+    """Where the events and the output of a run go."""
+
+    # What could not be kept of them.
+    trouble: Optional[Problem] = None
+
+    @property
+    def whole(self) -> Set[Tuple[str, str]]:
+        """Host and name of each log of which all is kept."""
+        return set()
+
+    def tell(self, event: Dict[str, Any], payload: bytes) -> None:
+        """Add one event, or output."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Have all of it kept."""
+
+
+class Arrivals:
+    """Waits for the agents of all nodes; a context manager that lets them end."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+
+    def __enter__(self) -> Arrivals:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.door.close()
+
+    def wait(self, seconds: float, is_over: Callable[[], bool]) -> List[Problem]:
+        """Wait until all agents have dialled in, and return why some did not."""
+        raise NotImplementedError
+
+
+class Site:
+    """One job of a scheduler, as its conductor sees it."""
+
+    # The names of the nodes, in the order of their numbers.
+    hosts: List[str]
+    # What to do: ``arguments``, ``agents_seconds``, perhaps ``only``.
+    given: Dict[str, Any]
+    python: str
+    # How often orders are looked for, in seconds.
+    order_seconds: float
+
+    def arguments(self, filled: Arguments) -> Arguments:
+        """Return the arguments of the launch as they are on these nodes."""
+        return filled
+
+    def story(self, log_cap: int) -> Story:
+        """Begin the story of the run."""
+        raise NotImplementedError
+
+    def show(self, stage: str, shown: Mapping[str, Any]) -> None:
+        """
+        Show how the run stands.
+
+        Args:
+            shown: What ``progress`` knows.
+        """
+        raise NotImplementedError
+
+    def replan(self, plan: Mapping[str, Any]) -> None:
+        """Keep the plan of a restart for those who do not read the whole story."""
+
+    def order(self) -> Optional[bytes]:
+        """Return the order of the user, as it goes over a channel; None if there is none."""
+        raise NotImplementedError
+
+    def door(self, loop: Loop) -> Door:
+        """
+        Listen where nodes may dial.
+
+        Raises:
+            SiteError: If that is not possible.
+        """
+        raise NotImplementedError
+
+    def arrivals(self, door: Door) -> Arrivals:
+        """Return what waits for the agents of all nodes."""
+        raise NotImplementedError
+
+    def grace(self, seconds: float, has_models: bool) -> float:
+        """Return how long ranks may take to end, which is less than what the scheduler gives the whole job."""
+        del has_models
+        return seconds
+
+    def leave(
+        self, agents: Agents, base: str, result: Result, story: Story, is_ended: bool
+    ) -> Optional[Dict[str, Any]]:
+        """
+        Have nodes keep what is worth it, and remove their part of the run.
+
+        Args:
+            base: The directory of runs on nodes.
+            is_ended: Whether the scheduler is about to kill.
+
+        Returns:
+            ``run_dir`` and ``why`` by host, where a part is still on its node; None where parts end with their node.
+        """
