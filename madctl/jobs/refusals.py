@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
-from ansible_collections.madctl.multinode.plugins.module_utils._submit.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from madctl.errors import ExitCode, MadctlError, Problem, RunError, UsageError
 
 _Given = ParamSpec("_Given")

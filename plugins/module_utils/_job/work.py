@@ -61,6 +61,12 @@ class Work:
         """Whether the user had it stopped."""
         return self._order is not None
 
+    @property
+    def began(self) -> Optional[float]:
+        """When ranks were started first, in seconds since the epoch."""
+        began: Optional[float] = self._progress.shown()["began"]
+        return began
+
     # -- orders ---------------------------------------------------------------------------------
 
     def _listen(self, conductor: Conductor) -> None:

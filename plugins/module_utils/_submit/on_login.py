@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, job_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._node import agent_calls
 from ansible_collections.madctl.multinode.plugins.module_utils._submit import ending, place, slurm, standing, submission
-from ansible_collections.madctl.multinode.plugins.module_utils._submit.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._submit.watch import Job, Watch
 
 _LOOK_SECONDS = 0.1

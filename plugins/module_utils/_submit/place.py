@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, job_directory, sealed, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._submit import programs
-from ansible_collections.madctl.multinode.plugins.module_utils._submit.refusal import Refused
 
 # As over other ways: what nodes have without anything being installed.
 PYTHON = "/usr/bin/python3"

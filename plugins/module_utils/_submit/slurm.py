@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._submit.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 
 SECONDS = 60.0
 # Variables of sbatch that would change the shape of the job, or what becomes of it; there are words for some of them.

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._submit import place, slurm
-from ansible_collections.madctl.multinode.plugins.module_utils._submit.refusal import Refused
 
 # How long agents may take from the start of the job: prologs of sites are slow.
 _AGENTS_SECONDS = 300.0

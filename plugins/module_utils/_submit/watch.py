@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._submit import ends, place, slurm
-from ansible_collections.madctl.multinode.plugins.module_utils._submit.refusal import Refused
 
 # Between questions to the scheduler.
 _FIRST_SECONDS, _MOST_SECONDS = 2.0, 60.0

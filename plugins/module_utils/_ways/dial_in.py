@@ -106,8 +106,9 @@ def carry(link: socket.socket, keys: sealed.Keys, wanted: str, opens: sealed.Ope
 class Dialler:
     """One node's program."""
 
-    def __init__(self, place: Place, key: bytes, node: int, name: str) -> None:
+    def __init__(self, place: Place, key: bytes, node: int, name: str, first_seconds: float = AWAY_SECONDS) -> None:
         self._place, self._key, self._node, self._name = place, key, node, name
+        self._first_seconds = first_seconds
         self._was_in = self._has_started = False
 
     def run(self) -> None:
@@ -130,7 +131,7 @@ class Dialler:
 
     def _connected(self) -> Optional[Tuple[socket.socket, sealed.Keys]]:
         """Connect, for as long as the other end may come back; None where it does not, or nothing waits for it."""
-        until = time.monotonic() + AWAY_SECONDS
+        until = time.monotonic() + (AWAY_SECONDS if self._was_in else self._first_seconds)
         while True:
             try:
                 found = dial(self._place, self._key, self._node, self._name)
@@ -174,6 +175,11 @@ def _parents() -> List[Tuple[int, int]]:
     return found
 
 
+def children(pid: int) -> List[int]:
+    """Return the processes that one has started, or adopted."""
+    return [child for child, parent in _parents() if parent == pid]
+
+
 def descendants(pid: int) -> List[int]:
     """Return the processes below one, which has adopted what their own parents left."""
     below, known = {pid}, _parents()
@@ -187,9 +193,8 @@ def descendants(pid: int) -> List[int]:
 def end_all(seconds: float) -> None:
     """End everything that was started, first gracefully, then by force: a job must not outlive its step."""
     own = os.getpid()
-    for pid, parent in _parents():
-        if parent == own:
-            _signal(pid, signal.SIGTERM)  # A supervisor, which ends its job.
+    for pid in children(own):
+        _signal(pid, signal.SIGTERM)  # A supervisor, which ends its job.
     deadline = time.monotonic() + seconds
     while descendants(own):
         if time.monotonic() >= deadline:
@@ -209,7 +214,7 @@ def _reap(*_: object) -> None:
             pass
 
 
-def serve(place: Place, key_file: str, node: int, name: str) -> None:
+def serve(place: Place, key_file: str, node: int, name: str, first_seconds: float = AWAY_SECONDS) -> None:
     """
     Take part in one run on this node.
 
@@ -217,6 +222,7 @@ def serve(place: Place, key_file: str, node: int, name: str) -> None:
         place: Where the other end listens.
         key_file: A file on shared storage: who can read it proves with it that the storage is shared.
         node: The number of this node among those of the run.
+        first_seconds: How long the other end may take to listen.
 
     Raises:
         SystemExit: If the key cannot be read, or nobody is reached in time, with the reason.
@@ -231,5 +237,5 @@ def serve(place: Place, key_file: str, node: int, name: str) -> None:
             key = stream.read(sealed.KEY_BYTES)
     except OSError as error:
         sys.exit("madctl: %s: cannot see %s: %s" % (name, key_file, error.strerror))
-    Dialler(place, key, node, name).run()
+    Dialler(place, key, node, name, first_seconds).run()
     end_all(_ORPHAN_SECONDS)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The names that a run has in a cluster of Kubernetes, for who writes its manifests, its pods, and who reads them later.
+
+Data; private to the collection.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+# All objects of a run have its id as a label, and one name.
+RUN_LABEL, MANAGER_LABEL, MANAGER = "madctl.dev/run", "app.kubernetes.io/managed-by", "madctl"
+# The number of a pod among those of its job, and the job of a pod, as the cluster labels them.
+INDEX_LABEL, JOB_LABEL = "batch.kubernetes.io/job-completion-index", "batch.kubernetes.io/job-name"
+# An order of the user, on the first pod.
+ORDER = "madctl.dev/order"
+CONTAINER = "run"
+# What a container finds, and where: programs, the key and the request, its own annotations.
+PROGRAMS, SECRETS, ORDERS = "/madctl", "/madctl-key", "/madctl-orders"
+BOOT, PARCEL, ABOUT = "madctl_pod.py", "programs.zip", "pod.json"
+KEY, REQUEST, ANNOTATIONS = "key", "request.json", "annotations"
+TERMINATION_LOG, TERMINATION_BYTES = "/dev/termination-log", 4096
+INDEX = "JOB_COMPLETION_INDEX"
+NODE = "MADCTL_NODE"
+# How many seconds after its end the first pod still waits if the run failed: until the cluster knows that the others
+# have ended, since it deletes, with their logs, those that still run when a job fails.
+LINGER_SECONDS = 5.0
+_HOST = re.compile(r"pod-(\d{1,6})", re.ASCII)
+
+
+def name(run_id: str) -> str:
+    """Return the name of all objects of a run."""
+    return "madctl-" + run_id
+
+
+def host(index: int) -> str:
+    """Return what the run calls its pod of a number."""
+    return "pod-%d" % index
+
+
+def host_name(job: str, number: int) -> str:
+    """Return the name that the pod of a number has in its cluster, below that of the job's service."""
+    return "%s-%d" % (job, number)
+
+
+def index(called: str) -> Optional[int]:
+    """Return the number of a pod, by what the run calls it; None for anything else."""
+    found = _HOST.fullmatch(called)
+    return int(found[1]) if found else None

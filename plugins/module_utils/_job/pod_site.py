@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job of Kubernetes as the conductor in its first pod sees it. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    codes,
+    events,
+    pod_log,
+    pods,
+    run_directory,
+    wire,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._job import site, work
+from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Door
+
+_MOST_BYTES = 1 << 24
+_TURN_SECONDS = 0.2
+# The state is shown when it changes, and at least this often: whoever asks looks at the last half minute.
+_SHOW_SECONDS = 10.0
+_ORDERS = {"stop": wire.STOP, "kill": wire.KILL}
+_ORDER = re.compile(r'^%s="(\w{1,8})"$' % re.escape(pods.ORDER), re.MULTILINE)
+_MESSAGE = 600  # characters
+_FIRST = ("host", "rank", "signal")
+
+Write = Callable[[bytes], None]
+
+
+class About(NamedTuple):
+    """What ``pod.json`` says: the job, its number of pods, the port of the conductor, where output is kept as well."""
+
+    job: str
+    service: str
+    nodes: int
+    port: int
+    agents_seconds: float
+    logs: Optional[str] = None
+
+
+def about(directory: str = pods.PROGRAMS) -> About:
+    """
+    Read what a pod has to know before anything else.
+
+    Raises:
+        SiteError: If it cannot be read.
+    """
+    found = _read(os.path.join(directory, pods.ABOUT))
+    try:
+        return About(**{name: found[name] for name in About._fields if name in found})
+    except TypeError as error:
+        raise site.SiteError("%s: %s" % (pods.ABOUT, error)) from error
+
+
+def request(directory: str = pods.SECRETS) -> Dict[str, Any]:
+    """
+    Read what to run.
+
+    Raises:
+        SiteError: If it cannot be read.
+    """
+    return _read(os.path.join(directory, pods.REQUEST))
+
+
+def _read(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, "rb") as stream:
+            return wire.parse(stream.read(_MOST_BYTES))
+    except (OSError, wire.WireError) as error:
+        raise site.SiteError("%s: %s" % (path, getattr(error, "strerror", None) or error)) from error
+
+
+class PodStory(site.Story):
+    """Tells events in the log of this pod; every pod prints its own output."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+
+    def tell(self, event: Dict[str, Any], payload: bytes) -> None:
+        """Tell one event."""
+        if not payload and event["event"] != events.SKIPPED:
+            say(self._write, pod_log.EVENT, event)
+
+
+def say(write: Write, label: str, said: Mapping[str, Any]) -> None:
+    """Print one object as a line of the conductor's own."""
+    for line in pod_log.lines(label, json.dumps(said).encode() + b"\n"):
+        write(line)
+
+
+class Pods(site.Arrivals):
+    """The agents of all pods, which the cluster starts when it has room for them."""
+
+    def wait(self, seconds: float, is_over: Callable[[], bool]) -> List[codes.Problem]:
+        """Wait until all agents have dialled in, and return which did not."""
+        deadline = time.monotonic() + seconds
+        while self.door.missing() and not is_over():
+            if time.monotonic() >= deadline:
+                why, remedy = "its pod did not start within %g s" % seconds, "kubectl describe pod"
+                return [codes.problem("NODE_NOT_READY", host, why, remedy) for host in self.door.missing()]
+            self.door.loop.turn(_TURN_SECONDS)
+        return []
+
+
+class PodSite(site.Site):
+    """A job of Kubernetes."""
+
+    order_seconds = 1.0
+
+    def __init__(self, known: About, write: Write, secrets: str = pods.SECRETS, annotations: str = pods.ORDERS) -> None:
+        """
+        Read the request.
+
+        Args:
+            write: Takes lines of this pod's log.
+            secrets: The directory of the key and the request.
+            annotations: The directory of this pod's own annotations.
+
+        Raises:
+            SiteError: If there is none.
+        """
+        self._known, self._write, self._secrets, self._annotations = known, write, secrets, annotations
+        self.hosts = [pods.host(number) for number in range(known.nodes)]
+        self.given = request(secrets)
+        self.python = sys.executable
+        self._shown: Optional[Dict[str, Any]] = None
+        self._shown_at = 0.0
+
+    def arguments(self, filled: site.Arguments) -> site.Arguments:
+        """Return the arguments with what the image decides where the user does not."""
+        return {
+            **filled,
+            "run_dir": run_directory.base(os.geteuid()),
+            "chdir": filled["chdir"] or os.getcwd(),
+            "python": filled["python"] or shutil.which("python3") or sys.executable,
+        }
+
+    def story(self, log_cap: int) -> site.Story:
+        """Begin to tell events."""
+        del log_cap
+        return PodStory(self._write)
+
+    def show(self, stage: str, shown: Mapping[str, Any]) -> None:
+        """Print how the run stands, where that is news."""
+        nodes = shown["nodes"].values()
+        joined = sum(node["joined"] for node in nodes)
+        states: Dict[str, int] = {}
+        for node in nodes:
+            states[node["state"]] = states.get(node["state"], 0) + 1
+        found = {"stage": stage, "began": shown["began"], "joined": joined, "states": states}
+        if found != self._shown or time.monotonic() - self._shown_at >= _SHOW_SECONDS:
+            self._shown, self._shown_at = found, time.monotonic()
+            say(self._write, pod_log.STATE, {**found, "time": round(time.time(), 3)})
+
+    def order(self) -> Optional[bytes]:
+        """Read the order of the user from this pod's annotations, which the cluster writes anew when they change."""
+        with contextlib.suppress(OSError, ValueError):
+            path = os.path.join(self._annotations, pods.ANNOTATIONS)
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                found = _ORDER.search(stream.read(_MOST_BYTES))
+            return _ORDERS.get(found[1]) if found else None
+        return None
+
+    def door(self, loop: Loop) -> Door:
+        """Listen where pods were told to dial."""
+        try:
+            with open(os.path.join(self._secrets, pods.KEY), "rb") as stream:
+                key = stream.read()
+            return Door(loop, key, self.hosts, work.any_address(), (self._known.port,))
+        except OSError as error:
+            remedy = "; another run with --host-network may use it" if error.errno == errno.EADDRINUSE else ""
+            message = "pods cannot dial in on port %d: %s%s" % (self._known.port, error.strerror, remedy)
+            raise site.SiteError(message) from error
+
+    def arrivals(self, door: Door) -> site.Arrivals:
+        """Return what waits for the pods."""
+        return Pods(door)
+
+
+def verdict(result: Mapping[str, Any], began: Optional[float]) -> Dict[str, Any]:
+    """
+    Return what is left of a run when its pods' logs are gone, short enough for a termination message.
+
+    Returns:
+        ``exit_code``, ``by_scheduler``, ``began`` and ``ended`` in seconds since the epoch, ``joined`` ranks,
+        ``restarts``; if it failed, also ``code``, and ``first`` with ``host``, ``rank``, ``signal``, ``message``,
+        ``remedy`` and ``error``.
+    """
+    found: Dict[str, Any] = {
+        "exit_code": result["exit_code"],
+        "by_scheduler": bool(result.get("by_scheduler")),
+        "began": began,
+        "ended": result.get("ended") or round(time.time(), 3),
+        "joined": result.get("summary", {}).get("ranks_joined"),
+        "restarts": len(result.get("restarts") or ()),
+    }
+    if result["problems"]:
+        first = result["problems"][0]
+        texts = {"message": first["message"], "remedy": first.get("remedy"), "error": result.get("error")}
+        cut = {name: text[:_MESSAGE] for name, text in texts.items() if text}
+        found.update(code=first["code"], first={**{name: first.get(name) for name in _FIRST}, **cut})
+    return found

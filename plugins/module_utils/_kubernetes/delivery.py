@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a pod needs of our programs: what it starts, and a parcel with all the rest. Private to the collection."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from ansible_collections.madctl.multinode.plugins.module_utils._job import delivery
+from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
+
+_BOOT = "_job.madctl_pod"
+# The earliest time that the format knows: the same programs are the same bytes.
+_WHEN = (1980, 1, 1, 0, 0, 0)
+
+
+def pod_program() -> str:
+    """Return the text of what a pod starts."""
+    return own_sources.text(_BOOT)
+
+
+def programs() -> bytes:
+    """Return the parcel, a zip file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as parcel:
+        for path, text in sorted(delivery.files(delivery.IN_POD).items()):
+            parcel.writestr(zipfile.ZipInfo(path, _WHEN), text, zipfile.ZIP_DEFLATED, 9)
+    return buffer.getvalue()

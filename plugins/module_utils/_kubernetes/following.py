@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Follow a run in a cluster: its job and pods by two watches, its output and events by the log of each pod.
+
+    job, pods, lines ──► one queue ──► events, in the order in which they arrive ──► the result
+
+The result is the one that the conductor printed; without it, what the cluster keeps of the first pod, or says of the
+job. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import orders, state, streams, word
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.pod_reading import Reader
+
+_TURN_SECONDS = 0.2
+# After the result, for the last lines of all pods; after the end of the job, for what explains it.
+_DRAIN_SECONDS, _LATE_SECONDS = 15.0, 4.0
+# Events say why a job has no pods; they are asked for seldom.
+_EVENTS_SECONDS = 10.0
+
+Result = Dict[str, Any]
+Frame = wire.Frame
+
+
+class Listener(NamedTuple):
+    """Who follows: gets frames, and what the run waits for."""
+
+    frames: Callable[[List[Frame]], None]
+    told: Callable[[str], None]
+    # Called once, when all was read that was there at first.
+    caught_up: Callable[[], None]
+
+
+class _Pod:
+    """One pod that was seen, and the reader of its log."""
+
+    def __init__(self, found: Dict[str, Any]) -> None:
+        number = state.index(found) or 0
+        self.found, self.is_gone = found, False
+        self.reader = Reader(names.host(number), number == 0)
+        self.log: Optional[streams.PodLog] = None
+        self.has_log_ended = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more comes from it."""
+        return self.has_log_ended or self.log is None
+
+
+class Following:
+    """Follows one run to its end, or, without ``follow``, reads what there is; a context manager."""
+
+    def __init__(self, cluster: Cluster, run_id: str, listener: Listener, follow: bool = True) -> None:
+        """
+        Prepare.
+
+        Args:
+            follow: Whether to wait for more.
+        """
+        self._cluster, self._run_id, self._listener, self._follow = cluster, run_id, listener, follow
+        self._queue: queue.Queue[Any] = queue.Queue()
+        selector = names.RUN_LABEL + "=" + run_id
+        self._watches = [streams.Watch(cluster, kind, selector, self._queue) for kind in (clusters.JOB, clusters.POD)]
+        self._listed: Dict[str, bool] = {}
+        self._job: Optional[Dict[str, Any]] = None
+        self._was_there = self._had_begun = False
+        self._pods: Dict[str, _Pod] = {}
+        self._refused: Optional[Problem] = None
+        self._silent: Optional[Problem] = None
+        self._told = ""
+        self._is_late = True
+        self._events: List[Dict[str, Any]] = []
+        self._events_at = 0.0
+        self._over_at: Optional[float] = None
+        self._result_at: Optional[float] = None
+
+    def __enter__(self) -> Following:
+        for watch in self._watches:
+            watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in [*self._watches, *(pod.log for pod in self._pods.values() if pod.log)]:
+            thread.stop()
+
+    # -- what is known --------------------------------------------------------------------------
+
+    @property
+    def pods(self) -> List[Dict[str, Any]]:
+        """All pods of the latest start of the job that were seen, by number."""
+        return sorted((pod.found for pod in self._pods.values()), key=lambda found: state.index(found) or 0)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the first pod has run, so that the run can be told to end in order."""
+        return any(state.index(pod) == 0 and state.container(pod).state != "waiting" for pod in self.pods)
+
+    @property
+    def first_pod(self) -> str:
+        """The name of the first pod, if it is there."""
+        found = [pod for pod in self._pods.values() if state.index(pod.found) == 0 and not pod.is_gone]
+        return state.name(found[0].found) if found else ""
+
+    def standing(self) -> state.Standing:
+        """Return how far the job has come."""
+        living = [pod.found for pod in self._pods.values() if not pod.is_gone]
+        return state.standing(self._job, living, self._events)
+
+    def _leader(self) -> Optional[Reader]:
+        return next((pod.reader for pod in self._pods.values() if state.index(pod.found) == 0), None)
+
+    # -- turns ----------------------------------------------------------------------------------
+
+    def turn(self) -> Optional[Result]:
+        """
+        Take what has arrived, or wait a moment for it; return the result once the run is over.
+
+        Raises:
+            Refused: If the server refuses what is needed, for good.
+        """
+        try:
+            news = self._queue.get(timeout=_TURN_SECONDS)
+        except queue.Empty:
+            news = None
+        while news is not None:
+            self._take(news)
+            news = self._queue.get_nowait() if not self._queue.empty() else None
+        if self._refused is not None and len(self._listed) < len(self._watches):
+            raise Refused(self._refused["code"], self._refused["message"], self._refused["remedy"])
+        if len(self._listed) < len(self._watches):
+            return None
+        self._catch_up()
+        self._tell()
+        return self._ended()
+
+    def _take(self, news: Any) -> None:
+        if isinstance(news, streams.Line):
+            pod = self._pods.get(news.uid)
+            if pod is not None:
+                self._listener.frames(list(pod.reader.take(news.at, news.text)))
+        elif isinstance(news, streams.Listed):
+            self._listed[news.kind] = True
+            self._take_list(news)
+        elif isinstance(news, streams.Changed):
+            self._take_one(news.kind, news.found, news.what == "DELETED")
+        elif isinstance(news, streams.LogEnd) and news.uid in self._pods:
+            self._pods[news.uid].has_log_ended = True
+        elif isinstance(news, streams.Gap) and news.uid in self._pods:
+            pod = self._pods[news.uid]
+            self._report("the log of %s has a gap: its node has dropped older lines" % state.name(pod.found))
+        elif isinstance(news, streams.Trouble):
+            self._silent = news.problem
+            if news.for_good:
+                self._refused = news.problem
+            self._report("%s; trying again" % news.problem["message"] if news.problem else "the server answers again")
+
+    def _take_list(self, listed: streams.Listed) -> None:
+        known = {state.uid(found) for found in listed.items}
+        if listed.kind == clusters.JOB and not listed.items:
+            self._job = None
+        for uid, pod in self._pods.items():
+            pod.is_gone = pod.is_gone or listed.kind == clusters.POD and uid not in known
+        for found in listed.items:
+            self._take_one(listed.kind, found, False)
+
+    def _take_one(self, kind: str, found: Dict[str, Any], is_gone: bool) -> None:
+        if kind == clusters.JOB:
+            self._job, self._was_there = None if is_gone else found, True
+            return
+        uid = state.uid(found)
+        if uid not in self._pods:
+            if state.index(found) is None:
+                return
+            self._replace(found)
+            self._pods[uid] = _Pod(found)
+        pod = self._pods[uid]
+        pod.found, pod.is_gone = found, is_gone
+        own = state.container(found)
+        if pod.log is None and own.state != "waiting" and not is_gone:
+            pod.log = streams.PodLog(self._cluster, self._queue, state.name(found), uid, self._follow)
+            pod.log.start()
+        if pod.log is not None and (own.state == "terminated" or is_gone):
+            pod.log.is_over.set()
+
+    def _replace(self, found: Dict[str, Any]) -> None:
+        """Forget a pod of an earlier start, which a queue has ended, for that of the same number."""
+        for uid, pod in list(self._pods.items()):
+            if state.index(pod.found) == state.index(found):
+                if pod.log is not None:
+                    pod.log.stop()
+                del self._pods[uid]
+
+    def _catch_up(self) -> None:
+        if self._is_late and (not self._follow or self._queue.empty()):
+            self._is_late = False
+            self._listener.caught_up()
+
+    def _report(self, text: str) -> None:
+        if text and text != self._told:
+            self._told = text
+            self._listener.told(text)
+
+    def _tell(self) -> None:
+        """Tell what the run waits for, until its own conductor does."""
+        if self._silent is not None or self._job is None or not self._follow:
+            return
+        now = time.monotonic()
+        if not self._pods and now - self._events_at > _EVENTS_SECONDS:
+            self._events_at = now
+            self._events = orders.events(self._cluster, names.name(self._run_id))
+        found = self.standing()
+        self._had_begun = self._had_begun or found.phase == "running"
+        if found.phase in ("queued", "starting"):
+            again = "again " if self._had_begun and found.phase == "queued" else ""
+            self._report("%s%s" % (again, found.sentence))
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _ended(self) -> Optional[Result]:
+        leader = self._leader()
+        result = leader.result if leader else None
+        now = time.monotonic()
+        if result is not None:
+            self._result_at = self._result_at or now
+            if not self._is_drained() and now - self._result_at < _DRAIN_SECONDS:
+                return None
+            return self._explained(result, now)
+        if not self._follow:
+            return {"detached": True, "problems": [], "exit_code": 0} if self._is_drained() else None
+        if not state.is_over(self._job) or not self._was_there:
+            self._over_at = None
+            return self._never()
+        self._over_at = self._over_at or now
+        if not self._is_drained() and now - self._over_at < _DRAIN_SECONDS or now - self._over_at < _LATE_SECONDS:
+            return None
+        return word.of_cluster(self._job, self.pods)
+
+    def _never(self) -> Optional[Result]:
+        """Return a result for a run of which there is nothing."""
+        if self._was_there or self._job is not None:
+            return None
+        found = problem("RUN_UNKNOWN", None, "run %s is not in namespace %s" % (self._run_id, self._cluster.namespace))
+        return word.failed(found)
+
+    def _is_drained(self) -> bool:
+        return all(pod.is_done for pod in self._pods.values())
+
+    def _explained(self, result: Result, now: float) -> Optional[Result]:
+        """Say why the cluster ended a run that only knows that it did."""
+        if not result.get("by_scheduler"):
+            return result
+        found = state.disruption(self.pods)
+        assert self._result_at is not None
+        if found is None and not state.is_over(self._job) and now - self._result_at < _DRAIN_SECONDS:
+            return None
+        if found is None:
+            found = word.reason(self._job, self.pods)
+        return word.judged(result, found) if found else result

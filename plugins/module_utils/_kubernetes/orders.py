@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Create what a run needs in a cluster, tell it to end, and remove it. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Dict, List, Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
+
+# The job last, as its pods need the others, and first, as nothing may miss them while it ends.
+_OTHERS = (clusters.SERVICE, clusters.CONFIG_MAP, clusters.SECRET)
+
+
+def create(cluster: Cluster, objects: Sequence[Dict[str, Any]], dry_run: bool = False) -> None:
+    """
+    Create all objects of a run; if one is refused, none is left.
+
+    Raises:
+        Refused: If one is refused.
+    """
+    made: List[Dict[str, Any]] = []
+    try:
+        for one in objects:
+            made.append(one)
+            cluster.create(one, dry_run)
+    except Refused as refused:
+        # One that was not answered may have been created.
+        undone = made if refused.is_unreachable else made[:-1]
+        for one in reversed(undone if not dry_run else []):
+            with contextlib.suppress(Refused):
+                cluster.delete(one["kind"], one["metadata"]["name"])
+        raise
+
+
+def tell(cluster: Cluster, pod: str, order: str) -> None:
+    """
+    Tell the conductor of a run, in its first pod, to ``stop`` it in order, or to ``kill`` it.
+
+    Raises:
+        Refused: If the server refuses, or is not reached.
+    """
+    cluster.annotate(pod, names.ORDER, order)
+
+
+def delete(cluster: Cluster, run_id: str) -> bool:
+    """
+    Delete all objects of a run; return whether there was any.
+
+    Raises:
+        Refused: If one cannot be deleted.
+    """
+    found = [cluster.delete(kind, names.name(run_id)) for kind in (clusters.JOB, *_OTHERS)]
+    return any(found)
+
+
+def events(cluster: Cluster, name: str) -> List[Dict[str, Any]]:
+    """Return the events about an object, for display only; none where they cannot be read."""
+    with contextlib.suppress(Refused):
+        return cluster.events(name)
+    return []

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Read the log of a pod, line by line, as events of its run.
+
+What a pod prints is as hostile as its job: whatever is not what we print is dropped. Pure; private to the collection.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import events, pod_log, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields
+
+_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_MOST_BYTES = 64 << 20
+
+
+class Stamp(NamedTuple):
+    """When a line was printed, as a text that sorts, and its nanoseconds."""
+
+    second: bytes
+    nanoseconds: bytes
+
+    @property
+    def epoch(self) -> float:
+        """Seconds since the epoch."""
+        at = datetime.strptime(self.second.decode(), "%Y-%m-%dT%H:%M:%S%z")
+        return at.astimezone(timezone.utc).timestamp() + int(self.nanoseconds) / 1e9
+
+
+def stamped(line: bytes) -> Tuple[Optional[Stamp], bytes]:
+    """Split a line into when it was printed and what; None for one without a time."""
+    found = _STAMP.match(line)
+    if found is None or line[found.end() : found.end() + 1] not in (b" ", b""):
+        return None, line
+    zone = b"+0000" if found[3] == b"Z" else found[3].replace(b":", b"")
+    return Stamp(found[1] + zone, (found[2] or b"").ljust(9, b"0")), line[found.end() + 1 :]
+
+
+class Reader:
+    """Turns the lines of one pod into frames; those of the first pod also into the state and the result of the run."""
+
+    def __init__(self, host: str, leads: bool) -> None:
+        """
+        Prepare.
+
+        Args:
+            host: What the run calls the pod.
+            leads: Whether the conductor is in it; no other pod says anything about the whole run.
+        """
+        self._host, self._leads = host, leads
+        self._sizes: Dict[str, int] = {}
+        self._parts: Dict[str, bytes] = {}
+        self.state: Dict[str, Any] = {}
+        self.result: Optional[Dict[str, Any]] = None
+        # The last line that is not ours: what a program says that could not even begin.
+        self.stray = ""
+
+    def take(self, at: Optional[Stamp], line: bytes) -> Iterator[wire.Frame]:
+        """Yield the frames that one line completes."""
+        piece = pod_log.piece(line)
+        if piece is None:
+            self.stray = line.decode(errors="replace").strip()[:400] or self.stray
+        elif piece.label in (pod_log.EVENT, pod_log.STATE, pod_log.RESULT):
+            yield from self._said(piece) if self._leads else ()
+        else:
+            yield self._output(piece, at)
+
+    def _output(self, piece: pod_log.Piece, at: Optional[Stamp]) -> wire.Frame:
+        offset = self._sizes.get(piece.label, 0)
+        self._sizes[piece.label] = offset + len(piece.data) + piece.missing
+        if piece.missing:
+            return {"event": events.SKIPPED, "host": self._host, "log": piece.label, "size": piece.missing}, b""
+        where = {"host": self._host, "log": piece.label, "offset": offset, "bytes": len(piece.data)}
+        return {"event": events.LOG, **where, **({} if at is None else {"time": at.epoch})}, piece.data
+
+    def _said(self, piece: pod_log.Piece) -> Iterator[wire.Frame]:
+        """Put the parts of an object together, and take it."""
+        text = self._parts.pop(piece.label, b"") + piece.data
+        if not text.endswith(b"\n"):
+            self._parts[piece.label] = text[:_MOST_BYTES]
+            return
+        found = wire.parse_or_none(text)
+        if found is None:
+            return
+        if piece.label == pod_log.STATE:
+            self.state = found
+        elif piece.label == pod_log.RESULT:
+            self.result = found
+        elif is_event(found):
+            yield found, b""
+
+
+def is_event(found: Dict[str, Any]) -> bool:
+    """Return whether it is an event that a conductor tells, with valid fields."""
+    kind, host = found.get("event"), found.get("host", "")
+    if not isinstance(kind, str) or not isinstance(host, str) or kind in (events.LOG, events.SKIPPED):
+        return False
+    table = events.TOLD_BY_NODES if host and kind in events.TOLD_BY_NODES else events.TOLD_BY_FOLLOWER
+    known = table.get(kind)
+    return known is not None and fields(known.required, known.optional)(found)

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Watch objects, and read the logs of pods, in threads that survive whatever ends a stream but the end itself.
+
+Each puts what it finds into one queue. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from queue import Queue
+from typing import Any, NamedTuple, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster, Stream
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.pod_reading import Stamp, stamped
+
+# Between attempts; the last one repeats.
+_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+_AGAIN_SECONDS = 0.3
+# The server counts seconds back by its own clock, in whole ones; what was read before is dropped.
+_OVERLAP_SECONDS = 3
+_NOT_YET, _GONE = 400, 404
+
+
+class Listed(NamedTuple):
+    """All objects of a kind, as they are now."""
+
+    kind: str
+    items: Any
+
+
+class Changed(NamedTuple):
+    """One object has changed, or was deleted."""
+
+    kind: str
+    what: str
+    found: Any
+
+
+class Line(NamedTuple):
+    """A pod has printed a line."""
+
+    uid: str
+    at: Optional[Stamp]
+    text: bytes
+
+
+class Gap(NamedTuple):
+    """What a pod has printed for a while was not kept for us."""
+
+    uid: str
+
+
+class LogEnd(NamedTuple):
+    """Nothing more comes from a pod."""
+
+    uid: str
+
+
+class Trouble(NamedTuple):
+    """The server is not reached, for now, or refuses, for good; None when it answers again."""
+
+    problem: Any
+    for_good: bool = False
+
+
+class _Thread:
+    """One stream after another, until it is stopped."""
+
+    def __init__(self, cluster: Cluster, put: Queue[Any]) -> None:
+        self._cluster, self._put = cluster, put
+        self._is_stopped = threading.Event()
+        self._stream: Optional[Stream] = None
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, also while it waits for the server."""
+        self._is_stopped.set()
+        if self._stream is not None:
+            self._stream.close()
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+    def _kept(self, stream: Stream) -> Stream:
+        """Keep a stream where it can be closed from another thread."""
+        self._stream = stream
+        if self._is_stopped.is_set():
+            stream.close()
+        return stream
+
+    def _failed(self, refused: Refused) -> bool:
+        """Wait before the next attempt; return whether there is one."""
+        if self._is_stopped.is_set():
+            return False
+        if not refused.is_unreachable:
+            self._put.put(Trouble(refused.problem, True))
+            return False
+        self._put.put(Trouble(refused.problem))
+        pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+        self._failures += 1
+        return not self._is_stopped.wait(pause)
+
+    def _succeeded(self) -> None:
+        if self._failures:
+            self._failures = 0
+            self._put.put(Trouble(None))
+
+
+class Watch(_Thread):
+    """Lists the objects of a kind, then follows their changes."""
+
+    def __init__(self, cluster: Cluster, kind: str, selector: str, put: Queue[Any]) -> None:
+        super().__init__(cluster, put)
+        self._kind, self._selector = kind, selector
+
+    def _run(self) -> None:
+        while not self._is_stopped.is_set():
+            try:
+                listed = self._cluster.list(self._kind, self._selector)
+                self._succeeded()
+                self._put.put(Listed(self._kind, listed.items))
+                self._follow(listed.version)
+            except clusters.Expired:
+                continue
+            except Refused as refused:
+                if not self._failed(refused):
+                    return
+
+    def _follow(self, version: str) -> None:
+        """Follow changes; a server, or what is before it, ends each stream after a while, which is no end."""
+        while not self._is_stopped.is_set():
+            began = time.monotonic()
+            for line in self._kept(self._cluster.watch(self._kind, self._selector, version)):
+                what, found = clusters.change(line)
+                version = str(found.get("metadata", {}).get("resourceVersion") or version)
+                if what != "BOOKMARK":
+                    self._put.put(Changed(self._kind, what, found))
+            if time.monotonic() - began < _AGAIN_SECONDS:
+                self._is_stopped.wait(_AGAIN_SECONDS)
+
+
+class PodLog(_Thread):
+    """
+    Reads the log of one pod, and goes on where it was.
+
+    The end of a stream is not that of a log, which ends when its container has ended, and has been read after that.
+    """
+
+    def __init__(self, cluster: Cluster, put: Queue[Any], pod: str, uid: str, follow: bool) -> None:
+        """
+        Prepare.
+
+        Args:
+            pod: The name of the pod.
+            uid: What distinguishes it.
+            follow: Whether to wait for more.
+        """
+        super().__init__(cluster, put)
+        self._pod, self._uid, self._follow = pod, uid, follow
+        self._last: Optional[Stamp] = None
+        self._last_at = 0.0
+        # Set once its container has ended.
+        self.is_over = threading.Event()
+
+    def _run(self) -> None:
+        while not self._is_stopped.is_set():
+            was_over = self.is_over.is_set() or not self._follow
+            try:
+                self._read(follow=not was_over)
+                self._succeeded()
+                if was_over:
+                    break
+            except Refused as refused:
+                if refused.status == _GONE or refused.status == _NOT_YET and was_over:
+                    break
+                if refused.status != _NOT_YET and not self._failed(refused):
+                    break
+            self.is_over.wait(_AGAIN_SECONDS)
+        self._put.put(LogEnd(self._uid))
+
+    def _read(self, follow: bool) -> None:
+        since = None if self._last is None else math.ceil(time.monotonic() - self._last_at) + _OVERLAP_SECONDS
+        known, has_known = self._last, self._last is None
+        for line in self._kept(self._cluster.log(self._pod, names.CONTAINER, since, follow)):
+            at, text = stamped(line)
+            if at is not None:
+                if known is not None and at <= known:
+                    has_known = has_known or at == known
+                    continue
+                if not has_known:
+                    # The last line that was read is not there any more: lines after it may have gone with it.
+                    has_known = True
+                    self._put.put(Gap(self._uid))
+                self._last, self._last_at = at, time.monotonic()
+            self._put.put(Line(self._uid, at, text))
