@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError, refused
-from madctl.request import slurm_options
+from madctl.request import kubernetes_options, slurm_options
 from madctl.request.options import (
     add_choice_options,
     add_command,
@@ -44,6 +44,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser)
     slurm_options.add_slurm_options(parser)
+    kubernetes_options.add_kubernetes_options(parser)
     parser.show_first(*_FIRST)
 
 

@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, pack, unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
-from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX, TABLE
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX, TABLE, Row
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import values
 from madctl.errors import Problem, UsageError, refused
 
@@ -61,7 +61,7 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     env, checkout = _checkout(options, _environment(options, environment))
     python = command_line.chosen_python(work, shape, options.python)
     given = {
-        **{row.name: getattr(options, row.attribute) for row in _AS_TYPED if hasattr(options, row.attribute)},
+        **{row.name: getattr(options, row.attribute) for row in _as_typed(options)},
         "work": [pack(word) for word in work],
         "shape": shape,
         "additional_context": _contexts(options),
@@ -81,6 +81,10 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "become": True,
     }
     return {PREFIX + name: value for name, value in given.items() if value is not None}
+
+
+def _as_typed(options: argparse.Namespace) -> list[Row]:
+    return [row for row in _AS_TYPED if hasattr(options, row.attribute) and row.is_for(options.on)]
 
 
 def _require_what_they_need(options: argparse.Namespace) -> None:

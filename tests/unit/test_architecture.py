@@ -54,6 +54,8 @@ ROOMS = {
     "_conduct": {"_common", "_node", "_request", "_ways", "_plan", "_follow", "_runs"},
     # The conductor as a program of a scheduler's job.
     "_job": {"_common", "_node", "_request", "_ways", "_plan", "_show", "_conduct", "_runs"},
+    # What a run puts into a cluster of Kubernetes, whose pods run that program.
+    "_kubernetes": {"_common", "_node", "_request", "_job"},
 }
 CONDUCTOR = "_conduct"
 
@@ -69,7 +71,8 @@ def test_a_stage_stands_on_the_ground_floors_and_imports_no_other_stage(path):
 def test_only_the_conductor_stands_on_stages_and_on_ways():
     ground = {"_common", "_node", "_request"}
 
-    assert {room for room, floors in ROOMS.items() if floors - ground} == {CONDUCTOR, "_job"}
+    assert {room for room, floors in ROOMS.items() if floors - ground - {"_job"}} == {CONDUCTOR, "_job"}
+    assert [room for room, floors in ROOMS.items() if "_job" in floors] == ["_kubernetes"]
     assert [room for room, floors in ROOMS.items() if CONDUCTOR in floors] == ["_job"]
 
 
@@ -136,6 +139,7 @@ def test_madctl_imports_of_the_brain_only_what_runs_anywhere(path):
         "_follow",
         CONDUCTOR,
         "_job",
+        "_kubernetes",
         "_submit",
     }
 
@@ -186,8 +190,9 @@ SSH = {
     "_request/variables.py": {
         '"ssh_args"': _NAMES,
         '"--ssh-config"': _NAMES,
-        'kinds.choice("ssh", "slurm"), default="ssh"': _NAMES,
+        'kinds.choice("ssh", "slurm", "k8s"), default="ssh"': _NAMES,
         "ansible_ssh_common_args": _NAMES,
+        "by SSH, or in a job of one of the schedulers": _NAMES,
     },
     "_supervise/mpi_agent.py": {
         "where mpirun expects ssh": _LAUNCHER,

@@ -14,6 +14,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import k
 from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, commas, entries, shell_words
 
 PREFIX = "madctl_"
+# What the names of options begin with that only a job of a scheduler takes.
+OF_SCHEDULER = {"slurm": "slurm_", "k8s": "k8s_"}
 
 
 class Row(NamedTuple):
@@ -41,6 +43,10 @@ class Row(NamedTuple):
     def attribute(self) -> str:
         """Where argparse keeps it."""
         return (self.option or "")[2:].replace("-", "_")
+
+    def is_for(self, on: str) -> bool:
+        """Return whether it means anything where the run is: by SSH, or in a job of one of the schedulers."""
+        return not any(self.name.startswith(prefix) for other, prefix in OF_SCHEDULER.items() if other != on)
 
     def parse(self, value: Any) -> Any:
         """
@@ -121,7 +127,7 @@ TABLE = (
     Row("max_size", "--max-size", kinds.BYTES, default=1 << 32),
     Row("days", "--days", kinds.DAYS, default=7),
     # A job of Slurm.
-    Row("on", "--on", kinds.choice("ssh", "slurm"), default="ssh"),
+    Row("on", "--on", kinds.choice("ssh", "slurm", "k8s"), default="ssh"),
     Row("run_root", "--run-root", kinds.HOME_PATH),
     Row("slurm_nodes", "--nodes", kinds.whole(1, kinds.MAX_HOSTS)),
     Row("slurm_partition", "--partition", kinds.PRINTABLE),
@@ -139,6 +145,31 @@ TABLE = (
     Row("slurm_exclusive", "--exclusive", kinds.SWITCH, default=False, told="madctl_slurm_exclusive: true"),
     Row("slurm_args", "--sbatch-args", kinds.ARGUMENT),
     Row("slurm_conf", None, kinds.ABSOLUTE_PATH),
+    # A Job of Kubernetes.
+    Row("k8s_kubeconfig", "--kubeconfig", kinds.TEXT),
+    Row("k8s_context", "--context", kinds.PRINTABLE),
+    Row("k8s_namespace", "--namespace", kinds.PRINTABLE),
+    Row("k8s_image", "--image", kinds.PRINTABLE),
+    Row("k8s_image_pull_policy", "--image-pull-policy", kinds.choice("Always", "IfNotPresent", "Never")),
+    Row("k8s_image_pull_secrets", "--image-pull-secret", kinds.PRINTABLE, commas),
+    Row("k8s_gpus_per_node", "--gpus-per-node", kinds.whole(0, 1024)),
+    Row("k8s_gpu_resource", "--gpu-resource", kinds.PRINTABLE),
+    Row("k8s_cpu", "--cpu", kinds.PRINTABLE),
+    Row("k8s_memory", "--memory", kinds.PRINTABLE),
+    Row("k8s_shm_size", "--shm-size", kinds.PRINTABLE),
+    Row("k8s_resources", "--resource", kinds.PRINTABLE, commas),
+    Row("k8s_node_selector", "--node-selector", kinds.PRINTABLE, commas),
+    Row("k8s_tolerations", "--toleration", kinds.PRINTABLE, commas),
+    Row("k8s_exclusive", "--exclusive", kinds.SWITCH, default=False, told="madctl_k8s_exclusive: true"),
+    Row("k8s_priority_class", "--priority-class", kinds.PRINTABLE),
+    Row("k8s_scheduler_name", "--scheduler-name", kinds.PRINTABLE),
+    Row("k8s_queue", "--queue", kinds.PRINTABLE),
+    Row("k8s_service_account", "--service-account", kinds.PRINTABLE),
+    Row("k8s_run_as_user", "--run-as-user", kinds.whole(1, 2**31 - 1)),
+    Row("k8s_host_network", "--host-network", kinds.SWITCH, default=False, told="madctl_k8s_host_network: true"),
+    Row("k8s_volumes", "--volume", kinds.PRINTABLE, entries),
+    Row("k8s_send_script", "--send-script", kinds.SWITCH, default=False, told="madctl_k8s_send_script: true"),
+    Row("k8s_ttl", "--ttl", kinds.SECONDS),
     # About one host of an inventory.
     Row("slots", None, kinds.whole(1, kinds.MAX_SLOTS)),
     Row("node_rank", None, kinds.whole(0, 10**9)),
@@ -155,7 +186,8 @@ TABLE = (
     Row("ssh_args", None, kinds.TEXT, is_internal=True),
 )
 BY_NAME: Dict[str, Row] = {row.name: row for row in TABLE}
-BY_OPTION: Dict[str, Row] = {row.option: row for row in TABLE if row.option}
+# The first row of an option that several schedulers take.
+BY_OPTION: Dict[str, Row] = {row.option: row for row in reversed(TABLE) if row.option}
 # What sbatch takes with a value, by the same name.
 OF_SLURM = tuple(row for row in TABLE if row.name.startswith("slurm_") and row.option and row.kind is kinds.PRINTABLE)
 OF_HOSTS = (BY_NAME["slots"], BY_NAME["node_rank"])
