@@ -36,12 +36,11 @@ def run(options: argparse.Namespace) -> int:
 
     record = record_store.load(options.run_id)
     if record.job:
-        from madctl.playbook import job_login, job_verbs
+        from madctl.playbook import schedulers
 
-        if job_login.is_elsewhere(record):
-            return job_login.attach(record, options, output_choice.of_run(options, record.plan))
-        record = job_verbs.planned(record)
-        return job_verbs.attach(record, options, output_choice.of_run(options, record.plan))
+        verbs = schedulers.verbs(record)
+        record = verbs.planned(record)
+        return verbs.attach(record, options, output_choice.of_run(options, record.plan))
     nodes = record.reach()
     chosen = output_choice.of_run(options, record.plan)
     view = View(nodes.names, as_json=options.output == "json", stages=(), chosen=chosen)

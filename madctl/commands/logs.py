@@ -50,17 +50,14 @@ def run(options: argparse.Namespace) -> int:
 
     record = record_store.load(options.run_id)
     if record.job:
-        from madctl.playbook import job_login, job_verbs
+        from madctl.playbook import schedulers
 
-        is_elsewhere = job_login.is_elsewhere(record)
-        record = job_login.planned(record) if is_elsewhere else job_verbs.planned(record)
+        record = schedulers.verbs(record).planned(record)
     chosen = output_choice.of_run(options, record.plan)
     if options.attempt and not record.job:
         raise refused("USAGE", "--attempt is for runs in jobs of Slurm")
     form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
-    read: Any = _reader
-    if record.job:
-        read = job_login.reader if is_elsewhere else job_verbs.reader
+    read: Any = schedulers.verbs(record).reader if record.job else _reader
     session = read(record, options, form, chosen)
     session.playbook = "logs"
     session.only_reads = True

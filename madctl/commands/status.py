@@ -35,10 +35,9 @@ def run(options: argparse.Namespace) -> int:
     gone, earlier = None, []
     before = record = record_store.load(options.run_id)
     if record.job:
-        from madctl.playbook import job_login, job_verbs
+        from madctl.playbook import schedulers
 
-        ask_job = job_login.stands if job_login.is_elsewhere(record) else job_verbs.stands
-        stands, record = ask_job(record)
+        stands, record = schedulers.verbs(record).stands(record)
         earlier = [{"id": _attempt_id(record.run_id, one["attempt"]), **one} for one in stands.earlier]
         answers, problems = stands.nodes, [stands.unknown] if stands.unknown else []
         judged, is_known = verdicts.joined_with(record, stands.verdict), not problems
@@ -63,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     if not record.job and any(node["state"] in ("running", "stopping") for node in nodes):
         lines += ["", status_table.alone(nodes)]
     lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank, record.job))]
-    job = {"job": job_login.shown(record.job), "earlier": earlier} if record.job else {}
+    job = {"job": record.shown_job, "earlier": earlier} if record.job else {}
     data = {"run": about, "nodes": nodes, **job}
     code = print_answer(options, record.run_id, data, lines, problems, [found for found in (unsaved, gone) if found])
     return _of_run(about) if options.exit_code else code

@@ -36,11 +36,9 @@ def run(options: argparse.Namespace) -> int:
 
     record = record_store.load(options.run_id)
     if record.job:
-        from madctl.playbook import job_login, job_verbs
+        from madctl.playbook import schedulers
 
-        if job_login.is_elsewhere(record):
-            return job_login.stop(record, options)
-        return job_verbs.stop(record, options)
+        return schedulers.verbs(record).stop(record, options)
     grace = FORCED_SECONDS if options.force else STOP_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
     # A failure of Ansible itself is an error of its own: nothing is known of nodes that were not asked.

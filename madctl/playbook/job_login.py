@@ -89,7 +89,7 @@ def stop(record: Record, options: argparse.Namespace) -> int:
     found = _played("stop", ACTION, login, {**named, "madctl_grace": _GRACE_SECONDS})
     problems = list(map(to_problem, found["problems"]))
     lines = [] if problems else [f"run {record.run_id}: job {found['job_id']} is over, nothing is left"]
-    return print_answer(options, record.run_id, {"job": shown(record.job or {})}, lines, problems, [], good="stopped")
+    return print_answer(options, record.run_id, {"job": record.shown_job}, lines, problems, [], good="stopped")
 
 
 def stands(record: Record) -> tuple[Standing, Record]:
@@ -114,11 +114,6 @@ def stands(record: Record) -> tuple[Standing, Record]:
 def planned(record: Record) -> Record:
     """Return the record of a run with its plan, if there is one yet."""
     return record if record.plan["nodes"] else stands(record)[1]
-
-
-def shown(job: dict[str, Any]) -> dict[str, Any]:
-    """Return what is shown of a job: its login node by name, without how that is reached."""
-    return {**job, "login": job["login"]["names"][0]} if job.get("login") else job
 
 
 def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> LoginSession:

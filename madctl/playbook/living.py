@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents i
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Task
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Ways
-from madctl.jobs import standing
+from madctl.jobs import kubernetes, standing
 from madctl.jobs.standing import Standing
 from madctl.nodes import reach
 from madctl.playbook.job_session import is_behind, with_plan
@@ -51,8 +51,14 @@ def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
     for record in records:
         if record.job is None or not record.job["id"] or record.job.get("login"):
             continue
-        # Without any time left, only the files of the job are read.
-        stands = standing.of(record.job, max(0.0, deadline - time.monotonic()))
+        left = max(0.0, deadline - time.monotonic())
+        if record.job["on"] == "k8s":
+            if not left:
+                continue
+            stands = kubernetes.of(record.job, record.run_id, record.plan, left)
+        else:
+            # Without any time left, only the files of the job are read.
+            stands = standing.of(record.job, left)
         if stands.unknown:
             deadline = 0.0
             continue

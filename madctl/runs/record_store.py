@@ -225,8 +225,8 @@ def read(run_id: str) -> Record:
     try:
         text, is_own = _content(path)
         record = run_record.parsed(run_id, text)
-        # A way to a node is a command line of this machine, and so is a configuration that names plugins.
-        job = record.job and {key: value for key, value in record.job.items() if key != "conf"}
+        # A way to a node is a command line of this machine, and so is a configuration that names plugins, or programs.
+        job = record.job and {key: value for key, value in record.job.items() if key not in ("conf", "kubeconfig")}
         return record if is_own else replace(record, ways=None, job=job)
     except (OSError, ValueError) as error:
         remedy = f"to forget the run here: rm -r {path}; its nodes still know it: madctl ps --hosts …"

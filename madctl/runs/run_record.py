@@ -23,6 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.run_direc
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     MOST,
     anything,
+    either,
     fields,
     like,
     listed,
@@ -40,7 +41,7 @@ SCHEMA = 1
 # An ID becomes a file name, and neither a node nor a file is trusted with paths of this machine.
 RUN_ID = re.compile(r"\w[\w.+-]{0,200}", re.ASCII)
 # Empty while it is being submitted.
-JOB_ID = re.compile(r"[0-9]{0,20}")
+JOB_ID = re.compile(r"[0-9]{0,20}|madctl-[a-z0-9.-]{1,56}")
 _LATEST = 1e11  # seconds since the epoch that a calendar still knows
 _MOST = 64 << 20  # of anything; the file has a bound
 
@@ -70,7 +71,8 @@ class Record:
     attempts: int = 1
     # The job of a scheduler that the run is in: ``on``, its ``id``, the ``place`` of its files, and ``conf``, the
     # configuration of its cluster, if that is not the usual one. Where it was submitted on another machine, ``login``
-    # says how that is reached, as ``targets`` does for nodes, and the files are there.
+    # says how that is reached, as ``targets`` does for nodes, and the files are there. In a cluster of Kubernetes it has
+    # a ``namespace`` instead, and the ``kubeconfig`` and the ``context`` if the user named them.
     job: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
@@ -79,6 +81,12 @@ class Record:
         # The record keeps spares, too, but a command is for the nodes that the run is on.
         inventory = narrowed(found["inventory"], found["names"])
         return Targets(tuple(found["names"]), inventory, tuple(found["sources"]), reach=self.ways)
+
+    @property
+    def shown_job(self) -> dict[str, Any]:
+        """What is shown of its job: a login node by name, without how that is reached."""
+        job = self.job or {}
+        return {**job, "login": job["login"]["names"][0]} if job.get("login") else job
 
     def base(self) -> dict[str, str]:
         """Return the parent of the run directories as a variable of the roles, if it is not the usual one."""
@@ -159,6 +167,9 @@ _hosts = fields({"hosts": mapped(_data, _MOST), "vars": _data})
 _inventory = fields({"all": fields({"children": fields({GROUP: _hosts})})})
 _targets = fields({"names": listed(_text, _MOST), "sources": listed(_text, _MOST), "inventory": _inventory})
 _node = fields({"host": _text}, {"run_dir": maybe(_text), "clock_offset": maybe(_count)})
+_job_id = like(JOB_ID)
+_in_slurm = fields({"on": one_of("slurm"), "id": _job_id, "place": _text}, {"conf": _text, "login": _targets})
+_in_cluster = fields({"on": one_of("k8s"), "id": _job_id, "namespace": _text}, {"context": _text, "kubeconfig": _text})
 _SHAPES = {
     "run_id": like(RUN_ID),
     "created": number(0, _LATEST),
@@ -181,7 +192,5 @@ _SHAPES = {
     **dict.fromkeys(("began", "ended", "seen"), maybe(number(0, _LATEST))),
     "cause": maybe(_text),
     "attempts": whole(1, MOST),
-    "job": maybe(
-        fields({"on": one_of("slurm"), "id": like(JOB_ID), "place": _text}, {"conf": _text, "login": _targets})
-    ),
+    "job": maybe(either(_in_slurm, _in_cluster)),
 }

@@ -59,6 +59,11 @@ def like(pattern: Pattern[str]) -> Shape:
     return lambda value: type(value) is str and pattern.fullmatch(value) is not None
 
 
+def either(*shapes: Shape) -> Shape:
+    """Return the shape of what has one of several."""
+    return lambda value: any(shape(value) for shape in shapes)
+
+
 def one_of(*texts: str) -> Shape:
     """Return the shape of certain words."""
     return lambda value: type(value) is str and value in texts

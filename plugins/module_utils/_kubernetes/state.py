@@ -38,12 +38,20 @@ class Standing(NamedTuple):
     """
     How far a job has come: ``queued``, ``starting``, ``running`` or ``ended``, and what it waits for.
 
-    ``stuck`` is whether time alone does not help.
+    ``host`` is the pod that waits, if it is one; ``stuck`` is whether time alone does not help.
     """
 
     phase: str
-    sentence: str = ""
+    reason: str = ""
     stuck: bool = False
+    host: Optional[str] = None
+    more: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What it waits for, in one line; empty where that is nothing unusual."""
+        more = " (and %d more)" % self.more if self.more else ""
+        return "%s%s%s" % ("%s: " % self.host if self.host else "", self.reason, more)
 
 
 def _part(found: Any, *path: str) -> Any:
@@ -141,14 +149,13 @@ def standing(job: Optional[Object], pods: Iterable[Object], events: Iterable[Obj
         said = [_text(one.get("message")) for one in events if one.get("reason") == "FailedCreate"]
         return Standing("queued", said[-1] if said else "has no pods yet", bool(said))
     waiting = [pod for pod in listed if container(pod).state == "waiting"]
-    sentences = [found for found in map(_waits, waiting) if found.sentence]
-    if any(container(pod).state != "waiting" for pod in listed if index(pod) == 0) and not sentences:
+    reasons = [found for found in map(_waits, waiting) if found.reason]
+    if any(container(pod).state != "waiting" for pod in listed if index(pod) == 0) and not reasons:
         return Standing("running")
-    if sentences:
+    if reasons:
         # A pod that cannot start says more than one that has no node yet.
-        first = next((found for found in sentences if found.stuck), sentences[0])
-        more = len(sentences) - 1
-        return first._replace(sentence=first.sentence + (" (and %d more)" % more if more else ""))
+        first = next((found for found in reasons if found.stuck), reasons[0])
+        return first._replace(more=len(reasons) - 1)
     return Standing("starting", "%d of %d pods run" % (len(listed) - len(waiting), _count(job, len(listed))))
 
 
@@ -163,10 +170,10 @@ def _waits(pod: Object) -> Standing:
     found = container(pod)
     if found.reason and found.reason not in _USUAL:
         said = ": %s" % _text(found.message) if found.message else ""
-        return Standing("queued", "%s: %s%s" % (host, found.reason, said), found.reason in _STUCK)
+        return Standing("queued", found.reason + said, found.reason in _STUCK, host)
     scheduled = conditions(pod).get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return Standing("queued", "%s: %s" % (host, _text(scheduled.get("message") or scheduled.get("reason"))))
+        return Standing("queued", _text(scheduled.get("message") or scheduled.get("reason")), host=host)
     return Standing("starting")
 
 
@@ -216,10 +223,9 @@ def ending(job: Optional[Object], pods: List[Object]) -> Problem:
         if container(pod).reason == "OOMKilled":
             message = "out of memory: the memory limit of its pod was reached"
             return problem("RANK_FAILED", names.host(index(pod) or 0), message, "ask for more with --memory")
-    waits = [each for each in map(_waits, (pod for pod in pods if container(pod).state == "waiting")) if each.sentence]
+    waits = [found for found in map(_waits, (pod for pod in pods if container(pod).state == "waiting")) if found.reason]
     if waits:
-        host, _, said = waits[0].sentence.partition(": ")
-        return problem("NODE_NOT_READY", host, "its pod did not start: %s" % said, None)
+        return problem("NODE_NOT_READY", waits[0].host, "its pod did not start: %s" % waits[0].reason)
     said = _text(failed.get("message"))
     if "DisruptionTarget" in said:
         return problem("NODE_LOST", None, "a pod of the job was evicted or preempted: %s" % said, _AGAIN)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clusters of Kubernetes as a user of this machine reaches them: the collection's own words, with errors of madctl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import runners
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import Verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import orders, standing, word
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
+from madctl.errors import RunError
+from madctl.jobs.refusals import reported
+from madctl.jobs.standing import Standing
+
+SECONDS = clusters.ANSWER_SECONDS
+look, plan = reported(standing.of), reported(standing.plan)
+create, tell, delete = reported(orders.create), reported(orders.tell), reported(orders.delete)
+
+
+@reported
+def reach(job: Mapping[str, Any]) -> Cluster:
+    """
+    Return the cluster of a run.
+
+    Args:
+        job: ``kubeconfig``, ``context`` and ``namespace``, each of which may be missing.
+
+    Raises:
+        UsageError: If there is no package, or no kubeconfig that can be used.
+    """
+    return Cluster(*(str(job.get(name) or "") for name in ("kubeconfig", "context", "namespace")))
+
+
+def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: float = SECONDS) -> Standing:
+    """
+    Find out how a run stands, as for a run in a job of Slurm.
+
+    Args:
+        about: The plan of the run.
+    """
+    try:
+        found = look(reach(job), run_id, seconds)
+    except RunError as error:
+        unknown = error.problems[0]
+        return Standing(Verdict(verdict.UNKNOWN, unknown.message), {}, None, unknown)
+    return Standing(judged(found, about), found.nodes, None)
+
+
+def judged(found: standing.Standing, about: Mapping[str, Any]) -> Verdict:
+    """Return the verdict of a run."""
+    if found.job is None and not found.pods:
+        return Verdict(verdict.UNKNOWN, "nothing of it is in the cluster any more")
+    first: Mapping[str, Any] = found.problem or {}
+    code = int(word.failed(found.problem)["exit_code"]) if found.problem else None
+    counts = runners.job_of(str(about.get("shape")), about.get("runner")).counts_ranks if about.get("shape") else True
+    return Verdict(
+        found.status,
+        found.cause,
+        first.get("error"),
+        found.began,
+        found.ended,
+        0 if found.status == verdict.SUCCEEDED else code,
+        first.get("host"),
+        first.get("rank"),
+        found.joined if counts else None,
+    )

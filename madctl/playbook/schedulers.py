@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which module carries out commands about a run, by the scheduler that it was given to; all of them have the same."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Protocol
+
+from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
+from madctl.jobs.standing import Standing
+from madctl.runs.run_record import Record
+from madctl.screen.log_view import Form
+
+
+class Verbs(Protocol):
+    """What can be done with a run in a job."""
+
+    def stands(self, record: Record) -> tuple[Standing, Record]:
+        """Find out how a run stands; return that, and the record with its plan."""
+
+    def planned(self, record: Record) -> Record:
+        """Return the record of a run with its plan, if there is one yet."""
+
+    def stop(self, record: Record, options: argparse.Namespace) -> int:
+        """Stop a run, and prove that nothing of it is left."""
+
+    def attach(self, record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
+        """Show a run from its first byte, follow it, and return its exit code."""
+
+    def reader(self, record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> Any:
+        """Return the session of ``madctl logs``."""
+
+
+def verbs(record: Record) -> Verbs:
+    """Return the commands for a run in a job."""
+    from madctl.playbook import job_login, job_verbs, kubernetes_verbs
+
+    assert record.job is not None
+    if record.job["on"] == "k8s":
+        return kubernetes_verbs
+    return job_login if job_login.is_elsewhere(record) else job_verbs

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run in a cluster stands, found out with a few questions. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import OUTCOMES
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
+    fields,
+    maybe,
+    one_of,
+    second,
+    text,
+    truth,
+    whole,
+)
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import orders, state, word
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.pod_reading import Reader, stamped
+
+Object = Dict[str, Any]
+# The conductor prints how the run stands at least every ten seconds.
+_LOOK_BACK_SECONDS = 30
+_MOST_LINES = 200000
+_STOPPED = ("RUN_STOPPED", "INTERRUPTED")
+_record = fields(
+    {"outcome": one_of(*OUTCOMES)},
+    {
+        "exit_code": maybe(whole(-1024, 1 << 16)),
+        "signal": maybe(whole(0, 128)),
+        "oom": truth,
+        "ranks_joined": whole(0, 1 << 17),
+        "stopped": truth,
+        "reason": maybe(text(64)),
+        "time": second,
+    },
+)
+_STATE = fields({"stage": text(64)}, {"began": maybe(second), "joined": whole(0, 1 << 17)})
+
+
+class Standing(NamedTuple):
+    """
+    How a run stands: the fields of a verdict, see ``_follow.verdict``, and each of its nodes by host.
+
+    ``problem`` is why it ended, ``job`` and ``pods`` are what the cluster has of it.
+    """
+
+    status: str
+    problem: Optional[codes.Problem] = None
+    cause: Optional[str] = None
+    began: Optional[float] = None
+    ended: Optional[float] = None
+    joined: Optional[int] = None
+    nodes: Mapping[str, Dict[str, Any]] = {}
+    job: Optional[Object] = None
+    pods: List[Object] = []
+
+    @property
+    def first_pod(self) -> str:
+        """The name of the first pod, if it is there and its container has begun; empty otherwise."""
+        for pod in self.pods:
+            if state.index(pod) == 0 and state.container(pod).state != "waiting":
+                return state.name(pod)
+        return ""
+
+
+def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) -> Standing:
+    """
+    Find out how a run stands.
+
+    Args:
+        seconds: How long the server may take for an answer.
+
+    Raises:
+        Refused: If the server refuses, or is not reached.
+    """
+    selector = "%s=%s" % (names.RUN_LABEL, run_id)
+    job = next(iter(cluster.list(clusters.JOB, selector, seconds).items), None)
+    pods = sorted(cluster.list(clusters.POD, selector, seconds).items, key=lambda pod: state.index(pod) or 0)
+    nodes = {names.host(number): _node(pod) for pod in pods for number in [state.index(pod)] if number is not None}
+    if job is None and not pods:
+        return Standing("unknown", nodes=nodes)
+    known = Standing("running", nodes=nodes, job=job, pods=pods)
+    if state.is_over(job):
+        return _ended(known)
+    found = state.standing(job, pods, [] if pods else orders.events(cluster, names.name(run_id)))
+    if found.phase != "running":
+        return known._replace(status="queued", cause=found.sentence or None)
+    said = _said(cluster, known.first_pod) if known.first_pod else {}
+    return known._replace(began=said.get("began"), joined=said.get("joined"))
+
+
+def _ended(known: Standing) -> Standing:
+    result = word.of_cluster(known.job, known.pods)
+    told = word.verdict(known.pods) or {}
+    known = known._replace(
+        began=told.get("began"), ended=told.get("ended") or _finished(known), joined=told.get("joined")
+    )
+    if not result["problems"]:
+        return known._replace(status="succeeded")
+    first = result["problems"][0]
+    is_stopped = first["code"] in _STOPPED
+    return known._replace(
+        status="stopped" if is_stopped else "failed", problem=first, cause=None if is_stopped else codes.cause(first)
+    )
+
+
+def _finished(known: Standing) -> Optional[float]:
+    """Return when the job ended, in seconds since the epoch, as the server says it."""
+    found = state.conditions(known.job)
+    for kind in ("Complete", "Failed"):
+        at, _ = stamped(str(found.get(kind, {}).get("lastTransitionTime") or "").encode())
+        if at is not None:
+            return at.epoch
+    return None
+
+
+def _node(pod: Object) -> Dict[str, Any]:
+    """Describe one node in the words of ``_runs.run_state``."""
+    own = state.container(pod)
+    record = wire.parse_or_none(own.message) if own.state == "terminated" else None
+    ended = {"outcome": "exited", "exit_code": own.exit_code, "signal": None, "stopped": False}
+    if record is not None and _record(record):
+        ended.update(record)
+    states = {"waiting": "armed", "running": "running", "terminated": "exited"}
+    found = {"state": states[own.state], "exit": ended if own.state == "terminated" else None}
+    return {**found, "node": state.node(pod) or None, "pod": state.name(pod)}
+
+
+def _said(cluster: Cluster, pod: str) -> Dict[str, Any]:
+    """Return how the conductor says that the run stands; nothing if its pod's log cannot be read now."""
+    reader = Reader("", True)
+    with contextlib.suppress(Refused):
+        for line in _bounded(cluster.log(pod, names.CONTAINER, _LOOK_BACK_SECONDS, False)):
+            for _ in reader.take(*stamped(line)):
+                pass
+    return reader.state if _STATE(reader.state) else {}
+
+
+def plan(cluster: Cluster, pod: str) -> Optional[Dict[str, Any]]:
+    """
+    Return the latest plan of a run, from the log of its first pod; None where there is none yet, or none any more.
+
+    Raises:
+        Refused: If the server refuses, or is not reached.
+    """
+    reader, found = Reader("", True), None
+    for line in _bounded(cluster.log(pod, names.CONTAINER, None, False)):
+        for event, _ in reader.take(*stamped(line)):
+            if event["event"] in (events.PLANNED, events.RESTART) and isinstance(event.get("plan"), dict):
+                found = event["plan"]
+    return found
+
+
+def _bounded(stream: clusters.Stream) -> Any:
+    try:
+        for number, line in enumerate(stream):
+            if number >= _MOST_LINES:
+                return
+            yield line
+    finally:
+        stream.close()
