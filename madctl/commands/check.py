@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from madctl.errors import refused
-from madctl.request import slurm_options
+from madctl.request import scheduler_options, slurm_options
 from madctl.request.options import add_command, add_host_options, add_job_options, add_option, add_output_option
 
 _EXAMPLES = (
@@ -34,12 +34,13 @@ def register(commands: Any) -> None:
         "--explain", choices=["network"], metavar="network", help="show every address, and why it was chosen or not"
     )
     add_output_option(parser)
-    slurm_options.add_slurm_options(parser)
+    scheduler_options.add_scheduler_options(parser, ("ssh", "slurm"))
     parser.show_first(*_FIRST)
 
 
 def run(options: argparse.Namespace) -> int:
     """Check, and return 0 only if a launch would succeed."""
+    scheduler_options.refuse_foreign(options)
     if options.on == "slurm":
         return _in_job(options)
     from madctl.lab import state
@@ -49,7 +50,6 @@ def run(options: argparse.Namespace) -> int:
     from madctl.request.role_variables import check_variables, secrets
     from madctl.screen.view import View
 
-    slurm_options.refuse_without_slurm(options)
     wanted = check_variables(options)
     hidden = secrets(options, wanted)
     nodes = choose.targets(options)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from madctl.errors import ExitCode, Problem, RunError, refused
-from madctl.request import kubernetes_options, slurm_options
+from madctl.request import kubernetes_options, scheduler_options, slurm_options
 from madctl.request.options import (
     add_choice_options,
     add_command,
@@ -19,10 +19,13 @@ from madctl.request.options import (
     hosts_given,
 )
 
+if TYPE_CHECKING:
+    from madctl.jobs.kubernetes_draft import Draft
+
 _EXAMPLES = (
     ("start train.py on sixteen nodes", "madctl launch --hosts gpu[01-16] train.py --lr 1e-4"),
-    ("only print the plan of that launch", "madctl launch --hosts gpu[01-16] --dry-run train.py --lr 1e-4"),
     ("run it in a job of Slurm", "madctl launch --on slurm --nodes 16 --gpus-per-node 8 --run-root ~/runs train.py"),
+    ("run it in pods", "madctl launch --on k8s --nnodes 16 --image IMAGE train.py"),
     ("run a command once per node", "madctl launch --hosts gpu[01-16] --command -- nvidia-smi -L"),
 )
 _FIRST = (
@@ -42,14 +45,18 @@ def register(commands: Any) -> None:
     add_option(parser, "--note", metavar="TEXT", help="remember TEXT about the run")
     add_choice_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
-    add_output_option(parser)
-    slurm_options.add_slurm_options(parser)
-    kubernetes_options.add_kubernetes_options(parser)
+    add_output_option(parser, "yaml")
+    scheduler_options.add_scheduler_options(parser)
     parser.show_first(*_FIRST)
 
 
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the run."""
+    scheduler_options.refuse_foreign(options)
+    if options.on == "k8s":
+        return _in_pods(options)
+    if options.output == "yaml":
+        raise refused("USAGE", "--output yaml needs --on k8s")
     if options.on == "slurm":
         return _submit(options)
     from madctl.lab import state
@@ -62,7 +69,6 @@ def run(options: argparse.Namespace) -> int:
     from madctl.runs import record_store
     from madctl.screen.view import View
 
-    slurm_options.refuse_without_slurm(options)
     wanted = launch_variables(options)
     nodes = choose.targets(options)
     chosen = output_choice.of_launch(options, nodes.names, hosts_given(options) or bool(from_environment()))
@@ -136,6 +142,40 @@ def _submit_elsewhere(options: argparse.Namespace, wanted: dict[str, Any]) -> in
         raise refused("USAGE", message, remedy="add --run-root PATH")
     hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
     return job_login.launch(options, login, wanted, hidden, shown)
+
+
+def _in_pods(options: argparse.Namespace) -> int:
+    from madctl.jobs import kubernetes_draft
+    from madctl.request import output_choice
+    from madctl.request.role_variables import launch_variables, secrets
+
+    kubernetes_options.require(options)
+    # What a dry run prints is meant to be created.
+    wanted = launch_variables(argparse.Namespace(**{**vars(options), "dry_run": False}))
+    drafted = kubernetes_draft.draft(wanted)
+    if options.dry_run:
+        return _print(options, drafted)
+    from madctl.playbook import kubernetes_launch  # type: ignore[attr-defined]
+
+    if options.name:
+        _require_free(options.name)
+    hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
+    code: int = kubernetes_launch.run(options, wanted, drafted, hidden, shown)
+    return code
+
+
+def _print(options: argparse.Namespace, drafted: Draft) -> int:
+    """Print what would be created."""
+    from madctl.jobs import kubernetes_draft
+    from madctl.result import Result, to_json
+    from madctl.screen import terminal
+
+    if options.output == "json":
+        data = {"objects": drafted.objects(options.with_secret)}
+        terminal.say(to_json(Result("launch", "planned", 0, None, data)))
+    else:
+        terminal.OUT.write(kubernetes_draft.written(drafted, options.with_secret))
+    return ExitCode.SUCCEEDED
 
 
 def disarm(session: Any) -> None:

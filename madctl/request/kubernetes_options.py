@@ -1,41 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of a launch inside of pods: what each pod has and where Kubernetes may put it."""
+"""Options of a launch inside of pods: what each pod has, where Kubernetes may put it, and what is refused there."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from madctl.request.options import add_option
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import TABLE
+from madctl.errors import refused
+from madctl.request.options import add_option, taking
 
-# The options of Kubernetes alone: what each takes, and its help.
+# The options of the table that are of Kubernetes alone: the form of a value, and the help.
 _WORDS = {
     "--kubeconfig": ("FILE", "configuration of the cluster (default: $KUBECONFIG, or ~/.kube/config)"),
     "--context": ("NAME", "context of that file (default: its current one)"),
     "--namespace": ("NAME", "namespace of the run (default: that of the context)"),
-    "--image": ("IMAGE", "container image with python3 and what the job needs"),
+    "--image": ("IMAGE", "container image, with python3 and what the job needs"),
     "--image-pull-policy": ("POLICY", "Always, IfNotPresent or Never"),
     "--image-pull-secret": ("NAME", "Secret that the image is pulled with (repeatable)"),
-    "--gpu-resource": ("NAME", "what GPUs are called: amd.com/gpu, nvidia.com/gpu"),
+    "--gpu-resource": ("NAME", "how the cluster offers GPUs: amd.com/gpu, nvidia.com/gpu"),
     "--cpu": ("QUANTITY", "CPUs of each pod: 8, 500m"),
     "--memory": ("QUANTITY", "memory of each pod: 64Gi"),
-    "--shm-size": ("QUANTITY", "size of /dev/shm, a part of the memory: 16Gi"),
-    "--resource": ("NAME=N", "another device of each pod: rdma/hca=1 (repeatable)"),
+    "--shm-size": ("QUANTITY", "size of /dev/shm, which is a part of the memory: 16Gi"),
+    "--resource": ("NAME=N", "other devices of each pod: rdma/hca=1 (repeatable)"),
     "--node-selector": ("KEY=VALUE", "label that nodes must have (repeatable)"),
-    "--toleration": ("KEY[=VALUE][:EFFECT]", "taint of nodes that does not matter (repeatable)"),
+    "--toleration": ("KEY[=VALUE][:EFFECT]", "taint that nodes may have (repeatable)"),
     "--priority-class": ("NAME", "priority class of the pods"),
     "--scheduler-name": ("NAME", "scheduler that places the pods"),
-    "--queue": ("NAME", "local queue of Kueue, in which the run waits for its quota"),
-    "--service-account": ("NAME", "service account of the pods; they get no token of it"),
-    "--run-as-user": ("UID", "run as this user, and with the rights that the Pod Security level restricted allows"),
-    "--host-network": (None, "use the network of the nodes instead of one of the pods"),
-    "--volume": ("CLAIM:PATH[:ro]", "persistent volume claim, and where pods see it (repeatable)"),
-    "--send-script": (None, "send the script to the pods, because the image does not have it"),
-    "--ttl": ("TIME", "have Kubernetes delete the run TIME after its end, logs included (default: madctl gc does)"),
+    "--queue": ("NAME", "local queue of Kueue, in which the run waits for its turn"),
+    "--service-account": ("NAME", "service account of the pods, which get no token of it"),
+    "--run-as-user": ("UID", "user of the pods other than root, as the Pod Security level restricted wants it"),
+    "--host-network": (None, "use the network of the nodes"),
+    "--volume": ("CLAIM:PATH[:ro]", "persistent volume claim, and where the job sees it (repeatable)"),
+    "--send-script": (None, "send the script along, up to 256 KiB, because the image does not have it"),
+    "--ttl": ("TIME", "have the cluster delete the run, logs included, TIME after its end (default: never)"),
+}
+_OF_PRINTING = "--with-secret"
+ALONE = (*_WORDS, _OF_PRINTING)
+_OF_HOSTS = ("--hosts", "--hostfile", "--inventory", "--limit", "--lab")
+# How nodes are reached, and what is done there.
+_OF_WAYS = {
+    "--user": "leave it out, or choose the user of the pods with --run-as-user",
+    **dict.fromkeys(("--port", "--ssh-config", "--become-password-file", "--accept-new-host-keys"), "leave it out"),
 }
 
 
 def add_kubernetes_options(parser: argparse.ArgumentParser) -> None:
-    """Add them to the parser of a launch."""
+    """Add those that only Kubernetes knows to the parser of a launch."""
     group = parser.add_argument_group("Kubernetes")
     for option, (metavar, what) in _WORDS.items():
         add_option(group, option, help=what, **({"metavar": metavar} if metavar else {}))
+    what = "with --dry-run: print the Secret, too, which has the values of --env"
+    group.add_argument(_OF_PRINTING, action="store_true", help=what)
+
+
+def require(options: argparse.Namespace) -> None:
+    """
+    Refuse what means nothing to pods, or contradicts itself.
+
+    Raises:
+        UsageError: If something of that kind was given.
+    """
+    for option in _OF_HOSTS:
+        if _value(options, option) is not None:
+            message = f"Kubernetes chooses the nodes of a run, and {option} names some"
+            raise refused("USAGE", message, remedy="use --node-selector, or leave out --on k8s")
+    for option, remedy in _OF_WAYS.items():
+        if _value(options, option):
+            raise refused("USAGE", f"{option} is about nodes that are reached by SSH, and pods are not", remedy=remedy)
+    if options.nodes and (options.nnodes or options.nodes) != options.nodes:
+        message = f"--nodes {options.nodes} and --nnodes {options.nnodes} differ, and there are no spare pods"
+        raise refused("USAGE", message, remedy="leave one of them out")
+    for option, is_given in ((_OF_PRINTING, options.with_secret), ("--output yaml", options.output == "yaml")):
+        if is_given and not options.dry_run:
+            raise refused("USAGE", f"{option} needs --dry-run")
+
+
+def typed(options: argparse.Namespace) -> dict[str, Any]:
+    """
+    Return the arguments that only pods take, by the names of the table of options, and the number of pods.
+
+    Raises:
+        UsageError: If an option that other schedulers take as well has a value that this one does not.
+    """
+    found: dict[str, Any] = {"nnodes": options.nnodes or options.nodes}
+    for row in TABLE:
+        value = getattr(options, row.attribute, None) if row.scheduler == "k8s" else None
+        if value is not None:
+            parse = taking(row.spoken, row.kind)
+            split = row.split
+            found[row.name] = [parse(one) for text in value for one in split(text)] if split else parse(value)
+    return found
+
+
+def _value(options: argparse.Namespace, option: str) -> Any:
+    return getattr(options, option[2:].replace("-", "_"))

@@ -149,9 +149,17 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", nargs="?", metavar="RUN", help=what)
 
 
-def add_output_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that selects the output format."""
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="output format (default text)")
+def add_output_option(parser: argparse.ArgumentParser, more: str | None = None) -> None:
+    """
+    Add the option that selects the output format.
+
+    Args:
+        more: Another format, and the meaning of the option.
+    """
+    choices, what = ["text", "json"], "output format (default text)"
+    if more:
+        choices, what = [*choices, more], f"output format (default text); {more} for manifests alone"
+    parser.add_argument("--output", choices=choices, default="text", help=what)
 
 
 def add_choice_options(parser: argparse.ArgumentParser) -> None:

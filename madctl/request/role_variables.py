@@ -14,10 +14,12 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, pack, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import limits
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX, TABLE, Row
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import values
 from madctl.errors import Problem, UsageError, refused
+from madctl.request import kubernetes_options
 
 _ENV_FILE_CHARACTERS = 1 << 20
 _OF_MODELS = ("--additional-context", "--additional-context-file", "--force-mirror-local", "--replace-containers")
@@ -56,12 +58,13 @@ def check_variables(options: argparse.Namespace, environment: Mapping[str, str] 
 
 def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Any]:
     _require_what_they_need(options)
-    work = options.work or []
+    work, is_in_pods = options.work or [], options.on == "k8s"
     shape = runners.asked_for(options)
     env, checkout = _checkout(options, _environment(options, environment))
     python = command_line.chosen_python(work, shape, options.python)
     given = {
         **{row.name: getattr(options, row.attribute) for row in _as_typed(options)},
+        **(kubernetes_options.typed(options) if is_in_pods else {}),
         "work": [pack(word) for word in work],
         "shape": shape,
         "additional_context": _contexts(options),
@@ -70,12 +73,14 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "chdir": checkout,
     }
     problems = validation.contradictions({**given, "python": options.python}, validation.as_option)
+    problems += limits.problems(given, validation.as_option) if is_in_pods else []
     if problems:
         raise UsageError(*(Problem(found["code"], found["message"], remedy=found["remedy"]) for found in problems))
+    # Of this machine, an image has neither the Python nor the directory.
     given |= {
-        "python": python or caller_python(environment),
+        "python": python or (None if is_in_pods else caller_python(environment)),
         "python_required": python is not None,
-        "chdir": checkout or os.getcwd(),
+        "chdir": checkout or (None if is_in_pods else os.getcwd()),
         "chdir_required": checkout is not None,
         "install": not options.no_install and not options.dry_run,
         "become": True,
@@ -84,7 +89,8 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
 
 
 def _as_typed(options: argparse.Namespace) -> list[Row]:
-    return [row for row in _AS_TYPED if hasattr(options, row.attribute) and row.is_for(options.on)]
+    usual = [row for row in _AS_TYPED if row.scheduler != "k8s"]
+    return [row for row in usual if hasattr(options, row.attribute) and row.scheduler in (None, options.on)]
 
 
 def _require_what_they_need(options: argparse.Namespace) -> None:

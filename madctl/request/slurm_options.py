@@ -9,11 +9,10 @@ import signal
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_signals
-from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds, slurm_words
+from ansible_collections.madctl.multinode.plugins.module_utils._request import slurm_words
 from madctl.errors import refused
-from madctl.request.options import hosts_given, taking
+from madctl.request.options import hosts_given
 
-ON = ("ssh", "slurm")
 # Options that sbatch takes with a value, by the same name.
 _WORDS = {
     "partition": ("PARTITION", "partition of the job"),
@@ -29,6 +28,8 @@ _WORDS = {
     "dependency": ("LIST", "wait for other jobs, as sbatch takes it"),
     "begin": ("TIME", "wait until a time, as sbatch takes it"),
 }
+# The options of Slurm alone.
+ALONE = tuple(f"--{name}" for name in (*_WORDS, "requeue", "signal", "login", "sbatch-args") if name != "gpus-per-node")
 # Flags (batch program, reservation overlap), a name or number, and how many seconds before the end.
 _SIGNAL = re.compile(r"([BRbr]{1,2}:)?([A-Za-z]{1,12}[0-9]{0,2}|[0-9]{1,2})(@[0-9]{1,5})?")
 # The time limit of a job that only checks.
@@ -36,39 +37,19 @@ CHECK_TIME = "10"
 
 
 def add_slurm_options(parser: argparse.ArgumentParser) -> None:
-    """Add them to the parser of a launch or of a check."""
+    """Add those that only Slurm knows to the parser of a launch or of a check."""
     group = parser.add_argument_group("Slurm")
-    group.add_argument("--on", choices=ON, default=ON[0], metavar="ssh|slurm", help="where it runs (default ssh)")
-    whole = taking("--nodes", kinds.whole(1, kinds.MAX_HOSTS))
-    group.add_argument("--nodes", type=whole, metavar="N", help="nodes of the job; those beyond --nnodes are spares")
     for name, (metavar, what) in _WORDS.items():
-        group.add_argument(f"--{name}", metavar=metavar, help=what)
-    group.add_argument("--exclusive", action="store_true", help="share no node with other jobs")
+        if f"--{name}" in ALONE:
+            group.add_argument(f"--{name}", metavar=metavar, help=what)
     what = "let Slurm start the job again after a preemption or the failure of its first node"
     group.add_argument("--requeue", action="store_true", help=what)
     what = "send SIG to the ranks, SECONDS before the time limit of the job"
     group.add_argument("--signal", metavar="SIG@SECONDS", help=what)
-    what = (
-        "directory of the run's files, which this machine and all nodes see (default: ~/.madctl/runs if that is on a "
-        "network file system; with --lab: in what the lab shares)"
-    )
-    group.add_argument("--run-root", metavar="PATH", help=what)
     what = "submit on HOST, a login node that is reached by SSH (default this machine)"
     group.add_argument("--login", metavar="HOST", help=what)
     what = "more options of sbatch, each as --name or --name=value, quoted as for a shell"
     group.add_argument("--sbatch-args", default="", metavar="WORDS", help=what)
-
-
-def refuse_without_slurm(options: argparse.Namespace) -> None:
-    """
-    Refuse options that only a job of Slurm takes, where there is none.
-
-    Raises:
-        UsageError: If one was given.
-    """
-    for name in ("nodes", *_WORDS, "exclusive", "requeue", "signal", "run-root", "login", "sbatch-args"):
-        if getattr(options, name.replace("-", "_")):
-            raise refused("USAGE", f"--{name} needs --on slurm")
 
 
 def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:

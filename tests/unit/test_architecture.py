@@ -192,7 +192,6 @@ SSH = {
         '"--ssh-config"': _NAMES,
         'kinds.choice("ssh", "slurm", "k8s"), default="ssh"': _NAMES,
         "ansible_ssh_common_args": _NAMES,
-        "by SSH, or in a job of one of the schedulers": _NAMES,
     },
     "_supervise/mpi_agent.py": {
         "where mpirun expects ssh": _LAUNCHER,

@@ -102,6 +102,7 @@ ORDINARY = {events.TEXT, events.NODES, events.END, events.EXIT}
 # What these words mean in a file besides a kind of event.
 STATES = {"armed", "stopping"}
 MEANINGS = {
+    "madctl/commands/launch.py": {"planned"},  # how a dry run ended
     "madctl/commands/status.py": {"stopping"},  # a state
     "madctl/jobs/standing.py": {*STATES, "lost"},
     "madctl/lab/slurm.py": {"idle"},  # a state of Slurm's nodes

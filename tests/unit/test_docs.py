@@ -114,14 +114,10 @@ def section(page, title):
 
 
 def test_what_becomes_of_every_option_of_slurm_is_described():
-    (group,) = [
-        group
-        for command in command_line.commands()
-        if command.name == "madctl launch"
-        for group in command.groups
-        if group.title == "Slurm"
-    ]
-    offered = {re.findall(r"--[a-z-]+", option.spelling)[-1] for option in group.options}
+    groups = next(command.groups for command in command_line.commands() if command.name == "madctl launch")
+    of_jobs = [group for group in groups if group.title in ("job of a scheduler", "Slurm")]
+    offered = {re.findall(r"--[a-z-]+", option.spelling)[-1] for group in of_jobs for option in group.options}
+    assert len(of_jobs) == 2
     cells = re.findall(r"^\| (`--.*?) \|", section(SLURM, "What each option becomes"), re.M)
 
     assert set(re.findall(r"--[a-z-]+", " ".join(cells))) == offered

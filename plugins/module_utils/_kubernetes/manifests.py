@@ -17,21 +17,22 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kubernetes_words
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
 
+Arguments = Mapping[str, Any]
 Manifest = Dict[str, Any]
 
-RUN_LABEL, INDEX_LABEL = "madctl.dev/run", "batch.kubernetes.io/job-completion-index"
+RUN_LABEL, OWN_LABELS = "madctl.dev/run", {"app.kubernetes.io/managed-by": "madctl"}
 CONTAINER = "run"
 PROGRAM, POD, PROGRAMS, SCRIPT = "madctl_pod.py", "pod.json", "programs.zip", "script"
 KEY, REQUEST = "key", "request.json"
 PROGRAMS_PATH, KEY_PATH, ORDERS_PATH, SHM_PATH = "/madctl", "/madctl-key", "/madctl-orders", "/dev/shm"
-# How long agents may take from the start of the first pod: images of others may still have to be pulled.
+# How long agents may take from the start of the first pod: others may still have to pull the image.
 AGENTS_SECONDS = 300
 # After the ranks had their grace: kill, records, and the verdict of the first pod.
 _ENDING_SECONDS = 35
 # The deadline of the Job is a net below the clock of the run.
 _DEADLINE_SECONDS = 60
 _PORTS = range(20000, 30000)
-_MANAGED = {"app.kubernetes.io/managed-by": "madctl"}
+_QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
 class Parcel(NamedTuple):
@@ -51,15 +52,20 @@ def name(run_id: str) -> str:
 
 
 def port(run_id: str, master_port: Any = None) -> int:
-    """Return the port that agents dial on the first pod, which is not that of the rendezvous."""
+    """Return the port of the first pod that agents dial, which is not that of the rendezvous."""
+    # On the network of the nodes, two runs may share one.
     place = int(hashlib.sha256(run_id.encode()).hexdigest(), 16) % len(_PORTS)
     found = _PORTS[place]
     return found if str(found) != str(master_port) else _PORTS[place - 1]
 
 
-def objects(asked: Mapping[str, Any], parcel: Parcel, with_secret: bool = True) -> List[Manifest]:
+def objects(asked: Arguments, parcel: Parcel, with_secret: bool = True) -> List[Manifest]:
     """
     Return the objects of a run in the order in which they are created.
+
+    With ``k8s_run_as_user`` its pods pass the Pod Security level restricted, otherwise baseline, where the image may
+    run as root and keeps what root can do there. On the network of the nodes they pass neither. An image whose own user
+    is not root needs ``k8s_run_as_user``, because nobody else could read the key.
 
     Args:
         asked: The parsed arguments of the launch, by the names of the table of options.
@@ -70,10 +76,10 @@ def objects(asked: Mapping[str, Any], parcel: Parcel, with_secret: bool = True) 
 
 
 def _labels(run_id: str) -> Dict[str, str]:
-    return {**_MANAGED, RUN_LABEL: run_id}
+    return {**OWN_LABELS, RUN_LABEL: run_id}
 
 
-def _object(version: str, kind: str, asked: Mapping[str, Any], parcel: Parcel) -> Manifest:
+def _object(version: str, kind: str, asked: Arguments, parcel: Parcel) -> Manifest:
     space = {"namespace": asked["k8s_namespace"]} if asked.get("k8s_namespace") else {}
     about = {"name": name(parcel.run_id), **space, "labels": _labels(parcel.run_id)}
     return {"apiVersion": version, "kind": kind, "metadata": about}
@@ -83,12 +89,12 @@ def _encoded(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _secret(asked: Mapping[str, Any], parcel: Parcel) -> Manifest:
+def _secret(asked: Arguments, parcel: Parcel) -> Manifest:
     data = {KEY: _encoded(parcel.key), REQUEST: _encoded(parcel.request)}
     return {**_object("v1", "Secret", asked, parcel), "type": "Opaque", "immutable": True, "data": data}
 
 
-def _config_map(asked: Mapping[str, Any], parcel: Parcel) -> Manifest:
+def _config_map(asked: Arguments, parcel: Parcel) -> Manifest:
     called = name(parcel.run_id)
     pod = {
         "job": called,
@@ -105,60 +111,69 @@ def _config_map(asked: Mapping[str, Any], parcel: Parcel) -> Manifest:
     }
 
 
-def _service(asked: Mapping[str, Any], parcel: Parcel) -> Manifest:
+def _service(asked: Arguments, parcel: Parcel) -> Manifest:
     spec = {
         "clusterIP": "None",
+        # Agents look for the first pod before it is ready.
         "publishNotReadyAddresses": True,
         "selector": {"batch.kubernetes.io/job-name": name(parcel.run_id)},
     }
     return {**_object("v1", "Service", asked, parcel), "spec": spec}
 
 
-def _job(asked: Mapping[str, Any], parcel: Parcel) -> Manifest:
-    spec: Manifest = {
-        "completionMode": "Indexed",
-        "completions": asked["nnodes"],
-        "parallelism": asked["nnodes"],
-        "backoffLimit": 0,
-        "podFailurePolicy": {
-            "rules": [
-                {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                {
-                    "action": "FailJob",
-                    "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]},
-                },
-            ]
-        },
-    }
+# -- the Job ------------------------------------------------------------------------------------------------
+
+
+def _job(asked: Arguments, parcel: Parcel) -> Manifest:
+    job = _object("batch/v1", "Job", asked, parcel)
     deadline = _deadline(asked)
+    spec: Manifest = {"completionMode": "Indexed", "completions": asked["nnodes"], "parallelism": asked["nnodes"]}
+    if asked.get("k8s_queue"):
+        job["metadata"]["labels"][_QUEUE_LABEL] = asked["k8s_queue"]
+        # Kueue's webhook would do so; without one, what was to wait for its turn must not start.
+        spec["suspend"] = True
+    # A pod that replaced another one would find no rendezvous.
+    spec.update(backoffLimit=0, podFailurePolicy={"rules": _failure_rules()})
     if deadline:
         spec["activeDeadlineSeconds"] = deadline
-    spec["template"] = _template(asked, parcel)
-    return {**_object("batch/v1", "Job", asked, parcel), "spec": spec}
+    if asked.get("k8s_ttl"):
+        spec["ttlSecondsAfterFinished"] = math.ceil(asked["k8s_ttl"])
+    return {**job, "spec": {**spec, "template": _template(asked, parcel)}}
 
 
-def _given(asked: Mapping[str, Any], argument: str) -> Any:
+def _failure_rules() -> List[Manifest]:
+    """Return rules that change nothing without a back-off limit, but name in the Job the pod that failed, and why."""
+    return [
+        {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]}},
+    ]
+
+
+def _given(asked: Arguments, argument: str) -> Any:
     """Return an argument, or its default."""
     found = asked.get(argument)
     return BY_NAME[argument].default if found is None else found
 
 
-def _deadline(asked: Mapping[str, Any]) -> Optional[int]:
+def _deadline(asked: Arguments) -> Optional[int]:
     timeout = _given(asked, "timeout")
     more = _given(asked, "start_timeout") + _given(asked, "grace") + _DEADLINE_SECONDS
     return math.ceil(timeout + more) if timeout else None
 
 
-def _template(asked: Mapping[str, Any], parcel: Parcel) -> Manifest:
-    # A sidecar would keep pods alive after their agents, and encrypt what ranks say to each other.
+def _template(asked: Arguments, parcel: Parcel) -> Manifest:
+    # A sidecar would live longer than the agent beside it, and come between ranks.
     apart = {"sidecar.istio.io/inject": "false"}
     volumes, mounts = _volumes(asked, parcel)
+    policy = {"imagePullPolicy": asked["k8s_image_pull_policy"]} if asked.get("k8s_image_pull_policy") else {}
     container = {
         "name": CONTAINER,
         "image": asked["k8s_image"],
+        **policy,
         "command": ["python3", "-I", "-S", "%s/%s" % (PROGRAMS_PATH, PROGRAM)],
         "env": [{"name": "MADCTL_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
         **_resources(asked),
+        **_container_rights(asked),
         "volumeMounts": mounts,
     }
     spec = {
@@ -167,13 +182,69 @@ def _template(asked: Mapping[str, Any], parcel: Parcel) -> Manifest:
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": math.ceil(_given(asked, "grace")) + _ENDING_SECONDS,
+        **_placement(asked),
+        **_identity(asked),
         "containers": [container],
         "volumes": volumes,
     }
     return {"metadata": {"labels": {**_labels(parcel.run_id), **apart}, "annotations": apart}, "spec": spec}
 
 
-def _resources(asked: Mapping[str, Any]) -> Manifest:
+def _placement(asked: Arguments) -> Manifest:
+    """Return where pods may run, and on which network."""
+    found: Manifest = {}
+    if asked.get("k8s_host_network"):
+        # Otherwise the name of the first pod would be looked up where only the names of nodes are known.
+        found.update(hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet")
+    if asked.get("k8s_scheduler_name"):
+        found["schedulerName"] = asked["k8s_scheduler_name"]
+    if asked.get("k8s_priority_class"):
+        found["priorityClassName"] = asked["k8s_priority_class"]
+    if asked.get("k8s_node_selector"):
+        found["nodeSelector"] = dict(map(kubernetes_words.pair, asked["k8s_node_selector"]))
+    if asked.get("k8s_tolerations"):
+        found["tolerations"] = [_toleration(kubernetes_words.toleration(one)) for one in asked["k8s_tolerations"]]
+    if asked.get("k8s_exclusive"):
+        others = {"labelSelector": {"matchLabels": OWN_LABELS}, "topologyKey": "kubernetes.io/hostname"}
+        found["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [others]}}
+    return found
+
+
+def _toleration(one: kubernetes_words.Toleration) -> Manifest:
+    effect = {"effect": one.effect} if one.effect else {}
+    if one.value is None:
+        return {"key": one.key, "operator": "Exists", **effect}
+    return {"key": one.key, "operator": "Equal", "value": one.value, **effect}
+
+
+def _identity(asked: Arguments) -> Manifest:
+    """Return who a pod is: for the image registry, for the cluster, and to the kernel."""
+    found: Manifest = {}
+    if asked.get("k8s_image_pull_secrets"):
+        found["imagePullSecrets"] = [{"name": one} for one in asked["k8s_image_pull_secrets"]]
+    if asked.get("k8s_service_account"):
+        found["serviceAccountName"] = asked["k8s_service_account"]
+    user = asked.get("k8s_run_as_user")
+    if user:
+        found["securityContext"] = {
+            "runAsNonRoot": True,
+            "runAsUser": user,
+            "fsGroup": user,
+            # Files of a large volume are not visited where its top already belongs to the group.
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+    return found
+
+
+def _container_rights(asked: Arguments) -> Manifest:
+    """Return what only a user other than root can do without."""
+    if not asked.get("k8s_run_as_user"):
+        return {}
+    return {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}
+
+
+def _resources(asked: Arguments) -> Manifest:
     """Return what each pod has, the same as request and as limit."""
     found = {short: asked["k8s_" + short] for short in ("cpu", "memory") if asked.get("k8s_" + short)}
     if asked.get("k8s_gpus_per_node"):
@@ -182,18 +253,21 @@ def _resources(asked: Mapping[str, Any]) -> Manifest:
     return {"resources": {"requests": found, "limits": dict(found)}} if found else {}
 
 
-def _volumes(asked: Mapping[str, Any], parcel: Parcel) -> Tuple[List[Manifest], List[Manifest]]:
+def _volumes(asked: Arguments, parcel: Parcel) -> Tuple[List[Manifest], List[Manifest]]:
     """Return the volumes of a pod, and where its container sees them."""
     called = name(parcel.run_id)
-    keys = [*((key, key) for key in (PROGRAM, POD, PROGRAMS)), *([(SCRIPT, parcel.script[0])] if parcel.script else [])]
+    paths = {**{key: key for key in (PROGRAM, POD, PROGRAMS)}, **({SCRIPT: parcel.script[0]} if parcel.script else {})}
     memory = {"medium": "Memory", **({"sizeLimit": asked["k8s_shm_size"]} if asked.get("k8s_shm_size") else {})}
     annotations = {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}}
-    volumes = [
+    items = [{"key": key, "path": path} for key, path in paths.items()]
+    # Of a user other than root, only the group may read it.
+    mode = 0o440 if asked.get("k8s_run_as_user") else 0o400
+    volumes: List[Manifest] = [
+        {"name": "programs", "configMap": {"name": called, "items": items}},
         {
-            "name": "programs",
-            "configMap": {"name": called, "items": [{"key": key, "path": path} for key, path in keys]},
+            "name": "key",
+            "secret": {"secretName": called, "defaultMode": mode},
         },
-        {"name": "key", "secret": {"secretName": called, "defaultMode": 0o400}},
         {"name": "shm", "emptyDir": memory},
         {"name": "orders", "downwardAPI": {"items": [annotations]}},
     ]
@@ -204,8 +278,8 @@ def _volumes(asked: Mapping[str, Any], parcel: Parcel) -> Tuple[List[Manifest], 
         {"name": "orders", "mountPath": ORDERS_PATH, "readOnly": True},
     ]
     for number, one in enumerate(map(kubernetes_words.volume, asked.get("k8s_volumes") or [])):
-        claim = {"claimName": one.claim, **({"readOnly": True} if one.read_only else {})}
-        volumes.append({"name": "volume-%d" % number, "persistentVolumeClaim": claim})
         read_only = {"readOnly": True} if one.read_only else {}
+        volume = {"claimName": one.claim, **read_only}
+        volumes.append({"name": "volume-%d" % number, "persistentVolumeClaim": volume})
         mounts.append({"name": "volume-%d" % number, "mountPath": one.path, **read_only})
     return volumes, mounts

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-How the user's own words for Kubernetes are written: tolerations, volumes, resources, selectors of nodes, quantities.
+How the user's own words for Kubernetes are written, and what of a launch's arguments means something else in pods.
 
 Pure; private to the collection.
 """
@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
@@ -22,6 +26,8 @@ _SUFFIXES = {
     **{name + "i": Fraction(1024 ** (at + 1)) for at, name in enumerate("KMGTPE")},
 }
 _LONGEST_QUANTITY = 40  # characters
+# What only who launches has to know, besides what becomes of a Job.
+_HERE = ("on", "dry_run", "detach", "show_hosts", "show_ranks", "install", "become")
 
 
 class Toleration(NamedTuple):
@@ -94,3 +100,36 @@ def quantity(text: str) -> Fraction:
     number, suffix, exponent = found.groups()
     scale = _SUFFIXES[suffix] if suffix else Fraction(10) ** int(exponent or 0)
     return Fraction(number if number[-1] != "." else number[:-1]) * scale
+
+
+# -- arguments in pods --------------------------------------------------------------------------------------
+
+
+def in_pods(given: Mapping[str, Any], run_id: str, usual_port: Optional[str] = None) -> Dict[str, Any]:
+    """
+    Return the arguments of a launch as its pods read them.
+
+    Pods of one node may share its network. They are no machines, and the cluster decides who has one.
+
+    Args:
+        usual_port: The port of the rendezvous if the user chose none, where the arguments have one nevertheless.
+    """
+    mine = [name for name in given if name not in _HERE and not BY_NAME[name].scheduler]
+    port = given.get("master_port")
+    return {
+        **{name: given[name] for name in mine if given[name] is not None},
+        "run_id": run_id,
+        "master_port": "auto" if port in (None, usual_port) else port,
+        "skip": sorted({*(given.get("skip") or ()), "machine"}),
+    }
+
+
+def script(work: Sequence[Word], shape: str) -> Optional[str]:
+    """Return the path of the script that an interpreter runs, as it was typed; None where there is none."""
+    return command_line.entry_script(work, shape) if work else None
+
+
+def with_script(work: Sequence[Word], typed: str, path: str) -> List[Word]:
+    """Return the work with another path in the place of its script."""
+    at = [unpack(word) for word in work].index(typed)
+    return [*work[:at], path, *work[at + 1 :]]

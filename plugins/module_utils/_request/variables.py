@@ -44,9 +44,10 @@ class Row(NamedTuple):
         """Where argparse keeps it."""
         return (self.option or "")[2:].replace("-", "_")
 
-    def is_for(self, on: str) -> bool:
-        """Return whether it means anything where the run is: by SSH, or in a job of one of the schedulers."""
-        return not any(self.name.startswith(prefix) for other, prefix in OF_SCHEDULER.items() if other != on)
+    @property
+    def scheduler(self) -> Optional[str]:
+        """The scheduler whose jobs alone take it; None for all others."""
+        return next((on for on, prefix in OF_SCHEDULER.items() if self.name.startswith(prefix)), None)
 
     def parse(self, value: Any) -> Any:
         """

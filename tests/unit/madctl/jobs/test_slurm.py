@@ -10,7 +10,7 @@ import pytest
 from madctl import cli
 from madctl.errors import RunError, UsageError
 from madctl.jobs import ends, slurm
-from madctl.request import slurm_options
+from madctl.request import scheduler_options, slurm_options
 from madctl.request.role_variables import launch_variables
 
 
@@ -183,9 +183,9 @@ def test_words_that_make_another_job_are_refused(words):
 
 @pytest.mark.parametrize("command", ["launch", "check"])
 def test_options_of_a_job_need_one(command):
-    with pytest.raises(UsageError, match="--nodes needs --on slurm"):
-        slurm_options.refuse_without_slurm(cli.parsed([command, "--nodes", "2", "--qos", "x", "train.py"]))
-    slurm_options.refuse_without_slurm(cli.parsed([command, "train.py"]))
+    with pytest.raises(UsageError, match="--qos needs --on slurm"):
+        scheduler_options.refuse_foreign(cli.parsed([command, "--qos", "x", "train.py"]))
+    scheduler_options.refuse_foreign(cli.parsed([command, "train.py"]))
 
 
 @pytest.mark.parametrize(

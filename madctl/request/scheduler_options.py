@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a launch runs, options that the jobs of several schedulers take, and the refusal of those of another one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from madctl.errors import refused
+from madctl.request import kubernetes_options, slurm_options
+from madctl.request.options import taking
+
+ON = ("ssh", "slurm", "k8s")
+_SLURM, _KUBERNETES = ON[1:]
+_SHARED = ("--nodes", "--gpus-per-node", "--exclusive", "--run-root")
+_OF = {
+    **dict.fromkeys(_SHARED, (_SLURM, _KUBERNETES)),
+    **dict.fromkeys(slurm_options.ALONE, (_SLURM,)),
+    **dict.fromkeys(kubernetes_options.ALONE, (_KUBERNETES,)),
+}
+
+
+def add_scheduler_options(parser: argparse.ArgumentParser, places: Sequence[str] = ON) -> None:
+    """
+    Add them to the parser of a launch or of a check.
+
+    Args:
+        places: Where the command can run.
+    """
+    is_pods = _KUBERNETES in places
+    group = parser.add_argument_group("job of a scheduler")
+    what = f"where it runs (default {ON[0]})"
+    group.add_argument("--on", choices=places, default=ON[0], metavar="|".join(places), help=what)
+    whole = taking("--nodes", kinds.whole(1, kinds.MAX_HOSTS))
+    what = "nodes of the job; those beyond --nnodes are spares"
+    what += "; on k8s the same as --nnodes" if is_pods else ""
+    group.add_argument("--nodes", type=whole, metavar="N", help=what)
+    group.add_argument("--gpus-per-node", metavar="N|TYPE:N", help="GPUs per node" + "; on k8s N alone" * is_pods)
+    what = "share no node with other jobs" + "; on k8s with no other pod of madctl" * is_pods
+    group.add_argument("--exclusive", action="store_true", help=what)
+    what = (
+        "directory of the run's files, which this machine and all nodes see (default: ~/.madctl/runs if that is on a "
+        "network file system; with --lab: in what the lab shares)"
+    )
+    what += "; on k8s in a --volume, which keeps them" if is_pods else ""
+    group.add_argument("--run-root", metavar="PATH", help=what)
+    slurm_options.add_slurm_options(parser)
+    if is_pods:
+        kubernetes_options.add_kubernetes_options(parser)
+
+
+def refuse_foreign(options: argparse.Namespace) -> None:
+    """
+    Refuse options that mean nothing where the run is.
+
+    Raises:
+        UsageError: If one was given.
+    """
+    for option, places in _OF.items():
+        if getattr(options, option[2:].replace("-", "_"), None) and options.on not in places:
+            raise refused("USAGE", f"{option} needs --on {kinds.one_of(places)}")
