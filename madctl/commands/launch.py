@@ -155,7 +155,7 @@ def _in_pods(options: argparse.Namespace) -> int:
     drafted = kubernetes_draft.draft(wanted)
     if options.dry_run:
         return _print(options, drafted)
-    from madctl.playbook import kubernetes_launch  # type: ignore[attr-defined]
+    from madctl.playbook import kubernetes_launch
 
     if options.name:
         _require_free(options.name)

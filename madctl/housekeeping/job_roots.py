@@ -56,9 +56,7 @@ class JobRoots:
 
     def __init__(self, records: Sequence[Record], days: float, dry_run: bool) -> None:
         # What is on another login node is removed there.
-        self._records = [
-            record for record in records if record.job and record.job["on"] == "slurm" and not record.job.get("login")
-        ]
+        self._records = [one for one in records if one.job and "place" in one.job and "login" not in one.job]
         self._age, self._is_dry, self._now = max(0.0, days) * DAY_SECONDS, dry_run, time.time()
         self.roots: list[Root] = []
         self.notices: list[Problem] = []

@@ -47,7 +47,7 @@ def draft(wanted: Mapping[str, Any], only: str | None = None) -> Draft:
     Raises:
         UsageError: If the script cannot be sent, or something is too large for a cluster.
     """
-    from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import delivery  # type: ignore[attr-defined]
+    from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import delivery
 
     asked = {name.removeprefix(PREFIX): value for name, value in wanted.items()}
     run_id, script = run_ids.new(), None

@@ -56,9 +56,18 @@ class ClusterSession(RunSession):
     def player(self, on_task: TaskListener, on_event: EventListener) -> InCluster:
         """Return what follows the run."""
         assert self.record is not None
-        where = (self._cluster, self.record.run_id, self.view.progress)
-        how = (self._reading, self._follow, self.only_reads, self._caught_up, self._stuck)
-        return InCluster(on_task, on_event, *where, *how)
+        return InCluster(
+            on_task,
+            on_event,
+            self._cluster,
+            self.record.run_id,
+            self.view.progress,
+            self._reading,
+            follow=self._follow,
+            read_only=self.only_reads,
+            caught_up=self._caught_up,
+            stuck_seconds=self._stuck,
+        )
 
     def _play(self) -> None:
         for number in self._noted:

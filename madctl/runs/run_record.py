@@ -71,8 +71,8 @@ class Record:
     attempts: int = 1
     # The job of a scheduler that the run is in: ``on``, its ``id``, the ``place`` of its files, and ``conf``, the
     # configuration of its cluster, if that is not the usual one. Where it was submitted on another machine, ``login``
-    # says how that is reached, as ``targets`` does for nodes, and the files are there. In a cluster of Kubernetes it has
-    # a ``namespace`` instead, and the ``kubeconfig`` and the ``context`` if the user named them.
+    # says how that is reached, as ``targets`` does for nodes, and the files are there. In a cluster of Kubernetes it
+    # has a ``namespace`` instead, and the ``kubeconfig`` and the ``context`` if the user named them.
     job: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
