@@ -130,7 +130,8 @@ def _node(pod: Object) -> Dict[str, Any]:
         ended.update(record)
     states = {"waiting": "armed", "running": "running", "terminated": "exited"}
     found = {"state": states[own.state], "exit": ended if own.state == "terminated" else None}
-    return {**found, "node": state.node(pod) or None, "pod": state.name(pod)}
+    unasked = dict.fromkeys(("container", "storage", "processes"))
+    return {**unasked, **found, "joined": ended.get("ranks_joined", 0), "node": state.node(pod), "pod": state.name(pod)}
 
 
 def _said(cluster: Cluster, pod: str) -> Dict[str, Any]:
