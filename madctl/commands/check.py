@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from madctl.errors import refused
-from madctl.request import scheduler_options, slurm_options
+from madctl.request import kubernetes_options, scheduler_options, slurm_options
 from madctl.request.options import add_command, add_host_options, add_job_options, add_option, add_output_option
 
 _EXAMPLES = (
@@ -34,7 +34,7 @@ def register(commands: Any) -> None:
         "--explain", choices=["network"], metavar="network", help="show every address, and why it was chosen or not"
     )
     add_output_option(parser)
-    scheduler_options.add_scheduler_options(parser, ("ssh", "slurm"))
+    scheduler_options.add_scheduler_options(parser)
     parser.show_first(*_FIRST)
 
 
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
     scheduler_options.refuse_foreign(options)
     if options.on == "slurm":
         return _in_job(options)
+    if options.on == "k8s":
+        return _in_pods(options)
     from madctl.lab import state
     from madctl.nodes import choose
     from madctl.playbook.report import report_check
@@ -61,6 +63,20 @@ def run(options: argparse.Namespace) -> int:
     if options.lab:
         state.remember_told(options.lab, [problem.code for problem in view.warnings])
     return report_check(session, options)
+
+
+def _in_pods(options: argparse.Namespace) -> int:
+    from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
+    from madctl.jobs import kubernetes_draft
+    from madctl.playbook import kubernetes_check, kubernetes_launch
+    from madctl.request.role_variables import check_variables, secrets
+
+    kubernetes_options.require(options)
+    wanted = check_variables(argparse.Namespace(**{**vars(options), "dry_run": False}))
+    drafted = kubernetes_draft.draft(wanted, job_directory.ONLY_CHECK)
+    if options.dry_run:
+        return kubernetes_launch.show("check", options, drafted)
+    return kubernetes_check.run(options, wanted, drafted, secrets(options, wanted))
 
 
 def _in_job(options: argparse.Namespace) -> int:

@@ -14,7 +14,8 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = (
         "Delete files of old runs, here and on the given nodes; by default on the nodes of all runs that this machine "
-        "remembers, and in the directories of runs in jobs of Slurm. Live runs are never touched."
+        "remembers, in the directories of runs in jobs of Slurm, and in clusters of Kubernetes. Live runs are never "
+        "touched."
     )
     examples = [("list what is left of runs that ended over a day ago", "madctl gc --days 1 --dry-run")]
     parser = add_command(commands, "gc", run, "delete files of old runs", about, examples)
@@ -28,7 +29,7 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each node where files were deleted; return 4 when a node did not answer."""
-    from madctl.housekeeping import cleaning, job_roots, leftovers, plays
+    from madctl.housekeeping import cleaning, clusters, job_roots, leftovers, plays
     from madctl.nodes import choose
     from madctl.runs import record_store
     from madctl.screen.problems import print_answer
@@ -40,9 +41,11 @@ def run(options: argparse.Namespace) -> int:
     cleaned = cleaning.Cleaning(records, options.days, options.run_dir, options.dry_run)
     cleaned.ask(plays.groups(reaches))
     jobs = job_roots.JobRoots([] if is_narrowed else known, options.days, options.dry_run)
+    pods = clusters.Clusters([] if is_narrowed else known, options.days, options.dry_run)
     if not is_narrowed:
         jobs.clean()
-    over = [*cleaned.over(), *jobs.over()]
+        pods.clean()
+    over = [*cleaned.over(), *jobs.over(), *pods.over()]
     left = leftovers.find()
     if not options.dry_run:
         cleaning.forget(over)
@@ -53,9 +56,10 @@ def run(options: argparse.Namespace) -> int:
         "dry_run": options.dry_run,
         "nodes": cleaned.shown(),
         "roots": [root.shown() for root in jobs.roots],
+        "clusters": pods.shown(),
         "records": [record.run_id for record in over],
         "temporary": [str(path) for path in left],
     }
-    lines = [*cleaned.lines(over, left), *jobs.lines()] or ["nothing to remove"]
-    notices = [*cleaned.notices, *jobs.notices]
+    lines = [*cleaned.lines(over, left), *jobs.lines(), *pods.lines()] or ["nothing to remove"]
+    notices = [*cleaned.notices, *jobs.notices, *pods.notices]
     return print_answer(options, None, data, [*lines, *jobs.kept_lines()], cleaned.problems, notices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError, refused
 from madctl.request import kubernetes_options, scheduler_options, slurm_options
@@ -18,9 +18,6 @@ from madctl.request.options import (
     add_output_option,
     hosts_given,
 )
-
-if TYPE_CHECKING:
-    from madctl.jobs.kubernetes_draft import Draft
 
 _EXAMPLES = (
     ("start train.py on sixteen nodes", "madctl launch --hosts gpu[01-16] train.py --lr 1e-4"),
@@ -146,6 +143,7 @@ def _submit_elsewhere(options: argparse.Namespace, wanted: dict[str, Any]) -> in
 
 def _in_pods(options: argparse.Namespace) -> int:
     from madctl.jobs import kubernetes_draft
+    from madctl.playbook import kubernetes_launch
     from madctl.request import output_choice
     from madctl.request.role_variables import launch_variables, secrets
 
@@ -154,28 +152,11 @@ def _in_pods(options: argparse.Namespace) -> int:
     wanted = launch_variables(argparse.Namespace(**{**vars(options), "dry_run": False}))
     drafted = kubernetes_draft.draft(wanted)
     if options.dry_run:
-        return _print(options, drafted)
-    from madctl.playbook import kubernetes_launch
-
+        return kubernetes_launch.show("launch", options, drafted)
     if options.name:
         _require_free(options.name)
     hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
-    code: int = kubernetes_launch.run(options, wanted, drafted, hidden, shown)
-    return code
-
-
-def _print(options: argparse.Namespace, drafted: Draft) -> int:
-    """Print what would be created."""
-    from madctl.jobs import kubernetes_draft
-    from madctl.result import Result, to_json
-    from madctl.screen import terminal
-
-    if options.output == "json":
-        data = {"objects": drafted.objects(options.with_secret)}
-        terminal.say(to_json(Result("launch", "planned", 0, None, data)))
-    else:
-        terminal.OUT.write(kubernetes_draft.written(drafted, options.with_secret))
-    return ExitCode.SUCCEEDED
+    return kubernetes_launch.run(options, wanted, drafted, hidden, shown)
 
 
 def disarm(session: Any) -> None:

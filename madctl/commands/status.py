@@ -84,8 +84,13 @@ def _of_run(about: Mapping[str, Any]) -> int:
 
 def _about(run: Mapping[str, Any], job: Mapping[str, Any] | None) -> list[Sentence]:
     note = [Sentence("note", run["note"])] if run["note"] else []
-    in_job = [Sentence("job", f"{job['id']} of Slurm"), Sentence("files", job["place"])] if job else []
-    return [called(run["run_id"], run["name"]), *note, Sentence("work", run["work"]), *in_job]
+    return [called(run["run_id"], run["name"]), *note, Sentence("work", run["work"]), *(_of_job(job) if job else [])]
+
+
+def _of_job(job: Mapping[str, Any]) -> list[Sentence]:
+    if job["on"] == "k8s":
+        return [Sentence("job", f"{job['id']} in namespace {job['namespace']}")]
+    return [Sentence("job", f"{job['id']} of Slurm"), Sentence("files", job["place"])]
 
 
 def _next(run: Mapping[str, Any], host: str | None, rank: int | None, job: Mapping[str, Any] | None) -> list[Sentence]:

@@ -42,18 +42,18 @@ def collect(where: Path, run_id: str, dest: Path, size: int) -> Collected:
         run_id: That of the run, which may have been restarted since.
         size: How many bytes each node's files may have.
     """
-    output = _Output(dest, size)
+    output = Output(dest, size)
     try:
         output.read(where)
         run_id = output.run_id or run_id
-        problems = [problem for host in output.hosts if (problem := _taken(dest / host, run_id, host))]
+        problems = taken(output, run_id)
         if problems:
             return Collected({}, problems, [])
         result = place.read(where, job_directory.RESULT)
         nodes, notices = {}, []
         for host, run_dir in output.hosts.items():
             try:
-                left_out = _node(where, output, host, run_id)
+                left_out = write_node(output, host, run_id, where)
             except (Refused, OSError) as error:
                 problems.append(Problem("NODE_SILENT", f"its files were refused: {reason(error, is_named=True)}", host))
                 continue
@@ -65,21 +65,34 @@ def collect(where: Path, run_id: str, dest: Path, size: int) -> Collected:
         output.close()
 
 
+def taken(output: Output, run_id: str) -> list[Problem]:
+    """Return the problems that something else is where nodes' files belong; an earlier attempt is nothing else."""
+    return [found for host in output.hosts if (found := _taken(output.dest / host, run_id, host))]
+
+
 def _taken(place: Path, run_id: str, host: str) -> Problem | None:
-    """Return the problem that something else is where a node's files belong; an earlier attempt is nothing else."""
     first = run_id.partition(".")[0]
     if any(fetching.is_replaced(str(place), name) for name in (run_id, first)):
         return None
     return Problem("DEST_IN_USE", f"{place} exists and is not from this run", host, "name another directory")
 
 
-def _node(where: Path, output: _Output, host: str, run_id: str) -> str | None:
-    """Write the files of one node; return what it left out, empty for nothing, None where it kept nothing."""
+def write_node(output: Output, host: str, run_id: str, where: Path | None = None) -> str | None:
+    """
+    Write the files of one node.
+
+    Args:
+        where: The directory of its job, if nodes kept files there.
+
+    Returns:
+        What the node left out, empty for nothing, None where it kept nothing.
+    """
     final = output.dest / host
     partial = final.with_name(f"{host}{_PARTIAL}")
     fetching.renew(str(partial))
     try:
         left_out = _unpacked(where, host, partial, output.left_of(host))
+        partial.mkdir(0o700, exist_ok=True)
         output.move(host, partial)
         _complete(partial, {"run_id": run_id, "host": host}, output.ends.get(host))
         fetching.replace(str(final), str(partial))
@@ -88,7 +101,9 @@ def _node(where: Path, output: _Output, host: str, run_id: str) -> str | None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _unpacked(where: Path, host: str, partial: Path, size: int) -> str | None:
+def _unpacked(where: Path | None, host: str, partial: Path, size: int) -> str | None:
+    if where is None:
+        return None
     try:
         with open(where / job_directory.KEPT / f"{host}{job_directory.PACK}", "rb") as stream:
             return unpacking.unpack(lambda: stream.read(_PIECE), str(partial), size) or ""
@@ -115,7 +130,7 @@ def _elsewhere(result: Mapping[str, Any] | None, host: str, run_dir: str) -> str
     return f"only its output is here; the rest is on the node: {why['run_dir']}: {why['why']}"
 
 
-class _Output:
+class Output:
     """What the story of a run has of each node: its logs, as files beside where they belong, and how it ended."""
 
     def __init__(self, dest: Path, size: int) -> None:
@@ -137,13 +152,14 @@ class _Output:
             while True:
                 frames = story.more()
                 for event, payload in frames:
-                    self._take(event, payload)
+                    self.take(event, payload)
                 if not frames and not story.more_waits:
                     return
         except wire.WireError as error:
             raise Refused(f"the story of the run: {error}") from error
 
-    def _take(self, event: dict[str, Any], payload: bytes) -> None:
+    def take(self, event: dict[str, Any], payload: bytes) -> None:
+        """Take one event of the run."""
         kind, host, plan = event.get("event"), event.get("host"), event.get("plan")
         if kind in (events.PLANNED, events.RESTART) and plan:
             self.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl collect`` of a run in a job: from its directory, whether it still runs or its nodes are long gone."""
+"""``madctl collect`` of a run in a job: from its directory, or the logs of its pods; no node is asked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import f
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 from madctl.errors import ExitCode, Problem, RunError, refused
-from madctl.jobs import attempts, collecting
-from madctl.playbook import job_login, job_verbs
+from madctl.jobs import attempts, collecting, collecting_pods, kubernetes
+from madctl.jobs.collecting import Collected
+from madctl.jobs.standing import Standing
+from madctl.playbook import job_login, job_verbs, kubernetes_verbs
 from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
 from madctl.screen.problems import print_answer
@@ -27,6 +29,8 @@ def run(record: Record, options: argparse.Namespace) -> int:
         UsageError: If there is nothing to collect.
         RunError: If the files cannot be read.
     """
+    if record.job and record.job["on"] == "k8s":
+        return _of_pods(record, options)
     if job_login.is_elsewhere(record):
         assert record.job is not None
         host, there = record.job["login"]["names"][0], record.job["place"]
@@ -43,6 +47,21 @@ def run(record: Record, options: argparse.Namespace) -> int:
         raise RunError(ExitCode.UNREACHABLE, Problem("NODE_SILENT", str(error), remedy=f"see {where}")) from error
     if not found.nodes and not found.problems:
         raise refused("RUN_UNKNOWN", f"no node of run {record.run_id} has begun", remedy=f"see {where}")
+    return _print(record, options, dest, found, stands)
+
+
+def _of_pods(record: Record, options: argparse.Namespace) -> int:
+    """Collect the logs of pods, and what the cluster says of the run."""
+    stands, record = kubernetes_verbs.stands(record)
+    dest = os.path.abspath(options.to or record.run_id)
+    size = int(options.max_size or fetching.MAX_BYTES)
+    found = collecting_pods.collect(kubernetes.reach(record.job or {}), record.run_id, Path(dest), size)
+    if not found.nodes and not found.problems:
+        raise refused("RUN_UNKNOWN", f"no pod of run {record.run_id} is there, and so no log")
+    return _print(record, options, dest, found, stands)
+
+
+def _print(record: Record, options: argparse.Namespace, dest: str, found: Collected, stands: Standing) -> int:
     now = time.time()
     judged = verdicts.joined_with(record, stands.verdict)
     about = verdicts.described(record, judged, now)

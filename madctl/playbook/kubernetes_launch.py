@@ -7,13 +7,15 @@ import argparse
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
-from madctl.errors import MadctlError, RunError, of_signal
-from madctl.jobs import kubernetes
+from madctl.errors import ExitCode, MadctlError, RunError, of_signal
+from madctl.jobs import kubernetes, kubernetes_draft
 from madctl.jobs.kubernetes_draft import Draft
 from madctl.playbook.job_launch import left, signals_noted
 from madctl.playbook.kubernetes_session import ClusterSession, record_of
 from madctl.playbook.report import report_run
+from madctl.result import Result, to_json
 from madctl.runs import record_store
+from madctl.screen import terminal
 from madctl.screen.view import View
 
 
@@ -61,3 +63,13 @@ def run(
         session = ClusterSession(record, view, cluster, stuck_seconds=stuck, noted=noted)
         session.run()
         return report_run(session, "launch", options.output == "json")
+
+
+def show(command: str, options: argparse.Namespace, drafted: Draft) -> int:
+    """Print what would be created, for which no cluster is needed."""
+    if options.output == "json":
+        data = {"objects": drafted.objects(options.with_secret)}
+        terminal.say(to_json(Result(command, "planned", 0, None, data)))
+    else:
+        terminal.OUT.write(kubernetes_draft.written(drafted, options.with_secret))
+    return ExitCode.SUCCEEDED

@@ -27,6 +27,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways import dial
 
 # For the agent after the conductor, and for the printer after both.
 _AGENT_SECONDS, _PRINTER_SECONDS = 60.0, 15.0
+_RESULT = "result.lines"
 _SIGNALS = {signal.SIGTERM, signal.SIGCHLD}
 
 
@@ -115,8 +116,8 @@ def _agent(known: pod_site.About, index: int) -> None:
     dial_in.serve((where, known.port), key, index, pods.host(index), known.agents_seconds)
 
 
-def _conduct(known: pod_site.About, write: pod_site.Write) -> None:
-    """Conduct, and leave the result in this pod's log, and a verdict where the cluster keeps it."""
+def _conduct(known: pod_site.About, write: pod_site.Write, kept: str) -> None:
+    """Conduct, and leave the result in a file, and a verdict where the cluster keeps it."""
     conducted: Optional[work.Work] = None
     try:
         conducted = work.Work(pod_site.PodSite(known, write))
@@ -127,7 +128,8 @@ def _conduct(known: pod_site.About, write: pod_site.Write) -> None:
         result = work.broken(error, "see the log of the first pod")
     began = conducted.began if conducted else None
     pod_printer.leave_word(pod_site.verdict(result, began))
-    pod_site.say(write, pod_log.RESULT, result)
+    with open(kept, "wb") as stream:
+        pod_site.say(stream.write, pod_log.RESULT, result)
     sys.exit(result["exit_code"])
 
 
@@ -153,7 +155,8 @@ def main() -> None:
 
     prints = family.start(printer)
     agent = family.start(lambda: _agent(known, index))
-    conductor = None if index else family.start(lambda: _conduct(known, write))
+    kept = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), _RESULT)
+    conductor = None if index else family.start(lambda: _conduct(known, write, kept))
     family.on_term = lambda: _end(agent if conductor is None else conductor, conductor is None)
     if conductor is None:
         code = family.wait(agent)
@@ -162,9 +165,18 @@ def main() -> None:
         family.wait(agent, _AGENT_SECONDS)
     os.close(over)
     family.wait(prints, _PRINTER_SECONDS)
+    if not index:
+        _tell(kept, write)
     if not index and code:
         family.linger(pods.LINGER_SECONDS)
     sys.exit(code or 0)
+
+
+def _tell(kept: str, write: pod_site.Write) -> None:
+    """Print the result as the last lines of the log: whoever follows has all of the output then."""
+    with contextlib.suppress(OSError), open(kept, "rb") as stream:
+        for line in stream:
+            write(line)
 
 
 def _end(pid: int, is_agent: bool) -> None:

@@ -34,7 +34,7 @@ _ORDER = re.compile(r'^%s="(\w{1,8})"$' % re.escape(pods.ORDER), re.MULTILINE)
 _MESSAGE = 600  # characters
 _FIRST = ("host", "rank", "signal")
 
-Write = Callable[[bytes], None]
+Write = Callable[[bytes], Any]
 
 
 class About(NamedTuple):

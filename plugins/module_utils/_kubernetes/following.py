@@ -54,8 +54,8 @@ class _Pod:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more comes from it."""
-        return self.has_log_ended or self.log is None
+        """Whether nothing more comes from it; the result is the last line of the first pod."""
+        return self.has_log_ended or self.log is None or self.reader.result is not None
 
 
 class Following:

@@ -12,6 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal i
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import OUTCOMES
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     fields,
+    listed,
     maybe,
     one_of,
     second,
@@ -41,6 +42,11 @@ _record = fields(
         "time": second,
     },
 )
+_problem = fields(
+    {"code": text(64), "host": maybe(text()), "message": text(1 << 14), "remedy": maybe(text(1 << 14))},
+    {"rank": maybe(whole(0, 1 << 17)), "error": maybe(text(1 << 14))},
+)
+_RESULT = fields({"problems": listed(_problem, 1 << 17)}, {"ended": maybe(second), "by_scheduler": truth})
 _STATE = fields({"stage": text(64)}, {"began": maybe(second), "joined": whole(0, 1 << 17)})
 
 
@@ -92,19 +98,26 @@ def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) 
     found = state.standing(job, pods, [] if pods else orders.events(cluster, names.name(run_id)))
     if found.phase != "running":
         return known._replace(status="queued", cause=found.sentence or None)
-    said = _said(cluster, known.first_pod) if known.first_pod else {}
-    return known._replace(began=said.get("began"), joined=said.get("joined"))
+    reader = _lately(cluster, known.first_pod) if known.first_pod else Reader("", True)
+    said = reader.state if _STATE(reader.state) else {}
+    known = known._replace(began=said.get("began"), joined=said.get("joined"))
+    # The first pod ends a while after the run.
+    if reader.result is not None and _RESULT(reader.result) and not reader.result.get("by_scheduler"):
+        return _judged(known._replace(ended=reader.result.get("ended")), reader.result["problems"])
+    return known
 
 
 def _ended(known: Standing) -> Standing:
     result = word.of_cluster(known.job, known.pods)
     told = word.verdict(known.pods) or {}
-    known = known._replace(
-        began=told.get("began"), ended=told.get("ended") or _finished(known), joined=told.get("joined")
-    )
-    if not result["problems"]:
+    ended = told.get("ended") or _finished(known)
+    return _judged(known._replace(began=told.get("began"), ended=ended, joined=told.get("joined")), result["problems"])
+
+
+def _judged(known: Standing, problems: List[codes.Problem]) -> Standing:
+    if not problems:
         return known._replace(status="succeeded")
-    first = result["problems"][0]
+    first = problems[0]
     is_stopped = first["code"] in _STOPPED
     return known._replace(
         status="stopped" if is_stopped else "failed", problem=first, cause=None if is_stopped else codes.cause(first)
@@ -134,14 +147,14 @@ def _node(pod: Object) -> Dict[str, Any]:
     return {**unasked, **found, "joined": ended.get("ranks_joined", 0), "node": state.node(pod), "pod": state.name(pod)}
 
 
-def _said(cluster: Cluster, pod: str) -> Dict[str, Any]:
-    """Return how the conductor says that the run stands; nothing if its pod's log cannot be read now."""
+def _lately(cluster: Cluster, pod: str) -> Reader:
+    """Read what the conductor said lately; nothing if its pod's log cannot be read now."""
     reader = Reader("", True)
     with contextlib.suppress(Refused):
         for line in _bounded(cluster.log(pod, names.CONTAINER, _LOOK_BACK_SECONDS, False)):
             for _ in reader.take(*stamped(line)):
                 pass
-    return reader.state if _STATE(reader.state) else {}
+    return reader
 
 
 def plan(cluster: Cluster, pod: str) -> Optional[Dict[str, Any]]:

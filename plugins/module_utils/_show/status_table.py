@@ -27,7 +27,9 @@ def lines(nodes: Sequence[Dict[str, Any]], silent: Sequence[str] = ()) -> List[s
     for node in nodes:
         container = node["container"] or "-"
         processes = "-" if node["processes"] is None else node["processes"]
-        rows.append((node["host"], node["state"], container, node["joined"], processes, ending(node["exit"])))
+        # A pod is on a node that its cluster has chosen.
+        host = "%s on %s" % (node["host"], node["node"]) if node.get("node") else node["host"]
+        rows.append((host, node["state"], container, node["joined"], processes, ending(node["exit"])))
     rows += [(host, "no answer", "-", "-", "-", "-") for host in silent]
     return columns.aligned(rows)
 

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Delete old runs from clusters of Kubernetes: those that this machine remembers, and that have ended.
+
+Of others in the same namespace nothing is known here; whoever launched them deletes them, or has the cluster do it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import state
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.standing import Standing
+from madctl.errors import MadctlError, Problem
+from madctl.housekeeping.cleaning import DAY_SECONDS
+from madctl.jobs import kubernetes
+from madctl.runs.run_record import Record
+
+
+class Clusters:
+    """The runs of this machine's records that are in clusters."""
+
+    def __init__(self, records: Sequence[Record], days: float, dry_run: bool) -> None:
+        self._records = [record for record in records if record.job and record.job["on"] == "k8s"]
+        self._age, self._is_dry, self._now = max(0.0, days) * DAY_SECONDS, dry_run, time.time()
+        self.notices: list[Problem] = []
+        self._removed: list[Record] = []
+        self._over: list[Record] = []
+
+    def clean(self) -> None:
+        """Ask about each run, and delete it if it is over for long enough; one that cannot be asked stays."""
+        silent: set[str] = set()
+        for record in self._records:
+            where = _place(record)
+            if where in silent:
+                continue
+            try:
+                self._clean(record)
+            except MadctlError as error:
+                silent.add(where)
+                self.notices += [Problem(each.code, f"{where}: {each.message}") for each in error.problems]
+
+    def _clean(self, record: Record) -> None:
+        cluster = kubernetes.reach(record.job or {})
+        found = kubernetes.look(cluster, record.run_id)
+        if not self._is_old(record, found):
+            return
+        if found.job is None and not found.pods:
+            # What the cluster does not delete with a job may be left of it.
+            is_there = not self._is_dry and kubernetes.delete(cluster, record.run_id)
+        else:
+            is_there = self._is_dry or kubernetes.delete(cluster, record.run_id)
+        self._over.append(record)
+        if is_there:
+            self._removed.append(record)
+
+    def _is_old(self, record: Record, found: Standing) -> bool:
+        """Return whether a run has ended long enough ago, for all that is known."""
+        is_gone = found.job is None and not found.pods
+        if not is_gone and (found.job is None or not state.is_over(found.job)):
+            return False
+        ended = found.ended or record.ended or record.seen or record.created
+        return self._now - ended >= self._age
+
+    def over(self) -> list[Record]:
+        """Return the records that are not needed any more."""
+        return list(self._over)
+
+    def shown(self) -> list[dict[str, str]]:
+        """Return what was deleted, as data."""
+        return [{"run_id": record.run_id, "cluster": _place(record)} for record in self._removed]
+
+    def lines(self) -> list[str]:
+        """Write a line for each namespace with deletions."""
+        found: dict[str, list[str]] = {}
+        for record in self._removed:
+            found.setdefault(_place(record), []).append(record.run_id)
+        verb = "would delete" if self._is_dry else "deleted"
+        return [f"{where}: {verb} {', '.join(names)}" for where, names in found.items()]
+
+
+def _place(record: Record) -> str:
+    job = record.job or {}
+    context = f" of {job['context']}" if job.get("context") else ""
+    return f"namespace {job['namespace']}{context}"

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check nodes in a short job of Kubernetes, which leaves nothing behind."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
+from madctl.errors import MadctlError
+from madctl.jobs import kubernetes
+from madctl.jobs.kubernetes_draft import Draft
+from madctl.nodes import inventory
+from madctl.nodes.inventory import Targets
+from madctl.playbook import EventListener, TaskListener
+from madctl.playbook.in_cluster import InCluster
+from madctl.playbook.job_launch import signals_noted
+from madctl.playbook.report import report_check
+from madctl.playbook.session import Session
+from madctl.result import to_problem
+from madctl.screen.problems import print_problems
+from madctl.screen.view import View
+
+
+class CheckSession(Session):
+    """A check whose nodes are known only when its pods run."""
+
+    def __init__(self, cluster: Cluster, run_id: str, view: View, seconds: float, noted: Sequence[int]) -> None:
+        """
+        Prepare.
+
+        Args:
+            seconds: How long a pod may be unable to start before the check is given up.
+            noted: Signals that arrived before this session could obey them.
+        """
+        super().__init__(Targets((), inventory.of_group({}, {})), {}, view)
+        self._cluster, self._run_id, self._seconds, self._noted = cluster, run_id, seconds, noted
+
+    def player(self, on_task: TaskListener, on_event: EventListener) -> InCluster:
+        """Return what follows the job."""
+        tell = self.view.progress
+        return InCluster(on_task, on_event, self._cluster, self._run_id, tell, stuck_seconds=self._seconds)
+
+    def _play(self) -> None:
+        for number in self._noted:
+            self.on_signal(number, None)
+        super()._play()
+
+    def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
+        """Take the result, unless the user no longer waits for it."""
+        del action, host
+        if not result.get("detached"):
+            self.verdict = result
+            self.view.warnings = [to_problem(entry) for entry in result.get("warning_list", [])]
+            self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
+
+
+def run(options: argparse.Namespace, wanted: dict[str, Any], drafted: Draft, hidden: tuple[str, ...]) -> int:
+    """
+    Check in pods, delete them, and return the exit code.
+
+    Args:
+        wanted: The variables of the check.
+        hidden: What must not be shown.
+    """
+    cluster = kubernetes.reach(
+        {name: drafted.asked.get(f"k8s_{name}") for name in ("kubeconfig", "context", "namespace")}
+    )
+    run_id = drafted.parcel.run_id
+    # Until the session obeys signals, they are only noted: the job must not be left to itself.
+    with signals_noted() as noted:
+        kubernetes.create(cluster, drafted.objects())
+        try:
+            view = View((), as_json=options.output == "json", stages=(), secrets=hidden)
+            if options.notice:
+                view.notice(options.notice)
+            view.progress("queue", f"created job madctl-{run_id} in namespace {cluster.namespace}")
+            session = CheckSession(cluster, run_id, view, float(wanted.get("madctl_start_timeout") or 60), noted)
+            session.run()
+            return report_check(session, options)
+        finally:
+            try:
+                kubernetes.delete(cluster, run_id)
+            except MadctlError as error:
+                print_problems([], list(error.problems))
