@@ -63,12 +63,9 @@ def draft(wanted: Mapping[str, Any], only: str | None = None) -> Draft:
     data, key = json.dumps(request).encode(), secrets.token_bytes(_KEY_BYTES)
     parcel = manifests.Parcel(run_id, key, data, delivery.pod_program(), delivery.programs(), script)
     drafted = Draft({**asked, "run_id": run_id}, parcel)
-    _refuse([*limits.problems(drafted.asked, validation.as_option), *_sizes(drafted)])
+    _refuse(limits.problems(drafted.asked, validation.as_option))
+    _refuse(limits.sizes(drafted.objects(), validation.as_option))
     return drafted
-
-
-def _sizes(drafted: Draft) -> list[Found]:
-    return limits.sizes(drafted.objects(), validation.as_option)
 
 
 def _refuse(found: Sequence[Found]) -> None:

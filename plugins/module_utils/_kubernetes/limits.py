@@ -22,7 +22,7 @@ Named = Callable[[Row], str]
 Reason = values.Reason
 
 SCRIPT_BYTES = 256 << 10
-_OBJECT_BYTES, _ANNOTATION_BYTES = 1 << 20, 256 << 10
+_OBJECT_BYTES = 1 << 20
 _LEAST_TTL = 60.0
 _OURS = (manifests.PROGRAMS_PATH, manifests.KEY_PATH, manifests.ORDERS_PATH, manifests.SHM_PATH)
 _SYSTEM = ("/proc", "/sys", "/dev")
@@ -220,15 +220,6 @@ def _size(one: manifests.Manifest) -> int:
 
 def _decoded(text: str) -> int:
     return len(base64.b64decode(text))
-
-
-def of_annotations(given: Mapping[str, str]) -> Reason:
-    """Return why annotations cannot be set: a key that is none, or too many bytes of keys and values."""
-    # Keys are compared in lower case.
-    reason = next(filter(None, (values.label_key(key.lower()) for key in given)), None)
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in given.items())
-    too_long = "must have at most %d bytes" % _ANNOTATION_BYTES if size > _ANNOTATION_BYTES else None
-    return reason or too_long
 
 
 def script(name: str, data: bytes) -> Tuple[Reason, str]:
