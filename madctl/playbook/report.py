@@ -83,7 +83,8 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
         _results(view, plan, data, ended)
     code = code or (ExitCode.INTERNAL if broken else code)
     if as_json:
-        run_id = plan["run_id"] if plan else None
+        # One that was refused before its plan may have left a job.
+        run_id = plan["run_id"] if plan else session.record.run_id if session.record else None
         status = "failed" if broken and code == ExitCode.INTERNAL else ended
         terminal.say(to_json(view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings))))
     elif dry_run and data:

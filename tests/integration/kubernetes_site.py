@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab whose hosts stand in for the nodes of a cluster of Kubernetes, as tests of runs in pods need it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import uuid
+from pathlib import Path
+
+from madctl.lab import power
+from tests.integration.cluster import cluster as stand_in
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
+
+ALL = 3
+
+
+class Site:
+    """A stand-in for a cluster, and the runs in it."""
+
+    def __init__(self, cluster):
+        self.cluster, self.lab = cluster, cluster.lab
+
+    def options(self, nodes=ALL):
+        return ["--on", "k8s", "--nnodes", str(nodes), "--image", "registry/train:1", "--nproc-per-node", "2"]
+
+    def launch(self, *words, nodes=ALL, **more):
+        return madctl("launch", *self.options(nodes), "--output", "json", *words, **more)
+
+    def begin(self, *words, nodes=ALL):
+        """Start a launch in the background, as a user who may press Ctrl-C."""
+        return self.start("launch", *self.options(nodes), *words)
+
+    def start(self, *words):
+        """Start a command in the background."""
+        argv = [str(MADCTL), *words]
+        return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def kubectl(self, *words, check=True):
+        """Run the real kubectl, and return what it prints."""
+        done = subprocess.run(["kubectl", *words], capture_output=True, text=True, timeout=60)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout
+
+    def objects(self, kind):
+        return json.loads(self.kubectl("get", kind, "--output", "json"))["items"]
+
+    def job(self, run_id):
+        return json.loads(self.kubectl("get", "job", f"madctl-{run_id}", "--output", "json"))
+
+    def conditions(self, run_id):
+        return {one["type"] for one in self.job(run_id)["status"].get("conditions", ()) if one["status"] == "True"}
+
+    def ends(self, run_id):
+        """Return the exit code of every pod of a run, by its number; None while it runs."""
+        found = {}
+        for pod in self.objects("pods"):
+            if pod["metadata"]["labels"]["madctl.dev/run"] == run_id:
+                state = pod["status"].get("containerStatuses", [{"state": {}}])[0]["state"]
+                number = int(pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"])
+                found[number] = state.get("terminated", {}).get("exitCode")
+        return found
+
+    def wait_joined(self, run_id, ranks=2 * ALL):
+        wait_for(lambda: madctl("status", run_id, "--output", "json").json["data"]["run"]["ranks_joined"] == ranks)
+
+    def clear(self):
+        """Delete all runs, and wait until nothing of them is there."""
+        for record in madctl("ps", "--output", "json").json["data"]["runs"]:
+            madctl("stop", record["run_id"], "--force")
+        madctl("gc", "--days", "0")
+        for kind in ("jobs", "services", "configmaps", "secrets"):
+            self.kubectl("delete", kind, "--all")
+        wait_for(lambda: self.objects("pods") == [])
+
+
+@contextlib.contextmanager
+def running(count=ALL, **more):
+    """Bring up a lab and the stand-in on its hosts, and take both down at the end."""
+    name, before = f"test-{uuid.uuid4().hex[:8]}", Path.cwd()
+    os.chdir(JOBS)
+    try:
+        with stand_in.running(power.up(name, count, {}), **more) as cluster:
+            yield Site(cluster)
+    finally:
+        os.chdir(before)
+        power.down(name)

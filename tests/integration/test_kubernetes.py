@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Runs in pods, from their creation to their end, on a stand-in for a cluster and its kubelets.
+
+Its README says what it is true to, and what no stand-in can show. The Python client and kubectl are real, and so are
+the pods' processes: each is the first of a namespace on a host of a lab.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+
+import pytest
+
+from tests.integration import kubernetes_site
+from tests.integration.command import EXAMPLE, JOBS, madctl, wait_for
+from tests.integration.host_processes import left_behind
+
+FAIL, WAIT = f"{JOBS}/fail.py", f"{JOBS}/wait.py"
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
+    pytest.mark.skipif(shutil.which("kubectl") is None, reason="not installed: kubectl"),
+    pytest.mark.usefixtures("own_records"),
+]
+
+
+@pytest.fixture(scope="module")
+def everything():
+    with kubernetes_site.running() as site:
+        yield site
+
+
+@pytest.fixture
+def site(everything, own_records, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", everything.cluster.kubeconfig)
+    yield everything
+    everything.clear()
+    assert left_behind(everything.lab) == []
+
+
+@pytest.fixture
+def detached(site):
+    """A run that was left in the cluster once all its ranks had joined."""
+    done = site.launch("--detach", WAIT)
+    assert (done.code, done.json["status"]) == (0, "queued"), done.err
+    site.wait_joined(done.json["run_id"])
+    return done.json["run_id"]
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+
+def test_ranks_of_three_pods_meet(site):
+    done = site.launch(EXAMPLE)
+
+    assert done.code == 0, done.err
+    found = re.findall(r"│ rank (\d) of 6 on (\S+): sum 21, expected 21", done.err)
+    name = f"madctl-{done.json['run_id']}"
+    assert sorted(found) == [(str(rank), f"{name}-{rank // 2}") for rank in range(6)]
+    data = done.json["data"]
+    assert (data["ranks_joined"], [node["host"] for node in data["nodes"]]) == (6, ["pod-0", "pod-1", "pod-2"])
+    wait_for(lambda: "Complete" in site.conditions(done.json["run_id"]))
+    assert site.ends(done.json["run_id"]) == {0: 0, 1: 0, 2: 0}
+
+
+def test_a_failure_has_its_pod_its_rank_and_its_code_and_no_log_is_lost(site):
+    done = site.launch(FAIL, "3")
+    run_id = done.json["run_id"]
+
+    error = done.json["errors"][0]
+    assert (done.code, error["code"], error["host"], error["rank"]) == (6, "RANK_FAILED", "pod-1", 3), done.err
+    assert "giving up" in done.err
+    wait_for(lambda: "Failed" in site.conditions(run_id))
+    # Had another pod ended with an error, or this one first, the cluster would have deleted pods that still ran.
+    assert site.ends(run_id) == {0: 6, 1: 0, 2: 0}
+    failed = next(one for one in site.job(run_id)["status"]["conditions"] if one["type"] == "Failed")
+    assert failed["reason"] == "PodFailurePolicy" and "exit code 6" in failed["message"]
+    assert "giving up" in madctl("logs", run_id, "--rank", "3").out
+    first = next(pod for pod in site.objects("pods") if "-0-" in pod["metadata"]["name"])
+    word = json.loads(first["status"]["containerStatuses"][0]["state"]["terminated"]["message"])
+    assert (word["code"], word["first"]["host"], word["first"]["rank"]) == ("RANK_FAILED", "pod-1", 3)
+
+
+def test_every_later_command_knows_how_it_ended(site):
+    run_id = site.launch(FAIL, "3").json["run_id"]
+    cause = "pod-1 rank 3: exit code 7"
+    wait_for(lambda: site.ends(run_id)[0] == 6)
+
+    status, listed = madctl("status"), madctl("ps", "--output", "json").json["data"]["runs"][0]
+    assert status.out.startswith("failed after") and cause in status.out.splitlines()[0], status.out
+    assert f"job     madctl-{run_id} in namespace train" in status.out
+    assert (listed["status"], listed["cause"], listed["exit_code"]) == ("failed", cause, 6)
+    again = madctl("attach", "--output", "json")
+    assert (again.code, again.json["errors"][0]["rank"]) == (6, 3) and "giving up" in again.err
+    # Also where this machine saw nothing of it.
+    shutil.rmtree(os.path.join(os.environ["XDG_STATE_HOME"], "madctl"))
+    assert "no runs yet" in madctl("status").err
+
+
+def test_a_launch_that_the_checks_refuse_starts_nothing(site):
+    done = site.launch("missing.py")
+
+    assert (done.code, done.codes) == (3, ["ENTRY_MISSING"] * 3), done.err
+    wait_for(lambda: site.ends(done.json["run_id"]) == {0: 3, 1: 0, 2: 0})
+    assert "missing.py not found" in madctl("status").out
+
+
+def test_a_restart_is_one_in_the_living_pods(site):
+    done = site.launch("--max-restarts", "1", FAIL, "3")
+
+    assert (done.code, done.json["data"]["attempts"]) == (6, 2), done.err
+    assert done.err.count("│ giving up") == 2
+    assert len(site.objects("pods")) == 3
+
+
+def test_a_script_and_variables_are_sent_and_secrets_are_nowhere_else(site, tmp_path):
+    script = tmp_path / "sent.py"
+    script.write_text(
+        "import os, sys, hashlib\nprint('sent', sys.argv[1:], hashlib.md5(os.environ['TOKEN'].encode()).hexdigest())\n"
+    )
+    secret = "tiger-in-the-night"
+    done = site.launch("--send-script", "--env", "TOKEN", str(script), "a b", env={"TOKEN": secret})
+
+    digest = hashlib.md5(secret.encode()).hexdigest()
+    assert done.code == 0, done.err
+    assert done.err.count(f"│ sent ['a b'] {digest}") == 6, done.err
+    shown = "".join(
+        site.kubectl("get", kind, "--output", "yaml") for kind in ("jobs", "pods", "services", "configmaps")
+    )
+    shown += "".join(site.kubectl("describe", kind) for kind in ("jobs", "pods", "secrets", "configmaps"))
+    assert shown.count(done.json["run_id"]) > 10 and secret not in shown
+    assert secret not in done.out + done.err + madctl("status", "--output", "json").out
+
+
+@pytest.mark.parametrize("words", [("--command", "--", "sh", "-c", "echo node $NODE_RANK of $NNODES")])
+def test_a_command_runs_once_per_pod(site, words):
+    done = site.launch(*words)
+
+    assert done.code == 0, done.err
+    assert sorted(re.findall(r"│ node (\d) of 3", done.err)) == ["0", "1", "2"]
+
+
+def test_mpirun_starts_ranks_in_all_pods_without_ssh(site):
+    say = 'echo "rank $OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE on $(hostname)"'
+    how = ["--runner", "mpirun", "--mpirun", "/usr/bin/mpirun.openmpi", "--allow-run-as-root"]
+    done = site.launch(*how, "--", "sh", "-c", say)
+
+    assert done.code == 0, done.err
+    found = re.findall(r"rank (\d) of 6 on \S+-(\d)\n", done.err)
+    assert sorted(found) == [(str(rank), str(rank // 2)) for rank in range(6)]
+    assert done.json["data"]["ranks_joined"] == 6
+
+
+def test_two_launches_at_once_do_not_meet(site):
+    one, two = (
+        site.begin("--nproc-per-node", "1", EXAMPLE, nodes=1),
+        site.begin("--nproc-per-node", "1", EXAMPLE, nodes=2),
+    )
+    said = [process.communicate(timeout=100)[0] for process in (one, two)]
+
+    assert [one.returncode, two.returncode] == [0, 0], said
+    assert "rank 0 of 1" in said[0] and "rank 1 of 2" in said[1]
+
+
+# -- stop ------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_left_is_known_and_stopped_with_proof(site, detached):
+    status = madctl("status", "--exit-code")
+    assert status.code == 0 and status.out.startswith("running for"), status.out
+    assert re.search(r"pod-1 on node\d +running", status.out)
+
+    done = madctl("stop", "--output", "json")
+
+    assert (done.code, done.json["status"]) == (0, "stopped"), done.err
+    assert set(site.ends(detached).values()) == {0, 130} and site.ends(detached)[0] == 130
+    assert madctl("ps", "--output", "json").json["data"]["runs"][0]["status"] == "stopped"
+    assert "waiting 5" in madctl("logs", detached).out
+    assert madctl("stop").code == 0
+
+
+def test_ctrl_c_stops_the_run_on_all_pods(site):
+    launch = site.begin(WAIT)
+    seen = 0
+    while seen < 6:
+        line = launch.stdout.readline()
+        assert line, "it has ended"
+        seen += "│ waiting" in line
+    launch.send_signal(signal.SIGINT)
+    said, _ = launch.communicate(timeout=60)
+
+    assert launch.returncode == 130 and "madctl: interrupted [INTERRUPTED]" in said, said
+    run_id = madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
+    wait_for(lambda: site.ends(run_id) == {0: 130, 1: 0, 2: 0})
+
+
+def test_a_killed_launch_leaves_the_run_and_another_one_follows_it(site):
+    launch = site.begin(WAIT)
+    while "│ waiting 5" not in launch.stdout.readline():
+        assert launch.poll() is None
+    launch.kill()
+    launch.communicate()
+
+    run_id = madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
+    attached = site.start("attach", run_id)
+    while "│ waiting 5" not in attached.stdout.readline():
+        assert attached.poll() is None
+    attached.send_signal(signal.SIGINT)
+    said, _ = attached.communicate(timeout=60)
+    assert attached.returncode == 130, said
+    wait_for(lambda: site.ends(run_id) == {0: 130, 1: 0, 2: 0})
+
+
+# -- everything else -------------------------------------------------------------------------------
+
+
+def test_a_check_is_a_short_job_that_leaves_nothing(site):
+    done = madctl("check", *site.options(), "--output", "json", EXAMPLE)
+
+    assert done.code == 0, done.err
+    nodes = done.json["data"]["nodes"]
+    assert [node["host"] for node in nodes] == ["pod-0", "pod-1", "pod-2"]
+    assert {node["checks"]["proof"] for node in nodes} == {"ok"}
+    for kind in ("jobs", "services", "configmaps", "secrets"):
+        assert site.objects(kind) == []
+
+
+def test_a_run_is_collected_and_deleted(site, tmp_path):
+    run_id = site.launch(FAIL, "3").json["run_id"]
+    wait_for(lambda: site.ends(run_id)[0] == 6)
+
+    done = madctl("collect", "--to", str(tmp_path / "here"))
+
+    assert done.code == 0, done.err
+    assert (tmp_path / "here/pod-1/logs/rank-3.out").read_text() == "rank 3 of 6\ngiving up\n"
+    objects = json.loads((tmp_path / "here/objects.json").read_text())
+    assert [one["kind"] for one in objects] == ["Job", "Service", "ConfigMap"]
+    kept = madctl("gc", "--days", "1")
+    assert kept.code == 0 and site.objects("jobs") != []
+    gone = madctl("gc", "--days", "0")
+    assert (gone.code, f"namespace train: deleted {run_id}" in gone.out) == (0, True), gone.out
+    assert [site.objects(kind) for kind in ("jobs", "secrets", "configmaps", "services")] == [[], [], [], []]
+
+
+def test_a_run_that_lives_is_never_deleted(site, detached):
+    done = madctl("gc", "--days", "0")
+
+    assert done.code == 0 and "deleted" not in done.out
+    assert madctl("status").out.startswith("running for")
+
+
+def test_a_dry_run_can_be_created_with_kubectl(site, tmp_path):
+    done = madctl("launch", *site.options(), "--dry-run", "--with-secret", "--output", "yaml", EXAMPLE)
+    (tmp_path / "run.yaml").write_text(done.out)
+    site.kubectl("create", "-f", str(tmp_path / "run.yaml"))
+    job = site.objects("jobs")[0]["metadata"]
+
+    assert done.code == 0, done.err
+    wait_for(lambda: "Complete" in site.conditions(job["labels"]["madctl.dev/run"]), 60)
