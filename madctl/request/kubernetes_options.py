@@ -29,7 +29,7 @@ _WORDS = {
     "--scheduler-name": ("NAME", "scheduler that places the pods"),
     "--queue": ("NAME", "local queue of Kueue, in which the run waits for its turn"),
     "--service-account": ("NAME", "service account of the pods, which get no token of it"),
-    "--run-as-user": ("UID", "user of the pods other than root, as the Pod Security level restricted wants it"),
+    "--run-as-user": ("UID", "user of the pods, if it is not root; such pods pass the Pod Security level restricted"),
     "--host-network": (None, "use the network of the nodes"),
     "--volume": ("CLAIM:PATH[:ro]", "persistent volume claim, and where the job sees it (repeatable)"),
     "--send-script": (None, "send the script along, up to 256 KiB, because the image does not have it"),

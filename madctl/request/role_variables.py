@@ -89,8 +89,8 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
 
 
 def _as_typed(options: argparse.Namespace) -> list[Row]:
-    usual = [row for row in _AS_TYPED if row.scheduler != "k8s"]
-    return [row for row in usual if hasattr(options, row.attribute) and row.scheduler in (None, options.on)]
+    meant = [row for row in _AS_TYPED if row.scheduler in (None, options.on)]
+    return [row for row in meant if hasattr(options, row.attribute)]
 
 
 def _require_what_they_need(options: argparse.Namespace) -> None:

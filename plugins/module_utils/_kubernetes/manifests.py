@@ -157,7 +157,7 @@ def _given(asked: Arguments, argument: str) -> Any:
 
 def _deadline(asked: Arguments) -> Optional[int]:
     timeout = _given(asked, "timeout")
-    more = _given(asked, "start_timeout") + _given(asked, "grace") + _DEADLINE_SECONDS
+    more = AGENTS_SECONDS + _given(asked, "start_timeout") + _given(asked, "grace") + _DEADLINE_SECONDS
     return math.ceil(timeout + more) if timeout else None
 
 

@@ -26,8 +26,9 @@ _SUFFIXES = {
     **{name + "i": Fraction(1024 ** (at + 1)) for at, name in enumerate("KMGTPE")},
 }
 _LONGEST_QUANTITY = 40  # characters
-# What only who launches has to know, besides what becomes of a Job.
+# What only who launches has to know, besides what becomes of a Job; of what is never typed, pods need these alone.
 _HERE = ("on", "dry_run", "detach", "show_hosts", "show_ranks", "install", "become")
+_INTERNAL = ("python_required", "chdir_required", "proof")
 
 
 class Toleration(NamedTuple):
@@ -114,14 +115,20 @@ def in_pods(given: Mapping[str, Any], run_id: str, usual_port: Optional[str] = N
     Args:
         usual_port: The port of the rendezvous if the user chose none, where the arguments have one nevertheless.
     """
-    mine = [name for name in given if name not in _HERE and not BY_NAME[name].scheduler]
     port = given.get("master_port")
     return {
-        **{name: given[name] for name in mine if given[name] is not None},
+        **{name: value for name, value in given.items() if value is not None and _is_for_pods(name)},
         "run_id": run_id,
         "master_port": "auto" if port in (None, usual_port) else port,
         "skip": sorted({*(given.get("skip") or ()), "machine"}),
     }
+
+
+def _is_for_pods(name: str) -> bool:
+    row = BY_NAME.get(name)  # None for other arguments of a task
+    if row is None or row.scheduler or name in _HERE:
+        return False
+    return not row.is_internal or name in _INTERNAL
 
 
 def script(work: Sequence[Word], shape: str) -> Optional[str]:

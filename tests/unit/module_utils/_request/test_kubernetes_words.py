@@ -75,7 +75,10 @@ def test_pods_are_told_nothing_of_the_cluster_or_of_who_launches():
         "detach": True,
         "dry_run": True,
     }
-    found = kubernetes_words.in_pods(parsed(**samples, show_ranks="0", show_hosts="a", install=True), "r1")
+    of_task = {"event_socket": "/s", "state": "submitted", "known_tags": []}
+    found = kubernetes_words.in_pods(
+        {**parsed(**samples, show_ranks="0", show_hosts="a", install=True), **of_task}, "r1"
+    )
 
     assert found == {"work": ["train.py"], "run_id": "r1", "master_port": "auto", "skip": ["machine"]}
 

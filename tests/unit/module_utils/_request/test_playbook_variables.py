@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._request import playbook_variables
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import OF_SLURM, TABLE
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh
 
 ROOT = Path(__file__).parents[4]
@@ -81,6 +82,14 @@ def test_the_names_are_those_that_roles_playbooks_and_documents_have():
     # These two belong to hosts, and the inventory sets them.
     assert unused <= {"madctl_node_rank", "madctl_slots"}
     assert documented == playbook_variables.NAMES
+
+
+def test_an_option_of_several_schedulers_is_told_by_the_name_that_it_had_first():
+    shared = {row.option for row in TABLE if row.scheduler == "k8s"} & {row.option for row in OF_SLURM}
+
+    assert shared == {"--gpus-per-node"}
+    assert playbook_variables.in_words_of_playbooks("--gpus-per-node N") == "madctl_slurm_gpus_per_node: N"
+    assert playbook_variables.in_words_of_playbooks("--exclusive") == "madctl_slurm_exclusive: true"
 
 
 def test_a_misspelled_name_is_told_with_the_one_that_was_meant():
