@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import pods
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem as Found
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import limits, manifests
@@ -53,11 +54,11 @@ def draft(wanted: Mapping[str, Any], only: str | None = None) -> Draft:
     run_id, script = run_ids.new(), None
     if asked.get("k8s_send_script"):
         path, script = _script(asked)
-        words = kubernetes_words.with_script(asked["work"], path, f"{manifests.PROGRAMS_PATH}/{script[0]}")
+        words = kubernetes_words.with_script(asked["work"], path, f"{pods.PROGRAMS}/{script[0]}")
         asked["work"] = words
     request = {
         "arguments": kubernetes_words.in_pods(asked, run_id),
-        "agents_seconds": manifests.AGENTS_SECONDS,
+        "agents_seconds": manifests.agents_seconds(asked),
         **({"only": only} if only else {}),
     }
     data, key = json.dumps(request).encode(), secrets.token_bytes(_KEY_BYTES)
@@ -117,7 +118,7 @@ def written(drafted: Draft, with_secret: bool) -> str:
     # kubectl apply would keep a copy in an annotation, which has no room for the programs.
     head = ["# Create these with kubectl create -f, or with kubectl apply --server-side -f."]
     if not with_secret:
-        about = f"Secret {manifests.name(drafted.parcel.run_id)}, which has the run's key and the values of --env,"
+        about = f"Secret {pods.name(drafted.parcel.run_id)}, which has the run's key and the values of --env,"
         head += [f"# The {about} is left out.", "# The pods wait for it. --with-secret prints it, too."]
     objects = drafted.objects(with_secret)
     text = yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, explicit_start=True, width=1 << 30)

@@ -117,8 +117,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_option(limits, "--idle-timeout", default=None, metavar="TIME", help=what)
     what = "keep only the newest SIZE of each log on the nodes (default 1G)"
     add_option(limits, "--log-cap", metavar="SIZE", help=what)
-    what = "time for the nodes to get ready (default 60)"
-    add_option(limits, "--start-timeout", metavar="TIME", help=what)
+    what = "time for the nodes to get ready (default 60; for pods to start: 300)"
+    add_option(limits, "--start-timeout", default=None, metavar="TIME", help=what)
     what = "use the first N nodes that pass all checks; the others are spares"
     add_option(ranks, "--nnodes", default=None, metavar="N", help=what)
     what = "restart all ranks up to N times after a failure (default 0)"

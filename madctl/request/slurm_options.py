@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_signals
 from ansible_collections.madctl.multinode.plugins.module_utils._request import slurm_words
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
 from madctl.errors import refused
 from madctl.request.options import hosts_given
 
@@ -74,7 +75,8 @@ def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:
     if options.signal is not None:
         words.append(f"--signal={_signal(options.signal)}")
     if options.time is None and wanted.get("madctl_timeout"):
-        words.append(slurm_words.limit(float(wanted["madctl_timeout"]), float(wanted["madctl_start_timeout"])))
+        start = wanted.get("madctl_start_timeout") or BY_NAME["start_timeout"].default
+        words.append(slurm_words.limit(float(wanted["madctl_timeout"]), float(start)))
     return [*words, *_more(options.sbatch_args)]
 
 

@@ -94,7 +94,7 @@ USED = {path: set(map(kind_of, walk(tree))) for path, tree in SOURCES.items()}
 EMITTED = [(path, *event) for path, tree in SOURCES.items() for event in emitted(tree) if event[0]]
 
 # These follow nodes, and run where a screen is; one of them also says what a node would that cannot.
-FOLLOWING = tuple(f"plugins/module_utils/{room}/" for room in ("_conduct", "_follow", "_job", "_submit"))
+FOLLOWING = tuple(f"plugins/module_utils/{room}/" for room in ("_conduct", "_follow", "_job", "_submit", "_kubernetes"))
 FOR_NODES = ("plugins/module_utils/_conduct/links.py",)
 
 # Words of every program; as kinds of events they are found by what they are compared with.
@@ -102,12 +102,13 @@ ORDINARY = {events.TEXT, events.NODES, events.END, events.EXIT}
 # What these words mean in a file besides a kind of event.
 STATES = {"armed", "stopping"}
 MEANINGS = {
-    "madctl/commands/launch.py": {"planned"},  # how a dry run ended
+    "madctl/playbook/kubernetes_launch.py": {"planned"},  # how a dry run ended
     "madctl/commands/status.py": {"stopping"},  # a state
     "madctl/jobs/standing.py": {*STATES, "lost"},
     "madctl/lab/slurm.py": {"idle"},  # a state of Slurm's nodes
     "madctl/playbook/job_launch.py": {"planned"},  # how a dry run ended
     "madctl/playbook/report.py": {"planned"},  # how a dry run ended
+    "plugins/module_utils/_kubernetes/standing.py": {"armed"},  # a state
     "plugins/module_utils/_follow/verdict.py": {"armed", "stopping", "apart"},  # states, a part of the record
     "plugins/module_utils/_supervise/container_calls.py": {"ready"},  # a request is whole
     "plugins/module_utils/_arm/arming.py": {"ready"},  # the supervisor's first word

@@ -141,7 +141,9 @@ def main() -> None:
         known = pod_site.about()
         request = pod_site.request()
     except site.SiteError as error:
-        sys.exit("madctl: %s: %s" % (pods.host(index), error))
+        said = "%s: %s" % (pods.host(index), error)
+        pod_printer.leave_text(said)
+        sys.exit("madctl: " + said)
     family = Family()
     write = pod_printer.to_all(1, *pod_printer.copy_of(known.logs, pods.host(index)))
     is_over, over = os.pipe()

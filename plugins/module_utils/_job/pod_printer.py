@@ -116,7 +116,12 @@ def copy_of(directory: Optional[str], name: str) -> List[int]:
 
 def leave_word(about: Dict[str, Any], path: str = pods.TERMINATION_LOG) -> None:
     """Write what the cluster keeps of a pod after its end."""
-    data = json.dumps(about).encode()
+    leave_text(json.dumps(about), path)
+
+
+def leave_text(text: str, path: str = pods.TERMINATION_LOG) -> None:
+    """Write a text there instead."""
+    data = text.encode(errors="replace")
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as stream:

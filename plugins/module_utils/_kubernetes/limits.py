@@ -11,6 +11,7 @@ import base64
 import posixpath
 from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kubernetes_values as values
@@ -24,7 +25,7 @@ Reason = values.Reason
 SCRIPT_BYTES = 256 << 10
 _OBJECT_BYTES = 1 << 20
 _LEAST_TTL = 60.0
-_OURS = (manifests.PROGRAMS_PATH, manifests.KEY_PATH, manifests.ORDERS_PATH, manifests.SHM_PATH)
+_OURS = (names.PROGRAMS, names.SECRETS, names.ORDERS, manifests.SHM)
 _SYSTEM = ("/proc", "/sys", "/dev")
 
 
@@ -158,6 +159,9 @@ def _contradictions(asked: Arguments, named: Named) -> Iterator[Problem]:
         for twice in _twice(given):
             yield _usage("%s: %s is given twice" % (named(BY_NAME[name]), twice), "leave one of them out")
     yield from _of_memory(asked, named)
+    if asked.get("run_dir"):
+        message = "%s is about directories on nodes, and those of pods end with them" % named(BY_NAME["run_dir"])
+        yield _usage(message, "keep the output with %s in a volume" % named(BY_NAME["run_root"]))
     yield from _of_run_root(asked, named, [one.path for one in volumes if not one.read_only])
     ttl = asked.get("k8s_ttl")
     if ttl is not None and ttl < _LEAST_TTL:
@@ -187,7 +191,7 @@ def _of_run_root(asked: Arguments, named: Named, places: Sequence[str]) -> Itera
 
 def _of_name(run_id: str, nodes: int, named: Named) -> Iterator[Problem]:
     """Refuse the ID of a run where the name of the last pod would be no DNS label, as its host name is one."""
-    reason = values.label("%s-%d" % (manifests.name(run_id), nodes - 1))
+    reason = values.label("%s-%d" % (names.name(run_id), nodes - 1))
     if reason:
         message = "%s %r: will not able to create pod with invalid DNS label: %s"
         yield _usage(message % (named(BY_NAME["run_id"]), run_id, reason), "leave it out")
@@ -224,9 +228,9 @@ def _decoded(text: str) -> int:
 
 def script(name: str, data: bytes) -> Tuple[Reason, str]:
     """Return why a script cannot be sent to pods, and what to do about it."""
-    ours = (manifests.PROGRAM, manifests.POD, manifests.PROGRAMS)
+    ours = (names.BOOT, names.ABOUT, names.PARCEL)
     if not name.isprintable() or name in ("", *ours) or name.startswith(".."):
-        return "cannot have that name in %s" % manifests.PROGRAMS_PATH, "rename it"
+        return "cannot have that name in %s" % names.PROGRAMS, "rename it"
     if len(data) > SCRIPT_BYTES:
         return "has more than %d bytes" % SCRIPT_BYTES, "put it in the image, or on a volume"
     return None, ""

@@ -12,21 +12,20 @@ import base64
 import hashlib
 import json
 import math
+import posixpath
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kubernetes_words
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
 
 Arguments = Mapping[str, Any]
 Manifest = Dict[str, Any]
 
-RUN_LABEL, OWN_LABELS = "madctl.dev/run", {"app.kubernetes.io/managed-by": "madctl"}
-CONTAINER = "run"
-PROGRAM, POD, PROGRAMS, SCRIPT = "madctl_pod.py", "pod.json", "programs.zip", "script"
-KEY, REQUEST = "key", "request.json"
-PROGRAMS_PATH, KEY_PATH, ORDERS_PATH, SHM_PATH = "/madctl", "/madctl-key", "/madctl-orders", "/dev/shm"
+SCRIPT, SHM = "script", "/dev/shm"
+_MANAGED = {names.MANAGER_LABEL: names.MANAGER}
 # How long agents may take from the start of the first pod: others may still have to pull the image.
-AGENTS_SECONDS = 300
+_AGENTS_SECONDS = 300
 # After the ranks had their grace: kill, records, and the verdict of the first pod.
 _ENDING_SECONDS = 35
 # The deadline of the Job is a net below the clock of the run.
@@ -46,17 +45,17 @@ class Parcel(NamedTuple):
     script: Optional[Tuple[str, bytes]] = None  # its name and its bytes
 
 
-def name(run_id: str) -> str:
-    """Return the name of all objects of a run."""
-    return "madctl-" + run_id
-
-
 def port(run_id: str, master_port: Any = None) -> int:
     """Return the port of the first pod that agents dial, which is not that of the rendezvous."""
     # On the network of the nodes, two runs may share one.
     place = int(hashlib.sha256(run_id.encode()).hexdigest(), 16) % len(_PORTS)
     found = _PORTS[place]
     return found if str(found) != str(master_port) else _PORTS[place - 1]
+
+
+def agents_seconds(asked: Arguments) -> float:
+    """Return how long pods may take to start after the first one, which keeps its GPUs that long for nothing."""
+    return float(asked.get("start_timeout") or _AGENTS_SECONDS)
 
 
 def objects(asked: Arguments, parcel: Parcel, with_secret: bool = True) -> List[Manifest]:
@@ -76,12 +75,12 @@ def objects(asked: Arguments, parcel: Parcel, with_secret: bool = True) -> List[
 
 
 def _labels(run_id: str) -> Dict[str, str]:
-    return {**OWN_LABELS, RUN_LABEL: run_id}
+    return {**_MANAGED, names.RUN_LABEL: run_id}
 
 
 def _object(version: str, kind: str, asked: Arguments, parcel: Parcel) -> Manifest:
     space = {"namespace": asked["k8s_namespace"]} if asked.get("k8s_namespace") else {}
-    about = {"name": name(parcel.run_id), **space, "labels": _labels(parcel.run_id)}
+    about = {"name": names.name(parcel.run_id), **space, "labels": _labels(parcel.run_id)}
     return {"apiVersion": version, "kind": kind, "metadata": about}
 
 
@@ -90,24 +89,25 @@ def _encoded(data: bytes) -> str:
 
 
 def _secret(asked: Arguments, parcel: Parcel) -> Manifest:
-    data = {KEY: _encoded(parcel.key), REQUEST: _encoded(parcel.request)}
+    data = {names.KEY: _encoded(parcel.key), names.REQUEST: _encoded(parcel.request)}
     return {**_object("v1", "Secret", asked, parcel), "type": "Opaque", "immutable": True, "data": data}
 
 
 def _config_map(asked: Arguments, parcel: Parcel) -> Manifest:
-    called = name(parcel.run_id)
+    called = names.name(parcel.run_id)
     pod = {
         "job": called,
         "service": called,
         "nodes": asked["nnodes"],
         "port": port(parcel.run_id, asked.get("master_port")),
-        "agents_seconds": AGENTS_SECONDS,
+        "agents_seconds": agents_seconds(asked),
+        **({"logs": posixpath.join(asked["run_root"], parcel.run_id)} if asked.get("run_root") else {}),
     }
     script = {SCRIPT: _encoded(parcel.script[1])} if parcel.script else {}
     return {
         **_object("v1", "ConfigMap", asked, parcel),
-        "data": {PROGRAM: parcel.pod_program, POD: json.dumps(pod)},
-        "binaryData": {PROGRAMS: _encoded(parcel.programs), **script},
+        "data": {names.BOOT: parcel.pod_program, names.ABOUT: json.dumps(pod)},
+        "binaryData": {names.PARCEL: _encoded(parcel.programs), **script},
     }
 
 
@@ -116,7 +116,7 @@ def _service(asked: Arguments, parcel: Parcel) -> Manifest:
         "clusterIP": "None",
         # Agents look for the first pod before it is ready.
         "publishNotReadyAddresses": True,
-        "selector": {"batch.kubernetes.io/job-name": name(parcel.run_id)},
+        "selector": {names.JOB_LABEL: names.name(parcel.run_id)},
     }
     return {**_object("v1", "Service", asked, parcel), "spec": spec}
 
@@ -145,7 +145,7 @@ def _failure_rules() -> List[Manifest]:
     """Return rules that change nothing without a back-off limit, but name in the Job the pod that failed, and why."""
     return [
         {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "FailJob", "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]}},
+        {"action": "FailJob", "onExitCodes": {"containerName": names.CONTAINER, "operator": "NotIn", "values": [0]}},
     ]
 
 
@@ -157,7 +157,7 @@ def _given(asked: Arguments, argument: str) -> Any:
 
 def _deadline(asked: Arguments) -> Optional[int]:
     timeout = _given(asked, "timeout")
-    more = AGENTS_SECONDS + _given(asked, "start_timeout") + _given(asked, "grace") + _DEADLINE_SECONDS
+    more = agents_seconds(asked) + _given(asked, "start_timeout") + _given(asked, "grace") + _DEADLINE_SECONDS
     return math.ceil(timeout + more) if timeout else None
 
 
@@ -167,18 +167,18 @@ def _template(asked: Arguments, parcel: Parcel) -> Manifest:
     volumes, mounts = _volumes(asked, parcel)
     policy = {"imagePullPolicy": asked["k8s_image_pull_policy"]} if asked.get("k8s_image_pull_policy") else {}
     container = {
-        "name": CONTAINER,
+        "name": names.CONTAINER,
         "image": asked["k8s_image"],
         **policy,
-        "command": ["python3", "-I", "-S", "%s/%s" % (PROGRAMS_PATH, PROGRAM)],
-        "env": [{"name": "MADCTL_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+        "command": ["python3", "-I", "-S", "%s/%s" % (names.PROGRAMS, names.BOOT)],
+        "env": [{"name": names.NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
         **_resources(asked),
         **_container_rights(asked),
         "volumeMounts": mounts,
     }
     spec = {
         "restartPolicy": "Never",
-        "subdomain": name(parcel.run_id),
+        "subdomain": names.name(parcel.run_id),
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": math.ceil(_given(asked, "grace")) + _ENDING_SECONDS,
@@ -205,7 +205,7 @@ def _placement(asked: Arguments) -> Manifest:
     if asked.get("k8s_tolerations"):
         found["tolerations"] = [_toleration(kubernetes_words.toleration(one)) for one in asked["k8s_tolerations"]]
     if asked.get("k8s_exclusive"):
-        others = {"labelSelector": {"matchLabels": OWN_LABELS}, "topologyKey": "kubernetes.io/hostname"}
+        others = {"labelSelector": {"matchLabels": _MANAGED}, "topologyKey": "kubernetes.io/hostname"}
         found["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [others]}}
     return found
 
@@ -255,10 +255,13 @@ def _resources(asked: Arguments) -> Manifest:
 
 def _volumes(asked: Arguments, parcel: Parcel) -> Tuple[List[Manifest], List[Manifest]]:
     """Return the volumes of a pod, and where its container sees them."""
-    called = name(parcel.run_id)
-    paths = {**{key: key for key in (PROGRAM, POD, PROGRAMS)}, **({SCRIPT: parcel.script[0]} if parcel.script else {})}
+    called = names.name(parcel.run_id)
+    paths = {
+        **{key: key for key in (names.BOOT, names.ABOUT, names.PARCEL)},
+        **({SCRIPT: parcel.script[0]} if parcel.script else {}),
+    }
     memory = {"medium": "Memory", **({"sizeLimit": asked["k8s_shm_size"]} if asked.get("k8s_shm_size") else {})}
-    annotations = {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}}
+    annotations = {"path": names.ANNOTATIONS, "fieldRef": {"fieldPath": "metadata.annotations"}}
     items = [{"key": key, "path": path} for key, path in paths.items()]
     # Of a user other than root, only the group may read it.
     mode = 0o440 if asked.get("k8s_run_as_user") else 0o400
@@ -272,10 +275,10 @@ def _volumes(asked: Arguments, parcel: Parcel) -> Tuple[List[Manifest], List[Man
         {"name": "orders", "downwardAPI": {"items": [annotations]}},
     ]
     mounts: List[Manifest] = [
-        {"name": "programs", "mountPath": PROGRAMS_PATH, "readOnly": True},
-        {"name": "key", "mountPath": KEY_PATH, "readOnly": True},
-        {"name": "shm", "mountPath": SHM_PATH},
-        {"name": "orders", "mountPath": ORDERS_PATH, "readOnly": True},
+        {"name": "programs", "mountPath": names.PROGRAMS, "readOnly": True},
+        {"name": "key", "mountPath": names.SECRETS, "readOnly": True},
+        {"name": "shm", "mountPath": SHM},
+        {"name": "orders", "mountPath": names.ORDERS, "readOnly": True},
     ]
     for number, one in enumerate(map(kubernetes_words.volume, asked.get("k8s_volumes") or [])):
         read_only = {"readOnly": True} if one.read_only else {}

@@ -20,6 +20,7 @@ _STUCK = (
     *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
     *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
 )
+_NOT_STARTED = ("StartError", "ContainerCannotRun", "RunContainerError")
 _PREEMPTED = "PreemptionByScheduler"
 _TEXT = 400  # characters
 _AGAIN = "launch it again"
@@ -214,8 +215,10 @@ def ending(job: Optional[Object], pods: List[Object]) -> Problem:
     if job is None:
         return problem("RUN_STOPPED", None, "the job was deleted in Kubernetes")
     failed: Mapping[str, Any] = _holds(job, "Failed") or {}
+    waits = [found for found in map(_waits, (pod for pod in pods if container(pod).state == "waiting")) if found.reason]
     if failed.get("reason") == "DeadlineExceeded":
-        return problem("TIMED_OUT", None, "the deadline of the job passed", "ask for more with --timeout")
+        why = "; it waited for %s" % waits[0].sentence if waits else ""
+        return problem("TIMED_OUT", None, "the deadline of the job passed%s" % why, "ask for more with --timeout")
     found = disruption(pods)
     if found:
         return found
@@ -223,7 +226,6 @@ def ending(job: Optional[Object], pods: List[Object]) -> Problem:
         if container(pod).reason == "OOMKilled":
             message = "out of memory: the memory limit of its pod was reached"
             return problem("RANK_FAILED", names.host(index(pod) or 0), message, "ask for more with --memory")
-    waits = [found for found in map(_waits, (pod for pod in pods if container(pod).state == "waiting")) if found.reason]
     if waits:
         return problem("NODE_NOT_READY", waits[0].host, "its pod did not start: %s" % waits[0].reason)
     said = _text(failed.get("message"))
@@ -232,10 +234,20 @@ def ending(job: Optional[Object], pods: List[Object]) -> Problem:
     for pod in pods:
         own = container(pod)
         if own.state == "terminated" and own.exit_code:
-            message = "its pod ended by itself with exit code %d%s" % (
-                own.exit_code,
-                own.message and ": " + own.message,
-            )
-            return problem("SUPERVISOR_LOST", names.host(index(pod) or 0), _text(message), None)
+            return _broken(names.host(index(pod) or 0), own)
     message = "the job ended without a record" + (": %s" % said if said else "")
     return problem("SUPERVISOR_LOST", None, message, None)
+
+
+def _broken(host: str, own: Container) -> Problem:
+    """Return what became of a pod whose first process could not do its work."""
+    said = _text(own.message)
+    if own.reason in _NOT_STARTED:
+        return problem("NODE_NOT_READY", host, "its container did not start: %s" % said, "the image needs python3")
+    if said.startswith(host + ": "):
+        # It could say itself why, before there was a run.
+        is_denied = "Permission denied" in said
+        remedy = "name the user of the image with --run-as-user UID" if is_denied else None
+        return problem("NODE_NOT_READY", host, said[len(host) + 2 :], remedy)
+    message = "its pod ended by itself with exit code %s%s" % (own.exit_code, said and ": " + said)
+    return problem("SUPERVISOR_LOST", host, message, None)

@@ -161,7 +161,7 @@ def test_no_option_of_pods_is_forgotten(name):
     [
         ({"k8s_queue": "a"}, {"suspend": True}),
         ({"timeout": 600.0}, {"activeDeadlineSeconds": 600 + 300 + 60 + 45 + 60}),
-        ({"timeout": 0.5, "start_timeout": 100.0, "grace": 5.0}, {"activeDeadlineSeconds": 466}),
+        ({"timeout": 0.5, "start_timeout": 100.0, "grace": 5.0}, {"activeDeadlineSeconds": 266}),
         ({"timeout": 0}, {}),
         ({"k8s_ttl": 60.5}, {"ttlSecondsAfterFinished": 61}),
     ],
