@@ -26,6 +26,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.pod_r
 _TURN_SECONDS = 0.2
 # After the result, for the last lines of all pods; after the end of the job, for what explains it.
 _DRAIN_SECONDS, _LATE_SECONDS = 15.0, 4.0
+# How long the server may be away before anything is known; and where nobody waits for the end of the run.
+_AWAY_SECONDS, _READ_SECONDS = 60.0, 10.0
 # Events say why a job has no pods; they are asked for seldom.
 _EVENTS_SECONDS = 10.0
 
@@ -78,6 +80,7 @@ class Following:
         self._pods: Dict[str, _Pod] = {}
         self._refused: Optional[Problem] = None
         self._silent: Optional[Problem] = None
+        self._silent_at = 0.0
         self._told = ""
         self._is_late = True
         self._events: List[Dict[str, Any]] = []
@@ -136,13 +139,22 @@ class Following:
         while news is not None:
             self._take(news)
             news = self._queue.get_nowait() if not self._queue.empty() else None
-        if self._refused is not None and len(self._listed) < len(self._watches):
-            raise Refused(self._refused["code"], self._refused["message"], self._refused["remedy"])
+        self._give_up()
         if len(self._listed) < len(self._watches):
             return None
         self._catch_up()
         self._tell()
         return self._ended()
+
+    def _give_up(self) -> None:
+        """Raise what the server says for good, or that it is not reached, where nothing of the run is known yet."""
+        is_known = len(self._listed) == len(self._watches)
+        found = None if is_known else self._refused
+        if self._silent is not None and not (self._follow and is_known):
+            seconds = _AWAY_SECONDS if self._follow else _READ_SECONDS
+            found = self._silent if time.monotonic() - self._silent_at > seconds else found
+        if found is not None:
+            raise Refused(found["code"], found["message"], found["remedy"])
 
     def _take(self, news: Any) -> None:
         if isinstance(news, streams.Line):
@@ -160,7 +172,9 @@ class Following:
             pod = self._pods[news.uid]
             self._report("the log of %s has a gap: its node has dropped older lines" % state.name(pod.found))
         elif isinstance(news, streams.Trouble):
-            self._silent = news.problem
+            if not news.for_good:
+                self._silent_at = self._silent_at if self._silent and news.problem else time.monotonic()
+                self._silent = news.problem
             self._refused = news.problem if news.for_good else self._refused
             again = "" if news.for_good else "; trying again"
             self._report(news.problem["message"] + again if news.problem else "the server answers again")

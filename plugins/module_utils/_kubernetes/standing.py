@@ -97,7 +97,7 @@ def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) 
         return _ended(known)
     found = state.standing(job, pods, [] if pods else orders.events(cluster, names.name(run_id)))
     if found.phase != "running":
-        return known._replace(status="queued", cause=found.sentence or None)
+        return known._replace(status="queued", cause=found.sentence or None, nodes={})
     reader = _lately(cluster, known.first_pod) if known.first_pod else Reader("", True)
     said = reader.state if _STATE(reader.state) else {}
     known = known._replace(began=said.get("began"), joined=said.get("joined"))
