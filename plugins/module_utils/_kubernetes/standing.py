@@ -12,7 +12,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal i
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import OUTCOMES
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     fields,
-    listed,
     maybe,
     one_of,
     second,
@@ -42,11 +41,6 @@ _record = fields(
         "time": second,
     },
 )
-_problem = fields(
-    {"code": text(64), "host": maybe(text()), "message": text(1 << 14), "remedy": maybe(text(1 << 14))},
-    {"rank": maybe(whole(0, 1 << 17)), "error": maybe(text(1 << 14))},
-)
-_RESULT = fields({"problems": listed(_problem, 1 << 17)}, {"ended": maybe(second), "by_scheduler": truth})
 _STATE = fields({"stage": text(64)}, {"began": maybe(second), "joined": whole(0, 1 << 17)})
 
 
@@ -102,7 +96,7 @@ def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) 
     said = reader.state if _STATE(reader.state) else {}
     known = known._replace(began=said.get("began"), joined=said.get("joined"))
     # The first pod ends a while after the run.
-    if reader.result is not None and _RESULT(reader.result) and not reader.result.get("by_scheduler"):
+    if reader.result is not None and not reader.result.get("by_scheduler"):
         return _judged(known._replace(ended=reader.result.get("ended")), reader.result["problems"])
     return known
 
