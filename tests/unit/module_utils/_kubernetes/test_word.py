@@ -23,10 +23,9 @@ BAD = {**GOOD, "exit_code": 6, "code": "RANK_FAILED", "first": FIRST}
 
 
 def test_a_run_that_succeeded():
-    assert word.of_cluster(COMPLETE, [ended(1), ended(0, 0, GOOD)]) == {
-        **{"detached": False, "restarts": [], "problems": []},
-        **{"exit_code": 0, "ended": 2.0},
-    }
+    result = word.of_cluster(COMPLETE, [ended(1), ended(0, 0, GOOD)])
+
+    assert result == {"detached": False, "restarts": [], "problems": [], "exit_code": 0, "ended": 2.0}
 
 
 def test_a_run_that_failed():
