@@ -95,6 +95,9 @@ def test_what_a_job_says_while_it_runs_and_after_its_end():
     going = of(job(), running(0), logs=said(("state", {**STATE, "joined": 1}), ("state", STATE)))
     assert (going.began, going.joined, going.ended, going.first_pod) == (3.0, 2, None, LEADER)
 
+    odd = of(job(), running(0), logs=said(("state", {**STATE, "began": "x"})))
+    assert (odd.status, odd.began, odd.joined) == ("running", None, None)
+
     over = of(COMPLETE, ended(0, 0, VERDICT))
     assert (over.began, over.joined, over.ended) == (1.0, 4, 2.0)
 
