@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,19 @@ def reach(job: Mapping[str, Any]) -> Cluster:
         UsageError: If there is no package, or no kubeconfig that can be used.
     """
     return Cluster(*(str(job.get(name) or "") for name in ("kubeconfig", "context", "namespace")))
+
+
+def place(cluster: Cluster, kubeconfig: str) -> dict[str, str]:
+    """
+    Return what leads to the cluster of a run later, when another context may be the current one.
+
+    Args:
+        kubeconfig: What the user named; empty for the usual one.
+    """
+    named = [name for name in (kubeconfig or os.environ.get("KUBECONFIG", "")).split(os.pathsep) if name]
+    files = os.pathsep.join(os.path.abspath(os.path.expanduser(name)) for name in named)
+    found = {"context": cluster.context, "kubeconfig": files}
+    return {"namespace": cluster.namespace, **{name: value for name, value in found.items() if value}}
 
 
 def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: float = SECONDS) -> Standing:
