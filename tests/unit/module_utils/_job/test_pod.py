@@ -182,9 +182,7 @@ print(family.wait(child))
 
 
 def test_the_first_pod_ends_last_with_the_code_of_its_conductor_and_its_result_after_all_output(start):
-    run = start(
-        _POD, conduct='say("conductor ends"); sys.exit(6)', agent='say("agent ends"); sys.exit(9)'
-    )
+    run = start(_POD, conduct='say("conductor ends"); sys.exit(6)', agent='say("agent ends"); sys.exit(9)')
 
     assert run.end() == 6
     assert sorted(run.said[:2]) == ["agent ends", "conductor ends"] and run.said[2:] == ["printer ends", "result: {}"]
