@@ -13,7 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict i
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import orders, standing, word
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
-from madctl.errors import RunError
+from madctl.errors import MadctlError
 from madctl.jobs.refusals import reported
 from madctl.jobs.standing import Standing
 
@@ -58,7 +58,8 @@ def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: f
     """
     try:
         found = look(reach(job), run_id, seconds)
-    except RunError as error:
+    except MadctlError as error:
+        # A run that cannot be asked for hides no other one, such as where the client is not installed.
         unknown = error.problems[0]
         return Standing(Verdict(verdict.UNKNOWN, unknown.message), {}, None, unknown)
     return Standing(judged(found, about), found.nodes, None)
