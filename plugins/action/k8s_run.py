@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal i
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import creation, ending, orders
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
-from ansible_collections.madctl.multinode.plugins.module_utils._show import masking, sentences
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, masking, sentences
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import in_pods, play_rules, request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import (
     cluster_screen,
@@ -59,11 +59,11 @@ class ActionModule(ActionBase):
         run_id, is_new = str(arguments["run_id"]), boolean(arguments.get("is_new") or False)
         found = {"changed": is_new, "run_id": run_id, "job": names.name(run_id), "state": None}
         found.update(namespace=cluster.namespace, problems=[], exit_code=0)
-        problem = creation.refusal(arguments.get("created") or {}) if is_new else None
-        if problem:
-            if not is_dry and creation.is_ours(arguments.get("created") or {}):
+        failure = str(arguments.get("failure") or "") if is_new else ""
+        if failure:
+            if not is_dry and creation.is_ours(failure):
                 orders.delete(cluster, run_id)
-            return _failed({**found, "changed": False}, problem)
+            return _failed({**found, "changed": False}, creation.refusal(failure))
         if self._task.diff and is_new:
             found["diff"] = _difference(run_id, arguments.get("difference") or "")
         if is_dry:
@@ -82,10 +82,12 @@ class ActionModule(ActionBase):
         stuck = arguments.get("start_timeout") or BY_NAME["start_timeout"].default
         result = in_pods.Player(cluster, run_id, screen).play(stuck)
         result["problems"] = job_screen.pointed(result["problems"], screen.logs_of)
-        screen.end(result)
         if arguments.get("state") == "checked" and not result.get("detached"):
+            _show_checks(result)
             # What a check has found is shown, and nobody comes back for it.
             orders.delete(cluster, run_id)
+        else:
+            screen.end(result)
         if result.get("detached"):
             return {**result, "state": "submitted"}
         return {**result, "state": "failed" if result["problems"] else "succeeded"}
@@ -106,6 +108,14 @@ def _tell(found: Found, name: str | None, is_new: bool) -> None:
     playbook_screen.tell(*sentences.called(found["run_id"], name))
     before = "" if is_new else "before, "
     playbook_screen.tell("queue", "created %sas job %s in namespace %s" % (before, found["job"], found["namespace"]))
+
+
+def _show_checks(result: Found) -> None:
+    """Show what pods have found, as a check of hosts does."""
+    playbook_screen.notices(result.get("warning_list") or [])
+    if result.get("checks"):
+        playbook_screen.say(check_table.lines(result["checks"]))
+    playbook_screen.problems(result["problems"])
 
 
 def _difference(run_id: str, after: str) -> dict[str, str]:

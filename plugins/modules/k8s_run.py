@@ -32,10 +32,9 @@ options:
     description: Whether the run was to be created now.
     type: bool
     default: false
-  created:
-    description: What M(kubernetes.core.k8s) returned. If that is a failure, nothing of the run is left.
-    type: dict
-    default: {}
+  failure:
+    description: What M(kubernetes.core.k8s) said if it failed. The task fails with it, and what was created is removed.
+    type: str
   difference:
     description: What C(--diff) shows of a new run.
     type: str

@@ -17,16 +17,13 @@ _SILENT = re.compile(r"Max retries exceeded|Connection (?:refused|reset|aborted)
 _MESSAGE = 600  # characters
 
 
-def refusal(result: Mapping[str, Any]) -> Optional[Problem]:
+def refusal(said: str) -> Problem:
     """
-    Return why objects were not created; None if they were.
+    Return why objects were not created.
 
     Args:
-        result: What the module returned.
+        said: The message of the module.
     """
-    if "result" in result:
-        return None
-    said = str(result.get("msg") or result.get("module_stderr") or "kubernetes.core said nothing")
     answer = _answer(said)
     if answer is not None:
         code, message = answer.get("code"), _line(str(answer.get("message") or said))
@@ -40,9 +37,9 @@ def refusal(result: Mapping[str, Any]) -> Optional[Problem]:
     return problem("SCHEDULER_REFUSED", None, "kubernetes.core: %s" % _line(said))
 
 
-def is_ours(result: Mapping[str, Any]) -> bool:
+def is_ours(said: str) -> bool:
     """Return whether what there is of the run was created by this attempt: otherwise another one is about to."""
-    return "Failed to patch" not in str(result.get("msg"))
+    return "Failed to patch" not in said
 
 
 def _line(text: str) -> str:

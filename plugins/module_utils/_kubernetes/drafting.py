@@ -78,7 +78,7 @@ def _script(asked: Arguments, called: str) -> Tuple[str, Tuple[str, bytes]]:
     """Read the script; return its path as it was typed, and its name and bytes."""
     path = kubernetes_words.script(asked.get("work") or [], asked["shape"])
     if path is None:
-        raise Refused("USAGE", "%s needs a script that Python or a shell runs" % called, "begin the work with train.py")
+        raise Refused("USAGE", "%s needs a script that Python or a shell runs" % called, "write: train.py")
     name = os.path.basename(path)
     try:
         with open(path, "rb") as stream:

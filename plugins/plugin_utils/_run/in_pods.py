@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import word
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.following import Following, Listener
@@ -24,6 +25,10 @@ FULL = {name[len("k8s_") :]: name for name in BY_NAME if name.startswith("k8s_")
 _PLACE = ("k8s_kubeconfig", "k8s_context", "k8s_namespace")
 # Without ansible-playbook, for the order to reach the run.
 _ORPHAN_SECONDS = 30.0
+# Where Ansible was interrupted, and may not listen any more.
+_HURRY_SECONDS = 5.0
+# How often to look whether the reader of the screen takes more.
+_HELD_SECONDS = 0.05
 
 
 def reach(asked: Mapping[str, Any]) -> Cluster:
@@ -100,32 +105,38 @@ class Player:
         return self._played(follow, False, None)
 
     def _played(self, follow: bool, leads: bool, stuck_seconds: float | None) -> dict[str, Any]:
-        listener = Listener(self._show, self._tell, lambda: None)
-        with Following(self._cluster, self._run_id, listener, follow) as following:
-            obeying = Obeying(self._cluster, self._run_id, following, self._tell, stuck_seconds)
-            try:
-                return {"run_id": self._run_id, **self._turns(obeying, leads)}
-            except Refused as refused:
-                return {"run_id": self._run_id, **word.failed(refused.problem)}
-            finally:
-                if not self._signals.is_orphan:
-                    self._screen.flush()
+        screen = self._screen
+        # Another thread shows: this one must be able to obey where nobody takes what is shown.
+        with event_queue.Events(None, screen.on_event, screen.flush, True, screen.beat) as shown:
+            listener = Listener(lambda frames: _pass_on(frames, shown), self._tell, lambda: None)
+            with Following(self._cluster, self._run_id, listener, follow) as following:
+                obeying = Obeying(self._cluster, self._run_id, following, self._tell, stuck_seconds)
+                try:
+                    return {"run_id": self._run_id, **self._turns(obeying, leads, shown)}
+                except Refused as refused:
+                    return {"run_id": self._run_id, **word.failed(refused.problem)}
 
-    def _turns(self, obeying: Obeying, leads: bool) -> dict[str, Any]:
+    def _turns(self, obeying: Obeying, leads: bool, shown: event_queue.Events) -> dict[str, Any]:
         while True:
+            if self._signals.interrupts:
+                shown.hurry(_HURRY_SECONDS)
+            if self._signals.is_orphan:
+                shown.hurry(0)
+                shown.leave()
             obeying.order = self._signals.order if leads else None
             result = obeying.turn()
             if result is not None:
                 return result
             if self._signals.is_time_to_leave() or self._signals.interrupts and not leads:
                 return {"detached": True, "problems": [], "exit_code": 0}
-            if not self._signals.is_orphan:
-                self._screen.beat()
-
-    def _show(self, frames: Sequence[wire.Frame]) -> None:
-        for event, payload in frames if not self._signals.is_orphan else ():
-            self._screen.on_event(event, payload)
+            while shown.is_full() and not self._signals.interrupts and not self._signals.is_orphan:
+                time.sleep(_HELD_SECONDS)
 
     def _tell(self, text: str) -> None:
-        if not self._signals.is_orphan:
+        if not self._signals.interrupts and not self._signals.is_orphan:
             playbook_screen.tell("queue", text)
+
+
+def _pass_on(frames: Sequence[wire.Frame], shown: event_queue.Events) -> None:
+    for event, payload in frames:
+        shown.tell(event, payload)
