@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the stand-in for a cluster on the hosts of a lab until a signal; its kubeconfig is linked where it is wanted."""
+"""Run the stand-in for a cluster on the hosts of a lab until a signal; its kubeconfig and its pid are in given files."""
 
 import os
 import signal
@@ -23,9 +23,12 @@ def main() -> None:
     role, _ = yaml.safe_load_all((ROOT / "docs/how_to/kubernetes/rbac.yml").read_text())
     lab, kubeconfig = state.load(sys.argv[1]), Path(sys.argv[2])
     with cluster.running(lab, role=role) as found:
+        pid = kubeconfig.with_suffix(".pid")
+        pid.write_text(str(os.getpid()))
         kubeconfig.symlink_to(found.kubeconfig)
         signal.sigwait({signal.SIGTERM})
         kubeconfig.unlink()
+    pid.unlink()
 
 
 main()
