@@ -17,7 +17,7 @@ TEST_SYSTEM := openmpi-bin mpich docker.io docker-registry iptables faketime glu
 LONG_SYSTEM := slurmdbd mariadb-server-core mariadb-client-core patchelf
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
-.PHONY: help setup system torch mpi demo test test-setup test-fast test-long lint docs build bench clean
+.PHONY: help setup system torch mpi kubernetes-core demo test test-setup test-fast test-long lint docs build bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -68,6 +68,18 @@ mpi: setup
 	  touch $(VENV)/mpi/.installed
 	}
 
+# Optional for users, and tests of the role kubernetes need it. PyPI has it as a part of the package ansible.
+kubernetes-core: setup
+	@[ -d $(VENV)/collections/ansible_collections/kubernetes/core ] || {
+	  echo "installing the collection kubernetes.core into $(VENV)/collections"
+	  place=$$(mktemp -d -p $(VENV))
+	  trap 'rm -rf "$$place"' EXIT
+	  $(BIN)/pip download -q --no-deps --dest $$place 'ansible==12.*' 2> >(grep -v '^WARNING' >&2)
+	  $(BIN)/python -c 'import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); z.extractall(sys.argv[2], [n for n in z.namelist() if n.startswith("ansible_collections/kubernetes/core/")])' $$place/ansible-*.whl $$place
+	  mkdir -p $(VENV)/collections
+	  cp -r $$place/ansible_collections $(VENV)/collections/
+	}
+
 demo: torch ## train on two lab hosts, or on this machine without root, and see a rank fail
 	@examples/demo.sh
 
@@ -84,7 +96,7 @@ lint: setup ## run all linters
 test-fast: setup ## run the fast unit tests
 	@$(BIN)/pytest -q --numprocesses 2 --dist loadfile -m "not fuzz and not slow" tests/unit
 
-test-setup: torch mpi ## install what tests on hosts need, system packages included
+test-setup: torch mpi kubernetes-core ## install what tests on hosts need, system packages included
 	@$(MAKE) --no-print-directory system SYSTEM="$(TEST_SYSTEM)" || echo "some of these are missing: $(TEST_SYSTEM); tests that need them are skipped"
 	@if [ "$(IS_ROOT)" = yes ] && command -v apt-get >/dev/null; then
 	  # Lab hosts cannot reach the outside: their apt finds the package here.

@@ -82,7 +82,7 @@ class ActionModule(ActionBase):
             result = {"run_id": run_id, **following.run()}
         if not arguments["event_socket"]:
             # Now that all lines of the job are shown.
-            result["problems"] = job_screen.pointed(result["problems"], arguments["run_root"])
+            result["problems"] = job_screen.pointed(result["problems"], screen.logs_of)
             screen.end(result)
         return {**found, **result, "state": _state(result)}
 

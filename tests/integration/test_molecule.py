@@ -23,6 +23,10 @@ STEPS = {"check", "converge", "idempotence", "verify"}
 @pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
 @pytest.mark.skipif(shutil.which("glusterfsd") is None, reason="not installed: glusterfs-server")
 @pytest.mark.skipif(shutil.which("slurmctld") is None, reason="not installed: slurmctld")
+@pytest.mark.skipif(
+    not (BIN.parent / "collections/ansible_collections/kubernetes/core").is_dir(),
+    reason="not installed: the collection kubernetes.core; make kubernetes-core",
+)
 def test_every_scenario(tmp_path):
     name = f"test-{uuid.uuid4().hex[:8]}"
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"

@@ -49,7 +49,7 @@ def test_the_tarball_has_the_collection_and_nothing_else(dist):
         packed = {member.name for member in archive if member.isfile()}
     parts = [path for part in ("LICENSES", "playbooks", "plugins", "roles") for path in (ROOT / part).rglob("*")]
     own = {str(path.relative_to(ROOT)) for path in parts if path.is_file() and path.suffix != ".pyc"}
-    more = {"CHANGELOG.md", "LICENSE", "README.md", "meta/runtime.yml"}
+    more = {"CHANGELOG.md", "LICENSE", "README.md", "meta/runtime.yml", "requirements.yml"}
 
     assert packed == own | more | {"FILES.json", "MANIFEST.json"}
 

@@ -106,7 +106,7 @@ def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) 
 def _ended(known: Standing) -> Standing:
     result = word.of_cluster(known.job, known.pods)
     told = word.verdict(known.pods) or {}
-    ended = told.get("ended") or _finished(known)
+    ended = told.get("ended") or finished(known.job)
     return _judged(known._replace(began=told.get("began"), ended=ended, joined=told.get("joined")), result["problems"])
 
 
@@ -120,9 +120,9 @@ def _judged(known: Standing, problems: List[codes.Problem]) -> Standing:
     )
 
 
-def _finished(known: Standing) -> Optional[float]:
-    """Return when the job ended, in seconds since the epoch, as the server says it."""
-    found = state.conditions(known.job)
+def finished(job: Optional[Object]) -> Optional[float]:
+    """Return when a job ended, in seconds since the epoch, as the server says it."""
+    found = state.conditions(job)
     for kind in ("Complete", "Failed"):
         at, _ = stamped(str(found.get(kind, {}).get("lastTransitionTime") or "").encode())
         if at is not None:

@@ -17,6 +17,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 
 _NEEDS_ALL = "this role needs all hosts of the play at once"
 NOT_MEANT = {"changed": False, "skipped": True, "skip_reason": "its tag was not asked for"}
+_PLAYBOOKS = {"slurm": "launch, status, logs and stop", "k8s": "launch, check, status, logs, stop and gc"}
 _TOGETHER = ("linear", "debug")  # by what a strategy's name ends with
 
 
@@ -41,7 +42,7 @@ def _unmeant(task: Any, task_vars: Any) -> list[codes.Problem]:
     is_other = chosen != on.default and chosen in on.kind.choices
     if not is_other or task.action.rpartition(".")[2].startswith(chosen):
         return []
-    message = "%s=%s is only for the playbooks launch, status, logs and stop" % (on.variable, chosen)
+    message = "%s=%s is only for the playbooks %s" % (on.variable, chosen, _PLAYBOOKS[chosen])
     return [codes.problem("USAGE", None, message, "leave it out here")]
 
 

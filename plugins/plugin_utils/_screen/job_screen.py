@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events
@@ -22,12 +22,17 @@ def logs(root: str, run_id: str) -> str:
     return _LOGS % (shlex.quote(root), run_id)
 
 
-def pointed(problems: Sequence[codes.Problem], root: str) -> list[codes.Problem]:
-    """Have remedies name the output of a run as it is found on its login node."""
+def pointed(problems: Sequence[codes.Problem], logs_of: Callable[[str], str]) -> list[codes.Problem]:
+    """
+    Have remedies name the output of a run as it is found where its job is.
+
+    Args:
+        logs_of: Writes the command that shows the output of a run.
+    """
 
     def command(match: re.Match[str]) -> str:
         run_id, part, name = match.groups()
-        return logs(root, run_id) + (" -e madctl_show_%ss=%s" % (part, name) if part else "")
+        return logs_of(run_id) + (" -e madctl_show_%ss=%s" % (part, name) if part else "")
 
     return [{**entry, "remedy": entry["remedy"] and _NAMED.sub(command, entry["remedy"])} for entry in problems]
 

@@ -4,12 +4,11 @@
 import json
 import os
 import sys
-import types
 
 import pytest
 import yaml
 
-from ansible_collections.madctl.multinode.plugins.module_utils import _kubernetes
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import delivery
 from madctl import cli
 from madctl.errors import UsageError
 from madctl.jobs import kubernetes_draft
@@ -23,11 +22,9 @@ NEEDED = ("--on", "k8s", "--nnodes", "2", "--image", "registry.example.org/train
 @pytest.fixture(autouse=True)
 def programs(monkeypatch, tmp_path):
     """Deliver a small program, and let no cluster be within reach."""
-    delivery = types.ModuleType(_kubernetes.__name__ + ".delivery")
-    delivery.pod_program = lambda: "# The first process of a pod.\nimport sys\n\nsys.exit(0)\n"
-    delivery.programs = lambda: b"PK\x05\x06" + bytes(18)
-    monkeypatch.setitem(sys.modules, delivery.__name__, delivery)
-    monkeypatch.setattr(_kubernetes, "delivery", delivery, raising=False)
+    program = "# The first process of a pod.\nimport sys\n\nsys.exit(0)\n"
+    monkeypatch.setattr(delivery, "pod_program", lambda: program)
+    monkeypatch.setattr(delivery, "programs", lambda: b"PK\x05\x06" + bytes(18))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.chdir(tmp_path)
 
@@ -141,8 +138,8 @@ def test_a_script_is_sent_and_started_where_pods_find_it(dry_run, tmp_path):
     ("words", "said"),
     [
         (["no.py"], "--send-script: no.py: no such file or directory; leave it out if the image has it"),
-        (["."], "--send-script needs a script that Python or a shell runs; write: -- train.py"),
-        (["-m", "train"], "--send-script needs a script that Python or a shell runs; write: -- train.py"),
+        (["."], "--send-script needs a script that Python or a shell runs; write: train.py"),
+        (["-m", "train"], "--send-script needs a script that Python or a shell runs; write: train.py"),
         (["large.py"], "--send-script: large.py has more than 262144 bytes; put it in the image, or on a volume"),
         (["a/pod.json.py"], None),
         (["python3", "./madctl_pod.py"], "--send-script: ./madctl_pod.py cannot have that name in /madctl; rename it"),

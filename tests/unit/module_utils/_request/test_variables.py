@@ -184,11 +184,14 @@ def test_a_role_and_its_module_take_the_same_and_no_option_is_forgotten(role, mo
         parser = cli.build_parser()._subparsers._group_actions[0].choices["launch"]
         typed = {text for action in parser._actions for text in action.option_strings}
         of_launch = {row.name for row in TABLE if row.option in typed} - {"install"}
-        # Kubernetes has no role of the collection.
-        of_launch = {name for name in of_launch if not name.startswith("k8s_")}
-        of_job = {name for name in of_launch if name.startswith("slurm_")} | {"on", "run_root"}
+        of_job = {name for name in of_launch if name.startswith(("slurm_", "k8s_"))} | {"on", "run_root"}
         assert of_launch - of_job <= specified
-        in_job = arguments_of_role("slurm")
-        missing = {name for name in of_launch - {"on"} if name.replace("slurm_", "") not in in_job}
-        # These are about plans that are made before a job starts.
-        assert missing <= {"write", "plan", "only"}
+        # These are about plans that are made before a job starts, and madengine and notes are for none of pods.
+        madengine = {"additional_context", "force_mirror_local", "replace_containers"}
+        for role, own, other, less in (
+            ("slurm", "slurm_", "k8s_", set()),
+            ("kubernetes", "k8s_", "slurm_", {*madengine, "note"}),
+        ):
+            in_job = arguments_of_role(role)
+            mine = {name for name in of_launch - {"on"} if not name.startswith(other)}
+            assert {name for name in mine if name.replace(own, "") not in in_job} <= {"write", "plan", "only", *less}

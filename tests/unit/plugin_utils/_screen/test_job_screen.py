@@ -21,4 +21,6 @@ LOGS = "ansible-playbook madctl.multinode.logs -e madctl_on=slurm -e madctl_run_
 def test_the_output_of_a_run_is_pointed_to(remedy, told):
     problem = {"code": "RANK_FAILED", "host": "gpu02", "message": "x", "remedy": remedy}
 
-    assert job_screen.pointed([problem], "/my runs") == [{**problem, "remedy": told}]
+    screen = job_screen.JobScreen("/my runs")
+
+    assert job_screen.pointed([problem], screen.logs_of) == [{**problem, "remedy": told}]

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Draft a run, or a check, from the parsed arguments of a launch: what it would put into a cluster.
+
+Nothing here asks the cluster. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import delivery, limits, manifests
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kubernetes_words, validation
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
+
+Arguments = Mapping[str, Any]
+
+_KEY_BYTES = 32
+
+
+class Draft(NamedTuple):
+    """A run that is not created yet: its arguments by the names of the table of options, and what its pods get."""
+
+    asked: Arguments
+    parcel: manifests.Parcel
+
+    def objects(self, with_secret: bool = True) -> List[manifests.Manifest]:
+        """Return its objects in the order in which they are created."""
+        return manifests.objects(self.asked, self.parcel, with_secret)
+
+
+def draft(
+    arguments: Arguments,
+    run_id: str,
+    only: Optional[str] = None,
+    usual_port: Optional[str] = None,
+    named: limits.Named = validation.as_variable,
+) -> Draft:
+    """
+    Draft a run.
+
+    Args:
+        only: What the pods do instead of a launch.
+        usual_port: The port of the rendezvous if the user chose none, where the arguments have one nevertheless.
+        named: How the user calls a row of the table of options.
+
+    Raises:
+        Refused: If the script cannot be sent.
+    """
+    asked, script = {**arguments, "run_id": run_id}, None
+    if asked.get("k8s_send_script"):
+        path, script = _script(asked, named(BY_NAME["k8s_send_script"]))
+        place = "%s/%s" % (names.PROGRAMS, script[0])
+        asked["work"] = kubernetes_words.with_script(asked["work"], path, place)
+    request: Dict[str, Any] = {
+        "arguments": kubernetes_words.in_pods(asked, run_id, usual_port),
+        "agents_seconds": manifests.agents_seconds(asked),
+        **({"only": only} if only else {}),
+    }
+    data, key = json.dumps(request).encode(), secrets.token_bytes(_KEY_BYTES)
+    parcel = manifests.Parcel(run_id, key, data, delivery.pod_program(), delivery.programs(), script)
+    return Draft(asked, parcel)
+
+
+def problems(drafted: Draft, named: limits.Named = validation.as_variable) -> List[Problem]:
+    """Find what a cluster would refuse, its size included."""
+    return limits.problems(drafted.asked, named) or limits.sizes(drafted.objects(), named)
+
+
+def _script(asked: Arguments, called: str) -> Tuple[str, Tuple[str, bytes]]:
+    """Read the script; return its path as it was typed, and its name and bytes."""
+    path = kubernetes_words.script(asked.get("work") or [], asked["shape"])
+    if path is None:
+        raise Refused("USAGE", "%s needs a script that Python or a shell runs" % called, "write: train.py")
+    name = os.path.basename(path)
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(limits.SCRIPT_BYTES + 1)
+    except OSError as error:
+        remedy = "leave it out if the image has it"
+        raise Refused("USAGE", "%s: %s: %s" % (called, path, reason(error)), remedy) from error
+    why, remedy = limits.script(name, data)
+    if why:
+        raise Refused("USAGE", "%s: %s %s" % (called, path, why), remedy)
+    return path, (name, data)

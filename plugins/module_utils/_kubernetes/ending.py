@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+End a run in a cluster with proof, find the latest one, and remove those that ended long ago.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import orders, standing, state
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.standing import Standing
+
+_OURS = "%s=%s" % (names.MANAGER_LABEL, names.MANAGER)
+_LOOK_SECONDS = 0.3
+# After the ranks' time to end: for the order to reach the pod, for records, and for the end of the pods.
+_MORE_SECONDS, _DELETE_SECONDS = 90.0, 120.0
+
+
+class Ended(NamedTuple):
+    """How a run was ended: whether anything was done, and why it cannot be proven that nothing is left."""
+
+    changed: bool
+    problem: Optional[codes.Problem] = None
+
+
+class Old(NamedTuple):
+    """A run that has ended, and when, in seconds since the epoch."""
+
+    run_id: str
+    ended: float
+
+
+def latest(cluster: Cluster) -> Optional[str]:
+    """Return the id of the run whose job was created last; None where there is none."""
+    found = cluster.list(clusters.JOB, _OURS).items
+    return max(map(_created, found))[1] if found else None
+
+
+def _created(job: Dict[str, Any]) -> Tuple[str, str]:
+    about = job["metadata"]
+    return str(about.get("creationTimestamp")), _run_id(job)
+
+
+def _run_id(job: Dict[str, Any]) -> str:
+    return str((job["metadata"].get("labels") or {}).get(names.RUN_LABEL) or "")
+
+
+def left(found: Standing) -> Optional[str]:
+    """Return what of a run still runs, for all the cluster knows; None once all of it has ended."""
+    alive = [pod for pod in found.pods if state.container(pod).state != "terminated"]
+    if alive:
+        where = state.node(alive[0])
+        more = " and %d more" % (len(alive) - 1) if len(alive) > 1 else ""
+        return "pod %s%s%s has not ended" % (state.name(alive[0]), " on " + where if where else "", more)
+    return None if state.is_over(found.job) else "job %s has not ended" % state.name(found.job or {})
+
+
+def stop(cluster: Cluster, run_id: str) -> Ended:
+    """
+    Stop a run in order, and delete what does not end.
+
+    Raises:
+        Refused: If the server refuses, or is not reached.
+    """
+    found = standing.of(cluster, run_id)
+    if found.job is None and not found.pods or left(found) is None:
+        return Ended(False)
+    if found.first_pod and not state.is_over(found.job):
+        _tell(cluster, run_id, found.first_pod)
+        if _wait(cluster, run_id, lambda seen: left(seen) is None, STOP_SECONDS + _MORE_SECONDS):
+            return Ended(True)
+    return remove(cluster, run_id)
+
+
+def remove(cluster: Cluster, run_id: str) -> Ended:
+    """
+    Delete all objects of a run, and wait until they are gone.
+
+    Raises:
+        Refused: If the server refuses, or is not reached.
+    """
+    changed = orders.delete(cluster, run_id)
+    if _wait(cluster, run_id, lambda seen: seen.job is None and not seen.pods, _DELETE_SECONDS):
+        return Ended(changed)
+    what = left(standing.of(cluster, run_id)) or "its objects are not deleted yet"
+    remedy = "stop the run again; or ask who operates the cluster"
+    return Ended(changed, codes.problem("STOP_UNVERIFIED", None, what, remedy))
+
+
+def _tell(cluster: Cluster, run_id: str, pod: str) -> None:
+    try:
+        orders.tell(cluster, pod, "stop")
+    except Refused as refused:
+        # Its pod may have ended this moment; what the cluster then says is looked at.
+        if refused.is_unreachable or left(standing.of(cluster, run_id)) is not None:
+            raise
+
+
+def _wait(cluster: Cluster, run_id: str, is_reached: Callable[[Standing], bool], seconds: float) -> bool:
+    """Look, ever more seldom, whether something is reached; a server that does not answer is asked again."""
+    deadline, pause = time.monotonic() + seconds, _LOOK_SECONDS
+    while True:
+        try:
+            if is_reached(standing.of(cluster, run_id)):
+                return True
+        except Refused as refused:
+            if not refused.is_unreachable or time.monotonic() >= deadline:
+                raise
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(pause)
+        pause = min(2.0, pause * 1.5)
+
+
+def old(cluster: Cluster, seconds: float) -> List[Old]:
+    """
+    Return the runs that ended longer ago than that, the oldest first.
+
+    Raises:
+        Refused: If the server refuses, or is not reached.
+    """
+    jobs = [job for job in cluster.list(clusters.JOB, _OURS).items if state.is_over(job)]
+    found = [Old(_run_id(job), standing.finished(job) or 0.0) for job in jobs]
+    due = [one for one in found if one.run_id and one.ended and time.time() - one.ended > seconds]
+    return sorted(due, key=lambda one: one.ended)
+
+
+def would(cluster: Cluster, run_id: str, removes: bool) -> bool:
+    """
+    Return whether ending a run would change anything.
+
+    Args:
+        removes: Whether its objects are to go, too.
+
+    Raises:
+        Refused: If the server refuses, or is not reached.
+    """
+    found = standing.of(cluster, run_id)
+    if found.job is not None or found.pods:
+        return removes or left(found) is not None
+    kinds = (clusters.SERVICE, clusters.CONFIG_MAP, clusters.SECRET)
+    return removes and any(cluster.get(kind, names.name(run_id)) for kind in kinds)
