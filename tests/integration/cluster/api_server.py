@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
+import ssl
 import threading
+import traceback
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.integration.cluster import discovery, status
-from tests.integration.cluster.requests import Request, Requests
+from tests.integration.cluster.requests import Answer, Request, Requests
 from tests.integration.cluster.status import StatusError
 
 Object = dict[str, Any]
@@ -27,14 +30,23 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, port: int, requests: Requests):
-        self.requests = requests
+    def __init__(self, port: int, requests: Requests, tls: ssl.SSLContext):
+        self.requests, self._tls = requests, tls
         self.connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.connections.add(request)
         super().process_request(request, client_address)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection; its handshake is in its own thread, or one client could hold up all."""
+        with self._tls.wrap_socket(request, server_side=True) as secure:
+            self.connections.add(secure)
+            try:
+                super().finish_request(secure, client_address)
+            finally:
+                self.connections.discard(secure)
 
     def shutdown_request(self, request: Any) -> None:
         self.connections.discard(request)
@@ -47,15 +59,15 @@ class Server(ThreadingHTTPServer):
 class ApiServer:
     """An API server that can go away and come back on the same port."""
 
-    def __init__(self, requests: Requests):
-        self._requests = requests
+    def __init__(self, requests: Requests, tls: ssl.SSLContext):
+        self._requests, self._tls = requests, tls
         self._server: Server | None = None
         self.port = 0
         self.start()
 
     def start(self) -> None:
         """Listen, on the same port as before."""
-        self._server = Server(self.port, self._requests)
+        self._server = Server(self.port, self._requests, self._tls)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -105,23 +117,25 @@ class _Handler(BaseHTTPRequestHandler):
         except StatusError as refusal:
             self._send_json(refusal.code, refusal.status())
             return
+        except Exception:
+            self.server.requests.failures.append(traceback.format_exc())
+            self._send_json(500, status.internal().status())
+            return
         with contextlib.suppress(ConnectionError, TimeoutError):
             if isinstance(found, tuple):
                 self._send_json(*found)
             else:
                 self._send_stream(found)
 
-    def _found(self, request: Request) -> tuple[int, Object] | Iterable[bytes]:
+    def _found(self, request: Request) -> Answer | Iterable[bytes]:
         self.server.requests.admit(request, self.headers.get("Authorization", ""))
         document = discovery.document(request.path, request.accept, self.server.requests.version)
         if document is not None:
-            return 200, document
+            return 200, document, []
         try:
             return self.server.requests.answer(request)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, json.JSONDecodeError):
-                raise status.bad_request(f"the body of the request was not JSON: {error}") from error
-            raise
+        except json.JSONDecodeError as error:
+            raise status.bad_request(f"the body of the request was not JSON: {error}") from error
 
     def __getattr__(self, name: str) -> Any:
         # The base class looks for a method of each verb's name.
@@ -129,9 +143,12 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer
         raise AttributeError(name)
 
-    def _send_json(self, code: int, value: Object) -> None:
+    def _send_json(self, code: int, value: Object, warnings: Iterable[str] = ()) -> None:
         content = json.dumps(value).encode()
         self.send_response(code)
+        for warning in warnings:
+            text = warning.replace('"', '\\"')
+            self.send_header("Warning", f'299 - "{text}"')
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -154,11 +171,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _is_gone(self) -> bool:
-        """Return whether the client of an idle stream has gone: what would be read then is its end."""
-        with contextlib.suppress(BlockingIOError):
-            self.connection.setblocking(False)
-            try:
-                return self.connection.recv(1, socket.MSG_PEEK) == b""
-            finally:
-                self.connection.setblocking(True)
-        return False
+        """Return whether the client of an idle stream has gone: there is nothing else that it could send."""
+        return bool(select.select([self.connection], [], [], 0)[0])

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.integration.cluster.volumes import field, quantity
+from tests.integration.cluster.quantity import amount
+from tests.integration.cluster.volumes import field
 
 Object = dict[str, Any]
 _REFERENCE = re.compile(r"\$(?:\$|\(([-._a-zA-Z0-9]+)\))")
@@ -80,7 +81,7 @@ def mounts(pod: Object, directory: Path, claims: Path) -> list[Object]:
         mount = {"path": one["mountPath"], "read_only": bool(one.get("readOnly"))}
         empty = volume.get("emptyDir")
         if empty is not None and empty.get("medium") == "Memory":
-            mount["memory"] = quantity(empty["sizeLimit"]) if "sizeLimit" in empty else 0
+            mount["memory"] = int(amount(empty["sizeLimit"])) if "sizeLimit" in empty else 0
         elif "persistentVolumeClaim" in volume:
             mount["source"] = str(claims / volume["persistentVolumeClaim"]["claimName"])
         else:

@@ -7,6 +7,7 @@ import base64
 from typing import Any
 
 Object = dict[str, Any]
+_GENERATED = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
 
 
 def fill(plural: str, value: Object) -> None:
@@ -14,15 +15,25 @@ def fill(plural: str, value: Object) -> None:
     if plural == "jobs":
         _job(value)
     elif plural == "pods":
-        pod_spec(value["spec"])
+        pod_spec(value.setdefault("spec", {}))
     elif plural == "services":
-        _service(value["spec"])
+        _service(value.setdefault("spec", {}))
     elif plural == "secrets":
         _secret(value)
 
 
+def fill_changed(plural: str, before: Object, value: Object) -> None:
+    """Fill in defaults where a whole object was sent to replace one, in place; what was made from its uid stays."""
+    if plural == "jobs":
+        own = before["spec"]["template"]["metadata"]["labels"]
+        template = value.setdefault("spec", {}).setdefault("template", {}).setdefault("metadata", {})
+        template["labels"] = {**(template.get("labels") or {}), **{key: own[key] for key in _GENERATED}}
+        value["spec"].setdefault("selector", before["spec"]["selector"])
+    fill(plural, value)
+
+
 def _job(job: Object) -> None:
-    meta, spec = job["metadata"], job["spec"]
+    meta, spec = job["metadata"], job.setdefault("spec", {})
     spec.setdefault("parallelism", 1)
     spec.setdefault("backoffLimit", 6)
     spec.setdefault("completionMode", "NonIndexed")
@@ -34,14 +45,14 @@ def _job(job: Object) -> None:
         for condition in rule.get("onPodConditions") or ():
             condition.setdefault("status", "True")
     uid, prefix = meta["uid"], "batch.kubernetes.io/"
-    labels = {prefix + "controller-uid": uid, prefix + "job-name": meta["name"], "controller-uid": uid}
-    template = spec["template"]
+    labels = {prefix + "controller-uid": uid, prefix + "job-name": meta.get("name", ""), "controller-uid": uid}
+    template = spec.setdefault("template", {})
     own = template.setdefault("metadata", {})
-    own["labels"] = {**(own.get("labels") or {}), **labels, "job-name": meta["name"]}
+    own["labels"] = {**(own.get("labels") or {}), **labels, "job-name": meta.get("name", "")}
     meta.setdefault("labels", dict(own["labels"]))
     spec["selector"] = {"matchLabels": {prefix + "controller-uid": uid}}
-    pod_spec(template["spec"])
-    job["status"] = {}
+    pod_spec(template.setdefault("spec", {}))
+    job.setdefault("status", {})
 
 
 def pod_spec(spec: Object) -> None:
@@ -51,7 +62,7 @@ def pod_spec(spec: Object) -> None:
     spec.setdefault("schedulerName", "default-scheduler")
     spec.setdefault("securityContext", {})
     spec.setdefault("terminationGracePeriodSeconds", 30)
-    for container in spec["containers"]:
+    for container in spec.setdefault("containers", []):
         container.setdefault("terminationMessagePath", "/dev/termination-log")
         container.setdefault("terminationMessagePolicy", "File")
         image = container.get("image", "")

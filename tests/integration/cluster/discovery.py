@@ -21,6 +21,10 @@ def document(path: str, accept: str, version: str) -> Object | None:
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in _groups()]}
     if path == "/api/v1":
         return _resources("")
+    if path == "/openapi/v3":
+        return {"paths": {name: {"serverRelativeURL": f"/openapi/v3/{name}?hash=0"} for name in _documented()}}
+    if path.startswith("/openapi/v3/") and path[len("/openapi/v3/") :] in _documented():
+        return _schema(path[len("/openapi/v3/") :])
     words = path.strip("/").split("/")
     if words[0] == "apis" and words[1] in _groups():
         if len(words) == 2:
@@ -28,6 +32,24 @@ def document(path: str, accept: str, version: str) -> Object | None:
         if words[2:] == ["v1"]:
             return _resources(words[1])
     return None
+
+
+def _documented() -> list[str]:
+    return ["api/v1", *(f"apis/{name}/v1" for name in _groups())]
+
+
+def _schema(prefix: str) -> Object:
+    """Say of each kind that the server itself validates fields: all that kubectl needs to leave it to the server."""
+    paths = {}
+    for kind in KINDS.values():
+        if prefix == (f"apis/{kind.group}/v1" if kind.group else "api/v1"):
+            meant = {"group": kind.group, "version": "v1", "kind": kind.name}
+            names = ("dryRun", "fieldValidation", "fieldManager", "force")
+            parameters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
+            operation = {"x-kubernetes-group-version-kind": meant, "parameters": parameters, "responses": {}}
+            space = "namespaces/{namespace}/" if kind.namespaced else ""
+            paths[f"/{prefix}/{space}{kind.plural}/{{name}}"] = {"patch": operation}
+    return {"openapi": "3.0.0", "info": {"title": "stand-in", "version": "0"}, "paths": paths}
 
 
 def _groups() -> list[str]:

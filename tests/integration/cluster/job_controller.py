@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,9 +24,12 @@ _ENDED = ("Succeeded", "Failed")
 class JobController:
     """Brings what there is closer to what Jobs say, whenever anything changes."""
 
-    def __init__(self, store: Store):
-        self._store = store
-        self.pods_refused: str | None = None
+    def __init__(self, store: Store, refusal: Callable[[str], str | None]):
+        """
+        Args:
+            refusal: Says why one more pod in a namespace is too many, if it is.
+        """
+        self._store, self._refusal = store, refusal
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
@@ -171,9 +175,10 @@ class JobController:
         missing = [one for one in range(job["spec"]["completions"]) if one not in there]
         done = _indexes(status.get("completedIndexes", ""))
         for index in [one for one in missing if one not in done][: max(0, job["spec"]["parallelism"] - len(there))]:
-            if self.pods_refused is not None:
+            refusal = self._refusal(job["metadata"]["namespace"])
+            if refusal is not None:
                 name = f"{job['metadata']['name']}-{index}-"
-                why = f'Error creating: pods "{name}" is forbidden: {self.pods_refused}'
+                why = f'Error creating: pods "{name}" is forbidden: {refusal}'
                 record(self._store, job, SOURCE, "FailedCreate", why, is_warning=True)
                 return
             pod = self._store.create("pods", pod_template.pod(job, index, random))

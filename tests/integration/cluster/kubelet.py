@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from madctl.lab.spec import Host
-from tests.integration.cluster import names, pod_status
+from tests.integration.cluster import names, pod_status, status
 from tests.integration.cluster.events import record
 from tests.integration.cluster.logs import Log
 from tests.integration.cluster.pod_worker import Image, PodWorker
@@ -23,12 +23,14 @@ class Kubelets:
     """Runs pods on hosts, and looks again whenever anything changes."""
 
     def __init__(self, store: Store, hosts: list[Host], directory: Path, image: Image, pods_per_host: int):
-        self._store, self._hosts, self._directory, self._image = store, hosts, directory, image
+        self.store, self._hosts, self._directory, self._image = store, hosts, directory, image
         self._pods_per_host = pods_per_host
         self.workers: dict[str, PodWorker] = {}
         self.unschedulable: str | None = None
         self.image_problem: tuple[str, str] | None = None
         self.downward_delay = 0.0
+        # Hosts whose kubelets nobody hears, and who hear nobody.
+        self.silent: set[str] = set()
         self._downward: dict[str, tuple[Object, float]] = {}
         self._graces: dict[str, int] = {}
         self._names: dict[str, str] = {}
@@ -37,8 +39,15 @@ class Kubelets:
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def log_of(self, pod: Object) -> Log | None:
-        """Return the log of a pod, if its container has started."""
+        """
+        Return the log of a pod, if its container has started.
+
+        Raises:
+            StatusError: If its kubelet cannot be reached.
+        """
         worker = self.workers.get(pod["metadata"]["uid"])
+        if worker is not None and (worker.is_silent() or worker.is_lost):
+            raise status.unreachable(worker.host.management_address)
         return worker.log if worker else None
 
     def stop(self) -> None:
@@ -48,14 +57,14 @@ class Kubelets:
             worker.kill()
 
     def _run(self) -> None:
-        while not self._store.closed:
-            version = self._store.version
-            pods = self._store.list("pods")
+        while not self.store.closed:
+            version = self.store.version
+            pods = self.store.list("pods")
             for pod in pods:
                 self._look_at(pod)
             self._forget({pod["metadata"]["uid"] for pod in pods})
             self._write_names(pods)
-            self._store.wait(version, self._next_look())
+            self.store.wait(version, self._next_look())
 
     def _look_at(self, pod: Object) -> None:
         uid = pod["metadata"]["uid"]
@@ -63,13 +72,13 @@ class Kubelets:
         worker = self.workers.get(uid)
         if worker is None and not is_over:
             if is_deleted:
-                self._store.edit("pods", pod, lambda value: value["status"].update(pod_status.never_started(value)))
+                self.store.edit("pods", pod, lambda value: value["status"].update(pod_status.never_started(value)))
             elif "nodeName" not in pod["spec"]:
                 self._schedule(pod)
             else:
                 self._start(pod)
             return
-        if worker is None:
+        if worker is None or worker.is_silent():
             return
         worker.image_problem = self.image_problem
         if is_deleted:
@@ -86,18 +95,18 @@ class Kubelets:
         if why is None:
             bound = pod_status.condition("PodScheduled", True)
             record(
-                self._store, pod, "default-scheduler", "Scheduled", f"Successfully assigned {_name(pod)} to {host.name}"
+                self.store, pod, "default-scheduler", "Scheduled", f"Successfully assigned {_name(pod)} to {host.name}"
             )
-            self._store.edit("pods", pod, lambda value: _bind(value, host, bound))
+            self.store.edit("pods", pod, lambda value: _bind(value, host, bound))
             return
         found = pod_status.condition("PodScheduled", False, "Unschedulable", why)
         edited = lambda value: value["status"].update(pod_status.kept(value, {"conditions": [found]}))  # noqa: E731
-        self._store.edit("pods", pod, edited)
-        record(self._store, pod, "default-scheduler", "FailedScheduling", why, is_warning=True)
+        self.store.edit("pods", pod, edited)
+        record(self.store, pod, "default-scheduler", "FailedScheduling", why, is_warning=True)
 
     def _free_host(self) -> Host | None:
         """Return the host with the fewest pods that has room for one."""
-        pods = self._store.list("pods", matches=lambda pod: pod["status"].get("phase") not in _ENDED)
+        pods = self.store.list("pods", matches=lambda pod: pod["status"].get("phase") not in _ENDED)
         used = [pod["spec"].get("nodeName") for pod in pods]
         free = [host for host in self._hosts if used.count(host.name) < self._pods_per_host]
         return min(free, key=lambda host: used.count(host.name), default=None)
@@ -105,8 +114,9 @@ class Kubelets:
     def _start(self, pod: Object) -> None:
         uid = pod["metadata"]["uid"]
         host = next(host for host in self._hosts if host.name == pod["spec"]["nodeName"])
-        worker = PodWorker(self._store, pod, host, self._directory / "pods" / uid, self.claims, self._image)
+        worker = PodWorker(self.store, pod, host, self._directory / "pods" / uid, self.claims, self._image)
         worker.image_problem = self.image_problem
+        worker.is_silent = lambda: host.name in self.silent
         self.workers[uid] = worker
         worker.thread.start()
 
@@ -133,7 +143,7 @@ class Kubelets:
                 known.pop(uid, None)
 
     def _write_names(self, pods: list[Object]) -> None:
-        services = self._store.list("services")
+        services = self.store.list("services")
         for pod in pods:
             uid = pod["metadata"]["uid"]
             worker = self.workers.get(uid)

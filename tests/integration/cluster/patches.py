@@ -55,8 +55,12 @@ def merged(value: Any, patch: Any, keys: dict[str, str]) -> Any:
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     result = copy.deepcopy(value) if isinstance(value, dict) else {}
+    if "$retainKeys" in patch:
+        result = {name: part for name, part in result.items() if name in patch["$retainKeys"]}
     for name, part in patch.items():
         before = result.get(name)
+        if keys and name.startswith("$"):
+            continue  # Directives of strategic patches; an order of elements changes nothing that is looked at.
         if part is None:
             result.pop(name, None)
         elif name in keys and isinstance(part, list) and isinstance(before, list):

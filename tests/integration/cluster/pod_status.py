@@ -64,6 +64,11 @@ def ended(pod: Object, host: Host, started: str, code: int, reason: str, message
     }
 
 
+def evicted(status: Object, why: str) -> Object:
+    """Return the status of a pod that its kubelet has evicted."""
+    return {**status, "phase": "Failed", "reason": "Evicted", "message": why}
+
+
 def never_started(pod: Object) -> Object:
     """Return the status of a pod that was deleted before its container started."""
     return {
@@ -81,4 +86,6 @@ def _addresses(host: Host, started: str) -> Object:
 def _container(pod: Object, state: Object, is_ready: bool) -> Object:
     container = pod["spec"]["containers"][0]
     names = {"name": container["name"], "image": container.get("image", ""), "imageID": ""}
+    if "waiting" not in state:
+        names |= {"imageID": "sha256:0", "containerID": f"containerd://{pod['metadata']['uid']}"}
     return {**names, "state": state, "lastState": {}, "ready": is_ready, "started": is_ready, "restartCount": 0}

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,10 @@ class PodWorker:
 
     def __init__(self, store: Store, pod: Object, host: Host, directory: Path, claims: Path, image: Image):
         self.pod, self.host, self.log = pod, host, None
-        self.pid, self.is_stuck, self.oom_killed, self.image_problem = 0, False, False, None
+        self.pid, self.is_stuck, self.is_oom_killed, self.is_silent = 0, False, False, lambda: False
+        self.is_lost = False
+        self.image_problem: tuple[str, str] | None = None
+        self.eviction: str | None = None
         self._store, self._directory, self._claims, self._image = store, directory, claims, image
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
@@ -51,15 +55,26 @@ class PodWorker:
         """End the container: TERM to its PID 1, KILL once the grace is over; again with a shorter grace, that holds."""
         self._grace = grace
         self._deleted.set()
-        if self._process is not None and not self._ended.is_set():
-            record(self._store, self.pod, "kubelet", "Killing", f"Stopping container {self._name}")
-            self.signal(signal.SIGTERM)
-            timer = threading.Timer(grace, self.signal, [signal.SIGKILL])
-            timer.daemon = True
-            self._timers.append(timer)
-            timer.start()
-        elif self._ended.is_set():
-            self._leave()
+        if self._ended.is_set():
+            self.leave()
+        else:
+            self.stop(grace)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the container runs."""
+        return self.pid > 0 and not self._ended.is_set()
+
+    def stop(self, grace: int) -> None:
+        """Send TERM to PID 1, and KILL once the grace is over."""
+        if not self.is_running:
+            return
+        record(self._store, self.pod, "kubelet", "Killing", f"Stopping container {self._name}")
+        self.signal(signal.SIGTERM)
+        timer = threading.Timer(grace, self.signal, [signal.SIGKILL])
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
 
     def signal(self, number: int) -> None:
         """Send a signal to PID 1."""
@@ -73,10 +88,12 @@ class PodWorker:
             timer.cancel()
         self._deleted.set()
         self._ended.set()
-        if self._process is not None:
-            self._process.stdin.close()
-            self._process.wait()
-        self.thread.join(10)
+        deadline = time.monotonic() + 10
+        while self.thread.is_alive() and time.monotonic() < deadline:
+            # It may be about to start the container.
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+            self.thread.join(0.05)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def write_names(self, text: str) -> None:
@@ -201,7 +218,7 @@ class PodWorker:
         for reader in readers:
             reader.start()
         started = now()
-        with open(reports, "rb") as stream, contextlib.suppress(BrokenPipeError):
+        with open(reports, "rb") as stream, contextlib.suppress(BrokenPipeError, ValueError):
             self._process.stdin.write(json.dumps(description).encode() + b"\n")
             self._process.stdin.flush()
             self._follow(stream, readers, started)
@@ -215,22 +232,27 @@ class PodWorker:
             record(self._store, self.pod, "kubelet", "Started", f"Started container {self._name}")
             self._report(pod_status.running(self.pod, self.host, started))
             if self._deleted.is_set():
-                self.delete(self._grace)
+                self.stop(self._grace)
         end = json.loads(reports.readline() or b'{"code": null}') if "pid" in first else {"code": 128}
+        if end["code"] is None or self._ended.is_set():
+            # The host is gone, and its kubelet with it: nobody reports, and who follows the log is not told.
+            self.is_lost = self.is_stuck = True
+            self._ended.set()
+            return
         for reader in readers:
             reader.join()
         self.log.end()
-        if end["code"] is None or self._ended.is_set():
-            self._ended.set()
-            return  # The host is gone, and its kubelet with it: nobody reports.
         self._ended.set()
         message = (self._directory / "termination-log").read_bytes()[:4096].decode(errors="replace")
-        reason = "OOMKilled" if self.oom_killed else "Error" if end["code"] else "Completed"
+        reason = "OOMKilled" if self.is_oom_killed else "Error" if end["code"] else "Completed"
         if "failed" in first:
             reason, message = "StartError", f"failed to create containerd task: {first['failed']}"
-        self._end(pod_status.ended(self.pod, self.host, started, end["code"], reason, message))
+        status = pod_status.ended(self.pod, self.host, started, end["code"], reason, message)
+        self._end(status if self.eviction is None else pod_status.evicted(status, self.eviction))
 
     def _report(self, status: Object) -> None:
+        while self.is_silent() and not self._store.closed:
+            self._store.wait(self._store.version, 0.5)
         self._store.edit("pods", self.pod, lambda value: value["status"].update(pod_status.kept(value, status)))
 
     def _end(self, status: Object) -> None:
@@ -238,9 +260,9 @@ class PodWorker:
             timer.cancel()
         self._report(status)
         if self._deleted.is_set():
-            self._leave()
+            self.leave()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Let the pod go: it has ended, and was deleted."""
         if self.is_stuck:
             return

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from tests.integration.cluster import selectors, status
+from tests.integration.cluster import selectors, status, tables
 from tests.integration.cluster.logs import Log, Wanted
 from tests.integration.cluster.status import Kind, StatusError
 from tests.integration.cluster.store import Store
@@ -33,8 +33,12 @@ class Target(NamedTuple):
         return self.kind.plural, self.namespace, self.name
 
 
-def watch(store: Store, target: Target, query: dict[str, str]) -> Iterator[bytes]:
+def watch(store: Store, target: Target, query: dict[str, str], as_table: bool) -> Iterator[bytes]:
     """Yield the events of a watch as lines until its time is over, and an empty piece while there are none."""
+
+    def seen(value: Object) -> Object:
+        return tables.of(target.kind.plural, value) if as_table else value
+
     matches, version = selectors.of(query), query.get("resourceVersion", "")
     first: list[Object] = []
     since = int(version or 0)
@@ -48,11 +52,11 @@ def watch(store: Store, target: Target, query: dict[str, str]) -> Iterator[bytes
         value = {"kind": target.kind.name, "apiVersion": target.kind.api_version, "metadata": meta}
         return _line("BOOKMARK", value)
 
-    yield from (_line("ADDED", value) for value in first)
+    yield from (_line("ADDED", seen(value)) for value in first)
     marked = time.monotonic()
     try:
         for event in store.watch(target.kind.plural, target.namespace, matches, since, 0.5):
-            yield _line(event["type"], event["object"]) if event else b""
+            yield _line(event["type"], seen(event["object"])) if event else b""
             if time.monotonic() >= deadline:
                 break
             if wants_bookmarks and not event and time.monotonic() - marked > BOOKMARK_SECONDS:

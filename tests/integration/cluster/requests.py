@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import time
@@ -10,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from tests.integration.cluster import defaults, patches, reading, selectors, status
+from tests.integration.cluster import defaults, patches, reading, selectors, status, tables, validation
 from tests.integration.cluster.logs import Log
 from tests.integration.cluster.reading import Target
 from tests.integration.cluster.rights import Rights
@@ -18,6 +19,18 @@ from tests.integration.cluster.status import KINDS, Kind, StatusError
 from tests.integration.cluster.store import Store, grace_of
 
 Object = dict[str, Any]
+# A code, an object, and warnings.
+Answer = tuple[int, Object, list[str]]
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_KEPT = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "namespace",
+    "name",
+)
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -37,11 +50,13 @@ class Request(NamedTuple):
 class Requests:
     """The API server without its HTTP."""
 
-    def __init__(self, store: Store, version: str, log_of: Callable[[Object], Log]):
-        self.store, self.version, self._log_of = store, version, log_of
-        self.rights = Rights()
+    def __init__(self, store: Store, version: str, log_of: Callable[[Object], Log | None], rights: Rights):
+        self.store, self.version, self._log_of, self.rights = store, version, log_of, rights
+        self.suspends_jobs = False
         self.quotas: dict[str, int] = {}
         self.delay_seconds = 0.0
+        # Errors of the stand-in itself; its context ends with them.
+        self.failures: list[str] = []
         self.calls: list[tuple[str, str, str]] = []
 
     def admit(self, request: Request, authorization: str) -> None:
@@ -49,8 +64,10 @@ class Requests:
         time.sleep(self.delay_seconds)
         self.rights.authenticate(authorization)
 
-    def answer(self, request: Request) -> tuple[int, Object] | Iterable[bytes]:
+    def answer(self, request: Request) -> Answer | Iterable[bytes]:
         """Return the code and the object of an answer, or its stream."""
+        if request.path == REVIEWS and request.method == "POST":
+            return 201, self.rights.review(_object(request.body)), []
         target = parse(request.path)
         verb = _verb(request, target)
         self.calls.append((verb, "/".join(filter(None, (target.kind.plural, target.subresource))), target.name))
@@ -58,70 +75,84 @@ class Requests:
         if target.subresource == "log" and verb == "get":
             return reading.log(self.store.get("pods", target.namespace, target.name), self._log_of, request.query)
         if verb == "watch":
-            return reading.watch(self.store, target, request.query)
+            return reading.watch(self.store, target, request.query, tables.is_wanted(request.accept))
         if target.subresource and verb != "get":
             raise status.no_path()
         return getattr(self, "_" + verb)(target, request)
 
     # -- the verbs ------------------------------------------------------------------------------------
 
-    def _get(self, target: Target, request: Request) -> tuple[int, Object]:
-        return 200, self.store.get(*target.key)
+    def _get(self, target: Target, request: Request) -> Answer:
+        return 200, _as_wanted(target.kind, self.store.get(*target.key), request), []
 
-    def _list(self, target: Target, request: Request) -> tuple[int, Object]:
+    def _list(self, target: Target, request: Request) -> Answer:
         kind = target.kind
         items, version = self.store.snapshot(kind.plural, target.namespace, selectors.of(request.query))
         meta = {"resourceVersion": str(version)}
-        return 200, {"kind": kind.name + "List", "apiVersion": kind.api_version, "metadata": meta, "items": items}
+        found = {"kind": kind.name + "List", "apiVersion": kind.api_version, "metadata": meta, "items": items}
+        return 200, _as_wanted(kind, found, request), []
 
-    def _create(self, target: Target, request: Request) -> tuple[int, Object]:
-        value = _object(request.body)
-        return 201, self.create(target, value, request.query)
+    def _create(self, target: Target, request: Request) -> Answer:
+        return self.create(target, _object(request.body), request.query)
 
-    def create(self, target: Target, value: Object, query: dict[str, str]) -> Object:
+    def create(self, target: Target, given: Object, query: dict[str, str]) -> Answer:
         """Keep an object that a user sent, or refuse it."""
-        kind, meta = target.kind, value.setdefault("metadata", {})
-        self._check_place(target, value)
+        kind = target.kind
+        self._check_place(target, given)
+        value, warnings = validation.decode(kind, given, self.version, query.get("fieldValidation", "Warn"))
+        meta = value.setdefault("metadata", {})
         if "generateName" in meta and not meta.get("name"):
             meta["name"] = meta["generateName"] + "".join(random.choices(_LETTERS, k=5))
         meta["uid"] = str(uuid.uuid4())
+        value.pop("status", None)
         defaults.fill(kind.plural, value)
-        self._check_quota(kind, target.namespace, meta["name"])
+        if kind.plural == "jobs" and self.suspends_jobs:
+            value["spec"]["suspend"] = True
+        validation.check(kind, value)
+        refusal = self.over_quota(kind, target.namespace)
+        if refusal:
+            raise status.forbidden(kind, meta["name"], refusal)
         if query.get("dryRun") == "All":
             if self.store.find(kind.plural, target.namespace, meta["name"]):
                 raise status.already_exists(kind, meta["name"])
-            return {**value, "apiVersion": kind.api_version, "kind": kind.name}
-        return self.store.create(kind.plural, value)
+            return 201, value, warnings
+        return 201, self.store.create(kind.plural, value), warnings
 
-    def _update(self, target: Target, request: Request) -> tuple[int, Object]:
+    def _update(self, target: Target, request: Request) -> Answer:
         wanted = _object(request.body)
-        return 200, self._changed(target, lambda _: wanted, request.query)
+        return self._changed(target, lambda _: wanted, request.query)
 
-    def _patch(self, target: Target, request: Request) -> tuple[int, Object]:
+    def _patch(self, target: Target, request: Request) -> Answer:
         change = patches.reader(request.content_type, request.body)
         if request.content_type == patches.APPLY and self.store.find(*target.key) is None:
             self.rights.require("create", target.kind, target.namespace, "", "")
-            return 201, self.create(target, change({}), request.query)
-        return 200, self._changed(target, change, request.query)
+            return self.create(target, change({}), request.query)
+        return self._changed(target, change, request.query)
 
-    def _changed(self, target: Target, change: Callable[[Object], Object], query: dict[str, str]) -> Object:
+    def _changed(self, target: Target, change: Callable[[Object], Object], query: dict[str, str]) -> Answer:
         """Change an object as a user asks; what only the cluster writes stays."""
+        warnings: list[str] = []
 
         def edit(before: Object) -> Object:
-            after = change(before)
-            version = after.get("metadata", {}).get("resourceVersion")
+            wanted = change(copy.deepcopy(before))
+            version = wanted.get("metadata", {}).get("resourceVersion")
             if version and version != before["metadata"]["resourceVersion"]:
                 raise status.conflict(target.kind, target.name)
-            for name in ("uid", "creationTimestamp", "deletionTimestamp", "generation", "namespace", "name"):
+            after, found = validation.decode(target.kind, wanted, self.version, query.get("fieldValidation", "Warn"))
+            warnings[:] = found
+            for name in _KEPT:
                 if name in before["metadata"]:
                     after["metadata"][name] = before["metadata"][name]
-            return after | ({"status": before["status"]} if "status" in before else {})
+            after |= {"status": before["status"]} if "status" in before else {}
+            defaults.fill_changed(target.kind.plural, before, after)
+            validation.check_update(target.kind, before, after)
+            return after
 
         if query.get("dryRun") == "All":
-            return edit(self.store.get(*target.key))
-        return self.store.change(*target.key, edit)
+            return 200, edit(self.store.get(*target.key)), warnings
+        return 200, self.store.change(*target.key, edit), warnings
 
-    def _delete(self, target: Target, request: Request) -> tuple[int, Object]:
+    def _delete(self, target: Target, request: Request) -> Answer:
         if not target.name:
             raise StatusError(
                 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
@@ -130,13 +161,13 @@ class Requests:
         value = self.store.get(*target.key)
         _check_preconditions(target, value, options.get("preconditions") or {})
         if request.query.get("dryRun") == "All" or options.get("dryRun"):
-            return 200, value
+            return 200, value, []
         finalizers, grace = _how_deleted(target.kind, value, options)
         left = self.store.delete(*target.key, grace, finalizers)
         if "deletionTimestamp" in left["metadata"] and self.store.find(*target.key):
-            return 200, left
+            return 200, left, []
         details = {"name": target.name, "kind": target.kind.plural, "uid": value["metadata"]["uid"]}
-        return 200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+        return 200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}, []
 
     # -- what is refused --------------------------------------------------------------------------------
 
@@ -151,14 +182,19 @@ class Requests:
         if kind.namespaced and self.store.find("namespaces", "", target.namespace) is None:
             raise status.not_found(KINDS["namespaces"], target.namespace)
 
-    def _check_quota(self, kind: Kind, namespace: str, name: str) -> None:
-        """Count objects of a kind as a ResourceQuota does."""
+    def over_quota(self, kind: Kind, namespace: str) -> str | None:
+        """Return why one more object of a kind is too many, as a ResourceQuota says it."""
         limit = self.quotas.get(kind.plural)
-        used = len(self.store.list(kind.plural, namespace))
-        if limit is not None and used >= limit:
-            key = "pods" if kind.plural == "pods" else f"count/{kind.qualified}"
-            why = f"exceeded quota: team, requested: {key}=1, used: {key}={used}, limited: {key}={limit}"
-            raise status.forbidden(kind, name, why)
+        over = ("Succeeded", "Failed")  # Pods that have ended do not count.
+        there = self.store.list(kind.plural, namespace, lambda value: value.get("status", {}).get("phase") not in over)
+        if limit is None or len(there) < limit:
+            return None
+        key = "pods" if kind.plural == "pods" else f"count/{kind.qualified}"
+        return f"exceeded quota: team, requested: {key}=1, used: {key}={len(there)}, limited: {key}={limit}"
+
+
+def _as_wanted(kind: Kind, value: Object, request: Request) -> Object:
+    return tables.of(kind.plural, value) if tables.is_wanted(request.accept) else value
 
 
 def _object(body: bytes) -> Object:

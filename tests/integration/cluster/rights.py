@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from typing import Any
 
 from tests.integration.cluster import status
@@ -34,9 +33,9 @@ class Rights:
         self._forbidden: set[tuple[str, str]] = set()
         self.is_expired = False
 
-    def forbid(self, rights: Iterable[tuple[str, str]]) -> None:
-        """Take rights away: verbs on resources."""
-        self._forbidden.update(rights)
+    def forbid(self, verb: str, resource: str) -> None:
+        """Take a right away."""
+        self._forbidden.add((verb, resource))
 
     def allow_again(self) -> None:
         """Give back what was taken away."""
@@ -59,6 +58,13 @@ class Rights:
             for two in (group, "*")
             for three in (resource, "*")
         )
+
+    def review(self, asked: Object) -> Object:
+        """Answer whether the user may do something, as ``kubectl auth can-i`` asks it."""
+        wanted = asked.get("spec", {}).get("resourceAttributes") or {}
+        resource = "/".join(filter(None, (wanted.get("resource", ""), wanted.get("subresource", ""))))
+        may = self.may(wanted.get("verb", ""), wanted.get("group", ""), resource)
+        return {**asked, "status": {"allowed": may}}
 
     def require(self, verb: str, kind: Kind, namespace: str, name: str, subresource: str) -> None:
         """Refuse what the user may not do, with the server's sentence."""

@@ -101,6 +101,15 @@ def bad_request(message: str) -> StatusError:
     return StatusError(400, "BadRequest", message)
 
 
+def unreachable(address: str) -> StatusError:
+    why = f'Get "https://{address}:10250/containerLogs": dial tcp {address}:10250: connect: no route to host'
+    return StatusError(500, "InternalError", why)
+
+
+def internal() -> StatusError:
+    return StatusError(500, "InternalError", "Internal error occurred: the stand-in failed, see its failures")
+
+
 def unauthorized() -> StatusError:
     return StatusError(401, "Unauthorized", "Unauthorized")
 

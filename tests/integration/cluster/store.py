@@ -165,6 +165,12 @@ class Store:
             if self.version == version and not self.closed:
                 self.changed.wait(seconds)
 
+    def touch(self) -> None:
+        """Let all who wait look again, though no object has changed."""
+        with self.changed:
+            self.version += 1
+            self.changed.notify_all()
+
     def forget_history(self) -> None:
         """Forget old versions: every watch, running or asked for with what is known now, ends with 410."""
         with self.changed:

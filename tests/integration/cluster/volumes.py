@@ -13,19 +13,11 @@ from typing import Any
 from tests.integration.cluster.store import Store
 
 Object = dict[str, Any]
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _FIELD = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
 class MountError(Exception):
     """A volume that cannot be mounted now: the kubelet says why, and tries again."""
-
-
-def quantity(text: str | int) -> int:
-    """Return a whole quantity as a number."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMGT]i?|Ki)?", str(text))
-    assert found, text
-    return int(float(found[1]) * UNITS[found[2] or ""])
 
 
 def field(pod: Object, path: str) -> str:
