@@ -2,8 +2,8 @@
 """A lab whose hosts stand in for the nodes of a cluster of Kubernetes, as tests of runs in pods need it."""
 
 import contextlib
-import json
 import os
+import signal
 import subprocess
 import uuid
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from madctl.lab import power
 from tests.integration.cluster import cluster as stand_in
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
+from tests.integration.host_processes import on_host
 
 ALL = 3
 
@@ -43,10 +44,10 @@ class Site:
         return done.stdout
 
     def objects(self, kind):
-        return json.loads(self.kubectl("get", kind, "--output", "json"))["items"]
+        return self.cluster.store.list(kind, self.cluster.namespace)
 
     def job(self, run_id):
-        return json.loads(self.kubectl("get", "job", f"madctl-{run_id}", "--output", "json"))
+        return self.cluster.store.get("jobs", self.cluster.namespace, f"madctl-{run_id}")
 
     def conditions(self, run_id):
         return {one["type"] for one in self.job(run_id)["status"].get("conditions", ()) if one["status"] == "True"}
@@ -65,13 +66,24 @@ class Site:
         wait_for(lambda: madctl("status", run_id, "--output", "json").json["data"]["run"]["ranks_joined"] == ranks)
 
     def clear(self):
-        """Delete all runs, and wait until nothing of them is there."""
-        for record in madctl("ps", "--output", "json").json["data"]["runs"]:
-            madctl("stop", record["run_id"], "--force")
-        madctl("gc", "--days", "0")
+        """Delete all runs at once, and wait until nothing of them is there."""
         for kind in ("jobs", "services", "configmaps", "secrets"):
-            self.kubectl("delete", kind, "--all")
+            for one in self.objects(kind):
+                self.cluster.store.delete(kind, self.cluster.namespace, one["metadata"]["name"])
+        for pod in self.objects("pods"):
+            self.cluster.worker(pod["metadata"]["name"]).signal(signal.SIGKILL)
         wait_for(lambda: self.objects("pods") == [])
+
+    def wait_lines(self, pod, count):
+        """Wait until a pod has printed so many more lines, whoever reads them."""
+        log = self.cluster.worker(pod).log
+        before = log.count
+        wait_for(lambda: log.count > before + count)
+
+    def link(self, host, state):
+        """Cut the network of a host, or mend it."""
+        for name in ("eno1", next(one.data_interface for one in self.lab.hosts if one.name == host)):
+            on_host(self.lab, host, "ip", "link", "set", name, state)
 
 
 @contextlib.contextmanager

@@ -160,6 +160,8 @@ def client(whole):
     whole.renew_token()
     whole.allow_again()
     whole.slow_api(0)
+    whole.slow_names(0)
+    whole.slow_annotations(0)
     whole.suspend_new_jobs(False)
     whole.unschedulable(None)
     whole.image_problem(None)
@@ -357,6 +359,21 @@ def test_an_order_in_an_annotation_reaches_the_file_of_a_running_pod(client, clu
 
     assert client.ended().type == "Complete"
     assert client.log(name) == "ordered\n"
+
+
+def test_annotations_and_names_may_take_their_time(client, cluster):
+    cluster.slow_names(1)
+    cluster.slow_annotations(1)
+    script = f"until getent hosts {NAME}-0.{NAME} >/dev/null; do late=1; sleep 0.05; done; echo late=$late; {WAIT}"
+    client.create(script, nodes=1)
+    wait_for(lambda: client.pods() and client.pods()[0].status.phase == "Running")
+    pod = client.pods()[0]
+    file = cluster.worker(pod.metadata.name).directory / "volumes" / "orders" / "annotations"
+    client.core.patch_namespaced_pod(pod.metadata.name, client.namespace, {"metadata": {"annotations": {"a": "b"}}})
+
+    assert 'a="b"' not in file.read_text()
+    wait_for(lambda: 'a="b"' in file.read_text())
+    wait_for(lambda: "late=1\nup\n" in client.log(pod.metadata.name))
 
 
 def test_a_job_has_its_deadline(client):

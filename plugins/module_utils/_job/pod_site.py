@@ -116,6 +116,7 @@ class PodSite(site.Site):
     """A job of Kubernetes."""
 
     order_seconds = 1.0
+    ends_parts = True
 
     def __init__(self, known: About, write: Write, secrets: str = pods.SECRETS, annotations: str = pods.ORDERS) -> None:
         """

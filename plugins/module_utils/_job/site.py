@@ -68,6 +68,8 @@ class Site:
     python: str
     # How often orders are looked for, in seconds.
     order_seconds: float
+    # Whether the scheduler may end a node's part and tell only that node.
+    ends_parts = False
 
     def arguments(self, filled: Arguments) -> Arguments:
         """Return the arguments of the launch as they are on these nodes."""

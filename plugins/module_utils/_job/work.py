@@ -195,9 +195,9 @@ class Work:
     def _by_scheduler(self, result: Result) -> Result:
         """Say whether the scheduler ended the job: it tells the ranks first, and us a moment later."""
         if attempt.may_be_ended(result) and self._order is None:
-            self._loop.until(lambda: self._is_ended, _TELL_SECONDS)
+            self._loop.until(lambda: self._is_ended or self._site.ends_parts, _TELL_SECONDS)
             result = {**result, **(failed([_ENDED]) if self._is_ended else {}), "restarts": result["restarts"]}
-            return {**result, "by_scheduler": self._is_ended}
+            return {**result, "by_scheduler": self._is_ended or self._site.ends_parts}
         return {**result, "by_scheduler": False}
 
     def _launch(self, conductor: Conductor, agents: Agents, arguments: Arguments) -> Result:

@@ -161,9 +161,9 @@ class Following:
             self._report("the log of %s has a gap: its node has dropped older lines" % state.name(pod.found))
         elif isinstance(news, streams.Trouble):
             self._silent = news.problem
-            if news.for_good:
-                self._refused = news.problem
-            self._report("%s; trying again" % news.problem["message"] if news.problem else "the server answers again")
+            self._refused = news.problem if news.for_good else self._refused
+            again = "" if news.for_good else "; trying again"
+            self._report(news.problem["message"] + again if news.problem else "the server answers again")
 
     def _take_list(self, listed: streams.Listed) -> None:
         known = {state.uid(found) for found in listed.items}

@@ -41,9 +41,10 @@ class Server(ThreadingHTTPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection; its handshake is in its own thread, or one client could hold up all."""
-        with self._tls.wrap_socket(request, server_side=True) as secure:
+        with self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as secure:
             self.connections.add(secure)
             try:
+                secure.do_handshake()
                 super().finish_request(secure, client_address)
             finally:
                 self.connections.discard(secure)
@@ -72,7 +73,7 @@ class ApiServer:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse connections, and reset those that are open."""
+        """Refuse connections, and cut those that are open."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -80,17 +81,16 @@ class ApiServer:
         server.server_close()
         self.cut()
         for connection in list(server.connections):
-            _reset(connection)
+            _cut(connection)
 
     def cut(self) -> None:
-        """Reset the connections that are open; new ones are welcome."""
+        """Cut the connections that are open; new ones are welcome."""
         for connection in list(self._server.connections) if self._server else ():
-            _reset(connection)
+            _cut(connection)
 
 
-def _reset(connection: socket.socket) -> None:
+def _cut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         connection.shutdown(socket.SHUT_RDWR)
 
 

@@ -4,19 +4,23 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.integration.cluster.store import Store, now
 
 Object = dict[str, Any]
+AGAIN_SECONDS = 10
 
 
 def record(store: Store, about: Object, source: str, reason: str, message: str, is_warning: bool = False) -> None:
-    """Say something about an object; the same words again are counted."""
+    """Say something about an object; the same words again are counted, but not those of the last seconds."""
     meta = about["metadata"]
     for event in store.list("events", meta["namespace"]):
         if (event["involvedObject"]["uid"], event["reason"], event["message"]) == (meta["uid"], reason, message):
-            store.edit("events", event, _again)
+            # An event is a change, too, and whoever says something at each change would never end.
+            if (datetime.now(UTC) - datetime.fromisoformat(event["lastTimestamp"])).total_seconds() > AGAIN_SECONDS:
+                store.edit("events", event, _again)
             return
     store.create("events", _event(about, source, reason, message, "Warning" if is_warning else "Normal"))
 

@@ -62,7 +62,7 @@ class Faults:
 
     @contextlib.contextmanager
     def api_away(self) -> Iterator[None]:
-        """Reset all connections to the API server, and refuse new ones for a while."""
+        """Cut all connections to the API server, and refuse new ones for a while."""
         self.server.stop()
         try:
             yield
@@ -70,7 +70,7 @@ class Faults:
             self.server.start()
 
     def cut_connections(self) -> None:
-        """Reset all connections to the API server, watches and logs as well; new ones are welcome."""
+        """Cut all connections to the API server, watches and logs as well; new ones are welcome."""
         self.server.cut()
 
     def slow_api(self, seconds: float) -> None:
@@ -113,6 +113,14 @@ class Faults:
         text = message or {"ErrImagePull": PULL_FAILED, "ImagePullBackOff": BACK_OFF}.get(reason or "", "")
         self.kubelets.image_problem = None if reason is None else (reason, text)
         self._touch()
+
+    def slow_annotations(self, seconds: float) -> None:
+        """Let files of the downward API follow annotations only after a while: kubelets take up to a minute or two."""
+        self.kubelets.downward_delay = seconds
+
+    def slow_names(self, seconds: float) -> None:
+        """Let names of pods be known only after a while: a DNS remembers that there was no such name."""
+        self.kubelets.names_delay = seconds
 
     def evict(self, pod: str) -> None:
         """Evict a pod by the API, as the drain of a node does."""

@@ -28,12 +28,13 @@ class Kubelets:
         self.workers: dict[str, PodWorker] = {}
         self.unschedulable: str | None = None
         self.image_problem: tuple[str, str] | None = None
-        self.downward_delay = 0.0
+        self.downward_delay = self.names_delay = 0.0
         # Hosts whose kubelets nobody hears, and who hear nobody.
         self.silent: set[str] = set()
         self._downward: dict[str, tuple[Object, float]] = {}
         self._graces: dict[str, int] = {}
         self._names: dict[str, str] = {}
+        self._addressed: dict[str, float] = {}
         self.claims = directory / "claims"
         self.claims.mkdir()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -139,20 +140,27 @@ class Kubelets:
         """Remove what is kept of pods that are gone: their logs are, too."""
         for uid in [uid for uid in self.workers if uid not in left]:
             self.workers.pop(uid).kill()
-            for known in (self._downward, self._graces, self._names):
+            for known in (self._downward, self._graces, self._names, self._addressed):
                 known.pop(uid, None)
 
     def _write_names(self, pods: list[Object]) -> None:
-        services = self.store.list("services")
+        services, known = self.store.list("services"), [pod for pod in pods if self._is_known(pod)]
         for pod in pods:
             uid = pod["metadata"]["uid"]
             worker = self.workers.get(uid)
             if worker is None or worker.log is None:
                 continue
-            text = names.hosts_file(pod, worker.host.data_address, pods, services)
+            text = names.hosts_file(pod, worker.host.data_address, known, services)
             if self._names.get(uid) != text:
                 self._names[uid] = text
                 worker.write_names(text)
+
+    def _is_known(self, pod: Object) -> bool:
+        """Return whether a pod has had an address for as long as its name takes."""
+        if not pod["status"].get("podIP"):
+            return False
+        since = self._addressed.setdefault(pod["metadata"]["uid"], time.monotonic())
+        return time.monotonic() - since >= self.names_delay
 
 
 def _bind(pod: Object, host: Host, bound: Object) -> None:

@@ -60,6 +60,12 @@ class Log:
             self._lines.append(Line(time.time_ns(), text, is_first))
             self._changed.notify_all()
 
+    @property
+    def count(self) -> int:
+        """How many lines were written."""
+        with self._changed:
+            return self._dropped + len(self._lines)
+
     def end(self) -> None:
         """Let readers end: the container has, and all of its output is here."""
         with self._changed:

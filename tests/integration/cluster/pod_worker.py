@@ -41,7 +41,7 @@ class PodWorker:
         self.is_lost = False
         self.image_problem: tuple[str, str] | None = None
         self.eviction: str | None = None
-        self._store, self._directory, self._claims, self._image = store, directory, claims, image
+        self._store, self.directory, self._claims, self._image = store, directory, claims, image
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
         self._deleted = threading.Event()
@@ -94,7 +94,7 @@ class PodWorker:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
             self.thread.join(0.05)
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def write_names(self, text: str) -> None:
         """Write the hosts file of the container; it changes at once or not at all."""
@@ -117,18 +117,18 @@ class PodWorker:
         return (self.pod["spec"].get("securityContext") or {}).get("fsGroup")
 
     def _place(self, volume: Object) -> Path:
-        return self._directory / "volumes" / volume["name"]
+        return self.directory / "volumes" / volume["name"]
 
     def _write(self, name: str, text: str) -> None:
-        place = self._directory / "names" / name
+        place = self.directory / "names" / name
         partial = place.with_suffix(".partial")
         partial.write_text(text)
         partial.replace(place)
 
     def _run(self) -> None:
         for part in ("volumes", "names", "disk"):
-            (self._directory / part).mkdir(parents=True)
-        (self._directory / "termination-log").touch(mode=0o666)
+            (self.directory / part).mkdir(parents=True)
+        (self.directory / "termination-log").touch(mode=0o666)
         self._write("hostname", container_spec.hostname(self.pod) + "\n")
         self.write_names(f"127.0.0.1\tlocalhost\n{self.host.data_address}\t{container_spec.hostname(self.pod)}\n")
         description = self._described()
@@ -178,11 +178,11 @@ class PodWorker:
         variables = container_spec.environment(pod, self._image.path, self._value_of)
         return {
             "init_pid": self.host.init_pid,
-            "disk": str(self._directory / "disk"),
-            "names": str(self._directory / "names"),
+            "disk": str(self.directory / "disk"),
+            "names": str(self.directory / "names"),
             "image": self._image.binds,
-            "mounts": container_spec.mounts(pod, self._directory / "volumes", self._claims),
-            "termination_log": str(self._directory / "termination-log"),
+            "mounts": container_spec.mounts(pod, self.directory / "volumes", self._claims),
+            "termination_log": str(self.directory / "termination-log"),
             "termination_path": container["terminationMessagePath"],
             "hostname": container_spec.hostname(pod),
             "directory": container.get("workingDir", ""),
@@ -243,7 +243,7 @@ class PodWorker:
             reader.join()
         self.log.end()
         self._ended.set()
-        message = (self._directory / "termination-log").read_bytes()[:4096].decode(errors="replace")
+        message = (self.directory / "termination-log").read_bytes()[:4096].decode(errors="replace")
         reason = "OOMKilled" if self.is_oom_killed else "Error" if end["code"] else "Completed"
         if "failed" in first:
             reason, message = "StartError", f"failed to create containerd task: {first['failed']}"
