@@ -26,7 +26,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
 ]
 NAME = "madctl-20261201-0450"
-WAIT = "trap 'echo term; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+LOOP = "echo up; while :; do sleep 0.05; done"
+WAIT = f"trap 'echo term; exit 0' TERM; {LOOP}"
 FAIL = WAIT.replace("exit 0", "exit 143")
 MARK = "stand-in-9f1c"
 
@@ -325,9 +326,7 @@ def test_a_termination_message_is_cut_at_4096_bytes(client):
 
 
 def test_deletion_gives_pid_1_its_grace_and_then_kills_it(client):
-    client.create(
-        f"if [ $JOB_COMPLETION_INDEX = 0 ]; then trap 'echo deaf' TERM; {WAIT.split(';', 2)[2]}; fi; {WAIT}", grace=1
-    )
+    client.create(f"if [ $JOB_COMPLETION_INDEX = 0 ]; then trap 'echo deaf' TERM; {LOOP}; fi; {WAIT}", grace=1)
     names = client.running()
     streams = {name: client.log(name, follow=True, _preload_content=False) for name in names}
     client.batch.delete_namespaced_job(NAME, client.namespace, propagation_policy="Foreground")
@@ -339,7 +338,7 @@ def test_deletion_gives_pid_1_its_grace_and_then_kills_it(client):
 
 
 def test_a_pod_is_deleted_at_once_without_grace(client):
-    client.create(f"trap '' TERM; {WAIT.split(';', 1)[1]}", nodes=1, grace=600)
+    client.create(f"trap '' TERM; {LOOP}", nodes=1, grace=600)
     wait_for(lambda: client.pods() and client.pods()[0].status.phase == "Running")
     name = client.pods()[0].metadata.name
     deleted = client.core.delete_namespaced_pod(name, client.namespace, grace_period_seconds=0)
