@@ -57,8 +57,7 @@ class Clusters:
 
     def _is_old(self, record: Record, found: Standing) -> bool:
         """Return whether a run has ended long enough ago, for all that is known."""
-        is_gone = found.job is None and not found.pods
-        if not is_gone and (found.job is None or not state.is_over(found.job)):
+        if state.alive(found.pods) or not state.is_over(found.job):
             return False
         ended = found.ended or record.ended or record.seen or record.created
         return self._now - ended >= self._age

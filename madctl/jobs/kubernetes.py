@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict i
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import orders, standing, word
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
-from madctl.errors import RunError
+from madctl.errors import MadctlError
 from madctl.jobs.refusals import reported
 from madctl.jobs.standing import Standing
 
@@ -35,6 +36,19 @@ def reach(job: Mapping[str, Any]) -> Cluster:
     return Cluster(*(str(job.get(name) or "") for name in ("kubeconfig", "context", "namespace")))
 
 
+def place(cluster: Cluster, kubeconfig: str) -> dict[str, str]:
+    """
+    Return what leads to the cluster of a run later, when another context may be the current one.
+
+    Args:
+        kubeconfig: What the user named; empty for the usual one.
+    """
+    named = [name for name in (kubeconfig or os.environ.get("KUBECONFIG", "")).split(os.pathsep) if name]
+    files = os.pathsep.join(os.path.abspath(os.path.expanduser(name)) for name in named)
+    found = {"context": cluster.context, "kubeconfig": files}
+    return {"namespace": cluster.namespace, **{name: value for name, value in found.items() if value}}
+
+
 def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: float = SECONDS) -> Standing:
     """
     Find out how a run stands, as for a run in a job of Slurm.
@@ -44,7 +58,8 @@ def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: f
     """
     try:
         found = look(reach(job), run_id, seconds)
-    except RunError as error:
+    except MadctlError as error:
+        # A run that cannot be asked for hides no other one, such as where the client is not installed.
         unknown = error.problems[0]
         return Standing(Verdict(verdict.UNKNOWN, unknown.message), {}, None, unknown)
     return Standing(judged(found, about), found.nodes, None)

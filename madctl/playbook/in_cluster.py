@@ -86,7 +86,7 @@ class InCluster:
         """Follow to the end of the run, and report it as the playbook's action would."""
         del targets, variables
         result = self._result()
-        if self._read_only:
+        if self._read_only and not result.get("is_unknown"):
             result = {**result, "problems": [], "exit_code": 0}
         self._on_task(f"madctl.multinode.run_{playbook}", "", result)
 
@@ -95,7 +95,8 @@ class InCluster:
             try:
                 result = self._following.turn()
             except Refused as refused:
-                return _failed(refused.problem)
+                # The run does not depend on it.
+                return {**_failed(refused.problem), "is_unknown": True}
             if result is not None:
                 return self._interrupted(result)
             if self._order is not None and self._order not in _ORDERS:

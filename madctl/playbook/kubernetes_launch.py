@@ -33,11 +33,10 @@ def run(
     asked = drafted.asked
     place = {name: str(asked.get(f"k8s_{name}") or "") for name in ("kubeconfig", "context", "namespace")}
     cluster = kubernetes.reach(place)
-    named = {"namespace": cluster.namespace, **{key: place[key] for key in ("kubeconfig", "context") if place[key]}}
     record_store.prepare()
     # Until the session obeys signals, they are only noted: the job must not be left to itself.
     with signals_noted() as noted:
-        record = record_of(asked, int(asked["nnodes"]), named)
+        record = record_of(asked, int(asked["nnodes"]), kubernetes.place(cluster, place["kubeconfig"]))
         unsaved = record_store.save(record)
         try:
             kubernetes.create(cluster, drafted.objects())

@@ -18,6 +18,7 @@ from madctl.playbook import EventListener, TaskListener
 from madctl.playbook.in_cluster import InCluster
 from madctl.playbook.job_session import with_plan
 from madctl.playbook.session import RunSession
+from madctl.result import to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
 from madctl.screen.view import View
@@ -49,7 +50,7 @@ class ClusterSession(RunSession):
             noted: Signals that arrived before this session could obey them.
         """
         super().__init__(record.reach(), {}, view, record)
-        self._attached, self._noted = False, noted
+        self._attached, self._noted, self._is_unknown = False, noted, False
         self._cluster = cluster or kubernetes.reach(record.job or {})
         self._follow, self._reading, self._caught_up, self._stuck = follow, reading, caught_up, stuck_seconds
 
@@ -73,6 +74,20 @@ class ClusterSession(RunSession):
         for number in self._noted:
             self.on_signal(number, None)
         super()._play()
+
+    def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
+        """Take the result, unless it is that nothing is known of the run any more, which may go on."""
+        if result.get("is_unknown"):
+            self._is_unknown = True
+            self.view.errors = [to_problem(entry) for entry in result["problems"]]
+            self.failure = self.view.errors[0].message
+        else:
+            super().on_task(action, host, result)
+
+    def remember(self, record: Record) -> None:
+        """Remember what is known of the run."""
+        if not self._is_unknown:
+            super().remember(record)
 
     @property
     def detached(self) -> bool:

@@ -68,6 +68,8 @@ class _Stop:
         """Stop it, and return why it cannot be proven that nothing is left."""
         found = self._look()
         if found.job is None and not found.pods:
+            # What the cluster does not delete with a job may be left of it.
+            kubernetes.delete(self._cluster, self._record.run_id)
             self.deleted = self.had_ended = True
             return []
         self.begun = bool(found.first_pod)

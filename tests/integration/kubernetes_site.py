@@ -70,8 +70,8 @@ class Site:
         for kind in ("jobs", "services", "configmaps", "secrets"):
             for one in self.objects(kind):
                 self.cluster.store.delete(kind, self.cluster.namespace, one["metadata"]["name"])
-        for pod in self.objects("pods"):
-            self.cluster.worker(pod["metadata"]["name"]).signal(signal.SIGKILL)
+        for worker in list(self.cluster.kubelets.workers.values()):
+            worker.signal(signal.SIGKILL)
         wait_for(lambda: self.objects("pods") == [])
 
     def wait_lines(self, pod, count):

@@ -338,6 +338,17 @@ def test_deletion_gives_pid_1_its_grace_and_then_kills_it(client):
     wait_for(lambda: client.batch.list_namespaced_job(client.namespace).items == [])
 
 
+def test_a_pod_is_deleted_at_once_without_grace(client):
+    client.create(f"trap '' TERM; {WAIT.split(';', 1)[1]}", nodes=1, grace=600)
+    wait_for(lambda: client.pods() and client.pods()[0].status.phase == "Running")
+    name = client.pods()[0].metadata.name
+    deleted = client.core.delete_namespaced_pod(name, client.namespace, grace_period_seconds=0)
+
+    assert (deleted.metadata.name, deleted.metadata.deletion_grace_period_seconds) == (name, 0)
+    wait_for(lambda: client.pods() == [])
+    assert client.core.delete_namespaced_service(NAME, client.namespace).metadata.name == NAME
+
+
 def test_a_command_that_is_not_there_is_an_error_of_the_start(client):
     client.create("", nodes=1, container={"command": ["no-such-program"]})
     client.ended()
@@ -617,8 +628,8 @@ def test_the_api_server_goes_away_and_comes_back(client, cluster):
     stream = kubernetes.watch.Watch().stream(client.core.list_namespaced_pod, client.namespace)
     next(stream)
     with cluster.api_away():
-        with pytest.raises(ProtocolError):
-            next(stream)
+        with pytest.raises((ProtocolError, MaxRetryError)):
+            list(stream)
         with pytest.raises(MaxRetryError, match="refused"):
             client.pods()
     assert len(client.pods()) == 1

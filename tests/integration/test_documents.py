@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 
 from tests.integration import glusterfs
-from tests.integration.reader_shell import BIN, ROOT, Command, File, ReaderShell, missing, read
+from tests.integration.documents import TRAIN, name, steps, typed
+from tests.integration.reader_shell import BIN, ROOT, Command, File, ReaderShell
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+# Their readers have other machines: tests/integration/test_kubernetes_documents.py.
+ELSEWHERE = ("docs/how_to/kubernetes.md",)
 PACKAGING = "tests/unit/test_packaging.py does it"
 NOT_RUN = {
     ("README.md", "make test    # linters and all tests"): "this test is part of it",
@@ -34,22 +37,6 @@ NOT_RUN = {
     ("docs/how_to/playbooks.md", "make build"): PACKAGING,
     ("docs/how_to/playbooks.md", "ansible-galaxy collection install dist/madctl-multinode-0.1.0.tar.gz"): PACKAGING,
 }
-# A reader with sixteen hosts would wait for sixteen starts of torch on one machine. What is shown shrinks as well.
-SMALLER = {
-    "gpu[01-16]": "gpu[01-02]",
-    "--nodes 16": "--nodes 2",
-    "--gpus-per-node 8": "--gpus-per-node 2",
-    "--nodes=16": "--nodes=2",
-    "--gpus-per-node=8": "--gpus-per-node=2",
-    "16 nodes": "2 nodes",
-    "all 16 joined": "all 2 joined",
-    "16 of 16 ranks": "2 of 2 ranks",
-}
-TRAIN = """\
-import os, sys
-assert sys.argv[1:] in ([], ["--lr", "1e-4"]) and "WORLD_SIZE" in os.environ
-print("epoch 1 loss 2.31")
-"""
 # A checkout that no user owns, with what runs there.
 CHECKOUT = f"""
 mkdir -p ~/checkout && ln -s {ROOT}/* ~/checkout && ln -s {BIN.parent} ~/checkout/.venv && cd ~/checkout
@@ -178,15 +165,11 @@ NEEDS = {
 }
 
 
-def name(document):
-    return str(document.relative_to(ROOT))
-
-
-def steps(document):
-    return list(read(document.read_text()))
-
-
-SHOWN = [document for document in DOCUMENTS if any(isinstance(step, Command) for step in steps(document))]
+SHOWN = [
+    document
+    for document in DOCUMENTS
+    if name(document) not in ELSEWHERE and any(isinstance(step, Command) for step in steps(document))
+]
 
 
 @pytest.fixture
@@ -219,23 +202,6 @@ def test_a_document_can_be_typed(document, home):
                 desk.save(step)
             elif (name(document), step.text) not in NOT_RUN:
                 typed(desk, document, step)
-
-
-def typed(desk, document, step):
-    """Type a command, and hold the document against what became of it."""
-    text, shown = smaller(step.text), [smaller(line) for line in step.shown]
-    code, printed = desk.type(text, seconds=300)  # The demo trains.
-    where = f"{name(document)}:{step.line}: {text}"
-
-    assert (code != 0) == step.fails, f"{where}\nended with {code}\n{printed}"
-    assert not missing(shown, printed), f"{where}\ndoes not print {missing(shown, printed)} but\n{printed}"
-
-
-def smaller(text):
-    """Return what a document shows of sixteen hosts as it is for two."""
-    for long, short in SMALLER.items():
-        text = text.replace(long, short)
-    return text
 
 
 def test_what_is_not_run_is_still_shown():

@@ -163,7 +163,7 @@ def test_a_run_that_waits_says_why_and_ctrl_c_deletes_it(site):
     launch = site.begin(WAIT)
     until(launch, f"queue   pod-0: {ROOM} (and 2 more)")
     status = madctl("status")
-    assert status.out.startswith(f"queued: pod-0: {ROOM}"), status.out
+    assert re.match(rf"queued for \S+ s: pod-0: {re.escape(ROOM)} \(and 2 more\)\n\nrun ", status.out), status.out
     launch.send_signal(signal.SIGINT)
 
     code, said = ended(launch)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the stand-in for a cluster on a lab until a signal; write its kubeconfig, and its pid beside that."""
+"""Run the stand-in for a cluster on hosts of a lab until a signal; write its kubeconfig, and its pid beside that."""
 
 import os
 import signal

@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from typing import Any, Callable, Dict, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, pod_log, pods, run_directory
@@ -54,6 +55,8 @@ class Family:
             code = end.code if isinstance(end.code, int) else 1
             if isinstance(end.code, str):
                 os.write(2, end.code.encode(errors="replace") + b"\n")
+        except Exception:  # nobody else would say why it ended
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -159,12 +162,16 @@ def main() -> None:
     agent = family.start(lambda: _agent(known, index))
     kept = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), _RESULT)
     conductor = None if index else family.start(lambda: _conduct(known, write, kept))
-    family.on_term = lambda: _end(agent if conductor is None else conductor, conductor is None)
-    if conductor is None:
-        code = family.wait(agent)
-    else:
-        code = family.wait(conductor)
-        family.wait(agent, _AGENT_SECONDS)
+    leader = agent if conductor is None else conductor
+
+    def on_term() -> None:
+        # Its process id may belong to another one after its end.
+        if family.code(leader) is None:
+            _end(leader, conductor is None)
+
+    family.on_term = on_term
+    code = family.wait(leader)
+    family.wait(agent, _AGENT_SECONDS)
     os.close(over)
     family.wait(prints, _PRINTER_SECONDS)
     if not index:

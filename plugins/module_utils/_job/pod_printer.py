@@ -15,6 +15,7 @@ import select
 from typing import Any, Callable, Dict, List, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, pod_log, pods, run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import log_tail
 
 _LOOK_SECONDS = 0.2
@@ -40,7 +41,6 @@ class Printer:
         self._base, self._write, self._record = base, write, record
         self._name = re.compile(r"%s(?:\.(\d{1,6}))?" % re.escape(run_id), re.ASCII)
         self._done: Set[str] = set()
-        self._decoder = wire.Decoder()
 
     def run(self) -> None:
         """Print until standard input ends, and all that is there by then."""
@@ -49,10 +49,17 @@ class Printer:
             is_over = bool(select.select([0], [], [], _LOOK_SECONDS)[0])
             for name in self._fresh():
                 self._done.add(name)
-                request = {"run_id": name, "run_dir": os.path.join(self._base, name), "follow": True}
-                log_tail.Tail(request, self._take).run()
+                self._follow({"run_id": name, "run_dir": os.path.join(self._base, name)})
             if is_over:
                 return
+
+    def _follow(self, request: Dict[str, Any]) -> None:
+        """Print one run to its end."""
+        tail = log_tail.Tail({**request, "follow": True}, self._take)
+        tail.run()
+        if not tail.ended:
+            # The end of standard input, too, ended it, and what came with that is still there.
+            log_tail.Tail({**request, "follow": False, "offsets": tail.offsets, "seq": tail.seq}, self._take).run()
 
     def _fresh(self) -> List[str]:
         with contextlib.suppress(OSError):
@@ -64,14 +71,19 @@ class Printer:
     def _has_begun(self, name: str) -> bool:
         return os.path.exists(os.path.join(self._base, name, run_directory.EVENTS))
 
-    def _take(self, data: bytes) -> None:
-        for header, payload in self._decoder.feed(data):
-            if header["event"] == events.LOG:
-                self._print(list(pod_log.lines(header["log"], payload)))
-            elif header["event"] == events.SKIPPED:
-                self._print([pod_log.gap(header["log"], header["size"])])
-            elif header["event"] == events.EXIT:
-                self._record({name: header[name] for name in _TOLD if name in header})
+    def _take(self, frame: bytes) -> None:
+        """Take one frame; the job can write into its directory as well, and so says nothing of how long one is."""
+        line, _, payload = frame.partition(b"\n")
+        header = wire.parse_or_none(line) or {}
+        known = events.TOLD_BY_NODES.get(header.get("event", ""))
+        if known is None or not fields(known.required, known.optional)(header):
+            return
+        if header["event"] == events.LOG:
+            self._print(list(pod_log.lines(header["log"], payload)))
+        elif header["event"] == events.SKIPPED:
+            self._print([pod_log.gap(header["log"], header["size"])])
+        elif header["event"] == events.EXIT:
+            self._record({name: header[name] for name in _TOLD if name in header})
 
     def _print(self, lines: List[bytes]) -> None:
         batch = b""

@@ -22,6 +22,15 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     wire,
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
+    Shape,
+    cut,
+    fields,
+    maybe,
+    number,
+    text,
+    whole,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._job import site, work
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Door
 
@@ -31,8 +40,20 @@ _TURN_SECONDS = 0.2
 _SHOW_SECONDS = 10.0
 _ORDERS = {"stop": wire.STOP, "kill": wire.KILL}
 _ORDER = re.compile(r'^%s="(\w{1,8})"$' % re.escape(pods.ORDER), re.MULTILINE)
-_MESSAGE = 600  # characters
-_FIRST = ("host", "rank", "signal")
+_MESSAGE = 600  # bytes
+_FIRST = ("rank", "signal")
+_DAY_SECONDS = 86400
+_ABOUT = fields(
+    {
+        "job": text(63),
+        "service": text(63),
+        "nodes": whole(1, 1 << 17),
+        "port": whole(1, 65535),
+        "agents_seconds": number(0, _DAY_SECONDS),
+    },
+    {"logs": maybe(text())},
+)
+_REQUEST = fields({"arguments": fields({"run_id": text(255)}), "agents_seconds": number(0, _DAY_SECONDS)})
 
 Write = Callable[[bytes], Any]
 
@@ -55,11 +76,8 @@ def about(directory: str = pods.PROGRAMS) -> About:
     Raises:
         SiteError: If it cannot be read.
     """
-    found = _read(os.path.join(directory, pods.ABOUT))
-    try:
-        return About(**{name: found[name] for name in About._fields if name in found})
-    except TypeError as error:
-        raise site.SiteError("%s: %s" % (pods.ABOUT, error)) from error
+    found = _read(os.path.join(directory, pods.ABOUT), _ABOUT)
+    return About(**{name: found[name] for name in About._fields if name in found})
 
 
 def request(directory: str = pods.SECRETS) -> Dict[str, Any]:
@@ -69,15 +87,18 @@ def request(directory: str = pods.SECRETS) -> Dict[str, Any]:
     Raises:
         SiteError: If it cannot be read.
     """
-    return _read(os.path.join(directory, pods.REQUEST))
+    return _read(os.path.join(directory, pods.REQUEST), _REQUEST)
 
 
-def _read(path: str) -> Dict[str, Any]:
+def _read(path: str, shape: Shape) -> Dict[str, Any]:
     try:
         with open(path, "rb") as stream:
-            return wire.parse(stream.read(_MOST_BYTES))
+            found = wire.parse(stream.read(_MOST_BYTES))
     except (OSError, wire.WireError) as error:
         raise site.SiteError("%s: %s" % (path, getattr(error, "strerror", None) or error)) from error
+    if not shape(found):
+        raise site.SiteError("%s: a value is missing, or invalid" % path)
+    return found
 
 
 class PodStory(site.Story):
@@ -208,6 +229,15 @@ def verdict(result: Mapping[str, Any], began: Optional[float]) -> Dict[str, Any]
     if result["problems"]:
         first = result["problems"][0]
         texts = {"message": first["message"], "remedy": first.get("remedy"), "error": result.get("error")}
-        cut = {name: text[:_MESSAGE] for name, text in texts.items() if text}
-        found.update(code=first["code"], first={**{name: first.get(name) for name in _FIRST}, **cut})
+        short = {name: _short(said) for name, said in texts.items() if said or name == "message"}
+        host = first.get("host") and _short(first["host"])
+        found.update(code=first["code"], first={"host": host, **{name: first.get(name) for name in _FIRST}, **short})
     return found
+
+
+def _short(said: str) -> str:
+    """Cut a text to so many bytes of JSON, where a character may take twelve."""
+    said = cut(said, _MESSAGE)
+    while len(json.dumps(said)) > _MESSAGE:
+        said = said[: len(said) * _MESSAGE // len(json.dumps(said))]
+    return said

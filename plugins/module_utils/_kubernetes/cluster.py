@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import math
 import os
+import socket
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
@@ -49,25 +50,25 @@ class Stream:
 
     def __init__(self, response: Any) -> None:
         self._response = response
+        # A line without its newline, so far: what passes a stream on may have ended in the middle of one.
+        self.rest = b""
 
     def __iter__(self) -> Iterator[bytes]:
         """
-        Yield lines without their newlines, until the server ends the stream, or is silent for too long.
+        Yield whole lines without their newlines, until the server ends the stream, or is silent for too long.
 
         Raises:
             Refused: If the connection breaks.
         """
-        rest = b""
         try:
             for data in self._response.stream(1 << 16):
-                *lines, rest = (rest + data).split(b"\n")
+                *lines, self.rest = (self.rest + data).split(b"\n")
                 yield from lines
-                if len(rest) > _LINE_BYTES:
-                    rest = rest[:_LINE_BYTES]
+                self.rest = self.rest[:_LINE_BYTES]
         except Exception as error:
+            if isinstance(error.__cause__, socket.timeout):
+                return
             raise _unreachable(error) from error
-        if rest:
-            yield rest
 
     def close(self) -> None:
         """End it, also while another thread waits for a line."""
@@ -91,19 +92,20 @@ def require() -> Any:
         raise Refused("SCHEDULER_MISSING", "the Python package kubernetes is not installed here", remedy) from error
 
 
-def _settings(kubernetes: Any, kubeconfig: str, context: str) -> Tuple[Any, str]:
-    """Return a client, and the namespace that its context names."""
+def _settings(kubernetes: Any, kubeconfig: str, context: str) -> Tuple[Any, str, str]:
+    """Return a client, the name of its context, and the namespace that this names."""
     config = kubernetes.config
     try:
         if not kubeconfig and not context and "KUBERNETES_SERVICE_HOST" in os.environ and not _has_kubeconfig():
             config.load_incluster_config()
             with open(_SERVICE_ACCOUNT, encoding="utf-8") as stream:
-                return kubernetes.client.ApiClient(), stream.read(256).strip()
+                return kubernetes.client.ApiClient(), "", stream.read(256).strip()
         path, named = os.path.expanduser(kubeconfig) or None, context or None
         contexts, current = config.list_kube_config_contexts(config_file=path)
         chosen = next((one for one in contexts if one["name"] == named), current) if named else current
         client = config.new_client_from_config(config_file=path, context=named)
-        return client, str((chosen or {}).get("context", {}).get("namespace") or "")
+        space = (chosen or {}).get("context", {}).get("namespace")
+        return client, str((chosen or {}).get("name") or ""), str(space or "")
     except Refused:
         raise
     except Exception as error:  # The package raises many kinds, also for a malformed file.
@@ -132,7 +134,8 @@ class Cluster:
             Refused: If there is no package, or no kubeconfig that can be used.
         """
         kubernetes = require()
-        client, usual = _settings(kubernetes, kubeconfig, context)
+        # The current context of a kubeconfig changes; this is the one that it was.
+        client, self.context, usual = _settings(kubernetes, kubeconfig, context)
         client.configuration.retries = False  # Whoever asks knows whether to ask again.
         self.namespace = namespace or usual or "default"
         self._core, self._batch = kubernetes.client.CoreV1Api(client), kubernetes.client.BatchV1Api(client)
@@ -195,29 +198,31 @@ class Cluster:
     def list(self, kind: str, selector: str, seconds: float = ANSWER_SECONDS) -> Listed:
         """Return the objects that have some labels."""
         found = self._object(self._ask("list", kind, self.namespace, label_selector=selector, seconds=seconds))
-        items = [item for item in found.get("items") or [] if isinstance(item, dict)]
-        return Listed(items, str(found.get("metadata", {}).get("resourceVersion", "")))
+        return Listed(_items(found), version(found))
 
     def events(self, name: str) -> List[Dict[str, Any]]:
         """Return the events about an object."""
         response = self._ask("list", EVENT, self.namespace, field_selector="involvedObject.name=%s" % name)
-        return [item for item in self._object(response).get("items") or [] if isinstance(item, dict)]
+        return _items(self._object(response))
 
     def watch(self, kind: str, selector: str, version: str) -> Stream:
-        """Return a stream of changes since a version of the list."""
+        """
+        Return a stream of changes since a version of the list.
+
+        Raises:
+            Expired: If the server has forgotten that version.
+        """
         seconds = math.ceil(STREAM_SECONDS)
-        response = self._ask(
-            "list",
-            kind,
-            self.namespace,
-            seconds=seconds + ANSWER_SECONDS,
-            watch=True,
-            timeout_seconds=seconds,
-            label_selector=selector,
-            resource_version=version,
-            allow_watch_bookmarks=True,
-        )
-        return Stream(response)
+        how = {"watch": True, "timeout_seconds": seconds, "allow_watch_bookmarks": True, "resource_version": version}
+        try:
+            asked = self._ask(
+                "list", kind, self.namespace, seconds=seconds + ANSWER_SECONDS, label_selector=selector, **how
+            )
+        except Refused as refused:
+            if refused.status == _GONE:
+                raise Expired from refused
+            raise
+        return Stream(asked)
 
     def log(
         self, pod: str, container: str, since_seconds: Optional[int], follow: bool, tail: Optional[int] = None
@@ -243,6 +248,17 @@ class Cluster:
                 return False
             raise
         return True
+
+
+def version(found: Dict[str, Any]) -> str:
+    """Return the version of an object or of a list; empty where it has none."""
+    meta = found.get("metadata")
+    return str(meta.get("resourceVersion") or "") if isinstance(meta, dict) else ""
+
+
+def _items(found: Dict[str, Any]) -> List[Dict[str, Any]]:
+    items = found.get("items")
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def change(line: bytes) -> Tuple[str, Dict[str, Any]]:

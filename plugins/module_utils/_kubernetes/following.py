@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import queue
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
@@ -26,6 +26,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.pod_r
 _TURN_SECONDS = 0.2
 # After the result, for the last lines of all pods; after the end of the job, for what explains it.
 _DRAIN_SECONDS, _LATE_SECONDS = 15.0, 4.0
+# How long the server may be away before anything of the run is known.
+_AWAY_SECONDS = 60.0
 # Events say why a job has no pods; they are asked for seldom.
 _EVENTS_SECONDS = 10.0
 
@@ -76,8 +78,10 @@ class Following:
         self._job: Optional[Dict[str, Any]] = None
         self._was_there = self._had_begun = False
         self._pods: Dict[str, _Pod] = {}
+        self._past: Set[str] = set()
         self._refused: Optional[Problem] = None
         self._silent: Optional[Problem] = None
+        self._silent_at: Optional[float] = None
         self._told = ""
         self._is_late = True
         self._events: List[Dict[str, Any]] = []
@@ -104,18 +108,20 @@ class Following:
     @property
     def has_begun(self) -> bool:
         """Whether the first pod has run, so that the run can be told to end in order."""
-        return any(state.index(pod) == 0 and state.container(pod).state != "waiting" for pod in self.pods)
+        return any(state.index(pod) == 0 and state.container(pod).state != "waiting" for pod in self._living())
 
     @property
     def first_pod(self) -> str:
         """The name of the first pod, if it is there."""
-        found = [pod for pod in self._pods.values() if state.index(pod.found) == 0 and not pod.is_gone]
-        return state.name(found[0].found) if found else ""
+        return next((state.name(pod) for pod in self._living() if state.index(pod) == 0), "")
 
     def standing(self) -> state.Standing:
         """Return how far the job has come."""
-        living = [pod.found for pod in self._pods.values() if not pod.is_gone]
-        return state.standing(self._job, living, self._events)
+        return state.standing(self._job, self._living(), self._events)
+
+    def _living(self) -> List[Dict[str, Any]]:
+        """Return the pods that are there."""
+        return [pod.found for pod in self._pods.values() if not pod.is_gone]
 
     def _leader(self) -> Optional[Reader]:
         return next((pod.reader for pod in self._pods.values() if state.index(pod.found) == 0), None)
@@ -127,7 +133,7 @@ class Following:
         Take what has arrived, or wait a moment for it; return the result once the run is over.
 
         Raises:
-            Refused: If the server refuses what is needed, for good.
+            Refused: If the server refuses what is needed, for good; without ``follow`` also if it is not reached.
         """
         try:
             news = self._queue.get(timeout=_TURN_SECONDS)
@@ -136,13 +142,21 @@ class Following:
         while news is not None:
             self._take(news)
             news = self._queue.get_nowait() if not self._queue.empty() else None
-        if self._refused is not None and len(self._listed) < len(self._watches):
-            raise Refused(self._refused["code"], self._refused["message"], self._refused["remedy"])
+        self._give_up()
         if len(self._listed) < len(self._watches):
             return None
         self._catch_up()
         self._tell()
         return self._ended()
+
+    def _give_up(self) -> None:
+        """Raise what keeps the end of the run from being learned; who does not wait for that has little patience."""
+        found = self._refused
+        if self._silent_at and not (self._follow and len(self._listed) == len(self._watches)):
+            seconds = _AWAY_SECONDS if self._follow else clusters.ANSWER_SECONDS
+            found = found or (self._silent if time.monotonic() - self._silent_at > seconds else None)
+        if found is not None:
+            raise Refused(found["code"], found["message"], found["remedy"])
 
     def _take(self, news: Any) -> None:
         if isinstance(news, streams.Line):
@@ -159,18 +173,21 @@ class Following:
         elif isinstance(news, streams.Gap) and news.uid in self._pods:
             pod = self._pods[news.uid]
             self._report("the log of %s has a gap: its node has dropped older lines" % state.name(pod.found))
+        elif isinstance(news, streams.Denied):
+            self._refused = self._refused or (news.problem if news.is_watch else None)
+            self._report(news.problem["message"])
         elif isinstance(news, streams.Trouble):
+            self._silent_at = (self._silent_at or time.monotonic()) if news.problem else None
             self._silent = news.problem
-            self._refused = news.problem if news.for_good else self._refused
-            again = "" if news.for_good else "; trying again"
-            self._report(news.problem["message"] + again if news.problem else "the server answers again")
+            self._report("%s; trying again" % news.problem["message"] if news.problem else "the server answers again")
 
     def _take_list(self, listed: streams.Listed) -> None:
         known = {state.uid(found) for found in listed.items}
         if listed.kind == clusters.JOB and not listed.items:
             self._job = None
         for uid, pod in self._pods.items():
-            pod.is_gone = pod.is_gone or listed.kind == clusters.POD and uid not in known
+            if listed.kind == clusters.POD and uid not in known:
+                self._take_one(clusters.POD, pod.found, True)
         for found in listed.items:
             self._take_one(listed.kind, found, False)
 
@@ -178,28 +195,32 @@ class Following:
         if kind == clusters.JOB:
             self._job, self._was_there = None if is_gone else found, True
             return
-        uid = state.uid(found)
-        if uid not in self._pods:
-            if state.index(found) is None:
-                return
-            self._replace(found)
-            self._pods[uid] = _Pod(found)
-        pod = self._pods[uid]
+        pod = self._known(found, is_gone)
+        if pod is None:
+            return
         pod.found, pod.is_gone = found, is_gone
         own = state.container(found)
         if pod.log is None and own.state != "waiting" and not is_gone:
-            pod.log = streams.PodLog(self._cluster, self._queue, state.name(found), uid, self._follow)
+            pod.log = streams.PodLog(self._cluster, self._queue, state.name(found), state.uid(found), self._follow)
             pod.log.start()
         if pod.log is not None and (own.state == "terminated" or is_gone):
             pod.log.is_over.set()
 
-    def _replace(self, found: Dict[str, Any]) -> None:
-        """Forget a pod of an earlier start, which a queue has ended, for that of the same number."""
-        for uid, pod in list(self._pods.items()):
-            if state.index(pod.found) == state.index(found):
+    def _known(self, found: Dict[str, Any], is_gone: bool) -> Optional[_Pod]:
+        """Return a pod of the latest start; one of an earlier start, which a queue has ended, makes room for it."""
+        uid, number = state.uid(found), state.index(found)
+        if uid in self._pods or uid in self._past or number is None:
+            return self._pods.get(uid)
+        for other, pod in list(self._pods.items()):
+            if state.index(pod.found) == number:
+                if is_gone or state.created(found) < state.created(pod.found):
+                    return None
                 if pod.log is not None:
                     pod.log.stop()
-                del self._pods[uid]
+                del self._pods[other]
+                self._past.add(other)
+        self._pods[uid] = _Pod(found)
+        return self._pods[uid]
 
     def _catch_up(self) -> None:
         if self._is_late and (not self._follow or self._queue.empty()):
@@ -229,29 +250,36 @@ class Following:
 
     def _ended(self) -> Optional[Result]:
         leader = self._leader()
-        result = leader.result if leader else None
+        if leader and leader.result and leader.result.get("by_scheduler") and state.is_suspended(self._job):
+            # A queue has taken its nodes, and starts it again with other pods.
+            leader.result = self._result_at = None
         now = time.monotonic()
-        if result is not None:
+        if leader and leader.result is not None:
             self._result_at = self._result_at or now
             if not self._is_drained() and now - self._result_at < _DRAIN_SECONDS:
                 return None
-            return self._explained(result, now)
+            return self._explained(leader.result, now)
         if not self._follow:
             return {"detached": True, "problems": [], "exit_code": 0} if self._is_drained() else None
-        if not state.is_over(self._job) or not self._was_there:
+        if self._job is None and not self._was_there and not self._pods:
+            where = "run %s is not in namespace %s" % (self._run_id, self._cluster.namespace)
+            return {**word.failed(problem("RUN_UNKNOWN", None, where)), "is_unknown": True}
+        if not self._is_over():
             self._over_at = None
-            return self._never()
+            return None
         self._over_at = self._over_at or now
-        if not self._is_drained() and now - self._over_at < _DRAIN_SECONDS or now - self._over_at < _LATE_SECONDS:
+        if now - self._over_at < (_LATE_SECONDS if self._is_drained() else _DRAIN_SECONDS + self._grace()):
             return None
         return word.of_cluster(self._job, self.pods)
 
-    def _never(self) -> Optional[Result]:
-        """Return a result for a run of which there is nothing."""
-        if self._was_there or self._job is not None:
-            return None
-        found = problem("RUN_UNKNOWN", None, "run %s is not in namespace %s" % (self._run_id, self._cluster.namespace))
-        return word.failed(found)
+    def _is_over(self) -> bool:
+        """Return whether the job is over; where it is gone, its pods may run on."""
+        left = state.alive(self._living()) if self._job is None else []
+        return state.is_over(self._job) and all(map(state.is_deleted, left))
+
+    def _grace(self) -> float:
+        """Return how long pods may still print: who deletes a job does not wait for them."""
+        return max(map(state.grace, state.alive(self._living())), default=0.0)
 
     def _is_drained(self) -> bool:
         return all(pod.is_done for pod in self._pods.values())

@@ -7,28 +7,55 @@ What a pod prints is as hostile as its job: whatever is not what we print is dro
 
 from __future__ import annotations
 
+import functools
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, pod_log, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import fields
+from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
+    anything,
+    fields,
+    listed,
+    mapped,
+    maybe,
+    second,
+    text,
+    truth,
+    whole,
+)
 
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=timezone.utc), timedelta(seconds=1)
 _MOST_BYTES = 64 << 20
+_LONG = 1 << 14
+_problem = fields(
+    {"code": text(64), "host": maybe(text()), "message": text(_LONG), "remedy": maybe(text(_LONG))},
+    {"rank": maybe(whole(0, events.MOST_RANKS)), "error": maybe(text(_LONG))},
+)
+_RESULT = fields(
+    {"problems": listed(_problem, events.MOST_RANKS), "exit_code": whole(0, 255)},
+    {
+        "detached": lambda value: value is False,
+        "by_scheduler": truth,
+        "ended": maybe(second),
+        "restarts": listed(anything, 1 << 16),
+        "summary": mapped(anything, 1024),
+        "error": maybe(text(_LONG)),
+    },
+)
 
 
 class Stamp(NamedTuple):
-    """When a line was printed, as a text that sorts, and its nanoseconds."""
+    """When a line was printed: seconds since the epoch, and nanoseconds. A node may write its times in any zone."""
 
-    second: bytes
-    nanoseconds: bytes
+    second: int
+    nanoseconds: int
 
     @property
     def epoch(self) -> float:
         """Seconds since the epoch."""
-        at = datetime.strptime(self.second.decode(), "%Y-%m-%dT%H:%M:%S%z")
-        return at.astimezone(timezone.utc).timestamp() + int(self.nanoseconds) / 1e9
+        return self.second + self.nanoseconds / 1e9
 
 
 def stamped(line: bytes) -> Tuple[Optional[Stamp], bytes]:
@@ -36,8 +63,20 @@ def stamped(line: bytes) -> Tuple[Optional[Stamp], bytes]:
     found = _STAMP.match(line)
     if found is None or line[found.end() : found.end() + 1] not in (b" ", b""):
         return None, line
-    zone = b"+0000" if found[3] == b"Z" else found[3].replace(b":", b"")
-    return Stamp(found[1] + zone, (found[2] or b"").ljust(9, b"0")), line[found.end() + 1 :]
+    second = _second(found[1], found[3])
+    if second is None:
+        return None, line
+    return Stamp(second, int((found[2] or b"").ljust(9, b"0"))), line[found.end() + 1 :]
+
+
+@functools.lru_cache(maxsize=64)
+def _second(written: bytes, zone: bytes) -> Optional[int]:
+    """Return seconds since the epoch; None for what is no time. Many lines have the same."""
+    try:
+        at = datetime.strptime((written + zone.replace(b"Z", b"+00:00")).decode(), "%Y-%m-%dT%H:%M:%S%z")
+    except (ValueError, OverflowError):
+        return None
+    return (at - _EPOCH) // _SECOND if at >= _EPOCH else None
 
 
 class Reader:
@@ -53,7 +92,7 @@ class Reader:
         """
         self._host, self._leads = host, leads
         self._sizes: Dict[str, int] = {}
-        self._parts: Dict[str, bytes] = {}
+        self._parts: Dict[str, bytearray] = {}
         self.state: Dict[str, Any] = {}
         self.result: Optional[Dict[str, Any]] = None
         # The last line that is not ours: what a program says that could not even begin.
@@ -79,19 +118,25 @@ class Reader:
 
     def _said(self, piece: pod_log.Piece) -> Iterator[wire.Frame]:
         """Put the parts of an object together, and take it."""
-        text = self._parts.pop(piece.label, b"") + piece.data
-        if not text.endswith(b"\n"):
-            self._parts[piece.label] = text[:_MOST_BYTES]
+        parts = self._parts.setdefault(piece.label, bytearray())
+        # One that is too long is cut, and so is no object.
+        parts += piece.data[: max(0, _MOST_BYTES - len(parts))]
+        if not piece.data.endswith(b"\n"):
             return
-        found = wire.parse_or_none(text)
+        found = wire.parse_or_none(bytes(self._parts.pop(piece.label)))
         if found is None:
             return
         if piece.label == pod_log.STATE:
             self.state = found
         elif piece.label == pod_log.RESULT:
-            self.result = found
+            self.result = found if is_result(found) else self.result
         elif is_event(found):
             yield found, b""
+
+
+def is_result(found: Dict[str, Any]) -> bool:
+    """Return whether it is the result of a run: without a problem it succeeded, with one it did not."""
+    return _RESULT(found) and bool(found["problems"]) == bool(found["exit_code"])
 
 
 def is_event(found: Dict[str, Any]) -> bool:

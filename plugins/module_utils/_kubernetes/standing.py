@@ -11,8 +11,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import po
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import OUTCOMES
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
+    Shape,
     fields,
-    listed,
     maybe,
     one_of,
     second,
@@ -30,23 +30,17 @@ Object = Dict[str, Any]
 _LOOK_BACK_SECONDS = 30
 _MOST_LINES = 200000
 _STOPPED = ("RUN_STOPPED", "INTERRUPTED")
-_record = fields(
-    {"outcome": one_of(*OUTCOMES)},
-    {
-        "exit_code": maybe(whole(-1024, 1 << 16)),
-        "signal": maybe(whole(0, 128)),
-        "oom": truth,
-        "ranks_joined": whole(0, 1 << 17),
-        "stopped": truth,
-        "reason": maybe(text(64)),
-        "time": second,
-    },
-)
-_problem = fields(
-    {"code": text(64), "host": maybe(text()), "message": text(1 << 14), "remedy": maybe(text(1 << 14))},
-    {"rank": maybe(whole(0, 1 << 17)), "error": maybe(text(1 << 14))},
-)
-_RESULT = fields({"problems": listed(_problem, 1 << 17)}, {"ended": maybe(second), "by_scheduler": truth})
+_FIELDS: Dict[str, Shape] = {
+    "outcome": one_of(*OUTCOMES),
+    "exit_code": maybe(whole(-1024, 1 << 16)),
+    "signal": maybe(whole(0, 128)),
+    "oom": truth,
+    "ranks_joined": whole(0, 1 << 17),
+    "stopped": truth,
+    "reason": maybe(text(64)),
+    "time": second,
+}
+_record = fields({"outcome": _FIELDS["outcome"]}, _FIELDS)
 _STATE = fields({"stage": text(64)}, {"began": maybe(second), "joined": whole(0, 1 << 17)})
 
 
@@ -93,16 +87,18 @@ def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) 
     if job is None and not pods:
         return Standing("unknown", nodes=nodes)
     known = Standing("running", nodes=nodes, job=job, pods=pods)
-    if state.is_over(job):
+    # A job that is gone may have left its pods.
+    is_left = job is None and bool(state.alive(pods))
+    if state.is_over(job) and not is_left:
         return _ended(known)
     found = state.standing(job, pods, [] if pods else orders.events(cluster, names.name(run_id)))
-    if found.phase != "running":
-        return known._replace(status="queued", cause=found.sentence or None)
+    if found.phase != "running" and not is_left:
+        return known._replace(status="queued", cause=found.sentence or None, nodes={})
     reader = _lately(cluster, known.first_pod) if known.first_pod else Reader("", True)
     said = reader.state if _STATE(reader.state) else {}
     known = known._replace(began=said.get("began"), joined=said.get("joined"))
     # The first pod ends a while after the run.
-    if reader.result is not None and _RESULT(reader.result) and not reader.result.get("by_scheduler"):
+    if reader.result is not None and not reader.result.get("by_scheduler"):
         return _judged(known._replace(ended=reader.result.get("ended")), reader.result["problems"])
     return known
 
@@ -140,7 +136,7 @@ def _node(pod: Object) -> Dict[str, Any]:
     record = wire.parse_or_none(own.message) if own.state == "terminated" else None
     ended = {"outcome": "exited", "exit_code": own.exit_code, "signal": None, "stopped": False}
     if record is not None and _record(record):
-        ended.update(record)
+        ended.update((name, record[name]) for name in _FIELDS if name in record)
     states = {"waiting": "armed", "running": "running", "terminated": "exited"}
     found = {"state": states[own.state], "exit": ended if own.state == "terminated" else None}
     unasked = dict.fromkeys(("container", "storage", "processes"))

@@ -23,6 +23,7 @@ _STUCK = (
 _NOT_STARTED = ("StartError", "ContainerCannotRun", "RunContainerError")
 _PREEMPTED = "PreemptionByScheduler"
 _TEXT = 400  # characters
+_DAY_SECONDS = 86400
 _AGAIN = "launch it again"
 
 
@@ -131,6 +132,22 @@ def container(pod: Object) -> Container:
 def is_deleted(pod: Object) -> bool:
     """Return whether somebody has had a pod deleted."""
     return bool(_part(pod, "metadata", "deletionTimestamp"))
+
+
+def alive(pods: Iterable[Object]) -> List[Object]:
+    """Return the pods that have not ended, for all the cluster knows."""
+    return [pod for pod in pods if container(pod).state != "terminated"]
+
+
+def created(pod: Object) -> str:
+    """Return when a pod was made, as a text that sorts."""
+    return str(_part(pod, "metadata", "creationTimestamp") or "")
+
+
+def grace(pod: Object) -> float:
+    """Return how long a pod that is deleted may take to end, in seconds."""
+    found = _part(pod, "spec", "terminationGracePeriodSeconds")
+    return float(min(found, _DAY_SECONDS)) if type(found) is int and found > 0 else 0.0
 
 
 def standing(job: Optional[Object], pods: Iterable[Object], events: Iterable[Object] = ()) -> Standing:

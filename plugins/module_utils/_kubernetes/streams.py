@@ -11,9 +11,10 @@ import math
 import threading
 import time
 from queue import Queue
-from typing import Any, NamedTuple, Optional
+from typing import Any, Iterator, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster, Stream
@@ -63,21 +64,29 @@ class LogEnd(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """The server is not reached, for now, or refuses, for good; None when it answers again."""
+    """The server is not reached, for now; None when it answers again."""
 
     problem: Any
-    for_good: bool = False
+
+
+class Denied(NamedTuple):
+    """The server refuses, for good, to let objects be watched, or a log be read."""
+
+    problem: Any
+    is_watch: bool
 
 
 class _Thread:
     """One stream after another, until it is stopped."""
+
+    _is_watch = False
 
     def __init__(self, cluster: Cluster, put: Queue[Any]) -> None:
         self._cluster, self._put = cluster, put
         self._is_stopped = threading.Event()
         self._stream: Optional[Stream] = None
         self._failures = 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._guarded, daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -92,6 +101,18 @@ class _Thread:
     def _run(self) -> None:
         raise NotImplementedError
 
+    def _guarded(self) -> None:
+        """Run; an error of our own must not leave others waiting for what never comes."""
+        try:
+            self._run()
+        except Exception as error:
+            found = problem("INTERNAL", None, "%s: %s" % (type(error).__name__, error))
+            self._put.put(Denied(found, self._is_watch))
+        self._finish()
+
+    def _finish(self) -> None:
+        """Say that nothing more comes, where that is of interest."""
+
     def _kept(self, stream: Stream) -> Stream:
         """Keep a stream where it can be closed from another thread."""
         self._stream = stream
@@ -104,7 +125,7 @@ class _Thread:
         if self._is_stopped.is_set():
             return False
         if not refused.is_unreachable:
-            self._put.put(Trouble(refused.problem, True))
+            self._put.put(Denied(refused.problem, self._is_watch))
             return False
         self._put.put(Trouble(refused.problem))
         pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
@@ -120,6 +141,8 @@ class _Thread:
 class Watch(_Thread):
     """Lists the objects of a kind, then follows their changes."""
 
+    _is_watch = True
+
     def __init__(self, cluster: Cluster, kind: str, selector: str, put: Queue[Any]) -> None:
         super().__init__(cluster, put)
         self._kind, self._selector = kind, selector
@@ -132,7 +155,7 @@ class Watch(_Thread):
                 self._put.put(Listed(self._kind, listed.items))
                 self._follow(listed.version)
             except clusters.Expired:
-                continue
+                self._is_stopped.wait(_AGAIN_SECONDS)
             except Refused as refused:
                 if not self._failed(refused):
                     return
@@ -143,7 +166,7 @@ class Watch(_Thread):
             began = time.monotonic()
             for line in self._kept(self._cluster.watch(self._kind, self._selector, version)):
                 what, found = clusters.change(line)
-                version = str(found.get("metadata", {}).get("resourceVersion") or version)
+                version = clusters.version(found) or version
                 if what != "BOOKMARK":
                     self._put.put(Changed(self._kind, what, found))
             if time.monotonic() - began < _AGAIN_SECONDS:
@@ -168,7 +191,9 @@ class PodLog(_Thread):
         """
         super().__init__(cluster, put)
         self._pod, self._uid, self._follow = pod, uid, follow
+        # The latest time of a line, of how many lines, and when one has arrived.
         self._last: Optional[Stamp] = None
+        self._equal = 0
         self._last_at = 0.0
         # Set once its container has ended.
         self.is_over = threading.Event()
@@ -187,20 +212,46 @@ class PodLog(_Thread):
                 if refused.status != _NOT_YET and not self._failed(refused):
                     break
             self.is_over.wait(_AGAIN_SECONDS)
+
+    def _finish(self) -> None:
         self._put.put(LogEnd(self._uid))
 
-    def _read(self, follow: bool) -> None:
-        since = None if self._last is None else math.ceil(time.monotonic() - self._last_at) + _OVERLAP_SECONDS
-        known, has_known = self._last, self._last is None
-        for line in self._kept(self._cluster.log(self._pod, names.CONTAINER, since, follow)):
+    def _read(self, follow: bool, whole: bool = False) -> None:
+        """Read one stream, without what was read before."""
+        since = math.ceil(time.monotonic() - self._last_at) + _OVERLAP_SECONDS
+        known, left, has_known = self._last, self._equal, self._last is None
+        is_part = known is not None and not whole
+        stream = self._kept(self._cluster.log(self._pod, names.CONTAINER, since if is_part else None, follow))
+        self._succeeded()
+        for line in _lines(stream, follow):
             at, text = stamped(line)
-            if at is not None:
-                if known is not None and at <= known:
+            if at is not None and known is not None:
+                # Some runtimes give all lines that they read at once the same time.
+                if at < known or at == known and left > 0:
+                    left -= at == known
                     has_known = has_known or at == known
                     continue
+                if not has_known and is_part:
+                    # The last line was printed long before it arrived.
+                    stream.close()
+                    self._read(follow, whole=True)
+                    return
                 if not has_known:
-                    # The last line that was read is not there any more: lines after it may have gone with it.
+                    # It is not there any more: lines after it may have gone with it.
                     has_known = True
                     self._put.put(Gap(self._uid))
-                self._last, self._last_at = at, time.monotonic()
+            self._note(at)
             self._put.put(Line(self._uid, at, text))
+
+    def _note(self, at: Optional[Stamp]) -> None:
+        self._last_at = time.monotonic()
+        if at is not None and (self._last is None or at >= self._last):
+            self._equal = self._equal + 1 if at == self._last else 1
+            self._last = at
+
+
+def _lines(stream: Stream, follow: bool) -> Iterator[bytes]:
+    """Yield the lines of a stream; one that is cut is read again, unless nothing more comes."""
+    yield from stream
+    if stream.rest and not follow:
+        yield stream.rest

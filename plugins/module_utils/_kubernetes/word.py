@@ -45,14 +45,23 @@ _VERDICT = fields(
 
 
 def verdict(pods: List[Object]) -> Optional[Dict[str, Any]]:
-    """Return what the first pod left as its last word; None without one that can be read."""
+    """
+    Return what the first pod left as its last word; None without one that can be read.
+
+    A process of the job can write it, too: that the run succeeded is believed only if the pod ended so.
+    """
     for pod in pods:
         own = state.container(pod)
         if state.index(pod) == 0 and own.state == "terminated":
             found = wire.parse_or_none(own.message)
-            if found is not None and _VERDICT(found) and ("code" in found) == ("first" in found):
+            if found is not None and _VERDICT(found) and _is_sound(found, own.exit_code):
                 return found
     return None
+
+
+def _is_sound(found: Mapping[str, Any], exit_code: Optional[int]) -> bool:
+    has_failed = "code" in found
+    return has_failed == ("first" in found) == bool(found["exit_code"]) and (has_failed or exit_code == 0)
 
 
 def problem_of(found: Mapping[str, Any]) -> Optional[Problem]:

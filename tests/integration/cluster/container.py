@@ -192,7 +192,11 @@ def main():
     def tell(**what):
         os.write(report, json.dumps(what).encode() + b"\n")
 
-    join(spec["init_pid"])
+    try:
+        join(spec["init_pid"])
+    except OSError as error:
+        tell(failed=f"no host: {error}")
+        return
     failed, failure = os.pipe()
     parent = os.fork()
     if parent == 0:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 from tests.integration.cluster import selectors, status, tables
 from tests.integration.cluster.logs import Log, Wanted
 from tests.integration.cluster.status import Kind, StatusError
-from tests.integration.cluster.store import Store
+from tests.integration.cluster.store import Matches, Store
 
 Object = dict[str, Any]
 BOOKMARK_SECONDS = 30.0
 LONGEST_WATCH = 3600.0
+TRUE = ("true", "1", "True")
 
 
 class Target(NamedTuple):
@@ -34,36 +35,41 @@ class Target(NamedTuple):
 
 
 def watch(store: Store, target: Target, query: dict[str, str], as_table: bool) -> Iterator[bytes]:
-    """Yield the events of a watch as lines until its time is over, and an empty piece while there are none."""
+    """
+    Return the events of a watch as lines until its time is over, with an empty piece while there are none.
 
-    def seen(value: Object) -> Object:
-        return tables.of(target.kind.plural, value) if as_table else value
+    Raises:
+        StatusError: If the server cannot select what is asked for.
+    """
+    return _watched(store, target, selectors.of(query), query, as_table)
 
-    matches, version = selectors.of(query), query.get("resourceVersion", "")
-    first: list[Object] = []
-    since = int(version or 0)
-    if not since:
-        first, since = store.snapshot(target.kind.plural, target.namespace, matches)
+
+def _watched(store: Store, target: Target, matches: Matches, query: dict[str, str], as_table: bool) -> Iterator[bytes]:
+    plural, since = target.kind.plural, int(query.get("resourceVersion") or 0)
     deadline = time.monotonic() + float(query.get("timeoutSeconds") or LONGEST_WATCH)
-    wants_bookmarks = query.get("allowWatchBookmarks") in ("true", "1", "True")
-
-    def bookmark() -> bytes:
-        meta = {"resourceVersion": str(store.version), "creationTimestamp": None}
-        value = {"kind": target.kind.name, "apiVersion": target.kind.api_version, "metadata": meta}
-        return _line("BOOKMARK", value)
-
-    yield from (_line("ADDED", seen(value)) for value in first)
     marked = time.monotonic()
+
+    def line(kind: str, value: Object) -> bytes:
+        return _line(kind, tables.of(plural, value) if as_table and kind != "ERROR" else value)
+
+    if not since:
+        first, since = store.snapshot(plural, target.namespace, matches)
+        yield from (line("ADDED", value) for value in first)
     try:
-        for event in store.watch(target.kind.plural, target.namespace, matches, since, 0.5):
-            yield _line(event["type"], seen(event["object"])) if event else b""
+        for event in store.watch(plural, target.namespace, matches, since, 0.5):
+            yield line(event["type"], event["object"]) if event else b""
             if time.monotonic() >= deadline:
                 break
-            if wants_bookmarks and not event and time.monotonic() - marked > BOOKMARK_SECONDS:
+            if query.get("allowWatchBookmarks") in TRUE and not event and time.monotonic() - marked > BOOKMARK_SECONDS:
                 marked = time.monotonic()
-                yield bookmark()
+                yield _line("BOOKMARK", _bookmark(store, target))
     except StatusError as refusal:
-        yield _line("ERROR", refusal.status())
+        yield line("ERROR", refusal.status())
+
+
+def _bookmark(store: Store, target: Target) -> Object:
+    meta = {"resourceVersion": str(store.version), "creationTimestamp": None}
+    return {"kind": target.kind.name, "apiVersion": target.kind.api_version, "metadata": meta}
 
 
 def _line(kind: str, value: Object) -> bytes:
@@ -81,7 +87,7 @@ def log(pod: Object, log_of: Callable[[Object], Log | None], query: dict[str, st
     container = query.get("container") or containers[0]
     if container not in containers:
         raise status.bad_request(f"container {container} is not valid for pod {name}")
-    if query.get("previous") in ("true", "1"):
+    if query.get("previous") in TRUE:
         raise status.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
     if not pod["spec"].get("nodeName"):
         raise status.bad_request(f"pod {name} does not have a host assigned")
@@ -106,9 +112,9 @@ def _wanted(query: dict[str, str]) -> Wanted:
     elif query.get("sinceSeconds"):
         since = time.time_ns() - int(query["sinceSeconds"]) * 1_000_000_000
     return Wanted(
-        follow=query.get("follow") in ("true", "1", "True"),
+        follow=query.get("follow") in TRUE,
         since_ns=since,
-        timestamps=query.get("timestamps") in ("true", "1", "True"),
+        timestamps=query.get("timestamps") in TRUE,
         tail=int(query["tailLines"]) if "tailLines" in query else None,
         limit=int(query["limitBytes"]) if "limitBytes" in query else None,
     )

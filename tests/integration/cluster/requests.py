@@ -31,6 +31,8 @@ _KEPT = (
     "namespace",
     "name",
 )
+# Kinds of which a deletion returns the object, though it is gone.
+_RETURNED = ("pods", "services", "persistentvolumeclaims")
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -164,7 +166,7 @@ class Requests:
             return 200, value, []
         finalizers, grace = _how_deleted(target.kind, value, options)
         left = self.store.delete(*target.key, grace, finalizers)
-        if "deletionTimestamp" in left["metadata"] and self.store.find(*target.key):
+        if target.kind.plural in _RETURNED or self.store.find(*target.key):
             return 200, left, []
         details = {"name": target.name, "kind": target.kind.plural, "uid": value["metadata"]["uid"]}
         return 200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}, []
@@ -198,6 +200,8 @@ def _as_wanted(kind: Kind, value: Object, request: Request) -> Object:
 
 
 def _object(body: bytes) -> Object:
+    if body.startswith(b"k8s\0"):
+        raise StatusError(415, "UnsupportedMediaType", "this stand-in for an API server does not read protobuf")
     value = json.loads(body)
     if not isinstance(value, dict):
         raise status.bad_request("the body of the request is not an object")

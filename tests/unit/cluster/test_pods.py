@@ -2,7 +2,7 @@
 """The parts of the stand-in for controller and kubelet that have no effects: names, files, logs, rules."""
 
 import os
-from itertools import pairwise
+from itertools import islice, pairwise
 from random import Random
 
 import pytest
@@ -195,7 +195,7 @@ def test_a_rotation_ends_a_stream_and_keeps_the_newest_lines():
     assert next(stream) == b"1\n2\n"
     log.rotate(keep=1)
 
-    assert b"".join(stream) == b""
+    assert list(islice(stream, 2)) == [b""]
     assert next(log.read(Wanted(follow=True))) == b"2\n"
 
 

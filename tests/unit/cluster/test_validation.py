@@ -280,7 +280,7 @@ def test_a_name_of_61_is_taken_with_three_pods():
 
 def test_fields_that_are_null_are_as_good_as_absent():
     nothing = changed(JOB)
-    nothing["spec"]["template"]["spec"]["nodeSelector"] = None
+    nothing["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = None
 
     assert problems(nothing) == []
 
