@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
@@ -36,6 +36,7 @@ class Runners:
         """
         self._spec, self._lock, self._feed, self._files = spec, lock, feed, files
         self._running: Dict[int, subprocess.Popen[bytes]] = {}
+        self.on_all_ended: Callable[[], None] = lambda: None
         self.status: Optional[int] = None
         self.cleaner = 0
         self.is_cleaning = False  # whether that program still runs
@@ -97,6 +98,8 @@ class Runners:
         if self._spec["mpi"] and status > SIGNALLED:
             status = SIGNALLED - status  # A shell reports like this that its child was ended by a signal.
         self.status = self.status or status
+        if not self._running:
+            self.on_all_ended()
         return status
 
     def clean(self) -> bool:
