@@ -138,11 +138,7 @@ true
 def hosts_as_before(request):
     """Hold that no process, lock, listener, unit or temporary file of a run is left on any host."""
     yield
-    for process in launchers.FOLLOWERS:
-        # Of a test that failed in the middle; one whose hosts are gone would look for them for ever.
-        process.kill()
-        process.wait()
-    launchers.FOLLOWERS.clear()
+    launchers.end_followers()
     if request.node.has_failed:
         madctl("stop", "--force")  # Or all tests that follow fail, too, and hide which one was the first.
     if "lab" not in request.fixturenames:
