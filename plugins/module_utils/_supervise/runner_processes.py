@@ -8,6 +8,7 @@ Delivered beside the supervisor; private to the collection.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -95,7 +96,7 @@ class Runners:
     def ended(self, pid: int) -> int:
         """Collect a runner that ended, and return its status."""
         status = self._running.pop(pid).wait()
-        if self._spec["mpi"] and status > SIGNALLED:
+        if self._spec["mpi"] and SIGNALLED < status < SIGNALLED + signal.NSIG:
             status = SIGNALLED - status  # A shell reports like this that its child was ended by a signal.
         self.status = self.status or status
         if not self._running:
