@@ -247,6 +247,7 @@ def lines_until(stream, words):
     return lines
 
 
+@pytest.mark.long  # Whoever asks for the controller waits for it, again and again.
 def test_runs_do_not_need_the_controller_and_nothing_false_is_said_while_it_is_away(site, left, impatient):
     go = site.runs / "go"
     go.unlink(missing_ok=True)
