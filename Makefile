@@ -108,9 +108,9 @@ test: lint test-setup ## run linters and all tests, on real hosts if root
 	# others fill the rest of the shorter half; ordered by the number of tests, the longest files would come last.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests
 
-test-long: test-setup ## run tests that take long and rarely break: full-length fuzzing, other versions of Slurm, its accounting
+test-long: test-setup ## run tests that take long and rarely break: full-length fuzzing, further versions and faults, long waits
 	@$(MAKE) --no-print-directory system SYSTEM="$(LONG_SYSTEM)" || echo "some of these are missing: $(LONG_SYSTEM); tests that need them are skipped"
-	$(BIN)/pytest --long -m "long or fuzz" --numprocesses 2 tests
+	$(BIN)/pytest --long -m "long or fuzz" --numprocesses 2 --dist loadfile tests
 
 build: setup ## build the wheel and the collection's tarball in dist/
 	@rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null

@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,10 +33,26 @@ class Finished:
 
 
 def madctl(*words, cwd=JOBS, env=None, timeout=120):
-    """Run madctl as a user does."""
-    argv = [str(MADCTL), *map(os.fsencode, words)]
-    done = subprocess.run(argv, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, timeout=timeout)
-    return Finished(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    """Run madctl as a user does, who presses Ctrl-C when it takes too long: its run must not outlive it."""
+    argv, pipe = [str(MADCTL), *map(os.fsencode, words)], subprocess.PIPE
+    with subprocess.Popen(argv, cwd=cwd, env={**os.environ, **(env or {})}, stdout=pipe, stderr=pipe) as process:
+        try:
+            data, is_late = process.communicate(timeout=timeout), False
+        except subprocess.TimeoutExpired:
+            data, is_late = _interrupted(process), True
+    out, err = (text.decode(errors="replace") for text in data)
+    assert not is_late, f"madctl {words[0]} did not end in {timeout} s:\n{out}{err}"
+    return Finished(process.returncode, out, err)
+
+
+def _interrupted(process):
+    """Interrupt a command, or kill it where that does not help, and give its output."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()
 
 
 def wait_for(condition, seconds=30):

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One lab for all integration tests: four real hosts, of which node3 names its data interface otherwise."""
 
-import contextlib
 import os
-import signal
 import sys
 import uuid
 from pathlib import Path
@@ -14,7 +12,7 @@ from madctl.lab import power
 from tests.integration import bare_ansible, launchers
 from tests.integration import storage_cluster as storage
 from tests.integration.command import JOBS, madctl, wait_for
-from tests.integration.host_processes import left_behind, on_host, processes_of
+from tests.integration.host_processes import kill, left_behind, on_host, processes_of
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -89,10 +87,7 @@ def nothing_left(request):
     yield
     if "lab" in request.fixturenames:
         found = left_behind(request.getfixturevalue("lab"))
-        for _, pid, _ in found:
-            # Or all tests that follow fail, too, and hide which one was the first.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill(found)
         assert found == []
 
 
@@ -143,11 +138,7 @@ true
 def hosts_as_before(request):
     """Hold that no process, lock, listener, unit or temporary file of a run is left on any host."""
     yield
-    for process in launchers.FOLLOWERS:
-        # Of a test that failed in the middle; one whose hosts are gone would look for them for ever.
-        process.kill()
-        process.wait()
-    launchers.FOLLOWERS.clear()
+    launchers.end_followers()
     if request.node.has_failed:
         madctl("stop", "--force")  # Or all tests that follow fail, too, and hide which one was the first.
     if "lab" not in request.fixturenames:

@@ -101,6 +101,11 @@ class DockerHosts:
         words = ("docker", "ps", "--all", "--format", "{{.Names}}")
         return [(host, name) for host in self.names for name in self.on(host, *words).split()]
 
+    def remove_containers(self):
+        """End and remove the containers on all hosts."""
+        for host, name in self.containers():
+            self.on(host, "docker", "rm", "--force", name, check=False)
+
 
 @contextlib.contextmanager
 def running(count):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes on hosts of a lab, started and seen from outside: what a run has there, and what it left."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -47,6 +49,13 @@ def left_behind(lab: Lab):
         if is_over or not found or any(b"madctl_node.py\0supervisor\0" not in words for _, _, words in found):
             return found
         time.sleep(0.05)
+
+
+def kill(found):
+    """Kill what was left, or all tests that follow fail, too, and hide which one was the first."""
+    for _, pid, _ in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def marked(lab: Lab):

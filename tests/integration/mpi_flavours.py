@@ -23,8 +23,19 @@ FLAVOURS = {
     "mpich4": flavour("/usr/bin/mpirun.mpich", "mpich", "hydra_pmi_proxy"),
     "mpich5": flavour(None, "mpich", "hydra_pmi_proxy"),
 }
-every_mpi = pytest.mark.parametrize("mpi", FLAVOURS.values(), ids=FLAVOURS)
-both_kinds = pytest.mark.parametrize("mpi", [FLAVOURS["openmpi4"], FLAVOURS["mpich4"]], ids=["openmpi4", "mpich4"])
+
+
+def _with(*names, long=()):
+    """Run a test with some of them, and with others only where it may take long."""
+    more = [pytest.param(FLAVOURS[name], id=name, marks=pytest.mark.long) for name in long]
+    return pytest.mark.parametrize("mpi", [pytest.param(FLAVOURS[name], id=name) for name in names] + more)
+
+
+every_mpi = _with(*FLAVOURS)
+both_kinds = _with("openmpi4", "mpich4")
+# Of what no version does otherwise, as far as is known: two in any case, or one.
+every_kind = _with("openmpi4", "mpich5", long=("openmpi5", "mpich4"))
+one_kind = _with("openmpi4", long=("mpich4",))
 
 
 def options(mpi, *more):

@@ -9,9 +9,12 @@ import subprocess
 import uuid
 from pathlib import Path
 
+import pytest
+
 from madctl.lab import power, slurm
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
-from tests.integration.host_processes import left_behind, on_host
+from tests.integration.host_processes import kill, left_behind, on_host
+from tests.integration.launchers import FOLLOWERS, end_followers
 
 ALL = 3
 # All GPUs: two such jobs wait for each other.
@@ -50,7 +53,9 @@ class Site:
     def begin(self, *words, nodes=ALL):
         """Start a launch in the background, as a user who may press Ctrl-C."""
         argv = [str(MADCTL), "launch", *self.options(nodes), *words]
-        return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        FOLLOWERS.append(process)
+        return process
 
     def state(self, job_id):
         return self.slurm("squeue", "-h", "-t", "all", "-j", str(job_id), "-o", "%T")
@@ -104,13 +109,26 @@ def running(nodes=ALL, proctrack="linuxproc", **more):
         power.down(name)
 
 
+def read_lines(launch, words, count=1):
+    """Read lines that a launch prints, all with certain words; one that has ended instead fails the test and says why."""
+    lines = [launch.stdout.readline() for _ in range(count)]
+    if not all(words in line for line in lines):
+        launch.send_signal(signal.SIGINT)
+        pytest.fail(f"{lines}: {launch.communicate(timeout=60)}")
+
+
 def clear(site):
     """Hold that no job is in the queue any more, and nothing of a run on any host."""
+    end_followers()
     for job_id in site.jobs():
         site.slurm("scancel", "--signal=KILL", "--full", job_id)
         site.slurm("scancel", job_id)
     wait_for(lambda: site.jobs() == [])
-    wait_for(lambda: left_behind(site.lab) == [])
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: left_behind(site.lab) == [])
+    left = left_behind(site.lab)
+    kill(left)
+    assert left == []
     assert [
         host.name
         for host in site.lab.hosts

@@ -6,6 +6,7 @@ Docker is real, madengine is a stand-in; ``standin/README.md`` says which of its
 real version.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -20,17 +21,20 @@ from madctl.lab import power, slurm, state
 from tests.integration import bare_ansible, docker_hosts
 from tests.integration.command import EXAMPLE, JOBS, MADCTL, madctl, wait_for
 from tests.integration.docker_hosts import PLACE, VENV
-from tests.integration.host_processes import left_behind
+from tests.integration.host_processes import kill, left_behind
+from tests.integration.launchers import FOLLOWERS, end_followers
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
     pytest.mark.skipif(docker_hosts.missing() != [], reason=f"not installed: {docker_hosts.missing()}"),
-    pytest.mark.usefixtures("own_records"),
 ]
 PAIR = "node[1-2]"
 # In an image without Python, or without an MPI, only these are found.
 FEW = "/opt/few"
+# In an image on a busy node, whoever looks for a connection of MPI's may come too late.
+LATE = "/opt/late"
+SLOW_GREP = '#!/bin/sh\nsleep 4\nexec /usr/bin/grep "$@"\n'
 TOOLS = "sh bash cat sleep cut cksum mkdir grep hostname true kill"
 SAY = """sh -c 'r=${OMPI_COMM_WORLD_RANK:-$PMI_RANK}; echo "rank $r of ${OMPI_COMM_WORLD_SIZE:-$PMI_SIZE} on $(hostname)"
 [ $r != 0 ] || echo "performance: 42.5 tokens/s"'"""
@@ -51,6 +55,7 @@ SCRIPTS = {
     "no_mpi": f"$MAD_MULTI_NODE_RUNNER {SAY}",
     "no_python": f"$MAD_MULTI_NODE_RUNNER {SAY}",
     "other_mpi": f"$MAD_MULTI_NODE_RUNNER {SAY}",
+    "too_late": f"$MAD_MULTI_NODE_RUNNER {SAY}",
     "torch": f"$MAD_MULTI_NODE_RUNNER {EXAMPLE}\n[ $NODE_RANK != 0 ] || echo performance: 1 x",
     "torch_fails": f"$MAD_MULTI_NODE_RUNNER {JOBS}/fail.py",
     "leaves": f"umask 077; mkdir left; echo x > left/file; echo x > other; $MAD_MULTI_NODE_RUNNER {SAY}",
@@ -60,6 +65,7 @@ OPTIONS = {
     "no_mpi": f"-v {FEW}:{FEW}:ro -e PATH={FEW}",
     "no_python": f"-v {FEW}:{FEW}:ro -v /opt/mpi:/opt/mpi:ro -e PATH={FEW}:/opt/mpi",
     "other_mpi": "-v /opt/other:/opt/other:ro -e PATH=/opt/other",
+    "too_late": f"-v {LATE}:{LATE}:ro -e PATH={LATE}:/usr/bin:/bin",
     **dict.fromkeys(("torch", "torch_fails", "own"), f"-e PATH={VENV}/bin:/usr/bin:/bin"),
 }
 
@@ -74,18 +80,27 @@ def engine():
             hosts.on(host, "sh", "-c", links.format("/opt/mpi", "mpirun orted"))
             others = "mpirun orted" if host == "node1" else "hydra_pmi_proxy"
             hosts.on(host, "sh", "-c", links.format("/opt/other", f"{TOOLS} python3 {others}"))
+        hosts.write(f"{LATE}/grep", SLOW_GREP, "755")
         yield hosts
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(engine):
+def nothing_left(engine, own_records):
     """Hold that after every test no container and no process of a run is on any host that is up."""
     yield
-    wait_for(lambda: engine.containers() == [])
-    assert left_behind(engine.lab) == []
+    end_followers()
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: engine.containers() == [])
+    left = engine.containers() + left_behind(engine.lab)
+    if left:
+        # Or all tests that follow fail, too, and hide which one was the first.
+        madctl("stop", "--force")
+        engine.remove_containers()
+        kill(left_behind(engine.lab))
+    assert left == []
 
 
-@pytest.fixture(params=["1.0.0", "2.1.0"])
+@pytest.fixture(params=["1.0.0", pytest.param("2.1.0", marks=pytest.mark.long)])
 def version(request, engine):
     engine.write("/etc/madengine-version", request.param)
     yield request.param
@@ -106,11 +121,11 @@ def begin(engine, model, *more):
     """Start a launch, and return it once all four ranks have said that they wait."""
     argv = [MADCTL, *words(engine, model, *more)]
     launch = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    seen = 0
-    while seen < 4:
-        line = launch.stdout.readline()
-        assert line, "it has ended"
-        seen += "waits" in line
+    FOLLOWERS.append(launch)
+    lines = []
+    while sum("waits" in line for line in lines) < 4:
+        lines.append(launch.stdout.readline())
+        assert lines[-1], "".join(lines)
     return launch
 
 
@@ -143,6 +158,15 @@ def test_mpirun_of_the_image_starts_ranks_in_the_containers_of_all_nodes(engine,
     assert [row["status"] for node in done.json["data"]["nodes"] for row in node["models"]] == ["SUCCESS", "FAILURE"]
 
 
+@pytest.mark.parametrize("program", ["/usr/bin/mpirun.mpich", f"{VENV}/mpi/mpich/bin/mpirun"], ids=["4", "5"])
+def test_mpich_may_be_over_before_its_agent_has_seen_the_connection(engine, program):
+    done = run(engine, "too_late", "--mpirun", program)
+
+    assert done.code == 0, done.err
+    assert said(done) == IN_ORDER
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "2.1.0"], indirect=True)
 def test_three_nodes_and_version_2(engine, version):
     done = run(engine, "plain", hosts="node[1-3]")
 

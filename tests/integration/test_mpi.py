@@ -14,7 +14,7 @@ from madctl.lab import power
 from tests.integration.command import EXAMPLE, JOBS, madctl, wait_for
 from tests.integration.host_processes import left_behind, processes_of, sleepers
 from tests.integration.launchers import follow
-from tests.integration.mpi_flavours import FLAVOURS, both_kinds, every_mpi, map_of, options
+from tests.integration.mpi_flavours import FLAVOURS, both_kinds, every_kind, every_mpi, map_of, options
 from tests.integration.run_answers import reports
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records", "hosts_as_before")]
@@ -75,7 +75,7 @@ def test_torch_meets_without_a_change(mpirun, mpi):
     assert done.err.count("sum 10, expected 10") == 4
 
 
-@every_mpi
+@every_kind
 def test_words_and_variables_arrive_byte_for_byte(mpirun, mpi):
     words = ["a b", ":", "-np", "--host", "$(touch /tmp/x)", "{{ 1 + 1 }}", "line\nbreak", "'\"", b"\xff\xfe", "", "--"]
     done = mpirun(mpi, "--env", "MINE=a {{ b }} : c", "--", "report.py", *words, hosts="node1,node2")
@@ -126,7 +126,7 @@ def test_what_the_plan_decides_is_refused_in_the_users_own_words(mpirun):
     assert (done.code, done.codes) == (2, ["MPI_ARGS_RESERVED"])
 
 
-@every_mpi
+@every_kind
 def test_a_script_of_the_first_node_uses_mpirun_as_often_as_it_likes(mpirun, mpi):
     script = 'cd "$0"; $MAD_MULTI_NODE_RUNNER mpi_reduce.py && eval "$MAD_MULTI_NODE_RUNNER mpi_reduce.py"'
     done = mpirun(mpi, "--command", "--", "bash", "-c", script, str(JOBS))
@@ -157,13 +157,15 @@ def replaced(on, host, text):
     [
         ("mpirun (Open MPI) 4.1.4", []),
         ("mpirun (Open MPI) 4.1.9", ["MPI_MIXED"]),
-        ("HYDRA build details:\\n Version: 4.0.2", ["MPI_MIXED"]),
         ("Intel(R) MPI Library for Linux* OS, Version 2021.9 Build 20230307", ["MPI_UNSUPPORTED"]),
-        (
+        # All texts are told apart without hosts, too.
+        pytest.param("HYDRA build details:\\n Version: 4.0.2", ["MPI_MIXED"], marks=pytest.mark.long),
+        pytest.param(
             "HYDRA build details:\\n Configure options: --prefix=/opt/mvapich2-2.3.7\\n Version: 3.2",
             ["MPI_UNSUPPORTED"],
+            marks=pytest.mark.long,
         ),
-        ("", ["MPI_UNSUPPORTED"]),
+        pytest.param("", ["MPI_UNSUPPORTED"], marks=pytest.mark.long),
     ],
 )
 def test_another_mpi_on_one_node_is_refused(lab, on, text, expected):
@@ -213,7 +215,7 @@ def ends(process, seconds=60):
     return process.returncode, rest
 
 
-@every_mpi
+@every_kind
 def test_a_daemon_that_is_killed_ends_the_run(lab, mpi, on):
     process, _ = follow(lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2")
     on("node2", "sh", "-c", f"kill -9 $(pgrep -o {mpi['daemon'][:15]})")
@@ -224,7 +226,7 @@ def test_a_daemon_that_is_killed_ends_the_run(lab, mpi, on):
     assert sleepers(lab) == []
 
 
-@every_mpi
+@every_kind
 def test_mpirun_that_is_killed_ends_the_run(lab, mpi, on):
     process, run_id = follow(
         lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2"
@@ -238,7 +240,7 @@ def test_mpirun_that_is_killed_ends_the_run(lab, mpi, on):
     assert sleepers(lab) == []
 
 
-@every_mpi
+@every_kind
 def test_ctrl_c_ends_every_rank(lab, mpi):
     process, _ = follow(lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2")
     process.send_signal(2)
@@ -249,6 +251,7 @@ def test_ctrl_c_ends_every_rank(lab, mpi):
     assert left_behind(lab) == []
 
 
+@pytest.mark.long  # The same is shown in containers, and without MPI.
 @both_kinds
 def test_a_node_without_power_is_lost(own_lab, mpi):
     process, _ = follow(own_lab, "--python", mpi["python"], *options(mpi), "--", "wait.py", marker="waiting 2")

@@ -17,7 +17,7 @@ from madctl.runs import record_store
 from tests.integration import other_slurm, slurm_site
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import left_behind
-from tests.integration.slurm_site import ALL, ALONE, ORDERLY, Site
+from tests.integration.slurm_site import ALL, ALONE, ORDERLY, Site, read_lines
 
 pytestmark = [
     pytest.mark.lab,
@@ -246,7 +246,7 @@ def test_where_a_signal_reaches_only_what_slurm_started_a_run_ends_in_order_too(
         slurm.start(lab, proctrack="cgroup", **site.start)
         cgroup = Site(lab)
         launch = cgroup.begin("--command", "--", "bash", "-c", f"setsid sleep 300 & {ORDERLY}", nodes=1)
-        assert "waiting" in launch.stdout.readline(), launch.communicate()
+        read_lines(launch, "waiting")
         cgroup.slurm("scancel", cgroup.jobs()[0])
         out, said = launch.communicate(timeout=60)
         assert launch.returncode == 130 and "orderly" in out and "the job was cancelled in Slurm" in said, said
@@ -332,12 +332,12 @@ def test_a_job_whose_launch_was_killed_before_it_knew_the_id_is_found(site, deta
 
 def test_a_killed_launch_leaves_the_run_and_ctrl_c_of_another_stops_it(site):
     first = site.begin("--command", "--", "bash", "-c", ORDERLY)
-    assert "waiting" in first.stdout.readline()
+    read_lines(first, "waiting")
     first.kill()
     first.communicate()
     env = {**os.environ, **slurm.environment(site.lab)}
     second = subprocess.Popen([str(MADCTL), "attach"], cwd=JOBS, env=env, stdout=subprocess.PIPE, text=True)
-    assert "waiting" in second.stdout.readline()
+    read_lines(second, "waiting")
     second.send_signal(signal.SIGINT)
     out, _ = second.communicate(timeout=60)
 
@@ -346,7 +346,7 @@ def test_a_killed_launch_leaves_the_run_and_ctrl_c_of_another_stops_it(site):
 
 def test_a_node_that_loses_its_power_is_named(site):
     launch = site.begin("--command", "--", "bash", "-c", ORDERLY)
-    assert "waiting" in launch.stdout.readline()
+    read_lines(launch, "waiting")
     power.power_off(state.load(site.lab.name).host("node3"))
     _, said = launch.communicate(timeout=100)
 

@@ -15,8 +15,8 @@ from madctl.lab import power, state
 from tests.integration import slurm_site
 from tests.integration.command import JOBS, wait_for
 from tests.integration.host_processes import on_host, sleepers
-from tests.integration.mpi_flavours import FLAVOURS, both_kinds, every_mpi, map_of, options
-from tests.integration.slurm_site import ALL
+from tests.integration.mpi_flavours import FLAVOURS, both_kinds, every_kind, map_of, one_kind, options
+from tests.integration.slurm_site import ALL, read_lines
 
 pytestmark = [
     pytest.mark.lab,
@@ -52,7 +52,7 @@ def mpirun(site):
     return run
 
 
-@every_mpi
+@every_kind
 def test_ranks_reduce_and_know_the_job_of_which_mpirun_sees_nothing(site, mpirun, mpi):
     done = mpirun(mpi, "--", "mpi_in_job.py")
 
@@ -100,7 +100,7 @@ def strayed(site, mpirun):
     return run
 
 
-@both_kinds
+@one_kind
 def test_stop_ends_every_rank(site, strayed, mpi):
     run_id = strayed(mpi)
     stopped = site.run("stop", "--output", "json")
@@ -110,7 +110,7 @@ def test_stop_ends_every_rank(site, strayed, mpi):
     assert sleepers(site.lab) == []
 
 
-@both_kinds
+@one_kind
 def test_a_job_that_slurm_cancels_is_no_failure_of_a_rank(site, strayed, mpi):
     site.slurm("scancel", site.job_of(strayed(mpi)))
     done = site.run("attach", "--output", "json")
@@ -144,8 +144,7 @@ def test_no_rank_is_left_where_slurms_signals_reach_neither_mpirun_nor_daemons(t
     for mpi in (FLAVOURS["openmpi4"], FLAVOURS["mpich4"]):
         run = ["--python", mpi["python"], *options(mpi), "--", "stray.py", "bare"]
         launch = tracking.begin(*run, nodes=2)
-        lines = [launch.stdout.readline(), launch.stdout.readline()]
-        assert all("strayed" in line for line in lines), lines
+        read_lines(launch, "strayed", 2)
         tracking.slurm("scancel", tracking.jobs()[0])
         _, said = launch.communicate(timeout=60)
 

@@ -20,6 +20,12 @@ from tests.integration.run_answers import running, states
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records", "hosts_as_before")]
 
+
+def in_long_mode(*values):
+    """Mark further values of a parameter, of which the first ones show that it works at all."""
+    return [pytest.param(value, marks=pytest.mark.long) for value in values]
+
+
 # -- failures of the job --------------------------------------------------------------------------
 
 
@@ -51,7 +57,7 @@ def test_a_kill_for_want_of_memory_is_called_that(launch, lab):
     assert "rank 1 failed: out of memory, killed by the kernel" in done.json["errors"][0]["message"]
 
 
-@pytest.mark.parametrize("kind", ["daemon", "bare", "deaf"])
+@pytest.mark.parametrize("kind", ["deaf", *in_long_mode("daemon", "bare")])
 def test_what_a_job_leaves_behind_is_ended(launch, kind, lab):
     done = launch("--", "stray.py", kind, "exit", "0")
 
@@ -103,15 +109,16 @@ def test_a_killed_process_of_ours_ends_the_run(lab, on, victim, code, name):
 # -- links and power ------------------------------------------------------------------------------
 
 
-def test_a_link_that_is_cut_and_mended_costs_no_byte(lab, on, tmp_path):
-    """Three cuts in one attachment: what was shown is what the node has, in order, once."""
-    done = madctl(*launching(lab, "node1,node2"), "--detach", "--output", "json", "--", "count.py", "90")
+@pytest.mark.parametrize("cuts", [1, *in_long_mode(3)])
+def test_a_link_that_is_cut_and_mended_costs_no_byte(lab, on, tmp_path, cuts):
+    """In one attachment: what was shown is what the node has, in order, once."""
+    done = madctl(*launching(lab, "node1,node2"), "--detach", "--output", "json", "--", "count.py", str(10 + 30 * cuts))
     run_id, run_dir = done.json["run_id"], done.json["data"]["nodes"][1]["run_dir"]
     out, err = tmp_path / "out", tmp_path / "err"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen([str(MADCTL), "attach", run_id], stdout=stdout, stderr=stderr)
         FOLLOWERS.append(process)
-        for cut in range(1, 4):
+        for cut in range(1, cuts + 1):
             wait_for(lambda cut=cut: process.poll() is None and out.read_bytes().count(b"node2:1") > 50 * cut)
             on("node2", "ip", "link", "set", "eno1", "down")
             try:
@@ -138,6 +145,7 @@ def test_a_node_without_power_is_lost_and_the_others_are_stopped(own_lab):
     assert [entry for entry in left_behind(own_lab) if entry[0] != "node3"] == []
 
 
+@pytest.mark.long
 def test_the_machine_s_own_link_is_no_loss_of_nodes(lab, on):
     """When all nodes fall silent at once, none is called lost."""
     process, run_id = follow(lab, "--", "wait.py", hosts="node1,node2")
@@ -209,7 +217,7 @@ def test_a_terminated_launcher_lets_go(lab):
     assert madctl("stop").code == 0
 
 
-@pytest.mark.parametrize("marker", ["probe ", "plan ", "arm ", "go ", "waiting", "stopping all nodes"])
+@pytest.mark.parametrize("marker", ["probe ", "arm ", "waiting", *in_long_mode("plan ", "go ", "stopping all nodes")])
 def test_a_launcher_killed_at_any_event_leaves_what_status_and_stop_can_handle(lab, marker):
     process = start(lab, "wait.py", "leak")
     read_until(process, "waiting" if marker == "stopping all nodes" else marker)

@@ -153,7 +153,9 @@ def test_bars_are_drawn_in_place_and_end_as_lines(hosts):
     lines = looks_right(first)
     assert [line.split()[0] for line in lines[: next(at for at, line in enumerate(lines) if "│" in line)]][-1] == "go"
     assert lines[-1].startswith("done    succeeded"), lines
-    assert any(re.search(r"×3 +│ red \\x1b\[2Jplain$", line) for line in lines), lines
+    # How many of the three share a line depends on how close together they end.
+    red = [line.partition("│")[0] for line in lines if line.endswith("│ red \\x1b[2Jplain")]
+    assert sum(int(label.partition("×")[2] or 1) for label in red) == 3, lines
     assert b"\x1b[31mred\x1b[0m" in first.written
     for terminal in followers:
         looks_right(terminal)

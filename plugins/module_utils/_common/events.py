@@ -41,8 +41,9 @@ JOINED, EXEC_FAILED, RANK_EXIT, FILES_SHORT, APART = "joined", "exec_failed", "r
 # The results of madengine's models on a node.
 MODELS = "models"
 # mpirun: it asks for a daemon, a request was refused, ranks did not join in time; a script in a container has come to
-# where a daemon is wanted.
+# where a daemon is wanted; a daemon has ended.
 DAEMON_WANTED, RELAY_REFUSED, LATE, DAEMON_BEGUN = "daemon_wanted", "relay_refused", "late", "daemon_begun"
+DAEMON_ENDED = "daemon_ended"
 # The disk is full; no stacks can be written; a node, or the whole run, must end; a node's part has ended.
 LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "exit"
 # A node fell silent, answers again, is given up; no rank printed anything; the run restarts.
@@ -124,6 +125,7 @@ TOLD_BY_NODES: Dict[str, Kind] = {
     LATE: _kept({}, {"daemon": maybe(text(256)), "joined": _rank}),
     DAEMON_WANTED: _kept({"address": text(256), "serial": whole(), "command": text(1 << 18), "seal": text(256)}, {}),
     DAEMON_BEGUN: _kept({}, {}),
+    DAEMON_ENDED: _kept({"serial": whole()}, {}),
     RELAY_REFUSED: _kept({"message": text()}, {}),
     LOG_DEGRADED: _kept({"log": like(LOG_NAME), "size": _size}, {}),
     NO_DUMP: _kept({}, {}),

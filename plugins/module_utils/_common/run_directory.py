@@ -117,8 +117,9 @@ MARK = RUN_ID + "="
 # What a model's script finds in its container: a directory in the node's copy of the checkout, which is bound there.
 IN_CONTAINER = ".madctl"
 CONTAINER_PLACE = "/myworkspace/" + IN_CONTAINER
-# Directories there: calls of the runner, what they wait for, those that were started, and what mpirun asks for.
-CALLS, ORDERS, BEGUN, ASKED = "calls", "orders", "begun", "asked"
+# Directories there: calls of the runner, what they wait for, those that were started, those that have ended, and what
+# mpirun asks for.
+CALLS, ORDERS, BEGUN, DONE, ASKED = "calls", "orders", "begun", "done", "asked"
 # Files there: a program, the end of all calls, why mpirun cannot be used.
 CONTAINER_RANK, OVER, TROUBLE = "rank_wrapper.py", "over", "trouble"
 # The call that a daemon belongs to, as the first word of its command.

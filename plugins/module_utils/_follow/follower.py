@@ -76,6 +76,7 @@ class Follower:
             events.STOPPING: self._stopping_there,
             events.DAEMON_WANTED: self._daemon_wanted,
             events.DAEMON_BEGUN: lambda run, _: self._daemons.begun(run),
+            events.DAEMON_ENDED: lambda _, header: self._daemons.over(header["serial"]),
             events.LATE: self._late,
         }
 

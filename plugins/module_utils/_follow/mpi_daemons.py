@@ -47,6 +47,10 @@ class Daemons:
         """Record that a script has come to its daemon."""
         self._owed[run.host] = self._owed.get(run.host, 1) - 1
 
+    def over(self, serial: int) -> None:
+        """Tell the first node that a daemon has ended, in case its agent still waits for it to connect."""
+        self._order(self._runs[0].host, json.dumps({"ended": serial}).encode() + b"\n")
+
     def _miss(self, run: NodeRun) -> None:
         """Stop for a node whose scripts have ended without the daemon that mpirun still waits for."""
         if runners.job_of(self._plan["shape"], self._plan.get("runner")).has_models and self._owed.get(run.host):

@@ -130,7 +130,8 @@ if [ "$answer" != started ]; then
   echo "madctl: $host: $(cut -d ' ' -f 2- "$asked/answer")" >&2
   exit 255
 fi
-# MPICH takes an agent that ends before its daemon has connected for one that failed.
+# MPICH takes an agent that ends before its daemon has connected for one that failed. The connection may be over before
+# we look for it, and mpirun waits for us: the end of the daemon will do.
 port=
 while [ $# -gt 1 ]; do
   [ "$1" != --control-port ] || port=${2##*:}
@@ -138,7 +139,7 @@ while [ $# -gt 1 ]; do
 done
 [ -n "$port" ] || exit 0
 port=$(printf '%04X' "$port") peer=$(IFS=. && set -- $address && printf '%02X%02X%02X%02X' "$4" "$3" "$2" "$1")
-until grep -q ":$port $peer:[0-9A-F]* 01" /proc/net/tcp; do
+until grep -q ":$port $peer:[0-9A-F]* 01" /proc/net/tcp || [ -e "$asked/done" ]; do
   kill -0 "$PPID" 2>/dev/null || exit 255
   sleep 0.1 2>/dev/null || sleep 1
 done
@@ -166,6 +167,7 @@ case $order in
 esac
 sh -c "$order"
 status=$?
+(umask 0 && : > "$here/done/$call")
 # A shell's word for a program that it does not find.
 if [ "$status" = 127 ]; then
   (umask 0 && echo "MPI_MIXED the image lacks the daemon of the first node's mpirun" > "$here/trouble")

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import socket
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.mpi_relay import REQUEST_BYTES
@@ -87,9 +87,15 @@ class Asking:
     def __init__(self, shared: Shared, key: str) -> None:
         self._shared, self._key = shared, key
         self._done: Set[str] = set()
+        # To the supervisor, which closes the channel of a daemon that has ended; by the directory of its agent.
+        self._channels: Dict[str, socket.socket] = {}
 
     def look(self) -> None:
         """Carry what is new."""
+        for place, channel in list(self._channels.items()):
+            if _is_over(channel):
+                self._channels.pop(place).close()
+                self._shared.write(place, run_directory.DONE, "")
         for name in self._shared.names(run_directory.ASKED):
             place = "%s/%s" % (run_directory.ASKED, name)
             if name in self._done or self._shared.text(place, "ready", 0) is None:
@@ -97,18 +103,30 @@ class Asking:
             self._done.add(name)
             host = self._shared.text(place, "host", _NAME_BYTES)
             command = self._shared.text(place, "words", REQUEST_BYTES // 2)
-            self._shared.write(place, "answer", self._answer(host or "", command or ""))
+            self._shared.write(place, "answer", self._answer(place, host or "", command or ""))
 
-    def _answer(self, host: str, command: str) -> str:
+    def _answer(self, place: str, host: str, command: str) -> str:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-                channel.settimeout(_ANSWER_SECONDS)
-                channel.connect(run_directory.RELAY_SOCKET)
-                channel.sendall(json.dumps({"key": self._key, "host": host, "command": command}).encode() + b"\n")
-                answer = json.loads(channel.recv(1 << 16))
+            channel.settimeout(_ANSWER_SECONDS)
+            channel.connect(run_directory.RELAY_SOCKET)
+            channel.sendall(json.dumps({"key": self._key, "host": host, "command": command}).encode() + b"\n")
+            answer = json.loads(channel.recv(1 << 16))
+            channel.setblocking(False)
         except (OSError, ValueError) as error:
+            channel.close()
             return "refused this run does not start daemons: %s\n" % error
+        self._channels[place] = channel
         return "refused %s\n" % answer["refused"] if answer["refused"] else "started %s\n" % answer["address"]
+
+
+def _is_over(channel: socket.socket) -> bool:
+    try:
+        return not channel.recv(1)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 class Waiting:
@@ -128,6 +146,8 @@ class Waiting:
         self._channel.setblocking(False)
         self._unread = b""
         self._pending: Dict[str, Tuple[str, int]] = {}
+        # The numbers of daemons, by call.
+        self._serials: Dict[str, int] = {}
         self._released: Set[str] = set()
 
     def look(self) -> None:
@@ -139,16 +159,21 @@ class Waiting:
             found = _CALL.match(str(message.get("command")))
             if found:
                 self._pending[found[1]] = (found[2], int(found[3]))
+                self._serials[found[1]] = message["serial"]
                 self._shared.write(run_directory.ORDERS, found[1], str(message["command"]))
         begun = [name for name in self._shared.names(run_directory.BEGUN) if name in self._pending]
         for name in begun:
             del self._pending[name]
             with contextlib.suppress(OSError):
                 self._channel.sendall(b"begun\n")
+        for name in self._shared.names(run_directory.DONE):
+            if name in self._serials and name not in self._pending:
+                with contextlib.suppress(OSError):
+                    self._channel.sendall(b"ended %d\n" % self._serials.pop(name))
         if self._pending:
             self._pass()
 
-    def _messages(self) -> List[Dict[str, object]]:
+    def _messages(self) -> List[Dict[str, Any]]:
         with contextlib.suppress(OSError):
             self._unread += self._channel.recv(1 << 20)
         *lines, self._unread = self._unread.split(b"\n")

@@ -61,7 +61,8 @@ def prepare(checkout: str, place: str) -> None:
 def furnish(place: str, scripts: Dict[str, str]) -> str:
     """Write what a model's script finds in its container, and return its directory."""
     inner = os.path.join(place, run_directory.IN_CONTAINER)
-    for name in (run_directory.CALLS, run_directory.ORDERS, run_directory.BEGUN, run_directory.ASKED):
+    names = (run_directory.CALLS, run_directory.ORDERS, run_directory.BEGUN, run_directory.DONE, run_directory.ASKED)
+    for name in names:
         os.makedirs(os.path.join(inner, name), 0o700)
     own = os.path.join(os.path.dirname(os.path.abspath(__file__)), run_directory.CONTAINER_RANK)
     shutil.copyfile(own, os.path.join(inner, run_directory.CONTAINER_RANK))
@@ -224,6 +225,8 @@ def main() -> None:
         carrier.look()
         with contextlib.suppress(subprocess.TimeoutExpired):
             engine.wait(LOOK_SECONDS)
+    if carrier is not None:
+        carrier.look()  # The first node has to know of the last daemon's end, too.
     status = engine.wait()
     found = rows(table)
     failed, own = judge(found, status, job), alone(found, job)

@@ -4,13 +4,14 @@ Run where mpirun expects ssh: have a node's supervisor start MPI's daemon there.
 
 Called as ``mpi_agent.py HOST WORDS…``; like ssh, it joins the words with spaces to a line for a shell. mpirun takes
 its exit status for the result of the start. MPICH takes an agent that ends before its daemon has connected back for
-one that failed, so it waits for that. Private to the collection.
+one that failed, so it waits for that, or for the end of the daemon, which may be as fast. Private to the collection.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import struct
 import sys
@@ -32,8 +33,13 @@ def control_port(words: List[str]) -> Optional[int]:
     return None
 
 
-def wait_for(address: str, port: int, seconds: float) -> None:
-    """Wait, for a bounded time, until a node has connected to a port of this one, or the caller has ended."""
+def wait_for(address: str, port: int, seconds: float, channel: socket.socket) -> None:
+    """
+    Wait, for a bounded time, until a node has connected to a port of this one, or the caller has ended.
+
+    Args:
+        channel: To the supervisor, which closes it when the daemon has ended.
+    """
     peer = "%08X" % struct.unpack("=I", socket.inet_aton(address))[0]
     parent, deadline = os.getppid(), time.monotonic() + seconds
     while os.getppid() == parent and time.monotonic() < deadline:
@@ -42,7 +48,8 @@ def wait_for(address: str, port: int, seconds: float) -> None:
                 _, own, other, state = line.split()[:4]
                 if state == ESTABLISHED and own.endswith(":%04X" % port) and other.startswith(peer):
                     return
-        time.sleep(LOOK_SECONDS)
+        if select.select([channel], [], [], LOOK_SECONDS)[0]:
+            return
 
 
 def main() -> None:
@@ -54,11 +61,11 @@ def main() -> None:
             key = stream.read()
         with open("ranks.json", encoding="utf-8") as stream:
             patience = float(json.load(stream)["start_timeout"])
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-            channel.settimeout(ANSWER_SECONDS)
-            channel.connect("relay.sock")
-            channel.sendall(json.dumps({"key": key, "host": host, "command": " ".join(words)}).encode() + b"\n")
-            answer = json.loads(channel.recv(1 << 16))
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        channel.settimeout(ANSWER_SECONDS)
+        channel.connect("relay.sock")
+        channel.sendall(json.dumps({"key": key, "host": host, "command": " ".join(words)}).encode() + b"\n")
+        answer = json.loads(channel.recv(1 << 16))
     except (OSError, KeyError, ValueError) as error:
         answer = {"refused": "this run does not start daemons: %s" % error}
     if answer["refused"]:
@@ -66,7 +73,7 @@ def main() -> None:
         sys.exit(255)
     port = control_port(words)
     if port is not None:
-        wait_for(answer["address"], port, patience)
+        wait_for(answer["address"], port, patience, channel)
 
 
 if __name__ == "__main__":

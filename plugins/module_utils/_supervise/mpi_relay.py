@@ -9,6 +9,7 @@ this run, so the follower cannot forge a request. Delivered beside the superviso
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -61,6 +62,9 @@ class Relay:
         self.join_by: Optional[float] = None
         self.held_up: Optional[str] = None
         self._serial = 0
+        # The agents of daemons that may still run, by connection; here, daemons that were started and have not ended.
+        self._agents: Dict[socket.socket, int] = {}
+        self._started: List[int] = []
         self._unread: Dict[socket.socket, bytes] = {}
         self.emit, self.is_followed = emit, is_followed
         # Who hands daemons to scripts, and what was not sent to it yet.
@@ -86,11 +90,20 @@ class Relay:
             if self.hands and not self.leads:
                 self._welcome(connection, data)
                 return
-            address, refused = self._ask(connection, data)
-            connection.sendall(json.dumps({"address": address, "refused": refused}).encode())
+            if connection not in self._agents:
+                address, refused = self._ask(connection, data)
+                connection.sendall(json.dumps({"address": address, "refused": refused}).encode())
+                if not refused:
+                    self._agents[connection] = self._serial
+                    return  # Its end tells the agent that the daemon has ended.
         except OSError:
             pass  # The agent has ended, which tells mpirun.
-        self._selector.unregister(connection)
+        self._close(connection)
+
+    def _close(self, connection: socket.socket) -> None:
+        self._agents.pop(connection, None)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(connection)
         connection.close()
 
     def _ask(self, connection: socket.socket, data: bytes) -> Tuple[str, str]:
@@ -155,13 +168,17 @@ class Relay:
             self._selector.unregister(self._porter)
             self._porter.close()
             return
-        for _ in range(data.count(b"\n")):
+        for line in data.splitlines():
+            word, _, serial = line.partition(b" ")
+            if word == b"ended":
+                self.emit(event=events.DAEMON_ENDED, time=time.time(), serial=int(serial))
+                continue
             self.emit(event=events.DAEMON_BEGUN, time=time.time())
             self.allow(time.monotonic(), begins=False)
 
     def hand(self, command: str) -> None:
-        """Hand a daemon to the script that waits for it, or will wait."""
-        self._deliver({"command": command})
+        """Hand the daemon of the last order to the script that waits for it, or will wait."""
+        self._deliver({"command": command, "serial": self._serial})
 
     def release(self, status: int) -> None:
         """Have all scripts that wait now, or later, go on as if their daemon had ended with a status."""
@@ -176,8 +193,28 @@ class Relay:
         except OSError:
             pass  # It has ended, and so has what its scripts could do.
 
+    # -- ends of daemons ------------------------------------------------------------------------
+
+    def all_ended(self) -> None:
+        """Tell which daemons have ended here, once none is left."""
+        for serial in self._started:
+            self.emit(event=events.DAEMON_ENDED, time=time.time(), serial=serial)
+        self._started.clear()
+
+    def _release_agent(self, message: Dict[str, Any]) -> None:
+        """
+        Have the agent of a daemon that has ended stop waiting for its connection.
+
+        A connection may be over before the agent, on a busy node, has looked for it.
+        """
+        for connection in [one for one, serial in self._agents.items() if serial == message["ended"]]:
+            self._close(connection)
+
     def opened(self, message: Dict[str, Any]) -> Optional[str]:
         """Check an order to start a daemon and return its command; None where mpirun did not ask for it."""
+        if self.leads and "ended" in message:
+            self._release_agent(message)
+            return None
         try:
             address, serial, command = str(message["address"]), int(message["serial"]), str(message["command"])
             expected = seal(self.spec["key"], self._run_id, address, serial, command)
@@ -188,6 +225,8 @@ class Relay:
             self.emit(event=events.RELAY_REFUSED, message="an order that did not come from this run's mpirun")
             return None
         self._serial = serial
+        if not self.hands:
+            self._started.append(serial)
         return command
 
     def allow(self, now: float, begins: bool) -> None:
@@ -220,6 +259,8 @@ def opened(supervisor: Any, spec: MpiSpec) -> Relay:
     relay = Relay(spec, run_id, feed.emit, lambda: feed.follower is not None)
     if relay.leads or relay.hands:
         relay.serve(supervisor.selector)
+    else:
+        supervisor.runners.on_all_ended = relay.all_ended
     return relay
 
 

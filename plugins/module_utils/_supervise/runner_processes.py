@@ -8,9 +8,10 @@ Delivered beside the supervisor; private to the collection.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
@@ -36,6 +37,7 @@ class Runners:
         """
         self._spec, self._lock, self._feed, self._files = spec, lock, feed, files
         self._running: Dict[int, subprocess.Popen[bytes]] = {}
+        self.on_all_ended: Callable[[], None] = lambda: None
         self.status: Optional[int] = None
         self.cleaner = 0
         self.is_cleaning = False  # whether that program still runs
@@ -94,9 +96,11 @@ class Runners:
     def ended(self, pid: int) -> int:
         """Collect a runner that ended, and return its status."""
         status = self._running.pop(pid).wait()
-        if self._spec["mpi"] and status > SIGNALLED:
+        if self._spec["mpi"] and SIGNALLED < status < SIGNALLED + signal.NSIG:
             status = SIGNALLED - status  # A shell reports like this that its child was ended by a signal.
         self.status = self.status or status
+        if not self._running:
+            self.on_all_ended()
         return status
 
     def clean(self) -> bool:

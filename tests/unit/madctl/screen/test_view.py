@@ -15,6 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen impo
 from madctl.errors import Problem
 from madctl.playbook.session import RunSession
 from madctl.screen import view as module
+from madctl.screen.lines import Window
 from madctl.screen.view import View
 
 HOSTS = ("node1", "node2", "node3")
@@ -44,6 +45,12 @@ def screen(monkeypatch):
         return view, lambda: [" ".join(line.split(" ")).rstrip() for line in both.getvalue().splitlines()]
 
     return make
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Lines wait for equal ones until the view is closed, however slow this machine is."""
+    monkeypatch.setattr(module, "Window", lambda: Window(float("inf")))
 
 
 def log(view, host, rank, text):
@@ -92,7 +99,7 @@ def test_an_empty_line_is_a_line(screen):
     assert short(lines()) == ["node1:0 │"]
 
 
-def test_on_a_terminal_equal_lines_are_one(screen):
+def test_on_a_terminal_equal_lines_are_one(screen, patient):
     view, lines = screen(terminal=True)
     say_the_same(view)
     view.close()
@@ -354,7 +361,7 @@ def test_a_secret_is_never_drawn(drawn):
     view.close()
 
 
-def test_colours_are_shown_on_a_terminal_and_fold(drawn, monkeypatch):
+def test_colours_are_shown_on_a_terminal_and_fold(drawn, patient):
     view, seen = drawn()
     for number, host in enumerate(HOSTS[:2]):
         log(view, host, number, "\x1b[1;32mgreen\x1b[0m \x1b[2J\n")
@@ -453,7 +460,7 @@ def test_events(screen, event, terminal):
     assert short(lines()) == [EVENTS[event][1]]
 
 
-def test_hosts_that_do_not_answer_share_a_line_on_a_terminal(screen):
+def test_hosts_that_do_not_answer_share_a_line_on_a_terminal(screen, patient):
     view, lines = screen(terminal=True)
     for event in ("suspect", "back"):
         for host in ("node2", "node3"):

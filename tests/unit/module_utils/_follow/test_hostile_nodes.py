@@ -255,6 +255,12 @@ def test_mpirun_is_not_blamed_by_a_node_that_it_asked(asked):
     assert blamed == (["odd"] if asked else ["honest"])
 
 
+def test_the_first_node_is_told_of_the_end_of_a_daemon():
+    run = Two(runner="mpirun")
+    run.send("odd", text(({"event": "daemon_ended", "serial": 3, "seq": 1}, b"")))
+    assert json.loads(run.ends["honest"].recv(1 << 16)) == {"ended": 3}
+
+
 def test_a_node_that_takes_no_orders_holds_up_nobody(monkeypatch):
     monkeypatch.setattr(channel, "WAITING_BYTES", 1 << 20)
     run = Two(runner="mpirun")

@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import container_scripts
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import container_calls
 
-DIRECTORIES = (run_directory.CALLS, run_directory.ORDERS, run_directory.BEGUN, run_directory.ASKED)
+DIRECTORIES = ("calls", "orders", "begun", "done", "asked")
 MODEL = "7"
 
 
@@ -144,6 +144,37 @@ def test_an_agent_asks_and_gets_its_answer(place, shared, monkeypatch):
     assert [request["command"] for request in heard] == ["MADCTL_CALL=7.1 orted -x"] * 2
 
 
+@pytest.mark.parametrize("connects", [True, False], ids=["connected", "ended"])
+def test_an_agent_of_mpich_stays_until_its_daemon_has_connected_or_ended(place, shared, monkeypatch, connects):
+    monkeypatch.chdir(place)
+    env = {**furnished(place), "MADCTL_CALL": "7.1"}
+    asking = container_calls.Asking(shared, "key")
+    with socket.socket(socket.AF_UNIX) as relay, socket.create_server(("127.0.0.1", 0)) as mpirun:
+        relay.bind(run_directory.RELAY_SOCKET)
+        relay.listen()
+        port = "127.0.0.1:%d" % mpirun.getsockname()[1]
+        agent = subprocess.Popen([place / "agent", "n2", "hydra_pmi_proxy", "--control-port", port, "-x"], env=env)
+        answered = threading.Thread(target=lambda: asked(asking, place))
+        answered.start()
+        link, _ = relay.accept()
+        link.recv(1 << 16)
+        link.sendall(b'{"address": "127.0.0.1", "refused": ""}')
+        answered.join()
+        assert agent.poll() is None
+        daemon = socket.create_connection(mpirun.getsockname()) if connects else link.close()
+
+        assert wait(asking, agent) == [0]
+        if daemon:
+            daemon.close()
+
+
+def asked(asking, place):
+    """Look until an agent has its answer."""
+    deadline = time.monotonic() + 20
+    while not list(place.glob("asked/*/answer")) and time.monotonic() < deadline:
+        asking.look()
+
+
 class Supervisor:
     """Stands for the supervisor of a node that is not the first."""
 
@@ -158,7 +189,7 @@ class Supervisor:
         return json.loads(self.link.recv(1 << 16))
 
     def send(self, **message):
-        self.link.sendall(json.dumps(message).encode() + b"\n")
+        self.link.sendall(json.dumps({"serial": 4, **message}).encode() + b"\n")
 
 
 @pytest.fixture
@@ -188,7 +219,7 @@ def test_a_runner_that_waits_becomes_the_daemon_of_its_call(place, waiting):
 
     assert wait(porter, runner) == [9]
     porter.look()
-    assert supervisor.link.recv(100) == b"begun\n"
+    assert supervisor.link.recv(100) == b"begun\nended 4\n"
 
 
 def test_calls_that_the_first_node_has_passed_are_released(place, waiting):

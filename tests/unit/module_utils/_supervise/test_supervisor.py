@@ -90,6 +90,15 @@ def test_a_job_has_what_a_login_of_the_user_has(arm):
     assert (said[0], blocked, ignored & ours, said[5]) == ("0027", 0, 0, "0")
 
 
+@pytest.mark.parametrize(("code", "found"), [(7, (7, None)), (139, (None, 11)), (255, (255, None))])
+def test_a_shells_word_for_a_signal_is_one_under_mpirun_and_no_other_code_is(arm, code, found):
+    mpi = {"key": "ab", "address": "10.0.0.1", "places": {}, "leads": True, "ranks": 1, "many": False, "hands": False}
+    run = arm("sh", "-c", f"exit {code}", mpi={**mpi, "seconds": 60.0})
+    run.follow(start(run))
+
+    assert (run.record["exit_code"], run.record["signal"]) == found
+
+
 def test_a_second_run_is_refused_while_the_first_uses_the_node(arm, tmp_path):
     lock = str(tmp_path / "lock")
     first, second = arm("sleep", "60", lock=lock), arm("sleep", "60", lock=lock)
