@@ -3,8 +3,11 @@
 
 import contextlib
 import os
+import queue
 import signal
 import subprocess
+import threading
+import time
 import uuid
 from pathlib import Path
 
@@ -14,6 +17,42 @@ from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import on_host
 
 ALL = 3
+
+
+class Started:
+    """A command that runs, what it has printed so far, and how it ends."""
+
+    def __init__(self, words):
+        argv = [str(MADCTL), *words]
+        self._process = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._lines = queue.Queue()
+        self.send_signal, self.kill = self._process.send_signal, self._process.kill
+        self.run_id = ""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+    def until(self, text, times=1, seconds=60):
+        """Read until a text was there some times, and return all that was read; it has to come in time."""
+        said, deadline = "", time.monotonic() + seconds
+        while said.count(text) < times:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                line = ""
+            assert line, said
+            said += line
+        return said
+
+    def ended(self, seconds=90):
+        """Return the exit code, and the rest of what was printed."""
+        code, said = self._process.wait(timeout=seconds), ""
+        while line := self._lines.get(timeout=10):
+            said += line
+        return code, said
 
 
 class Site:
@@ -34,8 +73,7 @@ class Site:
 
     def start(self, *words):
         """Start a command in the background."""
-        argv = [str(MADCTL), *words]
-        return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return Started(words)
 
     def kubectl(self, *words, check=True):
         """Run the real kubectl, and return what it prints."""

@@ -156,14 +156,11 @@ def test_mpirun_starts_ranks_in_all_pods_without_ssh(site):
 
 
 def test_two_launches_at_once_do_not_meet(site):
-    one, two = (
-        site.begin("--nproc-per-node", "1", EXAMPLE, nodes=1),
-        site.begin("--nproc-per-node", "1", EXAMPLE, nodes=2),
-    )
-    said = [process.communicate(timeout=100)[0] for process in (one, two)]
+    one, two = (site.begin("--nproc-per-node", "1", EXAMPLE, nodes=count) for count in (1, 2))
+    (code, first), (other, second) = one.ended(), two.ended()
 
-    assert [one.returncode, two.returncode] == [0, 0], said
-    assert "rank 0 of 1" in said[0] and "rank 1 of 2" in said[1]
+    assert (code, other) == (0, 0), first + second
+    assert "rank 0 of 1" in first and "rank 1 of 2" in second
 
 
 # -- stop ------------------------------------------------------------------------------------------
@@ -185,33 +182,27 @@ def test_a_run_that_was_left_is_known_and_stopped_with_proof(site, detached):
 
 def test_ctrl_c_stops_the_run_on_all_pods(site):
     launch = site.begin(WAIT)
-    seen = 0
-    while seen < 6:
-        line = launch.stdout.readline()
-        assert line, "it has ended"
-        seen += "│ waiting" in line
+    launch.until("│ waiting", 6)
     launch.send_signal(signal.SIGINT)
-    said, _ = launch.communicate(timeout=60)
+    code, said = launch.ended()
 
-    assert launch.returncode == 130 and "madctl: interrupted [INTERRUPTED]" in said, said
+    assert code == 130 and "madctl: interrupted [INTERRUPTED]" in said, said
     run_id = madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
     wait_for(lambda: site.ends(run_id) == {0: 130, 1: 0, 2: 0})
 
 
 def test_a_killed_launch_leaves_the_run_and_another_one_follows_it(site):
     launch = site.begin(WAIT)
-    while "│ waiting 5" not in launch.stdout.readline():
-        assert launch.poll() is None
+    launch.until("│ waiting", 6)
     launch.kill()
-    launch.communicate()
+    launch.ended()
 
     run_id = madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
     attached = site.start("attach", run_id)
-    while "│ waiting 5" not in attached.stdout.readline():
-        assert attached.poll() is None
+    attached.until("│ waiting", 6)
     attached.send_signal(signal.SIGINT)
-    said, _ = attached.communicate(timeout=60)
-    assert attached.returncode == 130, said
+    code, said = attached.ended()
+    assert code == 130, said
     wait_for(lambda: site.ends(run_id) == {0: 130, 1: 0, 2: 0})
 
 

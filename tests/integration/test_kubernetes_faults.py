@@ -52,28 +52,13 @@ def site(everything, own_records, monkeypatch):
 def waiting(site):
     """A launch whose six ranks print that they wait, and then do."""
     launch = site.begin(WAIT)
-    until(launch, "│ waiting", 6)
+    launch.until("│ waiting", 6)
     launch.run_id = latest()
     return launch
 
 
-def until(launch, text, times=1):
-    """Read what a launch prints until a text was there some times; return all of it."""
-    said = ""
-    while said.count(text) < times:
-        line = launch.stdout.readline()
-        assert line, said
-        said += line
-    return said
-
-
 def latest():
     return madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
-
-
-def ended(launch):
-    said, _ = launch.communicate(timeout=90)
-    return launch.returncode, said
 
 
 def pod(site, number):
@@ -139,13 +124,13 @@ def test_logs_that_may_not_be_read_cost_the_output_but_not_the_verdict(site):
 
 def test_a_server_that_is_not_reached(site, detached_run):
     with site.cluster.api_away():
-        for words in (["stop"], ["logs"], ["collect"]):
-            done = madctl(*words)
+        for words in ("stop", "logs", "collect"):
+            done = madctl(words, detached_run)
             assert done.code == 4 and "SCHEDULER_UNREACHABLE" in done.err, (words, done.err)
         status = madctl("status")
         assert status.code == 4 and "API server is not reached" in status.err
         assert madctl("launch", *site.options(), WAIT).code == 4
-    assert madctl("status").out.startswith("running for")
+    assert madctl("status", detached_run).out.startswith("running for")
 
 
 @pytest.fixture
@@ -161,12 +146,12 @@ def detached_run(site):
 def test_a_run_that_waits_says_why_and_ctrl_c_deletes_it(site):
     site.cluster.unschedulable(ROOM)
     launch = site.begin(WAIT)
-    until(launch, f"queue   pod-0: {ROOM} (and 2 more)")
+    launch.until(f"queue   pod-0: {ROOM} (and 2 more)")
     status = madctl("status")
     assert re.match(rf"queued for \S+ s: pod-0: {re.escape(ROOM)} \(and 2 more\)\n\nrun ", status.out), status.out
     launch.send_signal(signal.SIGINT)
 
-    code, said = ended(launch)
+    code, said = launch.ended()
     assert code == 130 and "deleted before it began" in said, said
     wait_for(lambda: nothing(site))
 
@@ -184,10 +169,10 @@ def test_a_run_that_waits_is_stopped_and_nothing_is_left(site):
 def test_a_quota_of_pods_is_what_a_run_waits_for(site):
     site.cluster.limit("pods", 0)
     launch = site.begin(WAIT)
-    until(launch, "exceeded quota")
+    launch.until("exceeded quota")
     launch.send_signal(signal.SIGINT)
 
-    assert ended(launch)[0] == 130
+    assert launch.ended()[0] == 130
 
 
 def test_an_image_that_cannot_be_pulled_ends_the_run_after_a_while(site):
@@ -212,19 +197,19 @@ def test_gpus_are_given_back_where_only_some_pods_start(site):
 def test_a_queue_holds_a_run_releases_it_and_takes_it_back(site):
     site.cluster.suspend_new_jobs()
     launch = site.begin("--queue", "team", WAIT)
-    until(launch, "suspended, waits in queue team")
+    launch.until("suspended, waits in queue team")
     job = f"madctl-{latest()}"
     site.cluster.suspend(job, False)
-    until(launch, "│ waiting", 6)
+    launch.until("│ waiting", 6)
 
     site.cluster.suspend(job)
-    until(launch, "suspended, waits in queue team")
+    launch.until("suspended, waits in queue team")
     assert madctl("status").out.startswith("queued")
     site.cluster.suspend(job, False)
-    until(launch, "│ waiting", 6)
+    launch.until("│ waiting", 6)
     launch.send_signal(signal.SIGINT)
 
-    assert ended(launch)[0] == 130
+    assert launch.ended()[0] == 130
 
 
 # -- what ends pods ----------------------------------------------------------------------------------
@@ -233,28 +218,28 @@ def test_a_queue_holds_a_run_releases_it_and_takes_it_back(site):
 def test_a_pod_that_is_preempted_is_named_with_its_node(site, waiting):
     site.cluster.preempt(pod(site, 1))
 
-    code, said = ended(waiting)
+    code, said = waiting.ended()
     assert code == 7 and re.search(r"madctl: pod-1: its pod on node\d was preempted: .*\[RUN_PREEMPTED\]", said), said
 
 
 def test_a_pod_that_is_evicted_is_named(site, waiting):
     site.cluster.evict(pod(site, 2))
 
-    code, said = ended(waiting)
+    code, said = waiting.ended()
     assert code == 7 and re.search(r"madctl: pod-2: its pod on node\d was evicted: Evict.*\[NODE_LOST\]", said), said
 
 
 def test_the_first_pod_may_be_the_one_that_is_preempted(site, waiting):
     site.cluster.preempt(pod(site, 0))
 
-    code, said = ended(waiting)
+    code, said = waiting.ended()
     assert code == 7 and re.search(r"madctl: pod-0: .*\[RUN_PREEMPTED\]", said), said
 
 
 def test_a_first_process_that_runs_out_of_memory(site, waiting):
     site.cluster.out_of_memory(pod(site, 1))
 
-    code, said = ended(waiting)
+    code, said = waiting.ended()
     assert code == 6 and "madctl: pod-1: out of memory" in said and "[RANK_FAILED]" in said, said
     assert "--memory" in said
 
@@ -262,7 +247,7 @@ def test_a_first_process_that_runs_out_of_memory(site, waiting):
 def test_a_job_that_somebody_deletes_was_stopped(site, waiting):
     site.cluster.delete_job(f"madctl-{waiting.run_id}", "Foreground")
 
-    code, said = ended(waiting)
+    code, said = waiting.ended()
     assert code == 130 and "the job was deleted in Kubernetes [RUN_STOPPED]" in said, said
     assert "stopped" in madctl("ps").out
 
@@ -273,7 +258,7 @@ def test_a_node_that_loses_its_power_is_named_long_before_the_cluster_knows(site
     site.cluster.node_not_ready(host)
     site.link(host, "down")
     try:
-        code, said = ended(waiting)
+        code, said = waiting.ended()
     finally:
         site.link(host, "up")
     assert code == 7 and re.search(r"madctl: pod-1: .*\[NODE_LOST\]", said), said
@@ -284,16 +269,16 @@ def test_a_node_that_loses_its_power_is_named_long_before_the_cluster_knows(site
 
 def test_the_output_is_whole_whatever_ends_its_streams(site):
     launch = site.begin("--nproc-per-node", "1", COUNT, "8")
-    said = until(launch, " line ", 100)
+    said = launch.until(" line ", 100)
     site.cluster.rotate_logs()
-    said += until(launch, " line ", 100)
+    said += launch.until(" line ", 100)
     site.cluster.expire_watches()
-    said += until(launch, " line ", 100)
+    said += launch.until(" line ", 100)
     site.cluster.cut_connections()
-    said += until(launch, " line ", 100)
+    said += launch.until(" line ", 100)
     with site.cluster.api_away():
         pass
-    code, rest = ended(launch)
+    code, rest = launch.ended()
     said += rest
 
     assert code == 0, said[-2000:]
@@ -306,21 +291,21 @@ def test_the_output_is_whole_whatever_ends_its_streams(site):
 
 def test_a_gap_in_a_log_is_told(site):
     launch = site.begin("--nproc-per-node", "1", COUNT, "6")
-    until(launch, " line ", 60)
+    launch.until(" line ", 60)
     with site.cluster.api_away():
         site.wait_lines(pod(site, 1), 20)
         site.cluster.rotate_logs(keep=5)
-    code, said = ended(launch)
+    code, said = launch.ended()
 
     assert code == 0 and re.search(r"the log of madctl-\S+ has a gap", said), said[-3000:]
 
 
 def test_a_server_that_is_away_in_the_middle_costs_nothing(site):
     launch = site.begin(FAIL, "3")
-    until(launch, "created job")
+    launch.until("created job")
     with site.cluster.api_away():
-        until(launch, "trying again")
-    code, said = ended(launch)
+        launch.until("trying again")
+    code, said = launch.ended()
 
     assert code == 6 and "pod-1: rank 3 failed: exit code 7 [RANK_FAILED]" in said, said
     assert said.count("giving up") == 2  # its line, and the last lines of the rank

@@ -64,7 +64,7 @@ def piece(line: bytes) -> Optional[Piece]:
     found = _LINE.match(line)
     if found is None:
         return None
-    label, mark, body = found["label"].decode(), found["mark"].decode(), line[found.end() :]
+    label, mark, body = str(found["label"], "ascii"), str(found["mark"], "ascii"), line[found.end() :]
     body = body[:-1] if body.endswith(b"\n") else body
     if mark == GAP:
         return Piece(label, b"", int(body)) if _SIZE.fullmatch(body) else None

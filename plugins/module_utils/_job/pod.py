@@ -26,6 +26,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._job import pod_printer, pod_site, site, work
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import dial_in
 
+# For the agent of the first pod to reach the conductor beside it.
+_OWN_SECONDS = 30.0
 # For the agent after the conductor, and for the printer after both.
 _AGENT_SECONDS, _PRINTER_SECONDS = 60.0, 15.0
 _RESULT = "result.lines"
@@ -116,7 +118,9 @@ def _agent(known: pod_site.About, index: int) -> None:
     """Dial in to the first pod, whose name may not be known for a while."""
     where = "%s.%s" % (pods.host_name(known.job, 0), known.service) if index else _own_address()
     key = os.path.join(pods.SECRETS, pods.KEY)
-    dial_in.serve((where, known.port), key, index, pods.host(index), known.agents_seconds)
+    # In the first pod the conductor listens soon, or never.
+    seconds = known.agents_seconds if index else _OWN_SECONDS
+    dial_in.serve((where, known.port), key, index, pods.host(index), seconds)
 
 
 def _conduct(known: pod_site.About, write: pod_site.Write, kept: str) -> None:

@@ -21,6 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     exit_codes,
     job_directory,
     job_signals,
+    run_directory,
     runners,
     wire,
 )
@@ -140,6 +141,15 @@ class Work:
             self._site.replan(plan)
         return {**event, "plan": plan}
 
+    def _end_with(self, event: Dict[str, Any]) -> None:
+        """End a run of which the scheduler has ended one node's part, and told nobody else."""
+        conductor = self._conductor
+        was_told = event.get("stopped") and event.get("reason") == run_directory.Reason.STOPPED
+        if was_told and conductor is not None and not conductor.orders.stopping:
+            conductor.interrupt(
+                codes.problem("RUN_STOPPED", event.get("host"), "the scheduler ended its part of the run")
+            )
+
     # -- the flow -------------------------------------------------------------------------------
 
     def run(self) -> Result:
@@ -158,6 +168,8 @@ class Work:
         def tell(event: Dict[str, Any], payload: bytes) -> None:
             event = self._kept(event)
             self._progress.take(event)
+            if self._site.ends_parts and event["event"] == events.EXIT:
+                self._loop.after(0.0, lambda: self._end_with(event))
             if not payload:
                 self._show_soon()
             story.tell(event, payload)

@@ -71,7 +71,7 @@ class Following:
             follow: Whether to wait for more.
         """
         self._cluster, self._run_id, self._listener, self._follow = cluster, run_id, listener, follow
-        self._queue: queue.Queue[Any] = queue.Queue()
+        self._queue: streams.Queue = queue.Queue()
         selector = names.RUN_LABEL + "=" + run_id
         self._watches = [streams.Watch(cluster, kind, selector, self._queue) for kind in (clusters.JOB, clusters.POD)]
         self._listed: Dict[str, bool] = {}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from queue import Queue
 from typing import Any, Iterator, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
@@ -20,6 +19,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes impor
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster, Stream
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.pod_reading import Stamp, stamped
 
+# A queue.Queue; older versions of Python take no parameter of it.
+Queue = Any
 # Between attempts; the last one repeats.
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 _AGAIN_SECONDS = 0.3
@@ -81,7 +82,7 @@ class _Thread:
 
     _is_watch = False
 
-    def __init__(self, cluster: Cluster, put: Queue[Any]) -> None:
+    def __init__(self, cluster: Cluster, put: Queue) -> None:
         self._cluster, self._put = cluster, put
         self._is_stopped = threading.Event()
         self._stream: Optional[Stream] = None
@@ -143,7 +144,7 @@ class Watch(_Thread):
 
     _is_watch = True
 
-    def __init__(self, cluster: Cluster, kind: str, selector: str, put: Queue[Any]) -> None:
+    def __init__(self, cluster: Cluster, kind: str, selector: str, put: Queue) -> None:
         super().__init__(cluster, put)
         self._kind, self._selector = kind, selector
 
@@ -180,7 +181,7 @@ class PodLog(_Thread):
     The end of a stream is not that of a log, which ends when its container has ended, and has been read after that.
     """
 
-    def __init__(self, cluster: Cluster, put: Queue[Any], pod: str, uid: str, follow: bool) -> None:
+    def __init__(self, cluster: Cluster, put: Queue, pod: str, uid: str, follow: bool) -> None:
         """
         Prepare.
 

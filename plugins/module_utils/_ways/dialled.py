@@ -99,6 +99,8 @@ class Door:
         self._bridges: Set[Bridge] = set()
         self._listener = socket.socket(addresses.family(address), socket.SOCK_STREAM)
         self._listener.setblocking(False)
+        # Connections of an earlier run may still be on their way out of a port that is always the same.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if address == "::":
             self._listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         _bind(self._listener, address, ports)
