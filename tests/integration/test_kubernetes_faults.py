@@ -252,6 +252,7 @@ def test_a_job_that_somebody_deletes_was_stopped(site, waiting):
     assert "stopped" in madctl("ps").out
 
 
+@pytest.mark.long
 def test_a_node_that_loses_its_power_is_named_long_before_the_cluster_knows(site, waiting):
     victim = next(one for one in site.objects("pods") if "-1-" in one["metadata"]["name"])
     host = victim["spec"]["nodeName"]
