@@ -76,7 +76,7 @@ def _in_pods(options: argparse.Namespace) -> int:
     drafted = kubernetes_draft.draft(wanted, job_directory.ONLY_CHECK)
     if options.dry_run:
         return kubernetes_launch.show("check", options, drafted)
-    return kubernetes_check.run(options, wanted, drafted, secrets(options, wanted))
+    return kubernetes_check.run(options, drafted, secrets(options, wanted))
 
 
 def _in_job(options: argparse.Namespace) -> int:

@@ -156,7 +156,7 @@ def _in_pods(options: argparse.Namespace) -> int:
     if options.name:
         _require_free(options.name)
     hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
-    return kubernetes_launch.run(options, wanted, drafted, hidden, shown)
+    return kubernetes_launch.run(options, drafted, hidden, shown)
 
 
 def disarm(session: Any) -> None:

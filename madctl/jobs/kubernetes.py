@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import Verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
-from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import orders, standing, word
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import ending, orders, standing, word
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from madctl.errors import MadctlError
 from madctl.jobs.refusals import reported
@@ -19,7 +19,8 @@ from madctl.jobs.standing import Standing
 
 SECONDS = clusters.ANSWER_SECONDS
 look, plan = reported(standing.of), reported(standing.plan)
-create, tell, delete = reported(orders.create), reported(orders.tell), reported(orders.delete)
+create, delete = reported(orders.create), reported(orders.delete)
+stop = reported(ending.stop)
 
 
 @reported

@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import word
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.following import Following, Listener
-from madctl.errors import MadctlError
-from madctl.jobs import kubernetes
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.obeying import Obeying
 from madctl.jobs.reading import Reading
 from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener
 
 _ORDERS = {wire.STOP: "stop", wire.KILL: "kill"}
-_AGAIN_SECONDS = 2.0
 
 Tell = Callable[[str, str], None]
 
@@ -54,17 +52,14 @@ class InCluster:
             stuck_seconds: How long a pod may be in a state that no time cures before the run is given up; None for
                 ever.
         """
-        self._on_task, self._on_event, self._tell = on_task, on_event, tell
-        self._cluster, self._run_id, self._read_only = cluster, run_id, read_only
+        self._on_task, self._on_event = on_task, on_event
+        self._run_id, self._read_only = run_id, read_only
         self._reading, self._told_caught_up = reading or Reading(), caught_up
         self._following = Following(
             cluster, run_id, Listener(self._frames, lambda text: tell("queue", text), self._caught_up), follow
         )
         self._order: bytes | None = None
-        self._obeyed: bytes | None = None
-        self._again_at = 0.0
-        self._stuck_seconds = stuck_seconds
-        self._stuck: tuple[str, float] | None = None
+        self._obeying = Obeying(cluster, run_id, self._following, lambda text: tell("queue", text), stuck_seconds)
 
     def __enter__(self) -> InCluster:
         self._following.__enter__()
@@ -93,17 +88,15 @@ class InCluster:
     def _result(self) -> dict[str, Any]:
         while True:
             try:
-                result = self._following.turn()
+                result = self._obeying.turn()
             except Refused as refused:
                 # The run does not depend on it.
-                return {**_failed(refused.problem), "is_unknown": True}
+                return {**word.failed(refused.problem), "is_unknown": True}
             if result is not None:
-                return self._interrupted(result)
+                return result
             if self._order is not None and self._order not in _ORDERS:
                 return {"detached": True, "run_id": self._run_id, "problems": [], "exit_code": 0}
-            found = self._obey() or self._give_up()
-            if found is not None:
-                return found
+            self._obeying.order = _ORDERS[self._order] if self._order else None
 
     def _frames(self, frames: Iterable[wire.Frame]) -> None:
         for frame in frames:
@@ -117,50 +110,3 @@ class InCluster:
         self._show(self._reading.caught_up())
         if self._told_caught_up:
             self._told_caught_up()
-
-    # -- orders ---------------------------------------------------------------------------------
-
-    def _obey(self) -> dict[str, Any] | None:
-        """Carry out a new order: a run that has not begun is deleted, one that runs is told."""
-        if self._order is None or self._order == self._obeyed or time.monotonic() < self._again_at:
-            return None
-        try:
-            if self._following.has_begun:
-                kubernetes.tell(self._cluster, self._following.first_pod, _ORDERS[self._order])
-                self._obeyed = self._order
-                return None
-            kubernetes.delete(self._cluster, self._run_id)
-        except MadctlError as error:
-            self._again_at = time.monotonic() + _AGAIN_SECONDS
-            self._tell("queue", f"{error.problems[0].message}; trying again")
-            return None
-        return _failed(codes.problem("INTERRUPTED", None, "interrupted; the job was deleted before it began"))
-
-    def _interrupted(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Say that it was this command that stopped the run."""
-        problems = result.get("problems") or []
-        if self._obeyed is not None and problems and problems[0]["code"] == "RUN_STOPPED":
-            return {**result, **_failed(codes.problem("INTERRUPTED", None, "interrupted"))}
-        return result
-
-    def _give_up(self) -> dict[str, Any] | None:
-        """Delete a run that cannot start, such as one whose image does not exist, after a while."""
-        found = self._following.standing()
-        if self._stuck_seconds is None or not found.stuck:
-            self._stuck = None
-            return None
-        now = time.monotonic()
-        if self._stuck is None:
-            self._stuck = (found.sentence, now)
-        if now - self._stuck[1] < self._stuck_seconds:
-            return None
-        entry = codes.problem("NODE_NOT_READY", found.host, found.reason)
-        try:
-            kubernetes.delete(self._cluster, self._run_id)
-        except MadctlError as error:
-            self._tell("queue", error.problems[0].message)
-        return _failed(entry)
-
-
-def _failed(entry: codes.Problem) -> dict[str, Any]:
-    return {"detached": False, "restarts": [], "problems": [entry], "exit_code": int(codes.exit_code([entry]))}

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from madctl.errors import MadctlError
 from madctl.jobs import kubernetes
@@ -56,12 +57,11 @@ class CheckSession(Session):
             self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
 
 
-def run(options: argparse.Namespace, wanted: dict[str, Any], drafted: Draft, hidden: tuple[str, ...]) -> int:
+def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...]) -> int:
     """
     Check in pods, delete them, and return the exit code.
 
     Args:
-        wanted: The variables of the check.
         hidden: What must not be shown.
     """
     cluster = kubernetes.reach(
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, wanted: dict[str, Any], drafted: Draft, hid
             if options.notice:
                 view.notice(options.notice)
             view.progress("queue", f"created job madctl-{run_id} in namespace {cluster.namespace}")
-            session = CheckSession(cluster, run_id, view, float(wanted.get("madctl_start_timeout") or 60), noted)
+            session = CheckSession(cluster, run_id, view, manifests.agents_seconds(drafted.asked), noted)
             session.run()
             return report_check(session, options)
         finally:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from madctl.errors import ExitCode, MadctlError, RunError, of_signal
 from madctl.jobs import kubernetes, kubernetes_draft
@@ -19,14 +19,11 @@ from madctl.screen import terminal
 from madctl.screen.view import View
 
 
-def run(
-    options: argparse.Namespace, wanted: dict[str, Any], drafted: Draft, hidden: tuple[str, ...], shown: Chosen
-) -> int:
+def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], shown: Chosen) -> int:
     """
     Create, follow to the end, and return the exit code of the run; with ``--detach`` return after the creation.
 
     Args:
-        wanted: The variables of the launch.
         hidden: What must not be shown.
         shown: Whose output is shown.
     """
@@ -58,7 +55,7 @@ def run(
         view.called(record.run_id, record.name)
         job = record.job["id"] if record.job else ""
         view.progress("queue", f"created job {job} in namespace {cluster.namespace}")
-        stuck = float(wanted.get("madctl_start_timeout") or 0) or None
+        stuck = manifests.agents_seconds(asked)
         session = ClusterSession(record, view, cluster, stuck_seconds=stuck, noted=noted)
         session.run()
         return report_run(session, "launch", options.output == "json")

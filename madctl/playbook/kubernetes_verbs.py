@@ -5,14 +5,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
-from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import state
-from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
-from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.standing import Standing as Look
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.ending import Ended
 from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
 from madctl.errors import ExitCode, MadctlError, Problem, RunError, refused
@@ -23,15 +19,12 @@ from madctl.playbook.job_session import with_plan
 from madctl.playbook.job_verbs import since
 from madctl.playbook.kubernetes_session import ClusterSession
 from madctl.playbook.report import report_run
+from madctl.result import to_problem
 from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
 from madctl.screen.log_view import Form, LogView
 from madctl.screen.problems import print_answer
 from madctl.screen.view import View
-
-_LOOK_SECONDS = 0.3
-# After the ranks' time to end: for the order to reach the pod, for records, and for the end of the pods.
-_MORE_SECONDS, _FORCED_SECONDS, _DELETE_SECONDS = 90.0, 20.0, 120.0
 
 
 def stands(record: Record) -> tuple[Standing, Record]:
@@ -56,82 +49,13 @@ def planned(record: Record) -> Record:
 # -- stop ------------------------------------------------------------------------------------------
 
 
-class _Stop:
-    """Ends one run, with proof."""
-
-    def __init__(self, record: Record, force: bool) -> None:
-        self._record, self._force = record, force
-        self._cluster: Cluster = kubernetes.reach(record.job or {})
-        self.had_ended = self.begun = self.deleted = False
-
-    def run(self) -> list[Problem]:
-        """Stop it, and return why it cannot be proven that nothing is left."""
-        found = self._look()
-        if found.job is None and not found.pods:
-            # What the cluster does not delete with a job may be left of it.
-            kubernetes.delete(self._cluster, self._record.run_id)
-            self.deleted = self.had_ended = True
-            return []
-        self.begun = bool(found.first_pod)
-        if _is_left(found) is None:
-            self.had_ended = True
-            return []
-        if found.first_pod and not state.is_over(found.job):
-            self._tell(found, "kill" if self._force else "stop")
-            seconds = _FORCED_SECONDS if self._force else STOP_SECONDS + _MORE_SECONDS
-            if self._wait(lambda seen: _is_left(seen) is None, seconds):
-                return []
-        self.deleted = kubernetes.delete(self._cluster, self._record.run_id) or True
-        if self._wait(lambda seen: seen.job is None and not seen.pods, _DELETE_SECONDS):
-            return []
-        left = _is_left(self._look()) or "its objects are not deleted yet"
-        return [Problem("STOP_UNVERIFIED", left, remedy="stop the run again; or ask who operates the cluster")]
-
-    def _look(self) -> Look:
-        return kubernetes.look(self._cluster, self._record.run_id)
-
-    def _tell(self, found: Look, order: str) -> None:
-        try:
-            kubernetes.tell(self._cluster, found.first_pod, order)
-        except MadctlError as error:
-            if isinstance(error, RunError):
-                raise
-            # Its pod may have ended this moment; what the cluster then says is looked at.
-            if _is_left(self._look()) is not None:
-                raise
-
-    def _wait(self, is_reached: Callable[[Look], bool], seconds: float) -> bool:
-        """Look, ever more seldom, whether something is reached; a server that does not answer is asked again."""
-        deadline, pause = time.monotonic() + seconds, _LOOK_SECONDS
-        while True:
-            try:
-                if is_reached(self._look()):
-                    return True
-            except RunError:
-                if time.monotonic() >= deadline:
-                    raise
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(pause)
-            pause = min(2.0, pause * 1.5)
-
-
-def _is_left(found: Look) -> str | None:
-    """Return what of a run still runs, for all the cluster knows; None once all of it has ended."""
-    alive = [pod for pod in found.pods if state.container(pod).state != "terminated"]
-    if alive:
-        where = state.node(alive[0])
-        more = f" and {len(alive) - 1} more" if len(alive) > 1 else ""
-        return f"pod {state.name(alive[0])}{f' on {where}' if where else ''}{more} has not ended"
-    return None if state.is_over(found.job) else f"job {state.name(found.job or {})} has not ended"
-
-
 def stop(record: Record, options: argparse.Namespace) -> int:
     """Return 0 only when the cluster says that all pods of the run have ended, or are gone; otherwise 9."""
     record = planned(record)
-    order = _Stop(record, bool(options.force))
+    done, problems = Ended(False), []
     try:
-        problems = order.run()
+        done = kubernetes.stop(kubernetes.reach(record.job or {}), record.run_id, bool(options.force))
+        problems = [to_problem(dict(done.problem))] if done.problem else []
     except RunError as error:
         remedy = f"stop it again later: madctl stop {record.run_id}"
         problems = [Problem(each.code, each.message, remedy=remedy) for each in error.problems]
@@ -144,7 +68,7 @@ def stop(record: Record, options: argparse.Namespace) -> int:
         record, unsaved = record_store.update(verdicts.updated(record, judged, now))
         notices = [unsaved] if unsaved else []
     about = verdicts.described(record, judged, now)
-    lines = [] if problems else [f"run {record.run_id}: {_how(order, record)}"]
+    lines = [] if problems else [f"run {record.run_id}: {_how(done, record)}"]
     if not problems and judged.status != verdict.STOPPED:
         lines.append(f"it had ended before: {verdict_text.whole(about)}")
     hosts = [] if problems else [node["host"] for node in record.plan["nodes"]]
@@ -152,12 +76,12 @@ def stop(record: Record, options: argparse.Namespace) -> int:
     return print_answer(options, record.run_id, data, lines, problems, notices, good="stopped")
 
 
-def _how(order: _Stop, record: Record) -> str:
+def _how(done: Ended, record: Record) -> str:
     job = record.job["id"] if record.job else ""
-    if order.had_ended and order.deleted:
+    if done.had_ended and done.deleted:
         return "nothing of it is in the cluster"
-    if order.deleted:
-        return f"job {job} was deleted{'' if order.begun else ' before it began'}, nothing is left"
+    if done.deleted:
+        return f"job {job} was deleted{'' if done.begun else ' before it began'}, nothing is left"
     return f"all pods of job {job} have ended, nothing is left"
 
 

@@ -134,7 +134,8 @@ def _conduct(known: pod_site.About, write: pod_site.Write, kept: str) -> None:
     except Exception as error:  # noqa: BLE001  whoever follows must learn of it
         result = work.broken(error, "see the log of the first pod")
     began = conducted.began if conducted else None
-    pod_printer.leave_word(pod_site.verdict(result, began))
+    own = conducted.ended(pods.host(0)) if conducted else None
+    pod_printer.leave_word(pod_site.verdict(result, began, own))
     with open(kept, "wb") as stream:
         pod_site.say(stream.write, pod_log.RESULT, result)
     sys.exit(result["exit_code"])

@@ -209,14 +209,19 @@ class PodSite(site.Site):
         return Pods(door)
 
 
-def verdict(result: Mapping[str, Any], began: Optional[float]) -> Dict[str, Any]:
+def verdict(
+    result: Mapping[str, Any], began: Optional[float], own: Optional[Mapping[str, Any]] = None
+) -> Dict[str, Any]:
     """
     Return what is left of a run when its pods' logs are gone, short enough for a termination message.
 
+    Args:
+        own: How the part of the first pod ended, if it began.
+
     Returns:
         ``exit_code``, ``by_scheduler``, ``began`` and ``ended`` in seconds since the epoch, ``joined`` ranks,
-        ``restarts``; if it failed, also ``code``, and ``first`` with ``host``, ``rank``, ``signal``, ``message``,
-        ``remedy`` and ``error``.
+        ``restarts``, ``own``; if it failed, also ``code``, and ``first`` with ``host``, ``rank``, ``signal``,
+        ``message``, ``remedy`` and ``error``.
     """
     found: Dict[str, Any] = {
         "exit_code": result["exit_code"],
@@ -225,6 +230,7 @@ def verdict(result: Mapping[str, Any], began: Optional[float]) -> Dict[str, Any]
         "ended": result.get("ended") or round(time.time(), 3),
         "joined": result.get("summary", {}).get("ranks_joined"),
         "restarts": len(result.get("restarts") or ()),
+        **({"own": dict(own)} if own else {}),
     }
     if result["problems"]:
         first = result["problems"][0]

@@ -68,6 +68,11 @@ class Work:
         began: Optional[float] = self._progress.shown()["began"]
         return began
 
+    def ended(self, host: str) -> Optional[Dict[str, Any]]:
+        """Return how a node's part of the run ended; None while it has not."""
+        node = self._progress.shown()["nodes"].get(host, {})
+        return {**node["exit"], "ranks_joined": node["joined"]} if node.get("exit") else None
+
     # -- orders ---------------------------------------------------------------------------------
 
     def _listen(self, conductor: Conductor) -> None:

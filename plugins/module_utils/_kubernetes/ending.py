@@ -23,13 +23,23 @@ _OURS = "%s=%s" % (names.MANAGER_LABEL, names.MANAGER)
 _LOOK_SECONDS = 0.3
 # After the ranks' time to end: for the order to reach the pod, for records, and for the end of the pods.
 _MORE_SECONDS, _DELETE_SECONDS = 90.0, 120.0
+# For all of that where ranks get no time.
+_FORCED_SECONDS = 20.0
 
 
 class Ended(NamedTuple):
-    """How a run was ended: whether anything was done, and why it cannot be proven that nothing is left."""
+    """
+    How a run was ended: whether anything was done, and why it cannot be proven that nothing is left.
+
+    ``had_ended`` is whether there was nothing to end, ``begun`` whether the first pod had run, ``deleted`` whether
+    nothing of the run is in the cluster any more.
+    """
 
     changed: bool
     problem: Optional[codes.Problem] = None
+    had_ended: bool = False
+    begun: bool = False
+    deleted: bool = False
 
 
 class Old(NamedTuple):
@@ -64,21 +74,30 @@ def left(found: Standing) -> Optional[str]:
     return None if state.is_over(found.job) else "job %s has not ended" % state.name(found.job or {})
 
 
-def stop(cluster: Cluster, run_id: str) -> Ended:
+def stop(cluster: Cluster, run_id: str, force: bool = False) -> Ended:
     """
     Stop a run in order, and delete what does not end.
+
+    Args:
+        force: Whether to have its processes killed instead.
 
     Raises:
         Refused: If the server refuses, or is not reached.
     """
     found = standing.of(cluster, run_id)
-    if found.job is None and not found.pods or left(found) is None:
-        return Ended(False)
-    if found.first_pod and not state.is_over(found.job):
-        _tell(cluster, run_id, found.first_pod)
-        if _wait(cluster, run_id, lambda seen: left(seen) is None, STOP_SECONDS + _MORE_SECONDS):
-            return Ended(True)
-    return remove(cluster, run_id)
+    if found.job is None and not found.pods:
+        # What the cluster does not delete with a job may be left of it.
+        return Ended(orders.delete(cluster, run_id), had_ended=True, deleted=True)
+    begun = bool(found.first_pod)
+    if left(found) is None:
+        return Ended(False, had_ended=True, begun=begun)
+    if begun and not state.is_over(found.job):
+        _tell(cluster, run_id, found.first_pod, "kill" if force else "stop")
+        seconds = _FORCED_SECONDS if force else STOP_SECONDS + _MORE_SECONDS
+        if _wait(cluster, run_id, lambda seen: left(seen) is None, seconds):
+            return Ended(True, begun=begun)
+    removed = remove(cluster, run_id)
+    return removed._replace(changed=True, begun=begun, deleted=removed.problem is None)
 
 
 def remove(cluster: Cluster, run_id: str) -> Ended:
@@ -96,9 +115,9 @@ def remove(cluster: Cluster, run_id: str) -> Ended:
     return Ended(changed, codes.problem("STOP_UNVERIFIED", None, what, remedy))
 
 
-def _tell(cluster: Cluster, run_id: str, pod: str) -> None:
+def _tell(cluster: Cluster, run_id: str, pod: str, order: str) -> None:
     try:
-        orders.tell(cluster, pod, "stop")
+        orders.tell(cluster, pod, order)
     except Refused as refused:
         # Its pod may have ended this moment; what the cluster then says is looked at.
         if refused.is_unreachable or left(standing.of(cluster, run_id)) is not None:

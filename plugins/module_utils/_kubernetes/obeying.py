@@ -70,6 +70,11 @@ class Obeying:
                 return None
             orders.delete(self._cluster, self._run_id)
         except Refused as refused:
+            if not refused.is_unreachable:
+                # The run goes on; who ordered it may detach.
+                self._obeyed = self.order
+                self._told("%s; the run cannot be stopped" % refused.problem["message"])
+                return None
             self._again_at = time.monotonic() + _AGAIN_SECONDS
             self._told("%s; trying again" % refused.problem["message"])
             return None

@@ -134,6 +134,9 @@ def _node(pod: Object) -> Dict[str, Any]:
     """Describe one node in the words of ``_runs.run_state``."""
     own = state.container(pod)
     record = wire.parse_or_none(own.message) if own.state == "terminated" else None
+    if state.index(pod) == 0 and record is not None:
+        # The last word of the first pod is about the whole run, and has its own part in it.
+        record = record.get("own")
     ended = {"outcome": "exited", "exit_code": own.exit_code, "signal": None, "stopped": False}
     if record is not None and _record(record):
         ended.update((name, record[name]) for name in _FIELDS if name in record)

@@ -49,7 +49,7 @@ def test_errors_are_those_of_madctl(code, error):
 
     for call in (
         lambda: kubernetes.look(cluster, RUN),
-        lambda: kubernetes.tell(cluster, "p", "stop"),
+        lambda: kubernetes.stop(cluster, RUN),
         lambda: kubernetes.delete(cluster, RUN),
     ):
         with pytest.raises(error) as caught:

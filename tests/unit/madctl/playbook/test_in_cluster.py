@@ -5,8 +5,8 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import obeying
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.state import Standing
-from madctl.playbook import in_cluster
 from madctl.playbook.in_cluster import InCluster
 from madctl.playbook.kubernetes_session import ClusterSession
 from madctl.playbook.report import report_run
@@ -48,7 +48,7 @@ def clock(monkeypatch):
     class Clock:
         now = 1000.0
 
-    monkeypatch.setattr(in_cluster.time, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(obeying.time, "monotonic", lambda: Clock.now)
     return Clock
 
 
@@ -61,7 +61,7 @@ def follow(clock):
             *(cluster, RUN, lambda stage, text: make.told.append(text)),
             **more,
         )
-        make.turns = make.follower._following = Turns(*turns)
+        make.turns = make.follower._following = make.follower._obeying._following = Turns(*turns)
         return make
 
     return make
@@ -97,7 +97,7 @@ def test_a_run_that_runs_is_told_to_end_once_and_then_to_be_killed(follow):
 
 def test_a_run_that_has_not_begun_is_deleted(follow):
     cluster = FakeCluster(job())
-    made = follow(cluster, lambda: made.follower.stop(wire.STOP) and None)
+    made = follow(cluster, lambda: made.follower.stop(wire.STOP) and None, None)
     _, found = played(made)
 
     assert found == ["INTERRUPTED"] and ("Job", NAME) in cluster.deleted
