@@ -136,6 +136,18 @@ def test_a_script_and_variables_are_sent_and_secrets_are_nowhere_else(site, tmp_
     assert secret not in done.out + done.err + madctl("status", "--output", "json").out
 
 
+def test_the_output_is_kept_on_a_volume_when_all_of_the_run_is_gone(site):
+    done = site.launch("--volume", "data:/data", "--run-root", "/data/runs", FAIL, "3")
+    run_id = done.json["run_id"]
+    site.clear()
+
+    kept = site.cluster.kubelets.claims / "data" / "runs" / run_id
+    assert done.code == 6, done.err
+    assert sorted(path.name for path in kept.iterdir()) == ["pod-0.log", "pod-1.log", "pod-2.log"]
+    assert "rank-3.out: giving up\n" in (kept / "pod-1.log").read_text()
+    assert '"code": "RANK_FAILED"' in (kept / "pod-0.log").read_text().splitlines()[-1]
+
+
 @pytest.mark.parametrize("words", [("--command", "--", "sh", "-c", "echo node $NODE_RANK of $NNODES")])
 def test_a_command_runs_once_per_pod(site, words):
     done = site.launch(*words)
