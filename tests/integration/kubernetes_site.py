@@ -35,7 +35,7 @@ class Started:
             self._lines.put(line)
         self._lines.put("")
 
-    def until(self, text, times=1, seconds=60):
+    def until(self, text, times=1, seconds=120):
         """Read until a text was there some times, and return all that was read; it has to come in time."""
         said, deadline = "", time.monotonic() + seconds
         while said.count(text) < times:
@@ -47,7 +47,7 @@ class Started:
             said += line
         return said
 
-    def ended(self, seconds=90):
+    def ended(self, seconds=200):
         """Return the exit code, and the rest of what was printed."""
         code, said = self._process.wait(timeout=seconds), ""
         while line := self._lines.get(timeout=10):
