@@ -245,7 +245,7 @@ def test_a_run_is_collected_and_deleted(site, tmp_path):
     kept = madctl("gc", "--days", "1")
     assert kept.code == 0 and site.objects("jobs") != []
     gone = madctl("gc", "--days", "0")
-    assert (gone.code, f"namespace train: deleted {run_id}" in gone.out) == (0, True), gone.out
+    assert (gone.code, f"namespace train of stand-in: deleted {run_id}" in gone.out) == (0, True), gone.out
     assert [site.objects(kind) for kind in ("jobs", "secrets", "configmaps", "services")] == [[], [], [], []]
 
 

@@ -287,7 +287,7 @@ class Following:
     def _explained(self, result: Result, now: float) -> Optional[Result]:
         """Say why the cluster ended a run that only knows that it did."""
         if not result.get("by_scheduler"):
-            return result
+            return word.explained(result, self.pods)
         found = state.disruption(self.pods)
         assert self._result_at is not None
         if found is None and not state.is_over(self._job) and now - self._result_at < _DRAIN_SECONDS:

@@ -167,7 +167,7 @@ def standing(job: Optional[Object], pods: Iterable[Object], events: Iterable[Obj
         said = [_text(one.get("message")) for one in events if one.get("reason") == "FailedCreate"]
         return Standing("queued", said[-1] if said else "has no pods yet", bool(said))
     waiting = [pod for pod in listed if container(pod).state == "waiting"]
-    reasons = [found for found in map(_waits, waiting) if found.reason]
+    reasons = reasons_of(waiting)
     if any(container(pod).state != "waiting" for pod in listed if index(pod) == 0) and not reasons:
         return Standing("running")
     if reasons:
@@ -180,6 +180,12 @@ def standing(job: Optional[Object], pods: Iterable[Object], events: Iterable[Obj
 def _count(job: Optional[Object], otherwise: int) -> int:
     found = _part(job, "spec", "completions")
     return found if type(found) is int else otherwise
+
+
+def reasons_of(pods: Iterable[Object]) -> List[Standing]:
+    """Return what each pod waits for that does not run, where that is unusual."""
+    waiting = (pod for pod in pods if container(pod).state == "waiting")
+    return [found for found in map(_waits, waiting) if found.reason]
 
 
 def _waits(pod: Object) -> Standing:
@@ -232,7 +238,7 @@ def ending(job: Optional[Object], pods: List[Object]) -> Problem:
     if job is None:
         return problem("RUN_STOPPED", None, "the job was deleted in Kubernetes")
     failed: Mapping[str, Any] = _holds(job, "Failed") or {}
-    waits = [found for found in map(_waits, (pod for pod in pods if container(pod).state == "waiting")) if found.reason]
+    waits = reasons_of(pods)
     if failed.get("reason") == "DeadlineExceeded":
         why = "; it waited for %s" % waits[0].sentence if waits else ""
         return problem("TIMED_OUT", None, "the deadline of the job passed%s" % why, "ask for more with --timeout")

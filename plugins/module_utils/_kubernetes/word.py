@@ -85,6 +85,18 @@ def judged(result: Mapping[str, Any], found: Problem) -> Result:
     return {**result, **failed(found), "restarts": result.get("restarts") or []}
 
 
+def explained(result: Mapping[str, Any], pods: List[Object]) -> Result:
+    """Return a result that says of each pod that did not start what the cluster says of it."""
+    said = {found.host: found.reason for found in state.reasons_of(pods)}
+    problems = [
+        {**entry, "message": "%s: %s" % (entry["message"], said[entry["host"]])}
+        if entry["code"] == "NODE_NOT_READY" and entry.get("host") in said
+        else entry
+        for entry in result.get("problems") or ()
+    ]
+    return {**result, "problems": problems}
+
+
 def reason(job: Optional[Object], pods: List[Object]) -> Optional[Problem]:
     """Return what the cluster says about a run that it ended; None if it says nothing that the run does not know."""
     found = state.ending(job, pods)
