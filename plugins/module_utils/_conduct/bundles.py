@@ -60,7 +60,8 @@ def _imports(text: str) -> Iterator[str]:
     for room, names in _IMPORT.findall(_FOR_TYPES.sub("", text)):
         # What is imported from a module is in it; what is imported from a folder is a module.
         is_folder = os.path.isdir(os.path.join(_DIRECTORY, *room.split(".")))
-        yield from ["%s.%s" % (room, name) for name in re.findall(r"\w+", names)] if is_folder else [room]
+        found = re.findall(r"(?<! as )\b(?!as\b)\w+", names)
+        yield from ["%s.%s" % (room, name) for name in found] if is_folder else [room]
 
 
 def programs() -> Tuple[str, ...]:

@@ -106,9 +106,9 @@ def carry(link: socket.socket, keys: sealed.Keys, wanted: str, opens: sealed.Ope
 class Dialler:
     """One node's program."""
 
-    def __init__(self, place: Place, key: bytes, node: int, name: str, first_seconds: float = AWAY_SECONDS) -> None:
+    def __init__(self, place: Place, key: bytes, node: int, name: str, first_seconds: Optional[float] = None) -> None:
         self._place, self._key, self._node, self._name = place, key, node, name
-        self._first_seconds = first_seconds
+        self._first_seconds = AWAY_SECONDS if first_seconds is None else first_seconds
         self._was_in = self._has_started = False
 
     def run(self) -> None:
@@ -214,7 +214,7 @@ def _reap(*_: object) -> None:
             pass
 
 
-def serve(place: Place, key_file: str, node: int, name: str, first_seconds: float = AWAY_SECONDS) -> None:
+def serve(place: Place, key_file: str, node: int, name: str, first_seconds: Optional[float] = None) -> None:
     """
     Take part in one run on this node.
 
@@ -222,7 +222,7 @@ def serve(place: Place, key_file: str, node: int, name: str, first_seconds: floa
         place: Where the other end listens.
         key_file: A file on shared storage: who can read it proves with it that the storage is shared.
         node: The number of this node among those of the run.
-        first_seconds: How long the other end may take to listen.
+        first_seconds: How long the other end may take to listen; None for as long as it may be away later.
 
     Raises:
         SystemExit: If the key cannot be read, or nobody is reached in time, with the reason.
