@@ -78,6 +78,7 @@ class Following:
         self._job: Optional[Dict[str, Any]] = None
         self._was_there = self._had_begun = False
         self._pods: Dict[str, _Pod] = {}
+        self._reasons: Dict[str, str] = {}
         self._past: Set[str] = set()
         self._refused: Optional[Problem] = None
         self._silent: Optional[Problem] = None
@@ -199,6 +200,8 @@ class Following:
         if pod is None:
             return
         pod.found, pod.is_gone = found, is_gone
+        # It may find room when others have ended, and still have been too late.
+        self._reasons.update((one.host or "", one.reason) for one in state.reasons_of([found]))
         own = state.container(found)
         if pod.log is None and own.state != "waiting" and not is_gone:
             pod.log = streams.PodLog(self._cluster, self._queue, state.name(found), state.uid(found), self._follow)
@@ -287,7 +290,7 @@ class Following:
     def _explained(self, result: Result, now: float) -> Optional[Result]:
         """Say why the cluster ended a run that only knows that it did."""
         if not result.get("by_scheduler"):
-            return word.explained(result, self.pods)
+            return word.explained(result, self._reasons)
         found = state.disruption(self.pods)
         assert self._result_at is not None
         if found is None and not state.is_over(self._job) and now - self._result_at < _DRAIN_SECONDS:

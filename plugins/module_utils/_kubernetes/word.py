@@ -85,11 +85,15 @@ def judged(result: Mapping[str, Any], found: Problem) -> Result:
     return {**result, **failed(found), "restarts": result.get("restarts") or []}
 
 
-def explained(result: Mapping[str, Any], pods: List[Object]) -> Result:
-    """Return a result that says of each pod that did not start what the cluster says of it."""
-    said = {found.host: found.reason for found in state.reasons_of(pods)}
+def explained(result: Mapping[str, Any], said: Mapping[str, str]) -> Result:
+    """
+    Return a result that says of each pod that did not start what the cluster said of it.
+
+    Args:
+        said: Why pods waited, by what the run calls them.
+    """
     problems = [
-        {**entry, "message": "%s: %s" % (entry["message"], said[entry["host"]])}
+        {**entry, "message": "%s: %s" % (entry["message"], said[entry["host"]].rstrip("."))}
         if entry["code"] == "NODE_NOT_READY" and entry.get("host") in said
         else entry
         for entry in result.get("problems") or ()
