@@ -30,6 +30,7 @@ SWEEP_INTERVAL_SECONDS = 0.1
 def run(supervisor: Any) -> None:
     """Serve until the run is over and its follower knows everything."""
     errors: List[float] = []
+    supervisor.awake_at = time.monotonic()
     supervisor.feed.pass_on = partial(passed_signals.pass_on, supervisor)
     while supervisor.state != "done" or supervisor.feed.is_behind:
         try:
@@ -45,10 +46,11 @@ def run(supervisor: Any) -> None:
 
 def _turn(supervisor: Any) -> None:
     """Call a supervisor when something can be read, or a deadline has passed."""
+    _catch_up(supervisor)
     patience, began = _patience(supervisor), time.monotonic()
     found = supervisor.selector.select(patience)
-    woke = time.monotonic()
-    late = woke - began - (patience or 0.0)
+    supervisor.awake_at = time.monotonic()
+    late = supervisor.awake_at - began - (patience or 0.0)
     if patience is not None and late > STOPPED_SECONDS:
         _postpone(supervisor, late)
     for key, _ in found:
@@ -58,10 +60,17 @@ def _turn(supervisor: Any) -> None:
             _mute(supervisor, key)
             raise
     supervisor.reap()
-    if supervisor.spec["in_step"] and time.monotonic() - woke > STOPPED_SECONDS:
-        _postpone(supervisor, time.monotonic() - woke)  # It was suspended while it was awake.
+    _catch_up(supervisor)
     _watch_clock(supervisor)
     supervisor.feed.send()
+
+
+def _catch_up(supervisor: Any) -> None:
+    """Have the time not count for which this was suspended while it was awake."""
+    now = time.monotonic()
+    if supervisor.spec["in_step"] and now - supervisor.awake_at > STOPPED_SECONDS:
+        _postpone(supervisor, now - supervisor.awake_at)
+    supervisor.awake_at = now
 
 
 def _patience(supervisor: Any) -> Optional[float]:
