@@ -191,7 +191,8 @@ def test_gpus_are_given_back_where_only_some_pods_start(site):
     error = done.json["errors"][0]
     assert (done.code, error["code"], error["host"]) == (5, "NODE_NOT_READY", "pod-3"), done.err
     assert "its pod did not start within 3 s" in error["message"] and "Too many pods" in error["message"]
-    wait_for(lambda: set(site.ends(latest()).values()) <= {0, 5})
+    # The last one may still find room that the others have left, and nobody to dial in to.
+    wait_for(lambda: None not in site.ends(latest()).values())
 
 
 def test_a_queue_holds_a_run_releases_it_and_takes_it_back(site):
