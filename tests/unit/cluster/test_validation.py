@@ -10,6 +10,8 @@ from tests.integration.cluster import validation
 from tests.integration.cluster.status import KINDS, StatusError
 from tests.integration.cluster.validation import problems
 
+# The stand-in changes seldom, and its schemas are large.
+pytestmark = pytest.mark.slow
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 RULE = "spec.podFailurePolicy.rules[1].onExitCodes"
 POD = "spec.template.spec"
