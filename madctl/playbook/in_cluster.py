@@ -50,7 +50,7 @@ class InCluster:
                 asked.
             caught_up: Called when all was read that was there at first.
             stuck_seconds: How long a pod may be in a state that no time cures before the run is given up; None for
-                ever.
+                no limit.
         """
         self._on_task, self._on_event = on_task, on_event
         self._run_id, self._read_only = run_id, read_only

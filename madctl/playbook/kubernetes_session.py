@@ -46,7 +46,7 @@ class ClusterSession(RunSession):
             follow: Whether to wait for the end of the run.
             reading: What of the output is wanted; by default all.
             caught_up: Called when all was read that was there at first.
-            stuck_seconds: How long a pod may be unable to start before the run is given up; None for ever.
+            stuck_seconds: How long a pod may be unable to start before the run is given up; None for no limit.
             noted: Signals that arrived before this session could obey them.
         """
         super().__init__(record.reach(), {}, view, record)

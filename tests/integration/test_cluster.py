@@ -732,8 +732,8 @@ def test_kubectl_applies_with_the_server_s_validation(client, kubectl):
     assert "spec.template: Invalid value:" in changed and "field is immutable" in changed
 
 
-def test_the_dynamic_client_finds_and_applies_as_ansible_s_modules_do(client):
-    dynamic = kubernetes.dynamic.DynamicClient(client.api)
+def test_the_dynamic_client_finds_and_applies_as_ansible_s_modules_do(client, tmp_path):
+    dynamic = kubernetes.dynamic.DynamicClient(client.api, cache_file=str(tmp_path / "learned.json"))
     jobs = dynamic.resources.get(api_version="batch/v1", kind="Job")
     made = jobs.create(body=job("true"), namespace=client.namespace, dry_run="All")
     assert made.metadata.name == NAME

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import kubernetes
@@ -53,7 +54,10 @@ def cleared(cluster):
 
 @pytest.fixture
 def environment(cluster):
-    return {**os.environ, "KUBECONFIG": cluster.kubeconfig, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)}
+    own = {"KUBECONFIG": cluster.kubeconfig, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)}
+    # kubernetes.core keeps what it has learned of each API server there.
+    with tempfile.TemporaryDirectory(prefix="k8s-") as place:
+        yield {**os.environ, **own, "TMPDIR": place}
 
 
 @pytest.fixture

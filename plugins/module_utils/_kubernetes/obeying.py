@@ -39,7 +39,7 @@ class Obeying:
         Args:
             told: Gets what keeps an order from being carried out.
             stuck_seconds: How long a pod may be in a state that no time cures before the run is given up; None for
-                ever.
+                no limit.
         """
         self._cluster, self._run_id, self._following, self._told = cluster, run_id, following, told
         self._stuck_seconds = stuck_seconds
