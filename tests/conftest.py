@@ -2,6 +2,7 @@
 """Options of all tests: the long mode, for what takes long and rarely breaks."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ def pytest_addoption(parser):
 def pytest_configure():
     # A runner of tests may set it for its own lines; what madctl prints in a pipe has no width.
     os.environ.pop("COLUMNS", None)
+    # In an activated environment, nodes would have a torch that they do not have otherwise.
+    own, places = str(Path(sys.executable).parent), os.environ["PATH"].split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join(place for place in places if place != own)
 
 
 def pytest_collection_modifyitems(config, items):

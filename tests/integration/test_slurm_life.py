@@ -4,6 +4,7 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -207,7 +208,8 @@ print('signals', len(count), flush=True)
 def test_a_signal_for_the_ranks_reaches_every_rank_once(site, left):
     """Slurm sends it to the first program of the job, as --signal has it do, or by hand to all processes of it."""
     (site.runs / "count.py").write_text(COUNTING)
-    launch = site.begin("--signal", "USR1@60", "--nproc-per-node", "2", str(site.runs / "count.py"), nodes=NODES)
+    words = ["--signal", "USR1@60", "--python", sys.executable, "--nproc-per-node", "2"]
+    launch = site.begin(*words, str(site.runs / "count.py"), nodes=NODES)
     read_lines(launch, "waiting", 2 * NODES)
     assert "--signal=B:USR1@60" in site.submission()["argv"]
     site.slurm("scancel", "--batch", "--signal=USR1", site.jobs()[0])

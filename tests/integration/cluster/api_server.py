@@ -33,6 +33,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, requests: Requests, tls: ssl.SSLContext):
         self.requests, self._tls = requests, tls
         self.connections: set[socket.socket] = set()
+        self.is_stopped = False
         super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -43,6 +44,8 @@ class Server(ThreadingHTTPServer):
         """Serve a connection; its handshake is in its own thread, or one client could hold up all."""
         with self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as secure:
             self.connections.add(secure)
+            if self.is_stopped:  # while it was not yet among those that are cut
+                return
             try:
                 secure.do_handshake()
                 super().finish_request(secure, client_address)
@@ -77,6 +80,7 @@ class ApiServer:
         server, self._server = self._server, None
         if server is None:
             return
+        server.is_stopped = True
         server.shutdown()
         server.server_close()
         self.cut()
