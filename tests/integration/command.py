@@ -55,7 +55,7 @@ def _interrupted(process):
         return process.communicate()
 
 
-def wait_for(condition, seconds=30):
+def wait_for(condition, seconds=60):
     """Wait until something is so; that it never is fails the test."""
     deadline = time.monotonic() + seconds
     while not condition():
