@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
     """Follow, and return the exit code of the run."""
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
+    from madctl.records import record_store
     from madctl.request import output_choice
-    from madctl.runs import record_store
     from madctl.screen.view import View
 
     record = record_store.load(options.run_id)

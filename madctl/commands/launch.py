@@ -61,9 +61,9 @@ def run(options: argparse.Namespace) -> int:
     from madctl.nodes.hosts import from_environment
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
+    from madctl.records import record_store
     from madctl.request import output_choice
     from madctl.request.role_variables import launch_variables, secrets
-    from madctl.runs import record_store
     from madctl.screen.view import View
 
     wanted = launch_variables(options)
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 def _require_free(name: str) -> None:
     """Refuse the name of a run that is still alive, or may be."""
     from madctl.playbook import living
-    from madctl.runs import record_store, verdicts
+    from madctl.records import record_store, verdicts
 
     own = [record for record in record_store.known()[0] if record.name == name and not verdicts.has_ended(record)]
     for record in living.asked(own):

@@ -14,7 +14,7 @@ from madctl.request.options import add_choice_options, add_command, add_run_argu
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
     from madctl.playbook.session import RunSession
-    from madctl.runs.run_record import Record
+    from madctl.records.run_record import Record
     from madctl.screen.log_view import Form
 
 _EXAMPLES = (
@@ -44,8 +44,8 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print lines, each behind its node and rank."""
+    from madctl.records import record_store
     from madctl.request import output_choice
-    from madctl.runs import record_store
     from madctl.screen.log_view import Form
 
     record = record_store.load(options.run_id)

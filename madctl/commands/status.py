@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     import time
 
     from madctl.playbook import ask
-    from madctl.runs import record_store, verdicts
+    from madctl.records import record_store, verdicts
     from madctl.screen.problems import print_answer
 
     gone, earlier = None, []

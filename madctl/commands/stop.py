@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
     from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
     from madctl.playbook import ask
-    from madctl.runs import record_store, verdicts
+    from madctl.records import record_store, verdicts
     from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)

@@ -21,9 +21,9 @@ from madctl.jobs import place, slurm
 from madctl.jobs.slurm import Site
 from madctl.playbook.job_session import JobSession, record_of
 from madctl.playbook.report import report_run
+from madctl.records import record_store
+from madctl.records.run_record import Record
 from madctl.result import Result, to_json
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
 from madctl.screen import terminal
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View

@@ -18,9 +18,9 @@ from madctl.playbook.job_session import with_plan
 from madctl.playbook.job_verbs import since
 from madctl.playbook.login_session import ACTION, INFO, LoginSession
 from madctl.playbook.report import report_run
+from madctl.records import record_store
+from madctl.records.run_record import Record
 from madctl.result import to_problem
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
 from madctl.screen.lines import one_line
 from madctl.screen.log_view import Form, LogView
 from madctl.screen.problems import print_answer

@@ -22,8 +22,8 @@ from madctl.jobs.reading import Reading
 from madctl.jobs.standing import Standing
 from madctl.playbook.job_session import JobSession, is_behind, with_plan
 from madctl.playbook.report import report_run
-from madctl.runs import record_store, verdicts
-from madctl.runs.run_record import Record
+from madctl.records import record_store, verdicts
+from madctl.records.run_record import Record
 from madctl.screen.log_view import Form, LogView
 from madctl.screen.problems import print_answer
 from madctl.screen.view import View

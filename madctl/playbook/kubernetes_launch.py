@@ -13,8 +13,8 @@ from madctl.jobs.kubernetes_draft import Draft
 from madctl.playbook.job_launch import left, signals_noted
 from madctl.playbook.kubernetes_session import ClusterSession, record_of
 from madctl.playbook.report import report_run
+from madctl.records import record_store
 from madctl.result import Result, to_json
-from madctl.runs import record_store
 from madctl.screen import terminal
 from madctl.screen.view import View
 

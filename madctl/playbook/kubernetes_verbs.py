@@ -19,9 +19,9 @@ from madctl.playbook.job_session import with_plan
 from madctl.playbook.job_verbs import since
 from madctl.playbook.kubernetes_session import ClusterSession
 from madctl.playbook.report import report_run
+from madctl.records import record_store, verdicts
+from madctl.records.run_record import Record
 from madctl.result import to_problem
-from madctl.runs import record_store, verdicts
-from madctl.runs.run_record import Record
 from madctl.screen.log_view import Form, LogView
 from madctl.screen.problems import print_answer
 from madctl.screen.view import View

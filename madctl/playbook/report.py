@@ -14,9 +14,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict i
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text
 from madctl.errors import ExitCode, Problem, of_signal
 from madctl.playbook.session import RunSession, Session
+from madctl.records import record_store, verdicts
+from madctl.records.run_record import Record
 from madctl.result import Result, to_json
-from madctl.runs import record_store, verdicts
-from madctl.runs.run_record import Record
 from madctl.screen import models, terminal
 from madctl.screen.lines import one_line
 from madctl.screen.problems import print_problems

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from madctl.jobs.standing import Standing
-from madctl.runs.run_record import Record
+from madctl.records.run_record import Record
 from madctl.screen.log_view import Form
 
 

@@ -16,9 +16,9 @@ from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.nodes import reach
 from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener, ask
+from madctl.records import record_store
+from madctl.records.run_record import Record
 from madctl.result import to_problem
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
 from madctl.screen import terminal
 from madctl.screen.view import View
 

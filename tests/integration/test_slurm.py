@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import power, slurm, state
-from madctl.runs import record_store
+from madctl.records import record_store
 from tests.integration import other_slurm, slurm_site
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import left_behind

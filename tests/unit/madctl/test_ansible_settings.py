@@ -20,9 +20,9 @@ from madctl.cli import build_parser, main
 from madctl.errors import MadctlError, UsageError
 from madctl.nodes import choose, inventory, own_inventory
 from madctl.playbook import engine
-from madctl.runs import record_store
-from madctl.runs import run_record as records
-from madctl.runs.run_record import Record
+from madctl.records import record_store
+from madctl.records import run_record as records
+from madctl.records.run_record import Record
 from tests.hostile import LANGUAGES
 
 PROGRAMS = Path(sys.executable).parent

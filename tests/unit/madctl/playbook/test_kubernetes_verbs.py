@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from madctl.jobs import kubernetes
 from madctl.playbook import kubernetes_verbs, schedulers
-from madctl.runs import record_store
+from madctl.records import record_store
 from tests.unit.cluster_objects import COMPLETE, NAME, RUN, FakeCluster, ended, job, running, waiting
 from tests.unit.madctl import cluster_runs
 

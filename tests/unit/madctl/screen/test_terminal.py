@@ -146,7 +146,7 @@ def test_errors_about_arguments_are_one_harmless_line_each(capsys, tmp_path, mon
 
 def test_an_unforeseen_error_is_a_line(capsys, monkeypatch, tmp_path):
     from madctl import cli
-    from madctl.runs import record_store
+    from madctl.records import record_store
 
     def fail(_):
         raise KeyError("x\x1b\nmadctl: forged")
@@ -166,7 +166,7 @@ def test_an_unforeseen_error_is_a_line(capsys, monkeypatch, tmp_path):
 
 def test_what_a_machine_lacks_is_not_a_bug(capsys, monkeypatch):
     from madctl import cli
-    from madctl.runs import record_store
+    from madctl.records import record_store
 
     def fail(_):
         raise OSError(28, "No space left on device", "/tmp/\x1bx")

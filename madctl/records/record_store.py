@@ -21,8 +21,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.run_direc
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
 from madctl.errors import Problem, UsageError, refused
 from madctl.nodes.inventory import Targets
-from madctl.runs import run_record, verdicts
-from madctl.runs.run_record import RUN_ID, Record
+from madctl.records import run_record, verdicts
+from madctl.records.run_record import RUN_ID, Record
 
 _MOST_BYTES = 64 << 20  # some ten thousand nodes
 _PROBE_BYTES = 64 << 10

@@ -16,7 +16,7 @@ from madctl.housekeeping import plays
 from madctl.nodes.inventory import Targets, build
 from madctl.playbook import ask
 from madctl.playbook.session import RunSession
-from madctl.runs import record_store, run_record
+from madctl.records import record_store, run_record
 from madctl.screen.view import View
 from tests import hostile
 
