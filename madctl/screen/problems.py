@@ -12,7 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import prob
 from ansible_collections.madctl.multinode.plugins.module_utils._show.columns import RED, YELLOW
 from madctl.errors import Problem
 from madctl.result import Result, to_json
-from madctl.screen.terminal import ERR, say
+from madctl.screen.terminal import say, streams
 
 # A problem shows at a glance how bad it is.
 COLOURS = {"notice:": YELLOW, "madctl:": RED}
@@ -28,7 +28,7 @@ def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank
     """
     errors = [replace(error, remedy=None) if error.remedy == f"see {logs}" else error for error in errors]
     lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
-    ERR.lines([""] * (blank and bool(lines)) + lines, colours=COLOURS)
+    streams()[1].lines([""] * (blank and bool(lines)) + lines, colours=COLOURS)
 
 
 def folded(problems: Sequence[Problem]) -> list[str]:
