@@ -4,9 +4,10 @@ What can go wrong below the command line, and the exit code of each kind.
 
     MadctlError
     ├── UsageError        2   the request is invalid, or the lab cannot do that here; no node was contacted
+    │   └── KeywordError  2   in Python: an unknown keyword, or a value of the wrong type; also a TypeError
     └── RunError          *   what nodes, Ansible or the job reported; has its own exit code
 
-Only ``cli.main`` catches these and prints them.
+Only ``cli.main`` catches these and prints them; to callers in Python they are raised.
 """
 
 from __future__ import annotations
@@ -79,13 +80,24 @@ class UsageError(MadctlError):
     exit_code = ExitCode.USAGE
 
 
+class KeywordError(UsageError, TypeError):
+    """A function was called with an unknown keyword, or with a value of the wrong type."""
+
+
 def refused(code: str, message: str, host: str | None = None, remedy: str | None = None) -> UsageError:
     """Make the error of a request with one problem."""
     return UsageError(Problem(code, message, host, remedy))
 
 
 class RunError(MadctlError):
-    """Nodes, Ansible or the job itself reported a failure."""
+    """
+    Nodes, Ansible or the job itself reported a failure.
+
+    Attributes:
+        run_id: The run, if one was remembered.
+    """
+
+    run_id: str | None = None
 
     def __init__(self, exit_code: ExitCode, *problems: Problem) -> None:
         super().__init__(*problems)

@@ -48,16 +48,12 @@ def run(options: argparse.Namespace) -> int:
 def _remembered(options: argparse.Namespace) -> int:
     import time
 
-    from madctl.playbook import living
-    from madctl.records import record_store, verdicts
+    from madctl.records import verdicts
     from madctl.screen.problems import print_answer
+    from madctl.verbs.ps import remembered
 
-    records, broken = record_store.known()
-    records.reverse()
-    # Of a run that is left out nobody need be asked.
-    records = records if options.failed else records[: options.n]
     began = time.time()
-    records = living.asked(records)
+    records, broken = remembered(options.n, options.failed)
     now = time.time()
     runs = [verdicts.described(record, verdicts.remembered(record), now) for record in records]
     for record, shown in zip(records, runs, strict=True):
