@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from madctl import result as commands
 from madctl.api import html, reading, results
 from madctl.api.following import Following
@@ -37,7 +38,7 @@ class Run:
 
     def __repr__(self) -> str:
         name = f" {self.name}" if self.name else ""
-        return f"<madctl.Run {self.id}{name}: {self._last()}>"
+        return plain(f"<madctl.Run {self.id}{name}: {self._last()}>")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Run) and other.id == self.id
