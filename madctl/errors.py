@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode as ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import of_signal as of_signal
@@ -61,6 +62,10 @@ class MadctlError(Exception):
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say what makes it again in another process, as that of a pool."""
+        return (type(self), self.problems, vars(self))
+
 
 def unexpected(error: BaseException) -> Problem:
     """Make a problem of an unforeseen error: the machine lacks something, or madctl has a bug."""
@@ -102,3 +107,7 @@ class RunError(MadctlError):
     def __init__(self, exit_code: ExitCode, *problems: Problem) -> None:
         super().__init__(*problems)
         self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say what makes it again in another process, as that of a pool."""
+        return (type(self), (self.exit_code, *self.problems), vars(self))

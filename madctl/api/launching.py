@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from madctl import result as commands
 from madctl.api import keywords, results
 from madctl.api.following import Following
 from madctl.api.keywords import Asked
+from madctl.api.options import CheckOptions, LaunchOptions, Words
 from madctl.api.results import Check
 from madctl.api.run import Run
 from madctl.errors import Problem
@@ -19,11 +20,6 @@ from madctl.request import output_choice, scheduler_options
 from madctl.request.role_variables import secrets
 from madctl.verbs import check as checking
 from madctl.verbs import launch as launching
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from madctl.api.options import CheckOptions, LaunchOptions, Words
 
 _Work = Callable[[Asked, Following], commands.Result | None]
 
@@ -87,9 +83,12 @@ def _started(work: _Work, asked: Asked, shows: bool, to_end: bool) -> Following:
         following.wait_started()
         if to_end:
             following.wait()
-    except BaseException:
+    except BaseException as interrupt:
         # Ctrl-C, or whatever else a signal raises here.
         following.give_up()
+        if following.error is not None:
+            # Such as a node that did not prove that nothing is left.
+            interrupt.add_note(str(following.error))
         raise
     if following.error is not None:
         raise following.error

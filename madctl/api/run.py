@@ -211,6 +211,8 @@ def runs(n: int | None = None, failed: bool = False) -> list[Run]:
     """
     Return the runs that this machine remembers, the newest first; those that may go on are asked how they stand.
 
+    Records that cannot be read are left out.
+
     Args:
         n: Only the newest so many.
         failed: Only those that failed.

@@ -11,23 +11,30 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import prob
 from ansible_collections.madctl.multinode.plugins.module_utils._show.columns import RED, YELLOW
 from madctl.errors import Problem
 from madctl.result import Answer, answer, to_json
-from madctl.screen.terminal import say, streams
+from madctl.screen.terminal import Stream, say, streams
 
 # A problem shows at a glance how bad it is.
 COLOURS = {"notice:": YELLOW, "madctl:": RED}
 
 
-def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False, logs: str = "") -> None:
+def print_problems(
+    errors: Sequence[Problem],
+    warnings: Sequence[Problem],
+    blank: bool = False,
+    logs: str = "",
+    stream: Stream | None = None,
+) -> None:
     """
     Print warnings, then errors, one line each.
 
     Args:
         blank: Whether an empty line comes first.
         logs: A command that is printed afterwards, so that no error need name it.
+        stream: Where to; by default standard error.
     """
     errors = [replace(error, remedy=None) if error.remedy == f"see {logs}" else error for error in errors]
     lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
-    streams()[1].lines([""] * (blank and bool(lines)) + lines, colours=COLOURS)
+    (stream or streams()[1]).lines([""] * (blank and bool(lines)) + lines, colours=COLOURS)
 
 
 def folded(problems: Sequence[Problem]) -> list[str]:

@@ -208,7 +208,7 @@ class View:
             self._end_logs()
             if self.errors and ran:
                 self._last_words(self.errors[0], error_text)
-            print_problems(self.masked(self.errors), [], logs=logs)
+            print_problems(self.masked(self.errors), [], logs=logs, stream=self._err)
             if ran and data is not None:
                 found = [problem.code for problem in self.errors]
                 how = summary.outcome(found) if found and status != summary.SUCCEEDED else status

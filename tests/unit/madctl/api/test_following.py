@@ -150,6 +150,22 @@ def test_what_interrupts_the_caller_stops_the_run_before_it_is_raised(session, m
     assert session.made.orders == [STOP]
 
 
+def test_what_goes_wrong_after_an_interrupt_is_not_lost(session, monkeypatch):
+    def work(asked, own):
+        own.follow(session)
+        raise refused("STOP_UNVERIFIED", "could not verify that it stopped", "node1")
+
+    def wait_started(own):
+        playing(session)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Following, "wait_started", wait_started)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        launching._started(work, None, False, to_end=False)
+
+    assert caught.value.__notes__ == ["node1: could not verify that it stopped [STOP_UNVERIFIED]"]
+
+
 def test_nothing_is_printed_in_the_thread_unless_it_is_wanted(capfd):
     def work(own):
         terminal.say("said")

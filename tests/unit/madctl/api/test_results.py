@@ -10,7 +10,7 @@ from madctl import result as commands
 from madctl.api import html, results
 from madctl.api.results import Check, Line, Result, Status
 from madctl.api.run import Run
-from madctl.errors import ExitCode, Problem, RunError
+from madctl.errors import ExitCode, KeywordError, Problem, RunError, UsageError
 
 HOSTILE = "<script>alert('x')</script>&\"\x1b[2J\u202e\n"
 PROBLEM = Problem("RANK_FAILED", f"rank 1 failed: {HOSTILE}", "gpu01", rank=1)
@@ -80,6 +80,16 @@ def test_a_failure_raises_its_own_exit_code_errors_and_run(number, code):
     assert [(one.code, one.message) for one in caught.value.problems] == [("RUN_FAILED", "why")]
     with pytest.raises(RunError, match="RANK_FAILED"):
         FAILED.raise_for_errors()
+
+
+def test_an_error_reaches_another_process_whole():
+    failed = results.failure("r", 6, (PROBLEM, PROBLEM), None)
+    for error in (failed, KeywordError(PROBLEM), UsageError(PROBLEM, PROBLEM)):
+        again = pickle.loads(pickle.dumps(error))
+
+        assert type(again) is type(error) and vars(again) == vars(error) and str(again) == str(error)
+        assert (again.exit_code, again.problems) == (error.exit_code, error.problems)
+    assert pickle.loads(pickle.dumps(failed)).run_id == "r"
 
 
 def test_a_line_is_text_and_knows_where_it_comes_from():

@@ -4,12 +4,16 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined, pack, quoted
+from madctl.errors import Problem
 from madctl.screen import terminal
+from madctl.screen.problems import print_problems
+from madctl.screen.view import View
 from tests import hostile
 
 CLI = [sys.executable, "-m", "madctl"]
@@ -175,3 +179,20 @@ def test_what_a_machine_lacks_is_not_a_bug(capsys, monkeypatch):
 
     assert cli.main(["status"]) == 1
     assert capsys.readouterr().err == "madctl: /tmp/\\x1bx: no space left on device [INTERNAL]\n"
+
+
+def test_silence_is_that_of_its_own_thread_and_of_views_that_are_made_in_it(capfd):
+    other = threading.Thread(target=terminal.say, args=("another thread",))
+    with terminal.silence():
+        view = View(["node1"], as_json=False)
+        terminal.say("x")
+        terminal.tell("x")
+        print_problems([Problem("USAGE", "x")], [])
+        other.start()
+        other.join()
+    view.progress("queue", "x")
+    view.errors = [Problem("USAGE", "x")]
+    view.finish("failed", None, False)
+    terminal.say("again")
+
+    assert capfd.readouterr() == ("another thread\nagain\n", "")
