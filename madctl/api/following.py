@@ -20,7 +20,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import DETACH
-from madctl.errors import MadctlError, unexpected
+from madctl.errors import MadctlError, Problem, unexpected
 from madctl.playbook.session import RunSession, Session
 from madctl.records.run_record import Record
 from madctl.result import Result
@@ -50,6 +50,8 @@ class Following:
         # Orders that came before there was a session: signals, as the command line notes them.
         self.noted: list[int] = []
         self.record: Record | None = None
+        # What was noticed before there was a session.
+        self.notices: tuple[Problem, ...] = ()
         self.result: Result | None = None
         self.error: BaseException | None = None
         self.has_started = False
@@ -67,6 +69,12 @@ class Following:
     def is_here(self) -> bool:
         """Whether its thread is in this process, and not in the one that this was forked from."""
         return self._pid == os.getpid()
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What was noticed so far, without secrets."""
+        view = self._session.view if self._session else None
+        return (*self.notices, *(view.masked(view.warnings) if view else ()))
 
     def wait_started(self) -> None:
         """Wait until all nodes have started, or it has ended."""

@@ -97,7 +97,7 @@ def _started(work: _Work, asked: Asked, shows: bool, to_end: bool) -> Following:
 
 def _run(following: Following) -> Run:
     assert following.record is not None
-    return Run(following.record.run_id, following.record.name, following)
+    return Run(following.record.run_id, following.record.name, following, following.warnings)
 
 
 def _refusal(following: Following) -> Exception:
@@ -139,6 +139,7 @@ def _in_job(asked: Asked, following: Following) -> commands.Result | None:
         job_launch.cancel(found)
         return None
     if options.detach:
+        following.notices = found.notices
         return None
     return _followed(job_launch.follower(found, options, hidden, shown, []), following)
 
@@ -159,6 +160,7 @@ def _in_pods(asked: Asked, following: Following) -> commands.Result | None:
         kubernetes_launch.cancel(found, cluster)
         return None
     if options.detach:
+        following.notices = found.notices
         return None
     return _followed(kubernetes_launch.follower(found, cluster, options, drafted, hidden, shown, []), following)
 

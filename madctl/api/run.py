@@ -28,11 +28,18 @@ class Run:
     Attributes:
         id: Its ID.
         name: What its user calls it.
+        warnings: What was noticed when this process launched it, and stopped nothing.
     """
 
-    def __init__(self, run_id: str, name: str | None = None, following: Following | None = None) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        name: str | None = None,
+        following: Following | None = None,
+        warnings: tuple[Problem, ...] = (),
+    ) -> None:
         """Make the object of a run; users call ``launch``, ``run`` or ``runs``."""
-        self.id, self.name = run_id, name
+        self.id, self.name, self.warnings = run_id, name, warnings
         self._following = following
         self._lock = threading.Lock()
 
@@ -48,7 +55,7 @@ class Run:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process finds it by its ID."""
-        return (Run, (self.id, self.name))
+        return (Run, (self.id, self.name, None, self.warnings))
 
     def _repr_html_(self) -> str:
         return html.pairs([("run", self.id), ("name", self.name), ("status", self._last())])
