@@ -71,6 +71,11 @@ class Following:
         return self._pid == os.getpid()
 
     @property
+    def is_running(self) -> bool:
+        """Whether it follows a run here that has started and not ended."""
+        return self.is_here and self.has_started and not self._ended.is_set()
+
+    @property
     def warnings(self) -> tuple[Problem, ...]:
         """What was noticed so far, without secrets."""
         view = self._session.view if self._session else None

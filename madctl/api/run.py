@@ -161,6 +161,8 @@ class Run:
 
     def _last(self) -> str:
         """Return how it stands as far as this machine knows; no node is asked."""
+        if self._following and self._following.is_running:
+            return "running"
         try:
             return self._record().status
         except MadctlError:

@@ -12,6 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.wire impo
 from madctl.api import following as threads
 from madctl.api import launching
 from madctl.api.following import Following
+from madctl.api.run import Run
 from madctl.errors import MadctlError, refused
 from madctl.nodes import hosts, inventory
 from madctl.nodes.inventory import Targets
@@ -82,6 +83,7 @@ def test_it_has_started_when_all_nodes_have_and_ends_when_it_is_told(session):
     made.wait_started()
 
     assert made.has_started and not made.wait(0)
+    assert repr(Run("r", None, made)) == "<madctl.Run r: running>" and repr(Run("r")) == "<madctl.Run r: unknown>"
     assert [signal.getsignal(number) for number in signal.valid_signals()] == before
     made.give_up()
     assert session.made.orders == [STOP] and made.error is None
