@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from docs.generators import changelog, checks, manual, reference
+from docs.generators import changelog, checks, manual, python, reference
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -12,6 +12,7 @@ PAGES = {
     "reference/faults.md": checks.faults,
     "reference/roles.md": reference.roles,
     "man/madctl.1": manual.manual,
+    "../madctl/api/options.py": python.options,
     "../CHANGELOG.md": changelog.changelog,
 }
 

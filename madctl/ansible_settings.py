@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
-import locale
 import os
 import stat
+import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from madctl.errors import ExitCode, Problem, RunError, refused
@@ -130,24 +130,23 @@ def _read(path: Path | None) -> configparser.ConfigParser:
     return found
 
 
-_LOCALE = threading.Lock()
+# A child tells: to find out here would change the locale of this process, which may have other threads.
+_TELL_ENCODING = "import locale; locale.setlocale(locale.LC_ALL, ''); print(locale.getlocale()[1])"
 
 
 def _utf8() -> dict[str, str]:
     """Choose a locale if Ansible does not accept the user's: cron and batch systems often set C."""
-    with _LOCALE:
-        before = locale.setlocale(locale.LC_ALL)
-        try:
-            if _is_utf8(""):
-                return {}
-            return {"LC_ALL": next((name for name in ("C.UTF-8", "en_US.UTF-8") if _is_utf8(name)), "C.UTF-8")}
-        finally:
-            locale.setlocale(locale.LC_ALL, before)
+    named = {name: value for name, value in os.environ.items() if name.startswith(("LC_", "LANG"))}
+    if _is_utf8(tuple(sorted(named.items()))):
+        return {}
+    known = (name for name in ("C.UTF-8", "en_US.UTF-8") if _is_utf8((("LC_ALL", name),)))
+    return {"LC_ALL": next(known, "C.UTF-8")}
 
 
-def _is_utf8(name: str) -> bool:
-    try:
-        locale.setlocale(locale.LC_ALL, name)
-    except locale.Error:
-        return False
-    return (locale.getlocale()[1] or "").lower() in ("utf-8", "utf8")
+@cache
+def _is_utf8(named: tuple[tuple[str, str], ...]) -> bool:
+    """Return whether the locale that some variables name exists, and has an encoding that Ansible accepts."""
+    argv = [sys.executable, "-I", "-S", "-c", _TELL_ENCODING]
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**others, **dict(named)})
+    return done.stdout.strip().lower() in ("utf-8", "utf8")

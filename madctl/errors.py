@@ -4,9 +4,10 @@ What can go wrong below the command line, and the exit code of each kind.
 
     MadctlError
     ├── UsageError        2   the request is invalid, or the lab cannot do that here; no node was contacted
+    │   └── KeywordError  2   in Python: an unknown keyword, or a value of the wrong type; also a TypeError
     └── RunError          *   what nodes, Ansible or the job reported; has its own exit code
 
-Only ``cli.main`` catches these and prints them.
+Only ``cli.main`` catches these and prints them; to callers in Python they are raised.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import ExitCode as ExitCode
 from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_codes import of_signal as of_signal
@@ -60,6 +62,10 @@ class MadctlError(Exception):
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say what makes it again in another process, as that of a pool."""
+        return (type(self), self.problems, vars(self))
+
 
 def unexpected(error: BaseException) -> Problem:
     """Make a problem of an unforeseen error: the machine lacks something, or madctl has a bug."""
@@ -79,14 +85,29 @@ class UsageError(MadctlError):
     exit_code = ExitCode.USAGE
 
 
+class KeywordError(UsageError, TypeError):
+    """A function was called with an unknown keyword, or with a value of the wrong type."""
+
+
 def refused(code: str, message: str, host: str | None = None, remedy: str | None = None) -> UsageError:
     """Make the error of a request with one problem."""
     return UsageError(Problem(code, message, host, remedy))
 
 
 class RunError(MadctlError):
-    """Nodes, Ansible or the job itself reported a failure."""
+    """
+    Nodes, Ansible or the job itself reported a failure.
+
+    Attributes:
+        run_id: The run, if one was remembered.
+    """
+
+    run_id: str | None = None
 
     def __init__(self, exit_code: ExitCode, *problems: Problem) -> None:
         super().__init__(*problems)
         self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say what makes it again in another process, as that of a pool."""
+        return (type(self), (self.exit_code, *self.problems), vars(self))

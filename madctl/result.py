@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES, answer_code
 from madctl.errors import Problem
 
 SCHEMA = 1
@@ -26,6 +26,33 @@ class Result:
     data: dict[str, Any] | None = None
     errors: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command about runs found out: its result, and the same as lines for people."""
+
+    result: Result
+    lines: Sequence[object]
+
+
+def answer(
+    command: str,
+    run_id: str | None,
+    data: dict[str, Any],
+    lines: Sequence[object],
+    problems: Sequence[Problem],
+    notices: Sequence[Problem] = (),
+    good: str = "succeeded",
+) -> Answer:
+    """
+    Make the answer of a command that asks nodes; its exit code is that of its problems.
+
+    Args:
+        good: The status without problems.
+    """
+    status, code = "failed" if problems else good, answer_code([problem.code for problem in problems])
+    return Answer(Result(command, status, code, run_id, data, problems, notices), lines)
 
 
 def to_json(result: Result) -> str:

@@ -29,25 +29,9 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Follow, and return the exit code of the run."""
     from madctl.playbook.report import report_run
-    from madctl.playbook.session import RunSession
-    from madctl.request import output_choice
-    from madctl.runs import record_store
-    from madctl.screen.view import View
+    from madctl.records import record_store
+    from madctl.verbs.attach import follower
 
-    record = record_store.load(options.run_id)
-    if record.job:
-        from madctl.playbook import schedulers
-
-        verbs = schedulers.verbs(record)
-        record = verbs.planned(record)
-        return verbs.attach(record, options, output_choice.of_run(options, record.plan))
-    nodes = record.reach()
-    chosen = output_choice.of_run(options, record.plan)
-    view = View(nodes.names, as_json=options.output == "json", stages=(), chosen=chosen)
-    view.attached(record.plan)
-    wanted = {"madctl_plan": record.plan, "madctl_follow": True, "madctl_read_only": False}
-    wanted["madctl_since"] = options.since
-    session = RunSession(nodes, wanted, view, record)
-    session.playbook = "logs"
+    session = follower(record_store.load(options.run_id), options)
     session.run()
     return report_run(session, "attach", options.output == "json")

@@ -6,8 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from madctl.errors import refused
-from madctl.request import kubernetes_options, scheduler_options, slurm_options
+from madctl.request import scheduler_options
 from madctl.request.options import add_command, add_host_options, add_job_options, add_option, add_output_option
 
 _EXAMPLES = (
@@ -40,40 +39,24 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check, and return 0 only if a launch would succeed."""
-    scheduler_options.refuse_foreign(options)
-    if options.on == "slurm":
-        return _in_job(options)
-    if options.on == "k8s":
-        return _in_pods(options)
-    from madctl.lab import state
-    from madctl.nodes import choose
     from madctl.playbook.report import report_check
-    from madctl.playbook.session import Session
-    from madctl.request.role_variables import check_variables, secrets
-    from madctl.screen.view import View
+    from madctl.verbs import check
 
-    wanted = check_variables(options)
-    hidden = secrets(options, wanted)
-    nodes = choose.targets(options)
-    view = View(nodes.names, as_json=options.output == "json", stages=("probe",), secrets=hidden)
-    if options.notice:
-        view.notice(options.notice)
-    session = Session(nodes, wanted, view)
+    scheduler_options.refuse_foreign(options)
+    if options.on != "ssh":
+        return _in_pods(options) if options.on == "k8s" else _in_job(options)
+    session = check.on_nodes(options)
     session.run()
-    if options.lab:
-        state.remember_told(options.lab, [problem.code for problem in view.warnings])
+    check.settle(session, options)
     return report_check(session, options)
 
 
 def _in_pods(options: argparse.Namespace) -> int:
-    from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
-    from madctl.jobs import kubernetes_draft
     from madctl.playbook import kubernetes_check, kubernetes_launch
-    from madctl.request.role_variables import check_variables, secrets
+    from madctl.request.role_variables import secrets
+    from madctl.verbs import check
 
-    kubernetes_options.require(options)
-    wanted = check_variables(argparse.Namespace(**{**vars(options), "dry_run": False}))
-    drafted = kubernetes_draft.draft(wanted, job_directory.ONLY_CHECK)
+    wanted, drafted = check.for_pods(options)
     if options.dry_run:
         return kubernetes_launch.show("check", options, drafted)
     return kubernetes_check.run(options, drafted, secrets(options, wanted))
@@ -82,14 +65,11 @@ def _in_pods(options: argparse.Namespace) -> int:
 def _in_job(options: argparse.Namespace) -> int:
     from madctl.nodes import job_site
     from madctl.playbook import job_check
-    from madctl.request.role_variables import check_variables, secrets
+    from madctl.request.role_variables import secrets
+    from madctl.verbs import check
 
-    if options.login:
-        raise refused("USAGE", "check takes no --login", remedy=f"run madctl on {options.login}")
-    given = vars(options)
-    wanted = check_variables(argparse.Namespace(**{**given, "dry_run": False}))
-    asked = argparse.Namespace(**{**given, "time": options.time or slurm_options.CHECK_TIME})
-    chosen, site = slurm_options.chosen(asked, wanted), job_site.of(options)
+    wanted, chosen = check.for_slurm(options)
+    site = job_site.of(options)
     if options.dry_run:
         return job_check.test(options, site, chosen)
     return job_check.run(options, site, wanted, chosen, secrets(options, wanted))

@@ -28,8 +28,8 @@ def run(options: argparse.Namespace) -> int:
     import time
 
     from madctl.playbook import ask, living
+    from madctl.records import record_store, verdicts
     from madctl.result import to_problem
-    from madctl.runs import record_store, verdicts
     from madctl.screen.problems import print_answer
 
     record = record_store.load(options.run_id)

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     """Print a line for each node where files were deleted; return 4 when a node did not answer."""
     from madctl.housekeeping import cleaning, clusters, job_roots, leftovers, plays
     from madctl.nodes import choose
-    from madctl.runs import record_store
+    from madctl.records import record_store
     from madctl.screen.problems import print_answer
 
     known, is_narrowed = record_store.known()[0], hosts_given(options)

@@ -4,18 +4,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_OPTION
-from madctl.errors import ExitCode, Problem, of_signal, refused
+from madctl.errors import ExitCode, Problem, of_signal
 from madctl.request.options import add_choice_options, add_command, add_run_argument, add_since_option, taking
-
-if TYPE_CHECKING:
-    from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
-    from madctl.playbook.session import RunSession
-    from madctl.runs.run_record import Record
-    from madctl.screen.log_view import Form
 
 _EXAMPLES = (
     ("show what rank 3 of the latest run printed", "madctl logs --rank 3"),
@@ -44,54 +38,24 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print lines, each behind its node and rank."""
-    from madctl.request import output_choice
-    from madctl.runs import record_store
+    from madctl.records import record_store
     from madctl.screen.log_view import Form
+    from madctl.verbs.logs import reader
 
-    record = record_store.load(options.run_id)
-    if record.job:
-        from madctl.playbook import schedulers
-
-        record = schedulers.verbs(record).planned(record)
-    chosen = output_choice.of_run(options, record.plan)
-    if options.attempt and not record.job:
-        raise refused("USAGE", "--attempt is for runs in jobs of Slurm")
     form = Form(options.timestamps, options.merge, options.lines, options.output == "jsonl")
-    read: Any = schedulers.verbs(record).reader if record.job else _reader
-    session = read(record, options, form, chosen)
-    session.playbook = "logs"
-    session.only_reads = True
+    session = reader(record_store.load(options.run_id), options, form)
     session.run()
     session.view.close()
     return _report(session, options)
 
 
-def _reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> RunSession:
-    from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import narrowed
-    from madctl.playbook.session import RunSession
-    from madctl.screen.log_view import LogView
-
-    whole: Any = record.plan
-    plan: Any = narrowed(chosen, whole)
-    view = LogView(record.targets["names"], plan, form, chosen)
-    view.attached(plan)
-    wanted = {
-        "madctl_plan": plan,
-        "madctl_follow": options.follow,
-        "madctl_since": options.since,
-        "madctl_lines": options.lines,
-        "madctl_show_ranks": options.rank,
-        "madctl_with_times": form.needs_times,
-    }
-    return RunSession(record.reach(), wanted, view, record)
-
-
 def _report(session: Any, options: argparse.Namespace) -> int:
     """Print what output is missing, and return the exit code."""
-    from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST, answer_code
+    from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import answer_code
     from madctl.playbook.report import own_failure
     from madctl.screen.lines import one_line
     from madctl.screen.problems import print_problems
+    from madctl.verbs import logs
 
     view = session.view
     if session.final is None and not session.interrupted:
@@ -101,7 +65,7 @@ def _report(session: Any, options: argparse.Namespace) -> int:
     if session.interrupted:
         return of_signal(session.signal)
     # How the job ended was not asked, only what output there is.
-    missing = [problem for problem in view.errors if problem.code in ("NODE_SILENT", *LOST, "RUN_UNKNOWN")]
+    missing = logs.missing(view.errors)
     broken = own_failure(session)
     if not (missing or broken or options.lines == 0 or options.since == "now"):
         view.tell_silent(_when(options.since))

@@ -15,8 +15,8 @@ from madctl.request.options import add_command, add_host_options, add_output_opt
 from madctl.screen.terminal import OUT
 
 if TYPE_CHECKING:
-    from madctl.runs.held_runs import HeldRun
-    from madctl.runs.run_record import Record
+    from madctl.records.held_runs import HeldRun
+    from madctl.records.run_record import Record
 
 _EXAMPLES = (
     ("list the runs that this machine remembers", "madctl ps"),
@@ -48,16 +48,12 @@ def run(options: argparse.Namespace) -> int:
 def _remembered(options: argparse.Namespace) -> int:
     import time
 
-    from madctl.playbook import living
-    from madctl.runs import record_store, verdicts
+    from madctl.records import verdicts
     from madctl.screen.problems import print_answer
+    from madctl.verbs.ps import remembered
 
-    records, broken = record_store.known()
-    records.reverse()
-    # Of a run that is left out nobody need be asked.
-    records = records if options.failed else records[: options.n]
     began = time.time()
-    records = living.asked(records)
+    records, broken = remembered(options.n, options.failed)
     now = time.time()
     runs = [verdicts.described(record, verdicts.remembered(record), now) for record in records]
     for record, shown in zip(records, runs, strict=True):
@@ -75,7 +71,7 @@ def _held(options: argparse.Namespace) -> int:
     """Ask nodes, and remember runs that were forgotten, or launched elsewhere: the nodes have the truth."""
     from madctl.nodes import choose
     from madctl.playbook import ask
-    from madctl.runs import held_runs, record_store
+    from madctl.records import held_runs, record_store
     from madctl.screen.problems import print_answer
 
     nodes = choose.targets(options)
@@ -111,7 +107,7 @@ def _updated(known: dict[str, Record], runs: Sequence[HeldRun]) -> dict[str, Rec
     import time
 
     from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
-    from madctl.runs import record_store, verdicts
+    from madctl.records import record_store, verdicts
 
     found = dict(known)
     for one in runs:
@@ -130,7 +126,7 @@ def _known() -> tuple[dict[str, Record], list[Problem]]:
 
     A run that was restarted is on its nodes under its id with a number, and remembered under its first id.
     """
-    from madctl.runs import record_store
+    from madctl.records import record_store
 
     records, broken = record_store.known()
     return {name: record for record in records for name in (record.run_id, record.plan["run_id"])}, broken
@@ -141,7 +137,7 @@ def _shown(one: HeldRun, record: Record | None) -> dict[str, Any]:
     import time
 
     from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
-    from madctl.runs import verdicts
+    from madctl.records import verdicts
 
     about, now = one.described or {}, time.time()
     nodes = [{"host": host, **{key: part[key] for key in ("state", "run_dir")}} for host, part in one.parts.items()]

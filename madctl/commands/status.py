@@ -7,8 +7,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table, verdict_text
-from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence, called
+from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
 from madctl.errors import ExitCode
 from madctl.request.options import add_command, add_output_option, add_run_argument
 
@@ -26,80 +25,16 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the verdict, one line per node, and what to do next; return 4 when one did not answer."""
-    import time
+    from madctl.records import record_store
+    from madctl.screen.problems import show_answer
+    from madctl.verbs.status import status
 
-    from madctl.playbook import ask
-    from madctl.runs import record_store, verdicts
-    from madctl.screen.problems import print_answer
-
-    gone, earlier = None, []
-    before = record = record_store.load(options.run_id)
-    if record.job:
-        from madctl.playbook import schedulers
-
-        stands, record = schedulers.verbs(record).stands(record)
-        earlier = [{"id": _attempt_id(record.run_id, one["attempt"]), **one} for one in stands.earlier]
-        answers, problems = stands.nodes, [stands.unknown] if stands.unknown else []
-        judged, is_known = verdicts.joined_with(record, stands.verdict), not problems
-    elif verdicts.has_ended(record) and (gone := ask.missing_inventory(record)):
-        answers, problems, judged, is_known = {}, [], verdicts.remembered(record), False
-    else:
-        found, record = ask.nodes_of_run("status", record, {})
-        answers, problems = found["nodes"], found["problems"]
-        judged, is_known = verdicts.judged(record, answers), answers.keys() >= set(record.targets["names"])
-    now = time.time()
-    updated = verdicts.updated(record, judged, now) if is_known else record
-    unsaved = None
-    if updated != before:
-        updated, unsaved = record_store.update(updated)
-        judged = judged if updated.status == judged.status else verdicts.joined_with(updated, judged)
-    about = verdicts.described(updated, judged, now)
-    nodes = [{"host": host, **node} for host, node in answers.items()]
-    silent = [] if record.job or gone else [host for host in record.targets["names"] if host not in answers]
-    lines = [verdict_text.whole({**about, "silent": silent})]
-    lines += ["", *map(_earlier, earlier)] if earlier else []
-    lines += ["", *status_table.lines(nodes, silent)] if nodes else []
-    if not record.job and any(node["state"] in ("running", "stopping") for node in nodes):
-        lines += ["", status_table.alone(nodes)]
-    lines += ["", *map(str, _about(about, record.job)), *map(str, _next(about, judged.host, judged.rank, record.job))]
-    job = {"job": record.shown_job, "earlier": earlier} if record.job else {}
-    data = {"run": about, "nodes": nodes, **job}
-    code = print_answer(options, record.run_id, data, lines, problems, [found for found in (unsaved, gone) if found])
-    return _of_run(about) if options.exit_code else code
-
-
-def _earlier(attempt: Mapping[str, Any]) -> str:
-    return f"attempt {attempt['attempt']}  {attempt['id']}  {attempt['cause']}"
-
-
-def _attempt_id(run_id: str, number: int) -> str:
-    return f"{run_id}.{number - 1}" if number > 1 else run_id
+    found = status(record_store.load(options.run_id))
+    code = show_answer(options, found)
+    return _of_run((found.result.data or {})["run"]) if options.exit_code else code
 
 
 def _of_run(about: Mapping[str, Any]) -> int:
     if about["status"] in verdict_text.GOING:
         return ExitCode.SUCCEEDED
     return ExitCode.UNREACHABLE if about["exit_code"] is None else int(about["exit_code"])
-
-
-def _about(run: Mapping[str, Any], job: Mapping[str, Any] | None) -> list[Sentence]:
-    note = [Sentence("note", run["note"])] if run["note"] else []
-    return [called(run["run_id"], run["name"]), *note, Sentence("work", run["work"]), *(_of_job(job) if job else [])]
-
-
-def _of_job(job: Mapping[str, Any]) -> list[Sentence]:
-    if job["on"] == "k8s":
-        return [Sentence("job", f"{job['id']} in namespace {job['namespace']}")]
-    return [Sentence("job", f"{job['id']} of Slurm"), Sentence("files", job["place"])]
-
-
-def _next(run: Mapping[str, Any], host: str | None, rank: int | None, job: Mapping[str, Any] | None) -> list[Sentence]:
-    """Name the commands that fit how a run stands."""
-    run_id = run["run_id"]
-    which = f" --rank {rank}" if rank is not None else f" --host {host}" if host else ""
-    commands = {"logs": f"madctl logs {run_id}{which}"}
-    if run["status"] in verdict_text.GOING:
-        commands |= {"attach": f"madctl attach {run_id}", "stop": f"madctl stop {run_id}"}
-    elif not (job and job.get("login")):
-        commands |= {"collect": f"madctl collect {run_id}"}
-    return [Sentence(name, command) for name, command in commands.items()]

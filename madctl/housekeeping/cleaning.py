@@ -15,8 +15,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.names impor
 from madctl.errors import Problem
 from madctl.housekeeping import plays
 from madctl.playbook import ask
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
+from madctl.records import record_store
+from madctl.records.run_record import Record
 
 DAY_SECONDS = 86400.0
 _NAMED = 5

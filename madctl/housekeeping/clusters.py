@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.stand
 from madctl.errors import MadctlError, Problem
 from madctl.housekeeping.cleaning import DAY_SECONDS
 from madctl.jobs import kubernetes
-from madctl.runs.run_record import Record
+from madctl.records.run_record import Record
 
 
 class Clusters:

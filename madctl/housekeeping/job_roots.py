@@ -28,7 +28,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines i
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count
 from madctl.errors import MadctlError, Problem
 from madctl.jobs import slurm
-from madctl.runs.run_record import Record
+from madctl.records.run_record import Record
 
 DAY_SECONDS = 86400.0
 # A launch submits its job well within this.

@@ -11,9 +11,9 @@ from madctl.errors import ExitCode, Problem, RunError
 from madctl.nodes import reach
 from madctl.nodes.inventory import Targets, group_of
 from madctl.playbook import EventListener, TaskListener
+from madctl.records import record_store
+from madctl.records.run_record import Record
 from madctl.result import to_problem
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
 from madctl.screen.lines import one_line
 
 _BY_ANSIBLE_ALONE = ("launch", "check")

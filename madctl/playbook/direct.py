@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any
 
@@ -70,7 +71,8 @@ class Direct:
     def stop(self, order: bytes, leaving: bool = False) -> bool:
         """Send an order to the reader, which passes it on."""
         del leaving
-        self._order.send(order)
+        with contextlib.suppress(OSError):  # It has ended.
+            self._order.send(order)
         return True
 
     def cancel(self) -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -87,22 +88,35 @@ def run(
         chosen: The user's own words for sbatch.
         hidden: What must not be shown.
     """
-    slurm.require()
     # Until the session obeys signals, they are only noted: the job must not be left to itself.
-    with job_launch.signals_noted() as noted:
-        job, said = _submitted(site, options.nodes, chosen, wanted)
-        view = View((), as_json=options.output == "json", stages=(), secrets=hidden)
-        remarks = [Problem("SCHEDULER_REMARK", line) for line in said]
-        for notice in [*([options.notice] if options.notice else []), *remarks]:
-            view.notice(notice)
-        view.progress("queue", f"submitted as job {job['id']}")
-        session = CheckSession(job, view, noted)
-        try:
-            session.run()
-            return report_check(session, options)
-        finally:
-            is_over = session.verdict is not None
-            _leave(job, is_over, is_over and not session.interrupted and session.refers_to_files)
+    with job_launch.signals_noted() as noted, opened(options, site, wanted, chosen, hidden, noted) as session:
+        session.run()
+        return report_check(session, options)
+
+
+@contextmanager
+def opened(
+    options: argparse.Namespace,
+    site: Site,
+    wanted: dict[str, Any],
+    chosen: list[str],
+    hidden: tuple[str, ...],
+    noted: Sequence[int],
+) -> Iterator[CheckSession]:
+    """Submit the job of a check for the time in which its session is needed; see ``run``."""
+    slurm.require()
+    job, said = _submitted(site, options.nodes, chosen, wanted)
+    view = View((), as_json=options.output == "json", stages=(), secrets=hidden)
+    remarks = [Problem("SCHEDULER_REMARK", line) for line in said]
+    for notice in [*([options.notice] if options.notice else []), *remarks]:
+        view.notice(notice)
+    view.progress("queue", f"submitted as job {job['id']}")
+    session = CheckSession(job, view, noted)
+    try:
+        yield session
+    finally:
+        is_over = session.verdict is not None
+        _leave(job, is_over, is_over and not session.interrupted and session.refers_to_files)
 
 
 def _submitted(site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -16,8 +16,8 @@ from madctl.jobs import attempts, collecting, collecting_pods, kubernetes
 from madctl.jobs.collecting import Collected
 from madctl.jobs.standing import Standing
 from madctl.playbook import job_login, job_verbs, kubernetes_verbs
-from madctl.runs import record_store, verdicts
-from madctl.runs.run_record import Record
+from madctl.records import record_store, verdicts
+from madctl.records.run_record import Record
 from madctl.screen.problems import print_answer
 
 

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
@@ -21,15 +21,23 @@ from madctl.jobs import place, slurm
 from madctl.jobs.slurm import Site
 from madctl.playbook.job_session import JobSession, record_of
 from madctl.playbook.report import report_run
+from madctl.records import record_store
+from madctl.records.run_record import Record
 from madctl.result import Result, to_json
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
 from madctl.screen import terminal
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View
 
 # How long a controller may be away while a job is submitted, and the pause before it is asked again.
 _AWAY_SECONDS, _AGAIN_SECONDS = 60.0, 1.0
+
+
+@dataclass(frozen=True)
+class Left:
+    """A run that was given to a scheduler, and that nothing here follows yet; and what there is to notice."""
+
+    record: Record
+    notices: tuple[Problem, ...] = ()
 
 
 def run(
@@ -50,30 +58,56 @@ def run(
         hidden: What must not be shown.
         shown: Whose output is shown.
     """
-    slurm.require()
-    run_id = run_ids.new()
-    if options.dry_run:
-        return _test(run_id, site, options.nodes, chosen, options.output == "json")
-    record_store.prepare()
     # Until the session obeys signals, they are only noted: the job must not be left to itself.
     with signals_noted() as noted:
-        record, said = _submitted(run_id, site, options.nodes, chosen, wanted, noted)
-        unsaved = record_store.save(record)
-        if noted and record.job:
-            slurm.cancel(record.job["id"], site.conf)
+        found = submit(options, site, wanted, chosen, noted)
+        if noted:
+            cancel(found)
             return of_signal(noted[0])
-        notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
-        notices = [*([options.notice] if options.notice else []), *notices]
         if options.detach:
-            return left(record, notices, options.output == "json")
-        view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
-        for notice in notices:
-            view.notice(notice)
-        view.called(run_id, record.name)
-        view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
-        session = JobSession(record, view, noted=noted)
+            return left(found, options.output == "json")
+        session = follower(found, options, hidden, shown, noted)
         session.run()
         return report_run(session, "launch", options.output == "json")
+
+
+def submit(
+    options: argparse.Namespace, site: Site, wanted: dict[str, Any], chosen: list[str], noted: list[int]
+) -> Left:
+    """
+    Submit the job of a run, and remember it; see ``run``.
+
+    Args:
+        noted: Signals that arrive meanwhile; the caller then cancels the job.
+
+    Raises:
+        MadctlError: If there is no job.
+    """
+    slurm.require()
+    record_store.prepare()
+    record, said = _submitted(run_ids.new(), site, options.nodes, chosen, wanted, noted)
+    unsaved = record_store.save(record)
+    notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
+    return Left(record, (*([options.notice] if options.notice else []), *notices))
+
+
+def cancel(found: Left) -> None:
+    """Take a run back that was just submitted."""
+    if found.record.job:
+        slurm.cancel(found.record.job["id"], found.record.job["conf"])
+
+
+def follower(
+    found: Left, options: argparse.Namespace, hidden: tuple[str, ...], shown: Chosen, noted: list[int]
+) -> JobSession:
+    """Return the session that follows a run which was just submitted; see ``run``."""
+    record = found.record
+    view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
+    for notice in found.notices:
+        view.notice(notice)
+    view.called(record.run_id, record.name)
+    view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
+    return JobSession(record, view, noted=noted)
 
 
 def _submitted(
@@ -134,11 +168,12 @@ def signals_noted() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _test(run_id: str, site: Site, nodes: int, chosen: list[str], as_json: bool) -> int:
+def test(options: argparse.Namespace, site: Site, chosen: list[str]) -> int:
     """Have Slurm judge what would be submitted, and show both."""
-    drafted = place.draft(site.root, run_id, nodes, chosen)
+    slurm.require()
+    drafted = place.draft(site.root, run_ids.new(), options.nodes, chosen)
     argv, script, said = drafted.argv, place.script(drafted), place.test(drafted, site.conf)
-    return show_test(argv, script, said, as_json)
+    return show_test(argv, script, said, options.output == "json")
 
 
 def show_test(argv: list[str], script: str, said: list[str], as_json: bool) -> int:
@@ -153,8 +188,9 @@ def show_test(argv: list[str], script: str, said: list[str], as_json: bool) -> i
     return ExitCode.SUCCEEDED
 
 
-def left(record: Record, notices: list[Problem], as_json: bool) -> int:
+def left(found: Left, as_json: bool) -> int:
     """Tell how to come back to a run that is queued."""
+    record, notices = found.record, found.notices
     job_id = record.job["id"] if record.job else ""
     print_problems([], notices)
     if as_json:

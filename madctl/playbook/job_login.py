@@ -18,12 +18,11 @@ from madctl.playbook.job_session import with_plan
 from madctl.playbook.job_verbs import since
 from madctl.playbook.login_session import ACTION, INFO, LoginSession
 from madctl.playbook.report import report_run
-from madctl.result import to_problem
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
+from madctl.records import record_store
+from madctl.records.run_record import Record
+from madctl.result import Answer, answer, to_problem
 from madctl.screen.lines import one_line
 from madctl.screen.log_view import Form, LogView
-from madctl.screen.problems import print_answer
 from madctl.screen.view import View
 
 _GRACE_SECONDS = 45.0
@@ -42,19 +41,26 @@ def launch(
         shown: Whose output is shown.
     """
     as_json = options.output == "json"
-    if not options.dry_run:
-        record_store.prepare()
-    view = View((), as_json=as_json, stages=(), secrets=hidden, chosen=shown)
-    if options.notice:
-        view.notice(options.notice)
-    session = LoginSession(login, wanted, view)
+    session = submitter(options, login, wanted, hidden, shown)
     session.run()
     found = session.final or {}
-    if found.get("judged") and not view.errors:
+    if found.get("judged") and not session.view.errors:
         return job_launch.show_test(found["argv"], found["script"], found["remarks"], as_json)
     if options.detach and session.detached and session.record and not session.interrupted:
-        return job_launch.left(session.record, list(view.warnings), as_json)
+        return job_launch.left(job_launch.Left(session.record, tuple(session.view.warnings)), as_json)
     return report_run(session, "launch", as_json)
+
+
+def submitter(
+    options: argparse.Namespace, login: Targets, wanted: dict[str, Any], hidden: tuple[str, ...], shown: Chosen
+) -> LoginSession:
+    """Return the session that submits and follows; see ``launch``."""
+    if not options.dry_run:
+        record_store.prepare()
+    view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
+    if options.notice:
+        view.notice(options.notice)
+    return LoginSession(login, wanted, view)
 
 
 def is_elsewhere(record: Record) -> bool:
@@ -71,25 +77,24 @@ def _at(record: Record) -> tuple[Targets, dict[str, Any]]:
     return Targets(tuple(login["names"]), login["inventory"], tuple(login["sources"])), {**named, **conf}
 
 
-def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
-    """Show a run from its first byte, follow it, and return its exit code."""
+def follower(record: Record, options: argparse.Namespace, view: View) -> LoginSession:
+    """Return the session that shows a run from its first byte, and follows it."""
+    del options
     login, named = _at(record)
-    view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
     # What was submitted is not submitted again, so its request is not needed.
     wanted = {**named, "madctl_slurm_nodes": max(1, int(record.plan["nnodes"])), "madctl_work": record.work}
     wanted["madctl_shape"] = record.plan["shape"]
-    session = LoginSession(login, wanted, view, record)
-    session.run()
-    return report_run(session, "attach", options.output == "json")
+    return LoginSession(login, wanted, view, record)
 
 
-def stop(record: Record, options: argparse.Namespace) -> int:
+def stop(record: Record, is_forced: bool) -> Answer:
     """Return 0 only when the run has ended, and Slurm says that its job is over."""
+    del is_forced  # The playbook there gives every run the same time to end.
     login, named = _at(record)
     found = _played("stop", ACTION, login, {**named, "madctl_grace": _GRACE_SECONDS})
     problems = list(map(to_problem, found["problems"]))
     lines = [] if problems else [f"run {record.run_id}: job {found['job_id']} is over, nothing is left"]
-    return print_answer(options, record.run_id, {"job": record.shown_job}, lines, problems, [], good="stopped")
+    return answer("stop", record.run_id, {"job": record.shown_job}, lines, problems, [], good="stopped")
 
 
 def stands(record: Record) -> tuple[Standing, Record]:

@@ -19,9 +19,9 @@ from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener
 from madctl.playbook.in_job import InJob
 from madctl.playbook.session import RunSession
+from madctl.records import record_store
+from madctl.records.run_record import Record, sound
 from madctl.result import to_problem
-from madctl.runs import record_store
-from madctl.runs.run_record import Record, sound
 from madctl.screen.view import View
 
 

@@ -21,11 +21,10 @@ from madctl.jobs import attempts, place, slurm, standing
 from madctl.jobs.reading import Reading
 from madctl.jobs.standing import Standing
 from madctl.playbook.job_session import JobSession, is_behind, with_plan
-from madctl.playbook.report import report_run
-from madctl.runs import record_store, verdicts
-from madctl.runs.run_record import Record
+from madctl.records import record_store, verdicts
+from madctl.records.run_record import Record
+from madctl.result import Answer, answer
 from madctl.screen.log_view import Form, LogView
-from madctl.screen.problems import print_answer
 from madctl.screen.view import View
 
 _LOOK_SECONDS = 0.2
@@ -62,7 +61,7 @@ def stands(record: Record) -> tuple[Standing, Record]:
 # -- stop ------------------------------------------------------------------------------------------
 
 
-def stop(record: Record, options: argparse.Namespace) -> int:
+def stop(record: Record, is_forced: bool) -> Answer:
     """Return 0 only when the run wrote its end, or never began, and Slurm says that the job is over; otherwise 9."""
     record = submitted(record)
     assert record.job is not None
@@ -87,10 +86,10 @@ def stop(record: Record, options: argparse.Namespace) -> int:
     begun = place.Story(where).has_begun and not (current and current.state in slurm.WAITING)
     # One that is suspended obeys nobody but Slurm, which wakes it up to end it.
     if begun and not ended and not (current and current.state == slurm.SUSPENDED):
-        place.write(base, job_directory.ORDER, b"kill\n" if options.force else b"stop\n")
+        place.write(base, job_directory.ORDER, b"kill\n" if is_forced else b"stop\n")
         if not silent:  # It looks for orders by itself as well.
             slurm.ring(job_id, conf)
-        seconds = _FORCED_SECONDS if options.force else STOP_SECONDS + _MORE_SECONDS
+        seconds = _FORCED_SECONDS if is_forced else STOP_SECONDS + _MORE_SECONDS
         ended = _wait(lambda: _has_ended(where) or is_over(), seconds)
     # One whose run has ended is about to end by itself.
     if not ended or not _wait(lambda: is_over() or bool(silent), _SOON_SECONDS):
@@ -110,7 +109,7 @@ def stop(record: Record, options: argparse.Namespace) -> int:
     elif begun and place.read(where, job_directory.RESULT) is None:
         message = f"job {job_id} is over, but it wrote no record: what its nodes ran was ended by Slurm alone"
         problems = [Problem("STOP_UNVERIFIED", message, remedy=f"see {where}")]
-    return _stopped(record, options, problems, begun, had_ended)
+    return _stopped(record, problems, begun, had_ended)
 
 
 def _has_ended(where: Path) -> bool:
@@ -119,7 +118,7 @@ def _has_ended(where: Path) -> bool:
     return result is not None and not result.get("by_scheduler")
 
 
-def _stopped(record: Record, options: argparse.Namespace, problems: list[Problem], begun: bool, had_ended: bool) -> int:
+def _stopped(record: Record, problems: list[Problem], begun: bool, had_ended: bool) -> Answer:
     """Remember and print how a run stands that was told to end."""
     found, record = stands(record)
     now, judged, notices = time.time(), verdicts.joined_with(record, found.verdict), []
@@ -138,7 +137,7 @@ def _stopped(record: Record, options: argparse.Namespace, problems: list[Problem
     if not problems and had_ended:
         lines.append(f"it had ended before: {verdict_text.whole(about)}")
     data = {"stopped": hosts, "run": about}
-    return print_answer(options, record.run_id, data, lines, problems, notices, good="stopped")
+    return answer("stop", record.run_id, data, lines, problems, notices, good="stopped")
 
 
 def _wait(is_reached: Callable[[], bool], seconds: float) -> bool:
@@ -164,12 +163,9 @@ def planned(record: Record) -> Record:
     return with_plan(record, plan) if plan else record
 
 
-def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
-    """Show a run from its first byte, or since a time, follow it, and return its exit code."""
-    view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
-    session = JobSession(record, view, reading=Reading(since(options)))
-    session.run()
-    return report_run(session, "attach", options.output == "json")
+def follower(record: Record, options: argparse.Namespace, view: View) -> JobSession:
+    """Return the session that shows a run from its first byte, or since a time, and follows it."""
+    return JobSession(record, view, reading=Reading(since(options)))
 
 
 def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> JobSession:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
@@ -17,6 +18,7 @@ from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener
 from madctl.playbook.in_cluster import InCluster
 from madctl.playbook.job_launch import signals_noted
+from madctl.playbook.kubernetes_launch import reached
 from madctl.playbook.report import report_check
 from madctl.playbook.session import Session
 from madctl.result import to_problem
@@ -64,23 +66,28 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...]) ->
     Args:
         hidden: What must not be shown.
     """
-    cluster = kubernetes.reach(
-        {name: drafted.asked.get(f"k8s_{name}") for name in ("kubeconfig", "context", "namespace")}
-    )
-    run_id = drafted.parcel.run_id
+    cluster = reached(drafted)
     # Until the session obeys signals, they are only noted: the job must not be left to itself.
-    with signals_noted() as noted:
-        kubernetes.create(cluster, drafted.objects())
+    with signals_noted() as noted, opened(options, drafted, cluster, hidden, noted) as session:
+        session.run()
+        return report_check(session, options)
+
+
+@contextmanager
+def opened(
+    options: argparse.Namespace, drafted: Draft, cluster: Cluster, hidden: tuple[str, ...], noted: Sequence[int]
+) -> Iterator[CheckSession]:
+    """Create the pods of a check for the time in which its session is needed; see ``run``."""
+    run_id = drafted.parcel.run_id
+    kubernetes.create(cluster, drafted.objects())
+    try:
+        view = View((), as_json=options.output == "json", stages=(), secrets=hidden)
+        if options.notice:
+            view.notice(options.notice)
+        view.progress("queue", f"created job madctl-{run_id} in namespace {cluster.namespace}")
+        yield CheckSession(cluster, run_id, view, manifests.agents_seconds(drafted.asked), noted)
+    finally:
         try:
-            view = View((), as_json=options.output == "json", stages=(), secrets=hidden)
-            if options.notice:
-                view.notice(options.notice)
-            view.progress("queue", f"created job madctl-{run_id} in namespace {cluster.namespace}")
-            session = CheckSession(cluster, run_id, view, manifests.agents_seconds(drafted.asked), noted)
-            session.run()
-            return report_check(session, options)
-        finally:
-            try:
-                kubernetes.delete(cluster, run_id)
-            except MadctlError as error:
-                print_problems([], list(error.problems))
+            kubernetes.delete(cluster, run_id)
+        except MadctlError as error:
+            print_problems([], list(error.problems))

@@ -6,15 +6,16 @@ from __future__ import annotations
 import argparse
 
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from madctl.errors import ExitCode, MadctlError, RunError, of_signal
 from madctl.jobs import kubernetes, kubernetes_draft
 from madctl.jobs.kubernetes_draft import Draft
-from madctl.playbook.job_launch import left, signals_noted
+from madctl.playbook.job_launch import Left, left, signals_noted
 from madctl.playbook.kubernetes_session import ClusterSession, record_of
 from madctl.playbook.report import report_run
+from madctl.records import record_store
 from madctl.result import Result, to_json
-from madctl.runs import record_store
 from madctl.screen import terminal
 from madctl.screen.view import View
 
@@ -27,38 +28,79 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], sh
         hidden: What must not be shown.
         shown: Whose output is shown.
     """
-    asked = drafted.asked
-    place = {name: str(asked.get(f"k8s_{name}") or "") for name in ("kubeconfig", "context", "namespace")}
-    cluster = kubernetes.reach(place)
+    cluster = reached(drafted)
     record_store.prepare()
     # Until the session obeys signals, they are only noted: the job must not be left to itself.
     with signals_noted() as noted:
-        record = record_of(asked, int(asked["nnodes"]), kubernetes.place(cluster, place["kubeconfig"]))
-        unsaved = record_store.save(record)
-        try:
-            kubernetes.create(cluster, drafted.objects())
-        except MadctlError as error:
-            # What was not answered may have been created; then the record leads to it.
-            if not isinstance(error, RunError):
-                record_store.forget(record)
-            raise
+        found = create(options, drafted, cluster)
         if noted:
-            kubernetes.delete(cluster, record.run_id)
-            record_store.forget(record)
+            cancel(found, cluster)
             return of_signal(noted[0])
-        notices = [*([options.notice] if options.notice else []), *([unsaved] if unsaved else [])]
         if options.detach:
-            return left(record, notices, options.output == "json")
-        view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
-        for notice in notices:
-            view.notice(notice)
-        view.called(record.run_id, record.name)
-        job = record.job["id"] if record.job else ""
-        view.progress("queue", f"created job {job} in namespace {cluster.namespace}")
-        stuck = manifests.agents_seconds(asked)
-        session = ClusterSession(record, view, cluster, stuck_seconds=stuck, noted=noted)
+            return left(found, options.output == "json")
+        session = follower(found, cluster, options, drafted, hidden, shown, noted)
         session.run()
         return report_run(session, "launch", options.output == "json")
+
+
+def reached(drafted: Draft) -> Cluster:
+    """
+    Return the cluster of a draft.
+
+    Raises:
+        MadctlError: If it is unknown.
+    """
+    return kubernetes.reach(
+        {name: str(drafted.asked.get(f"k8s_{name}") or "") for name in ("kubeconfig", "context", "namespace")}
+    )
+
+
+def create(options: argparse.Namespace, drafted: Draft, cluster: Cluster) -> Left:
+    """
+    Create the objects of a run, and remember it; see ``run``.
+
+    Raises:
+        MadctlError: If the cluster refuses, or cannot be reached.
+    """
+    asked = drafted.asked
+    where = kubernetes.place(cluster, str(asked.get("k8s_kubeconfig") or ""))
+    record = record_of(asked, int(asked["nnodes"]), where)
+    unsaved = record_store.save(record)
+    try:
+        kubernetes.create(cluster, drafted.objects())
+    except MadctlError as error:
+        # What was not answered may have been created; then the record leads to it.
+        if not isinstance(error, RunError):
+            record_store.forget(record)
+        raise
+    return Left(record, (*([options.notice] if options.notice else []), *([unsaved] if unsaved else [])))
+
+
+def cancel(found: Left, cluster: Cluster) -> None:
+    """Take a run back that was just created."""
+    kubernetes.delete(cluster, found.record.run_id)
+    record_store.forget(found.record)
+
+
+def follower(
+    found: Left,
+    cluster: Cluster,
+    options: argparse.Namespace,
+    drafted: Draft,
+    hidden: tuple[str, ...],
+    shown: Chosen,
+    noted: list[int],
+) -> ClusterSession:
+    """Return the session that follows a run which was just created; see ``run``."""
+    record = found.record
+    view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
+    for notice in found.notices:
+        view.notice(notice)
+    view.called(record.run_id, record.name)
+    job = record.job["id"] if record.job else ""
+    view.progress("queue", f"created job {job} in namespace {cluster.namespace}")
+    stuck = manifests.agents_seconds(drafted.asked)
+    return ClusterSession(record, view, cluster, stuck_seconds=stuck, noted=noted)
 
 
 def show(command: str, options: argparse.Namespace, drafted: Draft) -> int:

@@ -18,9 +18,9 @@ from madctl.playbook import EventListener, TaskListener
 from madctl.playbook.in_cluster import InCluster
 from madctl.playbook.job_session import with_plan
 from madctl.playbook.session import RunSession
+from madctl.records import record_store
+from madctl.records.run_record import Record
 from madctl.result import to_problem
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
 from madctl.screen.view import View
 
 

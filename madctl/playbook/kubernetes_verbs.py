@@ -18,12 +18,10 @@ from madctl.jobs.standing import Standing
 from madctl.playbook.job_session import with_plan
 from madctl.playbook.job_verbs import since
 from madctl.playbook.kubernetes_session import ClusterSession
-from madctl.playbook.report import report_run
-from madctl.result import to_problem
-from madctl.runs import record_store, verdicts
-from madctl.runs.run_record import Record
+from madctl.records import record_store, verdicts
+from madctl.records.run_record import Record
+from madctl.result import Answer, answer, to_problem
 from madctl.screen.log_view import Form, LogView
-from madctl.screen.problems import print_answer
 from madctl.screen.view import View
 
 
@@ -49,12 +47,12 @@ def planned(record: Record) -> Record:
 # -- stop ------------------------------------------------------------------------------------------
 
 
-def stop(record: Record, options: argparse.Namespace) -> int:
+def stop(record: Record, is_forced: bool) -> Answer:
     """Return 0 only when the cluster says that all pods of the run have ended, or are gone; otherwise 9."""
     record = planned(record)
     done, problems = Ended(False), []
     try:
-        done = kubernetes.stop(kubernetes.reach(record.job or {}), record.run_id, bool(options.force))
+        done = kubernetes.stop(kubernetes.reach(record.job or {}), record.run_id, is_forced)
         problems = [to_problem(dict(done.problem))] if done.problem else []
     except RunError as error:
         remedy = f"stop it again later: madctl stop {record.run_id}"
@@ -73,7 +71,7 @@ def stop(record: Record, options: argparse.Namespace) -> int:
         lines.append(f"it had ended before: {verdict_text.whole(about)}")
     hosts = [] if problems else [node["host"] for node in record.plan["nodes"]]
     data = {"stopped": hosts, "run": about}
-    return print_answer(options, record.run_id, data, lines, problems, notices, good="stopped")
+    return answer("stop", record.run_id, data, lines, problems, notices, good="stopped")
 
 
 def _how(done: Ended, record: Record) -> str:
@@ -88,12 +86,9 @@ def _how(done: Ended, record: Record) -> str:
 # -- output ----------------------------------------------------------------------------------------
 
 
-def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
-    """Show a run from its first line, or since a time, follow it, and return its exit code."""
-    view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
-    session = ClusterSession(record, view, reading=Reading(since(options)))
-    session.run()
-    return report_run(session, "attach", options.output == "json")
+def follower(record: Record, options: argparse.Namespace, view: View) -> ClusterSession:
+    """Return the session that shows a run from its first line, or since a time, and follows it."""
+    return ClusterSession(record, view, reading=Reading(since(options)))
 
 
 def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> ClusterSession:

@@ -18,8 +18,8 @@ from madctl.jobs import kubernetes, standing
 from madctl.jobs.standing import Standing
 from madctl.nodes import reach
 from madctl.playbook.job_session import is_behind, with_plan
-from madctl.runs import record_store, verdicts
-from madctl.runs.run_record import Record
+from madctl.records import record_store, verdicts
+from madctl.records.run_record import Record
 
 SECONDS = 4.0
 _MOST_ASKED = 64

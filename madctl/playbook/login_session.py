@@ -15,7 +15,7 @@ from madctl.jobs.reading import Reading
 from madctl.nodes.inventory import Targets
 from madctl.playbook.job_session import record_of, with_plan
 from madctl.playbook.session import RunSession
-from madctl.runs.run_record import Record
+from madctl.records.run_record import Record
 from madctl.screen.view import View
 
 ACTION, INFO = "multinode.slurm_job", "multinode.slurm_job_info"

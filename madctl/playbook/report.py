@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
@@ -14,9 +14,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict i
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text
 from madctl.errors import ExitCode, Problem, of_signal
 from madctl.playbook.session import RunSession, Session
+from madctl.records import record_store, verdicts
+from madctl.records.run_record import Record
 from madctl.result import Result, to_json
-from madctl.runs import record_store, verdicts
-from madctl.runs.run_record import Record
 from madctl.screen import models, terminal
 from madctl.screen.lines import one_line
 from madctl.screen.problems import print_problems
@@ -25,6 +25,22 @@ from madctl.screen.view import View
 
 def report_check(session: Session, options: argparse.Namespace) -> int:
     """Print the table of nodes and checks, then problems; return the exit code."""
+    result, verdict = check_result(session), session.verdict or {}
+    checks, candidates = verdict.get("checks", {}), verdict.get("candidates", {})
+    if options.output == "json":
+        terminal.say(to_json(result))
+    elif checks:
+        table = check_table.lines(checks, terminal.OUT.width(), terminal.OUT.has_colours())
+        # Its cells are harmless, and it may have colours.
+        terminal.OUT.write("".join(f"{line}\n" for line in table))
+        if options.explain and candidates:
+            terminal.say("", *check_table.network_lines(candidates))
+    print_problems(result.errors, result.warnings, bool(checks) and options.output != "json")
+    return result.exit_code
+
+
+def check_result(session: Session) -> Result:
+    """Return what a check has found."""
     view, verdict = session.view, session.verdict
     broken = own_failure(session)
     code: int
@@ -38,30 +54,29 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
     view.errors += broken
     code = code or (ExitCode.INTERNAL if broken else code)
     verdict = verdict or {}
-    checks, candidates = verdict.get("checks", {}), verdict.get("candidates", {})
+    candidates, prints = verdict.get("candidates", {}), verdict.get("fingerprints", {})
     view.close()
-    if options.output == "json":
-        prints = verdict.get("fingerprints", {})
-        nodes = [
-            {"host": host, "checks": row, "addresses": candidates.get(host, []), "fingerprint": prints.get(host)}
-            for host, row in checks.items()
-        ]
-        data = {"nodes": nodes} if nodes else None
-        result = Result("check", _status(code, "passed"), code, None, data, view.errors, view.warnings)
-        terminal.say(to_json(view.masked(result)))
-    elif checks:
-        table = check_table.lines(checks, terminal.OUT.width(), terminal.OUT.has_colours())
-        # Its cells are harmless, and it may have colours.
-        terminal.OUT.write("".join(f"{line}\n" for line in table))
-        if options.explain and candidates:
-            terminal.say("", *check_table.network_lines(candidates))
-    blank = bool(checks) and options.output != "json"
-    print_problems(view.masked(view.errors), view.masked(view.warnings), blank)
-    return code
+    nodes = [
+        {"host": host, "checks": row, "addresses": candidates.get(host, []), "fingerprint": prints.get(host)}
+        for host, row in verdict.get("checks", {}).items()
+    ]
+    data = {"nodes": nodes} if nodes else None
+    result = Result("check", _status(code, "passed"), code, None, data, view.errors, view.warnings)
+    return cast(Result, view.masked(result))
 
 
 def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool = False) -> int:
     """Print how a run ended, or that it continues, remember it, and return the exit code."""
+    result = run_result(session, command, dry_run)
+    if as_json:
+        terminal.say(to_json(result))
+    elif dry_run and result.data:
+        terminal.say(*plan_text.whole(result.data, {}))
+    return result.exit_code
+
+
+def run_result(session: RunSession, command: str, dry_run: bool = False) -> Result:
+    """Show how a run ended, or that it continues, remember it, and return it."""
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
     data = _data(session, plan) if plan else None
@@ -82,14 +97,10 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     if plan and data and not dry_run:
         _results(view, plan, data, ended)
     code = code or (ExitCode.INTERNAL if broken else code)
-    if as_json:
-        # One that was refused before its plan may have left a job.
-        run_id = plan["run_id"] if plan else session.record.run_id if session.record else None
-        status = "failed" if broken and code == ExitCode.INTERNAL else ended
-        terminal.say(to_json(view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings))))
-    elif dry_run and data:
-        terminal.say(*plan_text.whole(view.masked(data), {}))
-    return code
+    # One that was refused before its plan may have left a job.
+    run_id = plan["run_id"] if plan else session.record.run_id if session.record else None
+    status = "failed" if broken and code == ExitCode.INTERNAL else ended
+    return cast(Result, view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings)))
 
 
 def own_failure(session: Session) -> list[Problem]:

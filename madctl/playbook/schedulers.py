@@ -8,8 +8,11 @@ from typing import Any, Protocol
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from madctl.jobs.standing import Standing
-from madctl.runs.run_record import Record
+from madctl.playbook.session import RunSession
+from madctl.records.run_record import Record
+from madctl.result import Answer
 from madctl.screen.log_view import Form
+from madctl.screen.view import View
 
 
 class Verbs(Protocol):
@@ -21,11 +24,11 @@ class Verbs(Protocol):
     def planned(self, record: Record) -> Record:
         """Return the record of a run with its plan, if there is one yet."""
 
-    def stop(self, record: Record, options: argparse.Namespace) -> int:
+    def stop(self, record: Record, is_forced: bool) -> Answer:
         """Stop a run, and prove that nothing of it is left."""
 
-    def attach(self, record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
-        """Show a run from its first byte, follow it, and return its exit code."""
+    def follower(self, record: Record, options: argparse.Namespace, view: View) -> RunSession:
+        """Return the session that shows a run from its first byte, and follows it."""
 
     def reader(self, record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> Any:
         """Return the session of ``madctl logs``."""

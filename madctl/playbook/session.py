@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import signal
 import threading
 from collections.abc import Callable
@@ -16,9 +17,9 @@ from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.nodes import reach
 from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener, ask
+from madctl.records import record_store
+from madctl.records.run_record import Record
 from madctl.result import to_problem
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
 from madctl.screen import terminal
 from madctl.screen.view import View
 
@@ -40,19 +41,31 @@ class Session:
         self.said: dict[str, str] = {}
         self.ways: dict[str, Any] = {}
         self.only_reads = False
+        self.engine: Any = None
+        self._order: bytes | None = None
+        # Called after each event; a program that imports madctl learns by it that its run has started.
+        self.heard: Callable[[dict[str, Any]], None] = lambda _: None
 
     @property
     def plan(self) -> dict[str, Any] | None:
         """The plan, once there is one."""
         return self.judged.get("plan") if self.judged else None
 
-    def run(self) -> None:
-        """Run the playbook to its end."""
+    def run(self, takes_signals: bool = True) -> None:
+        """
+        Run the playbook to its end.
+
+        Args:
+            takes_signals: Whether signals are orders to it; only the main thread can take them.
+        """
         listeners = self._kept_up(self.on_task), self._kept_up(self.on_event)
         with self.player(*listeners) as engine:
             self.engine = engine
-            thread = threading.Thread(target=self._play, daemon=True)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if self._order:
+                self.obey(self._order)
+            context = contextvars.copy_context()
+            thread = threading.Thread(target=context.run, args=(self._play,), daemon=True)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if takes_signals else ():
                 signal.signal(number, self.on_signal)
             thread.start()
             while thread.is_alive():
@@ -95,8 +108,13 @@ class Session:
         self.signal = signal.Signals(number)
         if number == signal.SIGINT:
             self.interrupts += 1
-        order = DETACH if number != signal.SIGINT else (STOP, KILL, DETACH)[min(self.interrupts, 3) - 1]
-        self.interrupted = True
+        self.obey(DETACH if number != signal.SIGINT else (STOP, KILL, DETACH)[min(self.interrupts, 3) - 1])
+
+    def obey(self, order: bytes) -> None:
+        """Stop the run, kill it, or leave it alone; also before there is anything to stop."""
+        self.interrupted, self._order = True, order
+        if self.engine is None:
+            return
         # A screen that takes nothing must not delay it.
         sent = self.engine.stop(order, leaving=order == DETACH)
         self.view.interrupted(order)
@@ -115,6 +133,7 @@ class Session:
             self.planned(event["without_ifconfig"])
         else:
             self.view.on_event(event, payload)
+        self.heard(event)
 
     def planned(self, without_ifconfig: list[str]) -> None:
         """Process a plan, or the reason why there is none yet."""

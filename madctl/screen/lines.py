@@ -21,6 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.story impor
 
 _LABEL = 40
 DRAW_SECONDS = 0.1
+_IDLE_SECONDS = 1.0
 _NEVER = float("inf")
 
 
@@ -201,7 +202,11 @@ class Ticker:
                 now = self._clock()
                 due = min(self._window.next_due() or _NEVER, self._drawing_due or _NEVER)
                 if due > now:
-                    self._more.wait(None if due == _NEVER else due - now)
+                    is_asked = self._more.wait(_IDLE_SECONDS if due == _NEVER else due - now)
+                    if not is_asked and self._window.next_due() is None and self._drawing_due is None:
+                        # Nobody tells when the last line has come, and a program may show many runs.
+                        self._thread = None
+                        return
                     continue
                 try:
                     self._show_due(now)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.runner_end 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence
 from madctl.screen.lines import label
 from madctl.screen.merging import LogLine, Merger
-from madctl.screen.terminal import OUT, tell
+from madctl.screen.terminal import tell
 from madctl.screen.view import View
 
 _STREAMS = {"out": "stdout", "err": "stderr"}
@@ -25,17 +25,23 @@ _STREAMS = {"out": "stdout", "err": "stderr"}
 
 @dataclass(frozen=True)
 class Form:
-    """How lines are written: each behind its time, all in the order of their times, the last ones of them, as JSON."""
+    """
+    How lines are written: each behind its time, all in the order of their times, the last ones of them, as JSON.
+
+    Attributes:
+        taker: What gets the lines in place of the screen.
+    """
 
     with_times: bool = False
     is_merged: bool = False
     last: int | None = None
     as_json: bool = False
+    taker: Callable[[LogLine], None] | None = None
 
     @property
     def needs_times(self) -> bool:
         """Whether the times of lines have to be known."""
-        return self.with_times or self.is_merged or self.as_json
+        return self.with_times or self.is_merged or self.as_json or self.taker is not None
 
 
 class LogView(View):
@@ -148,17 +154,20 @@ class LogView(View):
                 self._print(line)
 
     def _print(self, line: LogLine) -> None:
+        if self._form.taker:
+            self._form.taker(line)
+            return
         at = datetime.fromtimestamp(line.at).astimezone() if line.at else None
         if self._form.as_json:
             rank = int(line.rank) if line.rank.isdigit() else None
             time = at.isoformat(timespec="seconds") if at else None
             entry = {"time": time, "host": line.host, "rank": rank, "stream": line.stream, "text": line.text}
-            OUT.write(json.dumps(entry) + "\n")
+            self._output.write(json.dumps(entry) + "\n")
             return
         source = f"{label((line.host, line.rank)):<{self._width}}"
         if self._form.with_times:
             source = f"{at.replace(tzinfo=None).isoformat(timespec='seconds') if at else '-':<19} {source}"
-        OUT.job(source, [line.text])
+        self._output.job(source, [line.text])
 
 
 def _rank(log: str) -> str:

@@ -7,28 +7,34 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import answer_code
 from ansible_collections.madctl.multinode.plugins.module_utils._show import problem_lines
 from ansible_collections.madctl.multinode.plugins.module_utils._show.columns import RED, YELLOW
 from madctl.errors import Problem
-from madctl.result import Result, to_json
-from madctl.screen.terminal import ERR, say
+from madctl.result import Answer, answer, to_json
+from madctl.screen.terminal import Stream, say, streams
 
 # A problem shows at a glance how bad it is.
 COLOURS = {"notice:": YELLOW, "madctl:": RED}
 
 
-def print_problems(errors: Sequence[Problem], warnings: Sequence[Problem], blank: bool = False, logs: str = "") -> None:
+def print_problems(
+    errors: Sequence[Problem],
+    warnings: Sequence[Problem],
+    blank: bool = False,
+    logs: str = "",
+    stream: Stream | None = None,
+) -> None:
     """
     Print warnings, then errors, one line each.
 
     Args:
         blank: Whether an empty line comes first.
         logs: A command that is printed afterwards, so that no error need name it.
+        stream: Where to; by default standard error.
     """
     errors = [replace(error, remedy=None) if error.remedy == f"see {logs}" else error for error in errors]
     lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
-    ERR.lines([""] * (blank and bool(lines)) + lines, colours=COLOURS)
+    (stream or streams()[1]).lines([""] * (blank and bool(lines)) + lines, colours=COLOURS)
 
 
 def folded(problems: Sequence[Problem]) -> list[str]:
@@ -52,9 +58,12 @@ def print_answer(
         data: Printed as JSON where the options ask for that, otherwise ``lines`` are.
         good: The status without problems.
     """
-    code = answer_code([problem.code for problem in problems])
-    status = "failed" if problems else good
-    result = Result(options.command, status, code, run_id, data, problems, notices)
-    say(*[to_json(result)] if options.output == "json" else lines)
-    print_problems(problems, notices)
-    return code
+    lines = lines if isinstance(lines, Sequence) else list(lines)
+    return show_answer(options, answer(options.command, run_id, data, lines, problems, notices, good))
+
+
+def show_answer(options: Any, found: Answer) -> int:
+    """Print an answer, as JSON where the options ask for that, then its problems; return its exit code."""
+    say(*[to_json(found.result)] if options.output == "json" else found.lines)
+    print_problems(found.result.errors, found.result.warnings)
+    return found.result.exit_code

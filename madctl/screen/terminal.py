@@ -16,7 +16,8 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TextIO
 
@@ -132,17 +133,52 @@ class Stream:
             _silence(stream)
 
 
+class _Nowhere(Stream):
+    """The stream of a program that imports madctl, and prints for itself."""
+
+    def write(self, text: str) -> None:
+        """Write nothing."""
+
+    def block(self, label: str, lines: bytes) -> None:
+        """Write nothing."""
+
+    def can_draw(self) -> bool:
+        """Return that it has no cursor."""
+        return False
+
+    def is_terminal(self) -> bool:
+        """Return that it is none."""
+        return False
+
+
 OUT, ERR = Stream("stdout"), Stream("stderr")
+_NOWHERE = _Nowhere("stdout")
+_IS_SILENT = ContextVar("madctl_is_silent", default=False)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Have all that is called in here print nothing, and the views that are made in here, also in other threads."""
+    before = _IS_SILENT.set(True)
+    try:
+        yield
+    finally:
+        _IS_SILENT.reset(before)
+
+
+def streams() -> tuple[Stream, Stream]:
+    """Return where to print, as standard output and standard error."""
+    return (_NOWHERE, _NOWHERE) if _IS_SILENT.get() else (OUT, ERR)
 
 
 def say(*texts: object) -> None:
     """Print lines on standard output."""
-    OUT.lines(texts)
+    streams()[0].lines(texts)
 
 
 def tell(*texts: object) -> None:
     """Print lines on standard error."""
-    ERR.lines(texts)
+    streams()[1].lines(texts)
 
 
 def trace(error: BaseException) -> None:

@@ -28,7 +28,7 @@ from madctl.screen.below import Below
 from madctl.screen.job_output import LAST_LINES, LONGEST, JobOutput
 from madctl.screen.lines import DRAW_SECONDS, Line, Ticker, Window, excerpt
 from madctl.screen.problems import folded, print_problems
-from madctl.screen.terminal import ERR, OUT, tell
+from madctl.screen.terminal import streams
 
 _PATIENCE = 0.5
 _COLOURS = {summary.SUCCEEDED: GREEN, **dict.fromkeys(("failed", "timed out"), RED)}
@@ -64,9 +64,10 @@ class View:
         self._noticed: list[Problem] = []
         self._told = told
         self._quiet = quiet
-        self._output = ERR if as_json else OUT
+        out, self._err = streams()
+        self._output = self._err if as_json else out
         self._mask = Mask(secrets)
-        self._story = Story(names, self._mask, False, not as_json and OUT.takes_colours(), bool(chosen.ranks), True)
+        self._story = Story(names, self._mask, False, not as_json and out.takes_colours(), bool(chosen.ranks), True)
         self._lock = threading.RLock()
         self._folds = self._output.is_terminal()
         self._ticker = Ticker(Window(), self._show, self._lock, self._beat)
@@ -76,7 +77,7 @@ class View:
         self._job = JobOutput(self._output, self._ticker if self._folds else None, names, chosen)
         self._snapshots = Snapshots()
         table = None
-        if stages and not as_json and OUT.is_terminal() and ERR.can_draw():
+        if stages and not as_json and out.is_terminal() and self._err.can_draw():
             table = stage_table.Table(stages)
             table.begin([{"host": name} for name in names])
         self._below = Below(self._output, table, has_clock=not quiet)
@@ -131,7 +132,7 @@ class View:
             kind = event["event"]
             if kind == events.TIMED:
                 self.close()
-                tell(*timing_lines(event))
+                self._err.lines(timing_lines(event))
                 return
             self._below.take(event)
             for shown in self._story.take(event, payload, in_blocks=not self._folds):
@@ -175,8 +176,7 @@ class View:
     def _at_once(self, *told: sentences.Sentence, ends: bool = False) -> None:
         # Another thread may hold the lock and wait for a screen that takes nothing; that must not delay leaving.
         if not self._lock.acquire(timeout=_PATIENCE):
-            if not self._quiet:
-                tell(*told)
+            self._err.lines(() if self._quiet else told)
             return
         try:
             self._ticker.flush()
@@ -208,7 +208,7 @@ class View:
             self._end_logs()
             if self.errors and ran:
                 self._last_words(self.errors[0], error_text)
-            print_problems(self.masked(self.errors), [], logs=logs)
+            print_problems(self.masked(self.errors), [], logs=logs, stream=self._err)
             if ran and data is not None:
                 found = [problem.code for problem in self.errors]
                 how = summary.outcome(found) if found and status != summary.SUCCEEDED else status
@@ -224,12 +224,12 @@ class View:
         lines = summary.block("error", problem.host, problem.rank, error) if error else []
         last = self._job.last_lines(problem.host, problem.rank) if problem.code in codes.WITH_LAST_LINES else ()
         lines += [*summary.block("last lines", problem.host, problem.rank, last), ""] if last else []
-        ERR.lines(lines, KEPT)
+        self._err.lines(lines, KEPT)
 
     def results(self, lines: Sequence[str], path: str) -> None:
         """Show the results of models, and the file that has them."""
         with self._lock:
-            tell("", *self._mask.data(list(lines)), "")
+            self._err.lines(["", *self._mask.data(list(lines)), ""])
             if path:
                 self._tell(sentences.Sentence("results", path))
 
@@ -253,7 +253,7 @@ class View:
     def _write(self, *lines: str, colours: Mapping[str, str] = MappingProxyType({})) -> None:
         if not self._quiet:
             self._below.erase()
-            ERR.lines(map(self._mask.text, lines), colours=colours)
+            self._err.lines(map(self._mask.text, lines), colours=colours)
             self._draw()
 
     def _show(self, line: Line) -> None:

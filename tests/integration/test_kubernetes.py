@@ -15,6 +15,7 @@ import signal
 
 import pytest
 
+import madctl as api
 from tests.integration import kubernetes_site
 from tests.integration.command import EXAMPLE, JOBS, madctl, wait_for
 from tests.integration.host_processes import left_behind
@@ -49,6 +50,23 @@ def detached(site):
     assert (done.code, done.json["status"]) == (0, "queued"), done.err
     site.wait_joined(done.json["run_id"])
     return done.json["run_id"]
+
+
+# -- from Python ------------------------------------------------------------------------------------
+
+
+def test_a_program_launches_in_pods(site):
+    where = {"on": "k8s", "nnodes": 2, "image": "registry/train:1", "command": True}
+    run = api.launch("sh", "-c", "echo from $NODE_RANK; exit 3", **where)
+    lines, result = sorted(run.logs(follow=True)), run.wait()
+    again = api.run(run.id).wait()
+    later = api.launch("sleep", "300", detach=True, **where)
+    stopped = later.stop()
+
+    assert lines == ["from 0", "from 1"]
+    assert (result.status, result.exit_code, result.errors[0].code) == ("failed", 6, "COMMAND_FAILED")
+    assert (again.status, again.exit_code) == ("failed", 6)
+    assert stopped.status == "stopped" and later.wait().status == "stopped"
 
 
 # -- runs ------------------------------------------------------------------------------------------

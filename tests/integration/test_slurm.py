@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import madctl as api
 from madctl.lab import power, slurm, state
-from madctl.runs import record_store
+from madctl.records import record_store
 from tests.integration import other_slurm, slurm_site
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import left_behind
@@ -50,6 +51,27 @@ def detached(site):
     run_id = done.json["run_id"]
     wait_for(lambda: site.run("logs", run_id).out.count("waiting") == ALL)
     return run_id
+
+
+# -- from Python ------------------------------------------------------------------------------------
+
+
+def test_a_program_launches_in_a_job(site):
+    """It comes back when the job runs, or, detached, when it waits; either can be waited for."""
+    where = {"on": "slurm", "lab": site.lab.name, "nodes": 2, "command": True}
+    run = api.launch("sh", "-c", "echo from $NODE_RANK; read line", **where)
+    lines = sorted(run.logs(follow=True)), run.wait()
+    later = api.launch("bash", "-c", ORDERLY, detach=True, **where)
+    was = later.status().status
+    stopped = later.stop()
+
+    assert (
+        lines[0] == ["from 0", "from 1"] and lines[1].status == "failed" and lines[1].errors[0].code == "COMMAND_FAILED"
+    )
+    assert was in ("queued", "running") and stopped.status == "stopped"
+    assert later.wait().status == "stopped" and api.runs()[0] == later
+    with pytest.raises(api.errors.UsageError, match="--nodes 1"):
+        api.launch("true", **{**where, "nodes": 1, "nnodes": 2})
 
 
 # -- the lab ---------------------------------------------------------------------------------------

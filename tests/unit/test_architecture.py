@@ -98,10 +98,20 @@ FLOORS = {
     "screen": {"errors", "result"},
     "jobs": {"errors"},
     "nodes": {"errors", "ansible_settings", "lab", "screen", "jobs"},
-    "runs": {"errors", "nodes"},
-    "playbook": {"errors", "result", "ansible_settings", "screen", "nodes", "runs", "jobs"},
-    "housekeeping": {"errors", "result", "nodes", "runs", "jobs", "playbook"},
-    "commands": {"errors", "result", "lab", "request", "screen", "nodes", "runs", "jobs", "playbook", "housekeeping"},
+    "records": {"errors", "nodes"},
+    "playbook": {"errors", "result", "ansible_settings", "screen", "nodes", "records", "jobs"},
+    "verbs": {"errors", "result", "lab", "request", "screen", "nodes", "records", "jobs", "playbook"},
+    "housekeeping": {"errors", "result", "nodes", "records", "jobs", "playbook"},
+    "commands": {
+        *("errors", "result", "lab", "request", "screen", "nodes", "records", "jobs", "playbook"),
+        *("verbs", "housekeeping"),
+    },
+    # Beside the command line, the other way in: its parsers say which options there are.
+    "api": {
+        *("errors", "result", "request", "screen", "nodes", "records", "jobs", "playbook"),
+        *("verbs", "commands"),
+    },
+    "__init__": {"errors", "api"},
     "cli": {"errors", "result", "request", "screen", "commands"},
     "__main__": {"cli"},
 }
@@ -124,7 +134,7 @@ def test_every_floor_of_madctl_stands_on_lower_ones():
     floors = list(FLOORS)
 
     assert not [name for at, name in enumerate(floors) if not FLOORS[name] <= set(floors[:at])]
-    assert {room(path) for path in ROOT.glob("madctl/**/*.py")} == {"__init__", *floors}
+    assert {room(path) for path in ROOT.glob("madctl/**/*.py")} == set(floors)
 
 
 @pytest.mark.parametrize("path", files("madctl/**/*.py"))

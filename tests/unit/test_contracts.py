@@ -103,7 +103,7 @@ ORDINARY = {events.TEXT, events.NODES, events.END, events.EXIT}
 STATES = {"armed", "stopping"}
 MEANINGS = {
     "madctl/playbook/kubernetes_launch.py": {"planned"},  # how a dry run ended
-    "madctl/commands/status.py": {"stopping"},  # a state
+    "madctl/verbs/status.py": {"stopping"},  # a state
     "madctl/jobs/standing.py": {*STATES, "lost"},
     "madctl/lab/slurm.py": {"idle"},  # a state of Slurm's nodes
     "madctl/playbook/job_launch.py": {"planned"},  # how a dry run ended

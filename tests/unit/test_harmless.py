@@ -23,8 +23,8 @@ from madctl.errors import Problem
 from madctl.nodes.inventory import Targets, build
 from madctl.playbook import ask, report
 from madctl.playbook.session import RunSession, Session
+from madctl.records import record_store
 from madctl.result import Result, to_json
-from madctl.runs import record_store
 from madctl.screen import terminal
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View

@@ -121,10 +121,11 @@ def test_only_what_is_typed_names_groups_and_users(text):
 @named
 def test_logs_show_no_host_of_that_name(monkeypatch, text):
     record = Namespace(run_id="one", plan={"nodes": [{"host": "gpu1"}]}, job=None)
-    monkeypatch.setattr("madctl.runs.record_store.load", lambda run: record)
+    monkeypatch.setattr("madctl.records.record_store.load", lambda run: record)
 
     assert refusal(cli.parsed, ["logs", f"--host={text}"]) == "USAGE"
-    assert refusal(logs.run, Namespace(run_id="one", host=["gpu2"], rank=[])) == "RUN_HOST_UNKNOWN"
+    form = {"timestamps": False, "merge": False, "lines": None, "output": "text"}
+    assert refusal(logs.run, Namespace(run_id="one", host=["gpu2"], rank=[], **form)) == "RUN_HOST_UNKNOWN"
 
 
 @named

@@ -22,6 +22,7 @@ SPECIFICATIONS = [
 
 # Words that mean something else in a file, and what.
 _PROGRAM = "the program itself, which is looked for on a node or recognised on a command line"
+_SUBCOMMAND = "the attribute that holds a subcommand"
 EXCEPTIONS = {
     "plugins/module_utils/_common/catalog.py": {
         "mpirun": "the row of a check says which runner it is for",
@@ -39,7 +40,9 @@ EXCEPTIONS = {
     "plugins/module_utils/_plan/container_scripts.py": {"mpirun": _PROGRAM},
     "plugins/module_utils/_probe/fingerprint.py": {"mpirun": _PROGRAM},
     "plugins/module_utils/_request/variables.py": {"mpirun": "an option, which names the program"},
-    "madctl/cli.py": {"command": "the attribute that holds a subcommand"},
+    "madctl/cli.py": {"command": _SUBCOMMAND},
+    "madctl/api/keywords.py": {"command": _SUBCOMMAND},
+    "madctl/api/options.py": {"mpirun": "generated from the table", "torchrun": "generated from the table"},
 }
 
 

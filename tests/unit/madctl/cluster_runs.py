@@ -9,7 +9,7 @@ import pytest
 from madctl.jobs import kubernetes
 from madctl.nodes import inventory
 from madctl.nodes.inventory import Targets
-from madctl.runs import record_store
+from madctl.records import record_store
 from tests.unit.cluster_objects import NAME, RUN
 
 PLAN = {"run_id": RUN, "shape": "script", "nnodes": 2, "world_size": 0, "nodes": []}

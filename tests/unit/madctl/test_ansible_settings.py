@@ -20,9 +20,9 @@ from madctl.cli import build_parser, main
 from madctl.errors import MadctlError, UsageError
 from madctl.nodes import choose, inventory, own_inventory
 from madctl.playbook import engine
-from madctl.runs import record_store
-from madctl.runs import run_record as records
-from madctl.runs.run_record import Record
+from madctl.records import record_store
+from madctl.records import run_record as records
+from madctl.records.run_record import Record
 from tests.hostile import LANGUAGES
 
 PROGRAMS = Path(sys.executable).parent
@@ -170,12 +170,15 @@ def test_ansible_gets_a_locale_that_it_takes(variable, value):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_locale_that_works_stays(monkeypatch):
+def test_a_locale_that_works_stays_and_other_threads_see_no_other_one(monkeypatch):
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    before = locale.setlocale(locale.LC_ALL)
+    changed = []
+    monkeypatch.setattr(locale, "setlocale", lambda *words: changed.append(words))
 
     assert "LC_ALL" not in ansible_settings.environment()
-    assert locale.setlocale(locale.LC_ALL) == before
+    monkeypatch.setenv("LC_ALL", "POSIX")
+    assert ansible_settings.environment()["LC_ALL"] == "C.UTF-8"
+    assert changed == []
 
 
 def effective(tmp_path, text, **env):

@@ -23,8 +23,8 @@ from madctl.errors import refused
 from madctl.lab import power, state
 from madctl.lab.spec import check_name
 from madctl.nodes import inventory, own_inventory
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
+from madctl.records import record_store
+from madctl.records.run_record import Record
 from tests.hostile import LANGUAGES, is_harmless
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import private_places
 from madctl.housekeeping import cleaning, leftovers, plays
 from madctl.playbook import ask
-from madctl.runs import record_store
-from madctl.runs.run_record import Record
+from madctl.records import record_store
+from madctl.records.run_record import Record
 from tests.unit.madctl.remembered_runs import PLAN, RUN, asked
 from tests.unit.module_utils.agent_by_hand import until
 

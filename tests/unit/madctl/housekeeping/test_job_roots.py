@@ -13,7 +13,7 @@ from madctl.housekeeping import job_roots
 from madctl.jobs import slurm
 from madctl.nodes import inventory
 from madctl.nodes.inventory import Targets
-from madctl.runs import record_store
+from madctl.records import record_store
 
 RUN = "20261101-120000-0000000"
 PLAN = {"shape": "command", "nnodes": 1, "world_size": 0, "nodes": []}

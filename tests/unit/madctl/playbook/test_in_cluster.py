@@ -10,7 +10,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.state
 from madctl.playbook.in_cluster import InCluster
 from madctl.playbook.kubernetes_session import ClusterSession
 from madctl.playbook.report import report_run
-from madctl.runs import record_store
+from madctl.records import record_store
 from madctl.screen.view import View
 from tests.unit.cluster_objects import NAME, RUN, FakeCluster, job, running
 from tests.unit.madctl import cluster_runs

@@ -9,7 +9,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways import kept
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Login, Ssh
 from madctl.nodes import reach
 from madctl.playbook import ask
-from madctl.runs import record_store
+from madctl.records import record_store
 from tests.unit.madctl.remembered_runs import PLAN, asked
 
 pytestmark = pytest.mark.usefixtures("own_records")

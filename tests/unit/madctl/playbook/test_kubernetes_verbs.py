@@ -9,7 +9,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from madctl.jobs import kubernetes
 from madctl.playbook import kubernetes_verbs, schedulers
-from madctl.runs import record_store
+from madctl.records import record_store
+from madctl.screen.problems import show_answer
 from tests.unit.cluster_objects import COMPLETE, NAME, RUN, FakeCluster, ended, job, running, waiting
 from tests.unit.madctl import cluster_runs
 
@@ -41,7 +42,7 @@ def clock(monkeypatch):
 def stop(monkeypatch, capsys, clock):
     def run(cluster, force=False):
         cluster_runs.reach(monkeypatch, cluster)
-        code = kubernetes_verbs.stop(cluster_runs.remember(), Namespace(command="stop", force=force, output="json"))
+        code = show_answer(Namespace(output="json"), kubernetes_verbs.stop(cluster_runs.remember(), force))
         return code, json.loads(capsys.readouterr().out)
 
     return run
@@ -144,7 +145,7 @@ def test_the_scheduler_of_a_run_has_its_commands(monkeypatch):
     record = cluster_runs.remember()
 
     assert schedulers.verbs(record) is kubernetes_verbs
-    for name in ("stands", "planned", "stop", "attach", "reader"):
+    for name in ("stands", "planned", "stop", "follower", "reader"):
         assert callable(getattr(schedulers.verbs(record), name))
 
 

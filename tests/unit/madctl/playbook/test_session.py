@@ -9,7 +9,7 @@ from madctl.nodes import hosts, inventory
 from madctl.nodes.inventory import Targets
 from madctl.playbook import report
 from madctl.playbook.session import RunSession
-from madctl.runs import record_store
+from madctl.records import record_store
 from madctl.screen.view import View
 from tests import hostile
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import Logs, harmless, size
 from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from ansible_collections.madctl.multinode.plugins.module_utils._show.rows import CUT, split
+from madctl.screen import lines
 from madctl.screen.lines import Line, Ticker, Window, excerpt
+from tests.integration.command import wait_for
 
 LINES = {
     b"plain": "plain",
@@ -246,6 +248,18 @@ def test_a_flush_within_showing_keeps_the_order():
     ticker.flush()
     assert sorted(shown) == ["a", "x", "y", "z"]
     assert shown[0] == "a"
+
+
+def test_a_ticker_without_anything_to_do_has_no_thread_until_there_is(monkeypatch):
+    monkeypatch.setattr(lines, "_IDLE_SECONDS", 0.01)
+    shown, done = [], threading.Event()
+    ticker = Ticker(Window(0.02), lambda entry: (shown.append(entry.text), done.set()), threading.RLock())
+    for text in ("x", "y"):
+        ticker.add(A0, text)
+        assert done.wait(10)
+        done.clear()
+        wait_for(lambda: ticker._thread is None)
+    assert shown == ["x", "y"]
 
 
 def test_drawings_that_come_fast_are_one():

@@ -4,12 +4,16 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined, pack, quoted
+from madctl.errors import Problem
 from madctl.screen import terminal
+from madctl.screen.problems import print_problems
+from madctl.screen.view import View
 from tests import hostile
 
 CLI = [sys.executable, "-m", "madctl"]
@@ -146,7 +150,7 @@ def test_errors_about_arguments_are_one_harmless_line_each(capsys, tmp_path, mon
 
 def test_an_unforeseen_error_is_a_line(capsys, monkeypatch, tmp_path):
     from madctl import cli
-    from madctl.runs import record_store
+    from madctl.records import record_store
 
     def fail(_):
         raise KeyError("x\x1b\nmadctl: forged")
@@ -166,7 +170,7 @@ def test_an_unforeseen_error_is_a_line(capsys, monkeypatch, tmp_path):
 
 def test_what_a_machine_lacks_is_not_a_bug(capsys, monkeypatch):
     from madctl import cli
-    from madctl.runs import record_store
+    from madctl.records import record_store
 
     def fail(_):
         raise OSError(28, "No space left on device", "/tmp/\x1bx")
@@ -175,3 +179,20 @@ def test_what_a_machine_lacks_is_not_a_bug(capsys, monkeypatch):
 
     assert cli.main(["status"]) == 1
     assert capsys.readouterr().err == "madctl: /tmp/\\x1bx: no space left on device [INTERNAL]\n"
+
+
+def test_silence_is_that_of_its_own_thread_and_of_views_that_are_made_in_it(capfd):
+    other = threading.Thread(target=terminal.say, args=("another thread",))
+    with terminal.silence():
+        view = View(["node1"], as_json=False)
+        terminal.say("x")
+        terminal.tell("x")
+        print_problems([Problem("USAGE", "x")], [])
+        other.start()
+        other.join()
+    view.progress("queue", "x")
+    view.errors = [Problem("USAGE", "x")]
+    view.finish("failed", None, False)
+    terminal.say("again")
+
+    assert capfd.readouterr() == ("another thread\nagain\n", "")

@@ -19,7 +19,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import stat
 from madctl.commands import ps
 from madctl.housekeeping import cleaning, plays
 from madctl.nodes.inventory import GROUP, Targets
-from madctl.runs import held_runs
+from madctl.records import held_runs
 from tests import hostile
 from tests.unit.module_utils.odd_data import changed
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,8 +22,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.run_direc
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
 from madctl.errors import Problem, UsageError, refused
 from madctl.nodes.inventory import Targets
-from madctl.runs import run_record, verdicts
-from madctl.runs.run_record import RUN_ID, Record
+from madctl.records import run_record, verdicts
+from madctl.records.run_record import RUN_ID, Record
 
 _MOST_BYTES = 64 << 20  # some ten thousand nodes
 _PROBE_BYTES = 64 << 10
@@ -44,7 +45,7 @@ def prepare() -> None:
     Raises:
         UsageError: If the directory cannot be made, or takes no file.
     """
-    partial = directory() / f".probe.{os.getpid()}"
+    partial = directory() / f".probe.{_own()}"
     try:
         _write(partial, "x" * _PROBE_BYTES)
         partial.unlink()
@@ -90,7 +91,7 @@ def results(run_id: str) -> Path:
 def save(record: Record) -> Problem | None:
     """Write a record atomically; if that fails, return how to find the run again."""
     place = directory()
-    partial = place / f".{record.run_id}.{os.getpid()}"
+    partial = place / f".{record.run_id}.{_own()}"
     try:
         _write(partial, run_record.dumped(record))
         partial.replace(place / f"{record.run_id}.json")
@@ -100,6 +101,11 @@ def save(record: Record) -> Problem | None:
         remedy = f"to find the run again: madctl ps --hosts {','.join(record.targets['names'])}"
         return Problem("RECORD_UNWRITABLE", message, remedy=remedy)
     return None
+
+
+def _own() -> str:
+    """Return what no other process or thread calls its files meanwhile."""
+    return f"{os.getpid()}.{threading.get_ident()}"
 
 
 def update(record: Record) -> tuple[Record, Problem | None]:

@@ -5,6 +5,8 @@ import contextlib
 import json
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -16,7 +18,7 @@ from madctl.housekeeping import plays
 from madctl.nodes.inventory import Targets, build
 from madctl.playbook import ask
 from madctl.playbook.session import RunSession
-from madctl.runs import record_store, run_record
+from madctl.records import record_store, run_record
 from madctl.screen.view import View
 from tests import hostile
 
@@ -626,3 +628,15 @@ def test_a_node_that_does_not_answer_is_a_row_and_in_the_first_line(monkeypatch,
     first, *rows = capsys.readouterr().out.splitlines()
     assert first.startswith("running for ") and first.endswith("; no answer from b")
     assert [row.split()[:3] for row in rows if row.startswith("b ")] == [["b", "no", "answer"]]
+
+
+def test_no_two_threads_write_the_same_file_meanwhile():
+    """Of the same run: one follows it, another asks how it stands."""
+    barrier = threading.Barrier(2)
+
+    def own(_):
+        barrier.wait(10)
+        return record_store._own()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(own, range(2)))) == 2

@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from madctl.nodes.inventory import Targets, narrowed
-from madctl.runs import verdicts
-from madctl.runs.run_record import Record, sound
+from madctl.records import verdicts
+from madctl.records.run_record import Record, sound
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import joined
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import GOING, UNKNOWN, Verdict
-from madctl.runs.run_record import Record
+from madctl.records.run_record import Record
 
 # A run is remembered before its nodes have anything of it.
 _STARTING_SECONDS = 120.0

@@ -4,7 +4,7 @@
 import pytest
 
 from madctl.errors import ExitCode
-from madctl.runs import held_runs, record_store
+from madctl.records import held_runs, record_store
 from tests.unit.madctl.remembered_runs import PLAN, RUN, asked
 
 pytestmark = pytest.mark.usefixtures("own_records")

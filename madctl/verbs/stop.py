@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stop a run on all its nodes, and verify that nothing of it is left."""
+
+from __future__ import annotations
+
+import time
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
+from madctl.errors import ExitCode, Problem
+from madctl.playbook import ask
+from madctl.records import record_store, verdicts
+from madctl.records.run_record import Record
+from madctl.result import Answer, answer
+
+_FORCED_SECONDS = 0.0
+
+
+def stop(record: Record, is_forced: bool = False) -> Answer:
+    """
+    Stop a run; the answer has no errors only when every node proved that nothing is left.
+
+    Args:
+        is_forced: Whether to kill at once.
+
+    Raises:
+        MadctlError: If nothing is known of nodes that were not asked.
+    """
+    if record.job:
+        from madctl.playbook import schedulers
+
+        return schedulers.verbs(record).stop(record, is_forced)
+    grace = _FORCED_SECONDS if is_forced else STOP_SECONDS
+    wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
+    # A failure of Ansible itself is an error of its own: nothing is known of nodes that were not asked.
+    found, record = ask.nodes_of_run("stop", record, wanted)
+    reasons = {problem.host: problem.message for problem in found["problems"]}
+    empty = [host for host in record.targets["names"] if found["nodes"].get(host, {}).get("left") == []]
+    remedy = "stop the run again when the node is back"
+    problems = [
+        Problem("STOP_UNVERIFIED", reasons.get(host, "no answer"), host, remedy)
+        for host in record.targets["names"]
+        if host not in empty
+    ]
+    notices = []
+    now, judged = time.time(), verdicts.remembered(record)
+    if not problems and not verdicts.has_ended(record):
+        # It may have ended, or failed, before it was told to stop.
+        asked, record = ask.nodes_of_run("status", record, {})
+        judged = verdicts.judged(record, asked["nodes"])
+        if judged.status in (verdict.RUNNING, verdict.UNKNOWN):
+            # The proof that nothing is left is enough.
+            judged = verdict.Verdict(verdict.STOPPED, ended=now, exit_code=int(ExitCode.INTERRUPTED))
+        record, unsaved = record_store.update(verdicts.updated(record, judged, now))
+        notices = [unsaved] if unsaved else []
+    about = verdicts.described(record, judged, now)
+    lines = [f"run {record.run_id}: nothing is left on {fold(empty)}"] if empty else []
+    if not problems and judged.status != verdict.STOPPED:
+        changed = any(node.get("changed") for node in found["nodes"].values())
+        lines.append(f"{'before that, it' if changed else 'it had ended before:'} {verdict_text.whole(about)}")
+    data = {"stopped": empty, "run": about}
+    return answer("stop", record.run_id, data, lines, problems, notices, good="stopped")
