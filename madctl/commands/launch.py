@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError, refused
-from madctl.request import kubernetes_options, scheduler_options, slurm_options
+from madctl.request import kubernetes_options, scheduler_options, slurm_options, typed
 from madctl.request.options import (
     add_choice_options,
     add_command,
@@ -50,6 +51,7 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the run."""
     scheduler_options.refuse_foreign(options)
+    options.typed = _typed(options)
     if options.on == "k8s":
         return _in_pods(options)
     if options.output == "yaml":
@@ -79,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     if options.notice:
         view.notice(options.notice)
     session = RunSession(nodes, wanted, view)
+    session.typed = options.typed
     session.run()
     if options.lab:
         state.remember_told(options.lab, [problem.code for problem in view.warnings])
@@ -87,6 +90,18 @@ def run(options: argparse.Namespace) -> int:
         if session.plan is not None and not options.dry_run:
             disarm(session)
     return report_run(session, "launch", options.output == "json", options.dry_run)
+
+
+def _typed(options: argparse.Namespace) -> dict[str, Any] | None:
+    """Return what was typed, as the record keeps it for a rerun; None where nothing was."""
+    own = getattr(options, "own", None)
+    if not own:
+        return None
+    found = typed.options_of(own[own.index(options.command) + 1 :], options.parser.commands[options.command])
+    try:
+        return typed.dumped(typed.without_secrets(found, options.work), os.getcwd())
+    except FileNotFoundError:
+        return None  # Its directory is gone already.
 
 
 def _require_free(name: str) -> None:

@@ -57,7 +57,7 @@ def run(
     record_store.prepare()
     # Until the session obeys signals, they are only noted: the job must not be left to itself.
     with signals_noted() as noted:
-        record, said = _submitted(run_id, site, options.nodes, chosen, wanted, noted)
+        record, said = _submitted(run_id, site, options, chosen, wanted, noted)
         unsaved = record_store.save(record)
         if noted and record.job:
             slurm.cancel(record.job["id"], site.conf)
@@ -77,14 +77,14 @@ def run(
 
 
 def _submitted(
-    run_id: str, site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any], noted: list[int]
+    run_id: str, site: Site, options: argparse.Namespace, chosen: list[str], wanted: dict[str, Any], noted: list[int]
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
     arguments = arguments_of(run_id, wanted)
-    drafted = place.draft(site.root, run_id, nodes, chosen)
+    drafted = place.draft(site.root, run_id, options.nodes, chosen)
     place.prepare(drafted, arguments, {"requeue": "--requeue" in chosen})
     job = {"on": "slurm", "id": "", "place": str(drafted.place), "conf": site.conf}
-    record = record_of(arguments, nodes, job)
+    record = replace(record_of(arguments, options.nodes, job), typed=options.typed)
     # If this process is killed before it knows the job's id, the job is found by its name.
     record_store.save(record)
     try:

@@ -48,6 +48,7 @@ def launch(
     if options.notice:
         view.notice(options.notice)
     session = LoginSession(login, wanted, view)
+    session.typed = options.typed
     session.run()
     found = session.final or {}
     if found.get("judged") and not view.errors:

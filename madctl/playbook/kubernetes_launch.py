@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
@@ -33,7 +34,8 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], sh
     record_store.prepare()
     # Until the session obeys signals, they are only noted: the job must not be left to itself.
     with signals_noted() as noted:
-        record = record_of(asked, int(asked["nnodes"]), kubernetes.place(cluster, place["kubeconfig"]))
+        made = record_of(asked, int(asked["nnodes"]), kubernetes.place(cluster, place["kubeconfig"]))
+        record = replace(made, typed=options.typed)
         unsaved = record_store.save(record)
         try:
             kubernetes.create(cluster, drafted.objects())
