@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import JOB_CODES, answer_code
 from madctl.errors import Problem
 
 SCHEMA = 1
@@ -28,10 +28,37 @@ class Result:
     warnings: Sequence[Problem] = ()
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a command found out about one run, before it is printed: as data, and as ``lines``."""
+
+    run_id: str
+    data: dict[str, Any] | None
+    lines: Sequence[object] = ()
+    problems: Sequence[Problem] = ()
+    notices: Sequence[Problem] = ()
+    # Where it could not even be asked.
+    exit_code: int | None = None
+
+    @property
+    def code(self) -> int:
+        """The exit code of a command that has only this answer."""
+        return answer_code([problem.code for problem in self.problems]) if self.exit_code is None else self.exit_code
+
+    def status(self, good: str) -> str:
+        """Return the status of the command, which is ``good`` without problems."""
+        return "failed" if self.problems else good
+
+
+def as_data(result: Result) -> dict[str, Any]:
+    """Return the result as data, as it is written."""
+    lists = {"errors": list(map(_problem, result.errors)), "warnings": list(map(_problem, result.warnings))}
+    return {**vars(result), **lists}
+
+
 def to_json(result: Result) -> str:
     """Write the result as one JSON object on one line, in characters that are harmless to a terminal."""
-    lists = {"errors": list(map(_problem, result.errors)), "warnings": list(map(_problem, result.warnings))}
-    text = json.dumps(_finite({"schema": SCHEMA, **vars(result), **lists}), allow_nan=False)
+    text = json.dumps(_finite({"schema": SCHEMA, **as_data(result)}), allow_nan=False)
     # The only control character that JSON leaves as it is.
     return text.replace("\x7f", "\\u007f")
 

@@ -18,12 +18,11 @@ from madctl.playbook.job_session import with_plan
 from madctl.playbook.job_verbs import since
 from madctl.playbook.login_session import ACTION, INFO, LoginSession
 from madctl.playbook.report import report_run
-from madctl.result import to_problem
+from madctl.result import Answer, to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
 from madctl.screen.lines import one_line
 from madctl.screen.log_view import Form, LogView
-from madctl.screen.problems import print_answer
 from madctl.screen.view import View
 
 _GRACE_SECONDS = 45.0
@@ -84,13 +83,13 @@ def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
     return report_run(session, "attach", options.output == "json")
 
 
-def stop(record: Record, options: argparse.Namespace) -> int:
-    """Return 0 only when the run has ended, and Slurm says that its job is over."""
+def stop(record: Record, options: argparse.Namespace) -> Answer:
+    """Stop a run; without problems only if it has ended, and Slurm says that its job is over."""
     login, named = _at(record)
-    found = _played("stop", ACTION, login, {**named, "madctl_grace": _GRACE_SECONDS})
+    found = _played("stop", ACTION, login, {**named, "madctl_grace": 0.0 if options.force else _GRACE_SECONDS})
     problems = list(map(to_problem, found["problems"]))
     lines = [] if problems else [f"run {record.run_id}: job {found['job_id']} is over, nothing is left"]
-    return print_answer(options, record.run_id, {"job": record.shown_job}, lines, problems, [], good="stopped")
+    return Answer(record.run_id, {"job": record.shown_job}, lines, problems)
 
 
 def stands(record: Record) -> tuple[Standing, Record]:

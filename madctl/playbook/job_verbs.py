@@ -22,10 +22,10 @@ from madctl.jobs.reading import Reading
 from madctl.jobs.standing import Standing
 from madctl.playbook.job_session import JobSession, is_behind, with_plan
 from madctl.playbook.report import report_run
+from madctl.result import Answer
 from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
 from madctl.screen.log_view import Form, LogView
-from madctl.screen.problems import print_answer
 from madctl.screen.view import View
 
 _LOOK_SECONDS = 0.2
@@ -62,8 +62,8 @@ def stands(record: Record) -> tuple[Standing, Record]:
 # -- stop ------------------------------------------------------------------------------------------
 
 
-def stop(record: Record, options: argparse.Namespace) -> int:
-    """Return 0 only when the run wrote its end, or never began, and Slurm says that the job is over; otherwise 9."""
+def stop(record: Record, options: argparse.Namespace) -> Answer:
+    """Stop a run; without problems only if it wrote its end, or never began, and Slurm says that the job is over."""
     record = submitted(record)
     assert record.job is not None
     job_id, base, conf = record.job["id"], Path(record.job["place"]), record.job.get("conf", "")
@@ -110,7 +110,7 @@ def stop(record: Record, options: argparse.Namespace) -> int:
     elif begun and place.read(where, job_directory.RESULT) is None:
         message = f"job {job_id} is over, but it wrote no record: what its nodes ran was ended by Slurm alone"
         problems = [Problem("STOP_UNVERIFIED", message, remedy=f"see {where}")]
-    return _stopped(record, options, problems, begun, had_ended)
+    return _stopped(record, problems, begun, had_ended)
 
 
 def _has_ended(where: Path) -> bool:
@@ -119,8 +119,8 @@ def _has_ended(where: Path) -> bool:
     return result is not None and not result.get("by_scheduler")
 
 
-def _stopped(record: Record, options: argparse.Namespace, problems: list[Problem], begun: bool, had_ended: bool) -> int:
-    """Remember and print how a run stands that was told to end."""
+def _stopped(record: Record, problems: list[Problem], begun: bool, had_ended: bool) -> Answer:
+    """Remember how a run stands that was told to end, and return that."""
     found, record = stands(record)
     now, judged, notices = time.time(), verdicts.joined_with(record, found.verdict), []
     if not problems and not verdicts.has_ended(record):
@@ -138,7 +138,7 @@ def _stopped(record: Record, options: argparse.Namespace, problems: list[Problem
     if not problems and had_ended:
         lines.append(f"it had ended before: {verdict_text.whole(about)}")
     data = {"stopped": hosts, "run": about}
-    return print_answer(options, record.run_id, data, lines, problems, notices, good="stopped")
+    return Answer(record.run_id, data, lines, problems, notices)
 
 
 def _wait(is_reached: Callable[[], bool], seconds: float) -> bool:

@@ -19,11 +19,10 @@ from madctl.playbook.job_session import with_plan
 from madctl.playbook.job_verbs import since
 from madctl.playbook.kubernetes_session import ClusterSession
 from madctl.playbook.report import report_run
-from madctl.result import to_problem
+from madctl.result import Answer, to_problem
 from madctl.runs import record_store, verdicts
 from madctl.runs.run_record import Record
 from madctl.screen.log_view import Form, LogView
-from madctl.screen.problems import print_answer
 from madctl.screen.view import View
 
 
@@ -49,8 +48,8 @@ def planned(record: Record) -> Record:
 # -- stop ------------------------------------------------------------------------------------------
 
 
-def stop(record: Record, options: argparse.Namespace) -> int:
-    """Return 0 only when the cluster says that all pods of the run have ended, or are gone; otherwise 9."""
+def stop(record: Record, options: argparse.Namespace) -> Answer:
+    """Stop a run; without problems only if the cluster says that all of its pods have ended, or are gone."""
     record = planned(record)
     done, problems = Ended(False), []
     try:
@@ -73,7 +72,7 @@ def stop(record: Record, options: argparse.Namespace) -> int:
         lines.append(f"it had ended before: {verdict_text.whole(about)}")
     hosts = [] if problems else [node["host"] for node in record.plan["nodes"]]
     data = {"stopped": hosts, "run": about}
-    return print_answer(options, record.run_id, data, lines, problems, notices, good="stopped")
+    return Answer(record.run_id, data, lines, problems, notices)
 
 
 def _how(done: Ended, record: Record) -> str:

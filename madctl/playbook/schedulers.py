@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from madctl.jobs.standing import Standing
+from madctl.result import Answer
 from madctl.runs.run_record import Record
 from madctl.screen.log_view import Form
 
@@ -21,7 +22,7 @@ class Verbs(Protocol):
     def planned(self, record: Record) -> Record:
         """Return the record of a run with its plan, if there is one yet."""
 
-    def stop(self, record: Record, options: argparse.Namespace) -> int:
+    def stop(self, record: Record, options: argparse.Namespace) -> Answer:
         """Stop a run, and prove that nothing of it is left."""
 
     def attach(self, record: Record, options: argparse.Namespace, chosen: Chosen) -> int:

@@ -99,7 +99,7 @@ def options_of(own: Sequence[str], parser: argparse.ArgumentParser) -> list[Opti
 
 
 def without_secrets(options: Sequence[Option], work: list[str] | None) -> Typed:
-    """Return what is kept of options and work: no value of a variable, and nothing of options that may hold a secret."""
+    """Return what is kept: no value of a variable, and nothing of options that may hold a secret."""
     kept: list[Option] = []
     withheld: dict[str, None] = {}
     for option in options:

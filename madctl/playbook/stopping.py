@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stop runs, wherever they are, and verify that nothing of them is left."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
+from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
+from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
+from madctl.errors import ExitCode, MadctlError, Problem, unexpected
+from madctl.playbook import ask
+from madctl.result import Answer
+from madctl.runs import record_store, verdicts
+from madctl.runs.run_record import Record
+from madctl.screen import terminal
+
+_FORCED_SECONDS = 0.0
+_AT_ONCE = 8
+
+
+def stop(record: Record, options: argparse.Namespace) -> Answer:
+    """
+    Stop a run, and return what is known of it then.
+
+    Raises:
+        MadctlError: If its nodes, or its scheduler, could not be asked.
+    """
+    if record.job:
+        from madctl.playbook import schedulers
+
+        return schedulers.verbs(record).stop(record, options)
+    return _on_nodes(record, _FORCED_SECONDS if options.force else STOP_SECONDS)
+
+
+def several(records: Sequence[Record], options: argparse.Namespace) -> Iterator[Answer]:
+    """Stop runs at the same time; yield an answer for each, in their order, also where it could not be stopped."""
+    slots, answers = threading.Semaphore(_AT_ONCE), {}
+
+    def work(record: Record) -> None:
+        with slots:
+            answers[record.run_id] = _whatever_happens(record, options)
+
+    # Ctrl-C ends the command; it need not wait for them.
+    threads = [threading.Thread(target=work, args=(record,), daemon=True) for record in records]
+    for thread in threads:
+        thread.start()
+    for record, thread in zip(records, threads, strict=True):
+        thread.join()
+        yield answers[record.run_id]
+
+
+def _whatever_happens(record: Record, options: argparse.Namespace) -> Answer:
+    try:
+        return stop(record, options)
+    except MadctlError as error:
+        return Answer(record.run_id, None, (), error.problems, exit_code=error.exit_code)
+    except Exception as error:  # noqa: BLE001  the others must be told of all the same
+        terminal.trace(error)
+        return Answer(record.run_id, None, (), (unexpected(error),), exit_code=ExitCode.INTERNAL)
+
+
+def _on_nodes(record: Record, grace: float) -> Answer:
+    wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
+    # A failure of Ansible itself is an error of its own: nothing is known of nodes that were not asked.
+    found, record = ask.nodes_of_run("stop", record, wanted)
+    reasons = {problem.host: problem.message for problem in found["problems"]}
+    empty = [host for host in record.targets["names"] if found["nodes"].get(host, {}).get("left") == []]
+    remedy = "stop the run again when the node is back"
+    problems = [
+        Problem("STOP_UNVERIFIED", reasons.get(host, "no answer"), host, remedy)
+        for host in record.targets["names"]
+        if host not in empty
+    ]
+    notices = []
+    now, judged = time.time(), verdicts.remembered(record)
+    if not problems and not verdicts.has_ended(record):
+        # It may have ended, or failed, before it was told to stop.
+        asked, record = ask.nodes_of_run("status", record, {})
+        judged = verdicts.judged(record, asked["nodes"])
+        if judged.status in (verdict.RUNNING, verdict.UNKNOWN):
+            # The proof that nothing is left is enough.
+            judged = verdict.Verdict(verdict.STOPPED, ended=now, exit_code=int(ExitCode.INTERRUPTED))
+        record, unsaved = record_store.update(verdicts.updated(record, judged, now))
+        notices = [unsaved] if unsaved else []
+    about = verdicts.described(record, judged, now)
+    lines = [f"run {record.run_id}: nothing is left on {fold(empty)}"] if empty else []
+    if not problems and judged.status != verdict.STOPPED:
+        changed = any(node.get("changed") for node in found["nodes"].values())
+        lines.append(f"{'before that, it' if changed else 'it had ended before:'} {verdict_text.whole(about)}")
+    return Answer(record.run_id, {"stopped": empty, "run": about}, lines, problems, notices)
