@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from madctl.request import after_options
 from madctl.request.options import (
     add_choice_options,
     add_command,
@@ -23,11 +24,13 @@ def register(commands: Any) -> None:
     add_run_argument(parser)
     add_choice_options(parser)
     add_since_option(parser)
+    after_options.add_after_options(parser)
     add_output_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Follow, and return the exit code of the run."""
+    from madctl.after import wishes
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
     from madctl.request import output_choice
@@ -50,4 +53,4 @@ def run(options: argparse.Namespace) -> int:
     session = RunSession(nodes, wanted, view, record)
     session.playbook = "logs"
     session.run()
-    return report_run(session, "attach", options.output == "json")
+    return report_run(session, "attach", options.output == "json", wanted=wishes.of(options))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from madctl.errors import ExitCode, Problem, RunError, refused
-from madctl.request import kubernetes_options, scheduler_options, slurm_options, typed
+from madctl.request import after_options, kubernetes_options, scheduler_options, slurm_options, typed
 from madctl.request.options import (
     add_choice_options,
     add_command,
@@ -42,6 +42,7 @@ def register(commands: Any) -> None:
     add_option(parser, "--name", metavar="NAME", help="call the run NAME, which commands take in place of its ID")
     add_option(parser, "--note", metavar="TEXT", help="remember TEXT about the run")
     add_choice_options(parser)
+    after_options.add_after_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser, "yaml")
     scheduler_options.add_scheduler_options(parser)
@@ -51,13 +52,24 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the run."""
     scheduler_options.refuse_foreign(options)
-    options.typed = _typed(options)
+    after_options.refuse_detached(options)
+    options.typed, options.hidden = _typed(options), ()
+    try:
+        return _launched(options)
+    except RunError as error:
+        if not options.dry_run:
+            _after(options, error)
+        raise
+
+
+def _launched(options: argparse.Namespace) -> int:
     if options.on == "k8s":
         return _in_pods(options)
     if options.output == "yaml":
         raise refused("USAGE", "--output yaml needs --on k8s")
     if options.on == "slurm":
         return _submit(options)
+    from madctl.after import wishes
     from madctl.lab import state
     from madctl.nodes import choose
     from madctl.nodes.hosts import from_environment
@@ -76,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         if options.name:
             _require_free(options.name)
     told = state.told(options.lab) if options.lab else ()
-    hidden = secrets(options, wanted)
+    options.hidden = hidden = secrets(options, wanted)
     view = View(nodes.names, as_json=options.output == "json", secrets=hidden, told=told, chosen=chosen)
     if options.notice:
         view.notice(options.notice)
@@ -89,7 +101,18 @@ def run(options: argparse.Namespace) -> int:
         view.errors = [Problem("INTERRUPTED", "interrupted before the start")]
         if session.plan is not None and not options.dry_run:
             disarm(session)
-    return report_run(session, "launch", options.output == "json", options.dry_run)
+    return report_run(session, "launch", options.output == "json", options.dry_run, wishes.of(options))
+
+
+def _after(options: argparse.Namespace, error: RunError) -> None:
+    """Do what is wanted after the end where there is no report, but an error, such as a scheduler that is away."""
+    from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
+    from madctl.after import wishes
+    from madctl.result import Result
+    from madctl.screen.problems import print_problems
+
+    result = Result("launch", "failed", error.exit_code, errors=error.problems)
+    print_problems([], wishes.carry_out(wishes.of(options), Mask(options.hidden).data(result), options.name))
 
 
 def _typed(options: argparse.Namespace) -> dict[str, Any] | None:
@@ -130,7 +153,8 @@ def _submit(options: argparse.Namespace) -> int:
     site = job_site.of(options)
     if options.name and not options.dry_run:
         _require_free(options.name)
-    return job_launch.run(options, site, wanted, words, secrets(options, wanted), shown)
+    options.hidden = secrets(options, wanted)
+    return job_launch.run(options, site, wanted, words, options.hidden, shown)
 
 
 def _submit_elsewhere(options: argparse.Namespace, wanted: dict[str, Any]) -> int:
@@ -152,8 +176,8 @@ def _submit_elsewhere(options: argparse.Namespace, wanted: dict[str, Any]) -> in
     elif not options.run_root:
         message = "--on slurm needs a directory that the login node and all nodes see"
         raise refused("USAGE", message, remedy="add --run-root PATH")
-    hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
-    return job_login.launch(options, login, wanted, hidden, shown)
+    options.hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
+    return job_login.launch(options, login, wanted, options.hidden, shown)
 
 
 def _in_pods(options: argparse.Namespace) -> int:
@@ -170,8 +194,8 @@ def _in_pods(options: argparse.Namespace) -> int:
         return kubernetes_launch.show("launch", options, drafted)
     if options.name:
         _require_free(options.name)
-    hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
-    return kubernetes_launch.run(options, drafted, hidden, shown)
+    options.hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
+    return kubernetes_launch.run(options, drafted, options.hidden, shown)
 
 
 def disarm(session: Any) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import r
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
+from madctl.after import wishes
 from madctl.errors import ExitCode, MadctlError, Problem, RunError, of_signal
 from madctl.jobs import place, slurm
 from madctl.jobs.slurm import Site
@@ -73,7 +74,7 @@ def run(
         view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
         session = JobSession(record, view, noted=noted)
         session.run()
-        return report_run(session, "launch", options.output == "json")
+        return report_run(session, "launch", options.output == "json", wanted=wishes.of(options))
 
 
 def _submitted(

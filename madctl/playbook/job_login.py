@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import UNKNOWN, Verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
+from madctl.after import wishes
 from madctl.errors import ExitCode, Problem, RunError
 from madctl.jobs.reading import Reading
 from madctl.jobs.standing import Standing
@@ -54,7 +55,7 @@ def launch(
         return job_launch.show_test(found["argv"], found["script"], found["remarks"], as_json)
     if options.detach and session.detached and session.record and not session.interrupted:
         return job_launch.left(session.record, list(view.warnings), as_json)
-    return report_run(session, "launch", as_json)
+    return report_run(session, "launch", as_json, options.dry_run, wishes.of(options))
 
 
 def is_elsewhere(record: Record) -> bool:
@@ -80,7 +81,7 @@ def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
     wanted["madctl_shape"] = record.plan["shape"]
     session = LoginSession(login, wanted, view, record)
     session.run()
-    return report_run(session, "attach", options.output == "json")
+    return report_run(session, "attach", options.output == "json", wanted=wishes.of(options))
 
 
 def stop(record: Record, options: argparse.Namespace) -> Answer:

@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ve
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
+from madctl.after import wishes
 from madctl.errors import ExitCode, Problem, RunError, refused
 from madctl.jobs import attempts, place, slurm, standing
 from madctl.jobs.reading import Reading
@@ -169,7 +170,7 @@ def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
     view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
     session = JobSession(record, view, reading=Reading(since(options)))
     session.run()
-    return report_run(session, "attach", options.output == "json")
+    return report_run(session, "attach", options.output == "json", wanted=wishes.of(options))
 
 
 def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> JobSession:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
+from madctl.after import wishes
 from madctl.errors import ExitCode, MadctlError, RunError, of_signal
 from madctl.jobs import kubernetes, kubernetes_draft
 from madctl.jobs.kubernetes_draft import Draft
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], sh
         stuck = manifests.agents_seconds(asked)
         session = ClusterSession(record, view, cluster, stuck_seconds=stuck, noted=noted)
         session.run()
-        return report_run(session, "launch", options.output == "json")
+        return report_run(session, "launch", options.output == "json", wanted=wishes.of(options))
 
 
 def show(command: str, options: argparse.Namespace, drafted: Draft) -> int:

@@ -11,6 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ve
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.ending import Ended
 from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
+from madctl.after import wishes
 from madctl.errors import ExitCode, MadctlError, Problem, RunError, refused
 from madctl.jobs import kubernetes
 from madctl.jobs.reading import Reading
@@ -92,7 +93,7 @@ def attach(record: Record, options: argparse.Namespace, chosen: Chosen) -> int:
     view = View((), as_json=options.output == "json", stages=(), chosen=chosen)
     session = ClusterSession(record, view, reading=Reading(since(options)))
     session.run()
-    return report_run(session, "attach", options.output == "json")
+    return report_run(session, "attach", options.output == "json", wanted=wishes.of(options))
 
 
 def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chosen) -> ClusterSession:

@@ -12,6 +12,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import FAILED, QUEUED, RUNNING, STOPPED
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text
+from madctl.after import wishes
+from madctl.after.wishes import Wishes
 from madctl.errors import ExitCode, Problem, of_signal
 from madctl.playbook.session import RunSession, Session
 from madctl.result import Result, to_json
@@ -60,8 +62,15 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
     return code
 
 
-def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool = False) -> int:
-    """Print how a run ended, or that it continues, remember it, and return the exit code."""
+def report_run(
+    session: RunSession, command: str, as_json: bool, dry_run: bool = False, wanted: Wishes = wishes.NONE
+) -> int:
+    """
+    Print how a run ended, or that it continues, remember it, and return the exit code.
+
+    Args:
+        wanted: What the user wants done after the end.
+    """
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
     data = _data(session, plan) if plan else None
@@ -82,14 +91,27 @@ def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool =
     if plan and data and not dry_run:
         _results(view, plan, data, ended)
     code = code or (ExitCode.INTERNAL if broken else code)
+    # One that was refused before its plan may have left a job.
+    run_id = plan["run_id"] if plan else session.record.run_id if session.record else None
+    status = "failed" if broken and code == ExitCode.INTERNAL else ended
+    result = view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings))
+    undone = [] if dry_run else _after(session, result, wanted)
     if as_json:
-        # One that was refused before its plan may have left a job.
-        run_id = plan["run_id"] if plan else session.record.run_id if session.record else None
-        status = "failed" if broken and code == ExitCode.INTERNAL else ended
-        terminal.say(to_json(view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings))))
+        terminal.say(to_json(replace(result, warnings=[*result.warnings, *undone])))
     elif dry_run and data:
         terminal.say(*plan_text.whole(view.masked(data), {}))
     return code
+
+
+def _after(session: RunSession, result: Result, wanted: Wishes) -> list[Problem]:
+    """Do what is wanted after the end, if this is the end; print and return what went wrong."""
+    record = session.record
+    if session.detached:
+        found = wishes.not_yet(wanted, record.run_id if record else "")
+    else:
+        found = wishes.carry_out(wanted, result, record.name if record else None)
+    print_problems([], found)
+    return found
 
 
 def own_failure(session: Session) -> list[Problem]:
