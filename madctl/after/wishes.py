@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
@@ -20,7 +20,7 @@ from madctl.after import command, notification
 from madctl.errors import Problem
 from madctl.result import Result
 
-ON_END, NOTIFY = "ON_END_FAILED", "NOTIFY_FAILED"
+_UNTOUCHED = "the run itself is not affected"
 
 
 @dataclass(frozen=True)
@@ -48,30 +48,27 @@ def carry_out(wishes: Wishes, result: Result, name: str | None = None) -> list[P
         name: What the user calls the run.
     """
     found: list[Problem] = []
-    steps: list[tuple[str, Callable[[threading.Event], str | None]]] = []
+    steps: list[tuple[Callable[[str], Problem], Callable[[threading.Event], str | None]]] = []
     # First the one that takes less time.
     if wishes.notify:
         url, text = wishes.notify, summary(result, name)
-        steps.append((NOTIFY, lambda leaving: notification.post(url, text, result, leaving)))
+        steps.append((_not_notified, lambda leaving: notification.post(url, text, result, leaving)))
     if wishes.on_end:
         line = wishes.on_end
-        steps.append((ON_END, lambda leaving: command.run(line, result, name, leaving)))
+        steps.append((_not_run, lambda leaving: command.run(line, result, name, leaving)))
     with _signals_noted() as leaving:
-        for code, step in steps:
+        for failure, step in steps:
             wrong = "interrupted" if leaving.is_set() else step(leaving)
             if wrong:
-                found.append(_failure(code, wrong))
+                found.append(failure(wrong))
     return found
 
 
 def not_yet(wishes: Wishes, run_id: str) -> list[Problem]:
     """Return that nothing was done, because a run continues."""
-    wanted = [(NOTIFY, "--notify", wishes.notify), (ON_END, "--on-end", wishes.on_end)]
-    return [
-        Problem(code, f"the run continues, so {option} has to wait", remedy=f"madctl attach {run_id} {option} …")
-        for code, option, value in wanted
-        if value
-    ]
+    attach, late = f"madctl attach {run_id}", "the run continues, so it has to wait"
+    found = [replace(_not_notified(late), remedy=f"{attach} --notify …")] if wishes.notify else []
+    return found + ([replace(_not_run(late), remedy=f"{attach} --on-end …")] if wishes.on_end else [])
 
 
 def summary(result: Result, name: str | None = None) -> str:
@@ -88,9 +85,12 @@ def summary(result: Result, name: str | None = None) -> str:
     return f"madctl: {who} {verdict_text.whole(ended)}"
 
 
-def _failure(code: str, message: str) -> Problem:
-    option = {NOTIFY: "--notify", ON_END: "--on-end"}[code]
-    return Problem(code, f"{option}: {message}", remedy="the run itself is not affected")
+def _not_notified(message: str) -> Problem:
+    return Problem("NOTIFY_FAILED", f"--notify: {message}", remedy=_UNTOUCHED)
+
+
+def _not_run(message: str) -> Problem:
+    return Problem("ON_END_FAILED", f"--on-end: {message}", remedy=_UNTOUCHED)
 
 
 @contextmanager

@@ -89,8 +89,8 @@ def test_a_run_that_continues_has_not_ended():
     found = wishes.not_yet(Wishes("true", "https://h/T0KEN"), RUN)
 
     assert [str(one) for one in found] == [
-        f"the run continues, so --notify has to wait; madctl attach {RUN} --notify … [NOTIFY_FAILED]",
-        f"the run continues, so --on-end has to wait; madctl attach {RUN} --on-end … [ON_END_FAILED]",
+        f"--notify: the run continues, so it has to wait; madctl attach {RUN} --notify … [NOTIFY_FAILED]",
+        f"--on-end: the run continues, so it has to wait; madctl attach {RUN} --on-end … [ON_END_FAILED]",
     ]
     assert wishes.not_yet(wishes.NONE, RUN) == []
 
