@@ -51,8 +51,6 @@ def run(options: argparse.Namespace) -> int:
     missing = _unknown(wanted, record.run_id)
     if missing:
         raise UsageError(*missing)
-    if record.name and not any(option.name == "--name" for option in wanted.options):
-        wanted = wanted._replace(options=(*wanted.options, Option("--name", (record.name,))))
     _return_to(record)
     launch = options.parse(["launch", *wanted.words])
     launch.notice = _replaced(wanted)
@@ -71,6 +69,9 @@ def _wanted(record: Record, options: argparse.Namespace) -> Typed:
         message = f"what was typed for run {record.run_id} is not known: madctl launch of this version did not start it"
         raise refused("RERUN_IMPOSSIBLE", message, remedy="launch it with madctl launch")
     before = typed.loaded(record.typed)
+    if record.name and not any(option.name == "--name" for option in before.options):
+        # A settings file, for example, has given it.
+        before = before._replace(options=(*before.options, Option("--name", (record.name,))))
     own = glued(options.own[options.own.index(options.command) + 1 :])
     changes = [one for one in typed.options_of(own, options.parser.commands["rerun"]) if one.name != WITHOUT]
     return typed.changed(before, changes, _left_out(options.without, before), options.work)

@@ -92,8 +92,8 @@ def options_of(own: Sequence[str], parser: argparse.ArgumentParser) -> list[Opti
         if word not in known and name not in known and word[:2] in known and not word.startswith("--"):
             name, equals, value = word[:2], "=", word[2:]
         inline = (value,) if equals and word not in known else ()
-        action = known.get(name)
-        found.append(Option(action.option_strings[-1] if action else name, (*inline, *own[at : at + count])))
+        if name in known:  # What the parser took for an argument, such as -1, is none.
+            found.append(Option(known[name].option_strings[-1], (*inline, *own[at : at + count])))
         at += count
     return found
 

@@ -57,8 +57,9 @@ def test_it_is_launched_where_it_was_with_changes_and_its_name(launched, tmp_pat
 def test_a_name_that_was_not_typed_is_kept_and_can_be_changed(launched):
     remember("train.py", name="big")
 
-    assert cli.main(["rerun"]) == cli.main(["rerun", "--name", "other"]) == 0
-    assert [options.name for options in launched] == ["big", "other"]
+    for words in ([], ["--name", "other"], ["--without", "name"], ["-1", "--without", "name"]):
+        assert cli.main(["rerun", *words]) == 0
+    assert [options.name for options in launched] == ["big", "other", None, None]
 
 
 @pytest.mark.parametrize("words", [["--without", "timeout"], ["--without", "--timeout"], ["--without=--timeout"]])
