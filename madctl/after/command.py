@@ -90,7 +90,9 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.wait(_GRACE_SECONDS)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    # One that hangs in the kernel is left to it.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE_SECONDS)
 
 
 class _Output(threading.Thread):

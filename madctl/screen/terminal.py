@@ -153,7 +153,10 @@ def can_ask() -> bool:
 def agreed(question: str) -> bool:
     """Ask on the terminal, and return whether the answer is yes; an empty one is no."""
     ERR.write(f"{plain(question)} [y/N] ")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except (OSError, ValueError):
+        return False  # The terminal has gone, or it was no text.
 
 
 def trace(error: BaseException) -> None:

@@ -2,6 +2,7 @@
 """The one place that prints: what is harmless, and streams that take nothing."""
 
 import os
+import pty
 import subprocess
 import sys
 
@@ -175,3 +176,24 @@ def test_what_a_machine_lacks_is_not_a_bug(capsys, monkeypatch):
 
     assert cli.main(["status"]) == 1
     assert capsys.readouterr().err == "madctl: /tmp/\\x1bx: no space left on device [INTERNAL]\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_yes"), [("y\n", True), ("yes\n", True), ("\n", False), ("no\n", False), ("\x04", False), ("y\udcff\n", False)]
+)
+def test_a_question_on_a_terminal(typed, is_yes, monkeypatch):
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "r", closefd=False) as given, os.fdopen(slave, "w") as shown:
+        monkeypatch.setattr(sys, "stdin", given)
+        monkeypatch.setattr(sys, "stderr", shown)
+        os.write(master, typed.encode(errors="surrogateescape"))
+        assert terminal.can_ask()
+        assert terminal.agreed("stop\x1b[2J these 2 runs?") is is_yes
+        assert b"stop\\x1b[2J these 2 runs? [y/N] " in os.read(master, 1 << 16)
+    os.close(master)
+
+
+def test_nobody_is_asked_without_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert not terminal.can_ask()
