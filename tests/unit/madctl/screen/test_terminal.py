@@ -179,7 +179,8 @@ def test_what_a_machine_lacks_is_not_a_bug(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("typed", "is_yes"), [("y\n", True), ("yes\n", True), ("\n", False), ("no\n", False), ("\x04", False), ("y\udcff\n", False)]
+    ("typed", "is_yes"),
+    [("y\n", True), ("yes\n", True), ("\n", False), ("no\n", False), ("\x04", False), ("y\udcff\n", False)],
 )
 def test_a_question_on_a_terminal(typed, is_yes, monkeypatch):
     master, slave = pty.openpty()
