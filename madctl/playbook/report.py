@@ -109,7 +109,8 @@ def _after(session: RunSession, result: Result, wanted: Wishes) -> list[Problem]
     if session.detached:
         found = wishes.not_yet(wanted, record.run_id if record else "")
     else:
-        found = wishes.carry_out(wanted, result, record.name if record else None)
+        # Where a check has failed, there is no record yet.
+        found = wishes.carry_out(wanted, result, record.name if record else session.wanted.get("madctl_name"))
     print_problems([], found)
     return found
 

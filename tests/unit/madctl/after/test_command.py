@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -69,15 +70,28 @@ def test_a_machine_without_a_shell(monkeypatch):
     assert run("true", RESULT, None) == "the command could not be started: no such file or directory"
 
 
-@pytest.mark.parametrize("line", ["sleep 600 & echo $! > pids; echo $$ >> pids; wait", "trap '' TERM; {}"])
-def test_one_that_does_not_end_is_killed_with_what_it_started(line, monkeypatch):
-    monkeypatch.setattr(command, "_GRACE_SECONDS", 0.2)
-    line = line.replace("{}", "sleep 600 & echo $! > pids; echo $$ >> pids; wait; wait")
-    wrong = run(line, RESULT, None, seconds=1.0)
+STARTS = "sleep 600 & echo $! > pids.new; echo $$ >> pids.new; mv pids.new pids; wait; wait"
 
-    assert wrong == "the command did not end within 1 s, so it was killed"
+
+@pytest.mark.parametrize("line", [STARTS, f"trap '' TERM; {STARTS}"])
+def test_one_that_is_ended_is_killed_with_what_it_started(line, monkeypatch):
+    monkeypatch.setattr(command, "_GRACE_SECONDS", 0.2)
+    leaving = threading.Event()
+
+    def leave():
+        while not Path("pids").exists():
+            time.sleep(0.01)
+        leaving.set()
+
+    threading.Thread(target=leave, daemon=True).start()
+    assert run(line, RESULT, None, leaving) == "interrupted"
+
     pids = [int(pid) for pid in Path("pids").read_text().split()]
     assert len(pids) == 2 and not any(map(is_alive, pids))
+
+
+def test_one_that_does_not_end_has_a_limit():
+    assert run("exec sleep 600", RESULT, None, seconds=1.0) == "the command did not end within 1 s, so it was killed"
 
 
 def test_what_it_leaves_in_the_background_is_not_waited_for():

@@ -152,3 +152,14 @@ def test_nothing_is_done_after_a_dry_run(session, wanted, capsys):
     report.report_run(session, "launch", as_json=True, dry_run=True, wanted=wishes)
 
     assert not got.exists() and posted == []
+
+
+def test_a_launch_that_a_check_refused_is_told_by_its_name(session, wanted):
+    wishes, _, posted = wanted
+    session.record, session.wanted = None, {"madctl_name": "big"}
+    problem = {"code": "PORT_IN_USE", "host": "node1", "message": "port 29500 is in use", "remedy": None}
+    session.on_task("madctl.multinode.run_launch", "node1", {"checks": {}, "problems": [problem]})
+
+    assert report.report_run(session, "launch", as_json=True, wanted=wishes) == 3
+    text = f"madctl: big ({PLAN['run_id']}) failed: node1: port 29500 is in use"
+    assert json.loads(posted[0][2])["text"] == text
