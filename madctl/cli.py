@@ -15,17 +15,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
-from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
+from madctl.commands import (
+    attach,
+    check,
+    collect,
+    completion,
+    gc,
+    inventory,
+    lab,
+    launch,
+    logs,
+    ps,
+    rerun,
+    status,
+    stop,
+)
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.request import words
 from madctl.request.help_text import Example
 from madctl.request.parser import Parser
 from madctl.screen import terminal
 
-COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
-
-# Options that take another program's options.
-_OF_OTHERS = ("--mpi-args", "--sbatch-args")
+COMMANDS = (launch, check, ps, status, logs, attach, stop, rerun, collect, gc, inventory, lab, completion)
 
 
 class _OnScreen(Parser):
@@ -90,8 +101,9 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         depth = 2 if named[:1] == ["lab"] and named[1:2] and not named[1].startswith("-") else 1
         arguments = [*named[:depth], "--help", *named[depth:]]
     found = _split(arguments, parser)
-    options = parser.parse_args(glued(found.own))
+    options = parser.parse_args(words.glued(found.own))
     options.work, options.notice, options.parser = found.work, found.notice, parser
+    options.own, options.parse = found.own, parsed
     return options
 
 
@@ -125,12 +137,6 @@ def _leave(code: int) -> int:
     if any(thread.name == "madctl-events" for thread in threading.enumerate()):
         os._exit(code)
     return code
-
-
-def glued(arguments: Sequence[str]) -> list[str]:
-    """Join an option that takes another program's options with its value, which argparse would take for one of ours."""
-    left = iter(arguments)
-    return [f"{word}={next(left, '')}" if word in _OF_OTHERS else word for word in left]
 
 
 def _report(error: MadctlError, arguments: Sequence[str]) -> int:

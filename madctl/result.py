@@ -55,10 +55,15 @@ def answer(
     return Answer(Result(command, status, code, run_id, data, problems, notices), lines)
 
 
+def as_data(result: Result) -> dict[str, Any]:
+    """Return the result as data, as it is written."""
+    lists = {"errors": list(map(_problem, result.errors)), "warnings": list(map(_problem, result.warnings))}
+    return {**vars(result), **lists}
+
+
 def to_json(result: Result) -> str:
     """Write the result as one JSON object on one line, in characters that are harmless to a terminal."""
-    lists = {"errors": list(map(_problem, result.errors)), "warnings": list(map(_problem, result.warnings))}
-    text = json.dumps(_finite({"schema": SCHEMA, **vars(result), **lists}), allow_nan=False)
+    text = json.dumps(_finite({"schema": SCHEMA, **as_data(result)}), allow_nan=False)
     # The only control character that JSON leaves as it is.
     return text.replace("\x7f", "\\u007f")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from madctl.request import after_options
 from madctl.request.options import (
     add_choice_options,
     add_command,
@@ -23,15 +24,17 @@ def register(commands: Any) -> None:
     add_run_argument(parser)
     add_choice_options(parser)
     add_since_option(parser)
+    after_options.add_after_options(parser)
     add_output_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Follow, and return the exit code of the run."""
+    from madctl.after import wishes
     from madctl.playbook.report import report_run
     from madctl.records import record_store
     from madctl.verbs.attach import follower
 
     session = follower(record_store.load(options.run_id), options)
     session.run()
-    return report_run(session, "attach", options.output == "json")
+    return report_run(session, "attach", options.output == "json", wanted=wishes.of(options))

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
-from madctl.request import scheduler_options
+from madctl.errors import RunError
+from madctl.request import after_options, scheduler_options, typed
 from madctl.request.options import (
     add_choice_options,
     add_command,
@@ -32,12 +34,15 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Check every node, start the job on all of them at once, and follow it to the end."
     parser = add_command(commands, "launch", run, "start a job on all nodes at once", about, _EXAMPLES)
+    # What a rerun needs of the command line, and what must not be shown; found while it is carried out.
+    parser.set_defaults(typed=None, hidden=())
     parser.usage = "madctl launch [--hosts LIST] [OPTION…] [--] SCRIPT.py [ARG…]"
     add_host_options(parser)
     add_job_options(parser)
     add_option(parser, "--name", metavar="NAME", help="call the run NAME, which commands take in place of its ID")
     add_option(parser, "--note", metavar="TEXT", help="remember TEXT about the run")
     add_choice_options(parser)
+    after_options.add_after_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")
     add_output_option(parser, "yaml")
     scheduler_options.add_scheduler_options(parser)
@@ -46,16 +51,55 @@ def register(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the run."""
-    from madctl.playbook.report import report_run
     from madctl.verbs import launch
 
     launch.require(options)
+    after_options.refuse_detached(options)
+    options.typed = _typed(options)
+    try:
+        return _launched(options)
+    except RunError as error:
+        if not options.dry_run:
+            _after(options, error)
+        raise
+
+
+def _launched(options: argparse.Namespace) -> int:
+    from madctl.after import wishes
+    from madctl.playbook.report import report_run
+    from madctl.request.role_variables import secrets
+    from madctl.verbs import launch
+
     if options.on != "ssh":
         return _in_pods(options) if options.on == "k8s" else _submit(options)
     session = launch.on_nodes(options)
+    session.typed, options.hidden = options.typed, secrets(options, session.wanted)
     session.run()
     launch.settle(session, options)
-    return report_run(session, "launch", options.output == "json", options.dry_run)
+    return report_run(session, "launch", options.output == "json", options.dry_run, wishes.of(options))
+
+
+def _after(options: argparse.Namespace, error: RunError) -> None:
+    """Do what is wanted after the end where there is no report, but an error, such as a scheduler that is away."""
+    from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
+    from madctl.after import wishes
+    from madctl.result import Result
+    from madctl.screen.problems import print_problems
+
+    result = Result("launch", "failed", error.exit_code, errors=error.problems)
+    print_problems([], wishes.carry_out(wishes.of(options), Mask(options.hidden).data(result), options.name))
+
+
+def _typed(options: argparse.Namespace) -> dict[str, Any] | None:
+    """Return what was typed, as the record keeps it for a rerun; None where nothing was."""
+    own = getattr(options, "own", None)
+    if not own:
+        return None
+    found = typed.options_of(own[own.index(options.command) + 1 :], options.parser.commands[options.command])
+    try:
+        return typed.dumped(typed.without_secrets(found, options.work), os.getcwd())
+    except FileNotFoundError:
+        return None  # Its directory is gone already.
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -72,10 +116,12 @@ def _submit(options: argparse.Namespace) -> int:
         launch.require_free_name(options)
     if site is None:
         login, wanted = launch.login_node(options, wanted)
-        return job_login.launch(options, login, wanted, secrets(options, wanted), shown)
+        options.hidden = secrets(options, wanted)
+        return job_login.launch(options, login, wanted, options.hidden, shown)
     if options.dry_run:
         return job_launch.test(options, site, words)
-    return job_launch.run(options, site, wanted, words, secrets(options, wanted), shown)
+    options.hidden = secrets(options, wanted)
+    return job_launch.run(options, site, wanted, words, options.hidden, shown)
 
 
 def _in_pods(options: argparse.Namespace) -> int:
@@ -88,5 +134,5 @@ def _in_pods(options: argparse.Namespace) -> int:
     if options.dry_run:
         return kubernetes_launch.show("launch", options, drafted)
     launch.require_free_name(options)
-    hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
-    return kubernetes_launch.run(options, drafted, hidden, shown)
+    options.hidden, shown = secrets(options, wanted), output_choice.unchecked(options)
+    return kubernetes_launch.run(options, drafted, options.hidden, shown)

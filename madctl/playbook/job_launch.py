@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import r
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
+from madctl.after import wishes
 from madctl.errors import ExitCode, MadctlError, Problem, RunError, of_signal
 from madctl.jobs import place, slurm
 from madctl.jobs.slurm import Site
@@ -68,7 +69,7 @@ def run(
             return left(found, options.output == "json")
         session = follower(found, options, hidden, shown, noted)
         session.run()
-        return report_run(session, "launch", options.output == "json")
+        return report_run(session, "launch", options.output == "json", wanted=wishes.of(options))
 
 
 def submit(
@@ -85,7 +86,7 @@ def submit(
     """
     slurm.require()
     record_store.prepare()
-    record, said = _submitted(run_ids.new(), site, options.nodes, chosen, wanted, noted)
+    record, said = _submitted(run_ids.new(), site, options, chosen, wanted, noted)
     unsaved = record_store.save(record)
     notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
     return Left(record, (*([options.notice] if options.notice else []), *notices))
@@ -111,14 +112,14 @@ def follower(
 
 
 def _submitted(
-    run_id: str, site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any], noted: list[int]
+    run_id: str, site: Site, options: argparse.Namespace, chosen: list[str], wanted: dict[str, Any], noted: list[int]
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
     arguments = arguments_of(run_id, wanted)
-    drafted = place.draft(site.root, run_id, nodes, chosen)
+    drafted = place.draft(site.root, run_id, options.nodes, chosen)
     place.prepare(drafted, arguments, {"requeue": "--requeue" in chosen})
     job = {"on": "slurm", "id": "", "place": str(drafted.place), "conf": site.conf}
-    record = record_of(arguments, nodes, job)
+    record = replace(record_of(arguments, options.nodes, job), typed=options.typed)
     # If this process is killed before it knows the job's id, the job is found by its name.
     record_store.save(record)
     try:

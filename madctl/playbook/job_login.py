@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import UNKNOWN, Verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen, narrowed
+from madctl.after import wishes
 from madctl.errors import ExitCode, Problem, RunError
 from madctl.jobs.reading import Reading
 from madctl.jobs.standing import Standing
@@ -48,7 +49,7 @@ def launch(
         return job_launch.show_test(found["argv"], found["script"], found["remarks"], as_json)
     if options.detach and session.detached and session.record and not session.interrupted:
         return job_launch.left(job_launch.Left(session.record, tuple(session.view.warnings)), as_json)
-    return report_run(session, "launch", as_json)
+    return report_run(session, "launch", as_json, options.dry_run, wishes.of(options))
 
 
 def submitter(
@@ -60,7 +61,9 @@ def submitter(
     view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
     if options.notice:
         view.notice(options.notice)
-    return LoginSession(login, wanted, view)
+    session = LoginSession(login, wanted, view)
+    session.typed = options.typed
+    return session
 
 
 def is_elsewhere(record: Record) -> bool:
@@ -88,10 +91,9 @@ def follower(record: Record, options: argparse.Namespace, view: View) -> LoginSe
 
 
 def stop(record: Record, is_forced: bool) -> Answer:
-    """Return 0 only when the run has ended, and Slurm says that its job is over."""
-    del is_forced  # The playbook there gives every run the same time to end.
+    """Stop a run; without problems only if it has ended, and Slurm says that its job is over."""
     login, named = _at(record)
-    found = _played("stop", ACTION, login, {**named, "madctl_grace": _GRACE_SECONDS})
+    found = _played("stop", ACTION, login, {**named, "madctl_grace": 0.0 if is_forced else _GRACE_SECONDS})
     problems = list(map(to_problem, found["problems"]))
     lines = [] if problems else [f"run {record.run_id}: job {found['job_id']} is over, nothing is left"]
     return answer("stop", record.run_id, {"job": record.shown_job}, lines, problems, [], good="stopped")

@@ -62,7 +62,7 @@ def stands(record: Record) -> tuple[Standing, Record]:
 
 
 def stop(record: Record, is_forced: bool) -> Answer:
-    """Return 0 only when the run wrote its end, or never began, and Slurm says that the job is over; otherwise 9."""
+    """Stop a run; without problems only if it wrote its end, or never began, and Slurm says that the job is over."""
     record = submitted(record)
     assert record.job is not None
     job_id, base, conf = record.job["id"], Path(record.job["place"]), record.job.get("conf", "")
@@ -119,7 +119,7 @@ def _has_ended(where: Path) -> bool:
 
 
 def _stopped(record: Record, problems: list[Problem], begun: bool, had_ended: bool) -> Answer:
-    """Remember and print how a run stands that was told to end."""
+    """Remember how a run stands that was told to end, and return that."""
     found, record = stands(record)
     now, judged, notices = time.time(), verdicts.joined_with(record, found.verdict), []
     if not problems and not verdicts.has_ended(record):

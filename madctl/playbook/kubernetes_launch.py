@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
+from madctl.after import wishes
 from madctl.errors import ExitCode, MadctlError, RunError, of_signal
 from madctl.jobs import kubernetes, kubernetes_draft
 from madctl.jobs.kubernetes_draft import Draft
@@ -40,7 +42,7 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], sh
             return left(found, options.output == "json")
         session = follower(found, cluster, options, drafted, hidden, shown, noted)
         session.run()
-        return report_run(session, "launch", options.output == "json")
+        return report_run(session, "launch", options.output == "json", wanted=wishes.of(options))
 
 
 def reached(drafted: Draft) -> Cluster:
@@ -64,7 +66,7 @@ def create(options: argparse.Namespace, drafted: Draft, cluster: Cluster) -> Lef
     """
     asked = drafted.asked
     where = kubernetes.place(cluster, str(asked.get("k8s_kubeconfig") or ""))
-    record = record_of(asked, int(asked["nnodes"]), where)
+    record = replace(record_of(asked, int(asked["nnodes"]), where), typed=options.typed)
     unsaved = record_store.save(record)
     try:
         kubernetes.create(cluster, drafted.objects())

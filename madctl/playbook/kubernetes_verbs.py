@@ -48,7 +48,7 @@ def planned(record: Record) -> Record:
 
 
 def stop(record: Record, is_forced: bool) -> Answer:
-    """Return 0 only when the cluster says that all pods of the run have ended, or are gone; otherwise 9."""
+    """Stop a run; without problems only if the cluster says that all of its pods have ended, or are gone."""
     record = planned(record)
     done, problems = Ended(False), []
     try:

@@ -80,7 +80,7 @@ class LoginSession(RunSession):
         if self.record is None:
             arguments = {name.removeprefix(PREFIX): value for name, value in self.wanted.items()}
             made = record_of({**arguments, "run_id": event["run_id"]}, self.wanted["madctl_slurm_nodes"], job)
-            self.remember(made)
+            self.remember(replace(made, typed=self.typed))
         else:
             self.remember(replace(self.record, job=job))
         for line in event["said"]:

@@ -12,6 +12,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import FAILED, QUEUED, RUNNING, STOPPED
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text
+from madctl.after import wishes
+from madctl.after.wishes import Wishes
 from madctl.errors import ExitCode, Problem, of_signal
 from madctl.playbook.session import RunSession, Session
 from madctl.records import record_store, verdicts
@@ -65,11 +67,19 @@ def check_result(session: Session) -> Result:
     return cast(Result, view.masked(result))
 
 
-def report_run(session: RunSession, command: str, as_json: bool, dry_run: bool = False) -> int:
-    """Print how a run ended, or that it continues, remember it, and return the exit code."""
+def report_run(
+    session: RunSession, command: str, as_json: bool, dry_run: bool = False, wanted: Wishes = wishes.NONE
+) -> int:
+    """
+    Print how a run ended, or that it continues, remember it, and return the exit code.
+
+    Args:
+        wanted: What the user wants done after the end.
+    """
     result = run_result(session, command, dry_run)
+    undone = [] if dry_run else _after(session, result, wanted)
     if as_json:
-        terminal.say(to_json(result))
+        terminal.say(to_json(replace(result, warnings=[*result.warnings, *undone])))
     elif dry_run and result.data:
         terminal.say(*plan_text.whole(result.data, {}))
     return result.exit_code
@@ -101,6 +111,18 @@ def run_result(session: RunSession, command: str, dry_run: bool = False) -> Resu
     run_id = plan["run_id"] if plan else session.record.run_id if session.record else None
     status = "failed" if broken and code == ExitCode.INTERNAL else ended
     return cast(Result, view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings)))
+
+
+def _after(session: RunSession, result: Result, wanted: Wishes) -> list[Problem]:
+    """Do what is wanted after the end, if this is the end; print and return what went wrong."""
+    record = session.record
+    if session.detached:
+        found = wishes.not_yet(wanted, record.run_id if record else "")
+    else:
+        # Where a check has failed, there is no record yet.
+        found = wishes.carry_out(wanted, result, record.name if record else session.wanted.get("madctl_name"))
+    print_problems([], found)
+    return found
 
 
 def own_failure(session: Session) -> list[Problem]:

@@ -171,6 +171,8 @@ class RunSession(Session):
     def __init__(self, nodes: Targets, wanted: dict[str, Any], view: View, record: Record | None = None) -> None:
         super().__init__(nodes, wanted, view)
         self.record = record
+        # What the user typed, as a record keeps it.
+        self.typed: dict[str, Any] | None = None
         self.is_forgotten = False
         self._attached = record is not None
         self.final: dict[str, Any] | None = None
@@ -208,7 +210,8 @@ class RunSession(Session):
             # First of all, so that the run can be found even if madctl is killed now.
             ways = reach.keep(self.nodes, self.ways)
             name, note = self.wanted.get("madctl_name"), self.wanted.get("madctl_note")
-            self.remember(record_store.create(self.plan, self.nodes, self.wanted["madctl_work"], ways, name, note))
+            made = record_store.create(self.plan, self.nodes, self.wanted["madctl_work"], ways, name, note)
+            self.remember(replace(made, typed=self.typed))
         self.view.planned(self.plan, without_ifconfig)
         if self.record:
             self.view.called(self.record.run_id, self.record.name)

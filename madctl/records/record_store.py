@@ -231,9 +231,10 @@ def read(run_id: str) -> Record:
     try:
         text, is_own = _content(path)
         record = run_record.parsed(run_id, text)
-        # A way to a node is a command line of this machine, and so is a configuration that names plugins, or programs.
+        # A way to a node is a command line of this machine, and so are a configuration that names plugins, or programs,
+        # and what is launched again.
         job = record.job and {key: value for key, value in record.job.items() if key not in ("conf", "kubeconfig")}
-        return record if is_own else replace(record, ways=None, job=job)
+        return record if is_own else replace(record, ways=None, job=job, typed=None)
     except (OSError, ValueError) as error:
         remedy = f"to forget the run here: rm -r {path}; its nodes still know it: madctl ps --hosts …"
         raise refused("RECORD_UNREADABLE", f"{path}: {reason(error)}", remedy=remedy) from error

@@ -74,6 +74,9 @@ class Record:
     # says how that is reached, as ``targets`` does for nodes, and the files are there. In a cluster of Kubernetes it
     # has a ``namespace`` instead, and the ``kubeconfig`` and the ``context`` if the user named them.
     job: dict[str, Any] | None = None
+    # What was typed: ``options``, each with its values, the words of the ``work``, what is ``withheld`` because it may
+    # be a secret, and the ``directory``; see ``request.typed``. None where it was not madctl that launched it.
+    typed: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
         """Return the nodes as commands take them."""
@@ -170,6 +173,8 @@ _node = fields({"host": _text}, {"run_dir": maybe(_text), "clock_offset": maybe(
 _job_id = like(JOB_ID)
 _in_slurm = fields({"on": one_of("slurm"), "id": _job_id, "place": _text}, {"conf": _text, "login": _targets})
 _in_cluster = fields({"on": one_of("k8s"), "id": _job_id, "namespace": _text}, {"context": _text, "kubeconfig": _text})
+_option, _withheld = listed(_is_word, _MOST, 1), like(re.compile(r"--[\w-]+( .*)?", re.DOTALL))
+_typed = {"options": listed(_option, _MOST), "work": maybe(listed(_is_word, _MOST)), "directory": _is_word}
 _SHAPES = {
     "run_id": like(RUN_ID),
     "created": number(0, _LATEST),
@@ -193,4 +198,5 @@ _SHAPES = {
     "cause": maybe(_text),
     "attempts": whole(1, MOST),
     "job": maybe(either(_in_slurm, _in_cluster)),
+    "typed": maybe(fields({**_typed, "withheld": listed(_withheld, _MOST)})),
 }

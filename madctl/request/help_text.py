@@ -70,7 +70,8 @@ def option(action: argparse.Action) -> Option:
     """Return an option as it is written: all its names, then its value."""
     value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
     if not action.option_strings:
-        return Option(f"[{value}]" if action.nargs == "?" else str(value), action.help or "")
+        spelled = {"?": f"[{value}]", "*": f"[{value}…]"}.get(str(action.nargs), str(value))
+        return Option(spelled, action.help or "")
     forms: dict[Any, str] = {0: "", "?": f" [{value}]", "+": f" {value}…"}
     return Option(", ".join(action.option_strings) + forms.get(action.nargs, f" {value}"), action.help or "")
 

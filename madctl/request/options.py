@@ -60,6 +60,17 @@ def add_command(
     return parser
 
 
+def add_options_of(parser: argparse.ArgumentParser, other: argparse.ArgumentParser) -> None:
+    """Add all options of another command, in the same groups, except those that print help."""
+    for group in other._action_groups:
+        options = [action for action in group._group_actions if action.option_strings]
+        own = [action for action in options if not isinstance(action, argparse._HelpAction)]
+        is_plain = group.title in ("positional arguments", "options")
+        place: Any = parser if is_plain or not own else parser.add_argument_group(group.title)
+        for action in own:
+            place._add_action(action)
+
+
 def add_host_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select nodes and say how to reach them."""
     group = parser.add_argument_group("nodes")

@@ -20,6 +20,8 @@ _LAB = "lab"
 # Its subcommands that run a command, and how many words come before that.
 _IN_LAB = {"exec": 1, "slurm": 0}
 _NODES = "nodes"
+# Options whose value looks like options, of another program or of ours.
+_WITH_OPTIONS = ("--mpi-args", "--sbatch-args", "--without")
 
 
 class Words(NamedTuple):
@@ -92,31 +94,38 @@ def _plain(arguments: Sequence[str], at: int, parser: argparse.ArgumentParser) -
     """Yield the places of words that are neither options nor their values, and of the separator."""
     while at < len(arguments):
         word = arguments[at]
-        if not _is_option(word):
+        if not is_option(word):
             yield at
-        at += 1 + _values(word, arguments[at + 1 :], parser)
+        at += 1 + values_after(word, arguments[at + 1 :], parser)
 
 
-def _values(word: str, after: Sequence[str], parser: argparse.ArgumentParser) -> int:
+def values_after(word: str, after: Sequence[str], parser: argparse.ArgumentParser) -> int:
     """Return how many of the words after an option are its values."""
     action = parser._option_string_actions.get(word)
     if action is None or action.nargs == 0:
         return 0
     if action.nargs is None:
         return 1
-    count = next((place for place, word in enumerate(after) if _is_option(word) or word == "--"), len(after))
+    count = next((place for place, word in enumerate(after) if is_option(word) or word == "--"), len(after))
     return min(count, 1) if action.nargs == argparse.OPTIONAL else count
 
 
-def _is_option(word: str) -> bool:
+def is_option(word: str) -> bool:
+    """Return whether a word of a command line is an option, with or without a value."""
     return word.startswith("-") and word not in ("-", "--")
 
 
 def _named(words: Sequence[str]) -> list[str]:
     own = words[: words.index("--")] if "--" in words else words
-    return list(dict.fromkeys(word.partition("=")[0] for word in own if _is_option(word)))
+    return list(dict.fromkeys(word.partition("=")[0] for word in own if is_option(word)))
 
 
 def _options(group: argparse._ArgumentGroup) -> Iterator[str]:
     for action in group._group_actions:
         yield from action.option_strings
+
+
+def glued(arguments: Sequence[str]) -> list[str]:
+    """Join an option that takes another program's options with its value, which argparse would take for one of ours."""
+    left = iter(arguments)
+    return [f"{word}={next(left, '')}" if word in _WITH_OPTIONS else word for word in left]

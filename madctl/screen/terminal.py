@@ -181,6 +181,20 @@ def tell(*texts: object) -> None:
     streams()[1].lines(texts)
 
 
+def can_ask() -> bool:
+    """Return whether there is a person to ask, who sees the question."""
+    return sys.stdin is not None and sys.stdin.isatty() and ERR.is_terminal()
+
+
+def agreed(question: str) -> bool:
+    """Ask on the terminal, and return whether the answer is yes; an empty one is no."""
+    ERR.write(f"{plain(question)} [y/N] ")
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except (OSError, ValueError):
+        return False  # The terminal has gone, or it was no text.
+
+
 def trace(error: BaseException) -> None:
     """Print where an error came from, if the user is looking for a bug."""
     if os.environ.get(DEBUG):

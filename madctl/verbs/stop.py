@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stop a run on all its nodes, and verify that nothing of it is left."""
+"""Stop runs, wherever they are, and verify that nothing of them is left."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
-from madctl.errors import ExitCode, Problem
+from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.playbook import ask
 from madctl.records import record_store, verdicts
 from madctl.records.run_record import Record
-from madctl.result import Answer, answer
+from madctl.result import Answer, Result, answer
+from madctl.screen import terminal
 
 _FORCED_SECONDS = 0.0
+_AT_ONCE = 8
 
 
 def stop(record: Record, is_forced: bool = False) -> Answer:
@@ -62,3 +66,30 @@ def stop(record: Record, is_forced: bool = False) -> Answer:
         lines.append(f"{'before that, it' if changed else 'it had ended before:'} {verdict_text.whole(about)}")
     data = {"stopped": empty, "run": about}
     return answer("stop", record.run_id, data, lines, problems, notices, good="stopped")
+
+
+def several(records: Sequence[Record], is_forced: bool = False) -> Iterator[Answer]:
+    """Stop runs at the same time; yield an answer for each, in their order, also where it could not be stopped."""
+    slots, answers = threading.Semaphore(_AT_ONCE), {}
+
+    def work(record: Record) -> None:
+        with slots:
+            answers[record.run_id] = _whatever_happens(record, is_forced)
+
+    # Ctrl-C ends the command; it need not wait for them.
+    threads = [threading.Thread(target=work, args=(record,), daemon=True) for record in records]
+    for thread in threads:
+        thread.start()
+    for record, thread in zip(records, threads, strict=True):
+        thread.join()
+        yield answers[record.run_id]
+
+
+def _whatever_happens(record: Record, is_forced: bool) -> Answer:
+    try:
+        return stop(record, is_forced)
+    except MadctlError as error:
+        return Answer(Result("stop", "failed", error.exit_code, record.run_id, errors=error.problems), ())
+    except Exception as error:  # noqa: BLE001  the others must be told of all the same
+        terminal.trace(error)
+        return Answer(Result("stop", "failed", ExitCode.INTERNAL, record.run_id, errors=[unexpected(error)]), ())

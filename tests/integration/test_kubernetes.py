@@ -282,3 +282,15 @@ def test_a_dry_run_can_be_created_with_kubectl(site, tmp_path):
 
     assert done.code == 0, done.err
     wait_for(lambda: "Complete" in site.conditions(job["labels"]["madctl.dev/run"]), 60)
+
+
+def test_a_run_is_created_again_and_its_end_is_told(site, tmp_path):
+    tell = f"cat > {tmp_path}/$MADCTL_RUN_STATUS"
+    words = ["--name", "big", "--on-end", tell, "--env", "WORD=a", "--command", "--", "sh", "-c", "echo $WORD; exit 3"]
+    failed = site.launch(*words, nodes=1)
+    again = madctl("rerun", "big", "--nnodes", "2", "--env", "WORD=b", "--output", "json", "--", "-c", "echo $WORD")
+
+    told = [json.loads((tmp_path / status).read_text())["run_id"] for status in ("failed", "succeeded")]
+    assert (failed.code, again.code) == (6, 0), again.err
+    assert told == [failed.json["run_id"], again.json["run_id"]]
+    assert len(re.findall(r"│ b$", again.err, re.M)) == 2 and "(big)" in again.err

@@ -376,3 +376,20 @@ def test_a_directory_that_one_node_does_not_see_is_told_at_once_with_its_node(si
     assert (done.code, done.codes) == (5, ["NODE_NOT_READY"]), done.err
     (error,) = done.json["errors"]
     assert error["host"] == "node2" and "--run-root" in error["remedy"], error
+
+
+# -- again, and after the end ----------------------------------------------------------------------
+
+
+def test_a_job_is_submitted_again_and_its_end_is_told_to_whoever_follows(site, tmp_path):
+    tell = f"cat > {tmp_path}/$MADCTL_RUN_STATUS"
+    failed = site.launch("--name", "big", "--on-end", tell, "--command", "--", "sh", "-c", "exit 3", nodes=1)
+    again = madctl("rerun", "big", "--detach", "--without", "on-end", "--nodes", "2", "--", "-c", "echo again")
+    attached = madctl("attach", "big", "--on-end", tell)
+    listed = madctl("ps", "--output", "json").json["data"]["runs"]
+
+    told = [json.loads((tmp_path / status).read_text()) for status in ("failed", "succeeded")]
+    assert (failed.code, again.code, attached.code) == (6, 0, 0), again.err + attached.err
+    assert [one["run_id"] for one in told] == [failed.json["run_id"], listed[0]["run_id"]]
+    assert [(one["name"], len(one["hosts"])) for one in listed] == [("big", 2), ("big", 1)]
+    assert attached.out.count("again") == 2

@@ -96,15 +96,16 @@ FLOORS = {
     "lab": {"errors"},
     "request": {"errors"},
     "screen": {"errors", "result"},
+    "after": {"errors", "result", "screen"},
     "jobs": {"errors"},
     "nodes": {"errors", "ansible_settings", "lab", "screen", "jobs"},
     "records": {"errors", "nodes"},
-    "playbook": {"errors", "result", "ansible_settings", "screen", "nodes", "records", "jobs"},
+    "playbook": {"errors", "result", "ansible_settings", "screen", "after", "nodes", "records", "jobs"},
     "verbs": {"errors", "result", "lab", "request", "screen", "nodes", "records", "jobs", "playbook"},
     "housekeeping": {"errors", "result", "nodes", "records", "jobs", "playbook"},
     "commands": {
         *("errors", "result", "lab", "request", "screen", "nodes", "records", "jobs", "playbook"),
-        *("verbs", "housekeeping"),
+        *("after", "verbs", "housekeeping"),
     },
     # Beside the command line, the other way in: its parsers say which options there are.
     "api": {

@@ -46,12 +46,16 @@ def commands(parser=None, words=()):
             yield from commands(child, (*words, name))
 
 
+# A command line of the user's own shell.
+SHELL = "--on-end"
+
+
 def inputs():
     """List every argument that takes a text, and the work behind the dashes."""
     found = [pytest.param(("launch",), None, id="launch -- work")]
     for words, parser in commands():
         for action in parser._actions:
-            if action.nargs != 0:
+            if action.nargs != 0 and SHELL not in action.option_strings:
                 name = action.option_strings[-1] if action.option_strings else action.dest
                 found.append(pytest.param(words, action, id=f"{'-'.join(words)} {name}"))
     return found
@@ -93,7 +97,10 @@ def alone(tmp_path, monkeypatch, known_python):
         "shape": "command",
     }
     plan |= {"nnodes": 1, "world_size": 1, "master_addr": "127.0.0.1", "master_port": 1, "runner": "torchrun"}
-    record_store.save(Record("run", 0.0, ["true"], {"names": ["localhost"], "inventory": data, "sources": []}, plan))
+    targets = {"names": ["localhost"], "inventory": data, "sources": []}
+    typed = {"options": [["--dry-run"], ["--hosts", "localhost"]], "work": ["true"], "withheld": []}
+    typed["directory"] = str(tmp_path)
+    record_store.save(Record("run", 0.0, ["true"], targets, plan, typed=typed))
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield tmp_path
     for number, handler in kept.items():

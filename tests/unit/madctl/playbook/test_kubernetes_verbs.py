@@ -7,10 +7,10 @@ from argparse import Namespace
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from madctl.commands import stop as stop_command
 from madctl.jobs import kubernetes
 from madctl.playbook import kubernetes_verbs, schedulers
 from madctl.records import record_store
-from madctl.screen.problems import show_answer
 from tests.unit.cluster_objects import COMPLETE, NAME, RUN, FakeCluster, ended, job, running, waiting
 from tests.unit.madctl import cluster_runs
 
@@ -42,7 +42,9 @@ def clock(monkeypatch):
 def stop(monkeypatch, capsys, clock):
     def run(cluster, force=False):
         cluster_runs.reach(monkeypatch, cluster)
-        code = show_answer(Namespace(output="json"), kubernetes_verbs.stop(cluster_runs.remember(), force))
+        record = cluster_runs.remember()
+        options = Namespace(command="stop", force=force, output="json", all=False, runs=[record.run_id])
+        code = stop_command.run(options)
         return code, json.loads(capsys.readouterr().out)
 
     return run

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from madctl.after.wishes import Wishes
 from madctl.nodes import hosts, inventory
 from madctl.nodes.inventory import Targets
 from madctl.playbook import report
@@ -12,6 +13,7 @@ from madctl.playbook.session import RunSession
 from madctl.records import record_store
 from madctl.screen.view import View
 from tests import hostile
+from tests.unit.http_answers import served
 
 NODES = [
     {"host": host, "node_rank": rank, "run_dir": "/r", "address": None, "interface": "eno1", "nproc_per_node": 1}
@@ -90,3 +92,74 @@ def test_no_result_of_a_node_s_task_breaks_the_session(session, rounds):
             session.on_task("ansible.builtin.package", "node1", result)
             session.on_task("madctl.multinode.run_launch", "node1", {**result, "problems": []})
     assert session.final is None
+
+
+def final(**more):
+    nodes = [{**node, "exit_code": 1} for node in NODES]
+    summary = {"nodes": nodes, "start_spread_seconds": 0.0, "victims": {}, "duration_seconds": 43.0}
+    problem = {"code": "RANK_FAILED", "host": "node1", "message": "rank 0 failed: swordfish", "remedy": None, "rank": 0}
+    ended = {"summary": summary, "run_id": PLAN["run_id"], "exit_code": 6, "problems": [problem], "detached": False}
+    return {**ended, **more}
+
+
+@pytest.fixture
+def wanted(tmp_path, monkeypatch):
+    """A command that fails, and an address that takes what it gets, which is returned beside it."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with served(lambda _: (200, b"ok")) as server:
+        address = f"http://127.0.0.1:{server.server_port}/T0KEN"
+        yield Wishes(f"cat > {tmp_path}/got; echo said; exit 3", address), tmp_path / "got", server.asked
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_is_done_after_the_end_is_told_without_secrets_and_changes_no_exit_code(session, wanted, as_json, capsys):
+    wishes, got, posted = wanted
+    session.view = View(("node1", "node2"), as_json=as_json, stages=(), secrets=("swordfish",))
+    session.on_task("madctl.multinode.run_launch", "node1", final())
+    assert report.report_run(session, "launch", as_json=as_json, wanted=wishes) == 6
+    said = capsys.readouterr()
+
+    (_, _, body), run = *posted, json.loads(got.read_text())
+    assert run == json.loads(body)["result"] and (run["status"], run["exit_code"]) == ("failed", 6)
+    assert json.loads(body)["text"] == f"madctl: {PLAN['run_id']} failed after 43 s: node1 rank 0: ***"
+    assert "swordfish" not in body.decode() + got.read_text() + said.out + said.err
+    assert "T0KEN" not in said.out + said.err
+    assert said.err.splitlines()[-2:] == [
+        "on-end  said",
+        "notice: --on-end: the command ended with exit code 3; the run itself is not affected [ON_END_FAILED]",
+    ]
+    if as_json:
+        assert [one["code"] for one in json.loads(said.out)["warnings"]] == ["ON_END_FAILED"]
+
+
+def test_nothing_is_done_before_the_end(session, wanted, capsys):
+    wishes, got, posted = wanted
+    session.on_task("madctl.multinode.run_launch", "node1", final(exit_code=0, problems=[], detached=True))
+    assert report.report_run(session, "launch", as_json=True, wanted=wishes) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert (told["status"], [one["code"] for one in told["warnings"]]) == (
+        "running",
+        ["NOTIFY_FAILED", "ON_END_FAILED"],
+    )
+    assert told["warnings"][0]["remedy"] == f"madctl attach {PLAN['run_id']} --notify …"
+    assert not got.exists() and posted == []
+
+
+def test_nothing_is_done_after_a_dry_run(session, wanted, capsys):
+    wishes, got, posted = wanted
+    session.judged = {"plan": {**PLAN, "nodes": []}}
+    report.report_run(session, "launch", as_json=True, dry_run=True, wanted=wishes)
+
+    assert not got.exists() and posted == []
+
+
+def test_a_launch_that_a_check_refused_is_told_by_its_name(session, wanted):
+    wishes, _, posted = wanted
+    session.record, session.wanted = None, {"madctl_name": "big"}
+    problem = {"code": "PORT_IN_USE", "host": "node1", "message": "port 29500 is in use", "remedy": None}
+    session.on_task("madctl.multinode.run_launch", "node1", {"checks": {}, "problems": [problem]})
+
+    assert report.report_run(session, "launch", as_json=True, wanted=wishes) == 3
+    text = f"madctl: big ({PLAN['run_id']}) failed: node1: port 29500 is in use"
+    assert json.loads(posted[0][2])["text"] == text

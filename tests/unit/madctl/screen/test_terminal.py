@@ -2,6 +2,7 @@
 """The one place that prints: what is harmless, and streams that take nothing."""
 
 import os
+import pty
 import subprocess
 import sys
 import threading
@@ -196,3 +197,29 @@ def test_silence_is_that_of_its_own_thread_and_of_views_that_are_made_in_it(capf
     terminal.say("again")
 
     assert capfd.readouterr() == ("another thread\nagain\n", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_yes"),
+    [("y\n", True), ("yes\n", True), ("\n", False), ("no\n", False), ("\x04", False), ("y\udcff\n", False)],
+)
+def test_a_question_on_a_terminal(typed, is_yes, monkeypatch):
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "r", closefd=False) as given, os.fdopen(slave, "w") as shown:
+        monkeypatch.setattr(sys, "stdin", given)
+        monkeypatch.setattr(sys, "stderr", shown)
+        os.write(master, typed.encode(errors="surrogateescape"))
+        assert terminal.can_ask()
+        assert terminal.agreed("stop\x1b[2J these 2 runs?") is is_yes
+        seen = b""
+        # The terminal shows what was typed as well, perhaps before.
+        while b"[y/N] " not in seen:
+            seen += os.read(master, 1 << 16)
+    assert b"stop\\x1b[2J these 2 runs? [y/N] " in seen
+    os.close(master)
+
+
+def test_nobody_is_asked_without_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert not terminal.can_ask()

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What is wanted after the end of a run, and its carrying out.
+
+Whatever becomes of it, the run has ended as it has: a failure is a warning, and everything has a deadline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._show import verdict_text
+from madctl.after import command, notification
+from madctl.errors import Problem
+from madctl.result import Result
+
+_UNTOUCHED = "the run itself is not affected"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """A shell command, and an address; the latter may hold a secret."""
+
+    on_end: str | None = None
+    notify: str | None = None
+
+
+NONE = Wishes()
+
+
+def of(options: argparse.Namespace) -> Wishes:
+    """Return what a command line wants."""
+    return Wishes(getattr(options, "on_end", None), getattr(options, "notify", None))
+
+
+def carry_out(wishes: Wishes, result: Result, name: str | None = None) -> list[Problem]:
+    """
+    Do what is wanted, now that a run has ended, and return what went wrong.
+
+    Args:
+        result: How it ended, without secrets.
+        name: What the user calls the run.
+    """
+    found: list[Problem] = []
+    steps: list[tuple[Callable[[str], Problem], Callable[[threading.Event], str | None]]] = []
+    # First the one that takes less time.
+    if wishes.notify:
+        url, text = wishes.notify, summary(result, name)
+        steps.append((_not_notified, lambda leaving: notification.post(url, text, result, leaving)))
+    if wishes.on_end:
+        line = wishes.on_end
+        steps.append((_not_run, lambda leaving: command.run(line, result, name, leaving)))
+    with _signals_noted() as leaving:
+        for failure, step in steps:
+            wrong = "interrupted" if leaving.is_set() else step(leaving)
+            if wrong:
+                found.append(failure(wrong))
+    return found
+
+
+def not_yet(wishes: Wishes, run_id: str) -> list[Problem]:
+    """Return that nothing was done, because a run continues."""
+    attach, late = f"madctl attach {run_id}", "the run continues, so it has to wait"
+    found = [replace(_not_notified(late), remedy=f"{attach} --notify …")] if wishes.notify else []
+    return found + ([replace(_not_run(late), remedy=f"{attach} --on-end …")] if wishes.on_end else [])
+
+
+def summary(result: Result, name: str | None = None) -> str:
+    """Write how a run ended, in one line."""
+    data, first = result.data or {}, next(iter(result.errors), None)
+    ended = {
+        "status": result.status,
+        "exit_code": result.exit_code,
+        "cause": codes.cause(vars(first)) if first else None,
+        "duration_seconds": data.get("duration_seconds"),
+        "attempts": data.get("attempts"),
+    }
+    who = f"{name} ({result.run_id})" if name and result.run_id else name or result.run_id or result.command
+    return f"madctl: {who} {verdict_text.whole(ended)}"
+
+
+def _not_notified(message: str) -> Problem:
+    return Problem("NOTIFY_FAILED", f"--notify: {message}", remedy=_UNTOUCHED)
+
+
+def _not_run(message: str) -> Problem:
+    return Problem("ON_END_FAILED", f"--on-end: {message}", remedy=_UNTOUCHED)
+
+
+@contextmanager
+def _signals_noted() -> Iterator[threading.Event]:
+    """Have signals end what is being done: the session of the run, which obeyed them, is over."""
+    leaving = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield leaving
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda *_: leaving.set()) for number in numbers]
+    try:
+        yield leaving
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler or signal.SIG_DFL)
