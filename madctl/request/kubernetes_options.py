@@ -37,9 +37,9 @@ _WORDS = {
 }
 _OF_PRINTING = "--with-secret"
 ALONE = (*_WORDS, _OF_PRINTING)
-_OF_HOSTS = ("--hosts", "--hostfile", "--inventory", "--limit", "--lab")
+OF_HOSTS = ("--hosts", "--hostfile", "--inventory", "--limit", "--lab")
 # How nodes are reached, and what is done there.
-_OF_WAYS = {
+OF_WAYS = {
     "--user": "leave it out, or choose the user of the pods with --run-as-user",
     **dict.fromkeys(("--port", "--ssh-config", "--become-password-file", "--accept-new-host-keys"), "leave it out"),
 }
@@ -61,11 +61,11 @@ def require(options: argparse.Namespace) -> None:
     Raises:
         UsageError: If something of that kind was given.
     """
-    for option in _OF_HOSTS:
+    for option in OF_HOSTS:
         if _value(options, option) is not None:
             message = f"Kubernetes chooses the nodes of a run, and {option} names some"
             raise refused("USAGE", message, remedy="use --node-selector, or leave out --on k8s")
-    for option, remedy in _OF_WAYS.items():
+    for option, remedy in OF_WAYS.items():
         if _value(options, option):
             raise refused("USAGE", f"{option} is about nodes that are reached by SSH, and pods are not", remedy=remedy)
     if options.nodes and (options.nnodes or options.nodes) != options.nodes:

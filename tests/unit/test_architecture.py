@@ -95,14 +95,18 @@ FLOORS = {
     "ansible_settings": {"errors"},
     "lab": {"errors"},
     "request": {"errors"},
+    "settings": {"errors", "request"},
     "screen": {"errors", "result"},
     "jobs": {"errors"},
     "nodes": {"errors", "ansible_settings", "lab", "screen", "jobs"},
     "runs": {"errors", "nodes"},
     "playbook": {"errors", "result", "ansible_settings", "screen", "nodes", "runs", "jobs"},
     "housekeeping": {"errors", "result", "nodes", "runs", "jobs", "playbook"},
-    "commands": {"errors", "result", "lab", "request", "screen", "nodes", "runs", "jobs", "playbook", "housekeeping"},
-    "cli": {"errors", "result", "request", "screen", "commands"},
+    "commands": {
+        *("errors", "result", "lab", "request", "settings", "screen"),
+        *("nodes", "runs", "jobs", "playbook", "housekeeping"),
+    },
+    "cli": {"errors", "result", "request", "settings", "screen", "commands"},
     "__main__": {"cli"},
 }
 

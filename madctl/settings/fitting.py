@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that mean nothing where a launch runs: nobody typed them, so they are left out, not refused. Pure."""
+
+from __future__ import annotations
+
+import argparse
+
+from madctl.request import kubernetes_options, role_variables, scheduler_options
+
+
+def unfit(options: argparse.Namespace) -> set[str]:
+    """Return the keys of options that mean nothing to this request, as far as its other options say."""
+    if not hasattr(options, "on"):
+        return set()
+    found = {option for option, places in scheduler_options.OF.items() if options.on not in places}
+    if options.on == "k8s":
+        found |= {*kubernetes_options.OF_HOSTS, *kubernetes_options.OF_WAYS}
+    if options.on == "slurm":
+        found |= {"--hosts", "--hostfile", *(() if options.login else ("--inventory", "--limit"))}
+    found |= {option for option, (_, is_given) in role_variables.needed(options).items() if not is_given}
+    return {option[2:] for option in found}
