@@ -17,5 +17,7 @@ def unfit(options: argparse.Namespace) -> set[str]:
         found |= {*kubernetes_options.OF_HOSTS, *kubernetes_options.OF_WAYS}
     if options.on == "slurm":
         found |= {"--hosts", "--hostfile", *(() if options.login else ("--inventory", "--limit"))}
+    if options.command == "check" and options.on == "ssh":
+        found.add("--dry-run")
     found |= {option for option, (_, is_given) in role_variables.needed(options).items() if not is_given}
     return {option[2:] for option in found}

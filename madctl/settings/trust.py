@@ -8,6 +8,7 @@ Trusted are a path and a content, so that a change has to be trusted again.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import stat
@@ -25,6 +26,8 @@ RISKY = (
     *("inventory", "ssh-config", "kubeconfig", "setup", "on-end", "notify", "mpi-args", "sbatch-args"),
     *("become-password-file", "env-file", "accept-new-host-keys"),
 )
+# Programs that even a check starts: not those that come with the project.
+_PROGRAMS = ("python", "mpirun")
 # The same for options of other names, by how help writes their values.
 _RISKY_FORMS = ("COMMAND", "URL")
 _MOST_BYTES, _MOST = 4 << 20, 10_000
@@ -40,11 +43,17 @@ def needs(action: argparse.Action, entry: Entry) -> bool:
     if entry.key == ENV:
         # A value of this machine's environment would be sent.
         return isinstance(entry.value, (str, list)) and any("=" not in text for text in values.texts(action, entry))
+    if entry.key in _PROGRAMS:
+        return any("/" in text and _is_inside(entry, text) for text in values.texts(action, entry))
     if not values.is_path_here(action, entry.key):
         return False
+    return not all(_is_inside(entry, text.removesuffix(":ro")) for text in values.texts(action, entry))
+
+
+def _is_inside(entry: Entry, text: str) -> bool:
+    """Return whether a path is in the directory of the file that names it, whatever links say."""
     place = os.path.realpath(os.path.dirname(entry.origin.path or ""))
-    paths = [os.path.realpath(text.removesuffix(":ro")) for text in values.texts(action, entry)]
-    return any(os.path.commonpath([place, path]) != place for path in paths)
+    return os.path.commonpath([place, os.path.realpath(os.path.join(place, text))]) == place
 
 
 def refusal(entry: Entry) -> UsageError:
@@ -76,7 +85,8 @@ def add(files: Sequence[File]) -> None:
             json.dump(dict(list(kept.items())[-_MOST:]), stream)
         partial.replace(place)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         remedy = "set XDG_STATE_HOME to a directory that can be written"
         raise refused(
             "SETTINGS_INVALID", f"cannot write {shown(str(place))}: {reason(error)}", remedy=remedy

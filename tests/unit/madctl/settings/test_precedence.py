@@ -191,6 +191,13 @@ def test_what_means_something_elsewhere_counts_there(place):
     assert place.parsed("launch", "--on", "ssh", "x.py").partition is None
 
 
+def test_a_check_is_dry_as_it_is(place):
+    place.user.write_text("dry-run = true")
+
+    assert place.parsed("launch", "x.py").dry_run
+    assert not place.parsed("check", "x.py").dry_run
+
+
 def test_gpus_of_slurm_are_asked_for_in_one_way(place):
     place.user.write_text('on = "slurm"\ngres = "gpu:8"')
 
