@@ -115,7 +115,7 @@ def apply(options: argparse.Namespace, parser: Parser, parse: Callable[[], argpa
     before = dict(vars(options))
     for key, setting in chosen.items():
         _set(options, command, setting, key in typed)
-    left_out = fitting.unfit(options) - typed
+    left_out = fitting.unfit(options)
     for key in left_out & chosen.keys():
         setattr(options, command.options[key].dest, before[command.options[key].dest])
     options.settings = {key: one for key, one in chosen.items() if key not in left_out}

@@ -20,7 +20,7 @@ PROFILE = "profile"
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 # A statement of more lines than these is found to be valid, but not where it is.
-_LONGEST = 200
+_LONGEST = 100
 _Lines = Mapping[tuple[str, ...], int]
 
 

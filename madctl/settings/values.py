@@ -107,7 +107,9 @@ def takes(action: argparse.Action, key: str) -> str:
 def _text(entry: Entry, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         what = "a text or a number" if value is entry.value else "texts and numbers"
-        raise refused("USAGE", f"--{entry.key} takes {what}, not {_written(value)}")
+        is_one = isinstance(value, list) and value is entry.value
+        remedy = "write one text, as on the command line" if is_one else None
+        raise refused("USAGE", f"--{entry.key} takes {what}, not {_written(value)}", remedy=remedy)
     if "\0" in str(value):
         raise refused("USAGE", f"--{entry.key} takes text without NUL characters")
     return str(value)

@@ -5,10 +5,13 @@ import os
 import stat
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from madctl import cli
 from madctl.settings import entries, finding, reading
 
+COMMANDS = list(entries.commands(cli.build_parser()))
 LAUNCH = ("launch", "--hosts", "localhost", "x.py")
 BAD = {
     "unknown": ("\nhostss = 1", "SETTINGS_INVALID", "madctl.toml:2: 'hostss' is not an option of any command"),
@@ -53,7 +56,11 @@ BAD = {
     "a switch as text": ("no-install = 'yes'", "USAGE", "madctl.toml:1: no-install takes true or false, not a text"),
     "a switch as a number": ("[launch]\ndetach = 0", "USAGE", "madctl.toml:2: detach takes true or false, not 0"),
     "a text as a switch": ("python = true", "USAGE", "madctl.toml:1: python takes a text or a number, not true"),
-    "a text as a list": ("[launch]\npython = ['a']", "USAGE", "python takes a text or a number, not a list"),
+    "a text as a list": (
+        "[launch]\npython = ['a']",
+        "USAGE",
+        "python takes a text or a number, not a list; write one text,",
+    ),
     "a text as a table": ("[launch.python]\na = 1", "USAGE", "python takes a text or a number, not a table"),
     "a text as a date": ("python = 2026-01-01", "USAGE", "not a date or a time"),
     "a list in a list": ("skip = [['clock']]", "USAGE", "skip takes texts and numbers, not a list"),
@@ -274,8 +281,7 @@ gpus = "min"
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_the_line_of_every_key_is_found(place, end):
     text = LINES.replace("[ launch ]", "[check]").replace("\n", end)
-    commands = list(reading_commands())
-    file = reading.parse(finding.Text(str(place.project), text.encode(), True), commands)
+    file = reading.parse(finding.Text(str(place.project), text.encode(), True), COMMANDS)
 
     found = {
         (*table, key): entry.origin.line for table, entries in file.tables.items() for key, entry in entries.items()
@@ -292,13 +298,23 @@ def test_the_line_of_every_key_is_found(place, end):
     }
 
 
-def reading_commands():
-    return entries.commands(cli.build_parser())
-
-
 def test_a_statement_without_end_takes_no_time(place):
     rows = ["skip = ["] + ['"clock",'] * 6000 + ["]", "port = 1"]
-    file = reading.parse(finding.Text(str(place.project), "\n".join(rows).encode(), True), list(reading_commands()))
+    file = reading.parse(finding.Text(str(place.project), "\n".join(rows).encode(), True), COMMANDS)
 
     assert file.tables[()]["port"].origin.line is None
     assert str(file.tables[()]["port"].origin) == "madctl.toml"
+
+
+@given(st.lists(st.tuples(st.integers(0, 700), st.binary(max_size=3)), min_size=1, max_size=4))
+def test_a_damaged_file_never_ends_in_a_traceback(changes):
+    content = LINES.encode() + b'[profile.q.lab.up]\nname = "a"\n' * 2
+    for at, put in changes:
+        content = content[:at] + put + content[at + 1 :]
+
+    try:
+        file = reading.parse(finding.Text("/nowhere/madctl.toml", content, True), COMMANDS)
+    except cli.MadctlError as error:
+        assert all(str(problem).isprintable() for problem in error.problems)
+    else:
+        assert file.tables is not None
