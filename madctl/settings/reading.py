@@ -65,8 +65,9 @@ def _data(text: Text) -> tuple[dict[str, Any], _Lines]:
         raise refused("SETTINGS_INVALID", f"{shown(text.path)}: it is nested too deeply") from error
     except ValueError as error:  # TOML's own, and numbers of thousands of digits
         found = _AT.search(str(error))
-        line = int(found[1]) if found and found[1] else text.content.count(b"\n") + 1 if found else None
-        origin, why = Origin(text.path, line), _AT.sub("", str(error))
+        last = text.content.count(b"\n") + 1
+        origin = Origin(text.path, int(found[1] or last) if found else None)
+        why = _AT.sub("", str(error))
         remedy = 'write texts in quotes, as in hosts = "gpu[01-16]"' if why == "Invalid value" else None
         raise refused("SETTINGS_INVALID", f"{origin}: it is not TOML: {why}", remedy=remedy) from error
 
