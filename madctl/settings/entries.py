@@ -14,8 +14,8 @@ from madctl.request.parser import Parser
 from madctl.settings.finding import PREFIX
 
 ENV = "env"
-# How often these are asked is part of the question, or they say where settings are from, or what is done with them.
-_NEVER = ("attempt", "profile", "init", "trust")
+# They say what one command is about, or consent to it, or where settings are from, or what is done with them.
+_NEVER = ("attempt", "all", "yes", "profile", "init", "trust")
 # What a rerun may be given are changes of an earlier launch, which gets its settings as every launch does.
 _WITHOUT = ("rerun",)
 # Options that choose nodes: together they are one setting.

@@ -12,6 +12,7 @@ from madctl.settings import entries, trust
 # Not everything that they know of is an option yet.
 KNOWN = {key for command in entries.commands(cli.build_parser()) for key in command.options}
 VALUES = {
+    "notify": "'http://localhost:1'",
     "inventory": "'a,'",
     "accept-new-host-keys": "true",
     "mpi-args": "'-x A'\nrunner = 'mpirun'",
