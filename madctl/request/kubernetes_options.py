@@ -37,9 +37,9 @@ _WORDS = {
 }
 _OF_PRINTING = "--with-secret"
 ALONE = (*_WORDS, _OF_PRINTING)
-OF_HOSTS = ("--hosts", "--hostfile", "--inventory", "--limit", "--lab")
+_OF_HOSTS = ("--hosts", "--hostfile", "--inventory", "--limit", "--lab")
 # How nodes are reached, and what is done there.
-OF_WAYS = {
+_OF_WAYS = {
     "--user": "leave it out, or choose the user of the pods with --run-as-user",
     **dict.fromkeys(("--port", "--ssh-config", "--become-password-file", "--accept-new-host-keys"), "leave it out"),
 }
@@ -61,11 +61,11 @@ def require(options: argparse.Namespace) -> None:
     Raises:
         UsageError: If something of that kind was given.
     """
-    for option in OF_HOSTS:
+    for option in _OF_HOSTS:
         if _value(options, option) is not None:
             message = f"Kubernetes chooses the nodes of a run, and {option} names some"
             raise refused("USAGE", message, remedy="use --node-selector, or leave out --on k8s")
-    for option, remedy in OF_WAYS.items():
+    for option, remedy in _OF_WAYS.items():
         if _value(options, option):
             raise refused("USAGE", f"{option} is about nodes that are reached by SSH, and pods are not", remedy=remedy)
     if options.nodes and (options.nnodes or options.nodes) != options.nodes:
@@ -95,3 +95,8 @@ def typed(options: argparse.Namespace) -> dict[str, Any]:
 
 def _value(options: argparse.Namespace, option: str) -> Any:
     return getattr(options, option[2:].replace("-", "_"))
+
+
+def about_hosts() -> set[str]:
+    """Return the options about nodes that are reached by SSH, which pods are not."""
+    return {*_OF_HOSTS, *_OF_WAYS}

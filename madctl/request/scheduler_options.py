@@ -14,7 +14,7 @@ from madctl.request.options import taking
 ON = ("ssh", "slurm", "k8s")
 _SLURM, _KUBERNETES = ON[1:]
 _SHARED = ("--nodes", "--gpus-per-node", "--exclusive", "--run-root")
-OF = {
+_OF = {
     **dict.fromkeys(_SHARED, (_SLURM, _KUBERNETES)),
     **dict.fromkeys(slurm_options.ALONE, (_SLURM,)),
     **dict.fromkeys(kubernetes_options.ALONE, (_KUBERNETES,)),
@@ -57,6 +57,12 @@ def refuse_foreign(options: argparse.Namespace) -> None:
     Raises:
         UsageError: If one was given.
     """
-    for option, places in OF.items():
+    for option, places in _OF.items():
         if getattr(options, option[2:].replace("-", "_"), None) and options.on not in places:
             raise refused("USAGE", f"{option} needs --on {kinds.one_of(places)}")
+
+
+def foreign(on: str) -> set[str]:
+    """Return the options that mean nothing where a run is."""
+    found = {option for option, places in _OF.items() if on not in places}
+    return found | (kubernetes_options.about_hosts() if on == _KUBERNETES else set())

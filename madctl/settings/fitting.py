@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import argparse
 
-from madctl.request import kubernetes_options, role_variables, scheduler_options
+from madctl.request import role_variables, scheduler_options
 
 
 def unfit(options: argparse.Namespace) -> set[str]:
     """Return the keys of options that mean nothing to this request, as far as its other options say."""
     if not hasattr(options, "on"):
         return set()
-    found = {option for option, places in scheduler_options.OF.items() if options.on not in places}
-    if options.on == "k8s":
-        found |= {*kubernetes_options.OF_HOSTS, *kubernetes_options.OF_WAYS}
+    found = scheduler_options.foreign(options.on)
     if options.on == "slurm":
         found |= {"--hosts", "--hostfile", *(() if options.login else ("--inventory", "--limit"))}
     if options.command == "check" and options.on == "ssh":

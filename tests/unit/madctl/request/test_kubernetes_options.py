@@ -177,7 +177,7 @@ def test_what_is_needed_is_said_at_once():
     ]
 
 
-@pytest.mark.parametrize("option", [*kubernetes_options.OF_HOSTS, *kubernetes_options.OF_WAYS])
+@pytest.mark.parametrize("option", [*kubernetes_options._OF_HOSTS, *kubernetes_options._OF_WAYS])
 def test_options_about_nodes_are_refused_to_pods(option):
     (said,) = refused(shlex.join(["--nnodes", "2", "--image", "i", *typed(option), "--", "a.py"]))
 
@@ -189,7 +189,7 @@ def test_every_option_about_nodes_is_one_of_these():
     (group,) = [group for group in groups if group.title == "nodes"]
     offered = {action.option_strings[-1] for action in group._group_actions}
 
-    assert offered == {*kubernetes_options.OF_HOSTS, *kubernetes_options.OF_WAYS}
+    assert offered == {*kubernetes_options._OF_HOSTS, *kubernetes_options._OF_WAYS}
 
 
 ALONE = [
@@ -222,7 +222,7 @@ def test_every_option_of_a_scheduler_belongs_to_one():
     offered = {action.option_strings[-1] for group in of_schedulers for action in group._group_actions}
 
     assert len(of_schedulers) == 3
-    assert offered == {*scheduler_options.OF, "--on"}
+    assert offered == {*scheduler_options._OF, "--on"}
 
 
 @pytest.mark.parametrize("on", ["ssh", "slurm"])
