@@ -66,20 +66,30 @@ def _row(found: Sources, key: str, setting: Setting, having: Sequence[Command]) 
     is_trusted = all(trust.is_trusted(file) for file in found.files)
     names = [command.name for command in having]
     words = [word for entry in setting.entries for word in written(action, entry)]
+    if key == ENV:  # The last one of a name counts.
+        words = list({word.partition("=")[0]: word for word in words}.values())
     return Row(setting, words, names, len(having) == len(others), needs, is_trusted)
 
 
 def written(action: argparse.Action, entry: Entry) -> list[str]:
     """Return the values of a setting as they would be typed, without what looks like a secret."""
-    if action.nargs == 0 or entry.value is True:
+    if action.nargs == 0 or isinstance(entry.value, bool):
         return ["true" if values.is_on(entry) else "false"]
     found = values.texts(action, entry)
-    return [_harmless(text) for text in found] if entry.key == ENV else found
+    if entry.key == ENV:
+        return [_harmless(text) for text in found]
+    return [_without_path(text) for text in found] if action.metavar == "URL" else found
 
 
 def _harmless(text: str) -> str:
     name, equals, _ = text.partition("=")
     return f"{name}={_HIDDEN}" if equals and _SECRET.search(name) else text
+
+
+def _without_path(text: str) -> str:
+    """Return an address without what may be a token."""
+    scheme, colon, rest = text.partition("://")
+    return f"{scheme}{colon}{rest.partition('/')[0].rpartition('@')[2]}/{_HIDDEN}" if colon else _HIDDEN
 
 
 def lines(found: Sequence[Row]) -> list[tuple[str, str, str, str]]:

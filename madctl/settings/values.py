@@ -21,7 +21,7 @@ _PATH = (*_HERE, "PATH", "PATH[:ro]")
 
 def parsed(command: Command, entry: Entry) -> Any:
     """
-    Parse a setting as its command parses the option; a switch that is off is None.
+    Parse a setting as its command parses the option; None leaves it as if nobody had set it.
 
     Raises:
         UsageError: If the option does not take that value.
@@ -41,11 +41,18 @@ def _parsed(command: Command, action: argparse.Action, entry: Entry) -> Any:
         if not is_on(entry):
             return None
         action(command.parser, given, [], option)
+    elif is_unset(entry):
+        return None
     elif entry.value is True and action.nargs == argparse.OPTIONAL:
         action(command.parser, given, action.const, option)
     for text in texts(action, entry):
         action(command.parser, given, command.parser._get_values(action, [text]), option)
     return getattr(given, action.dest, [])
+
+
+def is_unset(entry: Entry) -> bool:
+    """Return whether a setting only says that a weaker one does not count."""
+    return entry.value is False and entry.key != ENV
 
 
 def is_on(entry: Entry) -> bool:
@@ -72,7 +79,7 @@ def texts(action: argparse.Action, entry: Entry) -> list[str]:
     Raises:
         UsageError: If the setting is not a text, or more than one where one is taken.
     """
-    if action.nargs == 0 or entry.value is True and action.nargs == argparse.OPTIONAL:
+    if action.nargs == 0 or is_unset(entry) or entry.value is True and action.nargs == argparse.OPTIONAL:
         return []
     if is_list(action) and entry.origin.variable:
         try:

@@ -65,6 +65,7 @@ BAD = {
     "a text as a date": ("python = 2026-01-01", "USAGE", "not a date or a time"),
     "a list in a list": ("skip = [['clock']]", "USAGE", "skip takes texts and numbers, not a list"),
     "a switch in a list": ("skip = [true]", "USAGE", "skip takes texts and numbers, not true"),
+    "variables as a switch": ("env = false", "USAGE", "env takes a text or a number, not false"),
     "a variable as a switch": ("env = { A = true }", "USAGE", "env takes texts and numbers, not true"),
     "a value that is not taken": ("nproc-per-node = -1", "USAGE", "madctl.toml:1: nproc-per-node takes a number"),
     "a negative count of nodes": ("[launch]\nnnodes = -2", "USAGE", "madctl.toml:2: nnodes takes a number"),

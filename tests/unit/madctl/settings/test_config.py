@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``madctl config``: what it shows, and the example that it writes."""
 
+import argparse
 import json
 import os
 import re
@@ -75,6 +76,17 @@ def test_values_that_look_like_secrets_are_not_shown(place, capsys):
     assert shown(capsys)["settings"][0]["values"] == ["API_TOKEN=***", "my_password=***", "NCCL_DEBUG=INFO"]
 
 
+def test_tokens_in_addresses_are_not_shown():
+    origin = entries.Origin("/a/madctl.toml")
+    action = argparse.Namespace(metavar="URL", nargs=None)
+    for text, kept in {
+        "https://hooks.example.org/services/T0/swordfish": "https://hooks.example.org/***",
+        "https://me:swordfish@example.org": "https://example.org/***",
+        "swordfish": "***",
+    }.items():
+        assert listing.written(action, entries.Entry("notify", text, origin)) == [kept]
+
+
 def test_values_of_hostile_files_are_harmless(place, capsys):
     place.project.write_text('note = "a"\n[profile.p]\nchdir = "\\u001b[2J\\nmadctl: forged"')
     assert cli.main(["config", "--profile", "p"]) == 0
@@ -141,7 +153,7 @@ def test_the_example_itself_sets_nothing():
     assert tomllib.loads(example.text(cli.build_parser())) == {}
 
 
-def test_the_guide_shows_files_that_are_taken(place):
+def test_the_guide_shows_a_file_that_is_taken_and_what_is_shown_of_it(place, capsys):
     guide = Path(__file__).parents[4] / "docs/how_to/settings.md"
     (text,) = re.findall(r"^```toml\n(.*?)^```", guide.read_text(), re.M | re.S)
     place.project.write_text(text)
@@ -150,6 +162,9 @@ def test_the_guide_shows_files_that_are_taken(place):
 
     assert (options.hosts, options.nproc_per_node, options.timeout) == ("gpu01", "1", 600.0)
     assert options.env == ["NCCL_DEBUG=WARN", "NCCL_DEBUG=INFO"]
+    assert cli.main(["config", "--profile", "debug"]) == 0
+    (shown_there,) = re.findall(r"^```text\n(.*?)^```", guide.read_text(), re.M | re.S)
+    assert capsys.readouterr().out == shown_there
     for key in re.findall(r"^\| `--.*\| `([a-z-]+) = ", guide.read_text(), re.M):
         assert key in {key for command in entries.commands(options.parser) for key in command.options}
 

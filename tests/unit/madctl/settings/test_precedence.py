@@ -93,6 +93,16 @@ def test_a_list_can_be_emptied(place):
     assert place.parsed("launch", "x.py").skip == []
 
 
+def test_what_a_weaker_file_sets_can_be_unset(place):
+    place.user.write_text('python = "/a"\nskip = ["clock"]\nport = 1\ninventory = "a,"')
+    place.project.write_text("python = false\nskip = false\n[profile.p]\nport = false\nhosts = false")
+
+    options = place.parsed("launch", "--profile", "p", "x.py")
+
+    assert (options.python, options.skip, options.port, options.inventory) == (None, [], None, None)
+    assert place.parsed("launch", "--python", "/b", "x.py").python == "/b"
+
+
 def test_variables_of_the_job_are_merged_by_name(place):
     place.user.write_text('env = { A = "user", B = "user", C = "user", D = "user" }')
     place.project.write_text('[launch.env]\nB = "project"\nC = "project"\nD = 4')
