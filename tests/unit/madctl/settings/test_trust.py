@@ -3,6 +3,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,12 @@ VALUES = {
 
 def test_what_needs_trust_exists():
     assert set(trust.RISKY) - KNOWN <= {"setup", "on-end", "notify"}
+
+
+def test_the_guide_lists_what_is_risky():
+    text = (Path(__file__).parents[4] / "docs/how_to/settings.md").read_text().partition("## Files of others")[2]
+
+    assert [key for key in (*trust.RISKY, "env", "python", "mpirun") if f"`{key}`" not in text] == []
 
 
 @pytest.mark.parametrize("key", sorted(KNOWN.intersection(trust.RISKY)))
