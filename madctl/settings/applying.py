@@ -103,11 +103,11 @@ def apply(options: argparse.Namespace, parser: Parser, parse: Callable[[], argpa
     Raises:
         UsageError: If settings are refused.
     """
-    found = sources(parser)
-    profile = profile_of(options, found)
-    command = next((each for each in found.commands if each.words == _words(options)), None)
+    command = next((each for each in commands(parser) if each.words == _words(options)), None)
     if command is None:
         return []
+    found = sources(parser)
+    profile = profile_of(options, found)
     typed = _typed(command, parse)
     settings = found.of(command, profile)
     gone = merging.replaced(typed)

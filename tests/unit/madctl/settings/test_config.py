@@ -169,10 +169,18 @@ def test_the_guide_shows_a_file_that_is_taken_and_what_is_shown_of_it(place, cap
         assert key in {key for command in entries.commands(options.parser) for key in command.options}
 
 
+def test_a_command_without_settings_reads_none(place, capsys):
+    """Shells run it at their start."""
+    place.project.write_text("broken")
+
+    assert cli.main(["completion", "bash"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_every_command_but_a_few_has_settings():
     names = {command.words[0] for command in entries.commands(cli.build_parser())}
 
-    assert set(cli.build_parser().commands) - names == {"completion"}
+    assert set(cli.build_parser().commands) - names <= {"completion", "rerun"}
 
 
 def test_where_there_are_no_settings_nothing_is_imported_for_them(tmp_path):
