@@ -18,7 +18,7 @@ from madctl.settings.entries import ENV, Command, Entry, commands, shown
 from madctl.settings.merging import Setting
 from madctl.settings.reading import File
 
-# A shorter value may be a part of any word.
+# A shorter value may be any word.
 _SHORTEST = 3
 
 
@@ -175,4 +175,5 @@ def _explained(problem: Problem, settings: Mapping[str, Setting]) -> Problem:
 
 def _is_quoted(value: Any, text: str) -> bool:
     parts = value if isinstance(value, list) else [value]
-    return any(isinstance(part, str) and len(part) >= _SHORTEST and part in text for part in parts)
+    words = [part for part in parts if isinstance(part, str) and len(part) >= _SHORTEST]
+    return any(re.search(rf"(?<![\w/.-]){re.escape(word)}(?![\w/-])", text) for word in words)

@@ -100,6 +100,12 @@ def test_what_the_parser_does_not_see_is_refused_with_the_place(place, refusal):
     assert "--idle-timeout needs a process that follows (idle-timeout is from madctl.toml:3)" in str(problem)
 
 
+def test_a_value_that_is_a_part_of_another_word_is_not_blamed(place, refusal):
+    place.project.write_text('note = "match"\nname = "brackets"\n[check]\nhosts = "a"')
+
+    assert "(name is from madctl.toml:2)" in str(refusal("launch", "--hosts", "gpu[1-", "x.py"))
+
+
 def test_what_was_typed_is_not_blamed_on_a_file(place, refusal):
     place.project.write_text('hosts = "a"\nidle-timeout = "5m"')
 

@@ -169,12 +169,11 @@ def test_the_guide_shows_a_file_that_is_taken_and_what_is_shown_of_it(place, cap
         assert key in {key for command in entries.commands(options.parser) for key in command.options}
 
 
-def test_a_command_without_settings_reads_none(place, capsys):
+def test_a_command_without_settings_reads_none(place):
     """Shells run it at their start."""
     place.project.write_text("broken")
 
-    assert cli.main(["completion", "bash"]) == 0
-    assert capsys.readouterr().err == ""
+    assert place.parsed("completion", "bash").shell == "bash"
 
 
 def test_every_command_but_a_few_has_settings():
