@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from docs.generators import changelog, checks, manual, python, reference
+from docs.generators import changelog, checks, manual, python, reference, settings
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -11,6 +11,7 @@ PAGES = {
     "reference/checks.md": checks.checks,
     "reference/faults.md": checks.faults,
     "reference/roles.md": reference.roles,
+    "reference/settings.md": settings.settings,
     "man/madctl.1": manual.manual,
     "../madctl/api/options.py": python.options,
     "../CHANGELOG.md": changelog.changelog,

@@ -20,6 +20,7 @@ from madctl.commands import (
     check,
     collect,
     completion,
+    config,
     gc,
     inventory,
     lab,
@@ -35,8 +36,11 @@ from madctl.request import words
 from madctl.request.help_text import Example
 from madctl.request.parser import Parser
 from madctl.screen import terminal
+from madctl.settings import finding
 
-COMMANDS = (launch, check, ps, status, logs, attach, stop, rerun, collect, gc, inventory, lab, completion)
+COMMANDS = (launch, check, ps, status, logs, attach, stop, rerun, collect, gc, inventory, lab, config, completion)
+
+_OUTPUT = "MADCTL_OUTPUT"
 
 
 class _OnScreen(Parser):
@@ -104,6 +108,12 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(words.glued(found.own))
     options.work, options.notice, options.parser = found.work, found.notice, parser
     options.own, options.parse = found.own, parsed
+    options.notices = []
+    is_first = getattr(options, "init", False)
+    if options.command and not is_first and (getattr(options, "profile", None) is not None or finding.is_any()):
+        from madctl.settings import applying
+
+        options.notices = applying.apply(options, parser, lambda: parser.parse_args(words.glued(found.own)))
     return options
 
 
@@ -121,7 +131,19 @@ def _run(arguments: Sequence[str]) -> int:
     if options.command is None:
         options.parser.print_help()
         return ExitCode.USAGE
-    return int(options.run(options))
+    try:
+        if options.notices:
+            from madctl.screen.problems import print_problems
+
+            print_problems([], options.notices)
+        return int(options.run(options))
+    except MadctlError as error:
+        error.as_json = getattr(options, "output", None) == "json"
+        if hasattr(options, "settings"):
+            from madctl.settings import applying
+
+            error.problems = applying.explained(error.problems, options.settings)
+        raise
 
 
 def _leave(code: int) -> int:
@@ -143,7 +165,7 @@ def _report(error: MadctlError, arguments: Sequence[str]) -> int:
     from madctl.screen.problems import print_problems
 
     print_problems(error.problems, [])
-    if wants_json(arguments):
+    if error.as_json if error.as_json is not None else wants_json(arguments):
         from madctl.result import Result, to_json
 
         command = next((word for word in arguments if not word.startswith("-")), "")
@@ -157,5 +179,7 @@ def wants_json(arguments: Sequence[str]) -> bool:
         arguments = _split(arguments, build_parser()).own
     except MadctlError:
         arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return "--output=json" in arguments or ("--output", "json") in pairs
+    pairs = list(zip(arguments, [*arguments[1:], ""], strict=True))
+    typed = [word.partition("=")[2] or after for word, after in pairs if word.partition("=")[0] == "--output"]
+    # Where the line, or a file of settings, cannot be parsed, the variable still says what a program wants to read.
+    return (typed or [os.environ.get(_OUTPUT, "")])[-1] == "json"

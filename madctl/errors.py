@@ -57,6 +57,9 @@ class MadctlError(Exception):
     """Base of all errors that are reported as lines instead of a traceback."""
 
     exit_code: ExitCode = ExitCode.INTERNAL
+    as_json: bool | None = (
+        None  # whether it is also written to standard output; None where only the words of a line say
+    )
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))

@@ -9,8 +9,11 @@ from docs.generators import command_line
 ENVIRONMENT = (
     ("COLUMNS", "How wide help and tables are, instead of the width of the terminal."),
     ("MADCTL_DEBUG", "Show where an unexpected error came from, if it is set."),
+    ("MADCTL_PROFILE", "The profile of settings that is used without --profile."),
     ("MADCTL_TIMING", "Show what a launch or a check cost, by stage, if it is 1."),
+    ("MADCTL_...", "The value of an option that is not typed: MADCTL_HOSTS is that of --hosts."),
     ("NO_COLOR", "Use no colours, if it is set."),
+    ("XDG_CONFIG_HOME", "Where your own settings are, in madctl/madctl.toml (default ~/.config)."),
     ("XDG_STATE_HOME", "Where runs are remembered, in madctl/runs (default ~/.local/state)."),
 )
 EXIT_CODES = Path(__file__).parents[1] / "reference" / "exit_codes.md"

@@ -27,7 +27,7 @@ RECORD = "lab.json"
 TOLD = "told"
 # What is as true of every run in a lab as of the first.
 _ONCE = frozenset({"NO_GPU"})
-MARK = "MADCTL_LAB"
+MARK = "MADCTL_IN_LAB"
 
 
 def directory(name: str) -> Path:

@@ -95,3 +95,8 @@ def typed(options: argparse.Namespace) -> dict[str, Any]:
 
 def _value(options: argparse.Namespace, option: str) -> Any:
     return getattr(options, option[2:].replace("-", "_"))
+
+
+def about_hosts() -> set[str]:
+    """Return the options about nodes that are reached by SSH, which pods are not."""
+    return {*_OF_HOSTS, *_OF_WAYS}

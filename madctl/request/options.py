@@ -88,6 +88,13 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--accept-new-host-keys", action="store_true", help="accept host keys that are not in known_hosts yet"
     )
+    add_profile_option(parser)
+
+
+def add_profile_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses among settings."""
+    what = "use the settings in [profile.NAME] of madctl.toml"
+    parser.add_argument("--profile", metavar="NAME", help=what)
 
 
 def hosts_given(options: argparse.Namespace) -> bool:

@@ -93,12 +93,16 @@ def _as_typed(options: argparse.Namespace) -> list[Row]:
     return [row for row in meant if hasattr(options, row.attribute)]
 
 
-def _require_what_they_need(options: argparse.Namespace) -> None:
-    needed = {
+def needed(options: argparse.Namespace) -> dict[str, tuple[str, bool]]:
+    """Return options that mean something only with another one, that one, and whether it is given."""
+    of_runners = {
         option: (f"--runner {row.name}", options.runner == row.name) for row in runners.ROWS for option in row.options
     }
-    needed |= dict.fromkeys(_OF_MODELS, ("--tags", bool(options.tags)))
-    for option, (other, is_given) in needed.items():
+    return {**of_runners, **dict.fromkeys(_OF_MODELS, ("--tags", bool(options.tags)))}
+
+
+def _require_what_they_need(options: argparse.Namespace) -> None:
+    for option, (other, is_given) in needed(options).items():
         if getattr(options, option[2:].replace("-", "_")) and not is_given:
             raise refused("USAGE", f"{option} needs {other}")
     if options.tags and options.as_command:

@@ -60,3 +60,9 @@ def refuse_foreign(options: argparse.Namespace) -> None:
     for option, places in _OF.items():
         if getattr(options, option[2:].replace("-", "_"), None) and options.on not in places:
             raise refused("USAGE", f"{option} needs --on {kinds.one_of(places)}")
+
+
+def foreign(on: str) -> set[str]:
+    """Return the options that mean nothing where a run is."""
+    found = {option for option, places in _OF.items() if on not in places}
+    return found | (kubernetes_options.about_hosts() if on == _KUBERNETES else set())

@@ -95,6 +95,7 @@ FLOORS = {
     "ansible_settings": {"errors"},
     "lab": {"errors"},
     "request": {"errors"},
+    "settings": {"errors", "request"},
     "screen": {"errors", "result"},
     "after": {"errors", "result", "screen"},
     "jobs": {"errors"},
@@ -104,7 +105,7 @@ FLOORS = {
     "verbs": {"errors", "result", "lab", "request", "screen", "nodes", "records", "jobs", "playbook"},
     "housekeeping": {"errors", "result", "nodes", "records", "jobs", "playbook"},
     "commands": {
-        *("errors", "result", "lab", "request", "screen", "nodes", "records", "jobs", "playbook"),
+        *("errors", "result", "lab", "request", "settings", "screen", "nodes", "records", "jobs", "playbook"),
         *("after", "verbs", "housekeeping"),
     },
     # Beside the command line, the other way in: its parsers say which options there are.
@@ -113,7 +114,7 @@ FLOORS = {
         *("verbs", "commands"),
     },
     "__init__": {"errors", "api"},
-    "cli": {"errors", "result", "request", "screen", "commands"},
+    "cli": {"errors", "result", "request", "settings", "screen", "commands"},
     "__main__": {"cli"},
 }
 

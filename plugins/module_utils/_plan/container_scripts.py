@@ -47,7 +47,7 @@ fi
 if [ -z "${PYTHON_EXEC:-}" ] && """
     + _HAS_PYTHON
     + """; then
-  export MADCTL_PYTHON="$python" PYTHON_EXEC="$here/rank"
+  export MADCTL_RANK_PYTHON="$python" PYTHON_EXEC="$here/rank"
 fi
 # The line begins with assignments, which only a shell understands.
 eval "$MADCTL_RUNNER_LINE \\"\\$@\\""
@@ -57,7 +57,7 @@ eval "$MADCTL_RUNNER_LINE \\"\\$@\\""
 _RANK = """\
 #!/bin/sh
 # Stands for Python where torchrun starts a rank.
-exec "$MADCTL_PYTHON" -I -S "${0%/*}/rank_wrapper.py" "$MADCTL_PYTHON" "$@"
+exec "$MADCTL_RANK_PYTHON" -I -S "${0%/*}/rank_wrapper.py" "$MADCTL_RANK_PYTHON" "$@"
 """
 
 # Outside of the container another user reads and removes what its root writes; nobody else enters the directory.

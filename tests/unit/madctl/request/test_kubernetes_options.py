@@ -159,7 +159,7 @@ def test_a_run_in_pods_follows_itself():
         ("--ttl 0", "--ttl takes a time such as 90, 10m or 1h30m, not '0'"),
         ("--cpu ''", "--cpu takes one line of text, not ''"),
         ("--nnodes 2:4", "--nnodes takes a number from 0 to 4096, not '2:4'"),
-        ("--privileged", "unknown option --privileged; see madctl launch --help"),
+        ("--privileged", "unknown option --privileged; did you mean --profile?"),
         (
             "--tags dummy",
             "--tags: madengine starts containers with docker, which pods do not have; run the script of the model in the image of the model",

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that mean nothing where a launch runs: nobody typed them, so they are left out, not refused. Pure."""
+
+from __future__ import annotations
+
+import argparse
+
+from madctl.request import role_variables, scheduler_options
+
+
+def unfit(options: argparse.Namespace) -> set[str]:
+    """Return the keys of options that mean nothing to this request, as far as its other options say."""
+    if not hasattr(options, "on"):
+        return set()
+    found = scheduler_options.foreign(options.on)
+    if options.on == "slurm":
+        found |= {"--hosts", "--hostfile", *(() if options.login else ("--inventory", "--limit"))}
+    if options.command == "check" and options.on == "ssh":
+        found.add("--dry-run")
+    if getattr(options, "detach", False):
+        # Whoever attaches to the run has the same settings.
+        found |= {"--on-end", "--notify"}
+    found |= {option for option, (_, is_given) in role_variables.needed(options).items() if not is_given}
+    return {option[2:] for option in found}

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a project's file may not set until the user trusts it: it may have come with somebody else's code.
+
+Trusted are a path and a content, so that a change has to be trusted again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
+from madctl.errors import UsageError, refused
+from madctl.settings import values
+from madctl.settings.entries import ENV, Entry, shown
+from madctl.settings.reading import File
+
+# What they name can run programs, here or on nodes, reads files of this machine, or makes a connection less safe.
+RISKY = (
+    *("inventory", "ssh-config", "kubeconfig", "setup", "on-end", "notify", "mpi-args", "sbatch-args"),
+    *("become-password-file", "env-file", "accept-new-host-keys"),
+)
+# Programs that even a check starts: not those that come with the project.
+_PROGRAMS = ("python", "mpirun")
+# The same for options of other names, by how help writes their values.
+_RISKY_FORMS = ("COMMAND", "URL")
+_MOST_BYTES, _MOST = 4 << 20, 10_000
+_REMEDY = "read the file, then: madctl config --trust"
+
+
+def needs(action: argparse.Action, entry: Entry) -> bool:
+    """Return whether a setting counts only in a file that is trusted."""
+    if not entry.origin.is_project or entry.value is False:
+        return False
+    if entry.key in RISKY or action.metavar in _RISKY_FORMS:
+        return True
+    if entry.key == ENV:
+        # A value of this machine's environment would be sent.
+        return isinstance(entry.value, (str, list)) and any("=" not in text for text in values.texts(action, entry))
+    if entry.key in _PROGRAMS:
+        return any("/" in text and _is_inside(entry, text) for text in values.texts(action, entry))
+    if not values.is_path_here(action, entry.key):
+        return False
+    return not all(_is_inside(entry, text.removesuffix(":ro")) for text in values.texts(action, entry))
+
+
+def _is_inside(entry: Entry, text: str) -> bool:
+    """Return whether a path is in the directory of the file that names it, whatever links say."""
+    place = os.path.realpath(os.path.dirname(entry.origin.path or ""))
+    return os.path.commonpath([place, os.path.realpath(os.path.join(place, text))]) == place
+
+
+def refusal(entry: Entry) -> UsageError:
+    """Make the error of a setting that needs trust and has none."""
+    message = f"{entry.origin}: a project may set {entry.key} only in a file that you trust"
+    return refused("SETTINGS_UNTRUSTED", message, remedy=_REMEDY)
+
+
+def is_trusted(file: File) -> bool:
+    """Return whether the user trusts a file as it is now; nobody need trust their own."""
+    return not file.is_project or _read().get(os.path.realpath(file.path)) == file.digest
+
+
+def add(files: Sequence[File]) -> None:
+    """
+    Trust files as they are now.
+
+    Raises:
+        UsageError: If that cannot be remembered.
+    """
+    kept = {path: digest for path, digest in _read().items() if os.path.lexists(path)}
+    kept |= {os.path.realpath(file.path): file.digest for file in files}
+    place = _place()
+    partial = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(partial, flags, 0o600), "w", encoding="utf-8", errors="surrogateescape") as stream:
+            json.dump(dict(list(kept.items())[-_MOST:]), stream)
+        partial.replace(place)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        remedy = "set XDG_STATE_HOME to a directory that can be written"
+        raise refused(
+            "SETTINGS_INVALID", f"cannot write {shown(str(place))}: {reason(error)}", remedy=remedy
+        ) from error
+
+
+def _place() -> Path:
+    from platformdirs import user_state_path
+
+    return user_state_path("madctl") / "trusted.json"
+
+
+def _read() -> dict[str, str]:
+    """Read what is trusted; nothing is, where others may have written that."""
+    try:
+        with open(os.open(_place(), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
+            status = os.fstat(stream.fileno())
+            is_own = status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            if not stat.S_ISREG(status.st_mode) or not is_own:
+                return {}
+            found = json.loads(stream.read(_MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {path: digest for path, digest in found.items() if isinstance(digest, str)}
