@@ -20,6 +20,7 @@ from madctl.settings.reading import File
 
 # A shorter value may be any word.
 _SHORTEST = 3
+_FREE_TEXT = "note"
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def explained(problems: Sequence[Problem], settings: Mapping[str, Setting]) -> t
 def _explained(problem: Problem, settings: Mapping[str, Setting]) -> Problem:
     said = f"{problem.message} {problem.remedy or ''}"
     named = [key for key in settings if re.search(rf"(?<![\w-])--{re.escape(key)}(?![\w-])", said)]
-    quoted = [key for key, one in settings.items() if _is_quoted(one.last.value, said)]
+    quoted = [key for key, one in settings.items() if key != _FREE_TEXT and _is_quoted(one.last.value, said)]
     places = [f"{key} is from {settings[key].last.origin}" for key in named or quoted]
     return replace(problem, message=f"{problem.message} ({', '.join(places)})") if places else problem
 

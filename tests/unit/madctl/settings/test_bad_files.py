@@ -101,7 +101,7 @@ def test_what_the_parser_does_not_see_is_refused_with_the_place(place, refusal):
 
 
 def test_a_value_that_is_a_part_of_another_word_is_not_blamed(place, refusal):
-    place.project.write_text('note = "match"\nname = "brackets"\n[check]\nhosts = "a"')
+    place.project.write_text('note = "match"\nname = "brackets"\nchdir = "rack"')
 
     assert "(name is from madctl.toml:2)" in str(refusal("launch", "--hosts", "gpu[1-", "x.py"))
 
