@@ -150,4 +150,5 @@ def _own_environment(launch: Launch, rank: int) -> Dict[str, Word]:
         run_directory.RUN_ID: launch.case.request.run_id,
         run_directory.RUN_DIR: own,
         run_directory.HOST_FILE_PATH: "%s/%s" % (own, run_directory.HOST_FILE),
+        **launch.case.request.attempt_variables,
     }

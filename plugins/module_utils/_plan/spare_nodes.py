@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import visible_gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, visible_gpus
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST, Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Restart
@@ -117,7 +117,8 @@ def again(plan: Plan, failures: Dict[str, str], attempt: int) -> Optional[Tuple[
     fields: Dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in kept["request"].items()
     }
-    fields["run_id"] = "%s.%d" % (kept["request"]["run_id"], attempt)
+    fields["run_id"] = run_directory.later_attempt(fields["run_id"], fields["attempt"], attempt)
+    fields["attempt"] += attempt
     fields["slots"] = tuple(kept["slots"].get(host) for host in hosts)
     outcome = planner.make(Request(**fields), hosts, [kept["facts"][host] for host in hosts])
     if outcome.plan is None:

@@ -6,13 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, run_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for; every field is an option of madctl and a variable of the roles."""
+    """What the user asks for; almost every field is an option of madctl and a variable of the roles."""
 
     run_id: str
     work: Tuple[Word, ...]
@@ -41,6 +41,12 @@ class Request:
     additional_context: Tuple[Dict[str, Any], ...] = ()  # later ones win
     force_mirror_local: Optional[str] = None
     replace_containers: Tuple[str, ...] = ()
+    attempt: int = 0  # never an option
+
+    @property
+    def attempt_variables(self) -> Dict[str, str]:
+        """What tells a job which attempt it is."""
+        return dict.fromkeys((run_directory.ATTEMPT, run_directory.RESTARTS), str(self.attempt))
 
     @property
     def is_given(self) -> bool:
