@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
     about = "Check every node, start the job on all of them at once, and follow it to the end."
     parser = add_command(commands, "launch", run, "start a job on all nodes at once", about, _EXAMPLES)
     parser.usage = "madctl launch [--hosts LIST] [OPTION…] [--] SCRIPT.py [ARG…]"
-    add_host_options(parser)
+    add_host_options(parser, with_exclude=True)
     add_job_options(parser)
     add_option(parser, "--name", metavar="NAME", help="call the run NAME, which commands take in place of its ID")
     add_option(parser, "--note", metavar="TEXT", help="remember TEXT about the run")
@@ -128,7 +128,7 @@ def _submit_elsewhere(options: argparse.Namespace, wanted: dict[str, Any]) -> in
     if options.name and not options.dry_run:
         _require_free(options.name)
     among = {"limit": options.login} if options.inventory else {"hosts": options.login}
-    login = choose.targets(argparse.Namespace(**{**vars(options), **among, "nnodes": None}))
+    login = choose.targets(argparse.Namespace(**{**vars(options), **among, "nnodes": None, "exclude": None}))
     if len(login.names) != 1:
         raise refused("USAGE", f"--login takes one host, not {len(login.names)}: {options.login}")
     if options.lab:

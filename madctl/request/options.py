@@ -60,10 +60,17 @@ def add_command(
     return parser
 
 
-def add_host_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select nodes and say how to reach them."""
+def add_host_options(parser: argparse.ArgumentParser, with_exclude: bool = False) -> None:
+    """
+    Add the options that select nodes and say how to reach them.
+
+    Args:
+        with_exclude: Whether the command acts on all nodes, of which some may be left out.
+    """
     group = parser.add_argument_group("nodes")
-    group.add_argument("--hosts", metavar="LIST", help="gpu[01-16], a,b,c, @group, user@host:port")
+    group.add_argument("--hosts", metavar="LIST", help="gpu[01-16], a,b,c, @group, user@host:port, gpu[1-8]!gpu3")
+    if with_exclude:
+        group.add_argument("--exclude", metavar="LIST", help="leave out these nodes: gpu[3,7], @group")
     group.add_argument(
         "--hostfile", metavar="FILE", help="one host per line, optionally with slots=N, or the file of PBS, LSF or SGE"
     )

@@ -23,6 +23,7 @@ options:
     description:
       - Hosts in the order of their ranks, as a list or as one string.
       - Each may be a name, a range such as V(gpu[01-16]) or V(gpu[1-8/2]), an IPv6 address, or V(user@host:port).
+      - What follows a V(!) is left out, as in V(gpu[1-8]!gpu3).
     type: raw
     default: []
   hostfiles:
@@ -31,6 +32,12 @@ options:
       - A line is V(name), V(name slots=N) or V(name:N); the node files of PBS, LSF and SGE also work.
     type: list
     elements: path
+    default: []
+  exclude:
+    description:
+      - Hosts to leave out of all of these, as a list or as one string. The order of the others stays.
+      - A host that is not there is ignored, unless only its padding, case or domain differs from one that is.
+    type: raw
     default: []
   user:
     description: User to log in as, unless the list names one.
@@ -66,7 +73,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
-from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import exclusion, host_files, hostlist
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 
 
@@ -92,13 +99,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             self._add(inventory, group, rank, host)
 
     def _hosts(self, directory: Path) -> list[hostlist.Host]:
-        given = plain(self.get_option("hosts")) or []
-        texts = [given] if isinstance(given, str) else [str(text) for text in given]
-        found = [host for text in texts for host in hostlist.from_list(text)]
+        found = [host for text in self._texts("hosts") for host in hostlist.from_list(text)]
         for name in self.get_option("hostfiles"):
             place = directory / Path(str(name)).expanduser()
             found += host_files.from_lines(place.read_text(encoding="utf-8"), str(place))
-        return hostlist.checked(found, "the list")
+        hosts = {host.name: host for host in hostlist.checked(found, "the list")}
+        return [hosts[name] for name in exclusion.remaining(hosts, self._texts("exclude")).names]
+
+    def _texts(self, option: str) -> list[str]:
+        given = plain(self.get_option(option)) or []
+        return [given] if isinstance(given, str) else [str(text) for text in given]
 
     def _add(self, inventory: Any, group: str, rank: int, host: hostlist.Host) -> None:
         name = inventory.add_host(host.name, group=group)
