@@ -12,17 +12,13 @@ from madctl.request import kubernetes_options, slurm_options
 from madctl.request.options import taking
 
 ON = ("ssh", "slurm", "k8s")
-_SSH, _SLURM, _KUBERNETES = ON
+_SLURM, _KUBERNETES = ON[1:]
 _SHARED = ("--nodes", "--gpus-per-node", "--exclusive", "--run-root")
 _OF = {
     **dict.fromkeys(_SHARED, (_SLURM, _KUBERNETES)),
-    "--exclude": (_SSH, _SLURM),
     **dict.fromkeys(slurm_options.ALONE, (_SLURM,)),
     **dict.fromkeys(kubernetes_options.ALONE, (_KUBERNETES,)),
 }
-
-
-_INSTEAD = {"--exclude": "the cluster chooses nodes: use --node-selector"}
 
 
 def add_scheduler_options(parser: argparse.ArgumentParser, places: Sequence[str] = ON) -> None:
@@ -63,4 +59,4 @@ def refuse_foreign(options: argparse.Namespace) -> None:
     """
     for option, places in _OF.items():
         if getattr(options, option[2:].replace("-", "_"), None) and options.on not in places:
-            raise refused("USAGE", f"{option} needs --on {kinds.one_of(places)}", remedy=_INSTEAD.get(option))
+            raise refused("USAGE", f"{option} needs --on {kinds.one_of(places)}")

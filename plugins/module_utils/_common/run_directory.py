@@ -109,6 +109,9 @@ SUPERVISOR, MADENGINE_WRAPPER, CONTAINER_REMOVAL = "supervisor", "madengine_wrap
 # Programs that are started as files.
 RANK_WRAPPER, MPI_AGENT = "_supervise/rank_wrapper.py", "_supervise/mpi_agent.py"
 
+# What a supervisor's first line begins with if the user's setup failed.
+SETUP_FAILED = "setup: "
+
 # -- marks ------------------------------------------------------------------------------------------
 
 # Variables of every process of the job; the first proves that a process, or a container, belongs to the run.
@@ -126,6 +129,8 @@ CONTAINER_RANK, OVER, TROUBLE = "rank_wrapper.py", "over", "trouble"
 CALL = "MADCTL_CALL"
 # The number of the attempt, the K of ``RUN.K``, by two names: restarts and what a scheduler requeues count together.
 ATTEMPT, RESTARTS = "MADCTL_ATTEMPT", "MADCTL_RESTART_COUNT"
+# What a setup cannot change.
+MARKS = (RUN_ID, RUN_DIR, HOST_FILE_PATH, ATTEMPT, RESTARTS)
 # The command that starts ranks, which a user's script puts before its program.
 RUNNER = "MAD_MULTI_NODE_RUNNER"
 # mpirun would ask the scheduler whose variables it sees, so it gets them with this before their names; ranks do not.

@@ -160,6 +160,14 @@ class Restart(TypedDict):
     most: int
 
 
+class Setup(TypedDict):
+    """What runs in a shell on every node before anything starts, and how long it may take."""
+
+    text: str
+    login: bool
+    seconds: float
+
+
 class _PlanParts(TypedDict, total=False):
     runner: str
     master_addr: str
@@ -169,6 +177,7 @@ class _PlanParts(TypedDict, total=False):
     lock: bool
     beacon: Optional[str]
     work: List[Word]
+    setup: Optional[Setup]
     hostfile: str
     network: str
     proof: Dict[str, Proof]
@@ -217,6 +226,7 @@ class _OnEveryNode(TypedDict):
     grace: float
     beacon: Optional[str]
     log_cap: int
+    setup: Optional[Setup]
 
 
 class ArmingRequest(NodePlan, _OnEveryNode):
@@ -254,3 +264,5 @@ class Spec(_OnEveryNode):
     mpi: Optional[MpiSpec]
     after: Optional[List[str]]
     umask: int
+    # Those that the setup changed, by their names in the module resource.
+    limits: Dict[str, List[int]]

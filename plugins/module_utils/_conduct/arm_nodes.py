@@ -111,6 +111,7 @@ class Arming:
             "log_cap": self._given["log_cap"],
             "in_step": self._given["in_step"],
             "user_env": self._given["user_env"],
+            "setup": plan.get("setup"),
             "proof": proving.request(plan["proof"], host, news),
             "about": {**self._about, "host": host, "node_rank": node["node_rank"]},
             "programs": self._programs,
@@ -129,7 +130,7 @@ class Arming:
         elif answer.get("stopped"):
             self._follower.halted(host)
         else:
-            self._follower.not_armed(host, _reason(answer))
+            self._follower.not_armed(host, _reason(answer), is_setup=bool(answer.get("setup")))
 
 
 def _reason(answer: Answer) -> str:

@@ -50,6 +50,8 @@ def at_all(
         told(host, found.facts is not None)
 
     seconds = runners.job_of(request["shape"]).probe_seconds
+    if request.get("setup") or request.get("login_shell"):
+        seconds += request["start_timeout"]
 
     def begin(host: str, _: Call) -> None:
         begun[host] = time.time()
@@ -79,5 +81,7 @@ def judge(way: Way, answer: Answer, paths: List[str], sent: float) -> Seen:
         return Seen(problem=codes.problem("PROBE_MALFORMED", host, message, hint=way.hint("HOST")))
     if "problem" in answer:
         return Seen(problem=answer["problem"])
+    if answer.get("setup"):
+        return Seen(problem=codes.setup_failed(host, str(answer.get("msg", ""))))
     message = "the node could not be inspected: %s" % " ".join(str(answer.get("msg", "")).split())[-300:]
     return Seen(problem=codes.problem("PROBE_FAILED", host, message, hint=way.hint("HOST")))

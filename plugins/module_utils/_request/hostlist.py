@@ -149,9 +149,9 @@ def twice(name: str) -> HostsError:
 
 
 def refuse_at(text: str) -> None:
-    if "@" in text:
+    if "@" in text or "!" in text:
         raise HostsError(
-            "HOST_INVALID", "%r is not a valid host name" % text, "users and groups are allowed only in --hosts"
+            "HOST_INVALID", "%r is not a valid host name" % text, "users, groups and ! are allowed only in --hosts"
         )
 
 

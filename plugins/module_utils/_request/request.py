@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, run_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Setup
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Request:
     env: Dict[str, Word] = field(default_factory=dict)
     chdir: Optional[str] = None
     chdir_required: bool = False
+    setup: str = ""
+    login_shell: bool = False
     run_dir: Optional[str] = None
     start_timeout: float = 60.0
     skip: Tuple[str, ...] = ()
@@ -42,6 +45,13 @@ class Request:
     force_mirror_local: Optional[str] = None
     replace_containers: Tuple[str, ...] = ()
     attempt: int = 0  # never an option
+
+    @property
+    def node_setup(self) -> Optional[Setup]:
+        """What runs before the job on every node; None where nothing does."""
+        if not self.setup and not self.login_shell:
+            return None
+        return {"text": self.setup, "login": self.login_shell, "seconds": self.start_timeout}
 
     @property
     def attempt_variables(self) -> Dict[str, str]:

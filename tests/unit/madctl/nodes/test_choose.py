@@ -8,7 +8,7 @@ import pytest
 from madctl import cli
 from madctl.errors import UsageError
 from madctl.nodes import choose, inventory
-from madctl.request import scheduler_options
+from madctl.request import kubernetes_options, scheduler_options
 
 
 def parsed(*words):
@@ -48,6 +48,7 @@ def test_spares_are_counted_without_what_is_left_out():
 
 
 def test_in_a_cluster_there_is_nothing_to_leave_out():
-    with pytest.raises(UsageError, match="--exclude needs --on ssh or slurm; the cluster chooses nodes"):
-        scheduler_options.refuse_foreign(parsed("--on", "k8s", "--exclude", "a"))
-    scheduler_options.refuse_foreign(parsed("--on", "slurm", "--exclude", "a"))
+    with pytest.raises(UsageError, match="^Kubernetes chooses the nodes of a run, and --exclude names some"):
+        kubernetes_options.require(parsed("--on", "k8s", "--exclude", "a"))
+    for on in ("ssh", "slurm", "k8s"):
+        scheduler_options.refuse_foreign(parsed("--on", on, "--exclude", "a"))
