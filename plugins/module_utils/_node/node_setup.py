@@ -24,20 +24,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import exec
 
 # The text gets no arguments: scripts that it sources would take those of the job for their own. The first command that
 # fails ends it; what functions and sourced files do inside is their own business, which "set -e" would not allow.
+# All of it is on the first line, as shells count lines of the text from there when they report an error.
 _BASH = """\
-madctl_text=$1 madctl_words=("${@:2}")
-set --
-trap 'madctl_status=$?; [ "${#BASH_SOURCE[@]}" -gt 0 ] || exit "$madctl_status"' ERR
+madctl_text=$1 madctl_words=("${@:2}"); set --; \
+trap 'madctl_status=$?; [ "${#BASH_SOURCE[@]}" -gt 0 ] || exit "$madctl_status"' ERR; \
 eval "$madctl_text"
 trap - ERR
 exec "${madctl_words[@]}"
 """
 _SH = """\
-madctl_text=$1
-shift
-set -e
-madctl_setup() { eval "$madctl_text"; }
-madctl_setup
+madctl_text=$1; shift; set -e; madctl_setup() { eval "$madctl_text"; }; madctl_setup
 exec "$@"
 """
 # The environment as the shell left it, before this Python changed anything of it.
@@ -136,7 +132,7 @@ def _start(
         become()
 
     return subprocess.Popen(
-        [shell, *login, "-c", _BASH if bash else _SH, "madctl", asked["text"], *report],
+        [shell, *login, "-c", _BASH if bash else _SH, "setup", asked["text"], *report],
         cwd=cwd,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
