@@ -45,20 +45,23 @@ def run(options: argparse.Namespace) -> int:
         return _in_job(options)
     if options.on == "k8s":
         return _in_pods(options)
+    from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
     from madctl.lab import state
     from madctl.nodes import choose
+    from madctl.nodes.inventory import own_secrets
     from madctl.playbook.report import report_check
     from madctl.playbook.session import Session
     from madctl.request.role_variables import check_variables, secrets
     from madctl.screen.view import View
 
     wanted = check_variables(options)
-    hidden = secrets(options, wanted)
     nodes = choose.targets(options)
+    hidden = Mask([*secrets(options, wanted), *own_secrets(nodes)])
     view = View(nodes.names, as_json=options.output == "json", stages=("probe",), secrets=hidden)
     if options.notice:
         view.notice(options.notice)
     session = Session(nodes, wanted, view)
+    session.hide = hidden.hide
     session.run()
     if options.lab:
         state.remember_told(options.lab, [problem.code for problem in view.warnings])

@@ -56,9 +56,11 @@ def run(options: argparse.Namespace) -> int:
         raise refused("USAGE", "--output yaml needs --on k8s")
     if options.on == "slurm":
         return _submit(options)
+    from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
     from madctl.lab import state
     from madctl.nodes import choose
     from madctl.nodes.hosts import from_environment
+    from madctl.nodes.inventory import own_secrets
     from madctl.playbook.report import report_run
     from madctl.playbook.session import RunSession
     from madctl.request import output_choice
@@ -74,11 +76,12 @@ def run(options: argparse.Namespace) -> int:
         if options.name:
             _require_free(options.name)
     told = state.told(options.lab) if options.lab else ()
-    hidden = secrets(options, wanted)
+    hidden = Mask([*secrets(options, wanted), *own_secrets(nodes)])
     view = View(nodes.names, as_json=options.output == "json", secrets=hidden, told=told, chosen=chosen)
     if options.notice:
         view.notice(options.notice)
     session = RunSession(nodes, wanted, view)
+    session.hide = hidden.hide
     session.run()
     if options.lab:
         state.remember_told(options.lab, [problem.code for problem in view.warnings])

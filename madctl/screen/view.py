@@ -47,7 +47,7 @@ class View:
         stages: Sequence[str] = stage_table.STAGES,
         quiet: bool = False,
         chosen: Chosen = EVERYTHING,
-        secrets: Sequence[str] = (),
+        secrets: Sequence[str] | Mask = (),
         told: Collection[str] = (),
     ) -> None:
         """
@@ -65,7 +65,7 @@ class View:
         self._told = told
         self._quiet = quiet
         self._output = ERR if as_json else OUT
-        self._mask = Mask(secrets)
+        self._mask = secrets if isinstance(secrets, Mask) else Mask(secrets)
         self._story = Story(names, self._mask, False, not as_json and OUT.takes_colours(), bool(chosen.ranks), True)
         self._lock = threading.RLock()
         self._folds = self._output.is_terminal()

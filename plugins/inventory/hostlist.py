@@ -9,6 +9,7 @@ short_description: An inventory of a host list such as gpu[01-16]
 description:
   - Accepts hosts like the options C(--hosts) and C(--hostfile) of madctl. Their order is the order of ranks.
   - Sets C(madctl_node_rank), and C(madctl_slots), C(ansible_user) and C(ansible_port) if they are given.
+  - What a host file says of one host becomes its C(madctl_python), C(madctl_interface) and C(madctl_env).
   - The name of the file must end in C(hostlist.yml) or C(hostlist.yaml).
 author: The madctl authors
 extends_documentation_fragment:
@@ -30,6 +31,7 @@ options:
     description:
       - Host files, which come after O(hosts); paths are relative to this file.
       - A line is V(name), V(name slots=N) or V(name:N); the node files of PBS, LSF and SGE also work.
+      - After the name, V(python=PATH), V(interface=NAME) and V(env.NAME=VALUE) are for this host alone.
     type: list
     elements: path
     default: []
@@ -117,6 +119,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             "madctl_slots": host.slots or self.get_option("slots"),
             "ansible_user": host.user or self.get_option("user"),
             "ansible_port": host.port or self.get_option("port"),
+            "madctl_python": host.python,
+            "madctl_interface": host.interface,
+            "madctl_env": dict(host.env) or None,
         }
         for key, value in variables.items():
             if value is not None:

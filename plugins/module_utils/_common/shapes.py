@@ -160,6 +160,14 @@ class Restart(TypedDict):
     most: int
 
 
+class Own(TypedDict, total=False):
+    """What one host has of its own of a request; variables come on top of those of all."""
+
+    python: str
+    interface: str
+    env: Dict[str, Word]
+
+
 class Setup(TypedDict):
     """What runs in a shell on every node before anything starts, and how long it may take."""
 

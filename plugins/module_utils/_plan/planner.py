@@ -107,7 +107,8 @@ def _nodes(launch: Launch) -> List[NodePlan]:
 def _node(launch: Launch, rank: int, part: Part) -> NodePlan:
     case, choices = launch.case, launch.choices
     # The user's own values win, and stay out of the plan, because plans are shown and logged.
-    env = {name: value for name, value in part.env.items() if name not in case.request.env}
+    given = case.request.env_of(case.hosts[rank])
+    env = {name: value for name, value in part.env.items() if name not in given}
     if part.prefix:
         env[run_directory.RUNNER] = shlex.join(map(str, part.prefix))
     return {

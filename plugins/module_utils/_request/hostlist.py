@@ -47,6 +47,10 @@ class Host:
     user: Optional[str] = None
     port: Optional[int] = None
     slots: Optional[int] = None
+    # What only a host file says.
+    python: Optional[str] = None
+    interface: Optional[str] = None
+    env: Tuple[Tuple[str, str], ...] = ()
 
 
 Groups = Callable[[str], List[str]]

@@ -69,6 +69,22 @@ def probe(arguments: Arguments, write: bool, in_full: bool) -> Dict[str, Any]:
     }
 
 
+def probes(arguments: Arguments, probe_of_all: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+    """
+    Return what differs in the request of a probe on hosts that have something of their own, by host.
+
+    Args:
+        probe_of_all: As ``probe`` returns it.
+    """
+    found = {}
+    for host, own in (arguments.get("own") or {}).items():
+        env = own.get("env", {})
+        words = {name: raw_words.unpack(value) for name, value in env.items()} if arguments["setup"] else decisive(env)
+        python = {"python": own["python"]} if "python" in own else {}
+        found[host] = {**python, "env": {**probe_of_all["env"], **words}}
+    return found
+
+
 def decisive(env: Arguments) -> Dict[str, str]:
     """Return the variables of a job that decide what it finds on a node."""
     return {name: raw_words.unpack(value) for name, value in env.items() if name in _DECISIVE}

@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, run_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
-from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Setup
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Own, Setup
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,19 @@ class Request:
     force_mirror_local: Optional[str] = None
     replace_containers: Tuple[str, ...] = ()
     attempt: int = 0  # never an option
+    own: Dict[str, Own] = field(default_factory=dict)  # by host
+
+    def python_of(self, host: str) -> Optional[str]:
+        """Return the Python that is asked for on a host."""
+        return self.own.get(host, {}).get("python") or self.python
+
+    def interface_of(self, host: str) -> Optional[str]:
+        """Return the interface or network that is asked for on a host."""
+        return self.own.get(host, {}).get("interface") or self.interface
+
+    def env_of(self, host: str) -> Dict[str, Word]:
+        """Return the user's variables on a host."""
+        return {**self.env, **self.own.get(host, {}).get("env", {})}
 
     @property
     def node_setup(self) -> Optional[Setup]:

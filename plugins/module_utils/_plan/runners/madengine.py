@@ -146,7 +146,7 @@ def _model(launch: Launch, rank: int, args: Dict[str, Any], version: Optional[in
         "table": madengine_options.table(request.work),
         "skips": madengine_options.skips(request.work, merged),
         "variables": container_scripts.exported(
-            env, merged["multi_node_args"], [*merged["docker_env_vars"], *request.env]
+            env, merged["multi_node_args"], [*merged["docker_env_vars"], *request.env_of(launch.case.hosts[rank])]
         ),
         "mpi_args": list(request.mpi_args),
         "mpirun": request.mpirun,
