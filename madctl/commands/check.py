@@ -25,7 +25,7 @@ def register(commands: Any) -> None:
     about = "Check everything that a launch needs, and print a table of nodes and checks; start nothing."
     parser = add_command(commands, "check", run, "check whether a launch would succeed", about, _EXAMPLES)
     parser.usage = "madctl check [--hosts LIST] [OPTION…] [[--] SCRIPT.py [ARG…]]"
-    add_host_options(parser)
+    add_host_options(parser, with_exclude=True)
     add_job_options(parser)
     group = parser.add_argument_group("check")
     add_option(group, "--only", metavar="CHECK", help="run only this check (repeatable)")

@@ -15,7 +15,7 @@ def register(commands: Any) -> None:
     about = "Print the Ansible inventory of these hosts, with ranks."
     examples = [("write a file for ansible-playbook -i", "madctl inventory --hosts gpu[01-16] > hosts.yml")]
     parser = add_command(commands, "inventory", run, "print the Ansible inventory of these hosts", about, examples)
-    add_host_options(parser)
+    add_host_options(parser, with_exclude=True)
 
 
 def run(options: argparse.Namespace) -> int:

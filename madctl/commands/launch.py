@@ -37,7 +37,7 @@ def register(commands: Any) -> None:
     # What a rerun needs of the command line, and what must not be shown; found while it is carried out.
     parser.set_defaults(typed=None, hidden=())
     parser.usage = "madctl launch [--hosts LIST] [OPTION…] [--] SCRIPT.py [ARG…]"
-    add_host_options(parser)
+    add_host_options(parser, with_exclude=True)
     add_job_options(parser)
     add_option(parser, "--name", metavar="NAME", help="call the run NAME, which commands take in place of its ID")
     add_option(parser, "--note", metavar="TEXT", help="remember TEXT about the run")

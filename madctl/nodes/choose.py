@@ -36,6 +36,7 @@ def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.env
     wrong = inventory.wrong_login(found.inventory)
     if wrong:
         raise UsageError(wrong)
+    found = _without(found, getattr(options, "exclude", None))
     wanted = getattr(options, "nnodes", None) or 0
     if wanted > len(found.names):
         message = f"--nnodes {wanted} exceeds the number of hosts, {len(found.names)}"
@@ -65,6 +66,17 @@ def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments
     entries = _named(options) or hosts.from_environment(environment) or [Host("localhost")]
     built = inventory.build(entries, options.user, options.port, arguments)
     return Targets(tuple(entry.name for entry in entries), built)
+
+
+def _without(found: Targets, text: str | None) -> Targets:
+    """Leave out hosts, wherever the others come from."""
+    if not text:
+        return found
+    names, count = hosts.remaining(found.names, text)
+    if not count:
+        terminal.tell("notice: --exclude names none of the hosts")
+        return found
+    return replace(found, names=tuple(names), inventory=inventory.narrowed(found.inventory, names))
 
 
 def _require(path: str | None, problem: Problem) -> None:

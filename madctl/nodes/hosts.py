@@ -8,23 +8,36 @@ The parser is ``hostlist`` of the collection; groups, which are the user's own, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
-from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import exclusion, host_files, hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from madctl.errors import refused
+
+_Found = TypeVar("_Found")
 
 
 def from_list(text: str) -> list[Host]:
     """
-    Parse ``gpu[01-16]``, ``a,b,c``, ``gpu[1-8/2]``, ``@group``, ``user@host:port`` and IPv6 literals.
+    Parse ``gpu[01-16]``, ``a,b,c``, ``gpu[1-8/2]``, ``@group``, ``user@host:port``, IPv6 literals, ``gpu[1-8]!gpu3``.
 
     Raises:
         UsageError: If a part is empty, malformed, hostile or repeated.
     """
     return _read(lambda: hostlist.from_list(text, _group))
+
+
+def remaining(names: Sequence[str], text: str) -> exclusion.Remaining:
+    """
+    Leave the hosts of a list out of others.
+
+    Raises:
+        UsageError: If the list is invalid, or no host is left.
+    """
+    return _read(lambda: exclusion.remaining(names, [text], _group))
 
 
 def from_file(path: str) -> list[Host]:
@@ -72,7 +85,7 @@ def _group(text: str) -> list[str]:
     return groups.nodes(text)
 
 
-def _read(read: Callable[[], list[Host]]) -> list[Host]:
+def _read(read: Callable[[], _Found]) -> _Found:
     try:
         return read()
     except hostlist.HostsError as error:

@@ -13,12 +13,15 @@ from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
+from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import values
 from madctl.errors import Problem
 
 GROUP = "madctl_nodes"
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # What the command line wants of ssh; our own actions add it to what an inventory or settings say.
 ARGUMENTS = "madctl_ssh_args"
+# Variables of the job that one host has of its own.
+OWN_ENV = "madctl_env"
 _LOGIN = {"user": ("ansible_user", "ansible_ssh_user"), "port": ("ansible_port", "ansible_ssh_port")}
 
 
@@ -97,7 +100,14 @@ def _host(rank: int, entry: Host, user: str | None, port: int | None) -> dict[st
 
 
 def _listed(entry: Host, user: str | None, port: int | None) -> dict[str, Any]:
-    said = {"ansible_user": entry.user or user, "ansible_port": entry.port or port, "madctl_slots": entry.slots}
+    said = {
+        "ansible_user": entry.user or user,
+        "ansible_port": entry.port or port,
+        "madctl_slots": entry.slots,
+        "madctl_python": entry.python,
+        "madctl_interface": entry.interface,
+        OWN_ENV: dict(entry.env) or None,
+    }
     return {name: value for name, value in said.items() if value is not None}
 
 
@@ -157,3 +167,17 @@ def narrowed(inventory: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     group = group_of(inventory)
     hosts = {name: {**group["hosts"][name], "madctl_node_rank": rank} for rank, name in enumerate(names)}
     return of_group(hosts, group["vars"])
+
+
+def without_values(inventory: dict[str, Any]) -> dict[str, Any]:
+    """Leave the values of the job's variables out of an inventory that is kept."""
+    group = group_of(inventory)
+    hosts = {name: {key: value for key, value in own.items() if key != OWN_ENV} for name, own in group["hosts"].items()}
+    return of_group(hosts, group["vars"])
+
+
+def own_secrets(targets: Targets) -> tuple[str, ...]:
+    """Return the values that must not be shown of variables that single hosts have of their own."""
+    return values(
+        pair for own in group_of(targets.inventory)["hosts"].values() for pair in own.get(OWN_ENV, {}).items()
+    )

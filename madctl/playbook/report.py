@@ -224,7 +224,8 @@ def _data(session: RunSession, plan: dict[str, Any]) -> dict[str, Any]:
     final, record = session.final, session.record
     data = {key: plan.get(key) for key in ("runner", "master_addr", "master_port", "nnodes", "world_size")}
     if final is None or "summary" not in final:
-        return {**data, "nodes": plan["nodes"]}
+        setup = {"setup": plan["setup"]} if plan.get("setup") else {}
+        return {**data, **setup, "nodes": plan["nodes"]}
     restarts = final.get("restarts", [])
     found = {**data, **final.get("summary", {}), "restarts": restarts}
     found["attempts"] = max(len(restarts) + 1, record.attempts if record else 1)

@@ -13,9 +13,10 @@ from typing import Any
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import DETACH, KILL, STOP
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import is_forged
+from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import MARK
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.nodes import reach
-from madctl.nodes.inventory import Targets
+from madctl.nodes.inventory import OWN_ENV, Targets, group_of
 from madctl.playbook import EventListener, TaskListener, ask
 from madctl.records import record_store
 from madctl.records.run_record import Record
@@ -45,6 +46,7 @@ class Session:
         self._order: bytes | None = None
         # Called after each event; a program that imports madctl learns by it that its run has started.
         self.heard: Callable[[dict[str, Any]], None] = lambda _: None
+        self.hide: Callable[[list[str]], None] = lambda _: None  # what nodes have of their own may be secret
 
     @property
     def plan(self) -> dict[str, Any] | None:
@@ -129,6 +131,7 @@ class Session:
             self.ways[event["host"]] = event["way"]
         if event["event"] == events.PLANNED:
             self.judged = event
+            self.hide(event.get("hidden", []))
             self.view.warnings = [to_problem(entry) for entry in event["warnings"]]
             self.planned(event["without_ifconfig"])
         else:
@@ -231,9 +234,14 @@ class RunSession(Session):
             self.judged = result
             for node in result["plan"]["nodes"]:
                 # The user's own variables never travel in a plan; a person who asks sees them.
-                node["env"] = {**self.wanted["madctl_env"], **node["env"]}
+                node["env"] = {**self.wanted["madctl_env"], **node["env"], **self._own(node)}
         elif action.endswith(("run_launch", "run_logs")) and "exit_code" in result:
             # Without an exit code it is how the action ended, not how the run did.
             self.final = result
             if "checks" not in result:
                 self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
+
+    def _own(self, node: dict[str, Any]) -> dict[str, Any]:
+        """Return the variables that a host file gives to one node."""
+        known = group_of(self.nodes.inventory)["hosts"].get(node["host"], {}).get(OWN_ENV, {})
+        return {name: value for name, value in known.items() if node["env"].get(name) == MARK}

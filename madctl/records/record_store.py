@@ -21,7 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import RUN_NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._show.plan_text import outline
 from madctl.errors import Problem, UsageError, refused
-from madctl.nodes.inventory import Targets
+from madctl.nodes.inventory import Targets, without_values
 from madctl.records import run_record, verdicts
 from madctl.records.run_record import RUN_ID, Record
 
@@ -69,7 +69,7 @@ def create(
     Args:
         ways: How its nodes are reached, see ``nodes.reach``.
     """
-    reach = {"names": _hosts(plan), "inventory": targets.inventory, "sources": list(targets.sources)}
+    reach = {"names": _hosts(plan), "inventory": without_values(targets.inventory), "sources": list(targets.sources)}
     return Record(plan["run_id"], time.time(), work, reach, outline(plan), ways=ways, name=name, note=note)
 
 

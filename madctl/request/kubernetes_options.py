@@ -37,7 +37,7 @@ _WORDS = {
 }
 _OF_PRINTING = "--with-secret"
 ALONE = (*_WORDS, _OF_PRINTING)
-_OF_HOSTS = ("--hosts", "--hostfile", "--inventory", "--limit", "--lab")
+_OF_HOSTS = ("--hosts", "--hostfile", "--inventory", "--limit", "--lab", "--exclude")
 # How nodes are reached, and what is done there.
 _OF_WAYS = {
     "--user": "leave it out, or choose the user of the pods with --run-as-user",

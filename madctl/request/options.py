@@ -71,10 +71,17 @@ def add_options_of(parser: argparse.ArgumentParser, other: argparse.ArgumentPars
             place._add_action(action)
 
 
-def add_host_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select nodes and say how to reach them."""
+def add_host_options(parser: argparse.ArgumentParser, with_exclude: bool = False) -> None:
+    """
+    Add the options that select nodes and say how to reach them.
+
+    Args:
+        with_exclude: Whether the command acts on all nodes, of which some may be left out.
+    """
     group = parser.add_argument_group("nodes")
-    group.add_argument("--hosts", metavar="LIST", help="gpu[01-16], a,b,c, @group, user@host:port")
+    group.add_argument("--hosts", metavar="LIST", help="gpu[01-16]!gpu07, a,b,c, @group, user@host:port")
+    if with_exclude:
+        group.add_argument("--exclude", metavar="LIST", help="leave out these nodes: gpu[3,7], @group")
     group.add_argument(
         "--hostfile", metavar="FILE", help="one host per line, optionally with slots=N, or the file of PBS, LSF or SGE"
     )
@@ -129,6 +136,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help=what)
     job.add_argument("--env-file", metavar="FILE", help="file of variables, one NAME=VALUE per line")
     add_option(job, "--chdir", metavar="PATH", help="working directory on every node (default: this one)")
+    what = "shell text that runs before the job on every node: 'module load cuda', 'source venv/bin/activate'"
+    add_option(job, "--setup", metavar="TEXT", help=what)
+    add_option(job, "--login-shell", help="run that in a login shell, or only have what a login shell sets")
     add_option(job, "--run-dir", metavar="PATH", help="parent of run directories (default /var/tmp/madctl-UID)")
     add_option(limits, "--timeout", default=None, metavar="TIME", help="stop the job after TIME: 90, 10m, 1h30m")
     what = "dump stack traces and stop the job when no rank prints a single byte for TIME"
@@ -141,6 +151,12 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_option(ranks, "--nnodes", default=None, metavar="N", help=what)
     what = "restart all ranks up to N times after a failure (default 0)"
     add_option(limits, "--max-restarts", metavar="N", help=what)
+    _add_model_options(parser)
+    add_option(job, "--dry-run", help="check and print the plan, but start nothing")
+    _add_check_options(parser)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models of madengine")
     add_option(models, "--tags", nargs="+", action="extend", metavar="TAG", help="run the models with these tags")
     what = "madengine's additional context, a Python literal or JSON"
@@ -151,8 +167,6 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_option(models, "--force-mirror-local", metavar="PATH", help=what)
     what = "remove containers of earlier runs: all, or the one with this name (repeatable)"
     add_option(models, "--replace-containers", nargs="?", const="", metavar="NAME", help=what)
-    add_option(job, "--dry-run", help="check and print the plan, but start nothing")
-    _add_check_options(parser)
 
 
 def _add_check_options(parser: argparse.ArgumentParser) -> None:

@@ -76,9 +76,10 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     problems += limits.problems(given, validation.as_option) if is_in_pods else []
     if problems:
         raise UsageError(*(Problem(found["code"], found["message"], remedy=found["remedy"]) for found in problems))
-    # Of this machine, an image has neither the Python nor the directory.
+    # Of this machine, an image has neither the Python nor the directory; a setup says on nodes which Python it is.
+    has_own = is_in_pods or options.setup or options.login_shell
     given |= {
-        "python": python or (None if is_in_pods else caller_python(environment)),
+        "python": python or (None if has_own else caller_python(environment)),
         "python_required": python is not None,
         "chdir": checkout or (None if is_in_pods else os.getcwd()),
         "chdir_required": checkout is not None,

@@ -23,14 +23,15 @@ _WORDS = {
     "constraint": ("LIST", "features that nodes must have"),
     "reservation": ("NAME", "use the nodes of this reservation"),
     "nodelist": ("LIST", "nodes that the job must have"),
-    "exclude": ("LIST", "nodes that the job must not have"),
+    "exclude": ("LIST", "nodes that the job must not have"),  # its help is with the nodes
     "gpus-per-node": ("N|TYPE:N", "GPUs per node"),
     "gres": ("LIST", "generic resources per node, in the place of --gpus-per-node"),
     "dependency": ("LIST", "wait for other jobs, as sbatch takes it"),
     "begin": ("TIME", "wait until a time, as sbatch takes it"),
 }
 # The options of Slurm alone.
-ALONE = tuple(f"--{name}" for name in (*_WORDS, "requeue", "signal", "login", "sbatch-args") if name != "gpus-per-node")
+_OF_OTHERS = ("gpus-per-node", "exclude")
+ALONE = tuple(f"--{name}" for name in (*_WORDS, "requeue", "signal", "login", "sbatch-args") if name not in _OF_OTHERS)
 # Flags (batch program, reservation overlap), a name or number, and how many seconds before the end.
 _SIGNAL = re.compile(r"([BRbr]{1,2}:)?([A-Za-z]{1,12}[0-9]{0,2}|[0-9]{1,2})(@[0-9]{1,5})?")
 # The time limit of a job that only checks.

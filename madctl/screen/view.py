@@ -47,7 +47,7 @@ class View:
         stages: Sequence[str] = stage_table.STAGES,
         quiet: bool = False,
         chosen: Chosen = EVERYTHING,
-        secrets: Sequence[str] = (),
+        secrets: Sequence[str] | Mask = (),
         told: Collection[str] = (),
     ) -> None:
         """
@@ -66,7 +66,7 @@ class View:
         self._quiet = quiet
         out, self._err = streams()
         self._output = self._err if as_json else out
-        self._mask = Mask(secrets)
+        self._mask = secrets if isinstance(secrets, Mask) else Mask(secrets)
         self._story = Story(names, self._mask, False, not as_json and out.takes_colours(), bool(chosen.ranks), True)
         self._lock = threading.RLock()
         self._folds = self._output.is_terminal()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from madctl.errors import refused
 from madctl.jobs.kubernetes_draft import Draft
 from madctl.playbook.session import Session
@@ -25,14 +26,17 @@ def on_nodes(options: argparse.Namespace, environment: Mapping[str, str] = os.en
         MadctlError: If the request is refused.
     """
     from madctl.nodes import choose
+    from madctl.nodes.inventory import own_secrets
 
     wanted = check_variables(options, environment)
-    hidden = secrets(options, wanted)
     nodes = choose.targets(options)
+    hidden = Mask([*secrets(options, wanted), *own_secrets(nodes)])
     view = View(nodes.names, as_json=options.output == "json", stages=("probe",), secrets=hidden)
     if options.notice:
         view.notice(options.notice)
-    return Session(nodes, wanted, view)
+    session = Session(nodes, wanted, view)
+    session.hide = hidden.hide
+    return session
 
 
 def settle(session: Session, options: argparse.Namespace) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
 from madctl.errors import ExitCode, Problem, RunError, refused
 from madctl.jobs.kubernetes_draft import Draft
 from madctl.jobs.slurm import Site
-from madctl.nodes.inventory import Targets
+from madctl.nodes.inventory import Targets, own_secrets
 from madctl.playbook.session import RunSession
 from madctl.request import kubernetes_options, output_choice, scheduler_options, slurm_options
 from madctl.request.options import hosts_given
@@ -54,11 +55,13 @@ def on_nodes(options: argparse.Namespace, environment: Mapping[str, str] = os.en
         record_store.prepare()
         require_free_name(options)
     told = state.told(options.lab) if options.lab else ()
-    hidden = secrets(options, wanted)
+    hidden = Mask([*secrets(options, wanted), *own_secrets(nodes)])
     view = View(nodes.names, as_json=options.output == "json", secrets=hidden, told=told, chosen=chosen)
     if options.notice:
         view.notice(options.notice)
-    return RunSession(nodes, wanted, view)
+    session = RunSession(nodes, wanted, view)
+    session.hide = hidden.hide
+    return session
 
 
 def settle(session: RunSession, options: argparse.Namespace) -> None:
@@ -143,7 +146,7 @@ def login_node(options: argparse.Namespace, wanted: dict[str, Any]) -> tuple[Tar
     from madctl.nodes import choose, job_site
 
     among = {"limit": options.login} if options.inventory else {"hosts": options.login}
-    login = choose.targets(argparse.Namespace(**{**vars(options), **among, "nnodes": None}))
+    login = choose.targets(argparse.Namespace(**{**vars(options), **among, "nnodes": None, "exclude": None}))
     if len(login.names) != 1:
         raise refused("USAGE", f"--login takes one host, not {len(login.names)}: {options.login}")
     if options.lab:

@@ -8,6 +8,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import own_settings
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
     hosting,
     play_rules,
@@ -27,7 +28,8 @@ class ActionModule(ActionBase):
         """Return ``plan`` and ``nodes`` by host, ``checks`` where it was proven; fail with all ``problems``."""
         super().run(tmp, task_vars)
         variables = play_rules.require(self._task, task_vars)
-        arguments = request_of.read(self._task.args, variables)
+        read = request_of.read(self._task.args, variables)
+        arguments = own_settings.added(read, task_vars, list(variables))
         stages = play_rules.stages(self._task, task_vars, arguments)
         event_socket = arguments["event_socket"]
         with hosting.agents_of(self, task_vars, variables=variables) as agents, hosting.conducted(

@@ -8,7 +8,7 @@ ranks that were never started.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ansible.plugins.action import ActionBase
 
@@ -18,6 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conducto
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
 from ansible_collections.madctl.multinode.plugins.module_utils._show import masking, plan_text, sentences
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import own_settings
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import (
     hosting,
     play_rules,
@@ -39,7 +40,8 @@ class ActionModule(ActionBase):
         """Return how the run ended; fail with ``problems``, the first failure first."""
         super().run(tmp, task_vars)
         variables = play_rules.require(self._task, task_vars)
-        arguments = request_of.read(self._task.args, variables)
+        read = request_of.read(self._task.args, variables)
+        arguments = own_settings.added(read, task_vars, list(variables))
         stages = play_rules.stages(self._task, task_vars, arguments)
         plan: Plan | None = arguments["plan"] or None
         if stages.starts and not (plan or arguments["work"] or arguments["tags"]):
@@ -89,11 +91,12 @@ class ActionModule(ActionBase):
         self, conductor: Conductor, plan: Plan, arguments: dict[str, Any], screen: playbook_screen.Screen, is_dry: bool
     ) -> dict[str, Any]:
         quiet = bool(arguments["event_socket"])
-        user_env = arguments["env"]
-        secrets = _secrets(plan, user_env)
+        user_env, own_env = arguments["env"], own_settings.environments(arguments)
+        secrets = _secrets(plan, [user_env, *own_env.values()])
         mask = masking.Mask(secrets)
         diff = {"diff": mask.data(playbook_screen.difference(plan))} if self._task.diff else {}
         if is_dry:
+            plan = _with_names(plan, own_env)
             if not quiet:
                 hidden = dict.fromkeys(user_env, masking.MARK)
                 playbook_screen.say(map(mask.text, ["", *plan_text.whole(plan, hidden), ""]))
@@ -103,16 +106,29 @@ class ActionModule(ActionBase):
         if not quiet:
             playbook_screen.tell(*sentences.called(plan["run_id"], arguments["name"]))
         limits = {name: arguments[name] or None for name in ("timeout", "idle_timeout")}
-        given = {"user_env": user_env, **limits, "log_cap": arguments["log_cap"], "detach": arguments["detach"]}
+        given = {
+            "user_env": user_env,
+            "own_env": own_env,
+            **limits,
+            "log_cap": arguments["log_cap"],
+            "detach": arguments["detach"],
+        }
         given.update({name: arguments[name] for name in ("name", "note")}, in_step=False)
         result = {"changed": True, **conductor.start(plan, given)}
         hosts = [node["host"] for node in plan["nodes"]]
         return {**results.judged(result, result["problems"], arguments, hosts), **diff}
 
 
-def _secrets(plan: Plan, user_env: dict[str, Any]) -> tuple[str, ...]:
+def _with_names(plan: Plan, own_env: dict[str, dict[str, Any]]) -> Plan:
+    """Show in a plan which variables of their own nodes get; their values never travel in it."""
+    marks = {host: dict.fromkeys(own, masking.MARK) for host, own in own_env.items()}
+    nodes = [{**node, "env": {**marks.get(node["host"], {}), **node["env"]}} for node in plan["nodes"]]
+    return cast(Plan, {**plan, "nodes": nodes})
+
+
+def _secrets(plan: Plan, environments: list[dict[str, Any]]) -> tuple[str, ...]:
     """Pick what no screen shows: values of the user's variables, and of those that a context gives to containers."""
-    given = [(name, raw_words.unpack(word)) for name, word in user_env.items()]
+    given = [(name, raw_words.unpack(word)) for env in environments for name, word in env.items()]
     for node in plan["nodes"][:1]:  # All have the same.
         model = node.get("model")
         words = [raw_words.unpack(word) for word in model["argv"]] if model else []

@@ -154,4 +154,14 @@ options:
   chdir:
     description: Working directory of the job.
     type: str
+  setup:
+    description: >-
+      Text for a shell that runs on every node, before the job and before the node is inspected; the job starts with the
+      environment, directory and limits that it leaves.
+    type: str
+    default: ""
+  login_shell:
+    description: Whether that shell is one of a login; without O(setup), the job has what such a shell sets.
+    type: bool
+    default: false
 """

@@ -9,6 +9,7 @@ short_description: An inventory of a host list such as gpu[01-16]
 description:
   - Accepts hosts like the options C(--hosts) and C(--hostfile) of madctl. Their order is the order of ranks.
   - Sets C(madctl_node_rank), and C(madctl_slots), C(ansible_user) and C(ansible_port) if they are given.
+  - What a host file says of one host becomes its C(madctl_python), C(madctl_interface) and C(madctl_env).
   - The name of the file must end in C(hostlist.yml) or C(hostlist.yaml).
 author: The madctl authors
 extends_documentation_fragment:
@@ -23,14 +24,22 @@ options:
     description:
       - Hosts in the order of their ranks, as a list or as one string.
       - Each may be a name, a range such as V(gpu[01-16]) or V(gpu[1-8/2]), an IPv6 address, or V(user@host:port).
+      - What follows a V(!) is left out, as in V(gpu[1-8]!gpu3).
     type: raw
     default: []
   hostfiles:
     description:
       - Host files, which come after O(hosts); paths are relative to this file.
       - A line is V(name), V(name slots=N) or V(name:N); the node files of PBS, LSF and SGE also work.
+      - After the name, V(python=PATH), V(interface=NAME) and V(env.NAME=VALUE) are for this host alone.
     type: list
     elements: path
+    default: []
+  exclude:
+    description:
+      - Hosts to leave out of all of these, as a list or as one string. The order of the others stays.
+      - A host that is not there is ignored, unless only its padding, case or domain differs from one that is.
+    type: raw
     default: []
   user:
     description: User to log in as, unless the list names one.
@@ -66,7 +75,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
-from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import exclusion, host_files, hostlist
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes.variables import plain
 
 
@@ -92,13 +101,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             self._add(inventory, group, rank, host)
 
     def _hosts(self, directory: Path) -> list[hostlist.Host]:
-        given = plain(self.get_option("hosts")) or []
-        texts = [given] if isinstance(given, str) else [str(text) for text in given]
-        found = [host for text in texts for host in hostlist.from_list(text)]
+        found = [host for text in self._texts("hosts") for host in hostlist.from_list(text)]
         for name in self.get_option("hostfiles"):
             place = directory / Path(str(name)).expanduser()
             found += host_files.from_lines(place.read_text(encoding="utf-8"), str(place))
-        return hostlist.checked(found, "the list")
+        hosts = {host.name: host for host in hostlist.checked(found, "the list")}
+        return [hosts[name] for name in exclusion.remaining(hosts, self._texts("exclude")).names]
+
+    def _texts(self, option: str) -> list[str]:
+        given = plain(self.get_option(option)) or []
+        return [given] if isinstance(given, str) else [str(text) for text in given]
 
     def _add(self, inventory: Any, group: str, rank: int, host: hostlist.Host) -> None:
         name = inventory.add_host(host.name, group=group)
@@ -107,6 +119,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             "madctl_slots": host.slots or self.get_option("slots"),
             "ansible_user": host.user or self.get_option("user"),
             "ansible_port": host.port or self.get_option("port"),
+            "madctl_python": host.python,
+            "madctl_interface": host.interface,
+            "madctl_env": dict(host.env) or None,
         }
         for key, value in variables.items():
             if value is not None:

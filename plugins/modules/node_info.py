@@ -28,6 +28,10 @@ options:
   run_dir:
     description: Parent of the run directories.
     type: str
+  start_timeout:
+    description: Seconds that O(setup) may take.
+    type: float
+    default: 60
   write:
     description: Whether files are written on shared storage for a later proof.
     type: bool

@@ -145,6 +145,7 @@ PREPARE = {
     "README.md": CHECKOUT + CLUSTER,
     "CONTRIBUTING.md": CHECKOUT,
     "docs/tutorial.md": CHECKOUT,
+    "docs/how_to/checkpoints.md": CHECKOUT,
     "docs/how_to/bastion.md": CLUSTER + BASTION,
     "docs/how_to/own_cluster.md": CHECKOUT + CLUSTER,
     "docs/how_to/without_root.md": CLUSTER + SUDO,

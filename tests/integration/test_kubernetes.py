@@ -85,6 +85,15 @@ def test_ranks_of_three_pods_meet(site):
     assert site.ends(done.json["run_id"]) == {0: 0, 1: 0, 2: 0}
 
 
+def test_a_setup_and_the_number_of_the_attempt_reach_what_runs_in_pods(site):
+    script = 'echo "said $A $PWD $MADCTL_ATTEMPT"; test $MADCTL_ATTEMPT = 1'
+    words = ["--setup", "export A='x y'; cd /", "--max-restarts", "1", "--command", "--", "sh", "-c", script]
+    done = site.launch(*words)
+
+    assert done.code == 0, done.err
+    assert sorted(set(re.findall(r"said (.*)", done.err))) == ["x y / 0", "x y / 1"]
+
+
 def test_a_failure_has_its_pod_its_rank_and_its_code_and_no_log_is_lost(site):
     done = site.launch(FAIL, "3")
     run_id = done.json["run_id"]

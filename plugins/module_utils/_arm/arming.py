@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, MpiSpec, Spec
 
 
+class _SetupError(OSError):
+    """The user's setup failed, not we."""
+
+
 def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """
     Take part in the proof, then arm the node, or return why that failed.
@@ -40,8 +44,8 @@ def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[
             ``in_step``, whether this is a scheduler's job, ``start_timeout``, ``timeout`` and ``grace`` in seconds),
             what its runner needs (``files`` by name,
             ``relay`` of daemons or None, ``after``, a program of ours that runs after the job), ``proof``,
-            ``user_env``, ``about`` (the run's description), ``programs``: the module of every delivered file, by its
-            path, and ``digest`` of their texts.
+            ``user_env``, ``setup`` (what runs first in a shell, or None), ``about`` (the run's description),
+            ``programs``: the module of every delivered file, by its path, and ``digest`` of their texts.
         tell: Gets news of the proof, and that the node is armed.
 
     Returns:
@@ -74,7 +78,7 @@ def _arm(
     except OSError as error:
         failed = _failed(request, reason(error, is_named=True))
         _remove(request["run_dir"])
-        return failed
+        return {**failed, "setup": isinstance(error, _SetupError)}
     try:
         tell({"armed": True})
     except OSError:
@@ -152,6 +156,8 @@ def _start(request: ArmingRequest, base: str, programs: str, umask: int) -> str:
     kind, pid, refused = service.start(argv, request["run_id"], request["grace"], request["in_step"])
     said = service.wait_ready(fifo, pid, request["start_timeout"])
     os.close(fifo)
+    if said.startswith(run_directory.SETUP_FAILED):
+        raise _SetupError(said[len(run_directory.SETUP_FAILED) :])
     if said != "ready":
         log = small_files.text(os.path.join(run_dir, run_directory.SUPERVISOR_LOG)) or "it wrote nothing"
         raise OSError(said or "the supervisor did not start: %s" % log.splitlines()[-1][-300:])
@@ -191,9 +197,11 @@ def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
         "boot_id": procfs.boot_id(),
         "oom_score": small_files.text("/proc/self/oom_score_adj") or "0",
         "py_spy": found,
+        "setup": request["setup"],
         "mpi": _relay(request),
         "after": [*_program(programs, request["after"]), request["run_id"]] if request["after"] else None,
         "umask": umask,
+        "limits": {},
     }
 
 

@@ -73,6 +73,11 @@ CHECKS = (
             _error("HOST_KEY_CHANGED", "The node's host key differs from the known one."),
             _error("AUTHENTICATION_FAILED", "The node accepts none of your keys."),
             _error("PROBE_FAILED", "The node could not be inspected.", "to see the error: {hint}"),
+            _error(
+                "SETUP_FAILED",
+                "The text of --setup fails, or takes longer than --start-timeout.",
+                "try it there by hand, with bash -c",
+            ),
             _error("PROBE_MALFORMED", "The node's answer is not that of a probe.", "check its python3: {hint}"),
             _warning("NODE_REPLACED", "The node failed a check, and there are spares.", "fix the node or exclude it"),
         ),

@@ -70,6 +70,13 @@ def problem(
     return {"code": code, "host": host, "message": plain(message), "remedy": remedy and plain(remedy)}
 
 
+def setup_failed(host: str, reason: str) -> Problem:
+    """Return the problem of a node whose setup failed, with the remedy that its end suggests."""
+    is_unknown = "exit code 127:" in reason
+    remedy = "if it is a function of login shells, such as module: --login-shell" if is_unknown else None
+    return problem("SETUP_FAILED", host, reason, remedy)
+
+
 def exit_code(problems: Sequence[Problem]) -> ExitCode:
     """Return the exit code for problems."""
     return exit_code_of([entry["code"] for entry in problems])

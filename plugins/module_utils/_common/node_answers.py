@@ -218,8 +218,8 @@ def checked(function: str, answer: Dict[str, Any]) -> Dict[str, Any]:
     """Return an answer if it has the function's shape, otherwise one that ``failed`` with ``msg``."""
     if answer.get("failed"):
         found = {"failed": True, "msg": answer["msg"] if _failure(answer) else "it failed without a reason"}
-        # From arming: the run was stopped in the meantime.
-        return dict(found, stopped=answer["stopped"]) if truth(answer.get("stopped")) else found
+        # The run was stopped in the meantime; the user's setup is what failed.
+        return {**found, **{name: answer[name] for name in ("stopped", "setup") if truth(answer.get(name))}}
     if SHAPES[function](answer):
         # One malformed run does not affect the others.
         return dict(answer, runs=[*filter(_run, answer["runs"])]) if function == "survey" else answer

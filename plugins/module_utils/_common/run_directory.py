@@ -109,6 +109,9 @@ SUPERVISOR, MADENGINE_WRAPPER, CONTAINER_REMOVAL = "supervisor", "madengine_wrap
 # Programs that are started as files.
 RANK_WRAPPER, MPI_AGENT = "_supervise/rank_wrapper.py", "_supervise/mpi_agent.py"
 
+# What a supervisor's first line begins with if the user's setup failed.
+SETUP_FAILED = "setup: "
+
 # -- marks ------------------------------------------------------------------------------------------
 
 # Variables of every process of the job; the first proves that a process, or a container, belongs to the run.
@@ -124,8 +127,10 @@ CALLS, ORDERS, BEGUN, DONE, ASKED = "calls", "orders", "begun", "done", "asked"
 CONTAINER_RANK, OVER, TROUBLE = "rank_wrapper.py", "over", "trouble"
 # The call that a daemon belongs to, as the first word of its command.
 CALL = "MADCTL_CALL"
-# How often the scheduler has requeued the job that a run is in.
-RESTARTS = "MADCTL_RESTART_COUNT"
+# The number of the attempt, the K of ``RUN.K``, by two names: restarts and what a scheduler requeues count together.
+ATTEMPT, RESTARTS = "MADCTL_ATTEMPT", "MADCTL_RESTART_COUNT"
+# What a setup cannot change.
+MARKS = (RUN_ID, RUN_DIR, HOST_FILE_PATH, ATTEMPT, RESTARTS)
 # The command that starts ranks, which a user's script puts before its program.
 RUNNER = "MAD_MULTI_NODE_RUNNER"
 # mpirun would ask the scheduler whose variables it sees, so it gets them with this before their names; ranks do not.
@@ -139,3 +144,9 @@ CONTAINER_PREFIX = "container_"
 def unit(run_id: str) -> str:
     """Return the name of a supervisor's systemd service."""
     return "madctl-%s.service" % run_id
+
+
+def later_attempt(run_id: str, number: int, more: int) -> str:
+    """Return the id of the attempt that comes so many after another one of the same run, which has that number."""
+    first = run_id[: -len(".%d" % number)] if number else run_id
+    return "%s.%d" % (first, number + more) if number + more else first

@@ -160,6 +160,22 @@ class Restart(TypedDict):
     most: int
 
 
+class Own(TypedDict, total=False):
+    """What one host has of its own of a request; variables come on top of those of all."""
+
+    python: str
+    interface: str
+    env: Dict[str, Word]
+
+
+class Setup(TypedDict):
+    """What runs in a shell on every node before anything starts, and how long it may take."""
+
+    text: str
+    login: bool
+    seconds: float
+
+
 class _PlanParts(TypedDict, total=False):
     runner: str
     master_addr: str
@@ -169,6 +185,7 @@ class _PlanParts(TypedDict, total=False):
     lock: bool
     beacon: Optional[str]
     work: List[Word]
+    setup: Optional[Setup]
     hostfile: str
     network: str
     proof: Dict[str, Proof]
@@ -217,6 +234,7 @@ class _OnEveryNode(TypedDict):
     grace: float
     beacon: Optional[str]
     log_cap: int
+    setup: Optional[Setup]
 
 
 class ArmingRequest(NodePlan, _OnEveryNode):
@@ -254,3 +272,5 @@ class Spec(_OnEveryNode):
     mpi: Optional[MpiSpec]
     after: Optional[List[str]]
     umask: int
+    # Those that the setup changed, by their names in the module resource.
+    limits: Dict[str, List[int]]

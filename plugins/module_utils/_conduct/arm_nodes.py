@@ -31,7 +31,7 @@ class Arming:
         Prepare to arm.
 
         Args:
-            given: What every node's spec has beside the plan: ``user_env``, ``timeout``, ``log_cap``,
+            given: What every node's spec has beside the plan: ``user_env``, ``own_env``, ``timeout``, ``log_cap``,
                 ``in_step``; and in the run's description: ``name``, ``note``.
         """
         self._plan, self._given, self._agents, self._follower = plan, given, agents, follower
@@ -110,7 +110,8 @@ class Arming:
             "timeout": self._given["timeout"],
             "log_cap": self._given["log_cap"],
             "in_step": self._given["in_step"],
-            "user_env": self._given["user_env"],
+            "user_env": {**self._given["user_env"], **self._given.get("own_env", {}).get(host, {})},
+            "setup": plan.get("setup"),
             "proof": proving.request(plan["proof"], host, news),
             "about": {**self._about, "host": host, "node_rank": node["node_rank"]},
             "programs": self._programs,
@@ -129,7 +130,7 @@ class Arming:
         elif answer.get("stopped"):
             self._follower.halted(host)
         else:
-            self._follower.not_armed(host, _reason(answer))
+            self._follower.not_armed(host, _reason(answer), is_setup=bool(answer.get("setup")))
 
 
 def _reason(answer: Answer) -> str:

@@ -117,14 +117,16 @@ class Conductor:
 
     # -- the flow -------------------------------------------------------------------------------
 
-    def probe(self, hosts: Sequence[str], request: Dict[str, Any]) -> Dict[str, look.Seen]:
-        """Inspect all nodes."""
+    def probe(
+        self, hosts: Sequence[str], request: Dict[str, Any], own: Optional[Mapping[str, Dict[str, Any]]] = None
+    ) -> Dict[str, look.Seen]:
+        """Inspect all nodes; ``own`` is what differs in the request of single ones."""
 
         def told(host: str, answered: bool) -> None:
             way = kept.dumped(self._agents.ways[host])
             self._tell({"event": events.PROBED, "host": host, "answered": answered, "way": way}, b"")
 
-        seen = look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over)
+        seen = look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over, own)
         if self.is_over:
             # The files that nodes wrote for the proof will not be read.
             written = {host: storage.written(found.facts) for host, found in seen.items() if found.facts}
@@ -144,8 +146,8 @@ class Conductor:
         Arm all nodes, start all of them, and follow each to the end; restart after some failures.
 
         Args:
-            given: ``user_env``, ``timeout``, ``idle_timeout`` in seconds, ``log_cap`` in bytes, ``detach``, ``name``,
-                ``note``, ``in_step``, whether nodes belong to a scheduler's job.
+            given: ``user_env``, ``own_env`` by host, ``timeout``, ``idle_timeout`` in seconds, ``log_cap`` in bytes,
+                ``detach``, ``name``, ``note``, ``in_step``, whether nodes belong to a scheduler's job.
         """
         restarts: List[Dict[str, Any]] = []
         began = 0.0

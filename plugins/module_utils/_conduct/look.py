@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, fact_answers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
@@ -32,6 +32,7 @@ def at_all(
     request: Dict[str, Any],
     told: Callable[[str, bool], None],
     is_over: Callable[[], bool] = lambda: False,
+    own: Optional[Mapping[str, Dict[str, Any]]] = None,
 ) -> Dict[str, Seen]:
     """
     Probe all nodes.
@@ -40,6 +41,7 @@ def at_all(
         request: See ``node_facts.ARGUMENTS``.
         told: Gets each node, and whether it answered.
         is_over: Whether the result is no longer awaited.
+        own: What differs in the request of single hosts, by host.
     """
     seen: Dict[str, Seen] = {}
     begun = dict.fromkeys(hosts, 0.0)
@@ -50,6 +52,8 @@ def at_all(
         told(host, found.facts is not None)
 
     seconds = runners.job_of(request["shape"]).probe_seconds
+    if request.get("setup") or request.get("login_shell"):
+        seconds += request["start_timeout"]
 
     def begin(host: str, _: Call) -> None:
         begun[host] = time.time()
@@ -60,7 +64,8 @@ def at_all(
             agents.give_up(host, "it did not answer in %g s" % (seconds + _MORE_SECONDS))
 
     for host in hosts:
-        agents.call(host, Task(PROBE, request, partial(take, host), seconds, started=partial(begin, host)))
+        asked = {**request, **(own or {}).get(host, {})}
+        agents.call(host, Task(PROBE, asked, partial(take, host), seconds, started=partial(begin, host)))
     while len(seen) < len(hosts) and not is_over():
         agents.loop.turn()
     return seen
@@ -79,5 +84,7 @@ def judge(way: Way, answer: Answer, paths: List[str], sent: float) -> Seen:
         return Seen(problem=codes.problem("PROBE_MALFORMED", host, message, hint=way.hint("HOST")))
     if "problem" in answer:
         return Seen(problem=answer["problem"])
+    if answer.get("setup"):
+        return Seen(problem=codes.setup_failed(host, str(answer.get("msg", ""))))
     message = "the node could not be inspected: %s" % " ".join(str(answer.get("msg", "")).split())[-300:]
     return Seen(problem=codes.problem("PROBE_FAILED", host, message, hint=way.hint("HOST")))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import events, ranks, run_directory, wire
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, ranks, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan
@@ -89,12 +89,12 @@ class Follower:
         self._decoders[host] = wire.Decoder()
         self.orders.join(host, channel)
 
-    def not_armed(self, host: str, reason: str) -> None:
-        """Record that a node could not be armed; the launch is abandoned."""
+    def not_armed(self, host: str, reason: str, is_setup: bool = False) -> None:
+        """Record that a node could not be armed, perhaps because of its setup; the launch is abandoned."""
         self._awaited.discard(host)
         if not self.orders.interrupted:
-            found = problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
-            self._by_host[host].fail(time.time(), found)
+            nothing = problem("NODE_NOT_READY", host, reason, "nothing was started on any node")
+            self._by_host[host].fail(time.time(), codes.setup_failed(host, reason) if is_setup else nothing)
 
     def unreached(self, host: str) -> None:
         """Record that no channel to a node could be opened."""

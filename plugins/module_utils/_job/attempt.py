@@ -16,8 +16,7 @@ def arguments(given: Mapping[str, Any], restarts: int) -> Dict[str, Any]:
     Each attempt has an id of its own, as it may get the same nodes again; restarts within an attempt come between.
     """
     number = restarts * (given["max_restarts"] + 1)
-    run_id = "%s.%d" % (given["run_id"], number) if number else given["run_id"]
-    return {**given, "run_id": run_id, "env": {**given["env"], run_directory.RESTARTS: str(restarts)}}
+    return {**given, "run_id": run_directory.later_attempt(given["run_id"], 0, number), "attempt": number}
 
 
 def may_be_ended(result: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     command_line,
@@ -14,7 +14,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Nodes, Report
-from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Own
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_cards import Candidate
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
@@ -76,14 +77,17 @@ Chosen = Tuple[Choices, List[Problem]]
 
 def case_of(request: Request, hosts: Sequence[str], facts: Sequence[Facts], has_spares: bool = False) -> Case:
     """Return the case to judge; a Python that the work begins with wins, and is required."""
-    python = command_line.chosen_python(request.work, request.shape, request.python)
-    if python != request.python:
-        request = replace(request, python=python, python_required=True)
+    named = command_line.chosen_python(request.work, request.shape, None)
+    if named:
+        own: Dict[str, Own] = {host: {**had, "python": named} for host, had in request.own.items()}
+        request = replace(request, python=named, python_required=True, own=own)
     case = Case(request, hosts, facts, has_spares)
-    return case if case.job.has_models else replace(case, facts=[_as_the_job_sees_it(request, fact) for fact in facts])
+    if case.job.has_models:
+        return case
+    return replace(case, facts=[_as_the_job_sees_it(request.env_of(host), fact) for host, fact in case.nodes])
 
 
-def _as_the_job_sees_it(request: Request, fact: Facts) -> Facts:
+def _as_the_job_sees_it(env: Mapping[str, Word], fact: Facts) -> Facts:
     """Leave out GPUs that variables hide from the job."""
-    own = {name: unpack(request.env[name]) for name in visible_gpus.NAMES if name in request.env}
+    own = {name: unpack(env[name]) for name in visible_gpus.NAMES if name in env}
     return {**fact, "gpus": visible_gpus.seen(fact["gpus"], {**(fact.get("visible") or {}), **own})}

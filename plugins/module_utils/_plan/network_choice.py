@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import Dict, List, Optional, Sequence, Set
+from typing import Dict, List, Optional, Sequence, Set, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts, Interface
@@ -34,7 +34,10 @@ Row = Dict[str, Optional[str]]
 
 
 def choose(
-    hosts: Sequence[str], facts: Sequence[Facts], wanted: Optional[str] = None, master: Optional[str] = None
+    hosts: Sequence[str],
+    facts: Sequence[Facts],
+    wanted: Union[None, str, Sequence[Optional[str]]] = None,
+    master: Optional[str] = None,
 ) -> Choice:
     """
     Choose one candidate per node, in the order of ``hosts``, or report every reason why not.
@@ -42,15 +45,16 @@ def choose(
     Args:
         hosts: Names of the nodes, in rank order.
         facts: What ``node_info`` returned, in the same order.
-        wanted: An interface's name or a network in CIDR notation that the user asks for.
+        wanted: An interface's name or a network in CIDR notation that the user asks for, of all nodes or of each.
         master: An address of the first node that the user asks for; without ``wanted`` it says which network.
 
     Returns:
         Candidates and problems; with candidates all problems are warnings.
     """
     group = Group(hosts, facts)
-    if wanted is not None:
-        return choose_requested(group, wanted)
+    each = [wanted] * len(hosts) if wanted is None or isinstance(wanted, str) else wanted
+    if any(each):
+        return choose_requested(group, each)
     return group.choose() if master is None else _by_master(group, master)
 
 
@@ -62,7 +66,7 @@ def _by_master(group: Group, master: str) -> Choice:
         message = "%s is not a usable address of this node" % master
         return [], [problem("MASTER_ADDR_UNKNOWN", group.hosts[0], message, remedy)]
     if all(own[master] in {c.network for c in network_cards.usable(fact)} for fact in group.facts):
-        return choose_requested(group, own[master])
+        return choose_requested(group, [own[master]] * len(group.hosts))
     chosen, problems = group.choose()
     if chosen and chosen[0].address != master:
         message = "%s is in no network of all nodes: they meet at %s" % (master, chosen[0].address)

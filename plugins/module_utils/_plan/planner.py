@@ -82,11 +82,12 @@ def _plan(case: Case, choices: Choices, wanted: Dict[str, Proof]) -> Plan:
         "master_port": port,
         "nnodes": len(case.hosts),
         "world_size": launch.world_size,
-        "start_timeout": request.start_timeout,
+        "start_timeout": request.start_timeout * (2 if request.node_setup else 1),
         "grace": STOP_GRACE_SECONDS,
         "lock": request.wants("machine"),
         "beacon": storage.proven(case.nodes),
         "work": list(request.work),
+        "setup": request.node_setup,
         "hostfile": "".join("%s slots=%d\n" % (candidate.address, count) for candidate, count in slots),
         "network": network,
         "nodes": _nodes(launch),
@@ -106,7 +107,8 @@ def _nodes(launch: Launch) -> List[NodePlan]:
 def _node(launch: Launch, rank: int, part: Part) -> NodePlan:
     case, choices = launch.case, launch.choices
     # The user's own values win, and stay out of the plan, because plans are shown and logged.
-    env = {name: value for name, value in part.env.items() if name not in case.request.env}
+    given = case.request.env_of(case.hosts[rank])
+    env = {name: value for name, value in part.env.items() if name not in given}
     if part.prefix:
         env[run_directory.RUNNER] = shlex.join(map(str, part.prefix))
     return {
@@ -150,4 +152,5 @@ def _own_environment(launch: Launch, rank: int) -> Dict[str, Word]:
         run_directory.RUN_ID: launch.case.request.run_id,
         run_directory.RUN_DIR: own,
         run_directory.HOST_FILE_PATH: "%s/%s" % (own, run_directory.HOST_FILE),
+        **launch.case.request.attempt_variables,
     }

@@ -8,7 +8,7 @@ Pure; private to the collection.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Sequence, Set
+from typing import Dict, List, Optional, Sequence, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import plain_text
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
@@ -21,10 +21,22 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_car
 _NARROWER = "give one interface, or a network that only it is in: --interface NAME or CIDR"
 
 
-def choose(group: Group, wanted: str) -> Choice:
-    """Choose what was asked for; the proof shows whether it works."""
-    each = [_matches(fact, wanted, group.repeated) for fact in group.facts]
-    problems = [found for number, own in enumerate(each) for found in _unusable(group, number, own, wanted)]
+def choose(group: Group, asked: Sequence[Optional[str]]) -> Choice:
+    """
+    Choose what was asked for; the proof shows whether it works.
+
+    Args:
+        asked: For each node; one for which nothing was asked takes the network of the first one that has a wish.
+    """
+    wishes = [(number, wish) for number, wish in enumerate(asked) if wish is not None]
+    given = {number: _matches(group.facts[number], wish, group.repeated) for number, wish in wishes}
+    problems = [found for number, wish in wishes for found in _unusable(group, number, given[number], wish)]
+    if problems:
+        return [], problems
+    first = given[wishes[0][0]][0].network
+    wanted = [first if wish is None else wish for wish in asked]
+    each = [_matches(fact, wish, group.repeated) for fact, wish in zip(group.facts, wanted)]
+    problems = [found for number, own in enumerate(each) for found in _unusable(group, number, own, wanted[number])]
     if problems:
         return [], problems
     families = [[[c for c in own if c.is_ipv6 == six] for own in each] for six in (False, True)]
@@ -45,10 +57,10 @@ def choose(group: Group, wanted: str) -> Choice:
         return [], several
     common = set.intersection(*({c.network for c in own} for own in each))
     chosen = [_first(group, number, own, common, each) for number, own in enumerate(each)]
-    text = "%s %s, on most nodes %d"
+    text, wish_of = "%s %s, on most nodes %d", dict(zip(group.hosts, wanted))
     fewer = odd_ones(zip(group.hosts, chosen), lambda own: len(own.cards))
     return chosen, [
-        problem("CARDS_DIFFER", host, text % (_matching(count), wanted, most)) for host, count, most in fewer
+        problem("CARDS_DIFFER", host, text % (_matching(count), wish_of[host], most)) for host, count, most in fewer
     ]
 
 

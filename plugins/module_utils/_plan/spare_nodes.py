@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import visible_gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, visible_gpus
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import LOST, Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Restart
@@ -79,12 +79,16 @@ def _replaced(meant: List[str], taken: List[str], bad: List[Problem]) -> List[Pr
 def keep(request: Request, choice: Choice, nodes: _Tried, restarts: int) -> Restart:
     """Return what a restart needs to plan again; of the user's environment only which GPUs the job sees."""
     wanted = {*choice.hosts, *choice.spares}
-    env = {name: value if name in visible_gpus.NAMES else "" for name, value in request.env.items()}
-    bare = {**asdict(request), "env": env, "slots": ()}
+    own = {host: {**had, "env": _emptied(had.get("env", {}))} for host, had in request.own.items()}
+    bare = {**asdict(request), "env": _emptied(request.env), "own": own, "slots": ()}
     known = [(host, fact) for host, fact in nodes if host in wanted and fact is not None]
     facts = {host: _without_files(fact, host in choice.hosts) for host, fact in known}
     slots = {host: slot for (host, _), slot in zip(nodes, request.slots)}
     return {"request": bare, "facts": facts, "slots": slots, "most": restarts}
+
+
+def _emptied(env: Dict[str, Any]) -> Dict[str, Any]:
+    return {name: value if name in visible_gpus.NAMES else "" for name, value in env.items()}
 
 
 def _without_files(facts: Facts, proven: bool) -> Facts:
@@ -117,7 +121,8 @@ def again(plan: Plan, failures: Dict[str, str], attempt: int) -> Optional[Tuple[
     fields: Dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in kept["request"].items()
     }
-    fields["run_id"] = "%s.%d" % (kept["request"]["run_id"], attempt)
+    fields["run_id"] = run_directory.later_attempt(fields["run_id"], fields["attempt"], attempt)
+    fields["attempt"] += attempt
     fields["slots"] = tuple(kept["slots"].get(host) for host in hosts)
     outcome = planner.make(Request(**fields), hosts, [kept["facts"][host] for host in hosts])
     if outcome.plan is None:

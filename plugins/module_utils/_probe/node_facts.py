@@ -7,9 +7,11 @@ Everything that can hang is done in a child process with a deadline. Private to 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob
 import os
+import resource
 import socket
 import sys
 import time
@@ -52,7 +54,11 @@ ARGUMENTS: Dict[str, Any] = {
     "run_dir": {"type": "str"},
     "env": {"type": "dict", "default": {}},
     "write": {"type": "bool", "default": False},
+    "setup": {"type": "str", "default": ""},
+    "login_shell": {"type": "bool", "default": False},
+    "start_timeout": {"type": "float", "default": 60},
 }
+_OF_WAY = (addresses.CAME_IN_BY, "SSH_CONNECTION")
 _NAME_CHARACTERS, _ERROR_CHARACTERS = 256, 1000
 # A vendor's tool has 5 s, and there may be two tools to run.
 _GPU_SECONDS = 11.0
@@ -63,7 +69,34 @@ _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/
 
 def node_info(request: Dict[str, Any]) -> Dict[str, Any]:
     """Return what the module of that name returns."""
+    try:
+        request = _set_up(request)
+    except OSError as error:
+        return {"failed": True, "setup": True, "msg": str(error)}
     return {"changed": False, "node": collect(request)}
+
+
+def _set_up(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Run the user's setup, if any, and be where it leads to, so that everything is found as the job finds it."""
+    if not request.get("setup") and not request.get("login_shell"):
+        return request
+    from ansible_collections.madctl.multinode.plugins.module_utils._node import node_setup  # Slow to import.
+
+    asked = {
+        "text": request["setup"] or "",
+        "login": request["login_shell"],
+        "seconds": request["start_timeout"],
+    }
+    chdir, before = request["chdir"], dict(os.environ)
+    cwd = chdir if chdir and os.path.isdir(chdir) else os.path.expanduser("~")
+    left = node_setup.run(asked, cwd, {**before, **request["env"]})
+    with contextlib.suppress(OSError, ValueError):
+        for name, (soft, hard) in left.limits.items():
+            resource.setrlimit(getattr(resource, name), (soft, hard))
+    os.environ.clear()
+    # By these we know how this node was reached, whatever the setup does to them.
+    os.environ.update({**left.env, **{name: before[name] for name in _OF_WAY if name in before}})
+    return {**request, "env": {}, "chdir": left.cwd if left.cwd != cwd else chdir}
 
 
 def collect(request: Dict[str, Any]) -> Dict[str, Any]:

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds
 from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host, HostsError
 from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS, MAX_SLOTS, number
+from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import OWN_OF_HOSTS, Row
 
+_ENV = "env."
+_KEYS = ("slots", "max_slots", "python", "interface")
+_REMEDY = "name slots=N python=PATH interface=NAME env.NAME=VALUE"
 _QUEUE = re.compile(r"[^@]+@[^@]+")
 
 
 def from_lines(text: str, path: str) -> List[Host]:
     """
     Parse a host file: one ``name``, ``name slots=N`` or ``name:N`` per line; ``#`` begins a comment.
+
+    After the name, ``python=PATH``, ``interface=NAME`` and ``env.NAME=VALUE`` are for this host alone.
 
     What schedulers write is a host file, too: a name alone that comes again is one more slot, as in those of PBS and
     LSF, and SGE's lines are ``name N queue@name processors``.
@@ -66,14 +72,13 @@ _Entry = Tuple[Host, Optional[int]]  # What a line names, and how much it counts
 
 def _line(words: List[str], where: str) -> List[_Entry]:
     hostlist.refuse_at(words[0])
-    count: Optional[int] = 1
     if len(words) in (3, 4) and _QUEUE.fullmatch(words[2]):
-        name, slots, count = words[0], None, _slots(words[1], where)
+        name, given, count = words[0], Host(""), _slots(words[1], where)
     else:
-        name, slots = _slots_of(words, where)
-        count = count if slots is None else None
+        name, given = _settings(words, where)
+        count = 1
     return [
-        (replace(host, slots=slots), count)
+        (replace(given, name=host.name), count if given.slots is None else None)
         for part in hostlist.split(name, where)
         for host in hostlist.expand(part, None)
     ]
@@ -84,7 +89,8 @@ def _counted(entries: Iterable[_Entry]) -> List[Host]:
     hosts: Dict[str, Host] = {}
     counts: Dict[str, int] = {}
     for host, count in entries:
-        if host.name in hosts and (count is None or host.name not in counts):
+        known = hosts.get(host.name)
+        if known and (count is None or host.name not in counts or known != host):
             raise hostlist.twice(host.name)
         hosts.setdefault(host.name, host)
         if count is not None:
@@ -98,27 +104,58 @@ def _counted(entries: Iterable[_Entry]) -> List[Host]:
     return [replace(host, slots=counts.get(name, host.slots)) for name, host in hosts.items()]
 
 
-def _slots_of(words: List[str], where: str) -> Tuple[str, Optional[int]]:
+def _settings(words: List[str], where: str) -> Tuple[str, Host]:
     """
-    Parse a line of a host file: its name, perhaps a range, and its slots, if any.
+    Parse a line of a host file: its name, perhaps a range, and what the line says of it, as a host without a name.
 
     Raises:
         HostsError: If a word is invalid.
     """
-    given: Dict[str, int] = {}
+    given: Dict[str, str] = {}
     for word in words[1:]:
-        key, _, value = word.replace("max-slots", "max_slots").partition("=")
-        if key not in ("slots", "max_slots") or key in given:
-            raise _malformed(where, "%r is unknown" % word)
-        given[key] = _slots(value, where)
+        key, equals, value = word.replace("max-slots", "max_slots", 1).partition("=")
+        if not equals or not (key in _KEYS or key.startswith(_ENV)):
+            raise _malformed(where, "%r is unknown" % key, kinds.meant(key, _KEYS, "%s=") or _REMEDY)
+        if key in given:
+            raise _malformed(where, "%s is given twice" % key)
+        given[key] = value
     name, after = hostlist.colon(words[0])
     if after is not None:
         if "slots" in given:
             raise _malformed(where, "two slot counts")
-        given["slots"] = _slots_not_port(after, where)
-    if given.get("slots", 1) > given.get("max_slots", MAX_SLOTS):
+        given["slots"] = str(_slots_not_port(after, where))
+    counts = {key: _slots(given[key], where) for key in ("slots", "max_slots") if key in given}
+    if counts.get("slots", 1) > counts.get("max_slots", MAX_SLOTS):
         raise _malformed(where, "more slots than max_slots")
-    return name, given.get("slots")
+    env = tuple((key[len(_ENV) :], given[key]) for key in given if key.startswith(_ENV))
+    own = {row.name: _own(row, given[row.name], where) for row in OWN_OF_HOSTS if row.name in given}
+    return name, Host("", slots=counts.get("slots"), env=_environment(env, where), **own)
+
+
+def _own(row: Row, value: str, where: str) -> Any:
+    _refuse_quote(row.name, value, where)
+    try:
+        found = row.parse(value)
+    except kinds.UnfitError as error:
+        raise _malformed(where, row.kind.refusal(row.name, value), "%s=VALUE" % row.name) from error
+    if not found:
+        raise _malformed(where, "%s has no value" % row.name, "%s=VALUE" % row.name)
+    return found
+
+
+def _environment(given: Tuple[Tuple[str, str], ...], where: str) -> Tuple[Tuple[str, str], ...]:
+    """Return the variables of a line; no value is shown, as it may be a secret."""
+    for name, value in given:
+        if not name.isidentifier():
+            raise _malformed(where, "env.NAME takes the name of a variable, not %r" % name, "env.NAME=VALUE")
+        _refuse_quote(_ENV + name, value, where)
+    return given
+
+
+def _refuse_quote(key: str, value: str, where: str) -> None:
+    """Refuse a value that its author thinks a shell reads."""
+    if value[:1] in ("'", '"'):
+        raise _malformed(where, "the value of %s begins with a quote" % key, "write it without; it cannot have blanks")
 
 
 def _slots(text: str, where: str) -> int:
@@ -136,5 +173,5 @@ def _slots_not_port(text: str, where: str) -> int:
     return _slots(text, where)
 
 
-def _malformed(where: str, reason: str, remedy: str = "name slots=N") -> HostsError:
+def _malformed(where: str, reason: str, remedy: str = _REMEDY) -> HostsError:
     return HostsError("HOSTFILE_MALFORMED", "%s: %s" % (where, reason), remedy)

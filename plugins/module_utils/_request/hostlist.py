@@ -8,29 +8,26 @@ madctl knows; groups are those of the inventory elsewhere. Pure; private to the 
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
+from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
+from ansible_collections.madctl.multinode.plugins.module_utils._request.host_names import NAME as NAME
+from ansible_collections.madctl.multinode.plugins.module_utils._request.host_names import did_you_mean, is_ipv6
+from ansible_collections.madctl.multinode.plugins.module_utils._request.host_names import is_name as is_name
+from ansible_collections.madctl.multinode.plugins.module_utils._request.host_names import meant as meant
 from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS, number
 
 SSH_PORT = 22
 MANY_SLOTS = 512  # More than that is a port.
-_LONGEST = 253
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 GROUP = re.compile(r"[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?")
-_ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")
 _LITERAL = re.compile(r"\[([0-9A-Fa-f:.%]+:[0-9A-Fa-f:.%]*)\](?::(.*))?")
 _BALANCED = re.compile(r"[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*")
 _PART = re.compile(r"((?:[^,\[]|\[[^\]]*\])*),")  # of a balanced text that ends with a comma
 _RANGE = re.compile(r" *([0-9]{1,18}) *(?:- *([0-9]{1,18}) *)?(?:/([0-9]{1,18}) *)?")
-# What people write for a range: gpu01-16, gpu01-gpu16, gpu{01..16}, gpu[01:16].
-_RANGELIKE = re.compile(
-    r"([A-Za-z0-9._-]*[A-Za-z._-])[\[({]?([0-9]{1,9})(?:-|\.\.|:)(?:\1)?([0-9]{1,9})[\])}]?([A-Za-z._-][A-Za-z0-9._-]*)?"
-)
 _LIKE = "write it like gpu[01-16]"
 
 
@@ -50,6 +47,10 @@ class Host:
     user: Optional[str] = None
     port: Optional[int] = None
     slots: Optional[int] = None
+    # What only a host file says.
+    python: Optional[str] = None
+    interface: Optional[str] = None
+    env: Tuple[Tuple[str, str], ...] = ()
 
 
 Groups = Callable[[str], List[str]]
@@ -59,13 +60,53 @@ def from_list(text: str, groups: Optional[Groups] = None) -> List[Host]:
     """
     Parse ``gpu[01-16]``, ``a,b,c``, ``gpu[1-8/2]``, ``@group``, ``user@host:port`` and IPv6 literals.
 
+    What follows a ``!``, up to the next comma or ``!``, is left out of everything before it: ``gpu[1-8]!gpu3``.
+
     Args:
         groups: Lists the nodes of a group, or raises ValueError; without it there are no groups.
 
     Raises:
-        HostsError: If a part is empty, malformed, hostile or repeated.
+        HostsError: If a part is empty, malformed, hostile or repeated, or if a host is left out that is not there.
     """
-    return checked((host for part in split(text, text) for host in expand(part, groups)), text)
+    parts = split(text, text)
+    hosts = (host for part in parts for host in expand(part, groups))
+    return checked(_subtracted(parts, text, groups) if "!" in text else hosts, text)
+
+
+def _subtracted(parts: List[str], text: str, groups: Optional[Groups]) -> Iterable[Host]:
+    found: Dict[str, Host] = {}
+    for part in parts:
+        first, *others = [word.strip() for word in part.split("!")]
+        added = checked(expand(first, groups), first) if first or not others else []
+        for host in added:
+            if host.name in found:
+                raise twice(host.name)
+            found[host.name] = host
+        if len(found) > MAX_HOSTS:
+            raise HostsError("HOSTS_MALFORMED", "more than %d hosts" % MAX_HOSTS)
+        for other in others:
+            for name in left_out(other, text, groups):
+                # A group may well have other hosts, too.
+                if found.pop(name, None) is None and not other.startswith("@"):
+                    message = "%s is left out of %r, but is not in it" % (name, text)
+                    raise HostsError("EXCLUDE_UNKNOWN", message, kinds.meant(name, found))
+    return found.values()
+
+
+def left_out(part: str, text: str, groups: Optional[Groups]) -> List[str]:
+    """
+    Return the names of hosts that a part of a list leaves out.
+
+    Raises:
+        HostsError: If it is malformed, or more than names; ``text`` is the whole list.
+    """
+    if not part:
+        raise _malformed(text, "a name is missing after '!'")
+    hosts = expand(part, groups)
+    wrong = next((host for host in hosts if host.user or host.port or not is_name(host.name)), None)
+    if wrong:
+        raise HostsError("HOST_INVALID", "%r: hosts are left out by their names alone" % part)
+    return [host.name for host in hosts]
 
 
 def from_scheduler(text: str) -> List[Host]:
@@ -79,28 +120,10 @@ def from_scheduler(text: str) -> List[Host]:
     return from_list(text)
 
 
-def meant(text: str) -> Optional[str]:
-    """Return the list that a text probably means; None if there is no good guess."""
-    words = text.split()
-    if len(words) > 1 and all(map(is_name, words)):
-        return ",".join(words)
-    found = _RANGELIKE.fullmatch(text) if len(text) <= _LONGEST else None
-    if not found:
-        return None
-    before, first, last, after = found.groups("")
-    is_range = int(first) < int(last) and (len(first) == len(last) or first[0] != "0")
-    return "%s[%s-%s]%s" % (before, first, last, after) if is_range else None
-
-
 def slots_meant(host: str, port: Any) -> Optional[str]:
     """Return the remedy for a host that does not answer on a low port, which may have been meant as slots."""
     found = number(str(port), SSH_PORT + 1, MANY_SLOTS)
     return ":%d is a port; slots go into a host file: %s slots=%d" % (found, host, found) if found else None
-
-
-def is_name(text: str) -> bool:
-    """Return whether a text is a valid name or address of a host, and nothing else."""
-    return bool(NAME.fullmatch(text)) or _is_ipv6(text)
 
 
 def checked(hosts: Iterable[Host], source: str) -> List[Host]:
@@ -130,19 +153,10 @@ def twice(name: str) -> HostsError:
 
 
 def refuse_at(text: str) -> None:
-    if "@" in text:
+    if "@" in text or "!" in text:
         raise HostsError(
-            "HOST_INVALID", "%r is not a valid host name" % text, "users and groups are allowed only in --hosts"
+            "HOST_INVALID", "%r is not a valid host name" % text, "users, groups and ! are allowed only in --hosts"
         )
-
-
-def _is_ipv6(text: str) -> bool:
-    address, percent, zone = text.partition("%")
-    try:
-        ipaddress.IPv6Address(address)
-    except ValueError:
-        return False
-    return not percent or bool(_ZONE.fullmatch(zone))
 
 
 def split(text: str, whole: str) -> List[str]:
@@ -163,18 +177,13 @@ def split(text: str, whole: str) -> List[str]:
 
 
 def _malformed(text: str, reason: str) -> HostsError:
-    return HostsError("HOSTS_MALFORMED", "host list %r: %s" % (text, reason), _did_you_mean(text) or _LIKE)
-
-
-def _did_you_mean(text: str) -> Optional[str]:
-    guess = meant(text)
-    return None if guess is None else "did you mean %s?" % guess
+    return HostsError("HOSTS_MALFORMED", "host list %r: %s" % (text, reason), did_you_mean(text) or _LIKE)
 
 
 def hostile(text: str) -> HostsError:
     """Return the error for a text that is not a valid host."""
     remedy = "use letters, digits, '.', '-' and '_', not '-' first"
-    return HostsError("HOST_INVALID", "%r is not a valid host name" % text, _did_you_mean(text) or remedy)
+    return HostsError("HOST_INVALID", "%r is not a valid host name" % text, did_you_mean(text) or remedy)
 
 
 def expand(part: str, groups: Optional[Groups]) -> List[Host]:
@@ -184,7 +193,7 @@ def expand(part: str, groups: Optional[Groups]) -> List[Host]:
     if at and not NAME.fullmatch(user):
         raise hostile(part)
     rest, port = _port(rest, part)
-    if _is_ipv6(rest):
+    if is_ipv6(rest):
         return [Host(rest, user or None, port)]
     return [Host(name, user or None, port) for name in _names(rest)]
 

@@ -18,6 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.spelling 
 MAX_HOSTS, MAX_SLOTS = 4096, 1024
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MOST_BYTES = 1 << 60
+_SHELL_CHARACTERS, _SHOWN_CHARACTERS = 1 << 16, 40
 _MOST_DIGITS = 18  # Python refuses to parse thousands of digits.
 _SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN = r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+)([smhd])"
@@ -238,6 +239,11 @@ def _note(value: Any) -> str:
     return str(_if(text.isprintable() and 0 < len(text) <= NOTE_LENGTH, text))
 
 
+def _shell_text(value: Any) -> str:
+    text = str(value)
+    return str(_if("\0" not in text and len(text) <= _SHELL_CHARACTERS, text[:_SHOWN_CHARACTERS]) and text)
+
+
 def _printable(value: Any) -> str:
     text = str(value)
     return str(_if(text.isprintable() and text != "", text))
@@ -252,6 +258,7 @@ TEXT = Kind(str, "text")
 WORD = Kind(word, "words, quoted as for a shell", "raw")
 ARGUMENT = Kind(str, "words, quoted as for a shell")
 PRINTABLE = Kind(_printable, "one line of text")
+SHELL_TEXT = Kind(_shell_text, "text for a shell, up to 64 KiB")
 HOME_PATH = Kind(lambda value: _if(str(value).startswith(("/", "~/")), str(value)), "an absolute path, or one below ~/")
 SWITCH = Kind(_switch, "true or false", "bool")
 ABSOLUTE_PATH = Kind(lambda value: _if(str(value).startswith("/"), str(value)), "an absolute path")

@@ -56,15 +56,33 @@ def probe(arguments: Arguments, write: bool, in_full: bool) -> Dict[str, Any]:
         in_full: Whether to find out also what this launch does not need: which mpirun there is takes a start of it.
         write: Whether files are written on shared storage for a proof that follows.
     """
-    copied = ("work", "shape", "tags", "python", "mpirun", "chdir", "run_dir")
+    copied = ("work", "shape", "tags", "python", "mpirun", "chdir", "run_dir", "setup", "login_shell", "start_timeout")
+    env = {name: raw_words.unpack(value) for name, value in arguments["env"].items()}
     return {
         **{name: arguments[name] for name in copied},
         "mpi": in_full or catalog.applies("mpi", arguments["shape"], arguments["runner"]),
         "port": arguments["master_port"],
         "shared_paths": shared_paths(arguments),
-        "env": decisive(arguments["env"]),
+        # A setup may use all of them.
+        "env": env if arguments["setup"] else decisive(arguments["env"]),
         "write": write,
     }
+
+
+def probes(arguments: Arguments, probe_of_all: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+    """
+    Return what differs in the request of a probe on hosts that have something of their own, by host.
+
+    Args:
+        probe_of_all: As ``probe`` returns it.
+    """
+    found = {}
+    for host, own in (arguments.get("own") or {}).items():
+        env = own.get("env", {})
+        words = {name: raw_words.unpack(value) for name, value in env.items()} if arguments["setup"] else decisive(env)
+        python = {"python": own["python"]} if "python" in own else {}
+        found[host] = {**python, "env": {**probe_of_all["env"], **words}}
+    return found
 
 
 def decisive(env: Arguments) -> Dict[str, str]:

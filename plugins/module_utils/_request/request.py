@@ -6,13 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, runners
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, run_directory, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word
+from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Own, Setup
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for; every field is an option of madctl and a variable of the roles."""
+    """What the user asks for; almost every field is an option of madctl and a variable of the roles."""
 
     run_id: str
     work: Tuple[Word, ...]
@@ -32,6 +33,8 @@ class Request:
     env: Dict[str, Word] = field(default_factory=dict)
     chdir: Optional[str] = None
     chdir_required: bool = False
+    setup: str = ""
+    login_shell: bool = False
     run_dir: Optional[str] = None
     start_timeout: float = 60.0
     skip: Tuple[str, ...] = ()
@@ -41,6 +44,32 @@ class Request:
     additional_context: Tuple[Dict[str, Any], ...] = ()  # later ones win
     force_mirror_local: Optional[str] = None
     replace_containers: Tuple[str, ...] = ()
+    attempt: int = 0  # never an option
+    own: Dict[str, Own] = field(default_factory=dict)  # by host
+
+    def python_of(self, host: str) -> Optional[str]:
+        """Return the Python that is asked for on a host."""
+        return self.own.get(host, {}).get("python") or self.python
+
+    def interface_of(self, host: str) -> Optional[str]:
+        """Return the interface or network that is asked for on a host."""
+        return self.own.get(host, {}).get("interface") or self.interface
+
+    def env_of(self, host: str) -> Dict[str, Word]:
+        """Return the user's variables on a host."""
+        return {**self.env, **self.own.get(host, {}).get("env", {})}
+
+    @property
+    def node_setup(self) -> Optional[Setup]:
+        """What runs before the job on every node; None where nothing does."""
+        if not self.setup and not self.login_shell:
+            return None
+        return {"text": self.setup, "login": self.login_shell, "seconds": self.start_timeout}
+
+    @property
+    def attempt_variables(self) -> Dict[str, str]:
+        """What tells a job which attempt it is."""
+        return dict.fromkeys((run_directory.ATTEMPT, run_directory.RESTARTS), str(self.attempt))
 
     @property
     def is_given(self) -> bool:

@@ -97,6 +97,8 @@ TABLE = (
     Row("shared_fstypes", "--shared-fstype", kinds.TEXT, commas, told="madctl_shared_fstypes: [{}]"),
     Row("env", "--env", kinds.VARIABLES, default={}),
     Row("chdir", "--chdir", kinds.TEXT),
+    Row("setup", "--setup", kinds.SHELL_TEXT, default=""),
+    Row("login_shell", "--login-shell", kinds.SWITCH, default=False, told="madctl_login_shell: true"),
     Row("run_dir", "--run-dir", kinds.TEXT),
     Row("timeout", "--timeout", kinds.LIMIT, default=0),
     Row("idle_timeout", "--idle-timeout", kinds.LIMIT, default=0),
@@ -195,6 +197,8 @@ BY_OPTION: Dict[str, Row] = {row.option: row for row in reversed(TABLE) if row.o
 # What sbatch takes with a value, by the same name.
 OF_SLURM = tuple(row for row in TABLE if row.name.startswith("slurm_") and row.option and row.kind is kinds.PRINTABLE)
 OF_HOSTS = (BY_NAME["slots"], BY_NAME["node_rank"])
+# What a host may have of its own, where it wins over the value of all.
+OWN_OF_HOSTS = (BY_NAME["python"], BY_NAME["interface"], BY_NAME["env"])
 # Options whose place in a playbook is the inventory.
 OF_INVENTORY = {
     "--accept-new-host-keys": "ansible_ssh_common_args: -o StrictHostKeyChecking=accept-new",

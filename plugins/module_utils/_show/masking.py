@@ -59,8 +59,13 @@ class Mask:
     """Replaces secrets in what is about to be shown; without secrets it changes nothing."""
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
+        self._texts: List[str] = []
+        self.hide(secrets)
+
+    def hide(self, secrets: Sequence[str]) -> None:
+        """Replace these from now on, too."""
         spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
-        self._texts = sorted(spellings, key=len, reverse=True)
+        self._texts = sorted({*self._texts, *spellings}, key=len, reverse=True)
         self._bytes = [text.encode("utf-8", "surrogateescape") for text in self._texts]
         self.longest = max(map(len, self._bytes), default=0)
 

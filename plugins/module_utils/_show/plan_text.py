@@ -16,7 +16,7 @@ _PART = re.compile("([ =',]+)")
 
 # Command lines, and what a user may have written into them; and what only a start needs.
 _WORDS = ("env", "argv", "rank_argv", "model")
-_FOR_START = ("proof", "restart", "hostfile", "work")
+_FOR_START = ("proof", "restart", "hostfile", "work", "setup")
 
 
 def outline(plan: Mapping[str, Any]) -> Dict[str, Any]:
@@ -42,7 +42,7 @@ def whole(plan: Mapping[str, Any], hidden: Mapping[str, Any]) -> Iterator[str]:
     """
     yield from ranks(plan)
     nodes = plan["nodes"]
-    each = [_executed(node, hidden) for node in nodes]
+    each = [{**_setup(plan), **_executed(node, hidden)} for node in nodes]
     named: List[str] = []
     shared = {name: _shared([own.get(name) for own in each], nodes, named) for name in each[0]}
     shared = {name: line for name, line in shared.items() if line is not None}
@@ -66,6 +66,15 @@ def _executed(node: Mapping[str, Any], hidden: Mapping[str, Any]) -> Dict[str, s
     if node.get("rank_argv"):
         lines[" rank"] = "each rank: " + joined(node["rank_argv"])
     return lines
+
+
+def _setup(plan: Mapping[str, Any]) -> Dict[str, str]:
+    """Write what runs before the job."""
+    setup = plan.get("setup")
+    if not setup:
+        return {}
+    shell = "a login shell" if setup["login"] else "a shell"
+    return {" setup": "in %s: %s" % (shell, quoted(setup["text"])) if setup["text"] else "in %s" % shell}
 
 
 def _shared(lines: Sequence[Optional[str]], nodes: Sequence[Mapping[str, Any]], named: List[str]) -> Optional[str]:

@@ -88,10 +88,7 @@ class Feed:
     def collect(self, name: str, descriptor: int) -> None:
         """Write everything that comes out of a pipe to the log of that name, and send it."""
         os.set_blocking(descriptor, False)
-        if name not in self.logs:
-            self.logs[name] = Log(run_directory.LOGS, name, self._log_cap)
-            self._turns.append(name)
-        log = self.logs[name]
+        log = self._log(name)
         self.pipes.add(descriptor)
 
         def read(_: Any) -> None:
@@ -116,6 +113,17 @@ class Feed:
         except OSError:
             self.pipes.discard(descriptor)
             os.close(descriptor)
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Write what was printed before to the log of that name, if anything was."""
+        if data:
+            self._log(name).append(data)
+
+    def _log(self, name: str) -> Log:
+        if name not in self.logs:
+            self.logs[name] = Log(run_directory.LOGS, name, self._log_cap)
+            self._turns.append(name)
+        return self.logs[name]
 
     @property
     def is_behind(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, small_files
-from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import job_setup, node_claim
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.runner_processes import how
 
 CHASES = 100
@@ -96,6 +96,8 @@ class Sweep:
 
 def conclude(supervisor: Any, outcome: str) -> Dict[str, Any]:
     """Write the record of how a run ended here, release the node and shared storage, and return the record."""
+    if outcome == run_directory.DISARMED:
+        job_setup.end(supervisor.spec)
     left, unseen = supervisor.sweep.left() if outcome == run_directory.EXITED else ([], [])
     found = record(supervisor, outcome, left, unseen)
     node_claim.keep_record(found)

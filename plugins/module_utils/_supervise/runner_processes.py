@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
-from ansible_collections.madctl.multinode.plugins.module_utils._supervise import node_claim
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise import job_setup
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Runners:
                 start_new_session=True,
                 # If this supervisor is killed, the node stays in use as long as the runner lives.
                 pass_fds=[self._lock] if self._lock is not None else [],
-                preexec_fn=lambda: node_claim.give_up(spec["oom_score"], spec["umask"], self._files),
+                preexec_fn=lambda: job_setup.become_job(spec, self._files),
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._feed.emit(event=events.START_FAILED, message=reason(error, is_named=True))

@@ -28,6 +28,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import proc
 from ansible_collections.madctl.multinode.plugins.module_utils._node.failure_flag import LOOK_SECONDS, Beacon
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import (
     final_sweep,
+    job_setup,
     node_claim,
     supervisor_loop,
 )
@@ -39,9 +40,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._supervise.separa
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import MpiSpec, Spec
 
-SWEEP_TERM_SECONDS = 3.0
-FLUSH_SECONDS = 30.0
-DUMP_SECONDS = 10.0
+SWEEP_TERM_SECONDS, FLUSH_SECONDS, DUMP_SECONDS = 3.0, 30.0, 10.0
 # MPI's daemons end by themselves, this much later than mpirun.
 DAEMON_SECONDS = 5.0
 CLEAN_SECONDS = 75.0
@@ -288,12 +287,14 @@ def main() -> None:
         if stop_mark.is_halted(os.getcwd(), spec["origin"]):
             raise OSError("the run was stopped")
         lock = node_claim.take(spec["lock"], spec["run_id"]) if spec["lock"] else None
+        node_claim.adopt_orphans()
+        keep_output = job_setup.run(spec)
     except OSError as error:
         os.write(ready, b"%s\n" % reason(error, is_named=True).encode())
         return
     node_claim.set_oom_score(node_claim.OOM_SCORE)
-    node_claim.adopt_orphans()
     supervisor = Supervisor(spec, lock, node_claim.raise_files())
+    keep_output(supervisor.feed)
     os.write(ready, b"ready\n")
     os.close(ready)
     supervisor_loop.run(supervisor)

@@ -15,6 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan import judg
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text, sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
+from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import own_settings
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -38,7 +39,8 @@ def look(
     hosts = request_of.in_rank_order(variables)
     playbook_screen.probing(hosts)
     write = boolean(arguments.get("write", True)) and not stages.is_dry
-    seen = conductor.probe(hosts, launch_request.probe(arguments, write, in_full))
+    asked = launch_request.probe(arguments, write, in_full)
+    seen = conductor.probe(hosts, asked, launch_request.probes(arguments, asked))
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
     failed = [problem for _, problem in (seen.get(host, nothing) for host in hosts) if problem]
@@ -50,15 +52,15 @@ def look(
     if empty:
         judged = replace(judged, plan=None, problems=empty)
     if not conductor.is_over:
-        _tell(conductor, judged, is_quiet=bool(arguments["event_socket"]))
+        _tell(conductor, judged, own_settings.secrets(arguments), is_quiet=bool(arguments["event_socket"]))
     return judged
 
 
-def _tell(conductor: Conductor, judged: judgement.Judgement, is_quiet: bool) -> None:
-    """Show how many nodes answered, and the plan or what it waits for."""
+def _tell(conductor: Conductor, judged: judgement.Judgement, hidden: Sequence[str], is_quiet: bool) -> None:
+    """Show how many nodes answered, and the plan or what it waits for; tell what must not be shown."""
     plan = plan_text.outline(judged.plan) if judged.plan else None
     told = {"plan": plan, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
-    conductor.tell({"event": events.PLANNED, **told})
+    conductor.tell({"event": events.PLANNED, "hidden": list(hidden) if is_quiet else [], **told})
     if is_quiet:
         return
     if judged.answered:

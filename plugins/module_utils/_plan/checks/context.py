@@ -20,7 +20,10 @@ def judge(case: Case, _: Choices) -> List[Problem]:
     own, mirror = merge(request.additional_context, is_first), request.force_mirror_local
     found = overridden(own)
     if is_first:
-        found += unsafe(own, request.tags, mirror, {name: unpack(value) for name, value in request.env.items()})
+        each = [request.env, *(had.get("env", {}) for had in request.own.values())]
+        for env in each:
+            more = unsafe(own, request.tags, mirror, {name: unpack(value) for name, value in env.items()})
+            found += [entry for entry in more if entry not in found]
     shared = [mount["path"] for mount in case.facts[0]["mounts"]] if request.wants("storage") else []
     if mirror and not any(filesystems.is_below(mirror, path) for path in shared):
         found.append(problem("MIRROR_UNPROVEN", None, "%s is not on shared storage that is checked" % mirror))

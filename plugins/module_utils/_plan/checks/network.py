@@ -16,13 +16,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_car
 
 def choose(case: Case, choices: Choices) -> Chosen:
     """Choose a network of all nodes; a single node that is asked for none uses loopback."""
-    request = case.request
-    if len(case.hosts) == 1 and request.interface is None and request.master_addr is None:
+    request, wanted = case.request, [case.request.interface_of(host) for host in case.hosts]
+    if len(case.hosts) == 1 and wanted == [None] and request.master_addr is None:
         return replace(choices, candidates=[Candidate("lo", "127.0.0.1", "127.0.0.0/8")]), []
     candidates: List[Candidate] = []
     found = unreadable(case.nodes)
     if not found:
-        candidates, found = network_choice.choose(case.hosts, case.facts, request.interface, request.master_addr)
+        candidates, found = network_choice.choose(case.hosts, case.facts, wanted, request.master_addr)
     if candidates and len(case.hosts) > 1:
         found = found + compare(case.nodes, candidates)
     return replace(choices, candidates=candidates), found

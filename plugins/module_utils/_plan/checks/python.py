@@ -26,17 +26,20 @@ def choose(case: Case, choices: Choices) -> Chosen:
         anything = [str(wanted.path if wanted.exists else own.path or "python3") for wanted, own in known]
         return replace(choices, pythons=anything, reports=[None] * len(known)), []
     found: List[Problem] = []
-    chosen, is_own = [wanted for wanted, _ in known], False
+    chosen = [wanted for wanted, _ in known]
     missing = [host for host, one in zip(case.hosts, chosen) if not one.exists]
-    if missing and request.python_required:
-        found = [problem("PYTHON_MISSING", host, "no Python at %s" % request.python) for host in missing]
-    elif missing:
-        chosen, is_own = [own for _, own in known], True
+    required = [host for host in missing if request.python_required or request.python_of(host) != request.python]
+    found = [problem("PYTHON_MISSING", host, "no Python at %s" % request.python_of(host)) for host in required]
+    is_own = [False] * len(known)
+    if len(missing) > len(required):
+        # Nodes that were given one of their own keep it.
+        is_own = [request.python_of(host) == request.python for host in case.hosts]
+        chosen = [own if free else wanted for (wanted, own), free in zip(known, is_own)]
         if request.python:
             message = "%s is not on every node: each uses its own python3" % request.python
             found.append(problem("PYTHON_DIFFERS", None, message))
-    for host, one in zip(case.hosts, chosen):
-        found += _faults(case, host, one, is_own)
+    for host, one, free in zip(case.hosts, chosen, is_own):
+        found += _faults(case, host, one, free)
     return replace(choices, pythons=[str(one.path) for one in chosen], reports=[one.report for one in chosen]), found
 
 

@@ -70,16 +70,17 @@ def merge(layers: Sequence[Dict[str, Any]], deep: bool) -> Dict[str, Any]:
     return merged
 
 
-def context(own: Dict[str, Any], chosen: Dict[str, Any], run_id: str) -> Dict[str, Any]:
+def context(own: Dict[str, Any], chosen: Dict[str, Any], marks: Dict[str, str]) -> Dict[str, Any]:
     """
     Merge a node's values with the user's own context.
 
     Args:
         own: The user's; its values win, except for ranks.
         chosen: ``multi_node_args`` of this node; numbers are numbers, since madengine multiplies them.
+        marks: Variables of our own for the container.
     """
     given = {key: value for key, value in (own.get("multi_node_args") or {}).items() if key not in RANKS}
-    variables = {**(own.get("docker_env_vars") or {}), run_directory.RUN_ID: run_id}
+    variables = {**(own.get("docker_env_vars") or {}), **marks}
     own = {**own, "encapsulate_script": " ".join(filter(None, (str(own.get("encapsulate_script") or ""), _MODEL)))}
     return {**own, "multi_node_args": {**chosen, **given}, "docker_env_vars": variables}
 
@@ -133,7 +134,8 @@ def _model(launch: Launch, rank: int, args: Dict[str, Any], version: Optional[in
     """Return what a node's madengine must do."""
     request, fact = launch.case.request, launch.case.facts[rank]
     found = fact.get("madengine")
-    merged = context(merge(request.additional_context, version != 2), args, request.run_id)
+    marks = {run_directory.RUN_ID: request.run_id, **request.attempt_variables}
+    merged = context(merge(request.additional_context, version != 2), args, marks)
     containers = found["containers"] if found else []
     return {
         "argv": _argv(request, fact, version, merged),
@@ -144,7 +146,7 @@ def _model(launch: Launch, rank: int, args: Dict[str, Any], version: Optional[in
         "table": madengine_options.table(request.work),
         "skips": madengine_options.skips(request.work, merged),
         "variables": container_scripts.exported(
-            env, merged["multi_node_args"], [*merged["docker_env_vars"], *request.env]
+            env, merged["multi_node_args"], [*merged["docker_env_vars"], *request.env_of(launch.case.hosts[rank])]
         ),
         "mpi_args": list(request.mpi_args),
         "mpirun": request.mpirun,

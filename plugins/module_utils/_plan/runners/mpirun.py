@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Collection, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import command_line, run_directory, runners
@@ -151,12 +151,11 @@ def _write(launch: Launch, parts: List[Part]) -> None:
     mpi, request, setting = recognise(launch.case.facts[0]["mpi"]), launch.case.request, _setting(launch)
     assert mpi is not None
     parts[0].argv = parts[0].prefix = [*words(setting, mpi), *launch.program(0, run_directory.RANK_WRAPPER)]
-    own = environment(setting, mpi)
-    for part, python, nproc in zip(parts, launch.choices.pythons, launch.choices.nprocs):
+    for host, part, python, nproc in zip(launch.case.hosts, parts, launch.choices.pythons, launch.choices.nprocs):
         if launch.case.job.uses_python:
             part.rank_argv = command_line.rank_argv(request.work, python)
             part.env.update(threads(nproc) if command_line.is_python(request.work) else {})
-        part.env.update(own)
+        part.env.update(environment(replace(setting, chosen=request.env_of(host)), mpi))
 
 
 def _files(plan: Plan, node: NodePlan, secret: str) -> Dict[str, str]:

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files, hostlist
+from ansible_collections.madctl.multinode.plugins.module_utils._request.hostlist import Host
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.ssh import Login, Ssh
 from madctl.cli import build_parser
 from madctl.errors import UsageError
-from madctl.nodes import choose
+from madctl.nodes import choose, inventory
 from madctl.nodes.hosts import from_environment, from_file, from_list
+from madctl.records import record_store
 
 FILES = Path(__file__).with_name("hosts")
 A, B = "nodeA.cluster.example", "nodeB.cluster.example"
@@ -155,6 +157,73 @@ WRONG = {
 @pytest.mark.parametrize("given", WRONG)
 def test_a_scheduler_that_cannot_be_read_is_not_passed_over(given):
     assert problem(from_environment, dict([given])).code == WRONG[given]
+
+
+# -- what is of one host -----------------------------------------------------------------------------
+
+OWN = {
+    "a python=/opt/a/bin/python3": Host("a", python="/opt/a/bin/python3"),
+    "a slots=8 interface=ib0 # c": Host("a", slots=8, interface="ib0"),
+    "a:8 interface=10.0.0.7/24": Host("a", slots=8, interface="10.0.0.0/24"),
+    "a env.A=1 env.B = x=y env.C=": Host("a", env=(("A", "1"), ("B", "x=y"), ("C", ""))),
+    'a env.A={"b":1}': Host("a", env=(("A", '{"b":1}'),)),
+}
+
+
+@pytest.mark.parametrize("line", OWN)
+def test_a_line_says_what_is_of_its_host_alone(tmp_path, line):
+    (tmp_path / "hosts").write_text(f"{line}\nb\n")
+
+    assert from_file(str(tmp_path / "hosts")) == [OWN[line], Host("b")]
+
+
+def test_a_range_of_hosts_shares_it(tmp_path):
+    (tmp_path / "hosts").write_text("gpu[1-2] python=/p\n")
+
+    assert from_file(str(tmp_path / "hosts")) == [Host("gpu1", python="/p"), Host("gpu2", python="/p")]
+
+
+NOT_OWN = {
+    "a pyhton=/p": ("'pyhton' is unknown", "did you mean python=?"),
+    "a python": ("'python' is unknown", "did you mean python=?"),
+    "a nodes=3": ("'nodes' is unknown", "name slots=N python=PATH interface=NAME env.NAME=VALUE"),
+    "a python=": ("python has no value", "python=VALUE"),
+    "a python=/p python=/q": ("python is given twice", None),
+    "a env.A=1 env.A=1": ("env.A is given twice", None),
+    "a interface=a-name-too-long-for-linux": ("interface takes a name or a network such as 10.0.0.0/24", None),
+    "a interface=10.0.0.0/99": ("interface takes a name or a network", None),
+    "a env.1A=s3cret": ("env.NAME takes the name of a variable, not '1A'", "env.NAME=VALUE"),
+    "a env.=s3cret": ("env.NAME takes the name of a variable, not ''", "env.NAME=VALUE"),
+    'a env.A="s3cret b"': ("'b\"' is unknown", None),
+    'a env.A="s3cret"': ("the value of env.A begins with a quote", "write it without; it cannot have blanks"),
+    "a env.A=1\na env.A=2": ("the host is listed twice", None),
+    "a python=/p\na python=/q": ("the host is listed twice", None),
+}
+
+
+@pytest.mark.parametrize("text", NOT_OWN)
+def test_what_a_line_cannot_say(tmp_path, text):
+    (tmp_path / "hosts").write_text(text)
+    found = problem(from_file, str(tmp_path / "hosts"))
+    message, remedy = NOT_OWN[text]
+
+    assert message in found.message and "s3cret" not in found.message
+    assert remedy in (None, found.remedy)
+
+
+def test_it_reaches_the_inventory_and_its_values_are_in_no_record(tmp_path):
+    (tmp_path / "hosts").write_text("a slots=2 python=/p interface=ib0 env.HF_TOKEN=s3cret env.N=1\nb\n")
+    found = inventory.build(from_file(str(tmp_path / "hosts")), None, None, "")
+    targets = inventory.Targets(("a", "b"), found)
+    own = {"madctl_slots": 2, "madctl_python": "/p", "madctl_interface": "ib0"}
+
+    assert inventory.group_of(found)["hosts"] == {
+        "a": {"madctl_node_rank": 0, **own, "madctl_env": {"HF_TOKEN": "s3cret", "N": "1"}},
+        "b": {"madctl_node_rank": 1},
+    }
+    assert inventory.own_secrets(targets) == ("s3cret",)
+    kept = record_store.create({"run_id": "r", "nodes": [{"host": "a"}]}, targets, ["x"]).targets
+    assert inventory.group_of(kept["inventory"])["hosts"]["a"] == {"madctl_node_rank": 0, **own}
 
 
 # -- what was meant --------------------------------------------------------------------------------

@@ -98,6 +98,7 @@ def test_a_spec_has_every_field_of_its_type(runner):
         "log_cap": 1,
         "in_step": False,
         "user_env": {},
+        "setup": None,
         "origin": "r",
         "programs": {},
         "digest": "x",

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import uuid
 from pathlib import Path
 
@@ -110,6 +111,47 @@ def test_a_node_that_cannot_be_looked_at_is_the_only_one(launch, tmp_path):
     assert seen["n1"].facts and not seen["n2"].facts
     # What carries a program that dials in does not say how that ended.
     assert seen["n2"].problem["code"] in ("PYTHON_MISSING", "HOST_UNREACHABLE")
+
+
+def looked(launch, setup, **more):
+    request = {name: about.get("default") for name, about in node_facts.ARGUMENTS.items()}
+    request.update(work=["train.py"], run_dir=str(launch.place), chdir=str(launch.place), setup=setup, **more)
+    return launch.conductor.probe(HOSTS, request)
+
+
+def test_a_look_finds_what_the_setup_leads_to(launch):
+    python, inner = launch.place / "bin" / "python3", launch.place / "inner"
+    for place in (python.parent, inner):
+        place.mkdir()
+    python.write_text(f'#!/bin/sh\ntest "$A" = 1 || exit 9\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (inner / "train.py").write_text("")
+    seen = looked(launch, f"export PATH={python.parent}:$PATH A=$B CUDA_VISIBLE_DEVICES=3; cd {inner}", env={"B": "1"})
+    for host in HOSTS:
+        facts = seen[host].facts
+        assert fact_answers.odd_fact(facts, []) is None
+        assert facts["python"]["own"] == str(python) and facts["python"]["own_report"]
+        assert facts["files"]["entry_exists"] and facts["visible"]["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_a_node_whose_setup_fails_is_named_with_the_reason(launch):
+    flag = launch.place / "first"
+    seen = looked(launch, f"mkdir {flag}")
+    found = [seen[host].problem for host in HOSTS if seen[host].problem]
+    # The nodes are one machine: the second one finds that it exists.
+    assert [entry["code"] for entry in found] == ["SETUP_FAILED"]
+    assert "exit code 1: mkdir: cannot create directory" in found[0]["message"]
+
+
+def test_a_setup_that_fails_where_it_is_armed_starts_nothing_anywhere(launch):
+    marker = launch.place / "started"
+    plan = launch.plan(f"echo x >> {marker}")
+    setup = 'setsid sleep 600 & test "$NODE_RANK" != 1 || { echo why >&2; exit 7; }'
+    result = launch.start({**plan, "setup": {"text": setup, "login": False, "seconds": 20.0}})
+    assert codes_of(result["problems"]) == [("SETUP_FAILED", "n2")]
+    assert result["problems"][0]["message"] == "the setup failed: exit code 7: why"
+    until(lambda: not launch.left())
+    assert not marker.exists()
 
 
 def test_the_proof_has_the_others_connect_to_the_head(launch):

@@ -144,13 +144,14 @@ def test_a_request_stays_only_where_the_job_may_be_requeued(tmp_path, stays):
     assert not (tmp_path / "request.json").exists()
 
 
-def test_each_attempt_of_a_job_has_an_id_of_its_own_and_is_told_its_number():
+def test_each_attempt_of_a_job_has_an_id_of_its_own():
     given = {"run_id": "r", "max_restarts": 2, "env": {"A": "1"}}
     first, second, third = (attempt.arguments(given, number) for number in range(3))
 
     # Restarts of the first one are r.1 and r.2.
     assert [one["run_id"] for one in (first, second, third)] == ["r", "r.3", "r.6"]
-    assert third["env"] == {"A": "1", "MADCTL_RESTART_COUNT": "2"}
+    assert [one["attempt"] for one in (first, second, third)] == [0, 3, 6]
+    assert third["env"] == {"A": "1"}
 
 
 @pytest.mark.parametrize(

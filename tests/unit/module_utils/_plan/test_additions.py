@@ -122,6 +122,7 @@ def test_a_runner_says_what_its_nodes_need():
         "log_cap": 1,
         "timeout": None,
         "user_env": {},
+        "setup": None,
         "in_step": False,
     }
     asked.update(own, start_timeout=1.0, grace=1.0, about={}, proof=plan["proof"]["n2"])

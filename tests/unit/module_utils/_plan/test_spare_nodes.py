@@ -93,6 +93,23 @@ def test_a_lost_node_gives_its_rank_to_the_next_spare():
     assert second["master_addr"] == second["nodes"][0]["address"]
 
 
+@pytest.mark.parametrize(("run_id", "attempt"), [("v1.2", 0), ("v1.2.3", 3), ("v1.03.3", 3)])
+def test_every_start_has_a_number_which_ranks_are_told(run_id, attempt):
+    request = replace(REQUEST, run_id=run_id, attempt=attempt, slots=(None,) * 2)
+    outcome = planner.make(request, ["a", "b"], [fact for _, fact in nodes()[:2]])
+    kept = spare_nodes.keep(request, spare_nodes.Choice(["a", "b"], outcome, [], []), nodes()[:2], 2)
+    plans = [{**outcome.plan, "spares": [], "restart": kept}]
+    plans += [spare_nodes.again(plans[0], {"a": "RANK_FAILED"}, number)[0] for number in (1, 2)]
+    told = [{name: node["env"][name] for name in NUMBERS} for plan in plans for node in plan["nodes"]]
+
+    name = run_id[:-2] if attempt else run_id
+    assert [plan["run_id"] for plan in plans] == [run_id, f"{name}.{attempt + 1}", f"{name}.{attempt + 2}"]
+    assert told == [dict.fromkeys(NUMBERS, str(attempt + number)) for number in (0, 0, 1, 1, 2, 2)]
+
+
+NUMBERS = ("MADCTL_ATTEMPT", "MADCTL_RESTART_COUNT")
+
+
 @pytest.mark.parametrize(
     ("plan", "failures", "number"),
     [

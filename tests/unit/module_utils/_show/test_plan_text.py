@@ -61,8 +61,23 @@ def test_hidden_variables_come_first_and_those_of_the_plan_win():
     assert blocks({"TOKEN": "***", "A": "***"}, node(argv=["x"]))[1][2:] == ["  TOKEN='***'", "  A='b c'", "  x"]
 
 
+def test_a_setup_comes_before_what_it_is_for():
+    setup = {"text": "module load cuda\nx", "login": True, "seconds": 60}
+    shown = "\n".join(plan_text.whole({"nodes": [node(argv=["x"])], "setup": setup}, {}))
+
+    assert shown.split("gpu01:\n")[1].splitlines()[:2] == ["  in a login shell: $'module load cuda\\nx'", "  cd /job"]
+
+
 def test_an_outline_has_no_words_of_the_user():
-    plan = {"run_id": "r", "proof": {}, "restart": None, "hostfile": "", "work": ["x"], "nodes": [node()]}
+    plan = {
+        "run_id": "r",
+        "proof": {},
+        "restart": None,
+        "hostfile": "",
+        "work": ["x"],
+        "setup": None,
+        "nodes": [node()],
+    }
     place = {"node_rank": 0, "host": "gpu01", "address": "198.51.100.1", "interface": "ib0", "nproc_per_node": 2}
 
     assert plan_text.outline(plan) == {"run_id": "r", "nodes": [{**place, "cwd": "/job"}]}

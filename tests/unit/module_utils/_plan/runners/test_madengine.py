@@ -49,7 +49,7 @@ def test_versions(text, expected):
 
 def test_the_users_values_win_but_for_ranks():
     own = {"x": 1, "multi_node_args": {"NNODES": 7, "MASTER_PORT": 6006}, "docker_env_vars": {"A": "b"}}
-    merged = madengine.context(own, {"NNODES": 2, "NODE_RANK": 1, "MASTER_PORT": 29500}, "r")
+    merged = madengine.context(own, {"NNODES": 2, "NODE_RANK": 1, "MASTER_PORT": 29500}, {"MADCTL_RUN_ID": "r"})
 
     assert merged == {
         "x": 1,
@@ -57,7 +57,7 @@ def test_the_users_values_win_but_for_ranks():
         "docker_env_vars": {"A": "b", "MADCTL_RUN_ID": "r"},
         "encapsulate_script": "/myworkspace/.madctl/model",
     }
-    wrapped = madengine.context({"encapsulate_script": "perf record"}, {}, "r")
+    wrapped = madengine.context({"encapsulate_script": "perf record"}, {}, {})
     assert wrapped["encapsulate_script"] == "perf record /myworkspace/.madctl/model"
     assert ast.literal_eval(repr(merged)) == merged
     assert [entry["code"] for entry in context_check.overridden(own)] == ["CONTEXT_REPLACED", "CONTEXT_KEPT"]
@@ -189,9 +189,10 @@ def test_contexts_are_merged_as_each_version_does():
         for version in ("1.0.0", "2.1.0", None)
     )
 
-    assert first["docker_env_vars"] == {"A": 1, "B": 2, "MADCTL_RUN_ID": "r"}
+    marks = {"MADCTL_RUN_ID": "r", "MADCTL_ATTEMPT": "0", "MADCTL_RESTART_COUNT": "0"}
+    assert first["docker_env_vars"] == {"A": 1, "B": 2, **marks}
     assert first["deep"] == {"x": {"y": 1, "z": 2}}
-    assert second["docker_env_vars"] == {"B": 2, "MADCTL_RUN_ID": "r"}
+    assert second["docker_env_vars"] == {"B": 2, **marks}
     assert (second["deep"], unknown["deep"]) == ({"x": {"z": 2}}, first["deep"])
 
 
