@@ -217,6 +217,8 @@ class _OnEveryNode(TypedDict):
     grace: float
     beacon: Optional[str]
     log_cap: int
+    # A file on storage that others see, for the newest sample of the run; see ``_node.samples``.
+    samples: Optional[str]
 
 
 class ArmingRequest(NodePlan, _OnEveryNode):

@@ -73,7 +73,7 @@ class Sweep:
 
     def _helpers(self) -> Set[int]:
         cleaner = {self._runners.cleaner} if self._runners.is_cleaning else set()
-        return cleaner | (self._beacon.children if self._beacon else set())
+        return cleaner | self._runners.sampler.helpers() | (self._beacon.children if self._beacon else set())
 
     def _is_empty(self) -> bool:
         """

@@ -65,6 +65,7 @@ class Armed:
             "mpi": None,
             "after": None,
             "in_step": False,
+            "samples": None,
         }
         (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
         ready = os.open(self.run_dir / "ready", os.O_RDWR)
