@@ -30,6 +30,8 @@ Data = Dict[str, Any]
 KEPT, SECONDS, BYTES = 30, 10.0, 1 << 22
 # How a run stands on a node, as ``_runs.run_state`` says it.
 GOING = ("armed", "running")
+# What is said of GPUs that hang; they are not asked again.
+HUNG = "the driver does not answer"
 # Counters are read one after the other, so between two measurements is never exactly the time that their clocks say.
 _LEAST_SECONDS = 0.05
 

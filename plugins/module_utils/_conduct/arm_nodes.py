@@ -32,7 +32,8 @@ class Arming:
 
         Args:
             given: What every node's spec has beside the plan: ``user_env``, ``timeout``, ``log_cap``,
-                ``in_step``, perhaps ``samples``, a directory that others see; and in the run's description: ``name``, ``note``.
+                ``in_step``, perhaps ``samples``, a directory that others see; and in the run's description:
+                ``name``, ``note``.
         """
         self._plan, self._given, self._agents, self._follower = plan, given, agents, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}

@@ -226,7 +226,9 @@ def _nvidia_smi(path: str, run: vendor_tools.Run) -> Answer:
     gpus = [_gpu(busy, _times(used, _MIB), _times(total, _MIB), *rest) for _, _, busy, used, total, *rest in rows]
     at = {row[1]: index for index, row in enumerate(rows)}
     pids: List[List[int]] = [[] for _ in rows]
-    for pid, uuid in vendor_tools.rows(vendor_tools.said_by(run, [path, _NVIDIA_APPS, "--format=csv,noheader"])[0], 2)[0]:
+    for pid, uuid in vendor_tools.rows(vendor_tools.said_by(run, [path, _NVIDIA_APPS, "--format=csv,noheader"])[0], 2)[
+        0
+    ]:
         if uuid in at:
             pids[at[uuid]].append(int(pid))
     return gpus, pids

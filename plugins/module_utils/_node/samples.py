@@ -21,7 +21,6 @@ _FILE_SECONDS, _TOOL_SECONDS = 2.0, 12.0
 # The first sample of a run comes early, as it may be short; what starts a program is done less often.
 _FIRST_SECONDS, _TOOL_INTERVAL = 2.0, 30.0
 _ERROR_CHARACTERS = 200
-HUNG = "its driver does not answer"
 
 Data = Dict[str, Any]
 
@@ -85,7 +84,7 @@ def gpus() -> gpu_usage.Found:
     answer = deadlines.together({"gpus": (gpu_usage.measure, ())}, seconds)["gpus"]
     if "value" in answer:
         return gpu_usage.Found(*answer["value"])
-    error = HUNG if "hung" in answer else schema.cut(str(answer["error"]), _ERROR_CHARACTERS)
+    error = shares.HUNG if "hung" in answer else schema.cut(str(answer["error"]), _ERROR_CHARACTERS)
     return gpu_usage.Found([], [], None, error)
 
 
@@ -134,7 +133,7 @@ def keep(run_dir: str, beside: Optional[str]) -> None:
         time.sleep(pause)
         pause = interval
         after = measure(run_dir, asks_gpus)
-        asks_gpus = asks_gpus and after["gpus_error"] != HUNG
+        asks_gpus = asks_gpus and after["gpus_error"] != shares.HUNG
         kept = [*kept, shares.sample(before, after)][-shares.KEPT :]
         before = after
         for path, samples in ((own, kept), (beside, kept[-1:])):

@@ -170,8 +170,8 @@ def _limits(pid: int, root: str) -> List[Tuple[int, int]]:
         if controllers == "":
             found += _around(os.path.join(root, "sys/fs/cgroup"), path, "memory.current", "memory.max", "inactive_file")
         elif "memory" in controllers.split(","):
-            place, old = os.path.join(root, "sys/fs/cgroup/memory"), ("usage_in_bytes", "limit_in_bytes")
-            found += _around(place, path, *("memory." + name for name in old), "total_inactive_file")
+            place, used, most = "sys/fs/cgroup/memory", "memory.usage_in_bytes", "memory.limit_in_bytes"
+            found += _around(os.path.join(root, place), path, used, most, "total_inactive_file")
     return found
 
 
