@@ -11,14 +11,23 @@ import contextlib
 import ctypes
 import os
 import signal
+import time
 from typing import Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files, title
+from ansible_collections.madctl.multinode.plugins.module_utils._node import (
+    processes,
+    procfs,
+    sessions,
+    small_files,
+    title,
+)
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 # The job comes first.
 _NICE = 19
+# A process that was killed is gone at once, unless it hangs in the kernel.
+_END_SECONDS, _LOOK_SECONDS = 0.2, 0.002
 
 
 class Sampler:
@@ -51,10 +60,17 @@ class Sampler:
         self._sessions.add(pid)
 
     def end(self) -> None:
-        """End it; ``ended`` notes that it is gone."""
-        if self._running:
-            os.kill(self._running, signal.SIGKILL)  # Not collected yet, so still ours.
-            self._running = 0
+        """End it, with what it has started; it is not waited for where it hangs."""
+        if not self._running:
+            return
+        sessions.end(self._running)  # Not collected yet, so still ours.
+        deadline = time.monotonic() + _END_SECONDS
+        while time.monotonic() < deadline:
+            if os.waitid(os.P_PID, self._running, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                break
+            time.sleep(_LOOK_SECONDS)
+        self._running = 0
+        small_files.remove(run_directory.PARTIAL_SAMPLES)
 
     def ended(self, pid: int) -> None:
         """Note that a child of the supervisor has ended and was collected."""

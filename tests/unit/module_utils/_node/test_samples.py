@@ -13,7 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import gpu_
 from tests.unit.module_utils import measured
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """The loop has turned often enough."""
 
 
@@ -32,11 +32,11 @@ def clockwork(monkeypatch):
         def sleep(seconds):
             told["pauses"].append(seconds)
             if len(told["pauses"]) >= len(measurements):
-                raise Enough
+                raise EnoughError
 
         monkeypatch.setattr(samples, "measure", measure)
         monkeypatch.setattr(time, "sleep", sleep)
-        with pytest.raises(Enough):
+        with pytest.raises(EnoughError):
             samples.keep(str(run_dir), None if beside is None else str(beside))
         return told
 

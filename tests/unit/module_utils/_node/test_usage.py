@@ -183,7 +183,7 @@ def test_no_more_ranks_than_have_a_place_on_a_screen(tmp_path):
 def test_how_old_the_last_output_is(tmp_path):
     logs = tmp_path / "logs"
     ages = {"rank-0.out": 50, "rank-0.err": 30, "rank-1.out": 90, "rank-1.out.4096": 7, "rank-1.out.times": 1}
-    write(logs, {name: "x" for name in ages})
+    write(logs, dict.fromkeys(ages, "x"))
     write(logs, {"rank-2.out": "", "junk": "x"})
     now = time.time()
     for name, age in ages.items():
