@@ -17,6 +17,7 @@ from madctl.screen.terminal import Stream
 # A sample that is older than this is worth a word.
 _OLD_SECONDS = 15.0
 _JUDGE_SECONDS = 1.0
+_NOBODY = "no node of the run has begun"
 _LEAVE = "q leaves; the run goes on"
 
 Odd = Mapping[lagging.Name, Sequence[str]]
@@ -44,6 +45,7 @@ def lines(
     at = [time.strftime("%H:%M:%S", time.localtime(max(times)))] if times else []
     head = plain(", ".join([title, *at]))
     table = usage_table.lines(rows, odd, width, None if height is None else height - 2) if rows else []
+    table = table or [_NOBODY]
     return [head if width is None else columns.cut(head, width, "…"), "", *table]
 
 

@@ -23,6 +23,10 @@ _GIB = 1 << 30
 _NODES_LEAST = ("TEMP", "POWER", "GPU MEMORY", "MEMORY", "CPU")
 _RANKS_LEAST = ("PROCESSES", "MEMORY", "CPU", "NODE")
 _LEAST_ROWS = 3
+# Columns of a note that are worth more than another number.
+_NOTE = 14
+# Percent by which GPUs of a node may differ to be told as one number.
+_ALIKE = 20.0
 
 Row = Dict[str, str]
 Name = Tuple[str, int]
@@ -99,7 +103,11 @@ def _table(
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
-    return sum(max(columns.width(plain(row[at])) for row in rows) + 2 for at in range(len(rows[0]))) - 2
+    """Return how many columns of a screen rows need; a long note is rather cut than has a column go."""
+    widths = [max(columns.width(plain(row[at])) for row in rows) for at in range(len(rows[0]))]
+    return (
+        sum(min(wide, _NOTE) if name == "NOTE" else wide for wide, name in zip(widths, rows[0])) + 2 * len(widths) - 2
+    )
 
 
 def _node_row(node: Node, lags: bool) -> Row:
@@ -115,7 +123,7 @@ def _node_row(node: Node, lags: bool) -> Row:
     watts = _known(gpus, "power_watts")
     row["CPU"] = _percent(sample["cpu_percent"])
     row["MEMORY"] = _part(sample["memory_bytes"], sample["memory_total_bytes"])
-    row["GPU"] = _percent(_mean(_known(gpus, "busy_percent")))
+    row["GPU"] = _busy(_known(gpus, "busy_percent"))
     row["GPU MEMORY"] = _part(_total(_known(gpus, "memory_bytes")), _total(_known(gpus, "memory_total_bytes")))
     row["POWER"] = "%.0f W" % sum(watts) if watts else _UNKNOWN
     row["TEMP"] = "%.0f °C" % max(temperatures) if temperatures else _UNKNOWN
@@ -143,8 +151,13 @@ def _known(gpus: Sequence[Mapping[str, Any]], name: str) -> List[float]:
     return [gpu[name] for gpu in gpus if gpu[name] is not None]
 
 
-def _mean(values: Sequence[float]) -> Optional[float]:
-    return sum(values) / len(values) if values else None
+def _busy(values: Sequence[float]) -> str:
+    """Write how busy GPUs are on average, or from which to which where they differ: one idles, and seven hide it."""
+    if not values:
+        return _UNKNOWN
+    if max(values) - min(values) > _ALIKE:
+        return "%.0f-%.0f%%" % (min(values), max(values))
+    return _percent(sum(values) / len(values))
 
 
 def _total(values: Sequence[float]) -> Optional[float]:

@@ -25,13 +25,19 @@ def test_a_node_with_gpus():
     found = table([node("gpu01", range(2), EIGHT)])
 
     assert found == [
-        "NODE   CPU  MEMORY      GPU  GPU MEMORY    POWER   TEMP   OUTPUT",
-        "gpu01  50%  10/256 GiB  80%  800/1536 GiB  4000 W  60 °C  1 s",
+        "NODE   CPU  MEMORY      GPU     GPU MEMORY    POWER   TEMP   OUTPUT",
+        "gpu01  50%  10/256 GiB  10-90%  800/1536 GiB  4000 W  60 °C  1 s",
         "",
         "RANK  NODE   CPU  MEMORY   GPU  PROCESSES  OUTPUT",
         "0     gpu01  99%  1.0 GiB  90%  1          1 s",
         "1     gpu01  99%  1.0 GiB  90%  1          1 s",
     ]
+
+
+def test_gpus_that_are_alike_are_one_number():
+    found = table([node("a", gpus=[measured.gpu(97.0), measured.gpu(95.0), measured.gpu(None)])])
+
+    assert "  96%  " in found[1]
 
 
 def test_what_lags_has_a_sign_and_a_colour():
@@ -105,10 +111,10 @@ def test_what_lags_comes_first_where_there_is_no_room_for_all(width):
 
 
 def test_the_columns_that_matter_least_go_first():
-    heads = {width: table(many(1), {}, width)[0].split() for width in (64, 58, 50, 40, 30)}
+    heads = {width: table(many(1), {}, width)[0].split() for width in (70, 60, 50, 40, 30)}
 
-    assert "TEMP" in heads[64]
-    assert "TEMP" not in heads[58]
+    assert "TEMP" in heads[70]
+    assert "TEMP" not in heads[60]
     assert "POWER" not in heads[50]
     assert {"NODE", "GPU", "OUTPUT"} <= {*heads[40], *heads[30]}
     assert "GPU" in heads[30]
