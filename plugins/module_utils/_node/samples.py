@@ -19,7 +19,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import dead
 # A broken card may never answer, and a tool has a deadline of its own, as often as it is asked.
 _FILE_SECONDS, _TOOL_SECONDS = 2.0, 12.0
 # The first sample of a run comes early, as it may be short; what starts a program is done less often.
-_FIRST_SECONDS, _TOOL_INTERVAL = 2.0, 30.0
+_FIRST_SECONDS, _TOOL_INTERVAL = 1.0, 30.0
 _ERROR_CHARACTERS = 200
 
 Data = Dict[str, Any]

@@ -26,6 +26,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import (
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 # The job comes first.
 _NICE = 19
+_CALM_SECONDS = 2.0
 # A process that was killed is gone at once, unless it hangs in the kernel.
 _END_SECONDS, _LOOK_SECONDS = 0.2, 0.002
 
@@ -106,6 +107,8 @@ class Sampler:
             os.closerange(3, procfs.numbered("/proc/self/fd")[-1] + 1)
             with contextlib.suppress(OSError):
                 os.nice(_NICE)
+            # A job's start is when a node has the least time for others, and many runs are over by then.
+            time.sleep(_CALM_SECONDS)
             if os.getppid() == supervisor:
                 # Imported here, the supervisor's memory stays as small as it is.
                 from ansible_collections.madctl.multinode.plugins.module_utils._node import samples

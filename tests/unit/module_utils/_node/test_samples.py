@@ -57,7 +57,7 @@ def test_the_last_samples_are_kept_and_the_newest_of_them_where_others_see_it(cl
     told = clockwork(tmp_path, series(shares.KEPT + 6), beside)
     found = json.loads((tmp_path / "samples.json").read_text())
 
-    assert told["pauses"][:3] == [2.0, 10.0, 10.0]
+    assert told["pauses"][:3] == [1.0, 10.0, 10.0]
     assert shares.is_file(found)
     assert found["interval_seconds"] == 10.0
     assert [entry["time"] - 1_700_000_000 for entry in found["samples"]] == [
@@ -86,7 +86,7 @@ def test_a_program_for_gpus_is_started_less_often(clockwork, monkeypatch, tmp_pa
     monkeypatch.setattr(gpu_usage, "may_have", lambda: True)
     monkeypatch.setattr(gpu_usage, "needs_tool", lambda: True)
 
-    assert clockwork(tmp_path, series(3))["pauses"] == [2.0, 30.0, 30.0]
+    assert clockwork(tmp_path, series(3))["pauses"] == [1.0, 30.0, 30.0]
 
 
 ODD = {

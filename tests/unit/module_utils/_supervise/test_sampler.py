@@ -13,7 +13,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import proc
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import measuring
 from tests.unit.module_utils.real_supervisor import start
 
-SOON = ("_node/samples", "_FIRST_SECONDS, _TOOL_INTERVAL = 2.0", "_FIRST_SECONDS, _TOOL_INTERVAL = 0.05")
+SOON = [
+    ("_node/samples", "_FIRST_SECONDS, _TOOL_INTERVAL = 1.0", "_FIRST_SECONDS, _TOOL_INTERVAL = 0.05"),
+    ("_supervise/sampler", "_CALM_SECONDS = 2.0", "_CALM_SECONDS = 0.0"),
+]
 JOB = ("sh", "-c", "echo output; exec sleep 60")
 
 
@@ -41,7 +44,7 @@ def is_alive(pid):
 
 
 def test_a_run_is_sampled_until_it_ends(arm):
-    run = arm(*JOB, broken=[SOON])
+    run = arm(*JOB, broken=SOON)
     channel = start(run)
     pid, path = sampler(run), run.run_dir / "samples.json"
     [found, *_] = wait_for(lambda: samples.read(str(path)))
@@ -101,7 +104,7 @@ HANGS = """\
 
 def test_what_hangs_below_it_is_not_reported_as_left_by_the_job_and_ends(arm):
     """As a vendor's tool does on a broken card."""
-    run = arm(*JOB, broken=[("_node/samples", "    own = os.path", HANGS)])
+    run = arm(*JOB, broken=[*SOON, ("_node/samples", "    own = os.path", HANGS)])
     channel = start(run)
     path = run.run_dir / "hung"
     hung = int(wait_for(lambda: path.exists() and path.read_text()))
@@ -115,7 +118,7 @@ def test_what_hangs_below_it_is_not_reported_as_left_by_the_job_and_ends(arm):
 def test_what_cannot_even_be_killed_below_it_does_not_hold_up_the_end_of_a_run(arm):
     never = ("_node/sessions", "        os.kill(pid, signal.SIGKILL)\n", "        pass\n")
     spared = ("_supervise/sampler", "self.helpers() - {self._running}, signal.SIGKILL", "(), signal.SIGKILL")
-    run = arm(*JOB, broken=[("_node/samples", "    own = os.path", HANGS), never, spared])
+    run = arm(*JOB, broken=[*SOON, ("_node/samples", "    own = os.path", HANGS), never, spared])
     channel = start(run)
     path = run.run_dir / "hung"
     hung = int(wait_for(lambda: path.exists() and path.read_text()))
@@ -154,7 +157,7 @@ def test_a_job_goes_on_where_nothing_can_be_forked(arm):
 def test_a_sampler_that_breaks_ends_alone(breaks, arm, tmp_path):
     line, gate = "    own = os.path", tmp_path / "gate"
     os.mkfifo(gate)
-    run = arm("sh", "-c", f"read x < {gate}", broken=[("_node/samples", line, f"    {breaks}\n{line}")])
+    run = arm("sh", "-c", f"read x < {gate}", broken=[*SOON, ("_node/samples", line, f"    {breaks}\n{line}")])
     channel = start(run)
     wait_for(lambda: len(processes.children(run.process.pid)) == 1)
     gate.write_text("go\n")
