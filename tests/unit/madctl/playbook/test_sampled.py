@@ -93,7 +93,9 @@ def test_samples_of_a_job_are_in_its_directory(job):
         nodes = source.nodes
 
         assert {host: (node.state, node.sample is not None) for host, node in nodes.items()} == {
-            "n1": ("running", True), "n2": ("armed", False), "n3": ("exited", True),
+            "n1": ("running", True),
+            "n2": ("armed", False),
+            "n3": ("exited", True),
         }
         assert 39 < source.loop.time() - nodes["n1"].heard < 60
         assert (source.is_settled, source.is_over) == (True, False)
