@@ -114,7 +114,8 @@ class TopScreen:
         """Draw as much as there is room for."""
         width, height = self._stream.size()
         found = lines(self._title, nodes, self._odd, now, (width - 1, height - 3))
-        self._drawing.draw(self._shown([*found, "", columns.cut(_LEAVE, width - 1)]))
+        # What is drawn must be lower than the terminal, however low that is.
+        self._drawing.draw(self._shown([*found[: max(1, height - 3)], "", columns.cut(_LEAVE, width - 1)]))
 
     def leave(self, nodes: Mapping[str, Node], now: float) -> None:
         """Write the last state where it stays."""

@@ -30,6 +30,7 @@ _TEXT_CHARACTERS = 64
 _SENSORS = ("junction", "hotspot", "edge")
 
 Gpu = Dict[str, Any]
+Answer = Tuple[List[Gpu], List[List[int]]]
 
 
 class Found(NamedTuple):
@@ -62,7 +63,7 @@ def measure(root: str = "/", run: vendor_tools.Run = vendor_tools.run_bounded) -
     if any(gpu["busy_percent"] is not None or gpu["memory_bytes"] is not None for gpu in found):
         return Found(found, _amd_pids(root, listed), "kernel")
     errors: List[str] = []
-    for name, ask in _TOOLS:
+    for name, ask in _tools(root):
         path = vendor_tools.find(root, name)
         if path is None:
             continue
@@ -75,6 +76,12 @@ def measure(root: str = "/", run: vendor_tools.Run = vendor_tools.run_bounded) -
         if by_tool:
             return Found(by_tool, pids or [[] for _ in by_tool], name)
     return Found([], [], None, "; ".join(errors) or None)
+
+
+def _tools(root: str) -> List[Tuple[str, Callable[[str, vendor_tools.Run], Answer]]]:
+    """Return the tools in the order in which to ask them: those of the other vendor take seconds to find nothing."""
+    is_nvidia = os.path.isdir(os.path.join(root, "proc/driver/nvidia/gpus"))
+    return sorted(_TOOLS, key=lambda tool: (tool[0] == "nvidia-smi") is not is_nvidia)
 
 
 def may_have(root: str = "/") -> bool:
@@ -160,8 +167,6 @@ def _amd_pids(root: str, gpus: Sequence[kfd.Gpu]) -> List[List[int]]:
 
 
 # -- tools ------------------------------------------------------------------------------------------
-
-Answer = Tuple[List[Gpu], List[List[int]]]
 
 
 def _amd_smi(path: str, run: vendor_tools.Run) -> Answer:

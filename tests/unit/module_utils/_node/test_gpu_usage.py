@@ -190,6 +190,14 @@ def test_which_processes_compute_on_nvidia_s_gpus(tool, tmp_path):
     assert gpu_usage.measure(str(tmp_path / "root"), run).pids == [[600, 700], [500]]
 
 
+def test_the_tool_of_the_vendor_whose_driver_is_loaded_is_asked_first(tool, tmp_path):
+    tool("amd-smi", "")
+    run = tool("nvidia-smi", NVIDIA)
+    (tmp_path / "root/proc/driver/nvidia/gpus").mkdir(parents=True)
+
+    assert gpu_usage.measure(str(tmp_path / "root"), run).source == "nvidia-smi"
+
+
 FAILURES = {
     "hangs": (subprocess.TimeoutExpired("x", 5), "no answer within 5 s"),
     "fails": (subprocess.CalledProcessError(9, "x", "", "no driver"), "exit code 9: no driver"),
