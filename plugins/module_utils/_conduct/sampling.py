@@ -90,7 +90,9 @@ class Sampling:
     def _node(self, host: str, answer: Answer, now: float) -> Node:
         measured, before = answer["measured"], self._before.get(host)
         if measured is None:
-            return Node(answer["state"], answer["kept"], None, now)
+            # What was seen here may be newer than what the node has kept.
+            known = [sample for sample in (answer["kept"], self.nodes[host].sample) if sample is not None]
+            return Node(answer["state"], max(known, key=lambda sample: float(sample["time"]), default=None), None, now)
         if measured["gpus_error"] == usage.HUNG:
             self._silent_gpus[host] = usage.HUNG
         measured["gpus_error"] = measured["gpus_error"] or self._silent_gpus.get(host)

@@ -134,6 +134,20 @@ def test_a_run_that_is_over_is_asked_for_its_last_sample_only(agents, sampling):
     assert (sampling.is_settled, sampling.is_over) == (True, True)
 
 
+@pytest.mark.parametrize(("kept", "expected"), [(5.0, 11.0), (500.0, 500.0), (None, 11.0)])
+def test_the_newest_sample_of_a_run_that_ends_is_shown(kept, expected, agents, sampling):
+    start = agents.loop.now
+    agents.measure("n1")
+    agents.loop.move(1.0)
+    agents.measure("n1")
+    agents.loop.move(1.0)
+    left = None if kept is None else measured.sample(time=1_700_000_000.0 + start - 10 + kept)
+    agents.answer("n1", state="exited", measured=None, kept=left)
+
+    assert sampling.nodes["n1"].sample["time"] == 1_700_000_000.0 + start - 10 + expected
+    assert sampling.nodes["n1"].is_over
+
+
 def test_a_run_that_has_not_started_is_waited_for(agents, sampling):
     agents.answer("n1", state="armed", measured=None, kept=None)
     assert sampling.nodes["n1"].is_settled
