@@ -30,6 +30,7 @@ from madctl.commands import (
     rerun,
     status,
     stop,
+    top,
 )
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.request import words
@@ -38,7 +39,7 @@ from madctl.request.parser import Parser
 from madctl.screen import terminal
 from madctl.settings import finding
 
-COMMANDS = (launch, check, ps, status, logs, attach, stop, rerun, collect, gc, inventory, lab, config, completion)
+COMMANDS = (launch, check, ps, status, top, logs, attach, stop, rerun, collect, gc, inventory, lab, config, completion)
 
 _OUTPUT = "MADCTL_OUTPUT"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from madctl.lab import slurm as lab_slurm
 from tests.integration import slurm_site
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
@@ -134,7 +135,9 @@ def test_a_dry_check_asks_this_machine_only(site):
 
 
 def files(place):
-    return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+    """List the files below a directory; whether a short run was sampled is a matter of luck."""
+    found = (path for path in place.rglob("*") if path.is_file() and path.name != run_directory.SAMPLES)
+    return sorted(str(path.relative_to(place)) for path in found)
 
 
 def on_nodes(site):
@@ -241,6 +244,27 @@ def test_of_a_run_that_was_restarted_the_last_attempt_is_collected(site, tmp_pat
     assert (done.code, collected.code) == (0, 0), done.err + collected.err
     assert (tmp_path / "node1/logs/runner.out").read_text() == f"{run_id}\n"
     assert json.loads((tmp_path / "node1/run.json").read_text())["run_id"] == run_id
+
+
+# -- top -------------------------------------------------------------------------------------------
+
+
+def test_what_a_run_in_a_job_uses_is_read_from_its_files(site, waiting):
+    def top():
+        done = site.run("top", waiting, "--output", "json")
+        assert done.code == 0, done.err
+        return done.json["data"]
+
+    wait_for(lambda: [node["job"] is not None for node in top()["nodes"].values()] == [True] * ALL)
+    going = top()
+    assert site.run("stop", waiting).code == 0
+    over = top()
+
+    assert (going["is_over"], over["is_over"]) == (False, True)
+    assert {node["state"] for node in going["nodes"].values()} == {"running"}
+    assert {node["state"] for node in over["nodes"].values()} == {"exited"}
+    assert all(node["job"]["processes"] >= 1 for node in over["nodes"].values())
+    assert site.run("top", waiting).out.count("exited, last sample") == ALL
 
 
 # -- gc --------------------------------------------------------------------------------------------

@@ -104,6 +104,9 @@ STATES = {"armed", "stopping"}
 MEANINGS = {
     "madctl/playbook/kubernetes_launch.py": {"planned"},  # how a dry run ended
     "madctl/verbs/status.py": {"stopping"},  # a state
+    "madctl/screen/top_screen.py": {"armed", "lost"},  # states
+    "plugins/module_utils/_common/usage.py": {"armed"},  # a state
+    "plugins/module_utils/_runs/measuring.py": {"armed", "lost"},  # states
     "madctl/jobs/standing.py": {*STATES, "lost"},
     "madctl/lab/slurm.py": {"idle"},  # a state of Slurm's nodes
     "madctl/playbook/job_launch.py": {"planned"},  # how a dry run ended

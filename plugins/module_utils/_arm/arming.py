@@ -190,6 +190,7 @@ def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
         "beacon": request["beacon"],
         "log_cap": request["log_cap"],
         "in_step": request["in_step"],
+        "samples": request["samples"],
         "argv": argv,
         "env": environment,
         "lock": os.path.join(base, run_directory.LOCK) if request["lock"] else None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, events, usage
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import NOTE_LENGTH, RUN_NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     Shape,
@@ -156,6 +156,9 @@ SHAPES: Dict[str, Shape] = {
             "joined": _COUNT,
         },
         _told,
+    ),
+    "measure": fields(
+        {"state": text(64), "measured": maybe(usage.is_measured), "kept": maybe(usage.is_sample)},
     ),
     "end": fields({"changed": truth, "known": truth, "left": _left}),
     "stop_now": fields({"left": _left}),

@@ -57,12 +57,14 @@ RANKS = "ranks.json"
 RELAY_SOCKET, RELAY_KEY = "relay.sock", "relay.key"
 MODEL = "model.json"
 EVENTS = "events.jsonl"
+SAMPLES = "samples.json"
+PARTIAL_SAMPLES = SAMPLES + ".partial"
 RECORD = "exit.json"
 PARTIAL_RECORD = RECORD + ".partial"
 STOPPED = "stopped"
 
 # Files that only a living supervisor needs; the spec may hold secrets.
-OF_SUPERVISOR = (CONTROL_SOCKET, RANKS_SOCKET, READY, SPEC, PARTIAL_RECORD, RELAY_SOCKET, RELAY_KEY)
+OF_SUPERVISOR = (CONTROL_SOCKET, RANKS_SOCKET, READY, SPEC, PARTIAL_RECORD, PARTIAL_SAMPLES, RELAY_SOCKET, RELAY_KEY)
 
 # The names of a supervisor's logs; any other file beside them is the job's.
 LOG_NAME = re.compile(r"(rank-(\d{1,7}|None)|runner)\.(out|err|stack)", re.ASCII)

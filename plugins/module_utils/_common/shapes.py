@@ -235,6 +235,8 @@ class _OnEveryNode(TypedDict):
     beacon: Optional[str]
     log_cap: int
     setup: Optional[Setup]
+    # A file on storage that others see, for the newest sample of the run; see ``_node.samples``.
+    samples: Optional[str]
 
 
 class ArmingRequest(NodePlan, _OnEveryNode):

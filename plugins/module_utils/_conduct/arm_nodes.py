@@ -8,9 +8,9 @@ import json
 import os
 import secrets
 from functools import partial
-from typing import Any, Dict, Mapping, Set
+from typing import Any, Dict, Mapping, Optional, Set
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import ArmingRequest, Plan
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
@@ -32,7 +32,8 @@ class Arming:
 
         Args:
             given: What every node's spec has beside the plan: ``user_env``, ``own_env``, ``timeout``, ``log_cap``,
-                ``in_step``; and in the run's description: ``name``, ``note``.
+                ``in_step``, perhaps ``samples``, a directory that others see; and in the run's description:
+                ``name``, ``note``.
         """
         self._plan, self._given, self._agents, self._follower = plan, given, agents, follower
         self._nodes = {node["host"]: node for node in plan["nodes"]}
@@ -110,6 +111,7 @@ class Arming:
             "timeout": self._given["timeout"],
             "log_cap": self._given["log_cap"],
             "in_step": self._given["in_step"],
+            "samples": self._samples(host),
             "user_env": {**self._given["user_env"], **self._given.get("own_env", {}).get(host, {})},
             "setup": plan.get("setup"),
             "proof": proving.request(plan["proof"], host, news),
@@ -117,6 +119,11 @@ class Arming:
             "programs": self._programs,
             "digest": self._digest,
         }
+
+    def _samples(self, host: str) -> Optional[str]:
+        """Return where others find the newest sample of a node, if the nodes themselves cannot be asked."""
+        place = self._given.get("samples")
+        return os.path.join(place, host + job_directory.SAMPLES) if place else None
 
     def _answered(self, host: str, answer: Answer) -> None:
         self.proof[host] = answer.get("proof", {"msg": _reason(answer)})

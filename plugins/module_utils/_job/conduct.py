@@ -64,7 +64,8 @@ class SlurmSite(Site):
         self.hosts = self.job.hosts
         self.given = files.take_request(base)
         self.config = slurm.show("config")
-        os.makedirs(self.place, 0o700, exist_ok=True)
+        self.samples = os.path.join(self.place, job_directory.KEPT)
+        os.makedirs(self.samples, 0o700, exist_ok=True)
 
     @property
     def may_return(self) -> bool:

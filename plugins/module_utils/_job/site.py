@@ -70,6 +70,8 @@ class Site:
     order_seconds: float
     # Whether the scheduler may end a node's part and tell only that node.
     ends_parts = False
+    # A directory for the newest sample of each node, if nodes cannot be asked from outside.
+    samples: Optional[str] = None
 
     def arguments(self, filled: Arguments) -> Arguments:
         """Return the arguments of the launch as they are on these nodes."""

@@ -227,7 +227,7 @@ class Work:
             # As an action reports it: ``checks`` says that nothing was started.
             return {**failed(found), "checks": {}, "warning_list": judged.warnings}
         self._enter("running")
-        result = conductor.start(self._bounded(judged.plan), _given(arguments))
+        result = conductor.start(self._bounded(judged.plan), {**_given(arguments), "samples": self._site.samples})
         return {**result, "error": None if conductor.is_over else _error(agents, result)}
 
     def _bounded(self, plan: Plan) -> Plan:

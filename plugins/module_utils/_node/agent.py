@@ -32,7 +32,7 @@ import time
 from typing import Any, Dict, Optional, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
-from ansible_collections.madctl.multinode.plugins.module_utils._node import agent_calls, own_sources, title
+from ansible_collections.madctl.multinode.plugins.module_utils._node import agent_calls, own_sources, sessions, title
 from ansible_collections.madctl.multinode.plugins.module_utils._node.agent_calls import PIECE, Stream
 
 # How many bytes may wait for a controller, or for a function, that does not read.
@@ -107,7 +107,7 @@ class Agent:
             pid, status = os.waitpid(stream.pid or 0, os.WNOHANG)
             if not pid and stream.finishes and now >= (stream.deadline or 0.0):
                 stream.finishes, stream.deadline = False, now + _REAP_SECONDS
-                agent_calls.end_session(stream.pid or 0)
+                sessions.end(stream.pid or 0)
             elif pid or now >= (stream.deadline or 0.0):
                 # A process that hangs in the kernel is left alone.
                 del self._ended[stream.number]
@@ -279,7 +279,7 @@ class Agent:
         if stream.pid is None:
             self._tell({"of": stream.number, "ended": 0})
             return
-        agent_calls.end_session(stream.pid)
+        sessions.end(stream.pid)
         stream.finishes = False
         stream.deadline = time.monotonic() + _REAP_SECONDS
         self._ended[stream.number] = stream

@@ -11,18 +11,15 @@ import contextlib
 import importlib
 import json
 import os
-import signal
 import socket
 from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory, unix_sockets
-from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources, procfs
+from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
 
 PIECE = 1 << 18
 NOT_ARMED = 1  # the exit status of a child whose call failed
 _ERROR_CHARACTERS = 2000
-# A process may have started another one just before it was killed.
-_SESSION_LOOKS = 3
 
 
 class Stream:
@@ -49,32 +46,6 @@ class Stream:
             self.is_closing = False
             with contextlib.suppress(OSError):
                 self.link.shutdown(socket.SHUT_WR)
-
-
-def _kill(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
-        return True
-    return False
-
-
-def end_session(leader: int) -> None:
-    """Kill the child of a call, and everything that it started in its session."""
-    _kill(leader)  # First, so that it starts nothing else; it may not have made its session yet.
-    for _ in range(_SESSION_LOOKS):
-        killed = [pid for pid in _session(leader) if _kill(pid)]
-        if not killed:
-            break
-
-
-def _session(leader: int) -> List[int]:
-    """Return the processes of a session, in any process group, except its leader."""
-    found = []
-    for pid in procfs.numbered():
-        with contextlib.suppress(OSError):
-            if pid != leader and os.getsid(pid) == leader:
-                found.append(pid)
-    return found
 
 
 def connected(directory: str) -> Optional[socket.socket]:

@@ -21,7 +21,8 @@ _MARK = run_directory.MARK.encode()
 _LAUNCHER, _SUPERVISOR = ("/" + run_directory.LAUNCHER).encode(), run_directory.SUPERVISOR.encode()
 _LOOK_SECONDS = 0.05
 _LOOKS = 10  # on a busy node processes start all the time
-HELPER = b"madctl-storage"  # a supervisor's child that may hang on storage, and must not be taken for a supervisor
+# Children of a supervisor that must not be taken for one: what may hang on storage, and what samples the run.
+HELPER, SAMPLER = b"madctl-storage", b"madctl-samples"
 
 
 def mark_of(pid: int) -> Optional[bytes]:
@@ -47,7 +48,7 @@ def supervised(pid: int) -> Optional[str]:
 
 
 def _run_dir(pid: int) -> Optional[bytes]:
-    if procfs.read("/proc/%d/comm" % pid).strip() == HELPER:
+    if procfs.read("/proc/%d/comm" % pid).strip() in (HELPER, SAMPLER):
         return None
     return run_dir_of(procfs.read("/proc/%d/cmdline" % pid).split(b"\0"))
 

@@ -15,9 +15,8 @@ import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
+from ansible_collections.madctl.multinode.plugins.module_utils._node import kfd, procfs, small_files
 
-KFD = "sys/class/kfd/kfd"
 UNKNOWN = "unknown"
 # A command line may have megabytes.
 _CHARACTERS, _NAME_CHARACTERS = 300, 256
@@ -28,7 +27,7 @@ _WATCHERS = ("nvidia-persiste", "nv-hostengine", "dcgm-exporter")
 def amd(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
     """Return the processes with memory or a queue on a GPU, which KFD names by numbers of its own."""
     holders = []
-    processes = os.path.join(root, KFD, "proc")
+    processes = os.path.join(root, kfd.PLACE, "proc")
     for pid in procfs.numbered(processes):
         process = os.path.join(processes, str(pid))
         held = {small_files.text(path) for path in glob.glob(os.path.join(process, "queues/*/gpuid"))}

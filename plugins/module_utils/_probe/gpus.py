@@ -5,7 +5,7 @@ Find one node's GPUs: how many, which, by which driver, and who holds them. Priv
 The kernel's own view comes first and starts no program. The vendors' tools run only where it is missing, as in a
 container without these directories.
 
-Formats: https://docs.kernel.org/gpu/amdgpu, KFD's topology in sysfs; ``/proc/driver/nvidia``.
+Formats: see ``_node/kfd.py``; ``/proc/driver/nvidia``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import schema
-from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
+from ansible_collections.madctl.multinode.plugins.module_utils._node import kfd, small_files, vendor_tools
 from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpu_holders, gpu_tools
 
 _NVIDIA = "proc/driver/nvidia"
@@ -27,7 +27,7 @@ _PERMISSION = re.compile("permission|denied|group", re.IGNORECASE)
 _PCI = r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
 
-def gpus(root: str = "/", run: gpu_tools.Run = gpu_tools.run_bounded) -> Dict[str, Any]:
+def gpus(root: str = "/", run: vendor_tools.Run = vendor_tools.run_bounded) -> Dict[str, Any]:
     """
     Find this node's GPUs.
 
@@ -50,17 +50,17 @@ def gpus(root: str = "/", run: gpu_tools.Run = gpu_tools.run_bounded) -> Dict[st
             return _result(vendor, "kernel", found)
     notes: List[str] = []
     for name, vendor, ask in gpu_tools.TOOLS:
-        path = gpu_tools.find(root, name)
+        path = vendor_tools.find(root, name)
         if path is None:
             continue
         try:
             found = ask(path, root, run)
         except Exception as error:  # noqa: BLE001
             # Output that differs from a tool's documentation is a note, not a crash.
-            notes.append("%s: %s" % (name, gpu_tools.reason(error)))
+            notes.append("%s: %s" % (name, vendor_tools.reason(error)))
             continue
         if found.words and (found.models or _PERMISSION.search(found.words)):
-            notes.append("%s: %s" % (name, gpu_tools.shortened(found.words)))
+            notes.append("%s: %s" % (name, vendor_tools.shortened(found.words)))
         if found.models:
             return _result(vendor, name, found, notes)
     return _result(None, None, gpu_tools.Found([]), notes)
@@ -90,30 +90,19 @@ def _told(value: Any) -> Any:
     return schema.cut(value, _NAME_CHARACTERS) if isinstance(value, str) else value
 
 
-def _amd_kernel(root: str, _: gpu_tools.Run) -> gpu_tools.Found:
-    """Read KFD's topology, in which a node with SIMD units is a GPU; nodes without are processors."""
-    place = os.path.join(root, gpu_holders.KFD, "topology/nodes")
-    nodes = [os.path.join(place, str(number)) for number in procfs.numbered(place)]
-    known = [(node, _properties(node)) for node in nodes]
-    found = [entry for entry in known if entry[1].get("simd_count", "0") != "0"]
-    # A GPU inside a processor is for the screen where there are others; it counts where it is the only one.
-    real = [entry for entry in found if entry[1].get("cpu_cores_count", "0") == "0"] or found
+def _amd_kernel(root: str, _: vendor_tools.Run) -> gpu_tools.Found:
+    """Read KFD's topology."""
+    real = kfd.gpus(root)
     if not real:
         return gpu_tools.Found([])
-    index_of = {small_files.text(os.path.join(node, "gpu_id")) or "": index for index, (node, _) in enumerate(real)}
-    minors = [properties.get("drm_render_minor", "") for _, properties in real]
-    devices = ["dev/kfd", *("dev/dri/renderD" + minor for minor in minors if minor not in ("", "0", "-1"))]
+    index_of = {gpu.identity: index for index, gpu in enumerate(real)}
+    devices = ["dev/kfd", *("dev/dri/renderD" + gpu.minor for gpu in real if gpu.minor)]
     return gpu_tools.Found(
-        [_amd_model(root, node, properties) for node, properties in real],
+        [_amd_model(root, gpu) for gpu in real],
         small_files.text(os.path.join(root, "sys/module/amdgpu/version")),
         gpu_holders.amd(root, index_of),
         {"denied": _denied(root, devices, must_exist=True)},
     )
-
-
-def _properties(node: str) -> Dict[str, str]:
-    lines = [line.split(None, 1) for line in (small_files.text(os.path.join(node, "properties")) or "").splitlines()]
-    return {line[0]: line[1] for line in lines if len(line) == 2}
 
 
 def _denied(root: str, devices: Sequence[str], must_exist: bool) -> List[Dict[str, Any]]:
@@ -144,18 +133,19 @@ def _group(number: int) -> str:
         return str(number)
 
 
-def _amd_model(root: str, node: str, properties: Dict[str, str]) -> str:
+def _amd_model(root: str, gpu: kfd.Gpu) -> str:
     """Return a GPU's product name where its board has one, otherwise its instruction set (gfx942)."""
-    card = os.path.join(root, "sys/class/drm/renderD%s/device/product_name" % properties.get("drm_render_minor", ""))
-    version = properties.get("gfx_target_version", "0")
+    card = os.path.join(root, "sys/class/drm/renderD%s/device/product_name" % gpu.minor)
+    version = gpu.properties.get("gfx_target_version", "0")
     target = None
     if version.isdigit() and int(version):
         # 90402 is 9, 4, 2, of which the last two are hexadecimal digits: 90010 is gfx90a.
         target = "gfx%d%x%x" % (int(version) // 10000, int(version) // 100 % 100, int(version) % 100)
-    return small_files.text(card) or target or small_files.text(os.path.join(node, "name")) or gpu_holders.UNKNOWN
+    name = small_files.text(os.path.join(gpu.path, "name"))
+    return small_files.text(card) or target or name or gpu_holders.UNKNOWN
 
 
-def _nvidia_kernel(root: str, run: gpu_tools.Run) -> gpu_tools.Found:
+def _nvidia_kernel(root: str, run: vendor_tools.Run) -> gpu_tools.Found:
     """Read the driver's directory, one entry per GPU named by its PCI address, which is nvidia-smi's order."""
     all_of_them = [_nvidia_gpu(path) for path in sorted(glob.glob(os.path.join(root, _NVIDIA, "gpus/*/information")))]
     listed = [known for known in all_of_them if known.get("GPU Excluded") != "Yes"]
@@ -187,17 +177,17 @@ def _nvidia_gpu(path: str) -> Dict[str, str]:
 
 
 def _dead(
-    silent: List[Dict[str, str]], listed: List[Dict[str, str]], root: str, run: gpu_tools.Run
+    silent: List[Dict[str, str]], listed: List[Dict[str, str]], root: str, run: vendor_tools.Run
 ) -> List[Dict[str, str]]:
     """
     Return which GPUs without a UUID are dead, rather than not used yet.
 
     nvidia-smi wakes them up, and does not list dead ones. Without its answer they are dead if other GPUs have a UUID.
     """
-    path, alive = gpu_tools.find(root, "nvidia-smi"), ""
+    path, alive = vendor_tools.find(root, "nvidia-smi"), ""
     if path is not None:
         with contextlib.suppress(Exception):  # Then the kernel's view counts.
-            alive, _ = gpu_tools.said_by(run, [path, "--query-gpu=pci.bus_id", "--format=csv,noheader"])
+            alive, _ = vendor_tools.said_by(run, [path, "--query-gpu=pci.bus_id", "--format=csv,noheader"])
     # nvidia-smi writes eight digits of the domain, the kernel four.
     addresses = {line.strip().lower()[-12:] for line in alive.splitlines() if re.fullmatch(_PCI, line.strip())}
     if addresses:

@@ -73,7 +73,9 @@ class Sweep:
 
     def _helpers(self) -> Set[int]:
         cleaner = {self._runners.cleaner} if self._runners.is_cleaning else set()
-        return cleaner | (self._beacon.children if self._beacon else set())
+        beacon: Set[int] = self._beacon.children if self._beacon else set()
+        sampler: Set[int] = self._runners.sampler.helpers()
+        return cleaner | sampler | beacon
 
     def _is_empty(self) -> bool:
         """

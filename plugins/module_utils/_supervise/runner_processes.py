@@ -18,6 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import job_setup
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise.control_channel import Feed
+from ansible_collections.madctl.multinode.plugins.module_utils._supervise.sampler import Sampler
 
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Spec
@@ -42,6 +43,7 @@ class Runners:
         self.cleaner = 0
         self.is_cleaning = False  # whether that program still runs
         self._cleaned = True
+        self.sampler = Sampler(spec["samples"])
 
     def __bool__(self) -> bool:
         return bool(self._running)
@@ -79,6 +81,7 @@ class Runners:
             # A duplicate, because the feed closes it, and Python closes its own with the runner.
             self._feed.collect(name, os.dup(pipe.fileno()))
             pipe.close()
+        self.sampler.start()
         return True
 
     def signal(self, number: int) -> bool:
@@ -100,6 +103,7 @@ class Runners:
             status = SIGNALLED - status  # A shell reports like this that its child was ended by a signal.
         self.status = self.status or status
         if not self._running:
+            self.sampler.end()
             self.on_all_ended()
         return status
 
@@ -121,7 +125,8 @@ class Runners:
         return True
 
     def cleaned(self, pid: int, status: int) -> None:
-        """Record how that program ended, if this process was it."""
+        """Record how that program ended, if this process was it, and the end of what sampled."""
+        self.sampler.ended(pid)
         if pid == self.cleaner:
             self._cleaned, self.is_cleaning = status == 0, False
 

@@ -67,6 +67,7 @@ class Armed:
             "in_step": False,
             "setup": None,
             "limits": {},
+            "samples": None,
         }
         (self.run_dir / "spec.json").write_text(json.dumps({**known, **times, **rest, **spec}))
         ready = os.open(self.run_dir / "ready", os.O_RDWR)

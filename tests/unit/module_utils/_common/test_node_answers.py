@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, streams
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles, sampling, streams
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import proof as proof_check
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
@@ -20,7 +20,9 @@ from madctl.commands import ps
 from madctl.housekeeping import cleaning, plays
 from madctl.nodes.inventory import GROUP, Targets
 from madctl.records import held_runs
+from madctl.screen import top_screen
 from tests import hostile
+from tests.unit.module_utils import measured
 from tests.unit.module_utils.odd_data import changed
 
 PLUGINS = Path(__file__).parents[4] / "plugins"
@@ -72,6 +74,11 @@ GOOD = {
         "processes": 0,
         "joined": 2,
         **TOLD,
+    },
+    "measure": {
+        "state": "running",
+        "measured": measured.measurement(ranks={0: 5.0}, gpus=[measured.gpu(ranks=[0])]),
+        "kept": measured.sample({0: measured.load(percent=5.0)}),
     },
     "end": {"changed": True, "known": True, "left": ["5 (python)"]},
     "stop_now": {"left": []},
@@ -184,6 +191,10 @@ def test_answers_of_one_node_break_nothing(rounds):
             plan = {**DESCRIBED["plan"], "run_id": "r", "nodes": [{"host": "n2", "node_rank": 1}]}
             found = dict(found, clock_offset=0.0)
             verdict_text.whole(verdict.shown(verdict.of_nodes(plan, {"n2": found}), 1.0, 2.0))
+        elif function == "measure":
+            node = sampling.Node(found["state"], found["kept"])
+            top_screen.lines("run r", {"n2": node}, {}, 5.0, (80, 24))
+            json.dumps(top_screen.data({"n2": node}, {}), allow_nan=False)
         elif function == "clear":
             cleaned = cleaning.Cleaning([], 7.0, None, True)
             cleaned._take(plays.split(TARGETS)[1], "n2", found)

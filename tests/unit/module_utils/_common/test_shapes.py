@@ -97,6 +97,7 @@ def test_a_spec_has_every_field_of_its_type(runner):
         "timeout": None,
         "log_cap": 1,
         "in_step": False,
+        "samples": None,
         "user_env": {},
         "setup": None,
         "origin": "r",

@@ -124,6 +124,7 @@ def test_a_runner_says_what_its_nodes_need():
         "user_env": {},
         "setup": None,
         "in_step": False,
+        "samples": None,
     }
     asked.update(own, start_timeout=1.0, grace=1.0, about={}, proof=plan["proof"]["n2"])
     spec = arming._spec({**plan["nodes"][1], **asked}, "/base", "/base/bin", 0o022)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpu_tools, gpus
+from ansible_collections.madctl.multinode.plugins.module_utils._node import vendor_tools
+from ansible_collections.madctl.multinode.plugins.module_utils._probe import gpus
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 SEEN = Path(__file__).parent / "gpus"
@@ -473,7 +474,7 @@ def test_a_real_program_is_run(tmp_path, tools):
 
 
 def test_a_real_program_that_hangs_is_ended_with_its_children(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(gpu_tools, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(vendor_tools, "TOOL_SECONDS", 2)
     tools("amd-smi", f"echo $$ > {tmp_path}/pid; sleep 300 & sleep 300")
     started = time.monotonic()
     found = gpus.gpus(str(tmp_path))
@@ -501,7 +502,7 @@ def alive_in_group(group):
 
 
 def test_a_tool_that_cannot_be_ended_is_left_alone(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(gpu_tools, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(vendor_tools, "TOOL_SECONDS", 2)
     # Nothing can ignore being killed; a new session that keeps the output open is similar.
     tools("amd-smi", f"setsid sleep 300 & echo $! > {tmp_path}/pid; wait")
     started = time.monotonic()

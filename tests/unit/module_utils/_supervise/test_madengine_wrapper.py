@@ -184,7 +184,9 @@ def test_a_model_runs_on_all_nodes_or_on_none(tables, expected):
 
 
 def test_cleaning_is_over_when_its_end_was_recorded():
-    runners = runner_processes.Runners({"after": ["/bin/true"], "env": {}, "mpi": None}, None, None, None)
+    runners = runner_processes.Runners(
+        {"after": ["/bin/true"], "env": {}, "mpi": None, "samples": None}, None, None, None
+    )
     assert (runners.clean(), runners.clean()) == (True, False)
     while processes.stat(runners.cleaner)[0] != "Z":
         time.sleep(0.01)
