@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
-from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, status, stop
+from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, report, status, stop
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.request import words
 from madctl.request.help_text import Example
 from madctl.request.parser import Parser
 from madctl.screen import terminal
 
-COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, gc, inventory, lab, completion)
+COMMANDS = (launch, check, ps, status, logs, attach, stop, collect, report, gc, inventory, lab, completion)
 
 # Options that take another program's options.
 _OF_OTHERS = ("--mpi-args", "--sbatch-args")

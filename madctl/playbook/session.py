@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from madctl.nodes import reach
 from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener, ask
 from madctl.result import to_problem
-from madctl.runs import record_store
+from madctl.runs import record_store, run_story
 from madctl.runs.run_record import Record
 from madctl.screen import terminal
 from madctl.screen.view import View
@@ -155,6 +156,7 @@ class RunSession(Session):
         self.is_forgotten = False
         self._attached = record is not None
         self.final: dict[str, Any] | None = None
+        self.keeper = run_story.Keeper(time.time())
 
     @property
     def plan(self) -> dict[str, Any] | None:
@@ -175,6 +177,10 @@ class RunSession(Session):
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Remember the new plan when a run is started again."""
+        if (self.keeper.reads or not self.only_reads) and run_story.is_kept(event) and not is_forged(event):
+            # What a job tells again later has its own times.
+            now = None if self.record and self.record.job else time.time()
+            self.keeper.take(self.view.masked(event), now)
         if event["event"] == events.RESTART and self.record and not is_forged(event):
             self.restarted(self.record, event["plan"])
         super().on_event(event, payload)
@@ -201,6 +207,7 @@ class RunSession(Session):
         if problem and not self.is_forgotten:
             self.view.notice(problem)
         self.is_forgotten = problem is not None
+        self.keeper.begin(record.run_id, record.plan, record.attempts)
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
         """Process the end of a run as well."""

@@ -101,7 +101,11 @@ FLOORS = {
     "runs": {"errors", "nodes"},
     "playbook": {"errors", "result", "ansible_settings", "screen", "nodes", "runs", "jobs"},
     "housekeeping": {"errors", "result", "nodes", "runs", "jobs", "playbook"},
-    "commands": {"errors", "result", "lab", "request", "screen", "nodes", "runs", "jobs", "playbook", "housekeeping"},
+    "report": {"errors", "screen", "runs", "playbook"},
+    "commands": {
+        *("errors", "result", "lab", "request", "screen", "nodes", "runs", "jobs", "playbook", "housekeeping"),
+        "report",
+    },
     "cli": {"errors", "result", "request", "screen", "commands"},
     "__main__": {"cli"},
 }
