@@ -15,7 +15,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
-from madctl.commands import attach, check, collect, completion, gc, inventory, lab, launch, logs, ps, report, status, stop
+from madctl.commands import (
+    attach,
+    check,
+    collect,
+    completion,
+    gc,
+    inventory,
+    lab,
+    launch,
+    logs,
+    ps,
+    report,
+    status,
+    stop,
+)
 from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.request import words
 from madctl.request.help_text import Example

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import LOST
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import GOING, SUCCEEDED, UNKNOWN
 from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table, verdict_text
-from ansible_collections.madctl.multinode.plugins.module_utils._show.check_table import FAIL, NONE, OK
+from ansible_collections.madctl.multinode.plugins.module_utils._show.check_table import NONE, OK
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
 from madctl.errors import Problem
 from madctl.report.facts import Facts, Log
@@ -23,6 +24,8 @@ MOST_TEXT = 4000  # characters of what a user wrote
 MOST_NODES = 512
 LAST_LINES = 16
 _NOTHING = "–"
+_MOST_PRINTS = 8
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows below a head; cells of ``loud`` texts stand out."""
+    """Rows below a head; a row with only one more cell has it for all columns."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -144,7 +147,7 @@ def code(found: Any) -> str | None:
 def nodes(facts: Facts, history: History | None) -> Table:
     """Return the plan, and what became of each node."""
     last = {part.host: part for part in (history.parts if history else ()) if part.attempt == facts.record.attempts}
-    head = ["node", "rank", "ranks", "address", "clock", "state", "joined", "end"]
+    head = ["node", "rank", "ranks", "address", "clock offset", "state", "joined", "end"]
     rows, first = [], 0
     for node in facts.record.plan["nodes"]:
         host, answer, part = node["host"], facts.nodes.get(node["host"]), last.get(node["host"])
@@ -223,11 +226,15 @@ def fingerprint(entries: Sequence[Entry]) -> Table | None:
     if not groups:
         return None
     names = list(dict.fromkeys(name for group in groups for name in group["row"]))
-    flat = [{name: _value(group["row"].get(name)) for name in names} for group in groups]
-    known = [name for name in names if any(row[name] != _NOTHING for row in flat)]
-    shown = flat[:8]
-    rows = [[name.replace("_", " "), *(row[name] for row in shown)] for name in known]
-    return Table(["", *(fold(group["hosts"]) for group in groups[:8])], rows, len(groups) - len(shown))
+    shown = [{name: _value(group["row"].get(name)) for name in names} for group in groups[:_MOST_PRINTS]]
+    rows = []
+    for name in names:
+        values = [row[name] for row in shown]
+        if any(value != _NOTHING for value in values):
+            # What all have in common is said once.
+            rows.append([name.replace("_", " "), *(values[:1] if len(set(values)) == 1 else values)])
+    hosts = [fold(group["hosts"]) for group in groups[:_MOST_PRINTS]]
+    return Table(["", *hosts], sorted(rows, key=len, reverse=True), len(groups) - len(shown))
 
 
 def _value(value: Any) -> str:
@@ -237,7 +244,10 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         counts = {str(one): value.count(one) for one in value}
         return ", ".join(f"{number} × {one}" if number > 1 else one for one, number in counts.items()) or _NOTHING
-    return _NOTHING if value in (None, "") else cut(str(value))[:200]
+    text = str(value)
+    if _DIGEST.fullmatch(text):
+        return text[:12]
+    return _NOTHING if value in (None, "") else text[:200]
 
 
 # -- what is missing, and what to do next ----------------------------------------------------------
@@ -275,8 +285,3 @@ def said_in_words(history: History) -> str:
     parts += [f"failed: {', '.join(failed[:8])}"] if failed else []
     parts += [f"lost: {fold(lost)}"] if lost else []
     return "; ".join(parts)
-
-
-def is_loud(text: str) -> bool:
-    """Return whether a cell of a table is about a failure."""
-    return text == FAIL

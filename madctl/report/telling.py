@@ -31,6 +31,14 @@ class Happening:
     text: str
     is_bad: bool = False
 
+    @property
+    def when(self) -> str:
+        """How long after the beginning, as a clock shows it where that is long."""
+        if self.after < 99.995:
+            return f"{self.after:.2f} s"
+        hours, rest = divmod(int(self.after), 3600)
+        return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+
 
 def happenings(facts: Facts, entries: Sequence[Entry], began: float) -> tuple[list[Happening], int]:
     """Return what happened, in order, and how many more sentences there would be."""

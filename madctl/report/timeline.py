@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import LOST
 from ansible_collections.madctl.multinode.plugins.module_utils._show.verdict_text import duration
-from madctl.report.history import FAILED, History, Part, RankLife
+from madctl.report.history import FAILED, OPEN, History, Part, RankLife
 
 # What a bar is called while it lasts, by the stage that ends it; after the last one the ranks run.
 _CALLED = {"probe": "probe", "arm": "arm", "go": "go", "ranks": "join"}
@@ -27,6 +27,8 @@ _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 
 _TICKS = 6
 # The start is drawn once more where it is narrower than this part of the whole.
 _NARROW = 0.12
+# Beyond this part of the width, in percent, a label has no room behind its place.
+_FAR = 88.0
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class Rule:
-    """A line across all rows: the first failure, or where an attempt begins."""
+    """A line across all rows: the first failure, whose label is before it, or where an attempt begins."""
 
     kind: str
     x: float
     label: str
+    anchor: str
 
 
 @dataclass(frozen=True)
@@ -143,20 +146,23 @@ def _panel(title: str, history: History, scale: Scale) -> Panel:
     hosts, left_out = _shown(history)
     parts = {host: [part for part in history.parts if part.host == host] for host in hosts}
     most = max((len({life.rank for part in own for life in part.ranks}) for own in parts.values()), default=0)
-    is_roomy = len(hosts) <= _FEW_ROWS and most <= _FEW_RANKS and not title
-    rows = [_row(host, own, scale, is_roomy) for host, own in parts.items()]
+    is_few = len(hosts) <= _FEW_ROWS
+    if title:
+        # A node of a later attempt took no part in the start; and with many nodes, ranks are in the whole alone.
+        parts = {host: [one for one in own if one.attempt == 1] for host, own in parts.items()}
+        parts = {host: own if is_few else [replace(one, ranks=()) for one in own] for host, own in parts.items() if own}
+    rows = [_row(host, own, scale, is_few and most <= _FEW_RANKS and not title) for host, own in parts.items()]
     return Panel(title, _ticks(history, scale), list(_rules(history, scale)), rows, left_out)
 
 
 def _shown(history: History) -> tuple[list[str], list[str]]:
-    """Return the nodes that are drawn, in their order, and the others: those that failed are always drawn."""
+    """Return the nodes that are drawn, and the others; of many nodes, those that failed or were silent come first."""
     hosts = history.hosts
-    if len(hosts) <= MOST_ROWS:
+    if len(hosts) <= _FEW_ROWS:
         return hosts, []
     loud = {part.host for part in history.parts if part.how in (FAILED, LOST) or part.gaps}
-    wanted = [*(host for host in hosts if host in loud), *(host for host in hosts if host not in loud)][:MOST_ROWS]
-    drawn = set(wanted)
-    return [host for host in hosts if host in drawn], [host for host in hosts if host not in drawn]
+    ordered = [*(host for host in hosts if host in loud), *(host for host in hosts if host not in loud)]
+    return ordered[:MOST_ROWS], ordered[MOST_ROWS:]
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -207,7 +213,9 @@ def _line(life: RankLife, part: Part, y: float, scale: Scale, is_roomy: bool) ->
         return
     said = f": {life.said}" if life.said else ""
     label = str(life.rank) if is_roomy else ""
-    yield Line(life.how, scale.at(begin), scale.at(end), y, f"rank {life.rank}{said}", label)
+    # It fails where that is shown.
+    kind = life.how if life.how != FAILED or scale.shows(end, end) else OPEN
+    yield Line(kind, scale.at(begin), scale.at(end), y, f"rank {life.rank}{said}", label)
 
 
 def _marks(part: Part, places: dict[int, float], scale: Scale) -> Iterator[Mark]:
@@ -262,8 +270,10 @@ def _rules(history: History, scale: Scale) -> Iterator[Rule]:
     for attempt in attempts[1:]:
         begin = min(part.began for part in history.parts if part.attempt == attempt)
         if scale.shows(begin, begin):
-            yield Rule("attempt", scale.at(begin), f"attempt {attempt}")
-    for attempt, at in history.failed.items():
+            x = scale.at(begin)
+            yield Rule("attempt", x, f"attempt {attempt}", "end" if x > _FAR else "start")
+    for at in history.failed.values():
         if scale.shows(at, at):
-            is_last = attempt == attempts[-1]
-            yield Rule("failure", scale.at(at), "first failure" if is_last and len(attempts) == 1 else "failure")
+            x = scale.at(at)
+            label = "failure" if len(attempts) > 1 else "first failure"
+            yield Rule("failure", x, label, "start" if x < 100 - _FAR else "end")

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page beside what ``madctl collect`` fetched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from madctl.errors import Problem, UsageError
+from madctl.report import gathering, page, writing
+from madctl.runs.run_record import Record
+
+NAME = "report" + writing.SUFFIX
+
+
+def write(record: Record, directory: str, silent: Sequence[str] = ()) -> tuple[str | None, list[Problem]]:
+    """
+    Write a page into a directory; return where it is, or why it could not be written, which stops nothing.
+
+    Args:
+        silent: Nodes that have just not answered.
+    """
+    try:
+        place = writing.place(os.path.join(directory, NAME))
+        writing.write(place, page.render(gathering.gather(record, silent)))
+    except UsageError as error:
+        return None, list(error.problems)
+    return place, []
