@@ -71,7 +71,7 @@ def entries_of(facts: Facts) -> list[Entry]:
         if known is None or len(known.event) < len(entry.event):
             found[entry.key] = entry
     # Of events at the same time, an end comes last.
-    return sorted(found.values(), key=lambda entry: (entry.at, entry.event["event"] == events.EXIT))
+    return sorted(found.values(), key=lambda entry: (entry.at, entry.event["event"] == events.EXIT, repr(entry.key)))
 
 
 def of(facts: Facts, entries: Sequence[Entry]) -> History | None:

@@ -8,6 +8,7 @@ characters and marks that change the direction of writing become visible escapes
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +48,7 @@ def render(facts: Facts) -> str:
         room //= 2
 
 
+@functools.cache
 def _template() -> Any:
     import jinja2
 
@@ -125,7 +127,7 @@ def _fitting(facts: Facts, room: int) -> Iterator[Log]:
 def _end(log: Log, room: int) -> tuple[list[str], int]:
     """Return the last lines that fit, and how many bytes of a page they take."""
     kept: list[str] = []
-    size = len(escape(log.host).encode())
+    size = len(escape(harmless_lines(log.source)).encode())
     for line in reversed(log.lines):
         cost = len(escape(harmless_lines(line)).encode()) + 1
         if size + cost > room:

@@ -88,7 +88,7 @@ def about(facts: Facts) -> list[tuple[str, str]]:
         ("name", record.name),
         ("note", record.note),
         ("work", cut(str(run["work"]))),
-        ("started", clock(began)),
+        ("began", clock(began)),
         ("ended", clock(run["ended"]) if run["ended"] else None),
         ("took", verdict_text.took(run) if run["duration_seconds"] is not None else None),
         ("exit code", run["exit_code"]),
@@ -147,7 +147,7 @@ def code(found: Any) -> str | None:
 def nodes(facts: Facts, history: History | None) -> Table:
     """Return the plan, and what became of each node."""
     last = {part.host: part for part in (history.parts if history else ()) if part.attempt == facts.record.attempts}
-    head = ["node", "rank", "ranks", "address", "clock offset", "state", "joined", "end"]
+    head = ["node", "node rank", "ranks", "address", "clock offset", "state", "ranks joined", "end"]
     rows, first = [], 0
     for node in facts.record.plan["nodes"]:
         host, answer, part = node["host"], facts.nodes.get(node["host"]), last.get(node["host"])

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import FileIO
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, wire
@@ -86,8 +87,8 @@ class Entry:
     @property
     def key(self) -> tuple[Any, ...]:
         """What two copies of the same event have in common, however they came here."""
-        seq, host = self.event.get("seq"), self.event.get("host")
-        return (self.attempt, host, seq) if seq else (self.attempt, host, self.event["event"], round(self.at, 1))
+        seq, host, rank = (self.event.get(name) for name in ("seq", "host", "rank"))
+        return (self.attempt, host, seq) if seq else (self.attempt, host, self.event["event"], rank, round(self.at, 1))
 
 
 class Notes:
@@ -183,7 +184,7 @@ class Keeper:
         self._began = began
         self._notes, self._is_launch = Notes(), True
         self._waiting: list[Entry] | None = []
-        self._descriptor: int | None = None
+        self._stream: FileIO | None = None
         self._size = 0
         self._known: set[tuple[Any, ...]] = set()
 
@@ -196,8 +197,8 @@ class Keeper:
             self._notes, self._is_launch = Notes(plan, attempt), False
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            self._descriptor = os.open(record_store.story(run_id), flags, 0o600)
-            self._size = os.fstat(self._descriptor).st_size
+            self._stream = FileIO(os.open(record_store.story(run_id), flags, 0o600), "ab")
+            self._size = os.fstat(self._stream.fileno()).st_size
             self._known = {entry.key for entry in read(run_id)} if self._size else set()
         except OSError:
             return
@@ -224,7 +225,7 @@ class Keeper:
             self._write(entry)
 
     def _write(self, entry: Entry) -> None:
-        if self._descriptor is None or entry.key in self._known:
+        if self._stream is None or entry.key in self._known:
             return
         line = _line(entry)
         if len(line) > _LINE_BYTES:
@@ -235,16 +236,16 @@ class Keeper:
         self._known.add(entry.key)
         self._size += len(line)
         try:
-            os.write(self._descriptor, line)
+            self._stream.write(line)
         except OSError:
             self.close()
 
     def close(self) -> None:
         """Write nothing more."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
             with contextlib.suppress(OSError):
-                os.close(descriptor)
+                stream.close()
 
 
 def _line(entry: Entry) -> bytes:
