@@ -207,7 +207,8 @@ class RunSession(Session):
         if problem and not self.is_forgotten:
             self.view.notice(problem)
         self.is_forgotten = problem is not None
-        self.keeper.begin(record.run_id, record.plan, record.attempts)
+        # What a job tells begins with its first attempt.
+        self.keeper.begin(record.run_id, record.plan, 1 if record.job else record.attempts)
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
         """Process the end of a run as well."""

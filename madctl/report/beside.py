@@ -22,6 +22,9 @@ def write(record: Record, directory: str, silent: Sequence[str] = ()) -> tuple[s
     """
     try:
         place = writing.place(os.path.join(directory, NAME))
+        if not writing.is_replaced(place, record.run_id):
+            message = f"{place} exists and is not from this run"
+            return None, [Problem("DEST_IN_USE", message, remedy="madctl report --to FILE writes it elsewhere")]
         writing.write(place, page.render(gathering.gather(record, silent)))
     except UsageError as error:
         return None, list(error.problems)

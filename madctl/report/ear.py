@@ -20,7 +20,7 @@ Source = tuple[str, str, str]  # host, rank or nothing, stream
 
 
 class Ear(LogView):
-    """Listens to the reading of a run; of its logs, those of the last attempt are kept."""
+    """Listens to the reading of a run."""
 
     def __init__(self, names: Sequence[str], plan: Any) -> None:
         """
@@ -36,24 +36,17 @@ class Ear(LogView):
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Keep what output there is in one event."""
         with self._lock:
-            if event["event"] == events.RESTART:
-                self._tails.clear()
-            elif event["event"] in (events.LOG, events.SKIPPED):
+            if event["event"] in (events.LOG, events.SKIPPED):
                 self._begin_log(event)
             super().on_event(event, payload)
 
     def _begin_log(self, event: dict[str, Any]) -> None:
         name, _, stream = event["log"].rpartition(".")
         rank = name.removeprefix("rank-") if name.startswith("rank-") else ""
-        tail = self._tails.setdefault((event["host"], rank, STREAMS.get(stream, stream)), _Tail())
-        is_first = not tail.lines and event.get("offset", 0) > 0
-        tail.is_cut = tail.is_cut or is_first or event["event"] == events.SKIPPED
-
-    def planned(self, plan: dict[str, Any] | None, without_ifconfig: Sequence[str]) -> None:
-        """Forget the output of an attempt before."""
-        with self._lock:
-            self._tails.clear()
-        super().planned(plan, without_ifconfig)
+        source = event["host"], rank, STREAMS.get(stream, stream)
+        begins_late = source not in self._tails and event.get("offset", 0) > 0
+        tail = self._tails.setdefault(source, _Tail())
+        tail.is_cut = tail.is_cut or begins_late or event["event"] == events.SKIPPED
 
     def put(self, line: LogLine) -> None:
         """Keep one line of the job."""

@@ -124,7 +124,7 @@ def share(plan: Mapping[str, Any]) -> int:
 def _read(record: Record, chosen: Chosen, lines: int) -> tuple[list[Entry], list[Log], list[Problem]]:
     whole: Any = record.plan
     plan: Any = narrowed(chosen, whole)
-    ear, collector = Ear(record.targets["names"], plan), Collector(record.plan, record.attempts)
+    ear, collector = Ear(record.targets["names"], plan), Collector(record.plan, 1 if record.job else record.attempts)
     make: Callable[..., Any] = _of_job if record.job else _of_nodes
     try:
         session = make(record, plan, ear, chosen, lines)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -200,7 +201,8 @@ def rank_end(event: Mapping[str, Any]) -> str:
         return FAILED
     if event.get("exit_code") == 0 and not event.get("signal"):
         return OK
-    return STOPPED if event.get("stopping") else FAILED
+    # A launcher ends its other ranks so when one has failed.
+    return STOPPED if event.get("stopping") or event.get("signal") == signal.SIGTERM else FAILED
 
 
 def _rank_said(event: Mapping[str, Any]) -> str:
@@ -230,10 +232,16 @@ def _failures(facts: Facts, entries: Sequence[Entry]) -> Iterator[tuple[int, flo
     for attempt, (host, rank) in causes.items():
         if attempt == facts.record.attempts and facts.run["status"] not in ("failed", *GOING):
             continue
-        own = [entry for entry in entries if entry.attempt == attempt and _is_failure(entry.event)]
+        there = [entry for entry in entries if entry.attempt == attempt]
+        own = [entry for entry in there if _is_failure(entry.event)]
         named = [one for one in own if one.event.get("host") == host and rank in (None, one.event.get("rank"))]
+        named = named or [one for one in there if rank is not None and _is_end_of(one.event, host, rank)]
         if named or own:
             yield attempt, (named or own)[0].at
+
+
+def _is_end_of(event: Mapping[str, Any], host: str | None, rank: int) -> bool:
+    return (event["event"], event.get("host"), event.get("rank")) == (events.RANK_EXIT, host, rank)
 
 
 def _is_failure(event: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 from madctl.errors import refused
 
 SUFFIX = ".html"
+_HEAD_BYTES = 4096
 
 
 def place(path: str) -> str:
@@ -30,6 +31,17 @@ def place(path: str) -> str:
     if not os.path.isdir(parent):
         raise refused("REPORT_UNWRITABLE", f"there is no directory {parent}", remedy="create it, or name another one")
     return found
+
+
+def is_replaced(path: str, run_id: str) -> bool:
+    """Return whether a place is free, or has a page about the same run."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+            return f'content="madctl report {run_id}"'.encode() in stream.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def write(path: str, page: str) -> None:

@@ -117,10 +117,12 @@ class Notes:
 
     def _at(self, event: Mapping[str, Any], now: float | None) -> float | None:
         there = event.get("time")
+        heard = event["at"] if now is None and second(event.get("at")) else now
         if there is not None and second(there):
             at = float(there) - self._offsets.get(event.get("host", ""), 0.0)
-            return at if now is None else min(at, now)
-        return event["at"] if now is None and second(event.get("at")) else now
+            # The difference of two clocks is not known exactly, but nothing is heard of before it happens.
+            return at if heard is None else min(at, heard)
+        return heard
 
 
 def is_kept(event: Mapping[str, Any]) -> bool:
@@ -212,7 +214,9 @@ class Keeper:
         Args:
             now: See ``Notes.take``.
         """
-        if not is_kept(event) or event["event"] == events.READY and not self._is_launch:
+        if not is_kept(event):
+            return
+        if event["event"] == events.READY and now is not None and not self._is_launch:
             return  # A run that is followed again was ready long ago.
         if event["event"] == events.PLANNED:
             event = {**event, "since": self._began}

@@ -88,7 +88,9 @@ class Browser:
 
     def picture(self, path, whole=True):
         """Write a picture of the page, of all of it or of the window."""
-        taken = self.cdp("Page.captureScreenshot", captureBeyondViewport=whole, **({"clip": self._clip()} if whole else {}))
+        taken = self.cdp(
+            "Page.captureScreenshot", captureBeyondViewport=whole, **({"clip": self._clip()} if whole else {})
+        )
         Path(path).write_bytes(base64.b64decode(taken["data"]))
 
     def _clip(self):
