@@ -218,7 +218,8 @@ class Keeper:
             return
         if event["event"] == events.READY and now is not None and not self._is_launch:
             return  # A run that is followed again was ready long ago.
-        if event["event"] == events.PLANNED:
+        if event["event"] == events.PLANNED and now is not None:
+            # A job may have waited for long before anything began.
             event = {**event, "since": self._began}
         entry = self._notes.take(event, now)
         if entry is None:

@@ -138,7 +138,7 @@ def test_a_run_that_failed_has_a_page_and_collect_writes_it_too(launch, on, tmp_
     story.unlink()
     assert madctl("report", run_id, "--to", str(place)).code == 0
     alone = html.unescape(place.read_text())
-    assert "Nobody followed the start" in alone and "node2 rank 1: exit code 7" in alone and "rank 0" in alone
+    assert "Nobody followed the start" in alone and "node2 rank 1: exit code 7" in alone and "all 2 joined" in alone
 
 
 @pytest.mark.lab
