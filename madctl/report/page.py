@@ -107,7 +107,7 @@ _SEEN_HERE = (events.PROBED, events.PLANNED)
 
 def _fitting(facts: Facts, room: int) -> Iterator[Log]:
     """Yield the ends of logs that fit, that of the first failure first; each of the others gets the same share."""
-    first = sections.cause_log(facts)
+    first = next(iter(sections.cause_logs(facts)), None)
     order = {host: place for place, host in enumerate(facts.record.targets["names"])}
 
     def place(log: Log) -> tuple[Any, ...]:

@@ -22,10 +22,20 @@ from madctl.runs.run_story import Entry
 
 MOST_TEXT = 4000  # characters of what a user wrote
 MOST_NODES = 512
-LAST_LINES = 16
+# Of what failed first, at the top of the page.
+LAST_LINES, _LEAST_LINES, _LONGEST = 14, 4, 500
+_STREAMS = ("stderr", "stdout")
 _NOTHING = "–"
 _MOST_PRINTS = 8
 _DIGEST = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Said:
+    """The last lines of a log."""
+
+    source: str
+    lines: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -36,8 +46,7 @@ class Verdict:
     sign: str
     headline: str
     cause: str
-    lines: Sequence[str]
-    of: str
+    said: Sequence[Said]
 
 
 @dataclass(frozen=True)
@@ -60,22 +69,25 @@ def verdict(facts: Facts) -> Verdict:
     headline = verdict_text.whole({**run, "cause": None})
     if run["status"] == UNKNOWN:
         headline = "unknown"
-    first = cause_log(facts)
-    lines = list(first.lines[-LAST_LINES:]) if first and run["status"] not in (SUCCEEDED,) else []
-    cause = str(run["cause"] or "")
-    where = f"{first.host}{f' rank {first.rank}' if first.rank else ''}, {first.stream}" if first else ""
-    return Verdict(kind, sign, headline[:1].upper() + headline[1:], cause, lines, where)
+    said = [] if run["status"] == SUCCEEDED else _last_words(facts)
+    return Verdict(kind, sign, headline[:1].upper() + headline[1:], str(run["cause"] or ""), said)
 
 
-def cause_log(facts: Facts) -> Log | None:
-    """Return the log that says most about the first failure: what its rank wrote to stderr, or else what it printed."""
-    if facts.host is None:
-        return None
+def _last_words(facts: Facts) -> list[Said]:
+    """Return the last lines of what failed first; few of the second log where the first one has many."""
+    found, room = [], LAST_LINES
+    for log in cause_logs(facts):
+        lines = [line if len(line) <= _LONGEST else line[:_LONGEST] + " …" for line in log.lines[-room:]]
+        found.append(Said(f"{log.source}, {log.stream}", lines))
+        room = max(_LEAST_LINES, room - len(lines))
+    return found
+
+
+def cause_logs(facts: Facts) -> list[Log]:
+    """Return the logs that say most about the first failure: what its rank wrote to stderr, then what it printed."""
     rank = "" if facts.rank is None else str(facts.rank)
-    own = [log for log in facts.logs if log.host == facts.host and log.rank == rank]
-    said = [log for log in own if any(line.strip() for line in log.lines)]
-    order = {"stderr": 0, "stdout": 1}
-    return min(said, key=lambda log: order.get(log.stream, 2), default=None)
+    own = [log for log in facts.logs if log.host == facts.host and log.rank == rank and log.stream in _STREAMS]
+    return sorted((log for log in own if any(map(str.strip, log.lines))), key=lambda log: _STREAMS.index(log.stream))
 
 
 def about(facts: Facts) -> list[tuple[str, str]]:

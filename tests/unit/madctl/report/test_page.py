@@ -76,6 +76,20 @@ def test_the_cause_and_its_last_lines_come_first():
     assert 'File "train.py", line 96' in found
 
 
+def test_both_streams_of_what_failed_are_shown_and_long_lines_are_cut():
+    facts = runs.failed()
+    own = [log for log in facts.logs if log.rank == "3"]
+    assert [log.stream for log in own] == ["stdout", "stderr"]
+    many = replace(facts, logs=[replace(own[0], lines=[f"step {n}" for n in range(99)]), replace(own[1], lines=["w"])])
+    said = sections.verdict(many).said
+
+    assert [one.source for one in said] == ["gpu02 rank 3, stderr", "gpu02 rank 3, stdout"]
+    assert said[0].lines == ["w"] and said[1].lines[-1] == "step 98" and len(said[1].lines) == 13
+    long = sections.verdict(replace(facts, logs=[replace(own[1], lines=["x" * 9999] * 99)])).said
+    assert len(long[0].lines) == 14 and {len(line) for line in long[0].lines} == {502}
+    assert sections.verdict(replace(facts, logs=())).said == []
+
+
 @pytest.mark.parametrize("case", runs.CASES)
 def test_every_run_has_a_page_that_loads_nothing(case):
     text = rendered(case)
