@@ -158,6 +158,13 @@ class RunSession(Session):
         self.final: dict[str, Any] | None = None
         self.keeper = run_story.Keeper(time.time())
 
+    def run(self) -> None:
+        """Run the playbook to its end, and keep what happened."""
+        try:
+            super().run()
+        finally:
+            self.keeper.close()
+
     @property
     def plan(self) -> dict[str, Any] | None:
         """The plan of the run, made now or remembered."""

@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from madctl.errors import Problem, UsageError
+from madctl.errors import MadctlError, Problem, RunError, unexpected
 from madctl.report import gathering, page, writing
 from madctl.runs.run_record import Record
+from madctl.screen import terminal
 
 NAME = "report" + writing.SUFFIX
 
@@ -26,6 +27,11 @@ def write(record: Record, directory: str, silent: Sequence[str] = ()) -> tuple[s
             message = f"{place} exists and is not from this run"
             return None, [Problem("DEST_IN_USE", message, remedy="madctl report --to FILE writes it elsewhere")]
         writing.write(place, page.render(gathering.gather(record, silent)))
-    except UsageError as error:
+    except RunError:
+        raise  # It was interrupted.
+    except MadctlError as error:
         return None, list(error.problems)
+    except Exception as error:  # noqa: BLE001  what was collected is there all the same, and is to be told of
+        terminal.trace(error)
+        return None, [unexpected(error)]
     return place, []

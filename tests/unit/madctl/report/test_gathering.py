@@ -144,6 +144,17 @@ def test_a_file_of_that_name_beside_what_is_collected_stays(monkeypatch, read, r
     assert not writing.is_replaced(str(tmp_path), RUN)
 
 
+def test_a_page_that_cannot_be_made_does_not_hide_what_was_collected(monkeypatch, remembered, tmp_path):
+    def broken(*_):
+        raise KeyError("x")
+
+    monkeypatch.setattr(beside.page, "render", broken)
+    monkeypatch.setattr(beside.gathering, "gather", lambda *_: None)
+    place, (problem,) = beside.write(remembered, str(tmp_path))
+
+    assert (place, problem.code) == (None, "INTERNAL") and "KeyError" in problem.message
+
+
 def test_each_log_gets_its_share():
     def plan(nodes, ranks):
         return {"world_size": nodes * ranks, "nodes": [{}] * nodes}
