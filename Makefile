@@ -12,7 +12,7 @@ SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools
 # Another package may have installed kubectl already, and its file conflicts.
 KUBECTL := $(shell command -v kubectl >/dev/null || echo kubernetes-client)
 # Needed only by tests: faults and real file systems in the lab, and what documents show.
-TEST_SYSTEM := openmpi-bin mpich docker.io docker-registry iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base zsh fish sshpass slurmctld slurmd slurm-client munge $(KUBECTL)
+TEST_SYSTEM := openmpi-bin mpich docker.io docker-registry iptables faketime glusterfs-server glusterfs-client user-mode-linux nfs-common nfs-kernel-server kmod systemd sudo groff-base zsh fish sshpass slurmctld slurmd slurm-client munge chromium chromium-driver $(KUBECTL)
 # Needed only by tests that take long: accounting of Slurm, and another version of it, which they download.
 LONG_SYSTEM := slurmdbd mariadb-server-core mariadb-client-core patchelf
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)

@@ -27,6 +27,7 @@ from madctl.commands import (
     launch,
     logs,
     ps,
+    report,
     rerun,
     status,
     stop,
@@ -39,7 +40,10 @@ from madctl.request.parser import Parser
 from madctl.screen import terminal
 from madctl.settings import finding
 
-COMMANDS = (launch, check, ps, status, top, logs, attach, stop, rerun, collect, gc, inventory, lab, config, completion)
+COMMANDS = (
+    *(launch, check, ps, status, top, logs, attach, stop, rerun, collect, report),
+    *(gc, inventory, lab, config, completion),
+)
 
 _OUTPUT = "MADCTL_OUTPUT"
 

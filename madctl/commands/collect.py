@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
     from madctl.playbook import ask, living
     from madctl.records import record_store, verdicts
+    from madctl.report import beside
     from madctl.result import to_problem
     from madctl.screen.problems import print_answer
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     if record.job:
         from madctl.playbook import job_collect
 
-        return job_collect.run(record, options)
+        return job_collect.run(record, options, beside.write)
     place = os.path.abspath(options.to or record.run_id)
     wanted = {"madctl_dest": place, "madctl_max_size": options.max_size}
     found, record = ask.nodes_of_run("collect", record, wanted)
@@ -45,4 +46,8 @@ def run(options: argparse.Namespace) -> int:
     lines = [f"{place}: {fold(list(nodes))}"] if nodes else []
     (record,), now = living.asked([record]), time.time()
     about = verdicts.described(record, verdicts.remembered(record), now)
-    return print_answer(options, record.run_id, {"nodes": nodes, "run": about}, lines, found["problems"], notices)
+    silent = [problem.host for problem in found["problems"] if problem.host]
+    report, trouble = beside.write(record, place, silent) if nodes else (None, [])
+    lines += [report] if report else []
+    data = {"nodes": nodes, "run": about, "report": report}
+    return print_answer(options, record.run_id, data, lines, found["problems"], [*notices, *trouble])

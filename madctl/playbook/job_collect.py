@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import fetching
@@ -20,17 +21,23 @@ from madctl.records import record_store, verdicts
 from madctl.records.run_record import Record
 from madctl.screen.problems import print_answer
 
+# Writes a page about a run into a directory; returns where it is, and why there is none.
+WriteReport = Callable[[Record, str], tuple[str | None, list[Problem]]]
 
-def run(record: Record, options: argparse.Namespace) -> int:
+
+def run(record: Record, options: argparse.Namespace, write_report: WriteReport) -> int:
     """
     Collect, and return 2 when the destination is in use.
+
+    Args:
+        write_report: Called with what was collected, once it is there.
 
     Raises:
         UsageError: If there is nothing to collect.
         RunError: If the files cannot be read.
     """
     if record.job and record.job["on"] == "k8s":
-        return _of_pods(record, options)
+        return _of_pods(record, options, write_report)
     if job_login.is_elsewhere(record):
         assert record.job is not None
         host, there = record.job["login"]["names"][0], record.job["place"]
@@ -47,10 +54,10 @@ def run(record: Record, options: argparse.Namespace) -> int:
         raise RunError(ExitCode.UNREACHABLE, Problem("NODE_SILENT", str(error), remedy=f"see {where}")) from error
     if not found.nodes and not found.problems:
         raise refused("RUN_UNKNOWN", f"no node of run {record.run_id} has begun", remedy=f"see {where}")
-    return _print(record, options, dest, found, stands)
+    return _print(record, options, dest, found, stands, write_report)
 
 
-def _of_pods(record: Record, options: argparse.Namespace) -> int:
+def _of_pods(record: Record, options: argparse.Namespace, write_report: WriteReport) -> int:
     """Collect the logs of pods, and what the cluster says of the run."""
     stands, record = kubernetes_verbs.stands(record)
     dest = os.path.abspath(options.to or record.run_id)
@@ -58,15 +65,24 @@ def _of_pods(record: Record, options: argparse.Namespace) -> int:
     found = collecting_pods.collect(kubernetes.reach(record.job or {}), record.run_id, Path(dest), size)
     if not found.nodes and not found.problems:
         raise refused("RUN_UNKNOWN", f"no pod of run {record.run_id} is there, and so no log")
-    return _print(record, options, dest, found, stands)
+    return _print(record, options, dest, found, stands, write_report)
 
 
-def _print(record: Record, options: argparse.Namespace, dest: str, found: Collected, stands: Standing) -> int:
+def _print(
+    record: Record,
+    options: argparse.Namespace,
+    dest: str,
+    found: Collected,
+    stands: Standing,
+    write_report: WriteReport,
+) -> int:
     now = time.time()
     judged = verdicts.joined_with(record, stands.verdict)
     about = verdicts.described(record, judged, now)
     if stands.unknown is None:
         record_store.update(verdicts.updated(record, judged, now))
     lines = [f"{dest}: {fold(list(found.nodes))}"] if found.nodes else []
-    data = {"nodes": found.nodes, "run": about}
-    return print_answer(options, record.run_id, data, lines, found.problems, found.notices)
+    report, trouble = write_report(record, dest) if found.nodes else (None, [])
+    lines += [report] if report else []
+    data = {"nodes": found.nodes, "run": about, "report": report}
+    return print_answer(options, record.run_id, data, lines, found.problems, [*found.notices, *trouble])

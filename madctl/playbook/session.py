@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextvars
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from madctl.errors import ExitCode, MadctlError, Problem, unexpected
 from madctl.nodes import reach
 from madctl.nodes.inventory import OWN_ENV, Targets, group_of
 from madctl.playbook import EventListener, TaskListener, ask
-from madctl.records import record_store
+from madctl.records import record_store, run_story
 from madctl.records.run_record import Record
 from madctl.result import to_problem
 from madctl.screen import terminal
@@ -179,6 +180,14 @@ class RunSession(Session):
         self.is_forgotten = False
         self._attached = record is not None
         self.final: dict[str, Any] | None = None
+        self.keeper = run_story.Keeper(time.time())
+
+    def run(self, takes_signals: bool = True) -> None:
+        """Run the playbook to its end, and keep what happened."""
+        try:
+            super().run(takes_signals)
+        finally:
+            self.keeper.close()
 
     @property
     def plan(self) -> dict[str, Any] | None:
@@ -199,6 +208,10 @@ class RunSession(Session):
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
         """Remember the new plan when a run is started again."""
+        if (self.keeper.reads or not self.only_reads) and run_story.is_kept(event) and not is_forged(event):
+            # What a job tells again later has its own times.
+            now = None if self.record and self.record.job else time.time()
+            self.keeper.take(self.view.masked(event), now)
         if event["event"] == events.RESTART and self.record and not is_forged(event):
             self.restarted(self.record, event["plan"])
         super().on_event(event, payload)
@@ -226,6 +239,8 @@ class RunSession(Session):
         if problem and not self.is_forgotten:
             self.view.notice(problem)
         self.is_forgotten = problem is not None
+        # What a job tells begins with its first attempt.
+        self.keeper.begin(record.run_id, record.plan, 1 if record.job else record.attempts)
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
         """Process the end of a run as well."""

@@ -136,9 +136,15 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
+def story(run_id: str) -> Path:
+    """Return the file with what happened in a run and when."""
+    return directory() / f"{run_id}.story"
+
+
 def forget(record: Record) -> None:
-    """Remove a record."""
+    """Remove a record, and what is beside it."""
     (directory() / f"{record.run_id}.json").unlink(missing_ok=True)
+    story(record.run_id).unlink(missing_ok=True)
 
 
 def names() -> list[str]:

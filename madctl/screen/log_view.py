@@ -20,7 +20,7 @@ from madctl.screen.merging import LogLine, Merger
 from madctl.screen.terminal import tell
 from madctl.screen.view import View
 
-_STREAMS = {"out": "stdout", "err": "stderr"}
+STREAMS = {"out": "stdout", "err": "stderr"}
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,11 @@ class LogView(View):
             texts = self._end.without(host, list(texts))
         for text in texts:
             shown = without_credentials(text) if self._runner.has_models else text
-            line = LogLine(self._times.get((host, log), 0.0), host, rank, _STREAMS.get(stream, stream), shown)
+            line = LogLine(self._times.get((host, log), 0.0), host, rank, STREAMS.get(stream, stream), shown)
             if self._merger:
                 self._merger.add(line)
             else:
-                self._print(line)
+                self.put(line)
 
     def show_merged(self) -> None:
         """Show what waits in the order of time; what comes later is shown as it comes."""
@@ -151,9 +151,10 @@ class LogView(View):
             for line in merger.merged(self._form.last) if merger else ():
                 if self.reader_gone:
                     return
-                self._print(line)
+                self.put(line)
 
-    def _print(self, line: LogLine) -> None:
+    def put(self, line: LogLine) -> None:
+        """Show one line."""
         if self._form.taker:
             self._form.taker(line)
             return

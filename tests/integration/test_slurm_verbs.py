@@ -243,6 +243,16 @@ def test_of_a_run_that_was_restarted_the_last_attempt_is_collected(site, tmp_pat
     run_id = done.json["run_id"] + ("" if done.json["run_id"].endswith(".1") else ".1")
     assert (done.code, collected.code) == (0, 0), done.err + collected.err
     assert (tmp_path / "node1/logs/runner.out").read_text() == f"{run_id}\n"
+    page = (tmp_path / "report.html").read_text()
+    for part in (
+        "Succeeded after",
+        "attempt 1 failed: node1: the command failed: exit code 3",
+        ">attempt 2<",
+        "1 node answered",
+        run_id,
+    ):
+        assert part in page, part
+    assert "Nobody followed" not in page and "Incomplete" not in page
     assert json.loads((tmp_path / "node1/run.json").read_text())["run_id"] == run_id
 
 

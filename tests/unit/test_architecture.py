@@ -104,9 +104,10 @@ FLOORS = {
     "playbook": {"errors", "result", "ansible_settings", "screen", "after", "nodes", "records", "jobs"},
     "verbs": {"errors", "result", "lab", "request", "screen", "nodes", "records", "jobs", "playbook"},
     "housekeeping": {"errors", "result", "nodes", "records", "jobs", "playbook"},
+    "report": {"errors", "screen", "records", "playbook", "verbs"},
     "commands": {
         *("errors", "result", "lab", "request", "settings", "screen", "nodes", "records", "jobs", "playbook"),
-        *("after", "verbs", "housekeeping"),
+        *("after", "verbs", "housekeeping", "report"),
     },
     # Beside the command line, the other way in: its parsers say which options there are.
     "api": {

@@ -154,7 +154,9 @@ ONLY_RECORDED = ("rank_exits", "left", "unseen")
 # A node's events are passed on with its ``host``; these come from the follower itself, and a screen trusts them.
 TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
-    PLANNED: Kind({"plan": anything, "warnings": anything, "without_ifconfig": anything}, {"hidden": anything}),
+    PLANNED: Kind(
+        {"plan": anything, "warnings": anything, "without_ifconfig": anything}, {"hidden": anything, "found": anything}
+    ),
     TIMED: Kind({"stages": anything, **dict.fromkeys(("nodes", "sessions", "starts", "sent", "received"), whole())}),
     SUBMITTED: Kind({"run_id": text(), "job_id": text(), "place": text(), "conf": text(), "said": anything}),
     QUEUED: Kind({"text": text()}),

@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.codes imp
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, chosen, plan_text
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, chosen, findings, plan_text
 
 Arguments = Dict[str, Any]
 
@@ -36,8 +36,13 @@ def judged(conductor: Conductor, arguments: Arguments, hosts: List[str], in_full
     if not conductor.is_over:
         outline = plan_text.outline(found.plan) if found.plan else None
         told = {"plan": outline, "warnings": found.warnings, "without_ifconfig": found.without_ifconfig}
-        conductor.tell({"event": events.PLANNED, **told})
+        cells = check_table.cells(found.hosts, found.problems, found.warnings, _silent(found, arguments))
+        conductor.tell({"event": events.PLANNED, **told, "found": findings.told(cells, found.fingerprints)})
     return found
+
+
+def _silent(found: judgement.Judgement, arguments: Arguments) -> Dict[str, List[str]]:
+    return judgement.not_run(found, launch_request.shared_paths(arguments))
 
 
 def check(conductor: Conductor, arguments: Arguments, hosts: List[str], missing: List[Problem]) -> Dict[str, Any]:
@@ -56,9 +61,8 @@ def check(conductor: Conductor, arguments: Arguments, hosts: List[str], missing:
     problems = [*found.problems, *([] if conductor.is_over else conductor.prove(found.proof, found.left_out))]
     if conductor.interrupted:
         return {"problems": [conductor.interrupted], "exit_code": int(codes.exit_code([conductor.interrupted]))}
-    silent = judgement.not_run(found, launch_request.shared_paths(arguments))
     return {
-        "checks": check_table.cells(found.hosts, problems, found.warnings, silent),
+        "checks": check_table.cells(found.hosts, problems, found.warnings, _silent(found, arguments)),
         "candidates": found.candidates,
         "fingerprints": found.fingerprints,
         "warning_list": found.warnings,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import (
@@ -176,6 +177,8 @@ class Work:
             if self._site.ends_parts and event["event"] == events.EXIT:
                 self._loop.after(0.0, lambda: self._end_with(event))
             if not payload:
+                # Who reads the story later knows when: what a node says has its time, what we found out has not.
+                event = {"at": round(time.time(), 3), **event}
                 self._show_soon()
             story.tell(event, payload)
 

@@ -35,7 +35,9 @@ def cells(
             # A finding of all nodes says nothing about one that could not be inspected.
             inspected = [host for host in hosts if table[host][check] != NONE]
             for host in inspected if finding["host"] is None else [finding["host"]]:
-                table[host][check] = mark
+                # One that was left out is not in the table.
+                if host in table:
+                    table[host][check] = mark
     return table
 
 

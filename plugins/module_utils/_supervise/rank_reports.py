@@ -89,7 +89,7 @@ class Ranks:
         message = dict(message, pid=_process(connection, message["pid"]))
         self._collect(connection, message["rank"], descriptors)
         self.joined[message["rank"]] = dict(message, connection=connection)
-        self._feed.emit(**message)
+        self._feed.emit(**dict(message, time=time.time()))
         self.on_joined()
 
     def _collect(self, connection: socket.socket, rank: Any, descriptors: List[int]) -> None:

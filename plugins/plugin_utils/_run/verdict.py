@@ -13,7 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
-from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text, sentences
+from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, findings, plan_text, sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import own_settings
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of, results
@@ -52,15 +52,18 @@ def look(
     if empty:
         judged = replace(judged, plan=None, problems=empty)
     if not conductor.is_over:
-        _tell(conductor, judged, own_settings.secrets(arguments), is_quiet=bool(arguments["event_socket"]))
+        _tell(conductor, judged, arguments)
     return judged
 
 
-def _tell(conductor: Conductor, judged: judgement.Judgement, hidden: Sequence[str], is_quiet: bool) -> None:
+def _tell(conductor: Conductor, judged: judgement.Judgement, arguments: dict[str, Any]) -> None:
     """Show how many nodes answered, and the plan or what it waits for; tell what must not be shown."""
     plan = plan_text.outline(judged.plan) if judged.plan else None
     told = {"plan": plan, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
-    conductor.tell({"event": events.PLANNED, "hidden": list(hidden) if is_quiet else [], **told})
+    is_quiet = bool(arguments["event_socket"])
+    told["hidden"] = list(own_settings.secrets(arguments)) if is_quiet else []
+    cells = _cells(judged, judged.problems, arguments)
+    conductor.tell({"event": events.PLANNED, **told, "found": findings.told(cells, judged.fingerprints)})
     if is_quiet:
         return
     if judged.answered:
@@ -82,8 +85,7 @@ def prove(
         show: Whether to show the table as well.
     """
     problems = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
-    silent = judgement.not_run(judged, launch_request.shared_paths(arguments))
-    checks = check_table.cells(judged.hosts, problems, judged.warnings, silent)
+    checks = _cells(judged, problems, arguments)
     if show:
         playbook_screen.say(check_table.lines(checks))
     if not judged.plan:
@@ -91,6 +93,13 @@ def prove(
         playbook_screen.notices(judged.warnings)
     playbook_screen.problems(problems)
     return checks, problems
+
+
+def _cells(
+    judged: judgement.Judgement, problems: Sequence[codes.Problem], arguments: dict[str, Any]
+) -> check_table.Cells:
+    silent = judgement.not_run(judged, launch_request.shared_paths(arguments))
+    return check_table.cells(judged.hosts, problems, judged.warnings, silent)
 
 
 def found(judged: judgement.Judgement) -> dict[str, Any]:

@@ -18,6 +18,12 @@ def test_cells():
     assert (table["n3"]["reach"], table["n3"]["gpus"]) == ("FAIL", "-")
 
 
+def test_a_node_that_was_left_out_is_not_in_the_table():
+    table = check_table.cells(["n1"], [], [{"code": "NODE_REPLACED", "host": "n2"}, GENERAL], {})
+
+    assert list(table) == ["n1"] and table["n1"]["gpus"] == "warn"
+
+
 def test_nodes_with_the_same_result_share_a_line_and_columns_are_aligned():
     lines = check_table.lines(check_table.cells(["n1", "n2", "n3"], [HUNG], [], {}))
 
