@@ -19,6 +19,8 @@ SMALLER = {
     "128 of 128 ranks": "2 of 2 ranks",
     "pod-[0-15]": "pod-[0-1]",
 }
+# Pages whose readers have the packages of the group frameworks, and shared storage.
+GUIDES = tuple(f"docs/how_to/{page}.md" for page in ("accelerate", "deepspeed", "environments", "hydra", "lightning"))
 TRAIN = """\
 import os, sys
 assert sys.argv[1:] in ([], ["--lr", "1e-4"]) and "WORLD_SIZE" in os.environ

@@ -9,20 +9,19 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.integration import glusterfs
-from tests.integration.documents import TRAIN, name, steps, typed
+from tests.integration.documents import GUIDES, TRAIN, name, steps, typed
 from tests.integration.reader_shell import BIN, ROOT, Command, File, ReaderShell
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
-# Their readers have other machines: tests/integration/test_kubernetes_documents.py.
-ELSEWHERE = ("docs/how_to/kubernetes.md",)
+# Their readers have other machines: tests/integration/test_kubernetes_documents.py and test_guides.py.
+ELSEWHERE = ("docs/how_to/kubernetes.md", *GUIDES)
 PACKAGING = "tests/unit/test_packaging.py does it"
 NOT_RUN = {
     ("README.md", "make test    # linters and all tests"): "this test is part of it",
@@ -170,17 +169,6 @@ SHOWN = [
     for document in DOCUMENTS
     if name(document) not in ELSEWHERE and any(isinstance(step, Command) for step in steps(document))
 ]
-
-
-@pytest.fixture
-def home():
-    """A home below a directory that other users may enter: on nodes, the reader is not root."""
-    umask = os.umask(0o022)
-    directory = Path(tempfile.mkdtemp(dir="/tmp"))
-    directory.chmod(0o755)
-    yield directory / "home"
-    shutil.rmtree(directory)
-    os.umask(umask)
 
 
 @pytest.mark.parametrize("document", SHOWN, ids=name)
