@@ -6,6 +6,7 @@ What stands in for something is named where it is made. Nodes have no GPUs, so a
 """
 
 import os
+import subprocess
 import zipfile
 
 import pytest
@@ -119,3 +120,39 @@ def test_what_takes_long_is_still_shown():
     shown = {(page, step.text) for page in GUIDES for step in steps(ROOT / page) if isinstance(step, Command)}
 
     assert set(LONG) <= shown
+
+
+ALONE = """
+from accelerate import Accelerator
+print(Accelerator().num_processes, "process")
+"""
+DEVICES = """
+import lightning
+from lightning.pytorch.demos.boring_classes import BoringModel
+trainer = lightning.Trainer(devices={devices}, fast_dev_run=True, accelerator="cpu", enable_progress_bar=False)
+trainer.fit(BoringModel())
+print(trainer.world_size, "process")
+"""
+CONFIGURED = """
+from omegaconf import OmegaConf
+print(OmegaConf.create({"dir": "${oc.env:NO_RANK}"}).dir)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (ALONE, "1 process"),
+        (DEVICES.format(devices=1), "1 process"),
+        (DEVICES.format(devices=3), "(3 * 1) does not match the world size (2)"),
+        (CONFIGURED, "Environment variable 'NO_RANK' not found"),
+    ],
+    ids=["accelerate without cpu=True", "lightning alone", "lightning with other numbers", "hydra without ranks"],
+)
+def test_frameworks_fail_as_the_guides_say(code, said, tmp_path):
+    (tmp_path / "train.py").write_text(code)
+    torchrun = [str(PACKAGES / "bin/python"), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*torchrun, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+
+    assert said in done.stdout + done.stderr
