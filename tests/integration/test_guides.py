@@ -11,9 +11,8 @@ import zipfile
 
 import pytest
 
-from tests.integration.documents import GUIDES, TRAIN, name, steps, typed
+from tests.integration.documents import CLUSTER, GUIDES, TRAIN, name, steps, typed
 from tests.integration.reader_shell import BIN, ROOT, Command, File, ReaderShell
-from tests.integration.test_documents import CLUSTER
 
 PACKAGES = BIN.parent / "frameworks"
 pytestmark = [
@@ -25,8 +24,10 @@ pytestmark = [
 # Storage that all nodes share and everybody may write; the same environment on the disk of every node.
 FRAMEWORKS = f"""
 {CLUSTER.strip()}
-export PATH={PACKAGES}/bin:$PATH && madctl lab exec --name desk node1 -- chmod 1777 /shared || return
-for host in node1 node2; do madctl lab exec --name desk $host -- ln -s {PACKAGES} /opt/env || return; done
+export PATH={PACKAGES}/bin:$PATH
+for host in node1 node2; do
+  madctl lab exec --name desk $host -- sh -c 'chmod 1777 /shared && ln -s {PACKAGES} /opt/env' || return
+done
 """
 # Without a GPU, DeepSpeed compiles an operator for minutes, on every node, to use shared memory instead of Gloo. This
 # is its own answer on systems that cannot have it.
@@ -46,11 +47,10 @@ export UV_OFFLINE=1 UV_NO_INDEX=1 UV_FIND_LINKS=~/.wheels UV_CACHE_DIR=~/.cache
 shared=$(madctl lab status --name desk --output json | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["shared"])')
 mkdir $shared/home $shared/home/me && mount --bind $shared/home /home || return
 for host in node1 node2 node3; do
-  madctl lab exec --name desk $host -- sh -c 'mkdir -p /opt && mount --bind /shared/home /home' || return
+  madctl lab exec --name desk $host -- sh -c 'mount --bind /shared/home /home && [ -e /opt/env ] && exit
+    {BIN}/python3 -m venv --without-pip /opt/env && cd /opt/env/lib/python3*/site-packages && mkdir torch
+    echo "__version__ = \\"2.12.0\\"" > torch/version.py && touch torch/__init__.py' || return
 done
-madctl lab exec --name desk node3 -- sh -c '
-  {BIN}/python3 -m venv --without-pip /opt/env && cd /opt/env/lib/python3*/site-packages && mkdir torch
-  echo "__version__ = \\"2.12.0\\"" > torch/version.py && touch torch/__init__.py' || return
 """
 PREPARE = {"docs/how_to/deepspeed.md": DEEPSPEED, "docs/how_to/environments.md": ENVIRONMENTS}
 # One start more of a framework, or several: typed with --long.
