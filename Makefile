@@ -17,7 +17,7 @@ TEST_SYSTEM := openmpi-bin mpich docker.io docker-registry iptables faketime glu
 LONG_SYSTEM := slurmdbd mariadb-server-core mariadb-client-core patchelf
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
-.PHONY: help setup system torch mpi kubernetes-core demo test test-setup test-fast test-long lint docs build bench clean
+.PHONY: help setup system torch mpi frameworks kubernetes-core demo test test-setup test-fast test-long lint docs build bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -68,6 +68,19 @@ mpi: setup
 	  touch $(VENV)/mpi/.installed
 	}
 
+# In an environment of its own, on top of the other: some of their dependencies are plugins of pytest. DeepSpeed would
+# compile operators for GPUs.
+frameworks: torch
+	@place=$(VENV)/frameworks
+	if [ ! -f $$place/.installed ] || [ pyproject.toml -nt $$place/.installed ]; then
+	  echo "installing Accelerate, DeepSpeed, Hydra, Lightning and uv into $$place"
+	  $(BIN)/python -m venv --without-pip $$place
+	  packages='import sysconfig; print(sysconfig.get_path("purelib"))'
+	  $(BIN)/python -c "$$packages" > "$$($$place/bin/python -c "$$packages")/dev.pth"
+	  DS_BUILD_OPS=0 $$place/bin/python -m pip install -q --group frameworks 2> >(grep -v '^WARNING' >&2)
+	  touch $$place/.installed
+	fi
+
 # Optional for users, and tests of the role kubernetes need it. PyPI has it as a part of the package ansible.
 kubernetes-core: setup
 	@[ -d $(VENV)/collections/ansible_collections/kubernetes/core ] || {
@@ -96,7 +109,7 @@ lint: setup ## run all linters
 test-fast: setup ## run the fast unit tests
 	@$(BIN)/pytest -q --numprocesses 2 --dist loadfile -m "not fuzz and not slow" tests/unit
 
-test-setup: torch mpi kubernetes-core ## install what tests on hosts need, system packages included
+test-setup: torch mpi frameworks kubernetes-core ## install what tests on hosts need, system packages included
 	@$(MAKE) --no-print-directory system SYSTEM="$(TEST_SYSTEM)" || echo "some of these are missing: $(TEST_SYSTEM); tests that need them are skipped"
 	@if [ "$(IS_ROOT)" = yes ] && command -v apt-get >/dev/null; then
 	  # Lab hosts cannot reach the outside: their apt finds the package here.

@@ -2,7 +2,9 @@
 """One lab for all integration tests: four real hosts, of which node3 names its data interface otherwise."""
 
 import os
+import shutil
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -52,6 +54,17 @@ def own_lab():
     finally:
         os.chdir(before)
         power.down(name)
+
+
+@pytest.fixture
+def home():
+    """A home below a directory that other users may enter: on nodes, the reader is not root."""
+    umask = os.umask(0o022)
+    directory = Path(tempfile.mkdtemp(dir="/tmp"))
+    directory.chmod(0o755)
+    yield directory / "home"
+    shutil.rmtree(directory)
+    os.umask(umask)
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of documents share: the steps of a document, and a document held against what its commands do."""
 
-from tests.integration.reader_shell import ROOT, missing, read
+import sys
+from pathlib import Path
+
+from tests.integration.reader_shell import BIN, ROOT, missing, read
 
 # A reader with sixteen hosts would wait for sixteen starts of torch on one machine. What is shown shrinks as well.
 SMALLER = {
@@ -19,10 +22,27 @@ SMALLER = {
     "128 of 128 ranks": "2 of 2 ranks",
     "pod-[0-15]": "pod-[0-1]",
 }
+# Pages whose readers have the packages of the group frameworks, and shared storage.
+GUIDES = tuple(f"docs/how_to/{page}.md" for page in ("accelerate", "deepspeed", "environments", "hydra", "lightning"))
 TRAIN = """\
 import os, sys
 assert sys.argv[1:] in ([], ["--lr", "1e-4"]) and "WORLD_SIZE" in os.environ
 print("epoch 1 loss 2.31")
+"""
+# Four hosts by the names that documents use, and a user who is not root there.
+CLUSTER = f"""
+[ "$PWD" != ~ ] || {{ mkdir ~/work && cd ~/work; }}
+export PATH={BIN}:$PATH && cp ~/.train.py train.py && madctl lab up -n 4 --name desk || return
+directory=$(dirname "$(madctl lab ssh-config --name desk)")
+sed 's/node\\([1-4]\\)/gpu0\\1/g; s/User root/User trainer/' $directory/ssh_config > ~/.cluster
+touch /etc/ssh/ssh_config && mount --bind ~/.cluster /etc/ssh/ssh_config
+for host in node1 node2 node3 node4; do
+  madctl lab exec --name desk $host -- sh -c 'useradd --create-home --uid 2001 trainer && usermod -p "*" trainer
+    sed -i "s/node\\([1-4]\\)/gpu0\\1/g" /etc/hosts
+    for path in {BIN} {Path(sys.executable).resolve()}; do
+      while path=$(dirname $path); [ $path != / ]; do chmod a+x $path 2>/dev/null; done
+    done; ln -s {BIN.parent} /opt/venv' || return
+done
 """
 
 

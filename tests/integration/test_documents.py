@@ -8,21 +8,18 @@ A document is read from top to bottom, as a reader does who has four hosts, gpu0
 import os
 import re
 import shutil
-import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from tests.integration import glusterfs
-from tests.integration.documents import TRAIN, name, steps, typed
+from tests.integration.documents import CLUSTER, GUIDES, TRAIN, name, steps, typed
 from tests.integration.reader_shell import BIN, ROOT, Command, File, ReaderShell
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")]
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
-# Their readers have other machines: tests/integration/test_kubernetes_documents.py.
-ELSEWHERE = ("docs/how_to/kubernetes.md",)
+# Their readers have other machines: tests/integration/test_kubernetes_documents.py and test_guides.py.
+ELSEWHERE = ("docs/how_to/kubernetes.md", *GUIDES)
 PACKAGING = "tests/unit/test_packaging.py does it"
 NOT_RUN = {
     ("README.md", "make test    # linters and all tests"): "this test is part of it",
@@ -40,21 +37,6 @@ NOT_RUN = {
 # A checkout that no user owns, with what runs there.
 CHECKOUT = f"""
 mkdir -p ~/checkout && ln -s {ROOT}/* ~/checkout && ln -s {BIN.parent} ~/checkout/.venv && cd ~/checkout
-"""
-# Four hosts by the names that documents use, and a user who is not root there.
-CLUSTER = f"""
-[ "$PWD" != ~ ] || {{ mkdir ~/work && cd ~/work; }}
-export PATH={BIN}:$PATH && cp ~/.train.py train.py && madctl lab up -n 4 --name desk || return
-directory=$(dirname "$(madctl lab ssh-config --name desk)")
-sed 's/node\\([1-4]\\)/gpu0\\1/g; s/User root/User trainer/' $directory/ssh_config > ~/.cluster
-touch /etc/ssh/ssh_config && mount --bind ~/.cluster /etc/ssh/ssh_config
-for host in node1 node2 node3 node4; do
-  madctl lab exec --name desk $host -- sh -c 'useradd --create-home --uid 2001 trainer && usermod -p "*" trainer
-    sed -i "s/node\\([1-4]\\)/gpu0\\1/g" /etc/hosts
-    for path in {BIN} {Path(sys.executable).resolve()}; do
-      while path=$(dirname $path); [ $path != / ]; do chmod a+x $path 2>/dev/null; done
-    done; ln -s {BIN.parent} /opt/venv' || return
-done
 """
 BASTION = """
 address=$(sed -n '/gpu04/{n;s/ *HostName //p}' ~/.cluster)
@@ -171,17 +153,6 @@ SHOWN = [
     for document in DOCUMENTS
     if name(document) not in ELSEWHERE and any(isinstance(step, Command) for step in steps(document))
 ]
-
-
-@pytest.fixture
-def home():
-    """A home below a directory that other users may enter: on nodes, the reader is not root."""
-    umask = os.umask(0o022)
-    directory = Path(tempfile.mkdtemp(dir="/tmp"))
-    directory.chmod(0o755)
-    yield directory / "home"
-    shutil.rmtree(directory)
-    os.umask(umask)
 
 
 @pytest.mark.parametrize("document", SHOWN, ids=name)

@@ -37,7 +37,16 @@ FOREIGN = (
     # Of Slurm and torchrun, where documents say what becomes of an option.
     *("--chdir", "--comment", "--gpu-bind", "--job-name", "--kill-on-bad-exit", "--licenses", "--mem", "--no-kill"),
     *("--node-rank", "--ntasks-per-node", "--open-mode", "--parsable", "--wait", "--wrap", "--json"),
+    # Of launchers of frameworks.
+    *("--config_file", "--num_machines", "--machine_rank", "--num_processes", "--main_process_ip"),
+    *("--main_process_port", "--include", "--num_nodes", "--num_gpus", "--master_addr", "--master_port"),
+    *("--deepspeed_config", "--no_ssh", "--node_rank", "--no_local_rank", "--local_rank"),
+    # Of Hydra, and of programs that create environments.
+    *("--multirun", "--base", "--prefix", "--quiet", "--without-pip"),
 )
+
+# Options that docs/reference/ways.md names before the parser knows them. Remove each as soon as it does.
+COMING = ("--sync", "--setup", "--login-shell", "--all", "--on-end", "--notify")
 
 
 def documented(page):
@@ -66,9 +75,10 @@ def known_options():
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_option_in_a_document_exists(document):
-    words = re.findall(r"(?<![\w-])--[a-z][a-z-]+", document.read_text())
+    words = re.findall(r"(?<![\w-])--[a-z][a-z_-]+", document.read_text())
 
-    assert {word for word in words if word not in known_options()} <= set(FOREIGN)
+    assert {word for word in words if word not in known_options()} <= {*FOREIGN, *COMING}
+    assert not known_options() & set(COMING)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
