@@ -40,12 +40,17 @@ for host in node1 node2; do
 done || return
 """
 # Homes that this machine and all nodes share, and an environment on the disks of three nodes, of which one is older.
-# uv installs from the wheels in ~/.wheels, since the real ones have hundreds of megabytes.
+# uv installs from the wheels in ~/.wheels, since the real ones have hundreds of megabytes. conda is neither on PyPI nor
+# in Debian: a function stands in for what its conda.sh defines, and an environment of uv for one of its own.
 ENVIRONMENTS = f"""
 {FRAMEWORKS.strip()}
 export UV_OFFLINE=1 UV_NO_INDEX=1 UV_FIND_LINKS=~/.wheels UV_CACHE_DIR=~/.cache
 shared=$(madctl lab status --name desk --output json | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["shared"])')
 mkdir $shared/home $shared/home/me && mount --bind $shared/home /home || return
+mkdir -p /home/me/miniconda3/etc/profile.d /home/me/miniconda3/envs && cat > /home/me/miniconda3/etc/profile.d/conda.sh <<'END'
+conda() {{ export CONDA_PREFIX=/home/me/miniconda3/envs/$2 && PATH=$CONDA_PREFIX/bin:$PATH; }}
+END
+ln -s /home/me/env /home/me/miniconda3/envs/train
 for host in node1 node2 node3; do
   madctl lab exec --name desk $host -- sh -c 'mount --bind /shared/home /home && [ -e /opt/env ] && exit
     {BIN}/python3 -m venv --without-pip /opt/env && cd /opt/env/lib/python3*/site-packages && mkdir torch
@@ -57,6 +62,11 @@ PREPARE = {"docs/how_to/deepspeed.md": DEEPSPEED, "docs/how_to/environments.md":
 LONG = (
     ("docs/how_to/accelerate.md", "madctl launch --hosts gpu[01-02] --command -- bash run.sh"),
     ("docs/how_to/deepspeed.md", "madctl launch --hosts gpu[01-02] --command -- bash run.sh"),
+    (
+        "docs/how_to/environments.md",
+        "madctl launch --hosts gpu[01-02] \\\n"
+        "    --setup 'source /home/me/miniconda3/etc/profile.d/conda.sh; conda activate train' -- train.py",
+    ),
     (
         "docs/how_to/hydra.md",
         "madctl launch --hosts gpu[01-02] --shared-path /shared -- train.py -m optimizer.lr=0.01,0.1",
