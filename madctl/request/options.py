@@ -111,6 +111,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help=what)
     job.add_argument("--env-file", metavar="FILE", help="file of variables, one NAME=VALUE per line")
     add_option(job, "--chdir", metavar="PATH", help="working directory on every node (default: this one)")
+    add_option(job, "--sync", metavar="DIR", help="send this directory to all nodes, and run in a copy of it there")
     add_option(job, "--run-dir", metavar="PATH", help="parent of run directories (default /var/tmp/madctl-UID)")
     add_option(limits, "--timeout", default=None, metavar="TIME", help="stop the job after TIME: 90, 10m, 1h30m")
     what = "dump stack traces and stop the job when no rank prints a single byte for TIME"
@@ -123,6 +124,12 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_option(ranks, "--nnodes", default=None, metavar="N", help=what)
     what = "restart all ranks up to N times after a failure (default 0)"
     add_option(limits, "--max-restarts", metavar="N", help=what)
+    _add_model_options(parser)
+    add_option(job, "--dry-run", help="check and print the plan, but start nothing")
+    _add_check_options(parser)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models of madengine")
     add_option(models, "--tags", nargs="+", action="extend", metavar="TAG", help="run the models with these tags")
     what = "madengine's additional context, a Python literal or JSON"
@@ -133,8 +140,6 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_option(models, "--force-mirror-local", metavar="PATH", help=what)
     what = "remove containers of earlier runs: all, or the one with this name (repeatable)"
     add_option(models, "--replace-containers", nargs="?", const="", metavar="NAME", help=what)
-    add_option(job, "--dry-run", help="check and print the plan, but start nothing")
-    _add_check_options(parser)
 
 
 def _add_check_options(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.manifest import TREE
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import (
     NOTE_LENGTH,
@@ -32,6 +33,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     number,
     one_of,
     text,
+    truth,
     whole,
 )
 from madctl.nodes import reach
@@ -74,6 +76,9 @@ class Record:
     # says how that is reached, as ``targets`` does for nodes, and the files are there. In a cluster of Kubernetes it
     # has a ``namespace`` instead, and the ``kubeconfig`` and the ``context`` if the user named them.
     job: dict[str, Any] | None = None
+    # The code that was sent to its nodes: the identity of its ``tree``, the ``dir`` it comes from, its ``files`` and
+    # ``bytes``, and where git knows it ``commit``, ``branch``, and whether it is ``dirty``.
+    code: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
         """Return the nodes as commands take them."""
@@ -170,6 +175,10 @@ _node = fields({"host": _text}, {"run_dir": maybe(_text), "clock_offset": maybe(
 _job_id = like(JOB_ID)
 _in_slurm = fields({"on": one_of("slurm"), "id": _job_id, "place": _text}, {"conf": _text, "login": _targets})
 _in_cluster = fields({"on": one_of("k8s"), "id": _job_id, "namespace": _text}, {"context": _text, "kubeconfig": _text})
+_code = fields(
+    {"tree": like(TREE), "dir": _text, "files": whole(0, MOST), "bytes": whole(0, MOST)},
+    {"commit": maybe(text(64)), "branch": maybe(text(256)), "dirty": maybe(truth)},
+)
 _SHAPES = {
     "run_id": like(RUN_ID),
     "created": number(0, _LATEST),
@@ -192,5 +201,6 @@ _SHAPES = {
     **dict.fromkeys(("began", "ended", "seen"), maybe(number(0, _LATEST))),
     "cause": maybe(_text),
     "attempts": whole(1, MOST),
+    "code": maybe(_code),
     "job": maybe(either(_in_slurm, _in_cluster)),
 }

@@ -115,6 +115,7 @@ class Arming:
             "about": {**self._about, "host": host, "node_rank": node["node_rank"]},
             "programs": self._programs,
             "digest": self._digest,
+            "tree": (plan.get("code") or {}).get("tree"),
         }
 
     def _answered(self, host: str, answer: Answer) -> None:

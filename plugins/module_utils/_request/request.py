@@ -12,7 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for; every field is an option of madctl and a variable of the roles."""
+    """What the user asks for; every field but ``code`` is an option of madctl and a variable of the roles."""
 
     run_id: str
     work: Tuple[Word, ...]
@@ -41,6 +41,8 @@ class Request:
     additional_context: Tuple[Dict[str, Any], ...] = ()  # later ones win
     force_mirror_local: Optional[str] = None
     replace_containers: Tuple[str, ...] = ()
+    # What was sent to the nodes: the job then runs in its run's own copy, and ``chdir`` is below that.
+    code: Optional[Dict[str, Any]] = None
 
     @property
     def is_given(self) -> bool:

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Send a tree of code to the nodes that lack it, all at once, before each of them is probed.
+
+A node says which files it lacks, and how many pieces it has taken; so many are on their way at most. Every file is read
+once for all nodes that lack the same. A node that takes nothing, or asks for what there is not, is refused alone; a
+file that changes is the end of all. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any, Callable, Dict, Optional, Set, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, manifest
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Call, Task
+from ansible_collections.madctl.multinode.plugins.module_utils._sync import packing
+from ansible_collections.madctl.multinode.plugins.module_utils._sync.reading import Tree
+
+_STORE = "_sync.storing:store"
+# Pieces on their way to a node: 4 MiB.
+_WINDOW = 16
+_SECONDS = 3600.0
+# A node copies what it has already, and writes to its disk, in between.
+_SILENCE_SECONDS, _LOOK_SECONDS = 60.0, 5.0
+_MESSAGE = 400  # characters
+
+Stored = Callable[[Optional[str]], None]
+Failed = Callable[[codes.Problem], None]
+
+
+class _Node:
+    """One node that a tree is sent to."""
+
+    def __init__(self, stored: Stored, failed: Failed) -> None:
+        self.stored, self.failed = stored, failed
+        self.call: Optional[Call] = None
+        self.source: Optional[packing.Source] = None
+        self.sent = self.taken = 0
+        self.heard = time.monotonic()
+
+
+class Sending:
+    """Sends one tree; ``trouble`` is what ends all of it."""
+
+    def __init__(self, agents: Agents, tree: Tree, run_dir: Optional[str], only_look: bool) -> None:
+        """
+        Prepare.
+
+        Args:
+            run_dir: The base directory of runs on nodes, None for the usual one.
+            only_look: Whether nothing may be written on nodes.
+        """
+        self._agents, self._tree = agents, tree
+        self._request = {"tree": tree.identity, "run_dir": run_dir, "only_look": only_look}
+        self._nodes: Dict[str, _Node] = {}
+        self._sources: Dict[Tuple[int, ...], packing.Source] = {}
+        self.trouble: Optional[codes.Problem] = None
+        # How many bytes were sent, to how many nodes.
+        self.sent = 0
+        self.receivers: Set[str] = set()
+        agents.loop.after(_LOOK_SECONDS, self._look)
+
+    def begin(self, host: str, stored: Stored, failed: Failed) -> None:
+        """
+        Make sure that a node has the tree.
+
+        Args:
+            stored: Gets the directory there, None where it would have to be written.
+            failed: Gets why the node does not have it.
+        """
+        self._nodes[host] = _Node(stored, failed)
+        self._agents.call(
+            host,
+            Task(
+                *(_STORE, self._request, partial(self._answered, host), _SECONDS),
+                told=partial(self._told, host),
+                started=partial(self._started, host),
+                is_wanted=lambda: self.trouble is None,
+            ),
+        )
+
+    def end(self) -> None:
+        """Send nothing more."""
+        for host in list(self._nodes):
+            node = self._drop(host)
+            if node.call is not None:
+                node.call.drop()
+
+    # -- what a node says -------------------------------------------------------------------------
+
+    def _started(self, host: str, call: Call) -> None:
+        node = self._nodes.get(host)
+        if node is None:
+            call.drop()
+            return
+        node.call, node.heard = call, time.monotonic()
+
+    def _told(self, host: str, news: Dict[str, Any]) -> None:
+        node = self._nodes.get(host)
+        if node is None or node.call is None:
+            return
+        node.heard = time.monotonic()
+        try:
+            if news.get("lacks") and host not in self.receivers:
+                self.receivers.add(host)
+                self._give(node.call, packing.manifest_of(self._tree))
+            elif "missing" in news and node.source is None:
+                node.source = self._source(tuple(manifest.numbers(news["missing"], self._tree.entries)))
+                node.source.join(host)
+            elif "taken" in news and node.taken < news["taken"] <= node.sent:
+                node.taken = news["taken"]
+            else:
+                raise manifest.ManifestError("it asks for code in an order that is none of ours")
+            self._pump(host, node, node.call)
+        except manifest.ManifestError as error:
+            self._refuse(host, str(error))
+        except Refused as refused:
+            self.trouble = refused.problem
+
+    def _source(self, numbers: Tuple[int, ...]) -> packing.Source:
+        """Return what other nodes read that lack the same, unless they are past its beginning."""
+        source = self._sources.get(numbers)
+        if source is None or not source.is_at_its_beginning:
+            source = self._sources[numbers] = packing.Source(self._tree, numbers)
+        return source
+
+    def _pump(self, host: str, node: _Node, call: Call) -> None:
+        while node.source is not None and node.sent - node.taken < _WINDOW:
+            piece = node.source.next_for(host)
+            if piece is None:
+                return
+            node.sent += 1
+            self._give(call, piece)
+
+    def _give(self, call: Call, data: bytes) -> None:
+        self.sent += len(data)
+        call.give(data)
+
+    def _answered(self, host: str, answer: Answer) -> None:
+        if host not in self._nodes:
+            return
+        node = self._drop(host)
+        if "place" in answer:
+            node.stored(answer["place"])
+        elif "problem" in answer:
+            node.failed(answer["problem"])
+        else:
+            message = " ".join(str(answer.get("msg", "")).split())[-_MESSAGE:]
+            node.failed(codes.problem("SYNC_FAILED", host, "the code could not be stored: %s" % message))
+
+    # -- the end of a node's part ----------------------------------------------------------------
+
+    def _refuse(self, host: str, why: str) -> None:
+        node = self._drop(host)
+        if node.call is not None:
+            node.call.drop()
+        node.failed(codes.problem("SYNC_FAILED", host, "the code could not be stored: %s" % why))
+
+    def _drop(self, host: str) -> _Node:
+        node = self._nodes.pop(host)
+        if node.source is not None:
+            node.source.leave(host)
+        return node
+
+    def _look(self) -> None:
+        """Give up nodes that take nothing."""
+        now = time.monotonic()
+        for host, node in list(self._nodes.items()):
+            if node.call is not None and now - node.heard > _SILENCE_SECONDS:
+                self._refuse(host, "it took nothing for %g s" % _SILENCE_SECONDS)
+        if self.trouble is None:
+            self._agents.loop.after(_LOOK_SECONDS, self._look)

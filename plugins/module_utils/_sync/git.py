@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask git about a directory, without anything that its configuration would have executed. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import Dict, List, Mapping, Optional
+
+# A repository may be a stranger's: git asks a program which files have changed, if its configuration names one.
+_SAFE = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "core.hooksPath=/dev/null")
+_SECONDS = 120.0
+
+
+class GitError(Exception):
+    """Git did not do what it was asked for; the text is its own."""
+
+
+def is_there() -> bool:
+    """Return whether git is installed here."""
+    return shutil.which("git") is not None
+
+
+def is_tree(directory: bytes) -> bool:
+    """
+    Return whether a directory belongs to a work tree of git.
+
+    Raises:
+        GitError: If there is a repository that git refuses to read.
+    """
+    if not is_there():
+        return False
+    try:
+        return output(directory, "rev-parse", "--is-inside-work-tree").strip() == b"true"
+    except GitError as error:
+        if "not a git repository" in str(error):
+            return False
+        raise
+
+
+def output(directory: bytes, *words: str, most: int = 1 << 26, more: Optional[Mapping[str, str]] = None) -> bytes:
+    """
+    Return what git prints, at most so many bytes.
+
+    Args:
+        more: Variables of its environment.
+
+    Raises:
+        GitError: If it fails, or does not end.
+    """
+    argv: List[bytes] = [b"git", *map(os.fsencode, (*_SAFE, *words))]
+    try:
+        git = subprocess.Popen(
+            argv,
+            cwd=directory,
+            env={**_environment(), **(more or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except OSError as error:
+        raise GitError(str(error)) from error
+    with git:
+        assert git.stdout is not None and git.stderr is not None
+        found = git.stdout.read(most)
+        is_cut = len(found) == most
+        if is_cut:
+            git.kill()
+        try:
+            _, said = git.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            git.kill()
+            raise GitError("it did not end in %g s" % _SECONDS) from error
+    if git.returncode and not is_cut:
+        lines = said.decode(errors="replace").strip().splitlines()
+        raise GitError(lines[0][:400] if lines else "it failed with exit code %d" % git.returncode)
+    return found
+
+
+def _environment() -> Dict[str, str]:
+    """Return our environment without what would lead git to another repository, and in plain words."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**own, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
