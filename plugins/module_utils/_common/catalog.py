@@ -248,11 +248,19 @@ CHECKS = (
         "the script and its bytes, the program and whether it can be executed, the module, the working directory",
         "one read of the script; the start of Python that the check python needs finds the module",
         (
-            _error("ENTRY_MISSING", "Script, program or module not found.", "put it where every node has it"),
+            _error(
+                "ENTRY_MISSING",
+                "Script, program or module not found.",
+                "put it where every node has it, or send it: --sync DIR",
+            ),
             _error("ENTRY_UNUSABLE", "The node cannot execute the program.", "chmod +x it, or write: bash FILE"),
             _error("ENTRY_DIFFERS", "The script differs on this node.", "copy the right one there"),
             _error("ENTRY_HUNG", "The directory of the script does not answer.", "check the file server"),
-            _error("CHDIR_MISSING", "The node lacks the directory of --chdir.", "create it, or choose another"),
+            _error(
+                "CHDIR_MISSING",
+                "The node lacks the directory of --chdir.",
+                "create it, choose another, or send it: --sync DIR",
+            ),
             _warning("SYNC_LEFT_OUT", "Sockets, pipes and devices in the directory of --sync are not sent."),
             _warning("CHDIR_HOME", "The working directory is not on every node: the home directory is used."),
         ),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, cast
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, fact_answers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shapes import Facts
@@ -107,8 +107,7 @@ def _with_code(facts: Facts) -> Facts:
     if python is not None:
         reports = {key: python[key] and {**python[key], "module": None} for key in ("wanted_report", "own_report")}
         python = {**python, **reports}
-    known = {**known, "files": files, "python": python}
-    return known  # type: ignore[no-any-return]
+    return cast(Facts, {**known, "files": files, "python": python})
 
 
 def judge(way: Way, answer: Answer, paths: List[str], sent: float) -> Seen:

@@ -41,7 +41,7 @@ def choose(case: Case, choices: Choices) -> Chosen:
         return at_home, _without_directory(request.chdir, seen)
     relative = command_line.relative(request.work, request.shape)
     if relative is not None:
-        remedy = "send it: --sync .; or put it where every node has it, or give its absolute path, or --chdir"
+        remedy = "send it: --sync DIR; or put it where every node has it, or give its absolute path, or --chdir"
         return at_home, [
             problem("ENTRY_MISSING", host, "%s, so no %s" % (message, relative), remedy) for host in without
         ]
