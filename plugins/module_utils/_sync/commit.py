@@ -70,6 +70,7 @@ def _diff(directory: bytes) -> bytes:
         more = {"GIT_INDEX_FILE": own, "GIT_OPTIONAL_LOCKS": "1"}
         git.output(directory, "add", "--intent-to-add", "--", ".", more=more)
         words = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--submodule=diff", "--relative")
-        base = "HEAD" if _commit(directory) else "--cached"
+        empty = ("hash-object", "-t", "tree", "--stdin")
+        base = _commit(directory) or git.output(directory, *empty).decode("ascii").strip()
         found = git.output(directory, *words, base, "--", ".", most=DIFF_BYTES + 1, more=more)
     return found if len(found) <= DIFF_BYTES else found[: DIFF_BYTES - len(_CUT)] + _CUT

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import Dict, List, Mapping, Optional
+import tempfile
+from typing import IO, Dict, List, Mapping, Optional, Sequence
 
 # A repository may be a stranger's: git asks a program which files have changed, if its configuration names one.
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "core.hooksPath=/dev/null")
@@ -39,23 +40,41 @@ def is_tree(directory: bytes) -> bool:
         raise
 
 
-def output(directory: bytes, *words: str, most: int = 1 << 26, more: Optional[Mapping[str, str]] = None) -> bytes:
+def output(
+    directory: bytes,
+    *words: str,
+    most: int = 1 << 26,
+    more: Optional[Mapping[str, str]] = None,
+    given: bytes = b"",
+    good: Sequence[int] = (0,),
+) -> bytes:
     """
     Return what git prints, at most so many bytes.
 
     Args:
         more: Variables of its environment.
+        given: Its standard input.
+        good: Exit codes that are none of a failure.
 
     Raises:
         GitError: If it fails, or does not end.
     """
     argv: List[bytes] = [b"git", *map(os.fsencode, (*_SAFE, *words))]
+    with tempfile.TemporaryFile() as source:
+        source.write(given)
+        source.seek(0)
+        return _output(directory, argv, source, most, {**_environment(), **(more or {})}, good)
+
+
+def _output(
+    directory: bytes, argv: List[bytes], source: IO[bytes], most: int, environment: Dict[str, str], good: Sequence[int]
+) -> bytes:
     try:
         git = subprocess.Popen(
             argv,
             cwd=directory,
-            env={**_environment(), **(more or {})},
-            stdin=subprocess.DEVNULL,
+            env=environment,
+            stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -72,7 +91,7 @@ def output(directory: bytes, *words: str, most: int = 1 << 26, more: Optional[Ma
         except subprocess.TimeoutExpired as error:
             git.kill()
             raise GitError("it did not end in %g s" % _SECONDS) from error
-    if git.returncode and not is_cut:
+    if git.returncode not in good and not is_cut:
         lines = said.decode(errors="replace").strip().splitlines()
         raise GitError(lines[0][:400] if lines else "it failed with exit code %d" % git.returncode)
     return found

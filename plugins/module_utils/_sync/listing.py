@@ -69,7 +69,7 @@ class _Lister:
 
     def _tree(self, prefix: bytes, place: bytes) -> None:
         names = set(_names(place, "ls-files", "--cached", "--others", *_EXCLUDE))
-        ignored = _names(place, "ls-files", "--others", "--ignored", "--directory", *_EXCLUDE)
+        ignored = _ignored(place, _names(place, "ls-files", "--others", "--ignored", "--directory", *_EXCLUDE))
         for name in sorted(names):
             path = prefix + name.rstrip(b"/")
             if not self._own.ignores(path, name.endswith(b"/")):
@@ -156,8 +156,14 @@ class _Lister:
         self._listing.found[path] = status
 
 
-def _names(place: bytes, *words: str) -> List[bytes]:
-    found = git.output(place, *words, most=_MOST_TOLD)
+def _ignored(place: bytes, names: List[bytes]) -> List[bytes]:
+    """Return the directories that are ignored themselves: git lists also those with nothing but ignored files."""
+    directories = [name for name in names if name.endswith(b"/")]
+    return _names(place, "check-ignore", "-z", "--stdin", given=b"\0".join(directories)) if directories else []
+
+
+def _names(place: bytes, *words: str, given: bytes = b"") -> List[bytes]:
+    found = git.output(place, *words, most=_MOST_TOLD, given=given, good=(0, 1))
     if len(found) == _MOST_TOLD:
         message = "%s has more than %d files" % (plain(os.fsdecode(place)), manifest.MOST_ENTRIES)
         raise Refused("SYNC_TOO_LARGE", message, "list what nodes do not need in %s" % OF_GIT)
@@ -167,6 +173,6 @@ def _names(place: bytes, *words: str) -> List[bytes]:
 def _is_ignored(place: bytes) -> bool:
     """Return whether the repository around a directory ignores it, so that git lists nothing of it."""
     try:
-        return bool(git.output(place, "check-ignore", "."))
+        return bool(git.output(place, "check-ignore", ".", good=(0, 1)))
     except git.GitError:
         return False
