@@ -74,10 +74,8 @@ def read(given: dict[str, Any]) -> Code | None:
     return Code(tree, chdir, about, found.diff if found else b"")
 
 
-def tell(conductor: Conductor, code: Code) -> None:
+def tell(conductor: Conductor, code: Code, sending: Sending) -> None:
     """Tell what was sent, with the difference to its commit."""
-    sending = conductor.sending
-    assert sending is not None
     told = {"code": code.about, "nodes": len(sending.receivers), "sent": sending.sent}
     conductor.pass_on({"event": events.SYNCED, **told}, code.diff)
 

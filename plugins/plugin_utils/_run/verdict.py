@@ -46,10 +46,10 @@ def look(
     write = boolean(arguments.get("write", True)) and not stages.is_dry
     sending = sent.sending(arguments, stages.is_dry) if sent else None
     seen = conductor.probe(hosts, launch_request.probe(arguments, write, in_full), sending)
-    if conductor.sending and conductor.sending.trouble:
-        return judgement.Judgement(None, [conductor.sending.trouble], [])
-    if sent:
-        code.tell(conductor, sent)
+    if sent and conductor.sending:
+        if conductor.sending.trouble:
+            return judgement.Judgement(None, [conductor.sending.trouble], [])
+        code.tell(conductor, sent, conductor.sending)
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
     failed = [problem for _, problem in (seen.get(host, nothing) for host in hosts) if problem]
