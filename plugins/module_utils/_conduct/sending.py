@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Callable, Dict, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, manifest
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
@@ -24,6 +24,8 @@ _STORE = "_sync.storing:store"
 # Pieces on their way to a node: 4 MiB.
 _WINDOW = 16
 _SECONDS = 3600.0
+# How long nodes that know what they lack wait for others: what all lack is read once.
+_TOGETHER_SECONDS = 1.0
 # A node copies what it has already, and writes to its disk, in between.
 _SILENCE_SECONDS, _LOOK_SECONDS = 60.0, 5.0
 _MESSAGE = 400  # characters
@@ -38,6 +40,8 @@ class _Node:
     def __init__(self, stored: Stored, failed: Failed) -> None:
         self.stored, self.failed = stored, failed
         self.call: Optional[Call] = None
+        # The numbers of the files that it lacks, once it has said so, and where their content comes from.
+        self.wanted: Optional[Tuple[int, ...]] = None
         self.source: Optional[packing.Source] = None
         self.sent = self.taken = 0
         self.heard = time.monotonic()
@@ -108,33 +112,63 @@ class Sending:
             if news.get("lacks") and host not in self.receivers:
                 self.receivers.add(host)
                 self._give(node.call, packing.manifest_of(self._tree))
-            elif "missing" in news and node.source is None:
-                node.source = self._source(tuple(manifest.numbers(news["missing"], self._tree.entries)))
-                node.source.join(host)
+            elif "missing" in news and node.wanted is None:
+                node.wanted = tuple(manifest.numbers(news["missing"], self._tree.entries))
+                self._agents.loop.after(_TOGETHER_SECONDS, lambda: self._begin(list(self._nodes)))
+                self._go_on()
             elif "taken" in news and node.taken < news["taken"] <= node.sent:
                 node.taken = news["taken"]
             else:
                 raise manifest.ManifestError("it asks for code in an order that is none of ours")
-            self._pump(host, node, node.call)
+            self._pump(host, node)
         except manifest.ManifestError as error:
             self._refuse(host, str(error))
         except Refused as refused:
             self.trouble = refused.problem
 
-    def _source(self, numbers: Tuple[int, ...]) -> packing.Source:
-        """Return what other nodes read that lack the same, unless they are past its beginning."""
-        source = self._sources.get(numbers)
-        if source is None or not source.is_at_its_beginning:
-            source = self._sources[numbers] = packing.Source(self._tree, numbers)
-        return source
+    def _go_on(self) -> None:
+        """Send once every node has said what it lacks: then they all read the same source; and whatever waits."""
+        if all(node.wanted is not None for node in self._nodes.values()):
+            self._begin(list(self._nodes))
+        else:
+            self._pump_all(list(self._nodes))
 
-    def _pump(self, host: str, node: _Node, call: Call) -> None:
-        while node.source is not None and node.sent - node.taken < _WINDOW:
+    def _begin(self, hosts: List[str]) -> None:
+        """Begin to send to nodes that wait for others, if they still do."""
+        for host in hosts:
+            node = self._nodes.get(host)
+            if node is None or node.wanted is None or node.source is not None:
+                continue
+            source = self._sources.get(node.wanted)
+            if source is None or not source.is_at_its_beginning:
+                source = self._sources[node.wanted] = packing.Source(self._tree, node.wanted)
+            node.source = source
+            source.join(host)
+        self._pump_all(hosts)
+
+    def _pump_all(self, hosts: List[str]) -> None:
+        try:
+            for host in hosts:
+                if host in self._nodes and self.trouble is None:
+                    self._pump(host, self._nodes[host])
+        except Refused as refused:
+            self.trouble = refused.problem
+
+    def _pump(self, host: str, node: _Node) -> None:
+        """Send as much as a node takes now, and whatever else this lets others have."""
+        if node.source is None or node.call is None:
+            return
+        was_held = node.source.is_held
+        while node.sent - node.taken < _WINDOW:
             piece = node.source.next_for(host)
             if piece is None:
-                return
+                break
             node.sent += 1
-            self._give(call, piece)
+            self._give(node.call, piece)
+        if was_held and not node.source.is_held:
+            for other, own in list(self._nodes.items()):
+                if own.source is node.source and own is not node:
+                    self._pump(other, own)
 
     def _give(self, call: Call, data: bytes) -> None:
         self.sent += len(data)
@@ -164,6 +198,7 @@ class Sending:
         node = self._nodes.pop(host)
         if node.source is not None:
             node.source.leave(host)
+        self._agents.loop.after(0.0, self._go_on)
         return node
 
     def _look(self) -> None:

@@ -85,8 +85,8 @@ def looks(kept: str, entries: List[Entry]) -> List[Any]:
 
 
 def _look(status: os.stat_result) -> Optional[List[int]]:
-    """Return what changes whenever a file does; nothing of a directory, which changes as its files are read."""
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns] if stat.S_ISREG(status.st_mode) else None
+    """Return what changes whenever the content of a file does; another tree may have a link to it."""
+    return [status.st_ino, status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else None
 
 
 def _is_kind(entry: Entry, status: os.stat_result, path: bytes) -> bool:

@@ -15,6 +15,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from ansible_collections.madctl.multinode.plugins.module_utils._sync import reading, receiving
 
 _READ = 1 << 18
+# How many pieces a reader may be ahead of the slowest: 32 MiB.
+_AHEAD = 128
 # A beginning that hardly becomes shorter says that the rest would not either.
 _TRIED, _WORTH = 1 << 14, 0.9
 
@@ -25,15 +27,20 @@ def manifest_of(tree: reading.Tree) -> bytes:
 
 
 class Source:
-    """The pieces of some files of a tree; those that every reader has taken are forgotten."""
+    """
+    The pieces of some files of a tree, for several readers.
+
+    A piece is forgotten when all have taken it. So that memory has a bound, nobody gets far ahead of the slowest.
+    """
 
     def __init__(self, tree: reading.Tree, numbers: Sequence[int]) -> None:
-        self._tree = tree
+        self._content = _joined(tree, numbers)
         self._pieces: List[bytes] = []
         self._first = 0
         self._readers: Dict[Any, int] = {}
-        self._content = _joined(tree, numbers)
         self._is_whole = False
+        # Whether a reader has to wait for others.
+        self.is_held = False
 
     @property
     def is_at_its_beginning(self) -> bool:
@@ -51,22 +58,23 @@ class Source:
 
     def next_for(self, reader: Any) -> Optional[bytes]:
         """
-        Return a reader's next piece, None after the last.
+        Return a reader's next piece, None where it has to wait for others, or has all.
 
         Raises:
             Refused: If a file has changed.
         """
-        at = self._readers[reader]
-        while at >= self._first + len(self._pieces) and not self._is_whole:
-            content = next(self._content, None)
-            if content is None:
-                self._is_whole = True
-            else:
+        at = self._readers[reader] - self._first
+        if at == len(self._pieces) and not self._is_whole:
+            self.is_held = at >= _AHEAD
+            content = None if self.is_held else next(self._content, None)
+            if content is not None:
                 self._pieces.append(_packed(content))
-        if at >= self._first + len(self._pieces):
+            elif not self.is_held:
+                self._is_whole = True
+        if at == len(self._pieces):
             return None
-        self._readers[reader] = at + 1
-        piece = self._pieces[at - self._first]
+        self._readers[reader] += 1
+        piece = self._pieces[at]
         self._forget()
         return piece
 
@@ -75,6 +83,7 @@ class Source:
         if slowest > self._first:
             del self._pieces[: slowest - self._first]
             self._first = slowest
+            self.is_held = False
 
 
 def _joined(tree: reading.Tree, numbers: Sequence[int]) -> Iterator[bytes]:

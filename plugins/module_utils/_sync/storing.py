@@ -169,7 +169,7 @@ def _build(room: str, partial: str, entries: List[Entry], tell: receiving.Tell) 
 
 
 def _reused(room: str, files: bytes, entries: List[Entry], wanted: Dict[str, int]) -> Iterator[int]:
-    """Copy files from other trees, compare them, and yield their numbers."""
+    """Take files from other trees, compare them, and yield their numbers."""
     left = dict(wanted)
     for kept in _others(room):
         if not left:
@@ -182,7 +182,7 @@ def _reused(room: str, files: bytes, entries: List[Entry], wanted: Dict[str, int
             entry = entries[number]
             target = os.path.join(files, entry.path)
             try:
-                trees.copy_file(os.path.join(source, own.path), target, receiving.mode(entry), entry.size)
+                _take(os.path.join(source, own.path), target, entry, receiving.mode(own))
                 if trees.digest(target) != entry.content:
                     raise OSError("%s was changed" % kept)
             except OSError:
@@ -192,6 +192,15 @@ def _reused(room: str, files: bytes, entries: List[Entry], wanted: Dict[str, int
                 continue
             del left[own.content]
             yield number
+
+
+def _take(source: bytes, target: bytes, entry: Entry, mode: int) -> None:
+    """Take a file from another tree: as a link, because nobody changes either, unless its permissions are others."""
+    if mode == receiving.mode(entry):
+        with contextlib.suppress(OSError):
+            os.link(source, target, follow_symlinks=False)
+            return
+    trees.copy_file(source, target, receiving.mode(entry), entry.size)
 
 
 def _others(room: str) -> List[str]:

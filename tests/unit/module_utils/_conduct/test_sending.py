@@ -123,6 +123,29 @@ def test_a_small_edit_sends_one_file(nodes, code):
     assert all(own.sent < len(tree.data) + 100 for own in each.values())
 
 
+def test_trees_share_files_whose_permissions_are_the_same(nodes, code):
+    first = Path(nodes.send(reading.read(str(code)))[0]["n1"])
+    (code / "train.py").chmod(0o755)
+    found, _ = nodes.send(reading.read(str(code)))
+    other = Path(found["n1"])
+
+    assert content(other) == content(code)
+    assert (first / "train.py").stat().st_mode & 0o111 == 0 and (other / "train.py").stat().st_mode & 0o111
+    assert (first / "same/one").stat().st_ino == (other / "same/one").stat().st_ino
+    assert nodes.send(reading.read(str(code)))[1]["n1"].sent == 0
+    assert trees.is_intact(str(first.parent), trees.entries_of(str(first.parent)))
+
+
+def test_a_damaged_file_of_another_tree_is_not_taken(nodes, code):
+    kept = Path(nodes.send(reading.read(str(code)), hosts=["n1"])[0]["n1"])
+    os.chmod(kept / "train.py", 0o644)
+    (kept / "train.py").write_text("PRINT()\n")
+    (code / "new").touch()
+    found, _ = nodes.send(reading.read(str(code)), hosts=["n1"])
+
+    assert content(found["n1"]) == content(code)
+
+
 def test_a_rename_sends_none(nodes, code):
     nodes.send(reading.read(str(code)))
     (code / "train.py").rename(code / "other.py")
