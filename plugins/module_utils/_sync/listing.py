@@ -120,13 +120,19 @@ class _Lister:
                 is_directory = entry.is_dir(follow_symlinks=False)
                 if entry.name == _OF_REPOSITORY or is_directory and path + b"/" in ignored:
                     continue
-                if only_directories and (not is_directory or path in self._listing.found and self._is_tree(path)):
+                if only_directories and self._is_listed(path, entry):
                     continue
                 if ignoring.ignores(path, is_directory):
                     continue
                 self._add(path, os.lstat(os.path.join(self._root, path)))
                 if is_directory:
                     waiting.append(path + b"/")
+
+    def _is_listed(self, path: bytes, entry: os.DirEntry[bytes]) -> bool:
+        """Return whether git has listed something: files and links, and repositories, each for itself."""
+        if entry.is_dir(follow_symlinks=False):
+            return path in self._listing.found and self._is_tree(path)
+        return entry.is_symlink() or entry.is_file(follow_symlinks=False)
 
     def _is_tree(self, path: bytes) -> bool:
         """Return whether a directory is a repository, which was listed for itself."""
