@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from typing import IO, Dict, List, Mapping, Optional, Sequence
 
 # A repository may be a stranger's: git asks a program which files have changed, if its configuration names one.
@@ -80,20 +81,20 @@ def _output(
         )
     except OSError as error:
         raise GitError(str(error)) from error
+    watch = threading.Timer(_SECONDS, git.kill)
+    watch.daemon = True
     with git:
         assert git.stdout is not None and git.stderr is not None
+        watch.start()
         found = git.stdout.read(most)
         is_cut = len(found) == most
         if is_cut:
             git.kill()
-        try:
-            _, said = git.communicate(timeout=_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            git.kill()
-            raise GitError("it did not end in %g s" % _SECONDS) from error
+        _, said = git.communicate()
+        watch.cancel()
     if git.returncode not in good and not is_cut:
         lines = said.decode(errors="replace").strip().splitlines()
-        raise GitError(lines[0][:400] if lines else "it failed with exit code %d" % git.returncode)
+        raise GitError(lines[0][:400] if lines else "it ended with %d" % git.returncode)
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import Dict, List, Sequence, Set
+from typing import Any, Dict, List, Set
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import manifest
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain, reason
@@ -128,7 +128,7 @@ class _Lister:
                 if is_directory:
                     waiting.append(path + b"/")
 
-    def _is_listed(self, path: bytes, entry: os.DirEntry[bytes]) -> bool:
+    def _is_listed(self, path: bytes, entry: Any) -> bool:
         """Return whether git has listed something: files and links, and repositories, each for itself."""
         if entry.is_dir(follow_symlinks=False):
             return path in self._listing.found and self._is_tree(path)
@@ -138,7 +138,7 @@ class _Lister:
         """Return whether a directory is a repository, which was listed for itself."""
         return os.path.lexists(os.path.join(self._root, path, _OF_REPOSITORY))
 
-    def _scanned(self, directory: bytes) -> Sequence[os.DirEntry[bytes]]:
+    def _scanned(self, directory: bytes) -> List[Any]:
         place = os.path.join(self._root, directory)
         try:
             with os.scandir(place) as entries:

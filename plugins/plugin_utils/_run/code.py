@@ -59,7 +59,7 @@ def read(given: dict[str, Any]) -> Code | None:
     if not given.get("sync"):
         return None
     chdir = _chdir(given.get("chdir"))
-    tree = reading.read(given["sync"])
+    tree = reading.read(os.path.expanduser(given["sync"]))
     _require(tree, chdir, given)
     found = commit.of(tree.root)
     about = {

@@ -12,7 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct import s
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 from ansible_collections.madctl.multinode.plugins.module_utils._node import trees
 from ansible_collections.madctl.multinode.plugins.module_utils._sync import reading
-from tests.unit.module_utils._sync.test_listing import write
+from tests.unit.module_utils.code_by_hand import write
 from tests.unit.module_utils.three_ways import KINDS
 
 HOSTS = ("n1", "n2", "n3")

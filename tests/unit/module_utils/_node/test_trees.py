@@ -10,7 +10,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import wi
 from ansible_collections.madctl.multinode.plugins.module_utils._node import trees
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, packing
 from ansible_collections.madctl.multinode.plugins.module_utils._sync import reading
-from tests.unit.module_utils._sync.test_listing import write
+from tests.unit.module_utils.code_by_hand import write
 
 RUN = "20260101-000000-0123abcd"
 

@@ -4,31 +4,13 @@
 import os
 import shutil
 import socket
-import subprocess
 
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import manifest
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._sync import git, ignoring, listing
-
-
-def write(place, *names, text=""):
-    for name in names:
-        path = place / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def run_git(place, *words):
-    own = ("-c", "user.name=x", "-c", "user.email=x@y", "-c", "protocol.file.allow=always")
-    subprocess.run(["git", *own, *words], cwd=place, check=True, capture_output=True)
-
-
-def commit(place):
-    run_git(place, "init", "-q")
-    run_git(place, "add", "-A")
-    run_git(place, "commit", "-q", "--allow-empty", "-m", "one")
+from tests.unit.module_utils.code_by_hand import commit, run_git, write
 
 
 def listed(place):

@@ -11,8 +11,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import manifest
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._sync import commit, listing, packing, reading
-from tests.unit.module_utils._sync.test_listing import commit as make_commit
-from tests.unit.module_utils._sync.test_listing import run_git, write
+from tests.unit.module_utils.code_by_hand import commit as make_commit
+from tests.unit.module_utils.code_by_hand import run_git, write
 
 
 def refusal(place):

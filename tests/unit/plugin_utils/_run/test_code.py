@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import code
-from tests.unit.module_utils._sync.test_listing import commit, run_git, write
+from tests.unit.module_utils.code_by_hand import commit, run_git, write
 
 
 @pytest.fixture
