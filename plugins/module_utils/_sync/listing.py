@@ -132,7 +132,7 @@ class _Lister:
         """Return whether git has listed something: files and links, and repositories, each for itself."""
         if entry.is_dir(follow_symlinks=False):
             return path in self._listing.found and self._is_tree(path)
-        return entry.is_symlink() or entry.is_file(follow_symlinks=False)
+        return bool(entry.is_symlink() or entry.is_file(follow_symlinks=False))
 
     def _is_tree(self, path: bytes) -> bool:
         """Return whether a directory is a repository, which was listed for itself."""
