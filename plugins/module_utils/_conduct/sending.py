@@ -84,15 +84,17 @@ class Sending:
                 told=partial(self._told, host),
                 started=partial(self._started, host),
                 is_wanted=lambda: self.trouble is None,
+                # So that it can clean up when nobody sends any more.
+                finishes=True,
             ),
         )
 
     def end(self) -> None:
-        """Send nothing more."""
+        """Send nothing more; nodes remove what they have of it."""
         for host in list(self._nodes):
             node = self._drop(host)
             if node.call is not None:
-                node.call.drop()
+                node.call.end_input()
 
     # -- what a node says -------------------------------------------------------------------------
 

@@ -49,7 +49,8 @@ def look(
     if sent and conductor.sending:
         if conductor.sending.trouble:
             return judgement.Judgement(None, [conductor.sending.trouble], [])
-        code.tell(conductor, sent, conductor.sending)
+        if not conductor.is_over:
+            code.tell(conductor, sent, conductor.sending)
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
     failed = [problem for _, problem in (seen.get(host, nothing) for host in hosts) if problem]

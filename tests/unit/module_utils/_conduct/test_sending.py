@@ -2,6 +2,7 @@
 """Code that is sent to real agents, what nodes keep of it, and nodes that lie about what they lack."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -249,6 +250,23 @@ def test_what_a_killed_store_left_goes(nodes, code, fill):
 
     # One that is young may not have its lock yet.
     assert sorted(os.listdir(room)) == ([".madctl-gone-1-x"] if fill else []) + [tree.identity]
+
+
+@pytest.mark.parametrize("way", ["end", "lost"])
+def test_a_node_that_is_sent_nothing_more_cleans_up(nodes, tmp_path, way):
+    write(tmp_path / "code", "a")
+    (tmp_path / "code/a").write_bytes(os.urandom(1 << 24))
+    own = sending.Sending(nodes.agents, reading.read(str(tmp_path / "code")), str(nodes.place), False)
+    own.begin("n1", lambda _: None, lambda _: None)
+    nodes.loop.until(lambda: own.sent > 1 << 21, 30)
+    room = nodes.place / "sync"
+    assert len(os.listdir(room)) == 1
+    own.end() if way == "end" else nodes.agents.close()
+    deadline = time.monotonic() + 30
+    while os.listdir(room) and time.monotonic() < deadline:
+        nodes.loop.turn(0.05)
+
+    assert os.listdir(room) == []
 
 
 class Lies:
