@@ -62,7 +62,7 @@ options:
     description: >-
       Directory of the machine that runs Ansible to send to all nodes, without what C(.gitignore) and
       C(.madctlignore) leave out. The job runs in a copy of it, and O(chdir) is below that.
-    type: path
+    type: str
   chdir_required:
     description: Whether a node without that directory is an error.
     type: bool

@@ -164,6 +164,24 @@ def test_files_are_read_once_for_all_readers_and_forgotten(tmp_path, monkeypatch
     assert not source.is_at_its_beginning
 
 
+def test_a_reader_waits_for_one_that_is_far_behind(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(os.urandom(6 << 18))
+    monkeypatch.setattr(packing, "_AHEAD", 3)
+    source = packing.Source(reading.read(str(tmp_path)), [0])
+    source.join("fast")
+    source.join("slow")
+    fast = [source.next_for("fast") for _ in range(4)]
+    assert fast[3] is None and source.is_held
+
+    slow = source.next_for("slow")
+    assert (slow, source.is_held) == (fast[0], False)
+    assert source.next_for("fast") and source.next_for("fast") is None
+
+    source.leave("slow")
+    rest = list(iter(lambda: source.next_for("fast"), None))
+    assert len(rest) == 2 and not source.is_held
+
+
 @pytest.mark.parametrize(
     ("path", "is_there"),
     [("a/b.py", True), ("./a/../a/b.py", True), ("a", True), ("b", False), ("l/x", True), ("../a", False)],
