@@ -16,12 +16,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import r
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
+from ansible_collections.madctl.multinode.plugins.module_utils._sync.code import Code
 from madctl.errors import ExitCode, MadctlError, Problem, RunError, of_signal
 from madctl.jobs import place, slurm
 from madctl.jobs.slurm import Site
 from madctl.playbook.job_session import JobSession, record_of
 from madctl.playbook.report import report_run
-from madctl.result import Result, to_json
+from madctl.result import Result, to_json, to_problem
 from madctl.runs import record_store
 from madctl.runs.run_record import Record
 from madctl.screen import terminal
@@ -52,17 +53,19 @@ def run(
     """
     slurm.require()
     run_id = run_ids.new()
+    code = place.code_of({name.removeprefix(PREFIX): value for name, value in wanted.items()})
     if options.dry_run:
         return _test(run_id, site, options.nodes, chosen, options.output == "json")
     record_store.prepare()
     # Until the session obeys signals, they are only noted: the job must not be left to itself.
     with signals_noted() as noted:
-        record, said = _submitted(run_id, site, options.nodes, chosen, wanted, noted)
-        unsaved = record_store.save(record)
+        record, said = _submitted(run_id, site, options.nodes, chosen, wanted, noted, code)
+        unsaved = record_store.save(record) or record_store.save_diff(run_id, code.diff if code else b"")
         if noted and record.job:
             slurm.cancel(record.job["id"], site.conf)
             return of_signal(noted[0])
         notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
+        notices += [to_problem(dict(found)) for found in code.warnings] if code else []
         notices = [*([options.notice] if options.notice else []), *notices]
         if options.detach:
             return left(record, notices, options.output == "json")
@@ -70,6 +73,8 @@ def run(
         for notice in notices:
             view.notice(notice)
         view.called(run_id, record.name)
+        if code:
+            view.progress("code", sentences.code(code.about))
         view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
         session = JobSession(record, view, noted=noted)
         session.run()
@@ -77,14 +82,20 @@ def run(
 
 
 def _submitted(
-    run_id: str, site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any], noted: list[int]
+    run_id: str,
+    site: Site,
+    nodes: int,
+    chosen: list[str],
+    wanted: dict[str, Any],
+    noted: list[int],
+    code: Code | None,
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
     arguments = arguments_of(run_id, wanted)
     drafted = place.draft(site.root, run_id, nodes, chosen)
-    place.prepare(drafted, arguments, {"requeue": "--requeue" in chosen})
+    place.prepare(drafted, arguments, {"requeue": "--requeue" in chosen}, code)
     job = {"on": "slurm", "id": "", "place": str(drafted.place), "conf": site.conf}
-    record = record_of(arguments, nodes, job)
+    record = replace(record_of(arguments, nodes, job), code=code.about if code else None)
     # If this process is killed before it knows the job's id, the job is found by its name.
     record_store.save(record)
     try:

@@ -57,8 +57,9 @@ def refuse_foreign(options: argparse.Namespace) -> None:
     Raises:
         UsageError: If one was given.
     """
-    if options.on != ON[0] and getattr(options, "sync", None) is not None:
-        raise refused("USAGE", f"--sync needs --on {ON[0]}", remedy="put the code where every node has it")
+    if getattr(options, "sync", None) is not None and (options.on == "k8s" or getattr(options, "login", None)):
+        where = "--login" if options.on == "slurm" else f"--on {options.on}"
+        raise refused("USAGE", f"--sync and {where} exclude each other", remedy="put the code where every node has it")
     for option, places in _OF.items():
         if getattr(options, option[2:].replace("-", "_"), None) and options.on not in places:
             raise refused("USAGE", f"{option} needs --on {kinds.one_of(places)}")

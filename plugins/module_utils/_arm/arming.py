@@ -43,7 +43,8 @@ def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[
             what its runner needs (``files`` by name,
             ``relay`` of daemons or None, ``after``, a program of ours that runs after the job), ``proof``,
             ``user_env``, ``about`` (the run's description), ``programs``: the module of every delivered file, by its
-            path, and ``digest`` of their texts; ``tree``, the kept code that the run gets a copy of, or None.
+            path, and ``digest`` of their texts; ``tree``, the kept code that the run gets a copy of, or None;
+            ``trees``, where that is kept, if not beside the runs.
         tell: Gets news of the proof, and that the node is armed.
 
     Returns:
@@ -69,7 +70,7 @@ def _arm(
         return _failed(request, "run directory %s exists already" % request["run_dir"])
     except OSError as error:
         return _failed(request, reason(error, is_named=True))
-    code = own_code.Code(request["run_dir"], request["origin"], request["tree"])
+    code = own_code.Code(request["run_dir"], request["origin"], request["tree"], request["trees"])
     try:
         if stop_mark.is_halted(request["run_dir"], request["origin"]):
             raise OSError("the run was stopped")

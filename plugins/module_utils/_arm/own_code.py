@@ -20,15 +20,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import tree
 class Code:
     """The copy of one attempt of a run."""
 
-    def __init__(self, run_dir: str, origin: str, tree: Optional[str]) -> None:
+    def __init__(self, run_dir: str, origin: str, tree: Optional[str], trees_base: Optional[str] = None) -> None:
         """
         Prepare.
 
         Args:
             origin: The id of the first attempt.
             tree: What was sent; None where nothing was.
+            trees_base: Where it is kept, if not beside the runs.
         """
-        self._run_dir, self._origin, self._tree = run_dir, origin, tree
+        self._run_dir, self._origin, self._tree, self._trees_base = run_dir, origin, tree, trees_base
         self._own = os.path.join(run_dir, run_directory.CODE)
         self._before: Optional[str] = None
 
@@ -42,8 +43,9 @@ class Code:
         if self._tree is None:
             return
         base = os.path.dirname(self._run_dir)
-        kept = trees.place(base, self._tree)
-        os.symlink(os.path.join("..", os.path.relpath(kept, base)), os.path.join(self._run_dir, run_directory.TREE))
+        kept = trees.place(self._trees_base or base, self._tree)
+        shown = kept if self._trees_base else os.path.join("..", os.path.relpath(kept, base))
+        os.symlink(shown, os.path.join(self._run_dir, run_directory.TREE))
         for path in self._earlier(base):
             try:
                 os.rename(path, self._own)

@@ -234,6 +234,7 @@ class ArmingRequest(NodePlan, _OnEveryNode):
     programs: Dict[str, str]
     digest: str
     tree: Optional[str]
+    trees: Optional[str]
 
 
 class MpiSpec(Relay):

@@ -93,6 +93,7 @@ class Arming:
     def _request(self, host: str, news: Dict[str, Any]) -> ArmingRequest:
         plan, node = self._plan, self._nodes[host]
         own = order.on_node(plan, node, self._relay_key)
+        code = plan.get("code") or {}
         return {
             **node,
             # The files hold these.
@@ -115,7 +116,8 @@ class Arming:
             "about": {**self._about, "host": host, "node_rank": node["node_rank"]},
             "programs": self._programs,
             "digest": self._digest,
-            "tree": (plan.get("code") or {}).get("tree"),
+            "tree": code.get("tree"),
+            "trees": code.get("trees"),
         }
 
     def _answered(self, host: str, answer: Answer) -> None:

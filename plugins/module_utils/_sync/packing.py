@@ -90,7 +90,7 @@ def _joined(tree: reading.Tree, numbers: Sequence[int]) -> Iterator[bytes]:
     """Yield the content of files, one after the other, in equal pieces."""
     held = bytearray()
     for number in numbers:
-        for data in _content(tree, number):
+        for data in content(tree, number):
             held += data
             while len(held) >= receiving.PIECE:
                 yield bytes(held[: receiving.PIECE])
@@ -99,8 +99,13 @@ def _joined(tree: reading.Tree, numbers: Sequence[int]) -> Iterator[bytes]:
         yield bytes(held)
 
 
-def _content(tree: reading.Tree, number: int) -> Iterator[bytes]:
-    """Read a file that must be as it was when it was hashed."""
+def content(tree: reading.Tree, number: int) -> Iterator[bytes]:
+    """
+    Read a file that must be as it was when it was hashed.
+
+    Raises:
+        Refused: If it is not.
+    """
     entry, known = tree.entries[number], tree.looks[number]
     digest, left = hashlib.sha256(), entry.size
     with os.fdopen(reading.opened(tree.root, entry.path, known), "rb", buffering=0) as stream:

@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan import judg
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, plan_text, sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
+from ansible_collections.madctl.multinode.plugins.module_utils._sync.code import read
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import code, play_rules, request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
@@ -38,13 +39,13 @@ def look(
     """
     hosts = request_of.in_rank_order(variables)
     try:
-        sent = code.read(arguments)
+        sent = read(arguments)
     except Refused as refused:
         return judgement.Judgement(None, [refused.problem], [])
     arguments = sent.arguments(arguments) if sent else arguments
     playbook_screen.probing(hosts)
     write = boolean(arguments.get("write", True)) and not stages.is_dry
-    sending = sent.sending(arguments, stages.is_dry) if sent else None
+    sending = code.sending(sent, arguments, stages.is_dry) if sent else None
     seen = conductor.probe(hosts, launch_request.probe(arguments, write, in_full), sending)
     if sent and conductor.sending:
         if conductor.sending.trouble:

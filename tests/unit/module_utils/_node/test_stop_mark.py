@@ -35,6 +35,7 @@ def armed(base, monkeypatch, run_id=RUN, origin=RUN):
         "programs": {},
         "proof": {},
         "tree": None,
+        "trees": None,
     }
     # The next thing that it needs does not exist.
     return arming.arm({**request, "hostfile": None, "about": None}, lambda _: None)
