@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
+from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from madctl.errors import ExitCode, MadctlError, RunError, of_signal
 from madctl.jobs import kubernetes, kubernetes_draft
@@ -13,7 +15,7 @@ from madctl.jobs.kubernetes_draft import Draft
 from madctl.playbook.job_launch import left, signals_noted
 from madctl.playbook.kubernetes_session import ClusterSession, record_of
 from madctl.playbook.report import report_run
-from madctl.result import Result, to_json
+from madctl.result import Result, to_json, to_problem
 from madctl.runs import record_store
 from madctl.screen import terminal
 from madctl.screen.view import View
@@ -34,7 +36,9 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], sh
     # Until the session obeys signals, they are only noted: the job must not be left to itself.
     with signals_noted() as noted:
         record = record_of(asked, int(asked["nnodes"]), kubernetes.place(cluster, place["kubeconfig"]))
-        unsaved = record_store.save(record)
+        code = drafted.parcel.code
+        record = replace(record, code=code.about if code else None)
+        unsaved = record_store.save(record) or record_store.save_diff(record.run_id, code.diff if code else b"")
         try:
             kubernetes.create(cluster, drafted.objects())
         except MadctlError as error:
@@ -47,12 +51,15 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], sh
             record_store.forget(record)
             return of_signal(noted[0])
         notices = [*([options.notice] if options.notice else []), *([unsaved] if unsaved else [])]
+        notices += [to_problem(dict(found)) for found in code.warnings] if code else []
         if options.detach:
             return left(record, notices, options.output == "json")
         view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
         for notice in notices:
             view.notice(notice)
         view.called(record.run_id, record.name)
+        if code:
+            view.progress("code", sentences.code(code.about))
         job = record.job["id"] if record.job else ""
         view.progress("queue", f"created job {job} in namespace {cluster.namespace}")
         stuck = manifests.agents_seconds(asked)

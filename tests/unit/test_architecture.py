@@ -55,7 +55,7 @@ ROOMS = {
     # The one stage that imports others: it conducts those that judge and follow, and calls by name what runs on nodes.
     "_conduct": {"_common", "_node", "_request", "_ways", "_plan", "_follow", "_runs", "_sync"},
     # The conductor as a program of a scheduler's job.
-    "_job": {"_common", "_node", "_request", "_ways", "_plan", "_show", "_conduct", "_runs"},
+    "_job": {"_common", "_node", "_request", "_ways", "_plan", "_show", "_conduct", "_runs", "_sync"},
     # What a run puts into a cluster of Kubernetes, whose pods run that program.
     "_kubernetes": {"_common", "_node", "_request", "_job"},
 }

@@ -8,7 +8,7 @@ Private to the collection.
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, command_line, manifest
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
@@ -34,6 +34,11 @@ class Code(NamedTuple):
     def arguments(self, given: Mapping[str, Any]) -> Dict[str, Any]:
         """Return the arguments of a launch that has this code."""
         return {**self.placed(given), "code": self.about}
+
+    @property
+    def told(self) -> Tuple[Dict[str, Any], bytes, List[codes.Problem]]:
+        """What is told of it, its difference to its commit, and what does not arrive."""
+        return self.about, self.diff, self.warnings
 
     @property
     def warnings(self) -> List[codes.Problem]:

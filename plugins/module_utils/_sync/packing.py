@@ -12,6 +12,7 @@ import os
 import zlib
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import manifest
 from ansible_collections.madctl.multinode.plugins.module_utils._sync import reading, receiving
 
 _READ = 1 << 18
@@ -24,6 +25,20 @@ _TRIED, _WORTH = 1 << 14, 0.9
 def manifest_of(tree: reading.Tree) -> bytes:
     """Write a tree's manifest as ``receiving`` takes it."""
     return b"%08x%s" % (len(tree.data), tree.data)
+
+
+def stream(tree: reading.Tree) -> bytes:
+    """
+    Write everything that ``storing`` takes on a node that has no file of a tree yet.
+
+    Raises:
+        Refused: If a file has changed.
+    """
+    first: Dict[str, int] = {}
+    for number, entry in enumerate(tree.entries):
+        if entry.kind == manifest.FILE:
+            first.setdefault(entry.content, number)
+    return b"".join([manifest_of(tree), *map(_packed, _joined(tree, sorted(first.values())))])
 
 
 class Source:
