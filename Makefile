@@ -141,6 +141,7 @@ bench: torch mpi ## measure what a launch and the life of a run cost, as tables
 	$(BIN)/python -m tests.bench.models
 	$(BIN)/python tests/bench/health.py
 	$(BIN)/python tests/bench/slurm.py
+	$(BIN)/python tests/bench/sync.py
 
 clean: ## remove what the targets created here
 	@rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .ansible

@@ -60,6 +60,7 @@ class LaunchOptions(TypedDict, total=False):
     limit: Word | None
     log_cap: Word | None
     login: Word | None
+    login_shell: bool | None
     master_addr: Word | None
     master_port: Word | None
     max_restarts: Word | None
@@ -74,11 +75,14 @@ class LaunchOptions(TypedDict, total=False):
     nodelist: Words | None
     nodes: Word | None
     note: str | Mapping[str, Any] | None
+    notify: Word | None
     nproc_per_node: Word | None
     on: Literal["ssh", "slurm", "k8s"] | None
+    on_end: Word | None
     partition: Word | None
     port: Word | None
     priority_class: Word | None
+    profile: Word | None
     python: Path | None
     qos: Word | None
     queue: Word | None
@@ -95,6 +99,7 @@ class LaunchOptions(TypedDict, total=False):
     scheduler_name: Word | None
     send_script: bool | None
     service_account: Word | None
+    setup: str | Mapping[str, Any] | None
     shared_fstype: Words | None
     shared_path: Words | None
     shm_size: Word | None
@@ -102,6 +107,7 @@ class LaunchOptions(TypedDict, total=False):
     skip: Words | None
     ssh_config: Path | None
     start_timeout: Time | None
+    sync: Word | None
     tags: Words | None
     time: Time | None
     timeout: Time | None
@@ -151,6 +157,7 @@ class CheckOptions(TypedDict, total=False):
     limit: Word | None
     log_cap: Word | None
     login: Word | None
+    login_shell: bool | None
     master_addr: Word | None
     master_port: Word | None
     max_restarts: Word | None
@@ -169,6 +176,7 @@ class CheckOptions(TypedDict, total=False):
     partition: Word | None
     port: Word | None
     priority_class: Word | None
+    profile: Word | None
     python: Path | None
     qos: Word | None
     queue: Word | None
@@ -184,6 +192,7 @@ class CheckOptions(TypedDict, total=False):
     scheduler_name: Word | None
     send_script: bool | None
     service_account: Word | None
+    setup: str | Mapping[str, Any] | None
     shared_fstype: Words | None
     shared_path: Words | None
     shm_size: Word | None
@@ -191,6 +200,7 @@ class CheckOptions(TypedDict, total=False):
     skip: Words | None
     ssh_config: Path | None
     start_timeout: Time | None
+    sync: Word | None
     tags: Words | None
     time: Time | None
     timeout: Time | None

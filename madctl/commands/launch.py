@@ -119,6 +119,7 @@ def _submit(options: argparse.Namespace) -> int:
         options.hidden = secrets(options, wanted)
         return job_login.launch(options, login, wanted, options.hidden, shown)
     if options.dry_run:
+        job_launch.code_of(wanted)  # for what it refuses
         return job_launch.test(options, site, words)
     options.hidden = secrets(options, wanted)
     return job_launch.run(options, site, wanted, words, options.hidden, shown)

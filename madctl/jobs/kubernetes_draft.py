@@ -14,6 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal i
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import drafting
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
+from ansible_collections.madctl.multinode.plugins.module_utils._sync import code, packing
 from madctl.errors import Problem, UsageError
 
 _STR = "tag:yaml.org,2002:str"
@@ -31,11 +32,13 @@ def draft(wanted: Mapping[str, Any], only: str | None = None) -> Draft:
         only: What the pods do instead of a launch.
 
     Raises:
-        UsageError: If the script cannot be sent, or something is refused by every cluster.
+        UsageError: If the script or the code cannot be sent, or something is refused by every cluster.
     """
     asked = {name.removeprefix(PREFIX): value for name, value in wanted.items()}
     try:
-        drafted = drafting.draft(asked, run_ids.new(), only, named=validation.as_option)
+        own = code.read(asked)
+        asked, sent = (own.placed(asked), drafting.code(*own.told, packing.stream(own.tree))) if own else (asked, None)
+        drafted = drafting.draft(asked, run_ids.new(), only, named=validation.as_option, code=sent)
     except Refused as refused:
         raise UsageError(_problem(refused.problem)) from refused
     found = drafting.problems(drafted, validation.as_option)

@@ -124,7 +124,7 @@ def _submitted(site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any]
     run_id = run_ids.new()
     arguments = job_launch.arguments_of(run_id, wanted)
     drafted = place.draft(site.root, run_id, nodes, chosen)
-    place.prepare(drafted, arguments, {"only": job_directory.ONLY_CHECK})
+    place.prepare(drafted, arguments, {"only": job_directory.ONLY_CHECK}, place.code_of(arguments))
     job_id, said = place.submit(drafted, list(arguments["env"]), site.conf)
     return {"id": job_id, "place": drafted.place, "conf": site.conf}, said
 

@@ -16,6 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import r
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import PREFIX
 from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
+from ansible_collections.madctl.multinode.plugins.module_utils._sync.code import Code
 from madctl.after import wishes
 from madctl.errors import ExitCode, MadctlError, Problem, RunError, of_signal
 from madctl.jobs import place, slurm
@@ -24,7 +25,7 @@ from madctl.playbook.job_session import JobSession, record_of
 from madctl.playbook.report import report_run
 from madctl.records import record_store
 from madctl.records.run_record import Record
-from madctl.result import Result, to_json
+from madctl.result import Result, to_json, to_problem
 from madctl.screen import terminal
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View
@@ -85,10 +86,12 @@ def submit(
         MadctlError: If there is no job.
     """
     slurm.require()
+    code = code_of(wanted)
     record_store.prepare()
-    record, said = _submitted(run_ids.new(), site, options, chosen, wanted, noted)
-    unsaved = record_store.save(record)
+    record, said = _submitted(run_ids.new(), site, options, chosen, wanted, noted, code)
+    unsaved = record_store.save(record) or record_store.save_diff(record.run_id, code.diff if code else b"")
     notices = [Problem("SCHEDULER_REMARK", line) for line in said] + ([unsaved] if unsaved else [])
+    notices += [to_problem(dict(found)) for found in code.warnings] if code else []
     return Left(record, (*([options.notice] if options.notice else []), *notices))
 
 
@@ -107,19 +110,28 @@ def follower(
     for notice in found.notices:
         view.notice(notice)
     view.called(record.run_id, record.name)
+    if record.code:
+        view.progress("code", sentences.code(record.code))
     view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
     return JobSession(record, view, noted=noted)
 
 
 def _submitted(
-    run_id: str, site: Site, options: argparse.Namespace, chosen: list[str], wanted: dict[str, Any], noted: list[int]
+    run_id: str,
+    site: Site,
+    options: argparse.Namespace,
+    chosen: list[str],
+    wanted: dict[str, Any],
+    noted: list[int],
+    code: Code | None,
 ) -> tuple[Record, list[str]]:
     """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
     arguments = arguments_of(run_id, wanted)
     drafted = place.draft(site.root, run_id, options.nodes, chosen)
-    place.prepare(drafted, arguments, {"requeue": "--requeue" in chosen})
+    place.prepare(drafted, arguments, {"requeue": "--requeue" in chosen}, code)
     job = {"on": "slurm", "id": "", "place": str(drafted.place), "conf": site.conf}
-    record = replace(record_of(arguments, options.nodes, job), typed=options.typed)
+    record = record_of(arguments, options.nodes, job)
+    record = replace(record, typed=options.typed, code=code.about if code else None)
     # If this process is killed before it knows the job's id, the job is found by its name.
     record_store.save(record)
     try:
@@ -129,6 +141,16 @@ def _submitted(
         record_store.forget(record)
         raise
     return replace(record, job={**job, "id": job_id}), said
+
+
+def code_of(wanted: dict[str, Any]) -> Code | None:
+    """
+    Read the code that a job gets; None where it gets none.
+
+    Raises:
+        UsageError: If it is not sent.
+    """
+    return place.code_of({name.removeprefix(PREFIX): value for name, value in wanted.items()})
 
 
 def arguments_of(run_id: str, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
+from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from madctl.after import wishes
 from madctl.errors import ExitCode, MadctlError, RunError, of_signal
@@ -17,7 +18,7 @@ from madctl.playbook.job_launch import Left, left, signals_noted
 from madctl.playbook.kubernetes_session import ClusterSession, record_of
 from madctl.playbook.report import report_run
 from madctl.records import record_store
-from madctl.result import Result, to_json
+from madctl.result import Result, to_json, to_problem
 from madctl.screen import terminal
 from madctl.screen.view import View
 
@@ -66,8 +67,10 @@ def create(options: argparse.Namespace, drafted: Draft, cluster: Cluster) -> Lef
     """
     asked = drafted.asked
     where = kubernetes.place(cluster, str(asked.get("k8s_kubeconfig") or ""))
-    record = replace(record_of(asked, int(asked["nnodes"]), where), typed=options.typed)
-    unsaved = record_store.save(record)
+    code = drafted.parcel.code
+    record = record_of(asked, int(asked["nnodes"]), where)
+    record = replace(record, typed=options.typed, code=code.about if code else None)
+    unsaved = record_store.save(record) or record_store.save_diff(record.run_id, code.diff if code else b"")
     try:
         kubernetes.create(cluster, drafted.objects())
     except MadctlError as error:
@@ -75,7 +78,9 @@ def create(options: argparse.Namespace, drafted: Draft, cluster: Cluster) -> Lef
         if not isinstance(error, RunError):
             record_store.forget(record)
         raise
-    return Left(record, (*([options.notice] if options.notice else []), *([unsaved] if unsaved else [])))
+    notices = [*([options.notice] if options.notice else []), *([unsaved] if unsaved else [])]
+    notices += [to_problem(dict(found)) for found in code.warnings] if code else []
+    return Left(record, tuple(notices))
 
 
 def cancel(found: Left, cluster: Cluster) -> None:
@@ -99,6 +104,8 @@ def follower(
     for notice in found.notices:
         view.notice(notice)
     view.called(record.run_id, record.name)
+    if record.code:
+        view.progress("code", sentences.code(record.code))
     job = record.job["id"] if record.job else ""
     view.progress("queue", f"created job {job} in namespace {cluster.namespace}")
     stuck = manifests.agents_seconds(drafted.asked)

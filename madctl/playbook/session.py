@@ -42,6 +42,7 @@ class Session:
         self.broken: Problem | None = None
         self.said: dict[str, str] = {}
         self.ways: dict[str, Any] = {}
+        self.diff = b""
         self.only_reads = False
         self.engine: Any = None
         self._order: bytes | None = None
@@ -130,7 +131,10 @@ class Session:
             return
         if event["event"] == events.PROBED:
             self.ways[event["host"]] = event["way"]
-        if event["event"] == events.PLANNED:
+        if event["event"] == events.SYNCED:
+            self.diff = payload
+            self.view.on_event(event, b"")
+        elif event["event"] == events.PLANNED:
             self.judged = event
             self.hide(event.get("hidden", []))
             self.view.warnings = [to_problem(entry) for entry in event["warnings"]]
@@ -228,6 +232,9 @@ class RunSession(Session):
             name, note = self.wanted.get("madctl_name"), self.wanted.get("madctl_note")
             made = record_store.create(self.plan, self.nodes, self.wanted["madctl_work"], ways, name, note)
             self.remember(replace(made, typed=self.typed))
+            problem = record_store.save_diff(self.plan["run_id"], self.diff)
+            if problem:
+                self.view.notice(problem)
         self.view.planned(self.plan, without_ifconfig)
         if self.record:
             self.view.called(self.record.run_id, self.record.name)

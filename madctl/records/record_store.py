@@ -70,7 +70,8 @@ def create(
         ways: How its nodes are reached, see ``nodes.reach``.
     """
     reach = {"names": _hosts(plan), "inventory": without_values(targets.inventory), "sources": list(targets.sources)}
-    return Record(plan["run_id"], time.time(), work, reach, outline(plan), ways=ways, name=name, note=note)
+    created, told = time.time(), outline(plan)
+    return Record(plan["run_id"], created, work, reach, told, ways=ways, name=name, note=note, code=plan.get("code"))
 
 
 def restarted(record: Record, plan: dict[str, Any]) -> Record:
@@ -86,6 +87,22 @@ def _hosts(plan: dict[str, Any]) -> list[str]:
 def results(run_id: str) -> Path:
     """Return the file with the results of models of all nodes."""
     return directory() / f"{run_id}.perf.csv"
+
+
+def diff(run_id: str) -> Path:
+    """Return the file with the difference of a run's code to its commit."""
+    return directory() / f"{run_id}.diff"
+
+
+def save_diff(run_id: str, content: bytes) -> Problem | None:
+    """Write the difference of a run's code to its commit, if there is any."""
+    try:
+        if content:
+            _write(diff(run_id), content)
+    except OSError as error:
+        message = f"{diff(run_id)} could not be written: {reason(error)}"
+        return Problem("RECORD_UNWRITABLE", message, remedy="free some space there")
+    return None
 
 
 def save(record: Record) -> Problem | None:
@@ -126,11 +143,11 @@ def update(record: Record) -> tuple[Record, Problem | None]:
     return record, save(record)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as stream:
-            stream.write(text)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
     except OSError:
         path.unlink(missing_ok=True)
         raise
@@ -144,7 +161,8 @@ def story(run_id: str) -> Path:
 def forget(record: Record) -> None:
     """Remove a record, and what is beside it."""
     (directory() / f"{record.run_id}.json").unlink(missing_ok=True)
-    story(record.run_id).unlink(missing_ok=True)
+    for path in (story(record.run_id), diff(record.run_id)):
+        path.unlink(missing_ok=True)
 
 
 def names() -> list[str]:

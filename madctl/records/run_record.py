@@ -14,6 +14,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common.manifest import TREE
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import unpack
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import (
     NOTE_LENGTH,
@@ -32,6 +33,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     number,
     one_of,
     text,
+    truth,
     whole,
 )
 from madctl.nodes import reach
@@ -77,6 +79,9 @@ class Record:
     # What was typed: ``options``, each with its values, the words of the ``work``, what is ``withheld`` because it may
     # be a secret, and the ``directory``; see ``request.typed``. None where it was not madctl that launched it.
     typed: dict[str, Any] | None = None
+    # The code that was sent to its nodes: the identity of its ``tree``, the ``dir`` it comes from, its ``files`` and
+    # ``bytes``, and where git knows it ``commit``, ``branch``, and whether it is ``dirty``.
+    code: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
         """Return the nodes as commands take them."""
@@ -175,6 +180,10 @@ _in_slurm = fields({"on": one_of("slurm"), "id": _job_id, "place": _text}, {"con
 _in_cluster = fields({"on": one_of("k8s"), "id": _job_id, "namespace": _text}, {"context": _text, "kubeconfig": _text})
 _option, _withheld = listed(_is_word, _MOST, 1), like(re.compile(r"--[\w-]+( .*)?", re.DOTALL))
 _typed = {"options": listed(_option, _MOST), "work": maybe(listed(_is_word, _MOST)), "directory": _is_word}
+_code = fields(
+    {"tree": like(TREE), "dir": _text, "files": whole(0, MOST), "bytes": whole(0, MOST)},
+    {"commit": maybe(text(64)), "branch": maybe(text(256)), "dirty": maybe(truth)},
+)
 _SHAPES = {
     "run_id": like(RUN_ID),
     "created": number(0, _LATEST),
@@ -197,6 +206,7 @@ _SHAPES = {
     **dict.fromkeys(("began", "ended", "seen"), maybe(number(0, _LATEST))),
     "cause": maybe(_text),
     "attempts": whole(1, MOST),
+    "code": maybe(_code),
     "job": maybe(either(_in_slurm, _in_cluster)),
     "typed": maybe(fields({**_typed, "withheld": listed(_withheld, _MOST)})),
 }

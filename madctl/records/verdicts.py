@@ -79,4 +79,5 @@ def described(record: Record, found: Verdict, now: float) -> dict[str, Any]:
         "world_size": record.plan["world_size"],
         "hosts": record.targets["names"],
         "work": joined(record.work),
+        "code": record.code,
     }

@@ -136,6 +136,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help=what)
     job.add_argument("--env-file", metavar="FILE", help="file of variables, one NAME=VALUE per line")
     add_option(job, "--chdir", metavar="PATH", help="working directory on every node (default: this one)")
+    add_option(job, "--sync", metavar="DIR", help="send this directory to all nodes, and run in a copy of it there")
     what = "shell text that runs before the job on every node: 'module load cuda', 'source venv/bin/activate'"
     add_option(job, "--setup", metavar="TEXT", help=what)
     add_option(job, "--login-shell", help="run that in a login shell, or only have what a login shell sets")

@@ -81,7 +81,8 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     given |= {
         "python": python or (None if has_own else caller_python(environment)),
         "python_required": python is not None,
-        "chdir": checkout or (None if is_in_pods else os.getcwd()),
+        "chdir": checkout or (None if is_in_pods or options.sync else os.getcwd()),
+        "sync": None if options.sync is None else os.path.abspath(options.sync),
         "chdir_required": checkout is not None,
         "install": not options.no_install and not options.dry_run,
         "become": True,

@@ -57,6 +57,8 @@ def refuse_foreign(options: argparse.Namespace) -> None:
     Raises:
         UsageError: If one was given.
     """
+    if getattr(options, "sync", None) is not None and getattr(options, "login", None):
+        raise refused("USAGE", "--sync and --login exclude each other", remedy="submit on the login node itself")
     for option, places in _OF.items():
         if getattr(options, option[2:].replace("-", "_"), None) and options.on not in places:
             raise refused("USAGE", f"{option} needs --on {kinds.one_of(places)}")

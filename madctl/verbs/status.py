@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.madctl.multinode.plugins.module_utils._show import status_table, verdict_text
+from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences, status_table, verdict_text
 from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences import Sentence, called
 from madctl.playbook import ask
 from madctl.records import record_store, verdicts
@@ -67,7 +67,17 @@ def _attempt_id(run_id: str, number: int) -> str:
 
 def _about(run: Mapping[str, Any], job: Mapping[str, Any] | None) -> list[Sentence]:
     note = [Sentence("note", run["note"])] if run["note"] else []
-    return [called(run["run_id"], run["name"]), *note, Sentence("work", run["work"]), *(_of_job(job) if job else [])]
+    told = [called(run["run_id"], run["name"]), *note, Sentence("work", run["work"]), *_code(run)]
+    return [*told, *(_of_job(job) if job else [])]
+
+
+def _code(run: Mapping[str, Any]) -> list[Sentence]:
+    """Tell which code was sent for a run, and where its difference to the commit is."""
+    if not run["code"]:
+        return []
+    changes = record_store.diff(run["run_id"])
+    where = f": {changes}" if run["code"].get("dirty") and changes.exists() else ""
+    return [Sentence("code", sentences.code(run["code"]) + where)]
 
 
 def _of_job(job: Mapping[str, Any]) -> list[Sentence]:

@@ -58,6 +58,11 @@ options:
   interface:
     description: Name of the interface to use, or a network such as V(10.0.0.0/24). Chosen by default.
     type: str
+  sync:
+    description: >-
+      Directory of the machine that runs Ansible to send to all nodes, without what C(.gitignore) and
+      C(.madctlignore) leave out. The job runs in a copy of it, and O(chdir) is below that.
+    type: str
   chdir_required:
     description: Whether a node without that directory is an error.
     type: bool

@@ -136,10 +136,15 @@ def ssh(lab: Lab, host: str, *words: str) -> list[str]:
 
 def clush(lab: Lab) -> list[str]:
     """Write the command that all is compared with: a parallel ssh that starts Python on every host."""
+    return clush_words(lab, "python3", "-c", "pass")
+
+
+def clush_words(lab: Lab, *words: str) -> list[str]:
+    """Write a command line of clush for all hosts of a lab."""
     count = len(lab.hosts)
     hosts = f"node[1-{count}]" if count > 1 else "node1"
     options = ["-f", "64", "-O", f"ssh_options=-F {state.directory(lab.name)}/ssh_config"]
-    return [str(BIN / "clush"), *options, "-w", hosts, "-q", "python3", "-c", "pass"]
+    return [str(BIN / "clush"), *options, "-w", hosts, "-q", *words]
 
 
 @contextmanager

@@ -307,3 +307,35 @@ def test_a_run_is_created_again_and_its_end_is_told(site, tmp_path):
     assert (failed.code, again.code) == (6, 0), again.err
     assert told == [failed.json["run_id"], again.json["run_id"]]
     assert len(re.findall(r"│ b$", again.err, re.M)) == 2 and "(big)" in again.err
+
+
+IN_COPY = """\
+import os, pathlib, own
+here = pathlib.Path.cwd()
+assert here == pathlib.Path(os.environ["MADCTL_RUN_DIR"], "code"), here
+pathlib.Path("own.py").write_text(f"NUMBER = {own.NUMBER + 1}\\n")
+print(os.environ["NODE_RANK"], "number", own.NUMBER)
+assert own.NUMBER > 1 or os.environ["NODE_RANK"] != "1"
+"""
+
+
+def test_code_of_this_machine_runs_in_pods_and_goes_with_the_run(site, tmp_path):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "train.py").write_text(IN_COPY)
+    (code / "own.py").write_text("NUMBER = 1\n")
+    (code / "noise").write_bytes(os.urandom(1_500_000))
+    words = ["--sync", str(code), "--max-restarts", "1", "--command", "--", "python3", "-B", "train.py"]
+    done = site.launch(*words)
+    parts = [one for one in site.objects("configmaps") if "-code-" in one["metadata"]["name"]]
+    shown = madctl("status").out
+    (code / "noise").write_bytes(os.urandom(13_000_000))
+    refused = site.launch(*words)
+    removed = madctl("stop", "--force"), madctl("gc", "--days", "0")
+
+    assert done.code == 0, done.err
+    assert {f"{number} number 2" for number in range(3)} <= set(madctl("logs").out.splitlines()) or done.out
+    assert len(parts) == 3 and f"code    {code}" in shown, shown
+    assert (refused.code, refused.codes) == (2, ["SYNC_TOO_LARGE"])
+    assert [one.code for one in removed] == [0, 0], removed
+    assert [one["metadata"]["name"] for one in site.objects("configmaps")] == []

@@ -44,6 +44,8 @@ ROOMS = {
     "_plan": {"_common", "_request"},
     "_arm": ON_NODES,
     "_supervise": ON_NODES,
+    # Reads code on this machine, and keeps it on nodes.
+    "_sync": ON_NODES,
     "_follow": {"_common"},
     "_runs": ON_NODES,
     "_show": {"_common"},
@@ -51,9 +53,9 @@ ROOMS = {
     # Submits jobs, and reads what became of them, on a login node.
     "_submit": ON_NODES,
     # The one stage that imports others: it conducts those that judge and follow, and calls by name what runs on nodes.
-    "_conduct": {"_common", "_node", "_request", "_ways", "_plan", "_follow", "_runs"},
+    "_conduct": {"_common", "_node", "_request", "_ways", "_plan", "_follow", "_runs", "_sync"},
     # The conductor as a program of a scheduler's job.
-    "_job": {"_common", "_node", "_request", "_ways", "_plan", "_show", "_conduct", "_runs"},
+    "_job": {"_common", "_node", "_request", "_ways", "_plan", "_show", "_conduct", "_runs", "_sync"},
     # What a run puts into a cluster of Kubernetes, whose pods run that program.
     "_kubernetes": {"_common", "_node", "_request", "_job"},
 }

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._arm import prove
+from ansible_collections.madctl.multinode.plugins.module_utils._arm import own_code, prove
 from ansible_collections.madctl.multinode.plugins.module_utils._common import (
     command_line,
     raw_words,
@@ -21,9 +21,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import (
     executables,
     own_sources,
     procfs,
+    run_base,
     service,
     small_files,
     stop_mark,
+    trees,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[
             what its runner needs (``files`` by name,
             ``relay`` of daemons or None, ``after``, a program of ours that runs after the job), ``proof``,
             ``user_env``, ``setup`` (what runs first in a shell, or None), ``about`` (the run's description),
-            ``programs``: the module of every delivered file, by its path, and ``digest`` of their texts.
+            ``programs``: the module of every delivered file, by its path, and ``digest`` of their texts; ``tree``, the
+            kept code that the run gets a copy of, or None; ``trees``, where that is kept, if not beside the runs.
         tell: Gets news of the proof, and that the node is armed.
 
     Returns:
@@ -64,20 +67,23 @@ def _arm(
     request: ArmingRequest, tell: Callable[[Dict[str, Any]], None], umask: int, proof: Dict[str, Any]
 ) -> Dict[str, Any]:
     try:
-        base = _own_base(request["run_dir"])
+        base = run_base.own(os.path.dirname(request["run_dir"]))
         programs = _deliver_programs(base, request["digest"], request["programs"])
         os.mkdir(request["run_dir"], 0o700)
     except FileExistsError:
         return _failed(request, "run directory %s exists already" % request["run_dir"])
     except OSError as error:
         return _failed(request, reason(error, is_named=True))
+    code = own_code.Code(request["run_dir"], request["origin"], request["tree"], request["trees"])
     try:
         if stop_mark.is_halted(request["run_dir"], request["origin"]):
             raise OSError("the run was stopped")
+        code.place()
         kind = _start(request, base, programs, umask)
     except OSError as error:
         failed = _failed(request, reason(error, is_named=True))
-        _remove(request["run_dir"])
+        code.give_back()
+        trees.erase(request["run_dir"])
         return {**failed, "setup": isinstance(error, _SetupError)}
     try:
         tell({"armed": True})
@@ -95,16 +101,6 @@ def _failed(request: ArmingRequest, message: str) -> Dict[str, Any]:
     except OSError:
         stopped = False
     return {"failed": True, "stopped": stopped, "msg": message}
-
-
-def _own_base(run_dir: str) -> str:
-    """Make the directory of run directories, which only this user may read, and return it."""
-    base = os.path.dirname(run_dir)
-    if not os.path.isdir(base):
-        os.makedirs(base, 0o700, exist_ok=True)
-    if os.lstat(base).st_uid != os.geteuid():
-        raise OSError("%s belongs to another user" % base)
-    return base
 
 
 def _deliver_programs(base: str, digest: str, modules: Dict[str, str]) -> str:
@@ -129,7 +125,7 @@ def _deliver_programs(base: str, digest: str, modules: Dict[str, str]) -> str:
         try:
             os.rename(partial, place)
         except OSError:
-            _remove(partial)  # Another run was faster.
+            trees.erase(partial)  # Another run was faster.
     if os.lstat(place).st_uid != os.geteuid():
         raise OSError("%s belongs to another user; choose another --run-dir" % place)
     for file, text in programs.items():
@@ -215,10 +211,3 @@ def _relay(request: ArmingRequest) -> Optional[MpiSpec]:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as stream:
         stream.write(text)
-
-
-def _remove(directory: str) -> None:
-    """Remove a directory that was made here, with everything in it."""
-    import shutil  # Slow to import, and only needed after a failure.
-
-    shutil.rmtree(directory)

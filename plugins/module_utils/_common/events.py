@@ -48,8 +48,9 @@ DAEMON_ENDED = "daemon_ended"
 LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "exit"
 # A node fell silent, answers again, is given up; no rank printed anything; the run restarts.
 SUSPECT, BACK, LOST, IDLE, RESTART = "suspect", "back", "lost", "idle", "restart"
-# A node was probed; the plan was made, refused, or waits for net-tools; how long the stages took.
-PROBED, PLANNED, TIMED = "probed", "planned", "timed"
+# A node was probed; all nodes have the code, told with the difference to its commit; the plan was made, refused, or
+# waits for net-tools; how long the stages took.
+PROBED, SYNCED, PLANNED, TIMED = "probed", "synced", "planned", "timed"
 # A run was submitted as a job; what the job waits for; a part of how it ended, from the login node.
 SUBMITTED, QUEUED, ENDED = "job_submitted", "job_waits", "job_ended"
 # Lines to show; lines to draw below them, again and again; the nodes of the plan; a request to report when all earlier
@@ -154,6 +155,7 @@ ONLY_RECORDED = ("rank_exits", "left", "unseen")
 # A node's events are passed on with its ``host``; these come from the follower itself, and a screen trusts them.
 TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
+    SYNCED: Kind({"code": anything, "nodes": whole(), "sent": whole()}),
     PLANNED: Kind(
         {"plan": anything, "warnings": anything, "without_ifconfig": anything}, {"hidden": anything, "found": anything}
     ),
@@ -174,7 +176,7 @@ TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     ),
 }
 # Events of the whole run: one with a host was forged by a node.
-OF_THE_RUN = (RESTART, STOPPING, IDLE, PLANNED, TIMED, SUBMITTED, QUEUED, ENDED)
+OF_THE_RUN = (RESTART, STOPPING, IDLE, SYNCED, PLANNED, TIMED, SUBMITTED, QUEUED, ENDED)
 
 
 def is_told(event: Any) -> bool:

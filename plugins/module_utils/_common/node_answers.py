@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, events, usage
+from ansible_collections.madctl.multinode.plugins.module_utils._common.manifest import MOST_ENTRIES
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import NOTE_LENGTH, RUN_NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     Shape,
@@ -142,6 +143,7 @@ _node_in_job = fields({"state": text(64), "joined": _COUNT, "exit": maybe(fields
 # By function; ``tail`` and ``pack`` answer only with errors.
 SHAPES: Dict[str, Shape] = {
     "node_info": fields({"node": anything}),
+    "store": fields({"place": maybe(_path)}),
     "arm": fields({"container": text(), "proof": _proof}),
     "prove": _proof,
     "release": anything,
@@ -211,8 +213,15 @@ SHAPES: Dict[str, Shape] = {
     ),
     "follow_job": anything,
 }
+_files = listed(listed(whole(0, MOST_ENTRIES), 2, least=2), MOST_ENTRIES)
 NEWS: Shape = fields(
-    {}, {"listening": listed(whole(1, 65535), 2), **dict.fromkeys(("armed", "archive", "frames"), truth)}
+    {},
+    {
+        "listening": listed(whole(1, 65535), 2),
+        **dict.fromkeys(("armed", "archive", "frames", "lacks"), truth),
+        "missing": _files,
+        "taken": _COUNT,
+    },
 )
 _failure = fields({"msg": text(_LONG)})
 

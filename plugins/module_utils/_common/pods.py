@@ -19,6 +19,8 @@ ORDER = "madctl.dev/order"
 CONTAINER = "run"
 # What a container finds, and where: programs, the key and the request, its own annotations.
 PROGRAMS, SECRETS, ORDERS = "/madctl", "/madctl-key", "/madctl-orders"
+# The code that is sent, in so many parts at most, which pods see in one directory.
+CODE, MOST_PARTS = "/madctl-code", 16
 BOOT, PARCEL, ABOUT = "madctl_pod.py", "programs.zip", "pod.json"
 KEY, REQUEST, ANNOTATIONS = "key", "request.json", "annotations"
 TERMINATION_LOG, TERMINATION_BYTES = "/dev/termination-log", 4096
@@ -33,6 +35,16 @@ _HOST = re.compile(r"pod-(\d{1,6})", re.ASCII)
 def name(run_id: str) -> str:
     """Return the name of all objects of a run."""
     return "madctl-" + run_id
+
+
+def code_name(run_id: str, number: int) -> str:
+    """Return the name of the object that has a part of the code of a run."""
+    return "%s-code-%d" % (name(run_id), number)
+
+
+def part(number: int) -> str:
+    """Return the name of the file of a part of the code."""
+    return "part-%02d" % number
 
 
 def host(index: int) -> str:

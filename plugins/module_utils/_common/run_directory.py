@@ -17,6 +17,10 @@ LOCK = "lock"
 PROGRAMS = "bin-"  # followed by the hash of the programs
 GONE = ".madctl-gone-"  # a directory that is being removed, or made; gc removes it after an interruption
 _USUAL = "/var/tmp/madctl-"
+# Directories of code that runs use, each named by its content, with its manifest, what its files looked like when they
+# were verified, and the files.
+TREES = "sync"
+MANIFEST, VERIFIED, FILES = "manifest", "verified", "files"
 
 
 def base(user_id: int) -> str:
@@ -47,6 +51,8 @@ HOST_FILE = "hostfile"
 BIN = "bin"
 LOGS = "logs"
 WORK = "work"
+# The run's own copy of the code, and a link to what it was copied from.
+CODE, TREE = "code", "tree"
 TORCHRUN = "torchrun"
 SPEC = "spec.json"
 READY = "ready"

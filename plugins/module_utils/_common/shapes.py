@@ -191,6 +191,7 @@ class _PlanParts(TypedDict, total=False):
     proof: Dict[str, Proof]
     spares: List[str]
     restart: Optional[Restart]
+    code: Optional[Dict[str, Any]]
 
 
 class Plan(_PlanParts):
@@ -198,7 +199,8 @@ class Plan(_PlanParts):
     A launch; where only the nodes know the run, it has only the required keys.
 
     ``beacon`` is shared storage to tell of failures, ``lock`` whether this run needs nodes to itself, ``network`` the
-    job's in CIDR notation; ``spares`` are nodes that may replace others.
+    job's in CIDR notation; ``spares`` are nodes that may replace others. ``code`` is what was sent for it: the
+    ``tree``, where it comes from, and its commit.
     """
 
     run_id: str
@@ -251,6 +253,8 @@ class ArmingRequest(NodePlan, _OnEveryNode):
     about: Dict[str, Any]
     programs: Dict[str, str]
     digest: str
+    tree: Optional[str]
+    trees: Optional[str]
 
 
 class MpiSpec(Relay):

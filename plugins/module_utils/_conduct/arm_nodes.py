@@ -94,6 +94,7 @@ class Arming:
     def _request(self, host: str, news: Dict[str, Any]) -> ArmingRequest:
         plan, node = self._plan, self._nodes[host]
         own = order.on_node(plan, node, self._relay_key)
+        code = plan.get("code") or {}
         return {
             **node,
             # The files hold these.
@@ -118,6 +119,8 @@ class Arming:
             "about": {**self._about, "host": host, "node_rank": node["node_rank"]},
             "programs": self._programs,
             "digest": self._digest,
+            "tree": code.get("tree"),
+            "trees": code.get("trees"),
         }
 
     def _samples(self, host: str) -> Optional[str]:

@@ -21,6 +21,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ca
 from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import Plan, Proof
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import arm_nodes, links, look, proving
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
+from ansible_collections.madctl.multinode.plugins.module_utils._conduct.sending import Sending
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import run_outcome
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower import Follower, Listener
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.orders import Orders
@@ -49,6 +50,7 @@ class Conductor:
         self.orders = Orders(tell)
         self._follower: Optional[Follower] = None
         self._is_following = False
+        self.sending: Optional[Sending] = None
         # Whether the reader of events takes no more for now.
         self.is_held: Callable[[], bool] = lambda: False
 
@@ -118,16 +120,33 @@ class Conductor:
     # -- the flow -------------------------------------------------------------------------------
 
     def probe(
-        self, hosts: Sequence[str], request: Dict[str, Any], own: Optional[Mapping[str, Dict[str, Any]]] = None
+        self,
+        hosts: Sequence[str],
+        request: Dict[str, Any],
+        own: Optional[Mapping[str, Dict[str, Any]]] = None,
+        code: Optional[Callable[[Agents], Sending]] = None,
     ) -> Dict[str, look.Seen]:
-        """Inspect all nodes; ``own`` is what differs in the request of single ones."""
+        """
+        Inspect all nodes.
+
+        Args:
+            own: What differs in the request of single ones.
+            code: Makes what sends code to each of them before.
+        """
 
         def told(host: str, answered: bool) -> None:
             way = kept.dumped(self._agents.ways[host])
             self._tell({"event": events.PROBED, "host": host, "answered": answered, "way": way}, b"")
 
-        seen = look.at_all(self._agents, list(hosts), request, told, lambda: self.is_over, own)
-        if self.is_over:
+        sending = self.sending = code(self._agents) if code else None
+
+        def is_over() -> bool:
+            return self.is_over or sending is not None and sending.trouble is not None
+
+        seen = look.at_all(self._agents, list(hosts), request, told, is_over, own, sending)
+        if sending is not None:
+            sending.end()
+        if is_over():
             # The files that nodes wrote for the proof will not be read.
             written = {host: storage.written(found.facts) for host, found in seen.items() if found.facts}
             proving.release(written, self._agents)

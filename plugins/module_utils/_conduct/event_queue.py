@@ -73,7 +73,7 @@ class Events:
     def tell(self, event: Dict[str, Any], payload: bytes) -> None:
         """Take one event."""
         with self._changed:
-            if payload:
+            if payload and event["event"] == events.LOG:
                 source = (event["host"], event["log"])
                 if not self._exact and self._bytes >= _WAITING_BYTES:
                     self._left_out[source] = self._left_out.get(source, 0) + len(payload)

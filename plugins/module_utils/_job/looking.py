@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog, codes, events, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
+from ansible_collections.madctl.multinode.plugins.module_utils._node import trees
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, chosen, findings, plan_text
@@ -23,7 +25,8 @@ def judged(conductor: Conductor, arguments: Arguments, hosts: List[str], in_full
     Args:
         in_full: Whether to probe also what this launch does not need.
     """
-    seen = conductor.probe(hosts, launch_request.probe(arguments, write=True, in_full=in_full))
+    asked = launch_request.probe(arguments, write=True, in_full=in_full)
+    seen = conductor.probe(hosts, {**asked, "chdir": _directory(arguments)})
     nodes = [(host, seen[host].facts if host in seen else None) for host in hosts]
     failed = [found.problem for found in seen.values() if found.problem]
     counted = hosts if arguments["nnodes"] else [host for host, facts in nodes if facts is not None]
@@ -39,6 +42,14 @@ def judged(conductor: Conductor, arguments: Arguments, hosts: List[str], in_full
         cells = check_table.cells(found.hosts, found.problems, found.warnings, _silent(found, arguments))
         conductor.tell({"event": events.PLANNED, **told, "found": findings.told(cells, found.fingerprints)})
     return found
+
+
+def _directory(arguments: Arguments) -> Optional[str]:
+    """Return where nodes look for the script; those that get code have no copy of it yet."""
+    code, chdir = arguments.get("code"), arguments["chdir"]
+    if not code:
+        return chdir and str(chdir)
+    return os.path.join(trees.place(code["trees"], code["tree"]), run_directory.FILES, chdir or "")
 
 
 def _silent(found: judgement.Judgement, arguments: Arguments) -> Dict[str, List[str]]:

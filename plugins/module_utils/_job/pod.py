@@ -23,7 +23,7 @@ import traceback
 from typing import Any, Callable, Dict, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, pod_log, pods, run_directory
-from ansible_collections.madctl.multinode.plugins.module_utils._job import pod_printer, pod_site, site, work
+from ansible_collections.madctl.multinode.plugins.module_utils._job import pod_code, pod_printer, pod_site, site, work
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import dial_in
 
 # For the agent of the first pod to reach the conductor beside it.
@@ -148,6 +148,8 @@ def main() -> None:
     try:
         known = pod_site.about()
         request = pod_site.request()
+        if "code" in request:
+            pod_code.unpack(request["code"])
     except site.SiteError as error:
         said = "%s: %s" % (pods.host(index), error)
         pod_printer.leave_text(said)

@@ -31,7 +31,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     text,
     whole,
 )
-from ansible_collections.madctl.multinode.plugins.module_utils._job import site, work
+from ansible_collections.madctl.multinode.plugins.module_utils._job import pod_code, site, work
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Door
 
 _MOST_BYTES = 1 << 24
@@ -154,6 +154,8 @@ class PodSite(site.Site):
         self._known, self._write, self._secrets, self._annotations = known, write, secrets, annotations
         self.hosts = [pods.host(number) for number in range(known.nodes)]
         self.given = request(secrets)
+        if self.given.get("code"):
+            self.given["code"] = {**self.given["code"], "trees": pod_code.base()}
         self.python = sys.executable
         self._shown: Optional[Dict[str, Any]] = None
         self._shown_at = 0.0
@@ -163,7 +165,7 @@ class PodSite(site.Site):
         return {
             **filled,
             "run_dir": run_directory.base(os.geteuid()),
-            "chdir": filled["chdir"] or os.getcwd(),
+            "chdir": filled["chdir"] or (None if self.given.get("code") else os.getcwd()),
             "python": filled["python"] or shutil.which("python3") or sys.executable,
         }
 

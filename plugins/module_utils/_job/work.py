@@ -168,7 +168,7 @@ class Work:
         site, given = self._site, self._site.given
         parsed, problems = validation.parsed(given["arguments"])
         filled = launch_request.filled(parsed)
-        arguments = site.arguments(filled)
+        arguments = {**site.arguments(filled), "code": given.get("code")}
         story = site.story(arguments["log_cap"])
 
         def tell(event: Dict[str, Any], payload: bytes) -> None:

@@ -23,6 +23,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.variable
 Arguments = Mapping[str, Any]
 
 _KEY_BYTES = 32
+# A cluster takes objects of up to 1 MiB; as text, each is a third longer.
+PART_BYTES = 700_000
 
 
 class Draft(NamedTuple):
@@ -42,6 +44,7 @@ def draft(
     only: Optional[str] = None,
     usual_port: Optional[str] = None,
     named: limits.Named = validation.as_variable,
+    code: Optional[manifests.Code] = None,
 ) -> Draft:
     """
     Draft a run.
@@ -50,9 +53,10 @@ def draft(
         only: What the pods do instead of a launch.
         usual_port: The port of the rendezvous if the user chose none, where the arguments have one nevertheless.
         named: How the user calls a row of the table of options.
+        code: The code that its pods get.
 
     Raises:
-        Refused: If the script cannot be sent.
+        Refused: If the script or the code cannot be sent.
     """
     asked, script = {**arguments, "run_id": run_id}, None
     if asked.get("k8s_send_script"):
@@ -63,15 +67,39 @@ def draft(
         "arguments": kubernetes_words.in_pods(asked, run_id, usual_port),
         "agents_seconds": manifests.agents_seconds(asked),
         **({"only": only} if only else {}),
+        **({"code": code.about} if code else {}),
     }
+    if code and len(code.parts) > names.MOST_PARTS:
+        raise _too_large(code, named(BY_NAME["sync"]))
     data, key = json.dumps(request).encode(), secrets.token_bytes(_KEY_BYTES)
-    parcel = manifests.Parcel(run_id, key, data, delivery.pod_program(), delivery.programs(), script)
+    parcel = manifests.Parcel(run_id, key, data, delivery.pod_program(), delivery.programs(), script, code)
     return Draft(asked, parcel)
+
+
+def code(about: Dict[str, Any], diff: bytes, warnings: List[Problem], data: bytes) -> manifests.Code:
+    """
+    Return the code that pods get, in parts.
+
+    Args:
+        about: What is told of it.
+        diff: Its difference to its commit.
+        warnings: What does not arrive.
+        data: What pods get.
+    """
+    parts = tuple(data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES))
+    return manifests.Code(about, diff, warnings, parts)
 
 
 def problems(drafted: Draft, named: limits.Named = validation.as_variable) -> List[Problem]:
     """Find what a cluster would refuse, its size included."""
     return limits.problems(drafted.asked, named) or limits.sizes(drafted.objects(), named)
+
+
+def _too_large(code: manifests.Code, called: str) -> Refused:
+    size, most = sum(map(len, code.parts)) / 1000**2, names.MOST_PARTS * PART_BYTES / 1000**2
+    message = "%s: the code takes %.1f MB compressed, and what carries it to pods holds %.1f MB" % (called, size, most)
+    remedy = "list what pods do not need in .madctlignore, or have it in the image or on a volume"
+    return Refused("SYNC_TOO_LARGE", message, remedy)
 
 
 def _script(asked: Arguments, called: str) -> Tuple[str, Tuple[str, bytes]]:

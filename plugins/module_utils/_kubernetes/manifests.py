@@ -16,6 +16,7 @@ import posixpath
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kubernetes_words
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
 
@@ -34,6 +35,19 @@ _PORTS = range(20000, 30000)
 _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
+class Code(NamedTuple):
+    """
+    The code that is sent: what its conductor has to know of it, and its parts, which pods put together.
+
+    ``diff`` and ``warnings`` stay here.
+    """
+
+    about: Dict[str, Any]
+    diff: bytes
+    warnings: List[Problem]
+    parts: Tuple[bytes, ...]
+
+
 class Parcel(NamedTuple):
     """What is sent to the pods of a run."""
 
@@ -43,6 +57,7 @@ class Parcel(NamedTuple):
     pod_program: str
     programs: bytes  # a zip
     script: Optional[Tuple[str, bytes]] = None  # its name and its bytes
+    code: Optional[Code] = None
 
 
 def port(run_id: str, master_port: Any = None) -> int:
@@ -71,7 +86,12 @@ def objects(asked: Arguments, parcel: Parcel, with_secret: bool = True) -> List[
         with_secret: Whether the Secret is among them.
     """
     secret = [_secret(asked, parcel)] if with_secret else []
-    return [*secret, _config_map(asked, parcel), _service(asked, parcel), _job(asked, parcel)]
+    code = [_part(asked, parcel, number) for number in range(len(_parts(parcel)))]
+    return [*secret, _config_map(asked, parcel), *code, _service(asked, parcel), _job(asked, parcel)]
+
+
+def _parts(parcel: Parcel) -> Tuple[bytes, ...]:
+    return parcel.code.parts if parcel.code else ()
 
 
 def _labels(run_id: str) -> Dict[str, str]:
@@ -109,6 +129,12 @@ def _config_map(asked: Arguments, parcel: Parcel) -> Manifest:
         "data": {names.BOOT: parcel.pod_program, names.ABOUT: json.dumps(pod)},
         "binaryData": {names.PARCEL: _encoded(parcel.programs), **script},
     }
+
+
+def _part(asked: Arguments, parcel: Parcel, number: int) -> Manifest:
+    found = _object("v1", "ConfigMap", asked, parcel)
+    found["metadata"]["name"] = names.code_name(parcel.run_id, number)
+    return {**found, "immutable": True, "binaryData": {names.part(number): _encoded(_parts(parcel)[number])}}
 
 
 def _service(asked: Arguments, parcel: Parcel) -> Manifest:
@@ -280,6 +306,11 @@ def _volumes(asked: Arguments, parcel: Parcel) -> Tuple[List[Manifest], List[Man
         {"name": "shm", "mountPath": SHM},
         {"name": "orders", "mountPath": names.ORDERS, "readOnly": True},
     ]
+    if parcel.code:
+        called_parts = [names.code_name(parcel.run_id, number) for number in range(len(parcel.code.parts))]
+        sources = [{"configMap": {"name": called}} for called in called_parts]
+        volumes.append({"name": "code", "projected": {"sources": sources}})
+        mounts.append({"name": "code", "mountPath": names.CODE, "readOnly": True})
     for number, one in enumerate(map(kubernetes_words.volume, asked.get("k8s_volumes") or [])):
         read_only = {"readOnly": True} if one.read_only else {}
         volume = {"claimName": one.claim, **read_only}

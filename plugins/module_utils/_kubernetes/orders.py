@@ -54,6 +54,11 @@ def delete(cluster: Cluster, run_id: str) -> bool:
         Refused: If one cannot be deleted.
     """
     found = [cluster.delete(kind, names.name(run_id)) for kind in (clusters.JOB, *_OTHERS)]
+    for number in range(names.MOST_PARTS):
+        # They are created in this order.
+        if not cluster.delete(clusters.CONFIG_MAP, names.code_name(run_id, number)):
+            break
+        found.append(True)
     return any(found)
 
 

@@ -53,6 +53,11 @@ class Case:
         base = self.request.run_dir or run_directory.base(self.facts[rank]["user_id"])
         return "%s/%s" % (base.rstrip("/"), self.request.run_id)
 
+    def code_dir(self, rank: int) -> str:
+        """Return a node's working directory in the run's copy of the code."""
+        parts = [self.run_dir(rank), run_directory.CODE, self.request.chdir]
+        return "/".join(part for part in parts if part)
+
 
 @dataclass(frozen=True)
 class Choices:

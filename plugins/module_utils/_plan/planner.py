@@ -92,6 +92,7 @@ def _plan(case: Case, choices: Choices, wanted: Dict[str, Proof]) -> Plan:
         "network": network,
         "nodes": _nodes(launch),
         "proof": wanted,
+        "code": request.code,
     }
 
 

@@ -44,6 +44,8 @@ class Request:
     additional_context: Tuple[Dict[str, Any], ...] = ()  # later ones win
     force_mirror_local: Optional[str] = None
     replace_containers: Tuple[str, ...] = ()
+    # What was sent to the nodes: the job then runs in its run's own copy, and ``chdir`` is below that.
+    code: Optional[Dict[str, Any]] = None
     attempt: int = 0  # never an option
     own: Dict[str, Own] = field(default_factory=dict)  # by host
 

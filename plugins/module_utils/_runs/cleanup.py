@@ -12,9 +12,15 @@ import os
 import shutil
 import stat
 import time
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Set, Tuple
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import filesystems, plain_text, run_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import (
+    filesystems,
+    manifest,
+    plain_text,
+    run_directory,
+)
 from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table, node_lock, procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 
@@ -31,8 +37,8 @@ def clear(request: Dict[str, Any]) -> Dict[str, Any]:
         request: As for ``survey``; ``days``; ``keep``, runs that live on another node; ``dry_run``.
 
     Returns:
-        ``removed`` (``run_id`` and ``bytes`` of each run), ``programs`` (likewise with ``name``), ``held`` (runs
-        that are still here), ``stuck`` (``path`` and ``reason`` of what could not be removed).
+        ``removed`` (``run_id`` and ``bytes`` of each run), ``programs`` (likewise with ``name``; trees of code
+        too), ``held`` (runs that are still here), ``stuck`` (``path`` and ``reason`` of what could not be removed).
     """
     # Directories first, processes second: a run that is armed in between is in neither list, and one that is armed
     # during the survey is young. Its directory was made for it, so the newest time in it is the time of its arming or
@@ -73,13 +79,28 @@ class _Clearing:
                     self.found["held"].append(name)
         for name in filter(survey.PROGRAMS.match, names):
             path = os.path.join(base, name)
-            is_used = name in _referred(base, gone) or self._processes.use(name, path)
+            is_used = name in _referred(base, gone, run_directory.BIN) or self._processes.use(name, path)
             size = None if is_used else self._old(path, ARMING_SECONDS)
-            if self._goes(path, size, self._is_free):
+            if self._goes(path, size, partial(self._is_free, base, run_directory.BIN)):
                 self.found["programs"].append({"name": name, "bytes": size})
+        self._trees(base, gone)
         if not self._is_dry and run_directory.is_of_job(base):
             with contextlib.suppress(OSError):
                 os.rmdir(base)
+
+    def _trees(self, base: str, gone: Set[str]) -> None:
+        """Clear the code that no run was copied from, and what is left of code that was being stored."""
+        room = os.path.join(base, run_directory.TREES)
+        for name in survey.names(room):
+            path = os.path.join(room, name)
+            if name.startswith(run_directory.GONE):
+                if not self._is_dry and self._now - _measure(path)[0] > ARMING_SECONDS:
+                    self._erase(path)
+            elif manifest.TREE.fullmatch(name):
+                is_used = name in _referred(base, gone, run_directory.TREE)
+                size = None if is_used else self._old(path, ARMING_SECONDS)
+                if self._goes(path, size, partial(self._is_free, base, run_directory.TREE)):
+                    self.found["programs"].append({"name": "%s/%s" % (run_directory.TREES, name), "bytes": size})
 
     def _old(self, path: str, least: float) -> Optional[int]:
         """Return the size of a directory in which nothing is young or mounted; None where something is."""
@@ -112,10 +133,10 @@ class _Clearing:
         self._erase(away)
         return True
 
-    def _is_free(self, path: str, away: str) -> bool:
-        """Return whether no run that is being armed has begun to use programs: arming makes them young."""
-        base, name = os.path.split(path)
-        return _measure(away)[0] <= self._now - max(self._age, ARMING_SECONDS) and name not in _referred(base, set())
+    def _is_free(self, base: str, link: str, path: str, away: str) -> bool:
+        """Return whether no run that is being armed has begun to use programs or code, which makes them young."""
+        is_old = _measure(away)[0] <= self._now - max(self._age, ARMING_SECONDS)
+        return is_old and os.path.basename(path) not in _referred(base, set(), link)
 
     def _erase(self, path: str) -> None:
         # A job can leave directories that forbid it even to their owner.
@@ -155,7 +176,7 @@ def _measure(path: str) -> Tuple[float, int]:
     return newest, size
 
 
-def _referred(base: str, gone: Set[str]) -> Set[str]:
-    """Return the names of programs that run directories use, except those that are gone."""
-    users = (os.path.join(base, name, run_directory.BIN) for name in survey.names(base) if name not in gone)
+def _referred(base: str, gone: Set[str], link: str) -> Set[str]:
+    """Return the names of programs or code that run directories use, by the link to it, except those that are gone."""
+    users = (os.path.join(base, name, link) for name in survey.names(base) if name not in gone)
     return set(map(os.path.basename, procfs.targets(users)))

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Dict, List, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
-from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
+from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files, trees
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import cleanup, packing
 
 _DAYS = 7.0
@@ -91,7 +91,7 @@ def _write(pack: str, run_dir: str, without: Sequence[str], most: int) -> None:
 def _fill(out: BinaryIO, run_dir: str, without: Sequence[str], most: int) -> None:
     # Most of it are numbers and text, and the nodes are waited for.
     with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1) as archive:
-        for frame in packing.packed(run_dir, without):
+        for frame in packing.packed(run_dir, [*without, *trees.unchanged(run_dir)]):
             archive.write(frame)
             if out.tell() > most:
                 raise TooMuch

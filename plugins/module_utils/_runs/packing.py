@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Tuple, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 
@@ -25,15 +25,16 @@ _PIECE = 1 << 18
 _SPELLED = 60
 
 
-def packed(run_dir: str, without: Iterable[str] = ()) -> Iterator[bytes]:
+def packed(run_dir: str, without: Iterable[Union[str, bytes]] = ()) -> Iterator[bytes]:
     """
     Yield the frames of an archive of files and directories, and nothing else.
 
     Args:
         without: Paths below the directory to leave out; the same names elsewhere are the job's.
     """
-    packing = _Packing(frozenset(map(os.fsencode, without)))
-    yield from packing.directory(os.fsencode(run_dir), "")
+    root = os.fsencode(run_dir)
+    packing = _Packing(frozenset(os.path.join(root, os.fsencode(path)) for path in without))
+    yield from packing.directory(root, "")
     left_out = {"left_out": packing.count, "names": packing.names} if packing.count else {}
     yield wire.encode({"end": True, **left_out})
 
@@ -57,7 +58,7 @@ class _Packing:
 
     def directory(self, path: bytes, prefix: str) -> Iterator[bytes]:
         """Pack what is in a directory; files of a living run may go at any moment."""
-        wanted = (entry for entry in os.listdir(path) if os.fsencode(prefix) + entry not in self._without)
+        wanted = (entry for entry in os.listdir(path) if os.path.join(path, entry) not in self._without)
         for name, entry in _spelled(sorted(wanted)):
             try:
                 yield from self._entry(os.path.join(path, entry), prefix + name)

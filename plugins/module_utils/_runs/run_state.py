@@ -15,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, events, run_directory, wire
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files
+from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files, trees
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import evidence, packing
 
 _RECORD_BYTES, _EVENTS_BYTES = 1 << 22, 1 << 26
@@ -129,7 +129,8 @@ def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
     """
     Write the run directory as an archive to standard output, after a line that says so.
 
-    It is a gzip stream of frames, each directory before its contents, each file before its bytes.
+    It is a gzip stream of frames, each directory before its contents, each file before its bytes. Of the run's copy of
+    code, it has what the job changed.
     """
     import gzip
 
@@ -140,6 +141,6 @@ def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
         return {"failed": True, "msg": "%s is not readable" % run_dir}
     tell({"archive": True})
     with open(1, "wb", closefd=False) as out, gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6) as archive:
-        for frame in packing.packed(run_dir, run_directory.OF_SUPERVISOR):
+        for frame in packing.packed(run_dir, [*run_directory.OF_SUPERVISOR, *trees.unchanged(run_dir)]):
             archive.write(frame)
     os._exit(0)

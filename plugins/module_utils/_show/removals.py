@@ -5,15 +5,19 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import size
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count
 
 
 def line(host: str, node: Mapping[str, Any], is_dry: bool) -> str:
-    """Write how many runs and programs a node had too many, and their size; empty if it had none."""
+    """Write how many runs, programs and trees of code a node had too many, and their size; empty if it had none."""
     runs, programs = node["removed"], node["programs"]
     parts = [count(len(runs), "run")] if runs else []
-    parts += [count(len(programs), "set of programs", "sets of programs")] if programs else []
+    code = sum(entry["name"].startswith(run_directory.TREES + "/") for entry in programs)
+    others = len(programs) - code
+    parts += [count(others, "set of programs", "sets of programs")] if others else []
+    parts += [count(code, "tree of code", "trees of code")] if code else []
     taken = size(sum(entry["bytes"] for entry in [*runs, *programs]))
     would = "would remove " if is_dry else ""
     return "%s: %s%s, %s" % (host, would, ", ".join(parts), taken) if parts else ""

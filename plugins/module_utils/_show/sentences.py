@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
+from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines import size
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
 from ansible_collections.madctl.multinode.plugins.module_utils._show.rows import CUT
 
@@ -18,6 +19,7 @@ Event = Dict[str, Any]
 LINKS = (events.SUSPECT, events.BACK)
 _INTERRUPTED = "interrupted; stopping all nodes; press Ctrl-C again to kill"
 _CAUSE = 200  # characters
+_COMMIT = 7  # characters of it, as git shows them
 
 
 class Sentence(NamedTuple):
@@ -34,6 +36,22 @@ class Sentence(NamedTuple):
 def answered(number: int) -> Sentence:
     """Tell how many nodes were probed."""
     return Sentence("probe", "%s answered" % count(number, "node"))
+
+
+def code(about: Mapping[str, Any]) -> str:
+    """Write which code a run has: its commit and branch, or its directory, and whether that was changed."""
+    branch = about.get("branch")
+    parts = [str(about["commit"])[:_COMMIT] if about.get("commit") else str(about["dir"])]
+    parts += ["on %s" % branch] if branch else []
+    return " ".join(parts) + (", with changes" if about.get("dirty") else "")
+
+
+def synced(event: Event) -> Sentence:
+    """Tell which code all nodes have, and how much of it was sent."""
+    about, nodes = event["code"], event["nodes"]
+    parts = "%s, %s" % (count(about["files"], "file"), size(about["bytes"]))
+    sent = "sent %s to %s" % (size(event["sent"]), count(nodes, "node")) if nodes else "all nodes have it"
+    return Sentence("code", "%s: %s; %s" % (code(about), parts, sent))
 
 
 def installing(hosts: Sequence[str]) -> Sentence:
@@ -152,6 +170,7 @@ BY_EVENT: Dict[str, Callable[[Event], Sentence]] = {
     events.STOPPING: lambda event: stopping(event.get("why")),
     **dict.fromkeys(LINKS, lambda event: about_links(event["event"], [event["host"]])),
     events.LOST: _lost,
+    events.SYNCED: synced,
     events.LOG_DEGRADED: _notice("the disk is full; output of %(log)s is lost"),
     events.FILES_SHORT: _notice("too few open files; the output of rank %(rank)s is in runner.*"),
     events.NO_DUMP: _notice("no stack traces, because py-spy is not installed"),

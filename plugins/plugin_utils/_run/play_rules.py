@@ -40,6 +40,10 @@ def _unmeant(task: Any, task_vars: Any) -> list[codes.Problem]:
     on = BY_NAME["on"]
     chosen = str(task_vars.get(on.variable) or on.default)
     is_other = chosen != on.default and chosen in on.kind.choices
+    sync = BY_NAME["sync"]
+    if is_other and task_vars.get(sync.variable):
+        message = "%s needs %s=%s" % (sync.variable, on.variable, on.default)
+        return [codes.problem("USAGE", None, message, "put the code where every node has it")]
     if not is_other or task.action.rpartition(".")[2].startswith(chosen):
         return []
     message = "%s=%s is only for the playbooks %s" % (on.variable, chosen, _PLAYBOOKS[chosen])

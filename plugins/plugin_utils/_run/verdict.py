@@ -10,13 +10,15 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, events
+from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement
 from ansible_collections.madctl.multinode.plugins.module_utils._request import launch_request
 from ansible_collections.madctl.multinode.plugins.module_utils._show import check_table, findings, plan_text, sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show import chosen as chosen_output
+from ansible_collections.madctl.multinode.plugins.module_utils._sync.code import read
 from ansible_collections.madctl.multinode.plugins.plugin_utils._nodes import own_settings
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import play_rules, request_of, results
+from ansible_collections.madctl.multinode.plugins.plugin_utils._run import code, play_rules, request_of, results
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 
@@ -37,10 +39,21 @@ def look(
         in_full: Whether to probe also what this launch does not need, see ``launch_request.probe``.
     """
     hosts = request_of.in_rank_order(variables)
+    try:
+        sent = read(arguments)
+    except Refused as refused:
+        return judgement.Judgement(None, [refused.problem], [])
+    arguments = sent.arguments(arguments) if sent else arguments
     playbook_screen.probing(hosts)
     write = boolean(arguments.get("write", True)) and not stages.is_dry
     asked = launch_request.probe(arguments, write, in_full)
-    seen = conductor.probe(hosts, asked, launch_request.probes(arguments, asked))
+    sending = code.sending(sent, arguments, stages.is_dry) if sent else None
+    seen = conductor.probe(hosts, asked, launch_request.probes(arguments, asked), sending)
+    if sent and conductor.sending:
+        if conductor.sending.trouble:
+            return judgement.Judgement(None, [conductor.sending.trouble], [])
+        if not conductor.is_over:
+            code.tell(conductor, sent, conductor.sending)
     nothing: Any = None, None
     nodes = [(host, seen.get(host, nothing)[0]) for host in hosts]
     failed = [problem for _, problem in (seen.get(host, nothing) for host in hosts) if problem]
@@ -48,6 +61,8 @@ def look(
     counted = hosts if nnodes else [host for host, facts in nodes if facts is not None]
     request = request_of.request(arguments, request_of.slots(variables, counted))
     judged = judgement.judge(request, nodes, failed, nnodes, arguments["max_restarts"], stages.installs)
+    if sent:
+        judged = replace(judged, warnings=[*sent.warnings, *judged.warnings])
     empty = chosen_output.problems(request_of.chosen(arguments), judged.plan) if judged.plan else []
     if empty:
         judged = replace(judged, plan=None, problems=empty)

@@ -13,7 +13,7 @@ from tests.integration.cluster.volumes import field
 
 Object = dict[str, Any]
 _REFERENCE = re.compile(r"\$(?:\$|\(([-._a-zA-Z0-9]+)\))")
-FILES = ("configMap", "secret", "downwardAPI")
+FILES = ("configMap", "secret", "downwardAPI", "projected")
 
 
 def not_modelled(pod: Object) -> str | None:

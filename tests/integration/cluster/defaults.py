@@ -75,7 +75,7 @@ def pod_spec(spec: Object) -> None:
             if "fieldRef" in variable.get("valueFrom", {}):
                 variable["valueFrom"]["fieldRef"].setdefault("apiVersion", "v1")
     for volume in spec.get("volumes") or ():
-        for name in ("configMap", "secret", "downwardAPI"):
+        for name in ("configMap", "secret", "downwardAPI", "projected"):
             if name in volume:
                 volume[name].setdefault("defaultMode", 0o644)
         for item in volume.get("downwardAPI", {}).get("items") or ():

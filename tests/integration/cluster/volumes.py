@@ -53,6 +53,10 @@ def files(store: Store, pod: Object, volume: Object) -> dict[str, tuple[bytes, i
         MountError: If what it names is not there.
     """
     namespace = pod["metadata"]["namespace"]
+    if "projected" in volume:
+        mode = volume["projected"].get("defaultMode", 0o644)
+        parts = (files(store, pod, {"name": volume["name"], **one}) for one in volume["projected"].get("sources", []))
+        return {path: (content, mode) for part in parts for path, (content, _) in part.items()}
     if "downwardAPI" in volume:
         source = volume["downwardAPI"]
         mode = source.get("defaultMode", 0o644)

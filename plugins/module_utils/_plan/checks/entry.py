@@ -28,6 +28,9 @@ def choose(case: Case, choices: Choices) -> Chosen:
         return at_home, [problem("ENTRY_HUNG", host, "%s does not answer" % request.chdir) for host in hung]
     seen = [(host, facts["files"]) for host, facts in case.nodes if facts["files"]]
     found = _entries(case, seen, choices)
+    if request.code:
+        at_code = replace(choices, cwds=[case.code_dir(rank) for rank in range(len(case.hosts))])
+        return at_code, [*_without_directory(request.chdir, seen), *found]
     if request.chdir is None:
         return at_home, found
     without = [host for host, own in seen if not own["chdir_exists"]]
@@ -35,15 +38,20 @@ def choose(case: Case, choices: Choices) -> Chosen:
         return replace(choices, cwds=[request.chdir] * len(case.hosts)), found
     message = "directory %s not found" % request.chdir
     if request.chdir_required:
-        return at_home, [problem("CHDIR_MISSING", host, message) for host in without]
+        return at_home, _without_directory(request.chdir, seen)
     relative = command_line.relative(request.work, request.shape)
     if relative is not None:
-        remedy = "put it where every node has it, give its absolute path, or --chdir"
+        remedy = "send it: --sync DIR; or put it where every node has it, or give its absolute path, or --chdir"
         return at_home, [
             problem("ENTRY_MISSING", host, "%s, so no %s" % (message, relative), remedy) for host in without
         ]
     message = "%s is not on every node: the job runs in the home directory" % request.chdir
     return at_home, [problem("CHDIR_HOME", None, message), *found]
+
+
+def _without_directory(directory: Optional[str], seen: _Seen) -> List[Problem]:
+    message = "directory %s not found" % directory
+    return [problem("CHDIR_MISSING", host, message) for host, own in seen if not own["chdir_exists"]]
 
 
 def _entries(case: Case, seen: _Seen, choices: Choices) -> List[Problem]:

@@ -26,6 +26,7 @@ RUN = "20261101-120000-aaaaaaaa"
 OTHER = "20261101-120000-aabbbbbb"
 PLAN = {"runner": "torchrun", "shape": "script", "master_addr": "a", "master_port": 1, "nnodes": 2, "world_size": 2}
 NODES = [{"host": host, "node_rank": rank, "run_dir": "/var/tmp/madctl-0/r"} for rank, host in enumerate(("a", "b"))]
+CODE = {"tree": "0" * 64, "dir": "/x", "files": 1, "bytes": 2, "commit": "a" * 40, "branch": "main\x1b", "dirty": True}
 TARGETS = Targets(("a", "b"), build([Host("a"), Host("b")], "me", 22, "-o x"), ("i.yml",))
 
 
@@ -313,6 +314,9 @@ BROKEN = {
     "sources are a text": changed(targets={"names": ["a", "b"], "inventory": TARGETS.inventory, "sources": "x"}),
     "status of no text": changed(status=["running"]),
     "code of no number": changed(exit_code="0"),
+    "sent code of no tree": changed(code={**CODE, "tree": "../" * 22}),
+    "sent code of odd parts": changed(code={**CODE, "branch": ["x"]}),
+    "sent code of less than nothing": changed(code={**CODE, "bytes": -1}),
 }
 
 
@@ -463,6 +467,41 @@ def test_a_record_is_private_and_whole(monkeypatch):
     assert path().read_bytes() == before
     assert stat.S_IMODE(path().stat().st_mode) == 0o600
     assert [entry.name for entry in record_store.directory().iterdir()] == [path().name]
+
+
+def test_the_code_of_a_run_is_remembered_and_its_difference_goes_with_the_record():
+    remember(code=CODE, status="failed", ended=2.0)
+    assert record_store.save_diff(RUN, b"") is None and not record_store.diff(RUN).exists()
+    assert record_store.save_diff(RUN, b"+\xff\n") is None
+    assert stat.S_IMODE(record_store.diff(RUN).stat().st_mode) == 0o600
+    assert record_store.load(RUN).code == CODE
+
+    record_store.forget(record_store.load(RUN))
+    assert list(record_store.directory().iterdir()) == []
+
+
+def test_a_difference_that_cannot_be_written_is_a_notice(monkeypatch):
+    full(monkeypatch)
+
+    assert record_store.save_diff(RUN, b"x").code == "RECORD_UNWRITABLE"
+
+
+def test_the_difference_of_sent_code_is_written_beside_the_record():
+    found, planned, _ = session()
+    plan = {**planned["plan"], "code": CODE}
+    found.on_event({"event": "synced", "code": CODE, "nodes": 2, "sent": 10}, b"+new\n")
+    found.on_event({**planned, "plan": plan}, b"")
+
+    assert record_store.load(RUN).code == CODE
+    assert record_store.diff(RUN).read_bytes() == b"+new\n"
+
+
+def test_a_node_cannot_say_which_code_was_sent():
+    found, planned, _ = session()
+    found.on_event({"event": "synced", "host": "a", "code": CODE, "nodes": 2, "sent": 10}, b"+forged\n")
+    found.on_event(planned, b"")
+
+    assert record_store.load(RUN).code is None and not record_store.diff(RUN).exists()
 
 
 def session(detached=False):

@@ -103,6 +103,8 @@ def test_a_spec_has_every_field_of_its_type(runner):
         "origin": "r",
         "programs": {},
         "digest": "x",
+        "tree": None,
+        "trees": None,
         "about": about,
     }
     shared = {key: plan[key] for key in ("run_id", "lock", "beacon", "start_timeout", "grace")}

@@ -28,7 +28,15 @@ def end(base, run_id=RUN, **more):
 def armed(base, monkeypatch, run_id=RUN, origin=RUN):
     """Arm as far as the run directory, and return the answer."""
     monkeypatch.setattr(arming.prove, "prove", lambda *_: {})
-    request = {"run_dir": f"{base}/{run_id}", "origin": origin, "digest": "0" * 64, "programs": {}, "proof": {}}
+    request = {
+        "run_dir": f"{base}/{run_id}",
+        "origin": origin,
+        "digest": "0" * 64,
+        "programs": {},
+        "proof": {},
+        "tree": None,
+        "trees": None,
+    }
     # The next thing that it needs does not exist.
     return arming.arm({**request, "hostfile": None, "about": None}, lambda _: None)
 

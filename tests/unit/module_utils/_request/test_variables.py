@@ -186,7 +186,8 @@ def test_a_role_and_its_module_take_the_same_and_no_option_is_forgotten(role, mo
         of_launch = {row.name for row in TABLE if row.option in typed} - {"install"}
         of_job = {name for name in of_launch if name.startswith(("slurm_", "k8s_"))} | {"on", "run_root"}
         assert of_launch - of_job <= specified
-        # These are about plans that are made before a job starts, and madengine and notes are for none of pods.
+        # These are about plans that are made before a job starts; code is sent over SSH alone; and madengine and notes are
+        # for none of pods.
         madengine = {"additional_context", "force_mirror_local", "replace_containers"}
         for role, own, other, less in (
             ("slurm", "slurm_", "k8s_", set()),
@@ -194,4 +195,10 @@ def test_a_role_and_its_module_take_the_same_and_no_option_is_forgotten(role, mo
         ):
             in_job = arguments_of_role(role)
             mine = {name for name in of_launch - {"on"} if not name.startswith(other)}
-            assert {name for name in mine if name.replace(own, "") not in in_job} <= {"write", "plan", "only", *less}
+            assert {name for name in mine if name.replace(own, "") not in in_job} <= {
+                "write",
+                "plan",
+                "only",
+                "sync",
+                *less,
+            }

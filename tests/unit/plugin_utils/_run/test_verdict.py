@@ -43,7 +43,7 @@ class Probed:
 
     is_over = True
 
-    def probe(self, hosts, request, own=None):
+    def probe(self, hosts, request, own=None, code=None):
         self.hosts, self.request = hosts, request
         return {}
 
@@ -67,7 +67,7 @@ class Reached(Probed):
     def __init__(self):
         self.told = []
 
-    def probe(self, hosts, request, own=None):
+    def probe(self, hosts, request, own=None, code=None):
         return {host: (node(number), None) for number, host in enumerate(hosts, 1)}
 
     def tell(self, event):

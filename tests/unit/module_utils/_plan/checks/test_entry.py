@@ -124,8 +124,8 @@ def test_work_that_needs_no_directory_runs_in_the_home_directory(work, shape):
 @pytest.mark.parametrize(
     ("fault", "code", "remedy"),
     [
-        ("does not exist", "ENTRY_MISSING", "put it where every node has it"),
-        ("is not on the PATH", "ENTRY_MISSING", "put it where every node has it"),
+        ("does not exist", "ENTRY_MISSING", "put it where every node has it, or send it: --sync DIR"),
+        ("is not on the PATH", "ENTRY_MISSING", "put it where every node has it, or send it: --sync DIR"),
         ("is not on the PATH, but in the working directory", "ENTRY_MISSING", "write ./run.sh"),
         ("is not executable", "ENTRY_UNUSABLE", "chmod +x run.sh, or write: bash run.sh"),
         ("is a directory", "ENTRY_UNUSABLE", "give a program"),
