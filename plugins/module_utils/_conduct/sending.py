@@ -46,6 +46,11 @@ class _Node:
         self.sent = self.taken = 0
         self.heard = time.monotonic()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has taken everything, and others must take more first."""
+        return self.source is not None and self.source.is_held and self.sent == self.taken
+
 
 class Sending:
     """Sends one tree; ``trouble`` is what ends all of it."""
@@ -62,6 +67,7 @@ class Sending:
         self._request = {"tree": tree.identity, "run_dir": run_dir, "only_look": only_look}
         self._nodes: Dict[str, _Node] = {}
         self._sources: Dict[Tuple[int, ...], packing.Source] = {}
+        self._is_over = False
         self.trouble: Optional[codes.Problem] = None
         # How many bytes were sent, to how many nodes.
         self.sent = 0
@@ -91,6 +97,7 @@ class Sending:
 
     def end(self) -> None:
         """Send nothing more; nodes remove what they have of it."""
+        self._is_over = True
         for host in list(self._nodes):
             node = self._drop(host)
             if node.call is not None:
@@ -207,7 +214,9 @@ class Sending:
         """Give up nodes that take nothing."""
         now = time.monotonic()
         for host, node in list(self._nodes.items()):
-            if node.call is not None and now - node.heard > _SILENCE_SECONDS:
+            if node.is_waiting:
+                node.heard = now
+            elif node.call is not None and now - node.heard > _SILENCE_SECONDS:
                 self._refuse(host, "it took nothing for %g s" % _SILENCE_SECONDS)
-        if self.trouble is None:
+        if not self._is_over:
             self._agents.loop.after(_LOOK_SECONDS, self._look)

@@ -324,3 +324,26 @@ def test_no_more_than_a_window_waits_for_a_node_that_takes_nothing(nodes, tmp_pa
     monkeypatch.setattr(sending, "_SILENCE_SECONDS", -1.0)
     own._look()
     assert [one["code"] for one in found] == ["SYNC_FAILED"]
+
+
+def test_a_node_that_waits_for_a_silent_one_is_not_given_up_with_it(nodes, tmp_path, monkeypatch):
+    write(tmp_path / "code", "a")
+    (tmp_path / "code/a").write_bytes(os.urandom(1 << 24))
+    monkeypatch.setattr(sending.packing, "_AHEAD", 20)
+    calls, failed = {}, []
+    own = sending.Sending(nodes.agents, reading.read(str(tmp_path / "code")), None, False)
+    nodes.agents.call = lambda host, task: task.started(calls.setdefault(host, Lies()))
+    for host in ("fast", "hung"):
+        own.begin(host, failed.append, failed.append)
+    for news in ({"lacks": True}, {"missing": [[0, 0]]}):
+        own._told("fast", news)
+        own._told("hung", news)
+    for taken in range(1, 20 + sending._WINDOW + 1):
+        own._told("fast", {"taken": taken})
+    before = len(calls["fast"].data)
+    monkeypatch.setattr(sending, "_SILENCE_SECONDS", -1.0)
+    own._look()
+    assert [one["host"] for one in failed] == ["hung"]
+
+    nodes.loop.until(lambda: len(calls["fast"].data) > before, 10)
+    assert len(calls["fast"].data) > before
