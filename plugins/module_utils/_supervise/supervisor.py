@@ -40,10 +40,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._supervise.separa
 if TYPE_CHECKING:
     from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes import MpiSpec, Spec
 
-SWEEP_TERM_SECONDS, FLUSH_SECONDS, DUMP_SECONDS = 3.0, 30.0, 10.0
+SWEEP_TERM_SECONDS = 3.0
+FLUSH_SECONDS, DUMP_SECONDS, CLEAN_SECONDS = 30.0, 10.0, 75.0
 # MPI's daemons end by themselves, this much later than mpirun.
 DAEMON_SECONDS = 5.0
-CLEAN_SECONDS = 75.0
 
 
 class Supervisor:
