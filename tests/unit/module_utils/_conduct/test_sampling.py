@@ -95,7 +95,7 @@ def test_a_slow_node_is_asked_again_soon_and_holds_up_no_other(agents, sampling)
     agents.measure("n2")
     agents.loop.move(0.3)
     assert list(agents.asked) == ["n1"]
-    agents.loop.move(0.1)
+    agents.loop.move(0.2)
 
     assert set(agents.asked) == {"n1", "n2"}
 
