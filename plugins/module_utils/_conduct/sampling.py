@@ -16,6 +16,8 @@ MEASURE = "_runs.measuring:measure"
 # Where a vendor's tool has to run, an answer takes some seconds.
 _SECONDS = 20.0
 _PAUSE, _LATER = 1.0, 5.0
+# Of less time than this, a share says little: it is counted in hundredths of a second.
+_LEAST_PAUSE = 0.4
 
 
 class Node(NamedTuple):
@@ -82,10 +84,11 @@ class Sampling:
             self._before.pop(host, None)
             self._again(host, _LATER)
             return
-        measured = answer["measured"]
+        # Before the first answer, time has gone into the connection.
+        took = now - began if host in self._before else 0.0
         self.nodes[host] = self._node(host, answer, now)
         if not self.nodes[host].is_over:
-            self._again(host, max(0.0, _PAUSE - (now - began)) if measured else _PAUSE)
+            self._again(host, max(_LEAST_PAUSE, _PAUSE - took))
 
     def _node(self, host: str, answer: Answer, now: float) -> Node:
         measured, before = answer["measured"], self._before.get(host)

@@ -21,6 +21,7 @@ _FILE_SECONDS, _TOOL_SECONDS = 2.0, 12.0
 # The first sample of a run comes early, as it may be short; what starts a program is done less often.
 _FIRST_SECONDS, _TOOL_INTERVAL = 1.0, 30.0
 _ERROR_CHARACTERS = 200
+_MOST_BYTES = 1 << 20
 
 Data = Dict[str, Any]
 
@@ -99,13 +100,16 @@ def read(path: str) -> List[Data]:
 
 def write(path: str, samples: List[Data], seconds: float) -> None:
     """
-    Write the file, whole or not at all.
+    Write the file, whole or not at all; of many ranks, it has fewer samples.
 
     Raises:
         OSError: If that is not possible.
     """
     partial = path + ".partial"
-    data = json.dumps({"interval_seconds": seconds, "samples": samples}).encode()
+    data = _dumped(samples, seconds)
+    while len(data) > _MOST_BYTES and len(samples) > 1:
+        samples = samples[(len(samples) + 1) // 2 :]
+        data = _dumped(samples, seconds)
     small_files.remove(partial)
     descriptor = small_files.opened(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
@@ -115,6 +119,10 @@ def write(path: str, samples: List[Data], seconds: float) -> None:
     except OSError:
         small_files.remove(partial)
         raise
+
+
+def _dumped(samples: List[Data], seconds: float) -> bytes:
+    return json.dumps({"interval_seconds": seconds, "samples": samples}).encode()
 
 
 def keep(run_dir: str, beside: Optional[str]) -> None:

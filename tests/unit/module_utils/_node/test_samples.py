@@ -69,6 +69,19 @@ def test_the_last_samples_are_kept_and_the_newest_of_them_where_others_see_it(cl
     assert (tmp_path / "samples.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_of_very_many_ranks_fewer_samples_are_kept(tmp_path):
+    ranks = {rank: measured.load(percent=1.0) for rank in range(500)}
+    path = tmp_path / "samples.json"
+    samples.write(str(path), [measured.sample(ranks, time=float(at)) for at in range(30)], 10.0)
+
+    assert path.stat().st_size <= 1 << 20
+    assert 1 < len(samples.read(str(path))) < 30
+    assert samples.read(str(path))[-1]["time"] == 29.0
+    most = {rank: measured.load(percent=1.0) for rank in range(4096)}
+    samples.write(str(path), [measured.sample(most)] * 3, 10.0)
+    assert len(samples.read(str(path))) == 1
+
+
 def test_samples_go_on_where_an_earlier_program_ended(clockwork, no_gpus, tmp_path):
     clockwork(tmp_path, series(3))
     clockwork(tmp_path, series(4))
