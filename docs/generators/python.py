@@ -52,7 +52,7 @@ def _type(action: argparse.Action) -> str:
     if "=" in form:
         return "Pairs | None"
     found = "Words" if type(action).__name__ in keywords.REPEATED else _OF_FORM.get(form, "Word")
-    if form == "TEXT" and found == "Word":
+    if action.dest in keywords.OF_DATA:
         found = "str | Mapping[str, Any]"
     if action.nargs == argparse.OPTIONAL:
         found = f"bool | {found}"

@@ -26,12 +26,17 @@ from madctl.request.parser import Parser
 
 # What argparse calls options that may be given several times.
 REPEATED = ("_AppendAction", "_ExtendAction")
+# Options whose text is data, too.
+OF_DATA = ("additional_context",)
 _COMMANDS = {"launch": launch, "check": check}
 # What they say is said otherwise in Python, or nothing is printed.
 _LEFT_OUT = {
     "dry_run": "to start nothing, call madctl.check",
     "output": "results are objects; to print as the command line does, pass show=True",
     "with_secret": None,
+    "profile": "settings are for the command line; pass keywords",
+    "on_end": "wait for the run, and go on in Python",
+    "notify": "wait for the run, and send what it returned",
     "help": None,
     "help_all": None,
 }
@@ -109,7 +114,7 @@ def _texts(name: str, action: argparse.Action, value: Any) -> list[str]:
     """Return the values of an option as they are typed, one for each time that it is."""
     form = action.metavar if isinstance(action.metavar, str) else ""
     if isinstance(value, Mapping):
-        if form == "TEXT":
+        if action.dest in OF_DATA:
             return [text(name, _json(name, value))]
         if "=" not in form:
             raise _unfit(name, "text, a number or a list", value)

@@ -74,15 +74,12 @@ class LaunchOptions(TypedDict, total=False):
     node_selector: Pairs | None
     nodelist: Words | None
     nodes: Word | None
-    note: str | Mapping[str, Any] | None
-    notify: Word | None
+    note: Word | None
     nproc_per_node: Word | None
     on: Literal["ssh", "slurm", "k8s"] | None
-    on_end: Word | None
     partition: Word | None
     port: Word | None
     priority_class: Word | None
-    profile: Word | None
     python: Path | None
     qos: Word | None
     queue: Word | None
@@ -99,7 +96,7 @@ class LaunchOptions(TypedDict, total=False):
     scheduler_name: Word | None
     send_script: bool | None
     service_account: Word | None
-    setup: str | Mapping[str, Any] | None
+    setup: Word | None
     shared_fstype: Words | None
     shared_path: Words | None
     shm_size: Word | None
@@ -176,7 +173,6 @@ class CheckOptions(TypedDict, total=False):
     partition: Word | None
     port: Word | None
     priority_class: Word | None
-    profile: Word | None
     python: Path | None
     qos: Word | None
     queue: Word | None
@@ -192,7 +188,7 @@ class CheckOptions(TypedDict, total=False):
     scheduler_name: Word | None
     send_script: bool | None
     service_account: Word | None
-    setup: str | Mapping[str, Any] | None
+    setup: Word | None
     shared_fstype: Words | None
     shared_path: Words | None
     shm_size: Word | None
