@@ -97,7 +97,7 @@ TABLE = (
     Row("shared_fstypes", "--shared-fstype", kinds.TEXT, commas, told="madctl_shared_fstypes: [{}]"),
     Row("env", "--env", kinds.VARIABLES, default={}),
     Row("chdir", "--chdir", kinds.TEXT),
-    Row("sync", "--sync", kinds.TEXT),
+    Row("sync", "--sync", kinds.PRINTABLE),
     Row("run_dir", "--run-dir", kinds.TEXT),
     Row("timeout", "--timeout", kinds.LIMIT, default=0),
     Row("idle_timeout", "--idle-timeout", kinds.LIMIT, default=0),
