@@ -82,12 +82,22 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "python": python or (None if has_own else caller_python(environment)),
         "python_required": python is not None,
         "chdir": checkout or (None if is_in_pods or options.sync else os.getcwd()),
-        "sync": None if options.sync is None else os.path.abspath(options.sync),
+        "sync": _synced(options),
         "chdir_required": checkout is not None,
         "install": not options.no_install and not options.dry_run,
         "become": True,
     }
     return {PREFIX + name: value for name, value in given.items() if value is not None}
+
+
+def _synced(options: argparse.Namespace) -> str | None:
+    """Return the directory to send to nodes."""
+    if options.sync is None:
+        return None
+    path: str = os.path.abspath(options.sync)
+    if not path.isprintable():
+        raise refused("SYNC_REFUSED", f"Ansible cannot carry the name of the directory {path!r}", remedy="rename it")
+    return path
 
 
 def _as_typed(options: argparse.Namespace) -> list[Row]:

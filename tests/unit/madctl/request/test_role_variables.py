@@ -82,3 +82,23 @@ def test_a_line_of_an_env_file_ends_at_its_newline_and_is_never_shown(tmp_path):
     options.env_file = "/dev/zero"
     with pytest.raises(UsageError, match="longer than"):
         role_variables._environment(options, {})
+
+
+def test_code_is_sent_from_a_path_and_becomes_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = variables("--sync code/.. -- train.py")
+    assert (found["madctl_sync"], "madctl_chdir" in found) == (str(tmp_path), False)
+    assert variables("--sync . --chdir src -- train.py")["madctl_chdir"] == "src"
+    assert "madctl_sync" not in variables("-- train.py")
+
+    odd = tmp_path / "a\nb"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    assert refused("--sync . -- train.py").code == "SYNC_REFUSED"
+
+
+@pytest.mark.parametrize("place", ["--on slurm --nodes 2", "--on k8s --nnodes 2 --image i"])
+def test_code_is_sent_over_ssh_alone(place, capsys):
+    assert cli.main(["launch", *place.split(), "--sync", ".", "--", "train.py"]) == ExitCode.USAGE
+    assert "--sync needs --on ssh" in capsys.readouterr().err
+    assert cli.main(["launch", "--hosts", "a", "--sync", "", "--", "train.py"]) == ExitCode.USAGE
