@@ -110,7 +110,7 @@ def sample(before: Mapping[str, Any], after: Mapping[str, Any]) -> Data:
 def _used(before: Optional[Mapping[str, Any]], after: Mapping[str, Any], seconds: float) -> Data:
     names = _rank_load if "has_ended" in after else _load
     share = None
-    if before is not None and seconds >= _LEAST_SECONDS:
+    if before is not None and seconds >= _LEAST_SECONDS and after["processes"]:
         # Of processes that ended in between, what they used may be lost.
         share = round(max(0.0, after["cpu_seconds"] - before["cpu_seconds"]) / seconds * 100, 1)
     return {"cpu_percent": share, **{name: after[name] for name in names}}

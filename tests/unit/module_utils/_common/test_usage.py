@@ -28,6 +28,13 @@ def test_a_sample_has_shares_of_the_time_between_two_measurements():
     assert found["memory_total_bytes"] == 256 << 30
 
 
+def test_a_rank_without_processes_has_no_share():
+    before, after = (measured.measurement(at, ranks={0: 5.0}) for at in (10.0, 12.0))
+    after["ranks"]["0"].update(processes=0, cpu_seconds=0.0)
+
+    assert usage.sample(before, after)["ranks"]["0"]["cpu_percent"] is None
+
+
 def test_without_time_in_between_there_are_no_shares():
     found = usage.sample(GOOD, GOOD)
 
