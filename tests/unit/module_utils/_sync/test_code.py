@@ -6,7 +6,7 @@ import os
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
-from ansible_collections.madctl.multinode.plugins.plugin_utils._run import code
+from ansible_collections.madctl.multinode.plugins.module_utils._sync import code
 from tests.unit.module_utils.code_by_hand import commit, run_git, write
 
 
