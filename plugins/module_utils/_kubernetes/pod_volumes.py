@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The volumes of a pod: our programs, key, orders and code, memory to share, the user's own. Private to the collection."""
+"""The volumes of a pod: our programs, key, orders, code; memory; those of the user. Private to the collection."""
 
 from __future__ import annotations
 

@@ -97,8 +97,11 @@ def test_code_is_sent_from_a_path_and_becomes_the_working_directory(tmp_path, mo
     assert refused("--sync . -- train.py").code == "SYNC_REFUSED"
 
 
-@pytest.mark.parametrize("place", ["--on slurm --nodes 2", "--on k8s --nnodes 2 --image i"])
-def test_code_is_sent_over_ssh_alone(place, capsys):
-    assert cli.main(["launch", *place.split(), "--sync", ".", "--", "train.py"]) == ExitCode.USAGE
-    assert "--sync needs --on ssh" in capsys.readouterr().err
+def test_code_is_not_sent_to_another_login_node(capsys):
+    where = "--on slurm --nodes 2 --run-root /r --login a"
+    assert cli.main(["launch", *where.split(), "--sync", ".", "--", "train.py"]) == ExitCode.USAGE
+    assert "--sync and --login exclude each other" in capsys.readouterr().err
+
+
+def test_the_name_of_the_directory_to_sync_is_not_empty():
     assert cli.main(["launch", "--hosts", "a", "--sync", "", "--", "train.py"]) == ExitCode.USAGE
