@@ -31,7 +31,7 @@ def test_commands_of_a_run_start_no_ansible(lab, ansible, tmp_path):
     assert madctl("logs", env=environment).out.count("out of 2") == 3
     assert madctl("attach", env=environment).code == 0
     assert madctl("collect", "--to", str(tmp_path / "got"), env=environment).code == 0
-    assert sorted(os.listdir(tmp_path / "got")) == ["node1", "node2", "node3"]
+    assert sorted(os.listdir(tmp_path / "got")) == ["node1", "node2", "node3", "report.html"]
     assert madctl("ps", "--lab", lab.name, "--hosts", "node[1-3]", env=environment).code == 0
     assert madctl("stop", env=environment).code == 0
     assert calls() == 1

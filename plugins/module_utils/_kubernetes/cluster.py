@@ -100,7 +100,8 @@ def _settings(kubernetes: Any, kubeconfig: str, context: str) -> Tuple[Any, str,
             config.load_incluster_config()
             with open(_SERVICE_ACCOUNT, encoding="utf-8") as stream:
                 return kubernetes.client.ApiClient(), "", stream.read(256).strip()
-        path, named = os.path.expanduser(kubeconfig) or None, context or None
+        # The package itself reads the variable only when it is imported.
+        path, named = os.path.expanduser(kubeconfig) or os.environ.get("KUBECONFIG") or None, context or None
         contexts, current = config.list_kube_config_contexts(config_file=path)
         chosen = next((one for one in contexts if one["name"] == named), current) if named else current
         client = config.new_client_from_config(config_file=path, context=named)
