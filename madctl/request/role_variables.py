@@ -107,6 +107,8 @@ def _require_what_they_need(options: argparse.Namespace) -> None:
     for option, (other, is_given) in needed(options).items():
         if getattr(options, option[2:].replace("-", "_")) and not is_given:
             raise refused("USAGE", f"{option} needs {other}")
+    if options.sync == "":  # As of "$CODE" that is not set: it is neither this directory nor none.
+        raise refused("USAGE", "--sync names no directory", remedy="name that of your code, or leave --sync out")
     if options.tags and options.as_command:
         raise refused("USAGE", "--tags and --command exclude each other")
 

@@ -38,6 +38,10 @@ def test_a_launcher_in_a_launcher_is_refused_with_what_to_write():
     assert found.remedy == "leave it out, madctl starts torchrun: --nproc-per-node 1 -- world.py"
 
 
+def test_a_directory_to_send_without_a_name_is_neither_this_one_nor_none():
+    assert refused("--sync '' -- train.py").message == "--sync names no directory"
+
+
 @pytest.mark.parametrize("line", ["''", "-- ''", "--command -- '' x", "--runner mpirun -- ''"])
 def test_an_empty_word_is_not_a_script(line):
     found = refused(line)
