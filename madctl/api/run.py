@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import plain
+from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import STOPPED
 from madctl import result as commands
 from madctl.api import html, reading, results
 from madctl.api.following import Following
@@ -181,6 +182,9 @@ def _attached(record: Record, following: Following) -> commands.Result:
     from madctl.verbs.attach import follower
 
     has_ended = verdicts.has_ended(record)
+    if record.status == STOPPED:
+        # That nothing is left was proved, and its pods may be gone.
+        return _remembered(record, ())
     options = argparse.Namespace(output="text", since="now", rank=[], host=[])
     try:
         following.follow(session := follower(record, options))
@@ -197,7 +201,9 @@ def _remembered(record: Record, notices: Sequence[Problem]) -> commands.Result:
     """Return how a run has ended by what this machine remembers."""
     code = ExitCode.INTERNAL if record.exit_code is None else record.exit_code
     remedy = f"see madctl logs {record.run_id}"
-    errors = [Problem("RUN_FAILED", record.cause or f"it has {record.status}", remedy=remedy)] if code else []
+    known = {STOPPED: Problem("RUN_STOPPED", record.cause or "the run was stopped")}
+    failed = Problem("RUN_FAILED", record.cause or f"the run has {record.status}", remedy=remedy)
+    errors = [known.get(record.status, failed)] if code else []
     return commands.Result("attach", record.status, code, record.run_id, None, errors, notices)
 
 

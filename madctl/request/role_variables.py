@@ -82,12 +82,22 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
         "python": python or (None if has_own else caller_python(environment)),
         "python_required": python is not None,
         "chdir": checkout or (None if is_in_pods or options.sync else os.getcwd()),
-        "sync": None if options.sync is None else os.path.abspath(options.sync),
+        "sync": _synced(options),
         "chdir_required": checkout is not None,
         "install": not options.no_install and not options.dry_run,
         "become": True,
     }
     return {PREFIX + name: value for name, value in given.items() if value is not None}
+
+
+def _synced(options: argparse.Namespace) -> str | None:
+    """Return the directory to send to nodes."""
+    if options.sync is None:
+        return None
+    path: str = os.path.abspath(options.sync)
+    if not path.isprintable():
+        raise refused("SYNC_REFUSED", f"Ansible cannot carry the name of the directory {path!r}", remedy="rename it")
+    return path
 
 
 def _as_typed(options: argparse.Namespace) -> list[Row]:
@@ -107,8 +117,6 @@ def _require_what_they_need(options: argparse.Namespace) -> None:
     for option, (other, is_given) in needed(options).items():
         if getattr(options, option[2:].replace("-", "_")) and not is_given:
             raise refused("USAGE", f"{option} needs {other}")
-    if options.sync == "":  # As of "$CODE" that is not set: it is neither this directory nor none.
-        raise refused("USAGE", "--sync names no directory", remedy="name that of your code, or leave --sync out")
     if options.tags and options.as_command:
         raise refused("USAGE", "--tags and --command exclude each other")
 

@@ -26,7 +26,6 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes impor
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.madctl.multinode.plugins.module_utils._request import run_ids
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
-from ansible_collections.madctl.multinode.plugins.module_utils._sync import code, packing
 from ansible_collections.madctl.multinode.plugins.plugin_utils._run import in_pods, play_rules, request_of
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import cluster_screen, playbook_screen
 
@@ -77,13 +76,11 @@ class ActionModule(ActionBase):
             playbook_screen.refuse([codes.problem("WORK_MISSING", None, "there is nothing to run", "set madctl_work")])
         is_dry, run_id = bool(self._task.check_mode or arguments.get("dry_run")), run_id or run_ids.new()
         found = {"run_id": run_id, "is_dry": is_dry}
-        own = code.read(arguments)
         drafted = drafting.draft(
-            own.placed(arguments) if own else arguments,
+            arguments,
             run_id,
             job_directory.ONLY_CHECK if state == "checked" else None,
             BY_NAME["master_port"].default,
-            code=drafting.code(*own.told, packing.stream(own.tree)) if own else None,
         )
         playbook_screen.refuse(drafting.problems(drafted))
         cluster = in_pods.reach(arguments)

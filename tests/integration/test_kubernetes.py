@@ -60,13 +60,10 @@ def test_a_program_launches_in_pods(site):
     run = api.launch("sh", "-c", "echo from $NODE_RANK; exit 3", **where)
     lines, result = sorted(run.logs(follow=True)), run.wait()
     again = api.run(run.id).wait()
-    later = api.launch("sleep", "300", detach=True, **where)
-    stopped = later.stop()
 
     assert lines == ["from 0", "from 1"]
     assert (result.status, result.exit_code, result.errors[0].code) == ("failed", 6, "COMMAND_FAILED")
     assert (again.status, again.exit_code) == ("failed", 6)
-    assert stopped.status == "stopped" and later.wait().status == "stopped"
 
 
 # -- runs ------------------------------------------------------------------------------------------

@@ -156,6 +156,7 @@ def test_madctl_imports_of_the_brain_only_what_runs_anywhere(path):
         "_job",
         "_kubernetes",
         "_submit",
+        "_sync",
     }
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how_to/kubernetes.md"
 RBAC = ROOT / "docs/how_to/kubernetes/rbac.yml"
 # What the jobs of several schedulers take.
-SHARED = {"--on", "--nodes", "--nnodes", "--gpus-per-node", "--exclusive", "--run-root"}
+SHARED = {"--on", "--nodes", "--nnodes", "--gpus-per-node", "--exclusive", "--run-root", "--sync"}
 
 
 def section(title):

@@ -35,6 +35,7 @@ EXCEPTIONS = {
         "script": "what a Python runs: a script, a module, or code",
     },
     "plugins/module_utils/_common/run_directory.py": {"torchrun": "a directory"},
+    "plugins/module_utils/_kubernetes/parcel.py": {"script": "the key of the user's script in an object"},
     "plugins/module_utils/_node/docker.py": {"madengine": _PROGRAM},
     "plugins/module_utils/_plan/checks/order.py": {"madengine": "a check"},
     "plugins/module_utils/_plan/container_scripts.py": {"mpirun": _PROGRAM},

@@ -109,10 +109,15 @@ def sample(before: Mapping[str, Any], after: Mapping[str, Any]) -> Data:
 
 def _used(before: Optional[Mapping[str, Any]], after: Mapping[str, Any], seconds: float) -> Data:
     names = _rank_load if "has_ended" in after else _load
-    share = None
-    if before is not None and seconds >= _LEAST_SECONDS:
+    share, spent = None, after["cpu_seconds"]
+    if before is None:
+        # It has begun in between, and so has all that it used.
+        seconds = after["age_seconds"] or 0.0
+    else:
         # Of processes that ended in between, what they used may be lost.
-        share = round(max(0.0, after["cpu_seconds"] - before["cpu_seconds"]) / seconds * 100, 1)
+        spent = max(0.0, spent - before["cpu_seconds"])
+    if seconds >= _LEAST_SECONDS and after["processes"]:
+        share = round(spent / seconds * 100, 1)
     return {"cpu_percent": share, **{name: after[name] for name in names}}
 
 

@@ -17,6 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.codes imp
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import delivery, limits, manifests
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import parcel as parcels
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kubernetes_words, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
 
@@ -31,7 +32,7 @@ class Draft(NamedTuple):
     """A run that is not created yet: its arguments by the names of the table of options, and what its pods get."""
 
     asked: Arguments
-    parcel: manifests.Parcel
+    parcel: parcels.Parcel
 
     def objects(self, with_secret: bool = True) -> List[manifests.Manifest]:
         """Return its objects in the order in which they are created."""
@@ -44,7 +45,7 @@ def draft(
     only: Optional[str] = None,
     usual_port: Optional[str] = None,
     named: limits.Named = validation.as_variable,
-    code: Optional[manifests.Code] = None,
+    code: Optional[parcels.Code] = None,
 ) -> Draft:
     """
     Draft a run.
@@ -72,11 +73,11 @@ def draft(
     if code and len(code.parts) > names.MOST_PARTS:
         raise _too_large(code, named(BY_NAME["sync"]))
     data, key = json.dumps(request).encode(), secrets.token_bytes(_KEY_BYTES)
-    parcel = manifests.Parcel(run_id, key, data, delivery.pod_program(), delivery.programs(), script, code)
+    parcel = parcels.Parcel(run_id, key, data, delivery.pod_program(), delivery.programs(), script, code)
     return Draft(asked, parcel)
 
 
-def code(about: Dict[str, Any], diff: bytes, warnings: List[Problem], data: bytes) -> manifests.Code:
+def code(about: Dict[str, Any], diff: bytes, warnings: List[Problem], data: bytes) -> parcels.Code:
     """
     Return the code that pods get, in parts.
 
@@ -87,7 +88,7 @@ def code(about: Dict[str, Any], diff: bytes, warnings: List[Problem], data: byte
         data: What pods get.
     """
     parts = tuple(data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES))
-    return manifests.Code(about, diff, warnings, parts)
+    return parcels.Code(about, diff, warnings, parts)
 
 
 def problems(drafted: Draft, named: limits.Named = validation.as_variable) -> List[Problem]:
@@ -95,7 +96,7 @@ def problems(drafted: Draft, named: limits.Named = validation.as_variable) -> Li
     return limits.problems(drafted.asked, named) or limits.sizes(drafted.objects(), named)
 
 
-def _too_large(code: manifests.Code, called: str) -> Refused:
+def _too_large(code: parcels.Code, called: str) -> Refused:
     size, most = sum(map(len, code.parts)) / 1000**2, names.MOST_PARTS * PART_BYTES / 1000**2
     message = "%s: the code takes %.1f MB compressed, and what carries it to pods holds %.1f MB" % (called, size, most)
     remedy = "list what pods do not need in .madctlignore, or have it in the image or on a volume"

@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Optional,
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
-from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests, pod_volumes
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kubernetes_values as values
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kubernetes_words, validation
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, Row
@@ -25,7 +25,7 @@ Reason = values.Reason
 SCRIPT_BYTES = 256 << 10
 _OBJECT_BYTES = 1 << 20
 _LEAST_TTL = 60.0
-_OURS = (names.PROGRAMS, names.SECRETS, names.ORDERS, manifests.SHM)
+_OURS = (names.PROGRAMS, names.SECRETS, names.ORDERS, names.CODE, pod_volumes.SHM)
 _SYSTEM = ("/proc", "/sys", "/dev")
 
 

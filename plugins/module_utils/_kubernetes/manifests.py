@@ -13,17 +13,17 @@ import hashlib
 import json
 import math
 import posixpath
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
-from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import pod_volumes
+from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.parcel import SCRIPT, Parcel
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kubernetes_words
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME
 
 Arguments = Mapping[str, Any]
 Manifest = Dict[str, Any]
 
-SCRIPT, SHM = "script", "/dev/shm"
 _MANAGED = {names.MANAGER_LABEL: names.MANAGER}
 # How long agents may take from the start of the first pod: others may still have to pull the image.
 _AGENTS_SECONDS = 300
@@ -33,31 +33,6 @@ _ENDING_SECONDS = 35
 _DEADLINE_SECONDS = 60
 _PORTS = range(20000, 30000)
 _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-
-
-class Code(NamedTuple):
-    """
-    The code that is sent: what its conductor has to know of it, and its parts, which pods put together.
-
-    ``diff`` and ``warnings`` stay here.
-    """
-
-    about: Dict[str, Any]
-    diff: bytes
-    warnings: List[Problem]
-    parts: Tuple[bytes, ...]
-
-
-class Parcel(NamedTuple):
-    """What is sent to the pods of a run."""
-
-    run_id: str
-    key: bytes
-    request: bytes  # JSON
-    pod_program: str
-    programs: bytes  # a zip
-    script: Optional[Tuple[str, bytes]] = None  # its name and its bytes
-    code: Optional[Code] = None
 
 
 def port(run_id: str, master_port: Any = None) -> int:
@@ -190,7 +165,7 @@ def _deadline(asked: Arguments) -> Optional[int]:
 def _template(asked: Arguments, parcel: Parcel) -> Manifest:
     # A sidecar would live longer than the agent beside it, and come between ranks.
     apart = {"sidecar.istio.io/inject": "false"}
-    volumes, mounts = _volumes(asked, parcel)
+    volumes, mounts = pod_volumes.of(asked, parcel)
     policy = {"imagePullPolicy": asked["k8s_image_pull_policy"]} if asked.get("k8s_image_pull_policy") else {}
     container = {
         "name": names.CONTAINER,
@@ -277,43 +252,3 @@ def _resources(asked: Arguments) -> Manifest:
         found[asked["k8s_gpu_resource"]] = str(asked["k8s_gpus_per_node"])
     found.update(kubernetes_words.pair(text) for text in asked.get("k8s_resources") or [])
     return {"resources": {"requests": found, "limits": dict(found)}} if found else {}
-
-
-def _volumes(asked: Arguments, parcel: Parcel) -> Tuple[List[Manifest], List[Manifest]]:
-    """Return the volumes of a pod, and where its container sees them."""
-    called = names.name(parcel.run_id)
-    paths = {
-        **{key: key for key in (names.BOOT, names.ABOUT, names.PARCEL)},
-        **({SCRIPT: parcel.script[0]} if parcel.script else {}),
-    }
-    memory = {"medium": "Memory", **({"sizeLimit": asked["k8s_shm_size"]} if asked.get("k8s_shm_size") else {})}
-    annotations = {"path": names.ANNOTATIONS, "fieldRef": {"fieldPath": "metadata.annotations"}}
-    items = [{"key": key, "path": path} for key, path in paths.items()]
-    # Of a user other than root, only the group may read it.
-    mode = 0o440 if asked.get("k8s_run_as_user") else 0o400
-    volumes: List[Manifest] = [
-        {"name": "programs", "configMap": {"name": called, "items": items}},
-        {
-            "name": "key",
-            "secret": {"secretName": called, "defaultMode": mode},
-        },
-        {"name": "shm", "emptyDir": memory},
-        {"name": "orders", "downwardAPI": {"items": [annotations]}},
-    ]
-    mounts: List[Manifest] = [
-        {"name": "programs", "mountPath": names.PROGRAMS, "readOnly": True},
-        {"name": "key", "mountPath": names.SECRETS, "readOnly": True},
-        {"name": "shm", "mountPath": SHM},
-        {"name": "orders", "mountPath": names.ORDERS, "readOnly": True},
-    ]
-    if parcel.code:
-        called_parts = [names.code_name(parcel.run_id, number) for number in range(len(parcel.code.parts))]
-        sources = [{"configMap": {"name": called}} for called in called_parts]
-        volumes.append({"name": "code", "projected": {"sources": sources}})
-        mounts.append({"name": "code", "mountPath": names.CODE, "readOnly": True})
-    for number, one in enumerate(map(kubernetes_words.volume, asked.get("k8s_volumes") or [])):
-        read_only = {"readOnly": True} if one.read_only else {}
-        volume = {"claimName": one.claim, **read_only}
-        volumes.append({"name": "volume-%d" % number, "persistentVolumeClaim": volume})
-        mounts.append({"name": "volume-%d" % number, "mountPath": one.path, **read_only})
-    return volumes, mounts

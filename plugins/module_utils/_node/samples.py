@@ -127,7 +127,7 @@ def _dumped(samples: List[Data], seconds: float) -> bytes:
 
 def keep(run_dir: str, beside: Optional[str]) -> None:
     """
-    Keep the last samples of a run up to date, until this process is ended.
+    Keep the last samples of a run up to date, until it is told to end, or this process is ended.
 
     Args:
         beside: A file on shared storage for the newest of them, or None.
@@ -141,6 +141,8 @@ def keep(run_dir: str, beside: Optional[str]) -> None:
         time.sleep(pause)
         pause = interval
         after = measure(run_dir, asks_gpus)
+        if usage.job(run_dir).is_stopping:
+            return  # Ranks that end say nothing about what they did before.
         asks_gpus = asks_gpus and after["gpus_error"] != shares.HUNG
         kept = [*kept, shares.sample(before, after)][-shares.KEPT :]
         before = after

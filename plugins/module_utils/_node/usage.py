@@ -19,7 +19,7 @@ MOST_RANKS = 4096
 _EVENTS_BYTES = 1 << 24
 # Fields of a process's ``stat`` from the third one: its parent, four times in ticks, its start, its memory in pages.
 _PARENT, _TIMES, _START, _PAGES = 1, slice(11, 15), 19, 21
-_KEPT = (events.STARTED, events.JOINED, events.RANK_EXIT)
+_KEPT = (events.STARTED, events.JOINED, events.RANK_EXIT, events.STOPPING)
 
 
 class Process(NamedTuple):
@@ -39,11 +39,12 @@ class Rank(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What of a run is on this node: the processes that start ranks, since when, and the ranks."""
+    """What of a run is on this node: the processes that start ranks, since when, the ranks; whether it must end."""
 
     runners: List[int]
     began: Optional[float]
     ranks: Dict[int, Rank]
+    is_stopping: bool = False
 
 
 def job(run_dir: str) -> Job:
@@ -63,8 +64,10 @@ def _job(told: Iterable[Dict[str, Any]]) -> Job:
     runners: List[int] = []
     began: Optional[float] = None
     ranks: Dict[int, Rank] = {}
+    is_stopping = False
     for event in told:
         kind, rank = event["event"], event.get("rank")
+        is_stopping = is_stopping or kind == events.STOPPING
         if kind == events.STARTED:
             runners.append(event["pid"])
             began = began if began is not None else event.get("time")
@@ -72,7 +75,7 @@ def _job(told: Iterable[Dict[str, Any]]) -> Job:
             ranks[rank] = Rank(event["pid"])
         elif kind == events.RANK_EXIT and rank in ranks:
             ranks[rank] = ranks[rank]._replace(has_ended=True)
-    return Job(runners, began, ranks)
+    return Job(runners, began, ranks, is_stopping)
 
 
 # -- processes --------------------------------------------------------------------------------------

@@ -77,9 +77,6 @@ def contradictions(given: Mapping[str, Any]) -> List[Problem]:
     if not given.get("run_root"):
         message = "a job needs a directory that its submitter and all of its nodes see"
         found.append(_usage(message, "--run-root PATH"))
-    if given.get("sync"):
-        message = "%s is read where the job is submitted, and on another machine it is not there"
-        found.append(_usage(message % BY_NAME["sync"].variable, "submit on the login node itself"))
     if given.get("slurm_gpus_per_node") and given.get("slurm_gres"):
         both = " and ".join(BY_NAME[name].variable for name in ("slurm_gpus_per_node", "slurm_gres"))
         found.append(_usage("%s exclude each other" % both, "leave one of them out"))

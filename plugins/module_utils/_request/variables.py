@@ -97,7 +97,7 @@ TABLE = (
     Row("shared_fstypes", "--shared-fstype", kinds.TEXT, commas, told="madctl_shared_fstypes: [{}]"),
     Row("env", "--env", kinds.VARIABLES, default={}),
     Row("chdir", "--chdir", kinds.TEXT),
-    Row("sync", "--sync", kinds.TEXT),
+    Row("sync", "--sync", kinds.PRINTABLE),
     Row("setup", "--setup", kinds.SHELL_TEXT, default=""),
     Row("login_shell", "--login-shell", kinds.SWITCH, default=False, told="madctl_login_shell: true"),
     Row("run_dir", "--run-dir", kinds.TEXT),

@@ -25,7 +25,8 @@ def choose(case: Case, choices: Choices) -> Chosen:
     at_home = replace(choices, cwds=[facts["home"] for facts in case.facts])
     hung = [host for host, facts in case.nodes if facts["files"] is None]
     if hung:
-        return at_home, [problem("ENTRY_HUNG", host, "%s does not answer" % request.chdir) for host in hung]
+        place = request.chdir or "the working directory"
+        return at_home, [problem("ENTRY_HUNG", host, "%s does not answer" % place) for host in hung]
     seen = [(host, facts["files"]) for host, facts in case.nodes if facts["files"]]
     found = _entries(case, seen, choices)
     if request.code:
@@ -50,7 +51,7 @@ def choose(case: Case, choices: Choices) -> Chosen:
 
 
 def _without_directory(directory: Optional[str], seen: _Seen) -> List[Problem]:
-    message = "directory %s not found" % directory
+    message = "directory %s not found" % (directory or "with the code")
     return [problem("CHDIR_MISSING", host, message) for host, own in seen if not own["chdir_exists"]]
 
 

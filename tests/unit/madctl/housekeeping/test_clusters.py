@@ -42,7 +42,7 @@ def test_a_run_that_has_ended_is_deleted(monkeypatch, objects):
     cluster = FakeCluster(*objects)
     found = clean(monkeypatch, cluster)
 
-    assert len(cluster.deleted) == 4 and [record.run_id for record in found.over()] == [RUN]
+    assert len({kind for kind, _ in cluster.deleted}) == 4 and [record.run_id for record in found.over()] == [RUN]
     assert found.lines() == [f"namespace train of a: deleted {RUN}"]
 
 

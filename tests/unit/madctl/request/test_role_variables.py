@@ -38,10 +38,6 @@ def test_a_launcher_in_a_launcher_is_refused_with_what_to_write():
     assert found.remedy == "leave it out, madctl starts torchrun: --nproc-per-node 1 -- world.py"
 
 
-def test_a_directory_to_send_without_a_name_is_neither_this_one_nor_none():
-    assert refused("--sync '' -- train.py").message == "--sync names no directory"
-
-
 @pytest.mark.parametrize("line", ["''", "-- ''", "--command -- '' x", "--runner mpirun -- ''"])
 def test_an_empty_word_is_not_a_script(line):
     found = refused(line)
@@ -86,3 +82,26 @@ def test_a_line_of_an_env_file_ends_at_its_newline_and_is_never_shown(tmp_path):
     options.env_file = "/dev/zero"
     with pytest.raises(UsageError, match="longer than"):
         role_variables._environment(options, {})
+
+
+def test_code_is_sent_from_a_path_and_becomes_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = variables("--sync code/.. -- train.py")
+    assert (found["madctl_sync"], "madctl_chdir" in found) == (str(tmp_path), False)
+    assert variables("--sync . --chdir src -- train.py")["madctl_chdir"] == "src"
+    assert "madctl_sync" not in variables("-- train.py")
+
+    odd = tmp_path / "a\nb"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    assert refused("--sync . -- train.py").code == "SYNC_REFUSED"
+
+
+def test_code_is_not_sent_to_another_login_node(capsys):
+    where = "--on slurm --nodes 2 --run-root /r --login a"
+    assert cli.main(["launch", *where.split(), "--sync", ".", "--", "train.py"]) == ExitCode.USAGE
+    assert "--sync and --login exclude each other" in capsys.readouterr().err
+
+
+def test_the_name_of_the_directory_to_sync_is_not_empty():
+    assert cli.main(["launch", "--hosts", "a", "--sync", "", "--", "train.py"]) == ExitCode.USAGE

@@ -16,16 +16,24 @@ GOOD = measured.measurement(ranks={0: 5.0, 10: 6.0}, gpus=[measured.gpu(ranks=[0
 def test_a_sample_has_shares_of_the_time_between_two_measurements():
     before = measured.measurement(10.0, 500, 1000, {0: 5.0, 2: 7.0, 10: 1.0}, job=50.0)
     after = measured.measurement(12.0, 800, 2000, {10: 4.0, 0: 5.5, 2: 6.0, 3: 9.0}, job=53.0)
+    after["ranks"]["3"]["age_seconds"] = 18.0
     found = usage.sample(before, after)
 
     assert usage.is_measured(before)
     assert usage.is_sample(found)
     assert (found["seconds"], found["cpu_percent"], found["job"]["cpu_percent"]) == (2.0, 30.0, 150.0)
-    # Of rank 2 a process has ended, which its parent did not wait for; rank 3 has just joined.
+    # Of rank 2 a process has ended, which its parent did not wait for; rank 3 has joined, and is 18 s old.
     assert [(rank, load["cpu_percent"]) for rank, load in found["ranks"].items()] == [
-        *(("0", 25.0), ("2", 0.0), ("3", None), ("10", 150.0)),
+        *(("0", 25.0), ("2", 0.0), ("3", 50.0), ("10", 150.0)),
     ]
     assert found["memory_total_bytes"] == 256 << 30
+
+
+def test_a_rank_without_processes_has_no_share():
+    before, after = (measured.measurement(at, ranks={0: 5.0}) for at in (10.0, 12.0))
+    after["ranks"]["0"].update(processes=0, cpu_seconds=0.0)
+
+    assert usage.sample(before, after)["ranks"]["0"]["cpu_percent"] is None
 
 
 def test_without_time_in_between_there_are_no_shares():

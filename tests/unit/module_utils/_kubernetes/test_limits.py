@@ -21,7 +21,7 @@ QUANTITY = (
 POSITIVE = "must be greater than zero, and less than 2**63"
 TOLERATION = "must be KEY[=VALUE][:EFFECT], with an effect of NoSchedule, PreferNoSchedule, NoExecute"
 PATH = "must be mounted on an absolute path without '.', '..' or empty parts"
-PLACE = "must not be mounted on / or in /proc, /sys, /dev, /madctl, /madctl-key, /madctl-orders, /dev/shm"
+PLACE = "must not be mounted on / or in /proc, /sys, /dev, /madctl, /madctl-key, /madctl-orders, /madctl-code, /dev/shm"
 FULLY = "must be fully qualified, with the domain of the plugin that offers it"
 NO_MORE = "must be no more than {} characters".format
 

@@ -89,6 +89,17 @@ def test_samples_go_on_where_an_earlier_program_ended(clockwork, no_gpus, tmp_pa
     assert len(samples.read(str(tmp_path / "samples.json"))) == 2 + 3
 
 
+def test_what_a_run_does_while_it_is_told_to_end_is_no_sample(monkeypatch, no_gpus, tmp_path):
+    event = {"event": "stopping", "seq": 9, "reason": "stopped"}
+    (tmp_path / "events.jsonl").write_text(json.dumps(event) + "\n")
+    samples.write(str(tmp_path / "samples.json"), [measured.sample()], 10.0)
+    monkeypatch.setattr(samples, "measure", lambda *_: measured.measurement())
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    samples.keep(str(tmp_path), None)
+
+    assert samples.read(str(tmp_path / "samples.json")) == [measured.sample()]
+
+
 def test_a_driver_that_hangs_is_not_asked_again(clockwork, no_gpus, tmp_path):
     told = clockwork(tmp_path, [*series(2), *series(3, gpus_error=shares.HUNG)])
 

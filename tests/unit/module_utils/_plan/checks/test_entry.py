@@ -230,3 +230,23 @@ def test_a_module_is_looked_for_where_the_job_looks(tmp_path):
     assert not module_is_there("/", "mine")
     assert module_is_there("/", "mine", PYTHONPATH=str(tmp_path))
     assert os.path.isfile(sys.executable)
+
+
+# -- code that was sent ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "below"), [({"chdir": None}, "code"), ({"chdir": "src"}, "code/src"), ({"run_dir": "/b/"}, "code/src")]
+)
+def test_a_job_runs_in_its_own_copy_of_the_code(fields, below):
+    request = {"code": {"tree": "0" * 64}, "chdir_required": True, "chdir": "src", "run_dir": "/b", **fields}
+    plan = make([node(1), node(2)], "train.py", **request).plan
+
+    assert [own["cwd"] for own in plan["nodes"]] == [f"/b/r/{below}"] * 2
+    assert plan["code"] == request["code"]
+
+
+def test_a_node_without_a_directory_of_the_code_is_refused():
+    found = make([node(1), changed(2, "files", "chdir_exists", False)], "train.py", code={"tree": "0" * 64})
+
+    assert codes(found) == [("CHDIR_MISSING", "n2")]

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is sent to the pods of a run. Data; private to the collection."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem
+
+SCRIPT = "script"
+
+
+class Code(NamedTuple):
+    """
+    The code that is sent: what its conductor has to know of it, and its parts, which pods put together.
+
+    ``diff`` and ``warnings`` stay here.
+    """
+
+    about: Dict[str, Any]
+    diff: bytes
+    warnings: List[Problem]
+    parts: Tuple[bytes, ...]
+
+
+class Parcel(NamedTuple):
+    """What is sent to the pods of a run."""
+
+    run_id: str
+    key: bytes
+    request: bytes  # JSON
+    pod_program: str
+    programs: bytes  # a zip
+    script: Optional[Tuple[str, bytes]] = None  # its name and its bytes
+    code: Optional[Code] = None
