@@ -48,8 +48,9 @@ def run(options: argparse.Namespace) -> int:
     lines = columns.aligned(listing.heads(found, rows, profile))
     lines += [""] * bool(lines and rows) + columns.aligned(listing.lines(rows))
     if not rows:
-        where = f"in {finding.NAME} here or above, in {finding.user()} or in the environment"
-        lines += [f"no settings {where}; madctl config --init writes an example"]
+        where = f"no settings in {finding.NAME} here or above, in {finding.user()} or in the environment"
+        nothing = f"{where}; madctl config --init writes an example"
+        lines += ["", "nothing is set there or in the environment"] if found.files else [nothing]
     return print_answer(options, None, listing.data(found, rows, profile), lines, [])
 
 
@@ -77,7 +78,7 @@ def _trust(options: argparse.Namespace, found: Sources) -> int:
     files = [file for file in found.files if file.is_project]
     if not files:
         message = f"there is no {finding.NAME} in this directory or above it"
-        raise refused("SETTINGS_INVALID", message, remedy="only the file of a project need be trusted")
+        raise refused("SETTINGS_INVALID", message, remedy="your own file needs no trust")
     by_key = {key: action for command in found.commands for key, action in command.options.items()}
     entries = [entry for file in files for table in file.tables.values() for entry in table.values()]
     risky = [entry for entry in entries if trust.needs(by_key[entry.key], entry)]

@@ -170,8 +170,20 @@ def _explained(problem: Problem, settings: Mapping[str, Setting]) -> Problem:
     said = f"{problem.message} {problem.remedy or ''}"
     named = [key for key in settings if re.search(rf"(?<![\w-])--{re.escape(key)}(?![\w-])", said)]
     quoted = [key for key, one in settings.items() if key != _FREE_TEXT and _is_quoted(one.last.value, said)]
-    places = [f"{key} is from {settings[key].last.origin}" for key in named or quoted]
+    blamed = [(key, _blamed(key, settings[key], said)) for key in named or quoted]
+    places = [f"{key} is from {entry.origin}" for key, entry in blamed if entry]
     return replace(problem, message=f"{problem.message} ({', '.join(places)})") if places else problem
+
+
+def _blamed(key: str, setting: Setting, said: str) -> Entry | None:
+    """Return the entry that a problem is about; None if it is about a variable that was typed, beside those set."""
+    names = re.findall(rf"--{ENV} (\w+)", said) if key == ENV else []
+    entries = [
+        entry
+        for entry in setting.entries
+        if not names or any(re.search(rf"(?<!\w){name}(?!\w)", str(entry.value)) for name in names)
+    ]
+    return entries[-1] if entries else None
 
 
 def _is_quoted(value: Any, text: str) -> bool:

@@ -15,7 +15,7 @@ _HEAD = """\
 # Settings of madctl for this directory and those below it. madctl config shows which are in force here.
 #
 # A key is an option without its dashes. At the top it is for every command that has the option, in [launch] for that
-# command alone, in [profile.NAME] for whoever says --profile NAME. What is typed wins, then MADCTL_... variables, then
+# command alone, in [profile.NAME] where --profile NAME is given. What is typed wins, then MADCTL_... variables, then
 # a profile, then this file, then your own file.
 """
 # What most projects set, with values that say more than a placeholder.

@@ -7,6 +7,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
@@ -144,4 +145,5 @@ def _placed(action: argparse.Action, entry: Entry, text: str) -> str:
         return text if row and row.kind is kinds.HOME_PATH else os.path.expanduser(text)
     if not is_path_here(action, entry.key) or not text or entry.key == "inventory" and "," in text:
         return text
-    return os.path.join(os.path.dirname(entry.origin.path), text)
+    # Without "." in it; ".." stays, because it may follow a link.
+    return str(PurePosixPath(os.path.dirname(entry.origin.path), text))

@@ -72,7 +72,7 @@ def test_code_is_sent_once_and_every_run_has_its_own(send, code, on, tmp_path):
     first = send("--command", "--", sys.executable, "train.py")
     assert first.code == 0, first.err
     assert first.err.count("number 1") == 3
-    assert re.search(r"^code    [0-9a-f]{7} on main, with changes: 7 files, .*; sent .* to 3 nodes$", first.err, re.M)
+    assert re.search(r"^code    [0-9a-f]{7} on main, with changes; 7 files, .*; sent .* to 3 nodes$", first.err, re.M)
 
     second = send("--command", "--", sys.executable, "train.py")
     assert (second.code, second.err.count("number 1")) == (0, 3), second.err

@@ -69,9 +69,10 @@ class Sending:
         self._sources: Dict[Tuple[int, ...], packing.Source] = {}
         self._is_over = False
         self.trouble: Optional[codes.Problem] = None
-        # How many bytes were sent, to how many nodes.
+        # How many bytes were sent, to which nodes; those that lack it if nothing may be written.
         self.sent = 0
         self.receivers: Set[str] = set()
+        self.has_answers = False
         agents.loop.after(_LOOK_SECONDS, self._look)
 
     def begin(self, host: str, stored: Stored, failed: Failed) -> None:
@@ -188,6 +189,9 @@ class Sending:
             return
         node = self._drop(host)
         if "place" in answer:
+            self.has_answers = True
+            if answer["place"] is None:
+                self.receivers.add(host)
             node.stored(answer["place"])
         elif "problem" in answer:
             node.failed(answer["problem"])

@@ -47,11 +47,16 @@ def code(about: Mapping[str, Any]) -> str:
 
 
 def synced(event: Event) -> Sentence:
-    """Tell which code all nodes have, and how much of it was sent."""
+    """Tell which code all nodes have, and how much of it was sent; nothing of what nodes lack is sent by a dry run."""
     about, nodes = event["code"], event["nodes"]
     parts = "%s, %s" % (count(about["files"], "file"), size(about["bytes"]))
-    sent = "sent %s to %s" % (size(event["sent"]), count(nodes, "node")) if nodes else "all nodes have it"
-    return Sentence("code", "%s: %s; %s" % (code(about), parts, sent))
+    if not nodes:
+        sent = "all nodes have it"
+    elif event["sent"]:
+        sent = "sent %s to %s" % (size(event["sent"]), count(nodes, "node"))
+    else:
+        sent = "a launch sends it to %s" % count(nodes, "node")
+    return Sentence("code", "%s; %s; %s" % (code(about), parts, sent))
 
 
 def installing(hosts: Sequence[str]) -> Sentence:

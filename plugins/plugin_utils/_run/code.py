@@ -20,6 +20,8 @@ def sending(code: Code, given: dict[str, Any], is_dry: bool) -> Callable[[Agents
 
 
 def tell(conductor: Conductor, code: Code, sent: Sending) -> None:
-    """Tell what was sent, with the difference to its commit."""
+    """Tell what was sent, with the difference to its commit; nothing if no node has answered."""
+    if not sent.has_answers:
+        return
     told = {"code": code.about, "nodes": len(sent.receivers), "sent": sent.sent}
     conductor.pass_on({"event": events.SYNCED, **told}, code.diff)

@@ -100,6 +100,17 @@ def test_what_the_parser_does_not_see_is_refused_with_the_place(place, refusal):
     assert "--idle-timeout needs a process that follows (idle-timeout is from madctl.toml:3)" in str(problem)
 
 
+def test_a_variable_that_was_typed_is_not_blamed_on_a_file_with_others(place, refusal, monkeypatch):
+    monkeypatch.delenv("ABSENT", raising=False)
+    place.user.write_text('env = ["ABSENT"]')
+    place.project.write_text('env = { OTHER = "1", NOT_ABSENT = "2" }')
+    assert "(env is from ~" in str(refusal("launch", "--hosts", "localhost", "x.py")).replace(str(place.user), "~")
+
+    place.user.write_text("")
+    problem = refusal("launch", "--hosts", "localhost", "--env", "ABSENT", "x.py")
+    assert problem.code == "ENV_UNSET" and "is from" not in str(problem)
+
+
 def test_a_value_that_is_a_part_of_another_word_is_not_blamed(place, refusal):
     place.project.write_text('note = "match"\nname = "brackets"\nchdir = "rack"')
 

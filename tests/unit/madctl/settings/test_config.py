@@ -103,6 +103,16 @@ def test_a_bad_value_for_any_command_is_found(place, refusal, text):
     assert "madctl.toml:2: days takes" in refusal("config", *(["--profile", "p"] if "profile" in text else [])).message
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [(".", ""), ("./", ""), ("src/.", "/src"), ("./src", "/src"), ("a/../src", "/a/../src")],
+)
+def test_paths_are_shown_without_what_says_nothing(place, capsys, written, expected):
+    place.project.write_text(f'sync = "{written}"')
+
+    assert shown(capsys)["settings"][0]["values"] == [f"{place.project.parent}{expected}"]
+
+
 def test_without_settings_it_says_where_they_would_be(place, capsys):
     assert cli.main(["config"]) == 0
     out = capsys.readouterr().out
@@ -116,6 +126,8 @@ def test_an_example_is_written_once(place, capsys, refusal):
     assert str(place.project) in capsys.readouterr().out
     assert place.project.stat().st_mode & 0o133 == 0
     assert shown(capsys)["settings"] == []
+    assert cli.main(["config"]) == 0
+    assert capsys.readouterr().out.endswith("\n\nnothing is set there or in the environment\n")
     before = place.project.read_text()
     assert f"{place.project} exists" in refusal("config", "--init").message
     assert place.project.read_text() == before

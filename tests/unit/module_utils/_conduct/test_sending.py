@@ -217,9 +217,11 @@ def test_a_dry_run_writes_nothing(nodes, code):
     tree = reading.read(str(code))
     found, each = nodes.send(tree, only_look=True)
     assert found == dict.fromkeys(HOSTS) and not nodes.place.exists()
+    assert [(own.sent, own.receivers) for own in each.values()] == [(0, {host}) for host in HOSTS]
 
     stored, _ = nodes.send(tree)
-    assert nodes.send(tree, only_look=True)[0] == stored
+    again, each = nodes.send(tree, only_look=True)
+    assert again == stored and not any(own.receivers for own in each.values())
 
 
 def test_a_file_that_changes_is_the_end_of_all(nodes, code):

@@ -27,6 +27,8 @@ def log(host, name, text):
 
 START = [*each("ready"), *each("started"), *each("joined", times=2)]
 STARTED = ["arm     3 nodes ready", "go      started on 3 nodes", "ranks   all 6 joined"]
+ABOUT = {"dir": "/code", "files": 1, "bytes": 10, "dirty": True, "commit": "0123456789", "branch": "main"}
+CODE = {"event": "synced", "code": ABOUT, "nodes": 0, "sent": 0}
 RESTART = {"event": "restart", "attempt": 1, "of": 3, "replaced": {"n3": "n9"}, "plan": {"run_id": "r.1"}}
 LOST = {"code": "NODE_LOST", "host": "n3", "message": "it is gone", "remedy": None}
 
@@ -249,6 +251,15 @@ def test_output_comes_in_blocks_where_no_line_must_be_inspected():
     ("sentence", "expected"),
     [
         (sentences.answered(1), "probe   1 node answered"),
+        (sentences.synced(CODE), "code    0123456 on main, with changes; 1 file, 10 bytes; all nodes have it"),
+        (
+            sentences.synced({**CODE, "nodes": 2, "sent": 20}),
+            "code    0123456 on main, with changes; 1 file, 10 bytes; sent 20 bytes to 2 nodes",
+        ),
+        (
+            sentences.synced({**CODE, "nodes": 1}),
+            "code    0123456 on main, with changes; 1 file, 10 bytes; a launch sends it to 1 node",
+        ),
         (sentences.installing(["n2", "n1"]), "install net-tools on n[1-2]"),
         (sentences.planned(plan()), "plan    3 × 2 = 6 ranks on ib0, master 10.0.0.1:29500"),
         (sentences.attached(plan("n1", world_size=1)), "attach  r: 1 node, 1 rank"),
