@@ -22,10 +22,11 @@ from madctl.settings import values
 from madctl.settings.entries import ENV, Entry, shown
 from madctl.settings.reading import File
 
-# What they name can run programs, here or on nodes, reads files of this machine, or makes a connection less safe.
+# What they name can run programs, here or on nodes, reads files of this machine, makes a connection less safe, or
+# deletes what is not the project's.
 RISKY = (
     *("inventory", "ssh-config", "kubeconfig", "setup", "login-shell", "on-end", "notify", "mpi-args", "sbatch-args"),
-    *("become-password-file", "env-file", "accept-new-host-keys"),
+    *("become-password-file", "env-file", "accept-new-host-keys", "replace-containers", "days"),
 )
 # Programs that even a check starts: not those that come with the project.
 _PROGRAMS = ("python", "mpirun")

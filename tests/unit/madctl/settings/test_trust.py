@@ -17,6 +17,8 @@ VALUES = {
     "inventory": "'a,'",
     "accept-new-host-keys": "true",
     "login-shell": "true",
+    "replace-containers": "'a'\ntags = 'b'",
+    "days": "0",
     "mpi-args": "'-x A'\nrunner = 'mpirun'",
     "sbatch-args": "'--mem=0'\non = 'slurm'\nnodes = 2",
     "kubeconfig": "'config'\non = 'k8s'",
@@ -36,15 +38,16 @@ def test_the_guide_lists_what_is_risky():
 @pytest.mark.parametrize("key", sorted(KNOWN.intersection(trust.RISKY)))
 def test_what_is_risky_needs_trust_in_a_project(place, refusal, key):
     text = f"{key} = {VALUES.get(key, repr('inside'))}"
+    words = ("gc",) if key == "days" else ("launch", "x.py")
     place.project.write_text(text)
-    problem = refusal("launch", "x.py")
+    problem = refusal(*words)
     assert (problem.code, key in problem.message) == ("SETTINGS_UNTRUSTED", True)
     assert problem.remedy == "read the file, then: madctl config --trust"
     assert cli.main(["config", "--trust"]) == 0
-    trusted = place.parsed("launch", "x.py")
+    trusted = place.parsed(*words)
     place.project.write_text("")
     place.user.write_text(text)
-    own = place.parsed("launch", "x.py")
+    own = place.parsed(*words)
 
     assert key in trusted.settings
     assert key in own.settings
