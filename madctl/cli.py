@@ -143,7 +143,8 @@ def _run(arguments: Sequence[str]) -> int:
             print_problems([], options.notices)
         return int(options.run(options))
     except MadctlError as error:
-        error.as_json = getattr(options, "output", None) == "json"
+        # A rerun gets no settings, the variable that asks for JSON neither.
+        error.as_json = hasattr(options, "output") and (options.output == "json" or wants_json(arguments))
         if hasattr(options, "settings"):
             from madctl.settings import applying
 

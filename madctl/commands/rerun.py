@@ -45,6 +45,7 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Launch, and return the exit code of the new run."""
     from madctl.records import record_store
+    from madctl.screen.problems import print_problems
 
     record = record_store.load(options.run_id)
     wanted = _wanted(record, options)
@@ -54,6 +55,9 @@ def run(options: argparse.Namespace) -> int:
     _return_to(record)
     launch = options.parse(["launch", *wanted.words])
     launch.notice = _replaced(wanted)
+    # Errors are told as those of the launch are.
+    options.output, options.settings = launch.output, getattr(launch, "settings", {})
+    print_problems([], launch.notices)
     tell(Sentence("rerun", typed.without_secrets(wanted.options, wanted.work).line))
     return int(launch.run(launch))
 

@@ -16,20 +16,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
+from ansible_collections.madctl.multinode.plugins.module_utils._request import host_files
 from madctl.errors import UsageError, refused
 from madctl.settings import values
 from madctl.settings.entries import ENV, Entry, shown
 from madctl.settings.reading import File
 
-# What they name can run programs, here or on nodes, reads files of this machine, or makes a connection less safe.
+# What they name can run programs, here or on nodes, reads files of this machine, makes a connection less safe, or
+# deletes what is not the project's.
 RISKY = (
-    *("inventory", "ssh-config", "kubeconfig", "setup", "on-end", "notify", "mpi-args", "sbatch-args"),
-    *("become-password-file", "env-file", "accept-new-host-keys"),
+    *("inventory", "ssh-config", "kubeconfig", "setup", "login-shell", "on-end", "notify", "mpi-args", "sbatch-args"),
+    *("become-password-file", "env-file", "accept-new-host-keys", "replace-containers", "days"),
 )
 # Programs that even a check starts: not those that come with the project.
 _PROGRAMS = ("python", "mpirun")
+# Where these programs look for code, also of hosts in a file.
+_SEARCHED = ("PATH", "PYTHONPATH", "PYTHONHOME")
 # The same for options of other names, by how help writes their values.
 _RISKY_FORMS = ("COMMAND", "URL")
+_HOSTFILE = "hostfile"
 _MOST_BYTES, _MOST = 4 << 20, 10_000
 _REMEDY = "read the file, then: madctl config --trust"
 
@@ -41,13 +46,36 @@ def needs(action: argparse.Action, entry: Entry) -> bool:
     if entry.key in RISKY or action.metavar in _RISKY_FORMS:
         return True
     if entry.key == ENV:
+        texts = values.texts(action, entry)
         # A value of this machine's environment would be sent.
-        return isinstance(entry.value, (str, list)) and any("=" not in text for text in values.texts(action, entry))
+        return any("=" not in text or _finds_code(entry, *text.split("=", 1)) for text in texts)
     if entry.key in _PROGRAMS:
         return any("/" in text and _is_inside(entry, text) for text in values.texts(action, entry))
     if not values.is_path_here(action, entry.key):
         return False
-    return not all(_is_inside(entry, text.removesuffix(":ro")) for text in values.texts(action, entry))
+    paths = [text.removesuffix(":ro") for text in values.texts(action, entry)]
+    return not all(_is_inside(entry, path) for path in paths) or entry.key == _HOSTFILE and _chooses_code(entry, paths)
+
+
+def _finds_code(entry: Entry, name: str, value: str) -> bool:
+    """Return whether a variable leads programs of a check to the code of the project."""
+    return name in _SEARCHED and any(_is_inside(entry, place) for place in value.split(os.pathsep))
+
+
+def _chooses_code(entry: Entry, paths: Sequence[str]) -> bool:
+    """Return whether a host file says of a host what the project's own file may not say of all."""
+    for path in paths:
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as stream:
+                found = host_files.from_lines(stream.read(_MOST_BYTES), path)
+        except (OSError, ValueError):
+            continue  # It is refused by the command itself.
+        for host in found:
+            if host.python and "/" in host.python and _is_inside(entry, host.python):
+                return True
+            if any(_finds_code(entry, name, value) for name, value in host.env):
+                return True
+    return False
 
 
 def _is_inside(entry: Entry, text: str) -> bool:

@@ -17,7 +17,8 @@ import json
 import os
 import shutil
 import stat
-from typing import Any, FrozenSet, List, Optional
+import tempfile
+from typing import Any, FrozenSet, Iterator, List, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import manifest, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._common.manifest import Entry
@@ -195,6 +196,40 @@ def erase(path: str) -> None:
             with os.scandir(found) as below:
                 waiting += [entry.path for entry in below if entry.is_dir(follow_symlinks=False)]
     shutil.rmtree(path, ignore_errors=True)
+
+
+# -- a copy for a while --------------------------------------------------------------------------------
+
+
+def around(path: str) -> Optional[str]:
+    """Return the directory of files of the kept tree that a path is in; None if it is in none."""
+    while path != os.path.dirname(path):
+        above = os.path.dirname(path)
+        room = os.path.basename(os.path.dirname(above))
+        is_kept = manifest.TREE.fullmatch(os.path.basename(above)) is not None and room == run_directory.TREES
+        if is_kept and os.path.basename(path) == run_directory.FILES:
+            return path
+        path = above
+    return None
+
+
+@contextlib.contextmanager
+def lent(files: str) -> Iterator[str]:
+    """
+    Lend a writable copy of the files of a kept tree.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    kept = os.path.dirname(files)
+    # The name is one that gc removes, in case this process is killed.
+    place = tempfile.mkdtemp(prefix=run_directory.GONE, dir=os.path.realpath(os.path.dirname(kept)))
+    try:
+        own = os.path.join(place, run_directory.FILES)
+        copy(kept, own)
+        yield own
+    finally:
+        erase(place)
 
 
 # -- what a run has changed ----------------------------------------------------------------------------

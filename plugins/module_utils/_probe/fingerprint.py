@@ -25,9 +25,13 @@ _CONF_BYTES = 4096
 _FAULT_CHARACTERS = 400
 PYTHON_SECONDS = 12.0
 MPI_CHARACTERS = 400
-# Runs in the job's Python, with its own import path. It searches for a module without running any of its packages.
+# Runs in the job's Python, with its own import path. It searches for a module without running any of its packages,
+# and runs nothing from the working directory, where files may be called as the modules are that it needs.
 _REPORT = """
-import importlib.util, json, os, re, sys
+import sys
+own = [] if getattr(sys.flags, 'safe_path', 0) else [sys.path.pop(0)]
+import importlib.util, json, os, re
+sys.path[:0] = own
 names, module, directory = %r
 def look(name, path):
     for finder in sys.meta_path:

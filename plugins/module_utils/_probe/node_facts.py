@@ -80,8 +80,6 @@ def _set_up(request: Dict[str, Any]) -> Dict[str, Any]:
     """Run the user's setup, if any, and be where it leads to, so that everything is found as the job finds it."""
     if not request.get("setup") and not request.get("login_shell"):
         return request
-    from ansible_collections.madctl.multinode.plugins.module_utils._node import node_setup  # Slow to import.
-
     asked = {
         "text": request["setup"] or "",
         "login": request["login_shell"],
@@ -89,7 +87,7 @@ def _set_up(request: Dict[str, Any]) -> Dict[str, Any]:
     }
     chdir, before = request["chdir"], dict(os.environ)
     cwd = chdir if chdir and os.path.isdir(chdir) else os.path.expanduser("~")
-    left = node_setup.run(asked, cwd, {**before, **request["env"]})
+    left = _left(asked, cwd, {**before, **request["env"]})
     with contextlib.suppress(OSError, ValueError):
         for name, (soft, hard) in left.limits.items():
             resource.setrlimit(getattr(resource, name), (soft, hard))
@@ -97,6 +95,22 @@ def _set_up(request: Dict[str, Any]) -> Dict[str, Any]:
     # By these we know how this node was reached, whatever the setup does to them.
     os.environ.update({**left.env, **{name: before[name] for name in _OF_WAY if name in before}})
     return {**request, "env": {}, "chdir": left.cwd if left.cwd != cwd else chdir}
+
+
+def _left(asked: Dict[str, Any], cwd: str, environment: Dict[str, str]) -> Any:
+    """Run a setup; code that is kept for all runs stays as it is, and the setup may build in it as in the run's own."""
+    # Slow to import.
+    from ansible_collections.madctl.multinode.plugins.module_utils._node import node_setup, trees
+
+    files = trees.around(cwd)
+    if files is None:
+        return node_setup.run(asked, cwd, environment)
+    with trees.lent(files) as own:
+        left = node_setup.run(asked, own + cwd[len(files) :], environment)
+    env = {name: value.replace(own, files) for name, value in left.env.items()}
+    place = left.cwd.replace(own, files, 1)
+    # What the setup has made goes with its copy.
+    return left._replace(env=env, cwd=place if os.path.isdir(place) else cwd)
 
 
 def collect(request: Dict[str, Any]) -> Dict[str, Any]:

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Optional
 
-from ansible_collections.madctl.multinode.plugins.module_utils._sync import git
+from ansible_collections.madctl.multinode.plugins.module_utils._sync import filters, git
 
 DIFF_BYTES = 1000**2
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
@@ -68,8 +68,9 @@ def _diff(directory: bytes) -> bytes:
         if os.path.exists(source):
             shutil.copyfile(source, own)
         more = {"GIT_INDEX_FILE": own, "GIT_OPTIONAL_LOCKS": "1"}
-        git.output(directory, "add", "--intent-to-add", "--", ".", more=more)
-        words = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--submodule=diff", "--relative")
+        off = filters.turned_off(directory)
+        git.output(directory, *off, "add", "--intent-to-add", "--", ".", more=more)
+        words = (*off, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--submodule=diff", "--relative")
         empty = ("hash-object", "-t", "tree", "--stdin")
         base = _commit(directory) or git.output(directory, *empty).decode("ascii").strip()
         found = git.output(directory, *words, base, "--", ".", most=DIFF_BYTES + 1, more=more)

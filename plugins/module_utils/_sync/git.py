@@ -101,4 +101,6 @@ def _output(
 def _environment() -> Dict[str, str]:
     """Return our environment without what would lead git to another repository, and in plain words."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return {**own, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    # What a partial clone lacks is not fetched: the repository says by which program that would be done.
+    alone = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+    return {**own, **alone, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}

@@ -9,6 +9,7 @@ import pytest
 
 from madctl import cli
 from madctl.commands import launch
+from madctl.errors import refused
 from madctl.records import record_store
 from tests.unit.madctl.remembered_runs import PLAN, RUN, asked
 
@@ -156,3 +157,31 @@ def test_a_record_that_is_broken(changes, launched, capsys):
 
     assert cli.main(["rerun"]) == 2 and launched == []
     assert "its typed is invalid" in capsys.readouterr().err
+
+
+def test_settings_of_the_directory_are_told_as_a_launch_tells_them(launched, tmp_path, monkeypatch, capsys):
+    remember("train.py")
+    (tmp_path / "madctl.toml").write_text("python = './python'\noutput = 'json'")
+    monkeypatch.setenv("MADCTL_HOSTZ", "a")
+
+    assert cli.main(["config", "--trust"]) == 0
+    monkeypatch.setattr(launch, "run", refusing)
+    assert cli.main(["rerun"]) == 2
+    said = capsys.readouterr()
+    assert (
+        json.loads(said.out.splitlines()[-1])["errors"][0]["message"]
+        == "--python is bad (python is from madctl.toml:1)"
+    )
+    assert "MADCTL_HOSTZ is not a setting" in said.err
+
+
+def refusing(options):
+    raise refused("USAGE", "--python is bad")
+
+
+def test_a_program_that_reads_json_by_a_variable_reads_why_nothing_is_launched(launched, monkeypatch, capsys):
+    remember("--env LR=swordfish train.py")
+    monkeypatch.setenv("MADCTL_OUTPUT", "json")
+
+    assert cli.main(["rerun"]) == 2
+    assert json.loads(capsys.readouterr().out)["errors"][0]["code"] == "ENV_UNSET"

@@ -313,10 +313,10 @@ def test_paths_are_seen_from_the_file(place, monkeypatch):
 
 
 def test_an_option_with_an_optional_value_is_a_switch_and_a_text(place):
-    place.project.write_text('tags = ["a", "b"]\nreplace-containers = true')
+    place.user.write_text('tags = ["a", "b"]\nreplace-containers = true')
     options = place.parsed("launch")
     assert (options.tags, options.replace_containers) == (["a", "b"], [""])
-    place.project.write_text('tags = "a"\nreplace-containers = ["x", "y"]')
+    place.user.write_text('tags = "a"\nreplace-containers = ["x", "y"]')
     options = place.parsed("launch")
     assert (options.tags, options.replace_containers) == (["a"], ["x", "y"])
 

@@ -16,6 +16,9 @@ VALUES = {
     "notify": "'http://localhost:1'",
     "inventory": "'a,'",
     "accept-new-host-keys": "true",
+    "login-shell": "true",
+    "replace-containers": "'a'\ntags = 'b'",
+    "days": "0",
     "mpi-args": "'-x A'\nrunner = 'mpirun'",
     "sbatch-args": "'--mem=0'\non = 'slurm'\nnodes = 2",
     "kubeconfig": "'config'\non = 'k8s'",
@@ -35,15 +38,16 @@ def test_the_guide_lists_what_is_risky():
 @pytest.mark.parametrize("key", sorted(KNOWN.intersection(trust.RISKY)))
 def test_what_is_risky_needs_trust_in_a_project(place, refusal, key):
     text = f"{key} = {VALUES.get(key, repr('inside'))}"
+    words = ("gc",) if key == "days" else ("launch", "x.py")
     place.project.write_text(text)
-    problem = refusal("launch", "x.py")
+    problem = refusal(*words)
     assert (problem.code, key in problem.message) == ("SETTINGS_UNTRUSTED", True)
     assert problem.remedy == "read the file, then: madctl config --trust"
     assert cli.main(["config", "--trust"]) == 0
-    trusted = place.parsed("launch", "x.py")
+    trusted = place.parsed(*words)
     place.project.write_text("")
     place.user.write_text(text)
-    own = place.parsed("launch", "x.py")
+    own = place.parsed(*words)
 
     assert key in trusted.settings
     assert key in own.settings
@@ -96,6 +100,22 @@ PATHS = {
     "python = '.venv/bin/python'": True,
     "python = './python'": True,
     "accept-new-host-keys = false": False,
+    "env.PYTHONPATH = 'src'": True,
+    "env.PYTHONPATH = '/opt/lib:'": True,
+    "env.PYTHONPATH = '/opt/lib'": False,
+    "env = ['PATH=bin:/usr/bin']": True,
+    "env.PATH = '/usr/bin:/bin'": False,
+    "env.DATA = 'data'": False,
+    "login-shell = false": False,
+}
+HOST_FILES = {
+    "a slots=2 python=/opt/bin/python3 env.DATA=data": False,
+    "a\nb python=python3": False,
+    "a\nb[1-3] python=./python": True,
+    "a python = bin/python": True,
+    "a env.PYTHONPATH=src": True,
+    "a env.PATH=/usr/bin": False,
+    "a python": False,
 }
 
 
@@ -108,6 +128,24 @@ def test_paths_outside_and_variables_from_here_need_trust(place, refusal, text):
         assert refusal("launch", "--dry-run", "x.py").code == "SETTINGS_UNTRUSTED"
     else:
         assert place.parsed("launch", "x.py").settings
+
+
+@pytest.mark.parametrize("text", HOST_FILES)
+def test_a_host_file_of_the_project_that_chooses_code_needs_trust(place, refusal, text):
+    (place.project.parent / "hosts").write_text(text)
+    place.project.write_text("hostfile = 'hosts'")
+
+    if HOST_FILES[text]:
+        assert refusal("check", "x.py").code == "SETTINGS_UNTRUSTED"
+    else:
+        assert place.parsed("check", "x.py").settings
+
+
+def test_a_host_file_that_is_a_pipe_is_not_waited_for(place):
+    os.mkfifo(place.project.parent / "hosts")
+    place.project.write_text("hostfile = 'hosts'")
+
+    assert place.parsed("check", "x.py").settings
 
 
 def test_a_program_of_the_project_is_one_by_its_whole_path(place, refusal):
