@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import STOP_SECONDS
 from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
@@ -53,7 +54,7 @@ def stop(record: Record, is_forced: bool = False) -> Answer:
     if not problems and not verdicts.has_ended(record):
         # It may have ended, or failed, before it was told to stop.
         asked, record = ask.nodes_of_run("status", record, {})
-        judged = verdicts.judged(record, asked["nodes"])
+        judged = verdicts.judged(record, _without_killed(asked["nodes"], found["nodes"] if is_forced else {}))
         if judged.status in (verdict.RUNNING, verdict.UNKNOWN):
             # The proof that nothing is left is enough.
             judged = verdict.Verdict(verdict.STOPPED, ended=now, exit_code=int(ExitCode.INTERRUPTED))
@@ -66,6 +67,13 @@ def stop(record: Record, is_forced: bool = False) -> Answer:
         lines.append(f"{'before that, it' if changed else 'it had ended before:'} {verdict_text.whole(about)}")
     data = {"stopped": empty, "run": about}
     return answer("stop", record.run_id, data, lines, problems, notices, good="stopped")
+
+
+def _without_killed(nodes: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out nodes that say no more than that they were killed, which is what they were just told to be."""
+    killed = {host for host, answer in told.items() if answer.get("changed")}
+    silent = {host for host, node in nodes.items() if node["state"] == "lost" and not node.get("failure")}
+    return {host: node for host, node in nodes.items() if host not in killed & silent}
 
 
 def several(records: Sequence[Record], is_forced: bool = False) -> Iterator[Answer]:

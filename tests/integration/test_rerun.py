@@ -71,4 +71,5 @@ def test_several_runs_are_stopped_at_once_and_the_rest_with_all(launch):
     assert asks.code == 2 and "add --yes" in asks.err
     (only,) = rest.json["data"]["results"]
     assert (rest.code, only["run_id"], only["data"]["stopped"]) == (0, started["three"], ["node3"])
+    assert only["data"]["run"]["status"] == "stopped"
     assert (none.code, none.out) == (0, "no run is running\n")

@@ -116,6 +116,8 @@ class Story:
             elif self._held_bytes > _HELD_BYTES:
                 yield from self._release(in_blocks)
             return
+        if kind == events.EXIT and event.get("exit_code") == 0 and self._holds(event, b""):
+            return  # A short job may have ended on one node before it has started on another.
         if kind in _ENDS_HOLDING:
             yield from self._release(in_blocks)
         if kind in (events.EXIT, events.LOST, events.RESTART):
@@ -137,7 +139,10 @@ class Story:
     def _release(self, in_blocks: bool = False) -> Iterator[Output]:
         held, self._held, self._held_bytes, self._is_holding = self._held, [], 0, False
         for event, payload in held:
-            yield self._log(event, payload, in_blocks)
+            if event["event"] == events.EXIT:
+                yield from self.end(event.get("host"))
+            else:
+                yield self._log(event, payload, in_blocks)
 
     def settle(self) -> Iterator[Output]:
         """Yield lines that waited for a cursor to come back; to be called now and then while not ``is_settled``."""

@@ -191,6 +191,16 @@ def test_output_before_the_start_waits_until_that_is_told():
     assert told(one, EARLY) == TOLD_LATE
 
 
+def test_output_of_a_node_that_has_ended_before_another_one_started_waits_too():
+    one = story.Story(HOSTS, Mask())
+    one.begin(plan())
+    *begun, other = each("started")
+    ended = {"event": "exit", "host": "n1", "outcome": "exited", "exit_code": 0}
+
+    assert told(one, [*begun, *EARLY, log("n1", "rank-0.out", "no newline"), ended]) == []
+    assert told(one, [other]) == [STARTED[1], *TOLD_LATE, "n1:0 no newline"]
+
+
 @pytest.mark.parametrize("event", ["stopping", "start_failed", "exit", "lost", "suspect", "restart"])
 def test_output_before_a_start_that_fails_waits_until_that_is_known(event):
     one = story.Story(HOSTS, Mask())
