@@ -70,7 +70,7 @@ def _wanted(record: Record, options: argparse.Namespace) -> Typed:
         UsageError: If it is not known, or a change cannot be made.
     """
     if record.typed is None:
-        message = f"what was typed for run {record.run_id} is not known: madctl launch of this version did not start it"
+        message = f"run {record.run_id} was started by a playbook, from Python or by an older madctl: nothing was typed"
         raise refused("RERUN_IMPOSSIBLE", message, remedy="launch it with madctl launch")
     before = typed.loaded(record.typed)
     if record.name and not any(option.name == "--name" for option in before.options):

@@ -23,7 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._sync import list
 from ansible_collections.madctl.multinode.plugins.module_utils._sync.ignoring import OURS
 
 _PIECE = 1 << 20
-_NAMED = 5  # of the largest
+_NAMED, _WORTH_NAMING = 5, 1000**2  # of the largest, bytes
 # One thing in a directory that is nearly all of it is named instead.
 _NEARLY_ALL = 0.8
 _KERNEL = ("/dev", "/proc", "/sys")
@@ -124,10 +124,11 @@ def _require_size(root: bytes, found: Dict[bytes, os.stat_result]) -> None:
     files = {path: status.st_size for path, status in found.items() if stat.S_ISREG(status.st_mode)}
     size = sum(files.values())
     if size > manifest.MOST_BYTES:
-        named = ", ".join("%s (%s)" % (plain(os.fsdecode(path)), _megabytes(own)) for path, own in largest(files))
+        most = [(path, own) for path, own in largest(files) if own >= _WORTH_NAMING]
+        named = ", ".join("%s (%s)" % (plain(os.fsdecode(path)), _megabytes(own)) for path, own in most)
         message = "%s holds %s in %s, more than %s; the largest: %s"
-        place, most = plain(os.fsdecode(root)), _megabytes(manifest.MOST_BYTES)
-        told = message % (place, _megabytes(size), count(len(files), "file"), most, named)
+        place, bound = plain(os.fsdecode(root)), _megabytes(manifest.MOST_BYTES)
+        told = message % (place, _megabytes(size), count(len(files), "file"), bound, named)
         raise Refused("SYNC_TOO_LARGE", told, "list what nodes do not need in %s" % OURS)
 
 
