@@ -202,6 +202,38 @@ def test_what_a_job_cannot_have_is_refused_before_anything_is_written(site, word
     assert done.code == 2 and done.json["errors"][0]["message"] == said
 
 
+# -- code ------------------------------------------------------------------------------------------
+
+IN_COPY = """\
+import os, pathlib, own
+here = pathlib.Path.cwd()
+assert here == pathlib.Path(os.environ["MADCTL_RUN_DIR"], "code"), here
+pathlib.Path("own.py").write_text(f"NUMBER = {own.NUMBER + 1}\\n")
+assert own.NUMBER > 1 or os.environ["NODE_RANK"] != "1"
+"""
+
+
+def test_code_of_this_machine_runs_in_a_job_and_what_it_changes_is_collected(site, tmp_path):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "train.py").write_text(IN_COPY)
+    (code / "own.py").write_text("NUMBER = 1\n")
+    words = ["--sync", str(code), "--command", "--", sys.executable, "-B", "train.py"]
+    refused = site.run("launch", *site.options(), "--output", "json", "--sync", "/", "--command", "--", "true")
+    done = site.launch("--max-restarts", "1", *words)
+    checked = site.run("check", *site.options(), *words)
+    collected = site.run("collect", "--to", str(tmp_path / "to"))
+    shown = site.run("status")
+
+    assert (refused.code, refused.codes) == (2, ["SYNC_REFUSED"])
+    assert (done.code, checked.code, collected.code) == (0, 0, 0), done.err + checked.err + collected.err
+    assert f"code    {code}" in shown.out, shown.out
+    # The restart went on with what the first attempt had changed, on every node.
+    assert {(tmp_path / "to" / f"node{number}" / "code/own.py").read_text() for number in (1, 2, 3)} == {"NUMBER = 3\n"}
+    assert not (tmp_path / "to/node1/code/train.py").exists()
+    assert (code / "own.py").read_text() == "NUMBER = 1\n"
+
+
 # -- what becomes of it ----------------------------------------------------------------------------
 
 # It ends in order, if it is let.
@@ -374,35 +406,3 @@ def test_a_node_that_loses_its_power_is_named(site):
     _, said = launch.communicate(timeout=100)
 
     assert launch.returncode == 7 and "node3" in said and "[NODE_LOST]" in said, said
-
-
-# -- code ------------------------------------------------------------------------------------------
-
-IN_COPY = """\
-import os, pathlib, own
-here = pathlib.Path.cwd()
-assert here == pathlib.Path(os.environ["MADCTL_RUN_DIR"], "code"), here
-pathlib.Path("own.py").write_text(f"NUMBER = {own.NUMBER + 1}\\n")
-assert own.NUMBER > 1 or os.environ["NODE_RANK"] != "1"
-"""
-
-
-def test_code_of_this_machine_runs_in_a_job_and_what_it_changes_is_collected(site, tmp_path):
-    code = tmp_path / "code"
-    code.mkdir()
-    (code / "train.py").write_text(IN_COPY)
-    (code / "own.py").write_text("NUMBER = 1\n")
-    words = ["--sync", str(code), "--command", "--", sys.executable, "-B", "train.py"]
-    refused = site.run("launch", *site.options(), "--output", "json", "--sync", "/", "--command", "--", "true")
-    done = site.launch("--max-restarts", "1", *words)
-    checked = site.run("check", *site.options(), *words)
-    collected = site.run("collect", "--to", str(tmp_path / "to"))
-    shown = site.run("status")
-
-    assert (refused.code, refused.codes) == (2, ["SYNC_REFUSED"])
-    assert (done.code, checked.code, collected.code) == (0, 0, 0), done.err + checked.err + collected.err
-    assert f"code    {code}" in shown.out, shown.out
-    # The restart went on with what the first attempt had changed, on every node.
-    assert {(tmp_path / "to" / f"node{number}" / "code/own.py").read_text() for number in (1, 2, 3)} == {"NUMBER = 3\n"}
-    assert not (tmp_path / "to/node1/code/train.py").exists()
-    assert (code / "own.py").read_text() == "NUMBER = 1\n"
