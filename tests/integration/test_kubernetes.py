@@ -311,7 +311,6 @@ import os, pathlib, own
 here = pathlib.Path.cwd()
 assert here == pathlib.Path(os.environ["MADCTL_RUN_DIR"], "code"), here
 pathlib.Path("own.py").write_text(f"NUMBER = {own.NUMBER + 1}\\n")
-print(os.environ["NODE_RANK"], "number", own.NUMBER)
 assert own.NUMBER > 1 or os.environ["NODE_RANK"] != "1"
 """
 
@@ -330,8 +329,7 @@ def test_code_of_this_machine_runs_in_pods_and_goes_with_the_run(site, tmp_path)
     refused = site.launch(*words)
     removed = madctl("stop", "--force"), madctl("gc", "--days", "0")
 
-    assert done.code == 0, done.err
-    assert {f"{number} number 2" for number in range(3)} <= set(madctl("logs").out.splitlines()) or done.out
+    assert done.code == 0, done.err  # So the restart went on with what the first attempt had changed.
     assert len(parts) == 3 and f"code    {code}" in shown, shown
     assert (refused.code, refused.codes) == (2, ["SYNC_TOO_LARGE"])
     assert [one.code for one in removed] == [0, 0], removed

