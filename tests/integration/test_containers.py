@@ -215,6 +215,7 @@ def test_a_node_whose_script_does_not_call_the_runner_ends_the_run(engine):
     assert (early.code, early.json["errors"][0]["host"]) == (6, "node2") and "no data here" in early.err
 
 
+@pytest.mark.long
 def test_an_image_may_lack_mpirun_or_python_or_have_another_mpi_elsewhere(engine):
     no_mpi, no_python, other = run(engine, "no_mpi"), run(engine, "no_python"), run(engine, "other_mpi")
 
@@ -339,6 +340,7 @@ def test_in_a_job_of_slurm_it_is_the_same(engine):
     assert (failed.code, failed.codes[0], failed.json["errors"][0]["host"]) == (6, "RANK_FAILED", "node2"), failed.err
 
 
+@pytest.mark.long
 def test_a_node_that_loses_its_power_is_named_and_its_peers_have_no_container(engine):
     launch = begin(engine, "wait")
     power.power_off(state.load(engine.lab.name).host("node2"))

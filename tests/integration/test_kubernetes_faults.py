@@ -237,6 +237,7 @@ def test_the_first_pod_may_be_the_one_that_is_preempted(site, waiting):
     assert code == 7 and re.search(r"madctl: pod-0: .*\[RUN_PREEMPTED\]", said), said
 
 
+@pytest.mark.long
 def test_a_first_process_that_runs_out_of_memory(site, waiting):
     site.cluster.out_of_memory(pod(site, 1))
 

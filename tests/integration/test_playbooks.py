@@ -297,6 +297,7 @@ def test_a_run_that_was_started_anew_is_stopped_by_its_first_id(play, begin):
     assert "[RUN_STOPPED]" in rest
 
 
+@pytest.mark.long
 def test_a_link_that_is_cut_makes_a_node_lost(play, begin, on):
     process = begin({"madctl_shape": "command", "madctl_work": ["sh", "-c", "echo waiting; sleep 300"]})
     read_until(process, "node1 | waiting")

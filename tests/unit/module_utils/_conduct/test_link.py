@@ -197,6 +197,7 @@ def test_nothing_is_heard_of_what_was_dropped(two):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_call_while_the_channel_ends_is_answered(two):
     two.speak()
     carrier = two.odd.connections[-1]
