@@ -104,6 +104,7 @@ STATES = {"armed", "stopping"}
 MEANINGS = {
     "madctl/playbook/kubernetes_launch.py": {"planned"},  # how a dry run ended
     "madctl/verbs/status.py": {"stopping"},  # a state
+    "madctl/verbs/stop.py": {"lost"},  # a state
     "madctl/screen/top_screen.py": {"armed", "lost"},  # states
     "plugins/module_utils/_common/usage.py": {"armed"},  # a state
     "plugins/module_utils/_runs/measuring.py": {"armed", "lost"},  # states
