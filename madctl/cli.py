@@ -33,7 +33,7 @@ from madctl.commands import (
     stop,
     top,
 )
-from madctl.errors import ExitCode, MadctlError, Problem, unexpected
+from madctl.errors import ExitCode, MadctlError, Problem, UsageError, unexpected
 from madctl.request import words
 from madctl.request.help_text import Example
 from madctl.request.parser import Parser
@@ -118,7 +118,14 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     if options.command and not is_first and (getattr(options, "profile", None) is not None or finding.is_any()):
         from madctl.settings import applying
 
-        options.notices = applying.apply(options, parser, lambda: parser.parse_args(words.glued(found.own)))
+        typed = dict(vars(options))
+        try:
+            options.notices = applying.apply(options, parser, lambda: parser.parse_args(words.glued(found.own)))
+        except UsageError as error:
+            # A typing mistake in a file must not keep a run alive; nothing of the settings holds then.
+            if options.command != "stop":
+                raise
+            options = argparse.Namespace(**{**typed, "notices": list(error.problems)})
     return options
 
 

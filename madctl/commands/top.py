@@ -25,7 +25,7 @@ def register(commands: Any) -> None:
     ]
     parser = add_command(commands, "top", run, "show what a run uses, and which ranks lag", about, examples)
     add_run_argument(parser)
-    what = "print one sample and exit; also where the output is no terminal, or JSON"
+    what = "print one sample and exit; also if the output is not a terminal, or is JSON"
     parser.add_argument("--once", action="store_true", help=what)
     add_output_option(parser)
 

@@ -105,15 +105,20 @@ def follower(
     found: Left, options: argparse.Namespace, hidden: tuple[str, ...], shown: Chosen, noted: list[int]
 ) -> JobSession:
     """Return the session that follows a run which was just submitted; see ``run``."""
-    record = found.record
+    view, record = opened(found, options, hidden, shown), found.record
+    view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
+    return JobSession(record, view, noted=noted)
+
+
+def opened(found: Left, options: argparse.Namespace, hidden: tuple[str, ...], shown: Chosen) -> View:
+    """Return the screen of a run that was just given to a scheduler, with what is known of it."""
     view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
     for notice in found.notices:
         view.notice(notice)
-    view.called(record.run_id, record.name)
-    if record.code:
-        view.progress("code", sentences.code(record.code))
-    view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
-    return JobSession(record, view, noted=noted)
+    view.called(found.record.run_id, found.record.name)
+    if found.record.code:
+        view.progress("code", sentences.code(found.record.code))
+    return view
 
 
 def _submitted(

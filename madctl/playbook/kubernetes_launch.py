@@ -8,19 +8,17 @@ from dataclasses import replace
 
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import manifests
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
-from ansible_collections.madctl.multinode.plugins.module_utils._show import sentences
 from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen import Chosen
 from madctl.after import wishes
 from madctl.errors import ExitCode, MadctlError, RunError, of_signal
 from madctl.jobs import kubernetes, kubernetes_draft
 from madctl.jobs.kubernetes_draft import Draft
-from madctl.playbook.job_launch import Left, left, signals_noted
+from madctl.playbook.job_launch import Left, left, opened, signals_noted
 from madctl.playbook.kubernetes_session import ClusterSession, record_of
 from madctl.playbook.report import report_run
 from madctl.records import record_store
 from madctl.result import Result, to_json, to_problem
 from madctl.screen import terminal
-from madctl.screen.view import View
 
 
 def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], shown: Chosen) -> int:
@@ -99,13 +97,7 @@ def follower(
     noted: list[int],
 ) -> ClusterSession:
     """Return the session that follows a run which was just created; see ``run``."""
-    record = found.record
-    view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
-    for notice in found.notices:
-        view.notice(notice)
-    view.called(record.run_id, record.name)
-    if record.code:
-        view.progress("code", sentences.code(record.code))
+    view, record = opened(found, options, hidden, shown), found.record
     job = record.job["id"] if record.job else ""
     view.progress("queue", f"created job {job} in namespace {cluster.namespace}")
     stuck = manifests.agents_seconds(drafted.asked)

@@ -18,7 +18,7 @@ def unfit(options: argparse.Namespace) -> set[str]:
     if options.command == "check" and options.on == "ssh":
         found.add("--dry-run")
     if getattr(options, "detach", False):
-        # Whoever attaches to the run has the same settings.
+        # A command that attaches to the run has the same settings.
         found |= {"--on-end", "--notify"}
     found |= {option for option, (_, is_given) in role_variables.needed(options).items() if not is_given}
     return {option[2:] for option in found}

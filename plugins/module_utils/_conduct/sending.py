@@ -129,7 +129,7 @@ class Sending:
             elif "taken" in news and node.taken < news["taken"] <= node.sent:
                 node.taken = news["taken"]
             else:
-                raise manifest.ManifestError("it asks for code in an order that is none of ours")
+                raise manifest.ManifestError("it asks for code in the wrong order")
             self._pump(host, node)
         except manifest.ManifestError as error:
             self._refuse(host, str(error))

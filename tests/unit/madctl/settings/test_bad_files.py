@@ -254,6 +254,14 @@ def test_help_needs_no_settings(place, capsys, words):
     assert capsys.readouterr().err == ""
 
 
+def test_a_stop_goes_on_without_settings_that_are_refused(place, capsys):
+    place.project.write_text("[stop]\nforce = true\nbroken")
+
+    options = cli.parsed(["stop", "name"])
+    assert (options.runs, options.force) == (["name"], False)
+    assert [(each.code, "madctl.toml" in each.message) for each in options.notices] == [("SETTINGS_INVALID", True)]
+
+
 @pytest.mark.parametrize("words", [["launch", "--output", "json", "x.py"], ["launch", "x.py"]], ids=" ".join)
 def test_refusals_are_json_where_that_was_asked_for(place, capsys, words):
     place.project.write_text("broken")
