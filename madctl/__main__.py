@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Let ``python -m madctl`` do what ``madctl`` does."""
 
-import sys
-
-from madctl.cli import main
+from madctl.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

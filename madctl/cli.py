@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from madctl.commands import (
@@ -46,6 +46,7 @@ COMMANDS = (
 )
 
 _OUTPUT = "MADCTL_OUTPUT"
+_CLOSING_SECONDS = 2
 
 
 class _OnScreen(Parser):
@@ -94,6 +95,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.trace(error)
         code = _report(MadctlError(unexpected(error)), arguments)
     return _leave(code)
+
+
+def program() -> NoReturn:
+    """
+    Be the program: run, and exit.
+
+    A thread may hang, on a screen that takes nothing or on a server that is silent. Python would wait for it, or end
+    under it, which can abort the process after its result was told. All that was printed is flushed already.
+    """
+    import atexit
+    import threading
+
+    code = main()
+    if threading.active_count() > 1:
+        closing = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
+        closing.start()
+        closing.join(_CLOSING_SECONDS)
+        os._exit(code)
+    sys.exit(code)
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -160,17 +180,13 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _leave(code: int) -> int:
-    """Exit, even while a thread hangs on a screen that takes nothing, which Python itself would wait for."""
-    import threading
-
+    """Release the screen, and say what of the output was lost."""
     lost = terminal.leave()
     if lost:
         remedy = "the command has ended; the logs of a run are on its nodes"
         problem = Problem("OUTPUT_LOST", f"some output could not be written: {reason(lost)}", remedy=remedy)
         terminal.tell(f"madctl: {problem}")
         code = code or ExitCode.INTERNAL
-    if any(thread.name == "madctl-events" for thread in threading.enumerate()):
-        os._exit(code)
     return code
 
 

@@ -15,6 +15,8 @@ def pytest_addoption(parser):
 def pytest_configure():
     # A runner of tests may set it for its own lines; what madctl prints in a pipe has no width.
     os.environ.pop("COLUMNS", None)
+    # A command that dies of a signal says where it was.
+    os.environ["PYTHONFAULTHANDLER"] = "1"
     # In an activated environment, nodes would have a torch that they do not have otherwise.
     own, places = str(Path(sys.executable).parent), os.environ["PATH"].split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join(place for place in places if place != own)

@@ -96,8 +96,7 @@ class Following:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for thread in [*self._watches, *(pod.log for pod in self._pods.values() if pod.log)]:
-            thread.stop()
+        streams.end([*self._watches, *(pod.log for pod in self._pods.values() if pod.log)])
 
     # -- what is known --------------------------------------------------------------------------
 

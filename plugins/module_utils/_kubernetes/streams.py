@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, Iterator, NamedTuple, Optional, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import pods as names
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import problem
@@ -26,6 +26,7 @@ _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 _AGAIN_SECONDS = 0.3
 # The server counts seconds back by its own clock, in whole ones; what was read before is dropped.
 _OVERLAP_SECONDS = 3
+_ENDING_SECONDS = 2.0
 _NOT_YET, _GONE = 400, 404
 
 
@@ -98,6 +99,11 @@ class _Thread:
         self._is_stopped.set()
         if self._stream is not None:
             self._stream.close()
+
+    def join(self, seconds: float) -> None:
+        """Wait until it has ended, but no longer than that."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         raise NotImplementedError
@@ -249,6 +255,15 @@ class PodLog(_Thread):
         if at is not None and (self._last is None or at >= self._last):
             self._equal = self._equal + 1 if at == self._last else 1
             self._last = at
+
+
+def end(threads: Sequence[_Thread]) -> None:
+    """Stop threads and wait, for a while, until they are gone: Python's own end under one can abort the process."""
+    for thread in threads:
+        thread.stop()
+    until = time.monotonic() + _ENDING_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
 
 
 def _lines(stream: Stream, follow: bool) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 """A run in a cluster from its first news to its result, in all orders in which a cluster may tell it."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -357,3 +358,17 @@ def test_a_server_that_returns_in_time_ends_nothing(read):
     assert read.later(100) is None
 
     assert read.hear(streams.LogEnd("pod-0"))["detached"]
+
+
+def test_no_thread_outlives_the_following(monkeypatch):
+    class Listening(FakeCluster):
+        def list(self, kind, selector):
+            has_begun.set()
+            raise Refused("SCHEDULER_UNREACHABLE", "it is away")
+
+    has_begun, before = threading.Event(), set(threading.enumerate())
+    monkeypatch.setattr(streams, "_PAUSES", (1000.0,))
+    with Following(Listening(), RUN, Listener(list, str, lambda: None), True):
+        assert has_begun.wait(10) and set(threading.enumerate()) > before
+
+    assert set(threading.enumerate()) == before
