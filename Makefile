@@ -107,7 +107,7 @@ lint: setup ## run all linters
 	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.8- plugins/modules plugins/module_utils
 
 test-fast: setup ## run the fast unit tests
-	@$(BIN)/pytest -q --numprocesses 2 --dist loadfile -m "not fuzz and not slow" tests/unit
+	@$(BIN)/pytest -q --numprocesses 3 --dist loadfile -m "not fuzz and not slow" tests/unit
 
 test-setup: torch mpi frameworks kubernetes-core ## install what tests on hosts need, system packages included
 	@$(MAKE) --no-print-directory system SYSTEM="$(TEST_SYSTEM)" || echo "some of these are missing: $(TEST_SYSTEM); tests that need them are skipped"

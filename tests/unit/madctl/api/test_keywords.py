@@ -14,6 +14,8 @@ from madctl.errors import KeywordError, MadctlError, UsageError
 from madctl.request.role_variables import check_variables, launch_variables, secrets
 from madctl.verbs import launch
 
+pytestmark = pytest.mark.usefixtures("known_python")
+
 SLURM = ["--on", "slurm", "--nodes", "4"]
 PODS = ["--on", "k8s", "--nnodes", "2", "--image", "i"]
 IN_SLURM = {"on": "slurm", "nodes": 4}

@@ -25,7 +25,7 @@ HOSTS = ("n1", "n2")
 UNSWEPT = "trap '' TERM; "
 # A variable that all has which a launch starts.
 MARK = "LAUNCH_UNDER_TEST"
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("alone")]
 
 
 class Launch:

@@ -20,6 +20,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower 
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh, way
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.local import Local
 
+pytestmark = pytest.mark.slow
+
 QUICK = "_runs.run_state:is_alive"
 NO_PORTS = {"address": "127.0.0.1", "ports": []}
 SECONDS = 20.0

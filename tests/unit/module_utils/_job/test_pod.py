@@ -63,7 +63,10 @@ def _may_unshare():
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not _may_unshare(), reason="no process namespaces for this user")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0 or not _may_unshare(), reason="no process namespaces for this user"),
+]
 
 
 class Started:

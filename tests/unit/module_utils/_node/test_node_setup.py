@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, node_setup
 
+pytestmark = pytest.mark.slow
+
 BEFORE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "MADCTL_RUN_ID": "r", "SHLVL": "7"}
 
 

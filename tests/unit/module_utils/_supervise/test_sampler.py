@@ -13,6 +13,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import proc
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import measuring
 from tests.unit.module_utils.real_supervisor import start
 
+pytestmark = pytest.mark.slow
+
 SOON = [
     ("_node/samples", "_FIRST_SECONDS, _TOOL_INTERVAL = 1.0", "_FIRST_SECONDS, _TOOL_INTERVAL = 0.05"),
     ("_supervise/sampler", "_CALM_SECONDS = 2.0", "_CALM_SECONDS = 0.0"),

@@ -13,6 +13,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import proc
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import separate_worlds
 from tests.unit.module_utils.channels import Followed
 
+pytestmark = pytest.mark.slow
+
 # A launcher is known by its name; this one starts one rank, in a world that its words name.
 LAUNCHER = """#!/bin/sh
 RANK=$1 WORLD_SIZE=$2 sh -c 'while ! [ -e "$0" ]; do sleep 0.05; done' "$3"

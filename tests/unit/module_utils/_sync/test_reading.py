@@ -5,6 +5,8 @@ import hashlib
 import os
 import pwd
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -90,12 +92,27 @@ def test_too_much_names_what_is_largest(tmp_path, monkeypatch):
     assert ".madctlignore" in found["remedy"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_named(tmp_path):
-    write(tmp_path, "secret")
-    os.chmod(tmp_path / "secret", 0)
+@pytest.fixture
+def nobody(monkeypatch):
+    """Be a user who may not read everything, in a directory that is not below one of root's."""
+    before = os.geteuid()
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o777)
+        monkeypatch.setenv("HOME", os.path.dirname(place))  # Git reads its settings there.
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            yield Path(place)
+        finally:
+            os.seteuid(before)
 
-    assert refusal(tmp_path)["code"] == "SYNC_UNREADABLE"
+
+def test_an_unreadable_file_is_named(nobody):
+    write(nobody, "secret")
+    os.chmod(nobody / "secret", 0)
+    found = refusal(nobody)
+
+    assert found["code"] == "SYNC_UNREADABLE" and "secret" in found["message"]
 
 
 @pytest.mark.parametrize("change", ["grow", "shrink", "vanish", "replace", "same size"])

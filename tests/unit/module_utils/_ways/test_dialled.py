@@ -18,6 +18,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import se
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import bridge, dialled
 
+pytestmark = pytest.mark.slow
+
 DIAL = """\
 import sys
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import dial_in
