@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Where the environment forbids it, each of the thousands of commands in tests would compile madctl again.
+export PYTHONDONTWRITEBYTECODE :=
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LINKS := galaxy.yml meta playbooks plugins roles
 SYSTEM := python3-venv openssh-client openssh-server iproute2 net-tools

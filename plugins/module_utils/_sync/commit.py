@@ -66,7 +66,8 @@ def _diff(directory: bytes) -> bytes:
         own = os.path.join(place, "index")
         source = os.path.join(directory, index)
         if os.path.exists(source):
-            shutil.copyfile(source, own)
+            # With its time: to git, a file of the same size that is not newer than the index may have changed.
+            shutil.copy2(source, own)
         more = {"GIT_INDEX_FILE": own, "GIT_OPTIONAL_LOCKS": "1"}
         off = filters.turned_off(directory)
         git.output(directory, *off, "add", "--intent-to-add", "--", ".", more=more)

@@ -13,7 +13,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._runs import clea
 
 pytestmark = pytest.mark.slow
 
-RUN = "20261101-120000-aaaaaaaa"
+# Of this process alone: a run is looked for on the whole machine.
+RUN = f"20261101-120000-{os.urandom(4).hex()}"
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_later_attempts_are_stopped_too(base, monkeypatch):
     assert not stop_mark.is_halted(f"{base}/{RUN}.3", f"{RUN}.3"), "an id of its own"
 
 
-@pytest.mark.parametrize("name", [RUN, RUN + ".1"])
+@pytest.mark.parametrize("name", [RUN, RUN + ".1"], ids=["first", "again"])
 def test_a_supervisor_that_comes_after_the_stop_starts_nothing(arm, tmp_path, name):
     end(tmp_path, name)
     run = arm("sh", "-c", "echo started", origin=RUN)
@@ -106,7 +107,7 @@ def test_a_run_that_never_existed_counts_as_ended(base):
     assert survey.survey({"run_dir": str(base)}) == {"runs": []}
 
 
-@pytest.mark.parametrize("name", [RUN, "chosen"])
+@pytest.mark.parametrize("name", [RUN, "chosen"], ids=["run", "chosen"])
 def test_gc_removes_it(base, name):
     end(base, name)
     os.utime(base / name, (0, 0))

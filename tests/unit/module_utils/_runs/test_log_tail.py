@@ -12,7 +12,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import wi
 from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import log_tail, run_state
 
-RUN = "20261101-120000-aaaaaaaa"
+# Of this process alone: a run is looked for on the whole machine.
+RUN = f"20261101-120000-{os.urandom(4).hex()}"
 EXIT = {"event": "exit", "seq": 2, "outcome": "exited", "exit_code": 0, "signal": None, "stopped": False}
 
 

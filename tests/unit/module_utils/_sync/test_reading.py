@@ -222,6 +222,17 @@ class TestCommit:
 
         assert (len(found.commit), found.branch, found.diff, found.is_dirty) == (40, "fix/x", b"", False)
 
+    def test_a_file_that_changed_in_the_second_of_the_commit_is_different(self, tmp_path):
+        write(tmp_path, "a.py", text="one\n")
+        os.utime(tmp_path / "a.py", (1, 1))
+        make_commit(tmp_path)
+        run_git(tmp_path, "config", "core.trustctime", "false")
+        write(tmp_path, "a.py", text="two\n")
+        for path in ("a.py", ".git/index"):
+            os.utime(tmp_path / path, (1, 1))
+
+        assert b"+two" in commit.of(os.fsencode(tmp_path)).diff
+
     def test_the_difference_has_new_files_and_leaves_the_index_alone(self, tmp_path):
         write(tmp_path, "a.py", "gone.py", text="one\n")
         make_commit(tmp_path)
