@@ -31,6 +31,8 @@ NOT_RUN = {
     ): "as above",
     ("CONTRIBUTING.md", ".venv/bin/pytest tests/integration/test_launch.py -k reduce"): "it is part of make test",
     ("CONTRIBUTING.md", "molecule test -s net_tools"): "tests/integration/test_molecule.py does it",
+    ("docs/how_to/installation.md", "make build"): PACKAGING,
+    ("docs/how_to/installation.md", "pipx install dist/madctl-0.1.0-py3-none-any.whl"): PACKAGING,
     ("docs/how_to/playbooks.md", "make build"): PACKAGING,
     ("docs/how_to/playbooks.md", "ansible-galaxy collection install dist/madctl-multinode-0.1.0.tar.gz"): PACKAGING,
 }
@@ -129,6 +131,7 @@ PREPARE = {
     "docs/tutorial.md": CHECKOUT,
     "docs/how_to/checkpoints.md": CHECKOUT,
     "docs/how_to/bastion.md": CLUSTER + BASTION,
+    "docs/how_to/installation.md": CHECKOUT + CLUSTER,
     "docs/how_to/own_cluster.md": CHECKOUT + CLUSTER,
     "docs/how_to/without_root.md": CLUSTER + SUDO,
     "docs/how_to/playbooks.md": CLUSTER + JOB,

@@ -43,6 +43,8 @@ FOREIGN = (
     *("--deepspeed_config", "--no_ssh", "--node_rank", "--no_local_rank", "--local_rank"),
     # Of Hydra, and of programs that create environments.
     *("--multirun", "--base", "--prefix", "--quiet", "--without-pip"),
+    # Of pip, ansible-galaxy and ansible-builder.
+    *("--dest", "--find-links", "--no-index", "--tag", "--upgrade"),
 )
 
 
