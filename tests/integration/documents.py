@@ -55,13 +55,14 @@ def steps(document):
 
 
 def typed(desk, document, step):
-    """Type a command, and hold the document against what became of it."""
+    """Type a command, hold the document against what became of it, and return what was printed."""
     text, shown = smaller(step.text), [smaller(line) for line in step.shown]
     code, printed = desk.type(text, seconds=300)  # The demo trains.
     where = f"{name(document)}:{step.line}: {text}"
 
     assert (code != 0) == step.fails, f"{where}\nended with {code}\n{printed}"
     assert not missing(shown, printed), f"{where}\ndoes not print {missing(shown, printed)} but\n{printed}"
+    return printed
 
 
 def smaller(text):
