@@ -43,7 +43,8 @@ def picture(scene: Scene) -> str:
     times = sorted({(line.start, line.end or -1.0) for line in recording.lines})
     groups = [_group(number, time, recording) for number, time in enumerate(times)]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+        f' viewBox="0 0 {width} {height}" role="img"'
         ' aria-labelledby="title desc">\n'
         f'<title id="title">{escape(scene.title)}</title>\n<desc id="desc">{escape(scene.description)}</desc>\n'
         f"<style>\n{_style(times, recording)}</style>\n"
