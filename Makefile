@@ -134,9 +134,10 @@ docs: setup ## generate the pages that come from the code and build the site in 
 	@for program in docs/*.py; do PYTHONPATH=. $(BIN)/python $$program; done
 	$(BIN)/mkdocs build --quiet --strict
 
-recordings: torch ## record the terminal sessions that pages show, on hosts of a lab; needs root
+recordings: test-setup ## record the terminal sessions that pages show, and measure their durations; needs root
 	@$(BIN)/python -m docs.recordings.record
 	PYTHONPATH=. $(BIN)/python docs/generate.py
+	MADCTL_RENEW_DURATIONS=1 $(BIN)/pytest -q tests/integration/test_documents.py tests/integration/test_guides.py tests/integration/test_kubernetes_documents.py
 
 bench: torch mpi ## measure what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py
