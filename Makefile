@@ -19,7 +19,7 @@ TEST_SYSTEM := openmpi-bin mpich docker.io docker-registry iptables faketime glu
 LONG_SYSTEM := slurmdbd mariadb-server-core mariadb-client-core patchelf
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
-.PHONY: help setup system torch mpi frameworks kubernetes-core demo test test-setup test-fast test-long lint docs build bench clean
+.PHONY: help setup system torch mpi frameworks kubernetes-core demo test test-setup test-fast test-long lint docs recordings build bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -135,6 +135,11 @@ build: setup ## build the wheel and the collection's tarball in dist/
 docs: setup ## generate the pages that come from the code and build the site in site/
 	@for program in docs/*.py; do PYTHONPATH=. $(BIN)/python $$program; done
 	$(BIN)/mkdocs build --quiet --strict
+
+recordings: test-setup ## record the terminal sessions that pages show, and measure their durations; needs root
+	@$(BIN)/python -m docs.recordings.record
+	PYTHONPATH=. $(BIN)/python docs/generate.py
+	MADCTL_RENEW_DURATIONS=1 $(BIN)/pytest -q tests/integration/test_documents.py tests/integration/test_guides.py tests/integration/test_kubernetes_documents.py
 
 bench: torch mpi ## measure what a launch and the life of a run cost, as tables
 	@$(BIN)/python tests/bench/cost.py

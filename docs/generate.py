@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the pages that are generated from the code; ``make docs`` runs this."""
 
+import functools
 from pathlib import Path
 
-from docs.generators import changelog, checks, manual, python, reference, settings
+from docs.generators import changelog, checks, layers, manual, pictures, python, reference, settings
+from docs.recordings import scenes, svg
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -15,6 +17,12 @@ PAGES = {
     "man/madctl.1": manual.manual,
     "../madctl/api/options.py": python.options,
     "../CHANGELOG.md": changelog.changelog,
+    "pictures/architecture.svg": layers.architecture,
+    "pictures/life_of_a_run.svg": pictures.life_of_a_run,
+    "pictures/mpirun.svg": pictures.mpirun,
+    "pictures/slurm.svg": pictures.slurm,
+    "pictures/kubernetes.svg": pictures.kubernetes,
+    **{f"pictures/{scene.name}.svg": functools.partial(svg.picture, scene) for scene in scenes.SCENES},
 }
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What "make demo" shows: a training with a checkpoint, a rank that fails, and what madctl says about it.
+# What "make demo" shows: checks, a training with a checkpoint, a rank that fails, and what madctl says about it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
@@ -24,7 +24,8 @@ else
 fi
 train=(madctl launch "${nodes[@]}" --nproc-per-node 2 examples/train.py --checkpoint "$checkpoint")
 
-show "${train[@]}" --epochs 3
+show madctl check "${nodes[@]}" --nproc-per-node 2 examples/train.py
+show "${train[@]}"
 code=0
 show "${train[@]}" --epochs 5 --break-rank 1 || code=$?
 [ "$code" = 6 ] || exit 1

@@ -3,7 +3,7 @@
 Measure what a run costs while it lives and when it ends, on hosts of a lab.
 
 Stopping on many hosts beside a bare parallel ssh; the memory and the processor time of a supervisor
-that has nothing to do; reading a long log beside ``ssh HOST cat FILE``; the time from the death of one
+that has nothing to do, and of what samples the run; reading a long log beside ``ssh HOST cat FILE``; the time from the death of one
 rank to the end of all shares. Prints a table; asserts nothing.
 """
 
@@ -23,6 +23,7 @@ from ground import TICKS, clush, lab_of, madctl, number, timed
 
 from madctl.lab.spec import Host, Lab
 
+WHAT = ["stop", "idle", "samples", "logs", "death"]
 JOB = "import os, sys, time; print('up', os.environ['RANK'], flush=True); time.sleep(600)"
 
 
@@ -69,6 +70,25 @@ def idling(lab: Lab, seconds: float) -> None:
     subprocess.run(madctl("stop", "--force"), capture_output=True, check=False)
 
 
+def sampling(lab: Lab, count: int, seconds: float) -> None:
+    """Watch what samples a run for ``madctl top``, on a host where the job has that many processes."""
+    work = f"for each in $(seq {count}); do sleep 600 & done; wait"
+    detach(lab, "--hosts", "node2", "--command", "--", "sh", "-c", work)
+    host = lab.hosts[1]
+    wait(lambda: len(processes(host, b"sleep\x00600")) >= count and bool(processes(host, b"madctl samples")))
+    [sampler] = processes(host, b"madctl samples")
+    before = _nanoseconds(sampler)
+    time.sleep(seconds)
+    row("sampler, private memory", f"{_private((sampler / 'smaps_rollup').read_text()) / 1024:.1f} MiB")
+    spent = (_nanoseconds(sampler) - before) / 1e6
+    row(f"  processor time in {seconds:g} s, {count} processes of the job", f"{spent:.0f} ms")
+    subprocess.run(madctl("stop", "--force"), capture_output=True, check=False)
+
+
+def _nanoseconds(process: Path) -> int:
+    return int((process / "schedstat").read_text().split()[0])
+
+
 def _private(memory: str) -> int:
     return number(memory, "Private_Clean") + number(memory, "Private_Dirty")
 
@@ -110,7 +130,7 @@ def dying(lab: Lab) -> None:
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", default=["stop", "idle", "logs", "death"], help="stop, idle, logs, death")
+    parser.add_argument("what", nargs="*", default=WHAT, help=", ".join(WHAT))
     parser.add_argument("--hosts", type=int, default=64, help="how many to stop (default 64)")
     parser.add_argument("--log", type=int, default=10**9, metavar="BYTES", help="how long a log (default 1e9)")
     parser.add_argument("--idle", type=float, default=20.0, metavar="SECONDS", help="how long to watch (default 20)")
@@ -123,7 +143,7 @@ def main() -> None:
         if "stop" in options.what:
             with lab_of("life", options.hosts) as lab:
                 stopping(lab)
-        if {"idle", "logs", "death"} & set(options.what):
+        if {"idle", "samples", "logs", "death"} & set(options.what):
             with lab_of("life", 4) as lab:
                 small(lab, options)
 
@@ -132,6 +152,8 @@ def small(lab: Lab, options: argparse.Namespace) -> None:
     """Measure what needs few hosts."""
     if "idle" in options.what:
         idling(lab, options.idle)
+    if "samples" in options.what:
+        sampling(lab, 300, options.idle)
     if "death" in options.what:
         dying(lab)
     if "logs" in options.what:

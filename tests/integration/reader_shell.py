@@ -85,13 +85,15 @@ def _commands(text, first):
 
 def missing(shown, printed):
     """Return the lines that a document shows but that were not printed; ``…`` matches anything."""
-    lines = [_loose(line) for line in printed.splitlines()]
+    lines = printed.splitlines()
     return [
-        line
-        for line in shown
-        if line.strip() not in ("", "…")
-        and not any(re.fullmatch(re.escape(_loose(line)).replace("…", ".*"), other) for other in lines)
+        line for line in shown if line.strip() not in ("", "…") and not any(is_like(line, other) for other in lines)
     ]
+
+
+def is_like(shown, printed):
+    """Whether a line was printed as it is shown, but for what differs from run to run."""
+    return bool(re.fullmatch(re.escape(_loose(shown)).replace("…", ".*"), _loose(printed)))
 
 
 def _loose(line):

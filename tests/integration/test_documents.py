@@ -11,7 +11,7 @@ import shutil
 
 import pytest
 
-from tests.integration import glusterfs
+from tests.integration import glusterfs, recorded
 from tests.integration.documents import CLUSTER, GUIDES, TRAIN, name, steps, typed
 from tests.integration.reader_shell import BIN, ROOT, Command, File, ReaderShell
 
@@ -176,7 +176,9 @@ def test_a_document_can_be_typed(document, home):
             if isinstance(step, File):
                 desk.save(step)
             elif (name(document), step.text) not in NOT_RUN:
-                typed(desk, document, step)
+                printed = typed(desk, document, step)
+                if step.text.startswith("make demo"):
+                    recorded.compare(printed)
 
 
 def test_what_is_not_run_is_still_shown():

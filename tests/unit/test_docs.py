@@ -162,3 +162,18 @@ def test_the_tests_that_hold_a_promise_of_security_exist():
 
     assert len(named) > 12
     assert {path for path in named if not (ROOT / "tests" / path).is_file()} == set()
+
+
+def measured(document):
+    """Yield the sections that have figures in cells of tables, with the benches that they name."""
+    for text in re.split(r"\n(?=#+ )", document.read_text()):
+        if re.search(r"\| \d[\d.,]* (?:s|ms|[KMG]iB|MB/s) \|", text):
+            yield text.partition("\n")[0], set(re.findall(r"`(tests/bench/\w+\.py)`", text))
+
+
+def test_tables_of_measured_figures_name_the_bench_that_measures_them():
+    found = [one for document in DOCUMENTS for one in measured(document)]
+
+    assert len(found) >= 3
+    assert [title for title, benches in found if not benches] == []
+    assert [name for _, benches in found for name in benches if not (ROOT / name).is_file()] == []
