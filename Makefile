@@ -134,7 +134,9 @@ build: setup ## build the wheel and the collection's tarball in dist/
 
 docs: setup ## generate the pages that come from the code and build the site in site/
 	@for program in docs/*.py; do PYTHONPATH=. $(BIN)/python $$program; done
-	$(BIN)/mkdocs build --quiet --strict
+	@# Not --quiet: with it, a warning does not fail a strict build.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2> >(grep -v '^INFO' >&2)
+	echo "open site/index.html"
 
 recordings: test-setup ## record the terminal sessions that pages show, and measure their durations; needs root
 	@$(BIN)/python -m docs.recordings.record
