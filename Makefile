@@ -134,7 +134,7 @@ build: setup ## build the wheel and the collection's tarball in dist/
 
 docs: setup ## generate the pages that come from the code and build the site in site/
 	@for program in docs/*.py; do PYTHONPATH=. $(BIN)/python $$program; done
-	@# Not --quiet: with it, a warning does not fail a strict build.
+	# Not --quiet: with it, a warning does not fail a strict build.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2> >(grep -v '^INFO' >&2)
 	echo "open site/index.html"
 

@@ -14,7 +14,7 @@ of them does is on [the page of its command](commands.md). `make docs` generates
 | key | takes | variable | commands |
 |---|---|---|---|
 """
-TRUST = "\n¹ In a project's file only once that is [trusted](../how_to/settings.md#files-of-others).\n"
+TRUST = "\n¹ In a project's file only once that is [trusted](../how_to/settings.md#trust-a-projects-file).\n"
 
 
 def settings() -> str:

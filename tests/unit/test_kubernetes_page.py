@@ -31,7 +31,7 @@ def test_what_becomes_of_every_option_is_described():
 
 
 def test_the_rights_of_the_page_are_those_of_the_role():
-    rows = re.findall(r"^\| (`[a-z/`, ]+`) \| ([a-z, ]+) \|", section("Rights"), re.M)
+    rows = re.findall(r"^\| (`[a-z/`, ]+`) \| ([a-z, ]+) \|", section("Permissions"), re.M)
     told = {name: set(verbs.split(", ")) for names, verbs in rows for name in re.findall("[a-z/]+", names)}
     (role,) = [one for one in yaml.safe_load_all(RBAC.read_text()) if one["kind"] == "Role"]
 
