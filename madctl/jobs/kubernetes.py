@@ -69,7 +69,7 @@ def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: f
 def judged(found: standing.Standing, about: Mapping[str, Any]) -> Verdict:
     """Return the verdict of a run."""
     if found.job is None and not found.pods:
-        return Verdict(verdict.UNKNOWN, "nothing of it is in the cluster any more")
+        return Verdict(verdict.UNKNOWN, "it is no longer in the cluster")
     first: Mapping[str, Any] = found.problem or {}
     code = int(word.failed(found.problem)["exit_code"]) if found.problem else None
     counts = runners.job_of(str(about.get("shape")), about.get("runner")).counts_ranks if about.get("shape") else True

@@ -107,7 +107,7 @@ def stop(record: Record, is_forced: bool) -> Answer:
     elif not is_proven:
         problems = [Problem("STOP_UNVERIFIED", f"Slurm has not ended job {job_id} yet", remedy="stop the run again")]
     elif begun and place.read(where, job_directory.RESULT) is None:
-        message = f"job {job_id} is over, but it wrote no record: what its nodes ran was ended by Slurm alone"
+        message = f"job {job_id} is over, but it wrote no record: Slurm alone ended the processes on its nodes"
         problems = [Problem("STOP_UNVERIFIED", message, remedy=f"see {where}")]
     return _stopped(record, problems, begun, had_ended)
 

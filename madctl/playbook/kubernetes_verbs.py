@@ -77,7 +77,7 @@ def stop(record: Record, is_forced: bool) -> Answer:
 def _how(done: Ended, record: Record) -> str:
     job = record.job["id"] if record.job else ""
     if done.had_ended and done.deleted:
-        return "nothing of it is in the cluster"
+        return "it is not in the cluster"
     if done.deleted:
         return f"job {job} was deleted{'' if done.begun else ' before it began'}, nothing is left"
     return f"all pods of job {job} have ended, nothing is left"

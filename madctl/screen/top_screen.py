@@ -17,8 +17,8 @@ from madctl.screen.terminal import Stream
 # A sample that is older than this is worth a word.
 _OLD_SECONDS = 15.0
 _JUDGE_SECONDS = 1.0
-_NOBODY = "no node of the run has begun"
-_LEAVE = "q leaves; the run goes on"
+_NOBODY = "no node of the run has started yet"
+_LEAVE = "q quits; the run continues"
 
 Odd = Mapping[lagging.Name, Sequence[str]]
 

@@ -189,7 +189,7 @@ class Following:
 
     def _refusal(self, is_lost: bool, why: str) -> codes.Problem:
         if is_lost:
-            return codes.problem("HOST_UNREACHABLE", self._host, why, "the run goes on without it; follow it again")
+            return codes.problem("HOST_UNREACHABLE", self._host, why, "the run continues without it; attach again")
         return codes.problem("RUN_UNKNOWN", self._host, why, "check --run-root and the ID of the run")
 
 

@@ -194,7 +194,7 @@ def _missing(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) ->
     if silent:
         return plain("no answer from %s" % _some(silent))
     empty = [node["host"] for node in plan["nodes"] if not nodes[node["host"]]["exit"]]
-    return plain("nothing of it is left on %s" % _some(empty))
+    return plain("nothing is left of it on %s" % _some(empty))
 
 
 def _some(hosts: Sequence[str]) -> str:

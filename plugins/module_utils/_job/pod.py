@@ -103,7 +103,7 @@ class Family:
 def _index() -> int:
     text = os.environ.get(pods.INDEX, "")
     if not (text.isascii() and text.isdigit()):
-        sys.exit("madctl: %s is not set: this is no pod of an Indexed Job" % pods.INDEX)
+        sys.exit("madctl: %s is not set: this is not a pod of an Indexed Job" % pods.INDEX)
     return int(text)
 
 

@@ -89,7 +89,7 @@ def require() -> Any:
         return importlib.import_module("kubernetes")
     except ImportError as error:
         remedy = "pip install 'madctl[kubernetes]'"
-        raise Refused("SCHEDULER_MISSING", "the Python package kubernetes is not installed here", remedy) from error
+        raise Refused("SCHEDULER_MISSING", "the Python package kubernetes is not installed", remedy) from error
 
 
 def _settings(kubernetes: Any, kubeconfig: str, context: str) -> Tuple[Any, str, str]:
@@ -160,7 +160,7 @@ class Cluster:
         """Return the server's own sentence."""
         body = error.body if isinstance(error.body, (bytes, str)) else b""
         found = wire.parse_or_none(body) or {}
-        said = str(found.get("message") or error.reason or "the server said nothing")
+        said = str(found.get("message") or error.reason or "the server gave no reason")
         said = " ".join(said.split())[:_MESSAGE]
         code = "SCHEDULER_UNREACHABLE" if error.status >= 500 or error.status == 429 else "SCHEDULER_REFUSED"
         return Refused(code, "Kubernetes: %s" % said, _REMEDIES.get(error.status), error.status)
@@ -293,4 +293,4 @@ def _unreachable(error: Exception) -> Refused:
         error = error.__cause__
     reason = getattr(error, "reason", None) or error
     said = " ".join(str(reason).split())[:_MESSAGE]
-    return Refused("SCHEDULER_UNREACHABLE", "the Kubernetes API server is not reached: %s" % said)
+    return Refused("SCHEDULER_UNREACHABLE", "the Kubernetes API server cannot be reached: %s" % said)

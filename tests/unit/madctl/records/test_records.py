@@ -169,7 +169,7 @@ def test_a_run_that_stop_finds_failed_is_not_a_stopped_one(monkeypatch, capsys):
     ("a", "b", "code", "verdict"),
     [
         (answer(), None, 4, "unknown: no answer from b"),
-        (answer(), answer(state="unknown"), 4, "unknown: nothing of it is left on b"),
+        (answer(), answer(state="unknown"), 4, "unknown: nothing is left of it on b"),
         (answer(), answer(state="running"), 0, "running for "),
         (answer(), answer(), 0, "succeeded after "),
     ],
