@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = ExitCode.INTERRUPTED
     except SystemExit as end:  # of --help
         code = int(end.code or 0)
-    except Exception as error:  # noqa: BLE001  no caller could make a line of it
+    except Exception as error:  # noqa: BLE001  no caller could turn it into one line
         terminal.trace(error)
         code = _report(MadctlError(unexpected(error)), arguments)
     return _leave(code)

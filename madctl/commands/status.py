@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl status``: say how a run stands or ended, and show its state on each of its nodes."""
+"""``madctl status``: show the state of a run, or how it ended, and its state on each of its nodes."""
 
 from __future__ import annotations
 

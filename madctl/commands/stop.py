@@ -147,7 +147,7 @@ def _had_ended(record: Record, result: Result) -> bool:
     from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
     from madctl.records import verdicts
 
-    return verdicts.has_ended(record) or result.data["run"]["status"] != verdict.STOPPED
+    return verdicts.has_ended(record) or (result.data or {})["run"]["status"] != verdict.STOPPED
 
 
 def _of_run(result: Result) -> Result:

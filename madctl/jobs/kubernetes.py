@@ -52,7 +52,7 @@ def place(cluster: Cluster, kubeconfig: str) -> dict[str, str]:
 
 def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: float = SECONDS) -> Standing:
     """
-    Find out how a run stands, as for a run in a job of Slurm.
+    Determine the state of a run, as for a run in a job of Slurm.
 
     Args:
         about: The plan of the run.

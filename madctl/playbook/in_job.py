@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Follow a run inside of a scheduler's job through its files, in the place of ``engine.Engine``.
+Follow a run inside of a scheduler's job through its files, instead of ``engine.Engine``.
 
 The scheduler is asked while the job waits, ever more seldom, and again only when the job's own heartbeat has stopped.
 """

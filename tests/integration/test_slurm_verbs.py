@@ -147,7 +147,7 @@ def on_nodes(site):
 
 @pytest.fixture
 def waiting(site):
-    """A run that has printed a line on every node, and goes on."""
+    """A run that has printed a line on every node, and continues."""
     done = site.launch("--detach", "--command", "--", "bash", "-c", ORDERLY)
     run_id = done.json["run_id"]
     wait_for(lambda: site.run("logs", run_id).out.count("waiting") == ALL)

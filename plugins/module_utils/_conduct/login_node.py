@@ -49,7 +49,7 @@ def end(agents: Agents, host: str, request: Dict[str, Any]) -> Answer:
 
 
 def look(agents: Agents, host: str, request: Dict[str, Any]) -> Answer:
-    """Find out how a run stands; the answer has ``problem`` if that is unknown."""
+    """Determine the state of a run; the answer has ``problem`` if that is unknown."""
     return _ask(agents, host, _LOOK, request, _LOOK_SECONDS)
 
 

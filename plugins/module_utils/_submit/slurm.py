@@ -49,7 +49,7 @@ class State:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more becomes of it."""
+        """Whether it is final."""
         return self.state in FINAL
 
 

@@ -45,7 +45,7 @@ class Job(NamedTuple):
 
 
 class JobError(ValueError):
-    """There is no job, or none that can be used."""
+    """The job is missing or unusable."""
 
 
 def job(environment: Mapping[str, str]) -> Job:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run in a job stands, from files that its job wrote, and from a scheduler that only pretends."""
+"""The state of a run in a job, from files that its job wrote, and from a scheduler that only pretends."""
 
 import json
 import time

@@ -670,7 +670,7 @@ def test_a_node_that_does_not_answer_is_a_row_and_in_the_first_line(monkeypatch,
 
 
 def test_no_two_threads_write_the_same_file_meanwhile():
-    """Of the same run: one follows it, another asks how it stands."""
+    """Of the same run: one follows it, another asks for its state."""
     barrier = threading.Barrier(2)
 
     def own(_):

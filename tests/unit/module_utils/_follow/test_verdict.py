@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run stands or ended, from what its nodes keep."""
+"""The state of a run, or how it ended, from what its nodes keep."""
 
 import pytest
 

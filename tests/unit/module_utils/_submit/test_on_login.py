@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is called on a login node: submitted once, ended, and how it stands; with programs that only pretend."""
+"""What is called on a login node: submitted once, ended, and its state; with programs that only pretend."""
 
 import json
 import shlex
