@@ -68,9 +68,9 @@ def build_parser() -> Parser:
         epilog="madctl help COMMAND shows the options of a command.",
     )
     parser.examples = (
-        Example("try it on two hosts that are made of this machine", "madctl lab up -n 2"),
+        Example("try it on two virtual hosts on this machine", "madctl lab up -n 2"),
         Example("start a script on them", "madctl launch --lab lab examples/all_reduce.py"),
-        Example("see what became of it", "madctl status"),
+        Example("see how it went", "madctl status"),
     )
     parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_OnScreen)
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = ExitCode.INTERRUPTED
     except SystemExit as end:  # of --help
         code = int(end.code or 0)
-    except Exception as error:  # noqa: BLE001  no caller could make a line of it
+    except Exception as error:  # noqa: BLE001  no caller could turn it into one line
         terminal.trace(error)
         code = _report(MadctlError(unexpected(error)), arguments)
     return _leave(code)

@@ -105,7 +105,7 @@ class Following:
         self._session.on_signal(signal.SIGINT, None)
 
     def leave(self) -> None:
-        """Leave the run alone, which goes on."""
+        """Leave the run alone, which continues."""
         session = self._session
         if session is not None and not self._ended.is_set():
             session.obey(DETACH)
@@ -156,7 +156,7 @@ class Following:
 
 @atexit.register
 def _leave_all() -> None:
-    """Let all runs go on when Python ends; their threads would otherwise leave private files here."""
+    """Let all runs continue when Python ends; their threads would otherwise leave private files here."""
     import time
 
     due = [one for one in _living if one.is_here and not one.wait(0)]

@@ -35,7 +35,7 @@ _LEFT_OUT = {
     "output": "results are objects; to print as the command line does, pass show=True",
     "with_secret": None,
     "profile": "settings are for the command line; pass keywords",
-    "on_end": "wait for the run, and go on in Python",
+    "on_end": "wait for the run, then continue in Python",
     "notify": "wait for the run, and send what it returned",
     "help": None,
     "help_all": None,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What functions of the Python interface return: how a run ended or stands, what a check found, a line of output."""
+"""What functions of the Python interface return: the state or end of a run, what a check found, a line of output."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ class Result:
 @dataclass(frozen=True)
 class Status:
     """
-    How a run stands.
+    The state of a run.
 
     Attributes:
         id: The ID of the run.
         name: What its user calls it.
         status: ``queued``, ``running``, ``suspended``, ``succeeded``, ``failed``, ``stopped``, ``interrupted`` or
             ``unknown``.
-        exit_code: That of the run; None while it goes on.
+        exit_code: That of the run; None while it continues.
         cause: What failed first, on one line.
         seconds: For how long it has run.
         hosts: Its nodes.
@@ -97,7 +97,7 @@ class Status:
 
     @property
     def is_known(self) -> bool:
-        """Whether its nodes, or this machine, know how it stands."""
+        """Whether its nodes, or this machine, know its state."""
         return self.status != UNKNOWN
 
     def _repr_html_(self) -> str:
@@ -199,7 +199,7 @@ def of_run(found: commands.Result, run_id: str) -> Result:
 
 
 def of_status(found: commands.Result) -> Status:
-    """Make how a run stands of the answer of a command."""
+    """Make the state of a run from the answer of a command."""
     data = found.data or {}
     about = data["run"]
     return Status(

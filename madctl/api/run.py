@@ -65,14 +65,14 @@ class Run:
         """
         Wait for the end of the run, and return how it ended.
 
-        Ctrl-C ends the waiting with KeyboardInterrupt, and the run goes on; ``stop`` stops it.
+        Ctrl-C ends the waiting with KeyboardInterrupt, and the run continues; ``stop`` stops it.
 
         Args:
             timeout: For how many seconds; None for as long as it takes.
             check: Whether to raise unless the run has succeeded.
 
         Raises:
-            TimeoutError: If it has not ended by then; the run goes on.
+            TimeoutError: If it has not ended by then; the run continues.
             MadctlError: If it cannot be found out how it ended, or, with ``check``, that it failed.
         """
         following = self._follow()
@@ -90,7 +90,7 @@ class Run:
 
     def status(self) -> Status:
         """
-        Ask its nodes, or its scheduler, how it stands.
+        Ask its nodes, or its scheduler, for its state.
 
         Raises:
             MadctlError: If none of them can be asked.
@@ -102,7 +102,7 @@ class Run:
 
     def stop(self, force: bool = False) -> Status:
         """
-        Stop it on all its nodes, and return how it stands once nothing of it is left there.
+        Stop it on all its nodes, and return its state once nothing of it is left there.
 
         Args:
             force: Whether to kill at once.
@@ -161,7 +161,7 @@ class Run:
         return record_store.read(self.id)
 
     def _last(self) -> str:
-        """Return how it stands as far as this machine knows; no node is asked."""
+        """Return its state as far as this machine knows; no node is asked."""
         if self._following and self._following.is_running:
             return "running"
         try:
@@ -224,7 +224,7 @@ def run(which: str | int | None = None) -> Run:
 
 def runs(n: int | None = None, failed: bool = False) -> list[Run]:
     """
-    Return the runs that this machine remembers, the newest first; those that may go on are asked how they stand.
+    Return the runs that this machine remembers, the newest first; those that may continue are asked for their state.
 
     Records that cannot be read are left out.
 

@@ -12,7 +12,7 @@ from madctl.request.options import add_command, add_host_options, add_job_option
 _EXAMPLES = (
     ("check whether train.py could start on sixteen nodes", "madctl check --hosts gpu[01-16] train.py"),
     ("check sixteen nodes in a short job of Slurm", "madctl check --on slurm --nodes 16 --gpus-per-node 8 train.py"),
-    ("only ask which network they would use, and why", "madctl check --hosts gpu[01-16] --explain network"),
+    ("only show which network they would use, and why", "madctl check --hosts gpu[01-16] --explain network"),
 )
 _FIRST = (
     *("--hosts", "--inventory", "--nproc-per-node", "--python", "--interface", "--shared-path"),

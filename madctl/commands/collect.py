@@ -14,7 +14,9 @@ from madctl.request.options import add_command, add_option, add_output_option, a
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "fetch the logs and records of a run"
-    examples = [("fetch the logs of the latest run into results/, a directory per node", "madctl collect --to results")]
+    examples = [
+        ("fetch the logs of the latest run into results/, one directory per node", "madctl collect --to results")
+    ]
     parser = add_command(commands, "collect", run, about, about, examples)
     add_run_argument(parser)
     parser.add_argument("--to", metavar="DIRECTORY", help="destination, with one subdirectory per node (default: RUN)")

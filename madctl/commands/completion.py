@@ -33,8 +33,8 @@ function _madctl_runs
 end""",
 }
 _EXAMPLES = (
-    ("complete in bash, here or in ~/.bashrc", "source <(madctl completion bash)"),
-    ("complete in zsh, here or in ~/.zshrc", 'eval "$(madctl completion zsh)"'),
+    ("complete in bash, in this shell or from ~/.bashrc", "source <(madctl completion bash)"),
+    ("complete in zsh, in this shell or from ~/.zshrc", 'eval "$(madctl completion zsh)"'),
     ("complete in fish, from now on", "madctl completion fish > ~/.config/fish/completions/madctl.fish"),
 )
 

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 _EXAMPLES = (
     ("write a madctl.toml with all settings, each in a comment", "madctl config --init"),
-    ("show what is set here, and where", "madctl config"),
+    ("show which settings apply in this directory, and where each is from", "madctl config"),
 )
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    about = "Show every setting and where it is from: madctl.toml here or above, your own one, or the environment."
+    about = (
+        "Show every setting and where it is from: madctl.toml in this directory or above, your own file, environment."
+    )
     parser = add_command(commands, "config", run, "show settings and where they are from", about, _EXAMPLES)
     add_profile_option(parser)
     actions = parser.add_mutually_exclusive_group()
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     lines = columns.aligned(listing.heads(found, rows, profile))
     lines += [""] * bool(lines and rows) + columns.aligned(listing.lines(rows))
     if not rows:
-        where = f"no settings in {finding.NAME} here or above, in {finding.user()} or in the environment"
+        where = f"no settings in {finding.NAME} in this directory or above, in {finding.user()} or in the environment"
         nothing = f"{where}; madctl config --init writes an example"
         lines += ["", "nothing is set there or in the environment"] if found.files else [nothing]
     return print_answer(options, None, listing.data(found, rows, profile), lines, [])

@@ -13,16 +13,16 @@ from madctl.request.options import add_command, add_host_options, add_option, ad
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = (
-        "Delete files of old runs, here and on the given nodes; by default on the nodes of all runs that this machine "
-        "remembers, in the directories of runs in jobs of Slurm, and in clusters of Kubernetes. Live runs are never "
-        "touched."
+        "Delete files of old runs, on this machine and the given nodes; by default on the nodes of all runs that this "
+        "machine remembers, in the directories of runs in jobs of Slurm, and in clusters of Kubernetes. Live runs are "
+        "never touched."
     )
-    examples = [("list what is left of runs that ended over a day ago", "madctl gc --days 1 --dry-run")]
+    examples = [("list the files of runs that ended more than a day ago", "madctl gc --days 1 --dry-run")]
     parser = add_command(commands, "gc", run, "delete files of old runs", about, examples)
     add_host_options(parser)
     group = parser.add_argument_group("what to delete")
     add_option(group, "--days", metavar="N", help="delete runs that ended more than N days ago (default 7)")
-    group.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
+    group.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if not the default")
     group.add_argument("--dry-run", action="store_true", help="list what would be deleted, but delete nothing")
     add_output_option(parser)
 

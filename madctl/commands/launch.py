@@ -39,8 +39,8 @@ def register(commands: Any) -> None:
     parser.usage = "madctl launch [--hosts LIST] [OPTION…] [--] SCRIPT.py [ARG…]"
     add_host_options(parser, with_exclude=True)
     add_job_options(parser)
-    add_option(parser, "--name", metavar="NAME", help="call the run NAME, which commands take in place of its ID")
-    add_option(parser, "--note", metavar="TEXT", help="remember TEXT about the run")
+    add_option(parser, "--name", metavar="NAME", help="name the run; commands accept the name instead of its ID")
+    add_option(parser, "--note", metavar="TEXT", help="keep TEXT with the run, as a note")
     add_choice_options(parser)
     after_options.add_after_options(parser)
     parser.add_argument("--detach", action="store_true", help="leave the job running in the background")

@@ -22,7 +22,7 @@ def register(commands: Any) -> None:
     about = "Show the output of a run."
     parser = add_command(commands, "logs", run, "show the output of a run", about, _EXAMPLES)
     add_run_argument(parser)
-    parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the run ends")
+    parser.add_argument("-f", "--follow", action="store_true", help="keep showing output until the run ends")
     add_choice_options(parser)
     add_since_option(parser)
     what = "show only the last N lines of each log; with --merge, of all of them"

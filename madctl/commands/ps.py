@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = (
     ("list the runs that this machine remembers", "madctl ps"),
-    ("find runs on nodes, whoever launched them from wherever", "madctl ps --hosts gpu[01-16]"),
+    ("find runs on nodes, launched by anyone from anywhere", "madctl ps --hosts gpu[01-16]"),
 )
 
 
@@ -32,7 +32,7 @@ def register(commands: Any) -> None:
     which.add_argument("-n", type=taking("-n", kinds.whole(1, 10**9)), metavar="N", help="list only the newest N runs")
     which.add_argument("--failed", action="store_true", help="list only runs that failed")
     add_host_options(parser)
-    parser.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if it was changed")
+    parser.add_argument("--run-dir", metavar="PATH", help="parent of run directories, if not the default")
     add_output_option(parser)
 
 

@@ -17,12 +17,12 @@ _EXAMPLES = (
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = (
-        "Write all that is known of a run as one HTML file: verdict, cause, timeline, plan, checks and logs. It loads "
-        "nothing and needs no JavaScript."
+        "Write everything known about a run to one HTML file: verdict, cause, timeline, plan, checks and logs. The "
+        "file loads nothing and needs no JavaScript."
     )
     parser = add_command(commands, "report", run, "write a page about a run", about, _EXAMPLES)
     add_run_argument(parser)
-    what = "where to write it (default: madctl-RUN.html here); - for standard output"
+    what = "where to write it (default: madctl-RUN.html in this directory); - for standard output"
     parser.add_argument("--to", metavar="FILE", help=what)
     add_output_option(parser)
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 WITHOUT = "--without"
 _EXAMPLES = (
     ("launch the latest run again", "madctl rerun"),
-    ("launch a run again with another limit", "madctl rerun big --timeout 2h"),
-    ("give its script other arguments", "madctl rerun big -- --lr 1e-5"),
+    ("launch a run again with a different time limit", "madctl rerun big --timeout 2h"),
+    ("give its script different arguments", "madctl rerun big -- --lr 1e-5"),
 )
 
 
@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
     parser = add_command(commands, "rerun", run, "launch a run again, with changes", about, _EXAMPLES)
     parser.usage = "madctl rerun [RUN] [OPTION…] [-- ARG…]"
     add_run_argument(parser)
-    what = "leave out this option of the launch, such as timeout (repeatable)"
+    what = "drop this option of the launch, such as timeout (repeatable)"
     parser.add_argument(WITHOUT, action="append", default=[], metavar="OPTION", help=what)
     add_options_of(parser, commands.choices["launch"])
     parser.show_first(WITHOUT, "--nproc-per-node", "--env", "--timeout", "--name", "--detach", "--dry-run")
@@ -70,7 +70,7 @@ def _wanted(record: Record, options: argparse.Namespace) -> Typed:
         UsageError: If it is not known, or a change cannot be made.
     """
     if record.typed is None:
-        message = f"run {record.run_id} was started by a playbook, from Python or by an older madctl: nothing was typed"
+        message = f"run {record.run_id} was started without a command line, or by an older madctl"
         raise refused("RERUN_IMPOSSIBLE", message, remedy="launch it with madctl launch")
     before = typed.loaded(record.typed)
     if record.name and not any(option.name == "--name" for option in before.options):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl status``: say how a run stands or ended, and show its state on each of its nodes."""
+"""``madctl status``: show the state of a run, or how it ended, and its state on each of its nodes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from madctl.request.options import add_command, add_output_option, add_run_argum
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    about = "Say how a run stands or ended, and why, and show its state on each of its nodes."
+    about = "Show whether a run is running, how it ended and why, and its state on each of its nodes."
     examples = [("show the latest run", "madctl status"), ("show another run", "madctl status 20261129-1025")]
-    parser = add_command(commands, "status", run, "show how a run stands or ended", about, examples)
+    parser = add_command(commands, "status", run, "show the state of a run", about, examples)
     add_run_argument(parser)
-    what = "exit with the exit code of the run: 0 while it runs, 4 where it is unknown how it ended"
+    what = "exit with the exit code of the run: 0 while it runs, 4 if it is unknown how it ended"
     parser.add_argument("--exit-code", action="store_true", help=what)
     add_output_option(parser)
 

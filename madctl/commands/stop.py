@@ -32,7 +32,7 @@ def register(commands: Any) -> None:
     parser = add_command(commands, "stop", run, "stop runs", "Stop runs on all their nodes.", _EXAMPLES)
     what = "IDs or names of runs, beginnings of IDs, or -1 for the latest (default), -2 for the one before"
     parser.add_argument("runs", nargs="*", metavar="RUN", help=what)
-    what = "stop all of your runs that have not ended, as madctl ps lists them; asks first, on a terminal"
+    what = "stop all of your runs that have not ended, as listed by madctl ps; on a terminal, asks first"
     parser.add_argument("--all", action="store_true", help=what)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--force", action="store_true", help="kill immediately")
@@ -74,7 +74,7 @@ def _all(options: argparse.Namespace) -> int:
     if options.runs:
         raise refused("USAGE", "--all and the name of a run exclude each other")
     if not options.yes and not terminal.can_ask():
-        message = "--all asks before it stops runs, and there is no terminal"
+        message = "--all asks for confirmation, and there is no terminal"
         raise refused("USAGE", message, remedy="add --yes, or name the runs")
     known, broken = record_store.known()
     records = [record for record in reversed(living.asked(known)) if not verdicts.has_ended(record)]
@@ -117,9 +117,11 @@ def _several(records: Sequence[Record], problems: Sequence[Problem], options: ar
     errors, warnings = list(problems), list[Problem]()
     codes = [ExitCode.USAGE] if problems else []
     results: list[dict[str, Any]] = []
+    had_ended = 0
     print_problems(errors, [])
-    for answer in stop.several(records, options.force):
+    for record, answer in zip(records, stop.several(records, options.force), strict=True):
         one = _of_run(answer.result)
+        had_ended += not one.exit_code and _had_ended(record, one)
         if not as_json:
             terminal.say(*answer.lines)
         print_problems(one.errors, one.warnings)
@@ -132,10 +134,20 @@ def _several(records: Sequence[Record], problems: Sequence[Problem], options: ar
         status = "failed" if code else "stopped"
         terminal.say(to_json(Result("stop", status, code, None, data, errors, warnings)))
     elif len(codes) > 1:
-        terminal.say(f"stopped {codes.count(ExitCode.SUCCEEDED)} of {count(len(results) + len(problems), 'run')}")
+        stopped = codes.count(ExitCode.SUCCEEDED) - had_ended
+        others = f"; {had_ended} had already ended" if had_ended else ""
+        terminal.say(f"stopped {stopped} of {count(len(results) + len(problems), 'run')}{others}")
     elif not codes:
         terminal.say("no run is running")
     return code
+
+
+def _had_ended(record: Record, result: Result) -> bool:
+    """Return whether a run had ended before it was to be stopped, also if only its nodes knew that."""
+    from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
+    from madctl.records import verdicts
+
+    return verdicts.has_ended(record) or (result.data or {})["run"]["status"] != verdict.STOPPED
 
 
 def _of_run(result: Result) -> Result:

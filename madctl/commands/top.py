@@ -17,7 +17,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = (
         "Show what a run uses on each of its nodes: processors, memory, GPUs; how long ago each rank printed "
-        "something; and which ranks lag behind the others. Of a run that has ended, show the last samples."
+        "something; and which ranks lag behind the others. For a run that has ended, show the last samples."
     )
     examples = [
         ("watch the latest run", "madctl top"),
@@ -25,7 +25,7 @@ def register(commands: Any) -> None:
     ]
     parser = add_command(commands, "top", run, "show what a run uses, and which ranks lag", about, examples)
     add_run_argument(parser)
-    what = "print one sample and exit; also if the output is not a terminal, or is JSON"
+    what = "print one sample and exit; the default if the output is not a terminal, or is JSON"
     parser.add_argument("--once", action="store_true", help=what)
     add_output_option(parser)
 

@@ -2,7 +2,7 @@
 """
 Delete old runs from clusters of Kubernetes: those that this machine remembers, and that have ended.
 
-Of others in the same namespace nothing is known here; whoever launched them deletes them, or has the cluster do it.
+Other runs in the same namespace are unknown to this machine; those who launched them delete them, or the cluster does.
 """
 
 from __future__ import annotations

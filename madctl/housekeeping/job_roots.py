@@ -85,7 +85,8 @@ class JobRoots:
             return slurm.own_runs(conf)
         except MadctlError as error:
             message = f"directories of runs in {path} are kept: {error.problems[0].message}"
-            self.notices.append(Problem(error.problems[0].code, message, remedy="run gc where Slurm can be asked"))
+            remedy = "run gc on a machine of the Slurm cluster"
+            self.notices.append(Problem(error.problems[0].code, message, remedy=remedy))
             return None
 
     def _clean(self, root: Root, names: Sequence[str], clusters: Sequence[dict[str, slurm.State] | None]) -> None:
@@ -123,7 +124,7 @@ class JobRoots:
         """Return why a directory of a run stays; None if it does not."""
         for jobs in clusters:
             if jobs is None:
-                return "Slurm cannot be asked"
+                return "Slurm does not answer"
             state = jobs.get(name, slurm.FORGOTTEN)
             if not state.is_final and state != slurm.FORGOTTEN:
                 return f"{state.state.lower()} in Slurm"

@@ -6,5 +6,5 @@ Runs inside of a scheduler's job: submitted from here, conducted there, followed
     place       the directory of a job: made here, read here
     reading     what of its story a reader wants
     ends        what the end of a job means for its run
-    standing    how a run stands, from its directory and the scheduler
+    standing    the state of a run, from its directory and the scheduler
 """

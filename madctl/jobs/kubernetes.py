@@ -52,7 +52,7 @@ def place(cluster: Cluster, kubeconfig: str) -> dict[str, str]:
 
 def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: float = SECONDS) -> Standing:
     """
-    Find out how a run stands, as for a run in a job of Slurm.
+    Determine the state of a run, as for a run in a job of Slurm.
 
     Args:
         about: The plan of the run.
@@ -69,7 +69,7 @@ def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: f
 def judged(found: standing.Standing, about: Mapping[str, Any]) -> Verdict:
     """Return the verdict of a run."""
     if found.job is None and not found.pods:
-        return Verdict(verdict.UNKNOWN, "nothing of it is in the cluster any more")
+        return Verdict(verdict.UNKNOWN, "it is no longer in the cluster")
     first: Mapping[str, Any] = found.problem or {}
     code = int(word.failed(found.problem)["exit_code"]) if found.problem else None
     counts = runners.job_of(str(about.get("shape")), about.get("runner")).counts_ranks if about.get("shape") else True

@@ -69,4 +69,4 @@ def prepare(
         if isinstance(error, Refused):
             raise
         message = f"the code cannot be kept in {drafted.place}: {reason(error)}"
-        raise Refused("RUN_DIR_UNWRITABLE", message, "make room there, or choose another --run-root") from error
+        raise Refused("RUN_DIR_UNWRITABLE", message, "free space there, or choose another --run-root") from error

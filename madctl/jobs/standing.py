@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run in a job stands, from its directory, and from the scheduler where that is silent."""
+"""The state of a run in a job, from its directory, and from the scheduler where that is silent."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _RESULT = fields(
 
 class Standing(NamedTuple):
     """
-    How a run stands; each of its nodes by host; its plan, once there is one; why the scheduler did not say more.
+    The state of a run; each of its nodes by host; its plan, once there is one; why the scheduler did not say more.
 
     All of it is of the latest attempt; ``earlier`` says how the others ended, which Slurm has requeued.
     """
@@ -69,7 +69,7 @@ class Standing(NamedTuple):
 
 def of(job: Mapping[str, Any], seconds: float = slurm.SECONDS) -> Standing:
     """
-    Find out how a run stands.
+    Determine the state of a run.
 
     Args:
         job: ``id``, ``place`` and ``conf`` of its job.

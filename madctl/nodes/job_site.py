@@ -23,7 +23,7 @@ def of(options: argparse.Namespace) -> Site:
     Return where the job is submitted.
 
     Raises:
-        UsageError: If nobody says which directory all machines see, and the home directory is none.
+        UsageError: If no directory that all machines see is given, and the home directory is not one.
     """
     lab = state.load(options.lab) if options.lab else None
     conf = str(slurm_of_lab.configuration_file(lab)) if lab else slurm.configuration()

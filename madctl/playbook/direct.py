@@ -16,7 +16,7 @@ from madctl.playbook import EventListener, TaskListener
 
 
 class Direct:
-    """Does what a playbook would do, in the place of ``engine.Engine``; as a screen, passes events on."""
+    """Does what a playbook would do, instead of ``engine.Engine``; as a screen, passes events on."""
 
     failure: str | None = None
 

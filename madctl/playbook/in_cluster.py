@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follow a run in a cluster of Kubernetes, in the place of ``engine.Engine``."""
+"""Follow a run in a cluster of Kubernetes, instead of ``engine.Engine``."""
 
 from __future__ import annotations
 

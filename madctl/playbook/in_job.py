@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Follow a run inside of a scheduler's job through its files, in the place of ``engine.Engine``.
+Follow a run inside of a scheduler's job through its files, instead of ``engine.Engine``.
 
 The scheduler is asked while the job waits, ever more seldom, and again only when the job's own heartbeat has stopped.
 """
@@ -191,7 +191,7 @@ class InJob:
     def _left(self) -> dict[str, Any]:
         """Return that the run continues without us, for all we know."""
         if self._obeyed is not None and not self._story.has_begun:
-            self._report(f"job {self._id} was told to end, but Slurm has not confirmed that")
+            self._report(f"job {self._id} was asked to end, but Slurm has not confirmed it")
         return {"detached": True, "run_id": self._place.name, "problems": [], "exit_code": 0}
 
     def _look(self) -> dict[str, Any] | None:

@@ -53,7 +53,7 @@ def run(record: Record, options: argparse.Namespace, write_report: WriteReport) 
     except Refused as error:
         raise RunError(ExitCode.UNREACHABLE, Problem("NODE_SILENT", str(error), remedy=f"see {where}")) from error
     if not found.nodes and not found.problems:
-        raise refused("RUN_UNKNOWN", f"no node of run {record.run_id} has begun", remedy=f"see {where}")
+        raise refused("RUN_UNKNOWN", f"no node of run {record.run_id} has started yet", remedy=f"see {where}")
     return _print(record, options, dest, found, stands, write_report)
 
 
@@ -64,7 +64,7 @@ def _of_pods(record: Record, options: argparse.Namespace, write_report: WriteRep
     size = int(options.max_size or fetching.MAX_BYTES)
     found = collecting_pods.collect(kubernetes.reach(record.job or {}), record.run_id, Path(dest), size)
     if not found.nodes and not found.problems:
-        raise refused("RUN_UNKNOWN", f"no pod of run {record.run_id} is there, and so no log")
+        raise refused("RUN_UNKNOWN", f"run {record.run_id} has no pods, and so no logs")
     return _print(record, options, dest, found, stands, write_report)
 
 

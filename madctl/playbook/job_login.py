@@ -101,7 +101,7 @@ def stop(record: Record, is_forced: bool) -> Answer:
 
 def stands(record: Record) -> tuple[Standing, Record]:
     """
-    Find out how a run stands; return that, and the record with its plan.
+    Determine the state of a run; return that, and the record with its plan.
 
     Raises:
         RunError: If Ansible ended without a result.

@@ -52,7 +52,7 @@ def submitted(record: Record) -> Record:
 
 
 def stands(record: Record) -> tuple[Standing, Record]:
-    """Find out how a run stands; return that, and the record with its job and its plan."""
+    """Determine the state of a run; return that, and the record with its job and its plan."""
     record = planned(record)
     assert record.job is not None
     return standing.of(record.job), record
@@ -84,7 +84,7 @@ def stop(record: Record, is_forced: bool) -> Answer:
     had_ended = ended = _has_ended(where)
     current = None if ended else state()
     begun = place.Story(where).has_begun and not (current and current.state in slurm.WAITING)
-    # One that is suspended obeys nobody but Slurm, which wakes it up to end it.
+    # A suspended job obeys only Slurm, which resumes it to end it.
     if begun and not ended and not (current and current.state == slurm.SUSPENDED):
         place.write(base, job_directory.ORDER, b"kill\n" if is_forced else b"stop\n")
         if not silent:  # It looks for orders by itself as well.
@@ -107,7 +107,7 @@ def stop(record: Record, is_forced: bool) -> Answer:
     elif not is_proven:
         problems = [Problem("STOP_UNVERIFIED", f"Slurm has not ended job {job_id} yet", remedy="stop the run again")]
     elif begun and place.read(where, job_directory.RESULT) is None:
-        message = f"job {job_id} is over, but it wrote no record: what its nodes ran was ended by Slurm alone"
+        message = f"job {job_id} is over, but it wrote no record: Slurm alone ended the processes on its nodes"
         problems = [Problem("STOP_UNVERIFIED", message, remedy=f"see {where}")]
     return _stopped(record, problems, begun, had_ended)
 
@@ -119,7 +119,7 @@ def _has_ended(where: Path) -> bool:
 
 
 def _stopped(record: Record, problems: list[Problem], begun: bool, had_ended: bool) -> Answer:
-    """Remember how a run stands that was told to end, and return that."""
+    """Remember the state of a run that was told to end, and return that."""
     found, record = stands(record)
     now, judged, notices = time.time(), verdicts.joined_with(record, found.verdict), []
     if not problems and not verdicts.has_ended(record):

@@ -76,7 +76,7 @@ class ClusterSession(RunSession):
         super()._play()
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Take the result, unless it is that nothing is known of the run any more, which may go on."""
+        """Take the result, unless it is that nothing is known of the run any more, which may continue."""
         if result.get("is_unknown"):
             self._is_unknown = True
             self.view.errors = [to_problem(entry) for entry in result["problems"]]

@@ -26,7 +26,7 @@ from madctl.screen.view import View
 
 
 def stands(record: Record) -> tuple[Standing, Record]:
-    """Find out how a run stands; return that, and the record with its plan."""
+    """Determine the state of a run; return that, and the record with its plan."""
     record = planned(record)
     return kubernetes.of(record.job or {}, record.run_id, record.plan), record
 
@@ -40,7 +40,7 @@ def planned(record: Record) -> Record:
         first = kubernetes.look(cluster, record.run_id).first_pod
         found = kubernetes.plan(cluster, first) if first else None
     except MadctlError:
-        return record  # Whoever asks for more learns why.
+        return record  # A later question for more says why.
     return with_plan(record, found, record.attempts) if found else record
 
 
@@ -77,7 +77,7 @@ def stop(record: Record, is_forced: bool) -> Answer:
 def _how(done: Ended, record: Record) -> str:
     job = record.job["id"] if record.job else ""
     if done.had_ended and done.deleted:
-        return "nothing of it is in the cluster"
+        return "it is not in the cluster"
     if done.deleted:
         return f"job {job} was deleted{'' if done.begun else ' before it began'}, nothing is left"
     return f"all pods of job {job} have ended, nothing is left"

@@ -183,7 +183,7 @@ def _internal(session: Session) -> int:
 
 
 def _left(session: RunSession) -> str:
-    """Return how a run stands that continues without this session: a job may wait, and has no nodes yet."""
+    """Return the state of a run that continues without this session: a job may wait, and has no nodes yet."""
     return RUNNING if session.plan is None or session.plan["nodes"] else QUEUED
 
 

@@ -19,7 +19,7 @@ class Verbs(Protocol):
     """What can be done with a run in a job."""
 
     def stands(self, record: Record) -> tuple[Standing, Record]:
-        """Find out how a run stands; return that, and the record with its plan."""
+        """Determine the state of a run; return that, and the record with its plan."""
 
     def planned(self, record: Record) -> Record:
         """Return the record of a run with its plan, if there is one yet."""

@@ -70,7 +70,7 @@ class HeldRun:
 
     @property
     def verdict(self) -> verdict.Verdict:
-        """How it stands, by the nodes that were asked."""
+        """Its state, by the nodes that were asked."""
         return verdict.of_parts(self.parts)
 
 

@@ -123,7 +123,7 @@ def parsed(run_id: str, content: bytes) -> Record:
         raise ValueError("it is not a record")
     schema = data.get("schema", SCHEMA)
     if schema != SCHEMA:
-        raise ValueError(f"its schema is {str(schema)[:20]}: a later madctl wrote it")
+        raise ValueError(f"its schema is {str(schema)[:20]}: written by a later madctl")
     known = {field.name for field in dataclasses.fields(Record)}
     try:
         # A later madctl may add fields to the same schema.

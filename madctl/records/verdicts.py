@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run stands: what this machine saw of it, together with what its nodes say; pure."""
+"""The state of a run: what this machine saw of it, together with what its nodes say; pure."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def updated(record: Record, found: Verdict, now: float) -> Record:
 
 
 def described(record: Record, found: Verdict, now: float) -> dict[str, Any]:
-    """Describe a run and how it stands, as commands print it."""
+    """Describe a run and its state, as commands print it."""
     return {
         "run_id": record.run_id,
         "name": record.name,

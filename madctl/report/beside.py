@@ -31,7 +31,7 @@ def write(record: Record, directory: str, silent: Sequence[str] = ()) -> tuple[s
         raise  # It was interrupted.
     except MadctlError as error:
         return None, list(error.problems)
-    except Exception as error:  # noqa: BLE001  what was collected is there all the same, and is to be told of
+    except Exception as error:  # noqa: BLE001  what was collected is there all the same, and must be reported
         terminal.trace(error)
         return None, [unexpected(error)]
     return place, []

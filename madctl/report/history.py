@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict i
 from madctl.records.run_story import Entry
 from madctl.report.facts import Facts
 
-# How something ended, or that it has not, or that nobody knows.
+# How something ended, or that it has not, or that this is unknown.
 OK, FAILED, STOPPED, OPEN, UNKNOWN = "ok", "failed", "stopped", "open", "unknown"
 
 
@@ -188,7 +188,7 @@ def _lives(entries: Sequence[Entry], over: float, how: str) -> Iterator[RankLife
     for rank in sorted({*joined, *ends}):
         end = ends.get(rank)
         if end is None:
-            # A rank that ends because it was told to is not told of.
+            # A rank that ends because it was told to is not reported.
             told = {OK: STOPPED, FAILED: STOPPED}.get(how, how)
             yield RankLife(rank, joined.get(rank), None if how == UNKNOWN else over, told)
         else:

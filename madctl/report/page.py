@@ -2,7 +2,7 @@
 """
 A report as one HTML file that loads nothing, needs no JavaScript and stays below a size.
 
-Every text of it comes from files, nodes or jobs. Whatever the template writes is made harmless first: control
+All its text comes from files, nodes or jobs. Whatever the template writes is made harmless first: control
 characters and marks that change the direction of writing become visible escapes, and then HTML is escaped.
 """
 

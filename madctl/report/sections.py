@@ -40,7 +40,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The head of a page: a sign and a word for how it stands, and what came first."""
+    """The head of a page: a sign and a word for its state, and what came first."""
 
     kind: str
     sign: str

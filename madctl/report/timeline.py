@@ -125,7 +125,7 @@ class Panel:
 
 
 def panels(history: History) -> list[Panel]:
-    """Lay out the whole run, and its start again where nobody could see it in the whole."""
+    """Lay out the whole run, and its start again where the whole is too coarse to show it."""
     whole = Scale(history.began, max(history.ended, history.began + 0.1))
     found = [_panel("", history, whole)]
     start = _start(history)

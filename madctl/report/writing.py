@@ -46,7 +46,7 @@ def is_replaced(path: str, run_id: str) -> bool:
 
 def write(path: str, page: str) -> None:
     """
-    Write a page, in the place of one that is there.
+    Write a page, replacing one that is there.
 
     Raises:
         UsageError: If that is not possible.

@@ -15,9 +15,9 @@ _LONGEST = 8192
 def add_after_options(parser: argparse.ArgumentParser) -> None:
     """Add them to the parser of a command that follows a run to its end."""
     group = parser.add_argument_group("after the end")
-    what = "run this shell command here after the end, with the JSON result on its standard input"
+    what = "run this shell command on this machine after the end, with the JSON result on its input"
     group.add_argument(ON_END, type=_command, metavar="COMMAND", help=what)
-    what = "post the JSON result to this http or https address after the end, with a text for Slack and others"
+    what = "POST the JSON result to this http or https URL after the end, with a text for Slack and others"
     group.add_argument(NOTIFY, type=_address, metavar="URL", help=what)
 
 

@@ -18,21 +18,21 @@ _WORDS = {
     "--image": ("IMAGE", "container image, with python3 and what the job needs"),
     "--image-pull-policy": ("POLICY", "Always, IfNotPresent or Never"),
     "--image-pull-secret": ("NAME", "Secret that the image is pulled with (repeatable)"),
-    "--gpu-resource": ("NAME", "how the cluster offers GPUs: amd.com/gpu, nvidia.com/gpu"),
+    "--gpu-resource": ("NAME", "GPU resource of the cluster: amd.com/gpu, nvidia.com/gpu"),
     "--cpu": ("QUANTITY", "CPUs of each pod: 8, 500m"),
     "--memory": ("QUANTITY", "memory of each pod: 64Gi"),
-    "--shm-size": ("QUANTITY", "size of /dev/shm, which is a part of the memory: 16Gi"),
+    "--shm-size": ("QUANTITY", "size of /dev/shm, which counts towards --memory: 16Gi"),
     "--resource": ("NAME=N", "other devices of each pod: rdma/hca=1 (repeatable)"),
     "--node-selector": ("KEY=VALUE", "label that nodes must have (repeatable)"),
     "--toleration": ("KEY[=VALUE][:EFFECT]", "taint that nodes may have (repeatable)"),
     "--priority-class": ("NAME", "priority class of the pods"),
     "--scheduler-name": ("NAME", "scheduler that places the pods"),
-    "--queue": ("NAME", "local queue of Kueue, in which the run waits for its turn"),
-    "--service-account": ("NAME", "service account of the pods, which get no token of it"),
-    "--run-as-user": ("UID", "user of the pods, if it is not root; such pods pass the Pod Security level restricted"),
+    "--queue": ("NAME", "Kueue local queue that the run waits in"),
+    "--service-account": ("NAME", "service account of the pods; its token is not mounted"),
+    "--run-as-user": ("UID", "run the pods as this user, not as root; meets the Pod Security level restricted"),
     "--host-network": (None, "use the network of the nodes"),
     "--volume": ("CLAIM:PATH[:ro]", "persistent volume claim, and where the job sees it (repeatable)"),
-    "--send-script": (None, "send the script along, up to 256 KiB, because the image does not have it"),
+    "--send-script": (None, "send the script with the job, up to 256 KiB, if the image does not contain it"),
     "--ttl": ("TIME", "have the cluster delete the run, logs included, TIME after its end (default: never)"),
 }
 _OF_PRINTING = "--with-secret"
@@ -50,7 +50,7 @@ def add_kubernetes_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Kubernetes")
     for option, (metavar, what) in _WORDS.items():
         add_option(group, option, help=what, **({"metavar": metavar} if metavar else {}))
-    what = "with --dry-run: print the Secret, too, which has the values of --env"
+    what = "with --dry-run: also print the Secret, which contains the values of --env"
     group.add_argument(_OF_PRINTING, action="store_true", help=what)
 
 

@@ -116,7 +116,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     what = "run the command once per node (with mpirun: on the first node only)"
     job.add_argument("--command", dest="as_command", action="store_true", help=what)
     add_option(job, "--runner", help="what starts the ranks (default torchrun)")
-    add_option(job, "--mpirun", metavar="PATH", help="mpirun on every node (default: beside --python, or on PATH)")
+    add_option(job, "--mpirun", metavar="PATH", help="mpirun on every node (default: next to --python, or on PATH)")
     quoted = kinds.ARGUMENT._replace(read=BY_OPTION["--mpi-args"].parse)
     what = "extra arguments of mpirun, quoted as for a shell"
     add_option(job, "--mpi-args", action="store", type=taking("--mpi-args", quoted), metavar="WORDS", help=what)
@@ -132,14 +132,14 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_option(job, "--shared-fstype", metavar="TYPE", help=what)
     what = "nodes with different GPU counts: fail (same, default), use the smallest (min), use all (per-node)"
     add_option(ranks, "--gpus", help=what)
-    what = "set a variable, or pass it from here (repeatable)"
+    what = "set a variable, or pass on yours (repeatable)"
     job.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help=what)
     job.add_argument("--env-file", metavar="FILE", help="file of variables, one NAME=VALUE per line")
     add_option(job, "--chdir", metavar="PATH", help="working directory on every node (default: this one)")
-    add_option(job, "--sync", metavar="DIR", help="send this directory to all nodes, and run in a copy of it there")
+    add_option(job, "--sync", metavar="DIR", help="send this directory to all nodes, and run in that copy")
     what = "shell text that runs before the job on every node: 'module load cuda', 'source venv/bin/activate'"
     add_option(job, "--setup", metavar="TEXT", help=what)
-    add_option(job, "--login-shell", help="run that in a login shell, or only have what a login shell sets")
+    add_option(job, "--login-shell", help="run --setup in a login shell; alone, only take its environment")
     add_option(job, "--run-dir", metavar="PATH", help="parent of run directories (default /var/tmp/madctl-UID)")
     add_option(limits, "--timeout", default=None, metavar="TIME", help="stop the job after TIME: 90, 10m, 1h30m")
     what = "dump stack traces and stop the job when no rank prints a single byte for TIME"
@@ -205,5 +205,5 @@ def add_choice_options(parser: argparse.ArgumentParser) -> None:
 
 def add_since_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that says where logs begin."""
-    what = "start here: now, 30s, 10m, 1h30m or 1d ago, or a time such as 2026-11-23T10:00 (default: the first byte)"
+    what = "start at: now, 30s, 10m, 1h30m or 1d ago, or a time such as 2026-11-23T10:00 (default: the first byte)"
     add_option(parser, "--since", metavar="WHEN", help=what)

@@ -30,18 +30,18 @@ def add_scheduler_options(parser: argparse.ArgumentParser, places: Sequence[str]
     """
     is_pods = _KUBERNETES in places
     group = parser.add_argument_group("job of a scheduler")
-    what = f"where it runs (default {ON[0]})"
+    what = f"where to run the job (default {ON[0]})"
     group.add_argument("--on", choices=places, default=ON[0], metavar="|".join(places), help=what)
     whole = taking("--nodes", kinds.whole(1, kinds.MAX_HOSTS))
     what = "nodes of the job; those beyond --nnodes are spares"
     what += "; on k8s the same as --nnodes" if is_pods else ""
     group.add_argument("--nodes", type=whole, metavar="N", help=what)
     group.add_argument("--gpus-per-node", metavar="N|TYPE:N", help="GPUs per node" + "; on k8s N alone" * is_pods)
-    what = "share no node with other jobs" + "; on k8s with no other pod of madctl" * is_pods
+    what = "do not share nodes with other jobs" + "; on k8s with other pods of madctl" * is_pods
     group.add_argument("--exclusive", action="store_true", help=what)
     what = (
-        "directory of the run's files, which this machine and all nodes see (default: ~/.madctl/runs if that is on a "
-        "network file system; with --lab: in what the lab shares)"
+        "directory for the run's files, visible to this machine and all nodes (default: ~/.madctl/runs if on a "
+        "network file system; with --lab: in the lab's shared directory)"
     )
     what += "; on k8s in a --volume, which keeps them" if is_pods else ""
     group.add_argument("--run-root", metavar="PATH", help=what)

@@ -25,7 +25,7 @@ _WORDS = {
     "nodelist": ("LIST", "nodes that the job must have"),
     "exclude": ("LIST", "nodes that the job must not have"),  # its help is with the nodes
     "gpus-per-node": ("N|TYPE:N", "GPUs per node"),
-    "gres": ("LIST", "generic resources per node, in the place of --gpus-per-node"),
+    "gres": ("LIST", "generic resources per node, instead of --gpus-per-node"),
     "dependency": ("LIST", "wait for other jobs, as sbatch takes it"),
     "begin": ("TIME", "wait until a time, as sbatch takes it"),
 }
@@ -46,11 +46,11 @@ def add_slurm_options(parser: argparse.ArgumentParser) -> None:
             group.add_argument(f"--{name}", metavar=metavar, help=what)
     what = "let Slurm start the job again after a preemption or the failure of its first node"
     group.add_argument("--requeue", action="store_true", help=what)
-    what = "send SIG to the ranks, SECONDS before the time limit of the job"
+    what = "send SIG to the ranks SECONDS before the time limit of the job"
     group.add_argument("--signal", metavar="SIG@SECONDS", help=what)
-    what = "submit on HOST, a login node that is reached by SSH (default this machine)"
+    what = "submit on HOST, a login node reached over SSH (default: this machine)"
     group.add_argument("--login", metavar="HOST", help=what)
-    what = "more options of sbatch, each as --name or --name=value, quoted as for a shell"
+    what = "extra options of sbatch, each as --name or --name=value, quoted as for a shell"
     group.add_argument("--sbatch-args", default="", metavar="WORDS", help=what)
 
 

@@ -61,7 +61,7 @@ class JobOutput:
             self.show(output)
 
     def add(self, source: Source, texts: Sequence[str]) -> None:
-        """Show lines, or states of a line that goes on."""
+        """Show lines, or states of a line that continues."""
         if self._ticker:
             for text in texts:
                 self._ticker.add(source, text)

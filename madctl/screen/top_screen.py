@@ -17,14 +17,14 @@ from madctl.screen.terminal import Stream
 # A sample that is older than this is worth a word.
 _OLD_SECONDS = 15.0
 _JUDGE_SECONDS = 1.0
-_NOBODY = "no node of the run has begun"
-_LEAVE = "q leaves; the run goes on"
+_NOBODY = "no node of the run has started yet"
+_LEAVE = "q quits; the run continues"
 
 Odd = Mapping[lagging.Name, Sequence[str]]
 
 
 def samples(nodes: Mapping[str, Node]) -> dict[str, Mapping[str, Any]]:
-    """Return the last samples of the nodes on which the run goes on; of all nodes, once it goes on nowhere."""
+    """Return the last samples of the nodes on which the run continues; of all nodes, once it continues nowhere."""
     going = {host: node for host, node in nodes.items() if not node.is_over} or nodes
     return {host: node.sample for host, node in going.items() if node.sample is not None}
 
@@ -33,7 +33,7 @@ def lines(
     title: str, nodes: Mapping[str, Node], odd: Odd, now: float, size: tuple[int | None, int | None] = (None, None)
 ) -> list[str]:
     """
-    Write all of it, in colours.
+    Write everything, in colours.
 
     Args:
         now: The time of the clock that says when nodes were heard.

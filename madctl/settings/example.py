@@ -12,10 +12,10 @@ from madctl.settings import values
 from madctl.settings.entries import ENV, Command, commands
 
 _HEAD = """\
-# Settings of madctl for this directory and those below it. madctl config shows which are in force here.
+# Settings of madctl for this directory and those below it. madctl config shows which apply.
 #
-# A key is an option without its dashes. At the top it is for every command that has the option, in [launch] for that
-# command alone, in [profile.NAME] where --profile NAME is given. What is typed wins, then MADCTL_... variables, then
+# A key is an option without its dashes. At the top it applies to every command that has the option, in [launch] to that
+# command alone, in [profile.NAME] where --profile NAME is given. The command line wins, then MADCTL_... variables, then
 # a profile, then this file, then your own file.
 """
 # What most projects set, with values that say more than a placeholder.
@@ -50,7 +50,7 @@ def text(parser: Parser) -> str:
     top = [(key, value, known[key]) for key, value in _FIRST.items() if key in known]
     parts = [_HEAD, *(_setting(key, value, action) for key, value, action in top)]
     parts += [
-        "# Tables come after all of the above. Below are the other settings, each at the first command that has it."
+        "# Tables come after all of the above. The other settings follow, each under the first command that has it."
     ]
     seen = {key for key, _, _ in top}
     for command in found:

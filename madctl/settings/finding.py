@@ -105,7 +105,7 @@ def _require_own(path: str, status: os.stat_result) -> None:
         raise _refused(path, "it belongs to another user")
     if status.st_mode & stat.S_IWOTH or status.st_mode & stat.S_IWGRP and not _is_private(status.st_gid):
         raise refused(
-            "SETTINGS_REFUSED", f"{path} is not used: others may write it", remedy=f"chmod go-w {_quoted(path)}"
+            "SETTINGS_REFUSED", f"{path} is not used: others can write to it", remedy=f"chmod go-w {_quoted(path)}"
         )
 
 

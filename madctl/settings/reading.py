@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ _PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 # A statement of more lines than these is found to be valid, but not where it is.
 _LONGEST = 100
+# Shorter words are in too many names to suggest one.
+_SHORTEST = 3
 _Lines = Mapping[tuple[str, ...], int]
 
 
@@ -126,10 +129,10 @@ class _Reader:
         having = [command.name for command in self._commands if key in command.options]
         if having:
             message = f"{origin}: {' '.join(words)} has no option --{key}"
-            return refused("SETTINGS_INVALID", message, remedy=f"these have: {', '.join(having)}")
+            return refused("SETTINGS_INVALID", message, remedy=f"commands that have it: {', '.join(having)}")
         place = f"of {' '.join(words)}" if words else "of any command"
         what = f"a table {place}" if is_table and words else "a command" if is_table else f"an option {place}"
-        close = meant(key.replace("_", "-"), known) or "madctl config --init writes a file with all settings"
+        close = _meant(key.replace("_", "-"), known) or "madctl config --init writes a file with all settings"
         return refused("SETTINGS_INVALID", f"{origin}: {key!r} is not {what}", remedy=close)
 
 
@@ -171,3 +174,16 @@ def _paths(data: Any) -> list[tuple[str, ...]]:
         for key, value in data.items():
             found += [(key,), *((key, *path) for path in _paths(value) if key != ENV)]
     return found
+
+
+def _meant(key: str, known: set[str]) -> str | None:
+    """Ask whether a key is a misspelled, shortened or lengthened one of the known ones."""
+    related = [name for name in known if _shares_a_word(key, name)]
+    nearest = difflib.get_close_matches(key, sorted(related), 1, cutoff=0)
+    return meant(key, known) or (f"did you mean {nearest[0]}?" if nearest else None)
+
+
+def _shares_a_word(key: str, name: str) -> bool:
+    """Return whether a key is a part of a name, or begins with the first word of it."""
+    first = name.partition("-")[0]
+    return len(key) >= _SHORTEST and key in name or len(first) > _SHORTEST and key.startswith(first)

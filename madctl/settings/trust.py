@@ -91,7 +91,7 @@ def refusal(entry: Entry) -> UsageError:
 
 
 def is_trusted(file: File) -> bool:
-    """Return whether the user trusts a file as it is now; nobody need trust their own."""
+    """Return whether the user trusts a file as it is now; your own needs no trust."""
     return not file.is_project or _read().get(os.path.realpath(file.path)) == file.digest
 
 

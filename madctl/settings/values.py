@@ -22,7 +22,7 @@ _PATH = (*_HERE, "PATH", "PATH[:ro]")
 
 def parsed(command: Command, entry: Entry) -> Any:
     """
-    Parse a setting as its command parses the option; None leaves it as if nobody had set it.
+    Parse a setting as its command parses the option; None leaves it unset.
 
     Raises:
         UsageError: If the option does not take that value.

@@ -19,5 +19,5 @@ def remembered(most: int | None, failed: bool) -> tuple[list[Record], list[Probl
     """
     records, broken = record_store.known()
     records.reverse()
-    # Of a run that is left out nobody need be asked.
+    # The nodes of a run that is left out need not be asked.
     return living.asked(records if failed else records[:most]), broken

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find out how a run stands or ended, and its state on each of its nodes."""
+"""Determine the state of a run, or how it ended, and the state of each of its nodes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _of_job(job: Mapping[str, Any]) -> list[Sentence]:
 
 
 def _next(run: Mapping[str, Any], host: str | None, rank: int | None, job: Mapping[str, Any] | None) -> list[Sentence]:
-    """Name the commands that fit how a run stands."""
+    """Name the commands that fit the state of a run."""
     run_id = run["run_id"]
     which = f" --rank {rank}" if rank is not None else f" --host {host}" if host else ""
     commands = {"logs": f"madctl logs {run_id}{which}"}

@@ -98,6 +98,6 @@ def _whatever_happens(record: Record, is_forced: bool) -> Answer:
         return stop(record, is_forced)
     except MadctlError as error:
         return Answer(Result("stop", "failed", error.exit_code, record.run_id, errors=error.problems), ())
-    except Exception as error:  # noqa: BLE001  the others must be told of all the same
+    except Exception as error:  # noqa: BLE001  the others must be reported all the same
         terminal.trace(error)
         return Answer(Result("stop", "failed", ExitCode.INTERNAL, record.run_id, errors=[unexpected(error)]), ())

@@ -127,7 +127,7 @@ def _missing() -> list[codes.Problem]:
     except ImportError:
         found = None
     if found is None:
-        message = "the collection %s is not installed here" % _COLLECTION
+        message = "the collection %s is not installed" % _COLLECTION
         return [codes.problem("SCHEDULER_MISSING", None, message, _INSTALL)]
     version = _version(list(found.submodule_search_locations or ()))
     if version and int(version.partition(".")[0]) < _OLDEST:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell how a run in a cluster of Kubernetes stands, or show its output; once per play."""
+"""Tell the state of a run in a cluster of Kubernetes, or show its output; once per play."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> Found:
-        """Return how the run stands; fail with ``problems`` if it is unknown."""
+        """Return the state of the run; fail with ``problems`` if it is unknown."""
         super().run(tmp, task_vars)
         hosts = list(play_rules.require(self._task, task_vars))
         if not play_rules.is_meant(self._task, task_vars):

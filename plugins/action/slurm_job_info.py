@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell how a run in a job of Slurm stands, or show its output, from its files on a login node; once per play."""
+"""Tell the state of a run in a job of Slurm, or show its output, from its files on a login node; once per play."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        """Return how the run stands; fail with ``problems`` if it is unknown."""
+        """Return the state of the run; fail with ``problems`` if it is unknown."""
         super().run(tmp, task_vars)
         hosts = list(play_rules.require(self._task, task_vars))
         if not play_rules.is_meant(self._task, task_vars):

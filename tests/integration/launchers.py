@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launches that go on while a test does something to them, and what they say."""
+"""Launches that continue while a test does something to them, and what they say."""
 
 import subprocess
 import sys

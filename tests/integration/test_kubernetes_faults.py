@@ -128,7 +128,7 @@ def test_a_server_that_is_not_reached(site, detached_run):
             done = madctl(words, detached_run)
             assert done.code == 4 and "SCHEDULER_UNREACHABLE" in done.err, (words, done.err)
         status = madctl("status")
-        assert status.code == 4 and "API server is not reached" in status.err
+        assert status.code == 4 and "API server cannot be reached" in status.err
         assert madctl("launch", *site.options(), WAIT).code == 4
     assert madctl("status", detached_run).out.startswith("running for")
 

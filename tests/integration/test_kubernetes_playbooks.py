@@ -191,7 +191,7 @@ def test_without_the_collection_one_line_says_so_before_anything_happens(play, c
     done = play("launch", environment=bare, **command("hostname"))
 
     assert done.returncode == 2
-    said = "madctl: the collection kubernetes.core is not installed here; ansible-galaxy collection install"
+    said = "madctl: the collection kubernetes.core is not installed; ansible-galaxy collection install"
     assert f"{said} kubernetes.core [SCHEDULER_MISSING]" in done.stdout + done.stderr
     assert cluster.requests.calls == []
     # What creates nothing works without it.

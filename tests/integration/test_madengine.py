@@ -378,9 +378,7 @@ def test_version_2_gets_its_environment(models, lab):
     assert [row["status"] for row in done.json["data"]["nodes"][1]["models"]] == ["SUCCESS", "SKIPPED"]
     assert (bad.code, bad.codes, bad.json["errors"][0]["host"]) == (6, ["MODEL_FAILED"], "node2")
     assert (alone.code, alone.codes) == (6, ["WORLD_DIFFERS"])
-    assert [error["message"] for error in mixed.json["errors"]] == [
-        "madengine is version 1.0.0 here, most nodes have 2.0.1"
-    ]
+    assert [error["message"] for error in mixed.json["errors"]] == ["madengine is version 1.0.0, most nodes have 2.0.1"]
 
 
 def test_credentials_are_not_shown_but_kept(models, on):

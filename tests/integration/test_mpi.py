@@ -142,7 +142,7 @@ def test_a_script_of_the_first_node_uses_mpirun_as_often_as_it_likes(mpirun, mpi
 
 
 def replaced(on, host, text):
-    """Put another mpirun in the place of one host's."""
+    """Replace one host's mpirun."""
     on(
         host,
         "sh",

@@ -46,7 +46,7 @@ def nothing_left(site, own_records):
 
 @pytest.fixture
 def detached(site):
-    """A run that goes on in its job."""
+    """A run that continues in its job."""
     done = site.launch("--detach", *ALONE, "--command", "--", "bash", "-c", ORDERLY)
     assert (done.code, done.json["status"]) == (0, "queued"), done.err
     run_id = done.json["run_id"]

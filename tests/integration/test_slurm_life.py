@@ -271,9 +271,9 @@ def test_runs_do_not_need_the_controller_and_nothing_false_is_said_while_it_is_a
         assert site.run("logs", stops).out.count("orderly") == NODES
         found = {one["run_id"]: one["status"] for one in site.run("ps", "--output", "json").json["data"]["runs"]}
         assert (found[ends], found[stops]) == ("succeeded", "stopped")
-        lines_until(queued.stderr, "is not reached")
-        (line,) = lines_until(late.stderr, "is not reached")
-        assert line.startswith("queue   Slurm's controller is not reached: ") and line.endswith("; trying again\n")
+        lines_until(queued.stderr, "cannot be reached")
+        (line,) = lines_until(late.stderr, "cannot be reached")
+        assert line.startswith("queue   Slurm's controller cannot be reached: ") and line.endswith("; trying again\n")
     finally:
         site.start_controller()
     for launch in (queued, late):

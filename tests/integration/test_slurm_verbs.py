@@ -147,7 +147,7 @@ def on_nodes(site):
 
 @pytest.fixture
 def waiting(site):
-    """A run that has printed a line on every node, and goes on."""
+    """A run that has printed a line on every node, and continues."""
     done = site.launch("--detach", "--command", "--", "bash", "-c", ORDERLY)
     run_id = done.json["run_id"]
     wait_for(lambda: site.run("logs", run_id).out.count("waiting") == ALL)
@@ -296,7 +296,7 @@ def test_gc_removes_what_ended_runs_in_jobs_left_and_nothing_of_one_that_slurm_s
     unasked = site.run("gc", "--days", "0", "--dry-run", "--output", "json", env={"PATH": str(MADCTL.parent)})
     assert unasked.code == 0 and [entry["code"] for entry in unasked.json["warnings"]] == ["SCHEDULER_MISSING"]
     kept = {entry["run_id"]: entry["why"] for entry in unasked.json["data"]["roots"][0]["kept"]}
-    assert kept.keys() >= {ended, waiting, checked.name} and set(kept.values()) == {"Slurm cannot be asked"}
+    assert kept.keys() >= {ended, waiting, checked.name} and set(kept.values()) == {"Slurm does not answer"}
 
     done = site.run("gc", "--days", "0", "--output", "json")
     assert done.code == 0, done.err

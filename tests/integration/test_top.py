@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run uses, while it goes on and after its end, on real hosts."""
+"""What a run uses, while it continues and after its end, on real hosts."""
 
 import os
 import sys

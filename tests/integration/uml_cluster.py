@@ -338,7 +338,7 @@ class UmlCluster:
         )
 
     def thaw_server(self) -> None:
-        """Let a frozen server go on, and wait until it answers; clients may retry a little later."""
+        """Let a frozen server continue, and wait until it answers; clients may retry a little later."""
         # The wrapper too: unshare of some versions stops itself along with its child.
         for pid in (*self._untraced(self.server), self._processes[self.server].pid):
             os.kill(pid, signal.SIGCONT)

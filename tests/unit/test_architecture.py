@@ -183,14 +183,14 @@ _LAUNCHER = "MPI starts its daemons with ssh, and our agent stands in its place"
 _SHELL = "mpirun is looked for on the PATH of a shell that nobody types in, which is the one of ssh"
 _SOCKETS = "sockets that ssh makes have the longest names"
 SSH = {
-    "_common/catalog.py": {"the network that SSH comes in by": _MANAGEMENT},
+    "_common/catalog.py": {"the network that SSH uses": _MANAGEMENT},
     "_common/private_places.py": {
         "ssh, ansible-runner and Ansible give a meaning": _SOCKETS,
         "for what ssh adds to one": _SOCKETS,
     },
-    "_plan/common_networks.py": {"SSH came in by": _MANAGEMENT, "the one that SSH comes in by": _MANAGEMENT},
+    "_plan/common_networks.py": {"SSH came in by": _MANAGEMENT, "the network that SSH uses": _MANAGEMENT},
     "_plan/checks/mpi.py": {"on the PATH of ssh sessions": _SHELL},
-    "_plan/network_choice.py": {"the one that SSH came in by": _MANAGEMENT, "SSH comes in here": _MANAGEMENT},
+    "_plan/network_choice.py": {"the one that SSH came in by": _MANAGEMENT, "SSH uses it": _MANAGEMENT},
     "_plan/runners/mpirun.py": {'"PRTE_MCA_", "ssh"': _LAUNCHER, '"rsh"': _LAUNCHER},
     "_probe/node_facts.py": {
         "SSH_CONNECTION": _MANAGEMENT,

@@ -57,8 +57,8 @@ _warning = partial(Finding, WARNING)
 
 _MOUNT_IT = "mount it there; madctl never creates it"
 _OPEN_PORTS = "open the ports between nodes"
-_SAME = "install the same"
-_NOT_FIRST = "The job uses the network that SSH comes in by, because another card is down or missing."
+_SAME = "install the same version"
+_NOT_FIRST = "The job would use the network that SSH uses, because another card is down or missing."
 _OWN_WORLDS = "A model's script does not mention the runner: each node would run a world of its own."
 
 CHECKS = (
@@ -137,7 +137,7 @@ CHECKS = (
             _warning(
                 "NAME_IS_LOOPBACK",
                 "The node's own name resolves to loopback; software that binds to its own name talks to itself.",
-                "let the name lead to the node's address in /etc/hosts",
+                "map the name to the node's address in /etc/hosts",
             ),
             _error(
                 "PEER_IS_LOOPBACK",
@@ -160,7 +160,7 @@ CHECKS = (
             _error("MOUNT_UNREADABLE", "The path is not readable.", "check the mount and its permissions"),
             _error("MOUNT_READ_ONLY", "The path is read-only.", "mount it rw, or --shared-path PATH:ro"),
             _error("MOUNT_UNWRITABLE", "The path is not writable.", "check permissions, quota, root_squash"),
-            _error("STORAGE_DIFFERS", "The node sees other files than the others.", "mount the same export"),
+            _error("STORAGE_DIFFERS", "The node sees different files than the others.", "mount the same export"),
             _error("STORAGE_UNPROVEN", "The proof's files could not be compared.", "retry"),
             _warning("STORAGE_UNTRIED", "Local on every node; a dry run cannot prove whether they share it."),
             _warning("EXPORT_DIFFERS", "The same files under another server or export name."),
@@ -185,7 +185,7 @@ CHECKS = (
             _warning("GPU_MODEL_DIFFERS", "Different GPU models: the slowest decides."),
             _error("GPU_BUSY", "A process uses GPUs.", "wait for it or end it on the node"),
             _warning("GPU_MIXED", "Different GPU models in one node: the slowest decides."),
-            _warning("GPU_DISPLAY", "A screen, a desktop or a watcher has GPUs open."),
+            _warning("GPU_DISPLAY", "A display, a desktop or a monitoring tool has GPUs open."),
             _warning("GPU_UNKNOWN", "A vendor's tool reported errors."),
             _group("SLOTS_DIFFER", "A host list gives nodes different numbers of slots.", "use the same everywhere"),
         ),
@@ -207,11 +207,11 @@ CHECKS = (
         (
             _error("MPI_MISSING", "mpirun not found.", "install openmpi-bin or mpich there, or --mpirun PATH"),
             _error("MPI_UNSUPPORTED", "Neither Open MPI nor MPICH.", "choose one of them: --mpirun PATH"),
-            _error("MPI_MIXED", "Another MPI than on most nodes.", "install the same at the same path"),
+            _error("MPI_MIXED", "A different MPI than on most nodes.", "install the same version at the same path"),
             _error("MPI_AS_ROOT", "mpirun would run as root.", "log in as a user, or --allow-run-as-root"),
             _error("MPI_PATH_DIFFERS", "A path differs between nodes, or mpirun does not accept it."),
             _error("MPI_ADDRESS_FAMILY", "mpirun needs IPv4 addresses.", "choose a network: --interface CIDR"),
-            _error("MPI_ARGS_RESERVED", "--mpi-args says how many ranks run, or where.", "leave it out"),
+            _error("MPI_ARGS_RESERVED", "--mpi-args sets the number of ranks, or where they run.", "leave it out"),
             _warning("MPI_UNTRIED", "A version of that MPI that madctl is not tested with."),
         ),
         skippable=False,
@@ -224,7 +224,7 @@ CHECKS = (
         (
             _error("MADENGINE_MISSING", "madengine not found.", "install it next to the job's Python"),
             _error("MADENGINE_BROKEN", "madengine does not start.", "reinstall it"),
-            _error("MADENGINE_MIXED", "Another version than on most nodes.", _SAME),
+            _error("MADENGINE_MIXED", "A different version than on most nodes.", _SAME),
             _error("MADENGINE_HUNG", "madengine or docker does not answer.", "see what hangs there: docker ps"),
             _warning("MADENGINE_UNKNOWN", "The version is not known: it gets the context and the environment."),
             _warning("MODEL_ALONE", _OWN_WORLDS, "start its ranks with $MAD_MULTI_NODE_RUNNER"),
@@ -263,7 +263,7 @@ CHECKS = (
             _error("ENTRY_HUNG", "The directory of the script does not answer.", "check the file server"),
             _error(
                 "CHDIR_MISSING",
-                "The node lacks the directory of --chdir.",
+                "The directory of --chdir is not on the node.",
                 "create it, choose another, or send it: --sync DIR",
             ),
             _warning("SYNC_LEFT_OUT", "Sockets, pipes and devices in the directory of --sync are not sent."),
@@ -275,14 +275,14 @@ CHECKS = (
         "Python, torch, CUDA or ROCm, NCCL, MPI, madengine, kernel, user and group",
         "nothing beyond the check python",
         (
-            _error("TORCH_DIFFERS", "Another torch, or one built for another CUDA or ROCm.", _SAME),
-            _error("NCCL_DIFFERS", "Another NCCL.", _SAME),
-            _error("USER_DIFFERS", "Another user or group number on shared storage.", "use the same number"),
-            _warning("USER_NUMBER_DIFFERS", "Another user or group number."),
-            _warning("PYTHON_VERSION_DIFFERS", "Another Python version."),
-            _warning("PACKAGE_DIFFERS", "Another version of numpy, mpi4py or madengine."),
-            _warning("MPI_DIFFERS", "Another MPI."),
-            _warning("KERNEL_DIFFERS", "Another kernel."),
+            _error("TORCH_DIFFERS", "A different torch, or one built for a different CUDA or ROCm.", _SAME),
+            _error("NCCL_DIFFERS", "A different NCCL version.", _SAME),
+            _error("USER_DIFFERS", "A different user or group number, with shared storage.", "use the same number"),
+            _warning("USER_NUMBER_DIFFERS", "A different user or group number."),
+            _warning("PYTHON_VERSION_DIFFERS", "A different Python version."),
+            _warning("PACKAGE_DIFFERS", "A different version of numpy, mpi4py or madengine."),
+            _warning("MPI_DIFFERS", "A different MPI."),
+            _warning("KERNEL_DIFFERS", "A different kernel."),
         ),
     ),
     Check(
@@ -319,7 +319,7 @@ CHECKS = (
             _error("ROUTE_ELSEWHERE", "Another node is reached over another device.", "fix the route"),
             _error("CONNECT_ELSEWHERE", "Another machine answers at that address.", "give each node its own address"),
             _error("CONNECT_FAILED", "The connection failed in another way."),
-            _error("PROOF_FAILED", "The node did not finish the proof, or did not prove all of it.", "retry"),
+            _error("PROOF_FAILED", "The node did not finish the proof, or proved only part of it.", "retry"),
         ),
         needs=("listen", "connect"),
     ),

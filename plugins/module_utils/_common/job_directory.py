@@ -22,7 +22,7 @@ PLAN = "plan.json"
 JOB_LOG, AGENTS_LOG = "job.log", "agents.log"
 # At the end: what each node keeps, ``HOST.pack``, in the form in which ``collect`` fetches it.
 KEPT, PACK = "nodes", ".pack"
-# Beside these while the run goes on: the newest sample of each node.
+# Beside these while the run continues: the newest sample of each node.
 SAMPLES = ".samples.json"
 # A job that Slurm requeues starts again in the same directory; the files of the later attempts are below this one.
 ATTEMPTS = "attempts"

@@ -108,7 +108,7 @@ def _entry(row: Any) -> Entry:
     try:
         name, meant = _bytes(path), _bytes(content)
     except UnicodeEncodeError as error:
-        raise ManifestError("a name of the manifest is not one") from error
+        raise ManifestError("a name in the manifest is invalid") from error
     good = is_path(name) and type(mode) is int and 0 <= mode <= 0o777 and type(size) is int
     if kind == FILE:
         good = good and 0 <= size <= MOST_BYTES and TREE.fullmatch(content) is not None
@@ -152,8 +152,8 @@ def numbers(told: Iterable[Iterable[int]], entries: List[Entry]) -> List[int]:
     found: List[int] = []
     for first, last in told:
         if not (found[-1] if found else -1) < first <= last < len(entries):
-            raise ManifestError("it asks for what is not in the manifest")
+            raise ManifestError("it asks for a file that is not in the manifest")
         found += range(first, last + 1)
     if any(entries[number].kind != FILE for number in found):
-        raise ManifestError("it asks for what is not a file")
+        raise ManifestError("it asks for an entry that is not a file")
     return found

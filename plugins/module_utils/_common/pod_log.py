@@ -15,7 +15,7 @@ from typing import Iterator, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import LOG_NAME
 
-# Lines of the conductor: an event of the run, how the run stands, how it ended; each is JSON.
+# Lines of the conductor: an event of the run, the state of the run, how it ended; each is JSON.
 EVENT, STATE, RESULT = "event", "state", "result"
 WHOLE, PART, GAP = ":", "+", "!"
 # What several processes write to one pipe stays apart up to 4,096 bytes; a label is short.
@@ -25,7 +25,7 @@ _SIZE = re.compile(rb"[0-9]{1,18}")
 
 
 class Piece(NamedTuple):
-    """What one line carries: bytes of a label's stream, or how many of them are missing before it goes on."""
+    """What one line carries: bytes of a label's stream, or how many of them are missing before it continues."""
 
     label: str
     data: bytes

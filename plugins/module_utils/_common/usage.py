@@ -28,7 +28,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
 Data = Dict[str, Any]
 # The file of a run's last samples: how many, how often in seconds, and in how many bytes.
 KEPT, SECONDS, BYTES = 30, 10.0, 1 << 22
-# How a run stands on a node, as ``_runs.run_state`` says it.
+# The state of a run on a node, as ``_runs.run_state`` says it.
 GOING = ("armed", "running")
 # What is said of GPUs that hang; they are not asked again.
 HUNG = "the driver does not answer"

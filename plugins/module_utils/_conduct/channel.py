@@ -77,7 +77,7 @@ class Channel:
             if len(self._waiting) > WAITING_BYTES:
                 # Not at once: the caller may be in a loop over all nodes.
                 self._waiting.clear()
-                self._loop.after(0.0, lambda: self.close("it does not read what is sent to it"))
+                self._loop.after(0.0, lambda: self.close("it does not read what it is sent"))
 
     def _flush(self) -> None:
         link = self._connection.link
@@ -163,7 +163,7 @@ class Channel:
         said = self._words if self._before is None else bytes(self._before[-SHOWN:]) + b"\n" + self._words
         self.close(said.decode(errors="replace").strip(), code)
 
-    def close(self, why: str = "it was given up", code: Optional[int] = None) -> None:
+    def close(self, why: str = "madctl gave up on it", code: Optional[int] = None) -> None:
         """End the agent and everything that it does, as if what carried it had ended with a code."""
         if self.is_over:
             return

@@ -156,7 +156,7 @@ class Link:
         for header, payload in self._decoder.feed(data):
             number = header.get("of")
             if type(number) is not int:
-                raise streams.Refused("it sent what no agent sends: %r" % str(header)[:80])
+                raise streams.Refused("it sent something that is not an answer of an agent: %r" % str(header)[:80])
             stream = self._streams.get(number)
             if stream is None:
                 continue  # It was given up, and the node does not know that yet.

@@ -49,7 +49,7 @@ def end(agents: Agents, host: str, request: Dict[str, Any]) -> Answer:
 
 
 def look(agents: Agents, host: str, request: Dict[str, Any]) -> Answer:
-    """Find out how a run stands; the answer has ``problem`` if that is unknown."""
+    """Determine the state of a run; the answer has ``problem`` if that is unknown."""
     return _ask(agents, host, _LOOK, request, _LOOK_SECONDS)
 
 
@@ -189,7 +189,7 @@ class Following:
 
     def _refusal(self, is_lost: bool, why: str) -> codes.Problem:
         if is_lost:
-            return codes.problem("HOST_UNREACHABLE", self._host, why, "the run goes on without it; follow it again")
+            return codes.problem("HOST_UNREACHABLE", self._host, why, "the run continues without it; attach again")
         return codes.problem("RUN_UNKNOWN", self._host, why, "check --run-root and the ID of the run")
 
 

@@ -87,7 +87,7 @@ def ps(agents: Agents, arguments: Dict[str, Any]) -> Found:
 
 
 def _run(run_id: str, parts: Dict[str, Any], now: float) -> Dict[str, Any]:
-    """Describe a run and how it stands, by the nodes that were asked."""
+    """Describe a run and its state, by the nodes that were asked."""
     about = next((part["described"] for part in parts.values() if part["described"]), None) or {}
     found = verdict.of_parts(parts)
     known = {key: about.get(key) for key in ("name", "note", "created")}

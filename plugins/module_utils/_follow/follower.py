@@ -213,7 +213,7 @@ class Follower:
     def _invalid(self, run: NodeRun, error: wire.WireError) -> None:
         """Give up a node that sends what no supervisor sends: another channel to it would be no better."""
         if run.exit is None:
-            message, remedy = "it sent what no supervisor sends: %s" % error, "check what answers there"
+            message, remedy = "it sent something that is not from a supervisor: %s" % error, "check what answers there"
             self._lost(run, "PROTOCOL_ERROR", message, time.time(), remedy)
             self.suspects.sweep(run)
 

@@ -82,7 +82,7 @@ def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Plan, event: Dict[str, An
     have_all = sum(len(each.apart) for each in runs) >= max(plan["world_size"], 2)
     if not _job(plan).counts_ranks or not have_all:
         return None
-    message = "rank %s of %d started %s, which made a world of its own, of size %s; so did every rank"
+    message = "rank %s of %d started %s, which made a world of its own, of size %s, as did every rank"
     text = message % (event["rank"], plan["world_size"], event["launcher"], event["size"])
     return problem("WORLD_DIFFERS", run.host, text, "leave it out of the work, or run it once per node: --command")
 
@@ -127,7 +127,7 @@ def exit_failure(run: NodeRun, plan: Plan, record: Dict[str, Any], is_stopping: 
     if record.get("stopped") or is_stopping:
         return None
     if outcome == run_directory.DISARMED:
-        message = "it disarmed: its connection ended before it was told to start"
+        message = "it gave up: its connection ended before the start"
         return problem("NODE_NOT_READY", run.host, message, "check that it is up, then launch again")
     is_bad = outcome != run_directory.EXITED or record["exit_code"] != 0 or bool(record["signal"])
     return runner_failure(run, plan, record) if is_bad and run.failure is None else None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-How a whole run stands or ended, from what its nodes keep of it. Pure; private to the collection.
+The state of a whole run, or how it ended, from what its nodes keep of it. Pure; private to the collection.
 
-Whoever follows a run judges it from its events as they come, in ``run_outcome``; here the same is found out later.
+A follower judges a run by its events as they come, in ``run_outcome``; here the same is found out later.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WHY = {
 
 class Verdict(NamedTuple):
     """
-    How a run stands.
+    The state of a run.
 
     ``cause`` is what failed first, or why nothing else is known; ``error`` the line of its output that names the error.
     ``began`` and ``ended`` are seconds since the epoch. ``host`` and ``rank`` are those of the first failure.
@@ -194,7 +194,7 @@ def _missing(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) ->
     if silent:
         return plain("no answer from %s" % _some(silent))
     empty = [node["host"] for node in plan["nodes"] if not nodes[node["host"]]["exit"]]
-    return plain("nothing of it is left on %s" % _some(empty))
+    return plain("nothing is left of it on %s" % _some(empty))
 
 
 def _some(hosts: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ _ORDERS = {b"stop": wire.STOP, b"kill": wire.KILL}
 
 
 class RequestError(ValueError):
-    """There is no request that can be read."""
+    """The request is missing or unreadable."""
 
 
 def take_request(place: str) -> Dict[str, Any]:

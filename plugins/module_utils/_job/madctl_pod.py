@@ -14,7 +14,7 @@ PARCEL, LAUNCHER, PROGRAM = "programs.zip", "madctl_job.py", "_job.pod"
 
 
 def main() -> None:
-    """Unpack, and execute it in the place of this process."""
+    """Unpack, and execute it instead of this process."""
     place = tempfile.mkdtemp(prefix="madctl-")
     with zipfile.ZipFile(os.path.join(os.path.dirname(os.path.abspath(__file__)), PARCEL)) as parcel:
         parcel.extractall(place)

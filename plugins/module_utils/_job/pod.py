@@ -103,7 +103,7 @@ class Family:
 def _index() -> int:
     text = os.environ.get(pods.INDEX, "")
     if not (text.isascii() and text.isdigit()):
-        sys.exit("madctl: %s is not set: this is no pod of an Indexed Job" % pods.INDEX)
+        sys.exit("madctl: %s is not set: this is not a pod of an Indexed Job" % pods.INDEX)
     return int(text)
 
 
@@ -189,7 +189,7 @@ def main() -> None:
 
 
 def _tell(kept: str, write: pod_site.Write) -> None:
-    """Print the result as the last lines of the log: whoever follows has all of the output then."""
+    """Print the result as the last lines of the log: followers have all of the output then."""
     with contextlib.suppress(OSError), open(kept, "rb") as stream:
         for line in stream:
             write(line)
@@ -200,7 +200,7 @@ def _end(pid: int, is_agent: bool) -> None:
     Pass on the cluster's order to end.
 
     The conductor ends the run on all nodes. Where there is none, the supervisors of this node end its part; the agent
-    itself goes on, so that the conductor learns of it.
+    itself continues, so that the conductor learns of it.
     """
     for each in dial_in.children(pid) if is_agent else [pid]:
         with contextlib.suppress(OSError):

@@ -175,7 +175,7 @@ class PodSite(site.Site):
         return PodStory(self._write)
 
     def show(self, stage: str, shown: Mapping[str, Any]) -> None:
-        """Print how the run stands, where that is news."""
+        """Print the state of the run, where that is news."""
         nodes = shown["nodes"].values()
         joined = sum(node["joined"] for node in nodes)
         states: Dict[str, int] = {}
@@ -187,7 +187,7 @@ class PodSite(site.Site):
             say(self._write, pod_log.STATE, {**found, "time": round(time.time(), 3)})
 
     def order(self) -> Optional[bytes]:
-        """Read the order of the user from this pod's annotations, which the cluster writes anew when they change."""
+        """Read the order of the user from this pod's annotations, which the cluster rewrites when they change."""
         with contextlib.suppress(OSError, ValueError):
             path = os.path.join(self._annotations, pods.ANNOTATIONS)
             with open(path, encoding="utf-8", errors="replace") as stream:

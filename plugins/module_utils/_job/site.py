@@ -83,7 +83,7 @@ class Site:
 
     def show(self, stage: str, shown: Mapping[str, Any]) -> None:
         """
-        Show how the run stands.
+        Show the state of the run.
 
         Args:
             shown: What ``progress`` knows.

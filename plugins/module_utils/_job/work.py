@@ -160,7 +160,7 @@ class Work:
 
     def run(self) -> Result:
         """
-        Do all of it.
+        Run the job, from the arrival of agents to the result.
 
         Raises:
             SiteError: If agents cannot dial in here.

@@ -35,7 +35,7 @@ _REMEDIES = {
 
 
 class Listed(NamedTuple):
-    """Objects, and the version of the list from which a watch goes on."""
+    """Objects, and the version of the list from which a watch continues."""
 
     items: List[Dict[str, Any]]
     version: str
@@ -46,7 +46,7 @@ class Expired(Exception):  # noqa: N818  an answer of the server, not an error o
 
 
 class Stream:
-    """The lines of an answer that goes on."""
+    """The lines of an answer that continues."""
 
     def __init__(self, response: Any) -> None:
         self._response = response
@@ -89,7 +89,7 @@ def require() -> Any:
         return importlib.import_module("kubernetes")
     except ImportError as error:
         remedy = "pip install 'madctl[kubernetes]'"
-        raise Refused("SCHEDULER_MISSING", "the Python package kubernetes is not installed here", remedy) from error
+        raise Refused("SCHEDULER_MISSING", "the Python package kubernetes is not installed", remedy) from error
 
 
 def _settings(kubernetes: Any, kubeconfig: str, context: str) -> Tuple[Any, str, str]:
@@ -137,7 +137,7 @@ class Cluster:
         kubernetes = require()
         # The current context of a kubeconfig changes; this is the one that it was.
         client, self.context, usual = _settings(kubernetes, kubeconfig, context)
-        client.configuration.retries = False  # Whoever asks knows whether to ask again.
+        client.configuration.retries = False  # The caller knows whether to ask again.
         self.namespace = namespace or usual or "default"
         self._core, self._batch = kubernetes.client.CoreV1Api(client), kubernetes.client.BatchV1Api(client)
         self._error = kubernetes.client.exceptions.ApiException
@@ -160,7 +160,7 @@ class Cluster:
         """Return the server's own sentence."""
         body = error.body if isinstance(error.body, (bytes, str)) else b""
         found = wire.parse_or_none(body) or {}
-        said = str(found.get("message") or error.reason or "the server said nothing")
+        said = str(found.get("message") or error.reason or "the server gave no reason")
         said = " ".join(said.split())[:_MESSAGE]
         code = "SCHEDULER_UNREACHABLE" if error.status >= 500 or error.status == 429 else "SCHEDULER_REFUSED"
         return Refused(code, "Kubernetes: %s" % said, _REMEDIES.get(error.status), error.status)
@@ -270,7 +270,7 @@ def change(line: bytes) -> Tuple[str, Dict[str, Any]]:
         ``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK``, and the object.
 
     Raises:
-        Expired: If the watch cannot go on from where it was.
+        Expired: If the watch cannot continue from where it was.
         Refused: If it is something else.
     """
     found = wire.parse_or_none(line) or {}
@@ -293,4 +293,4 @@ def _unreachable(error: Exception) -> Refused:
         error = error.__cause__
     reason = getattr(error, "reason", None) or error
     said = " ".join(str(reason).split())[:_MESSAGE]
-    return Refused("SCHEDULER_UNREACHABLE", "the Kubernetes API server is not reached: %s" % said)
+    return Refused("SCHEDULER_UNREACHABLE", "the Kubernetes API server cannot be reached: %s" % said)

@@ -33,7 +33,7 @@ def refusal(said: str) -> Problem:
             "SCHEDULER_UNREACHABLE" if is_late else "SCHEDULER_REFUSED", None, "Kubernetes: %s" % message, remedy
         )
     if _SILENT.search(said):
-        return problem("SCHEDULER_UNREACHABLE", None, "the Kubernetes API server is not reached: %s" % _line(said))
+        return problem("SCHEDULER_UNREACHABLE", None, "the Kubernetes API server cannot be reached: %s" % _line(said))
     return problem("SCHEDULER_REFUSED", None, "kubernetes.core: %s" % _line(said))
 
 

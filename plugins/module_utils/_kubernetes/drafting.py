@@ -98,7 +98,7 @@ def problems(drafted: Draft, named: limits.Named = validation.as_variable) -> Li
 
 def _too_large(code: parcels.Code, called: str) -> Refused:
     size, most = sum(map(len, code.parts)) / 1000**2, names.MOST_PARTS * PART_BYTES / 1000**2
-    message = "%s: the code takes %.1f MB compressed, and what carries it to pods holds %.1f MB" % (called, size, most)
+    message = "%s: the code takes %.1f MB compressed, but pods can be sent at most %.1f MB" % (called, size, most)
     remedy = "list what pods do not need in .madctlignore, or have it in the image or on a volume"
     return Refused("SYNC_TOO_LARGE", message, remedy)
 

@@ -111,7 +111,7 @@ def remove(cluster: Cluster, run_id: str) -> Ended:
     if _wait(cluster, run_id, lambda seen: seen.job is None and not seen.pods, _DELETE_SECONDS):
         return Ended(changed)
     what = left(standing.of(cluster, run_id)) or "its objects are not deleted yet"
-    remedy = "stop the run again; or ask who operates the cluster"
+    remedy = "stop the run again; or ask the cluster's operator"
     return Ended(changed, codes.problem("STOP_UNVERIFIED", None, what, remedy))
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Follow a run in a cluster, and obey whoever follows it: stop it in order, kill it, or give it up if it cannot start.
+Follow a run in a cluster, and obey its follower: stop it in order, kill it, or give it up if it cannot start.
 
 Private to the collection.
 """
@@ -71,7 +71,7 @@ class Obeying:
             orders.delete(self._cluster, self._run_id)
         except Refused as refused:
             if not refused.is_unreachable:
-                # The run goes on; who ordered it may detach.
+                # The run continues; who ordered it may detach.
                 self._obeyed = self.order
                 self._told("%s; the run cannot be stopped" % refused.problem["message"])
                 return None

@@ -71,7 +71,7 @@ def stamped(line: bytes) -> Tuple[Optional[Stamp], bytes]:
 
 @functools.lru_cache(maxsize=64)
 def _second(written: bytes, zone: bytes) -> Optional[int]:
-    """Return seconds since the epoch; None for what is no time. Many lines have the same."""
+    """Return seconds since the epoch; None for anything that is not a time. Many lines have the same."""
     try:
         at = datetime.strptime((written + zone.replace(b"Z", b"+00:00")).decode(), "%Y-%m-%dT%H:%M:%S%z")
     except (ValueError, OverflowError):
@@ -119,7 +119,7 @@ class Reader:
     def _said(self, piece: pod_log.Piece) -> Iterator[wire.Frame]:
         """Put the parts of an object together, and take it."""
         parts = self._parts.setdefault(piece.label, bytearray())
-        # One that is too long is cut, and so is no object.
+        # One that is too long is cut, and so is not an object.
         parts += piece.data[: max(0, _MOST_BYTES - len(parts))]
         if not piece.data.endswith(b"\n"):
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run in a cluster stands, found out with a few questions. Private to the collection."""
+"""The state of a run in a cluster, found out with a few questions. Private to the collection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.clust
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.pod_reading import Reader, stamped
 
 Object = Dict[str, Any]
-# The conductor prints how the run stands at least every ten seconds.
+# The conductor prints the state of the run at least every ten seconds.
 _LOOK_BACK_SECONDS = 30
 _MOST_LINES = 200000
 _STOPPED = ("RUN_STOPPED", "INTERRUPTED")
@@ -46,7 +46,7 @@ _STATE = fields({"stage": text(64)}, {"began": maybe(second), "joined": whole(0,
 
 class Standing(NamedTuple):
     """
-    How a run stands: the fields of a verdict, see ``_follow.verdict``, and each of its nodes by host.
+    The state of a run: the fields of a verdict, see ``_follow.verdict``, and each of its nodes by host.
 
     ``problem`` is why it ended, ``job`` and ``pods`` are what the cluster has of it.
     """
@@ -72,7 +72,7 @@ class Standing(NamedTuple):
 
 def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) -> Standing:
     """
-    Find out how a run stands.
+    Determine the state of a run.
 
     Args:
         seconds: How long the server may take for an answer.

@@ -113,7 +113,7 @@ def node(pod: Object) -> str:
 
 
 def container(pod: Object) -> Container:
-    """Return how the container of a pod stands."""
+    """Return the state of the container of a pod."""
     listed = _part(pod, "status", "containerStatuses")
     for one in listed if isinstance(listed, list) else ():
         if _part(one, "name") != names.CONTAINER:

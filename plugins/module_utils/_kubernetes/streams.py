@@ -168,7 +168,7 @@ class Watch(_Thread):
                     return
 
     def _follow(self, version: str) -> None:
-        """Follow changes; a server, or what is before it, ends each stream after a while, which is no end."""
+        """Follow changes; a server, or what is before it, ends each stream after a while, which is not the end."""
         while not self._is_stopped.is_set():
             began = time.monotonic()
             for line in self._kept(self._cluster.watch(self._kind, self._selector, version)):
@@ -182,7 +182,7 @@ class Watch(_Thread):
 
 class PodLog(_Thread):
     """
-    Reads the log of one pod, and goes on where it was.
+    Reads the log of one pod, and continues where it was.
 
     The end of a stream is not that of a log, which ends when its container has ended, and has been read after that.
     """

@@ -178,7 +178,7 @@ class Group:
                 faults = [fault(name, reason) for name, (reason, _) in broken.items()] if meant else []
                 faults = faults or ["%s is missing" % name for name in sorted(meant)]
             if faults:
-                message = "the job's network is the one that SSH comes in by: %s" % ", ".join(faults)
+                message = "the job would use the network that SSH uses: %s" % ", ".join(faults)
                 found.append(problem("MANAGEMENT_NETWORK", host, message))
         return found
 
@@ -202,7 +202,7 @@ class Group:
             return mixed(self.hosts, self.cards)
         found = []
         for host, fact, own in zip(self.hosts, self.facts, self.cards):
-            message = "no network is common to all nodes; usable here: %s" % (_listed(own) or "none")
+            message = "no network is common to all nodes; usable on this node: %s" % (_listed(own) or "none")
             others = [c for c in network_cards.usable(fact) if c not in own and c.address not in self.repeated]
             if others:
                 message += "; only by request: %s" % _listed(others)

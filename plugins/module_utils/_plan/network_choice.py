@@ -113,7 +113,7 @@ def _verdict(group: Group, number: int, entry: Interface, candidate: Candidate, 
     if software:
         return "%s: only by request" % software
     if candidate.network in group.management:
-        return "management network: SSH comes in here"
+        return "management network: SSH uses it"
     if candidate not in group.qualifying[number]:
         return "not a network of all nodes, and not routed to them"
     return "qualifies, not chosen" if cards else "qualifies"

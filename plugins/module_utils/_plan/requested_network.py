@@ -95,7 +95,7 @@ def _unusable(group: Group, number: int, own: List[Candidate], wanted: str) -> L
     host, names = group.hosts[number], group.names[number]
     if not own:
         message = ("interface %s has no address" if wanted in names else "no interface matches %s") % wanted
-        remedy = "interfaces here: " + (", ".join(names) or "none")
+        remedy = "interfaces on this node: " + (", ".join(names) or "none")
         return [problem("INTERFACE_UNKNOWN", host, message, remedy)]
     reasons = {c.interface: network_cards.rejection(names[c.interface], names) for c in own}
     if all(reason in ("down", "no carrier") for reason in reasons.values()):

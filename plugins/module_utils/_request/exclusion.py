@@ -45,11 +45,11 @@ def remaining(listed: Iterable[str], texts: Iterable[str], groups: Optional[Grou
     known = set(names)
     for name in wanted:
         if name not in known and _simple(name) in alike:
-            message = "%s is to be left out, but is not in the list" % name
+            message = "%s is to be excluded, but is not in the list" % name
             raise HostsError("EXCLUDE_UNKNOWN", message, "did you mean %s?" % alike[_simple(name)])
     left = [name for name in names if name not in wanted]
     if not left:
-        raise HostsError("HOSTS_EMPTY", "every host is left out", "leave fewer out")
+        raise HostsError("HOSTS_EMPTY", "every host is excluded", "exclude fewer")
     return Remaining(left, len(names) - len(left))
 
 

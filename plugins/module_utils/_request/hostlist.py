@@ -88,7 +88,7 @@ def _subtracted(parts: List[str], text: str, groups: Optional[Groups]) -> Iterab
             for name in left_out(other, text, groups):
                 # A group may well have other hosts, too.
                 if found.pop(name, None) is None and not other.startswith("@"):
-                    message = "%s is left out of %r, but is not in it" % (name, text)
+                    message = "%s is excluded from %r, but is not in it" % (name, text)
                     raise HostsError("EXCLUDE_UNKNOWN", message, kinds.meant(name, found))
     return found.values()
 
@@ -105,7 +105,7 @@ def left_out(part: str, text: str, groups: Optional[Groups]) -> List[str]:
     hosts = expand(part, groups)
     wrong = next((host for host in hosts if host.user or host.port or not is_name(host.name)), None)
     if wrong:
-        raise HostsError("HOST_INVALID", "%r: hosts are left out by their names alone" % part)
+        raise HostsError("HOST_INVALID", "%r: hosts are excluded by name only" % part)
     return [host.name for host in hosts]
 
 

@@ -24,7 +24,7 @@ _ENDS = ", and must start and end with an alphanumeric character"
 
 
 def label(text: str) -> Reason:
-    """Return why a text is no DNS label, such as the name of a namespace."""
+    """Return why a text is not a DNS label, such as the name of a namespace."""
     if len(text) > _LABEL_LENGTH:
         return "must be no more than %d characters" % _LABEL_LENGTH
     if not re.fullmatch(_LOWER, text):
@@ -33,7 +33,7 @@ def label(text: str) -> Reason:
 
 
 def subdomain(text: str) -> Reason:
-    """Return why a text is no DNS subdomain, which is what most objects are called by."""
+    """Return why a text is not a DNS subdomain, which is what most objects are called by."""
     if len(text) > _SUBDOMAIN_LENGTH:
         return "must be no more than %d characters" % _SUBDOMAIN_LENGTH
     if not re.fullmatch(r"%s(?:\.%s)*" % (_LOWER, _LOWER), text):
@@ -42,7 +42,7 @@ def subdomain(text: str) -> Reason:
 
 
 def label_value(text: str) -> Reason:
-    """Return why a text is no value of a label."""
+    """Return why a text is not a value of a label."""
     if len(text) > _LABEL_LENGTH:
         return "must be no more than %d characters" % _LABEL_LENGTH
     if text and not re.fullmatch(_WORD, text):
@@ -52,7 +52,7 @@ def label_value(text: str) -> Reason:
 
 
 def label_key(text: str) -> Reason:
-    """Return why a text is no key of a label, or of anything else with a qualified name."""
+    """Return why a text is not a key of a label, or of anything else with a qualified name."""
     prefix, slash, name = text.rpartition("/")
     if slash and subdomain(prefix):
         return "prefix part %s" % subdomain(prefix)
@@ -64,7 +64,7 @@ def label_key(text: str) -> Reason:
 
 
 def extended_resource(text: str) -> Reason:
-    """Return why a text is no name of a device that a plugin offers."""
+    """Return why a text is not a name of a device that a plugin offers."""
     if "/" not in text:
         return "must be fully qualified, with the domain of the plugin that offers it"
     if "kubernetes.io/" in text or text.startswith("requests."):
@@ -74,7 +74,7 @@ def extended_resource(text: str) -> Reason:
 
 
 def image(text: str) -> Reason:
-    """Return why a text is no name of a container image."""
+    """Return why a text is not a name of a container image."""
     if any(character.isspace() for character in text):
         return "must not contain blanks"
     if len(text) > _LONGEST_IMAGE or not text.isprintable():
@@ -83,12 +83,12 @@ def image(text: str) -> Reason:
 
 
 def queue(text: str) -> Reason:
-    """Return why a text is no name of a queue, which is also the value of a label."""
+    """Return why a text is not a name of a queue, which is also the value of a label."""
     return subdomain(text) or label_value(text)
 
 
 def quantity(text: str) -> Reason:
-    """Return why a text is no quantity that a pod can have."""
+    """Return why a text is not a quantity that a pod can have."""
     try:
         found = kubernetes_words.quantity(text)
     except ValueError:
@@ -99,7 +99,7 @@ def quantity(text: str) -> Reason:
 
 
 def cpu(text: str) -> Reason:
-    """Return why a text is no number of CPUs."""
+    """Return why a text is not a number of CPUs."""
     reason = quantity(text)
     if not reason and (kubernetes_words.quantity(text) * 1000).denominator != 1:
         return "must not be finer than 1m, a thousandth of a CPU"
@@ -107,7 +107,7 @@ def cpu(text: str) -> Reason:
 
 
 def memory(text: str) -> Reason:
-    """Return why a text is no amount of memory."""
+    """Return why a text is not an amount of memory."""
     reason = quantity(text)
     if reason:
         return reason

@@ -110,7 +110,7 @@ def in_pods(given: Mapping[str, Any], run_id: str, usual_port: Optional[str] = N
     """
     Return the arguments of a launch as its pods read them.
 
-    Pods of one node may share its network. They are no machines, and the cluster decides who has one.
+    Pods of one node may share its network. They are not machines, and the cluster decides who has one.
 
     Args:
         usual_port: The port of the rendezvous if the user chose none, where the arguments have one nevertheless.
@@ -137,6 +137,6 @@ def script(work: Sequence[Word], shape: str) -> Optional[str]:
 
 
 def with_script(work: Sequence[Word], typed: str, path: str) -> List[Word]:
-    """Return the work with another path in the place of its script."""
+    """Return the work with another path instead of its script."""
     at = [unpack(word) for word in work].index(typed)
     return [*work[:at], path, *work[at + 1 :]]

@@ -19,7 +19,7 @@ def measure(request: Dict[str, Any]) -> Dict[str, Any]:
         request: ``run_id``; ``run_dir``, or None where the default base holds it; ``asks_gpus``.
 
     Returns:
-        ``state``, as ``run_state.look`` names it; ``measured`` while the run is going on, see ``_common.usage``; its
+        ``state``, as ``run_state.look`` names it; ``measured`` while the run lasts, see ``_common.usage``; its
         last sample as ``kept``, if there is one.
     """
     run_dir = run_state.directory(request)
@@ -30,7 +30,7 @@ def measure(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _state(run_dir: str, run_id: str) -> str:
-    """Find out how the run stands here, without a look at all processes."""
+    """Determine the state of the run here, without a look at all processes."""
     if run_state.exit_record(run_dir) is not None:
         return "exited"
     happened = run_state.read_events(run_dir)

@@ -80,7 +80,7 @@ class _Packing:
             yield from self._file(path, name)
 
     def _filled(self, name: str, content: Iterator[bytes]) -> Iterator[bytes]:
-        """Begin a directory before the first thing in it; one without anything is no use to anybody."""
+        """Begin a directory before the first thing in it; one without anything is of no use."""
         self._entries += 1
         for first in content:
             yield wire.encode({"directory": name})

@@ -154,7 +154,7 @@ def _state(name: str, path: str, supervised: bool) -> Dict[str, Any]:
 
 
 def _evidence(path: str) -> Dict[str, Any]:
-    """Return why a run ended here; nobody asks for the events of a success."""
+    """Return why a run ended here; the events of a success are not needed."""
     record = run_state.exit_record(path)
     is_good = record is not None and (record["outcome"], record["exit_code"]) == (run_directory.EXITED, 0)
     happened = [] if record is not None and is_good and not record["stopped"] else run_state.read_events(path)

@@ -34,7 +34,7 @@ class Chosen:
         return not self.ranks or rank.isdigit() and rank_lists.has(self.ranks, int(rank))
 
     def after(self, replaced: Mapping[str, str]) -> Chosen:
-        """Return what is shown after a restart: spares in the place of the nodes that they replace."""
+        """Return what is shown after a restart: spares instead of the nodes that they replace."""
         return replace(self, hosts=tuple(replaced.get(host, host) for host in self.hosts))
 
 

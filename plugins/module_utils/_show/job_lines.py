@@ -82,7 +82,7 @@ class Logs:
                 yield host, log, list(map(self._shown, lines))
 
     def settle_beside(self, host: str, log: str) -> Iterator[Tuple[str, str, List[str]]]:
-        """Yield the lines that have waited in the other logs of a rank when one of its logs goes on."""
+        """Yield the lines that have waited in the other logs of a rank when one of its logs continues."""
         rank = log.rpartition(".")[0]
         beside = [
             key for key in self._waiting if key[0] == host and key[1] != log and key[1].rpartition(".")[0] == rank

@@ -31,7 +31,7 @@ class Redrawn:
         return bool(self._lines)
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Draw lines, each narrower than the terminal and all lower, in the place of those that are there."""
+        """Draw lines, each narrower than the terminal and all lower, instead of those that are there."""
         if lines != self._lines:
             up = "\x1b[%dA" % (len(lines) - 1) if len(lines) > 1 else ""
             self._write(_ERASE * bool(self._lines) + "\n".join(lines) + up + "\r" * bool(lines))

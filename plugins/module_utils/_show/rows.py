@@ -17,9 +17,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.masking imp
 LONGEST = 64 * 1024
 CUT = " …"
 MOST_ROWS = 16  # above the last one
-# So many new rows without a way back up, and a log is one of plain lines again.
+# After this many new rows without moving back up, a log has plain lines again.
 _PATIENCE = 2 * MOST_ROWS
-# A bar that is drawn again after such a long time is a line of its own.
+# A bar that is redrawn after this many looks is a line of its own.
 _PARKED_LOOKS = 10
 _MOVES = re.compile(rb"(\n|\x1b\[[0-9]{0,3}A)")
 _BEGUN = re.compile(rb"\x1b(\[[0-9;]{0,32})?\Z")

@@ -12,7 +12,7 @@ _DEAD = re.compile(r"SignalException: Process \d+ got signal: \d+")
 
 
 class RunnerEnd:
-    """Leaves out what the runners of a run print after they got a signal, whoever stopped them; the files keep it."""
+    """Leaves out what the runners of a run print after they got a signal, whatever stopped them; the files keep it."""
 
     def __init__(self) -> None:
         self._ending: Set[str] = set()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What is told of a run: every sentence is written here, once for madctl and for playbooks.
+The sentences that report a run, each written once for both madctl and playbooks.
 
 Pure; private to the collection.
 """

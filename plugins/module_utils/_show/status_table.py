@@ -47,7 +47,7 @@ def of_runs(runs: Sequence[Mapping[str, Any]], width: Optional[int] = None) -> L
         began = "-" if run["created"] is None else started(run["created"])
         stands = (verdict_text.brief(run), verdict_text.took(run), began)
         rows.append((_named(run["run_id"]), run["name"] or "-", *stands, fold(run["hosts"]) or "-", run["work"] or "-"))
-    # How a run stands is the last to be cut.
+    # The state of a run is the last to be cut.
     return columns.fitted(rows, width, free=(-2, -1))
 
 

@@ -215,7 +215,11 @@ class Story:
 
     def _counted(self, kind: str, has_passed: bool) -> Optional[Sentence]:
         self._counts[kind] = number = self._counts.get(kind, 0) + has_passed
-        if self.is_attached or number != (self.world_size if kind == events.JOINED else len(self.hosts)):
+        if (
+            self.is_attached
+            or not has_passed
+            or number != (self.world_size if kind == events.JOINED else len(self.hosts))
+        ):
             return None
         found = {
             events.PROBED: sentences.answered(number),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run stands, in words: a line, or a few words of a table. Pure; private to the collection."""
+"""The state of a run, in words: a line, or a few words of a table. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def whole(run: Mapping[str, Any]) -> str:
 
 
 def _word(run: Mapping[str, Any]) -> str:
-    """Write how a run stands as a launch tells it."""
+    """Write the state of a run as a launch tells it."""
     is_late = run["status"] == "failed" and run.get("exit_code") == ExitCode.TIMED_OUT
     return "timed out" if is_late else str(run["status"])
 

@@ -64,7 +64,7 @@ def _unverified(job: Job, begun: bool) -> Optional[codes.Problem]:
         message = "Slurm has not ended job %s yet" % job.job_id
         return codes.problem("STOP_UNVERIFIED", None, message, "stop the run again")
     if begun and not _has_result(job):
-        message = "job %s is over, but it wrote no record: what its nodes ran was ended by Slurm alone" % job.job_id
+        message = "job %s is over, but it wrote no record: Slurm alone ended the processes on its nodes" % job.job_id
         return codes.problem("STOP_UNVERIFIED", None, message, "see %s" % job.place)
     return None
 

@@ -65,14 +65,14 @@ def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -
     if found:
         return found
     if has_begun:
-        message = "madctl's own program on the first node of job %s was ended, and with it the run" % job_id
+        message = "madctl's own program on the first node of job %s was killed, which ended the run" % job_id
         return problem("SUPERVISOR_LOST", None, message, "see job.log in the run directory")
     # Slurm says so of a script that a signal ended, too; later versions of it only say that the script has failed.
     if state.reason == "JobLaunchFailure" or state.state == "FAILED" and not last_line:
         message = "job %s could not be started, probably because its first node does not see the run directory" % job_id
         return problem("NODE_NOT_READY", None, message, "choose one on shared storage: --run-root PATH")
     if state == FORGOTTEN and not last_line:
-        message = "job %s has written nothing, and Slurm does not know it any more" % job_id
+        message = "job %s has written nothing, and Slurm no longer knows it" % job_id
         return problem("NODE_NOT_READY", None, message, "launch it again")
     known = (
         "Slurm has forgotten it" if state == FORGOTTEN else ("Slurm says %s %s" % (state.state, state.reason)).strip()

@@ -177,7 +177,7 @@ def _unknown(base: Path, run_id: Optional[str]) -> codes.Problem:
 
 def look_at_job(request: Dict[str, Any]) -> Answer:
     """
-    Find out how a run stands.
+    Determine the state of a run.
 
     Args:
         request: ``base``, ``run_id`` or nothing for the latest, ``conf``.

@@ -49,7 +49,7 @@ class State:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more becomes of it."""
+        """Whether it is final."""
         return self.state in FINAL
 
 
@@ -71,7 +71,7 @@ def require() -> None:
     """
     if shutil.which("sbatch") is None:
         remedy = "run madctl on a login node of the cluster"
-        raise Refused("SCHEDULER_MISSING", "there is no sbatch here, so no job can be submitted", remedy)
+        raise Refused("SCHEDULER_MISSING", "no sbatch on this machine, so no job can be submitted", remedy)
 
 
 def command(run_id: str, place: Path, nodes: int, chosen: Sequence[str]) -> List[str]:
@@ -146,7 +146,7 @@ def look(job_id: str, conf: str = "", seconds: float = SECONDS) -> State:
         Refused: If the controller is not reached.
     """
     if seconds <= 0:
-        raise _unreachable("there was no time left to ask it")
+        raise _unreachable("there was no time left to query it")
     done = _run(["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T|%r|%S"], _plain(), conf, seconds)
     if done.returncode:
         if _UNKNOWN in done.stderr:
@@ -254,5 +254,5 @@ def _silence(said: str) -> Refused:
 
 
 def _unreachable(cause: str) -> Refused:
-    remedy = "a run that has started goes on; ask again later"
-    return Refused("SCHEDULER_UNREACHABLE", "Slurm's controller is not reached: %s" % cause, remedy)
+    remedy = "a run that has started continues; try again later"
+    return Refused("SCHEDULER_UNREACHABLE", "Slurm's controller cannot be reached: %s" % cause, remedy)

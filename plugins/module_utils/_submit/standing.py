@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-How a run in a job stands, from its directory, and from the scheduler where that is silent.
+The state of a run in a job, from its directory, and from the scheduler where that is silent.
 
 Private to the collection.
 """
@@ -25,7 +25,7 @@ Standing = Dict[str, Any]
 
 def of(job: Job) -> Standing:
     """
-    Find out how a run stands.
+    Determine the state of a run.
 
     Returns:
         ``status``, ``exit_code``, ``cause``, ``error``, ``host`` and ``rank`` of its first failure, ``began`` and

@@ -181,7 +181,7 @@ class Relay:
         self._deliver({"command": command, "serial": self._serial})
 
     def release(self, status: int) -> None:
-        """Have all scripts that wait now, or later, go on as if their daemon had ended with a status."""
+        """Have all scripts that wait now, or later, continue as if their daemon had ended with a status."""
         self._deliver({"over": status})
 
     def _deliver(self, message: Dict[str, Any]) -> None:

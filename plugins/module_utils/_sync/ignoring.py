@@ -103,7 +103,7 @@ def library() -> Any:
     try:
         return importlib.import_module("pathspec")
     except ImportError as error:
-        message = "the Python package pathspec, which reads ignore files, is not installed here"
+        message = "the Python package pathspec, which reads ignore files, is not installed"
         raise Refused("SYNC_UNREADABLE", message, "pip install 'pathspec>=0.12'") from error
 
 

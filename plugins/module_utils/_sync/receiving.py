@@ -42,7 +42,7 @@ def size(most: int) -> int:
     """Return the size of the next part of it."""
     found = int(taken(8), 16)
     if found > most:
-        raise OSError("a part of it is too long: %d bytes" % found)
+        raise OSError("a part is too long: %d bytes" % found)
     return found
 
 
@@ -53,7 +53,7 @@ def _piece() -> bytes:
     engine = zlib.decompressobj()
     found = engine.decompress(data, PIECE)
     if kind != PACKED or not engine.eof:
-        raise OSError("a piece of it is malformed")
+        raise OSError("a piece is malformed")
     return found
 
 

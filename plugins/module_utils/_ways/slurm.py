@@ -45,7 +45,7 @@ class Job(NamedTuple):
 
 
 class JobError(ValueError):
-    """There is no job, or none that can be used."""
+    """The job is missing or unusable."""
 
 
 def job(environment: Mapping[str, str]) -> Job:
@@ -57,7 +57,7 @@ def job(environment: Mapping[str, str]) -> Job:
     """
     job_id, nodes = environment.get("SLURM_JOB_ID", ""), environment.get("SLURM_JOB_NODELIST", "")
     if not job_id.isdigit() or not nodes:
-        raise JobError("SLURM_JOB_ID and SLURM_JOB_NODELIST are not set: this is no job of Slurm")
+        raise JobError("SLURM_JOB_ID and SLURM_JOB_NODELIST are not set: this is not a job of Slurm")
     try:
         return Job(job_id, [host.name for host in hostlist.from_scheduler(nodes)], restarts(environment))
     except hostlist.HostsError as error:

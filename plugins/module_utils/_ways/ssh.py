@@ -174,8 +174,8 @@ _CAUSES = (
     _Cause(
         "AUTHENTICATION_FAILED",
         re.compile(r"install the sshpass program|sshpass: no such file or directory"),
-        "the inventory has a password for it, which only the program sshpass can pass to ssh",
-        "install sshpass here, or enrol a key: ssh-copy-id %s",
+        "the inventory has a password for it, which only sshpass can pass to ssh",
+        "install sshpass on this machine, or set up a key: ssh-copy-id %s",
     ),
     _Cause("AUTHENTICATION_FAILED", _DENIED, _NO_KEY, "check --user and your key: ssh %s"),
     _Cause(

@@ -58,7 +58,7 @@ class _Signals:
         self.interrupts += 1
 
     def _on_end(self, *_: object) -> None:
-        # An interrupted Ansible also terminates its workers: that is no second interrupt.
+        # An interrupted Ansible also terminates its workers: that is not a second interrupt.
         self.interrupts = self.interrupts or 1
 
     @property

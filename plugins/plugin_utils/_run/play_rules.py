@@ -36,7 +36,7 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
 
 
 def _unmeant(task: Any, task_vars: Any) -> list[codes.Problem]:
-    """Refuse an action on the hosts of the play where a login node is meant, which is no node of a job."""
+    """Refuse an action on the hosts of the play where a login node is meant, which is not a node of a job."""
     on = BY_NAME["on"]
     chosen = str(task_vars.get(on.variable) or on.default)
     is_other = chosen != on.default and chosen in on.kind.choices

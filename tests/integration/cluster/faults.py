@@ -142,7 +142,7 @@ class Faults:
         worker.signal(signal.SIGKILL)
 
     def node_not_ready(self, host: str) -> None:
-        """Lose a node: its kubelet says nothing, its pods go on, and are not ready; their host is the test's own to cut."""
+        """Lose a node: its kubelet says nothing, its pods continue, and are not ready; their host is the test's own to cut."""
         self.kubelets.silent.add(host)
         for pod in self._pods_on(host):
             found = pod_status.condition("Ready", False)

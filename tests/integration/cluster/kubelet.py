@@ -122,7 +122,7 @@ class Kubelets:
         worker.thread.start()
 
     def _look_at_annotations(self, worker: PodWorker, pod: Object) -> None:
-        """Write files of the downward API anew, a while after what they show changed."""
+        """Write files of the downward API again, a while after what they show changed."""
         uid, meta = pod["metadata"]["uid"], pod["metadata"]
         shown = {"annotations": meta.get("annotations"), "labels": meta.get("labels")}
         before = self._downward.setdefault(uid, (shown, 0.0))

@@ -101,7 +101,7 @@ class PodWorker:
         self._write("hosts", text)
 
     def write_downward(self, pod: Object) -> None:
-        """Write the files that show fields of the pod anew."""
+        """Write the files that show fields of the pod again."""
         for volume in pod["spec"].get("volumes") or ():
             if "downwardAPI" in volume:
                 volumes.write(self._place(volume), volumes.files(self._store, pod, volume), self._group)

@@ -60,12 +60,12 @@ def unsupported(path: str, value: Any, known: tuple[str, ...]) -> str:
 
 
 def label_problems(text: str) -> list[str]:
-    """Return why a text is no label of a DNS."""
+    """Return why a text is not a DNS label."""
     return _problems(text, _LABEL, 63, _ANY_LABEL)
 
 
 def subdomain_problems(text: str) -> list[str]:
-    """Return why a text is no name in a DNS."""
+    """Return why a text is not a DNS name."""
     return _problems(text, _SUBDOMAIN, 253, _ANY_SUBDOMAIN)
 
 
@@ -75,7 +75,7 @@ def _problems(text: str, expression: str, longest: int, sentence: str) -> list[s
 
 
 def qualified_name_problems(text: str) -> list[str]:
-    """Return why a text is no key of a label, of an annotation or of a resource."""
+    """Return why a text is not a key of a label, of an annotation or of a resource."""
     prefix, slash, name = text.rpartition("/")
     if text.count("/") > 1:
         return [f"a qualified name {_ANY_NAME[len('name part ') :]} with an optional DNS subdomain prefix and '/'"]

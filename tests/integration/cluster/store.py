@@ -60,7 +60,7 @@ class Store:
         return self.snapshot(plural, namespace, matches)[0]
 
     def snapshot(self, plural: str, namespace: str, matches: Matches) -> tuple[list[Object], int]:
-        """Return objects, and the version from which a watch goes on."""
+        """Return objects, and the version from which a watch continues."""
         with self.changed:
             keys = [key for key in sorted(self._objects) if key[0] == plural and namespace in ("", key[1])]
             return [copy.deepcopy(self._objects[key]) for key in keys if matches(self._objects[key])], self.version

@@ -56,7 +56,7 @@ class Local(Noted, local.Local):
 
 
 class Ssh(Noted, ssh.Ssh):
-    """A program in the place of ssh, which runs the command here."""
+    """A program instead of ssh, which runs the command here."""
 
     def __init__(self, host, place):
         super().__init__(host, sys.executable, ssh.Login([stand_in_for_ssh(place), "-q"], host, host))

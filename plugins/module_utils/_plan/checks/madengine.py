@@ -49,7 +49,7 @@ def _program(entry: Madengine, most: Optional[str]) -> Iterator[_Finding]:
     elif madengine.major(version) is None:
         yield "MADENGINE_UNKNOWN", "madengine does not print its version", None
     elif madengine.major(version) != madengine.major(most):
-        yield "MADENGINE_MIXED", "madengine is version %s here, most nodes have %s" % (version, most), None
+        yield "MADENGINE_MIXED", "madengine is version %s, most nodes have %s" % (version, most), None
 
 
 def _tools(entry: Madengine) -> Iterator[_Finding]:

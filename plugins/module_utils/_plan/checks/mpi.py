@@ -30,7 +30,7 @@ def judge(case: Case, choices: Choices) -> List[Problem]:
 
 def _addresses(case: Case, choices: Choices) -> List[Problem]:
     return [
-        problem("MPI_ADDRESS_FAMILY", host, "the network of the job is %s here" % candidate.network)
+        problem("MPI_ADDRESS_FAMILY", host, "the job's network is %s on this node" % candidate.network)
         for host, candidate in zip(case.hosts, choices.candidates)
         if candidate.is_ipv6
     ]

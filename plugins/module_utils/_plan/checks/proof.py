@@ -100,7 +100,7 @@ def _ports(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[
     """Return the ports that the first node listened on, 0 for one of its choice; none if it could not listen."""
     for host, wanted in proof.items():
         result = results.get(host, {})
-        if "listen" in wanted and "msg" not in result and result.get("listen", "it did not say") is None:
+        if "listen" in wanted and "msg" not in result and result.get("listen", "it gave no reason") is None:
             return wanted["listen"]["ports"]
     return []
 

@@ -145,7 +145,7 @@ def _unwritable(mount: Mount) -> Optional[Tuple[str, str]]:
         return "MOUNT_READ_ONLY", "%s is mounted read-only: %s" % (path, _where(mount))
     if error:
         code = "MOUNT_READ_ONLY" if error == "read-only file system" else "MOUNT_UNWRITABLE"
-        return code, "%s cannot be written: %s" % (path, error)
+        return code, "%s is not writable: %s" % (path, error)
     return None
 
 
@@ -154,7 +154,7 @@ def _compare(mounts: Mounts) -> List[Problem]:
     path = mounts[0][1]["path"] if mounts else ""
     if any(mount.get("mark") for _, mount in mounts):
         others = odd_ones(mounts, lambda mount: mount.get("mark") or "")
-        message = "%s holds other files here than on most nodes" % path
+        message = "%s holds different files than on most nodes" % path
         return [problem("STORAGE_DIFFERS", host, message) for host, _, _ in others]
     sources = odd_ones(mounts, lambda mount: mount["source"] + mount["root"].rstrip("/"))
     types = odd_ones(mounts, lambda mount: mount["fstype"])
@@ -269,7 +269,7 @@ def _odd(path: str, pairs: Pairs, first: str, count: int) -> List[Problem]:
     """Blame the odd ones out: those that do not agree with the first writer, or the first when none of many does."""
     others = _others(pairs, first)
     if len(others) > 1 and len(others) == count - 1:
-        return [problem("STORAGE_DIFFERS", first, "%s holds other files here than on the other nodes" % path)]
+        return [problem("STORAGE_DIFFERS", first, "%s holds different files than on the other nodes" % path)]
     return [
-        problem("STORAGE_DIFFERS", host, "%s: the file that %s wrote is not there" % (path, first)) for host in others
+        problem("STORAGE_DIFFERS", host, "%s: the file that %s wrote is missing" % (path, first)) for host in others
     ]

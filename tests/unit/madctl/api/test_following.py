@@ -25,7 +25,7 @@ NODES = ["node1", "node2"]
 
 
 class Player:
-    """A run that goes on until it is told to end."""
+    """A run that continues until it is told to end."""
 
     failure = None
 

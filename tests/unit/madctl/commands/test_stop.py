@@ -21,7 +21,7 @@ AWAY = Problem("SCHEDULER_UNREACHABLE", "the controller does not answer")
 
 @pytest.fixture
 def stopped(own_records, monkeypatch):
-    """Remember runs by their names, of which one has ended; return which were told to stop."""
+    """Remember runs by their names; "ended" has ended, and "over" as only its nodes know. Return which were stopped."""
     told = []
 
     def stop(record, is_forced):
@@ -32,9 +32,10 @@ def stopped(own_records, monkeypatch):
             raise ValueError("a bug")
         problems = [SILENT] if record.name == "silent" else []
         lines = [f"run {record.run_id}: nothing is left"]
-        return answer("stop", record.run_id, {"stopped": []}, lines, problems, good="stopped")
+        data = {"stopped": [], "run": {"status": "succeeded" if record.name == "over" else "stopped"}}
+        return answer("stop", record.run_id, data, lines, problems, good="stopped")
 
-    for number, name in enumerate(("big", "small", "silent", "away", "broken", "ended")):
+    for number, name in enumerate(("big", "small", "silent", "away", "broken", "ended", "over")):
         made = record_store.create(
             {**PLAN, "run_id": f"2026110{number}-x", "nodes": NODES}, asked("a", "b"), ["x"], name=name
         )
@@ -93,13 +94,21 @@ def test_the_worst_is_the_exit_code_and_the_json_has_all(names, code, stopped, c
 
 
 def test_all_that_have_not_ended(stopped, capsys):
-    forget("silent", "away", "broken")
+    forget("silent", "away", "broken", "over")
     assert cli.main(["stop", "--all", "--yes"]) == 0
     assert sorted(stopped) == [("big", False), ("small", False)]
 
     forget("big", "small")
     assert cli.main(["stop", "--all", "--yes"]) == 0
     assert capsys.readouterr().out.endswith("stopped 2 of 2 runs\nno run is running\n")
+
+
+def test_runs_that_had_already_ended_are_not_counted_as_stopped(stopped, capsys):
+    assert cli.main(["stop", "ended", "over"]) == 0
+    assert cli.main(["stop", "ended", "over", "big"]) == 0
+
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("stopped")]
+    assert said == ["stopped 0 of 2 runs; 2 had already ended", "stopped 1 of 3 runs; 2 had already ended"]
 
 
 @pytest.mark.parametrize("words", [["--all"], ["--all", "big", "--yes"], ["--all", "--output", "json"]])
@@ -112,7 +121,7 @@ def test_nobody_is_asked_where_nobody_answers(words, stopped, capsys):
     ("answer", "is_yes"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)]
 )
 def test_a_person_is_asked(answer, is_yes, stopped, monkeypatch, capsys):
-    forget("silent", "away", "broken")
+    forget("silent", "away", "broken", "over")
     monkeypatch.setattr(terminal, "can_ask", lambda: True)
     monkeypatch.setattr("sys.stdin.readline", lambda: answer, raising=False)
 

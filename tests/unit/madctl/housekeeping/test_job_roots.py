@@ -94,7 +94,7 @@ def test_where_slurm_cannot_be_asked_all_stay(root, squeue):
     squeue["error"] = True
     found = cleaned()
 
-    assert kept(found) == {"1": "Slurm cannot be asked"} and (root / f"{RUN}1").is_dir()
+    assert kept(found) == {"1": "Slurm does not answer"} and (root / f"{RUN}1").is_dir()
     assert [notice.code for notice in found.notices] == ["SCHEDULER_UNREACHABLE"] and found.over() == []
 
 

@@ -14,7 +14,7 @@ GOOD = {"exit_code": 0, "by_scheduler": False, "began": 1.0, "ended": 2.0, "join
 FIRST = {"host": "pod-1", "rank": 11, "message": "rank 11 failed: exit code 1", "error": "OSError: full"}
 BAD = {**GOOD, "exit_code": 6, "code": "RANK_FAILED", "first": FIRST}
 VERDICTS = [
-    ((None,), "unknown", None, "nothing of it is in the cluster any more"),
+    ((None,), "unknown", None, "it is no longer in the cluster"),
     ((SUSPENDED,), "queued", None, "suspended"),
     ((job(), running(0)), "running", None, None),
     ((None, running(0)), "running", None, None),

@@ -69,7 +69,7 @@ def test_variables_that_would_change_the_job_or_are_secret_are_not_passed_on(ans
         (
             "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n",
             "SCHEDULER_UNREACHABLE",
-            "Slurm's controller is not reached: Unable to contact slurm controller (connect failure)",
+            "Slurm's controller cannot be reached: Unable to contact slurm controller (connect failure)",
         ),
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run in a job stands, from files that its job wrote, and from a scheduler that only pretends."""
+"""The state of a run in a job, from files that its job wrote, and from a scheduler that only pretends."""
 
 import json
 import time
@@ -18,7 +18,7 @@ PLAN = {
     "world_size": 4,
     "nodes": [{"host": "a"}, {"host": "b"}],
 }
-UNREACHED = RunError(ExitCode.UNREACHABLE, Problem("SCHEDULER_UNREACHABLE", "Slurm's controller is not reached"))
+UNREACHED = RunError(ExitCode.UNREACHABLE, Problem("SCHEDULER_UNREACHABLE", "Slurm's controller cannot be reached"))
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_run_with_a_heartbeat_runs_and_nobody_is_asked(asked, job):
         (("SUSPENDED",), "suspended", None),
         (("NODE_FAIL",), "failed", "a node of the job failed"),
         (("CANCELLED",), "stopped", None),
-        ((), "unknown", "Slurm's controller is not reached"),
+        ((), "unknown", "Slurm's controller cannot be reached"),
     ],
 )
 def test_of_a_run_that_fell_silent_the_scheduler_is_asked(asked, job, state, status, cause):

@@ -158,7 +158,7 @@ def test_a_run_that_cannot_start_is_given_up_after_its_time_and_no_earlier(follo
 
 @pytest.mark.parametrize(("only_reads", "code"), [(False, "SCHEDULER_REFUSED"), (True, "SCHEDULER_REFUSED")])
 def test_a_refusal_in_the_middle_is_no_end_of_the_run(own_records, follow, capsys, only_reads, code):
-    """The run goes on; what this machine remembers of it stays."""
+    """The run continues; what this machine remembers of it stays."""
     record, cluster = cluster_runs.remember(), FakeCluster()
     session = ClusterSession(record, View((), as_json=True, stages=()), cluster)
     session.only_reads = only_reads

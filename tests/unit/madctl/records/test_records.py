@@ -169,7 +169,7 @@ def test_a_run_that_stop_finds_failed_is_not_a_stopped_one(monkeypatch, capsys):
     ("a", "b", "code", "verdict"),
     [
         (answer(), None, 4, "unknown: no answer from b"),
-        (answer(), answer(state="unknown"), 4, "unknown: nothing of it is left on b"),
+        (answer(), answer(state="unknown"), 4, "unknown: nothing is left of it on b"),
         (answer(), answer(state="running"), 0, "running for "),
         (answer(), answer(), 0, "succeeded after "),
     ],
@@ -670,7 +670,7 @@ def test_a_node_that_does_not_answer_is_a_row_and_in_the_first_line(monkeypatch,
 
 
 def test_no_two_threads_write_the_same_file_meanwhile():
-    """Of the same run: one follows it, another asks how it stands."""
+    """Of the same run: one follows it, another asks for its state."""
     barrier = threading.Barrier(2)
 
     def own(_):

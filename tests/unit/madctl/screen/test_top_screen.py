@@ -61,7 +61,7 @@ def test_what_there_is_to_say_of_a_node():
 
 
 def test_a_run_of_which_no_node_is_known_yet():
-    assert text({}).splitlines()[-1] == "no node of the run has begun"
+    assert text({}).splitlines()[-1] == "no node of the run has started yet"
 
 
 def test_the_ranks_of_ended_nodes_are_compared_only_once_all_have_ended():
@@ -178,7 +178,7 @@ def terminal():
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_what_a_person_sees(width, terminal):
     shown = terminal(width=width)
-    shown.wait_for(lambda text: "q leaves" in text)
+    shown.wait_for(lambda text: "q quits" in text)
     lines, colours = [line for line in shown.text.split("\n") if line], shown.colours
     os.write(shown.ours, b"xq")
 
@@ -187,16 +187,16 @@ def test_what_a_person_sees(width, terminal):
     assert [line.split()[0] for line in lines[2:5]] == ["gpu01", "gpu02", "gpu03"]
     assert "! no answer" in lines[4]
     assert lines[5].startswith("RANK  NODE")
-    assert lines[-1] == "q leaves; the run goes on"
+    assert lines[-1] == "q quits; the run continues"
     assert colours == {"default", "brown"}
     assert shown.end() == (0, True)
     # The table stays, what is to be pressed does not.
-    assert "gpu03" in shown.text and "q leaves" not in shown.text
+    assert "gpu03" in shown.text and "q quits" not in shown.text
 
 
 def test_a_screen_that_is_lower_than_the_tables_and_has_no_colours(terminal):
     shown = terminal(height=9, NO_COLOR="1")
-    shown.wait_for(lambda text: "q leaves" in text)
+    shown.wait_for(lambda text: "q quits" in text)
     lines = shown.text.split("\n")
     colours = shown.colours
     os.write(shown.ours, b"q")
@@ -212,7 +212,7 @@ KEYS = {"Ctrl-C": b"\x03", "Ctrl-D": b"\x04"}
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 def test_a_key_leaves_and_no_other_is_shown(key, terminal):
     shown = terminal()
-    shown.wait_for(lambda text: "q leaves" in text)
+    shown.wait_for(lambda text: "q quits" in text)
     os.write(shown.ours, b"zzz\n")
     os.write(shown.ours, key)
 
@@ -223,7 +223,7 @@ def test_a_key_leaves_and_no_other_is_shown(key, terminal):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_the_terminal_as_it_was(number, terminal):
     shown = terminal()
-    shown.wait_for(lambda text: "q leaves" in text)
+    shown.wait_for(lambda text: "q quits" in text)
     shown.process.send_signal(number)
 
     assert shown.end() == (128 + number, True)

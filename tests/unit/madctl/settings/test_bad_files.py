@@ -16,6 +16,9 @@ LAUNCH = ("launch", "--hosts", "localhost", "x.py")
 BAD = {
     "unknown": ("\nhostss = 1", "SETTINGS_INVALID", "madctl.toml:2: 'hostss' is not an option of any command"),
     "underscores": ("nproc_per_node = 8", "SETTINGS_INVALID", "did you mean nproc-per-node?"),
+    "the first word, in the plural": ("nprocs = 8", "SETTINGS_INVALID", "did you mean nproc-per-node?"),
+    "a part of a name": ("[launch]\nmirror = '/nfs'", "SETTINGS_INVALID", "did you mean force-mirror-local?"),
+    "too short to be a part": ("[launch]\nqq = 1", "SETTINGS_INVALID", "madctl config --init writes"),
     "unknown in a command": (
         "[launch]\nprot = 1",
         "SETTINGS_INVALID",
@@ -25,7 +28,7 @@ BAD = {
     "of another command": (
         "[status]\npython = 'a'",
         "SETTINGS_INVALID",
-        "status has no option --python; these have: launch",
+        "status has no option --python; commands that have it: launch",
     ),
     "of another command, in a profile": (
         "[profile.p.status]\npython = 'a'",

@@ -192,7 +192,7 @@ def spoil_link(path):
 
 
 SPOILED = {
-    "others may write it": spoil_mode,
+    "others can write to it": spoil_mode,
     "a link": spoil_link,
     "no JSON": lambda path: path.write_text("{"),
     "a list": lambda path: path.write_text("[1]"),

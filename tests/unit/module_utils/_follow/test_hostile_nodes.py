@@ -281,7 +281,7 @@ def test_a_node_that_takes_no_orders_holds_up_nobody(monkeypatch):
     theirs.close()
     assert run.honest.failure is None and run.honest.seq == 29
     assert run.odd.failure is not None and "odd" not in run.follower.channels
-    assert over == [("it does not read what is sent to it", None)]
+    assert over == [("it does not read what it is sent", None)]
 
 
 def test_an_event_of_a_later_version_is_left_alone():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run stands or ended, from what its nodes keep."""
+"""The state of a run, or how it ended, from what its nodes keep."""
 
 import pytest
 
@@ -126,7 +126,7 @@ def test_what_a_log_says_is_the_error_where_the_rank_left_none():
         ([node(), {"state": "lost", "exit": None}], "n2: its supervisor was killed"),
         ([node(), {"state": "rebooted", "exit": None}], "n2: it rebooted"),
         ([node()], "no answer from n2"),
-        ([node(), LEFT], "nothing of it is left on n2"),
+        ([node(), LEFT], "nothing is left of it on n2"),
     ],
 )
 def test_every_end_but_success_has_a_cause(nodes, cause):

@@ -99,7 +99,7 @@ def test_everything_that_the_conductor_calls_on_nodes_is_delivered(tmp_path):
 
     assert done.returncode == 5, done.stderr
     (problem,) = json.loads((tmp_path / "result.json").read_text())["problems"]
-    assert problem["message"] == "SLURM_JOB_ID and SLURM_JOB_NODELIST are not set: this is no job of Slurm"
+    assert problem["message"] == "SLURM_JOB_ID and SLURM_JOB_NODELIST are not set: this is not a job of Slurm"
 
 
 # -- what slurm calls things -----------------------------------------------------------------------

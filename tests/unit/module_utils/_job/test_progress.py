@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of the nodes of a run while it goes on."""
+"""What is known of the nodes of a run while it continues."""
 
 from ansible_collections.madctl.multinode.plugins.module_utils._job.progress import Progress
 

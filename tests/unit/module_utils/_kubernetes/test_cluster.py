@@ -146,7 +146,7 @@ def test_nobody_listens(tmp_path):
     cluster = Cluster(kubeconfig(tmp_path / "config", f"http://127.0.0.1:{free_port()}"))
     refused = refusal(lambda: cluster.list(clusters.POD, SELECTOR))
 
-    assert refused.is_unreachable and "is not reached" in str(refused) and "Connection refused" in str(refused)
+    assert refused.is_unreachable and "cannot be reached" in str(refused) and "Connection refused" in str(refused)
     assert "object at 0x" not in str(refused)
 
 

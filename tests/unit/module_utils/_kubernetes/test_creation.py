@@ -23,7 +23,7 @@ def answer(code, message):
         (
             "Failed to create object: HTTPSConnectionPool: Max retries exceeded",
             "SCHEDULER_UNREACHABLE",
-            "the Kubernetes API server is not reached: "
+            "the Kubernetes API server cannot be reached: "
             "Failed to create object: HTTPSConnectionPool: Max retries exceeded",
         ),
         ("{not: an answer}", "SCHEDULER_REFUSED", "kubernetes.core: {not: an answer}"),

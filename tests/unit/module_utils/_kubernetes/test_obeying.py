@@ -10,7 +10,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.state
 
 
 class Following:
-    """A run that goes on until it is given a result."""
+    """A run that continues until it is given a result."""
 
     result, has_begun, first_pod = None, True, "madctl-r1-0-abcde"
     stands = Standing("running")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run in a cluster stands, by a few questions to a server."""
+"""The state of a run in a cluster, by a few questions to a server."""
 
 import json
 

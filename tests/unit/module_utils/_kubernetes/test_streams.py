@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams that end for many reasons, and threads that go on until the real end, or until they are stopped."""
+"""Streams that end for many reasons, and threads that continue until the real end, or until they are stopped."""
 
 import json
 import threading

@@ -36,7 +36,7 @@ def test_the_others_stay_in_their_order(text, left):
         ("gpu02.example.org", "EXCLUDE_UNKNOWN", "did you mean gpu02?"),
         ("login", "EXCLUDE_UNKNOWN", "did you mean Login.example.org?"),
         ("@short", "EXCLUDE_UNKNOWN", "did you mean gpu01?"),
-        (",".join(LISTED), "HOSTS_EMPTY", "leave fewer out"),
+        (",".join(LISTED), "HOSTS_EMPTY", "exclude fewer"),
         ("root@gpu01", "HOST_INVALID", None),
         ("gpu01:22", "HOST_INVALID", None),
         ("gpu[", "HOSTS_MALFORMED", "write it like gpu[01-16]"),

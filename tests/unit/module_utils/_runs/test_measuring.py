@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run stands on a node, as it is found out once a second; a living one: ``_supervise/test_sampler.py``."""
+"""The state of a run on a node, as it is found out once a second; a living one: ``_supervise/test_sampler.py``."""
 
 import json
 import os

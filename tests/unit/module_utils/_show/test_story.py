@@ -169,6 +169,10 @@ def test_the_reason_comes_before_the_stop(event, expected):
     assert told(gone(), [event]) == [f"stop    {expected}; stopping all nodes"]
 
 
+def test_nodes_that_fail_before_their_names_are_known_are_not_counted():
+    assert told(story.Story((), Mask()), each("probed", answered=False)) == []
+
+
 def test_an_interrupt_that_a_signal_has_told_is_not_told_again():
     one = gone()
     one.is_interrupted = True

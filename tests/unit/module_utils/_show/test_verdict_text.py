@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run stands, in words."""
+"""The state of a run, in words."""
 
 import time
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is called on a login node: submitted once, ended, and how it stands; with programs that only pretend."""
+"""What is called on a login node: submitted once, ended, and its state; with programs that only pretend."""
 
 import json
 import shlex
@@ -183,7 +183,7 @@ def test_a_job_that_ended_without_a_record_is_not_taken_for_an_orderly_end(submi
     ("state", "result", "squeue", "found"),
     [
         (False, None, PENDING, ("queued", "Resources", None)),
-        (False, None, GONE, ("failed", "job 7 has written nothing, and Slurm does not know it any more", 5)),
+        (False, None, GONE, ("failed", "job 7 has written nothing, and Slurm no longer knows it", 5)),
         (True, None, GONE, ("running", None, None)),
         (True, {"ended": 5.0}, GONE, ("succeeded", None, 0)),
         (True, {"problems": [{"code": "RUN_STOPPED", "host": None, "message": "x", "remedy": None}]}, GONE, 130),

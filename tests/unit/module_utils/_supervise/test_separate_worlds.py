@@ -150,7 +150,7 @@ def test_a_run_whose_ranks_all_made_worlds_of_their_own_fails_at_once():
     assert problems(found) == [("WORLD_DIFFERS", "b")]
     assert found.orders.stopping
     message = run_outcome.judge(found.runs, found.plan, None)[0][0]["message"]
-    assert message == "rank 1 of 2 started torchrun, which made a world of its own, of size 1; so did every rank"
+    assert message == "rank 1 of 2 started torchrun, which made a world of its own, of size 1, as did every rank"
 
 
 def test_one_rank_that_starts_something_else_does_not_end_the_job():

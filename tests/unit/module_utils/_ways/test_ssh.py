@@ -131,7 +131,7 @@ def test_without_sshpass_a_password_is_refused_by_name(reach, tmp_path, monkeypa
 
     assert (
         way.explain(plain_text.reason(caught.value, is_named=True))["remedy"]
-        == "install sshpass here, or enrol a key: ssh-copy-id n.example"
+        == "install sshpass on this machine, or set up a key: ssh-copy-id n.example"
     )
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -181,12 +181,12 @@ SAID = {
     "no sshpass": (
         "to use the 'ssh' connection type with passwords, you must install the sshpass program",
         "AUTHENTICATION_FAILED",
-        "install sshpass here, or enrol a key: ssh-copy-id n.example",
+        "install sshpass on this machine, or set up a key: ssh-copy-id n.example",
     ),
     "no sshpass here": (
         "sshpass: no such file or directory",
         "AUTHENTICATION_FAILED",
-        "install sshpass here, or enrol a key: ssh-copy-id n.example",
+        "install sshpass on this machine, or set up a key: ssh-copy-id n.example",
     ),
     "no key": (
         "root@n1: Permission denied (publickey).",

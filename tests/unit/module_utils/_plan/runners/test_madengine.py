@@ -137,7 +137,7 @@ def test_one_of_each_version_names_both(order):
     (found,) = planned(*order).problems
 
     assert (found["code"], found["host"]) == ("MADENGINE_MIXED", "n2")
-    assert found["message"] == f"madengine is version {order[1]} here, most nodes have {order[0]}"
+    assert found["message"] == f"madengine is version {order[1]}, most nodes have {order[0]}"
 
 
 def test_a_node_that_does_not_say_its_version_is_never_mixed():
