@@ -144,7 +144,8 @@ recordings: test-setup ## record the terminal sessions that pages show, and meas
 	MADCTL_RENEW_DURATIONS=1 $(BIN)/pytest -q tests/integration/test_documents.py tests/integration/test_guides.py tests/integration/test_kubernetes_documents.py
 
 bench: torch mpi ## measure what a launch and the life of a run cost, as tables
-	@$(BIN)/python tests/bench/cost.py
+	@$(BIN)/python tests/bench/cost.py | tee docs/recordings/cost.txt
+	PYTHONPATH=. $(BIN)/python docs/figures.py
 	$(BIN)/python tests/bench/life.py
 	$(BIN)/python tests/bench/mpi.py
 	$(BIN)/python -m tests.bench.models

@@ -20,6 +20,7 @@ PAGES = {
     "pictures/architecture.svg": layers.architecture,
     "pictures/life_of_a_run.svg": pictures.life_of_a_run,
     "pictures/mpirun.svg": pictures.mpirun,
+    "pictures/mpirun_containers.svg": pictures.containers,
     "pictures/slurm.svg": pictures.slurm,
     "pictures/kubernetes.svg": pictures.kubernetes,
     **{f"pictures/{scene.name}.svg": functools.partial(svg.picture, scene) for scene in scenes.SCENES},

@@ -72,6 +72,44 @@ def mpirun() -> str:
     )
 
 
+def containers() -> str:
+    """Return how a daemon of MPI is started in a container of another node."""
+    return picture(
+        "How mpirun's daemons are started in containers of madengine",
+        "In the container on gpu01, mpirun calls an agent, which leaves its request as a file. The wrapper of madengine"
+        " takes it to the supervisor, and it goes, sealed, through the follower to the supervisor of gpu02. There the"
+        " wrapper leaves the order as a file, and the waiting runner starts the daemon of MPI.",
+        (640, 410),
+        (
+            Box(240, 16, 160, 44, "follower"),
+            Box(24, 84, 272, 310, "gpu01", kind="area"),
+            Box(344, 84, 272, 310, "gpu02", kind="area"),
+            Box(40, 120, 240, 44, "supervisor", kind="key"),
+            Box(40, 192, 240, 44, "wrapper of madengine"),
+            Box(40, 272, 240, 106, "container", kind="area"),
+            Box(52, 310, 90, 54, "mpirun"),
+            Box(178, 310, 90, 54, "agent", ("not ssh",)),
+            Box(360, 120, 240, 44, "supervisor", kind="key"),
+            Box(360, 192, 240, 44, "wrapper of madengine"),
+            Box(360, 272, 240, 106, "container", kind="area"),
+            Box(504, 310, 84, 54, "runner", ("waits",)),
+            Box(372, 310, 104, 54, "daemon", ("starts ranks",)),
+            Arrow(((142, 337), (178, 337))),
+            Arrow(((223, 310), (223, 236))),
+            Label(213, 258, ("request, a file",), "end"),
+            Arrow(((160, 192), (160, 164))),
+            Arrow(((160, 120), (160, 38), (240, 38))),
+            Label(150, 62, ("sealed",), "end"),
+            Arrow(((400, 38), (480, 38), (480, 120))),
+            Label(490, 62, ("sealed",)),
+            Arrow(((480, 164), (480, 192))),
+            Arrow(((546, 236), (546, 310))),
+            Label(536, 258, ("order, a file",), "end"),
+            Arrow(((504, 337), (476, 337))),
+        ),
+    )
+
+
 def slurm() -> str:
     """Return what runs where in a job of Slurm."""
     return picture(

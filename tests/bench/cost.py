@@ -57,6 +57,7 @@ class Sample:
     cost: Cost
     spread: float | None
     starts: float | None
+    stages: str
     code: int
 
 
@@ -79,7 +80,7 @@ def sample(lab: Lab, subject: Subject) -> Sample:
     if subject.is_cold:
         close_connections(lab)
     cost, done = measured(lab, subject.argv)
-    return Sample(cost, _spread(done), _starts(done), done.returncode)
+    return Sample(cost, _spread(done), _starts(done), _stages(done), done.returncode)
 
 
 def _spread(done: Done) -> float | None:
@@ -95,8 +96,14 @@ def _starts(done: Done) -> float | None:
     return float(said[1]) if said else None
 
 
+def _stages(done: Done) -> str:
+    """Return what the command itself says of its stages."""
+    said = re.search(r"^STAGE .*?^\d+ nodes, .*?$", done.stderr, re.M | re.S)
+    return said[0] if said else ""
+
+
 def compare(lab: Lab, rounds: int) -> None:
-    """Measure all commands in alternating rounds, and print a row for each."""
+    """Measure all commands in alternating rounds; print a row for each, and the stages of one launch."""
     known = subjects(lab)
     taken: dict[str, list[Sample]] = {subject.name: [] for subject in known}
     for _ in range(rounds):
@@ -105,6 +112,7 @@ def compare(lab: Lab, rounds: int) -> None:
     base = _medians(taken[known[0].name])
     for name, samples in taken.items():
         print(f"{len(lab.hosts):>5}  {name:<20}" + _row(samples, base, len(lab.hosts)), flush=True)
+    print(f"\n{taken['launch, cold'][-1].stages}\n", flush=True)
 
 
 def _medians(samples: list[Sample]) -> Cost:

@@ -75,8 +75,8 @@ def sampling(lab: Lab, count: int, seconds: float) -> None:
     work = f"for each in $(seq {count}); do sleep 600 & done; wait"
     detach(lab, "--hosts", "node2", "--command", "--", "sh", "-c", work)
     host = lab.hosts[1]
-    wait(lambda: len(processes(host, b"sleep\x00600")) >= count and bool(processes(host, b"madctl samples")))
-    [sampler] = processes(host, b"madctl samples")
+    wait(lambda: len(processes(host, b"sleep\x00600")) >= count and bool(processes(host, b"madctl\0samples")))
+    [sampler] = processes(host, b"madctl\0samples")
     before = _nanoseconds(sampler)
     time.sleep(seconds)
     row("sampler, private memory", f"{_private((sampler / 'smaps_rollup').read_text()) / 1024:.1f} MiB")

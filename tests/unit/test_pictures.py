@@ -13,7 +13,7 @@ from docs.generators.drawing import Arrow, Box, Label
 
 ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
-DRAWINGS = ("architecture", "life_of_a_run", "mpirun", "slurm", "kubernetes")
+DRAWINGS = ("architecture", "life_of_a_run", "mpirun", "mpirun_containers", "slurm", "kubernetes")
 
 
 def words(root):

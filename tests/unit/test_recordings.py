@@ -3,6 +3,7 @@
 
 import json
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -11,6 +12,7 @@ from docs.recordings import frames, svg
 from docs.recordings.frames import LONGEST_PAUSE, Run
 from docs.recordings.scenes import SCENES
 
+ROOT = Path(__file__).parents[2]
 TEXT = "{http://www.w3.org/2000/svg}text"
 
 
@@ -58,6 +60,12 @@ def test_commands_of_a_recording_are_those_of_its_scene(scene):
 
     assert (header["width"], header["height"]) == scene.size
     assert [command for command in scene.typed if re.sub(r"\s", "", command) not in written] == []
+
+
+def test_the_tutorial_begins_with_a_recording():
+    begin = (ROOT / "docs/tutorial.md").read_text().partition("\n## ")[0]
+
+    assert re.search(r"!\[[^]]{40,}\]\(pictures/demo\.svg\)", begin)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
