@@ -3,13 +3,16 @@
 
 from pathlib import Path
 
-from docs.generators import changelog, checks, manual, python, reference, settings
+from docs.generators import changelog, checks, manual, output, promises, python, reference, settings
 
 HERE = Path(__file__).parent
 PAGES = {
     "reference/commands.md": reference.commands,
     "reference/checks.md": checks.checks,
     "reference/faults.md": checks.faults,
+    "reference/json.md": output.page,
+    "reference/madctl-output.schema.json": output.schema,
+    "reference/promises.txt": promises.text,
     "reference/roles.md": reference.roles,
     "reference/settings.md": settings.settings,
     "man/madctl.1": manual.manual,
