@@ -29,14 +29,16 @@ class Finished:
     def json(self):
         """The result, which is as its schema promises, whatever the test is about."""
         found = json.loads(self.out)
-        assert output_schema.mistakes(found) == []
+        mistakes = output_schema.mistakes(found)
+        assert not mistakes, f"{mistakes} in {self.out}"
         return found
 
     @property
     def lines(self):
         """The lines of logs that were asked for as objects, each as its schema promises."""
         found = [json.loads(line) for line in self.out.splitlines()]
-        assert [mistake for line in found for mistake in output_schema.mistakes_in_line(line)] == []
+        mistakes = [mistake for line in found for mistake in output_schema.mistakes_in_line(line)]
+        assert not mistakes, mistakes
         return found
 
     @property
