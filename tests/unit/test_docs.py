@@ -143,7 +143,7 @@ def links(document):
     return [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()) if link]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
 def test_links_of_pages_beside_the_site_lead_somewhere(name):
     assert not [link for link in links(ROOT / name) if not (ROOT / link).exists()]
 
@@ -160,3 +160,18 @@ def test_the_tests_that_hold_a_promise_of_security_exist():
 
     assert len(named) > 12
     assert {path for path in named if not (ROOT / "tests" / path).is_file()} == set()
+
+
+def test_the_glossary_is_in_the_order_of_the_alphabet():
+    terms = re.findall(r"^## (.+)$", (ROOT / "docs/reference/glossary.md").read_text(), re.M)
+
+    assert len(terms) > 30
+    assert terms == sorted(set(terms))
+
+
+def test_there_is_one_address_for_reports_of_vulnerabilities():
+    pages = (ROOT / "SECURITY.md", ROOT / "docs/explanation/security.md")
+    addresses = [re.findall(r"<(security@[^>]+)>", page.read_text()) for page in pages]
+
+    assert addresses[0] == addresses[1]
+    assert len(addresses[0]) == 1

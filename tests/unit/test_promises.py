@@ -18,7 +18,9 @@ PARTS = output_schema.SCHEMA["$defs"]
 def test_nothing_that_is_promised_is_gone():
     gone = set(promises.written()) - promises.kept()
 
-    assert not gone, "programs of users need these; who breaks them on purpose removes the lines from promises.txt"
+    assert not gone, (
+        "users rely on these; to break them on purpose, remove their lines from docs/reference/promises.txt"
+    )
 
 
 def test_a_promise_that_is_broken_stays_in_the_list(monkeypatch):
