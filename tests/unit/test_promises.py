@@ -2,6 +2,7 @@
 """What later versions keep is kept, and the schema of the output is one, and complete."""
 
 import json
+import re
 
 import jsonschema
 import pytest
@@ -98,3 +99,13 @@ def test_programs_of_users_may_meet_more_properties_than_they_know():
 
     assert lenient.is_valid(done(more=1, data={"path": "/work/madctl.toml", "more": 1}))
     assert not lenient.is_valid(done(schema=2))
+
+
+def test_the_examples_of_promises_are_promised():
+    page = promises.LIST.with_name("compatibility.md").read_text()
+    examples = [
+        line for row in re.findall(r"^\| .* \| (`.*`) \|$", page, re.M) for line in re.findall(r"`([^`]+)`", row)
+    ]
+
+    assert len(examples) > 9
+    assert set(examples) <= set(promises.written())
