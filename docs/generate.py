@@ -4,7 +4,18 @@
 import functools
 from pathlib import Path
 
-from docs.generators import changelog, checks, layers, manual, pictures, python, reference, settings
+from docs.generators import (
+    changelog,
+    checks,
+    layers,
+    manual,
+    output,
+    pictures,
+    promises,
+    python,
+    reference,
+    settings,
+)
 from docs.recordings import scenes, svg
 
 HERE = Path(__file__).parent
@@ -12,6 +23,9 @@ PAGES = {
     "reference/commands.md": reference.commands,
     "reference/checks.md": checks.checks,
     "reference/faults.md": checks.faults,
+    "reference/json.md": output.page,
+    "reference/madctl-output.schema.json": output.schema,
+    "reference/promises.txt": promises.text,
     "reference/roles.md": reference.roles,
     "reference/settings.md": settings.settings,
     "man/madctl.1": manual.manual,

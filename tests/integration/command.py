@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import output_schema
+
 JOBS = Path(__file__).parent / "jobs"
 MADCTL = Path(sys.executable).with_name("madctl")
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "all_reduce.py")
@@ -25,7 +27,19 @@ class Finished:
 
     @property
     def json(self):
-        return json.loads(self.out)
+        """The result, which is as its schema promises, whatever the test is about."""
+        found = json.loads(self.out)
+        mistakes = output_schema.mistakes(found)
+        assert not mistakes, f"{mistakes} in {self.out}"
+        return found
+
+    @property
+    def lines(self):
+        """The lines of logs that were asked for as objects, each as its schema promises."""
+        found = [json.loads(line) for line in self.out.splitlines()]
+        mistakes = [mistake for line in found for mistake in output_schema.mistakes_in_line(line)]
+        assert not mistakes, mistakes
+        return found
 
     @property
     def codes(self):

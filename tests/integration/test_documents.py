@@ -33,6 +33,7 @@ NOT_RUN = {
     ("CONTRIBUTING.md", "molecule test -s net_tools"): "tests/integration/test_molecule.py does it",
     ("docs/how_to/installation.md", "make build"): PACKAGING,
     ("docs/how_to/installation.md", "pipx install dist/madctl-0.1.0-py3-none-any.whl"): PACKAGING,
+    ("docs/how_to/example_project.md", "ansible-galaxy collection install -r requirements.yml"): PACKAGING,
     ("docs/how_to/playbooks.md", "make build"): PACKAGING,
     ("docs/how_to/playbooks.md", "ansible-galaxy collection install dist/madctl-multinode-0.1.0.tar.gz"): PACKAGING,
 }
@@ -61,6 +62,9 @@ JOB = """
 for host in node1 node2; do
   madctl lab exec --name desk $host -- sh -c 'mkdir /srv/job && cat > /srv/job/train.py' < train.py || return
 done
+"""
+TAKEN = """
+madctl lab exec --name desk node1 -- sh -c 'python3 -m http.server 29500 > /dev/null 2>&1 &'
 """
 # Neither docker nor madengine can be had: tests/integration/test_madengine.py says what stands for them.
 MODELS = f"""
@@ -134,11 +138,13 @@ PREPARE = {
     "docs/how_to/installation.md": CHECKOUT + CLUSTER,
     "docs/how_to/own_cluster.md": CHECKOUT + CLUSTER,
     "docs/how_to/without_root.md": CLUSTER + SUDO,
+    "docs/how_to/example_project.md": CHECKOUT + CLUSTER,
     "docs/how_to/playbooks.md": CLUSTER + JOB,
+    "docs/how_to/roles.md": CLUSTER + TAKEN,
     "docs/how_to/madengine.md": CLUSTER + MODELS,
     "docs/how_to/slurm.md": SLURM,
 }
-MORE = {"README.md": mount_three, "docs/how_to/madengine.md": mount_nfs}
+MORE = {"README.md": mount_three, "docs/how_to/madengine.md": mount_nfs, "docs/how_to/roles.md": mount_nfs}
 
 NEEDS = {
     "README.md": ("glusterfsd", "iptables"),
@@ -146,6 +152,7 @@ NEEDS = {
     "docs/how_to/bastion.md": ("iptables",),
     "docs/how_to/madengine.md": ("glusterfsd",),
     "docs/how_to/mpirun.md": ("mpirun",),
+    "docs/how_to/roles.md": ("glusterfsd",),
     "docs/how_to/slurm.md": ("slurmctld", "slurmd", "sbatch", "munged"),
     "docs/how_to/without_root.md": ("sudo",),
 }

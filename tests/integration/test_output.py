@@ -162,8 +162,8 @@ def test_only_chosen_ranks_are_shown_and_the_summary_speaks_of_all(chosen):
 
 def test_logs_of_all_nodes_are_one_stream_in_the_order_of_time(chosen):
     words = ("logs", "--merge", "--output", "jsonl")
-    found = [json.loads(line) for line in madctl(*words, "--rank", "0-3").out.splitlines()]
-    last = [json.loads(line) for line in madctl(*words, "-n", "5", "--rank", "0-3").out.splitlines()]
+    found = madctl(*words, "--rank", "0-3").lines
+    last = madctl(*words, "-n", "5", "--rank", "0-3").lines
     times = [line["time"] for line in found]
 
     assert times == sorted(times) and len(set(times)) > 1
@@ -176,10 +176,10 @@ def test_logs_of_all_nodes_are_one_stream_in_the_order_of_time(chosen):
 
 
 def test_the_last_lines_and_the_lines_since_a_second_are_read(chosen):
-    whole = [json.loads(line) for line in madctl("logs", "--rank", "2", "--output", "jsonl").out.splitlines()]
+    whole = madctl("logs", "--rank", "2", "--output", "jsonl").lines
     since = whole[-1]["time"]
     words = ("logs", "--rank", "2", "--output", "jsonl", "--since", since)
-    later = [json.loads(line) for line in madctl(*words).out.splitlines()]
+    later = madctl(*words).lines
     last = madctl("logs", "--rank", "[2]", "-n", "1", "--timestamps").out.splitlines()
 
     assert later == whole[-len(later) :] and later[-1]["time"] == since

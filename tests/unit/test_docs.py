@@ -131,7 +131,7 @@ def links(document):
     return [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()) if link]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
 def test_links_of_pages_beside_the_site_lead_somewhere(name):
     assert not [link for link in links(ROOT / name) if not (ROOT / link).exists()]
 
@@ -163,3 +163,18 @@ def test_tables_of_measured_figures_name_the_bench_that_measures_them():
     assert len(found) >= 3
     assert [title for title, benches in found if not benches] == []
     assert [name for _, benches in found for name in benches if not (ROOT / name).is_file()] == []
+
+
+def test_the_glossary_is_in_the_order_of_the_alphabet():
+    terms = re.findall(r"^## (.+)$", (ROOT / "docs/reference/glossary.md").read_text(), re.M)
+
+    assert len(terms) > 30
+    assert terms == sorted(set(terms))
+
+
+def test_there_is_one_address_for_reports_of_vulnerabilities():
+    pages = (ROOT / "SECURITY.md", ROOT / "docs/explanation/security.md")
+    addresses = [re.findall(r"<(security@[^>]+)>", page.read_text()) for page in pages]
+
+    assert addresses[0] == addresses[1]
+    assert len(addresses[0]) == 1

@@ -41,7 +41,7 @@ def test_both_artifacts_carry_the_same_plugins(dist):
     assert plugins(wheel, "ansible_collections/madctl/multinode/") == plugins(tarball, "") == expected
     assert not [name for name in [*wheel, *tarball] if "molecule" in name or name.endswith(".pyc")]
     assert "madctl-0.1.0.data/data/share/man/man1/madctl.1" in wheel
-    assert "madctl/py.typed" in wheel
+    assert {"madctl/output.schema.json", "madctl/py.typed"} <= set(wheel)
     assert {"CHANGELOG.md", "LICENSE", "README.md", "meta/runtime.yml"} <= set(tarball)
 
 
