@@ -3,13 +3,14 @@
 
 from pathlib import Path
 
-from docs.generators import changelog, checks, manual, python, reference, settings
+from docs.generators import changelog, checks, manual, plugins, python, reference, settings
 
 HERE = Path(__file__).parent
 PAGES = {
     "reference/commands.md": reference.commands,
     "reference/checks.md": checks.checks,
     "reference/faults.md": checks.faults,
+    "reference/plugins.md": plugins.plugins,
     "reference/roles.md": reference.roles,
     "reference/settings.md": settings.settings,
     "man/madctl.1": manual.manual,

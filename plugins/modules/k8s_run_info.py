@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: k8s_run_info
-short_description: Tell how a run in a cluster of Kubernetes stands, or show its output
+short_description: Show the state or the output of a run in a cluster of Kubernetes
 description:
   - Asks the cluster about the job and the pods of a run. No order reaches the run.
 author: The madctl authors

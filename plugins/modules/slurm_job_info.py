@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: slurm_job_info
-short_description: Tell how a run in a job of Slurm stands, or show its output
+short_description: Show the state or the output of a run in a job of Slurm
 description:
   - Reads the files of a run on a login node, the only host of the play. Slurm is asked only where they are silent.
   - No order reaches the run.
@@ -59,19 +59,34 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run_id:
+  description: ID of the run.
+  returned: when there is such a run
+  type: str
+  sample: 20261123-143000-1a2b3c4d
+job_id:
+  description: ID of the job.
+  returned: when there is such a run
+  type: str
+  sample: "4711"
+run_dir:
+  description: Directory of the run on the login node and on the job's nodes.
+  returned: when there is such a run
+  type: str
+  sample: /shared/me/runs/20261123-143000-1a2b3c4d
 status:
-  description: C(queued), C(running), C(succeeded), C(failed) or C(stopped).
-  returned: when it is known
+  description: V(queued), V(running), V(succeeded), V(failed) or V(stopped).
+  returned: when there is such a run
   type: str
   sample: running
 cause:
-  description: What failed first, or what the job waits for.
-  returned: when it is known
+  description: What failed first, or what the job waits for; null if neither.
+  returned: when there is such a run
   type: str
   sample: "Resources"
 nodes:
   description: What each node of the run does, by host.
-  returned: when it is known
+  returned: when there is such a run
   type: dict
   sample: {gpu01: {state: running}}
 problems:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import state
+from tests.integration import playbook_results
 from tests.integration.storage_cluster import HOSTS, traces
 
 pytestmark = pytest.mark.lab
@@ -36,7 +37,7 @@ def play(lab, tmp_path, role, variables, result):
     path = tmp_path / "play.yml"
     path.write_text(json.dumps(text))
     argv = [str(PLAYBOOK), "-i", str(state.directory(lab.name) / "inventory.yml"), str(path)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    done = playbook_results.play(argv, os.environ, tmp_path)
     found = json.loads((tmp_path / "result").read_text()) if done.returncode == 0 else None
     return done, found
 
