@@ -117,4 +117,20 @@ exit_code:
   returned: always
   type: int
   sample: 6
+ended:
+  description: When the run ended, in seconds since 1970.
+  returned: when the run started and ended
+  type: float
+  sample: 1795439400.5
+detached:
+  description: Whether the run continues without this task.
+  returned: when the run was followed, or left in the background
+  type: bool
+  sample: false
+restarts:
+  description: The restarts of the run, each with C(run_id), C(replaced) and C(after), the problem that it followed.
+  returned: when the run started and ended
+  type: list
+  elements: dict
+  sample: []
 """

@@ -80,9 +80,4 @@ fingerprints:
   returned: when the nodes were inspected
   type: dict
   sample: {}
-exit_code:
-  description: The exit code that madctl would have returned.
-  returned: when the task was interrupted
-  type: int
-  sample: 130
 """

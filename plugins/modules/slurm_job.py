@@ -191,17 +191,6 @@ restarts:
   type: list
   elements: dict
   sample: []
-checks:
-  description: V(ok), V(warn), V(FAIL) or V(-), by host and check.
-  returned: when its nodes were checked and refused
-  type: dict
-  sample: {gpu01: {reach: ok, storage: FAIL}}
-warning_list:
-  description: Warnings of the checks, as problems are written.
-  returned: when the run was followed and planned
-  type: list
-  elements: dict
-  sample: []
 judged:
   description: Whether Slurm only judged the job.
   returned: in check mode

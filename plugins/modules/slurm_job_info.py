@@ -95,4 +95,55 @@ problems:
   type: list
   elements: dict
   sample: []
+plan:
+  description: The plan of the run; null before the job has made it.
+  returned: when there is such a run
+  type: dict
+  sample: {world_size: 4}
+host:
+  description: The host of what failed first; null without a failure.
+  returned: when there is such a run
+  type: str
+  sample: gpu01
+rank:
+  description: The rank that failed first; null if none did.
+  returned: when there is such a run
+  type: int
+  sample: 3
+began:
+  description: When the run began, in seconds since 1970; null if it has not.
+  returned: when there is such a run
+  type: float
+  sample: 1795439394.2
+ended:
+  description: When the run ended, in seconds since 1970; null if it has not.
+  returned: when there is such a run
+  type: float
+  sample: 1795439400.5
+exit_code:
+  description: The exit code that madctl would have returned; null while the run is not over.
+  returned: when there is such a run, and after a failure
+  type: int
+  sample: 0
+summary:
+  description: How the run ended on every node.
+  returned: when the output was read to the end
+  type: dict
+  sample: {ranks_joined: 4, duration_seconds: 6.2}
+detached:
+  description: Whether the run continues without this task.
+  returned: when the output was read
+  type: bool
+  sample: false
+restarts:
+  description: The restarts of the run, each with C(run_id), C(replaced) and C(after), the problem that it followed.
+  returned: when the output was read to the end
+  type: list
+  elements: dict
+  sample: []
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {login: "RUN_UNKNOWN: see above"}
 """

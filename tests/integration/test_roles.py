@@ -72,6 +72,8 @@ def test_shared_storage_alone(storage_cluster, tmp_path):
 
     assert good.returncode == 0, good.stdout
     assert found["nodes"]["node1"]["mounts"][0]["fstype"] == "fuse.glusterfs"
+    assert playbook_results.never("compare_nodes", good, bad) == set()
+    assert playbook_results.never("node_info", good) == {"problem"}
     assert bad.returncode == 2
     assert re.search(r"madctl: node2: .*\[STORAGE_DIFFERS\]", bad.stdout + bad.stderr)
     assert traces(on) == []
@@ -91,6 +93,7 @@ def test_rendezvous_alone(storage_cluster, tmp_path):
     done, found = play(lab, tmp_path, "rendezvous", variables, "rendezvous_result")
 
     assert done.returncode == 0, done.stdout
+    assert playbook_results.never("rendezvous", done) == {"checks", "failures"}
     assert (found["plan"]["world_size"], found["plan"]["nodes"][2]["interface"]) == (6, "ib0")
 
 
