@@ -12,8 +12,8 @@ INTRODUCTION = """\
 # Modules and plugins
 
 What the [roles](roles.md) are made of, for tasks of your own. `ansible-doc -t module madctl.multinode.NAME` shows the
-same. Except `node_info`, a module acts once per play, on all its hosts together. `make docs` generates this page from
-the plugins.
+same. Except `node_info`, a module acts once per play, on all its hosts together. A task that is refused before
+it asks a node has no result but `msg`. `make docs` generates this page from the plugins.
 
 {rows}
 """

@@ -30,8 +30,8 @@ ROLES = """\
 Each role of the collection `madctl.multinode` has one outcome and can be used alone. With the playbooks, set the
 variable that begins with `madctl_`, if there is one, and every role that needs it gets it; the playbooks themselves set
 `rendezvous_net_tools_follow` and `rendezvous_prove`. All other defaults are literal values. Later tasks find
-what a role registered in its variable `ROLE_result`. `make docs` generates this page from the roles' `argument_specs`
-and from what their [modules](plugins.md) document.
+what a role registered in its variable `ROLE_result`; a role that is refused before it asks a node registers only `msg`.
+`make docs` generates this page from the roles' `argument_specs` and from what their [modules](plugins.md) document.
 """
 
 

@@ -21,8 +21,8 @@ OF_ANSIBLE = {
 }
 # What travels with a result and is promised to nobody.
 INTERNAL = {"by_scheduler", "detached", "error", "left", "restarts", "trouble"}
-# ansible-playbook has these, too.
-_SHARED = {"--limit", "--tags", "--user", "--timeout"}
+# Commands of other programs, up to the next part of a remedy.
+_OTHERS = re.compile(r"\b(?:ansible|ansible-playbook|git|ip|kubectl|pip) [^;,]*")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _COMMAND = re.compile(r"(?<!/)\bmadctl (?:attach|check|collect|gc|lab|launch|logs|ps|rerun|report|status|stop|top)\b")
 
@@ -87,6 +87,6 @@ def never(module, *plays):
 
 def foreign_words(text):
     """Return the lines of problems that name options or commands of madctl, which users of playbooks do not have."""
-    own = {*variables.BY_OPTION, *variables.OF_INVENTORY} - _SHARED
-    lines = re.findall(r"^madctl: .*\[[A-Z_]+\]$", text, re.M)
+    own = {*variables.BY_OPTION, *variables.OF_INVENTORY}
+    lines = [_OTHERS.sub("", line) for line in re.findall(r"^madctl: .*\[[A-Z_]+\]$", text, re.M)]
     return [line for line in lines if own & set(_OPTION.findall(line)) or _COMMAND.search(line)]
