@@ -51,12 +51,12 @@ EXAMPLES = r"""
 RETURN = r"""
 run_id:
   description: ID of the run.
-  returned: when a node has the run
+  returned: when the run was followed
   type: str
   sample: 20261123-143000-1a2b3c4d
 summary:
   description: How the run ended on every node.
-  returned: when the output was read
+  returned: when the run was followed
   type: dict
   sample: {ranks_joined: 4, duration_seconds: 6.2}
 problems:
@@ -77,17 +77,12 @@ exit_code:
   sample: 0
 ended:
   description: When the run ended, in seconds since 1970.
-  returned: when the output was read
+  returned: when the run was followed
   type: float
   sample: 1795439400.5
 detached:
   description: Whether the run continues without this task.
-  returned: when the output was read
+  returned: when the run was followed
   type: bool
   sample: false
-nodes:
-  description: Empty.
-  returned: when no node has the run
-  type: dict
-  sample: {}
 """

@@ -119,7 +119,7 @@ LATER = {
     "run_launch": {"checks", "failures", "plan", "planned"},
     "run_status": {"exit_code", "failures"},
     "run_stop": {"exit_code", "failures"},
-    "run_logs": {"failures", "nodes"},
+    "run_logs": {"failures"},
     "run_collect": {"exit_code"},
     "run_ps": {"failures"},
 }
